@@ -1,0 +1,236 @@
+"""``make bench``: the real gateway, a sink process and a load of signed, distinct events; figures as a table.
+
+Options: ``make bench BENCH="--events 20000 --rate 1000 --seconds 10 --json"``. How to read it: bench/README.md.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SECRET = "bench-secret"
+SAMPLE = HERE.parent / "gateway" / "presets" / "xobito" / "contact.created.json"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+ROUTES = """\
+version: 1
+sources:
+  xobito: {{preset: xobito, secret: {secret}}}
+destinations:
+  crm:
+    url: http://127.0.0.1:{port}/in
+routes:
+  - name: contacts
+    match: contact.created
+    to: crm
+    path: /contacts/{{{{ attrs.id }}}}
+    body:
+      external_id: "{{{{ attrs.id }}}}"
+      name: "{{{{ attrs.firstname }}}} {{{{ attrs.lastname }}}}"
+      email: "{{{{ attrs.email | default(omit) }}}}"
+      phone: "{{{{ attrs.phone | default(omit) }}}}"
+"""
+
+# wrk asks request() for each request; every thread serves its own share of the file.
+WRK_SCRIPT = """\
+local requests = {}
+local at = 0
+function init(args)
+  local file = assert(io.open(args[1], "rb"))
+  while true do
+    local size = file:read(4)
+    if not size then break end
+    local a, b, c, d = size:byte(1, 4)
+    requests[#requests + 1] = file:read(((a * 256 + b) * 256 + c) * 256 + d)
+  end
+  file:close()
+end
+function request()
+  at = at + 1
+  return requests[(at - 1) % #requests + 1]
+end
+"""
+
+
+def signed_requests(path, count, start):
+    """``count`` distinct events as ready-made HTTP requests."""
+    payload = json.loads(SAMPLE.read_bytes())
+    with path.open("wb") as file:
+        for number in range(start, start + count):
+            payload["data"]["id"] = payload["data"]["attributes"]["id"] = number
+            body = json.dumps(payload, separators=(",", ":")).encode()
+            signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+            head = (
+                f"POST /in/xobito HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+                f"x-webhook-signature: {signature}\r\ncontent-length: {len(body)}\r\n\r\n"
+            )
+            request = head.encode() + body
+            file.write(struct.pack(">I", len(request)) + request)
+
+
+class Process:
+    """A child that is ended by its pid."""
+
+    def __init__(self, command, **options):
+        self.began = time.perf_counter()
+        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+        self.first_line = self.popen.stdout.readline()
+        self.ready_s = time.perf_counter() - self.began
+        if not self.first_line:
+            sys.exit(f"{command[0]} did not start (exit {self.popen.wait()})")
+
+    def cpu_s(self):
+        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(int(field) for field in fields[11:15]) / TICKS
+
+    def rss_mib(self, key):
+        status = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(re.search(rf"{key}:\s+(\d+)", status)[1]) / 1024
+
+    def stop(self):
+        self.popen.send_signal(signal.SIGTERM)
+        self.popen.wait(40)
+
+
+def sink_count(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/count", timeout=10) as response:
+        return json.load(response)
+
+
+def wait_delivered(port, count, timeout_s=120):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        got = sink_count(port)["deliveries"]
+        if got >= count:
+            return got
+        time.sleep(0.05)
+    return sink_count(port)["deliveries"]
+
+
+def accepted_by(admin):
+    with urllib.request.urlopen(f"{admin}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    return int(sum(float(n) for n in re.findall(r'events_received_total{.*outcome="accepted".*} (\S+)', text)))
+
+
+def closed_loop(port, requests, count, connections, folder, use_wrk):
+    """At saturation. wrk repeats nothing because it is stopped by time with more requests at hand than it can send."""
+    if use_wrk:
+        script = folder / "load.lua"
+        script.write_text(WRK_SCRIPT)
+        seconds = max(3, count // 4000)
+        out = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script),
+             f"http://127.0.0.1:{port}/in/xobito", "--", str(requests)],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        return {"per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), "generator": "wrk",
+                "p50_ms": milliseconds(out, "50%"), "p99_ms": milliseconds(out, "99%")}  # fmt: skip
+    return {**own_load(port, requests, connections, 0), "generator": "bench/load.py"}
+
+
+def milliseconds(out, label):
+    number, unit = re.search(rf"{label}\s+([\d.]+)(us|ms|s)", out).groups()
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def own_load(port, requests, connections, rate):
+    command = [sys.executable, str(HERE / "load.py"), str(requests), "--port", str(port)]
+    command += ["--connections", str(connections), "--rate", str(rate)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def measure(gateway, sink_port, admin, load):
+    """Run one load; what it cost until the last delivery had arrived."""
+    cpu, before, delivered = gateway.cpu_s(), accepted_by(admin), sink_count(sink_port)["deliveries"]
+    began = time.perf_counter()
+    result = load()
+    accepted = accepted_by(admin) - before
+    delivered = wait_delivered(sink_port, delivered + accepted) - delivered
+    elapsed = time.perf_counter() - began
+    return {
+        "generator": result.get("generator", "bench/load.py"),
+        "accepted": accepted,
+        "delivered": delivered,
+        "accepted_per_s": round(result["per_second"]),
+        "delivered_per_s": round(delivered / elapsed),
+        "ack_p50_ms": round(result["p50_ms"], 2),
+        "ack_p99_ms": round(result["p99_ms"], 2),
+        "cpu_us_per_event": round((gateway.cpu_s() - cpu) / max(accepted, 1) * 1e6),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=20_000, help="events of the closed loop")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--rate", type=int, default=1000, help="events per second of the fixed rate")
+    parser.add_argument("--seconds", type=int, default=10, help="how long the fixed rate lasts")
+    parser.add_argument("--no-wrk", action="store_true", help="use bench/load.py even where wrk is installed")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-bench-"))
+    use_wrk = bool(shutil.which("wrk")) and not options.no_wrk
+    sink = Process([sys.executable, str(HERE / "sink.py")])
+    sink_port = int(sink.first_line)
+    (folder / "routes.yaml").write_text(ROUTES.format(secret=SECRET, port=sink_port))
+    with (folder / "log").open("w") as log:
+        gateway = Process(
+            [sys.executable, "-m", "gateway", "serve", "-c", str(folder / "routes.yaml"), "--bind", "127.0.0.1:0",
+             "--admin-bind", "127.0.0.1:0", "--store", f"sqlite:///{folder}/gateway.db"],
+            stderr=log, cwd=folder,
+        )  # fmt: skip
+    try:
+        port = int(re.search(r"ready http://[^:]+:(\d+)", gateway.first_line)[1])
+        admin = re.search(r"admin=(\S+)", gateway.first_line)[1]
+        time.sleep(1)
+        idle = gateway.rss_mib("VmRSS")
+        saturated, paced = folder / "saturated", folder / "paced"
+        signed_requests(saturated, options.events, 1)
+        signed_requests(paced, options.rate * options.seconds, 10_000_000)
+        figures = {
+            "ready_s": round(gateway.ready_s, 2),
+            "rss_idle_mib": round(idle, 1),
+            "closed_loop": measure(
+                gateway, sink_port, admin,
+                lambda: closed_loop(port, saturated, options.events, options.connections, folder, use_wrk),
+            ),
+            f"at_{options.rate}_per_s": measure(
+                gateway, sink_port, admin, lambda: own_load(port, paced, options.connections, options.rate)
+            ),
+            "rss_peak_mib": round(gateway.rss_mib("VmHWM"), 1),
+        }  # fmt: skip
+    finally:
+        gateway.stop()
+        sink.stop()
+        shutil.rmtree(folder)
+    show(figures, as_json=options.json)
+
+
+def show(figures, *, as_json):
+    if as_json:
+        print(json.dumps(figures, indent=2))
+        return
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            print(f"\n{name.replace('_', ' ')}")
+            for key, figure in value.items():
+                print(f"  {key.replace('_', ' '):<20} {figure}")
+        else:
+            print(f"{name.replace('_', ' '):<22} {value}")
+
+
+if __name__ == "__main__":
+    main()

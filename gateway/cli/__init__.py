@@ -1,0 +1,170 @@
+"""The command line: every verb with its options. What a verb does is in the module it names, loaded on first use."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from gateway import __version__
+from gateway.errors import GatewayError
+
+#: 0 ok, 1 findings or a failed start, 2 usage (click's own), 3 server unreachable.
+EXIT_FAILED = 1
+EXIT_UNREACHABLE = 3
+
+Command = Callable[..., Any]
+
+
+def _config(command: Command) -> Command:
+    return click.option(
+        "-c", "--config", "config", envvar="GATEWAY_CONFIG", default="routes.yaml", show_default=True,
+        type=click.Path(path_type=Path), help="The file that says what goes where.",
+    )(command)  # fmt: skip
+
+
+def _store(command: Command) -> Command:
+    return click.option(
+        "--store", envvar="GATEWAY_STORE", default="sqlite:///gateway.db", show_default=True,
+        help="Where events are kept.",
+    )(command)  # fmt: skip
+
+
+def _listeners(command: Command) -> Command:
+    command = click.option(
+        "--admin-bind", envvar="GATEWAY_ADMIN_BIND", default="127.0.0.1:8081", show_default=True,
+        help="Health, metrics and the API listen here.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--bind", envvar="GATEWAY_BIND", default="127.0.0.1:8080", show_default=True,
+        help="Senders post here; port 0 picks a free one.",
+    )(command)  # fmt: skip
+
+
+def _logging(command: Command) -> Command:
+    command = click.option(
+        "--log-level", envvar="GATEWAY_LOG_LEVEL", default="info", show_default=True,
+        type=click.Choice(["debug", "info", "warning", "error"]),
+    )(command)  # fmt: skip
+    return click.option(
+        "--log", "log_format", envvar="GATEWAY_LOG", default="auto", show_default=True,
+        type=click.Choice(["auto", "console", "json"]), help="auto: console on a terminal, else json.",
+    )(command)  # fmt: skip
+
+
+def _server(command: Command) -> Command:
+    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    command = click.option(
+        "--url", envvar="GATEWAY_URL", default="http://127.0.0.1:8081", show_default=True,
+        help="The admin address of a running gateway; without one the store is opened.",
+    )(command)  # fmt: skip
+    return _store(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gateway")
+def cli() -> None:
+    """Receive webhooks, keep them on disk before answering, forward them until they are taken."""
+
+
+@cli.command()
+@_config
+@_listeners
+@_store
+@_logging
+@click.option("--env-file", type=click.Path(path_type=Path), help="Read variables from this file; the environment wins.")
+def serve(**options: Any) -> None:
+    """Run the gateway."""
+    from gateway.cli import run
+
+    sys.exit(run.serve(dev=False, **options))
+
+
+@cli.command()
+@_config
+@_listeners
+@_store
+@_logging
+def dev(**options: Any) -> None:
+    """Run it to try things out: a demo secret, and an inbox for every destination whose url is not set."""
+    from gateway.cli import run
+
+    options["env_file"] = options["config"].parent / ".env"
+    sys.exit(run.serve(dev=True, **options))
+
+
+@cli.command()
+@_config
+def check(config: Path) -> None:
+    """Report every problem of routes.yaml and its templates."""
+    from gateway.cli import check as verb
+
+    sys.exit(verb.check(config))
+
+
+@cli.command()
+@click.argument("sample")
+@_config
+@click.option("--source", default="", help="Which source of routes.yaml to post as; needed when there are several.")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
+@click.option("--to", default="", metavar="URL", help="Where to post; left out, the source's path on 127.0.0.1:8080.")
+@click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="How many events, each different.")
+@click.option("--rate", default=0.0, type=click.FloatRange(0), help="Events per second; 0: as fast as they are answered.")
+@click.option("--same", is_flag=True, help="The documented bytes as they are: a second one is a duplicate.")
+@click.option("--json", "as_json", is_flag=True, help="Print each answer as JSON.")
+def send(**options: Any) -> None:
+    """Sign and post a sample event: contact.created, status.updated, message.failed, ..."""
+    from gateway.cli import send as verb
+
+    sys.exit(verb.send(**options))
+
+
+@cli.command()
+@_server
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+def events(**options: Any) -> None:
+    """List the newest events and what became of their deliveries."""
+    from gateway.cli import look
+
+    sys.exit(look.events(**options))
+
+
+@cli.command()
+@click.argument("event_id", metavar="ID")
+@_server
+def show(**options: Any) -> None:
+    """Show one event, by its id or a delivery's: payload, deliveries, every attempt."""
+    from gateway.cli import look
+
+    sys.exit(look.show(**options))
+
+
+@cli.command()
+@_server
+@click.option("--destination", default="", help="Only of this destination.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+def dead(**options: Any) -> None:
+    """List dead letters: deliveries that were given up, and why."""
+    from gateway.cli import look
+
+    sys.exit(look.dead(**options))
+
+
+@cli.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@_server
+def replay(**options: Any) -> None:
+    """Send again: a delivery by its id, or all deliveries of an event."""
+    from gateway.cli import look
+
+    sys.exit(look.replay(**options))
+
+
+def main() -> None:
+    """The entry point: errors of ours are one clear line, not a traceback."""
+    try:
+        cli()
+    except GatewayError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)

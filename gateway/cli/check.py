@@ -1,0 +1,49 @@
+"""``gateway check``, and the way every verb loads routes.yaml."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config import Config, format_problem, load, read_env_file
+from gateway.errors import ConfigError
+
+
+def environment(env_file: Path | None) -> Mapping[str, str]:
+    """The process environment on top of the variables in ``env_file``, if there is one."""
+    if env_file is None or not env_file.exists():
+        return os.environ
+    return {**read_env_file(env_file), **os.environ}
+
+
+def check(path: Path) -> int:
+    """Print every problem; 1 if one of them is an error."""
+    try:
+        config = load(path, environ=environment(path.parent / ".env"))
+    except ConfigError as error:
+        report(error)
+        return 1
+    for warning in config.warnings:
+        print(format_problem(warning))
+    print(summary(path, config))
+    return 0
+
+
+def report(error: ConfigError) -> None:
+    """The problems, as people and editors read them, and their number."""
+    for problem in error.problems:
+        print(format_problem(problem), file=sys.stderr)
+    errors = sum(problem.severity == "error" for problem in error.problems)
+    print(f"{errors} problem{'s' if errors != 1 else ''}", file=sys.stderr)
+
+
+def summary(path: Path, config: Config) -> str:
+    """One sentence on a file that is in order."""
+    parts = (
+        _count(len(config.sources), "source"), _count(config.routes, "route"), _count(len(config.destinations), "destination")
+    )  # fmt: skip
+    return f"{path}: ok, {', '.join(parts)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

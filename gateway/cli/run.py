@@ -1,0 +1,171 @@
+"""``gateway serve`` and ``gateway dev``: put the parts together and run until a signal."""
+
+import asyncio
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway import __version__, presets, server, signatures, telemetry
+from gateway.cli import check
+from gateway.cli.samples import fresh
+from gateway.config import Config, load
+from gateway.egress import Egress, Inbox
+from gateway.errors import ConfigError, GatewayError
+from gateway.model import Secret
+from gateway.pipeline import Dispatcher, Gateway
+from gateway.store import open_store
+from gateway.web import AdminOptions, Readiness, admin_app, ingest_app
+
+#: 128 bits, in the densest of the usual spellings (base64).
+MIN_TOKEN_LENGTH: Final = 22
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class UnsafeBind(GatewayError):
+    """The admin listener would be reachable from other machines without a token."""
+
+
+def serve(
+    *, config: Path, bind: str, admin_bind: str, store: str, log_format: str, log_level: str, env_file: Path | None, dev: bool
+) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    telemetry.configure_log(log_format, log_level)
+    telemetry.BUILD_INFO.labels(__version__).set(1)
+    try:
+        loaded = load(config, environ=check.environment(env_file), dev=dev)
+    except ConfigError as error:
+        check.report(error)
+        return 1
+    for warning in loaded.warnings:
+        telemetry.log("config.warning", place=str(warning.place), message=warning.message)
+    options = _admin_options(admin_bind)
+    try:
+        return server.run(_serve(loaded, bind, admin_bind, store, options, dev=dev))
+    finally:
+        telemetry.flush_log()
+
+
+def _admin_options(admin_bind: str) -> AdminOptions:
+    host = admin_bind.rpartition(":")[0].strip("[]")
+    token = os.environ.get("GATEWAY_ADMIN_TOKEN", "")
+    if host not in LOOPBACK and len(token) < MIN_TOKEN_LENGTH:
+        raise UnsafeBind(
+            f"--admin-bind {admin_bind} is reachable from other machines: set GATEWAY_ADMIN_TOKEN to at least "
+            f"{MIN_TOKEN_LENGTH} characters (openssl rand -hex 16), or bind 127.0.0.1"
+        )
+    extra = os.environ.get("GATEWAY_ADMIN_HOSTS", "").lower().replace(",", " ").split()
+    metrics_token = os.environ.get("GATEWAY_METRICS_TOKEN", "")
+    return AdminOptions(
+        hosts=LOOPBACK | {host.lower(), *extra},
+        token=Secret(token) if token else None,
+        metrics_token=Secret(metrics_token) if metrics_token else None,
+    )
+
+
+async def _serve(config: Config, bind: str, admin_bind: str, store_url: str, options: AdminOptions, *, dev: bool) -> int:
+    inbox = Inbox(clock=time.time) if dev else None
+    store = await open_store(store_url)
+    gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox))
+    dispatcher = Dispatcher(gateway)
+    readiness = Readiness()
+    hooks = _Lifecycle(gateway, dispatcher, readiness, store_url, dev=dev)
+    try:
+        return await server.serve(
+            ingest=ingest_app(gateway, dispatcher),
+            admin=admin_app(gateway, readiness, options, inbox),
+            ingest_bind=bind,
+            admin_bind=admin_bind,
+            hooks=hooks,
+        )
+    finally:
+        await hooks.stopped()
+
+
+@dataclass(slots=True)
+class _Lifecycle:
+    """What happens at the server's turning points."""
+
+    gateway: Gateway
+    dispatcher: Dispatcher
+    readiness: Readiness
+    store_url: str
+    dev: bool
+    running: asyncio.Task[None] | None = None
+    closed: bool = False
+
+    async def started(self, ingest_address: str, admin_address: str) -> None:
+        self.running = asyncio.create_task(self.dispatcher.run())
+        config = self.gateway.config
+        print(
+            f"ready {ingest_address} admin={admin_address} routes={config.routes} "
+            f"destinations={len(config.destinations)} store={self.gateway.store.name} config={config.revision}",
+            flush=True,
+        )
+        if self.dev:
+            print(_banner(config, ingest_address, admin_address, self.store_url), flush=True)
+
+    def draining(self) -> None:
+        self.readiness.draining = True
+        self.dispatcher.stop()
+        telemetry.log("gateway.draining")
+
+    async def drained(self) -> None:
+        await self.dispatcher.idle()
+
+    async def stopped(self) -> None:
+        """Also after a start that failed; once."""
+        if self.closed:
+            return
+        self.closed = True
+        self.dispatcher.stop()
+        await self.dispatcher.abandon()
+        if self.running is not None:
+            await self.running
+        await self.gateway.egress.close()
+        await self.gateway.store.close()
+        telemetry.log("gateway.stopped")
+
+
+# --- what `gateway dev` says ---
+
+
+def _banner(config: Config, ingest_address: str, admin_address: str, store_url: str) -> str:
+    source = next(iter(config.sources.values()), None)
+    lines = [""]
+    if config.inboxes:
+        lines += [f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: their url is not set"]
+    data = Path(store_url.removeprefix("sqlite:///")).absolute()
+    command = Path(sys.argv[0]).absolute()
+    lines += [
+        f"  Data      {data}",
+        f"  Command   {command}",
+        "  Stop      Ctrl-C; start again and it goes on where it was",
+    ]
+    if source is None:
+        return "\n".join([*lines, "", "  routes.yaml has no source yet: add one to receive events.", ""])
+    url = f"{ingest_address}{source.path}"
+    lines += [
+        f"  Events    {url}",
+        f"            Give {presets.load(source.preset).title} this address, as the internet sees it. To try it from outside:",
+        f"            cloudflared tunnel --url {ingest_address}",
+        "",
+        "  Paste this. It is a new event each time it is printed; pasted twice, the second is a duplicate:",
+        "",
+        _curl(url, config),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _curl(url: str, config: Config) -> str:
+    source = next(iter(config.sources.values()))
+    body = fresh(presets.load(source.preset).samples["contact.created"], source.naming, time.time())
+    name, value = signatures.sign(body, source.scheme, source.secrets[0])
+    return (
+        f"  curl -sS {shlex.quote(url)} -H 'Content-Type: application/json' "
+        f"-H '{name}: {value}' -d {shlex.quote(body.decode())}"
+    )

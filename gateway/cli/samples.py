@@ -1,0 +1,31 @@
+"""Sample events made fresh: the documented bytes with the time of now and the changes asked for."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from gateway.facts import Naming, assign, parse
+
+
+def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()) -> bytes:
+    """``sample`` as compact JSON with ``timestamp`` set to ``now`` (to the microsecond: no two are alike).
+
+    ``changes`` are ``attrs.email=a@b.c`` or ``data.id=7``; a value that is JSON keeps its type. Raises ValueError.
+    """
+    payload = parse(sample)
+    if isinstance(payload, dict) and "timestamp" in payload:
+        payload["timestamp"] = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals or not path:
+            raise ValueError(f"--set {change}: write PATH=VALUE, for instance attrs.email=a@b.c")
+        assign(payload, naming.payload_path(path, payload), _value(text))
+    return msgspec.json.encode(payload)
+
+
+def _value(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text

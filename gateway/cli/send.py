@@ -1,0 +1,113 @@
+"""``gateway send``: the "send test event" button."""
+
+import http.client
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gateway import presets, signatures
+from gateway.cli import EXIT_UNREACHABLE, check
+from gateway.cli.samples import fresh
+from gateway.config import Config, Source, load
+from gateway.errors import ConfigError, GatewayError
+
+DEFAULT_LISTENER = "http://127.0.0.1:8080"
+
+
+class SendRefused(GatewayError):
+    """The event cannot be made or posted as asked."""
+
+
+def send(
+    *, sample: str, config: Path, source: str, changes: Sequence[str], to: str, count: int, rate: float, same: bool, as_json: bool
+) -> int:
+    """Post ``count`` signed events; 1 if one was refused, 3 if nobody listens."""
+    try:
+        loaded = load(config, environ=check.environment(config.parent / ".env"), dev=True)
+    except ConfigError as error:
+        check.report(error)
+        return 1
+    sender = _source(loaded, source)
+    raw = _sample(sender, sample)
+    url = to or DEFAULT_LISTENER + sender.path
+    poster = _Poster(url)
+    began, refused = time.monotonic(), 0
+    for number in range(count):
+        if rate:
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        body = raw if same else _fresh(raw, sender, changes)
+        try:
+            status, answer = poster.post(body, signatures.sign(body, sender.scheme, sender.secrets[0]))
+        except (OSError, http.client.HTTPException) as error:
+            print(f"gateway: nobody listens at {url} ({error}): start it with `gateway dev`", file=sys.stderr)
+            return EXIT_UNREACHABLE
+        refused += status != 202
+        if as_json or count == 1 or status != 202:
+            print(answer if as_json else _sentence(status, answer, sample))
+    if count > 1 and not as_json:
+        elapsed = time.monotonic() - began
+        print(f"{count - refused} of {count} accepted in {elapsed:.1f} s ({count / elapsed:.0f}/s)")
+    return 1 if refused else 0
+
+
+def _source(config: Config, name: str) -> Source:
+    if name in config.sources:
+        return config.sources[name]
+    known = ", ".join(config.sources) or "none"
+    if name:
+        raise SendRefused(f"unknown source {name} (known: {known})")
+    if len(config.sources) != 1:
+        raise SendRefused(f"which source? add --source (known: {known})")
+    return next(iter(config.sources.values()))
+
+
+def _sample(source: Source, name: str) -> bytes:
+    samples = presets.load(source.preset).samples
+    if name not in samples:
+        raise SendRefused(f"unknown sample {name} (known: {', '.join(samples)})")
+    return samples[name]
+
+
+def _fresh(raw: bytes, source: Source, changes: Sequence[str]) -> bytes:
+    try:
+        return fresh(raw, source.naming, time.time(), changes)
+    except ValueError as error:
+        raise SendRefused(str(error)) from None
+
+
+class _Poster:
+    """One connection for all posts, opened again when the other side closed it."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SendRefused(f"--to {url}: write a whole address, for instance {DEFAULT_LISTENER}/in/xobito")
+        self._path = parts.path + (f"?{parts.query}" if parts.query else "")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname, parts.port, timeout=30)
+
+    def post(self, body: bytes, signature: tuple[str, str]) -> tuple[int, str]:
+        headers = {"content-type": "application/json", signature[0]: signature[1]}
+        try:
+            self._connection.request("POST", self._path, body, headers)
+            response = self._connection.getresponse()
+        except http.client.RemoteDisconnected:
+            self._connection.close()
+            self._connection.request("POST", self._path, body, headers)
+            response = self._connection.getresponse()
+        return response.status, response.read().decode("utf-8", "replace")
+
+
+def _sentence(status: int, answer: str, sample: str) -> str:
+    try:
+        fields = json.loads(answer)
+    except ValueError:
+        fields = {}
+    if status == 202 and isinstance(fields, dict):
+        what = "a duplicate of" if fields.get("duplicate") else "accepted as"
+        return f"{sample} {what} {fields.get('id')}"
+    hint = ": the secret here differs from the gateway's" if status == 401 else ""
+    return f"refused with {status}: {answer.strip()[:300]}{hint}"

@@ -1,0 +1,247 @@
+"""What people write when YAML answers in riddles: the mistake in plain words, with the corrected line."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong at a 1-based line and column, and what to write instead."""
+
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where the parser gave up, in its own words."""
+
+    #: The line and column that it complains about, 1-based.
+    line: int
+    column: int
+    #: Where what it was reading began.
+    began_line: int
+    began_column: int
+    problem: str
+    #: The text of ``line``.
+    text: str
+    #: The text of ``began_line``.
+    began_text: str
+
+
+#: The start of ``key: value`` or ``- value`` on a line, up to the value.
+_KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
+_BARE_REFERENCE: Final = re.compile(r"""(?P<before>[{\[,:]\s*)(?P<value>[^\s"'{\[,][^"'{}\[\],]*|)(?P<reference>\$\{[^}]*\})""")
+_BRACES_VALUE: Final = re.compile(r"(?P<key>[\w.\-]+:)\s+(?P<value>[^\s\"'|>{\[][^\"'{},]*\{\{.*?\}\}[^,}\s]*|\{\{.*?\}\}[^,}#]*)")
+
+
+def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
+    """The most likely mistake behind a parser's error; its own words as the last resort."""
+    spot = _spot(error, lines)
+    found = (recognise(spot) for recognise in _MISTAKES)
+    in_its_words = Mistake(spot.line, spot.column, f"this is not YAML: {spot.problem}", "look at the line above, too")
+    return next((mistake for mistake in found if mistake is not None), in_its_words)
+
+
+def _spot(error: yaml.YAMLError, lines: Sequence[str]) -> _Spot:
+    mark = getattr(error, "problem_mark", None)
+    began = getattr(error, "context_mark", None) or mark
+    line, column = _position(mark, lines)
+    began_line, began_column = _position(began, lines)
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
+    return _Spot(line, column, began_line, began_column, problem, _text(lines, line), _text(lines, began_line))
+
+
+def _position(mark: yaml.Mark | None, lines: Sequence[str]) -> tuple[int, int]:
+    if mark is None:
+        return 1, 1
+    line = min(mark.line + 1, max(1, len(lines)))
+    return line, min(mark.column + 1, len(_text(lines, line)) + 1)
+
+
+def _text(lines: Sequence[str], line: int) -> str:
+    return lines[line - 1] if 0 < line <= len(lines) else ""
+
+
+def _quoted(value: str) -> str:
+    """In quotes, in the way that needs the fewest backslashes."""
+    value = value.strip()
+    if '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    return "'" + value.replace("'", "''") + "'"
+
+
+# --- one function for each mistake: it, or None ---
+
+
+def _tab(spot: _Spot) -> Mistake | None:
+    indentation = re.match(r"\s*", spot.text)
+    if indentation is None or "\t" not in indentation[0]:
+        return None
+    return Mistake(spot.line, indentation[0].index("\t") + 1, "a tab cannot indent in YAML", "indent with spaces")
+
+
+def bare_braces(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
+    """``path: {{ x }}``: to YAML these braces are a map in a map."""
+    text = _text(lines, line)
+    if not text[column - 1 :].startswith("{{"):
+        return None
+    value = re.match(r"\{\{.*\}\}[^,}#]*", text[column - 1 :])
+    key = re.search(r"([\w.\-]+:)\s*$", text[: column - 1])
+    written = f"{key[1] if key else ''} {_quoted(value[0] if value else '{{ ... }}')}".strip()
+    return Mistake(line, column, "a value that begins with {{ needs quotes", f"write {written}")
+
+
+def _braces(spot: _Spot) -> Mistake | None:
+    found = _BRACES_VALUE.search(spot.text)
+    if found is None:
+        return None
+    column = found.start("value") + 1
+    return bare_braces(spot.line, column, [""] * (spot.line - 1) + [spot.text]) or Mistake(
+        spot.line,
+        column,
+        "inside { } and [ ] a value that holds {{ needs quotes",
+        f"write {found['key']} {_quoted(found['value'])}",
+    )
+
+
+def _bare_reference(spot: _Spot) -> Mistake | None:
+    found = _BARE_REFERENCE.search(spot.text)
+    if found is None or "expected" not in spot.problem:
+        return None
+    behind = re.match(r"[^\s,}\]]*", spot.text[found.end() :])
+    value = found["value"] + found["reference"] + (behind[0] if behind else "")
+    message = f"inside {{ }} and [ ] a value that holds {found['reference']} needs quotes"
+    return Mistake(spot.line, found.start("value") + 1, message, f'write "{value}"')
+
+
+_RESERVED: Final = {"@": "", "`": "", "%": "", "*": "an alias", "&": "an anchor", "!": "a tag"}
+
+
+def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
+    """A value whose first character YAML keeps for itself."""
+    value = re.match(r"[^#\n]*", _text(lines, line)[column - 1 :])
+    if value is None or value[0][:1] not in _RESERVED:
+        return None
+    key = re.search(r"([\w.\-]+:\s)\s*$", _text(lines, line)[: column - 1])
+    meaning = _RESERVED[value[0][0]]
+    message = f'a value that begins with "{value[0][0]}" ' + (f"is {meaning} to YAML" if meaning else "needs quotes")
+    return Mistake(line, column, message, f"write {key[1] if key else ''}{_quoted(value[0])}")
+
+
+def _reserved(spot: _Spot) -> Mistake | None:
+    """The parser names the place where the value began, or where it ended."""
+    if not spot.problem.startswith(("found character that cannot", "did not find expected alphabetic")):
+        return None
+    return reserved_sign(spot.began_line, spot.began_column, [""] * (spot.began_line - 1) + [spot.began_text])
+
+
+def _two_colons(spot: _Spot) -> Mistake | None:
+    found = re.match(_KEY + r"(?P<value>[^\s\"'{\[|>].*?:(?:\s.*|))$", spot.text)
+    if found is None or not spot.problem.startswith("mapping values"):
+        return None
+    key = found["before"].strip().removeprefix("- ").strip()
+    if not key:
+        return None
+    hint = f"write {key} {_quoted(found['value'])}"
+    return Mistake(spot.line, spot.column, 'a text that holds ": " needs quotes', hint)
+
+
+def _too_deep(spot: _Spot) -> Mistake | None:
+    if not spot.problem.startswith("mapping values"):
+        return None
+    message = "this line is indented as a part of the value above it"
+    return Mistake(spot.line, spot.column, message, "align it with its neighbours")
+
+
+def _quote_inside(spot: _Spot) -> Mistake | None:
+    found = re.match(_KEY + r"(?P<value>(?P<quote>[\"']).*(?P=quote).*)$", spot.text)
+    if found is None or spot.text.count(found["quote"]) < 3:
+        return None
+    inner = found["value"].strip()[1:].removesuffix(found["quote"])
+    column = found.start("value") + 1
+    other = "'" if found["quote"] == '"' else '"'
+    right = other + inner + other if other not in inner else '"' + inner.replace('"', '\\"') + '"'
+    message = f"a {found['quote']} inside {found['quote']}...{found['quote']} ends the text too early"
+    return Mistake(spot.line, column, message, f"write {right}")
+
+
+def _text_after_quote(spot: _Spot) -> Mistake | None:
+    found = re.match(_KEY + r"(?P<value>(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\])\s*[^\s#,:\]}].*)$", spot.text)
+    if found is None or "expected key" not in spot.problem:
+        return None
+    hint = f"put the whole value in quotes: {_quoted(found['value'])}"
+    return Mistake(spot.line, spot.column, "the value ended before this", hint)
+
+
+def _open_quote(spot: _Spot) -> Mistake | None:
+    if not spot.problem.startswith(("found unexpected end of stream", "found unexpected document")):
+        return None
+    quote = spot.began_text[spot.began_column - 1 : spot.began_column] or "quote"
+    message = f"the {quote} that opens here is never closed"
+    return Mistake(spot.began_line, spot.began_column, message, f"add a {quote} at the end of the text")
+
+
+def _escape(spot: _Spot) -> Mistake | None:
+    if not spot.problem.startswith("found unknown escape"):
+        return None
+    bad = spot.text[spot.column - 1 : spot.column]
+    bad = bad if bad != "\\" else spot.text[spot.column - 1 : spot.column + 1]
+    message = f'"{bad}" is no escape: in double quotes a backslash begins one'
+    return Mistake(spot.line, spot.column, message, "use single quotes, where a backslash is a backslash, or double it")
+
+
+def _no_colon(spot: _Spot) -> Mistake | None:
+    if "could not find expected ':'" not in spot.problem:
+        return None
+    return Mistake(spot.began_line, spot.began_column, "this line has no value", "write key: value, with a blank behind the colon")
+
+
+def _open_bracket(spot: _Spot) -> Mistake | None:
+    found = re.search(r"expected ',' or '([\]}])'", spot.problem)
+    if found is None:
+        return None
+    opened = {"]": "[", "}": "{"}[found[1]]
+    message = f"the {opened} that opens here is not closed where the parser looks for it"
+    hint = f"write a {found[1]} or a comma before line {spot.line}, column {spot.column}"
+    return Mistake(spot.began_line, spot.began_column, message, hint)
+
+
+def _block_header(spot: _Spot) -> Mistake | None:
+    if not spot.problem.startswith("did not find expected comment or line break"):
+        return None
+    sign = spot.began_text[spot.began_column - 1 : spot.began_column]
+    message = f'behind "{sign}" the text begins on the next line'
+    return Mistake(spot.began_line, spot.began_column, message, "move the text to the next line, or put it in quotes")
+
+
+def _indentation(spot: _Spot) -> Mistake | None:
+    if not spot.problem.startswith(("did not find expected key", "did not find expected '-'", "block sequence")):
+        return None
+    message = "this line does not belong to what stands above it"
+    return Mistake(spot.line, spot.column, message, "align keys of one map, and the - of one list, in the same column")
+
+
+#: Tried in this order: the particular ones before the general ones.
+_MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
+    _tab,
+    _reserved,
+    _open_quote,
+    _escape,
+    _bare_reference,
+    _braces,
+    _two_colons,
+    _too_deep,
+    _quote_inside,
+    _text_after_quote,
+    _no_colon,
+    _block_header,
+    _open_bracket,
+    _indentation,
+)

@@ -1,0 +1,99 @@
+"""Problems with their place, collected as they are found and printed the way editors and people read them."""
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.errors import Place, Problem
+
+#: A source line is shown up to here; a longer one is cut around its column.
+_SHOWN: Final = 160
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\u1fff\u2030-\u205f\u2070-\ud7ff\uf900-\U000e0000]")
+
+
+@dataclass(slots=True)
+class Report:
+    """Every finding about one file, in the order it was made."""
+
+    file: str
+    lines: Sequence[str] = ()
+    problems: list[Problem] = field(default_factory=list)
+    #: Text that is never shown, by line: (first column, text).
+    hidden: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+
+    def error(self, place: Place, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(place, message, hint, "error", self.line(place)))
+
+    def warning(self, place: Place, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(place, message, hint, "warning", self.line(place)))
+
+    def add(self, problem: Problem) -> None:
+        """One that was found elsewhere; it gets its line if it is about this file."""
+        shown = problem.line_text or self.line(problem.place)
+        found = Problem(problem.place, problem.message, problem.hint, problem.severity, shown)
+        # A text for several destinations is compiled for each of them, and is as wrong in each.
+        if found not in self.problems:
+            self.problems.append(found)
+
+    def hide(self, place: Place, text: str) -> None:
+        """Never show this text of the file: it is a secret."""
+        self.hidden.setdefault(place.line, []).append((place.column, text.split("\n", 1)[0]))
+
+    def line(self, place: Place) -> str:
+        if place.file != self.file or not 0 < place.line <= len(self.lines):
+            return ""
+        line = self.lines[place.line - 1]
+        for column, text in self.hidden.get(place.line, ()):
+            line = line[: column - 1] + line[column - 1 :].replace(text, "*" * len(text), 1)
+        return line
+
+    def sorted(self) -> tuple[Problem, ...]:
+        """By place: the file's own first, then the templates', then what has no place."""
+        return tuple(sorted(map(self._with_final_line, self.problems), key=self._order))
+
+    def _with_final_line(self, problem: Problem) -> Problem:
+        line = self.line(problem.place) or problem.line_text
+        return Problem(problem.place, problem.message, problem.hint, problem.severity, line)
+
+    def _order(self, problem: Problem) -> tuple[bool, bool, str, int, int]:
+        place = problem.place
+        return (place.line == 0, place.file != self.file, place.file, place.line, place.column)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """``did you mean "where"?``, or nothing when no known word is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'did you mean "{close[0]}"?' if close else ""
+
+
+def suggest_or_list(word: str, known: Collection[str]) -> str:
+    """The closest known word, else all of them."""
+    return suggest(word, known) or (f"known: {', '.join(known)}" if known else "none is known here")
+
+
+def format_problem(problem: Problem) -> str:
+    """``file:line:column: message  (remedy)``, then the line with its number and a caret under the column."""
+    kind = "warning: " if problem.severity == "warning" else ""
+    remedy = f"  ({problem.hint})" if problem.hint else ""
+    head = f"{problem.place}: {kind}{problem.message}{remedy}"
+    return "\n".join(map(_printable, (head, *_excerpt(problem))))
+
+
+def _excerpt(problem: Problem) -> Sequence[str]:
+    if not problem.line_text:
+        return ()
+    place = problem.place
+    # Far to the right in a very long line: begin shortly before the column.
+    start = max(0, place.column - _SHOWN // 2) if len(problem.line_text) > _SHOWN else 0
+    shown = problem.line_text[start : start + _SHOWN].rstrip()
+    line = f"{place.line:>5} | {shown}"
+    if not place.column:
+        return (line,)
+    return (line, f"      | {' ' * (place.column - 1 - start)}^")
+
+
+def _printable(text: str) -> str:
+    # A tab counts as one column; nothing of a file may steer the terminal.
+    return _UNPRINTABLE.sub(lambda found: " " if found[0] == "\t" else "\N{REPLACEMENT CHARACTER}", text)

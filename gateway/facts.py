@@ -1,0 +1,264 @@
+"""What rules and templates see of an event: its parsed payload, its name, its roots and shortcuts.
+
+Everything here reads a sender's bytes and is total: a value, MISSING, or Unparsable.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Self
+
+import msgspec
+
+from gateway.errors import Unparsable
+from gateway.model import Event
+
+#: The roots that every source has; its shortcuts come on top.
+ROOTS: Final = frozenset({"event", "payload", "headers"})
+#: Nesting a payload may have; deeper ones are refused before anything walks them.
+MAX_DEPTH: Final = 128
+MAX_TYPE_LENGTH: Final = 200
+#: The type of an event that says nothing about itself.
+UNKNOWN_TYPE: Final = "unknown"
+
+Facts = Mapping[str, object]
+
+
+class Missing:
+    """The one value that stands for a field that is not there (null is a value)."""
+
+    def __repr__(self) -> str:
+        return "missing"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING: Final = Missing()
+
+_decode = msgspec.json.Decoder().decode
+
+
+def parse(body: bytes) -> object:
+    """The JSON value of ``body`` as RFC 8259 has it: no NaN, no lone surrogates, UTF-8 only, depth <= 128.
+
+    Raises Unparsable.
+    """
+    try:
+        payload: object = _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise Unparsable(f"the body is not valid JSON: {error}") from None
+    # A payload with few brackets cannot be deep: counting them is cheaper than walking it.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth_exceeds(payload, MAX_DEPTH):
+        raise Unparsable(f"the body nests deeper than {MAX_DEPTH} levels")
+    return payload
+
+
+def _depth_exceeds(payload: object, limit: int) -> bool:
+    level = [payload]
+    for _ in range(limit):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """``payload.items.0.sku`` as its segments."""
+    return tuple(path.split("."))
+
+
+def lookup(facts: object, path: Sequence[str]) -> object:
+    """The value at ``path``, or MISSING. A number as a segment picks from a list."""
+    value = facts
+    for segment in path:
+        if isinstance(value, Mapping):
+            if segment not in value:
+                return MISSING
+            value = value[segment]
+        elif isinstance(value, list) and segment.isascii() and segment.isdigit() and len(segment) < 10:
+            if int(segment) >= len(value):
+                return MISSING
+            value = value[int(segment)]
+        else:
+            return MISSING
+    return value
+
+
+def assign(payload: object, path: Sequence[str], value: object) -> None:
+    """Set the field at ``path`` of a decoded payload, making the maps on the way. ValueError if something else is there."""
+    place = payload
+    for segment in path[:-1]:
+        if isinstance(place, dict):
+            place = place.setdefault(segment, {})
+        else:
+            place = lookup(place, [segment])
+    last = path[-1]
+    if isinstance(place, dict):
+        place[last] = value
+    elif isinstance(place, list) and lookup(place, [last]) is not MISSING:
+        place[int(last)] = value
+    else:
+        raise ValueError(f"there is no {'.'.join(path)} to set")
+
+
+# --- how a source's events are called, from its preset's declarations ---
+
+_FIELD = re.compile(r"\{([^{}|]+)((?:\|\w+)*)\}")
+
+_MODIFIERS: Mapping[str, Callable[[str], str]] = {
+    #: The part behind the last separator: ``App\\Models\\Tenant\\Contact`` -> ``Contact``.
+    "last": lambda text: re.split(r"[\\/.:]", text)[-1],
+    "lower": str.lower,
+    #: Only a text that holds a dot: it is a whole type already.
+    "dotted": lambda text: text if "." in text else "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    path: tuple[str, ...]
+    modifiers: tuple[Callable[[str], str], ...]
+
+    def text(self, facts: Facts) -> str:
+        value = lookup(facts, self.path)
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            return ""
+        text = str(value).strip()
+        for modify in self.modifiers:
+            text = modify(text)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class _TypeTemplate:
+    """Literal texts and fields in turn; complete only when every field has a text."""
+
+    parts: tuple[str | _Field, ...]
+
+    @classmethod
+    def compile(cls, source: str) -> Self:
+        parts: list[str | _Field] = []
+        end = 0
+        for match in _FIELD.finditer(source):
+            parts.append(source[end : match.start()])
+            modifiers = tuple(_MODIFIERS[name] for name in match[2].split("|")[1:])
+            parts.append(_Field(split_path(match[1]), modifiers))
+            end = match.end()
+        parts.append(source[end:])
+        return cls(tuple(part for part in parts if part != ""))
+
+    def render(self, facts: Facts) -> str:
+        texts = [part if isinstance(part, str) else part.text(facts) for part in self.parts]
+        return "".join(texts) if all(texts) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortcut:
+    """A mapping found at the first of several paths, with fields filled in from elsewhere."""
+
+    first: tuple[tuple[str, ...], ...]
+    fill: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+
+    def resolve(self, facts: Facts) -> Mapping[str, object]:
+        record = self._record(facts)
+        absent = [(name, paths) for name, paths in self.fill if name not in record]
+        if not absent:
+            return record
+        found = {name: _first(facts, paths) for name, paths in absent}
+        return {**record, **{name: value for name, value in found.items() if value is not MISSING}}
+
+    def _record(self, facts: Facts) -> Mapping[str, object]:
+        for path in self.first:
+            value = lookup(facts, path)
+            if isinstance(value, Mapping):
+                return value
+            # PHP writes an empty map as [].
+            if value == []:
+                return {}
+        return {}
+
+
+def _first(facts: Facts, paths: Sequence[tuple[str, ...]]) -> object:
+    found = (lookup(facts, path) for path in paths)
+    return next((value for value in found if value is not MISSING), MISSING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How the events of a source are called, and the short names of its fields."""
+
+    types: tuple[_TypeTemplate, ...]
+    shortcuts: Mapping[str, _Shortcut]
+
+    @classmethod
+    def compile(cls, types: Sequence[str], shortcuts: Mapping[str, Mapping[str, object]]) -> Self:
+        """Of ``{path|modifier}`` templates, tried in order, and ``{name: {first: [path], fill: {field: [path]}}}``."""
+        return cls(
+            types=tuple(_TypeTemplate.compile(source) for source in types),
+            shortcuts={name: _shortcut(declared) for name, declared in shortcuts.items()},
+        )
+
+    @property
+    def shortcut_names(self) -> frozenset[str]:
+        """The roots this source adds."""
+        return frozenset(self.shortcuts)
+
+    def payload_path(self, path: str, payload: object) -> tuple[str, ...]:
+        """Where ``attrs.email`` or ``payload.data.id`` stands inside this payload, as segments below its root."""
+        root, *rest = split_path(path)
+        if root in self.shortcuts:
+            homes = self.shortcuts[root].first
+            found = [home for home in homes if isinstance(lookup({"payload": payload}, home), Mapping)]
+            root, *rest = *(found or homes)[0], *rest
+        return tuple(rest) if root == "payload" else (root, *rest)
+
+    def type_of(self, payload: object, headers: Mapping[str, str]) -> str:
+        """``contact.created``: at most 200 printable characters without blanks; ``unknown`` if nothing says it."""
+        facts = {"payload": payload, "headers": headers}
+        named = next(filter(None, (template.render(facts) for template in self.types)), UNKNOWN_TYPE)
+        named = named[:MAX_TYPE_LENGTH]
+        if named.isascii() and named.isprintable() and " " not in named:
+            return named
+        return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)
+
+    def facts(self, event: Event, payload: object) -> Facts:
+        """The roots ``event``, ``payload``, ``headers`` and this source's shortcuts."""
+        resource, _, action = event.type.rpartition(".")
+        facts: dict[str, object] = {
+            "event": {
+                "id": event.id,
+                "type": event.type,
+                "source": event.source,
+                "resource": resource or action,
+                "action": action if resource else "",
+                "received_at": iso_time(event.received_at),
+            },
+            "payload": payload,
+            "headers": event.headers,
+        }
+        for name, shortcut in self.shortcuts.items():
+            facts[name] = shortcut.resolve(facts)
+        return facts
+
+
+def _shortcut(declared: Mapping[str, object]) -> _Shortcut:
+    first, fill = declared["first"], declared.get("fill", {})
+    assert isinstance(first, list)
+    assert isinstance(fill, dict)
+    return _Shortcut(
+        first=tuple(split_path(path) for path in first),
+        fill=tuple((name, tuple(split_path(path) for path in paths)) for name, paths in fill.items()),
+    )
+
+
+def iso_time(seconds: float) -> str:
+    """``2026-04-16T12:34:56.789Z`` of seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,328 @@
+"""The nouns: what is stored and what is sent. Frozen values without behaviour; no I/O and no clock.
+
+Times inside a stored noun are seconds since the Unix epoch by the wall clock (for people);
+durations are seconds. The store keeps its own clock for what is due.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def new_id(prefix: Literal["evt", "dlv"], now: float) -> str:
+    """``evt_`` or ``dlv_`` + a UUIDv7 (RFC 9562, 5.7) of ``now``: later ids sort later, to the millisecond."""
+    milliseconds = int(now * 1000) & 0xFFFF_FFFF_FFFF
+    noise = int.from_bytes(os.urandom(10), "big")
+    number = milliseconds << 80 | 0x7 << 76 | (noise >> 68 & 0xFFF) << 64 | 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
+    digits = f"{number:032x}"
+    return f"{prefix}_{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+class Secret:
+    """A text that never shows itself: not in a repr, a log line or a traceback. ``reveal()`` is easy to search for."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class DeliveryState(StrEnum):
+    """What became of a delivery. Leased, retrying or held are views of ``pending`` and never stored."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    #: A person said no.
+    DISCARDED = "discarded"
+
+
+#: Every legal move; whatever is not here never happens. Back to pending is a replay.
+MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
+    {
+        DeliveryState.PENDING: frozenset({DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.DISCARDED}),
+        DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.DISCARDED}),
+        DeliveryState.DELIVERED: frozenset({DeliveryState.PENDING}),
+        DeliveryState.DISCARDED: frozenset(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One verified webhook, as it was received."""
+
+    #: ``evt_`` + UUIDv7.
+    id: str
+    #: The name of its source in routes.yaml.
+    source: str
+    #: ``contact.created``; at most 200 characters.
+    type: str
+    #: Wall clock, seconds since the epoch.
+    received_at: float
+    #: Lower-case names; repeated fields joined by ``, ``. Without authorization, cookie and hop-by-hop fields.
+    headers: Mapping[str, str]
+    #: The exact bytes received.
+    body: bytes
+    #: SHA-256 of ``body``: its checksum and its default dedupe key.
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event on its way to one destination because of one route."""
+
+    #: ``dlv_`` + UUIDv7; the ``webhook-id`` of every attempt.
+    id: str
+    event_id: str
+    route: str
+    destination: str
+    state: DeliveryState = DeliveryState.PENDING
+    #: Attempts made so far, over all replays.
+    attempts: int = 0
+    #: Attempts made before the last replay: the retry schedule starts anew behind them.
+    attempts_before_replay: int = 0
+    #: Planned waiting since it was made or replayed, seconds.
+    spent_s: float = 0.0
+    #: How often the process died while it worked on this delivery, since it was made or replayed.
+    crashes: int = 0
+    #: Seconds from now until it is due; only of a pending one, negative once overdue.
+    due_in_s: float | None = None
+    #: Why the last attempt failed or why it is dead.
+    reason: str = ""
+    #: HTTP status of the last answer.
+    last_status: int | None = None
+    #: The beginning of the last answer's body.
+    last_answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one delivery, and what came of it."""
+
+    #: 1-based, over all replays.
+    number: int
+    #: Wall clock, seconds since the epoch.
+    started_at: float
+    duration_s: float
+    outcome: Literal["delivered", "retry", "dead"]
+    #: HTTP status of the answer, if one came.
+    status: int | None = None
+    reason: str = ""
+    #: The beginning of the answer's body, at most 1,024 characters.
+    answer: str = ""
+    #: Which routes.yaml made the request.
+    config_revision: str = ""
+    #: Size and SHA-256 of the body that was sent; bodies themselves are not stored.
+    sent_bytes: int = 0
+    sent_sha256: bytes = b""
+    #: Seconds until the next attempt, if there is to be one.
+    next_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request that is ready to be sent. Its repr hides url and headers: both can hold secrets."""
+
+    method: str
+    url: str = field(repr=False)
+    #: Lower-case names, values without CR, LF, NUL; all ASCII.
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileAppend:
+    """One line for an NDJSON file, without its newline."""
+
+    path: str
+    line: bytes
+
+
+OutboundRequest = HttpRequest | FileAppend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A destination's answer. A durable append to a file is a 200 without a body."""
+
+    status: int
+    #: Lower-case names; the first of repeated fields.
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    #: At most the first 16 KiB.
+    body: bytes = b""
+
+
+# --- what was rendered: the content of a request before its destination's kind gives it a shape ---
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One readable text, already escaped for its kind; each kind wraps it in its own way."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A JSON value: a ``body:`` tree or a ``.json.j2`` template."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes as they are: the event's own (verbatim), or a ``.txt.j2`` template's; empty for ``body: ""``."""
+
+    body: bytes
+    content_type: str
+    #: Headers that travel with verbatim bytes: those the source signs or names events by.
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Content = Text | Json | Raw
+
+
+# --- what an attempt comes to ---
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The destination has taken it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not taken; it may be later."""
+
+    reason: str
+    #: As a verdict: the least wait the destination asked for. As an outcome: the wait that was chosen. Seconds.
+    after_s: float = 0.0
+    #: How much of the retry budget that wait uses up, seconds.
+    spent_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Not taken, and trying again would not change that."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Not tried after all (shutting down): as if it had never been claimed. No attempt is recorded."""
+
+
+Verdict = Delivered | Retry | Dead
+
+
+# --- what crosses the store's seam ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A delivery to be stored with its event."""
+
+    id: str
+    route: str
+    destination: str
+    #: Ask for a lease of so many seconds, to start straight from memory; None: leave it pending.
+    #: The store refuses it when due deliveries already wait for this destination.
+    lease_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to be stored with all of its deliveries, or recognised as a duplicate."""
+
+    event: Event
+    #: Unique per source inside ``window_s`` seconds.
+    key: bytes
+    window_s: float
+    deliveries: Sequence[NewDelivery] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to attempt one delivery; ``token`` fences the outcome of a lease that was lost."""
+
+    delivery: Delivery
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a NewEvent: durable now, or known already."""
+
+    #: Of the first event with this key.
+    event_id: str
+    duplicate: bool
+    leases: tuple[Lease, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """How many deliveries of one destination may be claimed, and for how long."""
+
+    slots: int
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt came to, for the store."""
+
+    lease: Lease
+    result: Delivered | Retry | Dead | Release
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long finished things are kept, seconds. A pending delivery is never removed, nor what it needs."""
+
+    events_s: float = 30 * 86400.0
+    attempts_s: float = 30 * 86400.0
+    dead_s: float = 90 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """An event in a list: without its body, with its deliveries."""
+
+    id: str
+    source: str
+    type: str
+    received_at: float
+    size: int
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventHistory:
+    """All that is known of one event."""
+
+    event: Event
+    #: Whether the body still has its checksum.
+    intact: bool
+    deliveries: tuple[Delivery, ...] = ()
+    #: By delivery id, in order.
+    attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)

@@ -1,0 +1,441 @@
+"""The life of an event, top to bottom: received, delivered, replayed; and the loop that keeps deliveries going.
+
+Every promise about losing nothing rests on two lines here: the answer to the sender comes after
+``store.append`` has returned, and a slot is free again only after ``store.settle`` has.
+"""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from gateway import facts, retry, signatures, telemetry
+from gateway.config import Config, Destination, Source
+from gateway.egress import Egress
+from gateway.errors import BuildError, CorruptEvent, EgressError, SignatureRefused, StoreUnavailable, UnknownSource
+from gateway.model import (
+    Appended,
+    Attempt,
+    Dead,
+    Delivered,
+    Delivery,
+    Event,
+    FileAppend,
+    HttpRequest,
+    Lease,
+    NewDelivery,
+    NewEvent,
+    OutboundRequest,
+    Outcome,
+    Release,
+    Reply,
+    Retention,
+    Retry,
+    Verdict,
+    Want,
+    new_id,
+)
+from gateway.store import Store
+
+#: A lease outlives the attempt it is for by this much; so it is never renewed.
+LEASE_MARGIN_S: Final = 20.0
+#: No delivery starts while a commit is older than this: a loop that never idles starves the store's writer.
+WRITER_PATIENCE_S: Final = 0.005
+#: How much of an answer is kept with its attempt, characters.
+KEPT_ANSWER: Final = 1024
+#: Slots and lease for what waits for a destination that is no longer in routes.yaml: it only ends it.
+GONE: Final = Want(slots=32, lease_s=LEASE_MARGIN_S)
+UPKEEP_INTERVAL_S: Final = 60.0
+#: How long a store that refuses is left alone before it is asked again.
+STORE_PAUSE_S: Final = 1.0
+
+#: Header fields of a request that are not kept: credentials, and what belongs to one connection.
+DROPPED_HEADERS: Final = frozenset(
+    {
+        b"authorization",
+        b"connection",
+        b"content-length",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"keep-alive",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Gateway:
+    """All that an event needs on its way; the only dependency injection there is."""
+
+    #: Replaced whole on a reload, never changed.
+    config: Config
+    store: Store
+    egress: Egress
+    #: Wall clock, seconds since the epoch.
+    clock: Callable[[], float] = time.time
+    #: In [0, 1): the jitter of retries.
+    noise: Callable[[], float] = random.random
+
+
+# --- an event comes in ---
+
+
+async def receive(
+    gateway: Gateway, dispatcher: "Dispatcher", path: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+) -> Appended:
+    """Verify, parse, match and keep one request; durable on return.
+
+    ``headers`` have lower-case names. Raises RequestRefused, or StoreUnavailable when it could not be kept.
+    """
+    config = gateway.config
+    source = source_at(config, path)
+    _authenticate(source, headers, body)
+    payload = facts.parse(body)
+    event = _event(source, headers, body, payload, now=gateway.clock())
+    planned = config.plan(source.naming.facts(event, payload))
+    deliveries = [
+        NewDelivery(
+            id=new_id("dlv", event.received_at),
+            route=route,
+            destination=destination,
+            lease_s=dispatcher.reserve(config.destinations[destination]),
+        )
+        for route, destination in planned
+    ]
+    new = NewEvent(event=event, key=event.sha256, window_s=source.dedupe_s, deliveries=deliveries)
+    [appended] = await gateway.store.append([new], partial(dispatcher.appended, event, deliveries))
+    telemetry.log(
+        "event.received",
+        event_id=appended.event_id,
+        source=event.source,
+        type=event.type,
+        duplicate=appended.duplicate,
+        deliveries=0 if appended.duplicate else len(deliveries),
+    )
+    return appended
+
+
+def source_at(config: Config, path: str) -> Source:
+    """The source that listens at ``path``; UnknownSource if there is none."""
+    source = config.doors.get(path)
+    if source is None:
+        raise UnknownSource(f"no source listens at {path}")
+    return source
+
+
+def _authenticate(source: Source, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+    verdict = signatures.verify(headers, body, source.scheme, source.secrets)
+    if isinstance(verdict, signatures.Refused):
+        raise SignatureRefused(verdict.reason)
+
+
+def _event(
+    source: Source, headers: Sequence[tuple[bytes, bytes]], body: bytes, payload: object, *, now: float
+) -> Event:
+    kept = _kept_headers(headers)
+    return Event(
+        id=new_id("evt", now),
+        source=source.name,
+        type=source.naming.type_of(payload, kept),
+        received_at=now,
+        headers=kept,
+        body=body,
+        sha256=hashlib.sha256(body).digest(),
+    )
+
+
+def _kept_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    kept: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        if raw_name in DROPPED_HEADERS:
+            continue
+        # RFC 9110, 5.5: a field value is bytes; latin-1 keeps every one of them.
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    return kept
+
+
+# --- a delivery goes out ---
+
+
+async def deliver(
+    delivery: Delivery,
+    event: Event,
+    gateway: Gateway,
+    working_on: Callable[[str], AbstractContextManager[None]],
+) -> tuple[Delivered | Retry | Dead, Attempt]:
+    """Make one attempt with the configuration of this moment. Never touches the store; never raises."""
+    config, started, began = gateway.config, gateway.clock(), time.monotonic()
+    destination = config.destinations.get(delivery.destination)
+    request: OutboundRequest | None = None
+    reply: Reply | None = None
+    try:
+        with working_on(delivery.id):
+            request = config.build(delivery, event, facts.parse(event.body))
+        assert destination is not None
+        reply = await gateway.egress.send(request, timeout_s=destination.timeout_s)
+        with working_on(delivery.id):
+            verdict = destination.kind.judge(reply, gateway.clock())
+    except BuildError as error:
+        verdict = Dead(str(error))
+    except EgressError as error:
+        verdict = Retry(str(error))
+    except Exception as error:
+        # Ours to mend, not the event's fault: it is seen, it is replayable, and the others go on.
+        telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
+        verdict = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay")
+    result = _next_step(verdict, delivery, destination, gateway.noise())
+    attempt = Attempt(
+        number=delivery.attempts + 1,
+        started_at=started,
+        duration_s=time.monotonic() - began,
+        outcome=_OUTCOMES[type(result)],
+        status=reply.status if reply else None,
+        reason="" if isinstance(result, Delivered) else result.reason,
+        answer=reply.body[:KEPT_ANSWER].decode("utf-8", "replace") if reply else "",
+        config_revision=config.revision,
+        sent_bytes=len(_sent(request)),
+        sent_sha256=hashlib.sha256(_sent(request)).digest() if request else b"",
+        next_s=result.after_s if isinstance(result, Retry) else None,
+    )
+    return result, attempt
+
+
+_OUTCOMES: Final[Mapping[type, str]] = {Delivered: "delivered", Retry: "retry", Dead: "dead"}
+
+
+def _sent(request: OutboundRequest | None) -> bytes:
+    match request:
+        case HttpRequest(body=body):
+            return body
+        case FileAppend(line=line):
+            return line
+        case None:
+            return b""
+
+
+def _next_step(
+    verdict: Verdict, delivery: Delivery, destination: Destination | None, noise: float
+) -> Delivered | Retry | Dead:
+    if not isinstance(verdict, Retry) or destination is None:
+        return verdict
+    failures = delivery.attempts - delivery.attempts_before_replay + 1
+    return retry.decide(destination.retry, verdict, failures=failures, spent_s=delivery.spent_s, noise=noise)
+
+
+# --- a person wants it again ---
+
+
+async def replay(gateway: Gateway, ids: Sequence[str], *, by: str) -> Sequence[Delivery]:
+    """Make dead or delivered deliveries pending again; each is rendered by today's file. KeyError: an unknown id."""
+    moved = await gateway.store.replay(ids, by=by)
+    for delivery in moved:
+        telemetry.log("delivery.replayed", delivery_id=delivery.id, destination=delivery.destination, by=by)
+    return moved
+
+
+# --- the loop that keeps deliveries going ---
+
+
+class Dispatcher:
+    """Gives every destination its slots: to new deliveries straight from memory, else to those that wait longest."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._store = gateway.store
+        #: Slots taken, by destination.
+        self._taken: Counter[str] = Counter()
+        #: Destinations that had something due and no slot for it.
+        self._full: set[str] = set()
+        self._wake = asyncio.Event()
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    # new deliveries, straight from memory
+
+    def reserve(self, destination: Destination) -> float | None:
+        """Take a slot before the append and ask for a lease of so many seconds; None: it has to wait its turn."""
+        if self._stopping or self._taken[destination.name] >= destination.concurrency:
+            return None
+        self._taken[destination.name] += 1
+        return destination.timeout_s + LEASE_MARGIN_S
+
+    def appended(
+        self, event: Event, deliveries: Sequence[NewDelivery], appended: Sequence[Appended] | None
+    ) -> None:
+        """The append is over, whoever waits for it: start what was leased, give the other slots back."""
+        leases = appended[0].leases if appended else ()
+        started = {lease.delivery.id for lease in leases}
+        for lease in leases:
+            self._start(lease, event)
+        for delivery in deliveries:
+            if delivery.lease_s is not None and delivery.id not in started:
+                self._give_back(delivery.destination)
+
+    # deliveries that wait in the store
+
+    async def run(self) -> None:
+        """Claim what is due for whoever has a slot, until ``stop``."""
+        async with asyncio.TaskGroup() as tasks:
+            listening = tasks.create_task(self._listen())
+            upkeep = tasks.create_task(self._upkeep())
+            while not self._stopping:
+                try:
+                    await self._round()
+                except StoreUnavailable as error:
+                    telemetry.log("store.unavailable", reason=str(error))
+                    await asyncio.sleep(STORE_PAUSE_S)
+                except Exception:
+                    # A defect here must not end all deliveries in silence.
+                    telemetry.log("internal.error", exc_info=True)
+                    await asyncio.sleep(STORE_PAUSE_S)
+            listening.cancel()
+            upkeep.cancel()
+
+    async def _round(self) -> None:
+        await self._writer_keeps_up()
+        self._wake.clear()
+        wants = self._wants()
+        if not wants:
+            await self._wake.wait()
+            return
+        # The slots are taken before the claim: an append may finish meanwhile.
+        for name, want in wants.items():
+            self._taken[name] += want.slots
+        used: Counter[str] = Counter()
+        try:
+            leases = await self._store.claim("local", wants)
+            events = await self._store.load({lease.delivery.event_id for lease in leases})
+            used.update(lease.delivery.destination for lease in leases)
+        finally:
+            for name, want in wants.items():
+                self._give_back(name, want.slots - used[name])
+        for lease in leases:
+            self._start(lease, events.get(lease.delivery.event_id))
+            await self._writer_keeps_up()
+
+    def _wants(self) -> Mapping[str, Want]:
+        wants = {}
+        for name in self._store.maybe_due():
+            want = self._want(name)
+            if want.slots > 0:
+                wants[name] = want
+            else:
+                self._full.add(name)
+        return wants
+
+    def _want(self, name: str) -> Want:
+        destination = self._gateway.config.destinations.get(name)
+        if destination is None:
+            return replace(GONE, slots=GONE.slots - self._taken[name])
+        return Want(
+            slots=destination.concurrency - self._taken[name], lease_s=destination.timeout_s + LEASE_MARGIN_S
+        )
+
+    async def _writer_keeps_up(self) -> None:
+        while self._store.oldest_uncommitted_s > WRITER_PATIENCE_S:
+            await asyncio.sleep(0.001)
+
+    async def _listen(self) -> None:
+        while True:
+            await self._store.wait(UPKEEP_INTERVAL_S)
+            self._wake.set()
+
+    # one attempt
+
+    def _start(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
+        if self._stopping:
+            self._give_back(lease.delivery.destination)
+            return
+        task = asyncio.create_task(self._attempt(lease, event))
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
+        delivery = lease.delivery
+        try:
+            if isinstance(event, Event):
+                result, attempt = await deliver(delivery, event, self._gateway, self._store.working_on)
+                _log_attempt(delivery, event, attempt)
+                outcome = Outcome(lease, result, attempt)
+            else:
+                outcome = Outcome(lease, Dead(str(event or f"event {delivery.event_id} is not in the store")))
+            await self._settle(outcome)
+        finally:
+            self._give_back(delivery.destination)
+
+    async def _settle(self, outcome: Outcome) -> None:
+        while True:
+            try:
+                held = await self._store.settle([outcome])
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_PAUSE_S)
+                continue
+            if outcome.lease.delivery.id not in held:
+                telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
+            return
+
+    def _give_back(self, name: str, slots: int = 1) -> None:
+        self._taken[name] -= slots
+        if not self._taken[name]:
+            del self._taken[name]
+        if slots and name in self._full:
+            self._full.discard(name)
+            self._wake.set()
+
+    # upkeep and the end
+
+    async def _upkeep(self) -> None:
+        while True:
+            try:
+                while removed := await self._store.prune(Retention()):
+                    telemetry.log("store.pruned", removed=removed)
+            except StoreUnavailable as error:
+                telemetry.log("store.unavailable", reason=str(error))
+            await asyncio.sleep(UPKEEP_INTERVAL_S)
+
+    def stop(self) -> None:
+        """Start no delivery from now on."""
+        self._stopping = True
+        self._wake.set()
+
+    async def idle(self) -> None:
+        """Return when no attempt is in flight any more."""
+        while self._attempts:
+            await asyncio.wait(self._attempts)
+
+    async def abandon(self) -> None:
+        """End the attempts that are still in flight; their deliveries stay pending."""
+        for task in self._attempts:
+            task.cancel()
+        await self.idle()
+
+
+def _log_attempt(delivery: Delivery, event: Event, attempt: Attempt) -> None:
+    telemetry.ATTEMPTS.labels(delivery.destination, attempt.outcome).inc()
+    telemetry.log(
+        "delivery.dead" if attempt.outcome == "dead" else "delivery.attempted",
+        event_id=event.id,
+        delivery_id=delivery.id,
+        source=event.source,
+        type=event.type,
+        route=delivery.route,
+        destination=delivery.destination,
+        attempt=attempt.number,
+        outcome=attempt.outcome,
+        status=attempt.status,
+        reason=attempt.reason,
+        duration_ms=round(attempt.duration_s * 1000, 1),
+        next_s=attempt.next_s,
+    )

@@ -1,0 +1,490 @@
+"""Every filter, test and function that a template may use. Pure; none makes a text much longer than it was.
+
+A filter gets its value first and is never called on a missing field (``default`` excepted).
+Adding one: a function with a doctest, and its line in FILTERS.
+"""
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from jinja2 import tests as jinja_tests
+from jinja2.utils import missing
+
+from gateway.render.sandbox import MAX_OUTPUT, MAX_RANGE, member
+from gateway.render.values import (
+    OMIT,
+    Escaped,
+    Escaper,
+    Fragment,
+    Missing,
+    Spend,
+    Trouble,
+    jsonable,
+    kind,
+    no_escape,
+    readable,
+    slack_escape,
+)
+
+#: A replacement, a separator, a format: texts of the author, not of the event.
+MAX_ARGUMENT = 200
+
+
+def _short(text: object, role: str) -> str:
+    short = readable(text, role)
+    if len(short) > MAX_ARGUMENT:
+        raise Trouble(f"{role} has {len(short)} characters: {MAX_ARGUMENT} are allowed")
+    return short
+
+
+def _items(value: object) -> Iterable[Any]:
+    if isinstance(value, str | Mapping | list | tuple | range):
+        return value
+    raise Trouble(f"a list is needed, and this is {kind(value)}")
+
+
+# --- what is not there ---
+
+
+def default(value: object, replacement: object = "", empty_too: bool = False) -> object:
+    """``replacement`` for what is missing or null; with ``true`` also for what is empty, 0 or false.
+
+    >>> default(None, "no e-mail"), default("", "no e-mail"), default("", "no e-mail", True)
+    ('no e-mail', '', 'no e-mail')
+    """
+    if value is None or isinstance(value, Missing) or (empty_too and not value):
+        return replacement
+    return value
+
+
+# --- texts ---
+
+
+def upper(value: object) -> str:
+    """In capitals.
+
+    >>> upper("vip")
+    'VIP'
+    """
+    return readable(value).upper()
+
+
+def lower(value: object) -> str:
+    """In small letters.
+
+    >>> lower("VIP")
+    'vip'
+    """
+    return readable(value).lower()
+
+
+def title(value: object) -> str:
+    """Every word with a capital.
+
+    >>> title("ann o'neill-smith")
+    "Ann O'neill-Smith"
+    """
+    return re.sub(r"[^\s(\[{<-]+", lambda word: word[0].capitalize(), readable(value))
+
+
+def capitalize(value: object) -> str:
+    """The first letter as a capital, the others small.
+
+    >>> capitalize("lead")
+    'Lead'
+    """
+    return readable(value).capitalize()
+
+
+def trim(value: object) -> str:
+    """Without blanks at its ends.
+
+    >>> trim("  Ann ")
+    'Ann'
+    """
+    return readable(value).strip()
+
+
+def replace(value: object, old: object, new: object) -> str:
+    """Every ``old`` as ``new``.
+
+    >>> replace("+1 415 555", " ", "")
+    '+1415555'
+    """
+    text, wanted, other = readable(value), _short(old, "what is replaced"), _short(new, "the replacement")
+    if text.count(wanted) * len(other) > MAX_OUTPUT:
+        raise Trouble(f"replace would add more than {MAX_OUTPUT:,} characters")
+    return text.replace(wanted, other)
+
+
+def truncate(value: object, length: int = 255, end: str = "…") -> str:
+    """At most ``length`` characters, the last of them ``end`` where something was cut.
+
+    >>> truncate("a long story", 7)
+    'a long…'
+    """
+    text, mark = readable(value), _short(end, "the end of truncate")
+    return text if len(text) <= length else text[: max(length - len(mark), 0)] + mark
+
+
+def string(value: object) -> str:
+    """As text.
+
+    >>> string(451), string(True)
+    ('451', 'true')
+    """
+    return readable(value)
+
+
+def urlencode(value: object) -> str:
+    """Percent-encoded, for one value inside an address.
+
+    >>> urlencode("a b/c")
+    'a%20b%2Fc'
+    """
+    return quote(readable(value), safe="", errors="replace")
+
+
+def tojson(value: object, escape: Escaper = no_escape, spend: Spend = lambda _: None) -> Fragment:
+    """As JSON text, every text in it escaped; in value position of a ``.json.j2`` file it is written as it is.
+
+    >>> tojson({"groups": [1, 2]})
+    '{"groups": [1, 2]}'
+    """
+    return Fragment(json.dumps(jsonable(value, "", escape, spend), ensure_ascii=False))
+
+
+def mrkdwn_raw(value: object) -> Escaped:
+    """As it is, ``<``, ``>`` and ``&`` alive: only for text that no stranger can write.
+
+    >>> mrkdwn_raw("<!here>")
+    '<!here>'
+    """
+    return Escaped(readable(value))
+
+
+# --- lists ---
+
+
+def length(value: object) -> int:
+    """How many characters, elements or fields.
+
+    >>> length([1, 2])
+    2
+    """
+    return len(_items(value))  # type: ignore[arg-type]
+
+
+def join(value: object, separator: object = "", attribute: object = None) -> str:
+    """The elements as one text.
+
+    >>> join([1, 2], ", ")
+    '1, 2'
+    """
+    elements = _items(value) if attribute is None else map_(value, attribute)
+    texts = [readable(element, "an element of the list") for element in elements]
+    between = _short(separator, "the separator of join")
+    if sum(map(len, texts)) + len(between) * len(texts) > MAX_OUTPUT:
+        raise Trouble(f"join would make more than {MAX_OUTPUT:,} characters")
+    return between.join(texts)
+
+
+def first(value: object) -> object:
+    """The first element; missing if there is none.
+
+    >>> first(["a", "b"])
+    'a'
+    """
+    return next(iter(_items(value)), Missing(name="the first element of an empty list"))
+
+
+def last(value: object) -> object:
+    """The last element; missing if there is none.
+
+    >>> last(["a", "b"])
+    'b'
+    """
+    return next(reversed(list(_items(value))), Missing(name="the last element of an empty list"))
+
+
+def list_(value: object) -> list[object]:
+    """The elements, or the names of an object's fields.
+
+    >>> list_({"id": 451})
+    ['id']
+    """
+    return list(_items(value))
+
+
+def items(value: object) -> list[tuple[object, object]]:
+    """An object's fields as pairs: ``{% for name, value in attrs | items %}``.
+
+    >>> items({"id": 451})
+    [('id', 451)]
+    """
+    if isinstance(value, Mapping):
+        return list(value.items())
+    raise Trouble(f"items needs an object, and this is {kind(value)}")
+
+
+def map_(value: object, attribute: object) -> list[object]:
+    """One field of every element: ``map("sku")`` or ``map(attribute="sku")``.
+
+    >>> map_([{"sku": "A"}, {"sku": "B"}], attribute="sku")
+    ['A', 'B']
+    """
+    found = [member(element, attribute) for element in _items(value)]
+    return [Missing(name=f"{attribute} in an element") if one is missing else one for one in found]
+
+
+def sort(value: object, reverse: bool = False, attribute: object = None) -> list[Any]:
+    """In order, by themselves or by one of their fields.
+
+    >>> sort([2, 1]), sort([{"n": 2}, {"n": 1}], attribute="n")
+    ([1, 2], [{'n': 1}, {'n': 2}])
+    """
+    if attribute is None:
+        return sorted(_items(value), reverse=reverse)
+    return sorted(_items(value), key=lambda element: member(element, attribute), reverse=reverse)  # type: ignore[arg-type,return-value]
+
+
+def unique(value: object) -> list[object]:
+    """Without repetitions of texts and numbers, in the order of first appearance.
+
+    >>> unique([2, 1, 2])
+    [2, 1]
+    """
+    return list(dict.fromkeys(_items(value)))
+
+
+def reverse(value: object) -> object:
+    """From the end to the beginning.
+
+    >>> reverse([1, 2]), reverse("ab")
+    ([2, 1], 'ba')
+    """
+    return value[::-1] if isinstance(value, str) else list(_items(value))[::-1]
+
+
+# --- numbers and times ---
+
+
+def int_(value: object, default: object = missing) -> object:
+    """As a whole number; ``default`` where it is none, or an error.
+
+    >>> int_("42"), int_("3.9"), int_("many", 0)
+    (42, 3, 0)
+    """
+    return _number(value, lambda text: int(text) if re.fullmatch(r"\s*[-+]?\d+\s*", text) else int(float(text)), default)
+
+
+def float_(value: object, default: object = missing) -> object:
+    """As a number; ``default`` where it is none, or an error.
+
+    >>> float_("3.5")
+    3.5
+    """
+    return _number(value, float, default)
+
+
+def _number(value: object, convert: Callable[[str], object], default: object) -> object:
+    try:
+        return convert(str(int(value)) if isinstance(value, bool) else readable(value))
+    except (ValueError, OverflowError, Trouble):
+        if default is missing:
+            raise Trouble(f"{_shown(value)} is not a number") from None
+        return default
+
+
+def round_(value: object, precision: int = 0) -> object:
+    """To so many decimals, at most 15; without decimals, a whole number.
+
+    >>> round_(2.7), round_(3.14159, 2)
+    (3, 3.14)
+    """
+    if not isinstance(value, int | float):
+        raise Trouble(f"round needs a number, and this is {kind(value)}")
+    if not 0 <= precision <= 15:
+        raise Trouble(f"round to {precision} decimals: 0 to 15 are possible")
+    return round(value, precision) if precision else round(value)
+
+
+def abs_(value: object) -> object:
+    """Without its sign.
+
+    >>> abs_(-3)
+    3
+    """
+    if not isinstance(value, int | float):
+        raise Trouble(f"abs needs a number, and this is {kind(value)}")
+    return abs(value)
+
+
+def sum_(value: object, attribute: object = None) -> object:
+    """The sum of numbers, or of one field of every element.
+
+    >>> sum_([1, 2]), sum_([{"n": 1}, {"n": 2}], attribute="n")
+    (3, 3)
+    """
+    numbers = list(_items(value) if attribute is None else map_(value, attribute))
+    for number in numbers:
+        if not isinstance(number, int | float):
+            raise Trouble(f"sum needs numbers, and one element is {kind(number)}")
+    return sum(numbers)
+
+
+def min_(value: object) -> object:
+    """The least element; missing if there is none.
+
+    >>> min_([2, 1])
+    1
+    """
+    return min(_items(value), default=Missing(name="the least element of an empty list"))
+
+
+def max_(value: object) -> object:
+    """The greatest element; missing if there is none.
+
+    >>> max_([2, 1])
+    2
+    """
+    return max(_items(value), default=Missing(name="the greatest element of an empty list"))
+
+
+def date(value: object, format: str = "%Y-%m-%d %H:%M", tz: str = "UTC") -> str:
+    """An ISO 8601 text or a number of seconds (from 1e11 on: milliseconds) since 1970, in strftime's ``format``.
+
+    A text without an offset is taken as UTC.
+
+    >>> date("2026-04-16T12:34:56.000000Z", "%d %b %Y"), date(1776342896, "%H:%M"), date(1776342896000, "%H:%M")
+    ('16 Apr 2026', '12:34', '12:34')
+    """
+    pattern = _short(format, "the format of date")
+    return _moment(value).astimezone(_zone(tz)).strftime(pattern)
+
+
+def _moment(value: object) -> datetime:
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value.strip())
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if abs(value) >= 1e11 else value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise Trouble(f"date: {_shown(value)} is neither an ISO 8601 time nor seconds since 1970")
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ValueError, OSError, KeyError, TypeError):
+        raise Trouble(f'date: unknown time zone {_shown(name)}: write a name such as "Europe/Berlin"') from None
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, str | int | float):
+        return kind(value)
+    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    return shown if len(shown) <= 60 else shown[:59] + "…"
+
+
+# --- functions ---
+
+
+def slack_link(url: object, label: object = None) -> Escaped:
+    """Slack's markup for a link; ``url`` must be http, https or mailto, ``label`` is the url if left out.
+
+    >>> slack_link("https://crm.example.com/?id=1&x=2", "Ann <VIP>")
+    '<https://crm.example.com/?id=1&amp;x=2|Ann &lt;VIP&gt;>'
+    """
+    address = readable(url, "the url of slack_link").strip()
+    if not re.match(r"(?:https?://|mailto:)[^\s/]", address, re.IGNORECASE):
+        raise Trouble(f"slack_link: {_shown(address)} is not an http, https or mailto address")
+    # ``|`` and ``>`` end an address, blanks and controls break it, and a quoted "&" must not be quoted again.
+    target = quote(html.unescape(address), safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
+    # Slack takes what follows the first "|" as the label; a second one has no escape.
+    shown = readable(address if label is None else label, "the label of slack_link").replace("|", "¦")
+    return Escaped(f"<{target}|{slack_escape(shown)}>")
+
+
+def slack_user(id: object) -> Escaped:
+    """Slack's markup that mentions a person.
+
+    >>> slack_user("U024BE7LH")
+    '<@U024BE7LH>'
+    """
+    name = readable(id, "the id of slack_user")
+    if not re.fullmatch(r"[UW][A-Z0-9]{1,30}", name):
+        raise Trouble(f"slack_user: {_shown(name)} is not a member id such as U024BE7LH")
+    return Escaped(f"<@{name}>")
+
+
+def range_(*bounds: int) -> range:
+    """Whole numbers, at most 1,000 of them.
+
+    >>> list(range_(3))
+    [0, 1, 2]
+    """
+    numbers = range(*bounds)
+    if len(numbers) > MAX_RANGE:
+        raise Trouble(f"range of {len(numbers):,} numbers: {MAX_RANGE:,} are allowed")
+    return numbers
+
+
+FILTERS: Mapping[str, Callable[..., object]] = {
+    "abs": abs_,
+    "capitalize": capitalize,
+    "count": length,
+    "date": date,
+    "default": default,
+    "first": first,
+    "float": float_,
+    "int": int_,
+    "items": items,
+    "join": join,
+    "last": last,
+    "length": length,
+    "list": list_,
+    "lower": lower,
+    "map": map_,
+    "max": max_,
+    "min": min_,
+    "mrkdwn_raw": mrkdwn_raw,
+    "replace": replace,
+    "reverse": reverse,
+    "round": round_,
+    "slack_link": slack_link,
+    "slack_user": slack_user,
+    "sort": sort,
+    "string": string,
+    "sum": sum_,
+    "title": title,
+    "tojson": tojson,
+    "trim": trim,
+    "truncate": truncate,
+    "unique": unique,
+    "upper": upper,
+    "urlencode": urlencode,
+}
+
+FUNCTIONS: Mapping[str, object] = {
+    "omit": OMIT,
+    "range": range_,
+    "slack_link": slack_link,
+    "slack_user": slack_user,
+}
+
+TESTS: Mapping[str, Callable[..., object]] = {
+    name: jinja_tests.TESTS[name]
+    for name in (
+        "boolean defined divisibleby eq equalto even false float ge gt in integer iterable le lower lt mapping ne none "
+        "number odd sequence string true undefined upper == != > >= < <="
+    ).split()
+}

@@ -1,0 +1,164 @@
+"""Where templates run: what they may reach, and how much they may use up."""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import BaseLoader
+from jinja2.environment import TemplateModule
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
+
+from gateway.render.values import Escaper, Missing, Trouble, joined, kind
+
+MAX_STEPS = 10_000
+#: Characters of one output.
+MAX_OUTPUT = 1 << 20
+#: Characters that one render may handle in all: they bound its memory and its time.
+MAX_WORK = 8 << 20
+#: An integer of more bits is no number of a message.
+MAX_BITS = 1024
+MAX_RANGE = 1000
+
+#: The budget's name in a template's context: no template can write it.
+BUDGET = "the budget"
+
+#: What a template may call on a text: nothing that makes it longer.
+TEXT_METHODS = frozenset(
+    "capitalize casefold count endswith find isalnum isalpha isdecimal isdigit islower isspace isupper lower lstrip "
+    "partition removeprefix removesuffix rpartition rsplit rstrip split splitlines startswith strip title upper".split()
+)
+LOOP_METHODS = frozenset({"changed", "cycle"})
+_LOOP_FIELDS = LOOP_METHODS | frozenset(
+    "depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()
+)
+
+
+class Budget:
+    """What one render may still use up: loop steps and characters. Counts, not seconds: the same on every machine."""
+
+    __slots__ = ("result", "steps", "work")
+
+    def __init__(self) -> None:
+        self.steps = MAX_STEPS
+        self.work = MAX_WORK
+        #: The value of a leaf that is one whole expression.
+        self.result: object = None
+
+    def step(self, count: int = 1, size: int = 0) -> None:
+        """Take ``count`` steps, each writing ``size`` characters of the template's own text."""
+        self.steps -= count
+        if self.steps < 0:
+            raise Trouble(f"more than {MAX_STEPS:,} loop steps")
+        self.spend(count * size)
+
+    def spend(self, characters: int) -> None:
+        self.work -= characters
+        if self.work < 0:
+            raise Trouble(f"more than {MAX_WORK:,} characters handled: loop over less, or print less")
+
+
+def budget_of(context: Context) -> Budget:
+    budget: Budget = context.parent[BUDGET]
+    return budget
+
+
+def size(value: object) -> int:
+    """How many characters or elements ``value`` has itself."""
+    return len(value) if isinstance(value, str | list | tuple | dict) else 1
+
+
+def member(value: object, key: object) -> object:
+    """``value[key]`` of the event, or a safe method of a text, a loop or an imported file; else jinja2's ``missing``."""
+    try:
+        match value:
+            case Mapping():
+                return value[key]
+            case str() if isinstance(key, str):
+                return getattr(value, key) if key in TEXT_METHODS else missing
+            case list() | tuple() | str() if isinstance(key, int):
+                return value[key]
+            case LoopContext() if key in _LOOP_FIELDS:
+                return getattr(value, str(key))
+            case TemplateModule() if isinstance(key, str) and not key.startswith("_"):
+                return getattr(value, key)
+    except (LookupError, TypeError, AttributeError):
+        return missing
+    return missing
+
+
+def field(value: object, path: str, *keys: object) -> object:
+    """Follow ``keys`` from ``value``; a Missing that knows the whole ``path`` where one of them leads nowhere."""
+    for key in keys:
+        value = member(value, key)
+        if value is missing:
+            return Missing(name=path)
+    return value
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja without attributes, without growth by operators, and with everything under the render's budget."""
+
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
+
+    def __init__(self, escape: Escaper, loader: BaseLoader) -> None:
+        super().__init__(
+            undefined=Missing,
+            loader=loader,
+            optimized=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=False,
+            auto_reload=False,
+        )
+        self.escape = escape
+        self.globals.clear()
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        path = f"{obj.path}.{argument}" if isinstance(obj, Missing) else f"{argument}"
+        return field(obj, path, argument)
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        budget_of(context).spend(size(getattr(obj, "__self__", None)))
+        return super().call(context, obj, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        for side in (left, right):
+            if isinstance(side, Missing):
+                raise side.trouble()
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            budget_of(context).spend(len(left) + len(right))
+            return joined((left, right), ("", ""), self.escape)
+        if operator == "+" and isinstance(left, list) and isinstance(right, list):
+            budget_of(context).spend(len(left) + len(right))
+            return left + right
+        if not isinstance(left, int | float) or not isinstance(right, int | float):
+            raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}")
+        return _ARITHMETIC[operator](left, right)
+
+
+def _bounded(value: int | float) -> int | float:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise Trouble(f"a number of more than {MAX_BITS} bits")
+    return value
+
+
+def _power(base: int | float, exponent: int | float) -> Any:
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * abs(exponent) > MAX_BITS:
+        raise Trouble(f"{base} ** {exponent} is a number of more than {MAX_BITS} bits")
+    return base**exponent
+
+
+_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": lambda left, right: _bounded(_bounded(left) * _bounded(right)),
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": _power,
+}

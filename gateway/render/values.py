@@ -1,0 +1,186 @@
+"""What a value of an event becomes when it is printed: readable text, JSON, text that Slack leaves alone."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from jinja2 import Undefined
+
+#: Turns a value's text into text that is inert for its reader.
+Escaper = Callable[[str], str]
+#: Takes so many characters off the budget of the render.
+Spend = Callable[[int], None]
+
+REMEDY = 'write | default("...")'
+
+
+class Trouble(Exception):  # noqa: N818 - never leaves this package: it becomes a RenderError with its line
+    """A template asks for what cannot be done with this event; the text says what and the remedy."""
+
+
+class Missing(Undefined):
+    """A field that the event does not have: false in a condition, chains, and an error wherever its value is needed."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> str:
+        """``attrs.company``: the whole path, as the template has it."""
+        return str(self._undefined_name)
+
+    @property
+    def _undefined_message(self) -> str:
+        return self._undefined_hint or f"the event has no field {self.path}: {REMEDY}"
+
+    def trouble(self) -> Trouble:
+        return Trouble(self._undefined_message)
+
+    def __str__(self) -> str:
+        raise self.trouble()
+
+
+class Omit:
+    """The value behind the name ``omit``: ``default(omit)`` leaves a key or a list's element out of a body."""
+
+    def __repr__(self) -> str:
+        return "omit"
+
+
+OMIT = Omit()
+
+
+class Escaped(str):
+    """A text that is escaped already: the author's own markup, or what a macro printed. Never escaped again.
+
+    Every operation of ``str`` gives a plain ``str``, which is escaped like any other value.
+    """
+
+    __slots__ = ()
+
+
+class Fragment(Escaped):
+    """JSON text whose values are escaped already; in value position it is written as it is."""
+
+    __slots__ = ()
+
+
+def kind(value: object) -> str:
+    """What people call the type of ``value``."""
+    match value:
+        case None:
+            return "null"
+        case Missing():
+            return "missing"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case Mapping():
+            return "an object"
+        case list() | tuple() | range():
+            return "a list"
+        case Omit():
+            return "omit"
+    return "a function" if callable(value) else f"a {type(value).__name__}"
+
+
+def readable(value: object, path: str = "") -> str:
+    """``value`` as a person reads it: ``true``, ``3.5``, the text itself. Raises Trouble where that would mislead."""
+    if isinstance(value, str):
+        return value
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    raise _unreadable(value, path or "the value")
+
+
+def _unreadable(value: object, path: str) -> Trouble:
+    match value:
+        case Missing():
+            return value.trouble()
+        case None:
+            return Trouble(f"{path} is null: {REMEDY}")
+        case Mapping():
+            return Trouble(f"{path} is an object: name one of its fields, or write | tojson")
+        case list() | tuple() | range():
+            return Trouble(f'{path} is a list: write | join(", ") or | tojson')
+        case Omit():
+            return Trouble("omit leaves out a whole leaf of a body: it cannot be printed inside a text")
+    return Trouble(f"{path} is {kind(value)} and cannot be printed")
+
+
+def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
+    """``value`` as plain JSON values, every text in it escaped. Raises Trouble where JSON has nothing like it."""
+    spend(1)
+    match value:
+        case None | bool() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case str():
+            return json_text(value, escape, spend)
+        case Mapping():
+            return {
+                json_text(readable(key), escape, spend): jsonable(item, path, escape, spend)
+                for key, item in value.items()
+            }
+        case list() | tuple() | range():
+            return [jsonable(item, path, escape, spend) for item in value]
+        case Missing():
+            raise value.trouble()
+        case Omit():
+            raise Trouble("omit leaves out a whole leaf of a body: it cannot stand here")
+        case float():
+            raise Trouble(f"{path or 'the value'} is {value}, which JSON cannot hold")
+    raise Trouble(f"{path or 'the value'} is {kind(value)}, which JSON cannot hold")
+
+
+def json_text(text: str, escape: Escaper, spend: Spend) -> str:
+    """``text`` as it may stand in a JSON string: escaped unless it is already, and without lone surrogates."""
+    spend(len(text))
+    return encodable(str(text) if isinstance(text, Escaped) else escape(text))
+
+
+def joined(parts: Sequence[object], paths: Sequence[str], escape: Escaper) -> str:
+    """The parts as one text; beside the author's own markup the other parts are escaped, so that it stays alive."""
+    texts = [readable(part, path) for part, path in zip(parts, paths, strict=True)]
+    if any(isinstance(text, Escaped) for text in texts):
+        return Escaped("".join(text if isinstance(text, Escaped) else escape(text) for text in texts))
+    return "".join(texts)
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """``text`` with U+FFFD in place of what UTF-8 cannot hold (a lone half of a surrogate pair)."""
+    return text if text.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+# Blank: line and paragraph breaks of every alphabet. Gone: C0 and C1 controls, and what turns the reading direction.
+_BREAKS = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_SLACK_ACTIVE = re.compile("[&<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def slack_escape(text: str) -> str:
+    """``text`` as inert mrkdwn on one line: no mention, link, line break, control or bidi character of its own.
+
+    ``&``, ``<`` and ``>`` are all that Slack lets one escape (docs.slack.dev, "Formatting message text");
+    ``*``, ``_`` and `````` ` `````` have no escape and can still change how the text looks.
+
+    >>> slack_escape("<!channel> Tom & Ann\\nLtd")
+    '&lt;!channel&gt; Tom &amp; Ann Ltd'
+    """
+    if _SLACK_ACTIVE.search(text) is None:
+        return text
+    text = _UNSEEN.sub("", _BREAKS.sub(" ", text))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def no_escape(text: str) -> str:
+    """``text`` as it is: its reader gives no character a meaning."""
+    return text

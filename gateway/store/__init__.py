@@ -1,0 +1,43 @@
+"""Where the promises live: one contract (``base``) and one module per kind of store."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import StoreError
+from gateway.store.base import OnAppended, Store
+
+if TYPE_CHECKING:
+    from gateway.store.sqlite import Reader
+
+__all__ = ["OnAppended", "Store", "open_reader", "open_store"]
+
+_SQLITE: Final = "sqlite:///"
+
+
+async def open_store(
+    url: str, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+) -> Store:
+    """Own the store of this URL: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, made when there is none.
+
+    Raises StoreLocked, StoreCorrupt, StoreTooNew, or StoreError for what cannot be opened.
+    """
+    from gateway.store.sqlite import SQLiteStore
+
+    return await SQLiteStore.open(_path(url), clock=clock, wall=wall)
+
+
+def open_reader(url: str, *, wall: Callable[[], float] = time.time) -> "Reader":
+    """Look into a store without owning it, beside a running gateway or when none runs; the methods block.
+
+    Raises StoreError when there is no such store.
+    """
+    from gateway.store.sqlite import Reader
+
+    return Reader.of_file(_path(url), wall=wall)
+
+
+def _path(url: str) -> str:
+    if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
+        raise StoreError(f'"{url}" names no store; write sqlite:///relative.db or sqlite:////absolute.db')
+    return url.removeprefix(_SQLITE)

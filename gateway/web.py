@@ -1,0 +1,296 @@
+"""The two Litestar applications: the door for senders, and the listener for operators. No decisions live here."""
+
+import hmac
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, asgi, get, post
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, PermissionDeniedException
+from litestar.handlers.base import BaseRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from gateway import console, pipeline, telemetry, views
+from gateway.egress import Inbox
+from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, RequestRefused, StoreUnavailable
+from gateway.model import DeliveryState, Secret
+
+#: Bodies held at one time; beyond it senders are told to come back. Bytes.
+BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
+#: What a sender is told to wait when nothing can be kept, seconds.
+RETRY_AFTER_S: Final = 5
+UNKNOWN: Final = "unknown"
+
+_encode = msgspec.json.Encoder().encode
+
+
+# --- the door ---
+
+
+def ingest_app(gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher) -> ASGIApp:
+    """The application on the ingest listener: the paths of the sources and nothing else."""
+    door = Door(gateway, dispatcher)
+    mount = asgi("/", is_mount=True, copy_scope=False)(door)
+    return Litestar(route_handlers=[mount], openapi_config=None, logging_config=None)
+
+
+class SenderGone(Exception):
+    """The sender hung up before its body had arrived: there is nobody to answer."""
+
+
+class MethodRefused(RequestRefused):
+    """A source takes POST."""
+
+    status, answer, reason = 405, "method not allowed: POST", "method"
+
+
+class OverBudget(GatewayError):
+    """Too many bytes are in flight; the sender is told to come back."""
+
+
+class Door:
+    """One request in, one answer out: counts what arrives, and gives every refusal its status."""
+
+    def __init__(self, gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher) -> None:
+        self._gateway = gateway
+        self._dispatcher = dispatcher
+        self._bytes_in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        try:
+            status, answer, extra = await self._answer(scope, receive)
+        except SenderGone:
+            return
+        body = _encode(answer)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *extra]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        telemetry.INGEST_SECONDS.observe(time.perf_counter() - began)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Mapping[str, object], list[tuple[bytes, bytes]]]:
+        # The mount rewrites scope["path"]; raw_path is what was asked for.
+        path = scope["raw_path"].decode("latin-1")
+        source = UNKNOWN
+        held = 0
+        try:
+            listening = pipeline.source_at(self._gateway.config, path)
+            source = listening.name
+            _refuse_by_head(scope, listening.max_body)
+            body = bytearray()
+            async for chunk in _chunks(receive):
+                held += len(chunk)
+                self._bytes_in_flight += len(chunk)
+                body += chunk
+                if len(body) > listening.max_body:
+                    raise BodyTooLarge(f"over {listening.max_body} bytes")
+                if self._bytes_in_flight > BYTES_IN_FLIGHT:
+                    raise OverBudget("too many bytes in flight")
+            appended = await pipeline.receive(
+                self._gateway, self._dispatcher, path, scope["headers"], bytes(body)
+            )
+        except RequestRefused as refusal:
+            return _refused(source, path, refusal)
+        except (StoreUnavailable, OverBudget) as error:
+            return _unavailable(source, str(error))
+        except SenderGone:
+            raise
+        except Exception as error:
+            # A defect of ours must cost the sender a retry and not its event.
+            telemetry.log("internal.error", source=source, exc_info=True)
+            return _unavailable(source, type(error).__name__)
+        finally:
+            self._bytes_in_flight -= held
+        outcome = "duplicate" if appended.duplicate else "accepted"
+        telemetry.EVENTS_RECEIVED.labels(source, outcome, "").inc()
+        return 202, {"id": appended.event_id, "duplicate": appended.duplicate}, []
+
+
+def _refuse_by_head(scope: Scope, max_body: int) -> None:
+    """What can be refused before a byte of the body is read."""
+    if scope["method"] != "POST":
+        raise MethodRefused(str(scope["method"]))
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise EncodingRefused("a content encoding")
+        if name == b"content-length" and int(value) > max_body:
+            raise BodyTooLarge(f"over {max_body} bytes")
+
+
+async def _chunks(receive: Receive) -> Any:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise SenderGone
+        yield message["body"]
+        if not message["more_body"]:
+            return
+
+
+def _refused(
+    source: str, path: str, refusal: RequestRefused
+) -> tuple[int, Mapping[str, object], list[tuple[bytes, bytes]]]:
+    telemetry.EVENTS_RECEIVED.labels(source, "rejected", refusal.reason).inc()
+    telemetry.log("event.rejected", source=source, path=path[:200], status=refusal.status, reason=str(refusal))
+    extra = [(b"allow", b"POST")] if refusal.status == 405 else []
+    return refusal.status, {"error": refusal.answer}, extra
+
+
+def _unavailable(source: str, reason: str) -> tuple[int, Mapping[str, object], list[tuple[bytes, bytes]]]:
+    telemetry.EVENTS_RECEIVED.labels(source, "unavailable", "").inc()
+    telemetry.log("event.not_stored", source=source, reason=reason)
+    return 503, {"error": "it could not be stored; send it again"}, [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+
+
+# --- the operators' listener ---
+
+
+@dataclass(slots=True, kw_only=True)
+class Readiness:
+    """Whether a load balancer should send events here, and why not."""
+
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminOptions:
+    """Who may talk to the admin listener."""
+
+    #: Host names it answers to, lower case, without a port.
+    hosts: Collection[str]
+    token: Secret | None = None
+    metrics_token: Secret | None = None
+
+
+#: Probes come by the pod's address and without a token.
+_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+
+
+def admin_app(
+    gateway: pipeline.Gateway, readiness: Readiness, options: AdminOptions, inbox: Inbox | None = None
+) -> ASGIApp:
+    """The application on the admin listener: health, metrics, the API, and in ``gateway dev`` the inbox."""
+
+    @get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @get("/readyz")
+    async def readyz() -> Response[dict[str, str]]:
+        status = _readiness(readiness, gateway)
+        return Response({"status": status}, status_code=200 if status == "ready" else 503)
+
+    @get("/metrics", media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def metrics() -> bytes:
+        return telemetry.metrics()
+
+    @get("/api/events")
+    async def events(limit: int = 50, before: str = "") -> list[dict[str, Any]]:
+        rows = await gateway.store.events(limit=_page(limit), before=before)
+        return [views.event_row(row) for row in rows]
+
+    @get("/api/events/{event_id:str}")
+    async def event(event_id: FromPath[str]) -> dict[str, Any]:
+        history = await gateway.store.event(event_id)
+        if history is None:
+            raise NotFoundException(f"no event or delivery {event_id}")
+        return views.event_history(history)
+
+    @get("/api/deliveries")
+    async def deliveries(
+        state: DeliveryState, destination: str = "", limit: int = 50, before: str = ""
+    ) -> list[dict[str, Any]]:
+        found = await gateway.store.deliveries(
+            state=state, destination=destination, limit=_page(limit), before=before
+        )
+        return [views.delivery(each) for each in found]
+
+    @post("/api/replay", status_code=200)
+    async def replay(data: dict[str, list[str]]) -> dict[str, Any]:
+        try:
+            moved = await pipeline.replay(gateway, data["ids"], by="api")
+        except KeyError as error:
+            raise NotFoundException(f"no event or delivery {error.args[0]}") from None
+        return {"replayed": [views.delivery(each) for each in moved]}
+
+    handlers: list[Any] = [healthz, readyz, metrics, events, event, deliveries, replay]
+    if inbox is not None:
+        handlers += _inbox_handlers(inbox)
+    return Litestar(
+        route_handlers=handlers,
+        guards=[_guard(options)],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: _error_answer, StoreUnavailable: _store_error_answer},
+        response_headers=console.SECURITY_HEADERS,
+    )
+'''
+
+
+def _inbox_handlers(inbox: Inbox) -> list[Any]:
+    @get("/inbox")
+    async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
+        entries = [views.inbox_entry(entry) for entry in inbox.entries()]
+        if "html" not in request.headers.get("accept", ""):
+            return Response(_encode(entries), media_type=MediaType.JSON)
+        return Response(console.inbox_page(entries), media_type="text/html; charset=utf-8")
+
+    @get("/console.css", media_type="text/css; charset=utf-8")
+    async def stylesheet() -> bytes:
+        return console.stylesheet()
+
+    return [page, stylesheet]
+
+
+def _readiness(readiness: Readiness, gateway: pipeline.Gateway) -> str:
+    if readiness.draining:
+        return "draining"
+    return "ready" if gateway.store.healthy else "the store refuses: see the log"
+
+
+def _page(limit: int) -> int:
+    return min(max(limit, 1), 1000)
+
+
+def _guard(options: AdminOptions) -> Any:
+    """Refuse a foreign Host (DNS rebinding), a foreign Origin (a page of another site), and a wrong token."""
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        path = connection.scope["path"]
+        if path in _OPEN_PATHS:
+            return
+        host = connection.headers.get("host", "").lower()
+        if _host_name(host) not in options.hosts:
+            raise PermissionDeniedException(f"unknown Host {host[:100]}: add it to GATEWAY_ADMIN_HOSTS")
+        origin = connection.headers.get("origin")
+        if origin is not None and origin.lower().partition("://")[2] != host:
+            raise PermissionDeniedException("a page of another origin may not do this")
+        token = options.metrics_token if path == "/metrics" else options.token
+        if token is not None and not _carries(connection, token):
+            raise NotAuthorizedException("send the header Authorization: Bearer <token>")
+
+    return guard
+
+
+def _host_name(host: str) -> str:
+    """``[::1]:8081`` -> ``::1``; ``localhost:8081`` -> ``localhost``."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] or host
+
+
+def _carries(connection: ASGIConnection[Any, Any, Any, Any], token: Secret) -> bool:
+    given = connection.headers.get("authorization", "").encode("latin-1", "replace")
+    return hmac.compare_digest(given, f"Bearer {token.reveal()}".encode())
+
+
+def _error_answer(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
+    return Response({"error": error.detail}, status_code=error.status_code)
+
+
+def _store_error_answer(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[dict[str, str]]:
+    return Response({"error": str(error)}, status_code=503)

@@ -1,0 +1,167 @@
+"""Starts the real gateway as a process, talks to it over real sockets, and ends it by its pid."""
+
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway import presets
+
+SECRET = "acceptance-secret"
+SAMPLES = presets.load("xobito").samples
+
+READY_DEADLINE_S = 30
+WAIT_DEADLINE_S = 30
+
+
+def signature(body: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def distinct(number: int, type: str = "contact.created") -> bytes:
+    """A sample whose record has this id: bytes that no other number gives."""
+    payload = json.loads(SAMPLES[type])
+    payload["data"]["id"] = payload["data"]["attributes"]["id"] = number
+    return json.dumps(payload).encode()
+
+
+def eventually(condition: Callable[[], Any], what: str, deadline_s: float = WAIT_DEADLINE_S) -> Any:
+    """The first true value of ``condition``; a deadline only turns a hang into a failure that says what was missing."""
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"it never came to pass: {what}")
+
+
+class GatewayProcess:
+    """``gateway serve`` in a folder of its own; ``with`` ends it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        routes: str | None = None,
+        *,
+        command: tuple[str, ...] = (sys.executable, "-m", "gateway", "serve"),
+        wrapper: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+        bind: str = "127.0.0.1:0",
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self.folder = folder
+        if routes is not None:
+            (folder / "routes.yaml").write_text(routes)
+        self._command = (
+            *wrapper, *command, "-c", str(folder / "routes.yaml"), "--bind", bind, "--admin-bind", "127.0.0.1:0",
+            "--store", f"sqlite:///{folder}/gateway.db", *options,
+        )  # fmt: skip
+        self._environ = {**os.environ, "GATEWAY_LOG": "json", **(environ or {})}
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> "GatewayProcess":
+        self.log = (self.folder / "log").open("a")
+        self.process = subprocess.Popen(
+            self._command, env=self._environ, cwd=self.folder, stdout=subprocess.PIPE, stderr=self.log, text=True
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("ready "):
+                self.ready_line = line.strip()
+                break
+        else:
+            raise AssertionError(f"it did not start, exit {self.process.wait()}: {self.log_text()[-2000:]}")
+        ingest, admin = re.match(r"ready http://(\S+) admin=http://(\S+)", line).groups()
+        self.ingest, self.admin = ingest, admin
+        return self
+
+    def __enter__(self) -> "GatewayProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def port(self) -> int:
+        return int(self.ingest.rpartition(":")[2])
+
+    def log_text(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def log_lines(self, event: str = "") -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if not event or line["event"] == event]
+
+    def post(self, body: bytes, *, path: str = "/in/xobito", headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+        """Sign and post; status and decoded answer."""
+        signed = {"content-type": "application/json", "x-webhook-signature": signature(body)}
+        return self.request("POST", path, body, signed if headers is None else headers)
+
+    def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.ingest, timeout=30)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def api(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.admin, timeout=30)
+        try:
+            if body is None:
+                connection.request("GET", path, headers=dict(headers or {}))
+            else:
+                connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **(headers or {})})
+            response = connection.getresponse()
+            data = response.read()
+            is_json = "json" in response.headers.get("content-type", "")
+            return response.status, json.loads(data) if is_json else data.decode()
+        finally:
+            connection.close()
+
+    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """The real command line beside the running gateway."""
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60,
+            env={**self._environ, "GATEWAY_URL": f"http://{getattr(self, 'admin', '127.0.0.1:1')}",
+                 "GATEWAY_STORE": f"sqlite:///{self.folder}/gateway.db"},
+        )  # fmt: skip
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def deliveries(self, event_id: str) -> list[dict[str, Any]]:
+        return self.api(f"/api/events/{event_id}")[1]["deliveries"]
+
+    def settled(self, event_id: str) -> list[dict[str, Any]]:
+        """The deliveries of an event once none of them is pending."""
+
+        def done() -> list[dict[str, Any]] | None:
+            found = self.deliveries(event_id)
+            return None if any(each["state"] == "pending" for each in found) else found
+
+        return eventually(done, f"all deliveries of {event_id} end")
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """kill -9, if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
+            self.log.close()

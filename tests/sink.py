@@ -1,0 +1,284 @@
+"""A scripted HTTP destination on a real socket, for every test whose promise is about a destination.
+
+::
+
+    with Sink(answer(503), answer(200)) as sink:      # the last behaviour of a script repeats
+        sink.at("/crm", hang())                       # another script for a path prefix
+        ...  # send to sink.url + "/crm/contacts"
+        requests = sink.wait_for(2)
+
+It runs in a thread of its own. A behaviour says how one request is treated; one made with ``early=True`` acts
+when the header is there and the body has not been read, and ``Sink(on_connect=...)`` before a single byte.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+RST_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request; ``at`` is on the monotonic clock, ``connection`` counts from 1."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    connection: int
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What is written to the wire. ``run`` returns whether the connection may serve another request."""
+
+    run: Callable[["Wire"], Awaitable[bool]]
+    early: bool = False
+
+
+@dataclass
+class Wire:
+    """One connection as a behaviour sees it."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
+        self.writer.transport.abort()
+
+
+# --- behaviours ---
+
+
+def answer(
+    status: int = 200,
+    body: bytes = b"ok",
+    headers: Iterable[tuple[str, str]] = (),
+    *,
+    early: bool = False,
+    after_s: float = 0.0,
+    close: bool = False,
+) -> Behaviour:
+    """A whole answer; ``after_s`` seconds late; ``close`` ends the connection without saying so."""
+    lines = [f"HTTP/1.1 {status} Scripted", f"content-length: {len(body)}", *(f"{n}: {v}" for n, v in headers)]
+    data = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+    async def run(wire: Wire) -> bool:
+        await asyncio.sleep(after_s)
+        await wire.send(data)
+        return not (early or close)
+
+    return Behaviour(run, early=early)
+
+
+def raw(data: bytes, *, early: bool = False) -> Behaviour:
+    """Any bytes at all, then the end of the connection."""
+
+    async def run(wire: Wire) -> bool:
+        await wire.send(data)
+        return False
+
+    return Behaviour(run, early=early)
+
+
+def hang(*, early: bool = False) -> Behaviour:
+    """Nothing, for ever."""
+
+    async def run(wire: Wire) -> bool:
+        await asyncio.Event().wait()
+        return False
+
+    return Behaviour(run, early=early)
+
+
+def reset(after: bytes = b"", *, early: bool = False) -> Behaviour:
+    """A TCP reset, behind the first bytes of an answer if there are any."""
+
+    async def run(wire: Wire) -> bool:
+        await wire.send(after)
+        if after:
+            await asyncio.sleep(0.05)  # a reset overtakes what the other side has not read yet
+        wire.reset()
+        return False
+
+    return Behaviour(run, early=early)
+
+
+def endless(piece: bytes, *, start: bytes = b"HTTP/1.1 200 OK\r\n", pause_s: float = 0.0) -> Behaviour:
+    """``start``, then ``piece`` for ever: what drips, floods and never ends is made of this."""
+
+    async def run(wire: Wire) -> bool:
+        await wire.send(start)
+        while True:
+            await wire.send(piece)
+            await asyncio.sleep(pause_s)
+
+    return Behaviour(run)
+
+
+def drip(pause_s: float = 0.02) -> Behaviour:
+    """A body that arrives a byte at a time and never ends."""
+    return endless(b"x", start=b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", pause_s=pause_s)
+
+
+def header_drip(pause_s: float = 0.02) -> Behaviour:
+    """A header that arrives a few bytes at a time and never ends."""
+    return endless(b"x-a: b\r\n", pause_s=pause_s)
+
+
+def header_flood() -> Behaviour:
+    """Header fields as fast as they are taken, without end."""
+    return endless(b"x-filler: 0123456789\r\n" * 500)
+
+
+def continue_flood() -> Behaviour:
+    """``100 Continue`` as fast as it is taken, without end."""
+    return endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, start=b"")
+
+
+def huge(total: int = 300 * 1024 * 1024) -> Behaviour:
+    """An answer of so many bytes, as fast as they are taken."""
+
+    async def run(wire: Wire) -> bool:
+        await wire.send(f"HTTP/1.1 200 OK\r\ncontent-length: {total}\r\n\r\n".encode())
+        piece = b"x" * 65_536
+        for _ in range(total // len(piece)):
+            await wire.send(piece)
+        return False
+
+    return Behaviour(run)
+
+
+def chunk_garbage() -> Behaviour:
+    """A chunked answer whose second chunk has no size."""
+    return raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\nwhat\r\n")
+
+
+# --- the server ---
+
+
+class Sink:
+    """Records every whole request and treats it as scripted; stops within moments of leaving ``with``."""
+
+    def __init__(
+        self, *script: Behaviour, on_connect: Behaviour | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._scripts = {"/": deque(script or (answer(),))}
+        self._on_connect = on_connect
+        self._tls = tls
+        self._changed = threading.Condition()
+        self._requests: list[Received] = []
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sink", daemon=True)
+        #: Connections accepted so far.
+        self.connections = 0
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def requests(self) -> list[Received]:
+        """The whole requests so far, in the order in which they arrived."""
+        with self._changed:
+            return list(self._requests)
+
+    def at(self, prefix: str, *script: Behaviour) -> Self:
+        """Script the paths that begin with ``prefix``; the longest prefix wins."""
+        with self._changed:
+            self._scripts[prefix] = deque(script)
+        return self
+
+    def wait_for(self, count: int, timeout_s: float = 30.0) -> list[Received]:
+        """The requests once there are ``count`` of them; AssertionError when they do not come."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(self._requests) >= count, timeout_s)
+            assert came, f"{len(self._requests)} of {count} requests came within {timeout_s:g} s"
+            return list(self._requests)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls, backlog=1024)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = self._loop.create_task(self._serve(Wire(reader, writer), self.connections))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, wire: Wire, connection: int) -> None:
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                if self._on_connect is None or await self._on_connect.run(wire):
+                    while await self._serve_one(wire, connection):
+                        pass
+                # What is unread at a close makes the kernel send a reset, which would overtake the answer.
+                wire.writer.write_eof() if wire.writer.can_write_eof() else wire.writer.close()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(wire.reader.read(-1), 0.5)
+        finally:
+            wire.writer.transport.abort()
+
+    async def _serve_one(self, wire: Wire, connection: int) -> bool:
+        head = await wire.reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+        method, path, _ = first.split(" ")
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        behaviour = self._next(path)
+        if behaviour.early:
+            return await behaviour.run(wire)
+        body = await _body(wire.reader, headers)
+        with self._changed:
+            self._requests.append(Received(method, path, headers, body, time.monotonic(), connection))
+            self._changed.notify_all()
+        return await behaviour.run(wire)
+
+    def _next(self, path: str) -> Behaviour:
+        with self._changed:
+            script = self._scripts[max((p for p in self._scripts if path.startswith(p)), key=len)]
+            return script.popleft() if len(script) > 1 else script[0]
+
+
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return await reader.readexactly(int(headers.get("content-length", "0")))
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        await reader.readline()
+    await reader.readline()
+    return body

@@ -1,0 +1,167 @@
+"""What rules and templates see of an event, and that no byte of a sender's can break it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import presets
+from gateway.errors import Unparsable
+from gateway.facts import MISSING, UNKNOWN_TYPE, assign, iso_time, lookup, parse, split_path
+from gateway.model import Event
+
+XOBITO = presets.load("xobito")
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def an_event(body: bytes, type: str = "contact.created") -> Event:
+    return Event(id="evt_1", source="xobito", type=type, received_at=0.0, headers={}, body=body, sha256=b"")
+
+
+@pytest.mark.parametrize("type", XOBITO.samples)
+def test_every_documented_event_is_named_as_its_sample_is(type):
+    assert XOBITO.naming.type_of(parse(XOBITO.samples[type]), {}) == type
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        ({"event": {"id": "e1", "type": "contact.created", "timestamp": 1}, "data": {}}, "contact.created"),
+        ({"event": "paid", "model": "App\\Models\\Tenant\\Invoice"}, "invoice.paid"),
+        ({"event": "message.received", "model": "WhatsAppMessage"}, "message.received"),
+        ({"event": "paid"}, "paid"),
+        ({"model": "App\\Models\\Tenant\\Invoice"}, "invoice"),
+        ({"event": None, "model": 7}, "7"),
+        ({"event": "", "model": ""}, UNKNOWN_TYPE),
+        ({"event": ["created"], "model": {"a": 1}}, UNKNOWN_TYPE),
+        ([], UNKNOWN_TYPE),
+        (None, UNKNOWN_TYPE),
+        ("contact.created", UNKNOWN_TYPE),
+        ({"event": "a b\nc\u202e.d"}, "a_b_c_.d"),
+        ({"event": "x" * 500}, "x" * 200),
+    ],
+    ids=repr,
+)
+def test_an_unknown_event_is_named_from_what_is_there(payload, named):
+    assert XOBITO.naming.type_of(payload, {}) == named
+
+
+@given(json_values)
+def test_naming_and_facts_are_total(payload):
+    type = XOBITO.naming.type_of(payload, {})
+    assert 0 < len(type) <= 200
+    assert " " not in type
+    facts = XOBITO.naming.facts(an_event(b"", type), payload)
+    assert isinstance(facts["attrs"], dict)
+
+
+def test_the_record_is_found_in_each_envelope():
+    older = {"data": {"id": 1, "attributes": {"email": "a@b.c"}}}
+    newer = {"data": {"resource": {"type": "contact", "id": 2, "attributes": {"email": "d@e.f"}}}}
+    message = {"event": "message.sent", "data": {"message_id": "w", "status": "sent"}}
+    php_empty_map = {"data": {"id": 3, "attributes": []}}
+    attrs = [XOBITO.naming.facts(an_event(b""), payload)["attrs"] for payload in (older, newer, message, php_empty_map)]
+    assert attrs == [
+        {"email": "a@b.c", "id": 1},
+        {"email": "d@e.f", "id": 2},
+        {"message_id": "w", "status": "sent"},
+        {"id": 3},
+    ]
+
+
+def test_resource_and_action_come_from_the_type():
+    event = XOBITO.naming.facts(an_event(b"", "contact.created"), {})["event"]
+    assert (event["resource"], event["action"]) == ("contact", "created")
+    event = XOBITO.naming.facts(an_event(b"", "ping"), {})["event"]
+    assert (event["resource"], event["action"]) == ("ping", "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"   ",
+        b"NaN",
+        b'{"a": NaN}',
+        b"[Infinity]",
+        b"1e999",
+        b'"\\ud800"',
+        b'{"a": "\\ud800x"}',
+        b'"\xff"',
+        '{"a": 1}'.encode("utf-16"),
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000,
+        b"[" * 200 + b"]" * 200,
+        b'{"a":' * 129 + b"1" + b"}" * 129,
+        b"{} {}",
+        b"{'a': 1}",
+        b'{"a": 01}',
+        b'"\x00"',
+        b"<xml/>",
+        b"a=b&c=d",
+    ],
+    ids=lambda body: repr(body[:12]) + f"x{len(body)}",
+)
+def test_what_is_not_json_is_unparsable_and_nothing_else(body):
+    with pytest.raises(Unparsable):
+        parse(body)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_parsed_or_unparsable(body):
+    try:
+        parse(body)
+    except Unparsable as refusal:
+        assert refusal.status == 400
+
+
+@given(json_values)
+def test_what_is_json_is_parsed_as_it_is(value):
+    assert parse(json.dumps(value).encode()) == value
+
+
+def test_a_depth_of_128_is_accepted():
+    assert parse(b"[" * 128 + b"]" * 128)
+
+
+def test_a_wide_payload_is_not_a_deep_one():
+    assert len(parse(b"[" + b",".join([b"[]"] * 1000) + b"]")) == 1000
+
+
+@given(json_values, st.lists(st.text(max_size=5), min_size=1, max_size=4))
+def test_a_lookup_is_total(payload, path):
+    lookup(payload, path)
+
+
+def test_a_path_goes_through_maps_and_lists():
+    facts = {"payload": {"items": [{"sku": "a"}, {"sku": None}]}}
+    assert lookup(facts, split_path("payload.items.0.sku")) == "a"
+    assert lookup(facts, split_path("payload.items.1.sku")) is None
+    assert lookup(facts, split_path("payload.items.2.sku")) is MISSING
+    assert lookup(facts, split_path("payload.items.-1.sku")) is MISSING
+    assert lookup(facts, split_path("payload.items.\u0662")) is MISSING
+
+
+def test_a_field_is_assigned_through_the_shortcut_to_where_it_stands():
+    payload = {"data": {"id": 1, "attributes": {"email": "a@b.c"}}}
+    assign(payload, XOBITO.naming.payload_path("attrs.email", payload), "new")
+    assign(payload, XOBITO.naming.payload_path("payload.data.extra.deep", payload), 1)
+    assign(payload, XOBITO.naming.payload_path("original", payload), {})
+    assert payload == {
+        "data": {"id": 1, "attributes": {"email": "new"}, "extra": {"deep": 1}},
+        "original": {},
+    }
+    with pytest.raises(ValueError, match=r"data\.id\.x"):
+        assign(payload, ["data", "id", "x"], 1)
+
+
+def test_times_are_shown_in_utc():
+    assert iso_time(0) == "1970-01-01T00:00:00.000Z"
