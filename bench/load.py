@@ -9,13 +9,13 @@ import asyncio
 import json
 import struct
 import time
+from pathlib import Path
 
 import uvloop
 
 
 def read_requests(path):
-    with open(path, "rb") as file:
-        data = file.read()
+    data = Path(path).read_bytes()
     requests, at = [], 0
     while at < len(data):
         (size,) = struct.unpack_from(">I", data, at)
@@ -55,7 +55,7 @@ async def run(host, port, requests, connections, rate):
     loop = asyncio.get_running_loop()
     latencies, statuses = [], {}
     finished = loop.create_future()
-    idle, due_times = [], []
+    idle = []
     position = 0
     began = time.perf_counter() + 0.05
 

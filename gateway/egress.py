@@ -196,6 +196,8 @@ async def _open_transport() -> Transport:
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
+        # A request is sent with the headers that it was built with.
+        skip_auto_headers=("accept-encoding", "content-type", "user-agent"),
         # One deadline over the whole attempt is set by ``send``.
         timeout=aiohttp.ClientTimeout(),
         read_bufsize=LONGEST_ANSWER,
@@ -268,8 +270,11 @@ def _first_fields(response: "httpx.Response") -> Mapping[str, str]:
 
 def _masked(body: bytes, request: HttpRequest) -> bytes:
     """The answer without what it repeats of the request: ``Cannot POST /services/T0/B0/...`` goes on record."""
-    for secret in _secrets(request) if len(body) >= SHORTEST_SECRET else ():
-        body = body.replace(secret.encode("ascii", "replace"), b"***")
+    if len(body) < SHORTEST_SECRET:
+        return body
+    # The longest first: one secret may be a part of another.
+    for secret in sorted(_secrets(request), key=len, reverse=True):
+        body = body.replace(secret.encode(), b"***")
     return body
 
 

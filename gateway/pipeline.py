@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from gateway import facts, retry, signatures, telemetry
 from gateway.config import Config, Destination, Source
@@ -33,7 +33,6 @@ from gateway.model import (
     NewEvent,
     OutboundRequest,
     Outcome,
-    Release,
     Reply,
     Retention,
     Retry,
@@ -191,7 +190,7 @@ async def deliver(
         verdict = Dead(str(error))
     except EgressError as error:
         verdict = Retry(str(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # Ours to mend, not the event's fault: it is seen, it is replayable, and the others go on.
         telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         verdict = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay")
@@ -212,7 +211,7 @@ async def deliver(
     return result, attempt
 
 
-_OUTCOMES: Final[Mapping[type, str]] = {Delivered: "delivered", Retry: "retry", Dead: "dead"}
+_OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {Delivered: "delivered", Retry: "retry", Dead: "dead"}
 
 
 def _sent(request: OutboundRequest | None) -> bytes:
@@ -271,9 +270,7 @@ class Dispatcher:
         self._taken[destination.name] += 1
         return destination.timeout_s + LEASE_MARGIN_S
 
-    def appended(
-        self, event: Event, deliveries: Sequence[NewDelivery], appended: Sequence[Appended] | None
-    ) -> None:
+    def appended(self, event: Event, deliveries: Sequence[NewDelivery], appended: Sequence[Appended] | None) -> None:
         """The append is over, whoever waits for it: start what was leased, give the other slots back."""
         leases = appended[0].leases if appended else ()
         started = {lease.delivery.id for lease in leases}
@@ -296,7 +293,7 @@ class Dispatcher:
                 except StoreUnavailable as error:
                     telemetry.log("store.unavailable", reason=str(error))
                     await asyncio.sleep(STORE_PAUSE_S)
-                except Exception:
+                except Exception:  # noqa: BLE001
                     # A defect here must not end all deliveries in silence.
                     telemetry.log("internal.error", exc_info=True)
                     await asyncio.sleep(STORE_PAUSE_S)
@@ -339,13 +336,11 @@ class Dispatcher:
         destination = self._gateway.config.destinations.get(name)
         if destination is None:
             return replace(GONE, slots=GONE.slots - self._taken[name])
-        return Want(
-            slots=destination.concurrency - self._taken[name], lease_s=destination.timeout_s + LEASE_MARGIN_S
-        )
+        return Want(slots=destination.concurrency - self._taken[name], lease_s=destination.timeout_s + LEASE_MARGIN_S)
 
     async def _writer_keeps_up(self) -> None:
         while self._store.oldest_uncommitted_s > WRITER_PATIENCE_S:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # the writer thread needs the interpreter now, not an event later
 
     async def _listen(self) -> None:
         while True:

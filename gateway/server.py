@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import re
 import resource
 import signal
 import socket
@@ -58,6 +59,8 @@ class Limits:
     header_deadline_s: float = 10.0
     #: From the end of the headers to the end of the body; stands still while the app does not read.
     body_deadline_s: float = 30.0
+    #: Requests a client may send ahead of their answers: each costs some 2 KB, and one read brings thousands.
+    pipelined: int = 64
     #: Between an answer and the next request.
     keep_alive_s: float = 60.0
     #: A client that takes none of its answer for so long is cut off.
@@ -113,6 +116,7 @@ _VERSION = _Refusal(HTTPStatus.BAD_REQUEST, "version", "HTTP/1.1 or HTTP/1.0 is 
 _HOST = _Refusal(HTTPStatus.BAD_REQUEST, "host", "exactly one Host header is required")
 _ENCODING = _Refusal(HTTPStatus.BAD_REQUEST, "transfer_encoding", "the only transfer encoding is chunked, in HTTP/1.1")
 _FRAMING = _Refusal(HTTPStatus.BAD_REQUEST, "framing", "too many bytes between the chunks of the body")
+_PIPELINED = _Refusal(HTTPStatus.BAD_REQUEST, "pipelined", "too many requests sent ahead of their answers")
 _URI = _Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "request line too long")
 _HEADERS = _Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "headers too large")
 _HEADER_DEADLINE = _Refusal(HTTPStatus.REQUEST_TIMEOUT, "header_deadline", "the headers took too long")
@@ -182,6 +186,8 @@ class _Connection(HttpToolsProtocol):
         self._read = 0
         self._allowed = 0
         self._unanswered = 0
+        #: The request whose app was started last; ``cycle`` is the one that is being read.
+        self._running: RequestResponseCycle | None = None
         self._keep_alive = True
         self._last = False
         self._upgrading = False
@@ -200,7 +206,11 @@ class _Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = _CLOSING
         self.pipeline.clear()
+        if self._running is not None:
+            _disconnect(self._running)
         super().connection_lost(exc)
+        # What refers back to the connection would keep it until the next garbage collection.
+        self._running = self.cycle = self.transport = None  # type: ignore[assignment]
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         # A client may close its sending side and still wait for the answer (printf | nc).
@@ -289,6 +299,8 @@ class _Connection(HttpToolsProtocol):
             raise _Refused(_VERSION)
         if self._hosts != 1 and (self._hosts or version == "1.1"):
             raise _Refused(_HOST)
+        if len(self.pipeline) >= self._limits.pipelined:
+            raise _Refused(_PIPELINED)
         super().on_headers_complete()
         self._upgrading = self.parser.should_upgrade()
         self._unanswered += 1
@@ -324,6 +336,7 @@ class _Connection(HttpToolsProtocol):
     # --- the app's side ---
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+        self._running = cycle
         task = self.loop.create_task(self._run(cycle, app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -385,8 +398,7 @@ class _Connection(HttpToolsProtocol):
         if self.pipeline:
             self.pipeline.popleft()
         else:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            _disconnect(self.cycle)
         self._unanswered -= 1
         return not self.cycle.response_started
 
@@ -407,6 +419,8 @@ class _Connection(HttpToolsProtocol):
 
     def _linger(self) -> None:
         self.phase = _CLOSING
+        if self._socket.is_closing():
+            return
         unsent = self._socket.get_write_buffer_size() > 64 * 1024
         self._deadline = self.loop.time() + (self._limits.send_deadline_s if unsent else self._limits.linger_s)
         self.flow.resume_reading()
@@ -449,6 +463,11 @@ class _Connection(HttpToolsProtocol):
 
 
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
+
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True
+    cycle.message_event.set()
 
 
 async def _send_500(cycle: RequestResponseCycle) -> None:
@@ -498,7 +517,7 @@ class _Listener:
             connection.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(finish_s):
-                while self.connections or self.state.tasks:  # noqa: ASYNC110 - two sets, once in a life
+                while self.connections or self.state.tasks:
                     await asyncio.sleep(0.01)
         await self.abort()
 
@@ -685,11 +704,12 @@ def _bind(name: str, bind: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host no name server could know
         if sock is not None:
             sock.close()
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise BindFailed(
-            f"cannot listen on {bind} for {name}: {error.strerror or error}; "
+            f"cannot listen on {bind} for {name}: {reason}; "
             f"choose another address with {_FLAGS[name]}, or stop what uses it"
         ) from error
     return sock
@@ -699,11 +719,10 @@ _FLAGS = {"ingest": "--bind", "admin": "--admin-bind"}
 
 
 def _host_and_port(name: str, bind: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not host or (":" in host and not bracketed) or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+    written = re.fullmatch(r"(?:\[([0-9a-fA-F:.%]+)\]|([^:\[\]]+)):([0-9]{1,5})", bind)
+    if written is None or int(written[3]) > 65535:
         raise BindFailed(f'"{bind}" for {name} is no address; write {_FLAGS[name]} host:port, as in 127.0.0.1:8080')
-    return (host[1:-1] if bracketed else host), int(port)
+    return written[1] or written[2], int(written[3])
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:

@@ -20,7 +20,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 #: name -> (level, when it is written).
 LOG_EVENTS: Final[Mapping[str, tuple[Level, str]]] = {
-    "gateway.starting": ("info", "the process has read its configuration and opened its store"),
+    "gateway.started": ("info", "both listeners accept"),
     "gateway.draining": ("info", "a signal asked it to stop; attempts in flight end, events are still accepted"),
     "gateway.stopped": ("info", "everything is closed"),
     "config.warning": ("warning", "routes.yaml is in force, and something in it deserves a look"),

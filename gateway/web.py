@@ -2,9 +2,9 @@
 
 import hmac
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, asgi, get, post
@@ -12,18 +12,21 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import FromPath
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import console, pipeline, telemetry, views
 from gateway.egress import Inbox
 from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, RequestRefused, StoreUnavailable
-from gateway.model import DeliveryState, Secret
+from gateway.model import Appended, DeliveryState, Secret
 
 #: Bodies held at one time; beyond it senders are told to come back. Bytes.
 BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
 #: What a sender is told to wait when nothing can be kept, seconds.
 RETRY_AFTER_S: Final = 5
 UNKNOWN: Final = "unknown"
+
+#: Status, JSON body, header fields beside the usual ones.
+Answer = tuple[int, Mapping[str, object], Sequence[tuple[bytes, bytes]]]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,7 +66,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         try:
-            status, answer, extra = await self._answer(scope, receive)
+            status, answer, extra = await self._answer(cast("HTTPScope", scope), receive)
         except SenderGone:
             return
         body = _encode(answer)
@@ -72,45 +75,51 @@ class Door:
         await send({"type": "http.response.body", "body": body, "more_body": False})
         telemetry.INGEST_SECONDS.observe(time.perf_counter() - began)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Mapping[str, object], list[tuple[bytes, bytes]]]:
+    async def _answer(self, scope: HTTPScope, receive: Receive) -> Answer:
         # The mount rewrites scope["path"]; raw_path is what was asked for.
         path = scope["raw_path"].decode("latin-1")
         source = UNKNOWN
-        held = 0
         try:
             listening = pipeline.source_at(self._gateway.config, path)
             source = listening.name
             _refuse_by_head(scope, listening.max_body)
-            body = bytearray()
-            async for chunk in _chunks(receive):
-                held += len(chunk)
-                self._bytes_in_flight += len(chunk)
-                body += chunk
-                if len(body) > listening.max_body:
-                    raise BodyTooLarge(f"over {listening.max_body} bytes")
-                if self._bytes_in_flight > BYTES_IN_FLIGHT:
-                    raise OverBudget("too many bytes in flight")
-            appended = await pipeline.receive(
-                self._gateway, self._dispatcher, path, scope["headers"], bytes(body)
-            )
+            appended = await self._accept(scope, receive, path, listening.max_body)
         except RequestRefused as refusal:
             return _refused(source, path, refusal)
         except (StoreUnavailable, OverBudget) as error:
             return _unavailable(source, str(error))
         except SenderGone:
             raise
-        except Exception as error:
-            # A defect of ours must cost the sender a retry and not its event.
+        except Exception as error:  # noqa: BLE001  a defect of ours must cost the sender a retry and not its event
             telemetry.log("internal.error", source=source, exc_info=True)
             return _unavailable(source, type(error).__name__)
-        finally:
-            self._bytes_in_flight -= held
-        outcome = "duplicate" if appended.duplicate else "accepted"
-        telemetry.EVENTS_RECEIVED.labels(source, outcome, "").inc()
+        telemetry.EVENTS_RECEIVED.labels(source, "duplicate" if appended.duplicate else "accepted", "").inc()
         return 202, {"id": appended.event_id, "duplicate": appended.duplicate}, []
 
+    async def _accept(self, scope: HTTPScope, receive: Receive, path: str, max_body: int) -> Appended:
+        body = bytearray()
+        try:
+            await self._read_into(body, receive, max_body)
+            return await pipeline.receive(self._gateway, self._dispatcher, path, list(scope["headers"]), bytes(body))
+        finally:
+            self._bytes_in_flight -= len(body)
 
-def _refuse_by_head(scope: Scope, max_body: int) -> None:
+    async def _read_into(self, body: bytearray, receive: Receive, max_body: int) -> None:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise SenderGone
+            body += message["body"]
+            self._bytes_in_flight += len(message["body"])
+            if len(body) > max_body:
+                raise BodyTooLarge(f"over {max_body} bytes")
+            if self._bytes_in_flight > BYTES_IN_FLIGHT:
+                raise OverBudget("too many bytes in flight")
+            more = message["more_body"]
+
+
+def _refuse_by_head(scope: HTTPScope, max_body: int) -> None:
     """What can be refused before a byte of the body is read."""
     if scope["method"] != "POST":
         raise MethodRefused(str(scope["method"]))
@@ -121,26 +130,14 @@ def _refuse_by_head(scope: Scope, max_body: int) -> None:
             raise BodyTooLarge(f"over {max_body} bytes")
 
 
-async def _chunks(receive: Receive) -> Any:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise SenderGone
-        yield message["body"]
-        if not message["more_body"]:
-            return
-
-
-def _refused(
-    source: str, path: str, refusal: RequestRefused
-) -> tuple[int, Mapping[str, object], list[tuple[bytes, bytes]]]:
+def _refused(source: str, path: str, refusal: RequestRefused) -> Answer:
     telemetry.EVENTS_RECEIVED.labels(source, "rejected", refusal.reason).inc()
     telemetry.log("event.rejected", source=source, path=path[:200], status=refusal.status, reason=str(refusal))
     extra = [(b"allow", b"POST")] if refusal.status == 405 else []
     return refusal.status, {"error": refusal.answer}, extra
 
 
-def _unavailable(source: str, reason: str) -> tuple[int, Mapping[str, object], list[tuple[bytes, bytes]]]:
+def _unavailable(source: str, reason: str) -> Answer:
     telemetry.EVENTS_RECEIVED.labels(source, "unavailable", "").inc()
     telemetry.log("event.not_stored", source=source, reason=reason)
     return 503, {"error": "it could not be stored; send it again"}, [(b"retry-after", b"%d" % RETRY_AFTER_S)]
@@ -204,9 +201,7 @@ def admin_app(
     async def deliveries(
         state: DeliveryState, destination: str = "", limit: int = 50, before: str = ""
     ) -> list[dict[str, Any]]:
-        found = await gateway.store.deliveries(
-            state=state, destination=destination, limit=_page(limit), before=before
-        )
+        found = await gateway.store.deliveries(state=state, destination=destination, limit=_page(limit), before=before)
         return [views.delivery(each) for each in found]
 
     @post("/api/replay", status_code=200)
@@ -228,7 +223,6 @@ def admin_app(
         exception_handlers={HTTPException: _error_answer, StoreUnavailable: _store_error_answer},
         response_headers=console.SECURITY_HEADERS,
     )
-'''
 
 
 def _inbox_handlers(inbox: Inbox) -> list[Any]:

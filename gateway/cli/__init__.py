@@ -68,25 +68,27 @@ def cli() -> None:
     """Receive webhooks, keep them on disk before answering, forward them until they are taken."""
 
 
-@cli.command()
+@cli.command("serve")
 @_config
 @_listeners
 @_store
 @_logging
-@click.option("--env-file", type=click.Path(path_type=Path), help="Read variables from this file; the environment wins.")
-def serve(**options: Any) -> None:
+@click.option(
+    "--env-file", type=click.Path(path_type=Path), help="Read variables from this file; the environment wins."
+)
+def serve_verb(**options: Any) -> None:
     """Run the gateway."""
     from gateway.cli import run
 
     sys.exit(run.serve(dev=False, **options))
 
 
-@cli.command()
+@cli.command("dev")
 @_config
 @_listeners
 @_store
 @_logging
-def dev(**options: Any) -> None:
+def dev_verb(**options: Any) -> None:
     """Run it to try things out: a demo secret, and an inbox for every destination whose url is not set."""
     from gateway.cli import run
 
@@ -94,67 +96,69 @@ def dev(**options: Any) -> None:
     sys.exit(run.serve(dev=True, **options))
 
 
-@cli.command()
+@cli.command("check")
 @_config
-def check(config: Path) -> None:
+def check_verb(config: Path) -> None:
     """Report every problem of routes.yaml and its templates."""
-    from gateway.cli import check as verb
+    from gateway.cli import check
 
-    sys.exit(verb.check(config))
+    sys.exit(check.check(config))
 
 
-@cli.command()
+@cli.command("send")
 @click.argument("sample")
 @_config
 @click.option("--source", default="", help="Which source of routes.yaml to post as; needed when there are several.")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
 @click.option("--to", default="", metavar="URL", help="Where to post; left out, the source's path on 127.0.0.1:8080.")
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="How many events, each different.")
-@click.option("--rate", default=0.0, type=click.FloatRange(0), help="Events per second; 0: as fast as they are answered.")
+@click.option(
+    "--rate", default=0.0, type=click.FloatRange(0), help="Events per second; 0: as fast as they are answered."
+)
 @click.option("--same", is_flag=True, help="The documented bytes as they are: a second one is a duplicate.")
 @click.option("--json", "as_json", is_flag=True, help="Print each answer as JSON.")
-def send(**options: Any) -> None:
+def send_verb(**options: Any) -> None:
     """Sign and post a sample event: contact.created, status.updated, message.failed, ..."""
-    from gateway.cli import send as verb
+    from gateway.cli import send
 
-    sys.exit(verb.send(**options))
+    sys.exit(send.send(**options))
 
 
-@cli.command()
+@cli.command("events")
 @_server
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
-def events(**options: Any) -> None:
+def events_verb(**options: Any) -> None:
     """List the newest events and what became of their deliveries."""
     from gateway.cli import look
 
     sys.exit(look.events(**options))
 
 
-@cli.command()
+@cli.command("show")
 @click.argument("event_id", metavar="ID")
 @_server
-def show(**options: Any) -> None:
+def show_verb(**options: Any) -> None:
     """Show one event, by its id or a delivery's: payload, deliveries, every attempt."""
     from gateway.cli import look
 
     sys.exit(look.show(**options))
 
 
-@cli.command()
+@cli.command("dead")
 @_server
 @click.option("--destination", default="", help="Only of this destination.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-def dead(**options: Any) -> None:
+def dead_verb(**options: Any) -> None:
     """List dead letters: deliveries that were given up, and why."""
     from gateway.cli import look
 
     sys.exit(look.dead(**options))
 
 
-@cli.command()
+@cli.command("replay")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @_server
-def replay(**options: Any) -> None:
+def replay_verb(**options: Any) -> None:
     """Send again: a delivery by its id, or all deliveries of an event."""
     from gateway.cli import look
 

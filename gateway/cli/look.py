@@ -36,7 +36,9 @@ def events(*, url: str, store: str, as_json: bool, limit: int) -> int:
         click.echo("No events yet. `gateway send contact.created` posts one.")
     for row in [] if as_json else rows:
         fates = "  ".join(f"{each['destination']} {_colored(each['state'])}" for each in row["deliveries"])
-        click.echo(f"{_local(row['received_at'])}  {row['id']}  {row['source']}  {row['type']:<18}  {fates or 'matched nothing'}")
+        click.echo(
+            f"{_local(row['received_at'])}  {row['id']}  {row['source']}  {row['type']:<18}  {fates or 'matched nothing'}"
+        )
     return 0
 
 
@@ -55,7 +57,9 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
         click.echo(f"\n{each['id']}  {each['route']} > {each['destination']}  {_colored(each['state'])}{_next(each)}")
         for one in each["attempts_made"]:
             answer = f"{one['status'] or ''} {one['reason']}".strip()
-            click.echo(f"  {one['number']:>3}  {_local(one['started_at'])}  {one['duration_ms']:>8.1f} ms  {one['outcome']}  {answer}")
+            click.echo(
+                f"  {one['number']:>3}  {_local(one['started_at'])}  {one['duration_ms']:>8.1f} ms  {one['outcome']}  {answer}"
+            )
         if each["reason"] and not each["attempts_made"]:
             click.echo(f"       {each['reason']}")
     click.echo("\n" + msgspec.json.format(msgspec.json.encode(history["payload"]), indent=2).decode())
@@ -79,7 +83,9 @@ def dead(*, url: str, store: str, as_json: bool, destination: str, limit: int) -
     elif not found:
         click.echo("No dead letters.")
     for each in [] if as_json else found:
-        click.echo(f"{each['id']}  {each['route']} > {each['destination']}  {each['attempts']} attempts  {each['reason']}")
+        click.echo(
+            f"{each['id']}  {each['route']} > {each['destination']}  {each['attempts']} attempts  {each['reason']}"
+        )
     return 0
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gateway import __version__, presets, server, signatures, telemetry
 from gateway.cli import check
@@ -30,7 +30,15 @@ class UnsafeBind(GatewayError):
 
 
 def serve(
-    *, config: Path, bind: str, admin_bind: str, store: str, log_format: str, log_level: str, env_file: Path | None, dev: bool
+    *,
+    config: Path,
+    bind: str,
+    admin_bind: str,
+    store: str,
+    log_format: str,
+    log_level: str,
+    env_file: Path | None,
+    dev: bool,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     telemetry.configure_log(log_format, log_level)
@@ -66,7 +74,9 @@ def _admin_options(admin_bind: str) -> AdminOptions:
     )
 
 
-async def _serve(config: Config, bind: str, admin_bind: str, store_url: str, options: AdminOptions, *, dev: bool) -> int:
+async def _serve(
+    config: Config, bind: str, admin_bind: str, store_url: str, options: AdminOptions, *, dev: bool
+) -> int:
     inbox = Inbox(clock=time.time) if dev else None
     store = await open_store(store_url)
     gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox))
@@ -105,6 +115,7 @@ class _Lifecycle:
             f"destinations={len(config.destinations)} store={self.gateway.store.name} config={config.revision}",
             flush=True,
         )
+        telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
         if self.dev:
             print(_banner(config, ingest_address, admin_address, self.store_url), flush=True)
 
@@ -137,7 +148,9 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
     source = next(iter(config.sources.values()), None)
     lines = [""]
     if config.inboxes:
-        lines += [f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: their url is not set"]
+        lines += [
+            f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: their url is not set"
+        ]
     data = Path(store_url.removeprefix("sqlite:///")).absolute()
     command = Path(sys.argv[0]).absolute()
     lines += [

@@ -22,7 +22,16 @@ class SendRefused(GatewayError):
 
 
 def send(
-    *, sample: str, config: Path, source: str, changes: Sequence[str], to: str, count: int, rate: float, same: bool, as_json: bool
+    *,
+    sample: str,
+    config: Path,
+    source: str,
+    changes: Sequence[str],
+    to: str,
+    count: int,
+    rate: float,
+    same: bool,
+    as_json: bool,
 ) -> int:
     """Post ``count`` signed events; 1 if one was refused, 3 if nobody listens."""
     try:

@@ -35,10 +35,16 @@ class _Spot:
     began_text: str
 
 
+#: Of a longer line the rest is not looked at: these patterns are made for lines that people write.
+_EXAMINED: Final = 1000
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
 _KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
-_BARE_REFERENCE: Final = re.compile(r"""(?P<before>[{\[,:]\s*)(?P<value>[^\s"'{\[,][^"'{}\[\],]*|)(?P<reference>\$\{[^}]*\})""")
-_BRACES_VALUE: Final = re.compile(r"(?P<key>[\w.\-]+:)\s+(?P<value>[^\s\"'|>{\[][^\"'{},]*\{\{.*?\}\}[^,}\s]*|\{\{.*?\}\}[^,}#]*)")
+_BARE_REFERENCE: Final = re.compile(
+    r"""(?P<before>[{\[,:]\s*)(?P<value>(?:[^\s"'{}\[\],:]|:(?=\S))*)(?P<reference>\$\{[^}]*\})"""
+)
+_BRACES_VALUE: Final = re.compile(
+    r"(?P<key>[\w.\-]+:)\s+(?P<value>[^\s\"'|>{\[][^\"'{},]*\{\{.*?\}\}[^,}\s]*|\{\{.*?\}\}[^,}#]*)"
+)
 
 
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
@@ -66,7 +72,7 @@ def _position(mark: yaml.Mark | None, lines: Sequence[str]) -> tuple[int, int]:
 
 
 def _text(lines: Sequence[str], line: int) -> str:
-    return lines[line - 1] if 0 < line <= len(lines) else ""
+    return lines[line - 1][:_EXAMINED] if 0 < line <= len(lines) else ""
 
 
 def _quoted(value: str) -> str:
@@ -92,7 +98,7 @@ def bare_braces(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
     text = _text(lines, line)
     if not text[column - 1 :].startswith("{{"):
         return None
-    value = re.match(r"\{\{.*\}\}[^,}#]*", text[column - 1 :])
+    value = re.match(r"(?:\{\{.*?\}\}[^,{}#]*)+", text[column - 1 :])
     key = re.search(r"([\w.\-]+:)\s*$", text[: column - 1])
     written = f"{key[1] if key else ''} {_quoted(value[0] if value else '{{ ... }}')}".strip()
     return Mistake(line, column, "a value that begins with {{ needs quotes", f"write {written}")
@@ -200,7 +206,9 @@ def _escape(spot: _Spot) -> Mistake | None:
 def _no_colon(spot: _Spot) -> Mistake | None:
     if "could not find expected ':'" not in spot.problem:
         return None
-    return Mistake(spot.began_line, spot.began_column, "this line has no value", "write key: value, with a blank behind the colon")
+    return Mistake(
+        spot.began_line, spot.began_column, "this line has no value", "write key: value, with a blank behind the colon"
+    )
 
 
 def _open_bracket(spot: _Spot) -> Mistake | None:

@@ -7,13 +7,13 @@ built from the parser's events and without recursion: libyaml's composer crashes
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
 from gateway.config import mistakes
 from gateway.config.report import Report
-from gateway.errors import ConfigError, Place, Problem
+from gateway.errors import ConfigError, Place
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
@@ -100,12 +100,14 @@ def _refuse_control_characters(text: str, report: Report) -> None:
     if found := _FORBIDDEN.search(text):
         before = _LINE_BREAK.split(text[: found.start()])
         message = f"the control character U+{ord(found[0]):04X} cannot stand in YAML"
-        raise _fatal(report, message, 'remove it, or write it in double quotes as "\\x.."', len(before), len(before[-1]) + 1)
+        raise _fatal(
+            report, message, 'remove it, or write it in double quotes as "\\x.."', len(before), len(before[-1]) + 1
+        )
 
 
 def _fatal(report: Report, message: str, hint: str = "", line: int = 0, column: int = 0) -> ConfigError:
-    place = Place(report.file, line, column)
-    return ConfigError([*report.problems, Problem(place, message, hint, "error", report.line(place))])
+    report.error(Place(report.file, line, column), message, hint)
+    return ConfigError(report.sorted())
 
 
 def json_scalar(text: str) -> str | int | float | bool | None:
@@ -162,7 +164,7 @@ class _Builder:
 
     def _refuse_second_document(self, event: yaml.DocumentStartEvent) -> None:
         if self._root is not None:
-            line = event.start_mark.line + 1
+            line = self._place(event.start_mark).line
             raise _fatal(self._report, "a second document begins here", "remove the line ---", line, 1)
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
@@ -228,7 +230,7 @@ class _Builder:
     def _refused(self, event: yaml.NodeEvent, sign: str, name: str) -> Broken:
         place = self._place(event.start_mark)
         mistake = mistakes.reserved_sign(place.line, place.column, self._report.lines)
-        message = f'a value that begins with "{sign}" is {name} to YAML, and those are refused'
+        message = f'a value that begins with "{sign}" is {name} to YAML'
         self._report.error(place, message, mistake.hint if mistake else "put the text in quotes")
         return Broken(place)
 
@@ -252,11 +254,11 @@ class _Builder:
             return Place(place.file, place.line + 1, len(first) - len(first.lstrip(" ")) + 1)
         return place
 
-    def _cut_off(self, end: yaml.Mark) -> str:
+    def _cut_off(self, end: Any) -> str:
         line = self._report.lines[end.line] if end.line < len(self._report.lines) else ""
         # One blank before and none behind: "#sales" is meant. A comment stands apart.
         found = re.match(r" (#\w.*)", line[end.column :])
         return found[1] if found else ""
 
-    def _place(self, mark: yaml.Mark) -> Place:
+    def _place(self, mark: Any) -> Place:
         return Place(self._report.file, mark.line + 1, mark.column + 1)

@@ -24,18 +24,15 @@ class Report:
     hidden: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(place, message, hint, "error", self.line(place)))
+        self.add(Problem(place, message, hint))
 
     def warning(self, place: Place, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(place, message, hint, "warning", self.line(place)))
+        self.add(Problem(place, message, hint, "warning"))
 
     def add(self, problem: Problem) -> None:
-        """One that was found elsewhere; it gets its line if it is about this file."""
-        shown = problem.line_text or self.line(problem.place)
-        found = Problem(problem.place, problem.message, problem.hint, problem.severity, shown)
-        # A text for several destinations is compiled for each of them, and is as wrong in each.
-        if found not in self.problems:
-            self.problems.append(found)
+        """One more finding; said once, however often it is met."""
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def hide(self, place: Place, text: str) -> None:
         """Never show this text of the file: it is a secret."""

@@ -79,7 +79,7 @@ REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
 )
 _RATE_LIMITED = ("rate_limited", "ratelimited")
 
-_HALF_ENTITY = re.compile(r"&(?:a|am|amp|l|lt|g|gt)?$")
+_HALF_ENTITIES = re.compile(r"(?:&(?:a|am|amp|l|lt|g|gt)?)+$")
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
@@ -169,9 +169,9 @@ def shortened(text: str, limit: int, *, markup: bool = True) -> str:
     if len(text) * 2 <= limit or _units(text) <= limit:
         return text
     kept = text.encode("utf-16-le", "surrogatepass")[: (limit - 1) * 2].decode("utf-16-le", "ignore")
-    if markup and (opened := kept.rfind("<")) > kept.rfind(">"):
+    if markup and (opened := kept.find("<", kept.rfind(">") + 1)) >= 0:
         kept = kept[:opened]
-    return _HALF_ENTITY.sub("", kept) + "…"
+    return _HALF_ENTITIES.sub("", kept) + "…"
 
 
 def _units(text: str) -> int:

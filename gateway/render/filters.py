@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -281,7 +281,9 @@ def int_(value: object, default: object = missing) -> object:
     >>> int_("42"), int_("3.9"), int_("many", 0)
     (42, 3, 0)
     """
-    return _number(value, lambda text: int(text) if re.fullmatch(r"\s*[-+]?\d+\s*", text) else int(float(text)), default)
+    return _number(
+        value, lambda text: int(text) if re.fullmatch(r"\s*[-+]?\d+\s*", text) else int(float(text)), default
+    )
 
 
 def float_(value: object, default: object = missing) -> object:
@@ -481,10 +483,40 @@ FUNCTIONS: Mapping[str, object] = {
     "slack_user": slack_user,
 }
 
-TESTS: Mapping[str, Callable[..., object]] = {
-    name: jinja_tests.TESTS[name]
-    for name in (
-        "boolean defined divisibleby eq equalto even false float ge gt in integer iterable le lower lt mapping ne none "
-        "number odd sequence string true undefined upper == != > >= < <="
-    ).split()
+TESTS: Mapping[str, Callable[..., Any]] = {
+    name: cast("Callable[..., Any]", jinja_tests.TESTS[name])
+    for name in [
+        "boolean",
+        "defined",
+        "divisibleby",
+        "eq",
+        "equalto",
+        "even",
+        "false",
+        "float",
+        "ge",
+        "gt",
+        "in",
+        "integer",
+        "iterable",
+        "le",
+        "lower",
+        "lt",
+        "mapping",
+        "ne",
+        "none",
+        "number",
+        "odd",
+        "sequence",
+        "string",
+        "true",
+        "undefined",
+        "upper",
+        "==",
+        "!=",
+        ">",
+        ">=",
+        "<",
+        "<=",
+    ]
 }

@@ -26,12 +26,38 @@ BUDGET = "the budget"
 
 #: What a template may call on a text: nothing that makes it longer.
 TEXT_METHODS = frozenset(
-    "capitalize casefold count endswith find isalnum isalpha isdecimal isdigit islower isspace isupper lower lstrip "
-    "partition removeprefix removesuffix rpartition rsplit rstrip split splitlines startswith strip title upper".split()
+    [
+        "capitalize",
+        "casefold",
+        "count",
+        "endswith",
+        "find",
+        "isalnum",
+        "isalpha",
+        "isdecimal",
+        "isdigit",
+        "islower",
+        "isspace",
+        "isupper",
+        "lower",
+        "lstrip",
+        "partition",
+        "removeprefix",
+        "removesuffix",
+        "rpartition",
+        "rsplit",
+        "rstrip",
+        "split",
+        "splitlines",
+        "startswith",
+        "strip",
+        "title",
+        "upper",
+    ]
 )
 LOOP_METHODS = frozenset({"changed", "cycle"})
 _LOOP_FIELDS = LOOP_METHODS | frozenset(
-    "depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()
+    ["depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem", "revindex", "revindex0"]
 )
 
 
@@ -141,13 +167,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return _ARITHMETIC[operator](left, right)
 
 
-def _bounded(value: int | float) -> int | float:
+def _bounded(value: float) -> int | float:
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise Trouble(f"a number of more than {MAX_BITS} bits")
     return value
 
 
-def _power(base: int | float, exponent: int | float) -> Any:
+def _power(base: float, exponent: float) -> Any:
     if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * abs(exponent) > MAX_BITS:
         raise Trouble(f"{base} ** {exponent} is a number of more than {MAX_BITS} bits")
     return base**exponent

@@ -11,10 +11,13 @@ Escaper = Callable[[str], str]
 #: Takes so many characters off the budget of the render.
 Spend = Callable[[int], None]
 
+#: What an element of a list or an object costs, in characters.
+ELEMENT = 6
+
 REMEDY = 'write | default("...")'
 
 
-class Trouble(Exception):  # noqa: N818 - never leaves this package: it becomes a RenderError with its line
+class Trouble(Exception):
     """A template asks for what cannot be done with this event; the text says what and the remedy."""
 
 
@@ -114,7 +117,7 @@ def _unreadable(value: object, path: str) -> Trouble:
 
 def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
     """``value`` as plain JSON values, every text in it escaped. Raises Trouble where JSON has nothing like it."""
-    spend(1)
+    spend(ELEMENT)
     match value:
         case None | bool() | int():
             return value
@@ -167,12 +170,12 @@ _SLACK_ACTIVE = re.compile("[&<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 
 
 def slack_escape(text: str) -> str:
-    """``text`` as inert mrkdwn on one line: no mention, link, line break, control or bidi character of its own.
+    r"""``text`` as inert mrkdwn on one line: no mention, link, line break, control or bidi character of its own.
 
     ``&``, ``<`` and ``>`` are all that Slack lets one escape (docs.slack.dev, "Formatting message text");
-    ``*``, ``_`` and `````` ` `````` have no escape and can still change how the text looks.
+    The asterisk, the underscore and the backtick have no escape and can still change how the text looks.
 
-    >>> slack_escape("<!channel> Tom & Ann\\nLtd")
+    >>> slack_escape("<!channel> Tom & Ann\nLtd")
     '&lt;!channel&gt; Tom &amp; Ann Ltd'
     """
     if _SLACK_ACTIVE.search(text) is None:

@@ -14,7 +14,7 @@ Steps are ordinary filters whose names (``print value``) no template can write.
 import re
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
-from typing import Literal, TypeVar
+from typing import Literal, TypeGuard, TypeVar
 from urllib.parse import quote
 
 from jinja2 import nodes
@@ -73,11 +73,12 @@ _REFUSED = {
     nodes.Block: "{% block %} is not possible here: {% include %} or {% import %} the common part",
     nodes.CallBlock: "{% call %} is not possible here: give the macro its text as an argument",
     nodes.FilterBlock: "{% filter %} is not possible here: write the filter inside {{ }}",
+    nodes.Scope: "{% autoescape %} is not possible here: every value is escaped for its place already",
     nodes.NSRef: "namespace is not possible here: write a filter (join, sum, first) or a macro",
 }
 
 
-class Refused(Exception):  # noqa: N818 - never leaves this package: it becomes TemplateRefused with its file
+class Refused(Exception):
     """A template is not taken: the line in its own text, why, and the remedy."""
 
     def __init__(self, line: int, message: str, hint: str = "") -> None:
@@ -85,14 +86,20 @@ class Refused(Exception):  # noqa: N818 - never leaves this package: it becomes 
         super().__init__(message)
 
 
-def weave(tree: nodes.Template, start: Place, roots: Collection[str], include: Include) -> nodes.Template:
-    """``tree`` rewritten in place for a text that begins at ``start``. Raises Refused."""
+def weave(tree: nodes.Template, start: Place, roots: Collection[str], include: Include) -> None:
+    """Rewrite ``tree``, whose text begins at ``start``, in place. Raises Refused."""
     _check(tree, roots)
-    end = _Weaver(include).body(tree.body, start)
+    end = _Weaver(start, include).body(tree.body, start)
     if end != start:
-        raise Refused(_last_line(tree), "the file ends inside a JSON string", "a quote is missing or one too many")
-    tree.set_environment(tree.environment)  # type: ignore[arg-type]
-    return tree
+        raise Refused(_last_line(tree), "the text ends inside a JSON string: a quote is missing, or one too many")
+
+
+def whole_expression(tree: nodes.Template) -> bool:
+    """Whether the text is one ``{{ }}`` and nothing else."""
+    match tree.body:
+        case [nodes.Output(nodes=[only])]:
+            return not isinstance(only, nodes.TemplateData)
+    return False
 
 
 def length_of(node: nodes.Node) -> int:
@@ -105,7 +112,7 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     close = get_close_matches(name, sorted(known), n=1)
     if close:
         return f'did you mean "{close[0]}"?'
-    return f"known: {', '.join(sorted(known))}" if 0 < len(known) <= 40 else ""
+    return f"known: {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""
 
 
 # --- what a template may say at all ---
@@ -117,12 +124,23 @@ def _check(tree: nodes.Template, roots: Collection[str]) -> None:
     known = frozenset(roots) | frozenset(FUNCTIONS)
     unknown = {name.name for name in tree.find_all(nodes.Name)} - known
     if unknown:
-        _check_names(tree, unknown & find_undeclared_variables(tree), known)
+        # Asked only now: it compiles the whole template once more.
+        _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), known)
+    _check_calls(tree)
+
+
+def _first_line(node: nodes.Node) -> int:
+    # Jinja gives a scope no line of its own.
+    return next((one.lineno for one in (node, *node.find_all(nodes.Node)) if one.lineno), 1)
+
+
+def _last_line(tree: nodes.Template) -> int:
+    return max((node.lineno for node in tree.find_all(nodes.Node) if node.lineno), default=1)
 
 
 def _check_node(node: nodes.Node) -> None:
     if type(node) in _REFUSED:
-        raise Refused(node.lineno, _REFUSED[type(node)])
+        raise Refused(_first_line(node), _REFUSED[type(node)])
     match node:
         case nodes.For(recursive=True):
             raise Refused(node.lineno, "a recursive loop is not possible here", "write a macro that calls itself")
@@ -133,7 +151,9 @@ def _check_node(node: nodes.Node) -> None:
         case nodes.Test(name=name) if name not in TESTS:
             raise Refused(node.lineno, f'unknown test "{name}"', did_you_mean(name, TESTS))
         case _ if not isinstance(node, _ALLOWED):
-            raise Refused(node.lineno, "this tag is not possible here", "if, for, set, macro, include and import are")
+            raise Refused(
+                _first_line(node), "this tag is not possible here", "if, for, set, macro, include and import are"
+            )
 
 
 def _check_names(tree: nodes.Template, undeclared: Collection[str], known: Collection[str]) -> None:
@@ -179,6 +199,12 @@ def shown(node: nodes.Node) -> str:
     return "…"
 
 
+def _is_lookup(node: nodes.Expr) -> TypeGuard[nodes.Getattr | nodes.Getitem]:
+    return isinstance(node, nodes.Getattr) or (
+        isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Slice)
+    )
+
+
 class _Expressions(NodeTransformer):
     """Fields know their whole path, joined texts and literals count."""
 
@@ -186,9 +212,7 @@ class _Expressions(NodeTransformer):
         return self._field(node)
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
-        if isinstance(node.arg, nodes.Slice):
-            return self._inside(node)
-        return self._field(node)
+        return self._field(node) if _is_lookup(node) else self._inside(node)
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
         paths = nodes.Const(tuple(map(shown, node.nodes)))
@@ -205,16 +229,16 @@ class _Expressions(NodeTransformer):
     visit_Tuple = visit_Dict = visit_List  # noqa: N815 - Jinja's visitor
 
     def _inside(self, node: _Node) -> _Node:
-        visited: _Node = self.generic_visit(node)
-        return visited
+        self.generic_visit(node)
+        return node
 
     def _field(self, node: nodes.Getattr | nodes.Getitem) -> nodes.Expr:
         keys: list[nodes.Expr] = []
         base: nodes.Expr = node
-        while isinstance(base, nodes.Getattr | nodes.Getitem):
+        while _is_lookup(base):
             keys.insert(0, self._key(base))
             base = base.node
-        return _step(self.visit(base), "field", nodes.Const(shown(node)), *keys, line=node.lineno)
+        return _step(self.visit(base), "look up", nodes.Const(shown(node)), *keys, line=node.lineno)
 
     def _key(self, node: nodes.Getattr | nodes.Getitem) -> nodes.Expr:
         of_headers = isinstance(node.node, nodes.Name) and node.node.name == "headers"
@@ -237,11 +261,14 @@ class _Weaver:
         self._expressions = _Expressions()
 
     def body(self, statements: list[nodes.Node], place: Place) -> Place:
-        """Rewrite the statements in place; the place of what follows them."""
+        """Rewrite the statements in place; where the text stands behind them."""
         woven: list[nodes.Node] = []
         for statement in statements:
-            place = self._statement(statement, place)
-            woven += [statement, *_after_statement(statement)]
+            if isinstance(statement, nodes.Macro):
+                woven += self._macro(statement)
+            else:
+                place = self._statement(statement, place)
+                woven.append(statement)
         statements[:] = woven
         return place
 
@@ -259,14 +286,120 @@ class _Weaver:
             case nodes.Assign():
                 node.node = self._expression(node.node)
             case nodes.AssignBlock():
-                node.filter = _step(None, self._fragment(node), line=node.lineno)
-            case nodes.Macro():
-                node.defaults = [self._expression(default) for default in node.defaults]
-                node.set_kept = self._fragment(node)
-            case nodes.Include() | nodes.Import() | nodes.FromImport():
-                self._file(node, place)
+                node.filter = _step(None, f"keep {self._fragment(node)}", line=node.lineno)
+            case nodes.Include():
+                self._included(node, place)
+            case nodes.Import() | nodes.FromImport():
+                self._file(node)
         return place
 
-    def _expression(self, node: nodes.Expr) -> nodes.Expr:
+    def _expression(self, node: nodes.Node) -> nodes.Expr:
         woven: nodes.Expr = self._expressions.visit(node)
         return woven
+
+    def _output(self, node: nodes.Output, place: Place) -> Place:
+        for index, child in enumerate(node.nodes):
+            if isinstance(child, nodes.TemplateData):
+                place = _behind(child, place)
+            else:
+                path = nodes.Const(shown(child).replace("…", "the value"))
+                node.nodes[index] = _step(self._expression(child), f"print {place}", path, line=child.lineno)
+        return place
+
+    def _if(self, node: nodes.If, place: Place) -> Place:
+        branches = [node, *node.elif_]
+        for branch in branches:
+            branch.test = self._expression(branch.test)
+        ends = {self.body(body, place) for body in (*(branch.body for branch in branches), node.else_)}
+        if len(ends) > 1:
+            raise Refused(
+                node.lineno,
+                "the branches of this {% if %} do not agree: one ends inside a JSON string, another outside",
+                "give every branch whole strings, or a missing {% else %} the same quote",
+            )
+        return ends.pop()
+
+    def _for(self, node: nodes.For, place: Place) -> Place:
+        size = nodes.Const(length_of(node))
+        node.iter = _step(self._expression(node.iter), "count steps", size, line=node.lineno)
+        node.test = node.test and self._expression(node.test)
+        if {self.body(node.body, place), self.body(node.else_, place)} != {place}:
+            raise Refused(
+                node.lineno,
+                "this {% for %} begins inside a JSON string and ends outside, or the other way round",
+                "put both quotes inside the loop, or both outside",
+            )
+        return place
+
+    def _macro(self, node: nodes.Macro) -> Iterator[nodes.Node]:
+        """The macro, and its name bound anew to one whose output is marked as escaped."""
+        size = nodes.Const(length_of(node))
+        node.defaults = [self._expression(default) for default in node.defaults]
+        step = f"macro {self._fragment(node)}"
+        yield node
+        name = nodes.Name(node.name, "load", lineno=node.lineno)
+        marked = _step(name, step, size, line=node.lineno)
+        yield nodes.Assign(nodes.Name(node.name, "store", lineno=node.lineno), marked, lineno=node.lineno)
+
+    def _fragment(self, node: nodes.Macro | nodes.AssignBlock) -> Place:
+        """Weave the body of a macro or set block, which is prose or JSON by itself; the place it is made for."""
+        place: Place = "value" if self._start == "value" and _is_json(node) else "text"
+        if self.body(node.body, place) != place:
+            raise Refused(node.lineno, "this block ends inside a JSON string: a quote is missing, or one too many")
+        return place
+
+    def _included(self, node: nodes.Include, place: Place) -> None:
+        if place != self._start or place not in ("text", "value"):
+            where = "inside a JSON string" if self._start == "value" else "in this place"
+            raise Refused(node.lineno, f"an {{% include %}} is not possible {where}", "import a macro instead")
+        if node.ignore_missing:
+            raise Refused(
+                node.lineno, "ignore missing is not possible here: every file is read when the gateway starts"
+            )
+        self._file(node)
+
+    def _file(self, node: nodes.Include | nodes.Import | nodes.FromImport) -> None:
+        match node.template:
+            case nodes.Const(value=str(name)):
+                size = nodes.Const(self._include(name, node.lineno))
+            case _:
+                raise Refused(node.lineno, "the name of a file is written out here, not computed")
+        node.template = _step(node.template, "count file", size, line=node.lineno)
+        # Without it the file's macros would not see the event, nor the budget.
+        node.with_context = True
+
+
+_MEANING = re.compile(r'\\(.?)|["\n]', re.DOTALL)
+
+
+def _behind(data: nodes.TemplateData, place: Place) -> Place:
+    """Where the text stands after the template's own ``data``; a path's is encoded here."""
+    if place == "path":
+        data.data = quote(data.data, safe="/%:@!$&'()*+,;=~")
+    if place not in ("string", "value"):
+        return place
+    for match in _MEANING.finditer(data.data):
+        if match[0] == '"':
+            place = "value" if place == "string" else "string"
+        elif place == "string" and match[0] in ("\n", "\\", "\\\n"):
+            line = data.lineno + data.data.count("\n", 0, match.start())
+            raise Refused(line, *_IN_STRING[match[0]])
+    return place
+
+
+_IN_STRING = {
+    "\n": ("a JSON string ends on the line on which it begins", r"a quote is missing; a new line is written \n"),
+    "\\\n": ("a backslash at the end of a line inside a JSON string", r"a new line is written \n"),
+    "\\": ("a backslash right before {{ or {% would escape what is printed", r"write \\ for one that is shown"),
+}
+
+
+def _is_json(node: nodes.Node) -> bool:
+    """Whether a block looks like JSON at both ends. A wrong guess looks odd and is safe: either way it is escaped."""
+    texts = [
+        child.data.strip() if isinstance(child, nodes.TemplateData) else "x"
+        for output in node.find_all(nodes.Output)
+        for child in output.nodes
+    ]
+    written = [text for text in texts if text]
+    return bool(written) and written[0][0] in '{["' and written[-1][-1] in '}]"'

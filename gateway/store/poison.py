@@ -43,5 +43,7 @@ class Poison:
     def __enter__(self) -> None:
         self._page[: len(self._id)] = self._id
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._page[0] = 0

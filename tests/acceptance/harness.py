@@ -101,12 +101,16 @@ class GatewayProcess:
         lines = [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
         return [line for line in lines if not event or line["event"] == event]
 
-    def post(self, body: bytes, *, path: str = "/in/xobito", headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+    def post(
+        self, body: bytes, *, path: str = "/in/xobito", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
         """Sign and post; status and decoded answer."""
         signed = {"content-type": "application/json", "x-webhook-signature": signature(body)}
         return self.request("POST", path, body, signed if headers is None else headers)
 
-    def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+    def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
         connection = http.client.HTTPConnection(self.ingest, timeout=30)
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -121,7 +125,9 @@ class GatewayProcess:
             if body is None:
                 connection.request("GET", path, headers=dict(headers or {}))
             else:
-                connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **(headers or {})})
+                connection.request(
+                    "POST", path, json.dumps(body), {"content-type": "application/json", **(headers or {})}
+                )
             response = connection.getresponse()
             data = response.read()
             is_json = "json" in response.headers.get("content-type", "")

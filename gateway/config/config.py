@@ -1,0 +1,162 @@
+"""What routes.yaml comes to: an immutable Config. One that exists is valid, and nothing checks it again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.destinations import Kind, Parts, Target
+from gateway.errors import NameGone, Problem
+from gateway.facts import Facts, Naming
+from gateway.match import Matcher, Rule
+from gateway.model import Content, Delivery, Event, OutboundRequest, Secret
+from gateway.render import Renderer
+from gateway.retry import Policy
+from gateway.signatures import Scheme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Who sends events, and how they are verified and named."""
+
+    name: str
+    #: Of its door on the ingest listener: ``/in/xobito``.
+    path: str
+    preset: str
+    scheme: Scheme
+    #: Any of them will do.
+    secrets: tuple[Secret, ...]
+    naming: Naming
+    #: Bytes.
+    max_body: int = 1024 * 1024
+    #: Lower-case names of headers that travel with verbatim bytes.
+    kept_headers: frozenset[str] = frozenset()
+    #: How long a key is remembered, seconds.
+    dedupe_s: float = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """How to reach someone."""
+
+    name: str
+    kind: Kind
+    target: Target
+    #: Deliveries that may be on their way at once.
+    concurrency: int = 32
+    #: Of one attempt.
+    timeout_s: float = 10.0
+    retry: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What an entry says to one destination, compiled."""
+
+    method: str | None = None
+    path: Renderer[str] | None = None
+    query: tuple[tuple[str, Renderer[str]], ...] = ()
+    headers: tuple[tuple[str, Renderer[str]], ...] = ()
+    #: None: the exact bytes received.
+    content: Renderer[Content] | None = None
+
+    def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
+        """The parts of the request for one event. Raises RenderError."""
+        return Parts(
+            event=event,
+            delivery_id=delivery_id,
+            method=self.method,
+            path="" if self.path is None else self.path(facts),
+            query=tuple((name, value(facts)) for name, value in self.query),
+            headers=tuple((name, value(facts)) for name, value in self.headers),
+            content=None if self.content is None else self.content(facts),
+            verbatim_headers=tuple((name, value) for name, value in event.headers.items() if name in kept_headers),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of ``always``, ``routes`` or ``unmatched``."""
+
+    name: str
+    rule: Rule
+    #: By destination, in the order written; none: the event is ignored.
+    messages: Mapping[str, Message]
+
+
+class Entries:
+    """The entries of one section with their index."""
+
+    def __init__(self, entries: Sequence[Entry] = ()) -> None:
+        self._entries = tuple(entries)
+        self._matcher = Matcher([entry.rule for entry in self._entries])
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def taking(self, facts: Facts) -> Sequence[Entry]:
+        """Those that take an event, in their order."""
+        return [self._entries[position] for position in self._matcher.match(facts)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A routes.yaml that is in order, with its templates."""
+
+    #: 8 hex digits of a hash over the file and the templates it uses.
+    revision: str
+    sources: Mapping[str, Source]
+    #: By the path that they listen at.
+    doors: Mapping[str, Source]
+    destinations: Mapping[str, Destination]
+    #: Of every section, by name.
+    entries: Mapping[str, Entry]
+    always: Entries
+    routed: Entries
+    unmatched: Entries
+    #: Destinations whose url is made up, because a variable of theirs is not set (``gateway dev``).
+    inboxes: frozenset[str] = frozenset()
+    #: Sources that verify with DEMO_SECRET for the same reason.
+    demo_sources: frozenset[str] = frozenset()
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def routes(self) -> int:
+        """How many entries ``routes`` has."""
+        return len(self.routed)
+
+    def plan(self, facts: Facts) -> tuple[tuple[str, str], ...]:
+        """(route, destination) of every delivery of an event: always, then each route that matches, else unmatched."""
+        taking = [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
+        return tuple((entry.name, destination) for entry in taking for destination in entry.messages)
+
+    def facts(self, event: Event, payload: object) -> Facts:
+        """What rules and templates see of an event. Raises NameGone when its source has gone."""
+        return self._source(event).naming.facts(event, payload)
+
+    def build(self, delivery: Delivery, event: Event, payload: object) -> OutboundRequest:
+        """The request of a delivery, by the file as it is now.
+
+        Raises NameGone, RenderError or another BuildError, and nothing else.
+        """
+        destination = self.destinations.get(delivery.destination)
+        if destination is None:
+            raise _gone(f'the destination "{delivery.destination}" is no longer in routes.yaml')
+        entry = self.entries.get(delivery.route)
+        if entry is None:
+            raise _gone(f'the route "{delivery.route}" is no longer in routes.yaml')
+        message = entry.messages.get(delivery.destination)
+        if message is None:
+            raise _gone(f'the route "{delivery.route}" no longer sends to "{delivery.destination}"')
+        source = self._source(event)
+        facts = source.naming.facts(event, payload)
+        parts = message.render(facts, event, delivery.id, source.kept_headers)
+        return destination.kind.build(destination.target, parts)
+
+    def _source(self, event: Event) -> Source:
+        source = self.sources.get(event.source)
+        if source is None:
+            raise _gone(f'the source "{event.source}" is no longer in routes.yaml')
+        return source
+
+
+def _gone(what: str) -> NameGone:
+    return NameGone(f"{what}: put it back and replay, or discard the delivery")

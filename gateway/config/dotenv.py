@@ -1,0 +1,58 @@
+"""The file ``.env`` beside routes.yaml: ``KEY=VALUE`` lines for a developer's machine."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import ConfigError, Place, Problem
+
+_LINE: Final = re.compile(r"\s*(?:export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*?)\s*")
+_SINGLE: Final = re.compile(r"'(?P<text>[^']*)'\s*(?:#.*)?")
+_DOUBLE: Final = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"\s*(?:#.*)?')
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+class _Unreadable(ValueError):
+    """What is wrong with one line, without its value: that may be a secret."""
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a ``.env`` file; later lines win. Quotes, comments and ``export`` are understood.
+
+    Raises ConfigError that names every line it cannot read, and OSError when there is no such file.
+    """
+    values: dict[str, str] = {}
+    problems: list[Problem] = []
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(Place(path.name), "this is not UTF-8 text", "save the file as UTF-8")]) from None
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        try:
+            values.update(_read_line(line))
+        except _Unreadable as error:
+            problems.append(Problem(Place(path.name, number), str(error), "write KEY=VALUE"))
+    if problems:
+        raise ConfigError(problems)
+    return values
+
+
+def _read_line(line: str) -> dict[str, str]:
+    if not line.strip() or line.lstrip().startswith("#"):
+        return {}
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise _Unreadable("this line is not KEY=VALUE")
+    return {found["key"]: _value(found["key"], found["value"])}
+
+
+def _value(key: str, written: str) -> str:
+    if single := _SINGLE.fullmatch(written):
+        return single["text"]
+    if double := _DOUBLE.fullmatch(written):
+        return re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), double["text"])
+    if written[:1] in ("'", '"'):
+        raise _Unreadable(f"the quote around the value of {key} is not closed on this line")
+    if "\0" in written:
+        raise _Unreadable(f"the value of {key} holds a NUL")
+    return re.split(r"(?:^|\s)#", written, maxsplit=1)[0].rstrip()

@@ -1,0 +1,164 @@
+"""``${NAME}``, ``${NAME:-default}``, ``${file:/path}`` and ``$${`` inside values.
+
+They are resolved after parsing, so a value can never become YAML; in a template it stays literal text. What
+comes from outside is taken for a secret: problems show the reference, never the value.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+#: One reference, the escape, or a beginning that is neither.
+_REFERENCE: Final = re.compile(
+    r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?|file:(?P<file>[^}]+))\}|\$\{"
+)
+_MAX_FILE_BYTES: Final = 64 * 1024
+
+
+class ReferenceRefused(ValueError):
+    """It is written wrongly, or stands where it must not; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A text with its references replaced."""
+
+    text: str
+    #: Whether any part of it came from outside.
+    is_foreign: bool = False
+    #: Names that are not set and files that cannot be read; the text stands without them.
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Where the values come from. A variable that is set to nothing counts as not set."""
+
+    environ: Mapping[str, str]
+    #: Relative paths of ``${file:...}`` begin here.
+    folder: Path
+
+    def resolve(self, text: str) -> Resolved:
+        """Replace every reference. Raises ReferenceRefused for ``${`` that begins none."""
+        return self._replace(text, lambda value, _before: value)
+
+    def resolve_in_template(self, text: str) -> Resolved:
+        """Replace every reference by a piece of template that prints its value as it is, whatever it holds.
+
+        Raises ReferenceRefused when one stands inside ``{{ }}``, ``{% %}`` or ``{# #}``, where it would be source.
+        """
+        tags = _tags(text) if "${" in text else ()
+        if any(_RAW.match(text, start) for start, _ in tags):
+            raise ReferenceRefused("a text with {% raw %} cannot hold a ${...}: take one of them out")
+        for found in _REFERENCE.finditer(text):
+            if any(start < found.start() < end for start, end in tags):
+                raise ReferenceRefused(
+                    f"{found[0]} stands inside braces, where only template source can: move it outside"
+                )
+        return self._replace(text, _inert)
+
+    def _replace(self, text: str, write: Callable[[str, str], str]) -> Resolved:
+        if "${" not in text:
+            return Resolved(text)
+        parts = _Parts()
+        end = 0
+        for found in _REFERENCE.finditer(text):
+            parts.written.append(text[end : found.start()])
+            value = self._value(found, parts)
+            parts.written.append(write(value, "".join(parts.written)) if found[0] != "$${" else "${")
+            end = found.end()
+        return Resolved("".join((*parts.written, text[end:])), parts.is_foreign, tuple(parts.missing))
+
+    def _value(self, found: re.Match[str], parts: "_Parts") -> str:
+        if found[0] == "${":
+            raise ReferenceRefused(
+                "this ${ begins no reference: write ${NAME}, ${NAME:-default} or ${file:/path}, and $${ for a literal ${"
+            )
+        if found[0] == "$${":
+            return ""
+        parts.is_foreign = True
+        if found["file"]:
+            return self._file(found["file"], parts)
+        value = self.environ.get(found["name"], "") or found["default"]
+        if value is None:
+            parts.missing.append(found["name"])
+        return value or ""
+
+    def _file(self, name: str, parts: "_Parts") -> str:
+        try:
+            with (self.folder / name).open("rb") as file:
+                content = file.read(_MAX_FILE_BYTES + 1)
+            if len(content) > _MAX_FILE_BYTES:
+                parts.missing.append(f"file:{name} (more than 64 KiB)")
+                return ""
+            return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except OSError as error:
+            parts.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
+        except ValueError:
+            parts.missing.append(f"file:{name} (not UTF-8 text)")
+        return ""
+
+
+@dataclass(slots=True)
+class _Parts:
+    written: list[str] = field(default_factory=list)
+    is_foreign: bool = False
+    missing: list[str] = field(default_factory=list)
+
+
+def _inert(value: str, before: str) -> str:
+    """Template source that prints ``value``: no brace of it can open a tag, nor can it with what stands around it."""
+    inert = value.replace("{", '{{ "{" }}')
+    if before.endswith("{") and value[:1] in ("%", "#"):
+        return f'{{{{ "{value[0]}" }}}}{inert[1:]}'
+    return inert
+
+
+# --- where a template has tags ---
+
+_CLOSERS: Final = {"{{": "}}", "{%": "%}", "{#": "#}"}
+_RAW: Final = re.compile(r"\{%[-+]?\s*raw\b")
+_OPENING: Final = re.compile(r"\{\{|\{%|\{#")
+_STRING: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_BRACKETS: Final = {")": "(", "]": "[", "}": "{"}
+
+
+def literal_text(template: str) -> str:
+    """A template without its tags."""
+    pieces, end = [], 0
+    for start, tag_end in _tags(template):
+        pieces.append(template[end:start])
+        end = tag_end
+    return "".join((*pieces, template[end:]))
+
+
+def _tags(text: str) -> tuple[tuple[int, int], ...]:
+    """The spans of the tags of a template, as Jinja's lexer finds them: strings and brackets inside are skipped."""
+    spans = []
+    opening = _OPENING.search(text)
+    while opening:
+        end = _tag_end(text, opening.end(), _CLOSERS[opening[0]])
+        spans.append((opening.start(), end))
+        opening = _OPENING.search(text, end)
+    return tuple(spans)
+
+
+def _tag_end(text: str, at: int, closer: str) -> int:
+    if closer == "#}":
+        end = text.find(closer, at)
+        return len(text) if end < 0 else end + 2
+    brackets: list[str] = []
+    while at < len(text):
+        if not brackets and text.startswith(closer, at):
+            return at + 2
+        if string := _STRING.match(text, at):
+            at = string.end()
+            continue
+        if text[at] in "([{":
+            brackets.append(text[at])
+        elif brackets and text[at] in _BRACKETS and brackets[-1] == _BRACKETS[text[at]]:
+            brackets.pop()
+        at += 1
+    return len(text)

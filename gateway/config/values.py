@@ -1,0 +1,322 @@
+"""Values by their type: from a node of the file to what it means, or a problem that says what to write."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from gateway.config.reader import Broken, Items, Map, Node, Scalar
+from gateway.config.references import ReferenceRefused, References, Resolved
+from gateway.config.report import Report, suggest_or_list
+from gateway.errors import Place
+from gateway.model import Secret
+from gateway.render import TemplateText, Tree
+
+T = TypeVar("T")
+
+#: What a source verifies with, and a destination is built with, where `dev` finds a variable unset.
+DEMO_SECRET: Final = "xobito-demo-secret"  # noqa: S105 - known to everyone, for a developer's machine
+DEMO_TEXT: Final = "demo"
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_SIZES: Final = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_SIZE: Final = re.compile(r"([0-9]{1,12})\s?(B|KB|MB|GB|KiB|MiB|GiB|)")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_DIGITS: Final = re.compile(r"[0-9]{1,12}")
+
+
+@dataclass(slots=True)
+class Reading:
+    """The state of reading one file: where problems go, where references look."""
+
+    report: Report
+    references: References
+    #: Whether unset variables inside a `stand_in` are made up.
+    dev: bool
+    #: What is not set, and where it was first used.
+    missing: dict[str, Place] = field(default_factory=dict)
+    _stand_ins: list["StandIn"] = field(default_factory=list)
+
+    def error(self, where: Node | Place, message: str, hint: str = "") -> None:
+        place = where if isinstance(where, Place) else where.place
+        self.report.error(place, message, hint)
+
+    def warning(self, where: Node | Place, message: str, hint: str = "") -> None:
+        place = where if isinstance(where, Place) else where.place
+        self.report.warning(place, message, hint)
+
+    @contextmanager
+    def stand_in(self, text: str) -> Iterator["StandIn"]:
+        """While inside, and in `dev`, ``text`` stands for a value with a variable that is not set."""
+        stand_in = StandIn(text)
+        if self.dev:
+            self._stand_ins.append(stand_in)
+        try:
+            yield stand_in
+        finally:
+            if self.dev:
+                self._stand_ins.pop()
+
+    def resolved(self, node: Scalar, resolve: Callable[[str], Resolved]) -> "Words | None":
+        """The text of a scalar without its references; None when they were a problem."""
+        try:
+            found = resolve(node.text)
+        except ReferenceRefused as error:
+            self.error(node, str(error))
+            return None
+        shown = node.text if found.is_foreign else found.text
+        if not found.missing:
+            return Words(found.text, shown, node)
+        if self._stand_ins:
+            self._stand_ins[-1].was_used = True
+            return Words(self._stand_ins[-1].text, shown, node, is_stand_in=True)
+        for name in found.missing:
+            self.missing.setdefault(name, node.place)
+        return None
+
+
+@dataclass(slots=True)
+class StandIn:
+    """A made-up value, and whether it was needed."""
+
+    text: str
+    was_used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text of the file with its references replaced."""
+
+    text: str
+    #: For problems: a value from outside shows as its reference.
+    shown: str
+    node: Scalar
+    #: Made up because a variable is not set.
+    is_stand_in: bool = False
+
+    @property
+    def place(self) -> Place:
+        return self.node.place
+
+
+#: (reading, node, how a problem calls the key) -> the value, or None after a problem was reported.
+Parser = Callable[[Reading, Node, str], T | None]
+
+
+def _due(reading: Reading, node: Node, label: str, kind: str = "one value") -> Scalar | None:
+    """The node if it is one written value."""
+    if isinstance(node, Broken):
+        return None
+    if not isinstance(node, Scalar):
+        reading.error(node, f"{label} is {kind}, not a {'map' if isinstance(node, Map) else 'list'}")
+        return None
+    if node.empty or node.value is None:
+        reading.error(node, f"{label} has no value", 'write one, or remove the key; an empty text is ""')
+        return None
+    return node
+
+
+def words(reading: Reading, node: Node, label: str) -> Words | None:
+    """A text; references are replaced."""
+    scalar = _due(reading, node, label)
+    return None if scalar is None else reading.resolved(scalar, reading.references.resolve)
+
+
+def typed(convert: Callable[[Words, str], T]) -> Parser[T]:
+    """A value that is made of one text; ``convert`` raises Unfit."""
+
+    def parse(reading: Reading, node: Node, label: str) -> T | None:
+        written = words(reading, node, label)
+        if written is None or written.is_stand_in:
+            return None
+        try:
+            return convert(written, label)
+        except Unfit as error:
+            reading.error(node, error.message, error.hint)
+            return None
+
+    return parse
+
+
+class Unfit(ValueError):
+    """A value that its key cannot take."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message, self.hint = message, hint
+        super().__init__(message)
+
+
+def duration(least_s: float, most: str) -> Parser[float]:
+    """``10s``, ``1h30m``: seconds, from ``least_s`` to the duration ``most``."""
+    most_s = seconds(most)
+
+    def convert(written: Words, label: str) -> float:
+        if _DURATION.fullmatch(written.text) is None:
+            digits = _DIGITS.fullmatch(written.text) is not None
+            hint = f"write {written.shown}s" if digits else "write a number with ms, s, m, h or d: 10s, 1h30m"
+            raise Unfit(f'{label}: "{written.shown}" {"has no unit" if digits else "is not a duration"}', hint)
+        value = seconds(written.text)
+        if not least_s <= value <= most_s:
+            raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least_s:g}s to {most}")
+        return value
+
+    return typed(convert)
+
+
+def seconds(text: str) -> float:
+    """The seconds of a duration that is one."""
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def size(least: int, most: str) -> Parser[int]:
+    """``1MiB``, ``512KB``, ``4096``: bytes."""
+
+    def convert(written: Words, label: str) -> int:
+        found = _SIZE.fullmatch(written.text)
+        if found is None:
+            raise Unfit(f'{label}: "{written.shown}" is not a size', "write a number with KiB or MiB: 1MiB")
+        value = _size(written.text)
+        if not least <= value <= _size(most):
+            raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least} bytes to {most}")
+        return value
+
+    return typed(convert)
+
+
+def _size(text: str) -> int:
+    found = _SIZE.fullmatch(text)
+    assert found is not None
+    return int(found[1]) * _SIZES[found[2]]
+
+
+def integer(least: int, most: int) -> Parser[int]:
+    def convert(written: Words, label: str) -> int:
+        if _DIGITS.fullmatch(written.text) is None or not least <= int(written.text) <= most:
+            raise Unfit(f'{label}: "{written.shown}" is not a whole number from {least} to {most}')
+        return int(written.text)
+
+    return typed(convert)
+
+
+def choice(known: Collection[str]) -> Parser[str]:
+    """One of a few words."""
+
+    def convert(written: Words, label: str) -> str:
+        if written.text not in known:
+            raise Unfit(f'{label}: "{written.shown}" is not known', suggest_or_list(written.shown, known))
+        return written.text
+
+    return typed(convert)
+
+
+def _name(written: Words, label: str) -> str:
+    if not is_name(written.text):
+        raise Unfit(f'{label}: "{written.shown}" is not a name', NAME_RULE)
+    return written.text
+
+
+#: What a source, a destination or an entry is called.
+name: Final = typed(_name)
+NAME_RULE: Final = "letters, digits, - and _, beginning with a letter or digit; at most 64"
+
+
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+def secret(reading: Reading, node: Node, label: str) -> Secret | None:
+    """A text that is never shown, not even as a line of the file."""
+    if isinstance(node, Scalar) and "${" not in node.text and node.text:
+        reading.report.hide(node.content, node.text)
+    written = words(reading, node, label)
+    if written is None:
+        return None
+    if not written.text.strip():
+        reading.error(node, f"{label} is empty", "an empty secret protects nothing: set one")
+        return None
+    return Secret(written.text)
+
+
+def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
+    """One value, or a list of them."""
+
+    def parse_all(reading: Reading, node: Node, label: str) -> tuple[T, ...] | None:
+        nodes = node.nodes if isinstance(node, Items) else (node,)
+        found = [parse(reading, each, label) for each in nodes]
+        kept = tuple(each for each in found if each is not None)
+        return kept if len(kept) == len(found) else None
+
+    return parse_all
+
+
+def map_of(parse: Parser[T]) -> Parser[Mapping[str, T]]:
+    """A map whose keys are the user's."""
+
+    def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
+        if not isinstance(node, Map):
+            expect_map(reading, node, label)
+            return None
+        found = {pair.key.text: parse(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in node.pairs}
+        return {key: value for key, value in found.items() if value is not None}
+
+    return parse_all
+
+
+def expect_map(reading: Reading, node: Node, label: str, example: str = "key: value") -> None:
+    """Say that a map is due here; silent about what was reported before."""
+    if not isinstance(node, Broken):
+        reading.error(node, f"{label} must be a map", f"write {example} lines, indented below it")
+
+
+# --- templates ---
+
+
+def template(reading: Reading, node: Node, label: str) -> TemplateText | None:
+    """A text with ``{{ }}``. What references bring is inert in it."""
+    scalar = _due(reading, node, label)
+    if scalar is None:
+        return None
+    if scalar.cut_off:
+        hint = f'put the text in quotes to keep "{scalar.cut_off}", or write two blanks before a comment'
+        reading.warning(scalar, f'{label} ends before "{scalar.cut_off}": YAML takes the rest for a comment', hint)
+    return _template_text(reading, scalar)
+
+
+def _template_text(reading: Reading, scalar: Scalar) -> TemplateText | None:
+    written = reading.resolved(scalar, reading.references.resolve_in_template)
+    return None if written is None else TemplateText(written.text, scalar.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A ``body:``; the tree of an empty text sends nothing at all."""
+
+    tree: Tree
+    is_empty: bool
+
+
+def body(reading: Reading, node: Node, label: str) -> Body | None:
+    """A tree whose texts are templates."""
+    if isinstance(node, Scalar) and node.text == "" and not node.empty:
+        return Body(None, is_empty=True)
+    before = len(reading.report.problems), len(reading.missing)
+    found = _tree(reading, node, label)
+    after = len(reading.report.problems), len(reading.missing)
+    return Body(found, is_empty=False) if before == after else None
+
+
+def _tree(reading: Reading, node: Node, label: str) -> Tree:
+    match node:
+        case Map(_, pairs):
+            return {pair.key.text: _tree(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in pairs}
+        case Items(_, nodes):
+            return [_tree(reading, each, label) for each in nodes]
+        case Broken():
+            return None
+    if node.empty:
+        reading.error(node, f"{label} has no value", 'write one, null, or ""')
+        return None
+    return _template_text(reading, node) if isinstance(node.value, str) else node.value

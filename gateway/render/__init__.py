@@ -1,0 +1,251 @@
+"""Templates: what is said about an event, compiled once, rendered in a sandbox, escaped for its place.
+
+A value of an event can never break the output it is printed into, use up the process, or reach anything but the
+event. What can be wrong about a template is said when it is compiled; what can go wrong with one event is a
+RenderError with the template's line, whatever it was.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, ParamSpec, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.errors import Place, RenderError
+from gateway.model import Json, Raw, Text
+from gateway.render.compile import JSON_ENDING, Compiled, Compiler, Folder, Source
+from gateway.render.filters import FUNCTIONS
+from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
+from gateway.render.values import OMIT, Omit, Trouble, encodable, no_escape, slack_escape
+from gateway.render.weave import Place as Start
+
+__all__ = ["Escape", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
+
+#: How values are escaped in readable text: ``slack`` for Slack destinations.
+Escape = Literal["none", "slack"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+#: The facts of an event in, what is said about it out. Raises RenderError and nothing else.
+Renderer = Callable[[Mapping[str, object]], T]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateText:
+    """A template written in routes.yaml."""
+
+    text: str
+    #: Of the text's first character: its line n is line ``place.line + n - 1`` of the file.
+    place: Place
+
+
+#: A ``body:``; only its TemplateText leaves are templates, everything else is as it is.
+Tree = TemplateText | Mapping[str, "Tree"] | Sequence["Tree"] | None | bool | int | float
+
+_Build = Callable[[Mapping[str, object], Budget], object]
+
+#: Of an error, characters.
+MAX_MESSAGE: Final = 500
+
+
+class Templates:
+    """All templates of one configuration, each compiled once.
+
+    ``folder`` holds the template files; ``roots`` are the names of the facts that a template may use.
+    Every method raises TemplateRefused with the place of what is wrong.
+    """
+
+    def __init__(self, folder: Path, *, roots: Collection[str]) -> None:
+        files = Folder(folder)
+        self._compilers: Mapping[Escape, Compiler] = {
+            "none": Compiler(no_escape, files, roots),
+            "slack": Compiler(slack_escape, files, roots),
+        }
+
+    def text(self, source: TemplateText, escape: Escape) -> Renderer[Text]:
+        """A readable text; blank lines at its ends are dropped, double ones collapsed."""
+        render = self._inline(source, escape, "text")
+        return lambda facts: Text(_tidy(render(facts)))
+
+    def tree(self, tree: Tree, escape: Escape) -> Renderer[Json]:
+        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf with its key."""
+        build = self._tree(tree, escape)
+
+        def render(facts: Mapping[str, object]) -> Json:
+            value = build(facts, Budget())
+            if isinstance(value, Omit):
+                assert isinstance(tree, TemplateText)
+                raise RenderError(tree.place, "omit would leave out the whole body")
+            return Json(value)
+
+        return render
+
+    def file(self, name: str, used_at: Place, escape: Escape) -> Renderer[Json | Raw]:
+        """A file of the folder, by its ending: ``.json.j2`` gives Json, ``.txt.j2`` gives Raw plain text."""
+        source, compiled = self._compilers[escape].file(name, used_at)
+        finish = _parsed if name.endswith(JSON_ENDING) else _plain
+        return _total(lambda facts: finish(_run(compiled, facts, Budget())), source)
+
+    def path(self, source: TemplateText) -> Renderer[str]:
+        """The path of a url; no value adds, ends or climbs a segment."""
+        return self._inline(source, "none", "path", _safe_path)
+
+    def query(self, source: TemplateText) -> Renderer[str]:
+        """One value of a query, percent-encoded."""
+        return self._inline(source, "none", "text", lambda text: quote(encodable(text), safe=""))
+
+    def header(self, source: TemplateText) -> Renderer[str]:
+        """The value of a header field: printable ASCII without blanks at its ends."""
+        return self._inline(source, "none", "text", _header_value)
+
+    def _inline(
+        self, text: TemplateText, escape: Escape, start: Start, finish: Callable[[str], str] = encodable
+    ) -> Renderer[str]:
+        source = Source(text.text, text.place)
+        compiled = self._compilers[escape].inline(source, start)
+        return _total(lambda facts: finish(_run(compiled, facts, Budget())), source)
+
+    def _tree(self, tree: Tree, escape: Escape) -> _Build:
+        match tree:
+            case TemplateText():
+                return self._leaf(tree, escape)
+            case Mapping():
+                return _object([(key, self._tree(child, escape)) for key, child in tree.items()])
+            case list() | tuple():
+                return _list([self._tree(child, escape) for child in tree])
+        return lambda _facts, _budget: tree
+
+    def _leaf(self, leaf: TemplateText, escape: Escape) -> _Build:
+        if "{{" not in leaf.text and "{%" not in leaf.text:
+            return lambda _facts, _budget: leaf.text
+        source = Source(leaf.text, leaf.place)
+        compiled = self._compilers[escape].inline(source, "text", leaf=True)
+
+        def build(facts: Mapping[str, object], budget: Budget) -> object:
+            text = _run(compiled, facts, budget)
+            return budget.result if compiled.whole else encodable(text)
+
+        return _total(build, source)
+
+
+def _object(members: Sequence[tuple[str, _Build]]) -> _Build:
+    def build(facts: Mapping[str, object], budget: Budget) -> object:
+        built = ((key, build(facts, budget)) for key, build in members)
+        return {key: value for key, value in built if value is not OMIT}
+
+    return build
+
+
+def _list(elements: Sequence[_Build]) -> _Build:
+    def build(facts: Mapping[str, object], budget: Budget) -> object:
+        built = (build(facts, budget) for build in elements)
+        return [value for value in built if value is not OMIT]
+
+    return build
+
+
+# --- one render ---
+
+
+def _run(compiled: Compiled, facts: Mapping[str, object], budget: Budget) -> str:
+    context = compiled.template.new_context({**FUNCTIONS, **facts, BUDGET: budget}, shared=True)
+    text = "".join(compiled.template.root_render_func(context))
+    if len(text) > MAX_OUTPUT:
+        raise Trouble(f"more than {MAX_OUTPUT:,} characters of output")
+    return text
+
+
+def _total(render: Callable[P, T], source: Source) -> Callable[P, T]:
+    """``render`` that raises RenderError with the template's line, and nothing else."""
+
+    def total(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return render(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - templates raise anything: {{ 1 / 0 }} is a ZeroDivisionError
+            raise RenderError(_place(error.__traceback__, source), _words(error)) from None
+
+    return total
+
+
+def _place(traceback: TracebackType | None, source: Source) -> Place:
+    """The innermost line of a template in the traceback; generated code knows which line it was made from."""
+    place = Place(source.place.file, 0 if source.name else source.place.line)
+    while traceback is not None:
+        template = traceback.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            line = template.get_corresponding_lineno(traceback.tb_lineno)
+            first = source.place if template.name is None else Place(template.filename, 1)
+            place = Place(first.file, max(first.line, 1) + max(line, 1) - 1)
+        traceback = traceback.tb_next
+    return place
+
+
+_TYPES: Final = {
+    "NoneType": "null",
+    "str": "a text",
+    "int": "a number",
+    "float": "a number",
+    "bool": "a boolean",
+    "dict": "an object",
+    "list": "a list",
+}
+
+
+def _words(error: Exception) -> str:
+    match error:
+        case RecursionError():
+            return "the template calls or nests itself too deeply"
+        case MemoryError():
+            return "the template needs too much memory"
+    text = re.sub(r"'(\w+)'(?: object)?", lambda name: _TYPES.get(name[1], name[0]), str(error))
+    return encodable(text)[:MAX_MESSAGE] or type(error).__name__
+
+
+# --- what becomes of the text ---
+
+
+def _tidy(text: str) -> str:
+    lines = re.sub(r"\n(?:[^\S\n]*\n){2,}", "\n\n", text)
+    return re.sub(r"\A(?:[^\S\n]*\n)+", "", lines).rstrip()
+
+
+def _parsed(text: str) -> Json:
+    body = encodable(text).encode()
+    try:
+        return Json(msgspec.json.decode(body))
+    except msgspec.MsgspecError as error:
+        raise Trouble(f"the result is not JSON: {_where(str(error), body)}") from None
+
+
+def _where(message: str, body: bytes) -> str:
+    """Msgspec's words, its byte as a line and column of the output, and what stands there."""
+    words = message.removeprefix("JSON is malformed: ")
+    found = re.search(r"\s*\(byte (\d+)\)", words)
+    at = int(found[1]) if found else len(body)
+    before = body[:at].decode(errors="replace")
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    near = body[max(at - 20, 0) : at + 20].decode(errors="replace")
+    return f"{words[: found.start()] if found else words} in line {line}, column {column} of it, near {near!r}"
+
+
+def _plain(text: str) -> Raw:
+    return Raw(encodable(text).encode(), "text/plain; charset=utf-8")
+
+
+def _safe_path(path: str) -> str:
+    climbing = {".", ".."} & set(path.replace("%2E", ".").replace("%2e", ".").split("/"))
+    if climbing:
+        raise Trouble(f'the path has a segment "{climbing.pop()}", which would lead elsewhere')
+    return path
+
+
+def _header_value(text: str) -> str:
+    value = text.strip(" \t")
+    odd = re.search(r"[^\t\x20-\x7e]", value)
+    if odd:
+        raise Trouble(f"a header value cannot hold {odd[0]!a}: only printable ASCII, on one line")
+    return value

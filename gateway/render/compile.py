@@ -1,0 +1,180 @@
+"""Template texts and files, read, rewritten and compiled once; every finding has its file and line."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from jinja2 import BaseLoader, Environment, Template, TemplateSyntaxError, nodes
+
+from gateway.errors import Place, Problem, TemplateRefused
+from gateway.render import weave
+from gateway.render.filters import TESTS
+from gateway.render.sandbox import Sandbox
+from gateway.render.steps import STEPS
+from gateway.render.values import Escaper
+
+JSON_ENDING: Final = ".json.j2"
+TEXT_ENDING: Final = ".txt.j2"
+MAX_FILE: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of one template, and how its lines are called in messages."""
+
+    text: str
+    #: Of the first character.
+    place: Place
+    #: Its name in the templates' folder; empty for a text of routes.yaml.
+    name: str = ""
+
+    def at(self, line: int) -> Place:
+        """Line ``line`` of the text; its column is known on the first line of an inline text only."""
+        return Place(self.place.file, max(self.place.line, 1) + line - 1, self.place.column if line == 1 else 0)
+
+    def refused(self, line: int, message: str, hint: str = "") -> TemplateRefused:
+        """The error for what stands on that line."""
+        lines = self.text.splitlines()
+        shown = lines[line - 1] if self.name and 0 < line <= len(lines) else ""
+        return TemplateRefused(Problem(self.at(max(line, 1)), message, hint, line_text=shown))
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A template that can be rendered."""
+
+    template: Template
+    #: Characters of the template's own text.
+    length: int
+    #: Whether it is one whole expression, whose value is kept.
+    whole: bool
+
+
+class Folder:
+    """The template files; nothing outside the folder is ever read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, name: str, used_at: Place) -> Source:
+        """The file called ``name`` (``slack/lead.json.j2``). Raises TemplateRefused."""
+        if not name.endswith((JSON_ENDING, TEXT_ENDING)):
+            hint = self._suggestion(name) or "the ending says how values are escaped"
+            raise _problem(used_at, f'template "{name}" must end in {JSON_ENDING} or {TEXT_ENDING}', hint)
+        file = self._file(name)
+        if file is None:
+            raise _problem(used_at, f'unknown template "{name}"', self._suggestion(name))
+        place = Place(f"{self._path.name}/{name}", 1)
+        try:
+            if file.stat().st_size > MAX_FILE:
+                raise _problem(place, f"a template has at most {MAX_FILE:,} bytes")
+            return Source(file.read_bytes().decode("utf-8-sig"), place, name)
+        except OSError as error:
+            raise _problem(used_at, f'template "{name}" cannot be read: {error.strerror}') from None
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise _problem(Place(place.file, line), "this line is not UTF-8", "save the file as UTF-8") from None
+
+    def _file(self, name: str) -> Path | None:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or str(path) != name:
+            return None
+        try:
+            file = (self._path / path).resolve()
+            # A link may lead elsewhere in the folder (a mounted ConfigMap does), but not out of it.
+            return file if file.is_file() and file.is_relative_to(self._path.resolve()) else None
+        except (OSError, RuntimeError):
+            return None
+
+    def _suggestion(self, name: str) -> str:
+        known = sorted(
+            file.relative_to(self._path).as_posix()
+            for ending in (JSON_ENDING, TEXT_ENDING)
+            for file in self._path.rglob(f"*{ending}")
+        )
+        return weave.did_you_mean(name, known) or f"files are looked for in {self._path.name}/"
+
+
+def _problem(place: Place, message: str, hint: str = "") -> TemplateRefused:
+    return TemplateRefused(Problem(place, message, hint))
+
+
+class _Included(BaseLoader):
+    """Hands out what was compiled with the file that includes it; reads nothing at run time."""
+
+    def __init__(self) -> None:
+        self.templates: dict[str, Template] = {}
+
+    def load(self, environment: Environment, name: str, globals: object = None) -> Template:  # noqa: ARG002 - Jinja's
+        return self.templates[name]
+
+
+class Compiler:
+    """Compiles the templates of one way of escaping."""
+
+    def __init__(self, escape: Escaper, folder: Folder, roots: Collection[str]) -> None:
+        self._folder = folder
+        self._roots = frozenset(roots)
+        self._included = _Included()
+        self._sandbox = Sandbox(escape, self._included)
+        self._sandbox.filters = dict(STEPS)
+        self._sandbox.tests = dict(TESTS)
+        #: By text and place: a thousand routes often say the same.
+        self._inline: dict[tuple[str, weave.Place, bool], Compiled] = {}
+        self._files: dict[str, tuple[Source, Compiled]] = {}
+        self._open: list[str] = []
+
+    def inline(self, source: Source, start: weave.Place, *, leaf: bool = False) -> Compiled:
+        """A text of routes.yaml; of a ``leaf`` that is one whole expression the value is kept."""
+        key = (source.text, start, leaf)
+        if key not in self._inline:
+            self._inline[key] = self._compile(source, start, leaf=leaf)
+        return self._inline[key]
+
+    def file(self, name: str, used_at: Place) -> tuple[Source, Compiled]:
+        """A file of the folder, and all that it includes."""
+        if name not in self._files:
+            source = self._folder.read(name, used_at)
+            if name in self._open:
+                raise _problem(used_at, f'template "{name}" includes itself: {" > ".join([*self._open, name])}')
+            self._open.append(name)
+            try:
+                compiled = self._compile(source, "value" if name.endswith(JSON_ENDING) else "text")
+            finally:
+                self._open.pop()
+            self._files[name] = source, compiled
+            self._included.templates[name] = compiled.template
+        return self._files[name]
+
+    def _compile(self, source: Source, start: weave.Place, *, leaf: bool = False) -> Compiled:
+        try:
+            tree = self._sandbox.parse(source.text)
+            whole = leaf and weave.whole_expression(tree)
+            length = weave.length_of(tree)
+            weave.weave(tree, "result" if whole else start, self._roots, self._include(source, start))
+            return Compiled(self._template(tree, source), length, whole)
+        except weave.Refused as refused:
+            raise source.refused(refused.line, refused.message, refused.hint) from None
+        except TemplateSyntaxError as error:
+            raise source.refused(error.lineno, _sentence(error.message or "syntax error")) from None
+        except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
+            raise source.refused(1, f"too deep or too large a template: {error}") from None
+
+    def _template(self, tree: nodes.Template, source: Source) -> Template:
+        code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
+        return Template.from_code(self._sandbox, code, {}, None)
+
+    def _include(self, source: Source, start: weave.Place) -> Callable[[str, int], int]:
+        ending = JSON_ENDING if start == "value" else TEXT_ENDING
+
+        def include(name: str, line: int) -> int:
+            if not name.endswith(ending):
+                raise source.refused(line, f'"{name}" does not fit in here', f"only {ending} files are escaped alike")
+            return self.file(name, source.at(line))[1].length
+
+        return include
+
+
+def _sentence(message: str) -> str:
+    return (message[:1].lower() + message[1:]).rstrip(".")

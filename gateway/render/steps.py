@@ -1,0 +1,199 @@
+"""What the rewritten template calls: printing by place, marking, counting. Every filter runs behind a guard."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
+from gateway.render.filters import FILTERS, default, tojson
+from gateway.render.sandbox import Sandbox, budget_of, field, size
+from gateway.render.values import (
+    ELEMENT,
+    OMIT,
+    Escaped,
+    Escaper,
+    Fragment,
+    Missing,
+    Spend,
+    Trouble,
+    encodable,
+    joined,
+    jsonable,
+    readable,
+)
+
+
+def _escape_of(context: Context) -> Escaper:
+    sandbox = context.environment
+    assert isinstance(sandbox, Sandbox)
+    return sandbox.escape
+
+
+# --- printing ---
+
+
+@pass_context
+def print_text(context: Context, value: object, path: str) -> str:
+    """A value inside readable text."""
+    text = readable(value, path)
+    if not isinstance(text, Escaped):
+        text = _escape_of(context)(text)
+    budget_of(context).spend(len(text) + 1)
+    return text
+
+
+@pass_context
+def print_string(context: Context, value: object, path: str) -> str:
+    """A value inside a JSON string."""
+    return json.dumps(encodable(print_text(context, value, path)), ensure_ascii=False)[1:-1]
+
+
+@pass_context
+def print_value(context: Context, value: object, path: str) -> str:
+    """A value where JSON has one: text in quotes, null, numbers, lists and objects as they are."""
+    spend = budget_of(context).spend
+    if isinstance(value, Fragment):
+        spend(len(value))
+        return value
+    return json.dumps(jsonable(value, path, _escape_of(context), spend), ensure_ascii=False)
+
+
+@pass_context
+def print_path(context: Context, value: object, path: str) -> str:
+    """A value inside the path of a url: it never adds, ends or climbs a segment (RFC 3986, 3.3)."""
+    text = readable(value, path)
+    if text in ("", ".", ".."):
+        raise Trouble(f'{path} is "{text}", which would change the path')
+    budget_of(context).spend(len(text) + 1)
+    return quote(encodable(text), safe="")
+
+
+@pass_context
+def print_result(context: Context, value: object, path: str) -> str:
+    """The value of a leaf that is one whole expression, kept beside the text."""
+    budget = budget_of(context)
+    budget.result = value if value is OMIT else jsonable(value, path, _escape_of(context), budget.spend)
+    return ""
+
+
+# --- marking what is escaped already ---
+
+
+@pass_context
+def keep_text(context: Context, text: str) -> str:
+    """What a prose block printed."""
+    budget_of(context).spend(len(text))
+    return Escaped(text)
+
+
+@pass_context
+def keep_json(context: Context, text: str) -> str:
+    """What a JSON block printed."""
+    budget_of(context).spend(len(text))
+    return Fragment(text)
+
+
+def _macro(mark: type[Escaped]) -> Callable[..., object]:
+    @pass_context
+    def marked(context: Context, macro: Callable[..., str], length: int) -> Callable[..., str]:
+        budget = budget_of(context)
+
+        def call(*args: object, **kwargs: object) -> str:
+            # A macro that calls itself twice is a loop too.
+            budget.step(size=length)
+            text = mark(macro(*args, **kwargs))
+            budget.spend(len(text))
+            return text
+
+        return call
+
+    return marked
+
+
+# --- counting ---
+
+
+@pass_context
+def count_steps(context: Context, value: Any, length: int) -> object:
+    """What a loop goes over; nothing for null and for what is missing, as in a condition."""
+    if value is None or isinstance(value, Missing):
+        return ()
+    elements = value if isinstance(value, str | list | tuple | range) else list(value)
+    budget_of(context).step(len(elements), length)
+    return elements
+
+
+@pass_context
+def count_file(context: Context, name: str, length: int) -> str:
+    """The name of a file that is included or imported."""
+    budget_of(context).step(size=length)
+    return name
+
+
+@pass_context
+def count_literal(context: Context, value: object) -> object:
+    """A list or object that the template writes out; what is in it counts, so that it cannot double without end."""
+    _weigh(value, budget_of(context).spend)
+    return value
+
+
+def _weigh(value: object, spend: Spend) -> None:
+    spend(ELEMENT)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for element in value:
+            _weigh(element, spend)
+
+
+@pass_context
+def join_texts(context: Context, first: object, paths: tuple[str, ...], *others: object) -> str:
+    """``a ~ b``."""
+    parts = (first, *others)
+    budget_of(context).spend(sum(map(size, parts)))
+    return joined(parts, paths, _escape_of(context))
+
+
+# --- the filters of filters.py ---
+
+
+@pass_context
+def _tojson(context: Context, value: object) -> object:
+    return tojson(value, _escape_of(context), budget_of(context).spend)
+
+
+def _guarded(function: Callable[..., object]) -> Callable[..., object]:
+    @pass_context
+    @wraps(function)
+    def guarded(context: Context, value: object, *args: object, **kwargs: object) -> object:
+        if isinstance(value, Missing):
+            raise value.trouble()
+        budget_of(context).spend(size(value))
+        return function(value, *args, **kwargs)
+
+    return guarded
+
+
+STEPS: Mapping[str, Callable[..., object]] = {
+    **{name: _guarded(function) for name, function in FILTERS.items()},
+    "default": default,
+    "tojson": _tojson,
+    "count file": count_file,
+    "count literal": count_literal,
+    "count steps": count_steps,
+    "join texts": join_texts,
+    "keep text": keep_text,
+    "keep value": keep_json,
+    "look up": field,
+    "macro text": _macro(Escaped),
+    "macro value": _macro(Fragment),
+    "print path": print_path,
+    "print result": print_result,
+    "print string": print_string,
+    "print text": print_text,
+    "print value": print_value,
+}

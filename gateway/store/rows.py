@@ -1,0 +1,109 @@
+"""Rows to values and back; pure."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Outcome, Retry
+
+
+def to_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def storable(text: str) -> str:
+    """A text that SQLite takes: a lone surrogate becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+# --- rows to values ---
+
+
+def delivery_of(row: Sequence[Any], now: float) -> Delivery:
+    due = row[9]
+    return Delivery(
+        id=row[0],
+        event_id=row[1],
+        route=row[2],
+        destination=row[3],
+        state=DeliveryState(row[4]),
+        attempts=row[5],
+        attempts_before_replay=row[6],
+        spent_s=row[7],
+        crashes=row[8],
+        due_in_s=None if due is None else due - now,
+        reason=row[10],
+        last_status=row[11],
+        last_answer=row[12],
+    )
+
+
+def event_of(row: Sequence[Any]) -> tuple[Event, bool]:
+    """The event, and whether it is what was stored."""
+    id_, source, type_, received_at, headers, body, sha256 = row
+    intact = hashlib.sha256(body).digest() == sha256
+    try:
+        fields = msgspec.json.decode(headers, type=dict[str, str])
+    except msgspec.MsgspecError:
+        fields, intact = {}, False
+    event = Event(
+        id=id_.decode("utf-8", "replace"),
+        source=source.decode("utf-8", "replace"),
+        type=type_.decode("utf-8", "replace"),
+        received_at=received_at,
+        headers=fields,
+        body=body,
+        sha256=sha256,
+    )
+    return event, intact
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    return Attempt(
+        number=row[1],
+        started_at=row[2],
+        duration_s=row[3],
+        outcome=row[4],
+        status=row[5],
+        reason=row[6],
+        answer=row[7],
+        config_revision=row[8],
+        sent_bytes=row[9],
+        sent_sha256=row[10],
+        next_s=row[11],
+    )
+
+
+def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
+    return (
+        seq,
+        attempt.number,
+        now,
+        attempt.started_at,
+        attempt.duration_s,
+        attempt.outcome,
+        attempt.status,
+        storable(attempt.reason),
+        storable(attempt.answer),
+        attempt.config_revision,
+        attempt.sent_bytes,
+        attempt.sent_sha256,
+        attempt.next_s,
+    )
+
+
+def moved(outcome: Outcome, delivery: Delivery) -> Delivery:
+    """The delivery as its outcome leaves it, but for when it is due."""
+    result, attempt = outcome.result, outcome.attempt
+    if attempt is not None:
+        delivery = replace(
+            delivery, attempts=attempt.number, last_status=attempt.status, last_answer=storable(attempt.answer)
+        )
+    if isinstance(result, Retry):
+        return replace(delivery, reason=storable(result.reason), spent_s=delivery.spent_s + result.spent_s)
+    if isinstance(result, Dead):
+        return replace(delivery, state=DeliveryState.DEAD, reason=storable(result.reason))
+    return replace(delivery, state=DeliveryState.DELIVERED, reason="")

@@ -1,0 +1,244 @@
+"""D1, D3, D9 and what a broken template, a renamed route, a second instance and a stop in mid-retry come to."""
+
+import json
+import signal
+import threading
+import time
+
+import apsw
+import pytest
+
+from tests.acceptance.harness import GatewayProcess, distinct, eventually
+from tests.sink import Sink, answer, chunk_garbage, drip, hang, header_flood, huge, raw, reset
+
+HEAD = """
+version: 1
+sources: {xobito: {preset: xobito, secret: acceptance-secret}}
+"""
+
+
+def routes(url: str, **destination: object) -> str:
+    options = {"url": url, **destination}
+    return HEAD + (
+        f"destinations:\n  crm: {json.dumps(options)}\n"
+        "routes:\n  - {name: contacts, match: contact.*, to: crm, body: {id: '{{ attrs.id }}'}}\n"
+    )
+
+
+def test_a_failing_destination_is_retried_on_schedule_and_then_succeeds(tmp_path):
+    retry = {"for": "1h", "first": "200ms", "max": "10s"}
+    with Sink(answer(500), answer(503), answer(429), answer(200)) as sink:
+        with GatewayProcess(tmp_path, routes(sink.url, retry=retry)) as gateway:
+            _, accepted = gateway.post(distinct(1))
+            [delivery] = gateway.settled(accepted["id"])
+    assert (delivery["state"], delivery["attempts"]) == ("delivered", 4)
+    waits = [one["next_s"] for one in delivery["attempts_made"]]
+    for wait, planned in zip(waits, [0.2, 0.4, 0.8], strict=False):
+        assert 0.8 * planned <= wait <= 1.2 * planned
+    assert [one["status"] for one in delivery["attempts_made"]] == [500, 503, 429, 200]
+    starts = [request.at for request in sink.requests]
+    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    # Never before its time; how much later is the machine's affair.
+    assert all(gap >= wait - 0.01 for gap, wait in zip(gaps, waits, strict=False))
+    assert len({request.headers["webhook-id"] for request in sink.requests}) == 1
+
+
+def test_retry_after_is_a_lower_bound(tmp_path):
+    with Sink(answer(429, headers=[("retry-after", "2")]), answer(200)) as sink:
+        with GatewayProcess(tmp_path, routes(sink.url, retry={"for": "1h", "first": "100ms", "max": "1s"})) as gateway:
+            [delivery] = gateway.settled(gateway.post(distinct(1))[1]["id"])
+    assert delivery["attempts_made"][0]["next_s"] >= 2
+    assert sink.requests[1].at - sink.requests[0].at >= 1.99
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 301, 302, 307])
+def test_a_final_answer_is_a_dead_letter_with_reason_status_and_answer_and_can_be_replayed(tmp_path, status):
+    with Sink(answer(status, b"no such thing", [("location", "http://127.0.0.1:1/")]), answer(200)) as sink:
+        with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+            event_id = gateway.post(distinct(1))[1]["id"]
+            [dead] = gateway.settled(event_id)
+            assert (dead["state"], dead["status"], dead["answer"]) == ("dead", status, "no such thing")
+            assert str(status) in dead["reason"]
+            assert dead["id"] in gateway.cli("dead").stdout
+            gateway.cli("replay", dead["id"])
+            [replayed] = gateway.settled(event_id)
+    assert (replayed["state"], replayed["attempts"]) == ("delivered", 2)
+    assert len({request.headers["webhook-id"] for request in sink.requests}) == 1
+
+
+HOSTILE = {
+    "hangs": hang(),
+    "drips": drip(),
+    "resets": reset(),
+    "resets in the answer": reset(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhal"),
+    "garbage": raw(b"\x00\xff\x16\x03 not http at all\r\n\r\n"),
+    "chunk garbage": chunk_garbage(),
+    "endless headers": header_flood(),
+    "300 MB error": raw(b"HTTP/1.1 500 No\r\ncontent-length: 314572800\r\n\r\n" + b"x" * 100_000),
+}
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """One gateway, one destination for each kind of hostility, and a healthy one beside them."""
+    with Sink() as sink:
+        destinations = {"healthy": {"url": f"{sink.url}/healthy"}}
+        for number, behaviour in enumerate(HOSTILE.values()):
+            sink.at(f"/{number}", behaviour)
+            destinations[f"hostile-{number}"] = {"url": f"{sink.url}/{number}", "timeout": "1s"}
+        text = HEAD + f"destinations: {json.dumps(destinations)}\nalways: [{{to: {json.dumps(list(destinations))}}}]\n"
+        with GatewayProcess(tmp_path_factory.mktemp("hostile"), text) as gateway:
+            yield gateway, gateway.post(distinct(1))[1]["id"]
+
+
+@pytest.mark.parametrize(("number", "name"), enumerate(HOSTILE), ids=HOSTILE)
+def test_whatever_a_destination_does_is_one_bounded_attempt_and_then_the_schedule(hostile, number, name):
+    gateway, event_id = hostile
+
+    def first_attempt():
+        found = {each["destination"]: each for each in gateway.deliveries(event_id)}
+        return found[f"hostile-{number}"]["attempts_made"][:1]
+
+    [attempt] = eventually(first_attempt, f"an attempt at what {name}")
+    assert attempt["outcome"] == "retry"
+    assert attempt["reason"]
+    assert attempt["duration_ms"] < 10_000
+    assert len(attempt["answer"]) <= 1024
+
+
+def test_the_healthy_destination_beside_them_got_it(hostile):
+    gateway, event_id = hostile
+    found = {each["destination"]: each["state"] for each in gateway.deliveries(event_id)}
+    assert found["healthy"] == "delivered"
+
+
+def test_an_answer_of_300_mb_is_read_no_further_than_needed(tmp_path):
+    with Sink(huge()) as sink, GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+        [delivery] = gateway.settled(gateway.post(distinct(1))[1]["id"])
+        status = (tmp_path.parent / "unused", open(f"/proc/{gateway.process.pid}/status").read())[1]
+    assert delivery["state"] == "delivered"
+    peak_kib = int(status.split("VmHWM:")[1].split()[0])
+    assert peak_kib < 160 * 1024
+
+
+def test_what_a_template_raises_ends_that_delivery_with_file_and_line_and_no_other(tmp_path):
+    with Sink() as sink:
+        text = HEAD + (
+            f"destinations: {{crm: {{url: '{sink.url}'}}}}\n"
+            "routes:\n"
+            "  - {name: undefined, to: crm, text: 'x {{ attrs.nowhere }}'}\n"
+            "  - {name: divides, to: crm, text: '{{ 1 / (attrs.id - attrs.id) }}'}\n"
+            "  - name: forever\n    to: crm\n"
+            "    text: '{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}{% endfor %}{% endfor %}{% endfor %}'\n"
+            "  - {name: fine, to: crm, text: ok}\n"
+        )
+        with GatewayProcess(tmp_path, text) as gateway:
+            found = {each["route"]: each for each in gateway.settled(gateway.post(distinct(1))[1]["id"])}
+    assert {name: each["state"] for name, each in found.items()} == {
+        "undefined": "dead", "divides": "dead", "forever": "dead", "fine": "delivered",
+    }  # fmt: skip
+    assert "attrs.nowhere" in found["undefined"]["reason"]
+    for name in ("undefined", "divides", "forever"):
+        assert "routes.yaml:" in found[name]["reason"]
+    assert len(sink.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [(("name: contacts", "name: people"), "contacts"), (("crm", "new-crm"), "crm")],
+    ids=["route", "destination"],
+)
+def test_a_renamed_route_or_destination_ends_what_waits_for_it_and_naming_it_back_replays_it(tmp_path, change, named):
+    with Sink(answer(503)) as sink:
+        text = routes(sink.url, retry={"for": "1h", "first": "300ms", "max": "300ms"})
+        gateway = GatewayProcess(tmp_path, text)
+        with gateway:
+            event_id = gateway.post(distinct(1))[1]["id"]
+            sink.wait_for(1)
+        (tmp_path / "routes.yaml").write_text(text.replace(*change))
+        with gateway:
+            [dead] = gateway.settled(event_id)
+            assert dead["state"] == "dead"
+            assert f'"{named}"' in dead["reason"]
+        (tmp_path / "routes.yaml").write_text(text)
+        sink.at("/", answer(200))
+        with gateway:
+            gateway.cli("replay", event_id)
+            [delivery] = gateway.settled(event_id)
+    assert delivery["state"] == "delivered"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stop_in_mid_retry_loses_nothing_and_the_next_start_goes_on(tmp_path, stop):
+    with Sink(answer(503)) as sink:
+        gateway = GatewayProcess(tmp_path, routes(sink.url, retry={"for": "1h", "first": "1s", "max": "1s"}))
+        with gateway:
+            event_id = gateway.post(distinct(1))[1]["id"]
+            sink.wait_for(1)
+            eventually(lambda: gateway.deliveries(event_id)[0]["attempts_made"], "the attempt is on record")
+            gateway.process.send_signal(stop)
+            code = gateway.process.wait(30)
+        assert code == (-9 if stop == signal.SIGKILL else 0)
+        sink.at("/", answer(200))
+        with gateway:
+            [delivery] = gateway.settled(event_id)
+    assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
+
+
+def test_sigterm_still_accepts_events_while_an_attempt_is_in_flight(tmp_path):
+    with Sink(answer(after_s=2.0)) as sink:
+        gateway = GatewayProcess(tmp_path, routes(sink.url))
+        with gateway:
+            first = gateway.post(distinct(1))[1]["id"]
+            sink.wait_for(1)
+            gateway.process.send_signal(signal.SIGTERM)
+            eventually(lambda: gateway.api("/readyz")[0] == 503, "readiness says no")
+            status, second = gateway.post(distinct(2))
+            assert status == 202
+            assert gateway.process.wait(30) == 0
+        assert len(sink.requests) == 1
+        with gateway:
+            assert gateway.deliveries(first)[0]["state"] == "delivered"
+            [delivery] = gateway.settled(second["id"])
+    assert delivery["state"] == "delivered"
+
+
+def test_a_second_instance_on_one_store_refuses_to_start_and_names_the_first(tmp_path):
+    text = routes("http://127.0.0.1:9/")
+    with GatewayProcess(tmp_path, text) as first:
+        done = first.cli("serve", "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", check=False)
+        assert done.returncode == 1
+        assert str(first.process.pid) in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_store_locked_by_another_program_is_503_and_then_it_goes_on(tmp_path):
+    with Sink() as sink, GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+        other = apsw.Connection(str(tmp_path / "gateway.db"))
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        status, body = gateway.post(distinct(1))
+        waited = time.monotonic() - began
+        other.execute("ROLLBACK")
+        other.close()
+        assert status == 503
+        assert waited < 10
+        assert body["error"]
+        status, accepted = eventually(lambda: _when_accepted(gateway), "it is accepted again")
+        assert gateway.settled(accepted["id"])[0]["state"] == "delivered"
+
+
+def _when_accepted(gateway):
+    status, answer = gateway.post(distinct(1))
+    return (status, answer) if status == 202 else None
+
+
+def test_concurrency_is_never_exceeded(tmp_path):
+    with Sink(answer(after_s=0.1)) as sink, GatewayProcess(tmp_path, routes(sink.url, concurrency=3)) as gateway:
+        threads = [threading.Thread(target=gateway.post, args=(distinct(number),)) for number in range(30)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        sink.wait_for(30)
+    assert sink.connections <= 3

@@ -1,0 +1,37 @@
+"""P2: an fdatasync of the store's log returns before each 202 leaves, seen from outside by strace."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from tests.acceptance.harness import GatewayProcess, distinct
+
+ROUTES = "version: 1\nsources: {xobito: {preset: xobito, secret: acceptance-secret}}\n"
+NEEDS_STRACE = "strace watches the system calls: apt-get install strace"
+
+SYNCED = re.compile(r"(?:fdatasync|fsync)\(\d+\)\s+= 0|<\.\.\. (?:fdatasync|fsync) resumed>.*= 0")
+ANSWERED = re.compile(r"HTTP/1\.1 202")
+
+
+@pytest.fixture
+def strace():
+    if shutil.which("strace") is None:
+        assert not os.environ.get("CI"), NEEDS_STRACE
+        pytest.skip(NEEDS_STRACE)
+    return ("strace", "-f", "-s", "32", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg")
+
+
+def test_a_sync_returns_before_each_answer_leaves(tmp_path, strace):
+    calls = tmp_path / "calls"
+    with GatewayProcess(tmp_path, ROUTES, wrapper=(*strace, "-o", str(calls))) as gateway:
+        for number in range(20):
+            assert gateway.post(distinct(number))[0] == 202
+        assert gateway.terminate() == 0
+    lines = calls.read_text(errors="replace").splitlines()
+    answers = [position for position, line in enumerate(lines) if ANSWERED.search(line)]
+    assert len(answers) == 20
+    before = [0, *answers]
+    for start, end in zip(before, answers, strict=False):
+        assert any(SYNCED.search(line) for line in lines[start:end]), f"an answer without a sync: {lines[end]}"

@@ -1,0 +1,304 @@
+"""The http kind: how destination and entry become one request, and what an answer means."""
+
+import base64
+from email.utils import formatdate
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import __version__
+from gateway.destinations import KINDS, Target
+from gateway.destinations.base import retry_after
+from gateway.errors import BuildError
+from gateway.model import Dead, Delivered, HttpRequest, Json, Raw, Reply, Retry, Text
+from tests.destinations.values import event, parts
+
+URL = "https://crm.example.com/api/v1"
+NOW = 1_767_225_600.0
+HTTP = KINDS["http"]
+
+
+def built(target: Target | None = None, **values) -> HttpRequest:
+    request = HTTP.build(target or Target(url=URL), parts(**values))
+    assert isinstance(request, HttpRequest)
+    return request
+
+
+# --- the address ---
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "expected"),
+    [
+        (URL, "", URL),
+        (URL, "/contacts/451", f"{URL}/contacts/451"),
+        (URL, "contacts/451", f"{URL}/contacts/451"),
+        (f"{URL}/", "/contacts", f"{URL}/contacts"),
+        (f"{URL}/", "", f"{URL}/"),
+        (f"{URL}?key=1", "/contacts", f"{URL}/contacts?key=1"),
+        (f"{URL}#part", "/contacts", f"{URL}/contacts"),
+        ("https://crm.example.com", "/a", "https://crm.example.com/a"),
+        (URL, "/a%2Fb", f"{URL}/a%2Fb"),
+        (URL, "/a?b#c", f"{URL}/a%3Fb%23c"),
+    ],
+)
+def test_the_path_is_appended_with_one_slash_before_the_query(url: str, path: str, expected: str) -> None:
+    assert built(Target(url=url), path=path).url == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "entry", "expected"),
+    [
+        ("", (), ""),
+        ("", (("a", "1"),), "?a=1"),
+        ("?a=1&b=2", (("b", "3"),), "?a=1&b=3"),
+        ("?a=1&a=2", (("a", "3"), ("a", "4")), "?a=3&a=4"),
+        ("?a%20b=1", (("a b", "2"),), "?a%20b=2"),
+        ("?flag&&x=%2B", (("y", "%26"),), "?flag&x=%2B&y=%26"),
+        ("", (("é&=", "1"),), "?%C3%A9%26%3D=1"),
+    ],
+)
+def test_queries_merge_by_name_and_the_entry_wins(own: str, entry, expected: str) -> None:
+    assert built(Target(url=URL + own), query=entry).url == URL + expected
+
+
+def test_a_login_inside_the_url_is_sent_as_a_header() -> None:
+    request = built(Target(url="https://me:p%40ss@host/x@y"))
+    assert request.url == "https://host/x@y"
+    assert dict(request.headers)["authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+
+
+# --- method and headers ---
+
+
+@pytest.mark.parametrize(
+    ("destination", "entry", "method"), [(None, None, "POST"), ("PUT", None, "PUT"), ("PUT", "patch", "PATCH")]
+)
+def test_the_entrys_method_wins_over_the_destinations(destination, entry, method: str) -> None:
+    assert built(Target(url=URL, method=destination), method=entry).method == method
+
+
+def test_headers_merge_by_name_and_nothing_replaces_auth_or_our_own() -> None:
+    target = Target(
+        url=URL,
+        headers=(("X-Team", "ops"), ("X-Kind", "a"), ("User-Agent", "me")),
+        auth=("Authorization", "Bearer right"),
+    )
+    mine = (("x-kind", "b"), ("authorization", "Bearer wrong"), ("Webhook-Id", "other"))
+    headers = built(target, headers=mine, content=Text("x")).headers
+    assert dict(headers) == {
+        "content-type": "application/json",
+        "x-team": "ops",
+        "x-kind": "b",
+        "authorization": "Bearer right",
+        "webhook-id": "dlv_1",
+        "user-agent": f"gateway/{__version__}",
+        "accept-encoding": "identity",
+    }
+    assert len(headers) == len(dict(headers))
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "TE", "Upgrade"]
+)
+def test_what_belongs_to_the_connection_cannot_be_set(name: str) -> None:
+    target = Target(url=URL, headers=((name, "1"),), auth=(name, "1"))
+    assert name.lower() not in dict(built(target, headers=((name, "1"),)).headers)
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "a\0b", "é", "\ud800", "\x7f"])
+def test_a_header_that_cannot_be_sent_is_a_build_error_that_does_not_repeat_it(value: str) -> None:
+    with pytest.raises(BuildError, match="x-name") as caught:
+        built(headers=(("x-name", value),))
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "é", "a\r\n"])
+def test_a_header_name_that_is_none_is_a_build_error(name: str) -> None:
+    with pytest.raises(BuildError):
+        built(headers=((name, "1"),))
+
+
+# --- content ---
+
+
+@pytest.mark.parametrize(
+    ("content", "body", "content_type"),
+    [
+        (Text("héllo"), b'{"text":"h\xc3\xa9llo"}', "application/json"),
+        (Json({"id": 451, "tags": []}), b'{"id":451,"tags":[]}', "application/json"),
+        (Json(None), b"null", "application/json"),
+        (Raw(b"hi", "text/plain; charset=utf-8"), b"hi", "text/plain; charset=utf-8"),
+        (Raw(b"", "text/plain"), b"", None),
+        (None, event().body, "application/json"),
+    ],
+    ids=["text", "json", "null", "raw", "empty", "verbatim"],
+)
+def test_content_becomes_a_body_with_its_type(content, body: bytes, content_type: str | None) -> None:
+    request = built(content=content)
+    assert request.body == body
+    assert dict(request.headers).get("content-type") == content_type
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_the_received_bytes_do_not_travel_with_methods_that_have_no_body(method: str) -> None:
+    request = built(method=method)
+    assert request.body == b""
+    assert "content-type" not in dict(request.headers)
+    assert built(method=method, content=Json({})).body == b"{}"
+
+
+def test_the_received_bytes_travel_with_what_makes_them_verifiable() -> None:
+    headers = dict(built(verbatim_headers=(("X-Webhook-Signature", "sha256=1"), ("x-odd", "é"))).headers)
+    assert headers["x-webhook-signature"] == "sha256=1"
+    assert "x-odd" not in headers
+    assert "x-webhook-signature" not in dict(
+        built(content=Text("x"), verbatim_headers=(("X-Webhook-Signature", "1"),)).headers
+    )
+
+
+@pytest.mark.parametrize("content_type", ["", "te\nxt", "é"])
+def test_bytes_of_no_sendable_type_are_an_octet_stream(content_type: str) -> None:
+    request = built(event=event(**{"content-type": content_type}))
+    assert dict(request.headers)["content-type"] == "application/octet-stream"
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"content": Text("\ud800")},
+        {"content": Json({"a": "\udfff"})},
+        {"content": Json({"\ud800": 1})},
+        {"content": Json(object())},
+        {"content": Json({None: 1})},
+        {"content": Json(nested(100_000))},
+        {"path": "/\ud800"},
+        {"path": "/a\r\nb"},
+        {"query": (("\ud800", "1"),)},
+        {"query": (("a", "\ud800"),)},
+        {"path": "/" + "x" * 100_000},
+        {"method": "GET /\r\n"},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_what_cannot_be_sent_is_a_build_error(values) -> None:
+    with pytest.raises(BuildError):
+        built(**values)
+
+
+texts = st.text(st.characters(codec=None), max_size=30)  # lone surrogates too
+pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
+trees = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda t: st.lists(t) | st.dictionaries(texts, t),
+    max_leaves=10,
+)
+contents = st.none() | st.builds(Text, texts) | st.builds(Json, trees) | st.builds(Raw, st.binary(), texts)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@given(texts, texts, pairs, pairs, contents, st.binary(), pairs)
+def test_anything_at_all_becomes_a_request_or_a_build_error(
+    kind, method, path, query, headers, content, body, verbatim
+) -> None:
+    values = {"method": method, "path": path, "query": query, "headers": headers, "content": content}
+    try:
+        request = kind.build(Target(url=URL, path="x"), parts(**values, event=event(body), verbatim_headers=verbatim))
+    except BuildError:
+        return
+    if isinstance(request, HttpRequest):
+        assert request.url.startswith(URL)
+        for name, value in request.headers:
+            assert name.isascii()
+            assert value.isascii()
+            assert not set("\r\n\0") & set(name + value)
+    else:
+        assert b"\n" not in request.line
+        msgspec.json.decode(request.line)
+
+
+# --- the answer ---
+
+
+def judged(status: int, body: bytes = b"", **headers: str):
+    return HTTP.judge(
+        Reply(status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=body), NOW
+    )
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_every_2xx_is_delivered(status: int) -> None:
+    assert judged(status) == Delivered()
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 599, 100, 101, 600, 0])
+def test_what_may_be_better_later_is_tried_again(status: int) -> None:
+    assert judged(status, b"busy") == Retry(f"answered {status}: busy")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422, 451])
+def test_what_stays_as_it_is_is_final_and_tells_the_answer(status: int) -> None:
+    assert judged(status, b' {"error":\n "no such field"} ') == Dead(f'answered {status}: {{"error": "no such field"}}')
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
+def test_a_redirect_is_final_and_its_address_is_not_told(status: int) -> None:
+    verdict = judged(status, b"see https://x/?token=secret", location="https://x/?token=secret")
+    assert verdict == Dead(f"redirects are not followed: answered {status}; put the final address into url")
+
+
+def test_only_the_beginning_of_a_long_answer_is_told_and_on_one_line() -> None:
+    verdict = judged(500, b"a\x00\x1b[31m\xff\n" + b"x" * 20_000)
+    assert isinstance(verdict, Retry)
+    assert len(verdict.reason) < 220
+    assert verdict.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (" 7 ", 7),
+        ("1.5", 1.5),
+        ("0", 0),
+        ("9" * 5000, 86400),
+        (formatdate(NOW + 90, usegmt=True), 90),
+        (formatdate(NOW - 90, usegmt=True), 0),
+        (formatdate(NOW + 9e6, usegmt=True), 86400),
+        ("-5", 0),
+        ("soon", 0),
+        ("", 0),
+        ("1e3", 0),
+        ("٣", 0),
+        ("Thu, 99 Foo 99999999 99:99:99 GMT", 0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, seconds: float) -> None:
+    assert judged(503, retry_after=value) == Retry("answered 503", after_s=seconds)
+
+
+def test_a_date_to_retry_after_is_compared_with_the_answers_own_clock() -> None:
+    headers = {"retry_after": formatdate(NOW + 4000, usegmt=True), "date": formatdate(NOW + 3990, usegmt=True)}
+    assert judged(503, **headers) == Retry("answered 503", after_s=10)
+
+
+@given(st.text(), st.text())
+def test_any_retry_after_is_0_to_24_hours(value: str, date: str) -> None:
+    assert 0 <= retry_after({"retry-after": value, "date": date}, NOW) <= 86400
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@given(
+    st.integers(0, 999), st.dictionaries(st.sampled_from(["retry-after", "date", "location"]), st.text()), st.binary()
+)
+def test_any_answer_comes_to_a_verdict(kind, status: int, headers, body: bytes) -> None:
+    assert isinstance(kind.judge(Reply(status=status, headers=headers, body=body), NOW), Delivered | Retry | Dead)

@@ -1,0 +1,86 @@
+"""What the store's tests are given: a clock that is moved by hand, small nouns, and every kind of store there is."""
+
+import hashlib
+import itertools
+import shutil
+from pathlib import Path
+
+from gateway.model import Attempt, Delivered, Event, NewDelivery, NewEvent, Outcome, Want
+from gateway.store import open_store
+
+_numbers = itertools.count(1)
+
+
+class Clock:
+    """Time stands still until it is moved."""
+
+    def __init__(self, wall=1_800_000_000.0):
+        self.wall_s = wall
+        self.monotonic_s = 1000.0
+
+    def move(self, seconds):
+        self.wall_s += seconds
+        self.monotonic_s += seconds
+
+    def wall(self):
+        return self.wall_s
+
+    def monotonic(self):
+        return self.monotonic_s
+
+
+def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", window_s=86400.0):
+    number = next(_numbers)
+    body = body if body is not None else f'{{"number": {number}}}'.encode()
+    event = Event(
+        id=f"evt_{number:06}",
+        source=source,
+        type="contact.created",
+        received_at=1_800_000_000.0 + number,
+        headers={"content-type": "application/json", "x-note": "grüße, \x00 and 😀"},
+        body=body,
+        sha256=hashlib.sha256(body).digest(),
+    )
+    deliveries = [
+        NewDelivery(id=f"dlv_{number:06}_{i}", route=f"to-{name}", destination=name, lease_s=lease_s)
+        for i, name in enumerate(destinations)
+    ]
+    return NewEvent(event=event, key=key or event.sha256, window_s=window_s, deliveries=deliveries)
+
+
+def attempt(lease, outcome="delivered", **more):
+    number = lease.delivery.attempts + 1
+    return Attempt(number=number, started_at=1_800_000_000.0, duration_s=0.25, outcome=outcome, **more)
+
+
+def delivered(lease):
+    return Outcome(lease, Delivered(), attempt(lease, status=200, answer="ok"))
+
+
+def wants(*names, slots=10, lease_s=30.0):
+    return {name: Want(slots, lease_s) for name in names}
+
+
+class SQLiteKind:
+    """How the tests open a store in a folder, and what is left of it when its process dies."""
+
+    id = "sqlite"
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.path = folder / "gateway.db"
+        self.url = f"sqlite:///{self.path}"
+
+    async def open(self, clock):
+        return await open_store(self.url, clock=clock.monotonic, wall=clock.wall)
+
+    def after_kill(self, number):
+        """The files as kill -9 would leave them at this moment, in a folder of their own."""
+        folder = self.folder.parent / f"{self.folder.name}-{number}"
+        folder.mkdir()
+        for name in ("gateway.db", "gateway.db-wal", "gateway.db.lock", "gateway.db.now"):
+            shutil.copy(self.folder / name, folder / name)
+        return SQLiteKind(folder)
+
+
+KINDS = [SQLiteKind]

@@ -1,0 +1,760 @@
+"""What every store promises, whatever it is made of."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.errors import StoreUnavailable
+from gateway.model import MOVES, Dead, DeliveryState, Outcome, Release, Retention, Retry, Want
+from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
+
+DAY = 86400.0
+
+
+def retry(lease, after_s=60.0, spent_s=60.0):
+    made = attempt(lease, "retry", status=503, reason="HTTP 503", answer="busy", next_s=after_s)
+    return Outcome(lease, Retry("HTTP 503", after_s=after_s, spent_s=spent_s), made)
+
+
+def dead(lease):
+    return Outcome(lease, Dead("HTTP 400"), attempt(lease, "dead", status=400, reason="HTTP 400", answer="no"))
+
+
+async def leased(store, *destinations, **more):
+    [appended] = await store.append([new_event(*destinations, lease_s=30.0, **more)])
+    return appended.leases
+
+
+# --- append ---
+
+
+def test_an_event_is_stored_with_its_deliveries_and_read_back_as_it_was(run):
+    async def scenario(store):
+        new = new_event("slack", "crm", body=b"\x00\xff any bytes")
+        [appended] = await store.append([new])
+        assert (appended.event_id, appended.duplicate, appended.leases) == (new.event.id, False, ())
+        history = await store.event(new.event.id)
+        assert history.event == new.event
+        assert history.intact
+        assert [d.destination for d in history.deliveries] == ["slack", "crm"]
+        assert {d.state for d in history.deliveries} == {DeliveryState.PENDING}
+        assert await store.load([new.event.id, "evt_unknown"]) == {new.event.id: new.event}
+        assert (await store.event(new.deliveries[1].id)).event.id == new.event.id
+        assert await store.event("evt_unknown") is None
+
+    run(scenario)
+
+
+def test_an_event_that_matches_nothing_is_stored_too(run):
+    async def scenario(store):
+        await store.append([new_event()])
+        [row] = await store.events()
+        assert row.deliveries == ()
+
+    run(scenario)
+
+
+def test_a_key_seen_within_its_window_answers_the_first_event(run, clock):
+    async def scenario(store):
+        first, second = new_event("slack", key=b"k", window_s=100.0), new_event("slack", key=b"k", window_s=100.0)
+        await store.append([first])
+        clock.move(99.0)
+        [again] = await store.append([second])
+        [once_more] = await store.append([first])
+        assert (again.event_id, again.duplicate, again.leases) == (first.event.id, True, ())
+        assert once_more == again
+        assert len(await store.events()) == 1
+
+    run(scenario)
+
+
+def test_an_expired_key_is_taken_over(run, clock):
+    async def scenario(store):
+        await store.append([new_event(key=b"k", window_s=100.0)])
+        clock.move(100.0)
+        second = new_event(key=b"k", window_s=100.0)
+        assert (await store.append([second]))[0].event_id == second.event.id
+        clock.move(99.0)
+        [third] = await store.append([new_event(key=b"k", window_s=100.0)])
+        assert (third.event_id, third.duplicate) == (second.event.id, True)
+
+    run(scenario)
+
+
+def test_the_same_key_of_two_sources_is_two_events(run):
+    async def scenario(store):
+        await store.append([new_event(key=b"k", source="a"), new_event(key=b"k", source="b")])
+        assert len(await store.events()) == 2
+
+    run(scenario)
+
+
+def test_parallel_appends_of_one_key_store_one_event(run):
+    async def scenario(store):
+        news = [new_event("slack", key=b"k", lease_s=30.0) for _ in range(20)]
+        answers = await asyncio.gather(*(store.append([new]) for new in news))
+        assert len({appended.event_id for [appended] in answers}) == 1
+        assert sum(not appended.duplicate for [appended] in answers) == 1
+        assert sum(len(appended.leases) for [appended] in answers) == 1
+
+    run(scenario)
+
+
+def test_one_call_that_cannot_be_stored_fails_whole_and_alone(run):
+    async def scenario(store):
+        taken = new_event("slack")
+        await store.append([taken])
+        clash = new_event("slack")
+        clash = type(clash)(event=taken.event, key=b"another", window_s=1.0, deliveries=clash.deliveries)
+        beside, before = new_event("slack"), new_event("slack")
+        results = await asyncio.gather(
+            store.append([before]),
+            store.append([new_event("slack"), clash]),
+            store.append([beside]),
+            return_exceptions=True,
+        )
+        assert [type(result).__name__ for result in results] == ["list", "StoreError", "list"]
+        assert {row.id for row in await store.events()} == {taken.event.id, before.event.id, beside.event.id}
+        assert store.healthy
+
+    run(scenario)
+
+
+def test_on_done_is_told_once_before_the_caller(run):
+    async def scenario(store):
+        told = []
+        answer = await store.append([new_event("slack")], told.append)
+        assert told == [answer]
+
+    run(scenario)
+
+
+def test_a_cancelled_append_is_carried_out_and_told(run):
+    async def scenario(store):
+        told = []
+        task = asyncio.create_task(store.append([new_event("slack", lease_s=30.0)], told.append))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        await store.append([new_event()])
+        [[appended]] = told
+        assert len(appended.leases) == 1
+        assert len(await store.events()) == 2
+
+    run(scenario)
+
+
+def test_a_failed_append_tells_none(run):
+    async def scenario(store):
+        taken, told = new_event(), []
+        await store.append([taken])
+        clash = type(taken)(event=taken.event, key=b"another", window_s=1.0)
+        with pytest.raises(Exception, match="UNIQUE"):
+            await store.append([clash], told.append)
+        await store.close()
+        with pytest.raises(StoreUnavailable):
+            await store.append([new_event()], told.append)
+        assert told == [None, None]
+
+    run(scenario)
+
+
+# --- leases and claims ---
+
+
+def test_a_lease_is_granted_with_the_append_when_nothing_waits(run):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        assert (lease.delivery.destination, lease.delivery.attempts) == ("slack", 0)
+        assert await store.claim("w", wants("slack")) == []
+
+    run(scenario)
+
+
+def test_a_new_delivery_waits_behind_those_that_are_due(run):
+    async def scenario(store):
+        await store.append([new_event("slack")])
+        assert await leased(store, "slack") == ()
+        assert len(await leased(store, "crm")) == 1
+        claimed = await store.claim("w", wants("slack"))
+        assert len(claimed) == 2
+        assert len(await leased(store, "slack")) == 1
+
+    run(scenario)
+
+
+def test_a_retry_that_is_not_due_yet_holds_nobody_up(run, clock):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        await store.settle([retry(lease)])
+        assert len(await leased(store, "slack")) == 1
+        clock.move(60.0)
+        assert await leased(store, "slack") == ()
+
+    run(scenario)
+
+
+def test_the_longest_due_are_claimed_first_and_no_more_than_there_are_slots(run, clock):
+    async def scenario(store):
+        ids = []
+        for name in ("slack", "crm", "slack", "slack"):
+            new = new_event(name)
+            ids.append(new.deliveries[0].id)
+            await store.append([new])
+            clock.move(1.0)
+        claimed = await store.claim("w", {"slack": Want(2, 30.0), "crm": Want(5, 30.0), "none": Want(1, 1.0)})
+        assert [lease.delivery.id for lease in claimed] == ids[:3]
+        assert claimed[0].delivery.due_in_s == pytest.approx(-4.0)
+        assert set(store.maybe_due()) == {"slack"}
+        assert await store.claim("w", {"slack": Want(0, 30.0)}) == []
+        assert [lease.delivery.id for lease in await store.claim("w", wants("slack"))] == ids[3:]
+        assert set(store.maybe_due()) == set()
+
+    run(scenario)
+
+
+def test_an_expired_lease_can_be_claimed_again_and_the_old_one_is_lost_then(run, clock):
+    async def scenario(store):
+        [old] = await leased(store, "slack")
+        clock.move(29.9)
+        assert await store.claim("w", wants("slack")) == []
+        clock.move(0.2)
+        assert set(store.maybe_due()) == {"slack"}
+        [new] = await store.claim("w", wants("slack"))
+        assert new.delivery.id == old.delivery.id
+        assert new.token != old.token
+        assert await store.settle([dead(old)]) == frozenset()
+        assert (await store.event(old.delivery.id)).deliveries[0].state is DeliveryState.PENDING
+        assert await store.settle([delivered(new)]) == {new.delivery.id}
+
+    run(scenario)
+
+
+def test_a_claim_that_nobody_waits_for_is_given_back(run):
+    async def scenario(store):
+        await store.append([new_event("slack")])
+        task = asyncio.create_task(store.claim("w", wants("slack")))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await store.append([new_event()])
+        await store.append([new_event()])
+        assert len(await store.claim("w", wants("slack"))) == 1
+
+    run(scenario)
+
+
+# --- settle ---
+
+
+def test_a_delivered_delivery_keeps_its_attempt_and_is_not_claimed_again(run, clock):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        outcome = delivered(lease)
+        assert await store.settle([outcome]) == {lease.delivery.id}
+        assert await store.settle([outcome]) == frozenset()
+        history = await store.event(lease.delivery.event_id)
+        [delivery] = history.deliveries
+        assert (delivery.state, delivery.attempts, delivery.last_status) == (DeliveryState.DELIVERED, 1, 200)
+        assert delivery.due_in_s is None
+        assert history.attempts == {delivery.id: (outcome.attempt,)}
+        clock.move(1000.0)
+        assert await store.claim("w", wants("slack")) == []
+
+    run(scenario)
+
+
+def test_a_retry_is_claimed_when_it_is_due_and_not_before(run, clock):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        await store.settle([retry(lease, after_s=60.0, spent_s=50.0)])
+        clock.move(59.9)
+        assert await store.claim("w", wants("slack")) == []
+        clock.move(0.2)
+        [again] = await store.claim("w", wants("slack"))
+        assert (again.delivery.attempts, again.delivery.spent_s, again.delivery.reason) == (1, 50.0, "HTTP 503")
+        await store.settle([retry(again, after_s=60.0, spent_s=60.0)])
+        [delivery] = (await store.event(lease.delivery.id)).deliveries
+        assert (delivery.attempts, delivery.spent_s) == (2, 110.0)
+        assert delivery.due_in_s == pytest.approx(60.0)
+
+    run(scenario)
+
+
+def test_a_dead_delivery_keeps_its_reason_status_and_answer(run):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        await store.settle([dead(lease)])
+        [delivery] = await store.deliveries(state=DeliveryState.DEAD)
+        assert (delivery.reason, delivery.last_status, delivery.last_answer) == ("HTTP 400", 400, "no")
+
+    run(scenario)
+
+
+def test_a_released_delivery_is_as_if_it_had_never_been_claimed(run):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        assert await store.settle([Outcome(lease, Release())]) == {lease.delivery.id}
+        [again] = await store.claim("w", wants("slack"))
+        assert again.delivery.attempts == 0
+        assert (await store.event(lease.delivery.id)).attempts == {}
+
+    run(scenario)
+
+
+def test_outcomes_in_any_number_are_settled_together(run):
+    async def scenario(store):
+        await store.append([new_event(*["slack"] * 150)])
+        claimed = await store.claim("w", wants("slack", slots=200))
+        assert len(claimed) == 150
+        assert len(await store.settle([delivered(lease) for lease in claimed])) == 150
+        assert len(await store.deliveries(state=DeliveryState.DELIVERED, limit=500)) == 150
+
+    run(scenario)
+
+
+def test_a_text_that_is_not_unicode_can_be_settled(run):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        outcome = Outcome(lease, Dead("bad \ud83d"), attempt(lease, "dead", reason="bad \ud83d", answer="\x00\udcff"))
+        assert await store.settle([outcome]) == {lease.delivery.id}
+        assert (await store.deliveries(state=DeliveryState.DEAD))[0].reason == "bad ?"
+
+    run(scenario)
+
+
+# --- wait ---
+
+
+async def waits(store):
+    """Whether wait goes on waiting."""
+    task = asyncio.create_task(store.wait(60.0))
+    for _ in range(5):
+        await store.load(["evt_unknown"])
+        await asyncio.sleep(0)
+    if task.done():
+        return False
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return True
+
+
+def test_wait_tells_of_what_comes_up_once(run, clock):
+    async def scenario(store):
+        await store.wait(60.0)
+        assert await waits(store)
+        await store.append([new_event("slack")])
+        assert not await waits(store)
+        assert await waits(store), "what is due already and not taken is no news"
+        [lease] = await store.claim("w", wants("slack"))
+        await store.settle([retry(lease, after_s=10.0)])
+        assert await waits(store)
+        clock.move(10.0)
+        assert not await waits(store), "a retry became due"
+        [lease] = await store.claim("w", wants("slack"))
+        await store.settle([Outcome(lease, Release())])
+        assert not await waits(store), "a lease was given back"
+        [lease] = await store.claim("w", wants("slack", lease_s=20.0))
+        assert await waits(store)
+        clock.move(20.0)
+        assert not await waits(store), "a lease ran out"
+        [lease] = await store.claim("w", wants("slack"))
+        await store.settle([dead(lease)])
+        await store.replay([lease.delivery.id], by="ann")
+        assert not await waits(store), "a delivery was replayed"
+
+    run(scenario)
+
+
+def test_wait_wakes_while_it_waits(run):
+    async def scenario(store):
+        await store.wait(60.0)
+        waiting = asyncio.create_task(store.wait(60.0))
+        await asyncio.sleep(0)
+        await store.append([new_event("slack")])
+        await asyncio.wait_for(waiting, 30.0)
+
+    run(scenario)
+
+
+def test_wait_ends_at_its_timeout(run):
+    async def scenario(store):
+        await store.wait(60.0)
+        await store.wait(0.01)
+
+    run(scenario)
+
+
+# --- replay ---
+
+
+def test_a_dead_delivery_is_replayed_from_the_start_and_its_attempts_are_numbered_on(run):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        await store.settle([dead(lease)])
+        [moved] = await store.replay([lease.delivery.id], by="ann")
+        assert (moved.state, moved.attempts, moved.attempts_before_replay, moved.spent_s) == ("pending", 1, 1, 0.0)
+        assert moved.due_in_s == 0.0
+        [again] = await store.claim("w", wants("slack"))
+        await store.settle([delivered(again)])
+        history = await store.event(lease.delivery.event_id)
+        assert [a.number for a in history.attempts[lease.delivery.id]] == [1, 2]
+
+    run(scenario)
+
+
+def test_an_events_id_replays_all_of_its_deliveries_but_the_pending(run):
+    async def scenario(store):
+        one, two, _ = await leased(store, "slack", "crm", "file")
+        await store.settle([delivered(one), dead(two)])
+        moved = await store.replay([one.delivery.event_id], by="ann")
+        assert {delivery.destination for delivery in moved} == {"slack", "crm"}
+        assert await store.replay([one.delivery.event_id], by="ann") == []
+
+    run(scenario)
+
+
+def test_an_unknown_id_replays_nothing_at_all(run):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        await store.settle([dead(lease)])
+        with pytest.raises(KeyError, match="dlv_unknown"):
+            await store.replay([lease.delivery.id, "dlv_unknown"], by="ann")
+        assert len(await store.deliveries(state=DeliveryState.DEAD)) == 1
+        new = new_event()
+        await store.append([new])
+        assert await store.replay([new.event.id], by="ann") == []
+
+    run(scenario)
+
+
+# --- the read side ---
+
+
+def test_lists_are_paged_from_the_newest(run):
+    async def scenario(store):
+        news = [new_event("slack") for _ in range(7)]
+        for new in news:
+            await store.append([new])
+        ids, before = [], ""
+        while page := await store.events(limit=3, before=before):
+            ids += [row.id for row in page]
+            before = page[-1].id
+        assert ids == [new.event.id for new in reversed(news)]
+        page = await store.deliveries(state=DeliveryState.PENDING, limit=3)
+        rest = await store.deliveries(state=DeliveryState.PENDING, limit=10, before=page[-1].id, destination="slack")
+        assert [d.event_id for d in [*page, *rest]] == ids
+        assert await store.deliveries(state=DeliveryState.PENDING, destination="crm") == []
+        [row] = await store.events(limit=1)
+        assert (row.size, row.source, row.type) == (len(news[-1].event.body), "crm", "contact.created")
+
+    run(scenario)
+
+
+# --- prune ---
+
+
+async def prune_all(store, retention, limit=500):
+    removed = 0
+    while slice_ := await store.prune(retention, limit=limit):
+        assert slice_ <= limit
+        removed += slice_
+    return removed
+
+
+def test_finished_events_are_removed_after_their_retention(run, clock):
+    async def scenario(store):
+        for _ in range(5):
+            [lease] = await leased(store, "slack", window_s=10 * DAY)
+            await store.settle([delivered(lease)])
+        await store.append([new_event()])
+        assert await prune_all(store, Retention()) == 0
+        clock.move(10 * DAY)
+        assert await prune_all(store, Retention(), limit=2) == 6, "the keys"
+        clock.move(20 * DAY)
+        assert await prune_all(store, Retention(), limit=2) == 5 + 6, "attempts and events"
+        assert await store.events() == []
+
+    run(scenario)
+
+
+def test_pruning_keeps_what_is_pending_or_dead_for_long_and_all_that_it_needs(run, clock):
+    async def scenario(store):
+        waiting, gone, given_up = new_event("slack"), new_event(), None
+        await store.append([waiting])
+        await store.append([gone])
+        [given_up] = await leased(store, "crm")
+        await store.settle([dead(given_up)])
+        clock.move(40 * DAY)
+        await prune_all(store, Retention(), limit=1)
+        assert [row.id for row in await store.events()] == [given_up.delivery.event_id, waiting.event.id]
+        assert await store.load([waiting.event.id]) == {waiting.event.id: waiting.event}
+        clock.move(60 * DAY)
+        await prune_all(store, Retention(), limit=1)
+        assert [row.id for row in await store.events()] == [waiting.event.id]
+        [lease] = await store.claim("w", wants("slack"))
+        assert lease.delivery.id == waiting.deliveries[0].id
+
+    run(scenario)
+
+
+# --- after the end ---
+
+
+def test_everything_is_there_after_it_was_closed_and_opened(kind, clock):
+    async def scenario():
+        store = await kind.open(clock)
+        new = new_event("slack", "crm", lease_s=30.0)
+        [appended] = await store.append([new])
+        await store.settle([retry(appended.leases[0], after_s=60.0)])
+        await store.close()
+        await store.close()
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await store.settle([])
+        store = await kind.open(clock)
+        assert set(store.maybe_due()) == {"crm"}
+        [lease] = await store.claim("w", wants("slack", "crm"))
+        assert lease.delivery.destination == "crm"
+        assert await store.settle([delivered(appended.leases[1])]) == frozenset()
+        clock.move(60.0)
+        [lease] = await store.claim("w", wants("slack"))
+        assert await store.load([lease.delivery.event_id]) == {new.event.id: new.event}
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_close_finishes_what_waits(kind, clock):
+    async def scenario():
+        store = await kind.open(clock)
+        appends = [asyncio.create_task(store.append([new_event("slack")])) for _ in range(20)]
+        await asyncio.sleep(0)
+        await store.close()
+        assert all(not appended.duplicate for [appended] in await asyncio.gather(*appends))
+        store = await kind.open(clock)
+        assert len(await store.events()) == 20
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+# --- all of it in any order ---
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store beside a model of it in plain dictionaries."""
+
+    kind_of_store = KINDS[0]
+    leases = Bundle("leases")
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        (self.folder / "store").mkdir()
+        self.kind = self.kind_of_store(self.folder / "store")
+        self.lives = itertools.count(1)
+        self.clock = Clock()
+        self.loop = asyncio.new_event_loop()
+        self.store = self.do(self.kind.open(self.clock))
+        #: key -> (event id, expires)
+        self.keys = {}
+        #: event id -> (NewEvent, when)
+        self.events = {}
+        #: delivery id -> {"state", "due", "attempts", "destination", "event", "changed"}
+        self.rows = {}
+        #: delivery id -> (token, until); the last lease granted in this life of the process.
+        self.held = {}
+        self.tokens = set()
+
+    def do(self, work):
+        return self.loop.run_until_complete(work)
+
+    def teardown(self):
+        self.do(self.store.close())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    # what the model says
+
+    def is_leased(self, id_):
+        return id_ in self.held and self.held[id_][1] > self.clock.monotonic_s
+
+    def due(self, destination):
+        return [
+            id_
+            for id_, row in self.rows.items()
+            if row["state"] == "pending"
+            and row["destination"] == destination
+            and row["due"] <= self.clock.monotonic_s + 1e-4
+            and not self.is_leased(id_)
+        ]
+
+    def move(self, id_, state, due=None):
+        row = self.rows[id_]
+        assert state == row["state"] == "pending" or DeliveryState(state) in MOVES[DeliveryState(row["state"])]
+        row.update(state=state, due=due, changed=self.clock.monotonic_s)
+
+    def granted(self, lease, lease_s):
+        id_ = lease.delivery.id
+        assert not self.is_leased(id_), "a leased delivery was handed out again"
+        assert lease.token not in self.tokens
+        assert self.rows[id_]["state"] == "pending"
+        assert lease.delivery.attempts == self.rows[id_]["attempts"]
+        self.tokens.add(lease.token)
+        self.held[id_] = (lease.token, self.clock.monotonic_s + lease_s)
+
+    # what happens
+
+    @rule(
+        target=leases,
+        keys=st.lists(st.sampled_from([b"a", b"b", b"c", None]), min_size=1, max_size=3),
+        destinations=st.lists(st.sampled_from(["slack", "crm", "file"]), max_size=3),
+        lease_s=st.sampled_from([None, 30.0]),
+    )
+    def append(self, keys, destinations, lease_s):
+        news = [new_event(*destinations, key=key, window_s=100.0, lease_s=lease_s) for key in keys]
+        busy = {name for name in destinations if self.due(name)}
+        now = self.clock.monotonic_s
+        leases = []
+        for new, appended in zip(news, self.do(self.store.append(news)), strict=True):
+            first, expires = self.keys.get(new.key, ("", 0.0))
+            if expires > now:
+                assert (appended.event_id, appended.duplicate, appended.leases) == (first, True, ())
+                continue
+            assert (appended.event_id, appended.duplicate) == (new.event.id, False)
+            self.keys[new.key] = (new.event.id, now + new.window_s)
+            self.events[new.event.id] = (new, now)
+            for delivery in new.deliveries:
+                self.rows[delivery.id] = {
+                    "state": "pending",
+                    "due": now,
+                    "attempts": 0,
+                    "destination": delivery.destination,
+                    "event": new.event.id,
+                    "changed": now,
+                }
+            for lease in appended.leases:
+                assert lease_s is not None
+                assert lease.delivery.destination not in busy, "it overtook those that wait"
+                self.granted(lease, lease_s)
+                leases.append(lease)
+        return leases[0] if leases else None
+
+    @rule(
+        target=leases,
+        slots=st.dictionaries(st.sampled_from(["slack", "crm", "file", "gone"]), st.integers(0, 3), min_size=1),
+    )
+    def claim(self, slots):
+        due = {name: self.due(name) for name in slots}
+        maybe = set(self.store.maybe_due())
+        assert {name for name in slots if due[name]} <= maybe
+        claimed = self.do(self.store.claim("w", {name: Want(n, 30.0) for name, n in slots.items()}))
+        for name, count in slots.items():
+            taken = [lease for lease in claimed if lease.delivery.destination == name]
+            assert len(taken) == min(count, len(due[name]))
+            assert {lease.delivery.id for lease in taken} <= set(due[name])
+            latest = max((self.rows[lease.delivery.id]["due"] for lease in taken), default=0.0)
+            left = set(due[name]) - {lease.delivery.id for lease in taken}
+            assert all(self.rows[id_]["due"] >= latest - 1e-4 for id_ in left), "the longest due go first"
+        for lease in claimed:
+            self.granted(lease, 30.0)
+        return claimed[-1] if claimed else None
+
+    @rule(lease=leases, result=st.sampled_from(["delivered", "retry", "dead", "release"]))
+    def settle(self, lease, result):
+        if lease is None:
+            return
+        id_ = lease.delivery.id
+        holds = self.held.get(id_, (None, 0.0))[0] == lease.token
+        outcome = {"delivered": delivered, "retry": retry, "dead": dead, "release": lambda x: Outcome(x, Release())}
+        held = self.do(self.store.settle([outcome[result](lease)]))
+        assert held == ({id_} if holds else frozenset())
+        if holds:
+            del self.held[id_]
+            self.rows[id_]["attempts"] += result != "release"
+            if result == "retry":
+                self.move(id_, "pending", self.clock.monotonic_s + 60.0)
+            elif result != "release":
+                self.move(id_, result)
+
+    @rule(seconds=st.sampled_from([0.5, 31.0, 61.0, 101.0]))
+    def time_passes(self, seconds):
+        self.clock.move(seconds)
+
+    @rule(back=st.sampled_from([-DAY, 3600.0]))
+    def the_wall_clock_jumps(self, back):
+        self.clock.wall_s += back
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data(), whole=st.booleans())
+    def replay(self, data, whole):
+        id_ = data.draw(st.sampled_from(sorted(self.rows)))
+        event_id = self.rows[id_]["event"]
+        ids = [i for i, row in self.rows.items() if row["event"] == event_id] if whole else [id_]
+        moved = self.do(self.store.replay([event_id if whole else id_], by="ann"))
+        assert {d.id for d in moved} == {i for i in ids if self.rows[i]["state"] in ("dead", "delivered")}
+        for delivery in moved:
+            self.move(delivery.id, "pending", self.clock.monotonic_s)
+
+    @rule(limit=st.integers(1, 5))
+    def prune(self, limit):
+        retention = Retention(events_s=200.0, attempts_s=1e9, dead_s=300.0)
+        self.do(prune_all(self.store, retention, limit))
+        now = self.clock.monotonic_s
+        for event_id, (_, stored) in list(self.events.items()):
+            rows = [row for row in self.rows.values() if row["event"] == event_id]
+            kept = any(r["state"] == "pending" or (r["state"] == "dead" and r["changed"] > now - 300.0) for r in rows)
+            if stored <= now - 200.0 and not kept:
+                del self.events[event_id]
+                for id_ in [id_ for id_, row in self.rows.items() if row["event"] == event_id]:
+                    del self.rows[id_]
+
+    @rule()
+    def restart(self):
+        self.do(self.store.close())
+        self.start()
+
+    @rule()
+    def die_and_start_again(self):
+        dead = self.store
+        self.kind = self.kind.after_kill(next(self.lives))
+        self.start()
+        self.do(dead.close())
+
+    def start(self):
+        # Between two lives only the wall clock tells how much time has passed.
+        self.clock.wall_s = 1_800_000_000.0 + self.clock.monotonic_s - 1000.0
+        self.store = self.do(self.kind.open(self.clock))
+        self.held = {}
+
+    @invariant()
+    def every_acknowledged_event_is_there_with_its_deliveries_in_one_state(self):
+        rows = {row.id: row for row in self.do(self.store.events(limit=1000))}
+        assert set(rows) == set(self.events)
+        stored = {d.id: d for row in rows.values() for d in row.deliveries}
+        assert {id_: (d.state, d.attempts) for id_, d in stored.items()} == {
+            id_: (row["state"], row["attempts"]) for id_, row in self.rows.items()
+        }
+        assert self.do(self.store.load(list(self.events))) == {i: new.event for i, (new, _) in self.events.items()}
+
+
+@pytest.mark.parametrize("kind_of_store", KINDS, ids=lambda kind: kind.id)
+def test_the_store_agrees_with_its_model(kind_of_store):
+    machine = type("Machine", (StoreMachine,), {"kind_of_store": kind_of_store})
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
