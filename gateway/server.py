@@ -35,6 +35,8 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 _BACKLOG = 2048
 #: systemd passes sockets from this descriptor on (sd_listen_fds(3)).
 _FIRST_INHERITED_FD = 3
+#: What the parser is fed at a time: a read can be 256 KiB, and so much of one header must not be kept.
+_SLICE = 16 * 1024
 #: Chunk sizes and line ends a sender may spend on one byte of body; one-byte chunks cost 5.
 _FRAMING_PER_BYTE = 16
 
@@ -143,6 +145,7 @@ _CLOSING = 5
 _UNFINISHED = (_HEAD, _BODY)
 
 _WATCHED = frozenset({b"host", b"expect", b"transfer-encoding"})
+_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class _GentleTransport:
@@ -228,6 +231,13 @@ class _Connection(HttpToolsProtocol):
         self._stall_deadline = math.inf
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= _SLICE:
+            self._feed(data)
+            return
+        for start in range(0, len(data), _SLICE):
+            self._feed(data[start : start + _SLICE])
+
+    def _feed(self, data: bytes) -> None:
         if self.phase >= _REFUSED:
             self._discard(len(data))
             return
@@ -246,16 +256,13 @@ class _Connection(HttpToolsProtocol):
 
     def _check_unfinished(self, data: bytes, before: int) -> None:
         # The parser keeps an unfinished header value and says nothing of chunk extensions: count what goes in.
-        # A message that began inside ``data`` is counted from the next read on; one read is bounded.
+        # A message that began inside ``data`` is counted from the next slice on.
         if self._message == before:
             self._read += len(data)
             if self._read > self._allowed:
-                raise _Refused(_FRAMING if self.phase == _BODY else _HEADERS if self.headers else self._overlong())
+                raise _Refused(_FRAMING if self.phase == _BODY else _HEADERS)
         if self.phase == _HEAD and data.endswith(b"\n") and self.parser.get_http_version() == "0.0":
             raise _Refused(_VERSION)  # HTTP/0.9: "GET /" and no more to come
-
-    def _overlong(self) -> _Refusal:
-        return _HEADERS if self.parser.get_http_version() != "0.0" else _URI
 
     # --- the parser's side ---
 
@@ -331,7 +338,7 @@ class _Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(_BodyOnly(self))
         self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
         if rest:
-            self.data_received(rest)
+            self._feed(rest)
 
     # --- the app's side ---
 
@@ -460,9 +467,6 @@ class _Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         self._socket.abort()
-
-
-_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:
@@ -631,7 +635,7 @@ def _tick_s(limits: Limits) -> float:
 
 
 async def _tick(door: _Listener, desk: _Listener, every_s: float) -> None:
-    """Enforce the deadlines and keep the Date header; one sweep is cheaper than a timer per request (1.5 us)."""
+    """Enforce the deadlines and keep the Date header; one sweep instead of timers for every request."""
     loop = asyncio.get_running_loop()
     while True:
         date = [(b"date", formatdate(time.time(), usegmt=True).encode())]

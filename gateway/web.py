@@ -4,14 +4,14 @@ import hmac
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, asgi, get, post
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
-from litestar.params import FromPath
+from litestar.params import FromPath, Parameter
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import console, pipeline, telemetry, views
@@ -199,9 +199,14 @@ def admin_app(
 
     @get("/api/deliveries")
     async def deliveries(
-        state: DeliveryState, destination: str = "", limit: int = 50, before: str = ""
+        in_state: Annotated[DeliveryState, Parameter(query="state")],
+        destination: str = "",
+        limit: int = 50,
+        before: str = "",
     ) -> list[dict[str, Any]]:
-        found = await gateway.store.deliveries(state=state, destination=destination, limit=_page(limit), before=before)
+        found = await gateway.store.deliveries(
+            state=in_state, destination=destination, limit=_page(limit), before=before
+        )
         return [views.delivery(each) for each in found]
 
     @post("/api/replay", status_code=200)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -57,6 +58,8 @@ class Door:
         if path == "/reads-late":
             self.held.set()
             await self.go.wait()
+        if path == "/answers-first":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
         size, more = 0, True
         while more:
             message = await receive()
@@ -64,6 +67,9 @@ class Door:
             if message["type"] == "http.disconnect":
                 return
             size, more = size + len(message["body"]), message["more_body"]
+        if path == "/listens":
+            self.seen.append((await receive())["type"])
+            return
         if path == "/hold":
             self.held.set()
             await self.go.wait()
@@ -172,16 +178,21 @@ def send_to_the_end(client, data):
 
 @pytest.fixture(scope="module")
 def door():
-    with Door(Limits(linger_s=5.0)) as running:
+    with Door(Limits(linger_s=60.0)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def hasty():
-    """A door whose every deadline is short."""
-    with Door(
-        Limits(header_deadline_s=0.3, body_deadline_s=0.3, keep_alive_s=0.2, linger_s=0.2, send_deadline_s=0.3)
-    ) as running:
+    """A door that waits for headers but a moment."""
+    with Door(Limits(header_deadline_s=0.3)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def brisk():
+    """A door that waits but a moment for all that comes after the headers."""
+    with Door(Limits(body_deadline_s=0.3, keep_alive_s=0.2, linger_s=0.2, send_deadline_s=0.3)) as running:
         yield running
 
 
@@ -307,6 +318,14 @@ def test_ten_megabytes_of_headers_leave_memory_flat_and_are_told_so(door):
     assert peak < 2_000_000
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["first", "pipelined"])
+def test_one_large_read_is_not_kept_as_an_unfinished_header(before):
+    transport = converse([before + HEAD + b"X: " + b"a" * 200_000])
+    good, _, refusal = transport.written.rpartition(b"HTTP/1.1 431")
+    assert refusal
+    assert good.count(b"HTTP/1.1 200") == bool(before)
+
+
 def test_a_client_that_sends_without_end_after_its_refusal_is_cut_off():
     cut_off = pytest.raises((ConnectionResetError, BrokenPipeError))
     with Door(Limits(linger_s=60.0, linger_bytes=100_000)) as door, connect(door.address) as client, cut_off:
@@ -330,25 +349,16 @@ def test_a_header_now_and_then_does_not_hold_the_door_open(hasty):
     assert hasty.refused[-1] == "header_deadline"
 
 
-def test_a_second_request_has_its_own_header_deadline(hasty):
-    with connect(hasty.address) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert read_answer(client)[0] == 200
-        client.sendall(b"GET / HTTP/1.1\r\n")
-        assert refusal_in(read_all(client)) == 408
-
-
-def test_a_body_that_does_not_come_ends_in_408_and_the_app_is_told(hasty):
-    hasty.seen.clear()
-    with connect(hasty.address) as client:
+def test_a_body_that_does_not_come_ends_in_408_and_the_app_is_told_at_once():
+    with Door(Limits(body_deadline_s=0.2, linger_s=60.0)) as door, connect(door.address) as client:
         client.sendall(HEAD + b"Content-Length: 100\r\n\r\nabc")
         assert refusal_in(read_all(client)) == 408
-    assert hasty.refused[-1] == "body_deadline"
-    wait_until(lambda: hasty.seen[-1:] == ["http.disconnect"])
+        assert door.refused == ["body_deadline"]
+        wait_until(lambda: door.seen[-1:] == ["http.disconnect"])
 
 
-def test_a_body_that_drips_ends_in_408(hasty):
-    with connect(hasty.address) as client:
+def test_a_body_that_drips_ends_in_408(brisk):
+    with connect(brisk.address) as client:
         client.sendall(CHUNKED)
         client.settimeout(0.02)
         raw = b""
@@ -375,17 +385,17 @@ def test_empty_lines_do_not_keep_a_connection_alive(hasty):
         assert ended
 
 
-def test_an_idle_connection_is_closed_after_keep_alive(hasty):
-    with connect(hasty.address) as client:
+def test_an_idle_connection_is_closed_after_keep_alive(brisk):
+    with connect(brisk.address) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_answer(client)[0] == 200
         assert read_all(client) == b""
 
 
-def test_a_client_that_does_not_take_its_answer_is_cut_off(hasty):
-    with connect(hasty.address) as client:
+def test_a_client_that_does_not_take_its_answer_is_cut_off(brisk):
+    with connect(brisk.address) as client:
         client.sendall(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_until(lambda: "big ended" in hasty.seen)
+        wait_until(lambda: "big ended" in brisk.seen)
         received = 0
         with contextlib.suppress(ConnectionResetError):
             while piece := client.recv(1_000_000):
@@ -393,13 +403,14 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(hasty):
         assert received < 64 * 1024 * 1024
 
 
-def test_an_answer_that_takes_its_time_is_not_cut_by_any_deadline(hasty):
-    hasty.held.clear()
-    with connect(hasty.address) as client, connect(hasty.address) as marker:
+def test_an_answer_that_takes_its_time_is_not_cut_by_any_deadline(brisk):
+    brisk.held.clear()
+    with connect(brisk.address) as client, connect(brisk.address) as marker:
         client.sendall(b"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert hasty.held.wait(PATIENCE_S)
-        assert read_all(marker) == b""  # the shortest deadlines have passed by now
-        hasty.loop.call_soon_threadsafe(hasty.go.set)
+        assert brisk.held.wait(PATIENCE_S)
+        marker.sendall(HEAD + b"Content-Length: 1\r\n\r\n")
+        assert refusal_in(read_all(marker)) == 408  # the deadlines have passed by now
+        brisk.loop.call_soon_threadsafe(brisk.go.set)
         assert read_answer(client)[0] == 200
 
 
@@ -470,6 +481,24 @@ def test_a_flood_of_pipelined_requests_is_answered_up_to_the_cap_and_then_refuse
         assert door.refused == ["pipelined"]
 
 
+def test_a_request_under_way_is_told_that_its_client_left_although_others_are_queued_behind_it(door):
+    door.seen.clear()
+    with connect(door.address) as client:
+        client.sendall(b"GET /listens HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /queued HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: door.seen == ["http.request"])
+        # A reset: after a mere end of sending, a client may still want its answers.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: door.seen == ["http.request", "http.disconnect"])
+
+
+def test_a_body_that_breaks_under_a_begun_answer_ends_the_connection(door):
+    with connect(door.address) as client:
+        client.sendall(CHUNKED.replace(b"/in", b"/answers-first"))
+        assert client.recv(12) == b"HTTP/1.1 200"
+        client.sendall(b"zz\r\n")
+        assert b"HTTP/1.1" not in read_all(client)
+
+
 def test_an_app_is_told_when_its_client_leaves(door):
     door.held.clear()
     door.seen.clear()
@@ -479,13 +508,11 @@ def test_an_app_is_told_when_its_client_leaves(door):
     wait_until(lambda: "http.disconnect" in door.seen)
 
 
-def test_a_long_pipelined_body_does_not_count_as_headers_of_the_next_request(door):
+def test_a_long_body_does_not_count_as_headers_of_the_request_behind_it():
     first = HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000
-    with connect(door.address) as client:
-        client.sendall(first + b"GET /next HTTP/1.1\r\nHo")
-        assert json.loads(read_answer(client)[2])["size"] == 200_000
-        client.sendall(b"st: a\r\n\r\n")
-        assert json.loads(read_answer(client)[2])["path"] == "/next"
+    written = converse([first + b"GET /next HTTP/1.1\r\nHo", b"st: a\r\n\r\n"]).written
+    assert written.count(b"HTTP/1.1 200") == 2
+    assert b'"path": "/next"' in written
 
 
 def test_a_chunked_body_with_extensions_and_trailers_arrives_without_them(door):
@@ -650,29 +677,83 @@ class Conversation:
         self.paused = False
 
 
+class MovedClock:
+    """The running loop with a clock that stands still until it is moved."""
+
+    def __init__(self):
+        self._loop = asyncio.get_running_loop()
+        self.now = 0.0
+
+    def time(self):
+        return self.now
+
+    def __getattr__(self, name):
+        return getattr(self._loop, name)
+
+
+@contextlib.contextmanager
+def conversation(door):
+    """(connection, transport, clock) of a connection without a network."""
+    with socket.socket() as sock:
+        listener = server._Listener(
+            app=door.app, sock=sock, limits=door.limits, refused=door.refused.append, failed=door.failed.append
+        )
+        clock = listener.loop = MovedClock()
+        connection, transport = server._Connection(listener), Conversation()
+        connection.connection_made(transport)
+        yield connection, transport, clock
+
+
 def converse(pieces):
     async def main():
-        transport = Conversation()
         door = Door(Limits())
-        with socket.socket() as sock:
-            listener = server._Listener(
-                app=door.app, sock=sock, limits=door.limits, refused=door.refused.append, failed=door.failed.append
-            )
-            connection = server._Connection(listener)
-            connection.connection_made(transport)
+        with conversation(door) as (connection, transport, _):
             for piece in pieces:
                 if not transport.closed:
                     connection.data_received(piece)
                     await asyncio.sleep(0)
             for _ in range(10):
                 await asyncio.sleep(0)
+            tasks = connection.tasks
             connection.connection_lost(None)
-            if listener.state.tasks:
-                await asyncio.wait(listener.state.tasks)
+            if tasks:
+                await asyncio.wait(tasks)
         assert door.failed == []
         return transport
 
     return asyncio.run(main())
+
+
+def test_the_first_header_deadline_counts_from_the_connection_and_later_ones_from_the_first_byte():
+    async def main():
+        with conversation(Door(Limits(header_deadline_s=10, keep_alive_s=60))) as (connection, transport, clock):
+            clock.now = 9.0
+            connection.data_received(b"GET / HTTP/1.1\r\n")
+            connection.expire(9.9)
+            connection.data_received(b"Host: a\r\n\r\n")
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert transport.written.startswith(b"HTTP/1.1 200")
+            transport.written = b""
+            clock.now = 60.0
+            connection.data_received(b"GET / HTTP/1.1\r\n")
+            connection.expire(69.9)
+            assert transport.written == b""
+            connection.expire(70.0)
+            assert refusal_in(transport.written) == 408
+
+    asyncio.run(main())
+
+
+def test_a_late_first_byte_gets_no_deadline_of_its_own():
+    async def main():
+        with conversation(Door(Limits(header_deadline_s=10))) as (connection, transport, clock):
+            clock.now = 9.0
+            connection.data_received(b"GET / HTTP/1.1\r\n")
+            connection.expire(10.0)
+            assert refusal_in(transport.written) == 408
+
+    asyncio.run(main())
 
 
 FRAGMENTS = st.sampled_from(

@@ -32,7 +32,12 @@ def test_a_line_is_json_with_its_fields():
         "t.flush_log()"
     )
     line = json.loads(done.stderr)
-    assert (line["event"], line["destination"], line["status"], line["level"]) == ("delivery.attempted", "crm", 200, "info")
+    assert (line["event"], line["destination"], line["status"], line["level"]) == (
+        "delivery.attempted",
+        "crm",
+        200,
+        "info",
+    )
 
 
 def test_the_level_leaves_quieter_lines_out():

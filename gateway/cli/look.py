@@ -145,8 +145,7 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> str:
 
 
 def _read(store: str, read: Callable[[Any], Any]) -> Any:
-    with open_reader(store) as reader:
-        return read(reader)
+    return read(open_reader(store))
 
 
 def _history(reader: Any, event_id: str) -> Any:

@@ -1,42 +1,26 @@
-"""routes.yaml to a Config, or to every problem it has: what is written in one place is held against the others."""
+"""routes.yaml to a Config, or to every problem it has."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
 from gateway import presets
 from gateway.config import checks
-from gateway.config.config import Config, Destination, Entries, Entry, Message, Source
+from gateway.config.config import Config, Destination, Entries, Source
+from gateway.config.entries import EntryCompiler
 from gateway.config.reader import MAX_BYTES, read
 from gateway.config.references import References
-from gateway.config.report import Report, suggest_or_list
-from gateway.config.schema import (
-    AuthKeys,
-    DefaultsKeys,
-    DestinationKeys,
-    EntryKeys,
-    FileKeys,
-    RetryKeys,
-    SourceKeys,
-    read_file,
-)
+from gateway.config.report import Report
+from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, FileKeys, SourceKeys, read_file
 from gateway.config.values import Reading
-from gateway.destinations import KINDS, Kind, Target
-from gateway.errors import ConfigError, Place, Problem, TemplateRefused
-from gateway.facts import ROOTS, split_path
-from gateway.match import Clause, Rule
-from gateway.model import Content, Raw
-from gateway.render import Renderer, Templates, TemplateText
+from gateway.destinations import KINDS, Target
+from gateway.errors import ConfigError, Place, Problem
 from gateway.retry import Policy
 
-T = TypeVar("T")
-
 #: What a chat destination of `unmatched` says when the entry says nothing.
-_UNMATCHED_TEXT: Final = "No route took {{ event.type }} from {{ event.source }}"
-_CONTENTS: Final = ("text", "body", "template")
+UNMATCHED_TEXT: Final = "No route took {{ event.type }} from {{ event.source }}"
 
 
 def load(path: Path, *, environ: Mapping[str, str], dev: bool = False) -> Config:
@@ -82,37 +66,41 @@ class _Compiler:
         self._reading = reading
         self._written = written
         self._folder = folder
-        self._presets = {
-            name: presets.load(source.preset) for name, source in written.sources.items() if source.preset is not None
-        }
-        self._templates: dict[frozenset[str], Templates] = {}
-        self._names: dict[str, EntryKeys] = {}
 
     def config(self, data: bytes) -> Config:
         written = self._written
-        sources = {name: self._source(name, keys) for name, keys in written.sources.items()}
-        doors = self._doors({name: source for name, source in sources.items() if source is not None})
+        sources = self._sources()
         destinations = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
-        sections = {
-            "always": [self._entry(entry, fallback=None) for entry in written.always],
-            "routes": [self._entry(entry, fallback=None) for entry in written.routes],
-            "unmatched": [self._entry(entry, fallback=_UNMATCHED_TEXT) for entry in written.unmatched],
-        }
+        compiler = EntryCompiler(self._reading, written, destinations, self._folder)
+        always = [compiler.entry(keys) for keys in written.always]
+        routes = [compiler.entry(keys) for keys in written.routes]
+        unmatched = [compiler.entry(keys, UNMATCHED_TEXT) for keys in written.unmatched]
+        self._refuse_names_twice((*written.always, *written.routes, *written.unmatched))
         return Config(
             revision=self._revision(data),
-            sources=MappingProxyType({source.name: source for source in doors.values()}),
-            doors=MappingProxyType(doors),
+            sources=MappingProxyType(sources),
+            doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
-            entries=MappingProxyType({entry.name: entry for entries in sections.values() for entry in entries}),
-            always=Entries(sections["always"]),
-            routed=Entries(sections["routes"]),
-            unmatched=Entries(sections["unmatched"]),
+            entries=MappingProxyType({entry.name: entry for entry in (*always, *routes, *unmatched)}),
+            always=Entries(always),
+            routed=Entries(routes),
+            unmatched=Entries(unmatched),
             inboxes=frozenset(name for name, keys in written.destinations.items() if keys.is_inbox),
             demo_sources=frozenset(
-                name for name, keys in written.sources.items() if keys.secret is not None and keys.secret.is_demo
+                name for name, keys in written.sources.items() if keys.secret and keys.secret.is_demo
             ),
             warnings=self._reading.report.sorted(),
         )
+
+    def _refuse_names_twice(self, written: Sequence[EntryKeys]) -> None:
+        first: dict[str, EntryKeys] = {}
+        for entry in written:
+            if entry.to is None:
+                continue
+            known = first.setdefault(entry.called, entry)
+            if known is not entry:
+                message = f'two entries are called "{entry.called}": this one and the one in line {known.place.line}'
+                self._reading.error(entry.at("name"), message, "give each a name of its own")
 
     def _revision(self, data: bytes) -> str:
         """Over the file and the template files it names."""
@@ -128,18 +116,32 @@ class _Compiler:
 
     # --- sources and destinations ---
 
+    def _sources(self) -> dict[str, Source]:
+        found: dict[str, Source] = {}
+        for name, keys in self._written.sources.items():
+            source = self._source(name, keys)
+            if source is None:
+                continue
+            rival = next((other for other in found.values() if other.path == source.path), None)
+            if rival is not None:
+                message = f'"{rival.name}" and "{name}" both listen at {keys.path.shown if keys.path else source.path}'
+                self._reading.error(keys.at("path"), message, "give one of them another path")
+            found[name] = source
+        return found
+
     def _source(self, name: str, keys: SourceKeys) -> Source | None:
         if name == "gateway":
-            self._reading.error(keys.place, '"gateway" is the built-in source', "call this one otherwise")
-        preset = self._presets.get(name)
-        path = f"/in/{name}" if keys.path is None else keys.path.text
+            self._reading.error(
+                keys.place, 'the name "gateway" is taken by the gateway itself', "call this source otherwise"
+            )
         if keys.path is not None:
             checks.source_path(self._reading, keys.path)
-        if preset is None or keys.secret is None:
+        if keys.preset is None or keys.secret is None:
             return None
+        preset = presets.load(keys.preset)
         return Source(
             name=name,
-            path=path,
+            path=f"/in/{name}" if keys.path is None else keys.path.text,
             preset=preset.name,
             scheme=preset.scheme,
             secrets=keys.secret.values,
@@ -148,15 +150,6 @@ class _Compiler:
             kept_headers=preset.kept_headers,
         )
 
-    def _doors(self, sources: Mapping[str, Source]) -> dict[str, Source]:
-        doors: dict[str, Source] = {}
-        for name, source in sources.items():
-            first = doors.setdefault(source.path, source)
-            if first is not source:
-                place = self._written.sources[name].at("path")
-                self._reading.error(place, f'"{first.name}" and "{name}" both listen at {source.path}', "give one another path")
-        return doors
-
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults
         kind = KINDS["http"] if keys.is_inbox and keys.type == "file" else KINDS[keys.type]
@@ -164,31 +157,32 @@ class _Compiler:
             name=name,
             kind=kind,
             target=self._target(name, keys),
-            concurrency=_first(keys.concurrency, defaults and defaults.concurrency, 32),
-            timeout_s=_first(keys.timeout, defaults and defaults.timeout, 10.0),
+            concurrency=keys.concurrency or (defaults and defaults.concurrency) or 32,
+            timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
         )
 
     def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
-        retry = keys.retry or (defaults and defaults.retry)
+        retry = keys.retry or (defaults.retry if defaults else None)
         if retry is None:
             return Policy()
         if retry.first_s > retry.max_s:
-            self._reading.error(retry.at("first"), "retry: first is longer than max", "make max at least as long as first")
+            self._reading.error(retry.place, "retry: first is longer than max", "make max at least as long as first")
         return Policy(for_s=retry.for_s, first_s=retry.first_s, max_s=retry.max_s)
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
+        reading = self._reading
         if keys.url is not None and not keys.is_inbox:
-            checks.url(self._reading, keys.url)
+            checks.url(reading, keys.url)
+        if keys.path is not None:
+            checks.file_path(reading, keys.path)
+        auth = checks.auth(reading, keys.auth)
         for header, value in keys.headers.items():
-            place = keys.written["headers"].value.place if value is None else value.place
-            checks.header_name(self._reading, header, place)
-            checks.literal_header_value(self._reading, header, value)
-        auth = checks.auth(self._reading, keys.auth)
-        checks.not_auth(self._reading, keys.headers, auth, {header: value.place for header, value in keys.headers.items()})
+            checks.header_name(reading, header, keys.name_at("headers", header), auth)
+            checks.header_value(reading, f'header "{header}"', value.text, value.place)
         return Target(
             url=f"inbox://{name}" if keys.is_inbox else keys.url.text if keys.url else "",
-            path="" if keys.path is None or keys.is_inbox else keys.path.text,
+            path=keys.path.text if keys.path and not keys.is_inbox else "",
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,

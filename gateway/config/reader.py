@@ -132,6 +132,8 @@ class _Open:
 
     place: Place
     is_map: bool
+    #: It, or something around it, was reported already: nothing in it is worth another word.
+    is_refused: bool
     children: list[Node] = field(default_factory=list)
 
 
@@ -168,11 +170,11 @@ class _Builder:
             raise _fatal(self._report, "a second document begins here", "remove the line ---", line, 1)
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
-        self._marked(event)
+        place = self._place(event.start_mark)
         if len(self._open) == MAX_DEPTH:
-            place = self._place(event.start_mark)
             raise _fatal(self._report, f"nested deeper than {MAX_DEPTH} levels", "", place.line, place.column)
-        self._open.append(_Open(self._place(event.start_mark), isinstance(event, yaml.MappingStartEvent)))
+        is_refused = self._marked(event) is not None or (bool(self._open) and self._open[-1].is_refused)
+        self._open.append(_Open(place, isinstance(event, yaml.MappingStartEvent), is_refused))
 
     def _put(self, node: Node) -> None:
         if self._open:
@@ -181,6 +183,8 @@ class _Builder:
             self._root = node
 
     def _end(self, done: _Open) -> Node:
+        if done.is_refused:
+            return Broken(done.place)
         if not done.is_map:
             return Items(done.place, tuple(done.children))
         if braces := self._jinja_braces(done):

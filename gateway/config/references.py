@@ -42,24 +42,18 @@ class References:
 
     def resolve(self, text: str) -> Resolved:
         """Replace every reference. Raises ReferenceRefused for ``${`` that begins none."""
-        return self._replace(text, lambda value, _before: value)
+        return self._replace(text, str)
 
     def resolve_in_template(self, text: str) -> Resolved:
         """Replace every reference by a piece of template that prints its value as it is, whatever it holds.
 
         Raises ReferenceRefused when one stands inside ``{{ }}``, ``{% %}`` or ``{# #}``, where it would be source.
         """
-        tags = _tags(text) if "${" in text else ()
-        if any(_RAW.match(text, start) for start, _ in tags):
-            raise ReferenceRefused("a text with {% raw %} cannot hold a ${...}: take one of them out")
-        for found in _REFERENCE.finditer(text):
-            if any(start < found.start() < end for start, end in tags):
-                raise ReferenceRefused(
-                    f"{found[0]} stands inside braces, where only template source can: move it outside"
-                )
+        if "${" in text:
+            _refuse_in_tags(text)
         return self._replace(text, _inert)
 
-    def _replace(self, text: str, write: Callable[[str, str], str]) -> Resolved:
+    def _replace(self, text: str, write: Callable[[str], str]) -> Resolved:
         if "${" not in text:
             return Resolved(text)
         parts = _Parts()
@@ -67,7 +61,7 @@ class References:
         for found in _REFERENCE.finditer(text):
             parts.written.append(text[end : found.start()])
             value = self._value(found, parts)
-            parts.written.append(write(value, "".join(parts.written)) if found[0] != "$${" else "${")
+            parts.written.append(write(value) if found[0] != "$${" else "${")
             end = found.end()
         return Resolved("".join((*parts.written, text[end:])), parts.is_foreign, tuple(parts.missing))
 
@@ -108,12 +102,21 @@ class _Parts:
     missing: list[str] = field(default_factory=list)
 
 
-def _inert(value: str, before: str) -> str:
-    """Template source that prints ``value``: no brace of it can open a tag, nor can it with what stands around it."""
-    inert = value.replace("{", '{{ "{" }}')
-    if before.endswith("{") and value[:1] in ("%", "#"):
-        return f'{{{{ "{value[0]}" }}}}{inert[1:]}'
-    return inert
+def _refuse_in_tags(text: str) -> None:
+    tags = _tags(text)
+    if any(_RAW.match(text, start) for start, _ in tags):
+        raise ReferenceRefused("a text with {% raw %} cannot hold a ${...}: take one of them out")
+    for found in _REFERENCE.finditer(text):
+        if any(start < found.start() < end for start, end in tags):
+            raise ReferenceRefused(f"{found[0]} stands inside braces, where only template source can: move it outside")
+        if found[0] != "$${" and text[: found.start()].endswith("{"):
+            # With this brace the value's first character, or what follows an empty value, could open a tag.
+            raise ReferenceRefused(f'{found[0]} stands right behind a "{{": put something between them')
+
+
+def _inert(value: str) -> str:
+    """Template source that prints ``value``: none of its braces can open a tag."""
+    return value.replace("{", '{{ "{" }}')
 
 
 # --- where a template has tags ---
@@ -153,7 +156,10 @@ def _tag_end(text: str, at: int, closer: str) -> int:
     while at < len(text):
         if not brackets and text.startswith(closer, at):
             return at + 2
-        if string := _STRING.match(text, at):
+        if text[at] in "'\"":
+            string = _STRING.match(text, at)
+            if string is None:
+                return len(text)
             at = string.end()
             continue
         if text[at] in "([{":

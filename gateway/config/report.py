@@ -19,7 +19,8 @@ class Report:
 
     file: str
     lines: Sequence[str] = ()
-    problems: list[Problem] = field(default_factory=list)
+    #: In the order of their finding, each once.
+    problems: dict[Problem, None] = field(default_factory=dict)
     #: Text that is never shown, by line: (first column, text).
     hidden: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
 
@@ -31,8 +32,7 @@ class Report:
 
     def add(self, problem: Problem) -> None:
         """One more finding; said once, however often it is met."""
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems.setdefault(problem)
 
     def hide(self, place: Place, text: str) -> None:
         """Never show this text of the file: it is a secret."""
@@ -59,9 +59,9 @@ class Report:
         return (place.line == 0, place.file != self.file, place.file, place.line, place.column)
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
     """``did you mean "where"?``, or nothing when no known word is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=closeness)
     return f'did you mean "{close[0]}"?' if close else ""
 
 

@@ -72,6 +72,12 @@ class Section:
         """Where the key itself stands."""
         return self.written[key].key.place if key in self.written else self.place
 
+    def name_at(self, key: str, name: str) -> Place:
+        """Where a name stands in the map that is the value of a key."""
+        value = self.written[key].value if key in self.written else None
+        pairs = value.pairs if isinstance(value, Map) else ()
+        return next((pair.key.place for pair in pairs if pair.key.text == name), self.at(key))
+
 
 S = TypeVar("S", bound=Section)
 
@@ -200,7 +206,7 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         return None
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
-            types = " and ".join(declared.types)
+            types = " or ".join(declared.types)
             reading.error(found.key_at(text), f'"{text}" belongs to a destination of type {types}, not {found.type}')
     needed = "path" if found.type == "file" else "url"
     if needed not in found.written:
@@ -227,11 +233,15 @@ def _secrets(reading: Reading, node: Node, label: str) -> Secrets | None:
     return Secrets(found, stand_in.was_used) if found else None
 
 
+def _preset(reading: Reading, node: Node, label: str) -> str | None:
+    return values.choice(presets.NAMES)(reading, node, label)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceKeys(Section):
     noun = "a source"
     preset: str | None = key(
-        values.choice(presets.NAMES),
+        _preset,
         f"how its events are verified and named: {', '.join(presets.NAMES)}",
         required=True,
     )

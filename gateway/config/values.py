@@ -180,7 +180,7 @@ def size(least: int, most: str) -> Parser[int]:
             raise Unfit(f'{label}: "{written.shown}" is not a size', "write a number with KiB or MiB: 1MiB")
         value = _size(written.text)
         if not least <= value <= _size(most):
-            raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least} bytes to {most}")
+            raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least}B to {most}")
         return value
 
     return typed(convert)
@@ -213,6 +213,8 @@ def choice(known: Collection[str]) -> Parser[str]:
 
 
 def _name(written: Words, label: str) -> str:
+    if "${" in written.node.text:
+        raise Unfit(f"{label} is literal: deliveries remember it", "write the name itself")
     if not is_name(written.text):
         raise Unfit(f'{label}: "{written.shown}" is not a name', NAME_RULE)
     return written.text
@@ -244,6 +246,9 @@ def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
     """One value, or a list of them."""
 
     def parse_all(reading: Reading, node: Node, label: str) -> tuple[T, ...] | None:
+        if isinstance(node, Map):
+            reading.error(node, f"{label} is one value or a list of them, not a map", "write [one, two]")
+            return None
         nodes = node.nodes if isinstance(node, Items) else (node,)
         found = [parse(reading, each, label) for each in nodes]
         kept = tuple(each for each in found if each is not None)

@@ -128,12 +128,23 @@ def http_request(
 
 def _checked(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
     for name, value in pairs:
-        if not _TOKEN.fullmatch(name):
+        if not is_header_name(name):
             raise BuildError("a header's name is not one: use letters, digits and dashes")
         if not is_header_value(value):
             raise BuildError(f"the header {name} holds a line break or a character outside ASCII: remove it")
         if (lower := name.lower()) not in RESERVED_HEADERS:
             yield lower, value
+
+
+def sendable(pairs: Pairs) -> Pairs:
+    """Of a sender's headers those that can be sent on; an odd one must not keep an event back."""
+    fit = ((name.lower(), value) for name, value in pairs if is_header_name(name) and is_header_value(value))
+    return tuple((name, value) for name, value in fit if name not in RESERVED_HEADERS)
+
+
+def is_header_name(text: str) -> bool:
+    """Whether a text can be sent as the name of a header: a token of RFC 9110, 5.6.2."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def is_header_value(text: str) -> bool:

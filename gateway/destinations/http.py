@@ -11,11 +11,13 @@ from gateway.destinations.base import (
     is_header_value,
     json_bytes,
     judge_status,
+    sendable,
 )
 from gateway.errors import BuildError
 from gateway.model import HttpRequest, Json, Raw, Text
 
 _JSON = "application/json"
+_BYTES = "application/octet-stream"
 _BODILESS = ("GET", "HEAD", "DELETE")
 
 
@@ -56,18 +58,22 @@ def _content(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
         case Json(value):
             return json_bytes(value), {"content-type": _JSON}
         case Raw(body, content_type, headers):
-            return body, dict(headers) | ({"content-type": content_type} if body else {})
+            return body, dict(sendable(headers)) | _typed(content_type if body else "")
 
 
 def _verbatim(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
     """The bytes received, with what makes them verifiable; a DELETE must not ship the whole object."""
-    headers = {name.lower(): value for name, value in parts.verbatim_headers if is_header_value(value)}
+    headers = dict(sendable(parts.verbatim_headers))
     if method in _BODILESS:
         return b"", headers
-    content_type = parts.event.headers.get("content-type", "")
-    if not content_type or not is_header_value(content_type):
-        content_type = "application/octet-stream"
-    return parts.event.body, headers | {"content-type": content_type}
+    return parts.event.body, headers | _typed(parts.event.headers.get("content-type") or _BYTES)
+
+
+def _typed(content_type: str) -> dict[str, str]:
+    """A content type as a header; bytes of none that could be sent are just bytes."""
+    if not content_type:
+        return {}
+    return {"content-type": content_type if is_header_value(content_type) else _BYTES}
 
 
 HTTP = Kind(name="http", escape="none", chat=False, shapes_request=True, build=build, judge=judge_status)

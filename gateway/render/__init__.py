@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
-from gateway.render.compile import JSON_ENDING, Compiled, Compiler, Folder, Source
+from gateway.render.compiler import JSON_ENDING, Compiled, Compiler, Folder, Source
 from gateway.render.filters import FUNCTIONS
 from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
 from gateway.render.values import OMIT, Omit, Trouble, encodable, no_escape, slack_escape
@@ -121,7 +121,8 @@ class Templates:
 
     def _leaf(self, leaf: TemplateText, escape: Escape) -> _Build:
         if "{{" not in leaf.text and "{%" not in leaf.text:
-            return lambda _facts, _budget: leaf.text
+            constant = encodable(leaf.text)
+            return lambda _facts, _budget: constant
         source = Source(leaf.text, leaf.place)
         compiled = self._compilers[escape].inline(source, "text", leaf=True)
 

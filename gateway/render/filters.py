@@ -4,7 +4,6 @@ A filter gets its value first and is never called on a missing field (``default`
 Adding one: a function with a doctest, and its line in FILTERS.
 """
 
-import html
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -409,8 +408,8 @@ def slack_link(url: object, label: object = None) -> Escaped:
     address = readable(url, "the url of slack_link").strip()
     if not re.match(r"(?:https?://|mailto:)[^\s/]", address, re.IGNORECASE):
         raise Trouble(f"slack_link: {_shown(address)} is not an http, https or mailto address")
-    # ``|`` and ``>`` end an address, blanks and controls break it, and a quoted "&" must not be quoted again.
-    target = quote(html.unescape(address), safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
+    # ``|`` and ``>`` end an address, blanks and controls break it; "&" is escaped as in text.
+    target = quote(address, safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
     # Slack takes what follows the first "|" as the label; a second one has no escape.
     shown = readable(address if label is None else label, "the label of slack_link").replace("|", "¦")
     return Escaped(f"<{target}|{slack_escape(shown)}>")

@@ -99,7 +99,7 @@ def member(value: object, key: object) -> object:
     """``value[key]`` of the event, or a safe method of a text, a loop or an imported file; else jinja2's ``missing``."""
     try:
         match value:
-            case Mapping():
+            case dict() | Mapping():
                 return value[key]
             case str() if isinstance(key, str):
                 return getattr(value, key) if key in TEXT_METHODS else missing

@@ -12,7 +12,7 @@ Escaper = Callable[[str], str]
 Spend = Callable[[int], None]
 
 #: What an element of a list or an object costs, in characters.
-ELEMENT = 6
+ELEMENT = 10
 
 REMEDY = 'write | default("...")'
 

@@ -205,6 +205,10 @@ def _is_lookup(node: nodes.Expr) -> TypeGuard[nodes.Getattr | nodes.Getitem]:
     )
 
 
+def _is_constant(node: nodes.Literal) -> bool:
+    return all(isinstance(inner, nodes.Literal | nodes.Pair) for inner in node.find_all(nodes.Node))
+
+
 class _Expressions(NodeTransformer):
     """Fields know their whole path, joined texts and literals count."""
 
@@ -224,6 +228,8 @@ class _Expressions(NodeTransformer):
         return self._inside(node)
 
     def visit_List(self, node: nodes.Literal) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
+        if _is_constant(node):
+            return node
         return _step(self._inside(node), "count literal", line=node.lineno)
 
     visit_Tuple = visit_Dict = visit_List  # noqa: N815 - Jinja's visitor

@@ -49,11 +49,12 @@ class Leases:
         """Let deliveries whose lease ran out be handed out again."""
         if now < self._first_end:
             return
-        running = [held for those in self._running.values() for held in those.values()]
+        running = self._all_running()
         for held in running:
             if held.until <= now:
-                self._running[held.lease.delivery.destination].pop(held.seq)
+                # In this order: whoever asks what may be due meanwhile finds it in one place or in both.
                 self.lower(held.lease.delivery.destination, held.due)
+                self._running[held.lease.delivery.destination].pop(held.seq)
         self._first_end = min((held.until for held in running if held.until > now), default=math.inf)
 
     def keep(self, delivery_ids: Collection[str]) -> None:
@@ -83,13 +84,16 @@ class Leases:
 
     def maybe_due(self, now: float) -> set[str]:
         """Destinations with something due or with a lease that ran out. Called from any thread."""
-        names = {name for name, due in list(self._due.items()) if due <= now}
+        names = set()
         if now >= self._first_end:
-            running = [held for those in list(self._running.values()) for held in list(those.values())]
-            names.update(held.lease.delivery.destination for held in running if held.until <= now)
+            names = {held.lease.delivery.destination for held in self._all_running() if held.until <= now}
+        names.update(name for name, due in list(self._due.items()) if due <= now)
         return names
 
     def next_moment(self, after: float) -> float:
-        """When the next thing becomes due or the next lease may run out. Called from any thread."""
-        moments = [*list(self._due.values()), self._first_end]
+        """When the next thing becomes due or the next lease runs out. Called from any thread."""
+        moments = [*list(self._due.values()), *(held.until for held in self._all_running())]
         return min((moment for moment in moments if moment > after), default=math.inf)
+
+    def _all_running(self) -> list[Held]:
+        return [held for those in list(self._running.values()) for held in list(those.values())]

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -158,7 +158,7 @@ def _opening(path: str) -> Generator[None]:
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreUnavailable(_busy(path)) from error
     except (apsw.Error, OSError) as error:
-        raise StoreUnavailable(_disk(path, error)) from error
+        raise StoreUnavailable(f"{path} cannot be opened ({error}); look at its permissions and at the disk") from error
 
 
 def _busy(path: str) -> str:
@@ -321,18 +321,18 @@ class _File:
     # opening and closing
 
     def open(self) -> None:
-        """Become the owner. Raises StoreError; the file is as it was then."""
-        self._lock = _OwnerLock(self._path)
-        try:
-            with _opening(self._path):
-                self._connect(check=self._lock.was_left or self._has_log())
-                self._start_clock()
-                self.poison = Poison(self._path + ".now")
-                self._judge_crash()
-                self._read_positions()
-        except BaseException:
-            self._lock.release(clean=not self._lock.was_left)
-            raise
+        """Become the owner. Raises StoreError; nothing is held then, and the file is as it was."""
+        with ExitStack() as undo, _opening(self._path):
+            self._lock = _OwnerLock(self._path)
+            undo.callback(self._lock.release, clean=not self._lock.was_left)
+            self._connect(check=self._lock.was_left or self._has_log())
+            undo.callback(self._db.close)
+            self.poison = Poison(self._path + ".now")
+            undo.callback(self.poison.close)
+            self._start_clock()
+            self._judge_crash()
+            self._read_positions()
+            undo.pop_all()
 
     def _has_log(self) -> bool:
         with suppress(OSError):
@@ -930,13 +930,20 @@ class SQLiteStore:
             self._next_try = time.monotonic() + RETRY_S
 
     def _serve(self, calls: Sequence[_Call]) -> None:
+        try:
+            self._carry_out(calls)
+        except Exception as error:  # noqa: BLE001  a defect: nobody is left waiting for ever
+            for call in calls:
+                call.error = call.error or error
+        self._on_loop(self._finish, calls, self._file.take_moment())
+
+    def _carry_out(self, calls: Sequence[_Call]) -> None:
         writes = [call for call in calls if not isinstance(call, _Claim | _Load)]
         if writes:
             self._file.write(writes)
         for call in calls:
             if isinstance(call, _Claim | _Load):
                 self._file.read(call)
-        self._on_loop(self._finish, calls, self._file.take_moment())
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # The loop may have ended without closing the store.

@@ -186,7 +186,7 @@ PRUNE_EVENTS: Final = (
 
 EVENTS: Final = """
 SELECT seq, id, source, type, received_at, length(body) FROM event
-WHERE ?1 = '' OR seq < (SELECT seq FROM event WHERE id = ?1) ORDER BY seq DESC LIMIT ?2
+WHERE seq < CASE ?1 WHEN '' THEN 0x7fffffffffffffff ELSE (SELECT seq FROM event WHERE id = ?1) END ORDER BY seq DESC LIMIT ?2
 """
 DELIVERIES_OF: Final = f"""
 SELECT d.event_seq, d.seq, {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
@@ -195,7 +195,7 @@ WHERE d.event_seq IN (SELECT value FROM json_each(?)) ORDER BY d.seq
 DELIVERIES_IN: Final = f"""
 SELECT {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
 WHERE d.state = '{{state}}' AND (?1 = '' OR d.destination = ?1)
-    AND (?2 = '' OR d.seq < (SELECT seq FROM delivery WHERE id = ?2))
+    AND d.seq < CASE ?2 WHEN '' THEN 0x7fffffffffffffff ELSE (SELECT seq FROM delivery WHERE id = ?2) END
 ORDER BY d.seq DESC LIMIT ?3
 """
 EVENT_BY_SEQ: Final = f"SELECT {EVENT} FROM event e WHERE e.seq = ?"

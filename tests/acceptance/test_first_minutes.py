@@ -110,7 +110,9 @@ def dev(tmp_path_factory):
         yield gateway
 
 
-@pytest.mark.parametrize("sample", ["contact.created", "contact.updated", "contact.deleted", "status.created", "source.deleted"])
+@pytest.mark.parametrize(
+    "sample", ["contact.created", "contact.updated", "contact.deleted", "status.created", "source.deleted"]
+)
 def test_a_sample_sent_to_dev_is_in_the_inbox(dev, sample):
     before = len(dev.api("/inbox")[1])
     done = dev.cli("send", sample, "--to", f"http://{dev.ingest}/in/xobito")
@@ -120,7 +122,14 @@ def test_a_sample_sent_to_dev_is_in_the_inbox(dev, sample):
 
 
 def test_the_inbox_is_a_page_too_and_shows_a_payload_as_text(dev):
-    dev.cli("send", "contact.created", "--to", f"http://{dev.ingest}/in/xobito", "--set", "attrs.firstname=<script>x</script>")
+    dev.cli(
+        "send",
+        "contact.created",
+        "--to",
+        f"http://{dev.ingest}/in/xobito",
+        "--set",
+        "attrs.firstname=<script>x</script>",
+    )
     eventually(lambda: "script" in json.dumps(dev.api("/inbox")[1]), "the message is in the inbox")
     status, page = dev.api("/inbox", headers={"accept": "text/html"})
     assert status == 200

@@ -24,10 +24,10 @@ ROUTES = """
 version: 1
 sources: {{xobito: {{preset: xobito, secret: acceptance-secret}}}}
 destinations:
-  crm: {{url: "{url}", concurrency: %d, retry: {{for: 1h, first: 1s, max: 1s}}}}
+  crm: {{url: "{url}", concurrency: {concurrency}, retry: {{for: 1h, first: 1s, max: 1s}}}}
 routes:
   - {{name: contacts, match: contact.created, to: crm, path: "/contacts/{{{{ attrs.id }}}}", body: {{id: "{{{{ attrs.id }}}}"}}}}
-""" % CONCURRENCY
+"""
 
 
 class Clients:
@@ -70,7 +70,7 @@ def chaos(folder: Path, url: str, kills: int, **options) -> Clients:
     """Kill it again and again under load, then start it once more and let it drain."""
     chance = random.Random(7)
     clients = Clients(iter(range(1, 10_000_000)))
-    gateway = GatewayProcess(folder, ROUTES.format(url=url), **options)
+    gateway = GatewayProcess(folder, ROUTES.format(url=url, concurrency=CONCURRENCY), **options)
     for _ in range(kills):
         gateway.start()
         clients.run(gateway.port)
@@ -98,8 +98,8 @@ def test_no_acknowledged_event_is_lost_over_twenty_kills(tmp_path):
     duplicates = sum(count - 1 for count in delivered.values())
     assert duplicates <= KILLS * CONCURRENCY
     assert all(len(found) == 1 for found in ids.values()), "a repeated delivery keeps its webhook-id"
-    with open_reader(f"sqlite:///{tmp_path}/gateway.db") as reader:
-        ended = [reader.deliveries(state=state, limit=1_000_000) for state in DeliveryState]
+    reader = open_reader(f"sqlite:///{tmp_path}/gateway.db")
+    ended = [reader.deliveries(state=state, limit=1_000_000) for state in DeliveryState]
     assert [len(found) for found in ended if found] == [len(ended[1])], "each is delivered, none is anything else"
 
 
@@ -114,12 +114,10 @@ def test_the_same_loop_catches_a_store_that_answers_before_the_commit(tmp_path):
 
 def test_twenty_parallel_posts_of_one_event_are_one_event_also_after_a_restart(tmp_path):
     with Sink() as sink:
-        gateway = GatewayProcess(tmp_path, ROUTES.format(url=sink.url))
+        gateway = GatewayProcess(tmp_path, ROUTES.format(url=sink.url, concurrency=CONCURRENCY))
         answers = []
         with gateway:
-            threads = [
-                threading.Thread(target=lambda: answers.append(gateway.post(distinct(1)))) for _ in range(20)
-            ]
+            threads = [threading.Thread(target=lambda: answers.append(gateway.post(distinct(1)))) for _ in range(20)]
             for thread in threads:
                 thread.start()
             for thread in threads:

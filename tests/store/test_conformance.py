@@ -374,6 +374,26 @@ def test_wait_tells_of_what_comes_up_once(run, clock):
     run(scenario)
 
 
+def test_wait_tells_of_a_lease_that_ran_out_behind_one_that_was_settled(run, clock):
+    async def scenario(store):
+        await store.wait(60.0)
+        [early] = await leased(store, "slack")
+        clock.move(20.0)
+        [late] = await leased(store, "slack")
+        await store.settle([delivered(early)])
+        clock.move(10.0)
+        await waits(store)
+        assert await waits(store)
+        assert set(store.maybe_due()) == set()
+        clock.move(20.0)
+        assert not await waits(store)
+        assert set(store.maybe_due()) == {"slack"}
+        assert len(await store.claim("w", wants("slack"))) == 1
+        assert await store.settle([delivered(late)]) == frozenset()
+
+    run(scenario)
+
+
 def test_wait_wakes_while_it_waits(run):
     async def scenario(store):
         await store.wait(60.0)

@@ -88,11 +88,9 @@ class Folder:
             return None
 
     def _suggestion(self, name: str) -> str:
-        known = sorted(
-            file.relative_to(self._path).as_posix()
-            for ending in (JSON_ENDING, TEXT_ENDING)
-            for file in self._path.rglob(f"*{ending}")
-        )
+        endings = (JSON_ENDING, TEXT_ENDING)
+        found = (file.relative_to(self._path).as_posix() for end in endings for file in self._path.rglob(f"*{end}"))
+        known = [one for one in found if self._file(one)]
         return weave.did_you_mean(name, known) or f"files are looked for in {self._path.name}/"
 
 

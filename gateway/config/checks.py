@@ -1,0 +1,136 @@
+"""What a url, a path and a header may be. Problems never show a value that could hold a secret."""
+
+import base64
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from gateway.config.report import suggest
+from gateway.config.schema import AuthKeys
+from gateway.config.values import Reading, Words
+from gateway.destinations.base import RESERVED_HEADERS
+from gateway.errors import Place
+
+_SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+_URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+
+#: Set by the gateway on every request.
+_OF_THE_GATEWAY: Final = frozenset({"webhook-id", "accept-encoding", "user-agent"})
+
+
+def source_path(reading: Reading, path: Words) -> None:
+    """A path that a request line can name in one way only."""
+    if not path.text.startswith("/"):
+        reading.error(path.node, f'path: "{path.shown}" does not begin with /', f"write /{path.shown}")
+    elif not _SOURCE_PATH.fullmatch(path.text) or {".", ".."} & set(path.text.split("/")):
+        hint = "write letters, digits, - . _ ~ between single slashes, without one at the end: /hooks/xobito"
+        reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
+
+
+def file_path(reading: Reading, path: Words) -> None:
+    """A path that can name a file."""
+    if not path.text.strip() or "\0" in path.text or path.text.endswith("/"):
+        reading.error(path.node, "path: this names no file", "write a file's name: unmatched.ndjson")
+
+
+def url(reading: Reading, written: Words) -> None:
+    """Refuse all but http or https, a literal host, and nothing that belongs elsewhere."""
+    problem = _url_problem(written.text)
+    if "@" in written.node.text:
+        # A login in a url is a secret, wherever the url is shown.
+        reading.report.hide(written.node.content, written.node.text)
+    if problem is not None:
+        reading.error(written.node, f"url: {problem[0]}", problem[1])
+
+
+def _url_problem(text: str) -> tuple[str, str] | None:
+    head = re.match(r"[^:/?#]*://[^/?#]*", text)
+    if "{{" in text or "{%" in text:
+        if head is None or "{{" in head[0] or "{%" in head[0]:
+            return "scheme and host must be literal: an event must not choose where it goes", "write https://host"
+        return "a url is literal", 'write the changing part as "path" or "query" of the route'
+    if not _URL_CHARACTERS.fullmatch(text):
+        return "it is empty, or holds a blank or a character outside ASCII", "percent-encode it: %20 for a blank"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "its host or port cannot be read", "write https://host:port/path"
+    if parts.scheme not in ("http", "https"):
+        return "it does not begin with https:// or http://", "write the whole address: https://crm.example.com/api"
+    if parts.username is not None or parts.password is not None:
+        return "it holds a user or password", "write auth: {basic: {user: ..., password: ...}}"
+    if not host or not _HOST.fullmatch(host if ":" not in host else f"[{host}]") or port == 0:
+        return "it has no host, or one that cannot be", "write https://host:port/path"
+    if parts.fragment:
+        return "what stands behind # is never sent", "remove it"
+    return None
+
+
+def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
+    """The header that logs in."""
+    if keys is None:
+        return None
+    ways = [way for way in ("bearer", "basic", "header") if way in keys.written]
+    if len(ways) != 1:
+        found = " and ".join(ways) or "none of them"
+        reading.error(keys.place, f"auth takes one of bearer, basic and header, not {found}", "keep one")
+        return None
+    header = _auth_header(keys)
+    if header is not None:
+        header_name(reading, header[0], keys.place)
+        header_value(reading, "auth", header[1], keys.place)
+    return header
+
+
+def _auth_header(keys: AuthKeys) -> tuple[str, str] | None:
+    if keys.bearer is not None:
+        return "authorization", f"Bearer {keys.bearer.reveal()}"
+    if keys.basic is not None and keys.basic.user is not None and keys.basic.password is not None:
+        login = f"{keys.basic.user.text}:{keys.basic.password.reveal()}".encode("utf-8", "replace")
+        return "authorization", f"Basic {base64.b64encode(login).decode()}"
+    if keys.header is not None and keys.header.name is not None and keys.header.value is not None:
+        return keys.header.name.text, keys.header.value.reveal()
+    return None
+
+
+def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str] | None = None) -> None:
+    """A header that a file may set."""
+    lower = name.lower()
+    if not _TOKEN.fullmatch(name):
+        reading.error(place, f'"{name}" cannot be the name of a header', "letters, digits and -")
+    elif lower in RESERVED_HEADERS:
+        reading.error(place, f'the header "{name}" belongs to the connection and cannot be set', "remove it")
+    elif lower in _OF_THE_GATEWAY:
+        reading.error(place, f'the header "{name}" is set by the gateway', "remove it")
+    elif auth is not None and lower == auth[0].lower():
+        reading.error(place, f'the header "{name}" is set by the auth of the destination', "keep one of them")
+
+
+def header_value(reading: Reading, label: str, value: str, place: Place) -> None:
+    """A literal value: what HTTP can carry, and no template."""
+    if not _HEADER_VALUE.fullmatch(value):
+        reading.error(place, f"{label} holds a line break or a character outside ASCII", "HTTP cannot carry it")
+    if "{{" in value:
+        reading.error(place, f"{label} of a destination is literal", 'write it under "headers" of the route')
+
+
+def near_type(reading: Reading, pattern: Words, known: frozenset[str]) -> None:
+    """Warn about a pattern that fits no known type but almost does."""
+    shapes = {_shaped(event_type, pattern.text) for event_type in known}
+    hint = suggest(pattern.text.lower(), sorted(shapes), closeness=0.88)
+    if hint:
+        reading.warning(pattern.node, f'"{pattern.shown}" fits no event that is known', hint)
+
+
+def _shaped(event_type: str, pattern: str) -> str:
+    """A type with the stars of a pattern in their places."""
+    stars = pattern.split(".")
+    segments = event_type.split(".")
+    return ".".join(
+        star if star == "*" else segment
+        for segment, star in zip(segments, stars + segments[len(stars) :], strict=False)
+    )

@@ -1,0 +1,275 @@
+"""One entry of always, routes or unmatched: its rule, and what it says to each of its destinations."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, ParamSpec, TypeVar
+
+from gateway import presets
+from gateway.config import checks
+from gateway.config.config import Destination, Entry, Message
+from gateway.config.reader import Scalar
+from gateway.config.references import literal_text
+from gateway.config.report import suggest, suggest_or_list
+from gateway.config.schema import DestinationKeys, EntryKeys, FileKeys, keys_of
+from gateway.config.values import Reading, Words
+from gateway.destinations import Kind
+from gateway.errors import TemplateRefused
+from gateway.facts import ROOTS, split_path
+from gateway.match import Clause, Rule, fits
+from gateway.model import Content, Raw
+from gateway.render import Renderer, Templates, TemplateText
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CONTENTS: Final = ("text", "body", "template")
+#: What `event` has; the other roots are the sender's.
+_EVENT_FIELDS: Final = ("id", "type", "source", "resource", "action", "received_at")
+_JSON_TYPE: Final = re.compile(r"\s*application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
+
+class EntryCompiler:
+    """Holds entries against the sources, destinations and templates that they name."""
+
+    def __init__(
+        self, reading: Reading, written: FileKeys, destinations: Mapping[str, Destination], folder: Path
+    ) -> None:
+        self._reading = reading
+        self._sources_written = written.sources
+        self._destinations = destinations
+        self._folder = folder
+        self._templates: dict[frozenset[str], Templates] = {}
+
+    def entry(self, keys: EntryKeys, fallback: str | None = None) -> Entry:
+        """An entry; ``fallback`` is the text for people when it has none."""
+        sources = self._sources(keys)
+        roots = self._roots(sources)
+        rule = Rule(
+            sources=None if keys.source is None else frozenset(sources),
+            patterns=self._patterns(keys, sources),
+            where=self._where(keys, sources, roots),
+            stops=keys.to == (),
+        )
+        self._refuse_two_contents(keys)
+        templates = self._templates_for(roots)
+        messages = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
+        return Entry(name=keys.called, rule=rule, messages=MappingProxyType(messages))
+
+    # --- which events ---
+
+    def _sources(self, keys: EntryKeys) -> Sequence[str]:
+        known = self._sources_written
+        if keys.source is None:
+            return tuple(known)
+        for name in keys.source:
+            if name.text not in known:
+                self._reading.error(name.node, f'unknown source "{name.shown}"', suggest_or_list(name.shown, known))
+        return tuple(name.text for name in keys.source if name.text in known)
+
+    def _shortcuts(self, source: str) -> frozenset[str]:
+        preset = self._sources_written[source].preset
+        return presets.load(preset).naming.shortcut_names if preset is not None else frozenset()
+
+    def _roots(self, sources: Sequence[str]) -> frozenset[str]:
+        """What every source that the entry can take declares."""
+        declared = [self._shortcuts(source) for source in sources if self._sources_written[source].preset is not None]
+        # Without a source nothing is ever rendered; its one problem is reported where it is.
+        names = declared or [presets.load(name).naming.shortcut_names for name in presets.NAMES]
+        return ROOTS | frozenset.intersection(*names)
+
+    def _patterns(self, keys: EntryKeys, sources: Sequence[str]) -> tuple[str, ...] | None:
+        if keys.match is None:
+            return None
+        if not keys.match:
+            self._reading.error(
+                keys.at("match"), "match is an empty list, which no event meets", "leave match out to take every event"
+            )
+        known = self._known_types(sources)
+        for pattern in keys.match:
+            if self._is_pattern(pattern) and known and not any(fits(pattern.text, event_type) for event_type in known):
+                checks.near_type(self._reading, pattern, known)
+        return tuple(pattern.text for pattern in keys.match)
+
+    def _known_types(self, sources: Sequence[str]) -> frozenset[str]:
+        named = {preset for source in sources if (preset := self._sources_written[source].preset) is not None}
+        return frozenset(event_type for name in named for event_type in presets.load(name).samples)
+
+    def _is_pattern(self, pattern: Words) -> bool:
+        shown = pattern.shown
+        if found := re.search(r"[,\s]", pattern.text):
+            kind = "comma" if found[0] == "," else "blank"
+            parts = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
+            self._reading.error(
+                pattern.node, f'"{shown}" holds a {kind}, which no event type has', f"a list is written [{parts}]"
+            )
+            return False
+        segments = pattern.text.split(".")
+        if "" in segments:
+            self._reading.error(
+                pattern.node, f'"{shown}" has an empty part', "write parts between single dots: contact.created"
+            )
+        elif any("*" in segment and segment not in ("*", "**") for segment in segments):
+            hint = "* is one whole part and ** any number of them: contact.*"
+            self._reading.error(pattern.node, f'"{shown}" has a * inside a part', hint)
+        else:
+            return True
+        return False
+
+    def _where(self, keys: EntryKeys, sources: Sequence[str], roots: frozenset[str]) -> tuple[Clause, ...]:
+        for condition in keys.where:
+            self._check_path(condition.path, sources, roots)
+        return tuple(Clause(path=split_path(each.path.text), values=each.values) for each in keys.where)
+
+    def _check_path(self, path: Scalar, sources: Sequence[str], roots: frozenset[str]) -> None:
+        root, *rest = split_path(path.text)
+        if root not in roots:
+            self._reading.error(path, f'unknown field "{path.text}"', self._root_hint(root, rest, sources, roots))
+        elif not rest or "" in rest:
+            example = f"{root}.action" if root == "event" else f"{root}.name"
+            self._reading.error(path, f'"{path.text}" names no field', f"write the field behind the dot: {example}")
+        elif root == "event" and (len(rest) > 1 or rest[0] not in _EVENT_FIELDS):
+            self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], _EVENT_FIELDS))
+        elif root == "headers" and (len(rest) > 1 or rest[0] != rest[0].lower()):
+            self._reading.error(
+                path,
+                f'no header is called "{".".join(rest)}" here',
+                "their names are in lower case: headers.x-webhook-event",
+            )
+
+    def _root_hint(self, root: str, rest: Sequence[str], sources: Sequence[str], roots: frozenset[str]) -> str:
+        declaring = [source for source in sources if root in self._shortcuts(source)]
+        if declaring:
+            return f"not every source of this route has {root}: add source: {declaring[0]}"
+        if suggestion := suggest(root, sorted(roots)):
+            return suggestion
+        return f"a field begins with one of {', '.join(sorted(roots))}: attrs.{'.'.join((root, *rest))}"
+
+    # --- to whom, and what ---
+
+    def _to(self, keys: EntryKeys) -> Sequence[Destination]:
+        known = self._destinations
+        found: dict[str, Destination] = {}
+        for name in keys.to or ():
+            if name.text not in known:
+                self._reading.error(
+                    name.node, f'unknown destination "{name.shown}"', suggest_or_list(name.shown, known)
+                )
+            elif name.text in found:
+                hint = "name it once; two messages to it are two routes"
+                self._reading.error(name.node, f'"{name.shown}" is named twice', hint)
+            else:
+                found[name.text] = known[name.text]
+        return tuple(found.values())
+
+    def _refuse_two_contents(self, keys: EntryKeys) -> None:
+        contents = [content for content in _CONTENTS if content in keys.written]
+        if len(contents) > 1:
+            message = f"a route says one thing: {' and '.join(contents)} are {len(contents)}"
+            self._reading.error(keys.key_at(contents[1]), message, "keep one; a second message is a second route")
+        if keys.to == () and contents:
+            self._reading.error(
+                keys.key_at(contents[0]),
+                f'"{contents[0]}" is sent to nobody: to is []',
+                "remove it, or name a destination",
+            )
+
+    def _templates_for(self, roots: frozenset[str]) -> Templates:
+        if roots not in self._templates:
+            self._templates[roots] = Templates(self._folder, roots=roots)
+        return self._templates[roots]
+
+    def _message(
+        self, keys: EntryKeys, destination: Destination, templates: Templates, fallback: str | None
+    ) -> Message:
+        self._refuse_shape(keys, destination.kind)
+        self._check_headers(keys, destination)
+        return Message(
+            method=keys.method,
+            path=self._path(keys, templates),
+            query=self._named(keys.query, templates.query),
+            headers=self._named(keys.headers, templates.header),
+            content=self._content(keys, destination.kind, templates, fallback),
+        )
+
+    def _refuse_shape(self, keys: EntryKeys, kind: Kind) -> None:
+        takes_headers = kind.name in keys_of(DestinationKeys)["headers"][1].types
+        meaningless = () if kind.shapes_request else ("method", "path", "query")
+        for key in (*meaningless, *(() if takes_headers else ("headers",))):
+            if key in keys.written:
+                message = f'"{key}" means nothing to a destination of type {kind.name}'
+                self._reading.error(keys.key_at(key), message, "remove it, or send this to an http destination")
+
+    def _check_headers(self, keys: EntryKeys, destination: Destination) -> None:
+        for name in keys.headers:
+            checks.header_name(self._reading, name, keys.name_at("headers", name), destination.target.auth)
+        headers = {name.lower(): value for name, value in destination.target.headers}
+        headers |= {name.lower(): value.text for name, value in keys.headers.items()}
+        content = _content_of(keys)
+        if content is not None and _contradicts(headers.get("content-type", ""), keys):
+            place = keys.at("headers") if "headers" in keys.written else keys.key_at(content)
+            message = f'the content-type of the headers contradicts "{content}" of "{keys.called}"'
+            self._reading.error(place, message, "remove the header, or change the content")
+
+    def _path(self, keys: EntryKeys, templates: Templates) -> Renderer[str] | None:
+        if keys.path is None:
+            return None
+        if "?" in literal_text(keys.path.text):
+            hint = "write the parameters under query: {limit: 10}"
+            self._reading.error(keys.at("path"), 'a ? in "path" would be a part of the path', hint)
+        return self._compiled(templates.path, keys.path)
+
+    def _named(
+        self, written: Mapping[str, TemplateText], compile_one: Callable[[TemplateText], Renderer[str]]
+    ) -> tuple[tuple[str, Renderer[str]], ...]:
+        found = ((name, self._compiled(compile_one, source)) for name, source in written.items())
+        return tuple((name, renderer) for name, renderer in found if renderer is not None)
+
+    def _content(
+        self, keys: EntryKeys, kind: Kind, templates: Templates, fallback: str | None
+    ) -> Renderer[Content] | None:
+        if keys.text is not None:
+            return self._compiled(templates.text, keys.text, kind.escape)
+        if keys.body is not None and keys.body.is_empty:
+            return lambda _facts: Raw(b"", "")
+        if keys.body is not None:
+            return self._compiled(templates.tree, keys.body.tree, kind.escape)
+        if keys.template is not None:
+            return self._template_file(keys.template, kind, templates)
+        if not kind.chat or _content_of(keys) is not None:
+            return None
+        if fallback is not None:
+            return templates.text(TemplateText(fallback, keys.place), kind.escape)
+        message = f'"{keys.called}" says nothing to a {kind.name} destination'
+        self._reading.error(keys.place, message, "write text, body or template: raw events are not for people")
+        return None
+
+    def _template_file(self, name: Words, kind: Kind, templates: Templates) -> Renderer[Content] | None:
+        try:
+            return templates.file(name.text, name.place, kind.escape)
+        except TemplateRefused as refused:
+            # A name from outside shows as its reference.
+            message = refused.problem.message.replace(name.text, name.shown) if name.text else refused.problem.message
+            self._reading.report.add(replace(refused.problem, message=message))
+            return None
+
+    def _compiled(self, compile_one: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return compile_one(*args, **kwargs)
+        except TemplateRefused as refused:
+            self._reading.report.add(refused.problem)
+            return None
+
+
+def _content_of(keys: EntryKeys) -> str | None:
+    return next((content for content in _CONTENTS if content in keys.written), None)
+
+
+def _contradicts(content_type: str, keys: EntryKeys) -> bool:
+    """JSON content under another name, or a text under JSON's."""
+    if not content_type or "{{" in content_type:
+        return False
+    is_text = keys.template is not None and keys.template.text.endswith(".txt.j2")
+    return is_text == bool(_JSON_TYPE.fullmatch(content_type))

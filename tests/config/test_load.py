@@ -1,0 +1,445 @@
+"""A file that loads is a Config: what it plans, what it builds, what `dev` makes up."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import presets
+from gateway.config import DEMO_SECRET, format_problem, load, read_env_file
+from gateway.config.schema import Section, keys_of
+from gateway.errors import BuildError, ConfigError, NameGone, RenderError
+from gateway.facts import Naming
+from gateway.model import Delivery, Event, FileAppend
+from gateway.retry import Policy
+
+ROOT = Path(__file__).parents[2]
+GOOD = Path(__file__).parent / "good"
+SAMPLES = presets.load("xobito").samples
+
+HEAD = """
+version: 1
+sources:
+  xobito: {preset: xobito, secret: s3cret}
+destinations:
+  crm: {url: "https://crm.example.com/api", auth: {bearer: t0ken}}
+  leads: {type: slack, url: "https://hooks.slack.example/T0"}
+  log: {type: file, path: log.ndjson}
+"""
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    def load_text(text, *, head=HEAD, dev=False, **environ):
+        path = tmp_path / "routes.yaml"
+        path.write_text(head + text)
+        return load(path, environ=environ, dev=dev)
+
+    return load_text
+
+
+def problems_of(call):
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return "\n".join(map(format_problem, caught.value.problems))
+
+
+def event(event_type="contact.created", body=None, source="xobito"):
+    body = SAMPLES[event_type] if body is None else body
+    return Event(
+        id="evt_1",
+        source=source,
+        type=event_type,
+        received_at=1_700_000_000.0,
+        headers={"content-type": "application/json", "x-webhook-signature": "abc", "x-other": "y"},
+        body=body,
+        sha256=hashlib.sha256(body).digest(),
+    )
+
+
+def plan(config, received):
+    return config.plan(config.facts(received, json.loads(received.body)))
+
+
+def build(config, route, destination, received=None):
+    received = event() if received is None else received
+    delivery = Delivery(id="dlv_1", event_id=received.id, route=route, destination=destination)
+    return config.build(delivery, received, json.loads(received.body))
+
+
+# --- what is planned ---
+
+
+def test_always_comes_first_then_every_matching_route_and_unmatched_only_without_one(loaded):
+    config = loaded("""
+always:
+  - to: log
+routes:
+  - {name: one, match: contact.*, to: [crm, log]}
+  - {name: two, match: contact.created, to: leads, text: hi}
+unmatched:
+  - to: leads
+""")
+    assert plan(config, event()) == (("always/log", "log"), ("one", "crm"), ("one", "log"), ("two", "leads"))
+    assert plan(config, event("status.deleted")) == (("always/log", "log"), ("unmatched/leads", "leads"))
+    assert config.routes == 2
+
+
+def test_an_event_that_a_route_ignores_is_not_unmatched_and_no_later_route_sees_it(loaded):
+    config = loaded("""
+always: [{to: log}]
+routes:
+  - {match: message.*, to: []}
+  - {name: all, to: log}
+unmatched: [{to: leads}]
+""")
+    assert plan(config, event("message.sent")) == (("always/log", "log"),)
+
+
+def test_where_sees_the_record_the_payload_the_headers_and_the_event(loaded):
+    config = loaded("""
+routes:
+  - {name: a, to: log, where: {attrs.type: lead, attrs.id: 451}}
+  - {name: b, to: log, where: {payload.data.attributes.group_id.1: 2}}
+  - {name: c, to: log, where: {headers.x-other: [x, y], event.resource: contact, event.action: created}}
+  - {name: d, to: log, where: {attrs.id: "451"}}
+  - {name: e, to: log, where: {payload.original: null}}
+  - {name: f, to: log, where: {attrs.nothing: null}}
+""")
+    assert [route for route, _ in plan(config, event())] == ["a", "b", "c", "e"]
+
+
+def test_a_plan_is_total_on_any_payload(loaded):
+    config = loaded("routes: [{name: a, to: log, where: {attrs.a.b: 1}}]")
+    for body in (b"null", b"[]", b"1", b'{"data": []}', b'{"data": {"attributes": {"a": [[{}]]}}}'):
+        assert plan(config, event(body=body)) == ()
+
+
+# --- what is built ---
+
+
+def test_the_request_is_the_destinations_with_the_entrys_on_top(loaded):
+    config = loaded("""
+routes:
+  - name: put
+    to: crm
+    method: PUT
+    path: /contacts/{{ attrs.id }}
+    query: {dry run: "{{ attrs.firstname }} & co"}
+    headers: {x-id: "{{ attrs.id }}"}
+    body: {external_id: "{{ attrs.id }}", flags: [true, null, NO, "{{ attrs.nope | default(omit) }}"]}
+""")
+    request = build(config, "put", "crm")
+    assert request.method == "PUT"
+    assert request.url == "https://crm.example.com/api/contacts/451?dry%20run=John%20%26%20co"
+    assert dict(request.headers)["authorization"] == "Bearer t0ken"
+    assert dict(request.headers)["x-id"] == "451"
+    assert dict(request.headers)["webhook-id"] == "dlv_1"
+    assert json.loads(request.body) == {"external_id": 451, "flags": [True, None, "NO"]}
+
+
+def test_without_a_content_the_exact_bytes_travel_with_what_makes_them_verifiable(loaded):
+    request = build(loaded("always: [{to: crm}]"), "always/crm", "crm")
+    headers = dict(request.headers)
+    assert request.body == SAMPLES["contact.created"]
+    assert (headers["content-type"], headers["x-webhook-signature"]) == ("application/json", "abc")
+    assert "x-other" not in headers
+
+
+def test_an_empty_body_sends_none(loaded):
+    assert build(loaded('routes: [{name: a, to: crm, body: ""}]'), "a", "crm").body == b""
+
+
+def test_one_text_is_escaped_for_each_of_its_destinations(loaded):
+    config = loaded('routes: [{name: a, to: [crm, leads], text: "{{ attrs.company }}"}]')
+    body = SAMPLES["contact.created"].replace(b"Demo Co", b"<!channel>")
+    assert json.loads(build(config, "a", "crm", event(body=body)).body)["text"] == "<!channel>"
+    assert json.loads(build(config, "a", "leads", event(body=body)).body)["text"] == "&lt;!channel&gt;"
+
+
+def test_a_chat_is_told_of_an_unmatched_event_in_a_built_in_sentence(loaded):
+    request = build(loaded("unmatched: [{to: leads}]"), "unmatched/leads", "leads")
+    assert json.loads(request.body)["text"] == "No route took contact.created from xobito"
+
+
+def test_a_file_gets_a_line(loaded):
+    assert isinstance(build(loaded("always: [{to: log}]"), "always/log", "log"), FileAppend)
+
+
+def test_a_template_that_fails_names_its_line_of_the_file(loaded):
+    config = loaded("""
+routes:
+  - name: a
+    to: leads
+    text: |
+      first
+      {{ attrs.nope }}
+""")
+    with pytest.raises(RenderError) as caught:
+        build(config, "a", "leads")
+    assert str(caught.value.place).startswith("routes.yaml:15")
+
+
+@pytest.mark.parametrize(
+    ("route", "destination", "source", "sentence"),
+    [
+        ("gone", "crm", "xobito", 'the route "gone" is no longer in routes.yaml'),
+        ("a", "gone", "xobito", 'the destination "gone" is no longer in routes.yaml'),
+        ("a", "log", "xobito", 'the route "a" no longer sends to "log"'),
+        ("a", "crm", "gone", 'the source "gone" is no longer in routes.yaml'),
+    ],
+)
+def test_a_name_that_has_gone_is_a_reason_with_a_remedy(loaded, route, destination, source, sentence):
+    config = loaded("routes: [{name: a, to: crm}]")
+    with pytest.raises(NameGone, match="put it back") as caught:
+        build(config, route, destination, event(source=source))
+    assert sentence in str(caught.value)
+
+
+def test_every_key_of_the_language_reaches_its_value():
+    config = load(GOOD / "every-key.yaml", environ={"HUSH": "hush", "CRM_TOKEN": "t0ken"})
+    source, crm = config.sources["xobito"], config.destinations["crm"]
+    assert config.doors == {"/hooks/xobito": source, "/in/second": config.sources["second"]}
+    assert [secret.reveal() for secret in source.secrets] == ["hush", "old-secret"]
+    assert [secret.reveal() for secret in config.sources["second"].secrets] == ["fallback"]
+    assert source.max_body == 512 * 1024
+    assert (crm.timeout_s, crm.concurrency, crm.retry.for_s) == (5.0, 7, 0.0)
+    assert (crm.target.method, crm.target.headers) == ("PATCH", (("X-Tenant", "13"),))
+    assert config.destinations["keyed"].target.auth == ("x-api-key", "hush")
+    assert config.destinations["login"].target.auth == ("authorization", "Basic bWU6aHVzaA==")
+    assert config.destinations["log"].timeout_s == 90.0
+    assert config.destinations["log"].retry == Policy(for_s=7200, first_s=0.5, max_s=600)
+
+
+def test_what_nobody_writes_has_the_documented_default(loaded):
+    config = loaded("")
+    assert config.sources["xobito"].path == "/in/xobito"
+    assert config.sources["xobito"].max_body == 1024 * 1024
+    assert config.destinations["crm"].concurrency == 32
+    assert config.destinations["crm"].timeout_s == 10.0
+    assert config.destinations["crm"].retry == Policy(for_s=86400, first_s=1, max_s=3600)
+
+
+def test_nothing_of_a_config_shows_a_secret(loaded):
+    config = loaded("routes: [{name: a, to: crm}]")
+    assert "s3cret" not in repr(config)
+    assert "t0ken" not in repr(config)
+
+
+def test_the_revision_changes_with_the_file_and_with_the_templates_it_uses(loaded, tmp_path):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "a.json.j2").write_text("{}")
+    (tmp_path / "templates" / "unused.json.j2").write_text("{}")
+    text = "routes: [{name: a, to: crm, template: a.json.j2}]"
+    first = loaded(text).revision
+    assert len(first) == 8
+    assert int(first, 16) >= 0
+    (tmp_path / "templates" / "unused.json.j2").write_text("[]")
+    assert loaded(text).revision == first
+    (tmp_path / "templates" / "a.json.j2").write_text("[]")
+    second = loaded(text).revision
+    assert second != first
+    assert loaded(text + "\n").revision not in (first, second)
+
+
+# --- references ---
+
+
+def test_values_from_outside_are_converted_and_stay_inert_in_templates(loaded):
+    config = loaded(
+        'routes: [{name: a, to: crm, text: "${GREETING} {{ attrs.id }}"}]', GREETING="{{ 7 * 7 }}{% raw %}{# x"
+    )
+    assert json.loads(build(config, "a", "crm").body)["text"] == "{{ 7 * 7 }}{% raw %}{# x 451"
+
+
+def test_all_that_is_not_set_is_one_problem_at_the_end(loaded):
+    printed = problems_of(lambda: loaded("routes: [{name: a, to: nobody, where: {attrs.a: '${A}', attrs.b: '${B}'}}]"))
+    assert printed.splitlines()[-1].startswith("routes.yaml: not set: A (line 9), B (line 9)")
+    assert 'unknown destination "nobody"' in printed
+
+
+@pytest.fixture
+def a_sender_without_shortcuts(monkeypatch):
+    real = presets.load("xobito")
+    bare = presets.Preset(
+        name="bare",
+        title="Bare",
+        scheme=real.scheme,
+        naming=Naming.compile(["{payload.event}"], {}),
+        kept_headers=frozenset(),
+        samples={},
+    )
+    monkeypatch.setattr(presets, "NAMES", ("bare", "xobito"))
+    monkeypatch.setattr(presets, "load", {"bare": bare, "xobito": real}.__getitem__)
+
+
+TWO_SENDERS = HEAD.replace("destinations:", "  bare: {preset: bare, secret: s}\ndestinations:")
+
+
+@pytest.mark.usefixtures("a_sender_without_shortcuts")
+def test_a_shortcut_that_one_of_the_sources_lacks_asks_for_the_source(loaded):
+    printed = problems_of(lambda: loaded("routes: [{to: crm, where: {attrs.id: 1}}]", head=TWO_SENDERS))
+    assert "add source: xobito" in printed
+    loaded("routes: [{to: crm, source: xobito, where: {attrs.id: 1}}]", head=TWO_SENDERS)
+
+
+@pytest.mark.usefixtures("a_sender_without_shortcuts")
+def test_a_template_uses_only_the_roots_that_every_source_of_its_route_has(loaded):
+    problems_of(lambda: loaded("routes: [{to: crm, text: '{{ attrs.id }}'}]", head=TWO_SENDERS))
+    loaded("routes: [{to: crm, source: xobito, text: '{{ attrs.id }}'}]", head=TWO_SENDERS)
+
+
+# --- what `dev` makes up ---
+
+
+UNSET = """
+version: 1
+sources:
+  xobito: {preset: xobito, secret: ["${SECRET}", known]}
+  other: {preset: xobito, secret: mine}
+destinations:
+  crm: {url: "https://crm.example.com/${TENANT}", auth: {bearer: "${TOKEN}"}, concurrency: "${N}", method: "${M}"}
+  leads: {type: slack, url: "${LEADS}"}
+  log: {type: file, path: "${LOG}"}
+  real: {url: "https://real.example.com"}
+routes:
+  - {name: a, to: [crm, leads, log, real], text: hi}
+"""
+
+
+def test_in_dev_a_destination_with_something_unset_is_an_inbox(loaded):
+    config = loaded("", head=UNSET, dev=True)
+    assert config.inboxes == {"crm", "leads", "log"}
+    assert {build(config, "a", name).url for name in config.inboxes} == {"inbox://crm", "inbox://leads", "inbox://log"}
+    assert build(config, "a", "real").url == "https://real.example.com"
+    assert config.destinations["crm"].concurrency == 32
+    assert config.warnings == ()
+
+
+def test_in_dev_an_unset_secret_is_the_demo_secret(loaded):
+    config = loaded("", head=UNSET, dev=True)
+    assert config.demo_sources == {"xobito"}
+    assert [secret.reveal() for secret in config.sources["xobito"].secrets] == [DEMO_SECRET, "known"]
+
+
+def test_in_dev_what_is_set_is_used(loaded):
+    config = loaded("", head=UNSET, dev=True, SECRET="s", LEADS="https://hooks.slack.example/T", LOG="x.ndjson")
+    assert config.inboxes == {"crm"}
+    assert config.demo_sources == frozenset()
+
+
+def test_in_dev_an_unset_variable_elsewhere_is_a_problem_still(loaded):
+    printed = problems_of(lambda: loaded("routes: [{to: crm, text: '${NOPE}'}]", dev=True))
+    assert "not set: NOPE" in printed
+
+
+def test_outside_dev_everything_unset_is_a_problem(loaded):
+    printed = problems_of(lambda: loaded("", head=UNSET))
+    assert (
+        "SECRET (line 4), TENANT (line 7), TOKEN (line 7), N (line 7), M (line 7), LEADS (line 8), LOG (line 9)"
+        in printed
+    )
+
+
+# --- the file itself ---
+
+
+def test_a_file_that_is_not_there_is_a_problem(tmp_path):
+    assert "cannot read" in problems_of(lambda: load(tmp_path / "nowhere.yaml", environ={}))
+    assert "cannot read" in problems_of(lambda: load(tmp_path, environ={}))
+
+
+def test_warnings_do_not_stop_a_file(loaded):
+    config = loaded("routes: [{to: crm, match: contact.create}]")
+    assert [warning.hint for warning in config.warnings] == ['did you mean "contact.created"?']
+
+
+def test_text_that_yaml_takes_for_a_comment_is_warned_about(loaded):
+    config = loaded("routes:\n  - to: leads\n    text: New lead in #sales\n")
+    assert "#sales" in config.warnings[0].message
+
+
+def test_thousands_of_problems_are_all_reported(loaded):
+    entries = "".join(f"  - {{name: r{n}, to: nobody}}\n" for n in range(2000))
+    with pytest.raises(ConfigError) as caught:
+        loaded("routes:\n" + entries)
+    assert len(caught.value.problems) == 2000
+
+
+def every_section(section: type[Section] = Section):
+    for each in section.__subclasses__():
+        yield each
+        yield from every_section(each)
+
+
+def test_every_key_of_every_place_says_what_it_is_for():
+    for section in every_section():
+        assert section.noun
+        for name, (_, declared) in keys_of(section).items():
+            assert declared.about, name
+
+
+def test_every_key_is_in_the_file_that_shows_them_all():
+    written = (GOOD / "every-key.yaml").read_text("utf-8")
+    names = {name for section in every_section() for name in keys_of(section)}
+    assert {name for name in names if f"{name}:" not in written} == set()
+
+
+KEYS = sorted({name for section in every_section() for name in keys_of(section)} | {"x", "${A}", ""})
+
+
+def _maps(inner):
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), _maps, max_leaves=12))
+def test_any_json_is_a_config_or_problems(tmp_path_factory, written):
+    path = tmp_path_factory.getbasetemp() / "routes.yaml"
+    path.write_text(json.dumps(written), "utf-8")
+    try:
+        load(path, environ={})
+    except ConfigError as error:
+        assert all(map(format_problem, error.problems))
+
+
+# --- the shipped example ---
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load(ROOT / "routes.yaml", environ={}, dev=True)
+
+
+def test_the_shipped_file_is_in_order(shipped):
+    assert shipped.warnings == ()
+    assert shipped.inboxes == {"slack-leads", "slack-ops", "crm"}
+    assert shipped.demo_sources == {"xobito"}
+
+
+@pytest.mark.parametrize("event_type", SAMPLES)
+def test_the_shipped_file_has_a_request_for_every_delivery_of_every_sample(shipped, event_type):
+    received = event(event_type)
+    planned = plan(shipped, received)
+    assert planned[0] == ("always/archive", "archive")
+    for route, destination in planned:
+        try:
+            build(shipped, route, destination, received)
+        except BuildError as error:
+            pytest.fail(f"{route} to {destination}: {error}")
+
+
+def test_the_shipped_file_tells_slack_of_a_lead_and_the_crm_of_a_contact(shipped):
+    assert json.loads(build(shipped, "new-lead", "slack-leads").body)["text"] == (
+        ":wave: New lead *John Doe*\njohn@example.com · +14155551234"
+    )
+    request = build(shipped, "contact-to-crm", "crm")
+    assert (request.method, request.url) == ("PUT", "inbox://crm/contacts/451")
+
+
+def test_the_environment_example_names_every_variable_of_the_shipped_file():
+    used = set(re.findall(r"\$\{([A-Z_]+)\}", (ROOT / "routes.yaml").read_text("utf-8")))
+    assert set(read_env_file(ROOT / ".env.example")) == used

@@ -1,0 +1,589 @@
+"""What only the store in a SQLite file promises: about the file, its owner, its thread and the disk."""
+
+import asyncio
+import os
+import resource
+import shutil
+import time
+
+import apsw
+import pytest
+
+from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreLocked, StoreTooNew, StoreUnavailable
+from gateway.model import Dead, DeliveryState, Outcome, Retry, Want
+from gateway.store import open_reader, open_store, sqlite
+from tests.store.given import Clock, SQLiteKind, attempt, delivered, new_event, wants
+
+
+@pytest.fixture
+def kind(tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return SQLiteKind(folder)
+
+
+@pytest.fixture
+def opened(kind, clock):
+    """Run a scenario on the store of this file, which may be there already, and close it."""
+
+    def run_on_store(scenario, at=clock):
+        async def whole():
+            store = await kind.open(at)
+            try:
+                return await scenario(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(whole())
+
+    return run_on_store
+
+
+async def nothing(_store):
+    pass
+
+
+def edit(path, statement, *values):
+    """Change the file behind the store's back."""
+    connection = apsw.Connection(str(path))
+    connection.execute(statement, values)
+    connection.close()
+
+
+# --- opening ---
+
+
+@pytest.mark.parametrize("url", ["gateway.db", "sqlite://gateway.db", "sqlite:///", "postgres://db/gateway", ""])
+def test_a_url_of_no_known_form_is_refused_with_the_forms(url):
+    with pytest.raises(StoreError, match=r"sqlite:///relative.db or sqlite:////absolute.db"):
+        asyncio.run(open_store(url))
+    with pytest.raises(StoreError, match=r"sqlite:///relative.db"):
+        open_reader(url)
+
+
+def test_a_relative_file_is_one_in_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario():
+        store = await open_store("sqlite:///here.db")
+        assert store.name == "sqlite"
+        await store.close()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "here.db").exists()
+
+
+@pytest.mark.parametrize("folder", ["missing", "a-file"])
+def test_a_folder_that_is_not_there_is_named_with_the_remedy(tmp_path, folder):
+    (tmp_path / "a-file").write_text("")
+    with pytest.raises(StoreError, match=f"{folder}: the store's folder does not exist; make it"):
+        asyncio.run(open_store(f"sqlite:///{tmp_path}/{folder}/gateway.db"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_with_the_remedy(tmp_path, monkeypatch):
+    # Root, who runs many a test, may write anywhere.
+    def denied(path, *_):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(sqlite.os, "open", denied)
+    with pytest.raises(StoreError, match="Permission denied; the store needs a folder that this user may write to"):
+        asyncio.run(open_store(f"sqlite:///{tmp_path}/gateway.db"))
+
+
+def test_a_name_that_is_a_folder_is_refused(tmp_path):
+    (tmp_path / "gateway.db").mkdir()
+    with pytest.raises(StoreError, match=r"gateway.db cannot be opened \(unable to open database file\)"):
+        asyncio.run(open_store(f"sqlite:///{tmp_path}/gateway.db"))
+
+
+def test_a_second_owner_is_refused_and_told_who_the_first_is(kind, clock):
+    async def scenario():
+        store = await kind.open(clock)
+        said = rf"gateway.db is in use by pid {os.getpid()}, started \d{{4}}-\d\d-\d\dT[\d:]+\+00:00"
+        with pytest.raises(StoreLocked, match=said):
+            await kind.open(clock)
+        await store.append([new_event()])
+        await store.close()
+        await (await kind.open(clock)).close()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_of_a_newer_release_is_refused_and_left_as_it_is(kind, opened):
+    opened(nothing)
+    edit(kind.path, "PRAGMA user_version = 99")
+    before = kind.path.read_bytes()
+    with pytest.raises(StoreTooNew, match="format 99, written by a newer release"):
+        opened(nothing)
+    with pytest.raises(StoreTooNew):
+        open_reader(kind.url).events()
+    assert kind.path.read_bytes() == before
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(kind, opened):
+    edit(kind.path, "CREATE TABLE theirs (a)")
+    before = kind.path.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        opened(nothing)
+    assert kind.path.read_bytes() == before
+
+
+def overwrite(path, offset, data):
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def test_a_file_that_is_not_sqlite_is_refused_and_left_as_it_is(kind, opened):
+    kind.path.write_bytes(b"my notes\n" * 1000)
+    with pytest.raises(StoreCorrupt, match=r"gateway.db is damaged .*it was left as it is"):
+        opened(nothing)
+    assert kind.path.read_bytes() == b"my notes\n" * 1000
+
+
+def test_a_damaged_header_is_refused(kind, opened):
+    opened(nothing)
+    overwrite(kind.path, 0, b"SQLite format 9")
+    with pytest.raises(StoreCorrupt, match="damaged"):
+        opened(nothing)
+    with pytest.raises(StoreCorrupt):
+        open_reader(kind.url).events()
+
+
+def test_damage_found_after_an_unclean_end_is_refused_with_one_line(kind, opened):
+    async def fill(store):
+        await store.append([new_event("slack", body=b"x" * 2000) for _ in range(50)])
+
+    opened(fill)
+    size = kind.path.stat().st_size
+    overwrite(kind.path, size // 2 // 4096 * 4096, b"\xff" * 4096)
+    (kind.folder / "gateway.db.lock").write_text("pid 1, started long ago\n")
+    before = kind.path.read_bytes()
+    with pytest.raises(StoreCorrupt, match="restore a backup") as raised:
+        opened(nothing)
+    assert "\n" not in str(raised.value)
+    assert kind.path.read_bytes() == before
+
+
+def test_the_check_after_an_unclean_end_is_bounded(kind, opened, monkeypatch):
+    async def fill(store):
+        await store.append([new_event("slack", body=b"x" * 2000) for _ in range(200)])
+
+    opened(fill)
+    (kind.folder / "gateway.db.lock").write_text("pid 1, started long ago\n")
+    monkeypatch.setattr(sqlite, "CHECK_S", -1.0)
+    opened(nothing)
+
+
+def test_a_clean_end_leaves_one_file_to_copy(kind, opened):
+    async def scenario(store):
+        await store.append([new_event("slack")])
+
+    opened(scenario)
+    copy = kind.folder / "copy.db"
+    shutil.copy(kind.path, copy)
+    assert len(open_reader(f"sqlite:///{copy}").events()) == 1
+
+
+# --- the clock ---
+
+
+def test_the_clock_never_goes_back_when_the_wall_clock_does(opened):
+    async def retry_later(store):
+        [appended] = await store.append([new_event("slack", lease_s=30.0)])
+        await store.settle([Outcome(appended.leases[0], Retry("no", after_s=60.0), None)])
+
+    async def look(store):
+        [row] = await store.events()
+        return row.deliveries[0].due_in_s
+
+    opened(retry_later)
+    before = Clock(wall=1_800_000_000.0 - 86400.0)
+    assert opened(look, at=before) == pytest.approx(60.0)
+    assert opened(look, at=Clock(wall=1_800_000_000.0 + 20.0)) == pytest.approx(40.0)
+
+
+def test_a_jump_of_the_wall_clock_is_not_seen_while_it_runs(opened, clock):
+    async def scenario(store):
+        [appended] = await store.append([new_event("slack", lease_s=30.0, window_s=3600.0, key=b"k")])
+        await store.settle([Outcome(appended.leases[0], Retry("no", after_s=60.0), None)])
+        clock.wall_s += 86400.0
+        assert await store.claim("w", wants("slack")) == []
+        assert (await store.append([new_event(key=b"k")]))[0].duplicate
+        clock.wall_s -= 3 * 86400.0
+        clock.monotonic_s += 60.0
+        assert len(await store.claim("w", wants("slack"))) == 1
+
+    opened(scenario)
+
+
+# --- poison ---
+
+
+def test_a_delivery_that_kills_the_process_three_times_is_dead(kind, clock):
+    async def scenario(life, id_):
+        store = await kind_of[life].open(clock)
+        if id_ is None:
+            new = new_event("slack")
+            id_ = new.deliveries[0].id
+            await store.append([new, new_event("slack")])
+        [row] = [row for row in await store.events() if row.deliveries[0].id == id_]
+        with store.working_on(id_):
+            kind_of[life + 1] = kind_of[life].after_kill(life)
+        await store.close()
+        return id_, row.deliveries[0]
+
+    kind_of, id_, seen = {0: kind}, None, []
+    for life in range(4):
+        id_, delivery = asyncio.run(scenario(life, id_))
+        seen.append((delivery.state, delivery.crashes))
+    pending = DeliveryState.PENDING
+    assert seen == [(pending, 0), (pending, 1), (pending, 2), (DeliveryState.DEAD, 3)]
+    assert delivery.reason == "the gateway's process died 3 times while it worked on this delivery"
+    reader = open_reader(kind_of[3].url)
+    assert len(reader.deliveries(state=pending)) == 1, "its neighbour is not blamed"
+
+
+def test_work_that_ended_is_not_held_against_a_delivery(kind, clock):
+    async def scenario():
+        store = await kind.open(clock)
+        new = new_event("slack")
+        await store.append([new])
+        with pytest.raises(ZeroDivisionError), store.working_on(new.deliveries[0].id):
+            raise ZeroDivisionError
+        after = kind.after_kill(1)
+        await store.close()
+        store = await after.open(clock)
+        [row] = await store.events()
+        await store.close()
+        return row.deliveries[0].crashes
+
+    assert asyncio.run(scenario()) == 0
+
+
+def test_garbage_in_the_poison_file_blames_nobody(kind, opened):
+    (kind.folder / "gateway.db.now").write_bytes(b"\xff\xfe garbage" * 30)
+    opened(nothing)
+
+
+# --- damage ---
+
+
+def test_a_flipped_bit_in_a_body_is_found_and_the_others_are_loaded(kind, opened):
+    bad, good = new_event("slack", body=b"pay 100"), new_event("slack")
+
+    async def fill(store):
+        await store.append([bad, good])
+
+    async def look(store):
+        loaded = await store.load([bad.event.id, good.event.id])
+        assert isinstance(loaded[bad.event.id], CorruptEvent)
+        assert bad.event.id in str(loaded[bad.event.id])
+        assert loaded[good.event.id] == good.event
+        assert not (await store.event(bad.event.id)).intact
+
+    opened(fill)
+    edit(kind.path, "UPDATE event SET body = ? WHERE id = ?", b"pay 900", bad.event.id)
+    opened(look)
+
+
+@pytest.mark.parametrize("headers", ["{", "[1]", '{"a": 1}'])
+def test_damaged_headers_are_found_too(kind, opened, headers):
+    new = new_event("slack")
+
+    async def fill(store):
+        await store.append([new])
+
+    async def look(store):
+        assert isinstance((await store.load([new.event.id]))[new.event.id], CorruptEvent)
+        assert not (await store.event(new.event.id)).intact
+
+    opened(fill)
+    edit(kind.path, "UPDATE event SET headers = ?", headers)
+    opened(look)
+
+
+def test_a_damaged_text_of_a_delivery_does_not_stop_its_destination(kind, opened):
+    async def fill(store):
+        await store.append([new_event("slack"), new_event("slack")])
+
+    async def look(store):
+        assert len(await store.claim("w", wants("slack"))) == 2
+
+    opened(fill)
+    edit(kind.path, "UPDATE delivery SET reason = CAST(x'ff41' AS TEXT) WHERE seq = 1")
+    opened(look)
+
+
+# --- the disk and other programs ---
+
+
+def test_a_file_locked_by_another_program_is_waited_for_a_second_and_then_refused(kind, opened):
+    async def scenario(store):
+        other = apsw.Connection(str(kind.path))
+        other.execute("BEGIN IMMEDIATE")
+        started, told = time.monotonic(), []
+        results = await asyncio.gather(
+            *(store.append([new_event("slack")], told.append) for _ in range(3)), return_exceptions=True
+        )
+        assert 0.9 < time.monotonic() - started < 10.0
+        assert all(isinstance(result, StoreUnavailable) for result in results)
+        assert "locked by another program" in str(results[0])
+        assert told == [None] * 3
+        assert store.healthy
+        other.execute("ROLLBACK")
+        other.close()
+        await store.append([new_event("slack")])
+        assert len(await store.events()) == 1
+
+    opened(scenario)
+
+
+def test_a_full_disk_refuses_and_service_resumes_by_itself(opened):
+    async def scenario(store):
+        kept = await store.append([new_event("slack", lease_s=30.0)])
+        pages = store._file._db.pragma("page_count")
+        store._file._db.pragma("max_page_count", pages)
+        big = new_event("crm", body=b"x" * 200_000, lease_s=30.0)
+        with pytest.raises(StoreUnavailable, match="free space"):
+            await store.append([big])
+        assert store.healthy
+        store._file._db.pragma("max_page_count", 1_000_000)
+        assert await store.settle([delivered(kept[0].leases[0])])
+        [appended] = await store.append([big])
+        assert len(appended.leases) == 1
+
+    opened(scenario)
+
+
+@pytest.fixture
+def broken_disk(kind):
+    """While inside, no file may grow: a write to the log fails as on a broken disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Broken:
+        def __enter__(self):
+            resource.setrlimit(resource.RLIMIT_FSIZE, ((kind.folder / "gateway.db-wal").stat().st_size, hard))
+
+        def __exit__(self, *_):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    yield Broken()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def healthy_again(store):
+    while not store.healthy:
+        await asyncio.sleep(0.01)
+
+
+def test_after_a_disk_error_it_refuses_until_it_was_reopened_and_checked(opened, broken_disk, monkeypatch):
+    monkeypatch.setattr(sqlite, "RETRY_S", 0.02)
+
+    async def scenario(store):
+        [kept] = await store.append([new_event("slack", "crm", lease_s=30.0)])
+        await store.append([new_event("file")])
+        checked = asyncio.Event()
+        reopen = store._file.reopen
+        loop = asyncio.get_running_loop()
+
+        def watched():
+            if not checked.is_set():
+                loop.call_soon_threadsafe(checked.set)
+                raise StoreUnavailable("still broken")
+            reopen()
+
+        monkeypatch.setattr(store._file, "reopen", watched)
+        told = []
+        with broken_disk:
+            with pytest.raises(StoreUnavailable, match="the disk refuses"):
+                await store.append([new_event("slack", body=os.urandom(300_000), lease_s=30.0)], told.append)
+            assert not store.healthy
+            with pytest.raises(StoreUnavailable, match="reopened and checked"):
+                await store.append([new_event("slack")], told.append)
+            for refused in (
+                store.settle([delivered(kept.leases[0])]),
+                store.claim("w", wants("file")),
+                store.load(["x"]),
+            ):
+                with pytest.raises(StoreUnavailable):
+                    await refused
+            assert told == [None, None]
+            await checked.wait()
+        await healthy_again(store)
+        await store.wait(30.0)
+        assert "file" in store.maybe_due()
+        assert await store.claim("w", wants("slack", "crm")) == [], "the leases from before still hold"
+        assert await store.settle([delivered(kept.leases[0])]) == {kept.leases[0].delivery.id}
+        assert len(await store.claim("w", wants("file"))) == 1
+        [again] = await store.append([new_event("slack", lease_s=30.0)])
+        assert len(again.leases) == 1
+        assert len(await store.events()) == 3
+
+    opened(scenario)
+
+
+def test_damage_found_while_it_runs_is_not_served(kind, opened, monkeypatch):
+    monkeypatch.setattr(sqlite, "RETRY_S", 0.02)
+
+    async def scenario(store):
+        def damaged(_wants):
+            raise apsw.CorruptError("database disk image is malformed")
+
+        monkeypatch.setattr(store._file, "_claim", damaged)
+        with pytest.raises(StoreUnavailable, match="malformed"):
+            await store.claim("w", wants("slack"))
+        await healthy_again(store)
+        await store.append([new_event()])
+
+    opened(scenario)
+
+
+def test_a_defect_in_one_call_does_not_end_the_thread(opened, monkeypatch):
+    async def scenario(store):
+        with pytest.raises(Exception, match="slots"):
+            await store.claim("w", {"slack": "no want"})
+        with pytest.raises(StoreError):
+            await store.settle(["no outcome"])
+        await store.append([new_event()])
+
+    opened(scenario)
+
+
+def test_an_on_done_that_fails_costs_nobody_an_answer(opened):
+    async def scenario(store):
+        reported = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["message"]))
+
+        def on_done(_appended):
+            raise ZeroDivisionError
+
+        await asyncio.gather(store.append([new_event()], on_done), store.append([new_event()]))
+        assert reported == ["on_done of an append failed"]
+
+    opened(scenario)
+
+
+# --- speed that is a promise ---
+
+
+def commits(store):
+    """Every COMMIT from now on."""
+    seen = []
+    store._file._db.exec_trace = lambda _cursor, text, _values: seen.append(text) or True
+    return lambda: [text for text in seen if text == "COMMIT"], seen
+
+
+def test_calls_that_wait_at_the_same_time_share_a_transaction(opened):
+    async def scenario(store):
+        count, seen = commits(store)
+        await asyncio.gather(*(store.append([new_event("slack", lease_s=30.0)]) for _ in range(200)))
+        assert len(count()) < 20
+        assert len(seen) < 20 * 20, "and few statements carry many rows"
+        await store.append([new_event()])
+
+    opened(scenario)
+
+
+def test_a_claim_asks_the_file_only_where_something_is_due(opened):
+    async def scenario(store):
+        [appended] = await store.append([new_event("slack", lease_s=30.0)])
+        await store.settle([Outcome(appended.leases[0], Retry("no", after_s=60.0), None)])
+        await store.append([new_event("crm")])
+        await store.claim("w", wants("crm"))
+        _, seen = commits(store)
+        await store.claim("w", wants("slack", "crm", "file"))
+        assert seen == []
+
+    opened(scenario)
+
+
+def test_a_claim_looks_at_no_more_rows_than_it_takes_whatever_waits(opened):
+    async def scenario(store):
+        steps = []
+        for backlog in (10, 1000):
+            await store.append([new_event(*["slack"] * backlog)])
+            count = [0]
+
+            def step(count=count):
+                count[0] += 1
+                return False
+
+            store._file._db.set_progress_handler(step, 10)
+            await store.claim("w", {"slack": Want(5, 30.0)})
+            steps.append(count[0])
+            store._file._db.set_progress_handler(None)
+        assert steps[1] < steps[0] * 2
+
+    opened(scenario)
+
+
+def test_the_log_is_copied_back_and_does_not_grow_for_ever(kind, opened, monkeypatch):
+    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 100)
+
+    async def scenario(store):
+        for _ in range(200):
+            await store.append([new_event("slack", body=os.urandom(10_000))])
+        assert (kind.folder / "gateway.db-wal").stat().st_size < 300 * 4096
+
+    opened(scenario)
+
+
+def test_the_age_of_the_oldest_call_without_a_commit_is_known(kind, opened):
+    async def scenario(store):
+        assert store.oldest_uncommitted_s == 0.0
+        other = apsw.Connection(str(kind.path))
+        other.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(store.append([new_event()]))
+        while store.oldest_uncommitted_s < 0.05:
+            await asyncio.sleep(0.01)
+        other.execute("ROLLBACK")
+        other.close()
+        await task
+        assert store.oldest_uncommitted_s == 0.0
+
+    opened(scenario)
+
+
+# --- the reader ---
+
+
+def test_a_reader_looks_in_beside_the_owner_after_it_and_after_its_death(kind, clock):
+    new = new_event("slack")
+
+    async def scenario():
+        store = await kind.open(clock)
+        reader = open_reader(kind.url, wall=clock.wall)
+        await store.append([new])
+        assert [row.id for row in reader.events()] == [new.event.id]
+        dead = kind.after_kill(1)
+        await store.close()
+        return dead
+
+    dead = asyncio.run(scenario())
+    for left in (kind, dead):
+        reader = open_reader(left.url, wall=clock.wall)
+        assert reader.event(new.deliveries[0].id).event == new.event
+        [delivery] = reader.deliveries(state=DeliveryState.PENDING)
+        assert delivery.due_in_s == pytest.approx(0.0)
+        assert reader.events(before=new.event.id) == []
+
+
+def test_there_is_nothing_to_read_where_there_is_no_file(tmp_path):
+    with pytest.raises(StoreError, match="there is no such store"):
+        open_reader(f"sqlite:///{tmp_path}/none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_delivery_without_an_attempt_keeps_what_the_last_one_said(opened):
+    async def scenario(store):
+        [appended] = await store.append([new_event("slack", lease_s=30.0)])
+        [lease] = appended.leases
+        made = attempt(lease, "retry", status=503, reason="HTTP 503", answer="busy")
+        await store.settle([Outcome(lease, Retry("HTTP 503"), made)])
+        [lease] = await store.claim("w", wants("slack"))
+        await store.settle([Outcome(lease, Dead("the route is gone"))])
+        [delivery] = await store.deliveries(state=DeliveryState.DEAD)
+        assert (delivery.reason, delivery.attempts, delivery.last_status) == ("the route is gone", 1, 503)
+
+    opened(scenario)

@@ -1,0 +1,302 @@
+"""The life of an event with a real store and a real destination, and a clock that is moved by hand."""
+
+import asyncio
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway import pipeline
+from gateway.config import load
+from gateway.egress import Egress
+from gateway.errors import SignatureRefused, StoreUnavailable, UnknownSource, Unparsable
+from gateway.model import Dead, DeliveryState, NewDelivery, NewEvent
+from gateway.pipeline import Dispatcher, Gateway, deliver, receive
+from gateway.presets import load as load_preset
+from gateway.signatures import sign
+from gateway.store import open_store
+from tests.sink import Sink, answer
+
+HEAD = "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+BODY = load_preset("xobito").samples["contact.created"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class World:
+    """A gateway whose dispatcher is turned by hand."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        self.folder = folder
+        self.clock = Clock()
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        path = self.folder / "routes.yaml"
+        path.write_text(HEAD + text)
+        self.config = load(path, environ={})
+
+    async def __aenter__(self) -> "World":
+        self.store = await open_store(f"sqlite:///{self.folder}/gateway.db", clock=self.clock)
+        self.gateway = Gateway(config=self.config, store=self.store, egress=Egress(), noise=lambda: 0.5)
+        self.dispatcher = Dispatcher(self.gateway)
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self.dispatcher.abandon()
+        await self.gateway.egress.close()
+        await self.store.close()
+
+    def reload(self, text: str) -> None:
+        self.write(text)
+        self.gateway.config = self.config
+
+    async def receive(self, body: bytes = BODY, path: str = "/in/xobito"):
+        source = self.gateway.config.sources["xobito"]
+        name, value = sign(body, source.scheme, source.secrets[0])
+        headers = [(name.encode(), value.encode()), (b"content-type", b"application/json"), (b"cookie", b"c=1")]
+        return await receive(self.gateway, self.dispatcher, path, headers, body)
+
+    async def turn(self) -> None:
+        """Carry out everything that is due now."""
+        await self.dispatcher.idle()
+        while self.store.maybe_due():
+            await self.dispatcher._round()
+            await self.dispatcher.idle()
+
+    async def later(self, seconds: float) -> None:
+        self.clock.now += seconds
+        await self.turn()
+
+    async def delivery(self, event_id: str):
+        [delivery] = (await self.store.event(event_id)).deliveries
+        return delivery
+
+
+def story(test):
+    """Run an async test."""
+
+    def run(tmp_path):
+        asyncio.run(test(tmp_path))
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+def to_crm(sink: Sink, **options: object) -> str:
+    destination = json.dumps({"url": sink.url, **options})
+    return (
+        f"destinations: {{crm: {destination}}}\nroutes: [{{name: all, to: crm, body: {{id: '{{{{ attrs.id }}}}'}}}}]\n"
+    )
+
+
+@story
+async def test_an_event_is_kept_with_its_deliveries_and_delivered_straight_from_memory(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            appended = await world.receive()
+            await world.dispatcher.idle()
+            history = await world.store.event(appended.event_id)
+    assert history.event.body == BODY
+    assert history.event.type == "contact.created"
+    assert "cookie" not in history.event.headers
+    [delivery] = history.deliveries
+    assert delivery.state is DeliveryState.DELIVERED
+    [attempt] = history.attempts[delivery.id]
+    assert attempt.config_revision == world.config.revision
+    assert attempt.sent_sha256 == hashlib.sha256(sink.requests[0].body).digest()
+
+
+@story
+async def test_retries_follow_the_schedule_on_a_moved_clock(tmp_path):
+    retry = {"for": "1h", "first": "1s", "max": "1m"}
+    with Sink(answer(503)) as sink:
+        async with World(tmp_path, to_crm(sink, retry=retry)) as world:
+            event_id = (await world.receive()).event_id
+            await world.turn()
+            for wait in (1, 2, 4, 8, 16, 32, 60, 60):
+                made = len(sink.requests)
+                await world.later(wait - 0.01)
+                assert len(sink.requests) == made, "not before its time"
+                await world.later(0.02)
+                assert len(sink.requests) == made + 1
+            delivery = await world.delivery(event_id)
+    assert delivery.state is DeliveryState.PENDING
+    assert delivery.attempts == 9
+
+
+@story
+async def test_the_budget_ends_a_delivery_and_a_replay_starts_it_anew(tmp_path):
+    with Sink(answer(500, b"oh no")) as sink:
+        async with World(tmp_path, to_crm(sink, retry={"for": "10s", "first": "1s", "max": "1m"})) as world:
+            event_id = (await world.receive()).event_id
+            for _ in range(10):
+                await world.later(3600)
+            dead = await world.delivery(event_id)
+            assert (dead.state, dead.last_status, dead.last_answer) == (DeliveryState.DEAD, 500, "oh no")
+            assert dead.attempts == 4, "after 1 + 2 + 4 s the next 8 s would exceed the 10 s: downtime does not count"
+            sink.at("/", answer(200))
+            [moved] = await pipeline.replay(world.gateway, [event_id], by="test")
+            assert (moved.id, moved.spent_s) == (dead.id, 0)
+            await world.turn()
+            delivered = await world.delivery(event_id)
+    assert (delivered.state, delivered.attempts) == (DeliveryState.DELIVERED, 5)
+
+
+@story
+async def test_each_attempt_uses_the_file_of_its_moment(tmp_path):
+    with Sink(answer(503)) as old, Sink() as new:
+        async with World(tmp_path, to_crm(old)) as world:
+            event_id = (await world.receive()).event_id
+            await world.turn()
+            world.reload(to_crm(new).replace("id:", "number:"))
+            await world.later(60)
+            history = await world.store.event(event_id)
+            assert [json.loads(request.body) for request in new.requests] == [{"number": 451}]
+    revisions = [attempt.config_revision for attempt in history.attempts[history.deliveries[0].id]]
+    assert len(set(revisions)) == 2
+
+
+@story
+async def test_what_is_refused_is_not_stored_and_takes_no_slot(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=1)) as world:
+            with pytest.raises(UnknownSource):
+                await world.receive(path="/in/nobody")
+            with pytest.raises(Unparsable):
+                await world.receive(b"{")
+            with pytest.raises(SignatureRefused):
+                await receive(world.gateway, world.dispatcher, "/in/xobito", [], BODY)
+            assert await world.store.events() == []
+            appended = await world.receive()
+            await world.dispatcher.idle()
+            assert (await world.receive()).duplicate
+            await world.dispatcher.idle()
+            assert not world.dispatcher._taken, "every slot was given back"
+            assert (await world.delivery(appended.event_id)).state is DeliveryState.DELIVERED
+    assert len(sink.requests) == 1
+
+
+@story
+async def test_a_cancelled_request_orphans_neither_its_event_nor_its_slot(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=1)) as world:
+            request = asyncio.create_task(world.receive())
+            await asyncio.sleep(0)
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+            await world.receive(BODY + b" ")
+            await world.turn()
+            rows = await world.store.events()
+            states = {delivery.state for row in rows for delivery in row.deliveries}
+    assert states == {DeliveryState.DELIVERED}
+    assert len(rows) == len(sink.requests) == 2
+    assert not world.dispatcher._taken
+
+
+@story
+async def test_slots_bound_what_is_in_flight_and_the_rest_waits_its_turn(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=2)) as world:
+            await asyncio.gather(*(world.receive(BODY + b" " * n) for n in range(20)))
+            await world.turn()
+            rows = await world.store.events()
+    assert {row.deliveries[0].state for row in rows} == {DeliveryState.DELIVERED}
+    assert sink.connections <= 2
+
+
+@story
+async def test_a_store_that_refuses_is_an_error_and_no_leak(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=1)) as world:
+            await world.store.close()
+            with pytest.raises(StoreUnavailable):
+                await world.receive()
+            assert not world.dispatcher._taken
+
+
+@story
+async def test_while_draining_nothing_starts_and_everything_is_kept(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.dispatcher.stop()
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            assert (await world.delivery(event_id)).state is DeliveryState.PENDING
+        assert not sink.requests
+
+
+@story
+async def test_a_defect_in_building_a_request_is_a_dead_letter_and_not_an_end(tmp_path):
+    class Defect(dict):
+        def get(self, name, default=None):
+            raise RuntimeError("boom")
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.dispatcher.stop()
+            event_id = (await world.receive()).event_id
+            history = await world.store.event(event_id)
+            object.__setattr__(world.config, "entries", Defect())
+            result, attempt = await deliver(history.deliveries[0], history.event, world.gateway, world.store.working_on)
+    assert isinstance(result, Dead)
+    assert "RuntimeError" in attempt.reason
+
+
+@story
+async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
+    """While 50,000 wait, an event is accepted for every few hundred deliveries that end, not for every thousands."""
+
+    class Taken:
+        async def handle_async_request(self, request):
+            import httpx
+
+            self.count += 1
+            return httpx.Response(200, content=b"ok")
+
+        count = 0
+
+        async def aclose(self):
+            pass
+
+    text = "destinations: {crm: {url: 'http://127.0.0.1:9', concurrency: 64}}\nroutes: [{name: all, to: crm}]\n"
+    async with World(tmp_path, text) as world:
+        template = (await _stored(world, 0)).event
+        for start in range(0, 50_000, 1000):
+            await world.store.append([_waiting(template, number) for number in range(start, start + 1000)])
+        taken = Taken()
+        world.gateway.egress = Egress(transport=taken)
+        running = asyncio.create_task(world.dispatcher.run())
+        accepted = 0
+        while taken.count < 20_000:
+            before = taken.count
+            await world.receive(BODY + b" " * (accepted + 1))
+            accepted += 1
+            assert taken.count - before < 2_000, "one event waited while thousands of deliveries ended"
+        world.dispatcher.stop()
+        await running
+        await world.dispatcher.idle()
+    assert accepted >= 100
+
+
+async def _stored(world: World, number: int):
+    world.dispatcher.stop()
+    event_id = (await world.receive(BODY + b"\n" * (number + 1))).event_id
+    world.dispatcher._stopping = False
+    return await world.store.event(event_id)
+
+
+def _waiting(template, number: int) -> NewEvent:
+    from dataclasses import replace
+
+    event = replace(template, id=f"evt_{number:032d}")
+    delivery = NewDelivery(id=f"dlv_{number:032d}", route="all", destination="crm")
+    return NewEvent(event=event, key=b"%d" % number, window_s=1e6, deliveries=[delivery])
