@@ -258,6 +258,26 @@ def test_a_hundred_destinations_that_reset_leave_nothing_open() -> None:
         assert with_egress(main) < before + 20
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+def test_a_destination_that_never_reads_holds_no_connection_beyond_the_attempt() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(64)
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+
+        async def main(egress: Egress) -> tuple[int, int]:
+            counts = []
+            for _ in range(5):
+                with pytest.raises(TimedOut):
+                    await egress.send(post(url, b"x" * 20_000_000), timeout_s=0.1)
+                await asyncio.sleep(0)
+                counts.append(open_files())
+            return counts[0], counts[-1]
+
+        first, last = with_egress(main)
+        assert last <= first
+
+
 def test_a_cancelled_attempt_does_not_give_its_connection_back() -> None:
     with Sink(hang(), answer()) as sink:
 

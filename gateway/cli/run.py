@@ -18,7 +18,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.model import Secret
 from gateway.pipeline import Dispatcher, Gateway
 from gateway.store import open_store
-from gateway.web import AdminOptions, Readiness, admin_app, ingest_app
+from gateway.web import UNKNOWN, AdminOptions, Readiness, admin_app, ingest_app
 
 #: 128 bits, in the densest of the usual spellings (base64).
 MIN_TOKEN_LENGTH: Final = 22
@@ -90,9 +90,19 @@ async def _serve(
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
+            refused=_count_refused,
+            failed=_log_failed,
         )
     finally:
         await hooks.stopped()
+
+
+def _count_refused(reason: str) -> None:
+    telemetry.EVENTS_RECEIVED.labels(UNKNOWN, "rejected", reason).inc()
+
+
+def _log_failed(error: Exception) -> None:
+    telemetry.log("internal.error", exc_info=error)
 
 
 @dataclass(slots=True)
@@ -163,10 +173,10 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
     url = f"{ingest_address}{source.path}"
     lines += [
         f"  Events    {url}",
-        f"            Give {presets.load(source.preset).title} this address, as the internet sees it. To try it from outside:",
-        f"            cloudflared tunnel --url {ingest_address}",
+        f"            {presets.load(source.preset).title} must reach it from the internet: give it https://<your-host>{source.path},",
+        f"            or for a try-out the address that this prints: cloudflared tunnel --url {ingest_address}",
         "",
-        "  Paste this. It is a new event each time it is printed; pasted twice, the second is a duplicate:",
+        "  Paste this; the message is in the inbox at once. Pasted again it is recognised as a duplicate:",
         "",
         _curl(url, config),
         "",

@@ -229,8 +229,23 @@ def _block_header(spot: _Spot) -> Mistake | None:
     return Mistake(spot.began_line, spot.began_column, message, "move the text to the next line, or put it in quotes")
 
 
+def _no_value(spot: _Spot) -> Mistake | None:
+    found = spot.text[spot.column - 1 : spot.column]
+    if not found or not spot.problem.startswith("did not find expected node content"):
+        return None
+    return Mistake(
+        spot.line, spot.column, f"a value is due here, and {found} begins none", "put it in quotes, or write a value"
+    )
+
+
 def _indentation(spot: _Spot) -> Mistake | None:
-    if not spot.problem.startswith(("did not find expected key", "did not find expected '-'", "block sequence")):
+    beginnings = (
+        "did not find expected key",
+        "did not find expected '-'",
+        "did not find expected <doc",
+        "block sequence",
+    )
+    if not spot.problem.startswith(beginnings):
         return None
     message = "this line does not belong to what stands above it"
     return Mistake(spot.line, spot.column, message, "align keys of one map, and the - of one list, in the same column")
@@ -251,5 +266,6 @@ _MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
     _no_colon,
     _block_header,
     _open_bracket,
+    _no_value,
     _indentation,
 )
