@@ -294,10 +294,11 @@ async def _exchange(transport: Transport, request: HttpRequest) -> Reply:
 def _foreign(request: HttpRequest) -> "httpx.Request":
     import httpx
 
-    headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers]
-    foreign = httpx.Request(request.method, _url(request.url), headers=headers, content=request.body or None)
-    # Unsaid, it is found out again at every look at a header: a tenth of the cost of a request.
-    foreign.headers.encoding = "ascii"
+    # The encoding unsaid is found out again at every look at a header, and content in place of a stream that is
+    # read costs three more passes over the headers: together a fifth of the cost of a request.
+    headers = httpx.Headers(dict(request.headers), encoding="ascii")
+    foreign = httpx.Request(request.method, _url(request.url), headers=headers, stream=httpx.ByteStream(request.body))
+    foreign.read()
     return foreign
 
 

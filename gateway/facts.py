@@ -96,10 +96,7 @@ def assign(payload: object, path: Sequence[str], value: object) -> None:
     """Set the field at ``path`` of a decoded payload, making the maps on the way. ValueError if something else is there."""
     place = payload
     for segment in path[:-1]:
-        if isinstance(place, dict):
-            place = place.setdefault(segment, {})
-        else:
-            place = lookup(place, [segment])
+        place = place.setdefault(segment, {}) if isinstance(place, dict) else lookup(place, [segment])
     last = path[-1]
     if isinstance(place, dict):
         place[last] = value

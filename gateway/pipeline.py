@@ -211,7 +211,11 @@ async def deliver(
     return result, attempt
 
 
-_OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {Delivered: "delivered", Retry: "retry", Dead: "dead"}
+_OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
+    Delivered: "delivered",
+    Retry: "retry",
+    Dead: "dead",
+}
 
 
 def _sent(request: OutboundRequest | None) -> bytes:

@@ -71,7 +71,13 @@ class GatewayProcess:
     def start(self) -> "GatewayProcess":
         self.log = (self.folder / "log").open("a")
         self.process = subprocess.Popen(
-            self._command, env=self._environ, cwd=self.folder, stdout=subprocess.PIPE, stderr=self.log, text=True
+            self._command,
+            env=self._environ,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            start_new_session=True,
         )
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -166,7 +172,8 @@ class GatewayProcess:
     def kill(self) -> None:
         """kill -9, if it still runs."""
         if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+            # The whole group: it may run under strace.
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
         if self.process is not None and self.process.stdout is not None:
             self.process.stdout.close()
