@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, cast
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Response, asgi, get, post
+from litestar import Litestar, Request, Response, asgi, get, post
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
@@ -163,6 +163,12 @@ class AdminOptions:
     metrics_token: Secret | None = None
 
 
+class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What to send again: ids of deliveries, or of events for all of theirs."""
+
+    ids: list[str]
+
+
 #: Probes come by the pod's address and without a token.
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
@@ -210,9 +216,9 @@ def admin_app(
         return [views.delivery(each) for each in found]
 
     @post("/api/replay", status_code=200)
-    async def replay(data: dict[str, list[str]]) -> dict[str, Any]:
+    async def replay(data: ReplayRequest) -> dict[str, Any]:
         try:
-            moved = await pipeline.replay(gateway, data["ids"], by="api")
+            moved = await pipeline.replay(gateway, data.ids, by="api")
         except KeyError as error:
             raise NotFoundException(f"no event or delivery {error.args[0]}") from None
         return {"replayed": [views.delivery(each) for each in moved]}
@@ -231,18 +237,24 @@ def admin_app(
 
 
 def _inbox_handlers(inbox: Inbox) -> list[Any]:
+    def entries() -> list[dict[str, Any]]:
+        return [views.inbox_entry(entry) for entry in inbox.entries()]
+
     @get("/inbox")
-    async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
-        entries = [views.inbox_entry(entry) for entry in inbox.entries()]
+    async def page(request: Request[Any, Any, Any]) -> Response[Any]:
         if "html" not in request.headers.get("accept", ""):
-            return Response(_encode(entries), media_type=MediaType.JSON)
-        return Response(console.inbox_page(entries), media_type="text/html; charset=utf-8")
+            return Response(entries())
+        return Response(console.inbox_page(entries()), media_type="text/html; charset=utf-8")
+
+    @get("/inbox.json")
+    async def listed() -> list[dict[str, Any]]:
+        return entries()
 
     @get("/console.css", media_type="text/css; charset=utf-8")
     async def stylesheet() -> bytes:
         return console.stylesheet()
 
-    return [page, stylesheet]
+    return [page, listed, stylesheet]
 
 
 def _readiness(readiness: Readiness, gateway: pipeline.Gateway) -> str:
@@ -288,7 +300,8 @@ def _carries(connection: ASGIConnection[Any, Any, Any, Any], token: Secret) -> b
 
 
 def _error_answer(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
-    return Response({"error": error.detail}, status_code=error.status_code)
+    details = [str(each.get("message", "")) for each in error.extra or () if isinstance(each, dict)]
+    return Response({"error": ": ".join([error.detail, *details])}, status_code=error.status_code)
 
 
 def _store_error_answer(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[dict[str, str]]:

@@ -100,7 +100,8 @@ async def _serve(
 
 def _settle_garbage_collector() -> None:
     """What the start has made lives for ever: looking through it again and again was 7 % of the CPU time at load,
-    and its longest pauses the worst answers to senders (99th percentile 68 ms before, 27 ms after)."""
+    and its longest pauses the worst answers to senders (99th percentile 68 ms before, 27 ms after).
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
