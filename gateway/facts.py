@@ -153,8 +153,13 @@ class _TypeTemplate:
         return cls(tuple(part for part in parts if part != ""))
 
     def render(self, facts: Facts) -> str:
-        texts = [part if isinstance(part, str) else part.text(facts) for part in self.parts]
-        return "".join(texts) if all(texts) else ""
+        texts = []
+        for part in self.parts:
+            text = part if isinstance(part, str) else part.text(facts)
+            if not text:
+                return ""
+            texts.append(text)
+        return "".join(texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,15 @@ Times inside a stored noun are seconds since the Unix epoch by the wall clock (f
 durations are seconds. The store keeps its own clock for what is due.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from random import Random
 from types import MappingProxyType
 from typing import Literal
+
+# Seeded by the system once: asking it for each id costs a system call, and the interpreter's lock with it.
+_noise = Random().getrandbits
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -17,7 +20,7 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 def new_id(prefix: Literal["evt", "dlv"], now: float) -> str:
     """``evt_`` or ``dlv_`` + a UUIDv7 (RFC 9562, 5.7) of ``now``: later ids sort later, to the millisecond."""
     milliseconds = int(now * 1000) & 0xFFFF_FFFF_FFFF
-    noise = int.from_bytes(os.urandom(10), "big")
+    noise = _noise(80)
     number = milliseconds << 80 | 0x7 << 76 | (noise >> 68 & 0xFFF) << 64 | 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
     digits = f"{number:032x}"
     return f"{prefix}_{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
