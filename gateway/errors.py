@@ -27,9 +27,17 @@
         └── StoreTooNew            written by a newer release
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
+
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """``text`` without what would steer a terminal or turn the reading order: it may be a sender's."""
+    return _UNPRINTABLE.sub(lambda found: " " if found[0] in "\t\n" else "\N{REPLACEMENT CHARACTER}", text)
 
 
 class GatewayError(Exception):
@@ -140,32 +148,21 @@ class CorruptEvent(BuildError):
 class EgressError(GatewayError):
     """No usable answer came from a destination. The text never holds a URL's path, query or a secret."""
 
-    #: The label of the counter.
-    reason: ClassVar[str] = "egress"
-
 
 class ConnectFailed(EgressError):
     """No connection: the name, the port or TLS."""
-
-    reason = "connect"
 
 
 class TimedOut(EgressError):
     """The attempt's total deadline passed."""
 
-    reason = "timeout"
-
 
 class AnswerBroken(EgressError):
     """The connection broke before a whole answer, or the answer was not HTTP."""
 
-    reason = "broken_answer"
-
 
 class FileFailed(EgressError):
     """The line could not be appended durably."""
-
-    reason = "file"
 
 
 class StoreError(GatewayError):

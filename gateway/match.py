@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from gateway.facts import Facts, lookup
 
-Scalar = str | int | float | bool | None
+Value = str | int | float | bool | None
 
 _T = TypeVar("_T")
 
@@ -29,7 +29,7 @@ class Clause:
     """
 
     path: tuple[str, ...]
-    values: tuple[Scalar, ...]
+    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,12 @@ class Rule:
 
 def fits(pattern: str, event_type: str) -> bool:
     """Whether a type meets a pattern: ``*`` is one segment, ``**`` any number of them; case-sensitive."""
-    return bool(_Trie([pattern]).find(event_type))
+    return bool(_trie_of(pattern).find(event_type))
+
+
+@lru_cache(maxsize=_TYPES_KEPT)
+def _trie_of(pattern: str) -> "_Trie":
+    return _Trie([pattern])
 
 
 class Matcher:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 # Seeded by the system once: asking it for each id costs a system call, and the interpreter's lock with it.
-_noise = Random().getrandbits
+_noise = Random().getrandbits  # noqa: S311  ids are names, not secrets
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -192,12 +192,10 @@ class Json:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Bytes as they are: the event's own (verbatim), or a ``.txt.j2`` template's; empty for ``body: ""``."""
+    """Bytes as they are, a ``.txt.j2`` template's; empty for ``body: ""``."""
 
     body: bytes
     content_type: str
-    #: Headers that travel with verbatim bytes: those the source signs or names events by.
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 Content = Text | Json | Raw

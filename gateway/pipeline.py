@@ -9,7 +9,7 @@ import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +33,7 @@ from gateway.model import (
     NewEvent,
     OutboundRequest,
     Outcome,
+    Release,
     Reply,
     Retention,
     Retry,
@@ -40,11 +41,12 @@ from gateway.model import (
     Want,
     new_id,
 )
+from gateway.signatures import RawHeaders
 from gateway.store import Store
 
 #: A lease outlives the attempt it is for by this much; so it is never renewed.
 LEASE_MARGIN_S: Final = 20.0
-#: No delivery starts while a commit is older than this: a loop that never idles starves the store's writer.
+#: Nothing that waits in the store starts while a commit is older than this: a loop that never idles starves the store's writer.
 WRITER_PATIENCE_S: Final = 0.005
 #: How much of an answer is kept with its attempt, characters.
 KEPT_ANSWER: Final = 1024
@@ -91,18 +93,15 @@ class Gateway:
 
 
 async def receive(
-    gateway: Gateway, dispatcher: "Dispatcher", path: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    gateway: Gateway, dispatcher: "Dispatcher", config: Config, source: Source, headers: RawHeaders, body: bytes
 ) -> Appended:
     """Verify, parse, match and keep one request; durable on return.
 
     ``headers`` have lower-case names. Raises RequestRefused, or StoreUnavailable when it could not be kept.
     """
-    config = gateway.config
-    source = source_at(config, path)
     _authenticate(source, headers, body)
     payload = facts.parse(body)
     event = _event(source, headers, body, payload, now=gateway.clock())
-    planned = config.plan(source.naming.facts(event, payload))
     deliveries = [
         NewDelivery(
             id=new_id("dlv", event.received_at),
@@ -110,7 +109,7 @@ async def receive(
             destination=destination,
             lease_s=dispatcher.reserve(config.destinations[destination]),
         )
-        for route, destination in planned
+        for route, destination in config.plan(source.naming.facts(event, payload))
     ]
     new = NewEvent(event=event, key=event.sha256, window_s=source.dedupe_s, deliveries=deliveries)
     [appended] = await gateway.store.append([new], partial(dispatcher.appended, event, deliveries))
@@ -129,19 +128,17 @@ def source_at(config: Config, path: str) -> Source:
     """The source that listens at ``path``; UnknownSource if there is none."""
     source = config.doors.get(path)
     if source is None:
-        raise UnknownSource(f"no source listens at {path}")
+        raise UnknownSource(f"no source listens at {path[:200]}")
     return source
 
 
-def _authenticate(source: Source, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+def _authenticate(source: Source, headers: RawHeaders, body: bytes) -> None:
     verdict = signatures.verify(headers, body, source.scheme, source.secrets)
     if isinstance(verdict, signatures.Refused):
         raise SignatureRefused(verdict.reason)
 
 
-def _event(
-    source: Source, headers: Sequence[tuple[bytes, bytes]], body: bytes, payload: object, *, now: float
-) -> Event:
+def _event(source: Source, headers: RawHeaders, body: bytes, payload: object, *, now: float) -> Event:
     kept = _kept_headers(headers)
     return Event(
         id=new_id("evt", now),
@@ -154,7 +151,7 @@ def _event(
     )
 
 
-def _kept_headers(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
+def _kept_headers(headers: RawHeaders) -> Mapping[str, str]:
     kept: dict[str, str] = {}
     for raw_name, raw_value in headers:
         if raw_name in DROPPED_HEADERS:
@@ -176,13 +173,12 @@ async def deliver(
 ) -> tuple[Delivered | Retry | Dead, Attempt]:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises."""
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
-    destination = config.destinations.get(delivery.destination)
     request: OutboundRequest | None = None
     reply: Reply | None = None
     try:
         with working_on(delivery.id):
             request = config.build(delivery, event, facts.parse(event.body))
-        assert destination is not None
+        destination = config.destinations[delivery.destination]
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s)
         with working_on(delivery.id):
             verdict = destination.kind.judge(reply, gateway.clock())
@@ -194,8 +190,9 @@ async def deliver(
         # Ours to mend, not the event's fault: it is seen, it is replayable, and the others go on.
         telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         verdict = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay")
-    result = _next_step(verdict, delivery, destination, gateway.noise())
-    attempt = Attempt(
+    result = _next_step(verdict, delivery, config.destinations.get(delivery.destination), gateway.noise())
+    sent = _sent(request)
+    return result, Attempt(
         number=delivery.attempts + 1,
         started_at=started,
         duration_s=time.monotonic() - began,
@@ -204,11 +201,10 @@ async def deliver(
         reason="" if isinstance(result, Delivered) else result.reason,
         answer=reply.body[:KEPT_ANSWER].decode("utf-8", "replace") if reply else "",
         config_revision=config.revision,
-        sent_bytes=len(_sent(request)),
-        sent_sha256=hashlib.sha256(_sent(request)).digest() if request else b"",
+        sent_bytes=len(sent),
+        sent_sha256=hashlib.sha256(sent).digest() if request else b"",
         next_s=result.after_s if isinstance(result, Retry) else None,
     )
-    return result, attempt
 
 
 _OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
@@ -262,14 +258,16 @@ class Dispatcher:
         #: Destinations that had something due and no slot for it.
         self._full: set[str] = set()
         self._wake = asyncio.Event()
-        self._attempts: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._stop = asyncio.Event()
+        #: Attempts in flight, with the delivery of each.
+        self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
     # new deliveries, straight from memory
 
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append and ask for a lease of so many seconds; None: it has to wait its turn."""
-        if self._stopping or self._taken[destination.name] >= destination.concurrency:
+        full = self._taken[destination.name] >= destination.concurrency
+        if full or self._stop.is_set() or self._store.is_due(destination.name):
             return None
         self._taken[destination.name] += 1
         return destination.timeout_s + LEASE_MARGIN_S
@@ -277,32 +275,22 @@ class Dispatcher:
     def appended(self, event: Event, deliveries: Sequence[NewDelivery], appended: Sequence[Appended] | None) -> None:
         """The append is over, whoever waits for it: start what was leased, give the other slots back."""
         leases = appended[0].leases if appended else ()
-        started = {lease.delivery.id for lease in leases}
+        leased = {lease.delivery.id for lease in leases}
         for lease in leases:
             self._start(lease, event)
         for delivery in deliveries:
-            if delivery.lease_s is not None and delivery.id not in started:
+            if delivery.lease_s is not None and delivery.id not in leased:
                 self._give_back(delivery.destination)
 
     # deliveries that wait in the store
 
     async def run(self) -> None:
-        """Claim what is due for whoever has a slot, until ``stop``."""
+        """Claim what is due for whoever has a slot, and keep the store tidy, until ``stop``."""
         async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(self._listen())
-            upkeep = tasks.create_task(self._upkeep())
-            while not self._stopping:
-                try:
-                    await self._round()
-                except StoreUnavailable as error:
-                    telemetry.log("store.unavailable", reason=str(error))
-                    await asyncio.sleep(STORE_PAUSE_S)
-                except Exception:  # noqa: BLE001
-                    # A defect here must not end all deliveries in silence.
-                    telemetry.log("internal.error", exc_info=True)
-                    await asyncio.sleep(STORE_PAUSE_S)
-            listening.cancel()
-            upkeep.cancel()
+            loops = [tasks.create_task(_for_ever(step)) for step in (self._round, self._listen, self._upkeep)]
+            await self._stop.wait()
+            for loop in loops:
+                loop.cancel()
 
     async def _round(self) -> None:
         await self._writer_keeps_up()
@@ -316,8 +304,8 @@ class Dispatcher:
             self._taken[name] += want.slots
         used: Counter[str] = Counter()
         try:
-            leases = await self._store.claim("local", wants)
-            events = await self._store.load({lease.delivery.event_id for lease in leases})
+            leases = await self._store.claim(wants)
+            events = await self._load(leases)
             used.update(lease.delivery.destination for lease in leases)
         finally:
             for name, want in wants.items():
@@ -325,6 +313,13 @@ class Dispatcher:
         for lease in leases:
             self._start(lease, events.get(lease.delivery.event_id))
             await self._writer_keeps_up()
+
+    async def _load(self, leases: Sequence[Lease]) -> Mapping[str, Event | CorruptEvent]:
+        try:
+            return await self._store.load({lease.delivery.event_id for lease in leases})
+        except StoreUnavailable:
+            await self._settle([Outcome(lease, Release()) for lease in leases])
+            raise
 
     def _wants(self) -> Mapping[str, Want]:
         wants = {}
@@ -347,42 +342,43 @@ class Dispatcher:
             await asyncio.sleep(0.001)  # the writer thread needs the interpreter now, not an event later
 
     async def _listen(self) -> None:
-        while True:
-            await self._store.wait(UPKEEP_INTERVAL_S)
-            self._wake.set()
+        await self._store.wait(UPKEEP_INTERVAL_S)
+        self._wake.set()
 
     # one attempt
 
     def _start(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
-        if self._stopping:
+        if self._stop.is_set():
             self._give_back(lease.delivery.destination)
             return
         task = asyncio.create_task(self._attempt(lease, event))
-        self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        self._attempts[task] = lease.delivery
+        task.add_done_callback(self._attempts.pop)
 
     async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
         delivery = lease.delivery
         try:
             if isinstance(event, Event):
-                result, attempt = await deliver(delivery, event, self._gateway, self._store.working_on)
-                _log_attempt(delivery, event, attempt)
-                outcome = Outcome(lease, result, attempt)
+                outcome = Outcome(lease, *await deliver(delivery, event, self._gateway, self._store.working_on))
             else:
                 outcome = Outcome(lease, Dead(str(event or f"event {delivery.event_id} is not in the store")))
-            await self._settle(outcome)
+            await self._settle([outcome])
+            _log_outcome(delivery, event, outcome)
+        except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
+            telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
             self._give_back(delivery.destination)
 
-    async def _settle(self, outcome: Outcome) -> None:
+    async def _settle(self, outcomes: Sequence[Outcome]) -> None:
         while True:
             try:
-                held = await self._store.settle([outcome])
+                held = await self._store.settle(outcomes)
             except StoreUnavailable:
                 await asyncio.sleep(STORE_PAUSE_S)
                 continue
-            if outcome.lease.delivery.id not in held:
-                telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
+            for outcome in outcomes:
+                if outcome.lease.delivery.id not in held:
+                    telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
             return
 
     def _give_back(self, name: str, slots: int = 1) -> None:
@@ -396,18 +392,13 @@ class Dispatcher:
     # upkeep and the end
 
     async def _upkeep(self) -> None:
-        while True:
-            try:
-                while removed := await self._store.prune(Retention()):
-                    telemetry.log("store.pruned", removed=removed)
-            except StoreUnavailable as error:
-                telemetry.log("store.unavailable", reason=str(error))
-            await asyncio.sleep(UPKEEP_INTERVAL_S)
+        while removed := await self._store.prune(Retention()):
+            telemetry.log("store.pruned", removed=removed)
+        await asyncio.sleep(UPKEEP_INTERVAL_S)
 
     def stop(self) -> None:
         """Start no delivery from now on."""
-        self._stopping = True
-        self._wake.set()
+        self._stop.set()
 
     async def idle(self) -> None:
         """Return when no attempt is in flight any more."""
@@ -416,25 +407,41 @@ class Dispatcher:
 
     async def abandon(self) -> None:
         """End the attempts that are still in flight; their deliveries stay pending."""
-        for task in self._attempts:
+        for task, delivery in self._attempts.items():
+            telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
             task.cancel()
         await self.idle()
 
 
-def _log_attempt(delivery: Delivery, event: Event, attempt: Attempt) -> None:
-    telemetry.ATTEMPTS.labels(delivery.destination, attempt.outcome).inc()
+async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:
+    """Take ``step`` again and again: neither a disk that refuses nor a defect may end deliveries in silence."""
+    while True:
+        try:
+            await step()
+        except StoreUnavailable as error:
+            telemetry.log("store.unavailable", reason=str(error))
+            await asyncio.sleep(STORE_PAUSE_S)
+        except Exception:  # noqa: BLE001
+            telemetry.log("internal.error", exc_info=True)
+            await asyncio.sleep(STORE_PAUSE_S)
+
+
+def _log_outcome(delivery: Delivery, event: Event | CorruptEvent | None, outcome: Outcome) -> None:
+    attempt, named = outcome.attempt, event if isinstance(event, Event) else None
+    came_to = _OUTCOMES[type(outcome.result)]
+    telemetry.ATTEMPTS.labels(delivery.destination, came_to).inc()
     telemetry.log(
-        "delivery.dead" if attempt.outcome == "dead" else "delivery.attempted",
-        event_id=event.id,
+        "delivery.dead" if isinstance(outcome.result, Dead) else "delivery.attempted",
+        event_id=delivery.event_id,
         delivery_id=delivery.id,
-        source=event.source,
-        type=event.type,
+        source=named.source if named else None,
+        type=named.type if named else None,
         route=delivery.route,
         destination=delivery.destination,
-        attempt=attempt.number,
-        outcome=attempt.outcome,
-        status=attempt.status,
-        reason=attempt.reason,
-        duration_ms=round(attempt.duration_s * 1000, 1),
-        next_s=attempt.next_s,
+        outcome=came_to,
+        reason="" if isinstance(outcome.result, Delivered | Release) else outcome.result.reason,
+        attempt=attempt.number if attempt else None,
+        status=attempt.status if attempt else None,
+        duration_ms=round(attempt.duration_s * 1000, 1) if attempt else None,
+        next_s=attempt.next_s if attempt else None,
     )

@@ -9,9 +9,6 @@ from gateway.model import Dead, Retry
 if TYPE_CHECKING:
     from tenacity import BaseRetrying
 
-#: A destination can ask for no longer wait than this, seconds.
-LONGEST_HINT_S = 86400.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -32,7 +29,7 @@ def decide(policy: Policy, verdict: Retry, *, failures: int, spent_s: float, noi
 
     ``failures`` is the number of failed attempts in this schedule, the one just judged included;
     ``spent_s`` the waiting planned so far, seconds; ``noise`` a random number in [0, 1).
-    ``verdict.after_s`` is a lower bound of the wait, of at most 24 h; only the policy's own delay is
+    ``verdict.after_s``, which its destination's kind has bounded, is the least wait; only the policy's own delay is
     charged to the budget, so a destination that asks for patience does not use it up.
     """
     from tenacity import RetryCallState
@@ -46,9 +43,7 @@ def decide(policy: Policy, verdict: Retry, *, failures: int, spent_s: float, noi
     state.upcoming_sleep = own_delay
     if strategies.stop(state):
         return Dead(f"{verdict.reason}; gave up after {_attempts(failures)} in {_duration(policy.for_s)}")
-    # The order of the arguments turns a NaN into 0.
-    hint = min(max(0.0, verdict.after_s), LONGEST_HINT_S)
-    return Retry(verdict.reason, after_s=max(own_delay, hint), spent_s=own_delay)
+    return Retry(verdict.reason, after_s=max(own_delay, verdict.after_s), spent_s=own_delay)
 
 
 @lru_cache(maxsize=256)

@@ -551,6 +551,7 @@ async def serve(
     limits: Limits | None = None,
     drain_s: float = 25.0,
     finish_s: float = 2.0,
+    may_serve_admin_at: Callable[[str], None] = lambda _host: None,
     refused: Callable[[str], None] = lambda _reason: None,
     failed: Callable[[Exception], None] | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -558,8 +559,8 @@ async def serve(
     """Serve both apps until SIGTERM or SIGINT, drain, and return the exit code; a second signal exits 1 at once.
 
     Binds are ``host:port`` or ``[::1]:port``; port 0 picks a free one; systemd's sockets (LISTEN_FDS: ingest,
-    then admin, or by LISTEN_FDNAMES) come before them. ``refused`` counts what the protocol turned away, by
-    reason; ``failed`` gets what an app or ``hooks.drained`` raised. Raises BindFailed. Cancelling it cuts
+    then admin, or by LISTEN_FDNAMES) come before them. ``may_serve_admin_at`` may raise over the address that
+    the admin socket really has. ``refused`` counts what the protocol turned away, by reason; ``failed`` gets what an app or ``hooks.drained`` raised. Raises BindFailed. Cancelling it cuts
     everything off.
     """
     _raise_open_files()
@@ -570,6 +571,7 @@ async def serve(
         door = _Listener(app=ingest, sock=ingest_socket, limits=limits, refused=refused, failed=failed)
         admin_limits = replace(limits, connections=max(8, limits.connections // 8))
         desk = _Listener(app=admin, sock=admin_socket, limits=admin_limits, refused=refused, failed=failed)
+        may_serve_admin_at(admin_socket.getsockname()[0])
         ticking = asyncio.create_task(_tick(door, desk, _tick_s(limits)))
         try:
             await door.start()

@@ -16,6 +16,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from gateway.errors import printable
+
 Level = Literal["debug", "info", "warning", "error"]
 
 #: name -> (level, when it is written).
@@ -26,9 +28,11 @@ LOG_EVENTS: Final[Mapping[str, tuple[Level, str]]] = {
     "config.warning": ("warning", "routes.yaml is in force, and something in it deserves a look"),
     "event.received": ("info", "an event is on disk, or was there already"),
     "event.rejected": ("warning", "a request was refused"),
-    "event.not_stored": ("error", "an authentic event could not be kept; its sender was told to come back"),
+    "event.not_stored": ("error", "a request could not be kept; its sender was told to come back"),
     "delivery.attempted": ("info", "a destination took it, or will be asked again"),
     "delivery.dead": ("error", "a delivery was given up; it can be replayed"),
+    "delivery.poisonous": ("error", "the last process died while it worked on this delivery"),
+    "delivery.abandoned": ("warning", "the process ended while it was on its way: it may arrive twice"),
     "delivery.lease_lost": ("warning", "an outcome came too late: its delivery may be sent twice"),
     "delivery.replayed": ("info", "a person made a delivery pending again"),
     "store.unavailable": ("error", "the disk refuses; nothing is accepted until it was reopened and checked"),
@@ -44,12 +48,9 @@ EVENTS_RECEIVED: Final = Counter(
     ["source", "outcome", "reason"],
     registry=REGISTRY,
 )
-EVENTS_UNMATCHED: Final = Counter(
-    "gateway_events_unmatched_total", "Events that no entry of routes took.", ["source"], registry=REGISTRY
-)
 INGEST_SECONDS: Final = Histogram(
     "gateway_ingest_duration_seconds",
-    "From the request's last byte to its answer.",
+    "From the request's header to its answer, the time its body took to arrive included.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
     registry=REGISTRY,
 )
@@ -72,7 +73,6 @@ def metrics() -> bytes:
 
 # --- the log ---
 
-LOG_FORMATS: Final = ("auto", "console", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _STDERR: Final = 2
@@ -152,8 +152,7 @@ def _json_line() -> list[Any]:
     encode = msgspec.json.Encoder(enc_hook=str).encode
     return [
         structlog.processors.format_exc_info,
-        structlog.processors.EventRenamer("event"),
-        structlog.processors.JSONRenderer(serializer=lambda fields, **_: encode(fields)),
+        lambda _, __, fields: encode({name: fields.pop(name) for name in ("time", "level", "event")} | fields),
     ]
 
 
@@ -162,7 +161,18 @@ def _console_line() -> list[Any]:
     render = structlog.dev.ConsoleRenderer(
         colors=colors, timestamp_key="time", pad_event_to=20, exception_formatter=structlog.dev.plain_traceback
     )
-    return [lambda logger, name, fields: render(logger, name, fields).encode("utf-8", "backslashreplace")]
+    return [
+        _harmless,
+        lambda logger, name, fields: render(logger, name, fields).encode("utf-8", "backslashreplace"),
+    ]
+
+
+def _harmless(_: Any, __: str, fields: Any) -> Any:
+    """A reason can quote a sender's text; JSON spells control characters out, a terminal would obey them."""
+    return {
+        name: printable(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in fields.items()
+    }
 
 
 def log(name: str, **fields: Any) -> None:

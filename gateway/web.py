@@ -12,9 +12,11 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import FromPath, Parameter
+from litestar.response import Redirect
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import console, pipeline, telemetry, views
+from gateway.config import Config, Source
 from gateway.egress import Inbox
 from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, RequestRefused, StoreUnavailable
 from gateway.model import Appended, DeliveryState, Secret
@@ -78,29 +80,32 @@ class Door:
     async def _answer(self, scope: HTTPScope, receive: Receive) -> Answer:
         # The mount rewrites scope["path"]; raw_path is what was asked for.
         path = scope["raw_path"].decode("latin-1")
-        source = UNKNOWN
+        config = self._gateway.config
+        name = UNKNOWN
         try:
-            listening = pipeline.source_at(self._gateway.config, path)
-            source = listening.name
-            _refuse_by_head(scope, listening.max_body)
-            appended = await self._accept(scope, receive, path, listening.max_body)
+            source = pipeline.source_at(config, path)
+            name = source.name
+            _refuse_by_head(scope, source.max_body)
+            appended = await self._accept(scope, receive, config, source)
         except RequestRefused as refusal:
-            return _refused(source, path, refusal)
+            return _refused(name, path, refusal)
         except (StoreUnavailable, OverBudget) as error:
-            return _unavailable(source, str(error))
+            return _unavailable(name, str(error))
         except SenderGone:
             raise
         except Exception as error:  # noqa: BLE001  a defect of ours must cost the sender a retry and not its event
-            telemetry.log("internal.error", source=source, exc_info=True)
-            return _unavailable(source, type(error).__name__)
-        telemetry.EVENTS_RECEIVED.labels(source, "duplicate" if appended.duplicate else "accepted", "").inc()
+            telemetry.log("internal.error", source=name, exc_info=True)
+            return _unavailable(name, type(error).__name__)
+        telemetry.EVENTS_RECEIVED.labels(name, "duplicate" if appended.duplicate else "accepted", "").inc()
         return 202, {"id": appended.event_id, "duplicate": appended.duplicate}, []
 
-    async def _accept(self, scope: HTTPScope, receive: Receive, path: str, max_body: int) -> Appended:
+    async def _accept(self, scope: HTTPScope, receive: Receive, config: Config, source: Source) -> Appended:
         body = bytearray()
         try:
-            await self._read_into(body, receive, max_body)
-            return await pipeline.receive(self._gateway, self._dispatcher, path, list(scope["headers"]), bytes(body))
+            await self._read_into(body, receive, source.max_body)
+            return await pipeline.receive(
+                self._gateway, self._dispatcher, config, source, scope["headers"], bytes(body)
+            )
         finally:
             self._bytes_in_flight -= len(body)
 
@@ -254,7 +259,11 @@ def _inbox_handlers(inbox: Inbox) -> list[Any]:
     async def stylesheet() -> bytes:
         return console.stylesheet()
 
-    return [page, listed, stylesheet]
+    @get("/")
+    async def home() -> Redirect:
+        return Redirect("/inbox")
+
+    return [home, page, listed, stylesheet]
 
 
 def _readiness(readiness: Readiness, gateway: pipeline.Gateway) -> str:

@@ -72,16 +72,15 @@ def answer(
     *,
     early: bool = False,
     after_s: float = 0.0,
-    close: bool = False,
 ) -> Behaviour:
-    """A whole answer; ``after_s`` seconds late; ``close`` ends the connection without saying so."""
+    """A whole answer; ``after_s`` seconds late."""
     lines = [f"HTTP/1.1 {status} Scripted", f"content-length: {len(body)}", *(f"{n}: {v}" for n, v in headers)]
     data = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
     async def run(wire: Wire) -> bool:
         await asyncio.sleep(after_s)
         await wire.send(data)
-        return not (early or close)
+        return not early
 
     return Behaviour(run, early=early)
 

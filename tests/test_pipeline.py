@@ -1,6 +1,7 @@
 """The life of an event with a real store and a real destination, and a clock that is moved by hand."""
 
 import asyncio
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from gateway import pipeline
 from gateway.config import load
 from gateway.egress import Egress
-from gateway.errors import SignatureRefused, StoreUnavailable, UnknownSource, Unparsable
+from gateway.errors import SignatureRefused, StoreError, StoreUnavailable, UnknownSource, Unparsable
 from gateway.model import Dead, DeliveryState, NewDelivery, NewEvent
 from gateway.pipeline import Dispatcher, Gateway, deliver, receive
 from gateway.presets import load as load_preset
@@ -59,10 +60,11 @@ class World:
         self.gateway.config = self.config
 
     async def receive(self, body: bytes = BODY, path: str = "/in/xobito"):
-        source = self.gateway.config.sources["xobito"]
+        config = self.gateway.config
+        source = pipeline.source_at(config, path)
         name, value = sign(body, source.scheme, source.secrets[0])
         headers = [(name.encode(), value.encode()), (b"content-type", b"application/json"), (b"cookie", b"c=1")]
-        return await receive(self.gateway, self.dispatcher, path, headers, body)
+        return await receive(self.gateway, self.dispatcher, config, source, headers, body)
 
     async def turn(self) -> None:
         """Carry out everything that is due now."""
@@ -83,11 +85,10 @@ class World:
 def story(test):
     """Run an async test."""
 
-    def run(tmp_path):
-        asyncio.run(test(tmp_path))
+    @functools.wraps(test)
+    def run(**fixtures):
+        asyncio.run(test(**fixtures))
 
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
     return run
 
 
@@ -174,7 +175,8 @@ async def test_what_is_refused_is_not_stored_and_takes_no_slot(tmp_path):
             with pytest.raises(Unparsable):
                 await world.receive(b"{")
             with pytest.raises(SignatureRefused):
-                await receive(world.gateway, world.dispatcher, "/in/xobito", [], BODY)
+                config = world.gateway.config
+                await receive(world.gateway, world.dispatcher, config, config.sources["xobito"], [], BODY)
             assert await world.store.events() == []
             appended = await world.receive()
             await world.dispatcher.idle()
@@ -242,13 +244,95 @@ async def test_a_defect_in_building_a_request_is_a_dead_letter_and_not_an_end(tm
 
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            world.dispatcher.stop()
-            event_id = (await world.receive()).event_id
-            history = await world.store.event(event_id)
+            history = await stored(world)
             object.__setattr__(world.config, "entries", Defect())
             result, attempt = await deliver(history.deliveries[0], history.event, world.gateway, world.store.working_on)
     assert isinstance(result, Dead)
     assert "RuntimeError" in attempt.reason
+
+
+@story
+async def test_a_defect_in_upkeep_ends_neither_retries_nor_the_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "STORE_PAUSE_S", 0.001)
+
+    async def defect(*_, **__):
+        raise StoreError("a prune that cannot work")
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.store.prune = defect
+            history = await stored(world)
+            running = asyncio.create_task(world.dispatcher.run())
+            await asyncio.to_thread(sink.wait_for, 1)
+            await world.dispatcher.idle()
+            world.dispatcher.stop()
+            await running
+            assert (await world.delivery(history.event.id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_a_claim_that_cannot_be_loaded_is_released_and_goes_out_later(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            history = await stored(world)
+            load_for_real = world.store.load
+
+            async def refuse(_ids):
+                world.store.load = load_for_real
+                raise StoreUnavailable("the disk is away")
+
+            world.store.load = refuse
+            with pytest.raises(StoreUnavailable):
+                await world.dispatcher._round()
+            assert not world.dispatcher._taken
+            await world.turn()
+            assert (await world.delivery(history.event.id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_an_outcome_that_cannot_be_recorded_gives_its_slot_back_and_is_logged(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(pipeline.telemetry, "log", lambda name, **_: said.append(name))
+
+    async def defect(_outcomes):
+        raise StoreError("cannot hold it")
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.store.settle = defect
+            await world.receive()
+            await world.dispatcher.idle()
+            assert not world.dispatcher._taken
+    assert said == ["event.received", "internal.error"]
+
+
+@story
+async def test_a_corrupt_event_is_dead_logged_and_never_sent(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(pipeline.telemetry, "log", lambda name, **fields: said.append((name, fields.get("reason"))))
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            history = await stored(world)
+        database = tmp_path / "gateway.db"
+        database.write_bytes(database.read_bytes().replace(b'"firstname": "John"', b'"firstname": "Jane"'))
+        async with world:
+            await world.turn()
+            delivery = await world.delivery(history.event.id)
+    assert delivery.state is DeliveryState.DEAD
+    assert "checksum" in delivery.reason
+    assert said[-1] == ("delivery.dead", delivery.reason)
+    assert not sink.requests
+
+
+@story
+async def test_a_new_event_takes_no_slot_from_those_that_wait(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=1)) as world:
+            await stored(world)
+            await world.receive(BODY + b" ")
+            assert not world.dispatcher._taken, "its turn comes after the one that waits"
+            await world.turn()
+    assert len(sink.requests) == 2
 
 
 @story
@@ -269,7 +353,7 @@ async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
 
     text = "destinations: {crm: {url: 'http://127.0.0.1:9', concurrency: 64}}\nroutes: [{name: all, to: crm}]\n"
     async with World(tmp_path, text) as world:
-        template = (await _stored(world, 0)).event
+        template = (await stored(world)).event
         for start in range(0, 50_000, 1000):
             await world.store.append([_waiting(template, number) for number in range(start, start + 1000)])
         taken = Taken()
@@ -287,10 +371,13 @@ async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
     assert accepted >= 100
 
 
-async def _stored(world: World, number: int):
-    world.dispatcher.stop()
-    event_id = (await world.receive(BODY + b"\n" * (number + 1))).event_id
-    world.dispatcher._stopping = False
+async def stored(world: World):
+    """An event that was kept and whose delivery has not started."""
+    stopped = Dispatcher(world.gateway)
+    stopped.stop()
+    going, world.dispatcher = world.dispatcher, stopped
+    event_id = (await world.receive()).event_id
+    world.dispatcher = going
     return await world.store.event(event_id)
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from gateway.errors import Place, RenderError, TemplateRefused
 from gateway.model import Json, Raw, Text
-from gateway.render import Templates, TemplateText, filters, values
+from gateway.render import Namespace, Templates, TemplateText, filters, values
+from gateway.render.sandbox import MAX_WORK
 
 ROOTS = {"event", "payload", "headers", "attrs"}
 HERE = Place("routes.yaml", 40, 11)
@@ -131,6 +132,9 @@ def test_a_text_says_what_the_event_has(text, source, expected):
         ("{{ attrs.id | date('%H', 'Mars') }}", 'unknown time zone "Mars"'),
         ("{{ attrs.id | date('%H', '../../etc/passwd') }}", "unknown time zone"),
         ("{{ attrs.firstname | int }}", '"Ann" is not a number'),
+        ("{{ payload.long | int }}", f': "{"x" * 39}…" is not a number'),
+        ("{{ attrs.bad | int }}", r'"<!channel> "A"\n&\" is not a number'),
+        ("{{ payload['items'] | map(payload.long) | join }}", f"no field {'x' * 39}… in an element"),
         ("{{ attrs.id | items }}", "items needs an object, and this is a number"),
         ("{{ attrs.id | upper('x') }}", "takes 1 positional argument"),
     ],
@@ -564,6 +568,7 @@ def test_a_query_value_is_percent_encoded_whole(templates):
     render = templates.query(TemplateText("a&b={{ attrs.bad }}", HERE))
     assert render(FACTS) == "a%26b%3D%3C%21channel%3E%20%22A%22%0A%26%5C"
     assert "is null" in failure(templates.query(TemplateText("{{ attrs.nothing }}", HERE)), FACTS)
+    assert "at most 32,768" in failure(templates.query(TemplateText("{{ payload.long }}", HERE)), FACTS)
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", "ü", "a\x7fb", "\ud800"])
@@ -609,6 +614,89 @@ ENDLESS = {
 @pytest.mark.timeout(20)
 def test_a_template_that_runs_for_ever_ends_as_an_error(templates, source):
     assert failure(templates.text(TemplateText(source, HERE), "slack"), FACTS).startswith("routes.yaml:40: ")
+
+
+#: Of nearly a megabyte each: nine looks at one of them are what a render can have.
+BIG = {
+    "text": "a" * 900_000,
+    "same": "".join(["a"] * 900_000),
+    "list": ["a" * 9] * 50_000,
+    "same list": ["a" * 9] * 50_000,
+    "objects": [{"x": 1}] * 50_000,
+    "object": {f"k{n}": "a" * 9 for n in range(50_000)},
+}
+GROWING = [
+    "'aaaaaaab' in payload.text",
+    "'aaaaaaab' not in payload.text",
+    "payload.text == payload.same",
+    "payload.text < payload.same",
+    "1 < 2 != payload.text",
+    "payload.list == payload['same list']",
+    "payload.object != payload.list",
+    "'b' in payload.list",
+    "payload.list in [payload['same list']]",
+    "payload.text[1:]",
+    "payload.text[1:] == payload.same[1:]",
+    "payload.list[1:]",
+    "payload.text is eq payload.same",
+    "'b' is in payload.text",
+    "'b' is in payload.list",
+    "payload.text is lower",
+    "payload.text ~ 'x'",
+    "payload.text + 'x'",
+    "[payload.text]",
+    "payload.text.count('b')",
+    "payload.text.find('b')",
+    "payload.text.split('b')",
+    "payload.text.partition('b')",
+    "payload.text[:4000].rpartition('b' ~ payload.text[:2500])",
+    "payload.text[:4000].rsplit('b' ~ payload.text[:2500])",
+    "payload.text.startswith(payload.same)",
+    "'x'.startswith(payload.text)",
+    "loop.changed(payload.text)",
+    "loop.changed(payload.list)",
+    "slack_link('https://x.test', payload.text)",
+    "'https://x.test' | slack_link(payload.text)",
+    "payload.list | sort",
+    "payload.list | unique",
+    "payload.list | min",
+    "payload.list | max",
+    "payload.list | join",
+    "payload.objects | map('x')",
+    "payload.object | items",
+    "payload.objects | sort(attribute='x')",
+    "payload.text | list",
+    "payload.text | last",
+    "payload.text | reverse",
+    "payload.text | upper",
+    "payload.text | replace('b', 'c')",
+    "payload.text | truncate",
+    "payload.text | title",
+    "payload.text | urlencode",
+    "payload.text | int(0)",
+    "payload.text | tojson",
+    "payload.text | sha256",
+    "payload.text | hmac('key')",
+    "payload.text | mask",
+    "payload.text | phone",
+    "'key' | hmac(payload.text)",
+]
+
+
+@pytest.mark.parametrize("expression", GROWING)
+def test_whatever_takes_longer_with_a_longer_value_is_refused_after_a_few_rounds(templates, expression):
+    source = f"{{% for i in range(50) %}}{{% set x = {expression} %}}{{% endfor %}}"
+    names = Namespace({"payload": BIG})
+    assert "characters handled" in failure(templates.text(TemplateText(source, HERE), "slack"), names)
+    # What was handled after the last of the budget is one operation's.
+    assert -40 * 900_000 < names.budget.work < 0
+
+
+def test_looking_at_the_fields_of_a_record_costs_little(templates):
+    source = "{% for i in range(1000) %}{% if 'id' in payload and attrs.id == 451 and attrs.x is defined %}{% endif %}{% endfor %}"
+    names = Namespace({"payload": BIG, "attrs": {"id": 451, "x": BIG}})
+    templates.text(TemplateText(source, HERE), "none")(names)
+    assert names.budget.work > MAX_WORK - 100_000
 
 
 def test_an_include_in_a_loop_counts_as_its_own_length(templates, folder):

@@ -145,6 +145,33 @@ def test_a_header_value_is_printable_ascii_or_an_error(templates, text):
         assert not re.fullmatch(r"[\t\x20-\x7e]*", text)
 
 
+@given(text=texts)
+def test_no_error_shows_a_control_or_bidi_character_of_a_value_or_much_of_it(templates, text):
+    expressions = [
+        "attrs.x | int",
+        "attrs.x | date",
+        "0 | date(tz=attrs.x)",
+        "slack_link(attrs.x)",
+        "slack_user(attrs.x)",
+        "[attrs] | map(attrs.x ~ 'y') | join",
+        "attrs['nope' ~ attrs.x]",
+        "[attrs][attrs.x]",
+        "attrs.x < 1",
+        "attrs.x - 1",
+        "0 | date(attrs.x ~ '\ud800')",
+    ]
+    facts = {"attrs": {"x": text}}
+    renders = [templates.text(TemplateText(f"{{{{ {each} }}}}", HERE), "slack") for each in expressions]
+    renders.append(templates.header(TemplateText("{{ attrs.x }}", HERE)))
+    renders.append(templates.path(TemplateText("/{{ attrs.x }}", HERE)))
+    for render in renders:
+        try:
+            render(facts)
+        except RenderError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 200
+
+
 pieces = st.lists(
     st.sampled_from(
         [

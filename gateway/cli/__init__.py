@@ -19,36 +19,36 @@ Command = Callable[..., Any]
 
 def _config(command: Command) -> Command:
     return click.option(
-        "-c", "--config", "config", envvar="GATEWAY_CONFIG", default="routes.yaml", show_default=True,
+        "-c", "--config", "config", envvar="GATEWAY_CONFIG", show_envvar=True, default="routes.yaml", show_default=True,
         type=click.Path(path_type=Path), help="The file that says what goes where.",
     )(command)  # fmt: skip
 
 
 def _store(command: Command) -> Command:
     return click.option(
-        "--store", envvar="GATEWAY_STORE", default="sqlite:///gateway.db", show_default=True,
+        "--store", envvar="GATEWAY_STORE", show_envvar=True, default="sqlite:///gateway.db", show_default=True,
         help="Where events are kept.",
     )(command)  # fmt: skip
 
 
 def _listeners(command: Command) -> Command:
     command = click.option(
-        "--admin-bind", envvar="GATEWAY_ADMIN_BIND", default="127.0.0.1:8081", show_default=True,
+        "--admin-bind", envvar="GATEWAY_ADMIN_BIND", show_envvar=True, default="127.0.0.1:8081", show_default=True,
         help="Health, metrics and the API listen here.",
     )(command)  # fmt: skip
     return click.option(
-        "--bind", envvar="GATEWAY_BIND", default="127.0.0.1:8080", show_default=True,
+        "--bind", envvar="GATEWAY_BIND", show_envvar=True, default="127.0.0.1:8080", show_default=True,
         help="Senders post here; port 0 picks a free one.",
     )(command)  # fmt: skip
 
 
 def _logging(command: Command) -> Command:
     command = click.option(
-        "--log-level", envvar="GATEWAY_LOG_LEVEL", default="info", show_default=True,
+        "--log-level", envvar="GATEWAY_LOG_LEVEL", show_envvar=True, default="info", show_default=True,
         type=click.Choice(["debug", "info", "warning", "error"]),
     )(command)  # fmt: skip
     return click.option(
-        "--log", "log_format", envvar="GATEWAY_LOG", default="auto", show_default=True,
+        "--log", "log_format", envvar="GATEWAY_LOG", show_envvar=True, default="auto", show_default=True,
         type=click.Choice(["auto", "console", "json"]), help="auto: console on a terminal, else json.",
     )(command)  # fmt: skip
 
@@ -56,7 +56,7 @@ def _logging(command: Command) -> Command:
 def _server(command: Command) -> Command:
     command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
     command = click.option(
-        "--url", envvar="GATEWAY_URL", default="http://127.0.0.1:8081", show_default=True,
+        "--url", envvar="GATEWAY_URL", show_envvar=True, default="http://127.0.0.1:8081", show_default=True,
         help="The admin address of a running gateway; without one the store is opened.",
     )(command)  # fmt: skip
     return _store(command)
@@ -77,7 +77,11 @@ def cli() -> None:
     "--env-file", type=click.Path(path_type=Path), help="Read variables from this file; the environment wins."
 )
 def serve_verb(**options: Any) -> None:
-    """Run the gateway."""
+    """Run the gateway.
+
+    Also from the environment or --env-file: GATEWAY_ADMIN_TOKEN (needed when the admin listener is reachable from
+    other machines), GATEWAY_ADMIN_HOSTS (more names it answers to), GATEWAY_METRICS_TOKEN (asked for by /metrics).
+    """
     from gateway.cli import run
 
     sys.exit(run.serve(dev=False, **options))

@@ -6,14 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config import Config, format_problem, load, read_env_file
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
+
+
+class EnvFileUnreadable(GatewayError):
+    """The file of variables is there and cannot be read."""
 
 
 def environment(env_file: Path | None) -> Mapping[str, str]:
-    """The process environment on top of the variables in ``env_file``, if there is one."""
-    if env_file is None or not env_file.exists():
+    """The process environment on top of the variables in ``env_file``, if there is one.
+
+    Raises ConfigError for what is wrong in it, EnvFileUnreadable when it cannot be read.
+    """
+    if env_file is None:
         return os.environ
-    return {**read_env_file(env_file), **os.environ}
+    try:
+        return {**read_env_file(env_file), **os.environ}
+    except FileNotFoundError:
+        return os.environ
+    except OSError as error:
+        raise EnvFileUnreadable(f"{env_file}: {os.strerror(error.errno or 0).lower()}") from None
 
 
 def check(path: Path) -> int:

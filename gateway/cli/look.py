@@ -8,13 +8,15 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from gateway import views
-from gateway.errors import GatewayError
+from gateway.cli import check
+from gateway.errors import GatewayError, printable
 from gateway.model import DeliveryState
 from gateway.store import Store, open_reader, open_store
 
@@ -56,12 +58,12 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
     for each in history["deliveries"]:
         click.echo(f"\n{each['id']}  {each['route']} > {each['destination']}  {_colored(each['state'])}{_next(each)}")
         for one in each["attempts_made"]:
-            answer = f"{one['status'] or ''} {one['reason']}".strip()
+            answer = printable(f"{one['status'] or ''} {one['reason']}".strip())
             click.echo(
                 f"  {one['number']:>3}  {_local(one['started_at'])}  {one['duration_ms']:>8.1f} ms  {one['outcome']}  {answer}"
             )
         if each["reason"] and not each["attempts_made"]:
-            click.echo(f"       {each['reason']}")
+            click.echo(f"       {printable(each['reason'])}")
     click.echo("\n" + msgspec.json.format(msgspec.json.encode(history["payload"]), indent=2).decode())
     return 0
 
@@ -112,7 +114,7 @@ def replay(*, url: str, store: str, as_json: bool, ids: Sequence[str]) -> int:
 def _ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """The decoded answer, or None when nobody listens there."""
     request = urllib.request.Request(url.rstrip("/") + path)  # noqa: S310  the operator's own --url
-    if token := os.environ.get("GATEWAY_ADMIN_TOKEN"):
+    if token := check.environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN"):
         request.add_header("authorization", f"Bearer {token}")
     if body is not None:
         request.data = msgspec.json.encode(body)

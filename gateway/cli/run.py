@@ -2,18 +2,21 @@
 
 import asyncio
 import gc
-import os
+import ipaddress
 import shlex
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from gateway import __version__, presets, server, signatures, telemetry
 from gateway.cli import check
 from gateway.cli.samples import fresh
-from gateway.config import Config, load
+from gateway.config import Config, Source, load
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, GatewayError
 from gateway.model import Secret
@@ -23,7 +26,7 @@ from gateway.web import UNKNOWN, AdminOptions, Readiness, admin_app, ingest_app
 
 #: 128 bits, in the densest of the usual spellings (base64).
 MIN_TOKEN_LENGTH: Final = 22
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_HOW_TO_MAKE_ONE: Final = "openssl rand -hex 16"
 
 
 class UnsafeBind(GatewayError):
@@ -45,41 +48,57 @@ def serve(
     telemetry.configure_log(log_format, log_level)
     telemetry.BUILD_INFO.labels(__version__).set(1)
     try:
-        loaded = load(config, environ=check.environment(env_file), dev=dev)
+        environ = check.environment(env_file)
+        loaded = load(config, environ=environ, dev=dev)
     except ConfigError as error:
         check.report(error)
         return 1
     for warning in loaded.warnings:
         telemetry.log("config.warning", place=str(warning.place), message=warning.message)
-    options = _admin_options(admin_bind)
     try:
-        return server.run(_serve(loaded, bind, admin_bind, store, options, dev=dev))
+        return server.run(_serve(loaded, environ, bind, admin_bind, store, dev=dev))
     finally:
         telemetry.flush_log()
 
 
-def _admin_options(admin_bind: str) -> AdminOptions:
-    host = admin_bind.rpartition(":")[0].strip("[]")
-    token = os.environ.get("GATEWAY_ADMIN_TOKEN", "")
-    if host not in LOOPBACK and len(token) < MIN_TOKEN_LENGTH:
+def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
+    token, metrics_token = environ.get("GATEWAY_ADMIN_TOKEN", ""), environ.get("GATEWAY_METRICS_TOKEN", "")
+    if token and len(token) < MIN_TOKEN_LENGTH:
         raise UnsafeBind(
-            f"--admin-bind {admin_bind} is reachable from other machines: set GATEWAY_ADMIN_TOKEN to at least "
-            f"{MIN_TOKEN_LENGTH} characters (openssl rand -hex 16), or bind 127.0.0.1"
+            f"GATEWAY_ADMIN_TOKEN is too short: use at least {MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE})"
         )
-    extra = os.environ.get("GATEWAY_ADMIN_HOSTS", "").lower().replace(",", " ").split()
-    metrics_token = os.environ.get("GATEWAY_METRICS_TOKEN", "")
+    bound = admin_bind.rpartition(":")[0].strip("[]").lower()
+    extra = environ.get("GATEWAY_ADMIN_HOSTS", "").lower().replace(",", " ").split()
     return AdminOptions(
-        hosts=LOOPBACK | {host.lower(), *extra},
+        hosts=frozenset({"localhost", "127.0.0.1", "::1", bound, *extra}),
         token=Secret(token) if token else None,
         metrics_token=Secret(metrics_token) if metrics_token else None,
     )
 
 
+def _loopback_or_token(options: AdminOptions, host: str) -> None:
+    if not ipaddress.ip_address(host.partition("%")[0]).is_loopback and options.token is None:
+        raise UnsafeBind(
+            f"the admin listener at {host} is reachable from other machines: set GATEWAY_ADMIN_TOKEN to at least "
+            f"{MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE}), or bind 127.0.0.1"
+        )
+
+
 async def _serve(
-    config: Config, bind: str, admin_bind: str, store_url: str, options: AdminOptions, *, dev: bool
+    config: Config, environ: Mapping[str, str], bind: str, admin_bind: str, store_url: str, *, dev: bool
 ) -> int:
+    options = _admin_options(environ, admin_bind)
     inbox = Inbox(clock=time.time) if dev else None
     store = await open_store(store_url)
+    if store.poisoned is not None:
+        died_over = store.poisoned
+        telemetry.log(
+            "delivery.poisonous",
+            delivery_id=died_over.id,
+            destination=died_over.destination,
+            crashes=died_over.crashes,
+            state=died_over.state,
+        )
     gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox))
     dispatcher = Dispatcher(gateway)
     readiness = Readiness()
@@ -91,6 +110,7 @@ async def _serve(
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
+            may_serve_admin_at=partial(_loopback_or_token, options),
             refused=_count_refused,
             failed=_log_failed,
         )
@@ -125,6 +145,7 @@ class _Lifecycle:
     store_url: str
     dev: bool
     running: asyncio.Task[None] | None = None
+    warming: asyncio.Task[None] | None = None
     closed: bool = False
 
     async def started(self, ingest_address: str, admin_address: str) -> None:
@@ -137,6 +158,7 @@ class _Lifecycle:
             flush=True,
         )
         telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
+        self.warming = asyncio.create_task(self.gateway.egress.warm())
         if self.dev:
             print(_banner(config, ingest_address, admin_address, self.store_url), flush=True)
 
@@ -153,12 +175,13 @@ class _Lifecycle:
         if self.closed:
             return
         self.closed = True
-        self.dispatcher.stop()
-        await self.dispatcher.abandon()
-        if self.running is not None:
-            await self.running
-        await self.gateway.egress.close()
-        await self.gateway.store.close()
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.gateway.store.close)
+            closing.push_async_callback(self.gateway.egress.close)
+            self.dispatcher.stop()
+            await self.dispatcher.abandon()
+            if self.running is not None:
+                await self.running
         telemetry.log("gateway.stopped")
 
 
@@ -184,8 +207,7 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
     url = f"{ingest_address}{source.path}"
     lines += [
         f"  Events    {url}",
-        f"            {presets.load(source.preset).title} must reach it from the internet: give it https://<your-host>{source.path},",
-        f"            or for a try-out the address that this prints: cloudflared tunnel --url {ingest_address}",
+        *_advice(config, source, ingest_address),
         "",
         "  Paste this; the message is in the inbox at once. Pasted again it is recognised as a duplicate:",
         "",
@@ -193,6 +215,19 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
         "",
     ]
     return "\n".join(lines)
+
+
+def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str]:
+    title = presets.load(source.preset).title
+    if source.name in config.demo_sources:
+        return [
+            f"            verified with the demo secret, which everyone knows: before {title} may post here,",
+            "            put the secret you typed there into .env, and start again",
+        ]
+    return [
+        f"            {title} must reach it from the internet: give it https://<your-host>{source.path},",
+        f"            or for a try-out the address that this prints: cloudflared tunnel --url {ingest_address}",
+    ]
 
 
 def _curl(url: str, config: Config) -> str:

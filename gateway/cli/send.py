@@ -41,8 +41,8 @@ def send(
         return 1
     sender = _source(loaded, source)
     raw = _sample(sender, sample)
-    url = to or DEFAULT_LISTENER + sender.path
-    poster = _Poster(url)
+    url = to or DEFAULT_LISTENER
+    poster = _Poster(url, sender.path)
     began, refused = time.monotonic(), 0
     for number in range(count):
         if rate:
@@ -90,13 +90,17 @@ def _fresh(raw: bytes, source: Source, changes: Sequence[str]) -> bytes:
 class _Poster:
     """One connection for all posts, opened again when the other side closed it."""
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SendRefused(f"--to {url}: write a whole address, for instance {DEFAULT_LISTENER}/in/xobito")
-        self._path = parts.path + (f"?{parts.query}" if parts.query else "")
+    def __init__(self, url: str, default_path: str) -> None:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if host is None or parts.scheme not in ("http", "https"):
+            raise SendRefused(f"--to {url}: write an address, for instance {DEFAULT_LISTENER}{default_path}")
+        self._path = (parts.path.rstrip("/") or default_path) + (f"?{parts.query}" if parts.query else "")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=30)
+        self._connection = kind(host, port, timeout=30)
 
     def post(self, body: bytes, signature: tuple[str, str]) -> tuple[int, str]:
         headers = {"content-type": "application/json", signature[0]: signature[1]}

@@ -4,6 +4,5 @@ from gateway.config.compile import load
 from gateway.config.config import Config, Destination, Source
 from gateway.config.dotenv import read_env_file
 from gateway.config.report import format_problem
-from gateway.config.values import DEMO_SECRET
 
-__all__ = ["DEMO_SECRET", "Config", "Destination", "Source", "format_problem", "load", "read_env_file"]
+__all__ = ["Config", "Destination", "Source", "format_problem", "load", "read_env_file"]

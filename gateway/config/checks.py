@@ -2,6 +2,7 @@
 
 import base64
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from gateway.config.schema import AuthKeys
 from gateway.config.values import Reading, Words
 from gateway.destinations.base import RESERVED_HEADERS
 from gateway.errors import Place
+from gateway.match import fits
 
 _SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")
@@ -120,10 +122,18 @@ def header_value(reading: Reading, label: str, value: str, place: Place) -> None
 
 def near_type(reading: Reading, pattern: Words, known: frozenset[str]) -> None:
     """Warn about a pattern that fits no known type but almost does."""
-    shapes = {_shaped(event_type, pattern.text) for event_type in known}
-    hint = suggest(pattern.text.lower(), sorted(shapes), closeness=0.88)
+    hint = _near(pattern.text, known)
     if hint:
         reading.warning(pattern.node, f'"{pattern.shown}" fits no event that is known', hint)
+
+
+@lru_cache(maxsize=1024)
+def _near(pattern: str, known: frozenset[str]) -> str:
+    """The hint about one pattern, which thousands of routes may share."""
+    if any(fits(pattern, event_type) for event_type in known):
+        return ""
+    shapes = {_shaped(event_type, pattern) for event_type in known}
+    return suggest(pattern.lower(), sorted(shapes), closeness=0.88)
 
 
 def _shaped(event_type: str, pattern: str) -> str:

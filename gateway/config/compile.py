@@ -26,14 +26,14 @@ UNMATCHED_TEXT: Final = "No route took {{ event.type }} from {{ event.source }}"
 def load(path: Path, *, environ: Mapping[str, str], dev: bool = False) -> Config:
     """The configuration in ``path`` with the templates beside it. Raises ConfigError with all of its problems.
 
-    With ``dev`` a destination with a variable that is not set becomes an inbox, and an unset secret of a
-    source becomes DEMO_SECRET.
+    With ``dev`` a destination with a variable in its address that is not set becomes an inbox, and an unset
+    secret of a source becomes DEMO_SECRET.
     """
     report = Report(path.name)
     data = _content(path)
     reading = Reading(report, References(environ, path.parent), dev)
     written = read_file(reading, read(data, report))
-    config = None if written is None else _Compiler(reading, written, path.parent / "templates").config(data)
+    config = None if written is None else _Compiler(reading, written, path.parent).config(data)
     _report_missing(reading)
     problems = report.sorted()
     if config is None or any(problem.severity == "error" for problem in problems):
@@ -66,12 +66,13 @@ class _Compiler:
         self._reading = reading
         self._written = written
         self._folder = folder
+        self._templates = folder / "templates"
 
     def config(self, data: bytes) -> Config:
         written = self._written
         sources = self._sources()
         destinations = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
-        compiler = EntryCompiler(self._reading, written, destinations, self._folder)
+        compiler = EntryCompiler(self._reading, written, destinations, self._templates)
         always = [compiler.entry(keys) for keys in written.always]
         routes = [compiler.entry(keys) for keys in written.routes]
         unmatched = [compiler.entry(keys, UNMATCHED_TEXT) for keys in written.unmatched]
@@ -108,7 +109,7 @@ class _Compiler:
         entries = (*self._written.always, *self._written.routes, *self._written.unmatched)
         for name in sorted({entry.template.text for entry in entries if entry.template is not None}):
             try:
-                digest.update(b"\0" + name.encode() + b"\0" + (self._folder / name).read_bytes())
+                digest.update(b"\0" + name.encode() + b"\0" + (self._templates / name).read_bytes())
             except (OSError, ValueError):
                 # The template was refused already.
                 continue
@@ -182,7 +183,7 @@ class _Compiler:
             checks.header_value(reading, f'header "{header}"', value.text, value.place)
         return Target(
             url=f"inbox://{name}" if keys.is_inbox else keys.url.text if keys.url else "",
-            path=keys.path.text if keys.path and not keys.is_inbox else "",
+            path=str(self._folder / keys.path.text) if keys.path and not keys.is_inbox else "",
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,

@@ -8,7 +8,7 @@ from gateway.errors import NameGone, Problem
 from gateway.facts import Facts, Naming
 from gateway.match import Matcher, Rule
 from gateway.model import Content, Delivery, Event, OutboundRequest, Secret
-from gateway.render import Renderer
+from gateway.render import Namespace, Renderer
 from gateway.retry import Policy
 from gateway.signatures import Scheme
 
@@ -60,15 +60,19 @@ class Message:
 
     def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
         """The parts of the request for one event. Raises RenderError."""
+        # Exact bytes, as of an archive, come without a template most often.
+        names = facts if self.content is None else Namespace(facts)
         return Parts(
             event=event,
             delivery_id=delivery_id,
             method=self.method,
-            path="" if self.path is None else self.path(facts),
-            query=tuple((name, value(facts)) for name, value in self.query),
-            headers=tuple((name, value(facts)) for name, value in self.headers),
-            content=None if self.content is None else self.content(facts),
-            verbatim_headers=tuple((name, value) for name, value in event.headers.items() if name in kept_headers),
+            path="" if self.path is None else self.path(names),
+            query=tuple((name, value(names)) for name, value in self.query),
+            headers=tuple((name, value(names)) for name, value in self.headers),
+            content=None if self.content is None else self.content(names),
+            verbatim_headers=()
+            if self.content is not None
+            else tuple((name, value) for name, value in event.headers.items() if name in kept_headers),
         )
 
 
@@ -94,7 +98,7 @@ class Entries:
 
     def taking(self, facts: Facts) -> Sequence[Entry]:
         """Those that take an event, in their order."""
-        return [self._entries[position] for position in self._matcher.match(facts)]
+        return [self._entries[position] for position in self._matcher.match(facts)] if self._entries else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +116,7 @@ class Config:
     always: Entries
     routed: Entries
     unmatched: Entries
-    #: Destinations whose url is made up, because a variable of theirs is not set (``gateway dev``).
+    #: Destinations whose url is made up, because a variable in it is not set (``gateway dev``).
     inboxes: frozenset[str] = frozenset()
     #: Sources that verify with DEMO_SECRET for the same reason.
     demo_sources: frozenset[str] = frozenset()
@@ -127,10 +131,6 @@ class Config:
         """(route, destination) of every delivery of an event: always, then each route that matches, else unmatched."""
         taking = [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
         return tuple((entry.name, destination) for entry in taking for destination in entry.messages)
-
-    def facts(self, event: Event, payload: object) -> Facts:
-        """What rules and templates see of an event. Raises NameGone when its source has gone."""
-        return self._source(event).naming.facts(event, payload)
 
     def build(self, delivery: Delivery, event: Event, payload: object) -> OutboundRequest:
         """The request of a delivery, by the file as it is now.

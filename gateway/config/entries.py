@@ -18,7 +18,7 @@ from gateway.config.values import Reading, Words
 from gateway.destinations import Kind
 from gateway.errors import TemplateRefused
 from gateway.facts import ROOTS, split_path
-from gateway.match import Clause, Rule, fits
+from gateway.match import Clause, Rule
 from gateway.model import Content, Raw
 from gateway.render import Renderer, Templates, TemplateText
 
@@ -89,7 +89,7 @@ class EntryCompiler:
             )
         known = self._known_types(sources)
         for pattern in keys.match:
-            if self._is_pattern(pattern) and known and not any(fits(pattern.text, event_type) for event_type in known):
+            if self._is_pattern(pattern):
                 checks.near_type(self._reading, pattern, known)
         return tuple(pattern.text for pattern in keys.match)
 

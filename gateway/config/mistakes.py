@@ -48,11 +48,11 @@ _BRACES_VALUE: Final = re.compile(
 
 
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
-    """The most likely mistake behind a parser's error; its own words as the last resort."""
+    """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
     found = (recognise(spot) for recognise in _MISTAKES)
-    in_its_words = Mistake(spot.line, spot.column, f"this is not YAML: {spot.problem}", "look at the line above, too")
-    return next((mistake for mistake in found if mistake is not None), in_its_words)
+    unknown = Mistake(spot.line, spot.column, "this is not YAML", "look at the line above, too; put texts in quotes")
+    return next((mistake for mistake in found if mistake is not None), unknown)
 
 
 def _spot(error: yaml.YAMLError, lines: Sequence[str]) -> _Spot:
@@ -148,6 +148,21 @@ def _reserved(spot: _Spot) -> Mistake | None:
     return reserved_sign(spot.began_line, spot.began_column, [""] * (spot.began_line - 1) + [spot.began_text])
 
 
+def _tag(spot: _Spot) -> Mistake | None:
+    beginnings = ("did not find expected tag URI", "did not find the expected '>'", "did not find expected whitespace")
+    if not spot.problem.startswith(beginnings):
+        return None
+    return reserved_sign(spot.began_line, spot.began_column, [""] * (spot.began_line - 1) + [spot.began_text])
+
+
+def _question_mark(spot: _Spot) -> Mistake | None:
+    if not spot.problem.startswith("mapping keys are not allowed"):
+        return None
+    return Mistake(
+        spot.line, spot.column, 'a "?" with a blank behind it begins a key to YAML', "put the text in quotes"
+    )
+
+
 def _two_colons(spot: _Spot) -> Mistake | None:
     found = re.match(_KEY + r"(?P<value>[^\s\"'{\[|>].*?:(?:\s.*|))$", spot.text)
     if found is None or not spot.problem.startswith("mapping values"):
@@ -195,6 +210,9 @@ def _open_quote(spot: _Spot) -> Mistake | None:
 
 
 def _escape(spot: _Spot) -> Mistake | None:
+    if spot.problem.startswith(("did not find expected hexdecimal", "found invalid Unicode")):
+        message = "this escape names no character"
+        return Mistake(spot.line, spot.column, message, "write \\x41, \\u263A or \\U0001F600, or use single quotes")
     if not spot.problem.startswith("found unknown escape"):
         return None
     bad = spot.text[spot.column - 1 : spot.column]
@@ -222,6 +240,8 @@ def _open_bracket(spot: _Spot) -> Mistake | None:
 
 
 def _block_header(spot: _Spot) -> Mistake | None:
+    if spot.problem.startswith("found an indentation indicator equal to 0"):
+        return Mistake(spot.line, spot.column, "a text block cannot be indented by 0", 'write "|" alone')
     if not spot.problem.startswith("did not find expected comment or line break"):
         return None
     sign = spot.began_text[spot.began_column - 1 : spot.began_column]
@@ -257,6 +277,8 @@ _MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
     _reserved,
     _open_quote,
     _escape,
+    _tag,
+    _question_mark,
     _two_colons,
     _too_deep,
     _bare_reference,

@@ -56,47 +56,47 @@ class References:
     def _replace(self, text: str, write: Callable[[str], str]) -> Resolved:
         if "${" not in text:
             return Resolved(text)
-        parts = _Parts()
+        pieces = _Pieces()
         end = 0
         for found in _REFERENCE.finditer(text):
-            parts.written.append(text[end : found.start()])
-            value = self._value(found, parts)
-            parts.written.append(write(value) if found[0] != "$${" else "${")
+            pieces.written.append(text[end : found.start()])
+            value = self._value(found, pieces)
+            pieces.written.append(write(value) if found[0] != "$${" else "${")
             end = found.end()
-        return Resolved("".join((*parts.written, text[end:])), parts.is_foreign, tuple(parts.missing))
+        return Resolved("".join((*pieces.written, text[end:])), pieces.is_foreign, tuple(pieces.missing))
 
-    def _value(self, found: re.Match[str], parts: "_Parts") -> str:
+    def _value(self, found: re.Match[str], pieces: "_Pieces") -> str:
         if found[0] == "${":
             raise ReferenceRefused(
                 "this ${ begins no reference: write ${NAME}, ${NAME:-default} or ${file:/path}, and $${ for a literal ${"
             )
         if found[0] == "$${":
             return ""
-        parts.is_foreign = True
+        pieces.is_foreign = True
         if found["file"]:
-            return self._file(found["file"], parts)
+            return self._file(found["file"], pieces)
         value = self.environ.get(found["name"], "") or found["default"]
         if value is None:
-            parts.missing.append(found["name"])
+            pieces.missing.append(found["name"])
         return value or ""
 
-    def _file(self, name: str, parts: "_Parts") -> str:
+    def _file(self, name: str, pieces: "_Pieces") -> str:
         try:
             with (self.folder / name).open("rb") as file:
                 content = file.read(_MAX_FILE_BYTES + 1)
             if len(content) > _MAX_FILE_BYTES:
-                parts.missing.append(f"file:{name} (more than 64 KiB)")
+                pieces.missing.append(f"file:{name} (more than 64 KiB)")
                 return ""
             return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
         except OSError as error:
-            parts.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
+            pieces.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
         except ValueError:
-            parts.missing.append(f"file:{name} (not UTF-8 text)")
+            pieces.missing.append(f"file:{name} (not UTF-8 text)")
         return ""
 
 
 @dataclass(slots=True)
-class _Parts:
+class _Pieces:
     written: list[str] = field(default_factory=list)
     is_foreign: bool = False
     missing: list[str] = field(default_factory=list)

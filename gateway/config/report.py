@@ -10,6 +10,8 @@ from gateway.errors import Place, Problem
 
 #: A source line is shown up to here; a longer one is cut around its column.
 _SHOWN: Final = 160
+#: What of an address opens it: the login, and Slack's whole path.
+_SECRET_OF_URL: Final = re.compile(r"(?<=://)[^\s\"']{1,300}(?=@)|(?<=hooks\.slack\.com/)[^\s\"',}\]]+")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\u1fff\u2030-\u205f\u2070-\ud7ff\uf900-\U000e0000]")
 
 
@@ -51,8 +53,9 @@ class Report:
         return tuple(sorted(map(self._with_final_line, self.problems), key=self._order))
 
     def _with_final_line(self, problem: Problem) -> Problem:
-        line = self.line(problem.place) or problem.line_text
-        return Problem(problem.place, problem.message, problem.hint, problem.severity, line)
+        texts = (problem.message, problem.hint, self.line(problem.place) or problem.line_text)
+        message, hint, line = (_SECRET_OF_URL.sub(lambda found: "*" * len(found[0]), text) for text in texts)
+        return Problem(problem.place, message, hint, problem.severity, line)
 
     def _order(self, problem: Problem) -> tuple[bool, bool, str, int, int]:
         place = problem.place

@@ -7,6 +7,7 @@ One class for each place. To add a key: one field. The loader walks the fields; 
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -17,7 +18,7 @@ from gateway.config.report import suggest_or_list
 from gateway.config.values import DEMO_SECRET, DEMO_TEXT, NAME_RULE, Body, Parser, Reading, Unfit, Words
 from gateway.destinations import KINDS
 from gateway.errors import Place
-from gateway.match import Scalar as Value
+from gateway.match import Value
 from gateway.model import Secret
 from gateway.render import TemplateText
 
@@ -193,14 +194,20 @@ class DestinationKeys(DefaultsKeys):
     auth: AuthKeys | None = key(
         nested(AuthKeys), "how to log in: bearer, basic or header; a route cannot change it", types=("http",)
     )
-    path: Words | None = key(values.words, "the file that gets one JSON line for each delivery", types=("file",))
-    #: Made up by `dev`: a variable of it is not set.
+    path: Words | None = key(
+        values.words,
+        "the file that gets one JSON line for each delivery; beside this file unless it begins with /",
+        types=("file",),
+    )
+    #: Made up by `dev`: a variable of its url or path is not set.
     is_inbox: bool = False
 
 
 def read_destination(reading: Reading, node: Node, label: str) -> DestinationKeys | None:
     """One destination, with the keys that its type asks for."""
-    with reading.stand_in(DEMO_TEXT) as stand_in:
+    # With an address the operator means to send: whatever else is not set is a problem then.
+    is_inbox = reading.dev and any(reading.is_unset(address) for address in _addresses(node))
+    with reading.stand_in(DEMO_TEXT) if is_inbox else nullcontext():
         found = read_section(reading, node, DestinationKeys, label)
     if found is None:
         return None
@@ -211,7 +218,12 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
     needed = "path" if found.type == "file" else "url"
     if needed not in found.written:
         reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
-    return dataclasses.replace(found, is_inbox=stand_in.was_used)
+    return dataclasses.replace(found, is_inbox=is_inbox)
+
+
+def _addresses(node: Node) -> Sequence[Node]:
+    pairs = node.pairs if isinstance(node, Map) else ()
+    return [pair.value for pair in pairs if pair.key.text in ("url", "path")]
 
 
 # --- sources ---

@@ -59,6 +59,13 @@ class Reading:
             if self.dev:
                 self._stand_ins.pop()
 
+    def is_unset(self, node: Node) -> bool:
+        """Whether a variable or file that a text needs is not there."""
+        try:
+            return isinstance(node, Scalar) and bool(self.references.resolve(node.text).missing)
+        except ReferenceRefused:
+            return False
+
     def resolved(self, node: Scalar, resolve: Callable[[str], Resolved]) -> "Words | None":
         """The text of a scalar without its references; None when they were a problem."""
         try:

@@ -1,14 +1,12 @@
 """What every kind of destination is made of, and what those that speak HTTP share. Plain values, no I/O."""
 
-import base64
 import calendar
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_tz
-from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, Literal
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -54,13 +52,12 @@ RESERVED_HEADERS: Final = frozenset(
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a destination's part of routes.yaml comes to. Its repr hides whatever can hold a secret."""
+    """What a destination's part of routes.yaml comes to, checked. Its repr hides whatever can hold a secret."""
 
     #: Of http and slack; scheme and host are the operator's literal words.
     url: str = field(default="", repr=False)
@@ -70,6 +67,13 @@ class Target:
     headers: Pairs = field(default=(), repr=False)
     #: A header that no entry can replace: ``("authorization", "Bearer ...")``.
     auth: tuple[str, str] | None = field(default=None, repr=False)
+    #: Of every request: ``headers``, ``auth`` and the gateway's own, by lower-case name.
+    fixed_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fixed = {name.lower(): value for name, value in (*self.headers, *([self.auth] if self.auth else []))}
+        fixed |= {"user-agent": f"gateway/{__version__}", "accept-encoding": "identity"}
+        object.__setattr__(self, "fixed_headers", MappingProxyType(fixed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,69 +115,20 @@ class Kind:
 def http_request(
     target: Target, parts: Parts, *, method: str, url: str, body: bytes, defaults: Mapping[str, str]
 ) -> HttpRequest:
-    """A request with its headers in order of precedence: defaults, destination, entry, auth, our own."""
-    if not _TOKEN.fullmatch(method):
-        raise BuildError("the method is not one: write GET, POST, PUT, PATCH or DELETE")
-    url, login = _without_login(url)
-    headers = dict(defaults)
-    headers.update(_checked(target.headers))
-    headers.update(_checked(parts.headers))
-    headers.update(_checked(login))
-    headers.update(_checked([target.auth] if target.auth else []))
+    """A request with its headers in order of precedence: defaults, destination, entry.
+
+    The configuration has refused an entry's header that cannot be sent, or that auth or the gateway sets.
+    """
+    headers = {**defaults, **target.fixed_headers}
+    headers.update((name.lower(), value) for name, value in parts.headers)
     headers["webhook-id"] = parts.delivery_id
-    headers["user-agent"] = f"gateway/{__version__}"
-    headers["accept-encoding"] = "identity"
-    return HttpRequest(method=method, url=_sendable(url), headers=tuple(headers.items()), body=body)
+    return HttpRequest(method=method, url=url, headers=tuple(headers.items()), body=body)
 
 
-def _checked(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    for name, value in pairs:
-        if not is_header_name(name):
-            raise BuildError("a header's name is not one: use letters, digits and dashes")
-        if not is_header_value(value):
-            raise BuildError(f"the header {name} holds a line break or a character outside ASCII: remove it")
-        if (lower := name.lower()) not in RESERVED_HEADERS:
-            yield lower, value
-
-
-def sendable(pairs: Pairs) -> Pairs:
+def sendable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Of a sender's headers those that can be sent on; an odd one must not keep an event back."""
-    fit = ((name.lower(), value) for name, value in pairs if is_header_name(name) and is_header_value(value))
-    return tuple((name, value) for name, value in fit if name not in RESERVED_HEADERS)
-
-
-def is_header_name(text: str) -> bool:
-    """Whether a text can be sent as the name of a header: a token of RFC 9110, 5.6.2."""
-    return _TOKEN.fullmatch(text) is not None
-
-
-def is_header_value(text: str) -> bool:
-    """Whether a text can be sent as the value of a header: visible ASCII, blanks and tabs."""
-    return _VALUE.fullmatch(text) is not None
-
-
-def _sendable(url: str) -> str:
-    try:
-        url.encode()
-    except UnicodeEncodeError:
-        raise BuildError("the request's path or query holds half a character (a lone surrogate)") from None
-    if len(url) > LONGEST_URL:
-        raise BuildError(f"the request's url is {len(url):,} characters long: at most {LONGEST_URL:,} can be sent")
-    if _CONTROL.search(url):
-        raise BuildError("the request's path or query holds a control character: let a template encode it")
-    return url
-
-
-@lru_cache(maxsize=1024)
-def _without_login(url: str) -> tuple[str, Pairs]:
-    """The url without ``user:password@``, and the header that these are sent in (RFC 7617)."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    login, at, host = authority.rpartition("@")
-    if not at:
-        return url, ()
-    token = base64.b64encode(unquote_to_bytes(login)).decode()
-    return f"{scheme}{separator}{host}{slash}{path}", (("authorization", f"Basic {token}"),)
+    fit = ((name.lower(), value) for name, value in pairs if _TOKEN.fullmatch(name) and _VALUE.fullmatch(value))
+    return {name: value for name, value in fit if name not in RESERVED_HEADERS}
 
 
 def json_bytes(value: object) -> bytes:

@@ -1,13 +1,12 @@
 """An NDJSON file on this machine: one line for each delivery."""
 
 import base64
-from datetime import UTC, datetime
 
 import msgspec
 
 from gateway.destinations.base import Kind, Parts, Target, json_bytes, judge_status
-from gateway.errors import BuildError
-from gateway.model import Event, FileAppend, Json, Raw, Text
+from gateway.facts import iso_time
+from gateway.model import FileAppend, Json, Raw, Text
 
 
 def build(target: Target, parts: Parts) -> FileAppend:
@@ -17,18 +16,10 @@ def build(target: Target, parts: Parts) -> FileAppend:
         "id": event.id,
         "type": event.type,
         "source": event.source,
-        "received_at": _iso(event),
+        "received_at": iso_time(event.received_at),
         "body": _body(parts),
     }
     return FileAppend(path=target.path, line=json_bytes(line))
-
-
-def _iso(event: Event) -> str:
-    try:
-        moment = datetime.fromtimestamp(event.received_at, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise BuildError(f"the event {event.id} has no readable time of receipt") from None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _body(parts: Parts) -> object:

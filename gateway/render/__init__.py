@@ -17,20 +17,21 @@ import msgspec
 
 from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
-from gateway.render.compiler import JSON_ENDING, Compiled, Compiler, Folder, Source
+from gateway.render.compiler import JSON_ENDING, Compiled, Compiler, Folder, Source, line_of
 from gateway.render.filters import FUNCTIONS
 from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
-from gateway.render.values import OMIT, Omit, Trouble, encodable, no_escape, slack_escape
-from gateway.render.weave import Place as Start
+from gateway.render.values import OMIT, Omit, Trouble, encodable, no_escape, printable, slack_escape
+from gateway.render.weave import Position
 
-__all__ = ["Escape", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
+__all__ = ["Escape", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
 
 #: How values are escaped in readable text: ``slack`` for Slack destinations.
 Escape = Literal["none", "slack"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: The facts of an event in, what is said about it out. Raises RenderError and nothing else.
+#: The facts of an event, or the Namespace of a message made of them, in; what is said about it out.
+#: Raises RenderError and nothing else.
 Renderer = Callable[[Mapping[str, object]], T]
 
 
@@ -46,10 +47,26 @@ class TemplateText:
 #: A ``body:``; only its TemplateText leaves are templates, everything else is as it is.
 Tree = TemplateText | Mapping[str, "Tree"] | Sequence["Tree"] | None | bool | int | float
 
-_Build = Callable[[Mapping[str, object], Budget], object]
+_Build = Callable[["Namespace"], object]
 
+#: Of one value, characters: no server takes a longer address.
+MAX_QUERY: Final = 32_768
 #: Of an error, characters.
 MAX_MESSAGE: Final = 500
+
+
+class Namespace(dict[str, object]):
+    """All names that the templates of one message see, and the budget that they share."""
+
+    def __init__(self, facts: Mapping[str, object]) -> None:
+        super().__init__(FUNCTIONS)
+        self.update(facts)
+        self.budget = self[BUDGET] = Budget()
+
+    @classmethod
+    def of(cls, facts: Mapping[str, object]) -> "Namespace":
+        """The one that was prepared, or one for these facts."""
+        return facts if isinstance(facts, cls) else cls(facts)
 
 
 class Templates:
@@ -76,7 +93,7 @@ class Templates:
         build = self._tree(tree, escape)
 
         def render(facts: Mapping[str, object]) -> Json:
-            value = build(facts, Budget())
+            value = build(Namespace.of(facts))
             if isinstance(value, Omit):
                 assert isinstance(tree, TemplateText)
                 raise RenderError(tree.place, "omit would leave out the whole body")
@@ -88,7 +105,7 @@ class Templates:
         """A file of the folder, by its ending: ``.json.j2`` gives Json, ``.txt.j2`` gives Raw plain text."""
         source, compiled = self._compilers[escape].file(name, used_at)
         finish = _parsed if name.endswith(JSON_ENDING) else _plain
-        return _total(lambda facts: finish(_run(compiled, facts, Budget())), source)
+        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source)
 
     def path(self, source: TemplateText) -> Renderer[str]:
         """The path of a url; no value adds, ends or climbs a segment."""
@@ -96,18 +113,18 @@ class Templates:
 
     def query(self, source: TemplateText) -> Renderer[str]:
         """One value of a query, percent-encoded."""
-        return self._inline(source, "none", "text", lambda text: quote(encodable(text), safe=""))
+        return self._inline(source, "none", "text", _query_value)
 
     def header(self, source: TemplateText) -> Renderer[str]:
         """The value of a header field: printable ASCII without blanks at its ends."""
         return self._inline(source, "none", "text", _header_value)
 
     def _inline(
-        self, text: TemplateText, escape: Escape, start: Start, finish: Callable[[str], str] = encodable
+        self, text: TemplateText, escape: Escape, start: Position, finish: Callable[[str], str] = encodable
     ) -> Renderer[str]:
         source = Source(text.text, text.place)
         compiled = self._compilers[escape].inline(source, start)
-        return _total(lambda facts: finish(_run(compiled, facts, Budget())), source)
+        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source)
 
     def _tree(self, tree: Tree, escape: Escape) -> _Build:
         match tree:
@@ -117,33 +134,33 @@ class Templates:
                 return _object([(key, self._tree(child, escape)) for key, child in tree.items()])
             case list() | tuple():
                 return _list([self._tree(child, escape) for child in tree])
-        return lambda _facts, _budget: tree
+        return lambda _: tree
 
     def _leaf(self, leaf: TemplateText, escape: Escape) -> _Build:
         if "{{" not in leaf.text and "{%" not in leaf.text:
             constant = encodable(leaf.text)
-            return lambda _facts, _budget: constant
+            return lambda _: constant
         source = Source(leaf.text, leaf.place)
         compiled = self._compilers[escape].inline(source, "text", leaf=True)
 
-        def build(facts: Mapping[str, object], budget: Budget) -> object:
-            text = _run(compiled, facts, budget)
-            return budget.result if compiled.whole else encodable(text)
+        def build(names: Namespace) -> object:
+            text = _run(compiled, names)
+            return names.budget.result if compiled.whole else encodable(text)
 
         return _total(build, source)
 
 
 def _object(members: Sequence[tuple[str, _Build]]) -> _Build:
-    def build(facts: Mapping[str, object], budget: Budget) -> object:
-        built = ((key, build(facts, budget)) for key, build in members)
+    def build(names: Namespace) -> object:
+        built = ((key, build(names)) for key, build in members)
         return {key: value for key, value in built if value is not OMIT}
 
     return build
 
 
 def _list(elements: Sequence[_Build]) -> _Build:
-    def build(facts: Mapping[str, object], budget: Budget) -> object:
-        built = (build(facts, budget) for build in elements)
+    def build(names: Namespace) -> object:
+        built = (build(names) for build in elements)
         return [value for value in built if value is not OMIT]
 
     return build
@@ -152,8 +169,8 @@ def _list(elements: Sequence[_Build]) -> _Build:
 # --- one render ---
 
 
-def _run(compiled: Compiled, facts: Mapping[str, object], budget: Budget) -> str:
-    context = compiled.template.new_context({**FUNCTIONS, **facts, BUDGET: budget}, shared=True)
+def _run(compiled: Compiled, names: Namespace) -> str:
+    context = compiled.template.new_context(names, shared=True)
     text = "".join(compiled.template.root_render_func(context))
     if len(text) > MAX_OUTPUT:
         raise Trouble(f"more than {MAX_OUTPUT:,} characters of output")
@@ -178,9 +195,8 @@ def _place(traceback: TracebackType | None, source: Source) -> Place:
     while traceback is not None:
         template = traceback.tb_frame.f_globals.get("__jinja_template__")
         if template is not None:
-            line = template.get_corresponding_lineno(traceback.tb_lineno)
             first = source.place if template.name is None else Place(template.filename, 1)
-            place = Place(first.file, max(first.line, 1) + max(line, 1) - 1)
+            place = line_of(first, template.get_corresponding_lineno(traceback.tb_lineno))
         traceback = traceback.tb_next
     return place
 
@@ -203,7 +219,7 @@ def _words(error: Exception) -> str:
         case MemoryError():
             return "the template needs too much memory"
     text = re.sub(r"'(\w+)'(?: object)?", lambda name: _TYPES.get(name[1], name[0]), str(error))
-    return encodable(text)[:MAX_MESSAGE] or type(error).__name__
+    return printable(text[:MAX_MESSAGE])[:MAX_MESSAGE] or type(error).__name__
 
 
 # --- what becomes of the text ---
@@ -242,6 +258,12 @@ def _safe_path(path: str) -> str:
     if climbing:
         raise Trouble(f'the path has a segment "{climbing.pop()}", which would lead elsewhere')
     return path
+
+
+def _query_value(text: str) -> str:
+    if len(text) > MAX_QUERY:
+        raise Trouble(f"a value of a query has at most {MAX_QUERY:,} characters: send it as body")
+    return quote(encodable(text), safe="")
 
 
 def _header_value(text: str) -> str:

@@ -1,7 +1,7 @@
 """Template texts and files, read, rewritten and compiled once; every finding has its file and line."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -19,6 +19,11 @@ TEXT_ENDING: Final = ".txt.j2"
 MAX_FILE: Final = 1 << 20
 
 
+def line_of(first: Place, line: int) -> Place:
+    """Line ``line``, from 1, of a text whose first line is at ``first``."""
+    return Place(first.file, max(first.line, 1) + max(line, 1) - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """The text of one template, and how its lines are called in messages."""
@@ -31,13 +36,13 @@ class Source:
 
     def at(self, line: int) -> Place:
         """Line ``line`` of the text; its column is known on the first line of an inline text only."""
-        return Place(self.place.file, max(self.place.line, 1) + line - 1, self.place.column if line == 1 else 0)
+        return replace(line_of(self.place, line), column=self.place.column if line == 1 else 0)
 
     def refused(self, line: int, message: str, hint: str = "") -> TemplateRefused:
         """The error for what stands on that line."""
         lines = self.text.splitlines()
         shown = lines[line - 1] if self.name and 0 < line <= len(lines) else ""
-        return TemplateRefused(Problem(self.at(max(line, 1)), message, hint, line_text=shown))
+        return TemplateRefused(Problem(self.at(line), message, hint, line_text=shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +124,11 @@ class Compiler:
         self._sandbox.filters = dict(STEPS)
         self._sandbox.tests = dict(TESTS)
         #: By text and place: a thousand routes often say the same.
-        self._inline: dict[tuple[str, weave.Place, bool], Compiled] = {}
+        self._inline: dict[tuple[str, weave.Position, bool], Compiled] = {}
         self._files: dict[str, tuple[Source, Compiled]] = {}
         self._open: list[str] = []
 
-    def inline(self, source: Source, start: weave.Place, *, leaf: bool = False) -> Compiled:
+    def inline(self, source: Source, start: weave.Position, *, leaf: bool = False) -> Compiled:
         """A text of routes.yaml; of a ``leaf`` that is one whole expression the value is kept."""
         key = (source.text, start, leaf)
         if key not in self._inline:
@@ -145,7 +150,7 @@ class Compiler:
             self._included.templates[name] = compiled.template
         return self._files[name]
 
-    def _compile(self, source: Source, start: weave.Place, *, leaf: bool = False) -> Compiled:
+    def _compile(self, source: Source, start: weave.Position, *, leaf: bool = False) -> Compiled:
         try:
             tree = self._sandbox.parse(source.text)
             whole = leaf and weave.whole_expression(tree)
@@ -163,7 +168,7 @@ class Compiler:
         code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         return Template.from_code(self._sandbox, code, {}, None)
 
-    def _include(self, source: Source, start: weave.Place) -> Callable[[str, int], int]:
+    def _include(self, source: Source, start: weave.Position) -> Callable[[str, int], int]:
         ending = JSON_ENDING if start == "value" else TEXT_ENDING
 
         def include(name: str, line: int) -> int:

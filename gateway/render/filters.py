@@ -4,10 +4,13 @@ A filter gets its value first and is never called on a missing field (``default`
 Adding one: a function with a doctest, and its line in FILTERS.
 """
 
+import hashlib
+import hmac
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
+from operator import itemgetter
 from typing import Any, cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -21,14 +24,17 @@ from gateway.render.values import (
     Escaped,
     Escaper,
     Fragment,
-    Missing,
     Spend,
     Trouble,
+    UndefinedField,
+    encodable,
+    excerpt,
     jsonable,
     kind,
     no_escape,
     readable,
     slack_escape,
+    weigh,
 )
 
 #: A replacement, a separator, a format: texts of the author, not of the event.
@@ -48,6 +54,11 @@ def _items(value: object) -> Iterable[Any]:
     raise Trouble(f"a list is needed, and this is {kind(value)}")
 
 
+def _by(value: object, attribute: object) -> list[Any]:
+    """The elements, or that field of each of them."""
+    return list(_items(value)) if attribute is None else map_(value, attribute)
+
+
 # --- what is not there ---
 
 
@@ -57,7 +68,7 @@ def default(value: object, replacement: object = "", empty_too: bool = False) ->
     >>> default(None, "no e-mail"), default("", "no e-mail"), default("", "no e-mail", True)
     ('no e-mail', '', 'no e-mail')
     """
-    if value is None or isinstance(value, Missing) or (empty_too and not value):
+    if value is None or isinstance(value, UndefinedField) or (empty_too and not value):
         return replacement
     return value
 
@@ -186,8 +197,7 @@ def join(value: object, separator: object = "", attribute: object = None) -> str
     >>> join([1, 2], ", ")
     '1, 2'
     """
-    elements = _items(value) if attribute is None else map_(value, attribute)
-    texts = [readable(element, "an element of the list") for element in elements]
+    texts = [readable(element, "an element of the list") for element in _by(value, attribute)]
     between = _short(separator, "the separator of join")
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_OUTPUT:
         raise Trouble(f"join would make more than {MAX_OUTPUT:,} characters")
@@ -200,7 +210,7 @@ def first(value: object) -> object:
     >>> first(["a", "b"])
     'a'
     """
-    return next(iter(_items(value)), Missing(name="the first element of an empty list"))
+    return next(iter(_items(value)), UndefinedField(name="the first element of an empty list"))
 
 
 def last(value: object) -> object:
@@ -209,7 +219,7 @@ def last(value: object) -> object:
     >>> last(["a", "b"])
     'b'
     """
-    return next(reversed(list(_items(value))), Missing(name="the last element of an empty list"))
+    return next(reversed(list(_items(value))), UndefinedField(name="the last element of an empty list"))
 
 
 def list_(value: object) -> list[object]:
@@ -232,33 +242,39 @@ def items(value: object) -> list[tuple[object, object]]:
     raise Trouble(f"items needs an object, and this is {kind(value)}")
 
 
-def map_(value: object, attribute: object) -> list[object]:
+def map_(value: object, attribute: object) -> list[Any]:
     """One field of every element: ``map("sku")`` or ``map(attribute="sku")``.
 
     >>> map_([{"sku": "A"}, {"sku": "B"}], attribute="sku")
     ['A', 'B']
     """
     found = [member(element, attribute) for element in _items(value)]
-    return [Missing(name=f"{attribute} in an element") if one is missing else one for one in found]
+    path = f"{excerpt(readable(attribute, 'the field of map'))} in an element"
+    return [UndefinedField(name=path) if one is missing else one for one in found]
 
 
-def sort(value: object, reverse: bool = False, attribute: object = None) -> list[Any]:
+def sort(
+    value: object, reverse: bool = False, attribute: object = None, *, spend: Spend = lambda _: None
+) -> list[object]:
     """In order, by themselves or by one of their fields.
 
     >>> sort([2, 1]), sort([{"n": 2}, {"n": 1}], attribute="n")
     ([1, 2], [{'n': 1}, {'n': 2}])
     """
-    if attribute is None:
-        return sorted(_items(value), reverse=reverse)
-    return sorted(_items(value), key=lambda element: member(element, attribute), reverse=reverse)  # type: ignore[arg-type,return-value]
+    elements, keys = list(_items(value)), _by(value, attribute)
+    # An element is compared again and again, as often as their number can be halved.
+    weigh(keys, lambda characters: spend(characters * len(keys).bit_length()))
+    order: list[Any] = sorted(zip(keys, elements, strict=True), key=itemgetter(0), reverse=reverse)
+    return [element for _, element in order]
 
 
-def unique(value: object) -> list[object]:
+def unique(value: object, *, spend: Spend = lambda _: None) -> list[object]:
     """Without repetitions of texts and numbers, in the order of first appearance.
 
     >>> unique([2, 1, 2])
     [2, 1]
     """
+    weigh(value, spend)
     return list(dict.fromkeys(_items(value)))
 
 
@@ -333,29 +349,31 @@ def sum_(value: object, attribute: object = None) -> object:
     >>> sum_([1, 2]), sum_([{"n": 1}, {"n": 2}], attribute="n")
     (3, 3)
     """
-    numbers = list(_items(value) if attribute is None else map_(value, attribute))
+    numbers = _by(value, attribute)
     for number in numbers:
         if not isinstance(number, int | float):
             raise Trouble(f"sum needs numbers, and one element is {kind(number)}")
     return sum(numbers)
 
 
-def min_(value: object) -> object:
+def min_(value: object, *, spend: Spend = lambda _: None) -> object:
     """The least element; missing if there is none.
 
     >>> min_([2, 1])
     1
     """
-    return min(_items(value), default=Missing(name="the least element of an empty list"))
+    weigh(value, spend)
+    return min(_items(value), default=UndefinedField(name="the least element of an empty list"))
 
 
-def max_(value: object) -> object:
+def max_(value: object, *, spend: Spend = lambda _: None) -> object:
     """The greatest element; missing if there is none.
 
     >>> max_([2, 1])
     2
     """
-    return max(_items(value), default=Missing(name="the greatest element of an empty list"))
+    weigh(value, spend)
+    return max(_items(value), default=UndefinedField(name="the greatest element of an empty list"))
 
 
 def date(value: object, format: str = "%Y-%m-%d %H:%M", tz: str = "UTC") -> str:
@@ -392,8 +410,8 @@ def _zone(name: str) -> tzinfo:
 def _shown(value: object) -> str:
     if not isinstance(value, str | int | float):
         return kind(value)
-    shown = f'"{value}"' if isinstance(value, str) else str(value)
-    return shown if len(shown) <= 60 else shown[:59] + "…"
+    shown = excerpt(readable(value))
+    return f'"{shown}"' if isinstance(value, str) else shown
 
 
 # --- functions ---
@@ -439,6 +457,46 @@ def range_(*bounds: int) -> range:
     return numbers
 
 
+def sha256(value: object) -> str:
+    """The SHA-256 of its UTF-8 bytes in hex: the same value can be told, and not read.
+
+    >>> sha256("ann@example.com")[:16]
+    '71d4f55f72fa128d'
+    """
+    return hashlib.sha256(encodable(readable(value)).encode()).hexdigest()
+
+
+def hmac_(value: object, secret: object) -> str:
+    """The HMAC-SHA256 of its UTF-8 bytes in hex, with ``secret`` as the key.
+
+    >>> hmac_("ann@example.com", "key")[:16]
+    '9e477c88a6434858'
+    """
+    key = encodable(readable(secret, "the secret of hmac")).encode()
+    return hmac.new(key, encodable(readable(value)).encode(), "sha256").hexdigest()
+
+
+def mask(value: object, keep: int = 4) -> str:
+    """With stars for all but the last ``keep`` characters; one of no more than these is all stars.
+
+    >>> mask("+14155551234"), mask("1234")
+    ('********1234', '****')
+    """
+    text = readable(value)
+    hidden = len(text) - keep if 0 < keep < len(text) else len(text)
+    return "*" * hidden + text[hidden:]
+
+
+def phone(value: object) -> str:
+    """Its digits, behind the ``+`` that it begins with, if any.
+
+    >>> phone("+1 (415) 555-1234"), phone("0415 5551234")
+    ('+14155551234', '04155551234')
+    """
+    text = readable(value).strip()
+    return "+" * text.startswith("+") + re.sub(r"[^0-9]+", "", text)
+
+
 FILTERS: Mapping[str, Callable[..., object]] = {
     "abs": abs_,
     "capitalize": capitalize,
@@ -447,6 +505,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "default": default,
     "first": first,
     "float": float_,
+    "hmac": hmac_,
     "int": int_,
     "items": items,
     "join": join,
@@ -455,12 +514,15 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "list": list_,
     "lower": lower,
     "map": map_,
+    "mask": mask,
     "max": max_,
     "min": min_,
     "mrkdwn_raw": mrkdwn_raw,
+    "phone": phone,
     "replace": replace,
     "reverse": reverse,
     "round": round_,
+    "sha256": sha256,
     "slack_link": slack_link,
     "slack_user": slack_user,
     "sort": sort,
@@ -519,3 +581,8 @@ TESTS: Mapping[str, Callable[..., Any]] = {
         "<=",
     ]
 }
+
+#: Tests that look into what they are given.
+COMPARING_TESTS = frozenset(
+    ["==", "!=", "<", "<=", ">", ">=", "eq", "equalto", "ge", "gt", "in", "le", "lower", "lt", "ne", "upper"]
+)

@@ -10,7 +10,7 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from gateway.render.values import Escaper, Missing, Trouble, joined, kind
+from gateway.render.values import ELEMENT, Escaper, Trouble, UndefinedField, joined, kind, weigh
 
 MAX_STEPS = 10_000
 #: Characters of one output.
@@ -92,7 +92,12 @@ def budget_of(context: Context) -> Budget:
 
 def size(value: object) -> int:
     """How many characters or elements ``value`` has itself."""
-    return len(value) if isinstance(value, str | list | tuple | dict) else 1
+    return len(value) if isinstance(value, str | list | tuple | dict | range) else 1
+
+
+def cost(value: object) -> int:
+    """What it takes to make ``value`` or to walk through it once, in characters."""
+    return len(value) if isinstance(value, str) else ELEMENT * size(value)
 
 
 def member(value: object, key: object) -> object:
@@ -115,11 +120,11 @@ def member(value: object, key: object) -> object:
 
 
 def field(value: object, path: str, *keys: object) -> object:
-    """Follow ``keys`` from ``value``; a Missing that knows the whole ``path`` where one of them leads nowhere."""
+    """Follow ``keys`` from ``value``; an UndefinedField with the whole ``path`` where one of them leads nowhere."""
     for key in keys:
         value = member(value, key)
         if value is missing:
-            return Missing(name=path)
+            return UndefinedField(name=path)
     return value
 
 
@@ -130,7 +135,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, escape: Escaper, loader: BaseLoader) -> None:
         super().__init__(
-            undefined=Missing,
+            undefined=UndefinedField,
             loader=loader,
             optimized=False,
             trim_blocks=True,
@@ -145,16 +150,28 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        path = f"{obj.path}.{argument}" if isinstance(obj, Missing) else f"{argument}"
+        path = f"{obj.path}.{argument}" if isinstance(obj, UndefinedField) else f"{argument}"
         return field(obj, path, argument)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        budget_of(context).spend(size(getattr(obj, "__self__", None)))
-        return super().call(context, obj, *args, **kwargs)
+        spend = budget_of(context).spend
+        arguments = (*args, *kwargs.values())
+        spend(sum(map(size, arguments)))
+        owner = getattr(obj, "__self__", None)
+        if isinstance(owner, str):
+            # Searching from the right compares the whole needle at every place: CPython has no better way.
+            needle = max(map(size, arguments), default=1) if obj.__name__ in ("rpartition", "rsplit") else 1
+            spend(len(owner) * needle)
+        elif isinstance(owner, LoopContext):
+            # changed() compares what it is given.
+            weigh(arguments, spend)
+        result = super().call(context, obj, *args, **kwargs)
+        spend(cost(result))
+        return result
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         for side in (left, right):
-            if isinstance(side, Missing):
+            if isinstance(side, UndefinedField):
                 raise side.trouble()
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             budget_of(context).spend(len(left) + len(right))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from functools import wraps
+from inspect import signature
 from typing import Any
 from urllib.parse import quote
 
@@ -10,20 +11,19 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from gateway.render.filters import FILTERS, default, tojson
-from gateway.render.sandbox import Sandbox, budget_of, field, size
+from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
-    ELEMENT,
     OMIT,
     Escaped,
     Escaper,
     Fragment,
-    Missing,
-    Spend,
     Trouble,
+    UndefinedField,
     encodable,
     joined,
     jsonable,
     readable,
+    weigh,
 )
 
 
@@ -68,8 +68,9 @@ def print_path(context: Context, value: object, path: str) -> str:
     text = readable(value, path)
     if text in ("", ".", ".."):
         raise Trouble(f'{path} is "{text}", which would change the path')
-    budget_of(context).spend(len(text) + 1)
-    return quote(encodable(text), safe="")
+    quoted = quote(encodable(text), safe="")
+    budget_of(context).spend(len(quoted) + 1)
+    return quoted
 
 
 @pass_context
@@ -120,7 +121,7 @@ def _macro(mark: type[Escaped]) -> Callable[..., object]:
 @pass_context
 def count_steps(context: Context, value: Any, length: int) -> object:
     """What a loop goes over; nothing for null and for what is missing, as in a condition."""
-    if value is None or isinstance(value, Missing):
+    if value is None or isinstance(value, UndefinedField):
         return ()
     elements = value if isinstance(value, str | list | tuple | range) else list(value)
     budget_of(context).step(len(elements), length)
@@ -135,19 +136,25 @@ def count_file(context: Context, name: str, length: int) -> str:
 
 
 @pass_context
-def count_literal(context: Context, value: object) -> object:
-    """A list or object that the template writes out; what is in it counts, so that it cannot double without end."""
-    _weigh(value, budget_of(context).spend)
+def count_all(context: Context, value: object) -> object:
+    """What is compared, or a list or object that is written out: all in it counts, so none can double without end."""
+    weigh(value, budget_of(context).spend)
     return value
 
 
-def _weigh(value: object, spend: Spend) -> None:
-    spend(ELEMENT)
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for element in value:
-            _weigh(element, spend)
+@pass_context
+def count_inside(context: Context, value: object) -> object:
+    """What is looked into by ``in``; a name is found in an object at once."""
+    if not isinstance(value, Mapping):
+        weigh(value, budget_of(context).spend)
+    return value
+
+
+@pass_context
+def count_made(context: Context, value: object) -> object:
+    """A new piece of something."""
+    budget_of(context).spend(cost(value))
+    return value
 
 
 @pass_context
@@ -167,13 +174,21 @@ def _tojson(context: Context, value: object) -> object:
 
 
 def _guarded(function: Callable[..., object]) -> Callable[..., object]:
+    looks_inside = "spend" in signature(function).parameters
+
     @pass_context
     @wraps(function)
     def guarded(context: Context, value: object, *args: object, **kwargs: object) -> object:
-        if isinstance(value, Missing):
+        if isinstance(value, UndefinedField):
             raise value.trouble()
-        budget_of(context).spend(size(value))
-        return function(value, *args, **kwargs)
+        spend = budget_of(context).spend
+        spend(cost(value) + sum(map(size, (*args, *kwargs.values()))))
+        if looks_inside:
+            kwargs["spend"] = spend
+        result = function(value, *args, **kwargs)
+        if isinstance(result, str):
+            spend(len(result))
+        return result
 
     return guarded
 
@@ -183,7 +198,9 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "default": default,
     "tojson": _tojson,
     "count file": count_file,
-    "count literal": count_literal,
+    "count all": count_all,
+    "count inside": count_inside,
+    "count made": count_made,
     "count steps": count_steps,
     "join texts": join_texts,
     "keep text": keep_text,

@@ -14,14 +14,32 @@ Spend = Callable[[int], None]
 #: What an element of a list or an object costs, in characters.
 ELEMENT = 10
 
+#: Of a value that an error quotes, characters.
+MAX_SHOWN = 40
+
 REMEDY = 'write | default("...")'
+
+
+def printable(text: str) -> str:
+    r"""``text`` with controls, bidi marks and all else that nobody can see written as escapes.
+
+    >>> printable("a\x1b[2J\u202eb")
+    'a\\x1b[2J\\u202eb'
+    """
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def excerpt(text: str) -> str:
+    """So much of a value of an event as an error may show."""
+    shown = printable(text[: MAX_SHOWN + 1])
+    return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
 
 
 class Trouble(Exception):
     """A template asks for what cannot be done with this event; the text says what and the remedy."""
 
 
-class Missing(Undefined):
+class UndefinedField(Undefined):
     """A field that the event does not have: false in a condition, chains, and an error wherever its value is needed."""
 
     __slots__ = ()
@@ -72,7 +90,7 @@ def kind(value: object) -> str:
     match value:
         case None:
             return "null"
-        case Missing():
+        case UndefinedField():
             return "missing"
         case bool():
             return "a boolean"
@@ -102,7 +120,7 @@ def readable(value: object, path: str = "") -> str:
 
 def _unreadable(value: object, path: str) -> Trouble:
     match value:
-        case Missing():
+        case UndefinedField():
             return value.trouble()
         case None:
             return Trouble(f"{path} is null: {REMEDY}")
@@ -132,7 +150,7 @@ def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
             }
         case list() | tuple() | range():
             return [jsonable(item, path, escape, spend) for item in value]
-        case Missing():
+        case UndefinedField():
             raise value.trouble()
         case Omit():
             raise Trouble("omit leaves out a whole leaf of a body: it cannot stand here")
@@ -145,6 +163,21 @@ def json_text(text: str, escape: Escaper, spend: Spend) -> str:
     """``text`` as it may stand in a JSON string: escaped unless it is already, and without lone surrogates."""
     spend(len(text))
     return encodable(str(text) if isinstance(text, Escaped) else escape(text))
+
+
+def weigh(value: object, spend: Spend) -> None:
+    """Spend what it takes to look at everything in ``value``, as comparing and sorting may."""
+    spend(ELEMENT)
+    match value:
+        case str() | range():
+            spend(len(value))
+        case Mapping():
+            for key, item in value.items():
+                weigh(key, spend)
+                weigh(item, spend)
+        case list() | tuple():
+            for item in value:
+                weigh(item, spend)
 
 
 def joined(parts: Sequence[object], paths: Sequence[str], escape: Escaper) -> str:

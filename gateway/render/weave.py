@@ -21,10 +21,10 @@ from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 from jinja2.visitor import NodeTransformer
 
-from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
+from gateway.render.filters import COMPARING_TESTS, FILTERS, FUNCTIONS, TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 
-Place = Literal["text", "string", "value", "path", "result"]
+Position = Literal["text", "string", "value", "path", "result"]
 
 #: Compiles the file of that name, used on that line, and gives the length of its own text.
 Include = Callable[[str, int], int]
@@ -86,7 +86,7 @@ class Refused(Exception):
         super().__init__(message)
 
 
-def weave(tree: nodes.Template, start: Place, roots: Collection[str], include: Include) -> None:
+def weave(tree: nodes.Template, start: Position, roots: Collection[str], include: Include) -> None:
     """Rewrite ``tree``, whose text begins at ``start``, in place. Raises Refused."""
     _check(tree, roots)
     end = _Weaver(start, include).body(tree.body, start)
@@ -210,13 +210,29 @@ def _is_constant(node: nodes.Literal) -> bool:
 
 
 class _Expressions(NodeTransformer):
-    """Fields know their whole path, joined texts and literals count."""
+    """Fields know their whole path, and whatever takes longer with a longer value counts."""
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
         return self._field(node)
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
-        return self._field(node) if _is_lookup(node) else self._inside(node)
+        return self._field(node) if _is_lookup(node) else _step(self._inside(node), "count made", line=node.lineno)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
+        self._inside(node)
+        node.expr = _step(node.expr, "count all", line=node.lineno)
+        for operand in node.ops:
+            step = "count inside" if operand.op in ("in", "notin") else "count all"
+            operand.expr = _step(operand.expr, step, line=node.lineno)
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
+        self._inside(node)
+        if node.name in COMPARING_TESTS:
+            node.node = _step(node.node, "count all", line=node.lineno)
+            step = "count inside" if node.name == "in" else "count all"
+            node.args = [_step(each, step, line=node.lineno) for each in node.args]
+        return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
         paths = nodes.Const(tuple(map(shown, node.nodes)))
@@ -230,7 +246,7 @@ class _Expressions(NodeTransformer):
     def visit_List(self, node: nodes.Literal) -> nodes.Expr:  # noqa: N802 - Jinja's visitor
         if _is_constant(node):
             return node
-        return _step(self._inside(node), "count literal", line=node.lineno)
+        return _step(self._inside(node), "count all", line=node.lineno)
 
     visit_Tuple = visit_Dict = visit_List  # noqa: N815 - Jinja's visitor
 
@@ -261,12 +277,12 @@ class _Expressions(NodeTransformer):
 
 
 class _Weaver:
-    def __init__(self, start: Place, include: Include) -> None:
+    def __init__(self, start: Position, include: Include) -> None:
         self._start = start
         self._include = include
         self._expressions = _Expressions()
 
-    def body(self, statements: list[nodes.Node], place: Place) -> Place:
+    def body(self, statements: list[nodes.Node], place: Position) -> Position:
         """Rewrite the statements in place; where the text stands behind them."""
         woven: list[nodes.Node] = []
         for statement in statements:
@@ -278,7 +294,7 @@ class _Weaver:
         statements[:] = woven
         return place
 
-    def _statement(self, node: nodes.Node, place: Place) -> Place:
+    def _statement(self, node: nodes.Node, place: Position) -> Position:
         match node:
             case nodes.Output():
                 return self._output(node, place)
@@ -303,7 +319,7 @@ class _Weaver:
         woven: nodes.Expr = self._expressions.visit(node)
         return woven
 
-    def _output(self, node: nodes.Output, place: Place) -> Place:
+    def _output(self, node: nodes.Output, place: Position) -> Position:
         for index, child in enumerate(node.nodes):
             if isinstance(child, nodes.TemplateData):
                 place = _behind(child, place)
@@ -312,7 +328,7 @@ class _Weaver:
                 node.nodes[index] = _step(self._expression(child), f"print {place}", path, line=child.lineno)
         return place
 
-    def _if(self, node: nodes.If, place: Place) -> Place:
+    def _if(self, node: nodes.If, place: Position) -> Position:
         branches = [node, *node.elif_]
         for branch in branches:
             branch.test = self._expression(branch.test)
@@ -325,7 +341,7 @@ class _Weaver:
             )
         return ends.pop()
 
-    def _for(self, node: nodes.For, place: Place) -> Place:
+    def _for(self, node: nodes.For, place: Position) -> Position:
         size = nodes.Const(length_of(node))
         node.iter = _step(self._expression(node.iter), "count steps", size, line=node.lineno)
         node.test = node.test and self._expression(node.test)
@@ -347,14 +363,14 @@ class _Weaver:
         marked = _step(name, step, size, line=node.lineno)
         yield nodes.Assign(nodes.Name(node.name, "store", lineno=node.lineno), marked, lineno=node.lineno)
 
-    def _fragment(self, node: nodes.Macro | nodes.AssignBlock) -> Place:
+    def _fragment(self, node: nodes.Macro | nodes.AssignBlock) -> Position:
         """Weave the body of a macro or set block, which is prose or JSON by itself; the place it is made for."""
-        place: Place = "value" if self._start == "value" and _is_json(node) else "text"
+        place: Position = "value" if self._start == "value" and _is_json(node) else "text"
         if self.body(node.body, place) != place:
             raise Refused(node.lineno, "this block ends inside a JSON string: a quote is missing, or one too many")
         return place
 
-    def _included(self, node: nodes.Include, place: Place) -> None:
+    def _included(self, node: nodes.Include, place: Position) -> None:
         if place != self._start or place not in ("text", "value"):
             where = "inside a JSON string" if self._start == "value" else "in this place"
             raise Refused(node.lineno, f"an {{% include %}} is not possible {where}", "import a macro instead")
@@ -378,7 +394,7 @@ class _Weaver:
 _MEANING = re.compile(r'\\(.?)|["\n]', re.DOTALL)
 
 
-def _behind(data: nodes.TemplateData, place: Place) -> Place:
+def _behind(data: nodes.TemplateData, place: Position) -> Position:
     """Where the text stands after the template's own ``data``; a path's is encoded here."""
     if place == "path":
         data.data = quote(data.data, safe="/%:@!$&'()*+,;=~")

@@ -1,16 +1,17 @@
 """Where the promises live: one contract (``base``) and one module per kind of store."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
-from gateway.store.base import OnAppended, Store
+from gateway.store.base import Store
 
 if TYPE_CHECKING:
-    from gateway.store.sqlite import Reader
+    from gateway.store.reader import Reader
 
-__all__ = ["OnAppended", "Store", "open_reader", "open_store"]
+__all__ = ["Store", "open_reader", "open_store"]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -32,7 +33,7 @@ def open_reader(url: str, *, wall: Callable[[], float] = time.time) -> "Reader":
 
     Raises StoreError when there is no such store.
     """
-    from gateway.store.sqlite import Reader
+    from gateway.store.reader import Reader
 
     return Reader.of_file(_path(url), wall=wall)
 
@@ -40,4 +41,5 @@ def open_reader(url: str, *, wall: Callable[[], float] = time.time) -> "Reader":
 def _path(url: str) -> str:
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
         raise StoreError(f'"{url}" names no store; write sqlite:///relative.db or sqlite:////absolute.db')
-    return url.removeprefix(_SQLITE)
+    # The lock is named after the file: every way to write its path, through symlinks too, has to give one name.
+    return os.path.realpath(url.removeprefix(_SQLITE))

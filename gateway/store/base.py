@@ -30,6 +30,8 @@ class Store(Protocol):
 
     #: ``sqlite``; shown in the ready line.
     name: str
+    #: The delivery that the last process died over, as it stands now; None: there was none. Fixed once it is open.
+    poisoned: Delivery | None
 
     async def append(self, events: Sequence[NewEvent], on_done: OnAppended | None = None) -> Sequence[Appended]:
         """Keep the events of one request with their deliveries, all or nothing, fsynced before it returns.
@@ -41,7 +43,7 @@ class Store(Protocol):
         returns, or with None when nothing was stored.
         """
 
-    async def claim(self, worker: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
+    async def claim(self, wants: Mapping[str, Want]) -> Sequence[Lease]:
         """Lease due deliveries, the longest due first, at most ``slots`` for each destination."""
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
@@ -52,6 +54,9 @@ class Store(Protocol):
 
     def maybe_due(self) -> Collection[str]:
         """Destinations that may have an unleased delivery due now. A hint without I/O: too many, never too few."""
+
+    def is_due(self, destination: str) -> bool:
+        """Whether ``maybe_due`` has this destination; without looking at the others."""
 
     async def wait(self, timeout_s: float) -> None:
         """Return once something more may be due than when it last returned, at the latest after ``timeout_s``.

@@ -82,6 +82,14 @@ class Leases:
     def is_due(self, destination: str, now: float) -> bool:
         return self._due.get(destination, math.inf) <= now
 
+    def is_maybe_due(self, destination: str, now: float) -> bool:
+        """Whether ``maybe_due`` has this destination. Called from any thread."""
+        # Leases first: one that is expired meanwhile has lowered the bound before it goes.
+        ran_out = now >= self._first_end and any(
+            held.until <= now for held in list(self._running.get(destination, {}).values())
+        )
+        return ran_out or self.is_due(destination, now)
+
     def maybe_due(self, now: float) -> set[str]:
         """Destinations with something due or with a lease that ran out. Called from any thread."""
         names = set()

@@ -120,7 +120,12 @@ EVENT: Final = """
 CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256
 """
 LOAD: Final = f"SELECT {EVENT} FROM event e WHERE e.id IN (SELECT value FROM json_each(?))"
+# Only of a transaction that stores no event and no attempt: those have its time already.
 SET_CLOCK: Final = "UPDATE clock SET now = ?"
+STORED_TIME: Final = """
+SELECT max(now, coalesce((SELECT stored_at FROM event ORDER BY seq DESC LIMIT 1), 0),
+    coalesce((SELECT recorded_at FROM attempt ORDER BY seq DESC LIMIT 1), 0)) FROM clock
+"""
 LAST_SEQS: Final = """
 SELECT coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM delivery), 0)
 """
@@ -141,6 +146,9 @@ UNION ALL SELECT seq FROM delivery WHERE event_seq = (SELECT seq FROM event WHER
 DELIVERIES_BY_SEQ: Final = f"""
 SELECT {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
 WHERE d.seq IN (SELECT value FROM json_each(?)) ORDER BY d.seq
+"""
+DELIVERY_BY_ID: Final = f"""
+SELECT CAST(json_array({DELIVERY}) AS BLOB) FROM delivery d JOIN event e ON e.seq = d.event_seq WHERE d.id = ?
 """
 CRASHED: Final = """
 UPDATE delivery SET crashes = crashes + 1 WHERE id = ? AND state = 'pending' RETURNING crashes
@@ -171,7 +179,10 @@ SELECT max(seq), json_group_array(seq) FILTER (WHERE NOT EXISTS (
     SELECT 1 FROM delivery d WHERE d.event_seq = e.seq
         AND (d.state = 'pending' OR (d.state = 'dead' AND d.changed_at > ?1))
 ))
-FROM (SELECT seq, stored_at FROM event WHERE seq > ?2 ORDER BY seq LIMIT ?3) e WHERE e.stored_at <= ?4
+FROM (
+    SELECT seq, stored_at, sum(size) OVER (ORDER BY seq) - size AS bytes_before
+    FROM (SELECT seq, stored_at, length(body) AS size FROM event WHERE seq > ?2 ORDER BY seq LIMIT ?3)
+) e WHERE e.stored_at <= ?4 AND e.bytes_before < ?5
 """
 PRUNE_EVENTS: Final = (
     """

@@ -1,6 +1,7 @@
 """The admin listener: probes without a token, everything else only for whom it is meant."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -96,3 +97,52 @@ def test_without_its_token_the_command_line_says_which_one_is_missing(gateway):
     )  # fmt: skip
     assert done.returncode == 1
     assert "GATEWAY_ADMIN_TOKEN" in done.stderr
+
+
+def start(folder, *arguments, wrapper=(), **options):
+    (folder / "routes.yaml").write_text(ROUTES)
+    return subprocess.run(
+        [*wrapper, sys.executable, "-m", "gateway", "serve", "--bind", "127.0.0.1:0", *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=60,
+        env={name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}, **options,
+    )  # fmt: skip
+
+
+def test_a_token_in_the_env_file_counts(tmp_path):
+    (tmp_path / "env").write_text(f"GATEWAY_ADMIN_TOKEN={TOKEN}\n")
+    with GatewayProcess(tmp_path, ROUTES, options=("--env-file", str(tmp_path / "env"))) as gateway:
+        assert gateway.api("/api/events")[0] == 401
+        assert gateway.api("/api/events", headers=BEARER)[0] == 200
+
+
+@pytest.mark.parametrize("token", ["short", ""])
+def test_a_token_that_can_be_guessed_does_not_start(tmp_path, token):
+    (tmp_path / "env").write_text(f"GATEWAY_ADMIN_TOKEN={token}\n")
+    done = start(tmp_path, "--admin-bind", "0.0.0.0:0", "--env-file", "env")
+    assert done.returncode == 1
+    assert "GATEWAY_ADMIN_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="admin")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_a_socket_from_systemd_is_held_to_the_same_rule(tmp_path):
+    with socket.create_server(("0.0.0.0", 0)) as listening:
+        wrapper = (sys.executable, "-c", AS_SYSTEMD, str(listening.fileno()))
+        done = start(tmp_path, wrapper=wrapper, pass_fds=(listening.fileno(),))
+    assert done.returncode == 1
+    assert "GATEWAY_ADMIN_TOKEN" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "said"), [("missing", "missing"), (".", "directory")])
+def test_an_env_file_that_cannot_be_read_is_an_error(tmp_path, name, said):
+    done = start(tmp_path, "--env-file", name)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

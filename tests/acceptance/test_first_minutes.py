@@ -197,6 +197,18 @@ def test_a_broken_file_is_refused_with_every_problem_at_its_place(tmp_path):
     assert not (tmp_path / "gateway.db").exists()
 
 
+@pytest.mark.parametrize("to", ["http://127.0.0.1:99999/x", "127.0.0.1:8080", "ftp://127.0.0.1/", "http://[::1"])
+def test_an_address_that_cannot_be_posted_to_is_refused_in_one_line(dev, to):
+    done = dev.cli("send", "contact.created", "--to", to, check=False)
+    assert done.returncode == 1
+    assert "--to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_without_a_path_means_the_path_of_the_source(dev):
+    assert "evt_" in dev.cli("send", "contact.created", "--to", f"http://{dev.ingest}").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import presets
-from gateway.config import DEMO_SECRET, format_problem, load, read_env_file
+from gateway import match, presets
+from gateway.config import checks, format_problem, load, read_env_file
 from gateway.config.schema import Section, keys_of
+from gateway.config.values import DEMO_SECRET
 from gateway.errors import BuildError, ConfigError, NameGone, RenderError
 from gateway.facts import Naming
 from gateway.model import Delivery, Event, FileAppend
@@ -62,7 +63,7 @@ def event(event_type="contact.created", body=None, source="xobito"):
 
 
 def plan(config, received):
-    return config.plan(config.facts(received, json.loads(received.body)))
+    return config.plan(config.sources[received.source].naming.facts(received, json.loads(received.body)))
 
 
 def build(config, route, destination, received=None):
@@ -168,6 +169,34 @@ def test_a_chat_is_told_of_an_unmatched_event_in_a_built_in_sentence(loaded):
 
 def test_a_file_gets_a_line(loaded):
     assert isinstance(build(loaded("always: [{to: log}]"), "always/log", "log"), FileAppend)
+
+
+def test_a_relative_path_of_a_file_begins_at_the_folder_of_the_configuration(loaded, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert loaded("").destinations["log"].target.path == str(tmp_path / "log.ndjson")
+    absolute = loaded("", head=HEAD.replace("log.ndjson", "/var/log/events.ndjson"))
+    assert absolute.destinations["log"].target.path == "/var/log/events.ndjson"
+
+
+def test_headers_of_the_sender_travel_with_its_exact_bytes_only(loaded):
+    config = loaded("routes: [{name: a, to: crm, text: hi}, {name: b, to: crm}]")
+    kept = config.sources["xobito"].kept_headers
+    message = {name: config.entries[name].messages["crm"] for name in "ab"}
+    assert message["a"].render({}, event(), "dlv_1", kept).verbatim_headers == ()
+    assert ("x-webhook-signature", "abc") in message["b"].render({}, event(), "dlv_1", kept).verbatim_headers
+
+
+def test_the_templates_of_one_message_share_one_budget(loaded):
+    loop = "{% for a in range(1000) %}{% for b in range(7) %}{% endfor %}{% endfor %}"
+    config = loaded(f"""
+routes:
+  - {{name: one, to: crm, body: ["{loop}"]}}
+  - {{name: two, to: crm, path: "/x{loop}", body: ["{loop}"]}}
+""")
+    build(config, "one", "crm")
+    with pytest.raises(RenderError, match="loop steps"):
+        build(config, "two", "crm")
 
 
 def test_a_template_that_fails_names_its_line_of_the_file(loaded):
@@ -311,7 +340,7 @@ routes:
 """
 
 
-def test_in_dev_a_destination_with_something_unset_is_an_inbox(loaded):
+def test_in_dev_a_destination_with_an_unset_address_is_an_inbox_whatever_else_is_unset(loaded):
     config = loaded("", head=UNSET, dev=True)
     assert config.inboxes == {"crm", "leads", "log"}
     assert {build(config, "a", name).url for name in config.inboxes} == {"inbox://crm", "inbox://leads", "inbox://log"}
@@ -330,6 +359,12 @@ def test_in_dev_what_is_set_is_used(loaded):
     config = loaded("", head=UNSET, dev=True, SECRET="s", LEADS="https://hooks.slack.example/T", LOG="x.ndjson")
     assert config.inboxes == {"crm"}
     assert config.demo_sources == frozenset()
+
+
+def test_in_dev_an_unset_token_of_a_destination_with_an_address_is_a_problem(loaded):
+    printed = problems_of(lambda: loaded("", head=UNSET, dev=True, TENANT="acme", N="3"))
+    assert "not set: TOKEN (line 7), M (line 7)" in printed
+    assert loaded("", head=UNSET, dev=True, TENANT="acme", N="3", M="PUT", TOKEN="t").inboxes == {"leads", "log"}
 
 
 def test_in_dev_an_unset_variable_elsewhere_is_a_problem_still(loaded):
@@ -361,6 +396,15 @@ def test_warnings_do_not_stop_a_file(loaded):
 def test_text_that_yaml_takes_for_a_comment_is_warned_about(loaded):
     config = loaded("routes:\n  - to: leads\n    text: New lead in #sales\n")
     assert "#sales" in config.warnings[0].message
+
+
+def test_a_pattern_that_thousands_of_routes_share_is_looked_at_once(loaded):
+    matched = match._trie_of.cache_info().misses
+    suggested = checks._near.cache_info().misses
+    routes = "".join(f"  - {{name: r{n}, match: thing{n % 2}.happened, to: crm}}\n" for n in range(100))
+    assert loaded(f"routes:\n{routes}").routes == 100
+    assert match._trie_of.cache_info().misses - matched <= 2
+    assert checks._near.cache_info().misses - suggested <= 2
 
 
 def test_thousands_of_problems_are_all_reported(loaded):
@@ -438,6 +482,14 @@ def test_the_shipped_file_tells_slack_of_a_lead_and_the_crm_of_a_contact(shipped
     )
     request = build(shipped, "contact-to-crm", "crm")
     assert (request.method, request.url) == ("PUT", "inbox://crm/contacts/451")
+
+
+def test_the_shipped_file_uses_every_shipped_template(shipped):
+    written = (ROOT / "routes.yaml").read_text("utf-8")
+    templates = ROOT / "templates"
+    assert [
+        file for file in templates.rglob("*.j2") if f" {file.relative_to(templates).as_posix()}" not in written
+    ] == []
 
 
 def test_the_environment_example_names_every_variable_of_the_shipped_file():

@@ -1,0 +1,537 @@
+"""The database as its owner's thread sees it: the file's life, transactions, and what each call does to it."""
+
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
+from gateway.model import (
+    Appended,
+    Delivery,
+    Event,
+    Lease,
+    NewDelivery,
+    NewEvent,
+    Outcome,
+    Release,
+    Retention,
+    Retry,
+    Want,
+)
+from gateway.store import statements as sql
+from gateway.store.calls import Append, Call, Change, Claim, Load, Settle, Write
+from gateway.store.connection import (
+    BUSY_S,
+    busy_message,
+    check_version,
+    connect,
+    disk_message,
+    opening,
+    quick_check,
+    unchecked_message,
+)
+from gateway.store.leases import Held, Leases
+from gateway.store.lock import OwnerLock
+from gateway.store.poison import Poison
+from gateway.store.rows import attempt_row, delivery_of, event_of, moved, storable, to_json
+
+#: A delivery that the process died over this often is dead.
+MAX_CRASHES: Final = 3
+#: The log is copied into the database once it has so many pages of 4 KiB.
+CHECKPOINT_PAGES: Final = 1000
+#: One slice of pruning stops once it has so many bytes of bodies: appends wait for it.
+PRUNE_BYTES: Final = 4 * 1024 * 1024
+#: The most rows of one statement.
+ROWS: Final = 64
+#: Up to so many rows go into one statement of exactly that size; more go in multiples of 8, then the rest.
+EXACT_ROWS: Final = 24
+
+# The caller gave what cannot be stored: its own failure, not the disk's.
+_REFUSED: Final = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
+
+
+@cache
+def _sql(statement: str, columns: int, rows: int) -> str:
+    row = f"({','.join('?' * columns)})"
+    return statement.format(rows=",".join([row] * rows))
+
+
+def _decoded(answer: bytes) -> Any:
+    """A text that the disk has damaged must not stop its neighbours, nor the start."""
+    return msgspec.json.decode(answer.decode("utf-8", "replace"))
+
+
+class Database:
+    """The database as its owner's thread sees it; only ``now`` and the hints of ``leases`` are for other threads."""
+
+    def __init__(self, path: str, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        self._wall = wall
+        self.leases = Leases()
+        self.healthy = True
+        #: The delivery that the last process died over, as it stands now.
+        self.poisoned: Delivery | None = None
+        #: Random at the start: a lease from before a restart must not pass for a new one.
+        self._tokens = itertools.count(int.from_bytes(os.urandom(6), "big"))
+        self._moment = math.inf
+        self._log_pages = 0
+        self._busy_ms = 0
+        #: Where the last slice of pruning stopped.
+        self._pruned_to = 0
+
+    # opening and closing
+
+    def open(self) -> None:
+        """Become the owner. Raises StoreError; nothing is held then, and the file is as it was."""
+        with ExitStack() as undo, opening(self._path):
+            self._lock = OwnerLock(self._path)
+            undo.callback(self._lock.release, clean=not self._lock.was_left)
+            self._make_private()
+            self._connect(check=self._lock.was_left or self._has_log())
+            undo.callback(self._db.close)
+            self.poison = Poison(self._path + ".now")
+            undo.callback(self.poison.close)
+            self._start_clock()
+            self._judge_crash()
+            self._read_positions()
+            undo.pop_all()
+
+    def _make_private(self) -> None:
+        """Make an absent file for this user alone; SQLite gives its log the same mode. One that is there is not touched."""
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def _has_log(self) -> bool:
+        with suppress(OSError):
+            return Path(self._path + "-wal").stat().st_size > 0
+        return False
+
+    def _connect(self, *, check: bool) -> None:
+        self._busy_ms = 0
+        self._db = connect(self._path, apsw.SQLITE_OPEN_READWRITE)
+        try:
+            known = check_version(self._db, self._path)
+            if known and check:
+                quick_check(self._db, self._path)
+            self._db.pragma("journal_mode", "wal")
+            self._db.pragma("synchronous", "full")
+            self._db.pragma("journal_size_limit", 64 * 1024 * 1024)
+            # What undoes a long statement goes into a temporary file otherwise, made anew in every commit.
+            self._db.pragma("temp_store", "memory")
+            self._db.set_wal_hook(self._count_log)
+            if not known:
+                self._db.execute(f"BEGIN IMMEDIATE; {sql.SCHEMA} COMMIT")
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _count_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _start_clock(self) -> None:
+        stored = float(self._db.execute(sql.STORED_TIME).get)
+        self._ahead = max(self._wall(), stored) - self._clock()
+
+    def now(self) -> float:
+        """The store's clock, seconds: never behind a time that it has stored, whatever the wall clock does."""
+        return self._clock() + self._ahead
+
+    def _judge_crash(self) -> None:
+        """Hold an unclean end against the delivery that was being worked on."""
+        delivery_id = self.poison.found()
+        if delivery_id:
+            now = self.now()
+            with self._db:
+                crashes = self._db.execute(sql.CRASHED, (delivery_id,)).get
+                if crashes is not None and crashes >= MAX_CRASHES:
+                    reason = f"the gateway's process died {crashes} times while it worked on this delivery"
+                    self._db.execute(sql.POISONOUS, (now, reason, delivery_id))
+                if crashes is not None:
+                    row = self._db.execute(sql.DELIVERY_BY_ID, (delivery_id,)).get
+                    self.poisoned = delivery_of(_decoded(row), now)
+                self._db.execute(sql.SET_CLOCK, (now,))
+        self.poison.clear()
+
+    def _read_positions(self) -> None:
+        """What is kept in memory beside the leases: the last numbers, and the bounds of what is due."""
+        self._event_seq, self._delivery_seq = self._db.execute(sql.LAST_SEQS).get
+        bounds: list[Any] = self._db.execute(sql.BOUNDS).fetchall()
+        for destination, due in bounds:
+            self.leases.lower(destination, due)
+        self._moment = -math.inf
+
+    def reopen(self) -> None:
+        """After a disk error: close, open, check; leases stay for what is still pending. Raises StoreError."""
+        with opening(self._path):
+            self._db.close()
+            self._connect(check=True)
+            self._empty_log()
+            ids = self._db.execute(sql.STILL_PENDING, (to_json(list(self.leases.ids())),)).get
+            self.leases.keep(set(msgspec.json.decode(ids)))
+            self._read_positions()
+        self.healthy = True
+
+    def _empty_log(self) -> None:
+        """Leave nothing in a log that a failed fsync may have torn: what is written behind a hole would be lost with it."""
+        with suppress(apsw.BusyError):  # somebody reads: no reason to stay closed
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        try:
+            with suppress(apsw.Error):
+                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            with suppress(apsw.Error):
+                self._db.close()
+            self.poison.close()
+        finally:
+            self._lock.release(clean=self.healthy)
+
+    def checkpoint(self) -> None:
+        """Copy the log into the database once it is long; after the answers, so that nobody waits for it."""
+        if self.healthy and self._log_pages >= CHECKPOINT_PAGES:
+            self._log_pages = 0
+            try:
+                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error as error:
+                self._explain(error)
+
+    # what a caller is told
+
+    def take_moment(self) -> float:
+        """The earliest time of what came up to be claimed since this was asked last; infinity: nothing."""
+        moment, self._moment = self._moment, math.inf
+        return moment
+
+    def _explain(self, error: apsw.Error) -> str:
+        """Say what it means, and whether the store has to be reopened."""
+        if isinstance(error, apsw.BusyError | apsw.LockedError):
+            return busy_message(self._path)
+        if not isinstance(error, apsw.FullError):
+            self.healthy = False
+        return disk_message(self._path, error)
+
+    def _refuse(self, calls: Iterable[Call], reason: str) -> None:
+        for call in calls:
+            call.answer, call.error = None, StoreUnavailable(reason)
+
+    # a transaction
+
+    def write(self, calls: Sequence[Call]) -> None:
+        """Carry out calls in one transaction and answer them; one that cannot be stored does not fail the others."""
+        calls = self._begin(calls)
+        if not calls:
+            return
+        change = Change(now=self.now())
+        self.leases.expire(change.now)
+        try:
+            self._carry_out(calls, change)
+            self._db.execute("COMMIT")
+        except apsw.Error as error:
+            self._roll_back()
+            if not isinstance(error, _REFUSED):
+                self._refuse(calls, self._explain(error))
+            else:
+                self._one_by_one(calls, error)
+        except Exception as error:  # noqa: BLE001  a value that SQLite does not take, or a defect: the thread lives on
+            self._roll_back()
+            self._one_by_one(calls, error)
+        else:
+            self._keep(change)
+
+    def _begin(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """Take the write lock; who has waited for it too long is refused, the others are returned."""
+        if not self.healthy:
+            self._refuse(calls, unchecked_message(self._path))
+            return ()
+        while calls:
+            self._wait_for_others(calls[0].since + BUSY_S - time.monotonic())
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError as error:
+                late = time.monotonic() - BUSY_S + 0.01
+                self._refuse((call for call in calls if call.since <= late), self._explain(error))
+                calls = [call for call in calls if call.since > late]
+            except apsw.Error as error:
+                self._refuse(calls, self._explain(error))
+                return ()
+            else:
+                break
+        return calls
+
+    def _wait_for_others(self, left_s: float) -> None:
+        """Set for how long, in steps of 0.1 s: nearly every transaction has the same."""
+        busy_ms = max(1, math.ceil(left_s * 10) * 100)
+        if busy_ms != self._busy_ms:
+            self._busy_ms = busy_ms
+            self._db.set_busy_timeout(busy_ms)
+
+    def _roll_back(self) -> None:
+        with suppress(apsw.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _one_by_one(self, calls: Sequence[Call], error: Exception) -> None:
+        if len(calls) > 1:
+            for call in calls:
+                call.answer = call.error = None
+                self.write([call])
+        else:
+            calls[0].answer = None
+            calls[0].error = StoreError(f"{self._path} cannot hold what it was given: {error}")
+            calls[0].error.__cause__ = error
+
+    def _carry_out(self, calls: Sequence[Call], change: Change) -> None:
+        dated = self._append([call for call in calls if isinstance(call, Append)], change)
+        dated += self._settle([call for call in calls if isinstance(call, Settle)], change)
+        for call in calls:
+            if isinstance(call, Write):
+                dated = 0  # it may remove the rows that had the time
+                try:
+                    call.answer = call.run(change)
+                except KeyError as error:
+                    call.error = error
+        if not dated:
+            self._db.execute(sql.SET_CLOCK, (change.now,))
+
+    def _keep(self, change: Change) -> None:
+        """What is on disk now is true in memory too."""
+        for held in change.ended.values():
+            self.leases.end(held)
+        for held in change.granted:
+            self._grant(held)
+        for destination, due in change.lowered.items():
+            self.leases.lower(destination, due)
+            self._moment = min(self._moment, due)
+
+    def _grant(self, held: Held) -> None:
+        self.leases.grant(held)
+        self._moment = min(self._moment, held.until)
+
+    def _rows(self, statement: str, rows: Sequence[tuple[Any, ...]], *after: object) -> int:
+        """Execute for all rows, in few statements of few sizes; how many rows changed."""
+        done = changed = 0
+        while done < len(rows):
+            left = len(rows) - done
+            size = left if left <= EXACT_ROWS else min(ROWS, left // 8 * 8)
+            values = itertools.chain.from_iterable(rows[done : done + size])
+            self._db.execute(_sql(statement, len(rows[0]), size), (*values, *after))
+            changed += self._db.changes()
+            done += size
+        return changed
+
+    # append
+
+    def _append(self, calls: Sequence[Append], change: Change) -> int:
+        """How many rows now have the time of this transaction."""
+        owners = iter(self._owners([new for call in calls for new in call.events], change.now))
+        events: list[tuple[Any, ...]] = []
+        deliveries: list[tuple[Any, ...]] = []
+        for call in calls:
+            call.answer = []
+            for new in call.events:
+                owner = next(owners)
+                if owner is None:
+                    events.append(self._event_row(new.event, change.now))
+                    leases = [self._add_delivery(d, new.event, change, deliveries) for d in new.deliveries]
+                    call.answer.append(Appended(new.event.id, False, tuple(lease for lease in leases if lease)))
+                else:
+                    call.answer.append(Appended(owner, True))
+        self._rows(sql.ADD_DELIVERIES, deliveries)
+        return self._rows(sql.ADD_EVENTS, events)
+
+    def _owners(self, news: Sequence[NewEvent], now: float) -> Sequence[str | None]:
+        """For each event the id of the first one with its key, or None where it is the first itself."""
+        rows = [(new.event.source, new.key, new.event.id, now + new.window_s) for new in news]
+        if self._rows(sql.TAKE_KEYS, rows, now) == len(rows):
+            return [None] * len(rows)
+        keys = to_json([(source, key.hex()) for source, key, _, _ in rows])
+        owners: list[tuple[str, int]] = msgspec.json.decode(self._db.execute(sql.KEY_OWNERS, (keys,)).get)
+        known = {id_ for id_, is_stored in owners if is_stored}
+        first: list[str | None] = []
+        for new, (owner, _) in zip(news, owners, strict=True):
+            first.append(None if owner == new.event.id and owner not in known else owner)
+            known.add(owner)
+        return first
+
+    def _event_row(self, event: Event, now: float) -> tuple[Any, ...]:
+        self._event_seq += 1
+        headers = to_json(event.headers if type(event.headers) is dict else dict(event.headers))
+        type_ = storable(event.type)
+        return (
+            self._event_seq,
+            event.id,
+            event.source,
+            type_,
+            event.received_at,
+            now,
+            headers,
+            event.sha256,
+            event.body,
+        )
+
+    def _add_delivery(
+        self, new: NewDelivery, event: Event, change: Change, rows: list[tuple[Any, ...]]
+    ) -> Lease | None:
+        self._delivery_seq += 1
+        seq, now = self._delivery_seq, change.now
+        rows.append((seq, new.id, self._event_seq, new.route, new.destination, "pending", now, now))
+        others_wait = new.destination in change.lowered or self.leases.is_due(new.destination, now)
+        if new.lease_s is None or others_wait:
+            change.lower(new.destination, now)
+            return None
+        delivery = Delivery(id=new.id, event_id=event.id, route=new.route, destination=new.destination, due_in_s=0.0)
+        lease = Lease(delivery, next(self._tokens))
+        change.granted.append(Held(lease=lease, seq=seq, due=now, until=now + new.lease_s))
+        return lease
+
+    # settle
+
+    def _settle(self, calls: Sequence[Settle], change: Change) -> int:
+        """How many rows now have the time of this transaction."""
+        moves: list[tuple[Any, ...]] = []
+        attempts: list[tuple[Any, ...]] = []
+        for call in calls:
+            settled = set()
+            for outcome in call.outcomes:
+                held = self.leases.holds(outcome.lease)
+                if held is not None and held.lease.delivery.id not in change.ended:
+                    settled.add(held.lease.delivery.id)
+                    self._move(held, outcome, change, moves, attempts)
+            call.answer = frozenset(settled)
+        self._rows(sql.MOVE_DELIVERIES, moves)
+        return self._rows(sql.ADD_ATTEMPTS, attempts)
+
+    def _move(
+        self,
+        held: Held,
+        outcome: Outcome,
+        change: Change,
+        moves: list[tuple[Any, ...]],
+        attempts: list[tuple[Any, ...]],
+    ) -> None:
+        before = held.lease.delivery
+        change.ended[before.id] = held
+        if isinstance(outcome.result, Release):
+            change.lower(before.destination, held.due)
+            return
+        after = moved(outcome, before)
+        due = change.now + outcome.result.after_s if isinstance(outcome.result, Retry) else None
+        if due is not None:
+            change.lower(before.destination, due)
+        moves.append(
+            (
+                held.seq,
+                after.state,
+                due,
+                after.attempts,
+                after.spent_s,
+                after.reason,
+                after.last_status,
+                after.last_answer,
+                change.now,
+            )
+        )
+        if outcome.attempt is not None:
+            attempts.append(attempt_row(held.seq, outcome.attempt, change.now))
+
+    # replay and prune
+
+    def replay(self, ids: Sequence[str], by: str, change: Change) -> Sequence[Delivery]:
+        seqs = [seq for id_ in ids for seq in self._delivery_seqs(id_)]
+        moved = self._db.execute(sql.REPLAY, (to_json(seqs), change.now, storable(by))).fetchall()
+        rows = self._db.execute(sql.DELIVERIES_BY_SEQ, (to_json([seq for (seq,) in moved]),)).fetchall()
+        deliveries = [delivery_of(row, change.now) for row in rows]
+        for delivery in deliveries:
+            change.lower(delivery.destination, change.now)
+        return deliveries
+
+    def _delivery_seqs(self, id_: str) -> Sequence[int]:
+        if self._db.execute(sql.EVENT_SEQ, (id_,)).get is None:
+            raise KeyError(id_)
+        return [seq for (seq,) in self._db.execute(sql.DELIVERY_SEQS, (id_,))]
+
+    def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
+        """Remove one slice: how many things, and whether there may be more although it was none."""
+        now = change.now
+        self._db.execute(sql.PRUNE_ATTEMPTS, (now - retention.attempts_s, limit))
+        if removed := self._db.changes():
+            return removed, True
+        self._db.execute(sql.PRUNE_KEYS, (now, limit))
+        if removed := self._db.changes():
+            return removed, True
+        return self._prune_events(retention, limit, now)
+
+    def _prune_events(self, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
+        last, old = self._db.execute(
+            sql.OLD_EVENTS, (now - retention.dead_s, self._pruned_to, limit, now - retention.events_s, PRUNE_BYTES)
+        ).get
+        self._pruned_to = last or 0
+        for statement in sql.PRUNE_EVENTS:
+            self._db.execute(statement, (old,))
+        return self._db.changes(), last is not None
+
+    # claim and load
+
+    def read(self, call: Claim | Load) -> None:
+        if not self.healthy:
+            self._refuse([call], unchecked_message(self._path))
+            return
+        try:
+            call.answer = self._claim(call.wants) if isinstance(call, Claim) else self._load(call.event_ids)
+        except apsw.Error as error:
+            self._refuse([call], self._explain(error))
+        except Exception as error:  # noqa: BLE001  a defect: the caller hears of it and the thread lives on
+            call.error = error
+
+    def _claim(self, wants: Mapping[str, Want]) -> Sequence[Lease]:
+        now = self.now()
+        self.leases.expire(now)
+        held: list[Held] = []
+        for destination, want in wants.items():
+            if want.slots > 0 and self.leases.is_due(destination, now):
+                held += self._claim_for(destination, want, now)
+        for one in held:
+            self._grant(one)
+        return [one.lease for one in sorted(held, key=lambda one: one.due)]
+
+    def _claim_for(self, destination: str, want: Want, now: float) -> Sequence[Held]:
+        running = to_json(list(self.leases.running(destination)))
+        answer = self._db.execute(sql.CLAIM, (destination, running, want.slots + 1)).get
+        rows = _decoded(answer)
+        taken = [row for row in rows[: want.slots] if row[0] <= now]
+        next_due = rows[len(taken)][0] if len(taken) < len(rows) else math.inf
+        self.leases.raise_to(destination, next_due)
+        if next_due > now:
+            self._moment = min(self._moment, next_due)
+        return [
+            Held(
+                lease=Lease(delivery_of(row[2:], now), next(self._tokens)),
+                seq=row[1],
+                due=row[0],
+                until=now + want.lease_s,
+            )
+            for row in taken
+        ]
+
+    def _load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+        rows = self._db.execute(sql.LOAD, (to_json(list(event_ids)),)).fetchall()
+        loaded: dict[str, Event | CorruptEvent] = {}
+        for row in rows:
+            event, intact = event_of(row)
+            loaded[event.id] = event if intact else CorruptEvent(_damaged(event.id))
+        return loaded
+
+
+def _damaged(event_id: str) -> str:
+    return f"event {event_id}: its stored body does not match its checksum; it is not sent: check the disk"
