@@ -74,7 +74,9 @@ def cli() -> None:
 @_store
 @_logging
 @click.option(
-    "--env-file", type=click.Path(path_type=Path), help="Read variables from this file; the environment wins."
+    "--env-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Read variables from this file; the environment wins.",
 )
 def serve_verb(**options: Any) -> None:
     """Run the gateway.
