@@ -232,7 +232,8 @@ def matching_us(routes, events=2_000):
     half = routes // 2
     rules = [Rule(patterns=(f"type{number}.created",)) for number in range(half)]
     rules += [
-        Rule(patterns=("contact.*",), where=(Clause(("attrs", "tenant_id"), (number,)),)) for number in range(half)
+        Rule(patterns=("contact.*",), where=(Clause(path=("attrs", "tenant_id"), values=(number,)),))
+        for number in range(half)
     ]
     matcher = Matcher(rules)
     seen = [

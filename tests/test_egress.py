@@ -22,7 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import egress as egress_module
-from gateway.egress import FAULTS, LONGEST_ANSWER, Egress, Inbox, explained
+from gateway.egress import Egress, Inbox
+from gateway.egress.faults import FAULTS, explained
+from gateway.egress.wire import LONGEST_ANSWER
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError, FileFailed, TimedOut
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 from tests.sink import (
@@ -478,7 +480,6 @@ def test_a_certificate_that_the_system_trusts_is_accepted(certificate: Path, mon
         "http://127.0.0.1:99999/",
         "http://[::1/",
         "nonsense",
-        "http://\x00/",
         "http://[::1",
         "http://h:99999/",
         "http://2130706433/",
@@ -490,7 +491,7 @@ def test_a_url_that_cannot_be_used_is_a_failed_connection_that_says_so(url: str)
     assert str(error).startswith("the url ")
 
 
-@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.test", "exa mple.com"])
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.test", "exa mple.com", "\x00"])
 def test_a_host_that_can_be_no_name_is_a_failed_connection(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(name: str, *_: object, **__: object) -> None:
         name.encode("idna")  # raises what the real one raises, and asks no name server
@@ -509,8 +510,8 @@ def test_the_first_attempt_keeps_its_deadline_and_the_next_finds_open_what_it_be
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go_on, prepared = threading.Event(), []
-    prepare = egress_module._prepare
-    monkeypatch.setattr(egress_module, "_prepare", lambda: (go_on.wait(30), prepared.append(1), prepare())[-1])
+    prepare = egress_module._load
+    monkeypatch.setattr(egress_module, "_load", lambda: (go_on.wait(30), prepared.append(1), prepare())[-1])
 
     async def main(egress: Egress) -> Reply:
         with pytest.raises(TimedOut):
@@ -526,7 +527,7 @@ def test_the_first_attempt_keeps_its_deadline_and_the_next_finds_open_what_it_be
 def test_what_was_warmed_is_open_before_the_first_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(egress: Egress) -> Reply:
         await asyncio.gather(egress.warm(), egress.warm())
-        monkeypatch.setattr(egress_module, "_prepare", None)
+        monkeypatch.setattr(egress_module, "_load", None)
         return await egress.send(post(sink.url), timeout_s=LONG_S)
 
     with Sink() as sink:
@@ -539,7 +540,7 @@ def test_an_opening_that_fails_is_told_by_the_attempt_and_tried_again(monkeypatc
 
     async def main(egress: Egress) -> Reply:
         with monkeypatch.context() as patch:
-            patch.setattr(egress_module, "_prepare", broken)
+            patch.setattr(egress_module, "_load", broken)
             await egress.warm()
             with pytest.raises(AnswerBroken, match="no such file"):
                 await egress.send(post(sink.url), timeout_s=LONG_S)
@@ -551,7 +552,7 @@ def test_an_opening_that_fails_is_told_by_the_attempt_and_tried_again(monkeypatc
 
 def test_closing_does_not_wait_for_an_opening(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr(egress_module, "_prepare", lambda: go_on.wait(30))
+    monkeypatch.setattr(egress_module, "_load", lambda: go_on.wait(30))
 
     async def main() -> None:
         egress = Egress()

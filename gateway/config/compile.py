@@ -65,7 +65,6 @@ class _Compiler:
     def __init__(self, reading: Reading, written: FileKeys, folder: Path) -> None:
         self._reading = reading
         self._written = written
-        self._folder = folder
         self._templates = folder / "templates"
 
     def config(self, data: bytes) -> Config:
@@ -183,7 +182,7 @@ class _Compiler:
             checks.header_value(reading, f'header "{header}"', value.text, value.place)
         return Target(
             url=f"inbox://{name}" if keys.is_inbox else keys.url.text if keys.url else "",
-            path=str(self._folder / keys.path.text) if keys.path and not keys.is_inbox else "",
+            path=keys.path.text if keys.path and not keys.is_inbox else "",
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,

@@ -42,7 +42,7 @@ from gateway.store.connection import (
 from gateway.store.leases import Held, Leases
 from gateway.store.lock import OwnerLock
 from gateway.store.poison import Poison
-from gateway.store.rows import attempt_row, delivery_of, event_of, moved, storable, to_json
+from gateway.store.rows import attempt_row, delivery_of, event_of, move_row, storable, to_json
 
 #: A delivery that the process died over this often is dead.
 MAX_CRASHES: Final = 3
@@ -425,23 +425,10 @@ class Database:
         if isinstance(outcome.result, Release):
             change.lower(before.destination, held.due)
             return
-        after = moved(outcome, before)
         due = change.now + outcome.result.after_s if isinstance(outcome.result, Retry) else None
         if due is not None:
             change.lower(before.destination, due)
-        moves.append(
-            (
-                held.seq,
-                after.state,
-                due,
-                after.attempts,
-                after.spent_s,
-                after.reason,
-                after.last_status,
-                after.last_answer,
-                change.now,
-            )
-        )
+        moves.append(move_row(held.seq, outcome, before, due, change.now))
         if outcome.attempt is not None:
             attempts.append(attempt_row(held.seq, outcome.attempt, change.now))
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -95,15 +94,17 @@ def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
     )
 
 
-def moved(outcome: Outcome, delivery: Delivery) -> Delivery:
-    """The delivery as its outcome leaves it, but for when it is due."""
+def move_row(seq: int, outcome: Outcome, before: Delivery, due: float | None, now: float) -> tuple[Any, ...]:
+    """The columns of a delivery as its outcome leaves them."""
     result, attempt = outcome.result, outcome.attempt
-    if attempt is not None:
-        delivery = replace(
-            delivery, attempts=attempt.number, last_status=attempt.status, last_answer=storable(attempt.answer)
-        )
+    state, reason, spent_s = DeliveryState.DELIVERED, "", before.spent_s
     if isinstance(result, Retry):
-        return replace(delivery, reason=storable(result.reason), spent_s=delivery.spent_s + result.spent_s)
-    if isinstance(result, Dead):
-        return replace(delivery, state=DeliveryState.DEAD, reason=storable(result.reason))
-    return replace(delivery, state=DeliveryState.DELIVERED, reason="")
+        state, reason, spent_s = before.state, storable(result.reason), spent_s + result.spent_s
+    elif isinstance(result, Dead):
+        state, reason = DeliveryState.DEAD, storable(result.reason)
+    if attempt is None:
+        last = (before.attempts, before.last_status, before.last_answer)
+    else:
+        last = (attempt.number, attempt.status, storable(attempt.answer))
+    attempts, last_status, last_answer = last
+    return (seq, state, due, attempts, spent_s, reason, last_status, last_answer, now)

@@ -61,8 +61,11 @@ class MakeRun:
 
     def inbox(self) -> list[dict]:
         connection = http.client.HTTPConnection(self.admin, timeout=10)
-        connection.request("GET", "/inbox")
-        return json.loads(connection.getresponse().read())
+        try:
+            connection.request("GET", "/inbox")
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
 
     def stop(self) -> int:
         """Ctrl-C, as a terminal sends it: to the whole group."""

@@ -171,12 +171,8 @@ def test_a_file_gets_a_line(loaded):
     assert isinstance(build(loaded("always: [{to: log}]"), "always/log", "log"), FileAppend)
 
 
-def test_a_relative_path_of_a_file_begins_at_the_folder_of_the_configuration(loaded, tmp_path, monkeypatch):
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    assert loaded("").destinations["log"].target.path == str(tmp_path / "log.ndjson")
-    absolute = loaded("", head=HEAD.replace("log.ndjson", "/var/log/events.ndjson"))
-    assert absolute.destinations["log"].target.path == "/var/log/events.ndjson"
+def test_the_path_of_a_file_is_left_to_the_working_directory_as_the_store_is(loaded):
+    assert loaded("").destinations["log"].target.path == "log.ndjson"
 
 
 def test_headers_of_the_sender_travel_with_its_exact_bytes_only(loaded):

@@ -1,0 +1,90 @@
+"""What went wrong, in words that hold no secret: the HTTP libraries' exceptions as errors of ours."""
+
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.errors import AnswerBroken, ConnectFailed, EgressError, TimedOut
+
+#: Whose fault an exception of the HTTP libraries is, by the name of its class or of the nearest base;
+#: of any other it is AnswerBroken.
+FAULTS: Final[Mapping[str, type[EgressError]]] = MappingProxyType(
+    {
+        "aiohttp.ClientConnectorError": ConnectFailed,
+        "aiohttp.ClientConnectorDNSError": ConnectFailed,
+        "aiohttp.ClientConnectorSSLError": ConnectFailed,
+        "aiohttp.ClientConnectorCertificateError": ConnectFailed,
+        "aiohttp.ClientSSLError": ConnectFailed,
+        "aiohttp.ClientProxyConnectionError": ConnectFailed,
+        "aiohttp.ClientHttpProxyError": ConnectFailed,
+        "aiohttp.UnixClientConnectorError": ConnectFailed,
+        "aiohttp.ServerFingerprintMismatch": ConnectFailed,
+        "aiohttp.InvalidURL": ConnectFailed,
+        "aiohttp.InvalidUrlClientError": ConnectFailed,
+        "aiohttp.NonHttpUrlClientError": ConnectFailed,
+        "aiohttp.ConnectionTimeoutError": TimedOut,
+        "aiohttp.ServerTimeoutError": TimedOut,
+        "aiohttp.SocketTimeoutError": TimedOut,
+        "httpx.ConnectError": ConnectFailed,
+        "httpx.ProxyError": ConnectFailed,
+        "httpx.UnsupportedProtocol": ConnectFailed,
+        "httpx.InvalidURL": ConnectFailed,
+        "httpx.ConnectTimeout": TimedOut,
+        "httpx.PoolTimeout": TimedOut,
+        "httpx.ReadTimeout": TimedOut,
+        "httpx.TimeoutException": TimedOut,
+        "httpx.WriteTimeout": TimedOut,
+    }
+)
+
+#: What is said of an exception that says too much, or too little, itself.
+REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ClientPayloadError": "the answer broke off",
+        "ClientResponseError": "the answer is not HTTP, or its header is too large",
+        "ConnectError": "no connection",
+        "ConnectTimeout": "no connection in time",
+        "EofStream": "the connection was closed before an answer came",
+        "InvalidURL": "the url cannot be used",
+        "InvalidUrlClientError": "the url cannot be used",
+        "NonHttpUrlClientError": "the url is neither http nor https",
+        "ReadError": "the answer broke off",
+        "ReadTimeout": "no answer in time",
+        "RemoteProtocolError": "the answer is not HTTP",
+        "ServerDisconnectedError": "the connection was closed before an answer came",
+        "UnsupportedProtocol": "the url is neither http nor https",
+    }
+)
+
+_NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
+
+
+def explained(error: Exception) -> EgressError:
+    """Our own error for one of the HTTP libraries'; AnswerBroken with the name of a class that is unknown."""
+    original = error.__cause__ if _library(type(error)) == "httpx" else None
+    if isinstance(original, Exception):
+        error = original
+    names = (f"{_library(base)}.{base.__name__}" for base in type(error).__mro__)
+    fault = next((FAULTS[name] for name in names if name in FAULTS), AnswerBroken)
+    return fault(_reason(error))
+
+
+def _library(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _reason(error: Exception) -> str:
+    system = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    match system:
+        case ssl.SSLCertVerificationError():
+            return f"TLS: {system.verify_message}"
+        case ssl.SSLError():
+            return f"TLS: {(system.reason or 'no common ground').replace('_', ' ').lower()}"
+        case socket.gaierror():
+            return "name not found" if system.errno in _NO_SUCH_NAME else "the name server did not answer"
+        case OSError(errno=int(number)):
+            return os.strerror(number).lower()
+    return REASONS.get(type(error).__name__, type(error).__name__)

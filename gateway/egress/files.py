@@ -1,0 +1,65 @@
+"""Appending lines to files so that they stay: whole, in order, and on the disk before anyone says so."""
+
+import asyncio
+import os
+import stat
+from collections.abc import Sequence
+
+from gateway.errors import FileFailed
+
+
+class Lines:
+    """One file's lines: those that wait together share one write and one fsync."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def append(self, line: bytes) -> None:
+        """Return when the line is on the disk. A line whose caller has gone before it was written is left out."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((line, done))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await done
+
+    async def finished(self) -> None:
+        if self._writing is not None:
+            await self._writing
+
+    async def _write(self) -> None:
+        while batch := [(line, done) for line, done in self._waiting if not done.done()]:
+            self._waiting.clear()
+            failure = await asyncio.to_thread(_append_durably, self._path, [line for line, _ in batch])
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(FileFailed(failure)) if failure else done.set_result(None)
+        self._waiting.clear()
+
+
+def _append_durably(path: str, lines: Sequence[bytes]) -> str:
+    """Append whole lines and fsync; what went wrong in words, or nothing."""
+    data = b"".join(line + b"\n" for line in lines)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            _append(descriptor, data)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
+        return f"cannot append to {path!r}: {reason}"
+    return ""
+
+
+def _append(descriptor: int, data: bytes) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    # A crash can leave half a line: it is ended first, so that it spoils no other.
+    if status.st_size and os.pread(descriptor, 1, status.st_size - 1) != b"\n":
+        data = b"\n" + data
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fsync(descriptor)
