@@ -196,7 +196,7 @@ class DestinationKeys(DefaultsKeys):
     )
     path: Words | None = key(
         values.words,
-        "the file that gets one JSON line for each delivery; beside this file unless it begins with /",
+        "the file that gets one JSON line for each delivery, below the working directory unless it begins with /",
         types=("file",),
     )
     #: Made up by `dev`: a variable of its url or path is not set.
