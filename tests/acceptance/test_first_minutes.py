@@ -217,7 +217,7 @@ def test_an_address_without_a_path_means_the_path_of_the_source(dev):
     [
         (["serve", "--bind", "127.0.0.1:99999"], "99999"),
         (["serve", "--store", "mysql://x"], "sqlite:///"),
-        (["serve", "--admin-bind", "0.0.0.0:0"], "GATEWAY_ADMIN_TOKEN"),
+        (["serve", "--bind", "127.0.0.1:0", "--admin-bind", "0.0.0.0:0"], "GATEWAY_ADMIN_TOKEN"),
         (["serve", "--store", "sqlite:////nonexistent/folder/gateway.db"], "/nonexistent/folder"),
         (["serve", "-c", "nowhere.yaml"], "nowhere.yaml"),
         (["check", "-c", "nowhere.yaml"], "nowhere.yaml"),
