@@ -5,7 +5,7 @@ Everything here reads a sender's bytes and is total: a value, MISSING, or Unpars
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -15,7 +15,7 @@ from gateway.errors import Unparsable
 from gateway.model import Event
 
 #: The roots that every source has; its shortcuts come on top.
-ROOTS: Final = frozenset({"event", "payload", "headers"})
+ROOTS: Final = frozenset({"event", "payload", "headers", "vars"})
 #: Nesting a payload may have; deeper ones are refused before anything walks them.
 MAX_DEPTH: Final = 128
 MAX_TYPE_LENGTH: Final = 200
@@ -199,6 +199,8 @@ class Naming:
 
     types: tuple[_TypeTemplate, ...]
     shortcuts: Mapping[str, _Shortcut]
+    #: Values of the operator's own, under the root ``vars``.
+    vars: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def compile(cls, types: Sequence[str], shortcuts: Mapping[str, Mapping[str, object]]) -> Self:
@@ -207,6 +209,11 @@ class Naming:
             types=tuple(_TypeTemplate.compile(source) for source in types),
             shortcuts={name: _shortcut(declared) for name, declared in shortcuts.items()},
         )
+
+    def extended(self, shortcuts: Mapping[str, Sequence[str]], values: Mapping[str, object]) -> Self:
+        """With ``vars``, and with shortcuts ``{name: paths of the record, the first of which counts}`` on top."""
+        own = {name: _shortcut({"first": list(paths)}) for name, paths in shortcuts.items()}
+        return replace(self, shortcuts={**self.shortcuts, **own}, vars=values)
 
     @property
     def shortcut_names(self) -> frozenset[str]:
@@ -232,7 +239,7 @@ class Naming:
         return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)
 
     def facts(self, event: Event, payload: object) -> Facts:
-        """The roots ``event``, ``payload``, ``headers`` and this source's shortcuts."""
+        """The roots ``event``, ``payload``, ``headers``, ``vars`` and this source's shortcuts."""
         resource, _, action = event.type.rpartition(".")
         facts: dict[str, object] = {
             "event": {
@@ -245,6 +252,7 @@ class Naming:
             },
             "payload": payload,
             "headers": event.headers,
+            "vars": self.vars,
         }
         for name, shortcut in self.shortcuts.items():
             facts[name] = shortcut.resolve(facts)

@@ -282,6 +282,11 @@ class Dispatcher:
             if delivery.lease_s is not None and delivery.id not in leased:
                 self._give_back(delivery.destination)
 
+    def reconfigured(self) -> None:
+        """Another configuration is in force: a destination that was full may have more slots now."""
+        self._full.clear()
+        self._wake.set()
+
     # deliveries that wait in the store
 
     async def run(self) -> None:

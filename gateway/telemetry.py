@@ -26,6 +26,12 @@ LOG_EVENTS: Final[Mapping[str, tuple[Level, str]]] = {
     "gateway.draining": ("info", "a signal asked it to stop; attempts in flight end, events are still accepted"),
     "gateway.stopped": ("info", "everything is closed"),
     "config.warning": ("warning", "routes.yaml is in force, and something in it deserves a look"),
+    "config.reloaded": ("info", "another routes.yaml is in force; attempts from now on use it"),
+    "config.rejected": ("error", "the file on disk has problems; the one before stays in force, whole"),
+    "config.orphans": (
+        "warning",
+        "deliveries wait for what is no longer in routes.yaml: they will be dead, replayable",
+    ),
     "event.received": ("info", "an event is on disk, or was there already"),
     "event.rejected": ("warning", "a request was refused"),
     "event.not_stored": ("error", "a request could not be kept; its sender was told to come back"),
@@ -58,6 +64,16 @@ ATTEMPTS: Final = Counter(
     "gateway_delivery_attempts_total",
     "Attempts by what they came to: delivered, retry, dead.",
     ["destination", "outcome"],
+    registry=REGISTRY,
+)
+CONFIG_SUCCESSFUL: Final = Gauge(
+    "gateway_config_last_reload_successful",
+    "1 when the file on disk is in force, 0 when it was refused and an older one is.",
+    registry=REGISTRY,
+)
+CONFIG_SUCCESS_TIME: Final = Gauge(
+    "gateway_config_last_reload_success_timestamp_seconds",
+    "When the configuration in force was read, the start included.",
     registry=REGISTRY,
 )
 BUILD_INFO: Final = Gauge("gateway_build_info", "Always 1; the version is a label.", ["version"], registry=REGISTRY)

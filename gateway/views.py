@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from gateway.config import format_problem
 from gateway.egress import InboxEntry
-from gateway.errors import Unparsable
+from gateway.errors import Problem, Unparsable
 from gateway.facts import iso_time, parse
 from gateway.model import Attempt, Delivery, Event, EventHistory, EventRow
 
@@ -70,6 +71,19 @@ def attempt(one: Attempt) -> dict[str, Any]:
         "sent_bytes": one.sent_bytes,
         "sent_sha256": one.sent_sha256.hex(),
         "next_s": None if one.next_s is None else round(one.next_s, 3),
+    }
+
+
+def problem(each: Problem) -> dict[str, Any]:
+    """A finding about routes.yaml, in parts and as ``gateway check`` prints it; line and column 0: the whole file."""
+    return {
+        "file": each.place.file,
+        "line": each.place.line,
+        "column": each.place.column,
+        "severity": each.severity,
+        "message": each.message,
+        "hint": each.hint,
+        "text": format_problem(each),
     }
 
 

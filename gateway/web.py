@@ -18,8 +18,17 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from gateway import console, pipeline, telemetry, views
 from gateway.config import Config, Source
 from gateway.egress import Inbox
-from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, RequestRefused, StoreUnavailable
+from gateway.errors import (
+    BodyTooLarge,
+    ConfigError,
+    EncodingRefused,
+    GatewayError,
+    RequestRefused,
+    StoreUnavailable,
+)
+from gateway.facts import iso_time
 from gateway.model import Appended, DeliveryState, Secret
+from gateway.reload import Reloader
 
 #: Bodies held at one time; beyond it senders are told to come back. Bytes.
 BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
@@ -179,7 +188,11 @@ _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
 
 def admin_app(
-    gateway: pipeline.Gateway, readiness: Readiness, options: AdminOptions, inbox: Inbox | None = None
+    gateway: pipeline.Gateway,
+    readiness: Readiness,
+    reloader: Reloader,
+    options: AdminOptions,
+    inbox: Inbox | None = None,
 ) -> ASGIApp:
     """The application on the admin listener: health, metrics, the API, and in ``gateway dev`` the inbox."""
 
@@ -190,7 +203,8 @@ def admin_app(
     @get("/readyz")
     async def readyz() -> Response[dict[str, str]]:
         status = _readiness(readiness, gateway)
-        return Response({"status": status}, status_code=200 if status == "ready" else 503)
+        detail = {"status": status, **_config_detail(reloader)}
+        return Response(detail, status_code=200 if status == "ready" else 503)
 
     @get("/metrics", media_type="text/plain; version=0.0.4; charset=utf-8")
     async def metrics() -> bytes:
@@ -228,7 +242,11 @@ def admin_app(
             raise NotFoundException(f"no event or delivery {error.args[0]}") from None
         return {"replayed": [views.delivery(each) for each in moved]}
 
-    handlers: list[Any] = [healthz, readyz, metrics, events, event, deliveries, replay]
+    @post("/api/reload", status_code=200)
+    async def reload() -> dict[str, str]:
+        return {"changed": await reloader.reload()}
+
+    handlers: list[Any] = [healthz, readyz, metrics, events, event, deliveries, replay, reload]
     if inbox is not None:
         handlers += _inbox_handlers(inbox)
     return Litestar(
@@ -236,7 +254,11 @@ def admin_app(
         guards=[_guard(options)],
         openapi_config=None,
         logging_config=None,
-        exception_handlers={HTTPException: _error_answer, StoreUnavailable: _store_error_answer},
+        exception_handlers={
+            HTTPException: _error_answer,
+            StoreUnavailable: _store_error_answer,
+            ConfigError: _config_error_answer,
+        },
         response_headers=console.SECURITY_HEADERS,
     )
 
@@ -270,6 +292,15 @@ def _readiness(readiness: Readiness, gateway: pipeline.Gateway) -> str:
     if readiness.draining:
         return "draining"
     return "ready" if gateway.store.healthy else "the store refuses: see the log"
+
+
+def _config_detail(reloader: Reloader) -> Mapping[str, str]:
+    """What is in force still serves: a refused file is a detail, and no reason to send events elsewhere."""
+    rejection = reloader.rejection
+    if rejection is None:
+        return {}
+    problems = f"{len(rejection.problems)} problem{'' if len(rejection.problems) == 1 else 's'}"
+    return {"config": f"rejected: {problems}, since {iso_time(rejection.since)}"}
 
 
 def _page(limit: int) -> int:
@@ -315,3 +346,13 @@ def _error_answer(_: Request[Any, Any, Any], error: HTTPException) -> Response[d
 
 def _store_error_answer(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[dict[str, str]]:
     return Response({"error": str(error)}, status_code=503)
+
+
+def _config_error_answer(_: Request[Any, Any, Any], error: ConfigError) -> Response[dict[str, Any]]:
+    return Response(
+        {
+            "error": "the file was refused, the one before stays in force",
+            "problems": [views.problem(each) for each in error.problems],
+        },
+        status_code=422,
+    )

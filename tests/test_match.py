@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.match import Clause, Matcher, Rule, fits
+from gateway.errors import Place, RenderError
+from gateway.facts import MISSING, lookup
+from gateway.match import (
+    HOLD_WHEN_MISSING,
+    OPERATORS,
+    Check,
+    Clause,
+    Combined,
+    Expression,
+    Matcher,
+    Rule,
+    covers,
+    explain,
+    fits,
+)
 
 
 def facts(event_type="contact.created", source="xobito", **attrs):
@@ -218,3 +232,160 @@ def test_an_event_costs_the_same_among_few_and_many_rules(count):
     counting = CountingFacts(facts(tenant=7))
     assert Matcher([*tenants, *others]).match(counting) == [7]
     assert counting.looks == 3  # the source, the type, the tenant
+
+
+# --- operators ---
+
+
+def check(operator, *operands):
+    return (Check(path=("attrs", "f"), operator=operator, operands=operands),)
+
+
+@pytest.mark.parametrize(
+    ("operator", "operands", "found", "holding"),
+    [
+        ("exists", [True], None, True),
+        ("exists", [False], None, False),
+        ("empty", [True], [], True),
+        ("empty", [True], 0, False),
+        ("empty", [False], "a", True),
+        ("not", ["a", "b"], "c", True),
+        ("not", ["a", "b"], "b", False),
+        ("not", [13], "13", True),
+        ("not", [None], None, False),
+        ("glob", ["Order-*"], "Order-7", True),
+        ("glob", ["*a*b"], "xxaxxb", True),
+        ("glob", ["a*a"], "a", False),
+        ("glob", ["a"], "a", True),
+        ("glob", ["a"], "ab", False),
+        ("prefix", ["+1", "+49"], "+4930", True),
+        ("suffix", ["@a.b"], "x@a.b", True),
+        ("prefix", ["1"], 13, False),
+        ("regex", ["^[0-9]+$"], "451", True),
+        ("regex", ["b"], "abc", True),
+        ("regex", ["b"], "\ud800b", False),
+        ("equals_ignore_case", ["JOHN"], "john", True),
+        ("contains", [2], [1, 2], True),
+        ("contains", ["2"], [1, 2], False),
+        ("contains", [True], [1], False),
+        ("contains", ["oh"], "John", True),
+        ("contains", [1], "1", False),
+        ("gt", [5], 5.5, True),
+        ("gt", [5], True, False),
+        ("gt", [5], "6", False),
+        ("gte", [5], 5, True),
+        ("lt", ["2026-04-17"], "2026-04-16T12:34:56.000000Z", True),
+        ("gt", ["2026-04-16T12:00:00+02:00"], "2026-04-16T10:00:01Z", True),
+        ("gt", ["2026-04-16"], "2026-13-16", False),
+        ("gt", ["2026-04-16"], 5, False),
+        ("lte", [10**400], 1.5, True),
+    ],
+)
+def test_an_operator_holds(operator, operands, found, holding):
+    assert bool(Matcher([Rule(where=check(operator, *operands))]).match(facts(f=found))) is holding
+
+
+OPERANDS = {
+    **dict.fromkeys(["exists", "empty"], st.booleans()),
+    **dict.fromkeys(
+        ["gt", "gte", "lt", "lte"], st.integers() | st.sampled_from([1.5, "2026-04-16", "2026-04-16T12:00Z"])
+    ),
+    **dict.fromkeys(["glob", "prefix", "suffix", "equals_ignore_case"], st.text("a*b", max_size=3)),
+    "regex": st.sampled_from(["a", "^b$", "", r"\d+"]),
+    **dict.fromkeys(["not", "contains"], st.sampled_from([None, True, 1, "a", ""])),
+}
+checks = st.one_of(
+    [
+        st.builds(
+            Check, path=paths, operator=st.just(name), operands=st.lists(operand, min_size=1, max_size=2).map(tuple)
+        )
+        for name, operand in OPERANDS.items()
+    ]
+)
+conditions = st.recursive(
+    clauses | checks,
+    lambda inner: st.builds(
+        Combined, how=st.sampled_from(["any", "all", "not"]), conditions=st.lists(inner, max_size=3).map(tuple)
+    ),
+    max_leaves=5,
+)
+
+
+def test_every_operator_is_tried():
+    assert set(OPERANDS) == set(OPERATORS)
+
+
+@pytest.mark.parametrize("operator", sorted(set(OPERATORS) - HOLD_WHEN_MISSING))
+@given(data=st.data())
+def test_a_missing_field_meets_only_what_asks_for_it(operator, data):
+    operand = data.draw(OPERANDS[operator])
+    assert not Matcher([Rule(where=check(operator, operand))]).match(facts())
+
+
+def meets(condition, given_facts):
+    match condition:
+        case Clause(path=path, values=values):
+            return any(same(value, dig(given_facts, path)) for value in values)
+        case Check(path=path, operator=operator, operands=operands):
+            found = lookup(given_facts, path)
+            held = [OPERATORS[operator](operand)(found) for operand in operands]
+            return all(held) if operator == "not" else any(held)
+        case Combined(how=how, conditions=inner):
+            held = [meets(each, given_facts) for each in inner]
+            return {"any": any, "all": all, "not": lambda each: not any(each)}[how](held)
+
+
+@given(
+    st.lists(st.lists(conditions, max_size=3), max_size=6), st.dictionaries(st.sampled_from("abc"), anything), anything
+)
+def test_the_index_finds_what_evaluating_every_condition_finds(wheres, attrs, payload):
+    given_facts = {"event": {"source": "x", "type": "a.b"}, "payload": payload, "attrs": attrs}
+    all_rules = [Rule(where=tuple(each)) for each in wheres]
+    expected = [at for at, each in enumerate(wheres) if all(meets(one, given_facts) for one in each)]
+    assert list(Matcher(all_rules).match(given_facts)) == expected
+    assert [at for at, rule in enumerate(all_rules) if explain(rule, given_facts).taken] == expected
+
+
+@given(conditions, anything)
+def test_every_condition_is_total(condition, found):
+    for given_facts in ({"attrs": found}, {"event": {"source": "x", "type": "a"}, "attrs": found, "payload": found}):
+        Matcher([Rule(where=(condition,))]).match(given_facts)
+        explain(Rule(where=(condition,)), given_facts)
+
+
+def failing(given_facts):
+    raise RenderError(Place("routes.yaml", 41), "cannot compare null with a number")
+
+
+def test_an_expression_is_asked_last_and_one_that_fails_counts_as_held():
+    asked = []
+    counting = Expression(text="x", evaluate=lambda given_facts: asked.append(1) or True)
+    assert not Matcher([Rule(where=where(a=1), expression=counting)]).match(facts(a=2))
+    assert asked == []
+    failed = Rule(expression=Expression(text="attrs.x > 5", evaluate=failing))
+    assert Matcher([failed]).match(facts()) == [0]
+    [finding] = explain(failed, facts()).findings
+    assert (finding.held, finding.error) == (True, "routes.yaml:41: cannot compare null with a number")
+
+
+def test_an_explanation_has_the_value_that_each_clause_saw():
+    rule = Rule(sources=frozenset({"y"}), patterns=("contact.*",), where=(*where(a=1), *where(b=2)))
+    found = explain(rule, facts(a=1))
+    assert (found.source, found.type, found.taken) == (False, True, False)
+    assert [(each.path[-1], each.held, each.seen) for each in found.findings] == [("a", True, 1), ("b", False, MISSING)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other", "covering"),
+    [
+        ("**", "a.**", True),
+        ("a.*", "a.b", True),
+        ("a.*", "a.**", False),
+        ("a.**", "a.*", True),
+        ("a.b", "a.*", False),
+        ("*.*", "a.*", True),
+        ("**.b", "a.**", False),
+    ],
+)
+def test_a_pattern_covers_another_if_it_takes_all_that_the_other_takes(pattern, other, covering):
+    assert covers(pattern, other) is covering

@@ -73,13 +73,14 @@ def cli() -> None:
 @_listeners
 @_store
 @_logging
+@click.option("--watch", is_flag=True, help="Put routes.yaml and its templates in force as soon as they are saved.")
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Read variables from this file; the environment wins.",
 )
 def serve_verb(**options: Any) -> None:
-    """Run the gateway.
+    """Run the gateway; SIGHUP, or a POST to /api/reload of the admin listener, reads routes.yaml anew.
 
     Also from the environment or --env-file: GATEWAY_ADMIN_TOKEN (needed when the admin listener is reachable from
     other machines), GATEWAY_ADMIN_HOSTS (more names it answers to), GATEWAY_METRICS_TOKEN (asked for by /metrics).
@@ -95,11 +96,31 @@ def serve_verb(**options: Any) -> None:
 @_store
 @_logging
 def dev_verb(**options: Any) -> None:
-    """Run it to try things out: a demo secret, and an inbox for every destination whose url is not set."""
+    """Run it to try things out: a demo secret, and an inbox for every destination whose url is not set.
+
+    What is saved in routes.yaml, templates/ or .env is in force at once.
+    """
     from gateway.cli import run
 
     options["env_file"] = options["config"].parent / ".env"
-    sys.exit(run.serve(dev=True, **options))
+    sys.exit(run.serve(dev=True, watch=True, **options))
+
+
+@cli.command("init")
+@click.argument("folder", default=".", type=click.Path(path_type=Path))
+def init_verb(folder: Path) -> None:
+    """Begin in FOLDER: a commented routes.yaml with its templates, .env.example and the schema for editors."""
+    from gateway.cli import init
+
+    sys.exit(init.init(folder))
+
+
+@cli.command("schema")
+def schema_verb() -> None:
+    """Print the JSON Schema of routes.yaml: editors complete and explain with it."""
+    from gateway.cli import schema
+
+    sys.exit(schema.schema())
 
 
 @cli.command("check")

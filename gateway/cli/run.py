@@ -3,25 +3,29 @@
 import asyncio
 import gc
 import ipaddress
+import os
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gateway import __version__, presets, server, signatures, telemetry
 from gateway.cli import check
 from gateway.cli.samples import fresh
 from gateway.config import Config, Source, load
 from gateway.egress import Egress, Inbox
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, Place, Problem
 from gateway.model import Secret
 from gateway.pipeline import Dispatcher, Gateway
+from gateway.reload import Reloader, log_warnings
 from gateway.store import open_store
+from gateway.watch import INTERVAL_S, Watch
 from gateway.web import UNKNOWN, AdminOptions, Readiness, admin_app, ingest_app
 
 #: 128 bits, in the densest of the usual spellings (base64).
@@ -42,23 +46,34 @@ def serve(
     log_format: str,
     log_level: str,
     env_file: Path | None,
+    watch: bool,
     dev: bool,
 ) -> int:
-    """Run until SIGTERM or SIGINT; the exit code."""
+    """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file is put in force at once."""
     telemetry.configure_log(log_format, log_level)
     telemetry.BUILD_INFO.labels(__version__).set(1)
+    # Before the file is read: what is saved in between is noticed.
+    watching = Watch(config, env_file if dev else None) if watch else None
     try:
         environ = check.environment(env_file)
         loaded = load(config, environ=environ, dev=dev)
     except ConfigError as error:
         check.report(error)
         return 1
-    for warning in loaded.warnings:
-        telemetry.log("config.warning", place=str(warning.place), message=warning.message)
+    log_warnings(loaded)
+    read = partial(_read_again, config, env_file, environ, dev=dev)
     try:
-        return server.run(_serve(loaded, environ, bind, admin_bind, store, dev=dev))
+        return server.run(_serve(loaded, read, watching, environ, bind, admin_bind, store, dev=dev))
     finally:
         telemetry.flush_log()
+
+
+def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
+    """The file as it is now; variables are those of the start, except that ``gateway dev`` reads .env again."""
+    try:
+        return load(config, environ=check.environment(env_file) if dev else environ, dev=dev)
+    except check.EnvFileUnreadable as error:
+        raise ConfigError([Problem(Place(str(env_file)), str(error), "make it readable")]) from None
 
 
 def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
@@ -85,7 +100,15 @@ def _loopback_or_token(options: AdminOptions, host: str) -> None:
 
 
 async def _serve(
-    config: Config, environ: Mapping[str, str], bind: str, admin_bind: str, store_url: str, *, dev: bool
+    config: Config,
+    read: Callable[[], Config],
+    watching: Watch | None,
+    environ: Mapping[str, str],
+    bind: str,
+    admin_bind: str,
+    store_url: str,
+    *,
+    dev: bool,
 ) -> int:
     options = _admin_options(environ, admin_bind)
     inbox = Inbox(clock=time.time) if dev else None
@@ -102,11 +125,13 @@ async def _serve(
     gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox))
     dispatcher = Dispatcher(gateway)
     readiness = Readiness()
-    hooks = _Lifecycle(gateway, dispatcher, readiness, store_url, dev=dev)
+    reloader = Reloader(gateway, dispatcher, read)
+    hooks = _Lifecycle(gateway, dispatcher, readiness, reloader, watching, store_url, dev=dev)
+    hooks.listen_for_changes()
     try:
         return await server.serve(
             ingest=ingest_app(gateway, dispatcher),
-            admin=admin_app(gateway, readiness, options, inbox),
+            admin=admin_app(gateway, readiness, reloader, options, inbox),
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
@@ -142,10 +167,13 @@ class _Lifecycle:
     gateway: Gateway
     dispatcher: Dispatcher
     readiness: Readiness
+    reloader: Reloader
+    watching: Watch | None
     store_url: str
     dev: bool
     running: asyncio.Task[None] | None = None
-    warming: asyncio.Task[None] | None = None
+    #: Of which nothing is left to wait for at the end.
+    others: set[asyncio.Task[None]] = field(default_factory=set)
     closed: bool = False
 
     async def started(self, ingest_address: str, admin_address: str) -> None:
@@ -158,9 +186,36 @@ class _Lifecycle:
             flush=True,
         )
         telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
-        self.warming = asyncio.create_task(self.gateway.egress.warm())
+        self._begin(self.gateway.egress.warm())
         if self.dev:
             print(_banner(config, ingest_address, admin_address, self.store_url), flush=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self.others.add(task)
+        task.add_done_callback(self.others.discard)
+
+    def listen_for_changes(self) -> None:
+        """Obey SIGHUP, and watch if it was asked for; before the ready line, which invites whoever sends signals."""
+        # A terminal that closes sends SIGHUP too, and must end what was tried out in it.
+        if not (self.dev and os.isatty(0)):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload()))
+        if self.watching is not None:
+            self._begin(self._watch(self.watching))
+
+    async def _watch(self, watching: Watch) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            if await asyncio.to_thread(watching.poll):
+                await self._reload()
+
+    async def _reload(self) -> None:
+        try:
+            await self.reloader.reload()
+        except ConfigError as error:
+            # It is in the log; whoever tries things out sees it as `gateway check` shows it.
+            if self.dev:
+                check.report(error)
 
     def draining(self) -> None:
         self.readiness.draining = True
@@ -178,6 +233,8 @@ class _Lifecycle:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.gateway.store.close)
             closing.push_async_callback(self.gateway.egress.close)
+            for task in self.others:
+                task.cancel()
             self.dispatcher.stop()
             await self.dispatcher.abandon()
             if self.running is not None:

@@ -7,11 +7,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.config.report import suggest
-from gateway.config.schema import AuthKeys
+from gateway.config.schema import AuthKeys, SourceKeys
 from gateway.config.values import Reading, Words
 from gateway.destinations.base import RESERVED_HEADERS
 from gateway.errors import Place
+from gateway.facts import ROOTS
 from gateway.match import fits
+from gateway.render import FUNCTIONS
 
 _SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")
@@ -30,6 +32,19 @@ def source_path(reading: Reading, path: Words) -> None:
     elif not _SOURCE_PATH.fullmatch(path.text) or {".", ".."} & set(path.text.split("/")):
         hint = "write letters, digits, - . _ ~ between single slashes, without one at the end: /hooks/xobito"
         reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
+
+
+def shortcuts(reading: Reading, keys: SourceKeys) -> None:
+    """Names that no root has, for parts of the payload."""
+    for name, paths in keys.shortcuts.items():
+        place = keys.name_at("shortcuts", name)
+        if not name.isidentifier() or not name.isascii():
+            reading.error(place, f'"{name}" cannot be the name of a shortcut', "letters, digits and _: order")
+        elif name in ROOTS or name in FUNCTIONS:
+            reading.error(place, f'the shortcut "{name}" would hide what is called so already', "call it otherwise")
+        for path in paths:
+            if path.text.split(".")[0] != "payload" or "" in path.text.split("."):
+                reading.error(path.node, f'"{path.shown}" is no part of the payload', "write payload.data")
 
 
 def file_path(reading: Reading, path: Words) -> None:

@@ -2,59 +2,56 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
 from gateway.config import checks
-from gateway.config.config import Config, Destination, Entries, Source
+from gateway.config.advice import Adviser
+from gateway.config.cases import Test, TestCompiler
+from gateway.config.config import Config, Destination, Entries, Entry, Source
 from gateway.config.entries import EntryCompiler
-from gateway.config.reader import MAX_BYTES, read
+from gateway.config.include import Written, read_all
 from gateway.config.references import References
 from gateway.config.report import Report
-from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, FileKeys, SourceKeys, read_file
-from gateway.config.values import Reading
+from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys
+from gateway.config.values import TEST_TEXT, Reading, Words
 from gateway.destinations import KINDS, Target
-from gateway.errors import ConfigError, Place, Problem
+from gateway.errors import ConfigError, Place
 from gateway.retry import Policy
 
 #: What a chat destination of `unmatched` says when the entry says nothing.
 UNMATCHED_TEXT: Final = "No route took {{ event.type }} from {{ event.source }}"
 
 
-def load(path: Path, *, environ: Mapping[str, str], dev: bool = False) -> Config:
-    """The configuration in ``path`` with the templates beside it. Raises ConfigError with all of its problems.
+def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False) -> Config:
+    """The configuration in ``path`` with what it includes and the templates beside it.
 
-    With ``dev`` a destination with a variable in its address that is not set becomes an inbox, and an unset
-    secret of a source becomes DEMO_SECRET.
+    Raises ConfigError with all of its problems. With ``dev`` a destination with a variable in its address that is
+    not set becomes an inbox, and an unset secret of a source becomes DEMO_SECRET. With ``no_env`` every variable
+    that is not set is made up.
     """
     report = Report(path.name)
-    data = _content(path)
-    reading = Reading(report, References(environ, path.parent), dev)
-    written = read_file(reading, read(data, report))
-    config = None if written is None else _Compiler(reading, written, path.parent).config(data)
+    references = References(environ, path.parent, TEST_TEXT if no_env else "")
+    reading = Reading(report, references, dev, no_env)
+    written = read_all(reading, path)
+    config = None if written is None else _Compiler(reading, written, path.parent).config()
     _report_missing(reading)
-    problems = report.sorted()
-    if config is None or any(problem.severity == "error" for problem in problems):
-        raise ConfigError(problems)
+    if config is None or report.has_errors:
+        raise ConfigError(report.sorted())
     return config
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not one"
-        problem = Problem(Place(path.name), f"cannot read {path}: {reason}", "name the file with -c")
-        raise ConfigError([problem]) from None
 
 
 def _report_missing(reading: Reading) -> None:
     """All that is not set, in one line."""
     if reading.missing:
-        names = ", ".join(f"{name} (line {place.line})" for name, place in reading.missing.items())
+        main = reading.report.file
+        names = ", ".join(
+            f"{name} (line {place.line})" if place.file == main else f"{name} ({place.file}:{place.line})"
+            for name, place in reading.missing.items()
+        )
         hint = "set them in the environment, or in .env beside the file"
         reading.error(Place(reading.report.file), f"not set: {names}", hint)
 
@@ -62,51 +59,74 @@ def _report_missing(reading: Reading) -> None:
 class _Compiler:
     """Holds the parts of one file against each other."""
 
-    def __init__(self, reading: Reading, written: FileKeys, folder: Path) -> None:
+    def __init__(self, reading: Reading, written: Written, folder: Path) -> None:
         self._reading = reading
-        self._written = written
+        self._written = written.keys
+        self._content = written.content
+        self._names = written.names
         self._templates = folder / "templates"
 
-    def config(self, data: bytes) -> Config:
+    def config(self) -> Config:
         written = self._written
         sources = self._sources()
-        destinations = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
-        compiler = EntryCompiler(self._reading, written, destinations, self._templates)
-        always = [compiler.entry(keys) for keys in written.always]
-        routes = [compiler.entry(keys) for keys in written.routes]
-        unmatched = [compiler.entry(keys, UNMATCHED_TEXT) for keys in written.unmatched]
-        self._refuse_names_twice((*written.always, *written.routes, *written.unmatched))
+        every = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
+        disabled = frozenset(name for name, keys in written.destinations.items() if not keys.enabled)
+        destinations = {name: destination for name, destination in every.items() if name not in disabled}
+        compiler = EntryCompiler(self._reading, written, every, disabled, self._templates)
+        compiler.check_conditions()
+        entries = [
+            (keys, compiler.entry(keys, UNMATCHED_TEXT if keys.section == "unmatched" else None))
+            for keys in (*written.always, *written.routes, *written.unmatched)
+        ]
+        self._refuse_names_twice(entries)
+        enabled = [(keys, found) for keys, found in entries if keys.enabled]
+        if not self._reading.report.has_errors:
+            Adviser(self._reading, written, sources, destinations, compiler, self._names).advise(enabled)
         return Config(
-            revision=self._revision(data),
+            revision=self._revision(),
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
-            entries=MappingProxyType({entry.name: entry for entry in (*always, *routes, *unmatched)}),
-            always=Entries(always),
-            routed=Entries(routes),
-            unmatched=Entries(unmatched),
-            inboxes=frozenset(name for name, keys in written.destinations.items() if keys.is_inbox),
+            entries=MappingProxyType({each.name: each for _, found in enabled for each in found}),
+            always=_of("always", enabled),
+            routed=_of("routes", enabled),
+            unmatched=_of("unmatched", enabled),
+            inboxes=frozenset(
+                name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
+            ),
             demo_sources=frozenset(
                 name for name, keys in written.sources.items() if keys.secret and keys.secret.is_demo
             ),
+            disabled=disabled,
+            tests=self._tests(compiler, [each.name for _, found in entries for each in found]),
             warnings=self._reading.report.sorted(),
         )
 
-    def _refuse_names_twice(self, written: Sequence[EntryKeys]) -> None:
-        first: dict[str, EntryKeys] = {}
-        for entry in written:
-            if entry.to is None:
-                continue
-            known = first.setdefault(entry.called, entry)
-            if known is not entry:
-                message = f'two entries are called "{entry.called}": this one and the one in line {known.place.line}'
-                self._reading.error(entry.at("name"), message, "give each a name of its own")
+    def _tests(self, compiler: EntryCompiler, routes: Sequence[str]) -> tuple[Test, ...]:
+        written = self._written
+        shortcuts = {name: compiler.shortcuts(name) for name in written.sources}
+        tests = TestCompiler(self._reading, written.sources, written.destinations, routes)
+        found = (tests.test(keys, shortcuts) for keys in written.tests)
+        return tuple(test for test in found if test is not None)
 
-    def _revision(self, data: bytes) -> str:
-        """Over the file and the template files it names."""
-        digest = hashlib.sha256(data)
+    def _refuse_names_twice(self, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
+        first: dict[str, Entry] = {}
+        complete = ((keys, found) for keys, found in entries if keys.to is not None or keys.send is not None)
+        for keys, entry in ((keys, entry) for keys, found in complete for entry in found):
+            known = first.setdefault(entry.name, entry)
+            if known is not entry:
+                where = f"line {known.place.line}" + (
+                    f" of {known.place.file}" if known.place.file != entry.place.file else ""
+                )
+                message = f'two entries are called "{entry.name}": this one and the one in {where}'
+                self._reading.error(keys.at("name"), message, "give each a name of its own")
+
+    def _revision(self) -> str:
+        """Over the files and the template files that they name."""
+        digest = hashlib.sha256(b"\0".join(self._content))
         entries = (*self._written.always, *self._written.routes, *self._written.unmatched)
-        for name in sorted({entry.template.text for entry in entries if entry.template is not None}):
+        said = [said for entry in entries for said in (entry, *(entry.send or ()))]
+        for name in sorted({each.template.text for each in said if each.template is not None}):
             try:
                 digest.update(b"\0" + name.encode() + b"\0" + (self._templates / name).read_bytes())
             except (OSError, ValueError):
@@ -134,18 +154,23 @@ class _Compiler:
             self._reading.error(
                 keys.place, 'the name "gateway" is taken by the gateway itself', "call this source otherwise"
             )
-        if keys.path is not None:
+        is_own = keys.path is not None and not keys.path.is_stand_in
+        if keys.path is not None and is_own:
             checks.source_path(self._reading, keys.path)
+        checks.shortcuts(self._reading, keys)
         if keys.preset is None or keys.secret is None:
             return None
         preset = presets.load(keys.preset)
         return Source(
             name=name,
-            path=f"/in/{name}" if keys.path is None else keys.path.text,
+            path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
             preset=preset.name,
             scheme=preset.scheme,
             secrets=keys.secret.values,
-            naming=preset.naming,
+            naming=preset.naming.extended(
+                {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
+                {variable: each.value for variable, each in self._written.vars.items()},
+            ),
             max_body=keys.max_body,
             kept_headers=preset.kept_headers,
         )
@@ -172,8 +197,9 @@ class _Compiler:
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
-        if keys.url is not None and not keys.is_inbox:
-            checks.url(reading, keys.url)
+        url = keys.url and _made_up(name, keys.url)
+        if url is not None and not keys.is_inbox:
+            checks.url(reading, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)
         auth = checks.auth(reading, keys.auth)
@@ -181,9 +207,21 @@ class _Compiler:
             checks.header_name(reading, header, keys.name_at("headers", header), auth)
             checks.header_value(reading, f'header "{header}"', value.text, value.place)
         return Target(
-            url=f"inbox://{name}" if keys.is_inbox else keys.url.text if keys.url else "",
+            url=f"inbox://{name}" if keys.is_inbox else url.text if url else "",
             path=keys.path.text if keys.path and not keys.is_inbox else "",
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,
         )
+
+
+def _made_up(destination: str, url: Words) -> Words:
+    """An address that begins with a variable that is not set becomes one that nobody has."""
+    if not url.is_stand_in or not url.text.startswith(TEST_TEXT):
+        return url
+    return replace(url, text=f"https://{destination}.example{url.text.removeprefix(TEST_TEXT)}")
+
+
+def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:
+    """The entries of one section, without those of their ``send``."""
+    return Entries([found[0] for keys, found in entries if keys.section == section])

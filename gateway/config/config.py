@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.config.cases import Test
 from gateway.destinations import Kind, Parts, Target
-from gateway.errors import NameGone, Problem
+from gateway.errors import NameGone, Place, Problem
 from gateway.facts import Facts, Naming
-from gateway.match import Matcher, Rule
+from gateway.match import Explanation, Matcher, Rule, explain
 from gateway.model import Content, Delivery, Event, OutboundRequest, Secret
 from gateway.render import Namespace, Renderer
 from gateway.retry import Policy
@@ -81,9 +82,27 @@ class Entry:
     """One entry of ``always``, ``routes`` or ``unmatched``."""
 
     name: str
+    #: ``always``, ``routes`` or ``unmatched``.
+    section: str
+    place: Place
     rule: Rule
     #: By destination, in the order written; none: the event is ignored.
     messages: Mapping[str, Message]
+    #: (entry, destination) of every delivery, with those of its ``send``.
+    deliveries: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """One entry held against one event."""
+
+    entry: Entry
+    #: None: it was not looked at, because an entry before it took the event.
+    explanation: Explanation | None
+
+    @property
+    def taken(self) -> bool:
+        return self.explanation is not None and self.explanation.taken
 
 
 class Entries:
@@ -99,6 +118,20 @@ class Entries:
     def taking(self, facts: Facts) -> Sequence[Entry]:
         """Those that take an event, in their order."""
         return [self._entries[position] for position in self._matcher.match(facts)] if self._entries else ()
+
+    def considered(self, facts: Facts) -> Sequence[Considered]:
+        """Every one of them, in order, and why it takes an event or does not."""
+        found: list[Considered] = []
+        is_over = False
+        for entry in self._entries:
+            each = Considered(entry=entry, explanation=None if is_over else explain(entry.rule, facts))
+            is_over = is_over or (each.taken and entry.rule.stops)
+            found.append(each)
+        return found
+
+    def passed_over(self) -> Sequence[Considered]:
+        """Every one of them, none looked at."""
+        return [Considered(entry=entry, explanation=None) for entry in self._entries]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +153,9 @@ class Config:
     inboxes: frozenset[str] = frozenset()
     #: Sources that verify with DEMO_SECRET for the same reason.
     demo_sources: frozenset[str] = frozenset()
+    #: Destinations with ``enabled: false``: as if absent.
+    disabled: frozenset[str] = frozenset()
+    tests: tuple[Test, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
     @property
@@ -130,7 +166,14 @@ class Config:
     def plan(self, facts: Facts) -> tuple[tuple[str, str], ...]:
         """(route, destination) of every delivery of an event: always, then each route that matches, else unmatched."""
         taking = [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
-        return tuple((entry.name, destination) for entry in taking for destination in entry.messages)
+        return tuple(delivery for entry in taking for delivery in entry.deliveries)
+
+    def explain(self, facts: Facts) -> Sequence[Considered]:
+        """Every entry of always, routes and unmatched, in order, and why it takes an event or does not."""
+        routed = self.routed.considered(facts)
+        is_routed = any(each.taken for each in routed)
+        unmatched = self.unmatched.passed_over() if is_routed else self.unmatched.considered(facts)
+        return [*self.always.considered(facts), *routed, *unmatched]
 
     def build(self, delivery: Delivery, event: Event, payload: object) -> OutboundRequest:
         """The request of a delivery, by the file as it is now.
@@ -138,6 +181,8 @@ class Config:
         Raises NameGone, RenderError or another BuildError, and nothing else.
         """
         destination = self.destinations.get(delivery.destination)
+        if delivery.destination in self.disabled:
+            raise NameGone(f'the destination "{delivery.destination}" is disabled: enable it and replay')
         if destination is None:
             raise _gone(f'the destination "{delivery.destination}" is no longer in routes.yaml')
         entry = self.entries.get(delivery.route)
@@ -148,6 +193,9 @@ class Config:
             raise _gone(f'the route "{delivery.route}" no longer sends to "{delivery.destination}"')
         source = self._source(event)
         facts = source.naming.facts(event, payload)
+        if entry.rule.expression is not None:
+            # One that failed took the event: here it says why.
+            entry.rule.expression.evaluate(facts)
         parts = message.render(facts, event, delivery.id, source.kept_headers)
         return destination.kind.build(destination.target, parts)
 

@@ -1,7 +1,7 @@
 """One entry of always, routes or unmatched: its rule, and what it says to each of its destinations."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -9,23 +9,26 @@ from typing import Final, ParamSpec, TypeVar
 
 from gateway import presets
 from gateway.config import checks
+from gateway.config.conditions import ConditionCompiler
 from gateway.config.config import Destination, Entry, Message
 from gateway.config.reader import Scalar
 from gateway.config.references import literal_text
 from gateway.config.report import suggest, suggest_or_list
-from gateway.config.schema import DestinationKeys, EntryKeys, FileKeys, keys_of
+from gateway.config.schema import DestinationKeys, EntryKeys, FileKeys, SaidKeys, keys_of
 from gateway.config.values import Reading, Words
 from gateway.destinations import Kind
 from gateway.errors import TemplateRefused
-from gateway.facts import ROOTS, split_path
-from gateway.match import Clause, Rule
+from gateway.facts import MISSING, ROOTS, lookup, split_path
+from gateway.match import Expression, Rule
 from gateway.model import Content, Raw
-from gateway.render import Renderer, Templates, TemplateText
+from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONTENTS: Final = ("text", "body", "template")
+_CONTENTS: Final = ("text", "body", "form", "template")
+#: Endings of templates whose output only an http destination can send as what it is.
+_HTTP_ENDINGS: Final = (".html.j2", ".form.j2")
 #: What `event` has; the other roots are the sender's.
 _EVENT_FIELDS: Final = ("id", "type", "source", "resource", "action", "received_at")
 _JSON_TYPE: Final = re.compile(r"\s*application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
@@ -35,32 +38,85 @@ class EntryCompiler:
     """Holds entries against the sources, destinations and templates that they name."""
 
     def __init__(
-        self, reading: Reading, written: FileKeys, destinations: Mapping[str, Destination], folder: Path
+        self,
+        reading: Reading,
+        written: FileKeys,
+        destinations: Mapping[str, Destination],
+        disabled: Collection[str],
+        folder: Path,
     ) -> None:
         self._reading = reading
         self._sources_written = written.sources
+        self._vars = written.vars
+        self._where_named = {name: named.where for name, named in written.conditions.items()}
+        self.conditions = ConditionCompiler(reading, self._where_named)
         self._destinations = destinations
+        self._disabled = disabled
         self._folder = folder
         self._templates: dict[frozenset[str], Templates] = {}
 
-    def entry(self, keys: EntryKeys, fallback: str | None = None) -> Entry:
-        """An entry; ``fallback`` is the text for people when it has none."""
-        sources = self._sources(keys)
+    def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
+        """An entry, and behind it those of its ``send``; ``fallback`` is the text for people when it has none."""
+        sources = self.sources(keys)
         roots = self._roots(sources)
+        templates = self._templates_for(roots)
         rule = Rule(
             sources=None if keys.source is None else frozenset(sources),
             patterns=self._patterns(keys, sources),
-            where=self._where(keys, sources, roots),
-            stops=keys.to == (),
+            where=self.conditions.compile(keys.where, lambda path: self._check_path(path, sources, roots)),
+            expression=self._expression(keys, templates),
+            stops=keys.stop or keys.to == (),
         )
+        self._refuse_beside_send(keys)
+        said = keys.send or ()
+        messages = [self._messages(each, templates, fallback) for each in (keys, *said)]
+        names = [each.called for each in (keys, *said)]
+        deliveries = [
+            tuple((name, destination) for destination in found) for name, found in zip(names, messages, strict=True)
+        ]
+        head = [tuple(delivery for each in deliveries for delivery in each), *deliveries[1:]]
+        return [
+            Entry(
+                name=each.called,
+                section=keys.section,
+                place=each.place,
+                rule=rule,
+                messages=MappingProxyType(messages[at]),
+                deliveries=head[at],
+            )
+            for at, each in enumerate((keys, *said))
+        ]
+
+    def check_conditions(self) -> None:
+        """Report what is wrong with ``conditions``, also with those that no entry names."""
+        everything = tuple(self._sources_written)
+        roots = ROOTS.union(*map(self.shortcuts, everything))
+        for where in self._where_named.values():
+            self.conditions.compile(where, lambda path: self._check_path(path, everything, roots))
+
+    def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
+        evaluate = None if keys.condition is None else self._compiled(templates.truth, keys.condition)
+        if evaluate is None or keys.condition is None:
+            return None
+        return Expression(text=keys.condition.text, evaluate=evaluate)
+
+    def _refuse_beside_send(self, keys: EntryKeys) -> None:
+        if keys.send is None:
+            return
+        for text in ("to", "method", "path", "query", "headers", *_CONTENTS):
+            if text in keys.written:
+                message = f'"{text}" stands beside "send" in route "{keys.called}"'
+                self._reading.error(keys.key_at(text), message, "move it into the elements of send that need it")
+
+    def _messages(self, keys: SaidKeys, templates: Templates, fallback: str | None) -> dict[str, Message]:
         self._refuse_two_contents(keys)
-        templates = self._templates_for(roots)
-        messages = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
-        return Entry(name=keys.called, rule=rule, messages=MappingProxyType(messages))
+        found = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
+        return {name: message for name, message in found.items() if name not in self._disabled}
 
     # --- which events ---
 
-    def _sources(self, keys: EntryKeys) -> Sequence[str]:
+    def sources(self, keys: EntryKeys) -> Sequence[str]:
+        """The sources that an entry can take."""
         known = self._sources_written
         if keys.source is None:
             return tuple(known)
@@ -69,13 +125,15 @@ class EntryCompiler:
                 self._reading.error(name.node, f'unknown source "{name.shown}"', suggest_or_list(name.shown, known))
         return tuple(name.text for name in keys.source if name.text in known)
 
-    def _shortcuts(self, source: str) -> frozenset[str]:
-        preset = self._sources_written[source].preset
-        return presets.load(preset).naming.shortcut_names if preset is not None else frozenset()
+    def shortcuts(self, source: str) -> frozenset[str]:
+        """The roots that a source adds."""
+        keys = self._sources_written[source]
+        own = frozenset(keys.shortcuts)
+        return own | presets.load(keys.preset).naming.shortcut_names if keys.preset is not None else own
 
     def _roots(self, sources: Sequence[str]) -> frozenset[str]:
         """What every source that the entry can take declares."""
-        declared = [self._shortcuts(source) for source in sources if self._sources_written[source].preset is not None]
+        declared = [self.shortcuts(source) for source in sources if self._sources_written[source].preset is not None]
         # Without a source nothing is ever rendered; its one problem is reported where it is.
         names = declared or [presets.load(name).naming.shortcut_names for name in presets.NAMES]
         return ROOTS | frozenset.intersection(*names)
@@ -118,20 +176,18 @@ class EntryCompiler:
             return True
         return False
 
-    def _where(self, keys: EntryKeys, sources: Sequence[str], roots: frozenset[str]) -> tuple[Clause, ...]:
-        for condition in keys.where:
-            self._check_path(condition.path, sources, roots)
-        return tuple(Clause(path=split_path(each.path.text), values=each.values) for each in keys.where)
-
     def _check_path(self, path: Scalar, sources: Sequence[str], roots: frozenset[str]) -> None:
         root, *rest = split_path(path.text)
         if root not in roots:
             self._reading.error(path, f'unknown field "{path.text}"', self._root_hint(root, rest, sources, roots))
         elif not rest or "" in rest:
-            example = f"{root}.action" if root == "event" else f"{root}.name"
-            self._reading.error(path, f'"{path.text}" names no field', f"write the field behind the dot: {example}")
+            hint = "write the field behind the dot: "
+            hint += 'event.action: created; or match: "*.created"' if root == "event" else f"{root}.name"
+            self._reading.error(path, f'"{path.text}" names no field', hint)
         elif root == "event" and (len(rest) > 1 or rest[0] not in _EVENT_FIELDS):
             self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], _EVENT_FIELDS))
+        elif root == "vars" and lookup({name: each.value for name, each in self._vars.items()}, rest) is MISSING:
+            self._reading.error(path, f'vars has no "{".".join(rest)}"', suggest_or_list(rest[0], self._vars))
         elif root == "headers" and (len(rest) > 1 or rest[0] != rest[0].lower()):
             self._reading.error(
                 path,
@@ -140,7 +196,7 @@ class EntryCompiler:
             )
 
     def _root_hint(self, root: str, rest: Sequence[str], sources: Sequence[str], roots: frozenset[str]) -> str:
-        declaring = [source for source in sources if root in self._shortcuts(source)]
+        declaring = [source for source in sources if root in self.shortcuts(source)]
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
         if suggestion := suggest(root, sorted(roots)):
@@ -149,10 +205,12 @@ class EntryCompiler:
 
     # --- to whom, and what ---
 
-    def _to(self, keys: EntryKeys) -> Sequence[Destination]:
+    def _to(self, keys: SaidKeys) -> Sequence[Destination]:
         known = self._destinations
         found: dict[str, Destination] = {}
         for name in keys.to or ():
+            if name.is_stand_in:
+                continue
             if name.text not in known:
                 self._reading.error(
                     name.node, f'unknown destination "{name.shown}"', suggest_or_list(name.shown, known)
@@ -164,7 +222,7 @@ class EntryCompiler:
                 found[name.text] = known[name.text]
         return tuple(found.values())
 
-    def _refuse_two_contents(self, keys: EntryKeys) -> None:
+    def _refuse_two_contents(self, keys: SaidKeys) -> None:
         contents = [content for content in _CONTENTS if content in keys.written]
         if len(contents) > 1:
             message = f"a route says one thing: {' and '.join(contents)} are {len(contents)}"
@@ -181,9 +239,7 @@ class EntryCompiler:
             self._templates[roots] = Templates(self._folder, roots=roots)
         return self._templates[roots]
 
-    def _message(
-        self, keys: EntryKeys, destination: Destination, templates: Templates, fallback: str | None
-    ) -> Message:
+    def _message(self, keys: SaidKeys, destination: Destination, templates: Templates, fallback: str | None) -> Message:
         self._refuse_shape(keys, destination.kind)
         self._check_headers(keys, destination)
         return Message(
@@ -194,15 +250,15 @@ class EntryCompiler:
             content=self._content(keys, destination.kind, templates, fallback),
         )
 
-    def _refuse_shape(self, keys: EntryKeys, kind: Kind) -> None:
+    def _refuse_shape(self, keys: SaidKeys, kind: Kind) -> None:
         takes_headers = kind.name in keys_of(DestinationKeys)["headers"][1].types
-        meaningless = () if kind.shapes_request else ("method", "path", "query")
+        meaningless = () if kind.shapes_request else ("method", "path", "query", "form")
         for key in (*meaningless, *(() if takes_headers else ("headers",))):
             if key in keys.written:
                 message = f'"{key}" means nothing to a destination of type {kind.name}'
                 self._reading.error(keys.key_at(key), message, "remove it, or send this to an http destination")
 
-    def _check_headers(self, keys: EntryKeys, destination: Destination) -> None:
+    def _check_headers(self, keys: SaidKeys, destination: Destination) -> None:
         for name in keys.headers:
             checks.header_name(self._reading, name, keys.name_at("headers", name), destination.target.auth)
         headers = {name.lower(): value for name, value in destination.target.headers}
@@ -213,7 +269,7 @@ class EntryCompiler:
             message = f'the content-type of the headers contradicts "{content}" of "{keys.called}"'
             self._reading.error(place, message, "remove the header, or change the content")
 
-    def _path(self, keys: EntryKeys, templates: Templates) -> Renderer[str] | None:
+    def _path(self, keys: SaidKeys, templates: Templates) -> Renderer[str] | None:
         if keys.path is None:
             return None
         if "?" in literal_text(keys.path.text):
@@ -228,7 +284,7 @@ class EntryCompiler:
         return tuple((name, renderer) for name, renderer in found if renderer is not None)
 
     def _content(
-        self, keys: EntryKeys, kind: Kind, templates: Templates, fallback: str | None
+        self, keys: SaidKeys, kind: Kind, templates: Templates, fallback: str | None
     ) -> Renderer[Content] | None:
         if keys.text is not None:
             return self._compiled(templates.text, keys.text, kind.escape)
@@ -236,7 +292,13 @@ class EntryCompiler:
             return lambda _facts: Raw(b"", "")
         if keys.body is not None:
             return self._compiled(templates.tree, keys.body.tree, kind.escape)
+        if keys.form is not None:
+            return self._compiled(templates.form, keys.form.tree)
         if keys.template is not None:
+            if keys.template.text.endswith(_HTTP_ENDINGS) and not kind.shapes_request:
+                message = f'the template "{keys.template.shown}" means nothing to a destination of type {kind.name}'
+                self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
+                return None
             return self._template_file(keys.template, kind, templates)
         if not kind.chat or _content_of(keys) is not None:
             return None
@@ -263,13 +325,16 @@ class EntryCompiler:
             return None
 
 
-def _content_of(keys: EntryKeys) -> str | None:
+def _content_of(keys: SaidKeys) -> str | None:
     return next((content for content in _CONTENTS if content in keys.written), None)
 
 
-def _contradicts(content_type: str, keys: EntryKeys) -> bool:
+def _contradicts(content_type: str, keys: SaidKeys) -> bool:
     """JSON content under another name, or a text under JSON's."""
     if not content_type or "{{" in content_type:
         return False
-    is_text = keys.template is not None and keys.template.text.endswith(".txt.j2")
+    template = "" if keys.template is None else keys.template.text
+    if keys.form is not None or template.endswith(".form.j2"):
+        return not content_type.strip().lower().startswith(FORM_TYPE)
+    is_text = template.endswith((".txt.j2", ".html.j2"))
     return is_text == bool(_JSON_TYPE.fullmatch(content_type))

@@ -92,7 +92,8 @@ def _decode(data: bytes, report: Report) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        report.lines = _LINE_BREAK.split(data.decode("utf-8-sig", "replace"))
+        line = len(_LINE_BREAK.split(error.object[: error.start].decode("utf-8")))
         raise _fatal(report, "this line is not UTF-8", "save the file as UTF-8", line) from None
 
 

@@ -28,7 +28,7 @@ class Resolved:
     text: str
     #: Whether any part of it came from outside.
     is_foreign: bool = False
-    #: Names that are not set and files that cannot be read; the text stands without them.
+    #: Names that are not set and files that cannot be read; the text has the stand-in for them.
     missing: tuple[str, ...] = ()
 
 
@@ -39,6 +39,8 @@ class References:
     environ: Mapping[str, str]
     #: Relative paths of ``${file:...}`` begin here.
     folder: Path
+    #: What stands for a value that is not there, beside being reported as missing.
+    stand_in: str = ""
 
     def resolve(self, text: str) -> Resolved:
         """Replace every reference. Raises ReferenceRefused for ``${`` that begins none."""
@@ -78,7 +80,8 @@ class References:
         value = self.environ.get(found["name"], "") or found["default"]
         if value is None:
             pieces.missing.append(found["name"])
-        return value or ""
+            return self.stand_in
+        return value
 
     def _file(self, name: str, pieces: "_Pieces") -> str:
         try:
@@ -86,13 +89,13 @@ class References:
                 content = file.read(_MAX_FILE_BYTES + 1)
             if len(content) > _MAX_FILE_BYTES:
                 pieces.missing.append(f"file:{name} (more than 64 KiB)")
-                return ""
+                return self.stand_in
             return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
         except OSError as error:
             pieces.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
         except ValueError:
             pieces.missing.append(f"file:{name} (not UTF-8 text)")
-        return ""
+        return self.stand_in
 
 
 @dataclass(slots=True)

@@ -17,14 +17,25 @@ _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\u1fff\u2030-\u205f\u2070-\ud
 
 @dataclass(slots=True)
 class Report:
-    """Every finding about one file, in the order it was made."""
+    """Every finding about one file and those that it includes, in the order it was made."""
 
     file: str
     lines: Sequence[str] = ()
+    #: By file, in the order of their reading.
+    included: dict[str, "Report"] = field(default_factory=dict)
     #: In the order of their finding, each once.
     problems: dict[Problem, None] = field(default_factory=dict)
-    #: Text that is never shown, by line: (first column, text).
-    hidden: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    #: Text that is never shown, by file and line: (first column, text).
+    hidden: dict[tuple[str, int], list[tuple[int, str]]] = field(default_factory=dict)
+
+    def of(self, file: str) -> "Report":
+        """The report on an included file; its findings are among these."""
+        self.included[file] = Report(file, problems=self.problems, hidden=self.hidden)
+        return self.included[file]
+
+    @property
+    def has_errors(self) -> bool:
+        return any(problem.severity == "error" for problem in self.problems)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
         self.add(Problem(place, message, hint))
@@ -38,18 +49,22 @@ class Report:
 
     def hide(self, place: Place, text: str) -> None:
         """Never show this text of the file: it is a secret."""
-        self.hidden.setdefault(place.line, []).append((place.column, text.split("\n", 1)[0]))
+        self.hidden.setdefault((place.file, place.line), []).append((place.column, text.split("\n", 1)[0]))
 
     def line(self, place: Place) -> str:
-        if place.file != self.file or not 0 < place.line <= len(self.lines):
+        lines = self.lines if place.file == self.file else self._lines_of(place.file)
+        if not 0 < place.line <= len(lines):
             return ""
-        line = self.lines[place.line - 1]
-        for column, text in self.hidden.get(place.line, ()):
+        line = lines[place.line - 1]
+        for column, text in self.hidden.get((place.file, place.line), ()):
             line = line[: column - 1] + line[column - 1 :].replace(text, "*" * len(text), 1)
         return line
 
+    def _lines_of(self, file: str) -> Sequence[str]:
+        return self.included[file].lines if file in self.included else ()
+
     def sorted(self) -> tuple[Problem, ...]:
-        """By place: the file's own first, then the templates', then what has no place."""
+        """By place: the file's own first, then those of included files, then the templates', then what has no place."""
         return tuple(sorted(map(self._with_final_line, self.problems), key=self._order))
 
     def _with_final_line(self, problem: Problem) -> Problem:
@@ -57,9 +72,11 @@ class Report:
         message, hint, line = (_SECRET_OF_URL.sub(lambda found: "*" * len(found[0]), text) for text in texts)
         return Problem(problem.place, message, hint, problem.severity, line)
 
-    def _order(self, problem: Problem) -> tuple[bool, bool, str, int, int]:
+    def _order(self, problem: Problem) -> tuple[bool, bool, bool, str, int, int]:
         place = problem.place
-        return (place.line == 0, place.file != self.file, place.file, place.line, place.column)
+        is_own = place.file == self.file
+        is_template = not is_own and place.file not in self.included
+        return (place.line == 0, is_template, not is_own, place.file, place.line, place.column)
 
 
 def suggest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:

@@ -6,19 +6,32 @@ One class for each place. To add a key: one field. The loader walks the fields; 
 # ruff: noqa: RUF009 - key() makes a dataclasses.field(), which is what belongs there
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
 from gateway import presets
-from gateway.config import values
+from gateway.config import conditions, values
+from gateway.config.conditions import Where
 from gateway.config.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.config.report import suggest_or_list
-from gateway.config.values import DEMO_SECRET, DEMO_TEXT, NAME_RULE, Body, Parser, Reading, Unfit, Words
+from gateway.config.values import (
+    DEMO_SECRET,
+    DEMO_TEXT,
+    NAME_RULE,
+    Body,
+    Parser,
+    Plain,
+    Reading,
+    Unfit,
+    Words,
+    shape_of,
+    shaped,
+)
 from gateway.destinations import KINDS
 from gateway.errors import Place
-from gateway.match import Value
 from gateway.model import Secret
 from gateway.render import TemplateText
 
@@ -81,6 +94,7 @@ class Section:
 
 
 S = TypeVar("S", bound=Section)
+T = TypeVar("T")
 
 
 def keys_of(section: type[Section]) -> Mapping[str, tuple[str, Key]]:
@@ -111,7 +125,7 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
 
 
 def _is_free(section: type[Section], text: str) -> bool:
-    return section is FileKeys and text.startswith("x-")
+    return issubclass(section, IncludedKeys) and text.startswith("x-")
 
 
 def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label: str) -> None:
@@ -125,7 +139,12 @@ def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label
 
 def nested(section: type[S]) -> Parser[S]:
     """A map with declared keys as the value of a key."""
-    return lambda reading, node, label: read_section(reading, node, section, label)
+
+    @shaped({"$ref": section})
+    def parse(reading: Reading, node: Node, label: str) -> S | None:
+        return read_section(reading, node, section, label)
+
+    return parse
 
 
 # --- destinations ---
@@ -199,10 +218,15 @@ class DestinationKeys(DefaultsKeys):
         "the file that gets one JSON line for each delivery, below the working directory unless it begins with /",
         types=("file",),
     )
+    enabled: bool = key(values.boolean, "false: as if it were not there; what waits for it ends dead", default=True)
     #: Made up by `dev`: a variable of its url or path is not set.
     is_inbox: bool = False
 
 
+_OF_FILE: Final = {"properties": {"type": {"const": "file"}}, "required": ["type"]}
+
+
+@shaped({"$ref": DestinationKeys, "if": _OF_FILE, "then": {"required": ["path"]}, "else": {"required": ["url"]}})
 def read_destination(reading: Reading, node: Node, label: str) -> DestinationKeys | None:
     """One destination, with the keys that its type asks for."""
     # With an address the operator means to send: whatever else is not set is a problem then.
@@ -237,6 +261,7 @@ class Secrets:
     is_demo: bool
 
 
+@shaped(shape_of(values.one_or_more(values.secret)))
 def _secrets(reading: Reading, node: Node, label: str) -> Secrets | None:
     with reading.stand_in(DEMO_SECRET) as stand_in:
         found = values.one_or_more(values.secret)(reading, node, label)
@@ -245,6 +270,7 @@ def _secrets(reading: Reading, node: Node, label: str) -> Secrets | None:
     return Secrets(found, stand_in.was_used) if found else None
 
 
+@shaped(shape_of(values.choice(presets.NAMES)))
 def _preset(reading: Reading, node: Node, label: str) -> str | None:
     return values.choice(presets.NAMES)(reading, node, label)
 
@@ -262,103 +288,53 @@ class SourceKeys(Section):
     )
     path: Words | None = key(values.words, "where the sender posts to; /in/<name> if left out")
     max_body: int = key(values.size(1, "64MiB"), "the largest body taken: 1MiB", default=1024 * 1024)
+    shortcuts: Mapping[str, tuple[Words, ...]] = key(
+        values.map_of(values.one_or_more(values.words)),
+        "short names for parts of the payload: {attrs: payload.data}; of a list the first that is there",
+        factory=dict,
+    )
 
 
 # --- entries of always, routes and unmatched ---
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One line of ``where``."""
-
-    path: Scalar
-    values: tuple[Value, ...]
-
-
-def _where(reading: Reading, node: Node, label: str) -> tuple[Condition, ...] | None:
-    if not isinstance(node, Map):
-        values.expect_map(reading, node, label, "attrs.type: customer")
-        return None
-    found = ((pair.key, _operand(reading, pair)) for pair in node.pairs)
-    return tuple(Condition(path, any_of) for path, any_of in found if any_of is not None)
-
-
-def _operand(reading: Reading, pair: Pair) -> tuple[Value, ...] | None:
-    path, node = pair.key.text, pair.value
-    if isinstance(node, Map):
-        _explain_nested_map(reading, path, node)
-        return None
-    if isinstance(node, Items) and not node.nodes:
-        reading.error(node, f'"{path}" is compared with an empty list, which nothing equals', "write what it may be")
-        return None
-    nodes = node.nodes if isinstance(node, Items) else (node,)
-    found = [_operand_value(reading, path, each) for each in nodes]
-    kept = tuple(operand.value for operand in found if operand is not None)
-    return kept if len(kept) == len(found) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Operand:
-    #: None here is JSON's null.
-    value: Value
-
-
-def _operand_value(reading: Reading, path: str, node: Node) -> _Operand | None:
-    if isinstance(node, Broken):
-        return None
-    if not isinstance(node, Scalar):
-        reading.error(
-            node,
-            f'"{path}" is compared with a {"map" if isinstance(node, Map) else "list"} inside a list',
-            "list plain values",
-        )
-        return None
-    if node.empty:
-        reading.error(node, f'"{path}" has no value', _missing_value_hint(path))
-        return None
-    if not isinstance(node.value, str):
-        return _Operand(node.value)
-    written = reading.resolved(node, reading.references.resolve)
-    return None if written is None else _Operand(written.text)
-
-
-def _missing_value_hint(path: str) -> str:
-    field, colon, value = path.partition(":")
-    return (
-        f"write {field}: {value}, with a blank behind the colon"
-        if colon and value
-        else 'write null for null, "" for an empty text'
-    )
-
-
-def _explain_nested_map(reading: Reading, path: str, node: Map) -> None:
-    dotted = ", ".join(
-        f"{path}.{pair.key.text}: {pair.value.text if isinstance(pair.value, Scalar) else '...'}" for pair in node.pairs
-    )
-    reading.error(node, f'"{path}" is compared with a map', f"write {dotted}" if dotted else "name a field of it")
-
-
+@shaped(shape_of(values.one_or_more(values.words)))
 def _words_list(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     return values.one_or_more(values.words)(reading, node, label)
 
 
+@shaped({**values.TEXT, "title": "expression"})
+def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None:
+    """A bare expression; braces around it are taken off."""
+    found = values.template(reading, node, label)
+    if found is None:
+        return None
+    bare = re.fullmatch(r"\s*\{\{-?(?P<expression>.*?)-?\}\}\s*", found.text, re.DOTALL)
+    if bare is None or "{{" in bare["expression"]:
+        return found
+    expression = bare["expression"].strip()
+    reading.warning(
+        node, f"{label} is an expression as it is: the braces around it are taken off", f"write if: {expression}"
+    )
+    return TemplateText(expression, found.place)
+
+
+@shaped({"title": "map; its texts are templates", "type": "object"})
+def _form(reading: Reading, node: Node, label: str) -> Body | None:
+    if isinstance(node, Map):
+        return values.body(reading, node, label)
+    values.expect_map(reading, node, label, "name: value")
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
-class EntryKeys(Section):
-    noun = "a route"
+class SaidKeys(Section):
+    """What is said, and to whom."""
+
+    noun = "an element of send"
     #: As problems, deliveries and the console call it.
     called: str = ""
-    name: str | None = key(values.name, "what it is called; deliveries remember it")
-    source: tuple[Words, ...] | None = key(_words_list, "a source or a list of them; every source if left out")
-    match: tuple[Words, ...] | None = key(
-        _words_list,
-        "an event type or a list of them, with * for one segment and ** for any number; every event if left out",
-    )
-    where: tuple[Condition, ...] = key(
-        _where, "fields that must be equal: {attrs.type: customer}; a list means any of them", default=()
-    )
-    to: tuple[Words, ...] | None = key(
-        _words_list, "a destination or a list of them; [] ignores the event", required=True
-    )
+    to: tuple[Words, ...] | None = key(_words_list, "a destination or a list of them; [] ignores the event")
     method: str | None = key(values.choice(METHODS), "instead of the destination's method")
     path: TemplateText | None = key(values.template, "appended to the destination's url: /contacts/{{ attrs.id }}")
     query: Mapping[str, TemplateText] = key(
@@ -369,10 +345,58 @@ class EntryKeys(Section):
     )
     text: TemplateText | None = key(values.template, "a message for people")
     body: Body | None = key(values.body, 'JSON, with {{ }} in its texts; "" sends none')
+    form: Body | None = key(_form, "a map of fields in form encoding, with {{ }} in its texts")
     template: Words | None = key(values.words, "a file in templates/: slack/contact-created.json.j2")
 
 
+@shaped({"type": "array", "items": {"$ref": SaidKeys, "required": ["to"]}, "minItems": 1})
+def _send(reading: Reading, node: Node, label: str) -> tuple[SaidKeys, ...] | None:
+    if not isinstance(node, Items) or not node.nodes:
+        if not isinstance(node, Broken):
+            reading.error(node, f"{label} must be a list of what is sent", "begin each with - to: ...")
+        return None
+    found = [_said(reading, each, f"element {at} of {label}") for at, each in enumerate(node.nodes, start=1)]
+    return tuple(said for said in found if said is not None)
+
+
+def _said(reading: Reading, node: Node, label: str) -> SaidKeys | None:
+    found = read_section(reading, node, SaidKeys, label)
+    if found is not None and "to" not in found.written:
+        reading.error(node, f'{label} has no "to"', keys_of(SaidKeys)["to"][1].about)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryKeys(SaidKeys):
+    noun = "a route"
+    #: always, routes or unmatched.
+    section: str = ""
+    name: str | None = key(values.name, "what it is called; deliveries remember it")
+    source: tuple[Words, ...] | None = key(_words_list, "a source or a list of them; every source if left out")
+    match: tuple[Words, ...] | None = key(
+        _words_list,
+        "an event type or a list of them, with * for one segment and ** for any number; every event if left out",
+    )
+    where: Where = key(
+        conditions.where,
+        "what its fields must be: {attrs.type: customer}; a list means any of them; see Conditions",
+        default=(),
+    )
+    condition: TemplateText | None = key(
+        _expression, "one expression for what where cannot say: attrs.total > 2 * attrs.paid", name="if"
+    )
+    send: tuple[SaidKeys, ...] | None = key(
+        _send, "in place of to: a list of what is sent, each with its own to and content; called name/1, name/2"
+    )
+    stop: bool = key(values.boolean, "true: no later route looks at an event that this one took", default=False)
+    enabled: bool = key(values.boolean, "false: as if it were not there", default=True)
+
+
+_ADDRESSED: Final = [{"required": ["to"]}, {"required": ["send"]}]
+
+
 def _entry_parser(section: str) -> Parser[tuple[EntryKeys, ...]]:
+    @shaped({"type": ["array", "null"], "items": {"$ref": EntryKeys, "anyOf": _ADDRESSED}})
     def parse(reading: Reading, node: Node, label: str) -> tuple[EntryKeys, ...] | None:
         if isinstance(node, Scalar) and node.empty:
             return ()
@@ -389,34 +413,57 @@ def _entry_parser(section: str) -> Parser[tuple[EntryKeys, ...]]:
 def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
     called = _called(node, section)
     found = read_section(reading, node, EntryKeys, f'route "{called}"')
-    return None if found is None else dataclasses.replace(found, called=called)
+    if found is None:
+        return None
+    if "to" not in found.written and "send" not in found.written:
+        reading.error(node, f'route "{called}" has no "to"', keys_of(EntryKeys)["to"][1].about)
+    said = found.send and tuple(
+        dataclasses.replace(each, called=f"{called}/{at}") for at, each in enumerate(found.send, start=1)
+    )
+    return dataclasses.replace(found, called=called, section=section, send=said)
 
 
 def _called(node: Node, section: str) -> str:
     """Its name, else its section and destinations: ``always/archive``."""
-    written = {pair.key.text: pair.value for pair in node.pairs} if isinstance(node, Map) else {}
+    written = _values_of(node)
     own = written.get("name")
     if isinstance(own, Scalar) and own.text:
         return own.text
-    to = written.get("to")
-    nodes = to.nodes if isinstance(to, Items) else (to,)
-    names = [each.text for each in nodes if isinstance(each, Scalar) and each.text]
-    return f"{section}/{'+'.join(names) or 'ignored'}"
+    send = written.get("send")
+    said = [_values_of(each) for each in send.nodes] if isinstance(send, Items) else [written]
+    names = [name for each in said for name in _texts(each.get("to"))]
+    return f"{section}/{'+'.join(dict.fromkeys(names)) or 'ignored'}"
 
 
-# --- the file ---
+def _values_of(node: Node) -> Mapping[str, Node]:
+    return {pair.key.text: pair.value for pair in node.pairs} if isinstance(node, Map) else {}
 
 
-def _named(parse: Parser[S], noun: str) -> Parser[Mapping[str, S]]:
+def _texts(node: Node | None) -> Sequence[str]:
+    nodes = node.nodes if isinstance(node, Items) else (node,)
+    return [each.text for each in nodes if isinstance(each, Scalar) and each.text]
+
+
+# --- maps of things by name ---
+
+
+def _named(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
     """A map of things by the names that the user gives them."""
 
-    def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, S] | None:
+    @shaped(
+        {
+            "type": ["object", "null"],
+            "propertyNames": shape_of(values.name),
+            "additionalProperties": shape_of(parse),
+        }
+    )
+    def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
         if isinstance(node, Scalar) and node.empty:
             return {}
         if not isinstance(node, Map):
             values.expect_map(reading, node, label, "name:")
             return None
-        found: dict[str, S] = {}
+        found: dict[str, T] = {}
         for pair in node.pairs:
             if not values.is_name(pair.key.text):
                 reading.error(pair.key, f'"{pair.key.text}" cannot be the name of a {noun}', NAME_RULE)
@@ -434,16 +481,165 @@ def _version(written: Words, label: str) -> int:
     return 1
 
 
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One of ``vars``."""
+
+    place: Place
+    value: object
+
+
+@shaped({"type": ["object", "null"]})
+def _vars(reading: Reading, node: Node, label: str) -> Mapping[str, Variable] | None:
+    if isinstance(node, Scalar) and node.empty:
+        return {}
+    if not isinstance(node, Map):
+        values.expect_map(reading, node, label, "name: value")
+        return None
+    found = ((pair, values.plain(reading, pair.value, f'"{pair.key.text}" in {label}')) for pair in node.pairs)
+    return {pair.key.text: Variable(pair.key.place, value) for pair, value in found}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCondition:
+    """One of ``conditions``."""
+
+    place: Place
+    where: Where
+
+
+@shaped(conditions.WHERE)
+def _condition(reading: Reading, node: Node, label: str) -> NamedCondition | None:
+    found = conditions.where(reading, node, label)
+    return None if found is None else NamedCondition(node.place, found)
+
+
+# --- tests ---
+
+
 @dataclass(frozen=True, kw_only=True)
-class FileKeys(Section):
-    noun = "the top level of the file"
-    version: int = key(values.typed(_version), "the version of this language: 1", default=1, required=True)
-    sources: Mapping[str, SourceKeys] = key(_named(nested(SourceKeys), "source"), "who sends events", factory=dict)
-    defaults: DefaultsKeys | None = key(
-        nested(DefaultsKeys), "for every destination that does not write the key itself"
+class CheckKeys(Section):
+    """What one delivery of a test must be."""
+
+    noun = "an expectation of a test"
+    method: str | None = key(values.choice(METHODS), "the method of the request")
+    url: Words | None = key(values.words, "its whole url")
+    headers: Mapping[str, Words] = key(values.map_of(values.words), "headers that it has", factory=dict)
+    json: Plain | None = key(values.json, "its body, as JSON")
+    json_contains: Plain | None = key(values.json, "what its body has, as JSON; it may have more")
+    text: Words | None = key(values.words, "its body as a text, or what the message says")
+    contains: tuple[Words, ...] = key(_words_list, "texts that its body has", default=())
+    not_contains: tuple[Words, ...] = key(_words_list, "texts that its body has not", default=())
+    count: int | None = key(values.integer(1, 1000), "how many deliveries go there")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One destination of an ``expect``, or the word for another outcome."""
+
+    name: Scalar
+    #: None: nothing more is asked; a Scalar: ``verbatim``, or the text of ``failed``.
+    check: CheckKeys | Scalar | None
+
+
+_EXPECTED: Final = {"anyOf": [{"enum": ["verbatim"]}, {"$ref": CheckKeys}]}
+
+
+@shaped(
+    {
+        "anyOf": [
+            {"enum": ["ignored", "rejected"]},
+            values.TEXT,
+            {"type": "array", "items": {"type": "string"}},
+            {"type": "object", "properties": {"failed": {"type": "string"}}, "additionalProperties": _EXPECTED},
+        ]
+    }
+)
+def _expect(reading: Reading, node: Node, label: str) -> tuple[Expected, ...] | None:
+    match node:
+        case Broken():
+            return None
+        case Scalar(empty=False):
+            return (Expected(node, None),)
+        case Items(nodes=nodes) if all(isinstance(each, Scalar) for each in nodes):
+            return tuple(Expected(each, None) for each in nodes if isinstance(each, Scalar))
+        case Map(pairs=pairs):
+            found = [_expected(reading, pair, label) for pair in pairs]
+            return tuple(expected for expected in found if expected is not None)
+    reading.error(
+        node, f"{label} is a list of destinations, or a map from them to what they get", "write [archive, slack-leads]"
     )
+    return None
+
+
+def _expected(reading: Reading, pair: Pair, label: str) -> Expected | None:
+    if isinstance(pair.value, Scalar) and not pair.value.empty:
+        return Expected(pair.key, pair.value)
+    check = read_section(reading, pair.value, CheckKeys, f'"{pair.key.text}" in {label}')
+    return None if check is None else Expected(pair.key, check)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestKeys(Section):
+    noun = "a test"
+    #: Pytest collects no class of this name.
+    __test__ = False
+    name: Words | None = key(values.words, "what it shows, as a sentence", required=True)
+    source: Words | None = key(values.words, "the source that the event comes from; needed when there are several")
+    event: Words | None = key(values.words, "a sample event of the source's preset: contact.created")
+    file: Words | None = key(values.words, "a file with the event's JSON, beside this one")
+    payload: Plain | None = key(values.json, "the event's JSON, written out")
+    set: Mapping[str, Plain] = key(
+        values.map_of(values.json), "fields of the event that are changed: {attrs.type: customer}", factory=dict
+    )
+    unset: tuple[Words, ...] = key(_words_list, "fields of the event that are taken out", default=())
+    expect: tuple[Expected, ...] | None = key(
+        _expect,
+        "exactly these destinations, as a list or a map to what each gets; or ignored, rejected, {failed: text}",
+        required=True,
+    )
+
+
+@shaped({"type": ["array", "null"], "items": {"$ref": TestKeys}})
+def _tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...] | None:
+    if isinstance(node, Scalar) and node.empty:
+        return ()
+    if not isinstance(node, Items):
+        if not isinstance(node, Broken):
+            reading.error(node, f"{label} must be a list", "begin each test with - on a line of its own")
+        return None
+    found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]
+    return tuple(test for test in found if test is not None)
+
+
+def _test_label(node: Node) -> str:
+    names = (
+        [pair.value.text for pair in node.pairs if pair.key.text == "name" and isinstance(pair.value, Scalar)]
+        if isinstance(node, Map)
+        else []
+    )
+    return f'test "{names[0]}"' if names else "a test"
+
+
+# --- the file ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncludedKeys(Section):
+    """What a file may hold that another one includes."""
+
+    noun = "an included file"
+    sources: Mapping[str, SourceKeys] = key(_named(nested(SourceKeys), "source"), "who sends events", factory=dict)
     destinations: Mapping[str, DestinationKeys] = key(
         _named(read_destination, "destination"), "how to reach whom", factory=dict
+    )
+    vars: Mapping[str, Variable] = key(
+        _vars, "values of your own, under vars. in conditions and templates: {statuses: {3: Qualified}}", factory=dict
+    )
+    conditions: Mapping[str, NamedCondition] = key(
+        _named(_condition, "condition"),
+        "conditions by name, for is: in where: {vip: {attrs.type: partner}}",
+        factory=dict,
     )
     always: tuple[EntryKeys, ...] = key(
         _entry_parser("always"), "for every event, whatever else becomes of it", default=()
@@ -454,12 +650,41 @@ class FileKeys(Section):
     unmatched: tuple[EntryKeys, ...] = key(
         _entry_parser("unmatched"), "for events that no entry of routes took", default=()
     )
+    tests: tuple[TestKeys, ...] = key(_tests, "events and what becomes of them, for gateway test", default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileKeys(IncludedKeys):
+    noun = "the top level of the file"
+    version: int = key(
+        values.typed(_version, {"enum": [1, "1"]}), "the version of this language: 1", default=1, required=True
+    )
+    defaults: DefaultsKeys | None = key(
+        nested(DefaultsKeys), "for every destination that does not write the key itself"
+    )
+    include: tuple[Words, ...] = key(
+        _words_list, "more files, by pattern: routes.d/*.yaml; their entries come behind those of this file", default=()
+    )
 
 
 #: Where a key that stands in the wrong place may belong, in the order of likelihood.
-_PLACES: Final[Sequence[type[Section]]] = (DestinationKeys, EntryKeys, SourceKeys, FileKeys, RetryKeys, AuthKeys)
+_PLACES: Final[Sequence[type[Section]]] = (
+    DestinationKeys,
+    EntryKeys,
+    SourceKeys,
+    FileKeys,
+    TestKeys,
+    CheckKeys,
+    RetryKeys,
+    AuthKeys,
+)
 
 
 def read_file(reading: Reading, node: Node) -> FileKeys | None:
     """The whole file by its declarations."""
     return read_section(reading, node, FileKeys, "")
+
+
+def read_included(reading: Reading, node: Node, file: str) -> IncludedKeys | None:
+    """A file that another one includes."""
+    return read_section(reading, node, IncludedKeys, file)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway.config.reader import Broken, Items, Map, Node, Scalar
 from gateway.config.references import ReferenceRefused, References, Resolved
@@ -18,6 +18,8 @@ T = TypeVar("T")
 #: What a source verifies with, and a destination is built with, where `dev` finds a variable unset.
 DEMO_SECRET: Final = "xobito-demo-secret"  # noqa: S105 - known to everyone, for a developer's machine
 DEMO_TEXT: Final = "demo"
+#: What stands for every variable that is not set when a file is checked without its environment.
+TEST_TEXT: Final = "test"
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
@@ -35,6 +37,8 @@ class Reading:
     references: References
     #: Whether unset variables inside a `stand_in` are made up.
     dev: bool
+    #: Whether every unset variable is made up.
+    no_env: bool = False
     #: What is not set, and where it was first used.
     missing: dict[str, Place] = field(default_factory=dict)
     _stand_ins: list["StandIn"] = field(default_factory=list)
@@ -79,6 +83,8 @@ class Reading:
         if self._stand_ins:
             self._stand_ins[-1].was_used = True
             return Words(self._stand_ins[-1].text, shown, node, is_stand_in=True)
+        if self.no_env:
+            return Words(found.text, shown, node, is_stand_in=True)
         for name in found.missing:
             self.missing.setdefault(name, node.place)
         return None
@@ -110,6 +116,36 @@ class Words:
 
 #: (reading, node, how a problem calls the key) -> the value, or None after a problem was reported.
 Parser = Callable[[Reading, Node, str], T | None]
+P = TypeVar("P", bound=Callable[..., object])
+
+#: What a parser takes, in the words of JSON Schema. Under "$ref" stands the class of a section.
+Shape = Mapping[str, Any]
+
+REFERENCE: Final[Shape] = {"type": "string", "pattern": r"\$\{"}
+TEXT: Final[Shape] = {"title": "text", "type": ["string", "number", "boolean"]}
+TEMPLATE: Final[Shape] = {**TEXT, "title": "template"}
+ANYTHING: Final[Shape] = {}
+
+
+def shaped(shape: Shape) -> Callable[[P], P]:
+    """Say what a parser takes, for the editors that read the JSON Schema."""
+
+    def mark(parse: P) -> P:
+        vars(parse)["shape"] = shape
+        return parse
+
+    return mark
+
+
+def shape_of(parse: Parser[Any]) -> Shape:
+    """What a parser takes; anything, if it does not say."""
+    found: Shape = vars(parse).get("shape", ANYTHING)
+    return found
+
+
+def spelled(title: str, pattern: str) -> Shape:
+    """A text by its pattern, or one with a reference."""
+    return {"title": title, "type": ["string", "integer"], "pattern": rf"^(?:{pattern})$|\$\{{"}
 
 
 def _due(reading: Reading, node: Node, label: str, kind: str = "one value") -> Scalar | None:
@@ -125,15 +161,17 @@ def _due(reading: Reading, node: Node, label: str, kind: str = "one value") -> S
     return node
 
 
+@shaped(TEXT)
 def words(reading: Reading, node: Node, label: str) -> Words | None:
     """A text; references are replaced."""
     scalar = _due(reading, node, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve)
 
 
-def typed(convert: Callable[[Words, str], T]) -> Parser[T]:
+def typed(convert: Callable[[Words, str], T], shape: Shape) -> Parser[T]:
     """A value that is made of one text; ``convert`` raises Unfit."""
 
+    @shaped(shape)
     def parse(reading: Reading, node: Node, label: str) -> T | None:
         written = words(reading, node, label)
         if written is None or written.is_stand_in:
@@ -169,7 +207,7 @@ def duration(least_s: float, most: str) -> Parser[float]:
             raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least_s:g}s to {most}")
         return value
 
-    return typed(convert)
+    return typed(convert, {**spelled("duration", _DURATION.pattern), "type": "string"})
 
 
 def seconds(text: str) -> float:
@@ -190,7 +228,7 @@ def size(least: int, most: str) -> Parser[int]:
             raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least}B to {most}")
         return value
 
-    return typed(convert)
+    return typed(convert, spelled("size", _SIZE.pattern))
 
 
 def _size(text: str) -> int:
@@ -205,7 +243,17 @@ def integer(least: int, most: int) -> Parser[int]:
             raise Unfit(f'{label}: "{written.shown}" is not a whole number from {least} to {most}')
         return int(written.text)
 
-    return typed(convert)
+    title = f"whole number from {least} to {most}"
+    return typed(convert, {**spelled(title, _DIGITS.pattern), "minimum": least, "maximum": most})
+
+
+def _boolean(written: Words, label: str) -> bool:
+    if written.text not in ("true", "false"):
+        raise Unfit(f'{label}: "{written.shown}" is neither true nor false')
+    return written.text == "true"
+
+
+boolean: Final = typed(_boolean, {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}, REFERENCE]})
 
 
 def choice(known: Collection[str]) -> Parser[str]:
@@ -216,7 +264,7 @@ def choice(known: Collection[str]) -> Parser[str]:
             raise Unfit(f'{label}: "{written.shown}" is not known', suggest_or_list(written.shown, known))
         return written.text
 
-    return typed(convert)
+    return typed(convert, {"anyOf": [{"enum": list(known)}, REFERENCE]})
 
 
 def _name(written: Words, label: str) -> str:
@@ -228,7 +276,7 @@ def _name(written: Words, label: str) -> str:
 
 
 #: What a source, a destination or an entry is called.
-name: Final = typed(_name)
+name: Final = typed(_name, {"title": "name", "type": ["string", "integer", "boolean"], "pattern": f"^{_NAME.pattern}$"})
 NAME_RULE: Final = "letters, digits, - and _, beginning with a letter or digit; at most 64"
 
 
@@ -236,6 +284,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+@shaped({**TEXT, "title": "secret"})
 def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     """A text that is never shown, not even as a line of the file."""
     if isinstance(node, Scalar) and "${" not in node.text and node.text:
@@ -251,7 +300,9 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
 
 def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
     """One value, or a list of them."""
+    one = shape_of(parse)
 
+    @shaped({"anyOf": [one, {"type": "array", "items": one}]})
     def parse_all(reading: Reading, node: Node, label: str) -> tuple[T, ...] | None:
         if isinstance(node, Map):
             reading.error(node, f"{label} is one value or a list of them, not a map", "write [one, two]")
@@ -267,6 +318,7 @@ def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
 def map_of(parse: Parser[T]) -> Parser[Mapping[str, T]]:
     """A map whose keys are the user's."""
 
+    @shaped({"type": "object", "additionalProperties": shape_of(parse)})
     def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
         if not isinstance(node, Map):
             expect_map(reading, node, label)
@@ -286,6 +338,7 @@ def expect_map(reading: Reading, node: Node, label: str, example: str = "key: va
 # --- templates ---
 
 
+@shaped(TEMPLATE)
 def template(reading: Reading, node: Node, label: str) -> TemplateText | None:
     """A text with ``{{ }}``. What references bring is inert in it."""
     scalar = _due(reading, node, label)
@@ -310,6 +363,7 @@ class Body:
     is_empty: bool
 
 
+@shaped({"title": "any value; its texts are templates"})
 def body(reading: Reading, node: Node, label: str) -> Body | None:
     """A tree whose texts are templates."""
     if isinstance(node, Scalar) and node.text == "" and not node.empty:
@@ -332,3 +386,37 @@ def _tree(reading: Reading, node: Node, label: str) -> Tree:
         reading.error(node, f"{label} has no value", 'write one, null, or ""')
         return None
     return _template_text(reading, node) if isinstance(node.value, str) else node.value
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A value as it is, without templates; null is one, too."""
+
+    value: object
+
+
+@shaped({"title": "any value"})
+def json(reading: Reading, node: Node, label: str) -> Plain | None:
+    """Any value; references in its texts are replaced."""
+    before = len(reading.report.problems), len(reading.missing)
+    found = plain(reading, node, label)
+    after = len(reading.report.problems), len(reading.missing)
+    return Plain(found) if before == after else None
+
+
+def plain(reading: Reading, node: Node, label: str) -> object:
+    """The value of a tree without templates; None in place of what was a problem."""
+    match node:
+        case Map(_, pairs):
+            return {pair.key.text: plain(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in pairs}
+        case Items(_, nodes):
+            return [plain(reading, each, label) for each in nodes]
+        case Broken():
+            return None
+    if node.empty:
+        reading.error(node, f"{label} has no value", 'write one, null, or ""')
+        return None
+    if not isinstance(node.value, str):
+        return node.value
+    written = reading.resolved(node, reading.references.resolve)
+    return None if written is None else written.text

@@ -11,19 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, ParamSpec, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
 from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
-from gateway.render.compiler import JSON_ENDING, Compiled, Compiler, Folder, Source, line_of
+from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiled, Compiler, Folder, Source, line_of
 from gateway.render.filters import FUNCTIONS
 from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
-from gateway.render.values import OMIT, Omit, Trouble, encodable, no_escape, printable, slack_escape
+from gateway.render.values import (
+    OMIT,
+    Omit,
+    Trouble,
+    encodable,
+    form_escape,
+    html_escape,
+    no_escape,
+    printable,
+    readable,
+    slack_escape,
+)
 from gateway.render.weave import Position
 
-__all__ = ["Escape", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
+__all__ = ["FORM_TYPE", "FUNCTIONS", "Escape", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
 
 #: How values are escaped in readable text: ``slack`` for Slack destinations.
 Escape = Literal["none", "slack"]
@@ -49,6 +60,7 @@ Tree = TemplateText | Mapping[str, "Tree"] | Sequence["Tree"] | None | bool | in
 
 _Build = Callable[["Namespace"], object]
 
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
 #: Of one value, characters: no server takes a longer address.
 MAX_QUERY: Final = 32_768
 #: Of an error, characters.
@@ -82,6 +94,10 @@ class Templates:
             "none": Compiler(no_escape, files, roots),
             "slack": Compiler(slack_escape, files, roots),
         }
+        self._of_ending = {
+            HTML_ENDING: Compiler(html_escape, files, roots),
+            FORM_ENDING: Compiler(form_escape, files, roots),
+        }
 
     def text(self, source: TemplateText, escape: Escape) -> Renderer[Text]:
         """A readable text; blank lines at its ends are dropped, double ones collapsed."""
@@ -101,11 +117,35 @@ class Templates:
 
         return render
 
+    def form(self, tree: Tree) -> Renderer[Raw]:
+        """A map of fields in form encoding: lists repeat their name, maps in it are called ``name[key]``."""
+        build = self._tree(tree, "none")
+
+        def render(facts: Mapping[str, object]) -> Raw:
+            fields = build(Namespace.of(facts))
+            assert isinstance(fields, Mapping)
+            return Raw("&".join(_pairs("", fields)).encode(), FORM_TYPE)
+
+        return render
+
     def file(self, name: str, used_at: Place, escape: Escape) -> Renderer[Json | Raw]:
-        """A file of the folder, by its ending: ``.json.j2`` gives Json, ``.txt.j2`` gives Raw plain text."""
-        source, compiled = self._compilers[escape].file(name, used_at)
-        finish = _parsed if name.endswith(JSON_ENDING) else _plain
+        """A file of the folder, by its ending: ``.json.j2`` gives Json, the others Raw of their type."""
+        ending = next((each for each in self._of_ending if name.endswith(each)), "")
+        source, compiled = self._of_ending.get(ending, self._compilers[escape]).file(name, used_at)
+        finish = _parsed if name.endswith(JSON_ENDING) else _FINISH[ending]
         return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source)
+
+    def truth(self, expression: TemplateText) -> Renderer[bool]:
+        """Whether one bare expression holds; a field that is missing or null does not."""
+        source = Source(expression.text, expression.place)
+        compiled = self._compilers["none"].expression(source)
+
+        def evaluate(facts: Mapping[str, object]) -> bool:
+            names = Namespace.of(facts)
+            _run(compiled, names)
+            return names.budget.result is True
+
+        return _total(evaluate, source)
 
     def path(self, source: TemplateText) -> Renderer[str]:
         """The path of a url; no value adds, ends or climbs a segment."""
@@ -218,7 +258,10 @@ def _words(error: Exception) -> str:
             return "the template calls or nests itself too deeply"
         case MemoryError():
             return "the template needs too much memory"
-    text = re.sub(r"'(\w+)'(?: object)?", lambda name: _TYPES.get(name[1], name[0]), str(error))
+    text = re.sub(
+        r"'[<>]=?' not supported between instances of (\S+) and (\S+)", r"cannot compare \1 with \2", str(error)
+    )
+    text = re.sub(r"'(\w+)'(?: object)?", lambda name: _TYPES.get(name[1], name[0]), text)
     return printable(text[:MAX_MESSAGE])[:MAX_MESSAGE] or type(error).__name__
 
 
@@ -251,6 +294,31 @@ def _where(message: str, body: bytes) -> str:
 
 def _plain(text: str) -> Raw:
     return Raw(encodable(text).encode(), "text/plain; charset=utf-8")
+
+
+def _html(text: str) -> Raw:
+    return Raw(encodable(text).encode(), "text/html; charset=utf-8")
+
+
+def _form(text: str) -> Raw:
+    """Pairs, on one line or several; what the author's own words cannot say in a form is encoded."""
+    pairs = (pair.strip() for line in text.splitlines() for pair in line.split("&"))
+    encoded = "&".join(quote(pair, safe="=%+!*'()~[]") for pair in pairs if pair)
+    return Raw(encoded.encode(), FORM_TYPE)
+
+
+_FINISH: Final[Mapping[str, Callable[[str], Raw]]] = {HTML_ENDING: _html, FORM_ENDING: _form, "": _plain}
+
+
+def _pairs(name: str, value: object) -> Sequence[str]:
+    """The pairs of one field; null is an empty text."""
+    if isinstance(value, Mapping):
+        inner = ((f"{name}[{key}]" if name else key, each) for key, each in value.items())
+        return [pair for called, each in inner for pair in _pairs(called, each)]
+    if isinstance(value, list):
+        return [pair for each in value for pair in _pairs(name, each)]
+    text = "" if value is None else readable(value)
+    return [f"{quote_plus(encodable(name))}={quote_plus(encodable(text))}"]
 
 
 def _safe_path(path: str) -> str:

@@ -16,6 +16,9 @@ from gateway.render.values import Escaper
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"
+HTML_ENDING: Final = ".html.j2"
+FORM_ENDING: Final = ".form.j2"
+ENDINGS: Final = (JSON_ENDING, TEXT_ENDING, HTML_ENDING, FORM_ENDING)
 MAX_FILE: Final = 1 << 20
 
 
@@ -64,9 +67,10 @@ class Folder:
 
     def read(self, name: str, used_at: Place) -> Source:
         """The file called ``name`` (``slack/lead.json.j2``). Raises TemplateRefused."""
-        if not name.endswith((JSON_ENDING, TEXT_ENDING)):
+        if not name.endswith(ENDINGS):
             hint = self._suggestion(name) or "the ending says how values are escaped"
-            raise _problem(used_at, f'template "{name}" must end in {JSON_ENDING} or {TEXT_ENDING}', hint)
+            endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+            raise _problem(used_at, f'template "{name}" must end in {endings}', hint)
         file = self._file(name)
         if file is None:
             raise _problem(used_at, f'unknown template "{name}"', self._suggestion(name))
@@ -93,8 +97,7 @@ class Folder:
             return None
 
     def _suggestion(self, name: str) -> str:
-        endings = (JSON_ENDING, TEXT_ENDING)
-        found = (file.relative_to(self._path).as_posix() for end in endings for file in self._path.rglob(f"*{end}"))
+        found = (file.relative_to(self._path).as_posix() for end in ENDINGS for file in self._path.rglob(f"*{end}"))
         known = [one for one in found if self._file(one)]
         return weave.did_you_mean(name, known) or f"files are looked for in {self._path.name}/"
 
@@ -135,6 +138,16 @@ class Compiler:
             self._inline[key] = self._compile(source, start, leaf=leaf)
         return self._inline[key]
 
+    def expression(self, source: Source) -> Compiled:
+        """One bare expression, of which the truth is kept."""
+        in_braces = replace(source, text=f"{{{{ {source.text} }}}}")
+        compiled = self.inline(in_braces, "truth", leaf=True)
+        if not compiled.whole:
+            raise source.refused(
+                1, "this is not one expression", 'write it bare: attrs.type == "lead" and not attrs.email'
+            )
+        return compiled
+
     def file(self, name: str, used_at: Place) -> tuple[Source, Compiled]:
         """A file of the folder, and all that it includes."""
         if name not in self._files:
@@ -155,7 +168,8 @@ class Compiler:
             tree = self._sandbox.parse(source.text)
             whole = leaf and weave.whole_expression(tree)
             length = weave.length_of(tree)
-            weave.weave(tree, "result" if whole else start, self._roots, self._include(source, start))
+            place: weave.Position = "result" if whole and start == "text" else start
+            weave.weave(tree, place, self._roots, self._include(source))
             return Compiled(self._template(tree, source), length, whole)
         except weave.Refused as refused:
             raise source.refused(refused.line, refused.message, refused.hint) from None
@@ -168,8 +182,8 @@ class Compiler:
         code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         return Template.from_code(self._sandbox, code, {}, None)
 
-    def _include(self, source: Source, start: weave.Position) -> Callable[[str, int], int]:
-        ending = JSON_ENDING if start == "value" else TEXT_ENDING
+    def _include(self, source: Source) -> Callable[[str, int], int]:
+        ending = next((end for end in ENDINGS if source.name.endswith(end)), TEXT_ENDING)
 
         def include(name: str, line: int) -> int:
             if not name.endswith(ending):

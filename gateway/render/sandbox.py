@@ -105,7 +105,8 @@ def member(value: object, key: object) -> object:
     try:
         match value:
             case dict() | Mapping():
-                return value[key]
+                # The keys of JSON are texts: vars.statuses[attrs.status_id] finds "3" by 3.
+                return value[str(key) if type(key) is int and key not in value else key]
             case str() if isinstance(key, str):
                 return getattr(value, key) if key in TEXT_METHODS else missing
             case list() | tuple() | str() if isinstance(key, int):

@@ -81,6 +81,13 @@ def print_result(context: Context, value: object, path: str) -> str:
     return ""
 
 
+@pass_context
+def print_truth(context: Context, value: object, path: str) -> str:  # noqa: ARG001 - as every print step
+    """Whether the one expression of an ``if`` holds; a missing field does not."""
+    budget_of(context).result = bool(value)
+    return ""
+
+
 # --- marking what is escaped already ---
 
 
@@ -212,5 +219,6 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "print result": print_result,
     "print string": print_string,
     "print text": print_text,
+    "print truth": print_truth,
     "print value": print_value,
 }

@@ -3,8 +3,10 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote_plus
 
 from jinja2 import Undefined
+from markupsafe import escape
 
 #: Turns a value's text into text that is inert for its reader.
 Escaper = Callable[[str], str]
@@ -215,6 +217,24 @@ def slack_escape(text: str) -> str:
         return text
     text = _UNSEEN.sub("", _BREAKS.sub(" ", text))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def html_escape(text: str) -> str:
+    """``text`` as inert HTML, between tags or inside a quoted attribute.
+
+    >>> html_escape("<b> & 'c'")
+    '&lt;b&gt; &amp; &#39;c&#39;'
+    """
+    return str(escape(text))
+
+
+def form_escape(text: str) -> str:
+    """``text`` as the value of one pair of a form (WHATWG URL, 5: application/x-www-form-urlencoded).
+
+    >>> form_escape("a&b=c d")
+    'a%26b%3Dc+d'
+    """
+    return quote_plus(encodable(text))
 
 
 def no_escape(text: str) -> str:

@@ -7,6 +7,7 @@ The place of a value is decided here, from the template's own text, never by the
     "value"     where JSON has a value
     "path"      in the path of a url
     "result"    a leaf that is one whole expression: the value itself is kept
+    "truth"     an ``if``: whether its one expression holds
 
 Steps are ordinary filters whose names (``print value``) no template can write.
 """
@@ -24,7 +25,7 @@ from jinja2.visitor import NodeTransformer
 from gateway.render.filters import COMPARING_TESTS, FILTERS, FUNCTIONS, TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 
-Position = Literal["text", "string", "value", "path", "result"]
+Position = Literal["text", "string", "value", "path", "result", "truth"]
 
 #: Compiles the file of that name, used on that line, and gives the length of its own text.
 Include = Callable[[str, int], int]
@@ -121,6 +122,8 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 def _check(tree: nodes.Template, roots: Collection[str]) -> None:
     for node in tree.find_all(nodes.Node):
         _check_node(node)
+    for difference in tree.find_all(nodes.Sub):
+        _check_header(difference)
     known = frozenset(roots) | frozenset(FUNCTIONS)
     unknown = {name.name for name in tree.find_all(nodes.Name)} - known
     if unknown:
@@ -154,6 +157,14 @@ def _check_node(node: nodes.Node) -> None:
             raise Refused(
                 _first_line(node), "this tag is not possible here", "if, for, set, macro, include and import are"
             )
+
+
+def _check_header(difference: nodes.Sub) -> None:
+    """``headers.x-webhook-event``: to Jinja it subtracts."""
+    match difference:
+        case nodes.Sub(left=nodes.Getattr(node=nodes.Name(name="headers"), attr=first), right=nodes.Name(name=second)):
+            hint = f"every - is an _ here: headers.{first}_{second}..."
+            raise Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
 
 
 def _check_names(tree: nodes.Template, undeclared: Collection[str], known: Collection[str]) -> None:

@@ -82,6 +82,9 @@ class Store(Protocol):
     ) -> Sequence[Delivery]:
         """Deliveries in one state, newest first."""
 
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        """How many deliveries are pending, by (route, destination). Looks at each of them: for a rare question."""
+
     async def prune(self, retention: Retention, *, limit: int = 500) -> int:
         """Remove at most ``limit`` things past their retention; how many. Call again until it is 0."""
 

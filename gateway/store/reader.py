@@ -60,6 +60,12 @@ class Reader:
             rows = connection.execute(sql.DELIVERIES_IN.format(state=state), (destination, before, limit)).fetchall()
         return [delivery_of(row, now) for row in rows]
 
+    def waiting(self) -> Mapping[tuple[str, str], int]:
+        """How many deliveries are pending, by (route, destination)."""
+        with self._look() as (connection, _):
+            rows: list[Any] = connection.execute(sql.WAITING).fetchall()
+        return {(route, destination): deliveries for route, destination, deliveries in rows}
+
     def _deliveries_of(
         self, connection: apsw.Connection, seqs: Sequence[int], now: float
     ) -> Mapping[int, tuple[Delivery, ...]]:

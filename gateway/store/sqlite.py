@@ -124,6 +124,9 @@ class SQLiteStore:
             self._reader.deliveries, state=state, destination=destination, limit=limit, before=before
         )
 
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        return await asyncio.to_thread(self._reader.waiting)
+
     async def prune(self, retention: Retention, *, limit: int = 500) -> int:
         removed, more = 0, True
         while more and not removed:

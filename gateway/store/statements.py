@@ -209,6 +209,9 @@ WHERE d.state = '{{state}}' AND (?1 = '' OR d.destination = ?1)
     AND d.seq < CASE ?2 WHEN '' THEN 0x7fffffffffffffff ELSE (SELECT seq FROM delivery WHERE id = ?2) END
 ORDER BY d.seq DESC LIMIT ?3
 """
+WAITING: Final = """
+SELECT route, destination, count(*) FROM delivery WHERE state = 'pending' GROUP BY destination, route
+"""
 EVENT_BY_SEQ: Final = f"SELECT {EVENT} FROM event e WHERE e.seq = ?"
 EVENT_SEQ: Final = """
 SELECT seq FROM event WHERE id = ?1 UNION ALL SELECT event_seq FROM delivery WHERE id = ?1 LIMIT 1

@@ -11,12 +11,17 @@ HERE = Path(__file__).parent
 ENVIRON = {"HUSH": "the-value-of-hush", "CRM_TOKEN": "t0ken"}
 BAD = sorted((HERE / "bad").glob("*.yaml"))
 GOOD = sorted((HERE / "good").glob("*.yaml"))
+WARNED = sorted((HERE / "warned").glob("*.yaml"))
 
 
 def check(path: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         load(path, environ=ENVIRON)
-    printed = "\n".join(format_problem(problem) for problem in caught.value.problems)
+    return as_printed(path, caught.value.problems)
+
+
+def as_printed(path, problems):
+    printed = "\n".join(format_problem(problem) for problem in problems)
     return printed.replace(path.name, "routes.yaml") + "\n"
 
 
@@ -36,3 +41,8 @@ def test_what_comes_from_outside_is_never_printed(path):
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_file_in_order_loads_without_a_warning(path):
     assert load(path, environ=ENVIRON).warnings == ()
+
+
+@pytest.mark.parametrize("path", WARNED, ids=lambda path: path.stem)
+def test_what_is_hardly_meant_is_a_warning_and_the_file_loads(path):
+    assert as_printed(path, load(path, environ=ENVIRON).warnings) == path.with_suffix(".txt").read_text("utf-8")

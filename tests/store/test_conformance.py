@@ -521,6 +521,20 @@ def test_lists_are_paged_from_the_newest(run):
     run(scenario)
 
 
+def test_what_waits_is_counted_by_route_and_destination(run):
+    async def scenario(store):
+        assert await store.waiting() == {}
+        news = [new_event("slack", "crm") for _ in range(3)]
+        for new in news:
+            await store.append([new])
+        leases = {lease.delivery.destination: lease for lease in await store.claim(wants("slack", "crm", slots=1))}
+        assert await store.waiting() == {("to-slack", "slack"): 3, ("to-crm", "crm"): 3}
+        await store.settle([dead(leases["slack"]), retry(leases["crm"])])
+        assert await store.waiting() == {("to-slack", "slack"): 2, ("to-crm", "crm"): 3}
+
+    run(scenario)
+
+
 # --- prune ---
 
 

@@ -1,0 +1,192 @@
+"""Writes the pages of docs/reference from the program itself. Run it after a change: python docs/generate.py"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli import cli
+from gateway.config.conditions import ABOUT, COMBINING
+from gateway.config.jsonschema import json_schema
+from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
+
+REFERENCE = Path(__file__).parent / "reference"
+
+Shape = Mapping[str, Any]
+
+#: What has no better name, by its type in JSON.
+PLAIN = {"boolean": "true or false", "string": "text", "object": "map", "['object', 'null']": "map"}
+
+
+def pages() -> Mapping[Path, str]:
+    """Every page of the reference with its text as it should be. What stands outside the marks is written by hand."""
+    blocks = {
+        "routes-yaml.md": {"operators": operators(), "keys": keys()},
+        "templates.md": {"filters": filters(), "functions": functions(), "tests": tests()},
+        "cli.md": {"verbs": verbs()},
+    }
+    return {REFERENCE / name: with_blocks((REFERENCE / name).read_text("utf-8"), made) for name, made in blocks.items()}
+
+
+def with_blocks(page: str, made: Mapping[str, str]) -> str:
+    for name, text in made.items():
+        begin, end = f"<!-- {name}: generated -->\n", f"\n<!-- end of {name} -->"
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(end)
+        page = f"{before}{begin}\n{text.strip()}\n{end}{after}"
+    return page
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """With ``code`` as code, and the signs of Markdown elsewhere as the signs that they are."""
+    parts = re.split(r"``(.+?)``", text)
+    return "".join(
+        f"`{part}`" if is_code else re.sub(r"([*<>\\])", r"\\\1", part)
+        for part, is_code in zip(parts, cycle([False, True]))
+    )
+
+
+# --- routes.yaml ---
+
+
+def keys() -> str:
+    """Every place of the file, with its keys."""
+    whole = json_schema()
+    places = {"the file": whole, **whole["$defs"]}
+    return "\n\n".join(f"## {title.capitalize()}\n\n{place(shape)}" for title, shape in places.items())
+
+
+def operators() -> str:
+    """What may stand in a map of conditions beside plain values."""
+    of_a_field = [[f"`{name}`", "a field", plain(about)] for name, (_, about) in ABOUT.items()]
+    combining = [[f"`{name}`", "a map of conditions", plain(about)] for name, (_, about) in COMBINING.items()]
+    return table(["operator", "of", "holds when"], of_a_field + combining)
+
+
+def place(shape: Shape) -> str:
+    required, types = shape.get("required", []), types_by_key(shape)
+    rows = [
+        [
+            f"`{key}`",
+            takes(value),
+            "**required**"
+            if key in required
+            else f"`{json.dumps(value['default']).strip(chr(34))}`"
+            if "default" in value
+            else "",
+            plain(value["description"]) + types.get(key, ""),
+        ]
+        for key, value in sorted(shape["properties"].items(), key=lambda each: each[0] not in required)
+    ]
+    own = shape.get("patternProperties", {})
+    rows += [[f"`{pattern.strip('^')}...`", "anything", "", value["description"]] for pattern, value in own.items()]
+    return table(["key", "takes", "left out", "what for"], rows)
+
+
+def types_by_key(shape: Shape) -> Mapping[str, str]:
+    """Which types of destination have a key that not all of them have."""
+    refused = {
+        rule["if"]["properties"]["type"]["const"]: set(rule["then"]["properties"]) for rule in shape.get("allOf", [])
+    }
+    return {
+        key: f" (type {' and '.join(kind for kind in refused if key not in refused[kind])})"
+        for key in set().union(*refused.values())
+    }
+
+
+def takes(shape: Shape) -> str:
+    """A shape in words."""
+    if "$ref" in shape:
+        title = shape["$ref"].removeprefix("#/$defs/")
+        return f"[{title}](#{re.sub(r'[^a-z -]', '', title).replace(' ', '-')})"
+    if "title" in shape:
+        return shape["title"]
+    if "enum" in shape:
+        return ", ".join(f"`{each}`" for each in dict.fromkeys(map(str, shape["enum"])))
+    if "anyOf" in shape:
+        return either([each for each in shape["anyOf"] if each.get("pattern") != r"\$\{"])
+    if "items" in shape:
+        return f"list of {takes(shape['items'])}"
+    if shape.get("additionalProperties"):
+        return f"map of {takes(shape['additionalProperties'])}"
+    return PLAIN.get(str(shape.get("type")), "anything")
+
+
+def either(shapes: Sequence[Shape]) -> str:
+    if shapes[0].get("type") == "boolean":
+        return takes(shapes[0])
+    if len(shapes) == 2 and shapes[1].get("items") == shapes[0]:
+        return f"{takes(shapes[0])}, or a list"
+    return ", or ".join(takes(each) for each in shapes)
+
+
+# --- templates ---
+
+
+def filters() -> str:
+    return table(["filter", "what it makes", "example"], [documented(name, made) for name, made in FILTERS.items()])
+
+
+def functions() -> str:
+    made = {name: function for name, function in FUNCTIONS.items() if callable(function)}
+    return table(["function", "what it makes", "example"], [documented(name, each) for name, each in made.items()])
+
+
+def documented(name: str, function: object) -> Sequence[str]:
+    """Its first sentence, and the first example of its doctest."""
+    text = function.__doc__
+    example, result = re.search(r">>> (.*)\n\s*(.*)", text).groups()
+    return [f"`{name}`", plain(text.partition("\n")[0]), f"`{example.replace('_(', '(')}` → `{result}`"]
+
+
+def tests() -> str:
+    return ", ".join(f"`{name}`" for name in TESTS)
+
+
+# --- the command line ---
+
+
+def verbs() -> str:
+    return "\n\n".join(verb(name, command) for name, command in cli.commands.items())
+
+
+def verb(name: str, command: click.Command) -> str:
+    arguments = [each for each in command.params if isinstance(each, click.Argument)]
+    options = [option(each) for each in command.params if isinstance(each, click.Option)]
+    usage = " ".join(["gateway", name, *(usage_of(each) for each in arguments), *(["[options]"] if options else [])])
+    parts = [f"## gateway {name}", f"```\n{usage}\n```", *paragraphs(command.help)]
+    return "\n\n".join([*parts, table(["option", "environment", "default", "what for"], options)] if options else parts)
+
+
+def usage_of(argument: click.Argument) -> str:
+    shown = argument.metavar or argument.name.upper()
+    return shown if argument.required else f"[{shown}]"
+
+
+def option(each: click.Option) -> Sequence[str]:
+    variable = f"`{each.envvar}`" if each.envvar else ""
+    choices = f"One of {', '.join(each.type.choices)}." if isinstance(each.type, click.Choice) else ""
+    has_default = not each.is_flag and not each.multiple and isinstance(each.default, str | int | float)
+    default = f"`{each.default}`" if has_default and each.default != "" else ""
+    about = " ".join(part for part in (each.help or "", choices) if part)
+    return [", ".join(f"`{name}`" for name in each.opts), variable, default, plain(about)]
+
+
+def paragraphs(text: str | None) -> Iterator[str]:
+    for paragraph in (text or "").split("\n\n"):
+        yield plain(" ".join(paragraph.split()))
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
+        print(path)

@@ -1,0 +1,11 @@
+"""``gateway schema``: the language of routes.yaml, for editors."""
+
+import json
+
+from gateway.config.jsonschema import json_schema
+
+
+def schema() -> int:
+    """Print the JSON Schema."""
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return 0

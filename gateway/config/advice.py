@@ -1,0 +1,271 @@
+"""What a file may say and hardly means: found by holding it against the sample events of its sources."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway import presets
+from gateway.config.conditions import Field
+from gateway.config.config import Destination, Entry, Message, Source
+from gateway.config.entries import EntryCompiler
+from gateway.config.schema import EntryKeys, FileKeys
+from gateway.config.values import Reading
+from gateway.errors import BuildError, Place, RenderError
+from gateway.facts import MISSING, Facts, lookup, parse, split_path
+from gateway.match import HOLD_WHEN_MISSING, Check, Clause, Condition, Rule, covers, explain, fits
+from gateway.model import Event
+
+#: Of samples that a warning names; the others are counted.
+_NAMED: Final = 3
+_KINDS: Final[Mapping[type, str]] = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+    list: "a list",
+    dict: "an object",
+}
+
+Compiled = tuple[EntryKeys, Sequence[Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One documented event of a source, as rules and templates see it."""
+
+    source: Source
+    event: Event
+    facts: Facts
+
+
+class Adviser:
+    """Warns about entries that no sample fits, fields that may be missing, templates that fail, unused names."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        written: FileKeys,
+        sources: Mapping[str, Source],
+        destinations: Mapping[str, Destination],
+        compiler: EntryCompiler,
+        names: Mapping[tuple[str, str], Place],
+    ) -> None:
+        self._reading = reading
+        self._written = written
+        self._destinations = destinations
+        self._compiler = compiler
+        self._names = names
+        self._samples = {name: _samples(source) for name, source in sources.items()}
+
+    def advise(self, entries: Sequence[Compiled]) -> None:
+        """Every warning about these entries, which are enabled and without an error."""
+        self._unused_destinations()
+        self._unreachable([each for each in entries if each[0].section == "routes"])
+        for keys, compiled in entries:
+            self._patterns(keys)
+            samples = self._fitting(keys, compiled[0].rule)
+            if samples:
+                self._fields(keys, samples)
+                self._rendered(compiled, samples)
+            elif keys.match and any(self._samples.get(source) for source in self._compiler.sources(keys)):
+                self._fits_nothing(keys)
+
+    # --- names ---
+
+    def _unused_destinations(self) -> None:
+        entries = (*self._written.always, *self._written.routes, *self._written.unmatched)
+        said = [said for entry in entries for said in (entry, *(entry.send or ()))]
+        used = {name.text for each in said for name in each.to or ()}
+        for name in self._destinations:
+            if name not in used:
+                place = self._names["destinations", name]
+                self._reading.warning(place, f'nothing is sent to "{name}"', "name it under to, or remove it")
+
+    def _unreachable(self, entries: Sequence[Compiled]) -> None:
+        ends: list[tuple[EntryKeys, Rule]] = []
+        for keys, compiled in entries:
+            rule = compiled[0].rule
+            end = _end_of_all(rule, ends)
+            if end is not None:
+                message = f'"{keys.called}" is never reached: "{end.called}" in {_line(end.place, keys.place)} ends evaluation before'
+                self._reading.warning(keys.place, message, "move it up, or remove one of them")
+            if rule.stops and not rule.where and rule.expression is None:
+                ends.append((keys, rule))
+
+    # --- which events ---
+
+    def _known(self, keys: EntryKeys) -> Mapping[str, None]:
+        """The types of the samples that the entry's sources have."""
+        samples = (sample for source in self._compiler.sources(keys) for sample in self._samples.get(source, ()))
+        return dict.fromkeys(sample.event.type for sample in samples)
+
+    def _patterns(self, keys: EntryKeys) -> None:
+        known = self._known(keys)
+        for pattern in keys.match or ():
+            parts = pattern.text.split(".")
+            wide = ".".join("**" if part == "*" else part for part in parts)
+            more = [each for each in known if fits(wide, each) and not fits(pattern.text, each)]
+            if more and wide != pattern.text:
+                message = f'"{pattern.shown}" does not take {_listed(more)}: * is one part of a type'
+                self._reading.warning(pattern.node, message, f'write "{wide}" for any number of parts')
+
+    def _fitting(self, keys: EntryKeys, rule: Rule) -> Sequence[_Sample]:
+        samples = (sample for source in self._compiler.sources(keys) for sample in self._samples.get(source, ()))
+        patterns = rule.patterns
+        return [each for each in samples if patterns is None or any(fits(one, each.event.type) for one in patterns)]
+
+    def _fits_nothing(self, keys: EntryKeys) -> None:
+        place = keys.at("match")
+        said = ((problem.place.file, problem.place.line) for problem in self._reading.report.problems)
+        if (place.file, place.line) not in said:
+            message = f'no sample event of its sources fits "{keys.called}"'
+            self._reading.warning(place, message, f"known: {', '.join(self._known(keys))}")
+
+    # --- fields ---
+
+    def _fields(self, keys: EntryKeys, samples: Sequence[_Sample]) -> None:
+        required = self._compiler.conditions.required(keys.where)
+        sure = {field.path.text for field in required if any(map(_asks_existence, field.conditions))}
+        for field in required:
+            path = split_path(field.path.text)
+            # What a sender's headers are, and the times and ids of events, no sample says.
+            if path[0] in ("headers", "vars") or path in (("event", "id"), ("event", "received_at")):
+                continue
+            values = {each.event.type: lookup(each.facts, path) for each in samples}
+            if field.path.text not in sure:
+                self._absent(keys, field, values)
+            for condition in field.conditions:
+                self._types(field, condition, values)
+
+    def _absent(self, keys: EntryKeys, field: Field, values: Mapping[str, object]) -> None:
+        if not any(_needs_value(condition) for condition in field.conditions):
+            return
+        lacking = [event_type for event_type, value in values.items() if value is MISSING]
+        if len(lacking) == len(values):
+            message = f"no sample of {_listed(lacking)} has {field.path.text}: the route never takes one"
+            self._reading.warning(field.path, message, "name a field that is there")
+        elif lacking and keys.match is not None:
+            are = "is" if len(lacking) == 1 else "are"
+            message = f"{_listed(lacking)} {are} partial: {field.path.text} may be absent and the route is then skipped"
+            self._reading.warning(
+                field.path,
+                message,
+                f"narrow match; or, if that is meant, add all: [{{{field.path.text}: {{exists: true}}}}]",
+            )
+
+    def _types(self, field: Field, condition: Condition, values: Mapping[str, object]) -> None:
+        if not isinstance(condition, Clause):
+            return
+        for event_type, value in values.items():
+            if isinstance(value, list):
+                written = condition.text.partition(": ")[2]
+                message = f"{field.path.text} is a list in the sample {event_type}, which equals nothing"
+                self._reading.warning(field.path, message, f"write {field.path.text}: {{contains: {written}}}")
+                return
+            if value is MISSING or value is None:
+                continue
+            kind = _KINDS[type(value)]
+            if all(each is not None and _KINDS[type(each)] != kind for each in condition.values):
+                message = f"{field.path.text} is {kind} in the sample {event_type}, which {_KINDS[type(condition.values[0])]} never equals"
+                self._reading.warning(field.path, message, _as_written(value))
+                return
+
+    # --- what is sent ---
+
+    def _rendered(self, entries: Sequence[Entry], samples: Sequence[_Sample]) -> None:
+        failed: dict[tuple[Place, str], list[str]] = {}
+        taken = [sample for sample in samples if _could_take(entries[0].rule, sample.facts)]
+        for entry in entries:
+            for name, message in entry.messages.items():
+                destination = self._destinations[name]
+                for sample in taken:
+                    for failure in _failure(lambda: _build(entry, destination, message, sample), entry.place):  # noqa: B023 - called at once
+                        failed.setdefault(failure, []).append(sample.event.type)
+        for (place, words), types in failed.items():
+            self._reading.warning(place, f"with the sample {_listed(list(dict.fromkeys(types)))}: {words}")
+
+
+def _build(entry: Entry, destination: Destination, message: Message, sample: _Sample) -> None:
+    if entry.rule.expression is not None:
+        entry.rule.expression.evaluate(sample.facts)
+    parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.kept_headers)
+    destination.kind.build(destination.target, parts)
+
+
+def _failure(build: Callable[[], None], place: Place) -> Iterator[tuple[Place, str]]:
+    try:
+        build()
+    except RenderError as error:
+        yield error.place, str(error).removeprefix(f"{error.place}: ")
+    except BuildError as error:
+        yield place, str(error)
+
+
+def _could_take(rule: Rule, facts: Facts) -> bool:
+    """Whether the event, or one that differs in the values of some fields only, is taken."""
+    findings = explain(rule, facts).findings
+    return all(
+        finding.held or (bool(finding.path) and finding.seen is not MISSING and finding.seen is not None)
+        for finding in findings
+    )
+
+
+def _samples(source: Source) -> Sequence[_Sample]:
+    found = []
+    for body in presets.load(source.preset).samples.values():
+        payload = parse(body)
+        event = Event(
+            id="evt_sample",
+            source=source.name,
+            type=source.naming.type_of(payload, {}),
+            received_at=0.0,
+            headers={},
+            body=body,
+            sha256=b"",
+        )
+        found.append(_Sample(source, event, source.naming.facts(event, payload)))
+    return found
+
+
+def _end_of_all(rule: Rule, ends: Sequence[tuple[EntryKeys, Rule]]) -> EntryKeys | None:
+    """The entry behind which nothing is left for a rule; None if something is."""
+    found = None
+    for pattern in rule.patterns or ("**",):
+        found = next((keys for keys, end in ends if _ends(end, rule, pattern)), None)
+        if found is None:
+            return None
+    return found
+
+
+def _ends(end: Rule, rule: Rule, pattern: str) -> bool:
+    sources = end.sources is None or (rule.sources is not None and rule.sources <= end.sources)
+    return sources and any(covers(each, pattern) for each in end.patterns or ("**",))
+
+
+def _line(place: Place, seen_from: Place) -> str:
+    return f"line {place.line}" if place.file == seen_from.file else f"{place.file}:{place.line}"
+
+
+def _asks_existence(condition: Condition) -> bool:
+    return isinstance(condition, Check) and condition.operator == "exists" and condition.operands == (True,)
+
+
+def _needs_value(condition: Condition) -> bool:
+    if isinstance(condition, Check):
+        return condition.operator not in HOLD_WHEN_MISSING
+    return isinstance(condition, Clause)
+
+
+def _as_written(value: object) -> str:
+    match value:
+        case bool() | int() | float():
+            return f"write {str(value).lower()}, without quotes"
+        case str():
+            return f'write "{value[:40]}", in quotes'
+    return "name one of its fields"
+
+
+def _listed(types: Sequence[str]) -> str:
+    more = f" and {len(types) - _NAMED} more" if len(types) > _NAMED else ""
+    return ", ".join(types[:_NAMED]) + more

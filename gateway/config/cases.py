@@ -1,0 +1,200 @@
+"""The ``tests`` of a file: an event, what is changed about it, and what must become of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway import presets
+from gateway.config.reader import Scalar
+from gateway.config.report import suggest_or_list
+from gateway.config.schema import CheckKeys, Expected, SourceKeys, TestKeys
+from gateway.config.values import Plain, Reading, Words
+from gateway.errors import Place
+from gateway.facts import split_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What one delivery must be; None and empty ask nothing."""
+
+    place: Place
+    destination: str
+    #: None: whichever entry sends it.
+    route: str | None = None
+    #: The exact bytes received.
+    verbatim: bool = False
+    method: str | None = None
+    url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: A Plain, because null is a value.
+    json: Plain | None = None
+    json_contains: Plain | None = None
+    text: str | None = None
+    contains: tuple[str, ...] = ()
+    not_contains: tuple[str, ...] = ()
+    #: How many deliveries go to the destination.
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """One of ``tests``. Exactly one of ``event``, ``file`` and ``payload`` is there."""
+
+    #: Pytest collects no class of this name.
+    __test__ = False
+
+    name: str
+    place: Place
+    source: str
+    #: A sample of the source's preset.
+    event: str | None = None
+    #: Relative to the folder of the configuration.
+    file: str | None = None
+    payload: Plain | None = None
+    #: By path: ``attrs.type``, ``payload.data.id``.
+    set: Mapping[str, object] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    #: ``deliveries``: exactly those to the destinations of ``checks``; ``failed``: one ends dead with ``reason``.
+    outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
+    checks: tuple[Check, ...] = ()
+    reason: str = ""
+
+
+class TestCompiler:
+    """Holds tests against the names of the file."""
+
+    __test__ = False
+
+    def __init__(
+        self,
+        reading: Reading,
+        sources: Mapping[str, SourceKeys],
+        destinations: Collection[str],
+        routes: Collection[str],
+    ) -> None:
+        self._reading = reading
+        self._sources = sources
+        self._destinations = destinations
+        self._routes = routes
+
+    def test(self, keys: TestKeys, shortcuts: Mapping[str, frozenset[str]]) -> Test | None:
+        """None after a problem was reported. ``shortcuts`` are those of each source."""
+        before = len(self._reading.report.problems)
+        source = self._source(keys)
+        self._check_event(keys, source)
+        self._check_fields(keys, shortcuts.get(source, frozenset()))
+        outcome, checks, reason = self._expected(keys.expect or ())
+        if len(self._reading.report.problems) != before or keys.name is None:
+            return None
+        return Test(
+            name=keys.name.text,
+            place=keys.place,
+            source=source,
+            event=_text(keys.event),
+            file=_text(keys.file),
+            payload=keys.payload,
+            set={path: plain.value for path, plain in keys.set.items()},
+            unset=tuple(path.text for path in keys.unset),
+            outcome=outcome,
+            checks=checks,
+            reason=reason,
+        )
+
+    def _source(self, keys: TestKeys) -> str:
+        known = self._sources
+        if keys.source is None:
+            if len(known) != 1:
+                self._reading.error(
+                    keys.place,
+                    "this test does not say which source its event is from",
+                    f"add source: {next(iter(known), '...')}",
+                )
+            return next(iter(known), "")
+        if keys.source.text not in known:
+            hint = suggest_or_list(keys.source.shown, known)
+            self._reading.error(keys.source.node, f'unknown source "{keys.source.shown}"', hint)
+        return keys.source.text
+
+    def _check_event(self, keys: TestKeys, source: str) -> None:
+        given = [key for key in ("event", "file", "payload") if key in keys.written]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            hint = "write event: contact.created, file: event.json or payload: {...}"
+            self._reading.error(keys.place, f"a test takes one of event, file and payload, not {found}", hint)
+        preset = self._sources[source].preset if source in self._sources else None
+        if keys.event is None or preset is None:
+            return
+        samples = presets.load(preset).samples
+        if keys.event.text not in samples:
+            hint = suggest_or_list(keys.event.shown, samples)
+            self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset}', hint)
+
+    def _check_fields(self, keys: TestKeys, shortcuts: frozenset[str]) -> None:
+        roots = sorted({"payload", *shortcuts})
+        written = [(path, keys.name_at("set", path)) for path in keys.set]
+        for path, place in (*written, *((each.text, each.place) for each in keys.unset)):
+            root, *rest = split_path(path)
+            if root not in roots or not rest or "" in rest:
+                self._reading.error(
+                    place,
+                    f'"{path}" is no field of the payload',
+                    f"begin with one of {', '.join(roots)}: {roots[0]}.name",
+                )
+
+    # --- expect ---
+
+    def _expected(
+        self, expected: Sequence[Expected]
+    ) -> tuple[Literal["deliveries", "ignored", "rejected", "failed"], tuple[Check, ...], str]:
+        match expected:
+            case [Expected(name=Scalar(text="ignored" | "rejected" as outcome), check=None)] if (
+                outcome not in self._destinations
+            ):
+                return ("ignored" if outcome == "ignored" else "rejected"), (), ""
+            case [Expected(name=Scalar(text="failed"), check=Scalar(text=reason))] if (
+                "failed" not in self._destinations
+            ):
+                return "failed", (), reason
+        return "deliveries", tuple(check for each in expected if (check := self._check(each)) is not None), ""
+
+    def _check(self, expected: Expected) -> Check | None:
+        route, arrow, name = expected.name.text.rpartition(">")
+        destination = name.strip()
+        self._refuse_unknown(expected.name, destination, self._destinations, "destination")
+        if arrow:
+            self._refuse_unknown(expected.name, route.strip(), self._routes, "route")
+        base = Check(place=expected.name.place, destination=destination, route=route.strip() or None)
+        match expected.check:
+            case CheckKeys() as keys:
+                return _asked(base, keys)
+            case Scalar(text="verbatim"):
+                return Check(place=base.place, destination=base.destination, route=base.route, verbatim=True)
+            case Scalar(text=text) as node:
+                hint = "write verbatim, or a map: {contains: [John]}"
+                self._reading.error(node, f'"{text}" says nothing about a delivery', hint)
+        return base
+
+    def _refuse_unknown(self, node: Scalar, name: str, known: Collection[str], noun: str) -> None:
+        if name not in known:
+            self._reading.error(node, f'unknown {noun} "{name}"', suggest_or_list(name, known))
+
+
+def _asked(base: Check, keys: CheckKeys) -> Check:
+    return Check(
+        place=base.place,
+        destination=base.destination,
+        route=base.route,
+        method=keys.method,
+        url=_text(keys.url),
+        headers={name.lower(): value.text for name, value in keys.headers.items()},
+        json=keys.json,
+        json_contains=keys.json_contains,
+        text=_text(keys.text),
+        contains=tuple(each.text for each in keys.contains),
+        not_contains=tuple(each.text for each in keys.not_contains),
+        count=keys.count,
+    )
+
+
+def _text(words: Words | None) -> str | None:
+    return None if words is None else words.text

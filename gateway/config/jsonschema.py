@@ -1,0 +1,105 @@
+"""The language of routes.yaml as a JSON Schema, made from the declarations that the loader reads by."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeGuard
+
+from gateway.config.schema import FileKeys, Key, Section, keys_of
+from gateway.config.values import Shape, shape_of
+from gateway.destinations import KINDS
+
+JsonSchema = dict[str, Any]
+
+#: In milliseconds.
+_UNITS: Final = (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+_SIZES: Final = (("MiB", 1024**2), ("KiB", 1024), ("B", 1))
+
+
+def json_schema() -> JsonSchema:
+    """A JSON Schema (draft 2020-12) of the file.
+
+    It knows every key and value type. It cannot know what only the whole file says: whether a destination of that
+    name exists, whether a variable is set, whether a template compiles.
+    """
+    sections: dict[type[Section], JsonSchema] = {}
+    whole = _section(FileKeys, sections)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "routes.yaml",
+        "description": "Who sends events, how to reach whom, what to say.",
+        **whole,
+        "patternProperties": {"^x-": {"description": "yours: the gateway does not look at it"}},
+        "$defs": {_title(section): sections[section] for section in sections},
+    }
+
+
+def _section(section: type[Section], known: dict[type[Section], JsonSchema]) -> JsonSchema:
+    keys = keys_of(section)
+    schema: JsonSchema = {
+        "type": "object",
+        "properties": {text: _property(section, name, key, known) for text, (name, key) in keys.items()},
+        "additionalProperties": False,
+    }
+    if required := [text for text, (_, key) in keys.items() if key.required]:
+        schema["required"] = required
+    if refused := list(_refused_by_type(keys)):
+        schema["allOf"] = refused
+    return schema
+
+
+def _property(section: type[Section], name: str, key: Key, known: dict[type[Section], JsonSchema]) -> JsonSchema:
+    shape = _with_definitions(shape_of(key.parse), known)
+    default = None if key.required else _default_of(section, name, shape_of(key.parse))
+    return {"description": key.about, **({} if default is None else {"default": default}), **shape}
+
+
+def _with_definitions(shape: Any, known: dict[type[Section], JsonSchema]) -> Any:
+    """The shape with a reference in place of each section, which is now among the ``known``."""
+    if isinstance(shape, Mapping):
+        return {word: _with_definitions(value, known) for word, value in shape.items()}
+    if isinstance(shape, list | tuple):
+        return [_with_definitions(each, known) for each in shape]
+    if not _is_section(shape):
+        return shape
+    if shape not in known:
+        # Known before it is complete: a section may hold itself.
+        known[shape] = {}
+        known[shape].update(_section(shape, known))
+    return f"#/$defs/{_title(shape)}"
+
+
+def _refused_by_type(keys: Mapping[str, tuple[str, Key]]) -> Iterator[JsonSchema]:
+    """What a destination of each type does not have."""
+    for kind in KINDS:
+        refused = [text for text, (_, key) in keys.items() if key.types and kind not in key.types]
+        if refused:
+            is_kind: JsonSchema = {"properties": {"type": {"const": kind}}}
+            # Without a type it is http.
+            is_kind |= {} if kind == "http" else {"required": ["type"]}
+            yield {"if": is_kind, "then": {"properties": dict.fromkeys(refused, False)}}
+
+
+def _is_section(shape: object) -> TypeGuard[type[Section]]:
+    return isinstance(shape, type) and issubclass(shape, Section)
+
+
+def _title(section: type[Section]) -> str:
+    return section.noun.removeprefix("a ").removeprefix("an ")
+
+
+def _default_of(section: type[Section], name: str, shape: Shape) -> str | int | None:
+    """What stands for a key that is left out, as it would be written; None if nothing simple does."""
+    [default] = [each.default for each in dataclasses.fields(section) if each.name == name]
+    match shape.get("title"), default:
+        case "duration", float():
+            return _in_units(round(default * 1000), _UNITS)
+        case "size", int():
+            return _in_units(default, _SIZES)
+        case _, str() | int():
+            return default
+    return None
+
+
+def _in_units(amount: int, units: Sequence[tuple[str, int]]) -> str:
+    unit, one = next((unit, one) for unit, one in units if amount % one == 0)
+    return f"{amount // one}{unit}"

@@ -1,0 +1,233 @@
+"""The JSON Schema is the loader's own declarations: what one takes or refuses, the other does, as far as it can know."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from gateway.config import load, schema, values
+from gateway.config.jsonschema import json_schema
+from gateway.config.reader import Broken, Items, Map, Node, Scalar, read
+from gateway.config.report import Report
+from gateway.errors import ConfigError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BAD = sorted((HERE / "bad").glob("*.yaml"))
+GOOD = [*sorted((HERE / "good").glob("*.yaml")), ROOT / "routes.yaml"]
+
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+
+#: Mistakes that only the whole file, its surroundings or the meaning of a text give away, by what it takes to know.
+BEYOND = {
+    "what else the file declares, and other files": {
+        "conditions",
+        "if-in-braces",
+        "include",
+        "names-twice",
+        "unknown-destination",
+        "unknown-source",
+    },
+    "which keys of an entry or destination go together": {
+        "chat-without-content",
+        "content-type",
+        "disabled-destination-with-a-mistake",
+        "headers-of-a-route",
+        "shape-for-file",
+        "shape-for-slack",
+        "two-contents",
+    },
+    "the rules of a text": {
+        "headers",
+        "pattern-near-a-known-type",
+        "patterns",
+        "question-mark-in-path",
+        "references",
+        "secrets",
+        "shortcuts",
+        "source-paths",
+        "urls",
+        "where-event",
+        "where-regex",
+    },
+    "whether a template compiles": {
+        "headers-in-jinja",
+        "if-with-statement",
+        "template-endings",
+        "templates",
+    },
+    "the environment": {"value-from-the-environment"},
+    # To JSON an empty value is null, which is a value.
+    "what was not written": {"body-without-a-value", "vars", "where-without-blank"},
+}
+
+
+class Unreadable(Exception):
+    """Not YAML as the gateway reads it: no schema gets to see it."""
+
+
+def content(path: Path) -> object:
+    report = Report(path.name)
+    try:
+        tree = read(path.read_bytes(), report)
+    except ConfigError:
+        raise Unreadable from None
+    if report.sorted():
+        raise Unreadable
+    return plain(tree)
+
+
+def plain(node: Node) -> object:
+    match node:
+        case Map(_, pairs):
+            return {pair.key.text: plain(pair.value) for pair in pairs}
+        case Items(_, nodes):
+            return [plain(each) for each in nodes]
+        case Scalar():
+            return node.value
+        case Broken():
+            raise Unreadable
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_what_the_loader_takes_the_schema_takes(path):
+    assert [error.message for error in VALIDATOR.iter_errors(content(path))] == []
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_what_the_loader_refuses_the_schema_refuses_as_far_as_it_can_know(path):
+    beyond = [reason for reason, names in BEYOND.items() if path.stem in names]
+    try:
+        is_refused = not VALIDATOR.is_valid(content(path))
+    except Unreadable:
+        is_refused = True
+    if is_refused:
+        assert not beyond, f"the schema does refuse {path.name}: take it out of BEYOND"
+    else:
+        assert beyond, f"the schema takes {path.name}: improve the shape of that key, or add it to BEYOND"
+
+
+def test_every_file_beyond_a_schema_exists():
+    assert {name for names in BEYOND.values() for name in names} <= {path.stem for path in BAD}
+
+
+def test_the_shipped_schema_is_what_the_declarations_say():
+    printed = subprocess.run([sys.executable, "-m", "gateway", "schema"], capture_output=True, check=True).stdout
+    assert (ROOT / "routes.schema.json").read_bytes() == printed, "run: gateway schema > routes.schema.json"
+
+
+def test_the_shipped_file_names_its_schema_for_editors():
+    first = (ROOT / "routes.yaml").read_text("utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=./routes.schema.json"
+
+
+def sections() -> list[type[schema.Section]]:
+    found, waiting = [], [schema.Section]
+    while waiting:
+        section = waiting.pop()
+        found.append(section)
+        waiting.extend(section.__subclasses__())
+    return found
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
+def test_every_key_says_what_it_takes_and_what_it_is_for(section):
+    for text, (_, key) in schema.keys_of(section).items():
+        assert "shape" in vars(key.parse), f"mark the parser of {text} with @shaped: editors know it by that"
+        assert key.about, text
+
+
+def test_every_declared_key_is_in_the_schema_with_its_description():
+    written = json.dumps(json_schema(), ensure_ascii=False)
+    for section in sections():
+        for text, (_, key) in schema.keys_of(section).items():
+            assert json.dumps(text) in written
+            assert json.dumps(key.about, ensure_ascii=False) in written
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_taken"),
+    [
+        ({"timeout": "${TIMEOUT}"}, True),
+        ({"timeout": "1h30m"}, True),
+        ({"timeout": "soon"}, False),
+        ({"timeout": 10}, False),
+        ({"concurrency": "${LIMIT:-7}"}, True),
+        ({"concurrency": 7}, True),
+        ({"concurrency": "7"}, True),
+        ({"concurrency": 0}, False),
+        ({"concurrency": 1.5}, False),
+        ({"type": "${TYPE:-http}"}, True),
+        ({"type": "slak"}, False),
+        ({"type": "slack"}, True),
+        ({"type": "file"}, False),
+        ({"type": "slack", "auth": {"bearer": "x"}}, False),
+        ({"auth": {"bearer": "x"}}, True),
+        ({"match": "contact.*"}, False),
+    ],
+    ids=str,
+)
+def test_a_destination_is_taken_as_the_loader_takes_it(keys, is_taken):
+    file = {"version": 1, "destinations": {"crm": {"url": "https://crm.example.com", **keys}}}
+    assert VALIDATOR.is_valid(file) == is_taken
+
+
+ANY_VALUE = [
+    *(None, True, False, 0, 1, 7, 1.5, -1, "", "x", "true", "7", "10s", "512KiB", "${X:-7}", "POST", "crm", "slack"),
+    *("log.ndjson", "https://a.example", "contact.created", "attrs.id == 1", "/in/x", "xobito", "verbatim", "ignored"),
+    *([], ["crm"], ["contact.*", "x"], [1], [[1]], [{}], [{"to": "crm"}], [{"to": "crm", "text": "x"}]),
+    *({}, {"a": "b"}, {"a": 1}, {"a": ["payload.data"]}, {"bearer": "x"}, {"for": "1h"}, {"crm": "verbatim"}),
+    *({"attrs.type": "x"}, {"attrs.type": None}, {"attrs.id": {"gt": 1}}, {"attrs.id": {"gt": [1, 2]}}),
+    *({"attrs.type": {"prefix": 1}}, {"attrs.type": {"exists": True}}, {"attrs.type": {"exists": "true"}}),
+    *({"not": {"attrs.type": "x"}}, {"any": [{"attrs.type": "x"}]}, {"crm": {"count": 1}}, {"failed": "x"}),
+]
+PLACES = {
+    "sources": ({"preset": "xobito", "secret": "s"}, schema.SourceKeys),
+    "destinations": ({"url": "https://crm.example.com"}, schema.DestinationKeys),
+    "routes": ({"to": "crm"}, schema.EntryKeys),
+    "tests": ({"name": "it goes to the CRM", "event": "contact.created", "expect": ["crm"]}, schema.TestKeys),
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "key"), [(place, key) for place, (_, section) in PLACES.items() for key in schema.keys_of(section)]
+)
+def test_whatever_value_of_a_key_the_loader_takes_the_schema_takes(tmp_path, place, key):
+    written = {name: {**base, key: None} if name == place else base for name, (base, _) in PLACES.items()}
+    for value in ANY_VALUE:
+        written[place][key] = value
+        file = {name: [one] if name in ("routes", "tests") else {"crm": one} for name, one in written.items()}
+        file["version"] = 1
+        (tmp_path / "routes.yaml").write_text(json.dumps(file))
+        try:
+            load(tmp_path / "routes.yaml", environ={})
+        except ConfigError:
+            continue
+        assert [error.message for error in VALIDATOR.iter_errors(file)] == [], value
+
+
+def test_every_place_has_a_name_of_its_own():
+    nouns = [section.noun for section in sections() if section is not schema.Section]
+    assert len(set(nouns)) == len(nouns)
+
+
+@pytest.mark.parametrize(("file", "is_taken"), [({"x-team": {"any": [1]}}, True), ({"team": 1}, False)], ids=str)
+def test_only_keys_that_begin_with_x_are_the_users_own(file, is_taken):
+    assert VALIDATOR.is_valid({"version": 1, **file}) == is_taken
+
+
+def test_a_default_is_shown_as_it_would_be_written():
+    retry = json_schema()["$defs"]["retry"]["properties"]
+    assert [retry[key]["default"] for key in ("for", "first", "max")] == ["24h", "1s", "1h"]
+    assert json_schema()["$defs"]["source"]["properties"]["max_body"]["default"] == "1MiB"
+
+
+def test_a_parser_that_does_not_say_takes_anything():
+    assert values.shape_of(lambda _reading, _node, _label: None) == {}

@@ -1,0 +1,162 @@
+"""The documentation says what is true: every key, operator, filter and verb is in it, and every example loads."""
+
+import importlib.util
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import cli
+from gateway.config import format_problem, load
+from gateway.config.conditions import ABOUT, COMBINING
+from gateway.config.jsonschema import json_schema
+from gateway.errors import ConfigError
+from gateway.render import filters, sandbox
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+#: What an example that is not a whole file is put on.
+HEAD = {
+    "sources": "  xobito: {preset: xobito, secret: s3cret}\n",
+    "destinations": """\
+  slack-leads: {type: slack, url: "https://hooks.slack.example/T0"}
+  slack-ops: {type: slack, url: "https://hooks.slack.example/T1"}
+  crm: {url: "https://crm.example.com/api/v1"}
+  helpdesk: {url: "https://helpdesk.example.com/api/tickets"}
+  archive: {type: file, path: archive.ndjson}
+""",
+}
+
+
+class Environ(dict):
+    """Every variable is set."""
+
+    def get(self, name, default=None):
+        return "https://hooks.slack.example/T0" if name.endswith("_URL") else f"value-of-{name}"
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """What is fenced, with its language; also inside a list."""
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [(language, textwrap.dedent(block)) for _, language, block in found]
+
+
+def examples():
+    for page in PAGES:
+        written = [block for language, block in blocks(page) if language == "yaml"]
+        for number, block in enumerate(written, start=1):
+            yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+
+
+def whole_file(example: str) -> str:
+    """The example, or the common head with the example's parts on top."""
+    if re.search("^version:", example, re.MULTILINE):
+        return example
+    file = f"version: 1\n{example}"
+    for section, body in HEAD.items():
+        own = re.search(rf"^{section}:.*\n", file, re.MULTILINE)
+        names = set(re.findall(r"^  ([\w-]+):", example, re.MULTILINE))
+        lines = "".join(line for line in body.splitlines(True) if line.split(":")[0].strip() not in names)
+        file = f"{file[: own.end()]}{lines}{file[own.end() :]}" if own else f"{file}{section}:\n{body}"
+    return file
+
+
+@pytest.mark.parametrize("example", list(examples()))
+def test_every_example_loads(tmp_path, example):
+    (tmp_path / "templates").symlink_to(ROOT / "templates")
+    path = tmp_path / "routes.yaml"
+    path.write_text(whole_file(example), "utf-8")
+    warnings = [warning.message for warning in load(path, environ=Environ()).warnings]
+    is_whole = example == whole_file(example)
+    assert [said for said in warnings if is_whole or not said.startswith("nothing is sent to")] == []
+
+
+def test_the_mistake_of_the_tutorial_is_explained_as_it_says(tmp_path):
+    page = ROOT / "docs" / "tutorial.md"
+    example = next(block for language, block in blocks(page) if language == "yaml")
+    (tmp_path / "routes.yaml").write_text(example.replace("match:", "mtch:"), "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "routes.yaml", environ=Environ())
+    [problem] = caught.value.problems
+    assert format_problem(problem).splitlines()[0] in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["routes-yaml.md", "templates.md", "cli.md"])
+def test_the_reference_is_what_the_program_says(name):
+    path = REFERENCE / name
+    assert path.read_text("utf-8") == generator().pages()[path], "run: python docs/generate.py"
+
+
+def named_in(page: str) -> set[str]:
+    without_blocks = re.sub(r"```.*?```", "", (REFERENCE / page).read_text("utf-8"), flags=re.DOTALL)
+    return set(re.findall(r"`([^`\n]+)`", without_blocks))
+
+
+def test_every_key_and_operator_is_in_the_reference():
+    assert keys_in(json_schema()) - named_in("routes-yaml.md") == set()
+    assert {*ABOUT, *COMBINING} - named_in("routes-yaml.md") == set()
+
+
+def keys_in(schema: object) -> set[str]:
+    """The names of all properties, at any depth."""
+    if isinstance(schema, list):
+        return set().union(*map(keys_in, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = schema.get("properties", {})
+    # A property of a condition ("if the type is file") is no declaration.
+    is_declaration = schema.get("additionalProperties") is False
+    return (set(own) if is_declaration else set()).union(*map(keys_in, schema.values()))
+
+
+def test_every_filter_function_and_test_is_in_the_reference():
+    assert {*filters.FILTERS, *filters.FUNCTIONS, *filters.TESTS} - named_in("templates.md") == set()
+
+
+@pytest.mark.parametrize(
+    "limit", [sandbox.MAX_STEPS, sandbox.MAX_WORK, sandbox.MAX_OUTPUT, sandbox.MAX_RANGE, filters.MAX_ARGUMENT]
+)
+def test_every_limit_of_templates_is_in_the_reference(limit):
+    assert f"{limit:,}" in (REFERENCE / "templates.md").read_text("utf-8")
+
+
+def test_every_verb_and_option_is_in_the_reference():
+    page = (REFERENCE / "cli.md").read_text("utf-8")
+    for verb, command in cli.commands.items():
+        assert f"\n## gateway {verb}\n" in page
+        for parameter in command.params:
+            assert parameter.param_type_name == "argument" or f"`{parameter.opts[-1]}`" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = (ROOT / "README.md").read_text("utf-8")
+    for page in PAGES[1:]:
+        if "decisions" not in page.parts:
+            assert str(page.relative_to(ROOT)) in linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_verb_that_a_page_tells_to_run_exists(page):
+    told = {
+        verb
+        for language, block in blocks(page)
+        if not language
+        for verb in re.findall(r"(?:^|&& ) *gateway ([a-z]+)", block, re.MULTILINE)
+    }
+    assert told - set(cli.commands) == set()
