@@ -259,6 +259,9 @@ class Dispatcher:
         self._full: set[str] = set()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
+        #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
+        self._recording = asyncio.Event()
+        self._recording.set()
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -293,6 +296,7 @@ class Dispatcher:
                 loop.cancel()
 
     async def _round(self) -> None:
+        await self._recording.wait()
         await self._writer_keeps_up()
         self._wake.clear()
         wants = self._wants()
@@ -374,8 +378,10 @@ class Dispatcher:
             try:
                 held = await self._store.settle(outcomes)
             except StoreUnavailable:
+                self._recording.clear()
                 await asyncio.sleep(STORE_PAUSE_S)
                 continue
+            self._recording.set()
             for outcome in outcomes:
                 if outcome.lease.delivery.id not in held:
                     telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
