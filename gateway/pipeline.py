@@ -377,7 +377,9 @@ class Dispatcher:
         while True:
             try:
                 held = await self._store.settle(outcomes)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                if self._recording.is_set():
+                    telemetry.log("store.unavailable", reason=str(error))
                 self._recording.clear()
                 await asyncio.sleep(STORE_PAUSE_S)
                 continue
@@ -405,6 +407,11 @@ class Dispatcher:
     def stop(self) -> None:
         """Start no delivery from now on."""
         self._stop.set()
+
+    @property
+    def recording(self) -> bool:
+        """Whether outcomes can be recorded; while they cannot, nothing is sent."""
+        return self._recording.is_set()
 
     async def idle(self) -> None:
         """Return when no attempt is in flight any more."""
