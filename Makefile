@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	|| { echo "Python 3.11 or newer is needed; \`$(PYTHON)\` is $$($(PYTHON) --version 2>&1 || echo missing). Name another with: make $@ PYTHON=python3.12" >&2; exit 1; }
+# What was asked for, for the remedy: the target that runs is often another.
+ASKED := $(or $(MAKECMDGOALS),run)
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	|| { echo "Python 3.11 or newer is needed and \`$(PYTHON)\` is $$($(PYTHON) --version 2>/dev/null || echo not there). Name another: make $(ASKED) PYTHON=python3.12" >&2; exit 1; }
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 

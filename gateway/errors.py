@@ -43,6 +43,9 @@ def printable(text: str) -> str:
 class GatewayError(Exception):
     """Anything the gateway raises on purpose. ``str(error)`` names the thing, the value and the remedy."""
 
+    #: Of the command line: 0 ok, 1 findings or a failed start, 2 usage, 3 server unreachable.
+    exit_code: ClassVar[int] = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -120,9 +123,10 @@ class SignatureRefused(RequestRefused):
 
 
 class Unparsable(RequestRefused):
-    """Signed, but not JSON as RFC 8259 has it."""
+    """Signed, but not JSON that can be carried on: RFC 8259 in UTF-8, with bounds on nesting and numbers."""
 
-    status, answer, reason = 400, "the body is not valid JSON", "unparsable"
+    status, reason = 400, "unparsable"
+    answer = "the body is not JSON in UTF-8, or nests deeper than 128 levels, or holds a number or text out of range"
 
 
 class BuildError(GatewayError):

@@ -259,6 +259,9 @@ class Dispatcher:
         self._full: set[str] = set()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
+        #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
+        self._recording = asyncio.Event()
+        self._recording.set()
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -298,6 +301,7 @@ class Dispatcher:
                 loop.cancel()
 
     async def _round(self) -> None:
+        await self._recording.wait()
         await self._writer_keeps_up()
         self._wake.clear()
         wants = self._wants()
@@ -378,9 +382,13 @@ class Dispatcher:
         while True:
             try:
                 held = await self._store.settle(outcomes)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                if self._recording.is_set():
+                    telemetry.log("store.unavailable", reason=str(error))
+                self._recording.clear()
                 await asyncio.sleep(STORE_PAUSE_S)
                 continue
+            self._recording.set()
             for outcome in outcomes:
                 if outcome.lease.delivery.id not in held:
                     telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
@@ -404,6 +412,11 @@ class Dispatcher:
     def stop(self) -> None:
         """Start no delivery from now on."""
         self._stop.set()
+
+    @property
+    def recording(self) -> bool:
+        """Whether outcomes can be recorded; while they cannot, nothing is sent."""
+        return self._recording.is_set()
 
     async def idle(self) -> None:
         """Return when no attempt is in flight any more."""

@@ -42,7 +42,7 @@ def decide(policy: Policy, verdict: Retry, *, failures: int, spent_s: float, noi
     own_delay = strategies.wait(state) * (1 + policy.jitter * (2 * noise - 1))
     state.upcoming_sleep = own_delay
     if strategies.stop(state):
-        return Dead(f"{verdict.reason}; gave up after {_attempts(failures)} in {_duration(policy.for_s)}")
+        return Dead(f"{verdict.reason}; gave up after {_attempts(failures)}, retry.for is {_duration(policy.for_s)}")
     return Retry(verdict.reason, after_s=max(own_delay, verdict.after_s), spent_s=own_delay)
 
 

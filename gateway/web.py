@@ -34,6 +34,8 @@ from gateway.reload import Reloader
 BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
 #: What a sender is told to wait when nothing can be kept, seconds.
 RETRY_AFTER_S: Final = 5
+#: How long an event that could not be kept speaks against this process. Then senders may try it again, seconds.
+REFUSED_COUNTS_S: Final = 10.0
 UNKNOWN: Final = "unknown"
 
 #: Status, JSON body, header fields beside the usual ones.
@@ -45,9 +47,9 @@ _encode = msgspec.json.Encoder().encode
 # --- the door ---
 
 
-def ingest_app(gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher) -> ASGIApp:
+def ingest_app(gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher, readiness: "Readiness") -> ASGIApp:
     """The application on the ingest listener: the paths of the sources and nothing else."""
-    door = Door(gateway, dispatcher)
+    door = Door(gateway, dispatcher, readiness)
     mount = asgi("/", is_mount=True, copy_scope=False)(door)
     return Litestar(route_handlers=[mount], openapi_config=None, logging_config=None)
 
@@ -69,9 +71,10 @@ class OverBudget(GatewayError):
 class Door:
     """One request in, one answer out: counts what arrives, and gives every refusal its status."""
 
-    def __init__(self, gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher) -> None:
+    def __init__(self, gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher, readiness: "Readiness") -> None:
         self._gateway = gateway
         self._dispatcher = dispatcher
+        self._readiness = readiness
         self._bytes_in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,13 +101,17 @@ class Door:
             appended = await self._accept(scope, receive, config, source)
         except RequestRefused as refusal:
             return _refused(name, path, refusal)
-        except (StoreUnavailable, OverBudget) as error:
+        except StoreUnavailable as error:
+            self._readiness.refused_at = time.monotonic()
+            return _unavailable(name, str(error))
+        except OverBudget as error:
             return _unavailable(name, str(error))
         except SenderGone:
             raise
         except Exception as error:  # noqa: BLE001  a defect of ours must cost the sender a retry and not its event
             telemetry.log("internal.error", source=name, exc_info=True)
             return _unavailable(name, type(error).__name__)
+        self._readiness.refused_at = None
         telemetry.EVENTS_RECEIVED.labels(name, "duplicate" if appended.duplicate else "accepted", "").inc()
         return 202, {"id": appended.event_id, "duplicate": appended.duplicate}, []
 
@@ -165,6 +172,8 @@ class Readiness:
     """Whether a load balancer should send events here, and why not."""
 
     draining: bool = False
+    #: When an event could not be kept, on the monotonic clock; None once one was.
+    refused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +198,7 @@ _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
 def admin_app(
     gateway: pipeline.Gateway,
+    dispatcher: pipeline.Dispatcher,
     readiness: Readiness,
     reloader: Reloader,
     options: AdminOptions,
@@ -202,7 +212,7 @@ def admin_app(
 
     @get("/readyz")
     async def readyz() -> Response[dict[str, str]]:
-        status = _readiness(readiness, gateway)
+        status = _readiness(readiness, gateway, dispatcher)
         detail = {"status": status, **_config_detail(reloader)}
         return Response(detail, status_code=200 if status == "ready" else 503)
 
@@ -288,10 +298,13 @@ def _inbox_handlers(inbox: Inbox) -> list[Any]:
     return [home, page, listed, stylesheet]
 
 
-def _readiness(readiness: Readiness, gateway: pipeline.Gateway) -> str:
+def _readiness(readiness: Readiness, gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher) -> str:
     if readiness.draining:
         return "draining"
-    return "ready" if gateway.store.healthy else "the store refuses: see the log"
+    refused = readiness.refused_at is not None and time.monotonic() - readiness.refused_at < REFUSED_COUNTS_S
+    if refused or not gateway.store.healthy or not dispatcher.recording:
+        return "the store refuses: see the log"
+    return "ready"
 
 
 def _config_detail(reloader: Reloader) -> Mapping[str, str]:

@@ -307,6 +307,37 @@ async def test_an_outcome_that_cannot_be_recorded_gives_its_slot_back_and_is_log
 
 
 @story
+async def test_while_outcomes_cannot_be_recorded_nothing_is_sent_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "STORE_PAUSE_S", 0.001)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            settle_for_real, tried, given_in = world.store.settle, 0, asyncio.Event()
+
+            async def refuse(outcomes):
+                nonlocal tried
+                tried += 1
+                if not given_in.is_set():
+                    raise StoreUnavailable("the disk is full")
+                return await settle_for_real(outcomes)
+
+            world.store.settle = refuse
+            event_id = (await world.receive()).event_id
+            running = asyncio.create_task(world.dispatcher.run())
+            await asyncio.to_thread(sink.wait_for, 1)
+            world.clock.now += 3600
+            world.dispatcher._wake.set()
+            while tried < 50:
+                await asyncio.sleep(0)
+            assert len(sink.requests) == 1, "its lease has run out, but its outcome is known"
+            given_in.set()
+            await world.dispatcher.idle()
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+            world.dispatcher.stop()
+            await running
+    assert len(sink.requests) == 1
+
+
+@story
 async def test_a_corrupt_event_is_dead_logged_and_never_sent(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(pipeline.telemetry, "log", lambda name, **fields: said.append((name, fields.get("reason"))))

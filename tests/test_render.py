@@ -753,3 +753,48 @@ def test_no_attribute_of_python_can_be_reached(templates, source):
 
 def test_a_text_is_rendered_into_text(templates):
     assert templates.text(TemplateText("hi", HERE), "none")({}) == Text("hi")
+
+
+# --- Slack's angle brackets ---
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<{{ attrs.firstname }}>",
+        "<{{ attrs.firstname }}|link>",
+        "<@{{ attrs.id }}>",
+        "<#{{ attrs.id }}>",
+        "<!subteam^{{ attrs.id }}>",
+        "<https://crm.example/{{ attrs.id }}|open>",
+        "<{% if attrs.vip %}{{ attrs.id }}{% endif %}>",
+        "<{% for n in attrs.group_id %}{{ n }}{% endfor %}>",
+        "<https://e|{{ attrs.firstname }}>",
+    ],
+)
+def test_a_value_inside_slacks_angle_brackets_is_refused(templates, folder, source):
+    problem = refusal(templates.text, TemplateText(source, HERE), "slack")
+    assert "live Slack markup" in problem.message
+    assert "slack_link(url, label)" in problem.hint
+    (folder / "case.json.j2").write_text(f'{{"text": "{source}"}}')
+    refusal(templates.file, "case.json.j2", HERE, "slack")
+    templates.text(TemplateText(source, HERE), "none")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ attrs.id }} < {{ attrs.score }}",
+        "<!here> {{ attrs.firstname }}",
+        "<https://e.example|open> {{ attrs.firstname }} <#C1>",
+        "<{{ attrs.firstname | mrkdwn_raw }}>",
+        "{{ slack_link('https://e.example/' ~ attrs.id, attrs.firstname) }}",
+    ],
+)
+def test_a_value_beside_them_is_not(text, source):
+    assert text(source)
+
+
+def test_the_ends_of_a_value_are_kept(text):
+    assert text("{{ ' lead trail ' }}\n\n") == " lead trail "
+    assert text("\n  \n {{ 'a' }} \n \n") == " a "

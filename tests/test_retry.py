@@ -35,12 +35,17 @@ def test_a_day_of_retries_is_the_default_and_says_so_when_it_ends() -> None:
     waits, dead = schedule(Policy())
     assert [wait.after_s for wait in waits[:13]] == [2.0**n for n in range(12)] + [3600]
     assert DAY_S - 3600 <= sum(wait.spent_s for wait in waits) <= DAY_S
-    assert dead == Dead(f"answered 503; gave up after {len(waits) + 1} attempts in 24h")
+    assert dead == Dead(f"answered 503; gave up after {len(waits) + 1} attempts, retry.for is 24h")
 
 
 @pytest.mark.parametrize(
     ("for_s", "words"),
-    [(0, "1 attempt in 0s"), (0.5, "1 attempt in 0.5s"), (90, "7 attempts in 1m30s"), (5400, "13 attempts in 1h30m")],
+    [
+        (0, "1 attempt, retry.for is 0s"),
+        (0.5, "1 attempt, retry.for is 0.5s"),
+        (90, "7 attempts, retry.for is 1m30s"),
+        (5400, "13 attempts, retry.for is 1h30m"),
+    ],
 )
 def test_the_end_is_told_in_the_words_of_routes_yaml(for_s: float, words: str) -> None:
     _, dead = schedule(Policy(for_s=for_s))

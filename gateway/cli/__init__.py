@@ -10,10 +10,6 @@ import rich_click as click
 from gateway import __version__
 from gateway.errors import GatewayError
 
-#: 0 ok, 1 findings or a failed start, 2 usage (click's own), 3 server unreachable.
-EXIT_FAILED = 1
-EXIT_UNREACHABLE = 3
-
 Command = Callable[..., Any]
 
 
@@ -45,7 +41,7 @@ def _listeners(command: Command) -> Command:
 def _logging(command: Command) -> Command:
     command = click.option(
         "--log-level", envvar="GATEWAY_LOG_LEVEL", show_envvar=True, default="info", show_default=True,
-        type=click.Choice(["debug", "info", "warning", "error"]),
+        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     )(command)  # fmt: skip
     return click.option(
         "--log", "log_format", envvar="GATEWAY_LOG", show_envvar=True, default="auto", show_default=True,
@@ -56,8 +52,9 @@ def _logging(command: Command) -> Command:
 def _server(command: Command) -> Command:
     command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
     command = click.option(
-        "--url", envvar="GATEWAY_URL", show_envvar=True, default="http://127.0.0.1:8081", show_default=True,
-        help="The admin address of a running gateway; without one the store is opened.",
+        "--url", envvar="GATEWAY_URL", show_envvar=True, default="",
+        help="The admin address of a running gateway. Left out: GATEWAY_ADMIN_BIND or http://127.0.0.1:8081, and "
+        "the store itself when nobody answers there.",
     )(command)  # fmt: skip
     return _store(command)
 
@@ -137,7 +134,12 @@ def check_verb(config: Path) -> None:
 @_config
 @click.option("--source", default="", help="Which source of routes.yaml to post as; needed when there are several.")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
-@click.option("--to", default="", metavar="URL", help="Where to post; left out, the source's path on 127.0.0.1:8080.")
+@click.option(
+    "--to",
+    default="",
+    metavar="URL",
+    help="Where to post; left out, the source's path at GATEWAY_BIND or 127.0.0.1:8080.",
+)
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="How many events, each different.")
 @click.option(
     "--rate", default=0.0, type=click.FloatRange(0), help="Events per second; 0: as fast as they are answered."
@@ -198,4 +200,4 @@ def main() -> None:
         cli()
     except GatewayError as error:
         print(f"gateway: {error}", file=sys.stderr)
-        sys.exit(EXIT_FAILED)
+        sys.exit(error.exit_code)

@@ -28,6 +28,14 @@ def environment(env_file: Path | None) -> Mapping[str, str]:
         raise EnvFileUnreadable(f"{env_file}: {os.strerror(error.errno or 0).lower()}") from None
 
 
+def usual_address(variable: str, default: str) -> str:
+    """Where a gateway that was started from the same environment listens: ``http://127.0.0.1:8080``."""
+    host, _, port = os.environ.get(variable, default).rpartition(":")
+    if port == "0" or not host:
+        return f"http://{default}"
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104  it is not bound here
+
+
 def check(path: Path) -> int:
     """Print every problem; 1 if one of them is an error."""
     try:

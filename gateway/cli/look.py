@@ -1,6 +1,7 @@
 """``events``, ``show``, ``dead``, ``replay``: on the running gateway by its API, else on the store itself."""
 
 import asyncio
+import http.client
 import os
 import sys
 import urllib.error
@@ -16,7 +17,7 @@ import msgspec
 
 from gateway import views
 from gateway.cli import check
-from gateway.errors import GatewayError, printable
+from gateway.errors import GatewayError, StoreLocked, printable
 from gateway.model import DeliveryState
 from gateway.store import Store, open_reader, open_store
 
@@ -25,6 +26,12 @@ API_TIMEOUT_S = 30.0
 
 class ApiRefused(GatewayError):
     """The running gateway answered no."""
+
+
+class Unreachable(GatewayError):
+    """Nobody answers at the address that was named."""
+
+    exit_code = 3
 
 
 def events(*, url: str, store: str, as_json: bool, limit: int) -> int:
@@ -112,26 +119,35 @@ def replay(*, url: str, store: str, as_json: bool, ids: Sequence[str]) -> int:
 
 
 def _ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """The decoded answer, or None when nobody listens there."""
-    request = urllib.request.Request(url.rstrip("/") + path)  # noqa: S310  the operator's own --url
+    """The decoded answer; None when no address was named and nobody listens at the usual one."""
+    address = url or check.usual_address("GATEWAY_ADMIN_BIND", "127.0.0.1:8081")
+    try:
+        request = _request(address, path, body)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=API_TIMEOUT_S
+        ) as response:
+            return msgspec.json.decode(response.read())
+    except urllib.error.HTTPError as error:
+        raise ApiRefused(_refusal(address, error)) from None
+    except (msgspec.DecodeError, ValueError):
+        raise ApiRefused(f"{address} is no gateway's admin address: write --url http://127.0.0.1:8081") from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if not url and isinstance(reason, ConnectionRefusedError):
+            return None
+        raise Unreachable(f"no gateway answers at {address} ({reason}): is it running, and is --url right?") from None
+
+
+def _request(address: str, path: str, body: Mapping[str, Any] | None) -> urllib.request.Request:
+    if not address.startswith(("http://", "https://")):
+        raise ValueError(address)
+    request = urllib.request.Request(address.rstrip("/") + path)  # noqa: S310  the operator's own address
     if token := check.environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN"):
         request.add_header("authorization", f"Bearer {token}")
     if body is not None:
         request.data = msgspec.json.encode(body)
         request.add_header("content-type", "application/json")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=API_TIMEOUT_S) as response:
-            return msgspec.json.decode(response.read())
-    except urllib.error.HTTPError as error:
-        raise ApiRefused(_refusal(url, error)) from None
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(reason, ConnectionRefusedError):
-            return None
-        raise ApiRefused(f"{url} did not answer: {reason}") from None
-    except (msgspec.DecodeError, ValueError):
-        raise ApiRefused(f"{url} is not a gateway's admin address: set --url or GATEWAY_URL") from None
+    return request
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> str:
@@ -158,7 +174,10 @@ def _history(reader: Any, event_id: str) -> Any:
 
 
 async def _replay_in_store(url: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-    store: Store = await open_store(url)
+    try:
+        store: Store = await open_store(url)
+    except StoreLocked as error:
+        raise StoreLocked(f"{error}; of a running gateway, name its admin address with --url") from None
     try:
         return [views.delivery(each) for each in await store.replay(ids, by="cli")]
     except KeyError as error:

@@ -130,8 +130,8 @@ async def _serve(
     hooks.listen_for_changes()
     try:
         return await server.serve(
-            ingest=ingest_app(gateway, dispatcher),
-            admin=admin_app(gateway, readiness, reloader, options, inbox),
+            ingest=ingest_app(gateway, dispatcher, readiness),
+            admin=admin_app(gateway, dispatcher, readiness, reloader, options, inbox),
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
@@ -239,7 +239,7 @@ class _Lifecycle:
             await self.dispatcher.abandon()
             if self.running is not None:
                 await self.running
-        telemetry.log("gateway.stopped")
+                telemetry.log("gateway.stopped")
 
 
 # --- what `gateway dev` says ---
@@ -266,7 +266,7 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
         f"  Events    {url}",
         *_advice(config, source, ingest_address),
         "",
-        "  Paste this; the message is in the inbox at once. Pasted again it is recognised as a duplicate:",
+        f"  Paste this; {_what_happens(config)}. Pasted again it is recognised as a duplicate:",
         "",
         _curl(url, config),
         "",
@@ -285,6 +285,17 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
         f"            {title} must reach it from the internet: give it https://<your-host>{source.path},",
         f"            or for a try-out the address that this prints: cloudflared tunnel --url {ingest_address}",
     ]
+
+
+def _what_happens(config: Config) -> str:
+    real = sorted(
+        name
+        for name, destination in config.destinations.items()
+        if name not in config.inboxes and destination.target.url
+    )
+    if real:
+        return f"a contact called John Doe is sent FOR REAL to those of {', '.join(real)} that its routes name"
+    return "the message is in the inbox at once" if config.inboxes else "`gateway events` lists it at once"
 
 
 def _curl(url: str, config: Config) -> str:

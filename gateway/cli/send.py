@@ -2,19 +2,22 @@
 
 import http.client
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway import presets, signatures
-from gateway.cli import EXIT_UNREACHABLE, check
+from gateway.cli import check
 from gateway.cli.samples import fresh
 from gateway.config import Config, Source, load
 from gateway.errors import ConfigError, GatewayError
 
-DEFAULT_LISTENER = "http://127.0.0.1:8080"
+
+class NobodyListens(GatewayError):
+    """No gateway at the address."""
+
+    exit_code = 3
 
 
 class SendRefused(GatewayError):
@@ -41,7 +44,7 @@ def send(
         return 1
     sender = _source(loaded, source)
     raw = _sample(sender, sample)
-    url = to or DEFAULT_LISTENER
+    url = to or check.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
     poster = _Poster(url, sender.path)
     began, refused = time.monotonic(), 0
     for number in range(count):
@@ -51,8 +54,9 @@ def send(
         try:
             status, answer = poster.post(body, signatures.sign(body, sender.scheme, sender.secrets[0]))
         except (OSError, http.client.HTTPException) as error:
-            print(f"gateway: nobody listens at {url} ({error}): start it with `gateway dev`", file=sys.stderr)
-            return EXIT_UNREACHABLE
+            raise NobodyListens(
+                f"nobody listens at {url} ({error}): start `gateway dev`, or name it with --to"
+            ) from None
         refused += status != 202
         if as_json or count == 1 or status != 202:
             print(answer if as_json else _sentence(status, answer, sample))
@@ -97,7 +101,7 @@ class _Poster:
         except ValueError:
             host = None
         if host is None or parts.scheme not in ("http", "https"):
-            raise SendRefused(f"--to {url}: write an address, for instance {DEFAULT_LISTENER}{default_path}")
+            raise SendRefused(f"--to {url}: write an address, for instance http://127.0.0.1:8080{default_path}")
         self._path = (parts.path.rstrip("/") or default_path) + (f"?{parts.query}" if parts.query else "")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(host, port, timeout=30)

@@ -52,7 +52,7 @@ def _report_missing(reading: Reading) -> None:
             f"{name} (line {place.line})" if place.file == main else f"{name} ({place.file}:{place.line})"
             for name, place in reading.missing.items()
         )
-        hint = "set them in the environment, or in .env beside the file"
+        hint = "set them in the environment, or in .env beside the file; `serve` reads that with --env-file .env"
         reading.error(Place(reading.report.file), f"not set: {names}", hint)
 
 

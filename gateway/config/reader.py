@@ -88,7 +88,7 @@ def read(data: bytes, report: Report) -> Node:
 
 def _decode(data: bytes, report: Report) -> str:
     if len(data) > MAX_BYTES:
-        raise _fatal(report, f"the file has {len(data)} bytes, more than 1 MiB", "is this the right file?")
+        raise _fatal(report, "the file is larger than 1 MiB", "is this the right file?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -270,7 +270,7 @@ def _words(error: Exception) -> str:
 
 def _tidy(text: str) -> str:
     lines = re.sub(r"\n(?:[^\S\n]*\n){2,}", "\n\n", text)
-    return re.sub(r"\A(?:[^\S\n]*\n)+", "", lines).rstrip()
+    return re.sub(r"\A(?:[^\S\n]*\n)+|(?:\n[^\S\n]*)+\Z", "", lines)
 
 
 def _parsed(text: str) -> Json:

@@ -12,7 +12,7 @@ from gateway.render import weave
 from gateway.render.filters import TESTS
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
-from gateway.render.values import Escaper
+from gateway.render.values import Escaper, slack_escape
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"
@@ -120,6 +120,7 @@ class Compiler:
     """Compiles the templates of one way of escaping."""
 
     def __init__(self, escape: Escaper, folder: Folder, roots: Collection[str]) -> None:
+        self._escape = escape
         self._folder = folder
         self._roots = frozenset(roots)
         self._included = _Included()
@@ -168,6 +169,8 @@ class Compiler:
             tree = self._sandbox.parse(source.text)
             whole = leaf and weave.whole_expression(tree)
             length = weave.length_of(tree)
+            if self._escape is slack_escape:
+                weave.check_markup(tree)
             place: weave.Position = "result" if whole and start == "text" else start
             weave.weave(tree, place, self._roots, self._include(source))
             return Compiled(self._template(tree, source), length, whole)

@@ -95,6 +95,25 @@ def weave(tree: nodes.Template, start: Position, roots: Collection[str], include
         raise Refused(_last_line(tree), "the text ends inside a JSON string: a quote is missing, or one too many")
 
 
+def check_markup(tree: nodes.Template) -> None:
+    """Refuse a value inside Slack's angle brackets: ``<{{ x }}>`` is a mention or a link of the sender's choice."""
+    is_open = False
+    for child in (child for output in tree.find_all(nodes.Output) for child in output.nodes):
+        if isinstance(child, nodes.TemplateData):
+            last = _BRACKET.findall(child.data)[-1:]
+            is_open = last[0] != ">" if last else is_open
+        elif is_open and not (isinstance(child, nodes.Filter) and child.name == "mrkdwn_raw"):
+            raise Refused(
+                child.lineno,
+                "a value inside <...> is live Slack markup of the sender's choice",
+                "write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
+            )
+
+
+#: What ends markup, and what begins it: ``a < b`` does not.
+_BRACKET = re.compile(r">|<(?=[!@#\w]|\Z)")
+
+
 def whole_expression(tree: nodes.Template) -> bool:
     """Whether the text is one ``{{ }}`` and nothing else."""
     match tree.body:

@@ -82,3 +82,10 @@ def disk_message(path: str, error: BaseException) -> str:
 
 def unchecked_message(path: str) -> str:
     return f"{path}: the disk refused, and the store was not reopened and checked since; nothing was stored"
+
+
+def gone_message(path: str) -> str:
+    return (
+        f"{path} was removed, replaced or cut off while it was in use: nothing is accepted any more; "
+        "put it back, or what is left of it, and start again"
+    )

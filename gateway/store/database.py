@@ -35,6 +35,7 @@ from gateway.store.connection import (
     check_version,
     connect,
     disk_message,
+    gone_message,
     opening,
     quick_check,
     unchecked_message,
@@ -101,6 +102,8 @@ class Database:
             undo.callback(self._db.close)
             self.poison = Poison(self._path + ".now")
             undo.callback(self.poison.close)
+            found = Path(self._path).stat()
+            self._identity, self._size = (found.st_dev, found.st_ino), found.st_size
             self._start_clock()
             self._judge_crash()
             self._read_positions()
@@ -110,6 +113,16 @@ class Database:
         """Make an absent file for this user alone; SQLite gives its log the same mode. One that is there is not touched."""
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def _in_place(self) -> bool:
+        """Whether the file that is open is the one that the next start will find, and whole: it never shrinks."""
+        try:
+            found = Path(self._path).stat()
+        except OSError:
+            return False
+        whole = found.st_size >= self._size
+        self._size = max(self._size, found.st_size)
+        return whole and (found.st_dev, found.st_ino) == self._identity
 
     def _has_log(self) -> bool:
         with suppress(OSError):
@@ -173,6 +186,8 @@ class Database:
 
     def reopen(self) -> None:
         """After a disk error: close, open, check; leases stay for what is still pending. Raises StoreError."""
+        if not self._in_place():
+            raise StoreError(gone_message(self._path))
         with opening(self._path):
             self._db.close()
             self._connect(check=True)
@@ -251,6 +266,10 @@ class Database:
 
     def _begin(self, calls: Sequence[Call]) -> Sequence[Call]:
         """Take the write lock; who has waited for it too long is refused, the others are returned."""
+        if not self._in_place():
+            self.healthy = False
+            self._refuse(calls, gone_message(self._path))
+            return ()
         if not self.healthy:
             self._refuse(calls, unchecked_message(self._path))
             return ()

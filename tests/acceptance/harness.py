@@ -142,11 +142,12 @@ class GatewayProcess:
             connection.close()
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """The real command line beside the running gateway."""
+        """The real command line in the same environment; the store answers once the gateway has ended."""
+        running = self.process is not None and self.process.poll() is None
+        where = {"GATEWAY_URL": f"http://{self.admin}"} if running else {"GATEWAY_ADMIN_BIND": "127.0.0.1:1"}
         done = subprocess.run(
             [sys.executable, "-m", "gateway", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60,
-            env={**self._environ, "GATEWAY_URL": f"http://{getattr(self, 'admin', '127.0.0.1:1')}",
-                 "GATEWAY_STORE": f"sqlite:///{self.folder}/gateway.db"},
+            env={**self._environ, **where, "GATEWAY_STORE": f"sqlite:///{self.folder}/gateway.db"},
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stderr
         return done

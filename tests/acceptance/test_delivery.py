@@ -220,6 +220,7 @@ def test_a_second_instance_on_one_store_refuses_to_start_and_names_the_first(tmp
 def test_a_store_locked_by_another_program_is_503_and_then_it_goes_on(tmp_path):
     with Sink() as sink, GatewayProcess(tmp_path, routes(sink.url)) as gateway:
         other = apsw.Connection(str(tmp_path / "gateway.db"))
+        other.set_busy_timeout(5000)
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
         status, body = gateway.post(distinct(1))
@@ -247,3 +248,22 @@ def test_concurrency_is_never_exceeded(tmp_path):
             thread.join(30)
         sink.wait_for(30)
     assert sink.connections <= 3
+
+
+@pytest.mark.parametrize("harm", ["removed", "replaced", "cut off"])
+def test_a_store_that_is_gone_from_under_it_is_noticed_before_the_next_answer(tmp_path, harm):
+    with Sink(answer(503)) as sink, GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+        assert gateway.post(distinct(1))[0] == 202
+        database = tmp_path / "gateway.db"
+        if harm == "removed":
+            database.unlink()
+        elif harm == "replaced":
+            database.rename(tmp_path / "elsewhere")
+            database.write_bytes((tmp_path / "elsewhere").read_bytes())
+        else:
+            with database.open("r+b") as file:
+                file.truncate(0)
+        assert gateway.post(distinct(2))[0] == 503
+        assert gateway.api("/readyz")[0] == 503
+        [said] = eventually(lambda: gateway.log_lines("event.not_stored"), "the line is written")
+        assert "was removed, replaced or cut off" in said["reason"]

@@ -200,6 +200,36 @@ def test_a_broken_file_is_refused_with_every_problem_at_its_place(tmp_path):
     assert not (tmp_path / "gateway.db").exists()
 
 
+def test_the_command_line_finds_a_gateway_that_was_started_from_the_same_environment(dev):
+    environ = {**os.environ, "GATEWAY_BIND": dev.ingest, "GATEWAY_ADMIN_BIND": dev.admin}
+    environ.pop("GATEWAY_URL", None)
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "gateway", *arguments]
+        return subprocess.run(command, cwd=dev.folder, env=environ, capture_output=True, text=True, timeout=60)
+
+    sent = json.loads(run("send", "contact.created", "--json").stdout)
+    assert sent["id"] in run("events").stdout
+    nobody = run("events", "--url", "http://127.0.0.1:1")
+    assert (nobody.returncode, nobody.stdout) == (3, "")
+    assert "--url" in nobody.stderr
+    assert "http://" in run("events", "--url", "127.0.0.1:8081").stderr
+
+
+def test_dev_says_where_a_pasted_event_goes_for_real(tmp_path):
+    routes = (
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s}}\n"
+        "destinations: {crm: {url: 'http://127.0.0.1:9'}}\nroutes: [{to: crm, name: all}]\n"
+    )
+    command = (sys.executable, "-m", "gateway", "dev")
+    with GatewayProcess(tmp_path, routes, command=command) as gateway:
+        banner = ""
+        while "curl " not in banner:
+            banner += gateway.process.stdout.readline()
+    assert "FOR REAL to those of crm" in banner
+    assert "inbox" not in banner
+
+
 @pytest.mark.parametrize("to", ["http://127.0.0.1:99999/x", "127.0.0.1:8080", "ftp://127.0.0.1/", "http://[::1"])
 def test_an_address_that_cannot_be_posted_to_is_refused_in_one_line(dev, to):
     done = dev.cli("send", "contact.created", "--to", to, check=False)

@@ -97,7 +97,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_problem():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"#" * (1024 * 1024 + 1), "more than 1 MiB"),
+        (b"#" * (1024 * 1024 + 1), "larger than 1 MiB"),
         (b"a: 1\nb: \xff\n", "not UTF-8"),
         ("a: 1\n".encode("utf-16"), "not UTF-8"),
         (b"a: \x00\n", "U+0000"),
