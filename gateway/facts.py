@@ -4,7 +4,7 @@ Everything here reads a sender's bytes and is total: a value, MISSING, or Unpars
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -37,6 +37,24 @@ class Missing:
 
 MISSING: Final = Missing()
 
+#: Header fields of a request that are not kept: credentials, and what belongs to one connection.
+DROPPED_HEADERS: Final = frozenset(
+    {
+        b"authorization",
+        b"connection",
+        b"content-length",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"keep-alive",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
 _decode = msgspec.json.Decoder().decode
 
 
@@ -68,6 +86,18 @@ def _depth_exceeds(payload: object, limit: int) -> bool:
         if not level:
             return False
     return True
+
+
+def kept_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """The header fields of a request that stay with its event; ``headers`` have lower-case names."""
+    kept: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        if raw_name in DROPPED_HEADERS:
+            continue
+        # RFC 9110, 5.5: a field value is bytes; latin-1 keeps every one of them.
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    return kept
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -104,6 +134,18 @@ def assign(payload: object, path: Sequence[str], value: object) -> None:
         place[int(last)] = value
     else:
         raise ValueError(f"there is no {'.'.join(path)} to set")
+
+
+def unassign(payload: object, path: Sequence[str]) -> None:
+    """Remove the field at ``path`` of a decoded payload, or the element of a list. ValueError if it is not there."""
+    place, last = lookup(payload, path[:-1]), path[-1]
+    if lookup(place, [last]) is MISSING:
+        raise ValueError(f"there is no {'.'.join(path)} to unset")
+    if isinstance(place, list):
+        del place[int(last)]
+    else:
+        assert isinstance(place, dict)
+        del place[last]
 
 
 # --- how a source's events are called, from its preset's declarations ---

@@ -56,24 +56,6 @@ UPKEEP_INTERVAL_S: Final = 60.0
 #: How long a store that refuses is left alone before it is asked again.
 STORE_PAUSE_S: Final = 1.0
 
-#: Header fields of a request that are not kept: credentials, and what belongs to one connection.
-DROPPED_HEADERS: Final = frozenset(
-    {
-        b"authorization",
-        b"connection",
-        b"content-length",
-        b"cookie",
-        b"expect",
-        b"host",
-        b"keep-alive",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-
 
 @dataclass(slots=True, kw_only=True)
 class Gateway:
@@ -101,7 +83,7 @@ async def receive(
     """
     _authenticate(source, headers, body)
     payload = facts.parse(body)
-    event = _event(source, headers, body, payload, now=gateway.clock())
+    event = source.event(headers, body, payload, now=gateway.clock())
     deliveries = [
         NewDelivery(
             id=new_id("dlv", event.received_at),
@@ -136,30 +118,6 @@ def _authenticate(source: Source, headers: RawHeaders, body: bytes) -> None:
     verdict = signatures.verify(headers, body, source.scheme, source.secrets)
     if isinstance(verdict, signatures.Refused):
         raise SignatureRefused(verdict.reason)
-
-
-def _event(source: Source, headers: RawHeaders, body: bytes, payload: object, *, now: float) -> Event:
-    kept = _kept_headers(headers)
-    return Event(
-        id=new_id("evt", now),
-        source=source.name,
-        type=source.naming.type_of(payload, kept),
-        received_at=now,
-        headers=kept,
-        body=body,
-        sha256=hashlib.sha256(body).digest(),
-    )
-
-
-def _kept_headers(headers: RawHeaders) -> Mapping[str, str]:
-    kept: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        if raw_name in DROPPED_HEADERS:
-            continue
-        # RFC 9110, 5.5: a field value is bytes; latin-1 keeps every one of them.
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        kept[name] = f"{kept[name]}, {value}" if name in kept else value
-    return kept
 
 
 # --- a delivery goes out ---

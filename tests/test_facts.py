@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway import presets
 from gateway.errors import Unparsable
-from gateway.facts import MISSING, UNKNOWN_TYPE, assign, iso_time, lookup, parse, split_path
+from gateway.facts import MISSING, UNKNOWN_TYPE, assign, iso_time, lookup, parse, split_path, unassign
 from gateway.model import Event
 
 XOBITO = presets.load("xobito")
@@ -148,6 +148,31 @@ def test_a_path_goes_through_maps_and_lists():
     assert lookup(facts, split_path("payload.items.2.sku")) is MISSING
     assert lookup(facts, split_path("payload.items.-1.sku")) is MISSING
     assert lookup(facts, split_path("payload.items.\u0662")) is MISSING
+
+
+@pytest.mark.parametrize(
+    "path", ["attrs.phone", "payload.data.id", "attrs.group_id.0", "payload.original", "payload.data"]
+)
+def test_a_field_is_removed_where_it_stands_and_nothing_else_is(path):
+    payload = parse(XOBITO.samples["contact.created"])
+    place = XOBITO.naming.payload_path(path, payload)
+    whole, was = json.dumps(payload), lookup(payload, place)
+    unassign(payload, place)
+    if place[-1] == "0":
+        lookup(payload, place[:-1]).insert(0, was)
+    else:
+        assert lookup(payload, place) is MISSING
+        assign(payload, place, was)
+    assert json.loads(whole) == payload
+
+
+@given(json_values, st.lists(st.text(max_size=5) | st.sampled_from(["0", "1", "a"]), min_size=1, max_size=4))
+def test_what_is_not_there_cannot_be_removed(payload, path):
+    if lookup(payload, path) is MISSING:
+        with pytest.raises(ValueError, match="to unset"):
+            unassign(payload, path)
+    else:
+        unassign(payload, path)
 
 
 def test_a_field_is_assigned_through_the_shortcut_to_where_it_stands():

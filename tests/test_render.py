@@ -798,3 +798,22 @@ def test_a_value_beside_them_is_not(text, source):
 def test_the_ends_of_a_value_are_kept(text):
     assert text("{{ ' lead trail ' }}\n\n") == " lead trail "
     assert text("\n  \n {{ 'a' }} \n \n") == " a "
+
+
+# --- a second load ---
+
+
+def test_a_second_load_sees_what_has_changed_in_a_file_and_in_what_it_includes(folder):
+    def rendered(name, roots=ROOTS):
+        return Templates(folder, roots=roots).file(name, HERE, "none")(FACTS).body.decode()
+
+    (folder / "part.txt.j2").write_text("one")
+    (folder / "whole.txt.j2").write_text("{% include 'part.txt.j2' %} {{ attrs.firstname }}")
+    assert rendered("whole.txt.j2") == "one Ann"
+    (folder / "part.txt.j2").write_text("two")
+    assert rendered("whole.txt.j2") == "two Ann"
+    assert rendered("part.txt.j2") == "two"
+    (folder / "part.txt.j2").write_text("{{ attrs.id }}")
+    assert rendered("part.txt.j2") == "451"
+    with pytest.raises(TemplateRefused):
+        rendered("part.txt.j2", roots={"event"})

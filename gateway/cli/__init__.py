@@ -122,11 +122,69 @@ def schema_verb() -> None:
 
 @cli.command("check")
 @_config
-def check_verb(config: Path) -> None:
-    """Report every problem of routes.yaml and its templates."""
+@click.option("--strict", is_flag=True, help="Exit with 1 on a warning, too.")
+@click.option(
+    "--format", "output", default="text", show_default=True, type=click.Choice(["text", "json", "github"]),
+    help="json: one array of findings. github: annotations in a pull request.",
+)  # fmt: skip
+@click.option("--no-env", is_flag=True, help="Take made-up values for variables that are not set: for CI.")
+def check_verb(**options: Any) -> None:
+    """Report every problem of routes.yaml and its templates, all at once; 1 if one of them is an error.
+
+    A destination at a private address is named: it is information and no warning.
+    """
     from gateway.cli import check
 
-    sys.exit(check.check(config))
+    sys.exit(check.check(**options))
+
+
+@cli.command("test")
+@_config
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def test_verb(**options: Any) -> None:
+    """Run the tests of routes.yaml: match, render, build the request; nothing is sent.
+
+    Variables have made-up values and the clock stands still at 2026-01-01T00:00:00Z.
+    """
+    from gateway.cli import test
+
+    sys.exit(test.test(**options))
+
+
+@cli.command("explain")
+@click.argument("event")
+@_config
+@_server
+@click.option("--source", default="", help="Which source of routes.yaml it is from; needed when there are several.")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
+@click.option("--curl", "as_curl", is_flag=True, help="Print each request as a curl command.")
+def explain_verb(**options: Any) -> None:
+    """Show what becomes of EVENT: which entry takes it or why not, and every request, without its secrets.
+
+    EVENT is a sample (contact.created), a JSON file, or the id of a stored event or delivery. Nothing is sent.
+    Variables that are not set have made-up values.
+    """
+    from gateway.cli import explain
+
+    sys.exit(explain.explain(**options))
+
+
+@cli.command("render")
+@click.argument("template")
+@_config
+@_server
+@click.option("--event", default="", help="A sample, a JSON file or a stored id; left out, the first sample.")
+@click.option("--source", default="", help="Which source of routes.yaml it is from; needed when there are several.")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
+@click.option(
+    "--for", "kind", type=click.Choice(["slack", "http"]),
+    help="Escape values as for this type of destination; left out, slack for a template in slack/.",
+)  # fmt: skip
+def render_verb(**options: Any) -> None:
+    """Print what TEMPLATE, a file in templates/, makes of one event."""
+    from gateway.cli import render
+
+    sys.exit(render.render(**options))
 
 
 @cli.command("send")

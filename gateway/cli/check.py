@@ -1,12 +1,34 @@
 """``gateway check``, and the way every verb loads routes.yaml."""
 
+import ipaddress
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
+import msgspec
+
+from gateway import views
 from gateway.config import Config, format_problem, load, read_env_file
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, Problem
+
+#: Written out: what Python takes for private changes from version to version.
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
 
 
 class EnvFileUnreadable(GatewayError):
@@ -36,25 +58,25 @@ def usual_address(variable: str, default: str) -> str:
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104  it is not bound here
 
 
-def check(path: Path) -> int:
-    """Print every problem; 1 if one of them is an error."""
+def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
+    """Print every problem; 1 if one of them is an error, or with ``strict`` a warning."""
     try:
-        config = load(path, environ=environment(path.parent / ".env"))
+        loaded = load(config, environ=environment(config.parent / ".env"), no_env=no_env)
     except ConfigError as error:
-        report(error)
+        _FORMATS[output](config, error.problems)
         return 1
-    for warning in config.warnings:
-        print(format_problem(warning))
-    print(summary(path, config))
-    return 0
+    _FORMATS[output](config, loaded.warnings)
+    refused = strict and bool(loaded.warnings)
+    if output == "text":
+        print("\n".join(_verdict(config, loaded, refused=refused)))
+    return 1 if refused else 0
 
 
 def report(error: ConfigError) -> None:
-    """The problems, as people and editors read them, and their number."""
+    """The problems, as people and editors read them, and their number; for verbs that have other things to print."""
     for problem in error.problems:
         print(format_problem(problem), file=sys.stderr)
-    errors = sum(problem.severity == "error" for problem in error.problems)
-    print(f"{errors} problem{'s' if errors != 1 else ''}", file=sys.stderr)
+    print(_count(_errors(error.problems), "problem"), file=sys.stderr)
 
 
 def summary(path: Path, config: Config) -> str:
@@ -63,6 +85,77 @@ def summary(path: Path, config: Config) -> str:
         _count(len(config.sources), "source"), _count(config.routes, "route"), _count(len(config.destinations), "destination")
     )  # fmt: skip
     return f"{path}: ok, {', '.join(parts)}"
+
+
+# --- the formats ---
+
+
+def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        print(format_problem(problem))
+    if errors := _errors(problems):
+        print(_count(errors, "problem"))
+
+
+def _verdict(path: Path, config: Config, *, refused: bool) -> Iterator[str]:
+    """What people read below the warnings of a file that can be loaded."""
+    yield from _private_addresses(config)
+    warnings = _count(len(config.warnings), "warning")
+    if refused:
+        yield f"{path}: {warnings}, and --strict takes none"
+    else:
+        yield summary(path, config) + (f", {warnings}" if config.warnings else "")
+
+
+def _as_json(_path: Path, problems: Sequence[Problem]) -> None:
+    print(msgspec.json.format(msgspec.json.encode([views.problem(each) for each in problems]), indent=2).decode())
+
+
+def _as_github(path: Path, problems: Sequence[Problem]) -> None:
+    """An annotation for each: GitHub shows it in the pull request, at its line."""
+    for each in problems:
+        place = {"file": str(path.parent / each.place.file), "line": each.place.line, "col": each.place.column}
+        parts = [f"{name}={_property(str(value))}" for name, value in place.items() if value]
+        remedy = f"  ({each.hint})" if each.hint else ""
+        message = _data(f"{each.message}{remedy}")
+        print(f"::{each.severity} {','.join([*parts, 'title=gateway check'])}::{message}")
+
+
+_FORMATS: Final[Mapping[str, Callable[[Path, Sequence[Problem]], None]]] = {
+    "text": _as_text,
+    "json": _as_json,
+    "github": _as_github,
+}
+
+
+def _data(text: str) -> str:
+    """GitHub's escaping of a command's message (actions/toolkit, command.ts)."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _errors(problems: Sequence[Problem]) -> int:
+    return sum(problem.severity == "error" for problem in problems)
+
+
+def _private_addresses(config: Config) -> Iterator[str]:
+    """Information, not a finding: forwarding to a service next door is what a sidecar is for."""
+    for name, destination in config.destinations.items():
+        host = urlsplit(destination.target.url).hostname or ""
+        if _is_private(host):
+            yield f"{name}: {host} is a private address"
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in _PRIVATE)
 
 
 def _count(number: int, noun: str) -> str:

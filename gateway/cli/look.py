@@ -53,9 +53,7 @@ def events(*, url: str, store: str, as_json: bool, limit: int) -> int:
 
 def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
     """One event: its payload, its deliveries, every attempt."""
-    history = _ask(url, f"/api/events/{urllib.parse.quote(event_id, safe='')}")
-    if history is None:
-        history = _read(store, lambda reader: _history(reader, event_id))
+    history = stored(url=url, store=store, event_id=event_id)
     if as_json:
         _print_json(history)
         return 0
@@ -73,6 +71,14 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
             click.echo(f"       {printable(each['reason'])}")
     click.echo("\n" + msgspec.json.format(msgspec.json.encode(history["payload"]), indent=2).decode())
     return 0
+
+
+def stored(*, url: str, store: str, event_id: str) -> Any:
+    """An event with its payload, by its id or a delivery's, as the API shows it."""
+    history = _ask(url, f"/api/events/{urllib.parse.quote(event_id, safe='')}")
+    if history is None:
+        history = _read(store, lambda reader: _history(reader, event_id))
+    return history
 
 
 def dead(*, url: str, store: str, as_json: bool, destination: str, limit: int) -> int:

@@ -27,16 +27,20 @@ _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
 }
 
+#: The type of each sample with the value that a field has there.
+_Values = Sequence[tuple[str, object]]
+
 Compiled = tuple[EntryKeys, Sequence[Entry]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One documented event of a source, as rules and templates see it."""
+    """One documented event of a source, as rules and templates see it: whole, or with what is promised of it only."""
 
     source: Source
     event: Event
     facts: Facts
+    called: str
 
 
 class Adviser:
@@ -132,17 +136,17 @@ class Adviser:
             # What a sender's headers are, and the times and ids of events, no sample says.
             if path[0] in ("headers", "vars") or path in (("event", "id"), ("event", "received_at")):
                 continue
-            values = {each.event.type: lookup(each.facts, path) for each in samples}
+            values = [(each.event.type, lookup(each.facts, path)) for each in samples]
             if field.path.text not in sure:
                 self._absent(keys, field, values)
             for condition in field.conditions:
                 self._types(field, condition, values)
 
-    def _absent(self, keys: EntryKeys, field: Field, values: Mapping[str, object]) -> None:
+    def _absent(self, keys: EntryKeys, field: Field, values: _Values) -> None:
         if not any(_needs_value(condition) for condition in field.conditions):
             return
-        lacking = [event_type for event_type, value in values.items() if value is MISSING]
-        if len(lacking) == len(values):
+        lacking = list(dict.fromkeys(event_type for event_type, value in values if value is MISSING))
+        if all(value is MISSING for _, value in values):
             message = f"no sample of {_listed(lacking)} has {field.path.text}: the route never takes one"
             self._reading.warning(field.path, message, "name a field that is there")
         elif lacking and keys.match is not None:
@@ -154,10 +158,10 @@ class Adviser:
                 f"narrow match; or, if that is meant, add all: [{{{field.path.text}: {{exists: true}}}}]",
             )
 
-    def _types(self, field: Field, condition: Condition, values: Mapping[str, object]) -> None:
+    def _types(self, field: Field, condition: Condition, values: _Values) -> None:
         if not isinstance(condition, Clause):
             return
-        for event_type, value in values.items():
+        for event_type, value in values:
             if isinstance(value, list):
                 written = condition.text.partition(": ")[2]
                 message = f"{field.path.text} is a list in the sample {event_type}, which equals nothing"
@@ -181,7 +185,9 @@ class Adviser:
                 destination = self._destinations[name]
                 for sample in taken:
                     for failure in _failure(lambda: _build(entry, destination, message, sample), entry.place):  # noqa: B023 - called at once
-                        failed.setdefault(failure, []).append(sample.event.type)
+                        types = failed.setdefault(failure, [])
+                        # The whole sample comes first: what fails with it needs no second word.
+                        types += [sample.called] if sample.event.type not in types else []
         for (place, words), types in failed.items():
             self._reading.warning(place, f"with the sample {_listed(list(dict.fromkeys(types)))}: {words}")
 
@@ -212,8 +218,9 @@ def _could_take(rule: Rule, facts: Facts) -> bool:
 
 
 def _samples(source: Source) -> Sequence[_Sample]:
+    preset = presets.load(source.preset)
     found = []
-    for body in presets.load(source.preset).samples.values():
+    for body in preset.samples.values():
         payload = parse(body)
         event = Event(
             id="evt_sample",
@@ -224,7 +231,14 @@ def _samples(source: Source) -> Sequence[_Sample]:
             body=body,
             sha256=b"",
         )
-        found.append(_Sample(source, event, source.naming.facts(event, payload)))
+        facts = source.naming.facts(event, payload)
+        found.append(_Sample(source, event, facts, event.type))
+        promised = preset.promised.get(event.type)
+        attrs = facts["attrs"]
+        if promised is not None and isinstance(attrs, Mapping):
+            least = {name: value for name, value in attrs.items() if name in promised}
+            called = f"{event.type} (with the fields that always come)"
+            found.append(_Sample(source, event, {**facts, "attrs": least}, called))
     return found
 
 

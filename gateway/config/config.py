@@ -1,17 +1,18 @@
 """What routes.yaml comes to: an immutable Config. One that exists is valid, and nothing checks it again."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.config.cases import Test
 from gateway.destinations import Kind, Parts, Target
 from gateway.errors import NameGone, Place, Problem
-from gateway.facts import Facts, Naming
+from gateway.facts import Facts, Naming, kept_headers
 from gateway.match import Explanation, Matcher, Rule, explain
-from gateway.model import Content, Delivery, Event, OutboundRequest, Secret
+from gateway.model import Content, Delivery, Event, OutboundRequest, Secret, new_id
 from gateway.render import Namespace, Renderer
 from gateway.retry import Policy
-from gateway.signatures import Scheme
+from gateway.signatures import RawHeaders, Scheme
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,19 @@ class Source:
     kept_headers: frozenset[str] = frozenset()
     #: How long a key is remembered, seconds.
     dedupe_s: float = 30 * 86400.0
+
+    def event(self, headers: RawHeaders, body: bytes, payload: object, *, now: float) -> Event:
+        """The event that a request is, with a new id; ``payload`` is its parsed body."""
+        kept = kept_headers(headers)
+        return Event(
+            id=new_id("evt", now),
+            source=self.name,
+            type=self.naming.type_of(payload, kept),
+            received_at=now,
+            headers=kept,
+            body=body,
+            sha256=hashlib.sha256(body).digest(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

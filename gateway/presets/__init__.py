@@ -30,6 +30,8 @@ class Preset:
     kept_headers: frozenset[str]
     #: The documented events by type, as the exact bytes of their file.
     samples: Mapping[str, bytes]
+    #: The fields of ``attrs`` that always come, by type; of a type that is not named, all of its sample's.
+    promised: Mapping[str, frozenset[str]]
 
 
 @cache
@@ -48,4 +50,5 @@ def load(name: str) -> Preset:
             file.name.removesuffix(".json"): file.read_bytes()
             for file in sorted((_FOLDER / name).iterdir(), key=lambda file: file.name)
         },
+        promised={type_: frozenset(fields) for type_, fields in declared["promised"].items()},
     )

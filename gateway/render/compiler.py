@@ -1,8 +1,9 @@
 """Template texts and files, read, rewritten and compiled once; every finding has its file and line."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from types import CodeType
 from typing import Final
 
 from jinja2 import BaseLoader, Environment, Template, TemplateSyntaxError, nodes
@@ -116,6 +117,20 @@ class _Included(BaseLoader):
         return self.templates[name]
 
 
+#: Code, length of the template's own text, whether it is one whole expression.
+_Woven = tuple[CodeType, int, bool]
+
+#: Code of earlier loads, by all that it depends on: a reload changes a few of a thousand templates.
+_kept: dict[Hashable, _Woven] = {}
+_MOST_KEPT: Final = 10_000
+
+
+def _keep(key: Hashable, woven: _Woven) -> None:
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    _kept[key] = woven
+
+
 class Compiler:
     """Compiles the templates of one way of escaping."""
 
@@ -165,25 +180,35 @@ class Compiler:
         return self._files[name]
 
     def _compile(self, source: Source, start: weave.Position, *, leaf: bool = False) -> Compiled:
+        key = (source.text, source.name, source.name and source.place.file, start, leaf, self._roots, self._escape)
+        kept = _kept.get(key)
+        if kept is None:
+            kept, alone = self._woven(source, start, leaf=leaf)
+            if alone:
+                _keep(key, kept)
+        code, length, whole = kept
+        return Compiled(Template.from_code(self._sandbox, code, {}, None), length, whole)
+
+    def _woven(self, source: Source, start: weave.Position, *, leaf: bool) -> tuple[_Woven, bool]:
+        """The code of a template, and whether it needs no other."""
         try:
             tree = self._sandbox.parse(source.text)
+            others = nodes.Include | nodes.Import | nodes.FromImport
+            alone = not any(isinstance(node, others) for node in tree.find_all(nodes.Stmt))
             whole = leaf and weave.whole_expression(tree)
             length = weave.length_of(tree)
             if self._escape is slack_escape:
                 weave.check_markup(tree)
             place: weave.Position = "result" if whole and start == "text" else start
             weave.weave(tree, place, self._roots, self._include(source))
-            return Compiled(self._template(tree, source), length, whole)
+            code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except weave.Refused as refused:
             raise source.refused(refused.line, refused.message, refused.hint) from None
         except TemplateSyntaxError as error:
             raise source.refused(error.lineno, _sentence(error.message or "syntax error")) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
             raise source.refused(1, f"too deep or too large a template: {error}") from None
-
-    def _template(self, tree: nodes.Template, source: Source) -> Template:
-        code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
-        return Template.from_code(self._sandbox, code, {}, None)
+        return (code, length, whole), alone
 
     def _include(self, source: Source) -> Callable[[str, int], int]:
         ending = next((end for end in ENDINGS if source.name.endswith(end)), TEXT_ENDING)

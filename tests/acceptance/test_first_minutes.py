@@ -250,7 +250,6 @@ def test_an_address_without_a_path_means_the_path_of_the_source(dev):
         (["serve", "--bind", "127.0.0.1:0", "--admin-bind", "0.0.0.0:0"], "GATEWAY_ADMIN_TOKEN"),
         (["serve", "--store", "sqlite:////nonexistent/folder/gateway.db"], "/nonexistent/folder"),
         (["serve", "-c", "nowhere.yaml"], "nowhere.yaml"),
-        (["check", "-c", "nowhere.yaml"], "nowhere.yaml"),
     ],
 )
 def test_a_start_that_cannot_work_says_why_in_one_line_and_exits_1(tmp_path, arguments, said):

@@ -38,7 +38,7 @@ def holds_the_starter(folder: Path) -> None:
 
 def reports_only_the_unset_variables(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1
-    [problem, count] = done.stderr.splitlines()
+    [problem, count] = done.stdout.splitlines()
     assert count == "1 problem"
     assert problem.startswith("routes.yaml: not set: ")
     assert set(re.findall(r"([A-Z_]+) \(line", problem)) <= VARIABLES

@@ -520,6 +520,7 @@ def a_sender_without_shortcuts(monkeypatch):
         naming=Naming.compile(["{payload.event}"], {}),
         kept_headers=frozenset(),
         samples={},
+        promised={},
     )
     monkeypatch.setattr(presets, "NAMES", ("bare", "xobito"))
     monkeypatch.setattr(presets, "load", {"bare": bare, "xobito": real}.__getitem__)

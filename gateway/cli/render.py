@@ -1,0 +1,76 @@
+"""``gateway render``: one template alone, with one event."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from gateway.cli import check
+from gateway.cli.explain import load_for_show, play, pretty
+from gateway.config import format_problem
+from gateway.errors import ConfigError, Place, RenderError, TemplateRefused
+from gateway.facts import ROOTS, Facts
+from gateway.model import Json, Raw
+from gateway.render import Escape, Templates
+
+
+def render(
+    *,
+    template: str,
+    config: Path,
+    event: str,
+    source: str,
+    changes: Sequence[str],
+    kind: str | None,
+    as_json: bool,
+    url: str,
+    store: str,
+) -> int:
+    """Print what the template makes of the event; 1 and the place when it cannot be compiled or rendered."""
+    name = template.removeprefix("./").removeprefix("templates/")
+    try:
+        loaded, masks = load_for_show(config)
+    except ConfigError as error:
+        _report(error, f"templates/{name}")
+        return 1
+    rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
+    is_slack = kind == "slack" if kind else name.startswith("slack/")
+    try:
+        made = _rendered(config.parent / "templates", name, "slack" if is_slack else "none", rehearsal.facts)
+    except TemplateRefused as error:
+        print(masks.text(format_problem(error.problem)), file=sys.stderr)
+        return 1
+    except RenderError as error:
+        print(f"{masks.text(str(error))}  (with {rehearsal.event.type})", file=sys.stderr)
+        return 1
+    print(masks.text(_as_json(made) if as_json else _as_text(made)))
+    return 0
+
+
+def _report(error: ConfigError, file: str) -> None:
+    """What is wrong with the template; only if that is nothing, what is wrong with the rest."""
+    own = [problem for problem in error.problems if problem.place.file == file]
+    check.report(ConfigError(own) if own else error)
+
+
+def _rendered(folder: Path, name: str, escape: Escape, facts: Facts) -> Json | Raw:
+    templates = Templates(folder, roots=ROOTS | facts.keys())
+    return templates.file(name, Place(f"templates/{name}"), escape)(facts)
+
+
+def _as_text(made: Json | Raw) -> str:
+    match made:
+        case Json(value):
+            return pretty(msgspec.json.encode(value))
+        case Raw(body):
+            return pretty(body)
+
+
+def _as_json(made: Json | Raw) -> str:
+    match made:
+        case Json(value):
+            return pretty(msgspec.json.encode({"content_type": "application/json", "content": value}))
+        case Raw(body, content_type):
+            content = {"content_type": content_type, "content": body.decode("utf-8", "replace")}
+            return pretty(msgspec.json.encode(content))

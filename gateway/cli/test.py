@@ -1,0 +1,47 @@
+"""``gateway test``: the ``tests`` of a routes.yaml."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.cli import check
+from gateway.cli.masks import Masks
+from gateway.config.cases import Test
+from gateway.errors import ConfigError
+from gateway.expectations import failures, read
+
+
+def test(*, config: Path, as_json: bool) -> int:
+    """Run every test; 1 if one fails or the file has problems."""
+    try:
+        loaded = read(config)
+    except ConfigError as error:
+        check.report(error)
+        return 1
+    masks = Masks.of(config, {}, loaded)
+    results = [(each, list(map(masks.text, failures(loaded, each, config.parent)))) for each in loaded.tests]
+    print(_as_json(results) if as_json else _as_text(config, results))
+    return 1 if any(found for _, found in results) else 0
+
+
+def _as_text(path: Path, results: Sequence[tuple[Test, Sequence[str]]]) -> str:
+    if not results:
+        return f"{path} has no tests: write some under tests:"
+    lines = [line for test, found in results for line in _told(test, found)]
+    failed = sum(bool(found) for _, found in results)
+    return "\n".join([*lines, f"{len(results)} test{'' if len(results) == 1 else 's'}, {failed or 'none'} failed"])
+
+
+def _told(test: Test, found: Sequence[str]) -> Sequence[str]:
+    if not found:
+        return [f"ok    {test.name}"]
+    return [f"FAIL  {test.name} ({test.place.file}:{test.place.line})", *(f"      {line}" for line in found)]
+
+
+def _as_json(results: Sequence[tuple[Test, Sequence[str]]]) -> str:
+    told = [
+        {"name": test.name, "file": test.place.file, "line": test.place.line, "ok": not found, "failures": found}
+        for test, found in results
+    ]
+    failed = sum(bool(found) for _, found in results)
+    return json.dumps({"tests": len(results), "failed": failed, "results": told}, indent=2, ensure_ascii=False)

@@ -1,0 +1,378 @@
+"""The ``tests`` of a routes.yaml: each event is rehearsed and held against what is expected of it.
+
+The clock stands still, no request is sent, and no variable of the environment is read: a result depends on the
+files alone.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from gateway.config import Config, Destination, Source, load
+from gateway.config.cases import Check, Test
+from gateway.destinations.base import json_bytes
+from gateway.errors import BuildError, GatewayError, RequestRefused, Unparsable, printable
+from gateway.facts import MISSING, assign, parse, unassign
+from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
+from gateway.rehearsal import Rehearsal, Rehearsed, rehearse, sample, sender_headers, shown, shown_url
+
+#: Every test runs at 2026-01-01T00:00:00Z, seconds since the epoch.
+NOW: Final = 1767225600.0
+
+
+class NoEvent(GatewayError):
+    """A test's event cannot be made as it is written."""
+
+
+def read(path: Path) -> Config:
+    """The configuration with made-up values for everything from the environment. Raises ConfigError."""
+    return load(path, environ={}, no_env=True)
+
+
+def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
+    """What is not as ``test`` expects, in lines for people; none if it passes. ``folder`` is where its ``file`` is.
+
+    What a destination holds as a secret is not in them, but what a template prints is.
+    """
+    return [printable(line) for line in _failures(config, test, folder)]
+
+
+def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
+    source = config.sources[test.source]
+    try:
+        body = _body(test, source, folder)
+        rehearsal = rehearse(config, source, body, sender_headers(source, body), NOW)
+    except NoEvent as error:
+        return [str(error)]
+    except RequestRefused as error:
+        return [] if test.outcome == "rejected" else [f"expected {_wanted(test)}", f"but it is rejected: {error}"]
+    match test.outcome:
+        case "deliveries":
+            return [*_wrong_set(test, rehearsal), *_wrong_content(config, test, rehearsal)]
+        case "ignored" if rehearsal.is_ignored:
+            return []
+        case "failed" if any(each.error and test.reason in each.error for each in rehearsal.deliveries):
+            return []
+    return [
+        f"expected {_wanted(test)}",
+        _came(rehearsal),
+        *_dead(rehearsal),
+    ]
+
+
+# --- the event ---
+
+
+def _body(test: Test, source: Source, folder: Path) -> bytes:
+    body = _written(test, source, folder)
+    if not test.set and not test.unset:
+        return body
+    try:
+        payload = parse(body)
+    except Unparsable as error:
+        raise NoEvent(f"set and unset need an event that is JSON: {error}") from None
+    for path, value in test.set.items():
+        with _changing(f"set {path}"):
+            assign(payload, source.naming.payload_path(path, payload), value)
+    for path in test.unset:
+        with _changing(f"unset {path}"):
+            unassign(payload, source.naming.payload_path(path, payload))
+    return _encoded(payload)
+
+
+@contextmanager
+def _changing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise NoEvent(f"{what}: {error}") from None
+
+
+def _written(test: Test, source: Source, folder: Path) -> bytes:
+    if test.event is not None:
+        return sample(source, test.event)
+    if test.file is not None:
+        return _file(test.file, folder)
+    assert test.payload is not None
+    return _encoded(test.payload.value)
+
+
+def _file(name: str, folder: Path) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+    except ValueError as error:
+        reason = str(error)
+    raise NoEvent(f"file: {name}: {reason} (looked for from the folder of routes.yaml)")
+
+
+def _encoded(payload: object) -> bytes:
+    try:
+        return json_bytes(payload)
+    except BuildError as error:
+        raise NoEvent(f"the event cannot be written as JSON: {error}") from None
+
+
+# --- which deliveries there are ---
+
+
+def _wanted(test: Test) -> str:
+    match test.outcome:
+        case "deliveries":
+            return f"deliveries to {', '.join(map(_asked, test.checks))}" if test.checks else "no delivery"
+        case "ignored":
+            return "it to be ignored: taken by a to: [] and sent by no other route"
+        case "rejected":
+            return "it to be rejected"
+        case "failed":
+            return f'a delivery that fails with "{test.reason}"'
+
+
+def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
+    surplus = [each for each in rehearsal.deliveries if not any(_is_of(each, check) for check in test.checks)]
+    missing = [check for check in test.checks if not _meant(check, rehearsal)]
+    if surplus or missing:
+        yield f"expected {_wanted(test)}"
+        yield _came(rehearsal)
+    yield from (f"missing: {_asked(check)}" for check in missing)
+    yield from (f"not expected: {_called(each)}" for each in surplus)
+    yield from _dead(rehearsal)
+
+
+def _dead(rehearsal: Rehearsal) -> Iterator[str]:
+    return (f"{_called(each)} cannot be sent: {each.error}" for each in rehearsal.deliveries if each.error)
+
+
+def _meant(check: Check, rehearsal: Rehearsal) -> Sequence[Rehearsed]:
+    return [each for each in rehearsal.deliveries if _is_of(each, check)]
+
+
+def _is_of(delivery: Rehearsed, check: Check) -> bool:
+    return delivery.destination == check.destination and check.route in (None, delivery.route)
+
+
+def _called(delivery: Rehearsed) -> str:
+    return f"{delivery.destination} (by {delivery.route})"
+
+
+def _asked(check: Check) -> str:
+    return check.destination if check.route is None else f"{check.destination} (by {check.route})"
+
+
+def _came(rehearsal: Rehearsal) -> str:
+    called = ", ".join(map(_called, rehearsal.deliveries))
+    return f"but it goes to {called}" if called else "but it goes nowhere"
+
+
+# --- what they say ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """One delivery as checks see it."""
+
+    destination: Destination
+    request: OutboundRequest
+    #: Of a file's line only what it says about the event: its ``body``.
+    body: bytes
+    #: The body as JSON, or MISSING.
+    value: object
+    #: The event's bytes as this destination takes them.
+    verbatim: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def message(self) -> str:
+        """What it says to a reader: the ``text`` of a chat's message, else the body."""
+        said = self.value.get("text") if isinstance(self.value, Mapping) else self.value
+        return said if isinstance(said, str) else self.text
+
+    def has(self, text: str) -> bool:
+        """Whether ``text`` is in the body: as it is sent, or in one of its JSON texts."""
+        return text in self.text or any(text in each for each in _texts(self.value))
+
+
+class _Line(msgspec.Struct):
+    body: msgspec.Raw
+
+
+def _sent(destination: Destination, request: OutboundRequest, event: Event) -> _Sent:
+    body, verbatim = b"", event.body
+    match request:
+        case HttpRequest():
+            body = request.body
+        case FileAppend(line=line):
+            body = bytes(msgspec.json.decode(line, type=_Line).body)
+            verbatim = msgspec.json.format(event.body, indent=-1)
+    try:
+        value: object = parse(body)
+    except Unparsable:
+        value = MISSING
+    return _Sent(destination=destination, request=request, body=body, value=value, verbatim=verbatim)
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for each in value:
+                yield from _texts(each)
+        case dict():
+            for each in value.values():
+                yield from _texts(each)
+
+
+def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str]:
+    """With several deliveries to one destination a check must hold for one of them."""
+    for check in test.checks:
+        meant = _meant(check, rehearsal)
+        if meant and check.count not in (None, len(meant)):
+            yield f"{_asked(check)}: count is {len(meant)}, expected {check.count}"
+        found = {_called(each): list(_unmet(config, check, each, rehearsal.event)) for each in meant if each.request}
+        if all(found.values()):
+            for called, lines in found.items():
+                yield f"{called} is not as expected in {check.place.file}:{check.place.line}:"
+                yield from (f"  {line}" for line in lines)
+
+
+def _unmet(config: Config, check: Check, delivery: Rehearsed, event: Event) -> Iterator[str]:
+    assert delivery.request is not None
+    sent = _sent(config.destinations[delivery.destination], delivery.request, event)
+    yield from _of_request(check, sent)
+    for compare in _COMPARISONS:
+        yield from compare(check, sent)
+
+
+def _of_request(check: Check, sent: _Sent) -> Iterator[str]:
+    if isinstance(sent.request, FileAppend):
+        if check.method or check.url or check.headers:
+            yield f"{check.destination} is a file: it has no method, url or headers; ask for json or contains"
+        return
+    if check.method not in (None, sent.request.method):
+        yield f"method is {sent.request.method}, expected {check.method}"
+    if check.url not in (None, sent.request.url):
+        url, expected = (shown_url(each, sent.destination) for each in (sent.request.url, check.url or ""))
+        yield f"url is      {url}"
+        yield f"expected    {expected}"
+    headers, safe = dict(sent.request.headers), shown(sent.request, sent.destination)
+    assert isinstance(safe, HttpRequest)
+    for name, expected in check.headers.items():
+        yield from _of_header(name, expected, headers.get(name), dict(safe.headers).get(name))
+
+
+def _of_header(name: str, expected: str, value: str | None, safe: str | None) -> Iterator[str]:
+    if value is None:
+        yield f"header {name} is not there"
+    elif value != expected:
+        yield (
+            f'header {name} is "{value}", expected "{expected}"'
+            if safe == value
+            else (f"header {name} is another one than expected (it may be a secret: ***)")
+        )
+
+
+def _verbatim(check: Check, sent: _Sent) -> Iterator[str]:
+    if check.verbatim and sent.body != sent.verbatim:
+        difference = list(_difference(_lines(parse(sent.verbatim)), _lines_of(sent)))
+        yield "the body is not what was received" + (":" if difference else ", although it says the same")
+        yield from difference
+
+
+def _json(check: Check, sent: _Sent) -> Iterator[str]:
+    if check.json is not None and not _same(check.json.value, sent.value):
+        yield "the body is not the JSON expected:"
+        yield from _difference(_lines(check.json.value), _lines_of(sent))
+
+
+def _json_contains(check: Check, sent: _Sent) -> Iterator[str]:
+    if check.json_contains is not None:
+        lacking = list(_lacking(check.json_contains.value, sent.value, ""))
+        yield from lacking
+        if lacking:
+            yield from _whole(sent)
+
+
+def _text(check: Check, sent: _Sent) -> Iterator[str]:
+    if check.text is None or check.text.strip("\n") in (sent.message.strip("\n"), sent.text.strip("\n")):
+        return
+    yield "the text is not the one expected:"
+    yield from _difference(check.text.strip("\n").split("\n"), sent.message.strip("\n").split("\n"))
+
+
+def _contains(check: Check, sent: _Sent) -> Iterator[str]:
+    wrong = [f'it does not contain "{text}"' for text in check.contains if not sent.has(text)]
+    wrong += [f'it contains "{text}"' for text in check.not_contains if sent.has(text)]
+    yield from wrong
+    if wrong:
+        yield from _whole(sent)
+
+
+_COMPARISONS: Final[Sequence[Callable[[Check, _Sent], Iterator[str]]]] = (
+    _verbatim,
+    _json,
+    _json_contains,
+    _text,
+    _contains,
+)
+
+
+# --- comparing and showing ---
+
+
+def _same(expected: object, value: object) -> bool:
+    """Equality as JSON has it: 13 is not "13", true is not 1, but 1 is 1.0."""
+    if isinstance(expected, dict) and isinstance(value, dict):
+        return expected.keys() == value.keys() and all(_same(expected[name], value[name]) for name in expected)
+    if isinstance(expected, list) and isinstance(value, list):
+        return len(expected) == len(value) and all(map(_same, expected, value))
+    return isinstance(expected, bool) == isinstance(value, bool) and expected == value
+
+
+def _lacking(expected: object, value: object, path: str) -> Iterator[str]:
+    """Where ``value`` does not have what is expected; a map may have more fields, a list more elements."""
+    where = path or "the body"
+    if value is MISSING:
+        yield f"{where} is missing, expected {_short(expected)}" if path else "the body is not JSON"
+    elif isinstance(expected, dict) and isinstance(value, dict):
+        for name, each in expected.items():
+            yield from _lacking(each, value.get(name, MISSING), f"{path}.{name}" if path else str(name))
+    elif isinstance(expected, list) and isinstance(value, list):
+        for each in expected:
+            if all(any(_lacking(each, one, where)) for one in value):
+                yield f"{where} has no element {_short(each)}"
+    elif not _same(expected, value):
+        yield f"{where} is {_short(value)}, expected {_short(expected)}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _lines(value: object) -> Sequence[str]:
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True).split("\n")
+
+
+def _lines_of(sent: _Sent) -> Sequence[str]:
+    return sent.text.split("\n") if sent.value is MISSING else _lines(sent.value)
+
+
+def _difference(expected: Sequence[str], sent: Sequence[str]) -> Iterator[str]:
+    return difflib.unified_diff(expected, sent, "expected", "sent", lineterm="")
+
+
+def _whole(sent: _Sent) -> Iterator[str]:
+    yield "sent:"
+    yield from (f"  {line}" for line in _lines_of(sent))

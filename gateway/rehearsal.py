@@ -1,0 +1,131 @@
+"""An event played through a Config: what would be planned and sent. Nothing is stored, nothing leaves the process."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway import presets
+from gateway.config import Config, Destination, Source
+from gateway.config.config import Considered
+from gateway.egress.secrets import PUBLIC_HEADERS, SHORTEST_PATH_SECRET
+from gateway.errors import BodyTooLarge, BuildError, GatewayError
+from gateway.facts import Facts, parse
+from gateway.model import Delivery, Event, FileAppend, OutboundRequest
+from gateway.signatures import RawHeaders, sign
+
+#: Ids of what exists only in a rehearsal: the same in every one, so that nothing rendered from them changes.
+EVENT_ID: Final = "evt_00000000-0000-7000-8000-000000000000"
+_DELIVERY_ID: Final = "dlv_00000000-0000-7000-8000-{:012d}"
+
+
+class UnknownSample(GatewayError):
+    """The source's preset has no sample of that name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """One delivery, as its first attempt would send it."""
+
+    route: str
+    destination: str
+    #: None: it would be dead, because of ``error``.
+    request: OutboundRequest | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """All that would become of one event."""
+
+    event: Event
+    facts: Facts
+    #: Every entry of always, routes and unmatched, and why it takes the event or does not.
+    considered: Sequence[Considered]
+    deliveries: tuple[Rehearsed, ...]
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether a ``to: []`` took it and no other entry of ``routes`` sends it anywhere."""
+        routed = [each.entry for each in self.considered if each.taken and each.entry.section == "routes"]
+        return bool(routed) and not any(entry.deliveries for entry in routed)
+
+
+def sample(source: Source, name: str) -> bytes:
+    """The documented bytes of one of the source's sample events. Raises UnknownSample."""
+    samples = presets.load(source.preset).samples
+    if name not in samples:
+        raise UnknownSample(f"unknown sample {name} of {source.preset} (known: {', '.join(samples)})")
+    return samples[name]
+
+
+def sender_headers(source: Source, body: bytes) -> RawHeaders:
+    """What the sender would post beside ``body``: its content type and its signature."""
+    name, value = sign(body, source.scheme, source.secrets[0])
+    return [(b"content-type", b"application/json"), (name.encode("ascii"), value.encode("ascii"))]
+
+
+def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, now: float) -> Rehearsal:
+    """Play ``body`` as if it had come in at ``now`` with a good signature.
+
+    ``headers`` have lower-case names. Raises RequestRefused.
+    """
+    if len(body) > source.max_body:
+        raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} takes at most {source.max_body:,}")
+    payload = parse(body)
+    event = replace(source.event(headers, body, payload, now=now), id=EVENT_ID)
+    return rehearse_event(config, source, event, payload)
+
+
+def rehearse_event(config: Config, source: Source, event: Event, payload: object) -> Rehearsal:
+    """Play an event that was received before; ``payload`` is its parsed body."""
+    facts = source.naming.facts(event, payload)
+    plan = enumerate(config.plan(facts), start=1)
+    return Rehearsal(
+        event=event,
+        facts=facts,
+        considered=config.explain(facts),
+        deliveries=tuple(_rehearsed(config, event, payload, number, *planned) for number, planned in plan),
+    )
+
+
+def _rehearsed(config: Config, event: Event, payload: object, number: int, route: str, destination: str) -> Rehearsed:
+    delivery = Delivery(id=_DELIVERY_ID.format(number), event_id=event.id, route=route, destination=destination)
+    try:
+        request = config.build(delivery, event, payload)
+    except BuildError as error:
+        return Rehearsed(route=route, destination=destination, error=str(error))
+    return Rehearsed(route=route, destination=destination, request=request)
+
+
+# --- showing it without its secrets ---
+
+
+def shown(request: OutboundRequest, destination: Destination) -> OutboundRequest:
+    """The request with ``***`` for what may be a secret of the destination."""
+    if isinstance(request, FileAppend):
+        return request
+    headers = tuple((name, value if name in PUBLIC_HEADERS else "***") for name, value in request.headers)
+    return replace(request, url=shown_url(request.url, destination), headers=headers)
+
+
+def shown_url(url: str, destination: Destination) -> str:
+    """The url with ``***`` for what of the destination's own part of it may be a secret.
+
+    A chat's whole path is one (an incoming webhook); of another's path its long parts; values of its own query.
+    """
+    scheme, separator, rest = url.partition("://")
+    host, slash, behind = rest.partition("/")
+    if destination.kind.chat:
+        return f"{scheme}{separator}{host}{slash}{'***' if behind else ''}"
+    path, question, query = behind.partition("?")
+    own_address, _, own_query = destination.target.url.partition("?")
+    own = {part for part in own_address.split("/")[3:] if len(part) >= SHORTEST_PATH_SECRET}
+    path = "/".join("***" if part in own else part for part in path.split("/"))
+    own_pieces = frozenset(own_query.split("&"))
+    query = "&".join(_shown_piece(piece, own_pieces) for piece in query.split("&"))
+    return f"{scheme}{separator}{host}{slash}{path}{question}{query}"
+
+
+def _shown_piece(piece: str, own: Collection[str]) -> str:
+    name, equals, _ = piece.partition("=")
+    return f"{name}=***" if equals and piece in own else piece

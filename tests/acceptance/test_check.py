@@ -1,0 +1,144 @@
+"""``gateway check`` from outside: what it prints in each format, and how it exits."""
+
+import json
+import os
+import subprocess
+import sys
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli import check
+from gateway.config import load
+
+HEAD = "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret-of-xobito}}\n"
+GOOD = HEAD + (
+    "destinations: {crm: {url: 'https://crm.example.com'}}\nroutes: [{name: all, match: contact.created, to: crm}]\n"
+)
+#: The destination is never used.
+WARNED = HEAD + "destinations: {crm: {url: 'https://crm.example.com'}}\n"
+BROKEN = GOOD.replace("match:", "mtch:")
+FORMATS = ["text", "json", "github"]
+
+
+def run(folder, routes, *arguments, **environ):
+    (folder / "routes.yaml").write_text(routes)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "check", *arguments], cwd=folder, capture_output=True, text=True, timeout=60,
+        env={**clean, **environ},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("output", FORMATS)
+@pytest.mark.parametrize(
+    ("routes", "lenient", "strict"), [(GOOD, 0, 0), (WARNED, 0, 1), (BROKEN, 1, 1)], ids=["good", "warned", "broken"]
+)
+def test_strict_counts_warnings_and_every_format_exits_alike(tmp_path, routes, lenient, strict, output):
+    assert run(tmp_path, routes, "--format", output).returncode == lenient
+    done = run(tmp_path, routes, "--format", output, "--strict")
+    assert (done.returncode, done.stderr) == (strict, "")
+
+
+def test_text_shows_the_place_the_line_and_the_remedy_on_standard_output(tmp_path):
+    done = run(tmp_path, BROKEN)
+    assert 'routes.yaml:4:22: unknown key "mtch"' in done.stdout
+    assert 'did you mean "match"?' in done.stdout
+    assert done.stdout.endswith("1 problem\n")
+
+
+def test_text_says_why_a_file_that_can_be_loaded_is_refused(tmp_path):
+    assert run(tmp_path, WARNED).stdout.endswith("routes.yaml: ok, 1 source, 0 routes, 1 destination, 1 warning\n")
+    assert run(tmp_path, WARNED, "--strict").stdout.endswith("routes.yaml: 1 warning, and --strict takes none\n")
+
+
+def test_json_is_one_array_of_findings(tmp_path):
+    assert json.loads(run(tmp_path, GOOD, "--format", "json").stdout) == []
+    [found] = json.loads(run(tmp_path, BROKEN, "--format", "json").stdout)
+    assert found.pop("text").startswith("routes.yaml:4:22: ")
+    assert found == {
+        "file": "routes.yaml",
+        "line": 4,
+        "column": 22,
+        "severity": "error",
+        "message": 'unknown key "mtch" in route "all"',
+        "hint": 'did you mean "match"?',
+    }
+
+
+def test_github_gets_an_annotation_at_the_line_of_the_file_as_the_repository_knows_it(tmp_path):
+    (tmp_path / "deploy,eu").mkdir()
+    (tmp_path / "deploy,eu" / "routes.yaml").write_text(BROKEN)
+    done = run(tmp_path, GOOD, "--format", "github", "-c", "deploy,eu/routes.yaml")
+    assert done.stdout == (
+        "::error file=deploy%2Ceu/routes.yaml,line=4,col=22,title=gateway check::"
+        'unknown key "mtch" in route "all"  (did you mean "match"?)\n'
+    )
+    assert run(tmp_path, WARNED, "--format", "github").stdout.startswith("::warning file=routes.yaml,line=3,")
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_a_file_that_is_not_there_is_a_finding(tmp_path, output):
+    done = run(tmp_path, GOOD, "--format", output, "-c", "nowhere.yaml")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "cannot read nowhere.yaml" in done.stdout
+
+
+@given(st.text())
+def test_what_github_is_told_stays_one_command_and_reads_as_it_was_written(text):
+    escaped = check._property(text)
+    assert not set(escaped) & set("\r\n:,")
+    assert unquote(escaped, errors="surrogatepass") == unquote(text.replace("%", "%25"), errors="surrogatepass")
+    assert not set(check._data(text)) & set("\r\n")
+
+
+UNSET = GOOD.replace("'https://crm.example.com'", '"${CRM_URL}"')
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_without_an_environment_what_is_not_set_is_made_up(tmp_path, output):
+    refused = run(tmp_path, UNSET, "--format", output)
+    assert refused.returncode == 1
+    assert "CRM_URL" in refused.stdout
+    done = run(tmp_path, UNSET, "--format", output, "--no-env", "--strict")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_a_line_of_the_env_file_that_cannot_be_read_is_a_finding_like_any_other(tmp_path, output):
+    (tmp_path / ".env").write_text("CRM_TOKEN='hush-hush\n")
+    done = run(tmp_path, GOOD, "--format", output)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert ".env" in done.stdout
+    assert "hush-hush" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://10.0.0.5/api", "10.0.0.5"),
+        ("http://127.0.0.1:8000", "127.0.0.1"),
+        ("http://169.254.169.254/", "169.254.169.254"),
+        ("https://[fd00::7]:8443/x", "fd00::7"),
+        ("http://localhost:3000", "localhost"),
+    ],
+)
+def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, host):
+    done = run(tmp_path, GOOD.replace("https://crm.example.com", url), "--strict")
+    assert done.returncode == 0
+    assert f"crm: {host} is a private address\n" in done.stdout
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "crm.example.com", "172.32.0.1", "[2001:db8::1]", "10.example.com"])
+def test_any_other_address_is_not_named(tmp_path, host):
+    (tmp_path / "routes.yaml").write_text(GOOD.replace("crm.example.com", host))
+    config = load(tmp_path / "routes.yaml", environ={})
+    assert list(check._private_addresses(config)) == []
+
+
+def test_private_addresses_are_not_among_the_findings_of_programs(tmp_path):
+    local = GOOD.replace("https://crm.example.com", "http://10.0.0.5")
+    assert json.loads(run(tmp_path, local, "--format", "json").stdout) == []
+    assert run(tmp_path, local, "--format", "github").stdout == ""

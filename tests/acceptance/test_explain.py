@@ -1,0 +1,430 @@
+"""``gateway explain`` and ``gateway render`` from outside: why an event goes where, and what is sent; no secret in it."""
+
+import base64
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli import explain
+from gateway.cli.masks import Masks
+from gateway.errors import printable
+from gateway.model import HttpRequest
+from tests.acceptance.harness import SAMPLES, SECRET, GatewayProcess
+
+ROUTES = r"""version: 1
+sources:
+  xobito: {preset: xobito, secret: "${XOBITO_WEBHOOK_SECRET}"}
+destinations:
+  slack-leads: {type: slack, url: "${SLACK_LEADS_URL}"}
+  crm:
+    url: https://crm.example.com/api/v1?key=${QUERY_KEY}
+    auth: {bearer: "${CRM_TOKEN}"}
+    headers: {x-tenant-key: "${file:tenant.key}"}
+  archive: {type: file, path: archive.ndjson}
+always:
+  - to: archive
+routes:
+  - name: nothing-to-say
+    match: message.*
+    to: []
+  - name: customer-to-crm
+    match: [contact.created, contact.updated]
+    where:
+      attrs.type: customer
+      attrs.tenant_id: 13
+      attrs.nowhere: {gt: 5}
+    to: crm
+    body: {id: "{{ attrs.id }}"}
+  - name: contact-to-crm
+    source: xobito
+    match: contact.*
+    where:
+      any: [{attrs.type: [lead, customer]}, {attrs.nowhere: x}]
+    if: attrs.firstname != "Nobody"
+    to: crm
+    method: PUT
+    path: /contacts/{{ attrs.id }}
+    headers: {x-signed-by: "${SIGNER}"}
+    body: {id: "{{ attrs.id }}", token: "${CRM_TOKEN}", key: "${file:tenant.key}", name: "{{ attrs.firstname }}"}
+  - name: new-lead
+    match: contact.created
+    to: slack-leads
+    text: New {{ attrs.nowhere }}
+    stop: true
+  - name: never
+    match: contact.created
+    to: crm
+unmatched:
+  - to: crm
+"""
+ENVIRON = {
+    "XOBITO_WEBHOOK_SECRET": SECRET,
+    "SLACK_LEADS_URL": "https://hooks.slack.com/services/T0SECRET/B0SECRET/aaaabbbbccccdddd",
+    "CRM_TOKEN": 'crm"token&<secret>',
+    "QUERY_KEY": "query+key/secret",
+    "SIGNER": "signer-secret",
+}
+KEY_FILE = 'file-secret "key"'
+#: What must be in no output, in whatever spelling.
+SECRETS = re.compile(
+    r"acceptance-secret|T0SECRET|B0SECRET|aaaabbbb|crm.{1,6}token|query.{1,3}key|signer-secret|file-secr"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    (folder / "routes.yaml").write_text(ROUTES)
+    (folder / "tenant.key").write_text(KEY_FILE)
+    (folder / "templates" / "slack").mkdir(parents=True)
+    (folder / "templates" / "slack" / "lead.json.j2").write_text('{"text": "New *{{ attrs.firstname }}*"}')
+    (folder / "templates" / "lead.txt.j2").write_text("New {{ attrs.firstname }}\n\n{{ attrs.nowhere }}\n")
+    (folder / "templates" / "typo.txt.j2").write_text("New\n{{ atrs.firstname }}\n")
+    (folder / "event.json").write_bytes(SAMPLES["contact.created"])
+    return folder
+
+
+def run(folder, *arguments, environ=ENVIRON, **options):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    # Port 1: nobody listens there.
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments], cwd=folder, capture_output=True, text=True, timeout=60,
+        env={**clean, "GATEWAY_ADMIN_BIND": "127.0.0.1:1", **environ}, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def explained(folder):
+    done = run(folder, "explain", "contact.created")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def line_with(text, *words):
+    [line] = [" ".join(line.split()) for line in text.splitlines() if all(word in line for word in words)]
+    return line
+
+
+# --- why ---
+
+
+def test_each_condition_stands_beside_the_value_that_it_saw(explained):
+    assert line_with(explained, "attrs.type: customer") == 'no attrs.type: customer attrs.type: "lead"'
+    assert line_with(explained, "attrs.tenant_id: 13") == "yes attrs.tenant_id: 13 attrs.tenant_id: 13"
+    assert line_with(explained, "{gt: 5}") == "no attrs.nowhere: {gt: 5} attrs.nowhere: missing"
+    assert line_with(explained, "[lead, customer]", '"lead"') == 'yes attrs.type: [lead, customer] attrs.type: "lead"'
+    assert line_with(explained, "attrs.nowhere: x", "missing") == "no attrs.nowhere: x attrs.nowhere: missing"
+    assert line_with(explained, "if:") == 'yes if: attrs.firstname != "Nobody"'
+    assert line_with(explained, "source: xobito").startswith('yes source: xobito event.source: "xobito"')
+
+
+def test_every_entry_has_its_line_in_the_order_of_the_file(explained):
+    above = explained.partition("deliveries\n")[0]
+    names = re.findall(r"^  (?:yes|no | - )  ?(\S+) \(routes.yaml:\d+\)", above, re.MULTILINE)
+    assert names == [
+        "always/archive",
+        "nothing-to-say",
+        "customer-to-crm",
+        "contact-to-crm",
+        "new-lead",
+        "never",
+        "unmatched/crm",
+    ]
+    assert line_with(explained, "always/archive (").endswith("takes every event")
+    assert line_with(explained, "nothing-to-say (").endswith('match: message.* event.type: "contact.created"')
+    assert line_with(explained, "new-lead (").endswith("stop: no entry behind it is looked at")
+    assert "not looked at" in line_with(explained, "never (")
+    assert "not looked at" in line_with(explained, "unmatched/crm (")
+
+
+def test_the_exact_request_of_every_delivery_follows(explained):
+    assert "3 deliveries\n" in explained
+    assert "  PUT https://crm.example.com/api/v1/contacts/451?key=***\n" in explained
+    assert "  authorization: ***\n" in explained
+    assert "a line in archive.ndjson" in explained
+    assert 'dead: routes.yaml:39: the event has no field attrs.nowhere: write | default("...")' in explained
+
+
+def test_an_ignored_event_says_so(folder):
+    done = run(folder, "explain", "message.read")
+    assert line_with(done.stdout, "nothing-to-say (").endswith("to: [] ignores the event")
+    assert "1 delivery\n" in done.stdout
+
+
+def test_a_changed_event_is_another_event(folder):
+    done = run(folder, "explain", "contact.created", "--set", "attrs.type=customer", "--set", "attrs.nowhere=6")
+    assert line_with(done.stdout, "attrs.type: customer") == 'yes attrs.type: customer attrs.type: "customer"'
+    assert line_with(done.stdout, "{gt: 5}").startswith("yes")
+    assert "4 deliveries\n" in done.stdout
+
+
+def test_an_expression_that_fails_counts_as_yes_and_says_why(folder, tmp_path):
+    (tmp_path / "routes.yaml").write_text(ROUTES.replace('attrs.firstname != "Nobody"', "attrs.firstname > 5"))
+    (tmp_path / "tenant.key").write_text(KEY_FILE)
+    done = run(tmp_path, "explain", "contact.created")
+    assert line_with(done.stdout, "if:", "cannot compare").startswith("yes if: attrs.firstname > 5 fails")
+    assert "dead: routes.yaml:30: cannot compare a text with a number" in done.stdout
+
+
+# --- as data and as commands ---
+
+
+def test_json_has_all_of_it(folder):
+    told = json.loads(run(folder, "explain", "contact.created", "--json").stdout)
+    assert told["event"]["type"] == "contact.created"
+    crm = next(each for each in told["entries"] if each["name"] == "customer-to-crm")
+    assert (crm["section"], crm["taken"], crm["considered"]) == ("routes", False, True)
+    assert crm["clauses"][3] == {
+        "text": "attrs.nowhere: {gt: 5}",
+        "held": False,
+        "field": "attrs.nowhere",
+        "missing": True,
+    }
+    archive, sent, dead = told["deliveries"]
+    assert archive["request"]["line"]["body"] == json.loads(SAMPLES["contact.created"])
+    assert sent["request"]["method"] == "PUT"
+    assert sent["request"]["body"] == {"id": 451, "token": "***", "key": "***", "name": "John"}
+    assert dead["request"] is None
+    assert "attrs.nowhere" in dead["error"]
+
+
+def test_curl_gives_the_request_to_the_shell_as_it_is(folder):
+    done = run(folder, "explain", "contact.created", "--curl", "--set", "attrs.firstname=O'Neil $(id) `x`\\")
+    script = 'curl() { printf "%s\\n" "$@"; }\n' + done.stdout
+    shown = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
+    arguments = shown.splitlines()
+    assert arguments[:4] == ["-sS", "--request", "PUT", "https://crm.example.com/api/v1/contacts/451?key=***"]
+    assert "content-type: application/json" in arguments
+    assert json.loads(arguments[-1])["name"] == "O'Neil $(id) `x`\\"
+
+
+@given(st.one_of(st.text(min_size=1).map(lambda text: text.encode("utf-8", "replace")), st.binary(min_size=1)))
+def test_any_body_is_the_same_behind_curl_and_steers_no_terminal(body):
+    request = HttpRequest(method="POST", url="https://a.example/'x", headers=(("x-a", "it's"),), body=body)
+    [command] = explain._curl_command(request)
+    assert all(line == printable(line) for line in command.split("\n"))
+    words = shlex.split(command.replace("\\\n", ""))
+    assert "https://a.example/'x" in words
+    given = base64.b64decode(words[2]) if words[0] == "printf" else words[-1].encode()
+    assert given == body
+
+
+# --- which event ---
+
+
+def test_a_file_is_an_event(folder, explained):
+    without_time = re.compile(r'"received_at": .*|x-webhook-signature.*')
+    done = run(folder, "explain", "event.json")
+    assert without_time.sub("", done.stdout) == without_time.sub("", explained)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN"])
+def test_a_file_that_is_no_event_is_refused_in_one_line(folder, tmp_path, content):
+    (tmp_path / "bad.json").write_bytes(content)
+    done = run(folder, "explain", str(tmp_path / "bad.json"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["contact.creatd"], "samples: contact.created, "),
+        (["contact.created", "--set", "attrs.type"], "write PATH=VALUE"),
+        (["contact.created", "--source", "stripe"], "unknown source stripe (known: xobito)"),
+        (["evt_nothing"], "no such store"),
+        (["contact.created", "-c", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+    ids=["unknown", "set", "source", "store", "config"],
+)
+def test_what_cannot_be_explained_is_refused_with_the_remedy(folder, arguments, said):
+    done = run(folder, "explain", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_several_sources_need_to_be_told_apart(folder, tmp_path):
+    two = ROUTES.replace("destinations:", '  other: {preset: xobito, secret: "s2"}\ndestinations:', 1)
+    (tmp_path / "routes.yaml").write_text(two)
+    (tmp_path / "tenant.key").write_text(KEY_FILE)
+    assert "add --source (known: xobito, other)" in run(tmp_path, "explain", "contact.created").stderr
+    done = run(tmp_path, "explain", "contact.created", "--source", "other")
+    assert line_with(done.stdout, "contact-to-crm (").endswith('source: xobito event.source: "other"')
+
+
+def test_what_is_not_set_is_made_up(folder):
+    done = run(folder, "explain", "contact.created", "--set", "attrs.nowhere=x", environ={})
+    assert done.returncode == 0
+    assert "  POST https://slack-leads.example" in done.stdout
+
+
+def test_a_stored_event_is_explained_by_the_running_gateway_and_by_its_store(tmp_path):
+    routes = "version: 1\nsources: {xobito: {preset: xobito, secret: acceptance-secret}}\n"
+    routes += "destinations: {log: {type: file, path: log.ndjson}}\n"
+    routes += "routes: [{name: r, match: contact.created, to: log, body: {id: '{{ event.id }}'}}]\n"
+    gateway = GatewayProcess(tmp_path, routes)
+    with gateway:
+        event_id = gateway.post(SAMPLES["contact.created"])[1]["id"]
+        [delivery] = gateway.settled(event_id)
+        asked = [gateway.cli("explain", each, "--json").stdout for each in (event_id, delivery["id"])]
+        gateway.terminate()
+    read = gateway.cli("explain", event_id, "--json").stdout
+    assert asked == [read, read]
+    [sent] = json.loads(read)["deliveries"]
+    assert sent["request"]["line"]["body"] == {"id": event_id}
+    changed = gateway.cli("explain", event_id, "--set", "payload.event=deleted").stdout
+    assert changed.startswith(f"contact.deleted from xobito, {event_id}\n")
+    assert "Nothing is sent." in changed
+    assert "not from stripe" in gateway.cli("explain", event_id, "--source", "stripe", check=False).stderr
+    (tmp_path / "routes.yaml").write_text(routes.replace("xobito: {preset", "other: {preset"))
+    gone = gateway.cli("explain", event_id, check=False)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "came from xobito, which is no longer in routes.yaml" in gone.stderr
+
+
+# --- for people ---
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["colour", "no-colour"])
+def test_a_terminal_gets_colours_unless_it_wants_none(folder, environ, coloured):
+    leader, follower = os.openpty()
+    clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "explain", "message.read"],
+        cwd=folder, env={**clean, **ENVIRON, "TERM": "xterm", **environ}, stdout=follower,
+    )  # fmt: skip
+    os.close(follower)
+    shown = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            shown += chunk
+    except OSError:
+        pass  # how a terminal whose other end was closed ends on Linux
+    finally:
+        os.close(leader)
+    assert process.wait(60) == 0
+    assert (b"\x1b[3" in shown) is coloured
+
+
+def test_what_is_no_terminal_gets_plain_text_and_a_sender_cannot_steer_one(folder):
+    done = run(folder, "explain", "contact.created", "--set", 'attrs.firstname="\\u001b[31m\\u202eevil"')
+    assert "evil" in done.stdout
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", done.stdout)
+
+
+# --- a template alone ---
+
+
+def test_render_prints_what_a_template_makes_of_an_event(folder):
+    done = run(folder, "render", "slack/lead.json.j2", "--set", "attrs.firstname=<!channel>")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"text": "New *&lt;!channel&gt;*"}
+    assert done.stdout.startswith("{\n")
+
+
+def test_render_escapes_for_the_destination_that_it_is_told(folder):
+    changed = ("--set", "attrs.firstname=<!channel>")
+    plain = run(folder, "render", "templates/slack/lead.json.j2", "--for", "http", *changed)
+    assert json.loads(plain.stdout) == {"text": "New *<!channel>*"}
+    text = ("render", "lead.txt.j2", "--set", "attrs.nowhere=here", *changed)
+    assert run(folder, *text).stdout.startswith("New <!channel>\n\nhere")
+    assert run(folder, *text, "--for", "slack").stdout.startswith("New &lt;!channel&gt;\n\nhere")
+
+
+def test_render_says_the_line_on_which_a_template_fails(folder):
+    done = run(folder, "render", "lead.txt.j2", "--event", "contact.updated")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        'templates/lead.txt.j2:3: the event has no field attrs.nowhere: write | default("...")'
+        "  (with contact.updated)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("typo.txt.j2", 'templates/typo.txt.j2:2: unknown name "atrs"'),
+        ("led.txt.j2", 'did you mean "lead.txt.j2"?'),
+        ("../tenant.key", "must end in .json.j2"),
+        ("../../outside.txt.j2", "unknown template"),
+        ("/etc/passwd", "/etc/passwd"),
+    ],
+)
+def test_render_refuses_what_is_no_template_of_the_folder(folder, template, said):
+    done = run(folder, "render", template)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_render_speaks_of_the_template_first_when_routes_yaml_has_problems_too(folder, tmp_path):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "typo.txt.j2").write_text("{{ atrs.x }}")
+    (tmp_path / "tenant.key").write_text(KEY_FILE)
+    uses = "\n    template: typo.txt.j2\n  - name: odd\n    mtch: x\n    to: crm\n"
+    (tmp_path / "routes.yaml").write_text(ROUTES.replace('\n    body: {id: "{{ attrs.id }}"}\n', uses))
+    done = run(tmp_path, "render", "typo.txt.j2")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert 'templates/typo.txt.j2:1: unknown name "atrs"' in done.stderr
+    assert "mtch" not in done.stderr
+    assert "mtch" in run(tmp_path, "render", "other.txt.j2").stderr
+
+
+# --- secrets ---
+
+SAYING = [
+    *(["check", "--format", output] for output in ("text", "json", "github")),
+    *(
+        ["explain", event, *output]
+        for event in ("contact.created", "status.created")
+        for output in ([], ["--curl"], ["--json"])
+    ),
+    ["render", "secret.json.j2"],
+    ["render", "secret.json.j2", "--json"],
+    ["render", "failing.txt.j2"],
+]
+
+
+@pytest.mark.parametrize("arguments", SAYING, ids=" ".join)
+def test_no_verb_prints_a_secret_in_any_format(folder, tmp_path, arguments):
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "secret.json.j2").write_text('{"token": "{{ vars.token }}", "key": {{ vars.key }}}')
+    (tmp_path / "templates" / "failing.txt.j2").write_text("{{ vars.token | nosuch }}{{ vars.token / 3 }}")
+    (tmp_path / "tenant.key").write_text(KEY_FILE)
+    spoken = 'vars: {token: "${CRM_TOKEN}", key: "${file:tenant.key}"}\n'
+    (tmp_path / "routes.yaml").write_text(f"{ROUTES}{spoken}")
+    done = run(tmp_path, *arguments)
+    assert done.stdout + done.stderr
+    assert not SECRETS.search(done.stdout + done.stderr)
+
+
+def test_a_variable_inside_slacks_own_escaping_is_masked_too(tmp_path):
+    (tmp_path / "routes.yaml").write_text(
+        'version: 1\nsources: {xobito: {preset: xobito, secret: "${XOBITO_WEBHOOK_SECRET}"}}\n'
+        'destinations: {ops: {type: slack, url: "${SLACK_LEADS_URL}"}}\nvars: {token: "${CRM_TOKEN}"}\n'
+        "routes: [{name: told, match: contact.created, to: ops, text: 'Token {{ vars.token }}.'}]\n"
+    )
+    for output in ([], ["--json"], ["--curl"]):
+        told = run(tmp_path, "explain", "contact.created", *output).stdout
+        assert "Token ***." in told
+
+
+@given(st.text(min_size=6), st.text())
+def test_a_secret_inside_json_is_masked_however_it_is_escaped(secret, around):
+    masks = Masks([secret])
+    for is_ascii in (True, False):
+        assert json.dumps(secret, ensure_ascii=is_ascii)[1:-1] not in masks.text(
+            json.dumps([around, secret, around], ensure_ascii=is_ascii)
+        ).replace("***", "\0")
+
+
+def test_a_secret_that_escaping_makes_vanish_masks_nothing_else():
+    assert Masks(["\u202e" * 6]).text("a name") == "a name"
