@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from gateway.config import values
 from gateway.config.reader import Broken, Items, Map, Node, Pair, Scalar, json_scalar
+from gateway.config.references import is_number
 from gateway.config.report import suggest, suggest_or_list
 from gateway.config.values import Reading, Shape, Words, shaped
 from gateway.facts import split_path
@@ -206,6 +207,9 @@ def _operand(reading: Reading, called: str, node: Node) -> _Operand | None:
         return None
     if not isinstance(node.value, str):
         return _Operand(node.value)
+    if is_number(node.text):
+        value = values.number(reading, node)
+        return None if value is None else _Operand(value)
     written = reading.resolved(node, reading.references.resolve)
     return None if written is None else _Operand(written.text)
 

@@ -1,4 +1,4 @@
-"""``${NAME}``, ``${NAME:-default}``, ``${file:/path}`` and ``$${`` inside values.
+"""``${NAME}``, ``${NAME:-default}``, ``${NAME:number}``, ``${file:/path}`` and ``$${`` inside values.
 
 They are resolved after parsing, so a value can never become YAML; in a template it stays literal text. What
 comes from outside is taken for a secret: problems show the reference, never the value.
@@ -12,8 +12,9 @@ from typing import Final
 
 #: One reference, the escape, or a beginning that is neither.
 _REFERENCE: Final = re.compile(
-    r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?|file:(?P<file>[^}]+))\}|\$\{"
+    r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::number|:-(?P<default>[^}]*))?|file:(?P<file>[^}]+))\}|\$\{"
 )
+_NUMBER: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*:number\}")
 _MAX_FILE_BYTES: Final = 64 * 1024
 
 
@@ -70,7 +71,8 @@ class References:
     def _value(self, found: re.Match[str], pieces: "_Pieces") -> str:
         if found[0] == "${":
             raise ReferenceRefused(
-                "this ${ begins no reference: write ${NAME}, ${NAME:-default} or ${file:/path}, and $${ for a literal ${"
+                "this ${ begins no reference: write ${NAME}, ${NAME:-default}, ${NAME:number} or ${file:/path}, "
+                "and $${ for a literal ${"
             )
         if found[0] == "$${":
             return ""
@@ -96,6 +98,11 @@ class References:
         except ValueError:
             pieces.missing.append(f"file:{name} (not UTF-8 text)")
         return self.stand_in
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is one ``${NAME:number}`` and nothing else: where any type may stand, its value is a number."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 @dataclass(slots=True)

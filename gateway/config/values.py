@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from gateway.config.reader import Broken, Items, Map, Node, Scalar
-from gateway.config.references import ReferenceRefused, References, Resolved
+from gateway.config.reader import Broken, Items, Map, Node, Scalar, json_scalar
+from gateway.config.references import ReferenceRefused, References, Resolved, is_number
 from gateway.config.report import Report, suggest_or_list
 from gateway.errors import Place
 from gateway.model import Secret
@@ -374,6 +374,18 @@ def body(reading: Reading, node: Node, label: str) -> Body | None:
     return Body(found, is_empty=False) if before == after else None
 
 
+def number(reading: Reading, node: Scalar) -> int | float | None:
+    """The value of ``${NAME:number}``; None and a problem if it is none as JSON has it."""
+    written = reading.resolved(node, reading.references.resolve)
+    if written is None:
+        return None
+    value = json_scalar("0" if written.is_stand_in else written.text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        reading.error(node, f"the value of {node.text} is no number", "set it to one: 13")
+        return None
+    return value
+
+
 def _tree(reading: Reading, node: Node, label: str) -> Tree:
     match node:
         case Map(_, pairs):
@@ -385,7 +397,9 @@ def _tree(reading: Reading, node: Node, label: str) -> Tree:
     if node.empty:
         reading.error(node, f"{label} has no value", 'write one, null, or ""')
         return None
-    return _template_text(reading, node) if isinstance(node.value, str) else node.value
+    if not isinstance(node.value, str):
+        return node.value
+    return number(reading, node) if is_number(node.text) else _template_text(reading, node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,5 +432,7 @@ def plain(reading: Reading, node: Node, label: str) -> object:
         return None
     if not isinstance(node.value, str):
         return node.value
+    if is_number(node.text):
+        return number(reading, node)
     written = reading.resolved(node, reading.references.resolve)
     return None if written is None else written.text

@@ -715,3 +715,24 @@ def test_the_shipped_file_uses_every_shipped_template(shipped):
 def test_the_environment_example_names_every_variable_of_the_shipped_file():
     used = set(re.findall(r"\$\{([A-Z_]+)\}", (ROOT / "routes.yaml").read_text("utf-8")))
     assert set(read_env_file(ROOT / ".env.example")) == used
+
+
+# --- ${NAME:number} ---
+
+NUMBERED = """
+routes:
+  - {name: a, to: crm, where: {attrs.tenant_id: "${TENANT:number}"}, body: {n: "${TENANT:number}", t: "x ${TENANT:number}"}}
+"""
+
+
+def test_a_variable_can_stand_for_a_number_where_any_type_may_stand(loaded):
+    config = loaded(NUMBERED, TENANT="13")
+    assert plan(config, event()) == (("a", "crm"),)
+    assert json.loads(build(config, "a", "crm").body) == {"n": 13, "t": "x 13"}
+    assert plan(loaded(NUMBERED, TENANT="14"), event()) == ()
+
+
+@pytest.mark.parametrize("value", ["x", "013", "0x1F", "NaN", "true", "1 2", "+1"])
+def test_what_is_no_number_is_a_problem_that_does_not_show_it(loaded, value):
+    printed = problems_of(lambda: loaded(NUMBERED, TENANT=value))
+    assert printed.count("the value of ${TENANT:number} is no number") == 2

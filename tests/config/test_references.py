@@ -45,7 +45,7 @@ def test_a_reference_becomes_its_value(references, text, resolved):
 
 
 @pytest.mark.parametrize(
-    "text", ["${", "${}", "${1A}", "${NAME", "${NAME:number}", "${A B}", "a ${file:} b", "${${NAME}}"]
+    "text", ["${", "${}", "${1A}", "${NAME", "${NAME:int}", "${A B}", "a ${file:} b", "${${NAME}}"]
 )
 def test_what_begins_like_a_reference_and_is_none_is_refused(references, text):
     with pytest.raises(ReferenceRefused):
