@@ -83,7 +83,7 @@ class _Compiler:
         if not self._reading.report.has_errors:
             Adviser(self._reading, written, sources, destinations, compiler, self._names).advise(enabled)
         return Config(
-            revision=self._revision(),
+            revision=self._revision(compiler.template_texts()),
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
@@ -121,18 +121,10 @@ class _Compiler:
                 message = f'two entries are called "{entry.name}": this one and the one in {where}'
                 self._reading.error(keys.at("name"), message, "give each a name of its own")
 
-    def _revision(self) -> str:
-        """Over the files and the template files that they name."""
-        digest = hashlib.sha256(b"\0".join(self._content))
-        entries = (*self._written.always, *self._written.routes, *self._written.unmatched)
-        said = [said for entry in entries for said in (entry, *(entry.send or ()))]
-        for name in sorted({each.template.text for each in said if each.template is not None}):
-            try:
-                digest.update(b"\0" + name.encode() + b"\0" + (self._templates / name).read_bytes())
-            except (OSError, ValueError):
-                # The template was refused already.
-                continue
-        return digest.hexdigest()[:8]
+    def _revision(self, templates: Mapping[str, str]) -> str:
+        """Over the files and every template that they use."""
+        texts = [part for name in sorted(templates) for part in (name, templates[name])]
+        return hashlib.sha256(b"\0".join([*self._content, *(text.encode() for text in texts)])).hexdigest()[:8]
 
     # --- sources and destinations ---
 

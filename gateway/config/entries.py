@@ -234,6 +234,10 @@ class EntryCompiler:
                 "remove it, or name a destination",
             )
 
+    def template_texts(self) -> Mapping[str, str]:
+        """Every template file that the entries use, by name, with what it includes."""
+        return {name: text for templates in self._templates.values() for name, text in templates.texts.items()}
+
     def _templates_for(self, roots: frozenset[str]) -> Templates:
         if roots not in self._templates:
             self._templates[roots] = Templates(self._folder, roots=roots)

@@ -90,6 +90,8 @@ class Templates:
 
     def __init__(self, folder: Path, *, roots: Collection[str]) -> None:
         files = Folder(folder)
+        #: The template files that were read, by name: those asked for, and what they include.
+        self.texts: Mapping[str, str] = files.texts
         self._compilers: Mapping[Escape, Compiler] = {
             "none": Compiler(no_escape, files, roots),
             "slack": Compiler(slack_escape, files, roots),

@@ -65,6 +65,8 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        #: What was read, by name.
+        self.texts: dict[str, str] = {}
 
     def read(self, name: str, used_at: Place) -> Source:
         """The file called ``name`` (``slack/lead.json.j2``). Raises TemplateRefused."""
@@ -79,12 +81,13 @@ class Folder:
         try:
             if file.stat().st_size > MAX_FILE:
                 raise _problem(place, f"a template has at most {MAX_FILE:,} bytes")
-            return Source(file.read_bytes().decode("utf-8-sig"), place, name)
+            self.texts[name] = file.read_bytes().decode("utf-8-sig")
         except OSError as error:
             raise _problem(used_at, f'template "{name}" cannot be read: {error.strerror}') from None
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             raise _problem(Place(place.file, line), "this line is not UTF-8", "save the file as UTF-8") from None
+        return Source(self.texts[name], place, name)
 
     def _file(self, name: str) -> Path | None:
         path = PurePosixPath(name)

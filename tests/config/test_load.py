@@ -736,3 +736,18 @@ def test_a_variable_can_stand_for_a_number_where_any_type_may_stand(loaded):
 def test_what_is_no_number_is_a_problem_that_does_not_show_it(loaded, value):
     printed = problems_of(lambda: loaded(NUMBERED, TENANT=value))
     assert printed.count("the value of ${TENANT:number} is no number") == 2
+
+
+def test_the_revision_tells_every_file_apart_that_has_a_part_in_what_is_sent(loaded, tmp_path):
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    (folder / "part.txt.j2").write_text("one")
+    (folder / "whole.txt.j2").write_text("{% include 'part.txt.j2' %}")
+    (folder / "unused.txt.j2").write_text("one")
+    routes = "routes: [{name: a, to: crm, template: whole.txt.j2}]"
+    first = loaded(routes).revision
+    (folder / "unused.txt.j2").write_text("two")
+    assert loaded(routes).revision == first
+    (folder / "part.txt.j2").write_text("two")
+    assert loaded(routes).revision != first
+    assert loaded(routes + " # changed").revision != loaded(routes).revision
