@@ -1,7 +1,7 @@
 """routes.yaml to a Config, or to every problem it has."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -56,6 +56,12 @@ def _report_missing(reading: Reading) -> None:
         reading.error(Place(reading.report.file), f"not set: {names}", hint)
 
 
+def _reaches(keys: EntryKeys, disabled: Collection[str]) -> bool:
+    """Whether a destination of an entry is left; one that names none (``to: []``) means it so."""
+    named = [name.text for each in (keys, *(keys.send or ())) for name in each.to or ()]
+    return not named or any(name not in disabled for name in named)
+
+
 class _Compiler:
     """Holds the parts of one file against each other."""
 
@@ -79,7 +85,7 @@ class _Compiler:
             for keys in (*written.always, *written.routes, *written.unmatched)
         ]
         self._refuse_names_twice(entries)
-        enabled = [(keys, found) for keys, found in entries if keys.enabled]
+        enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
         if not self._reading.report.has_errors:
             Adviser(self._reading, written, sources, destinations, compiler, self._names).advise(enabled)
         return Config(

@@ -108,6 +108,8 @@ def _line(reading: Reading, pair: Pair, label: str) -> Field | Nested | Is | Non
     text = f"{key}: {_written(pair.value)}"
     if key == "is":
         names = values.one_or_more(values.words)(reading, pair.value, f'"is" of {label}')
+        if names == ():
+            reading.error(pair.value, f'"is" of {label} names no condition', "name one of the file's conditions")
         return Is(names, text) if names else None
     if key in _HOW:
         return _nested(reading, pair, _HOW[key], label, text)

@@ -118,6 +118,10 @@ class EntryCompiler:
     def sources(self, keys: EntryKeys) -> Sequence[str]:
         """The sources that an entry can take."""
         known = self._sources_written
+        if keys.source == ():
+            self._reading.error(
+                keys.at("source"), f'"source" of "{keys.called}" names none', "leave it out for every source"
+            )
         if keys.source is None:
             return tuple(known)
         for name in keys.source:

@@ -42,6 +42,9 @@ def read_all(reading: Reading, path: Path) -> Written | None:
 
 def _content(path: Path) -> bytes:
     try:
+        if path.is_fifo() or path.is_socket():
+            # Opening one waits for its other end, and a reload with it.
+            raise ConfigError([Problem(Place(path.name), f"{path} is no file", "name a file with -c")])
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -306,6 +306,10 @@ def _words_list(reading: Reading, node: Node, label: str) -> tuple[Words, ...] |
 @shaped({**values.TEXT, "title": "expression"})
 def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None:
     """A bare expression; braces around it are taken off."""
+    if isinstance(node, Scalar) and "${" in node.text:
+        # Its value would be read as code.
+        reading.error(node, f"{label} cannot hold a ${{...}}", "put it under vars, and write vars.name")
+        return None
     found = values.template(reading, node, label)
     if found is None:
         return None

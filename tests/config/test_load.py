@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -751,3 +752,30 @@ def test_the_revision_tells_every_file_apart_that_has_a_part_in_what_is_sent(loa
     (folder / "part.txt.j2").write_text("two")
     assert loaded(routes).revision != first
     assert loaded(routes + " # changed").revision != loaded(routes).revision
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("where: {is: []}", '"is" of'),
+        ("source: []", "names none"),
+        ("if: 'attrs.firstname == \"${X}\"'", "cannot hold a ${...}"),
+        ("if: '${X}'", "cannot hold a ${...}"),
+    ],
+)
+def test_what_would_take_events_by_accident_is_refused(loaded, entry, said):
+    printed = problems_of(lambda: loaded(f"routes: [{{name: a, to: crm, {entry}}}]", X="attrs.id == 451"))
+    assert said in printed
+
+
+def test_a_route_whose_every_destination_is_disabled_is_as_if_it_was_absent(loaded):
+    head = HEAD.replace("  crm: {url", "  crm: {enabled: false, url")
+    config = loaded("routes: [{name: a, to: crm, stop: true}, {name: b, to: leads, text: hi}]", head=head)
+    assert plan(config, event()) == (("b", "leads"),)
+    config = loaded("routes: [{name: a, to: crm}]\nunmatched: [{to: log}]", head=head)
+    assert plan(config, event()) == (("unmatched/log", "log"),)
+
+
+def test_a_pipe_in_place_of_the_file_is_refused_and_waited_for_by_nobody(tmp_path):
+    os.mkfifo(tmp_path / "routes.yaml")
+    assert "is no file" in problems_of(lambda: load(tmp_path / "routes.yaml", environ={}))
