@@ -68,6 +68,7 @@ class EntryCompiler:
             stops=keys.stop or keys.to == (),
         )
         self._refuse_beside_send(keys)
+        self._refuse_empty(keys)
         said = keys.send or ()
         messages = [self._messages(each, templates, fallback) for each in (keys, *said)]
         names = [each.called for each in (keys, *said)]
@@ -99,6 +100,18 @@ class EntryCompiler:
         if evaluate is None or keys.condition is None:
             return None
         return Expression(text=keys.condition.text, evaluate=evaluate)
+
+    def _refuse_empty(self, keys: EntryKeys) -> None:
+        if keys.section == "always" and (keys.to == () or keys.stop):
+            place = keys.at("stop") if keys.stop else keys.at("to")
+            self._reading.error(
+                place, f'"{keys.called}" would keep events from the entries of always behind it', "remove it"
+            )
+        for each in keys.send or ():
+            if each.to == ():
+                self._reading.error(
+                    each.at("to"), f'"{each.called}" is sent to nobody', "remove it, or name a destination"
+                )
 
     def _refuse_beside_send(self, keys: EntryKeys) -> None:
         if keys.send is None:

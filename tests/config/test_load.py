@@ -779,3 +779,15 @@ def test_a_route_whose_every_destination_is_disabled_is_as_if_it_was_absent(load
 def test_a_pipe_in_place_of_the_file_is_refused_and_waited_for_by_nobody(tmp_path):
     os.mkfifo(tmp_path / "routes.yaml")
     assert "is no file" in problems_of(lambda: load(tmp_path / "routes.yaml", environ={}))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("always: [{name: a, to: []}, {to: log}]", "keep events from"),
+        ("always: [{name: a, to: log, stop: true}]", "keep events from"),
+        ("routes: [{name: a, send: [{to: []}, {to: crm}]}]", "is sent to nobody"),
+    ],
+)
+def test_what_would_silence_others_or_nobody_hears_is_refused(loaded, text, said):
+    assert said in problems_of(lambda: loaded(text))
