@@ -228,7 +228,7 @@ class Dispatcher:
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append and ask for a lease of so many seconds; None: it has to wait its turn."""
         full = self._taken[destination.name] >= destination.concurrency
-        if full or self._stop.is_set() or self._store.is_due(destination.name):
+        if full or self._stop.is_set() or not self.recording or self._store.is_due(destination.name):
             return None
         self._taken[destination.name] += 1
         return destination.timeout_s + LEASE_MARGIN_S
@@ -337,20 +337,23 @@ class Dispatcher:
             self._give_back(delivery.destination)
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        try:
+            held = await self._settled(outcomes)
+        finally:
+            self._recording.set()
+        for outcome in outcomes:
+            if outcome.lease.delivery.id not in held:
+                telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
+
+    async def _settled(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         while True:
             try:
-                held = await self._store.settle(outcomes)
+                return await self._store.settle(outcomes)
             except StoreUnavailable as error:
                 if self._recording.is_set():
                     telemetry.log("store.unavailable", reason=str(error))
                 self._recording.clear()
                 await asyncio.sleep(STORE_PAUSE_S)
-                continue
-            self._recording.set()
-            for outcome in outcomes:
-                if outcome.lease.delivery.id not in held:
-                    telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
-            return
 
     def _give_back(self, name: str, slots: int = 1) -> None:
         self._taken[name] -= slots

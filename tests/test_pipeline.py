@@ -338,6 +338,27 @@ async def test_while_outcomes_cannot_be_recorded_nothing_is_sent_again(tmp_path,
 
 
 @story
+async def test_an_outcome_that_is_refused_and_then_given_up_does_not_stop_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "STORE_PAUSE_S", 0.001)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            settle_for_real, refusals = world.store.settle, [StoreError("it cannot be held"), StoreUnavailable("full")]
+
+            async def refuse(outcomes):
+                if refusals:
+                    raise refusals.pop()
+                return await settle_for_real(outcomes)
+
+            world.store.settle = refuse
+            await world.receive()
+            await world.dispatcher.idle()
+            assert world.dispatcher.recording
+            event_id = (await world.receive(BODY + b" ")).event_id
+            await world.turn()
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+
+
+@story
 async def test_a_corrupt_event_is_dead_logged_and_never_sent(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(pipeline.telemetry, "log", lambda name, **fields: said.append((name, fields.get("reason"))))
