@@ -97,10 +97,14 @@ def types_by_key(shape: Shape) -> Mapping[str, str]:
     refused = {
         rule["if"]["properties"]["type"]["const"]: set(rule["then"]["properties"]) for rule in shape.get("allOf", [])
     }
-    return {
-        key: f" (type {' and '.join(kind for kind in refused if key not in refused[kind])})"
-        for key in set().union(*refused.values())
-    }
+    return {key: f" ({of_types(key, refused)})" for key in set().union(*refused.values())}
+
+
+def of_types(key: str, refused: Mapping[str, set[str]]) -> str:
+    """The types that have a key, or the few that do not."""
+    having = [kind for kind in refused if key not in refused[kind]]
+    lacking = [kind for kind in refused if key in refused[kind]]
+    return f"type {' and '.join(having)}" if len(having) <= len(lacking) else f"not type {' and '.join(lacking)}"
 
 
 def takes(shape: Shape) -> str:

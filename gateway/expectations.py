@@ -7,7 +7,7 @@ files alone.
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from gateway.config import Config, Destination, Source, load
 from gateway.config.cases import Check, Test
 from gateway.destinations.base import json_bytes
 from gateway.errors import BuildError, GatewayError, RequestRefused, Unparsable, printable
-from gateway.facts import MISSING, assign, parse, unassign
+from gateway.facts import MISSING, assign, lookup, parse, unassign
 from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import Rehearsal, Rehearsed, rehearse, sample, sender_headers, shown, shown_url
 
@@ -194,13 +194,17 @@ class _Sent:
 
     @property
     def message(self) -> str:
-        """What it says to a reader: the ``text`` of a chat's message, else the body."""
-        said = self.value.get("text") if isinstance(self.value, Mapping) else self.value
-        return said if isinstance(said, str) else self.text
+        """What it says to a reader: the text of a chat's message, else the body."""
+        found = (self.value, *(lookup(self.value, path) for path in _SAID))
+        return next((said for said in found if isinstance(said, str)), self.text)
 
     def has(self, text: str) -> bool:
         """Whether ``text`` is in the body: as it is sent, or in one of its JSON texts."""
         return text in self.text or any(text in each for each in _texts(self.value))
+
+
+#: Where the kinds of chat put a text.
+_SAID: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
 
 
 class _Line(msgspec.Struct):

@@ -387,7 +387,7 @@ def _key(value: object) -> Hashable:
 class _Seen(dict[tuple[str, ...], object]):
     """The fields of one event that rules have looked at: thousands of rules ask for few fields."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Any) -> None:
         super().__init__()
         self.facts = facts
 
@@ -413,6 +413,17 @@ def _predicate(condition: Condition) -> _Predicate:
         return lambda seen: all(each(seen) for each in inner)
     wanted = condition.how == "any"
     return lambda seen: any(each(seen) for each in inner) is wanted
+
+
+def holds(conditions: Sequence[Condition]) -> Callable[[object], bool]:
+    """All of the conditions as one total test of any JSON value; their paths begin in it."""
+    tests = tuple(map(_predicate, conditions))
+
+    def test(value: object) -> bool:
+        seen = _Seen(value)
+        return all(each(seen) for each in tests)
+
+    return test
 
 
 def _test(check: Check) -> Callable[[object], bool]:

@@ -139,7 +139,7 @@ async def deliver(
         destination = config.destinations[delivery.destination]
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s)
         with working_on(delivery.id):
-            verdict = destination.kind.judge(reply, gateway.clock())
+            verdict = destination.kind.judge(destination.target, reply, gateway.clock())
     except BuildError as error:
         verdict = Dead(str(error))
     except EgressError as error:

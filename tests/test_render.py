@@ -774,7 +774,7 @@ def test_a_text_is_rendered_into_text(templates):
 )
 def test_a_value_inside_slacks_angle_brackets_is_refused(templates, folder, source):
     problem = refusal(templates.text, TemplateText(source, HERE), "slack")
-    assert "live Slack markup" in problem.message
+    assert "live markup" in problem.message
     assert "slack_link(url, label)" in problem.hint
     (folder / "case.json.j2").write_text(f'{{"text": "{source}"}}')
     refusal(templates.file, "case.json.j2", HERE, "slack")

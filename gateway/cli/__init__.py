@@ -177,8 +177,8 @@ def explain_verb(**options: Any) -> None:
 @click.option("--source", default="", help="Which source of routes.yaml it is from; needed when there are several.")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
 @click.option(
-    "--for", "kind", type=click.Choice(["slack", "http"]),
-    help="Escape values as for this type of destination; left out, slack for a template in slack/.",
+    "--for", "kind", type=click.Choice(["slack", "discord", "teams", "googlechat", "telegram", "http"]),
+    help="Escape values as for this type of destination; left out, the one that its folder is called by: slack/.",
 )  # fmt: skip
 def render_verb(**options: Any) -> None:
     """Print what TEMPLATE, a file in templates/, makes of one event."""

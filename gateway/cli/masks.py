@@ -12,7 +12,7 @@ from gateway.config.include import read_all
 from gateway.config.references import References
 from gateway.config.report import Report
 from gateway.config.values import TEST_TEXT, Reading
-from gateway.render.values import html_escape, slack_escape
+from gateway.render.values import ESCAPERS, html_escape
 
 #: Characters from which a value from outside is masked wherever it turns up: a shorter one is no secret.
 _SHORTEST: Final = 6
@@ -63,8 +63,8 @@ class Masks:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """As it is and escaped for Slack and HTML, each also inside JSON; in a url; in a form."""
-    for escaped in (secret, slack_escape(secret), html_escape(secret)):
+    """As it is and escaped for chats and HTML, each also inside JSON; in a url; in a form."""
+    for escaped in {html_escape(secret), *(escape(secret) for escape in ESCAPERS.values())}:
         yield escaped
         yield from (json.dumps(escaped, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
     try:

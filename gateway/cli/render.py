@@ -9,6 +9,7 @@ import msgspec
 from gateway.cli import check
 from gateway.cli.explain import load_for_show, play, pretty
 from gateway.config import format_problem
+from gateway.destinations import KINDS
 from gateway.errors import ConfigError, Place, RenderError, TemplateRefused
 from gateway.facts import ROOTS, Facts
 from gateway.model import Json, Raw
@@ -35,9 +36,9 @@ def render(
         _report(error, f"templates/{name}")
         return 1
     rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
-    is_slack = kind == "slack" if kind else name.startswith("slack/")
+    reader = KINDS.get(kind or name.partition("/")[0], KINDS["http"])
     try:
-        made = _rendered(config.parent / "templates", name, "slack" if is_slack else "none", rehearsal.facts)
+        made = _rendered(config.parent / "templates", name, reader.escape, rehearsal.facts)
     except TemplateRefused as error:
         print(masks.text(format_problem(error.problem)), file=sys.stderr)
         return 1

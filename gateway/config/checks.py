@@ -2,13 +2,16 @@
 
 import base64
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.config.reader import Map, Node, Scalar
 from gateway.config.report import suggest
-from gateway.config.schema import AuthKeys, SourceKeys
+from gateway.config.schema import AuthKeys, DestinationKeys, SourceKeys
 from gateway.config.values import Reading, Words
+from gateway.destinations import KINDS
 from gateway.destinations.base import RESERVED_HEADERS
 from gateway.errors import Place
 from gateway.facts import ROOTS
@@ -19,6 +22,7 @@ _SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_REFERENCE: Final = re.compile(r"(?<!\$)\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 #: Set by the gateway on every request.
@@ -101,6 +105,32 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
         header_name(reading, header[0], keys.place)
         header_value(reading, "auth", header[1], keys.place)
     return header
+
+
+def login(keys: DestinationKeys) -> str:
+    """Where the login of a destination comes from, in words, and when that is read; of a chat its address is one."""
+    if keys.auth is not None:
+        way = next((way for way in ("bearer", "basic", "header") if way in keys.auth.written), "")
+        return _origin(f"auth.{way}", keys.auth.written[way].value) if way else ""
+    if KINDS[keys.type].chat and keys.url is not None:
+        return _origin("url", keys.url.node)
+    return ""
+
+
+def _origin(called: str, node: Node) -> str:
+    names = list(dict.fromkeys(found for text in _texts(node) for found in _REFERENCE.findall(text)))
+    if not names:
+        return f"{called} stands in the file"
+    when = "on every reload" if all(name.startswith("file:") for name in names) else "at start"
+    return f"{called} is {' and '.join(f'${{{name}}}' for name in names)}, which is read {when}"
+
+
+def _texts(node: Node) -> Iterator[str]:
+    match node:
+        case Scalar(text=text):
+            yield text
+        case Map(pairs=pairs):
+            yield from (text for pair in pairs for text in _texts(pair.value))
 
 
 def _auth_header(keys: AuthKeys) -> tuple[str, str] | None:

@@ -11,12 +11,14 @@ from gateway import presets
 from gateway.config import checks
 from gateway.config.advice import Adviser
 from gateway.config.cases import Test, TestCompiler
+from gateway.config.conditions import ConditionCompiler
 from gateway.config.config import Config, Destination, Entries, Entry, Source
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
 from gateway.config.references import References
 from gateway.config.report import Report
-from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys
+from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys
+from gateway.config.success import Success, SuccessRule
 from gateway.config.values import TEST_TEXT, Reading, Words
 from gateway.destinations import KINDS, Target
 from gateway.errors import ConfigError, Place
@@ -210,7 +212,23 @@ class _Compiler:
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,
+            login=checks.login(keys),
+            options=MappingProxyType({option: value.text for option, value in keys.options.items()}),
+            success=self._success(keys),
+            hint=keys.retry_after or (),
         )
+
+    def _success(self, keys: DestinationKeys) -> Success | None:
+        """A destination without any leaves it to its kind."""
+        defaults = self._written.defaults
+        written = keys.success or (defaults.success if defaults and keys.type == "http" else None)
+        return Success(tuple(self._rule(each) for each in written)) if written else None
+
+    def _rule(self, keys: SuccessKeys) -> SuccessRule:
+        # The fields of an answer are the destination's: any path will do, and no name of `conditions` fits.
+        fields = ConditionCompiler(self._reading, {})
+        json = None if keys.json is None else fields.compile(keys.json, lambda _path: None)
+        return SuccessRule(status=keys.status, json=json, text=keys.text or ())
 
 
 def _made_up(destination: str, url: Words) -> Words:

@@ -49,11 +49,13 @@ _OPERATED: Final[Shape] = {
     "properties": {name: {"description": about, **shape} for name, (shape, about) in ABOUT.items()},
     "additionalProperties": False,
 }
+#: What one field may be compared with.
+FIELD: Final[Shape] = {"anyOf": [*_VALUES["anyOf"], _OPERATED]}
 WHERE: Final[Shape] = {
     "title": "conditions",
     "type": "object",
     "properties": {name: {"description": about, **shape} for name, (shape, about) in COMBINING.items()},
-    "additionalProperties": {"anyOf": [*_VALUES["anyOf"], _OPERATED]},
+    "additionalProperties": FIELD,
 }
 
 
@@ -113,7 +115,7 @@ def _line(reading: Reading, pair: Pair, label: str) -> Field | Nested | Is | Non
         return Is(names, text) if names else None
     if key in _HOW:
         return _nested(reading, pair, _HOW[key], label, text)
-    conditions = _conditions(reading, pair, split_path(key))
+    conditions = of_value(reading, key, pair.value, split_path(key))
     return Field(pair.key, conditions) if conditions is not None else None
 
 
@@ -132,12 +134,15 @@ def _nested(reading: Reading, pair: Pair, how: Literal["any", "all", "not"], lab
     return None
 
 
-def _conditions(reading: Reading, pair: Pair, path: tuple[str, ...]) -> tuple[Condition, ...] | None:
-    if isinstance(pair.value, Map):
-        return _operated(reading, pair.key.text, pair.value, path)
-    operands = _operands(reading, pair.key.text, pair.value)
-    text = f"{pair.key.text}: {_written(pair.value)}"
-    return None if operands is None else (Clause(path=path, values=operands, text=text),)
+def of_value(reading: Reading, field: str, node: Node, path: tuple[str, ...]) -> tuple[Condition, ...] | None:
+    """What one value must be: a value, a list of which any will do, or a map of operators; None after a problem.
+
+    ``field`` is what problems call it; ``path`` is where it is.
+    """
+    if isinstance(node, Map):
+        return _operated(reading, field, node, path)
+    operands = _operands(reading, field, node)
+    return None if operands is None else (Clause(path=path, values=operands, text=f"{field}: {_written(node)}"),)
 
 
 def _operated(reading: Reading, field: str, node: Map, path: tuple[str, ...]) -> tuple[Condition, ...] | None:

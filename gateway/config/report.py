@@ -10,8 +10,15 @@ from gateway.errors import Place, Problem
 
 #: A source line is shown up to here; a longer one is cut around its column.
 _SHOWN: Final = 160
-#: What of an address opens it: the login, and Slack's whole path.
-_SECRET_OF_URL: Final = re.compile(r"(?<=://)[^\s\"']{1,300}(?=@)|(?<=hooks\.slack\.com/)[^\s\"',}\]]+")
+#: What of an address opens it: the login, and all behind the host of a chat's webhook.
+_SECRET_OF_URL: Final = re.compile(
+    r"(?<=://)[^\s\"']{1,300}(?=@)"
+    r"|(?<=hooks\.slack\.com/)[^\s\"',}\]]+"
+    r"|(?<=/api/webhooks/)[^\s\"',}\]]+"
+    r"|(?<=api\.telegram\.org/)[^\s\"',}\]]+"
+    r"|(?<=chat\.googleapis\.com/)[^\s\"',}\]]+"
+    r"|(?<=/workflows/)[^\s\"',}\]]+"
+)
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\u1fff\u2030-\u205f\u2070-\ud7ff\uf900-\U000e0000]")
 
 

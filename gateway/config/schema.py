@@ -30,8 +30,10 @@ from gateway.config.values import (
     shape_of,
     shaped,
 )
-from gateway.destinations import KINDS
+from gateway.destinations import KINDS, Option
 from gateway.errors import Place
+from gateway.facts import split_path
+from gateway.match import Check, Clause, Combined, Condition
 from gateway.model import Secret
 from gateway.render import TemplateText
 
@@ -77,6 +79,10 @@ class Section:
     place: Place
     #: What was written, by key.
     written: Mapping[str, Pair]
+    #: Keys that no field declares, with the types of destination that have them.
+    options_known: ClassVar[Mapping[str, Key]] = {}
+    #: What was written under those.
+    options: Mapping[str, Words] = dataclasses.field(default_factory=dict)
 
     def at(self, key: str) -> Place:
         """Where the value of a key stands; the section itself when it was not written."""
@@ -100,7 +106,8 @@ T = TypeVar("T")
 def keys_of(section: type[Section]) -> Mapping[str, tuple[str, Key]]:
     """Its keys as written: the name of the field, and its declaration."""
     fields = ((each.name, each.metadata.get("key")) for each in dataclasses.fields(section))
-    return {declared.name or name: (name, declared) for name, declared in fields if declared is not None}
+    declared = {key.name or name: (name, key) for name, key in fields if key is not None}
+    return declared | {text: ("options", key) for text, key in section.options_known.items()}
 
 
 def read_section(reading: Reading, node: Node, section: type[S], label: str) -> S | None:
@@ -116,11 +123,12 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
     for missing in (text for text, (_, declared) in keys.items() if declared.required and text not in written):
         reading.error(node, f'{label or "the file"} has no "{missing}"', keys[missing][1].about)
     read = {
-        keys[text][0]: keys[text][1].parse(reading, pair.value, f'"{text}" of {label}' if label else f'"{text}"')
+        text: keys[text][1].parse(reading, pair.value, f'"{text}" of {label}' if label else f'"{text}"')
         for text, pair in written.items()
         if text in keys
     }
-    kept = {attribute: value for attribute, value in read.items() if value is not None}
+    kept = {keys[text][0]: value for text, value in read.items() if value is not None}
+    kept["options"] = {text: value for text, value in read.items() if text in section.options_known and value}
     return section(place=node.place, written=written, **kept)
 
 
@@ -186,6 +194,73 @@ class AuthKeys(Section):
     )
 
 
+def _one_status(written: Words, label: str) -> Condition:
+    if re.fullmatch("[2-5]xx", written.text):
+        lowest = int(written.text[0]) * 100
+        bounds = (("gte", lowest), ("lt", lowest + 100))
+        return Combined(how="all", conditions=tuple(Check(path=(), operator=op, operands=(at,)) for op, at in bounds))
+    if re.fullmatch("[2-5][0-9]{2}", written.text):
+        return Clause(path=(), values=(int(written.text),))
+    raise Unfit(f'{label}: "{written.shown}" is not a status', "write 2xx, 422, or a list of them")
+
+
+_STATUS: Final = {**values.spelled("status", "[2-5](?:[0-9]{2}|xx)"), "minimum": 200, "maximum": 599}
+_some_statuses: Final[Parser[tuple[Condition, ...]]] = values.one_or_more(values.typed(_one_status, _STATUS))
+
+
+@shaped({**shape_of(_some_statuses), "minItems": 1})
+def _statuses(reading: Reading, node: Node, label: str) -> Condition | None:
+    """``2xx``, ``422``, or a list of them."""
+    found = _some_statuses(reading, node, label)
+    if found == ():
+        reading.error(node, f"{label} is an empty list, which no answer meets", "write status: 2xx")
+    return Combined(how="any", conditions=found) if found else None
+
+
+@shaped(conditions.FIELD)
+def _answer_text(reading: Reading, node: Node, label: str) -> tuple[Condition, ...] | None:  # noqa: ARG001 - a parser's
+    return conditions.of_value(reading, "text", node, ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuccessKeys(Section):
+    """One rule about an answer: every line of it must hold."""
+
+    noun = "success"
+    status: Condition | None = key(_statuses, "its status: 2xx, 422 or a list; 2xx if left out")
+    json: Where | None = key(conditions.where, "fields of its JSON, as in where: {ok: true}")
+    text: tuple[Condition, ...] | None = key(
+        _answer_text, 'its body as a text: {contains: "already been taken"}, or the whole of it'
+    )
+
+
+@shaped(
+    {
+        "anyOf": [
+            {"$ref": SuccessKeys, "minProperties": 1},
+            {"type": "array", "items": {"$ref": SuccessKeys, "minProperties": 1}, "minItems": 1},
+        ]
+    }
+)
+def _success(reading: Reading, node: Node, label: str) -> tuple[SuccessKeys, ...] | None:
+    """One rule, or a list of which any must hold."""
+    nodes = node.nodes if isinstance(node, Items) else (node,)
+    if not nodes:
+        reading.error(node, f"{label} is an empty list, which no answer meets", "write {status: 2xx}")
+    rules = [read_section(reading, each, SuccessKeys, label) for each in nodes]
+    for each, rule in zip(nodes, rules, strict=True):
+        if rule is not None and not rule.written:
+            reading.error(
+                each, f"{label} says nothing about the answer", "write {status: 2xx}, {json: {ok: true}} or text"
+            )
+    return tuple(rule for rule in rules if rule is not None) or None
+
+
+def _types_with(name: str) -> tuple[str, ...]:
+    """The types of destination that have a key which not all of them have."""
+    return tuple(kind.name for kind in KINDS.values() if name in kind.keys)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DefaultsKeys(Section):
     """Each key stands for the one that a destination does not write; a destination's own replaces it whole."""
@@ -196,27 +271,61 @@ class DefaultsKeys(Section):
         nested(RetryKeys), "when a failed delivery is tried again: {for: 24h, first: 1s, max: 1h}"
     )
     concurrency: int | None = key(values.integer(1, 1024), "how many deliveries may be on their way at once: 32")
+    success: tuple[SuccessKeys, ...] | None = key(
+        _success,
+        "which answers count as taken, a rule or a list of which any must hold: {json: {ok: true}}; of defaults for "
+        "type http alone, for the others know their own",
+        types=_types_with("url"),
+    )
+
+
+def _options() -> Mapping[str, Key]:
+    """The keys that the types of destination bring with them."""
+    found: dict[str, tuple[Option, list[str]]] = {}
+    for kind in KINDS.values():
+        for name, option in kind.options.items():
+            found.setdefault(name, (option, []))[1].append(kind.name)
+    return {
+        name: Key(parse=values.words, about=option.about, types=tuple(types)) for name, (option, types) in found.items()
+    }
+
+
+def _hint_path(written: Words, label: str) -> tuple[str, ...]:
+    where, _, path = written.text.partition(":")
+    if where != "json" or not path or "" in split_path(path):
+        raise Unfit(f'{label}: "{written.shown}" says nothing about where', "write json: and a path: json:retry_after")
+    return split_path(path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationKeys(DefaultsKeys):
     noun = "a destination"
-    type: str = key(values.choice(KINDS), "http (the default), slack or file", default="http")
-    url: Words | None = key(values.words, "where it is: https://crm.example.com/api", types=("http", "slack"))
-    method: str | None = key(values.choice(METHODS), "POST unless it is written here or in the route", types=("http",))
+    options_known = _options()
+    type: str = key(values.choice(KINDS), f"{', '.join(KINDS)}; http if left out", default="http")
+    url: Words | None = key(values.words, "where it is: https://crm.example.com/api", types=_types_with("url"))
+    method: str | None = key(
+        values.choice(METHODS), "POST unless it is written here or in the route", types=_types_with("method")
+    )
     headers: Mapping[str, Words] = key(
         values.map_of(values.words),
         "sent with every request; a route's headers go on top",
         factory=dict,
-        types=("http", "slack"),
+        types=_types_with("headers"),
     )
     auth: AuthKeys | None = key(
-        nested(AuthKeys), "how to log in: bearer, basic or header; a route cannot change it", types=("http",)
+        nested(AuthKeys),
+        "how to log in: bearer, basic or header; a route cannot change it",
+        types=_types_with("auth"),
+    )
+    retry_after: tuple[str, ...] | None = key(
+        values.typed(_hint_path, {"title": "text", "type": "string", "pattern": r"^json:.|\$\{"}),
+        "where the JSON of an answer says how many seconds to wait: json:retry_after",
+        types=_types_with("url"),
     )
     path: Words | None = key(
         values.words,
         "the file that gets one JSON line for each delivery, below the working directory unless it begins with /",
-        types=("file",),
+        types=_types_with("path"),
     )
     enabled: bool = key(values.boolean, "false: as if it were not there; what waits for it ends dead", default=True)
     #: Made up by `dev`: a variable of its url or path is not set.
@@ -224,9 +333,24 @@ class DestinationKeys(DefaultsKeys):
 
 
 _OF_FILE: Final = {"properties": {"type": {"const": "file"}}, "required": ["type"]}
+_NEEDED: Final = {
+    kind.name: tuple(name for name, option in kind.options.items() if option.required) for kind in KINDS.values()
+}
 
 
-@shaped({"$ref": DestinationKeys, "if": _OF_FILE, "then": {"required": ["path"]}, "else": {"required": ["url"]}})
+@shaped(
+    {
+        "$ref": DestinationKeys,
+        "if": _OF_FILE,
+        "then": {"required": ["path"]},
+        "else": {"required": ["url"]},
+        "allOf": [
+            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": {"required": needed}}
+            for name, needed in _NEEDED.items()
+            if needed
+        ],
+    }
+)
 def read_destination(reading: Reading, node: Node, label: str) -> DestinationKeys | None:
     """One destination, with the keys that its type asks for."""
     # With an address the operator means to send: whatever else is not set is a problem then.
@@ -237,11 +361,12 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         return None
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
-            types = " or ".join(declared.types)
-            reading.error(found.key_at(text), f'"{text}" belongs to a destination of type {types}, not {found.type}')
-    needed = "path" if found.type == "file" else "url"
-    if needed not in found.written:
-        reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
+            few = len(declared.types) <= 3
+            where = f"a destination of type {' or '.join(declared.types)}" if few else "other types of destination"
+            reading.error(found.key_at(text), f'"{text}" belongs to {where}, not to {found.type}')
+    for needed in ("path" if found.type == "file" else "url", *_NEEDED[found.type]):
+        if needed not in found.written:
+            reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
     return dataclasses.replace(found, is_inbox=is_inbox)
 
 
@@ -681,6 +806,7 @@ _PLACES: Final[Sequence[type[Section]]] = (
     CheckKeys,
     RetryKeys,
     AuthKeys,
+    SuccessKeys,
 )
 
 

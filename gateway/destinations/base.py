@@ -2,8 +2,8 @@
 
 import calendar
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_tz
 from types import MappingProxyType
 from typing import Final, Literal
@@ -12,6 +12,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.errors import BuildError
+from gateway.facts import lookup
 from gateway.model import (
     Content,
     Dead,
@@ -55,11 +56,25 @@ _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What rules of ``success`` look at."""
+
+    status: int
+    text: str
+    #: Its body as JSON, or NO_JSON.
+    json: object
+
+
+#: In place of the value of a body that is no JSON: null is a value.
+NO_JSON: Final = object()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What a destination's part of routes.yaml comes to, checked. Its repr hides whatever can hold a secret."""
 
-    #: Of http and slack; scheme and host are the operator's literal words.
+    #: Of all that speak HTTP; scheme and host are the operator's literal words.
     url: str = field(default="", repr=False)
     #: Of a file.
     path: str = ""
@@ -67,6 +82,14 @@ class Target:
     headers: Pairs = field(default=(), repr=False)
     #: A header that no entry can replace: ``("authorization", "Bearer ...")``.
     auth: tuple[str, str] | None = field(default=None, repr=False)
+    #: Where the login comes from, in words: ``auth.bearer is ${CRM_TOKEN}, which is read at start``.
+    login: str = ""
+    #: What its kind alone asks for: ``{"channel": "#leads"}``.
+    options: Mapping[str, str] = field(default_factory=dict)
+    #: Whether an answer is one that the operator counts as taken; None: the kind's own word counts.
+    success: Callable[[Answer], bool] | None = None
+    #: Where the JSON of an answer says how many seconds to wait.
+    hint: tuple[str, ...] = ()
     #: Of every request: ``headers``, ``auth`` and the gateway's own, by lower-case name.
     fixed_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
@@ -94,22 +117,58 @@ class Parts:
     verbatim_headers: Pairs = field(default=(), repr=False)
 
 
+#: How payload values are escaped in what people read; each is known to the templates by this name.
+Escape = Literal["none", "slack", "discord", "teams", "googlechat", "telegram"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A key of routes.yaml that one kind alone has; a text."""
+
+    #: One line for people.
+    about: str
+    required: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One type of destination: how it makes a request, and how it reads the answer."""
 
     #: Its ``type`` in routes.yaml.
     name: str
-    #: How payload values are escaped in a readable text for it.
-    escape: Literal["none", "slack"]
+    escape: Escape = "none"
     #: Read by people: it needs a text, body or template.
-    chat: bool
+    chat: bool = False
+    #: Hosted for everyone on the internet: its name never stands for a private address.
+    public: bool = False
+    #: How many a destination of this kind takes, unless routes.yaml says otherwise: ``1/s``. None: as many as come.
+    rate: str | None = None
+    #: Of the keys that not every type has, those that it has.
+    keys: frozenset[str] = frozenset({"url", "headers"})
+    options: Mapping[str, Option] = field(default_factory=dict)
     #: Whether an entry's method, path and query mean something to it.
-    shapes_request: bool
+    shapes_request: bool = False
     #: Raises BuildError, and nothing else.
     build: Callable[[Target, Parts], OutboundRequest]
-    #: Total. The second argument is the wall clock, seconds since the epoch.
-    judge: Callable[[Reply, float], Verdict]
+    #: What an answer means by the kind's own documentation. Total.
+    read: Callable[[Target, Reply], Verdict]
+    #: Where its answers say in JSON how many seconds to wait.
+    hint: tuple[str, ...] = ()
+
+    def judge(self, target: Target, reply: Reply, now: float) -> Verdict:
+        """What an attempt comes to: the operator's rules of success first, then the kind's own reading. Total.
+
+        ``now`` is the wall clock, seconds since the epoch.
+        """
+        if target.success is not None and target.success(_answer(reply)):
+            return Delivered()
+        verdict = self.read(target, reply)
+        if isinstance(verdict, Delivered) and target.success is not None:
+            verdict = Retry(f"answered {reply.status}, which no rule of success takes{beginning(reply.body)}")
+        if isinstance(verdict, Retry):
+            hints = (hinted(reply.body, path) for path in (target.hint, self.hint) if path)
+            return replace(verdict, after_s=max(retry_after(reply.headers, now), *hints, 0.0))
+        return verdict
 
 
 def http_request(
@@ -143,17 +202,66 @@ def json_bytes(value: object) -> bytes:
         raise BuildError(f"the content is not JSON: {error}") from None
 
 
-def judge_status(reply: Reply, now: float) -> Verdict:
-    """The verdict by the status alone: 2xx is taken; 408, 425, 429 and 5xx may be later; the rest is final."""
+# --- what an answer means ---
+
+#: What a status means when nobody knows better, and the remedy.
+_MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "it does not understand the request: hold the content against its documentation",
+        401: "it does not accept the login",
+        402: "its plan does not cover this: see what is paid for",
+        403: "it forbids this: check what the login may do",
+        404: "nothing is there: correct url or path",
+        405: "it does not take this method: correct method",
+        408: "it waited too long for the request",
+        409: "it conflicts with what is there; if that is as good as done, say so under success",
+        410: "it is gone for good: put its new address into url, or remove the destination",
+        413: "it is too large: send less of it",
+        415: "it does not take this content type: send another, or set the header content-type",
+        422: "it does not take these values: correct the content; if it has them already, say so under success",
+        425: "too early for it",
+        429: "too many requests: set rate to what it takes",
+    }
+)
+#: Those that say something about who asks.
+_OF_THE_LOGIN: Final = frozenset({401, 403})
+#: Below 500, what may be better later.
+_PASSING: Final = frozenset({408, 425, 429})
+
+
+def read_status(target: Target, reply: Reply, meaning: str = "") -> Verdict:
+    """The verdict by the status alone: 2xx is taken; 408, 425, 429 and 5xx may be later; the rest is final.
+
+    ``meaning`` is what the kind knows of this answer, with the remedy, in place of what the status says.
+    """
     status = reply.status
     if 200 <= status < 300:
         return Delivered()
     if 300 <= status < 400:
         return Dead(f"redirects are not followed: answered {status}; put the final address into url")
-    reason = f"answered {status}{beginning(reply.body)}"
-    if 400 <= status < 500 and status not in (408, 425, 429):
-        return Dead(reason)
-    return Retry(reason, after_s=retry_after(reply.headers, now))
+    reason = f"answered {status}{_meaning(target, status, meaning)}{beginning(reply.body)}"
+    return Dead(reason) if 400 <= status < 500 and status not in _PASSING else Retry(reason)
+
+
+def _meaning(target: Target, status: int, known: str) -> str:
+    own_trouble = "it has trouble of its own" if 500 <= status < 600 else ""
+    login = target.login or ("" if known else "the destination has no auth")
+    parts = (known or _MEANINGS.get(status, own_trouble), login if status in _OF_THE_LOGIN else "")
+    said = "; ".join(part for part in parts if part)
+    return said and f" ({said})"
+
+
+def _answer(reply: Reply) -> Answer:
+    return Answer(reply.status, reply.body.decode("utf-8", "replace"), json_of(reply.body))
+
+
+def json_of(body: bytes) -> object:
+    """The JSON value of an answer; NO_JSON for all else."""
+    try:
+        value: object = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return NO_JSON
+    return value
 
 
 def beginning(body: bytes) -> str:
@@ -161,6 +269,16 @@ def beginning(body: bytes) -> str:
     text = body[:1000].decode("utf-8", "replace")
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return f": {line[:200]}" if line else ""
+
+
+def hinted(body: bytes, path: Sequence[str]) -> float:
+    """The seconds at ``path`` in the JSON of an answer, 0 to 24 h; 0 for what cannot be understood."""
+    value = lookup(json_of(body), path)
+    if isinstance(value, str) and _SECONDS.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(min(max(value, 0), LONGEST_RETRY_AFTER_S))
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float:

@@ -4,7 +4,7 @@ import base64
 
 import msgspec
 
-from gateway.destinations.base import Kind, Parts, Target, json_bytes, judge_status
+from gateway.destinations.base import Kind, Parts, Target, json_bytes, read_status
 from gateway.facts import iso_time
 from gateway.model import FileAppend, Json, Raw, Text
 
@@ -50,4 +50,4 @@ def _readable(body: bytes) -> object:
         return {"base64": base64.b64encode(body).decode()}
 
 
-FILE = Kind(name="file", escape="none", chat=False, shapes_request=False, build=build, judge=judge_status)
+FILE = Kind(name="file", keys=frozenset({"path"}), build=build, read=read_status)

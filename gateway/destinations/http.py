@@ -10,7 +10,7 @@ from gateway.destinations.base import (
     Target,
     http_request,
     json_bytes,
-    judge_status,
+    read_status,
     sendable,
 )
 from gateway.errors import BuildError
@@ -67,4 +67,10 @@ def _verbatim(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
     return parts.event.body, headers | (content_type or {"content-type": _BYTES})
 
 
-HTTP = Kind(name="http", escape="none", chat=False, shapes_request=True, build=build, judge=judge_status)
+HTTP = Kind(
+    name="http",
+    keys=frozenset({"url", "method", "headers", "auth"}),
+    shapes_request=True,
+    build=build,
+    read=read_status,
+)

@@ -1,7 +1,7 @@
-"""Slack's incoming webhooks: messages cut to what Slack takes, and its answers in words.
+"""Slack, through an incoming webhook or chat.postMessage: messages cut to what Slack takes, its answers in words.
 
-Limits: Slack's Block Kit reference and ``chat.postMessage``. Answers: Slack's page on incoming webhooks and
-its changelog of 2016-05-17.
+Limits: Slack's Block Kit reference and ``chat.postMessage``; 1 message a second and channel: "Rate limits".
+Answers: Slack's pages on incoming webhooks and on ``chat.postMessage``, and its changelog of 2016-05-17.
 """
 
 import re
@@ -9,20 +9,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-import msgspec
-
 from gateway.destinations.base import (
+    NO_JSON,
     Kind,
+    Option,
     Parts,
     Target,
     beginning,
-    http_request,
-    json_bytes,
-    judge_status,
-    retry_after,
+    json_of,
+    read_status,
 )
+from gateway.destinations.chat import Message, posted, shortened
 from gateway.errors import BuildError
-from gateway.model import Content, Dead, HttpRequest, Json, Raw, Reply, Retry, Text, Verdict
+from gateway.model import Dead, HttpRequest, Reply, Retry, Verdict
 
 #: Characters of a message's ``text``.
 LONGEST_TEXT: Final = 40_000
@@ -57,79 +56,81 @@ MOST_ATTACHMENTS: Final = 100
 #: Slack's words for a message that it will not take, and what to do about each.
 REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "account_inactive": "the app or its owner was removed: install it again and use its new token",
         "action_prohibited": "the workspace's rules forbid this post: ask a Slack administrator to allow the app",
         "channel_is_archived": "the channel is archived: unarchive it, or make a webhook for another one",
-        "channel_not_found": "the channel is gone or closed to the app: make a new webhook and put its address into url",
+        "channel_not_found": "the channel is gone or closed to the app: correct channel, or make a new webhook for url",
+        "ekm_access_denied": "a Slack administrator has suspended posting: ask them",
+        "invalid_arguments": "the message is not as Slack defines it: try it in Slack's Block Kit Builder",
         "invalid_attachments": "the attachments are not as Slack defines them: correct the entry's body or template",
+        "invalid_auth": "the token is not one of Slack's: put the app's bot token (xoxb-...) into auth.bearer",
         "invalid_blocks": "the blocks are not as Slack defines them: try the message in Slack's Block Kit Builder",
         "invalid_blocks_format": "the blocks are not a list of objects: correct the entry's body or template",
         "invalid_payload": "Slack could not read the message: try it in Slack's Block Kit Builder",
         "invalid_token": "the webhook was revoked: make a new one and put its address into url",
+        "is_archived": "the channel is archived: unarchive it, or name another one in channel",
+        "missing_scope": "the app may not post: give it the scope chat:write and install it again",
         "missing_text_or_fallback_or_attachments": "the message is empty: write a text",
+        "msg_blocks_too_long": "the blocks are too long: send fewer of them",
+        "msg_too_long": "the message is too long: send less",
         "no_active_hooks": "the webhook is switched off: switch it on, or make a new one and put its address into url",
         "no_service": "the webhook was removed: make a new one and put its address into url",
         "no_service_id": "the address is incomplete: put the webhook's whole address into url",
         "no_team": "the workspace is gone: make a webhook in another one and put its address into url",
         "no_text": "the message is empty: write a text",
+        "not_allowed_token_type": "this kind of token may not post: put the app's bot token (xoxb-...) into auth.bearer",
+        "not_authed": "no token came: put the app's bot token (xoxb-...) into auth.bearer",
+        "not_in_channel": "the app is not in the channel: invite it there (/invite @app)",
         "posting_to_general_channel_denied": "only some members may post to #general: use another channel's webhook",
+        "restricted_action": "the workspace's rules forbid this post: ask a Slack administrator",
         "team_disabled": "the workspace is switched off: make a webhook in another one and put its address into url",
+        "token_expired": "the token has run out: put a new one into auth.bearer",
+        "token_revoked": "the token was revoked: put a new one into auth.bearer",
         "too_many_attachments": "a message can have 100 attachments: send fewer",
         "user_not_found": "the person is gone: make a new webhook and put its address into url",
     }
 )
-_RATE_LIMITED = ("rate_limited", "ratelimited")
+#: Slack's words for what may be better later.
+PASSING: Final = frozenset(
+    {
+        "fatal_error",
+        "internal_error",
+        "rate_limited",
+        "ratelimited",
+        "request_timeout",
+        "service_unavailable",
+        "team_added_to_org",
+    }
+)
+_OF_THE_LOGIN: Final = frozenset({"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"})
 
 _HALF_ENTITIES = re.compile(r"(?:&(?:a|am|amp|l|lt|g|gt)?)+$")
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
     """A POST of the message, shortened to Slack's limits; BuildError when there is no message in the content."""
-    try:
-        message = fitted(_message(parts.content))
-    except RecursionError:
-        raise BuildError("the message is nested too deeply") from None
-    return http_request(
-        target,
-        parts,
-        method="POST",
-        url=target.url,
-        body=json_bytes({"unfurl_links": False} | message),
-        defaults={"content-type": "application/json"},
-    )
+
+    def fit(message: Message) -> Message:
+        message = {"unfurl_links": False, **target.options, **message}
+        if target.url.endswith("/chat.postMessage") and not message.get("channel"):
+            raise BuildError('chat.postMessage needs a channel: write channel: "#leads" in the destination')
+        return fitted(message)
+
+    return posted(target, parts, "a Slack message", lambda text: {"text": text}, fit)
 
 
-def _message(content: Content | None) -> dict[str, object]:
-    match content:
-        case Text(text):
-            return {"text": text}
-        case Raw(body):
-            return {"text": _decoded(body)}
-        case Json(dict() as value):
-            return value
-        case Json():
-            raise BuildError('a Slack message is an object: write {"text": ...} or {"blocks": [...]}')
-        case None:
-            raise BuildError("a Slack message needs a text, a body or a template: write one in the entry")
-
-
-def _decoded(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise BuildError("a Slack message is text, and this content is not UTF-8") from None
-
-
-def fitted(message: Mapping[str, object]) -> dict[str, object]:
+def fitted(message: Message) -> dict[str, object]:
     """The message with everything that is too long for Slack shortened; what fits stays as it is. Total."""
     fit = {key: _fitted(value, None, holder="message", key=key) for key, value in message.items()}
     if isinstance(text := fit.get("text"), str):
-        fit["text"] = shortened(text, LONGEST_TEXT)
+        fit["text"] = shortened(text, LONGEST_TEXT, _without_half_markup)
     return fit
 
 
 def _fitted(value: object, limit: int | None, *, holder: str, key: str) -> object:
     if isinstance(value, str):
-        return value if limit is None else shortened(value, limit, markup=holder != "plain_text")
+        mend = _without_half_entity if holder == "plain_text" else _without_half_markup
+        return value if limit is None else shortened(value, limit, mend)
     if isinstance(value, list):
         return [_fitted(item, limit, holder=holder, key=key) for item in _fewer(value, holder, key)]
     if isinstance(value, dict):
@@ -160,45 +161,50 @@ def _note(text: str) -> dict[str, object]:
     return {"type": "context", "elements": [{"type": "plain_text", "text": text}]}
 
 
-def shortened(text: str, limit: int, *, markup: bool = True) -> str:
-    """At most ``limit`` characters, with an ellipsis in place of the rest.
-
-    Never ends inside an escaped ``&lt;``, nor, where there is markup, inside a ``<link|label>``. Counted in
-    UTF-16 units, the longest of the ways to count an emoji: Slack does not say which is its own.
-    """
-    if len(text) * 2 <= limit or _units(text) <= limit:
-        return text
-    kept = text.encode("utf-16-le", "surrogatepass")[: (limit - 1) * 2].decode("utf-16-le", "ignore")
-    if markup and (opened := kept.find("<", kept.rfind(">") + 1)) >= 0:
-        kept = kept[:opened]
-    return _HALF_ENTITIES.sub("", kept) + "…"
+def _without_half_entity(kept: str) -> str:
+    """Never ends inside an escaped ``&lt;``."""
+    return _HALF_ENTITIES.sub("", kept)
 
 
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+def _without_half_markup(kept: str) -> str:
+    """Nor inside a ``<link|label>``."""
+    opened = kept.find("<", kept.rfind(">") + 1)
+    return _without_half_entity(kept if opened < 0 else kept[:opened])
 
 
-def judge(reply: Reply, now: float) -> Verdict:
+def read(target: Target, reply: Reply) -> Verdict:
     """Delivered on Slack's ``ok`` only; a refusal that Slack names is final and says what to do about it."""
     word = _word(reply.body)
-    if word in _RATE_LIMITED:
-        return Retry(f"answered {reply.status}: {word}", after_s=retry_after(reply.headers, now))
+    if word in PASSING:
+        return Retry(f"answered {reply.status}: {word}")
     if reply.status < 500 and word in REFUSALS:
-        return Dead(f"Slack answered {word}: {REFUSALS[word]}")
+        login = f"; {target.login}" if word in _OF_THE_LOGIN and target.login else ""
+        return Dead(f"Slack answered {word}: {REFUSALS[word]}{login}")
     if reply.status != 200 or word == "ok":
-        return judge_status(reply, now)
-    return Retry(f"answered 200 without Slack's ok{beginning(reply.body)}", after_s=retry_after(reply.headers, now))
+        return read_status(target, reply)
+    return Retry(f"answered 200 without Slack's ok{beginning(reply.body)}")
 
 
 def _word(body: bytes) -> str:
     """``ok`` or Slack's name of the error, from plain text and from ``{"ok": false, "error": "..."}``."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+    answer = json_of(body)
+    if answer is NO_JSON:
         return body[:100].decode("utf-8", "replace").strip().lower()
     if not isinstance(answer, dict):
         return ""
     return "ok" if answer.get("ok") is True else str(answer.get("error", ""))
 
 
-SLACK = Kind(name="slack", escape="slack", chat=True, shapes_request=False, build=build, judge=judge)
+SLACK = Kind(
+    name="slack",
+    escape="slack",
+    chat=True,
+    public=True,
+    rate="1/s",
+    keys=frozenset({"url", "headers", "auth"}),
+    options=MappingProxyType(
+        {"channel": Option(about='the channel of chat.postMessage: "#leads" or C0123456789; a webhook has its own')}
+    ),
+    build=build,
+    read=read,
+)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -21,23 +21,22 @@ from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compi
 from gateway.render.filters import FUNCTIONS
 from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
 from gateway.render.values import (
+    ESCAPERS,
     OMIT,
     Omit,
     Trouble,
     encodable,
     form_escape,
     html_escape,
-    no_escape,
     printable,
     readable,
-    slack_escape,
 )
 from gateway.render.weave import Position
 
 __all__ = ["FORM_TYPE", "FUNCTIONS", "Escape", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
 
-#: How values are escaped in readable text: ``slack`` for Slack destinations.
-Escape = Literal["none", "slack"]
+#: How values are escaped in readable text: a key of ESCAPERS.
+Escape = str
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,8 +92,7 @@ class Templates:
         #: The template files that were read, by name: those asked for, and what they include.
         self.texts: Mapping[str, str] = files.texts
         self._compilers: Mapping[Escape, Compiler] = {
-            "none": Compiler(no_escape, files, roots),
-            "slack": Compiler(slack_escape, files, roots),
+            name: Compiler(escape, files, roots) for name, escape in ESCAPERS.items()
         }
         self._of_ending = {
             HTML_ENDING: Compiler(html_escape, files, roots),

@@ -1,6 +1,6 @@
 """Template texts and files, read, rewritten and compiled once; every finding has its file and line."""
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import CodeType
@@ -13,7 +13,7 @@ from gateway.render import weave
 from gateway.render.filters import TESTS
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
-from gateway.render.values import Escaper, slack_escape
+from gateway.render.values import Escaper, googlechat_escape, slack_escape
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"
@@ -120,6 +120,12 @@ class _Included(BaseLoader):
         return self.templates[name]
 
 
+#: What to write in place of a value in angle brackets, where those are markup.
+_INSTEAD_OF_MARKUP: Final[Mapping[Escaper, str]] = {
+    slack_escape: "write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
+    googlechat_escape: "write the address without them: it becomes a link by itself",
+}
+
 #: Code, length of the template's own text, whether it is one whole expression.
 _Woven = tuple[CodeType, int, bool]
 
@@ -200,8 +206,8 @@ class Compiler:
             alone = not any(isinstance(node, others) for node in tree.find_all(nodes.Stmt))
             whole = leaf and weave.whole_expression(tree)
             length = weave.length_of(tree)
-            if self._escape is slack_escape:
-                weave.check_markup(tree)
+            if self._escape in _INSTEAD_OF_MARKUP:
+                weave.check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
             place: weave.Position = "result" if whole and start == "text" else start
             weave.weave(tree, place, self._roots, self._include(source))
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)

@@ -95,8 +95,8 @@ def weave(tree: nodes.Template, start: Position, roots: Collection[str], include
         raise Refused(_last_line(tree), "the text ends inside a JSON string: a quote is missing, or one too many")
 
 
-def check_markup(tree: nodes.Template) -> None:
-    """Refuse a value inside Slack's angle brackets: ``<{{ x }}>`` is a mention or a link of the sender's choice."""
+def check_markup(tree: nodes.Template, hint: str) -> None:
+    """Refuse a value inside a chat's angle brackets: ``<{{ x }}>`` is a mention or a link of the sender's choice."""
     is_open = False
     for child in (child for output in tree.find_all(nodes.Output) for child in output.nodes):
         if isinstance(child, nodes.TemplateData):
@@ -105,8 +105,8 @@ def check_markup(tree: nodes.Template) -> None:
         elif is_open and not (isinstance(child, nodes.Filter) and child.name == "mrkdwn_raw"):
             raise Refused(
                 child.lineno,
-                "a value inside <...> is live Slack markup of the sender's choice",
-                "write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
+                "a value inside <...> is live markup of the sender's choice",
+                hint,
             )
 
 

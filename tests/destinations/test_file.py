@@ -68,4 +68,4 @@ def test_half_a_character_is_a_build_error() -> None:
 
 
 def test_a_line_on_the_disk_is_delivered() -> None:
-    assert FILE.judge(Reply(status=200), 0.0) == Delivered()
+    assert FILE.judge(Target(path="x"), Reply(status=200), 0.0) == Delivered()

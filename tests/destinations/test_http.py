@@ -1,5 +1,6 @@
 """The http kind: how destination and entry become one request, and what an answer means."""
 
+import re
 import string
 from email.utils import formatdate
 
@@ -226,7 +227,9 @@ def test_any_event_and_whatever_was_rendered_become_a_request_or_a_build_error(
 
 def judged(status: int, body: bytes = b"", **headers: str):
     return HTTP.judge(
-        Reply(status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=body), NOW
+        Target(url=URL),
+        Reply(status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}, body=body),
+        NOW,
     )
 
 
@@ -237,12 +240,30 @@ def test_every_2xx_is_delivered(status: int) -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 599, 100, 101, 600, 0])
 def test_what_may_be_better_later_is_tried_again(status: int) -> None:
-    assert judged(status, b"busy") == Retry(f"answered {status}: busy")
+    verdict = judged(status, b"busy")
+    assert isinstance(verdict, Retry)
+    assert re.fullmatch(rf"answered {status}( \(.+\))?: busy", verdict.reason)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422, 451])
 def test_what_stays_as_it_is_is_final_and_tells_the_answer(status: int) -> None:
-    assert judged(status, b' {"error":\n "no such field"} ') == Dead(f'answered {status}: {{"error": "no such field"}}')
+    verdict = judged(status, b' {"error":\n "no such field"} ')
+    assert isinstance(verdict, Dead)
+    assert re.fullmatch(rf'answered {status}( \(.+\))?: {{"error": "no such field"}}', verdict.reason)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 413, 415, 422, 429, 500, 503])
+def test_a_common_refusal_says_what_it_means(status: int) -> None:
+    reason = judged(status).reason
+    assert re.fullmatch(rf"answered {status} \([a-z][^()]{{15,}}\)", reason)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_login_says_where_it_comes_from(status: int) -> None:
+    target = Target(url=URL, login="auth.bearer is ${CRM_TOKEN}, which is read at start")
+    reason = HTTP.judge(target, Reply(status=status, body=b"no"), NOW).reason
+    assert reason.endswith("; auth.bearer is ${CRM_TOKEN}, which is read at start): no")
+    assert judged(status, b"no").reason.endswith("; the destination has no auth): no")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
@@ -254,7 +275,7 @@ def test_a_redirect_is_final_and_its_address_is_not_told(status: int) -> None:
 def test_only_the_beginning_of_a_long_answer_is_told_and_on_one_line() -> None:
     verdict = judged(500, b"a\x00\x1b[31m\xff\n" + b"x" * 20_000)
     assert isinstance(verdict, Retry)
-    assert len(verdict.reason) < 220
+    assert len(verdict.reason) < 260
     assert verdict.reason.isprintable()
 
 
@@ -278,12 +299,12 @@ def test_only_the_beginning_of_a_long_answer_is_told_and_on_one_line() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, seconds: float) -> None:
-    assert judged(503, retry_after=value) == Retry("answered 503", after_s=seconds)
+    assert judged(503, retry_after=value) == Retry("answered 503 (it has trouble of its own)", after_s=seconds)
 
 
 def test_a_date_to_retry_after_is_compared_with_the_answers_own_clock() -> None:
     headers = {"retry_after": formatdate(NOW + 4000, usegmt=True), "date": formatdate(NOW + 3990, usegmt=True)}
-    assert judged(503, **headers) == Retry("answered 503", after_s=10)
+    assert judged(503, **headers).after_s == 10
 
 
 @given(st.text(), st.text())
@@ -296,4 +317,5 @@ def test_any_retry_after_is_0_to_24_hours(value: str, date: str) -> None:
     st.integers(0, 999), st.dictionaries(st.sampled_from(["retry-after", "date", "location"]), st.text()), st.binary()
 )
 def test_any_answer_comes_to_a_verdict(kind, status: int, headers, body: bytes) -> None:
-    assert isinstance(kind.judge(Reply(status=status, headers=headers, body=body), NOW), Delivered | Retry | Dead)
+    verdict = kind.judge(Target(url=URL), Reply(status=status, headers=headers, body=body), NOW)
+    assert isinstance(verdict, Delivered | Retry | Dead)

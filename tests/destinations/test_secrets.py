@@ -1,10 +1,14 @@
 """What holds for every kind of destination: it leaks no secret."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import cli
 from gateway.destinations import KINDS, Kind, Target
 from gateway.errors import BuildError
-from gateway.model import Json, Reply, Text
+from gateway.model import Json, Raw, Reply, Text
 from tests.destinations.values import parts
 
 SECRET = "s3cr3t-Sentinel"
@@ -14,6 +18,8 @@ TARGET = Target(
     path="events.ndjson",
     headers=(("x-api-key", SECRET),),
     auth=("authorization", f"Bearer {SECRET}"),
+    login="auth.bearer is ${TOKEN}, which is read at start",
+    options={"channel": "#leads", "chat_id": "1"},
 )
 
 
@@ -31,7 +37,10 @@ def test_no_repr_shows_a_secret(kind: Kind) -> None:
         pytest.param({"path": f"/{SECRET * 5_000}"}, id="path"),
         pytest.param({"query": (("key", SECRET * 5_000),)}, id="query"),
         pytest.param({"content": Json({SECRET: "\ud800"})}, id="json"),
+        pytest.param({"content": Json([SECRET])}, id="list"),
         pytest.param({"content": Text(f"{SECRET}\ud800")}, id="text"),
+        pytest.param({"content": Raw(SECRET.encode() + b"\xff", "text/plain")}, id="bytes"),
+        pytest.param({"content": None}, id="nothing"),
     ],
 )
 def test_no_error_tells_a_secret(kind: Kind, wrong) -> None:
@@ -41,12 +50,72 @@ def test_no_error_tells_a_secret(kind: Kind, wrong) -> None:
         assert SECRET not in f"{error} {error!r} {error.__cause__!r}"
 
 
+ANSWERS = [
+    b"",
+    b"no",
+    b"ok",
+    b'{"ok": false}',
+    b'{"code": 10015}',
+    b'{"error": {"status": "NOT_FOUND"}}',
+    b"invalid_auth",
+]
+
+
 @KIND
-@pytest.mark.parametrize("status", [200, 204, 301, 302, 308, 401, 404, 429, 500])
-def test_no_verdict_tells_where_a_redirect_led(kind: Kind, status: int) -> None:
-    reply = Reply(status=status, headers={"location": f"https://host/{SECRET}", "retry-after": SECRET}, body=b"no")
-    assert SECRET not in repr(kind.judge(reply, 0.0))
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 308, 400, 401, 403, 404, 410, 413, 415, 422, 429, 500, 503])
+def test_no_verdict_tells_a_secret_of_the_destination_or_where_a_redirect_led(kind: Kind, status: int) -> None:
+    for body in ANSWERS:
+        headers = {"location": f"https://host/{SECRET}", "retry-after": SECRET}
+        assert SECRET not in repr(kind.judge(TARGET, Reply(status=status, headers=headers, body=body), 0.0))
+
+
+#: A destination of each kind with a secret in every place that takes one: from a variable, and in the file itself.
+WRITTEN = {
+    "http": "url: '{}/p/{}?key={}', headers: {{x-key: '{}'}}, auth: {{bearer: '{}'}}",
+    "slack": "url: '{}/services/{}', headers: {{x-key: '{}'}}, auth: {{bearer: '{}'}}, channel: '#leads'",
+    "discord": "url: '{}/api/webhooks/1/{}', headers: {{x-key: '{}'}}",
+    "teams": "url: '{}/workflows/{}?sig={}', headers: {{x-key: '{}'}}",
+    "googlechat": "url: '{}/v1/spaces/A/messages?key={}&token={}', headers: {{x-key: '{}'}}",
+    "telegram": "url: '{}/bot1:{}', chat_id: 7, headers: {{x-key: '{}'}}",
+    "file": "path: 'logs/events.ndjson'",
+}
+LONG = SECRET + "-" * 20
+
+
+def load_and_explain(folder: Path, kind: str, secret: str, *, wrong: str = "") -> str:
+    keys = WRITTEN[kind].replace("{}", "https://host.example", 1).replace("{}", secret)
+    keys = keys.replace("{{", "{").replace("}}", "}")
+    (folder / "routes.yaml").write_text(
+        f"""version: 1
+sources: {{xobito: {{preset: xobito, secret: "{secret}"}}}}
+destinations:
+  there: {{type: {kind}, {keys}{wrong}}}
+routes: [{{name: all, to: there, text: hi}}]
+"""
+    )
+    runs = [["--config", str(folder / "routes.yaml"), *more] for more in ([], ["--json"], ["--curl"])]
+    done = [CliRunner().invoke(cli, ["explain", "contact.created", *run], env={"TOKEN": LONG}) for run in runs]
+    assert {each.exit_code for each in done} == ({1} if wrong else {0})
+    return "".join(each.output for each in done)
+
+
+@KIND
+def test_explain_shows_no_secret_of_a_destination(tmp_path, kind: Kind) -> None:
+    for secret in ("${TOKEN}", LONG):
+        told = load_and_explain(tmp_path, kind.name, secret)
+        assert "there" in told
+        assert SECRET not in told
+
+
+@KIND
+def test_what_is_wrong_with_a_destination_is_told_without_its_secrets(tmp_path, kind: Kind) -> None:
+    assert SECRET not in load_and_explain(tmp_path, kind.name, "${TOKEN}", wrong=", nonsense: 1")
 
 
 def test_every_kind_is_listed_under_its_own_name() -> None:
     assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+
+
+def test_a_template_can_be_rendered_as_for_every_kind_that_takes_one() -> None:
+    [option] = [each for each in cli.commands["render"].params if each.name == "kind"]
+    assert {*option.type.choices, "file"} == set(KINDS)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.destinations import KINDS, Target
-from gateway.destinations.slack import REFUSALS, fitted, shortened
+from gateway.destinations.chat import shortened
+from gateway.destinations.slack import PASSING, REFUSALS, _without_half_markup, fitted
 from gateway.errors import BuildError
 from gateway.model import Dead, Delivered, HttpRequest, Json, Raw, Reply, Retry, Text
 from tests.destinations.values import parts
@@ -145,7 +146,7 @@ def test_what_is_no_readable_text_is_never_cut() -> None:
     ],
 )
 def test_a_text_is_cut_between_characters_entities_and_links(text: str, limit: int, expected: str) -> None:
-    assert shortened(text, limit) == expected
+    assert shortened(text, limit, _without_half_markup) == expected
 
 
 def test_a_plain_text_has_no_links_that_could_be_cut() -> None:
@@ -155,7 +156,7 @@ def test_a_plain_text_has_no_links_that_could_be_cut() -> None:
 
 @given(st.text(st.sampled_from("&amplgt;<>|x😀é"), max_size=60), st.integers(1, 40))
 def test_a_shortened_text_fits_and_ends_in_no_half_entity(text: str, limit: int) -> None:
-    short = shortened(text, limit)
+    short = shortened(text, limit, _without_half_markup)
     assert units(short) <= limit
     if short != text:
         assert text.startswith(short[:-1])
@@ -183,7 +184,9 @@ def test_fitting_is_total_and_does_nothing_the_second_time(value) -> None:
 
 def judged(status: int, body: bytes, **headers: str):
     return SLACK.judge(
-        Reply(status=status, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()}), 0.0
+        Target(url=URL),
+        Reply(status=status, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()}),
+        0.0,
     )
 
 
@@ -204,15 +207,20 @@ def test_a_refusal_that_slack_names_is_final_and_says_what_to_do(status: int, wo
 
 def test_a_rate_limit_is_waited_for() -> None:
     assert judged(429, b"rate_limited", retry_after="30") == Retry("answered 429: rate_limited", after_s=30)
-    assert judged(429, b"", retry_after="30") == Retry("answered 429", after_s=30)
+    assert judged(429, b"", retry_after="30").after_s == 30
     assert judged(200, b'{"ok":false,"error":"ratelimited"}', retry_after="5") == Retry(
         "answered 200: ratelimited", after_s=5
     )
 
 
 def test_slacks_own_trouble_is_tried_again() -> None:
-    assert judged(500, b"rollup_error") == Retry("answered 500: rollup_error")
-    assert judged(503, b"no_service") == Retry("answered 503: no_service")
+    assert judged(500, b"rollup_error") == Retry("answered 500 (it has trouble of its own): rollup_error")
+    assert isinstance(judged(503, b"no_service"), Retry)
+
+
+@pytest.mark.parametrize("word", sorted(PASSING))
+def test_what_slack_names_and_passes_is_tried_again(word: str) -> None:
+    assert judged(200, b'{"ok":false,"error":"%s"}' % word.encode()) == Retry(f"answered 200: {word}")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>maintenance</html>", b'{"ok":false}', b"[1]", b"\xff"])
@@ -223,4 +231,34 @@ def test_a_200_without_ok_is_not_believed(body: bytes) -> None:
 
 
 def test_an_unknown_refusal_is_final_with_its_words() -> None:
-    assert judged(400, b"something_new") == Dead("answered 400: something_new")
+    verdict = judged(400, b"something_new")
+    assert isinstance(verdict, Dead)
+    assert verdict.reason.endswith(": something_new")
+
+
+# --- chat.postMessage ---
+
+API = "https://slack.com/api/chat.postMessage"
+
+
+def posted(content, **options) -> dict:
+    request = SLACK.build(Target(url=API, options=options), parts(content=content))
+    return msgspec.json.decode(request.body)
+
+
+def test_the_channel_of_the_destination_stands_in_every_message_unless_it_names_its_own() -> None:
+    assert posted(Text("hi"), channel="#leads")["channel"] == "#leads"
+    assert posted(Json({"text": "hi", "channel": "C1"}), channel="#leads")["channel"] == "C1"
+    assert posted(Json({"text": "hi", "channel": "C1"}))["channel"] == "C1"
+
+
+def test_without_a_channel_nothing_can_be_posted_through_the_api() -> None:
+    with pytest.raises(BuildError, match="needs a channel"):
+        posted(Text("hi"))
+
+
+def test_a_refused_token_says_where_it_comes_from() -> None:
+    target = Target(url=API, login="auth.bearer is ${SLACK_TOKEN}, which is read at start")
+    verdict = SLACK.judge(target, Reply(status=200, body=b'{"ok":false,"error":"invalid_auth"}'), 0.0)
+    assert isinstance(verdict, Dead)
+    assert verdict.reason.endswith("auth.bearer; auth.bearer is ${SLACK_TOKEN}, which is read at start")

@@ -1,0 +1,120 @@
+"""What the kinds that people read share: a message out of any content, cut to what its reader takes. Never fails for length."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from gateway.destinations.base import Parts, Target, http_request, json_bytes, json_of
+from gateway.errors import BuildError
+from gateway.facts import lookup
+from gateway.model import Content, HttpRequest, Json, Raw, Text
+
+Message = Mapping[str, object]
+
+ELLIPSIS = "…"
+
+
+def message_of(content: Content | None, called: str, wrap: Callable[[str], Message]) -> Message:
+    """The object of a body as it is, a text ``wrap``ped; BuildError when there is no message in the content.
+
+    ``called`` is what people call such a message: ``a Slack message``.
+    """
+    match content:
+        case Text(text):
+            return wrap(text)
+        case Raw(body):
+            return wrap(_decoded(body, called))
+        case Json(dict() as value):
+            return value
+        case Json():
+            raise BuildError(f"{called} is an object: write text, or a body with its fields")
+        case None:
+            raise BuildError(f"{called} needs a text, a body or a template: write one in the entry")
+
+
+def _decoded(body: bytes, called: str) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise BuildError(f"{called} is text, and this content is not UTF-8") from None
+
+
+def posted(
+    target: Target, parts: Parts, called: str, wrap: Callable[[str], Message], fit: Callable[[Message], Message]
+) -> HttpRequest:
+    """A POST of the message to the destination's url, after ``fit`` has made it as its reader takes it."""
+    try:
+        message = fit(message_of(parts.content, called, wrap))
+    except RecursionError:
+        raise BuildError(f"{called} is nested too deeply") from None
+    body, defaults = json_bytes(message), {"content-type": "application/json"}
+    return http_request(target, parts, method="POST", url=target.url, body=body, defaults=defaults)
+
+
+def as_it_is(kept: str) -> str:
+    """A text that may be cut anywhere."""
+    return kept
+
+
+def without_half_escape(kept: str) -> str:
+    """Markdown that was cut does not end in a backslash that would escape what follows."""
+    bare = kept.rstrip("\\")
+    return kept[:-1] if (len(kept) - len(bare)) % 2 else kept
+
+
+def shortened(text: str, limit: int, mend: Callable[[str], str] = as_it_is) -> str:
+    """At most ``limit`` characters, with an ellipsis in place of the rest.
+
+    ``mend`` takes off what the cut left half. Counted in UTF-16 units, the longest of the ways to count an emoji:
+    no reader says which is its own.
+    """
+    if len(text) * 2 <= limit or units(text) <= limit:
+        return text
+    if limit < 1:
+        return ""
+    kept = text.encode("utf-16-le", "surrogatepass")[: (limit - 1) * 2].decode("utf-16-le", "ignore")
+    return mend(kept) + ELLIPSIS
+
+
+def units(text: str) -> int:
+    """The length of a text in UTF-16 units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def within_bytes(message: Message, limit: int, readable: Collection[str], mend: Callable[[str], str]) -> Message:
+    """The message as JSON of at most ``limit`` bytes, if shortening its longest texts can do that.
+
+    ``readable`` are the keys whose texts may be shortened; all of them are cut to one length, the longest that fits.
+    """
+    if _fits(message, limit):
+        return message
+    fits, too_long = 1, limit
+    while too_long - fits > 1:
+        length = (fits + too_long) // 2
+        if _fits(_object(message, length, readable, mend), limit):
+            fits = length
+        else:
+            too_long = length
+    return _object(message, fits, readable, mend)
+
+
+def _fits(message: object, limit: int) -> bool:
+    return len(json_bytes(message)) <= limit
+
+
+def _object(message: Message, length: int, readable: Collection[str], mend: Callable[[str], str]) -> Message:
+    return {key: _cut(each, length, readable, mend, key) for key, each in message.items()}
+
+
+def _cut(value: object, length: int, readable: Collection[str], mend: Callable[[str], str], key: str) -> object:
+    match value:
+        case str() if key in readable:
+            return shortened(value, length, mend)
+        case dict():
+            return _object(value, length, readable, mend)
+        case list():
+            return [_cut(each, length, readable, mend, key) for each in value]
+    return value
+
+
+def field_of(body: bytes, *path: str) -> object:
+    """The value at ``path`` in the JSON of an answer; MISSING for all else."""
+    return lookup(json_of(body), path)

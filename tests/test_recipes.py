@@ -1,0 +1,288 @@
+"""The recipes of the documentation, word for word, against servers that behave as the vendors' pages say."""
+
+import asyncio
+import json
+import re
+import threading
+from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load
+from gateway.egress import Egress
+from gateway.facts import assign, unassign
+from gateway.model import Dead, Delivered, Delivery, Retry
+from gateway.pipeline import Gateway, deliver
+from gateway.rehearsal import sample
+
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+ENVIRON = {
+    "XOBITO_WEBHOOK_SECRET": "s",
+    "HUBSPOT_TOKEN": "pat-token",
+    "ACME_WEBHOOK_SECRET": "s",
+    "NORTH_WEBHOOK_SECRET": "s",
+    "ACME_TOKEN": "acme-token",
+    "NORTH_TOKEN": "north-token",
+}
+
+
+class Vendor:
+    """A server on a port of its own; a subclass answers."""
+
+    def __enter__(self):
+        vendor = self
+        vendor.requests = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                vendor.requests.append((self.path, body))
+                status, answer = vendor.answer(self.path, self.headers, body)
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def recipe(folder: Path, page: str, address: str, url: str):
+    [example] = re.findall(r"^ *```yaml\n(.*?)^ *```$", (HOW_TO / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("   ") for line in example.splitlines()]
+    assert address in example
+    (folder / "routes.yaml").write_text("\n".join(lines).replace(address, url))
+    return load(folder / "routes.yaml", environ=ENVIRON)
+
+
+def sent(config, source: str, name: str = "contact.created", **changes):
+    """What becomes of the first attempt at every delivery of a sample event; None takes a field out."""
+    payload = json.loads(sample(config.sources[source], name))
+    for field, value in changes.items():
+        path = ("data", "attributes", field)
+        unassign(payload, path) if value is None else assign(payload, path, value)
+    body = json.dumps(payload).encode()
+    event = config.sources[source].event([(b"content-type", b"application/json")], body, payload, now=1.0)
+    return asyncio.run(_sent(config, source, event, payload))
+
+
+async def _sent(config, source, event, payload):
+    gateway = Gateway(config=config, store=None, egress=Egress())
+    results = {}
+    try:
+        for route, destination in config.plan(config.sources[source].naming.facts(event, payload)):
+            delivery = Delivery(id="dlv_1", event_id=event.id, route=route, destination=destination)
+            outcome = await deliver(delivery, event, gateway, lambda _id: nullcontext())
+            results[route] = outcome[0]
+    finally:
+        await gateway.egress.close()
+    return results
+
+
+# --- HubSpot ---
+
+
+class HubSpot(Vendor):
+    """``POST /crm/v3/objects/contacts/batch/upsert`` as in the CRM API v3."""
+
+    def __init__(self):
+        self.contacts = {}
+        self.failing = None
+
+    def answer(self, path, headers, body):
+        if headers["authorization"] != "Bearer pat-token":
+            return 401, {"status": "error", "category": "INVALID_AUTHENTICATION", "message": "Authentication failed"}
+        if path != "/crm/v3/objects/contacts/batch/upsert" or headers["content-type"] != "application/json":
+            return 404, {"status": "error", "message": "resource not found"}
+        if self.failing:
+            return self.failing
+        for given in body["inputs"]:
+            if (
+                given.keys() - {"id", "idProperty", "properties", "objectWriteTraceId"}
+                or given["idProperty"] != "email"
+            ):
+                return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "Invalid input JSON"}
+            if not all(isinstance(value, str) for value in given["properties"].values()):
+                return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "Cannot deserialize value"}
+        results = []
+        for given in body["inputs"]:
+            is_new = given["id"] not in self.contacts
+            self.contacts.setdefault(given["id"], {}).update(given["properties"])
+            results.append({"id": "1", "new": is_new, "properties": self.contacts[given["id"]]})
+        return 200, {"status": "COMPLETE", "results": results}
+
+
+@pytest.fixture
+def hubspot():
+    with HubSpot() as vendor:
+        yield vendor
+
+
+def hubspot_recipe(folder: Path, vendor: HubSpot):
+    return recipe(folder, "hubspot.md", "https://api.hubapi.com", vendor.url)
+
+
+def test_a_contact_is_created_in_hubspot_and_an_update_changes_only_what_it_holds(tmp_path, hubspot):
+    config = hubspot_recipe(tmp_path, hubspot)
+    assert sent(config, "xobito") == {"contact-to-hubspot": Delivered()}
+    assert sent(config, "xobito", lastname=None, firstname="Johnny") == {"contact-to-hubspot": Delivered()}
+    assert hubspot.contacts == {
+        "john@example.com": {
+            "email": "john@example.com",
+            "firstname": "Johnny",
+            "lastname": "Doe",
+            "phone": "+14155551234",
+            "company": "Demo Co",
+        }
+    }
+
+
+@pytest.mark.parametrize("email", [None, ""])
+def test_a_contact_without_an_address_is_not_sent_to_hubspot(tmp_path, hubspot, email):
+    assert sent(hubspot_recipe(tmp_path, hubspot), "xobito", email=email) == {}
+
+
+def test_an_error_inside_a_207_of_hubspot_is_tried_again_and_quoted(tmp_path, hubspot):
+    hubspot.failing = (
+        207,
+        {"numErrors": 1, "errors": [{"status": "error", "message": "Contact is locked"}], "results": []},
+    )
+    [verdict] = (sent(hubspot_recipe(tmp_path, hubspot), "xobito")).values()
+    assert isinstance(verdict, Retry)
+    assert verdict.reason.startswith("answered 207, which no rule of success takes")
+    assert "Contact is locked" in verdict.reason
+
+
+def test_hubspots_limit_is_waited_for_and_its_other_refusals_are_final(tmp_path, hubspot):
+    config = hubspot_recipe(tmp_path, hubspot)
+    hubspot.failing = 429, {"status": "error", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
+    assert isinstance((sent(config, "xobito"))["contact-to-hubspot"], Retry)
+    hubspot.failing = 400, {"status": "error", "message": 'Property "company" does not exist'}
+    assert isinstance((sent(config, "xobito"))["contact-to-hubspot"], Dead)
+
+
+# --- Xobito ---
+
+
+class Xobito(Vendor):
+    """``POST /api/v1/{subdomain}/contacts``: phone numbers and addresses are unique in a workspace."""
+
+    def __init__(self):
+        self.workspaces = {"acme": [], "north": []}
+        self.left = 60
+
+    def answer(self, path, headers, body):
+        found = re.fullmatch("/api/v1/(acme|north)/contacts", path)
+        if not found:
+            return 404, {"status": "error", "message": "Not found"}
+        if headers["authorization"] != f"Bearer {found[1]}-token" or headers["accept"] != "application/json":
+            return 401, {"status": "error", "message": "Invalid API token"}
+        if not self.left:
+            return 429, {"message": "Too many requests", "retry_after": 45}
+        self.left -= 1
+        errors = self.errors(self.workspaces[found[1]], body)
+        if errors:
+            return 422, {"status": "error", "message": "Validation failed", "errors": errors}
+        self.workspaces[found[1]].append(body)
+        return 201, {"status": "success", "message": "Contact created successfully", "data": {"id": 452, **body}}
+
+    def errors(self, contacts, body):
+        errors = {
+            field: [f"The {field} field is required."]
+            for field in ("firstname", "phone", "type", "source_id", "status_id")
+            if field not in body
+        }
+        if body.get("type") not in ("lead", "customer"):
+            errors["type"] = ["The selected type is invalid."]
+        for field in ("phone", "email"):
+            if any(contact.get(field) == body[field] for contact in contacts if field in body):
+                errors[field] = [f"The {field} has already been taken."]
+        return errors
+
+
+@pytest.fixture
+def xobito():
+    with Xobito() as vendor:
+        yield vendor
+
+
+def xobito_recipe(folder: Path, vendor: Xobito):
+    return recipe(folder, "xobito-as-a-destination.md", "https://dash.xobito.com", vendor.url)
+
+
+def test_a_contact_of_one_workspace_is_created_in_the_other_with_the_mark(tmp_path, xobito):
+    assert sent(xobito_recipe(tmp_path, xobito), "acme", company=None) == {"acme-to-north": Delivered()}
+    assert xobito.workspaces == {
+        "acme": [],
+        "north": [
+            {
+                "firstname": "John",
+                "lastname": "Doe",
+                "phone": "+14155551234",
+                "email": "john@example.com",
+                "type": "lead",
+                "source_id": 9,
+                "status_id": 1,
+            }
+        ],
+    }
+
+
+def test_what_was_created_by_the_gateway_does_not_go_back(tmp_path, xobito):
+    config = xobito_recipe(tmp_path, xobito)
+    sent(config, "acme")
+    [created] = xobito.workspaces["north"]
+    assert sent(config, "north", source_id=created["source_id"]) == {}
+    sent(config, "north", source_id=2)
+    assert sent(config, "acme", source_id=xobito.workspaces["acme"][0]["source_id"]) == {}
+
+
+def test_a_create_that_is_repeated_counts_as_done(tmp_path, xobito):
+    config = xobito_recipe(tmp_path, xobito)
+    assert [sent(config, "acme") for _ in range(3)] == [{"acme-to-north": Delivered()}] * 3
+    assert len(xobito.requests) == 3
+    assert len(xobito.workspaces["north"]) == 1
+
+
+def test_another_422_of_xobito_is_final_and_says_which_field(tmp_path, xobito):
+    [verdict] = (sent(xobito_recipe(tmp_path, xobito), "acme", firstname=None)).values()
+    assert isinstance(verdict, Dead)
+    assert "attrs.firstname" in verdict.reason
+    xobito.errors = lambda *_: {"phone": ["The phone is too long."]}
+    [verdict] = (sent(xobito_recipe(tmp_path, xobito), "acme")).values()
+    assert isinstance(verdict, Dead)
+    assert "The phone is too long." in verdict.reason
+
+
+def test_xobitos_limit_is_waited_for_as_long_as_its_json_says(tmp_path, xobito):
+    xobito.left = 0
+    [verdict] = (sent(xobito_recipe(tmp_path, xobito), "acme")).values()
+    assert isinstance(verdict, Retry)
+    assert verdict.after_s == 45
+
+
+def test_a_guest_is_not_sent_for_the_api_takes_none(tmp_path, xobito):
+    assert sent(xobito_recipe(tmp_path, xobito), "acme", type="guest") == {}
+
+
+def test_a_refused_token_names_its_variable(tmp_path, xobito):
+    config = xobito_recipe(tmp_path, xobito)
+    xobito.answer = lambda *_: (401, {"status": "error", "message": "Invalid API token"})
+    [verdict] = (sent(config, "acme")).values()
+    assert isinstance(verdict, Dead)
+    assert "auth.bearer is ${NORTH_TOKEN}, which is read at start" in verdict.reason
+    assert "north-token" not in verdict.reason
