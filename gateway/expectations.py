@@ -48,7 +48,7 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     source = config.sources[test.source]
     try:
         body = _body(test, source, folder)
-        rehearsal = rehearse(config, source, body, sender_headers(source, body), NOW)
+        rehearsal = rehearse(config, source, body, sender_headers(source, body, test.event or ""), NOW)
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:

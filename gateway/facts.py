@@ -1,13 +1,15 @@
-"""What rules and templates see of an event: its parsed payload, its name, its roots and shortcuts.
+"""What rules and templates see of an event: its parsed payload, its name and key, its roots and shortcuts.
 
 Everything here reads a sender's bytes and is total: a value, MISSING, or Unparsable.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -71,6 +73,111 @@ def parse(body: bytes) -> object:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth_exceeds(payload, MAX_DEPTH):
         raise Unparsable(f"the body nests deeper than {MAX_DEPTH} levels")
     return payload
+
+
+#: Fields of a form that are read.
+MAX_FIELDS: Final = 1000
+#: Events that one request may hold.
+MAX_ITEMS: Final = 1000
+
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+def parse_body(body: bytes, content_type: str) -> object:
+    """The payload of a body by its content type: JSON unless that says otherwise. Raises Unparsable.
+
+    A form is a map of texts (a list where a field is repeated), or the JSON of its field ``payload`` where it has
+    one. XML and other text that is no JSON is the text.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == _FORM:
+        return _parsed_form(body)
+    if kind.endswith("xml"):
+        return body.decode("utf-8", "replace")
+    if kind.startswith("text/"):
+        try:
+            return parse(body)
+        except Unparsable:
+            return body.decode("utf-8", "replace")
+    return parse(body)
+
+
+def _parsed_form(body: bytes) -> object:
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise Unparsable(f"the body is no form: {error}") from None
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in fields:
+            fields[name] = value
+        elif isinstance(fields[name], list):
+            fields[name].append(value)
+        else:
+            fields[name] = [fields[name], value]
+    inner = fields.get("payload")
+    if isinstance(inner, str) and inner.lstrip()[:1] in ("{", "["):
+        try:
+            return parse(inner.encode("utf-8"))
+        except (Unparsable, UnicodeError):
+            return fields
+    return fields
+
+
+def query_fields(query: bytes) -> Mapping[str, str]:
+    """The parameters behind a ``?``; of repeated ones the first. Total: what cannot be read is not there."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        return {}
+    return dict(reversed(pairs))
+
+
+def masked_path(path: str) -> str:
+    """A path for the log: behind ``/in/name`` may stand a secret."""
+    parts = path[:200].split("/")
+    return "/".join([*parts[:3], "***"]) if len(parts) > 3 else path[:200]
+
+
+def payload_of(event: Event) -> object:
+    """The payload of an event that was received; Unparsable if its body is none any more."""
+    return parse_body(event.body, event.headers.get("content-type", ""))
+
+
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
+    """The exact bytes of each item of a body that holds many, in their order; ``*`` in a path is each of a list.
+
+    Empty when the body has none of the shapes. Raises Unparsable for an item that is no object, and for too many.
+    """
+    found = [item for path in paths for item in _slices(body, path)]
+    if len(found) > MAX_ITEMS:
+        raise Unparsable(f"the body holds {len(found)} events: at most {MAX_ITEMS} are taken at once")
+    for at, item in enumerate(found, start=1):
+        if not item.lstrip().startswith(b"{"):
+            raise Unparsable(f"item {at} of {len(found)} is no object; none of them was stored")
+    return found
+
+
+def _slices(body: bytes, path: Sequence[str]) -> list[bytes]:
+    found = [body]
+    try:
+        for segment in path:
+            found = [
+                bytes(each)
+                for one in found
+                for each in (_items(one) if segment == "*" else _member(_members(one), segment))
+            ]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return []
+    return found
+
+
+def _member(members: Mapping[str, msgspec.Raw], name: str) -> Sequence[msgspec.Raw]:
+    return [members[name]] if name in members else []
 
 
 def _depth_exceeds(payload: object, limit: int) -> bool:
@@ -161,6 +268,25 @@ _MODIFIERS: Mapping[str, Callable[[str], str]] = {
 }
 
 
+def template_problem(source: str) -> tuple[str, str] | None:
+    """What is wrong with a ``{path|modifier}`` template, and the remedy; None: nothing."""
+    if "{{" in source:
+        return "one brace on each side is enough", "write {payload.type}"
+    for found in _FIELD.finditer(source):
+        if found[1].split(".")[0] not in ("payload", "headers"):
+            return (
+                f'"{found[1]}" is neither part of the payload nor a header',
+                "write {payload.type} or {headers.x-event}",
+            )
+        unknown = next((name for name in found[2].split("|")[1:] if name not in _MODIFIERS), None)
+        if unknown is not None:
+            return f'unknown modifier "{unknown}"', f"known: {', '.join(_MODIFIERS)}"
+    rest = _FIELD.sub("", source)
+    if "{" in rest or "}" in rest or not source:
+        return f'"{source}" has a brace that belongs to no field', "write {payload.type}"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Field:
     path: tuple[str, ...]
@@ -193,6 +319,11 @@ class _TypeTemplate:
             end = match.end()
         parts.append(source[end:])
         return cls(tuple(part for part in parts if part != ""))
+
+    @property
+    def reads_headers(self) -> bool:
+        """Whether it says the same of every event of a request."""
+        return any(isinstance(part, _Field) and part.path[0] == "headers" for part in self.parts)
 
     def render(self, facts: Facts) -> str:
         texts = []
@@ -241,16 +372,53 @@ class Naming:
 
     types: tuple[_TypeTemplate, ...]
     shortcuts: Mapping[str, _Shortcut]
+    #: What identifies an event, tried in turn; none that is whole: its bytes.
+    ids: tuple[_TypeTemplate, ...] = ()
+    #: Where the events of a body that holds many stand, below the payload; none: a body is one event.
+    split: tuple[tuple[str, ...], ...] = ()
     #: Values of the operator's own, under the root ``vars``.
     vars: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def compile(cls, types: Sequence[str], shortcuts: Mapping[str, Mapping[str, object]]) -> Self:
+    def compile(
+        cls,
+        types: Sequence[str],
+        shortcuts: Mapping[str, Mapping[str, object]],
+        ids: Sequence[str] = (),
+        split: Sequence[str] = (),
+    ) -> Self:
         """Of ``{path|modifier}`` templates, tried in order, and ``{name: {first: [path], fill: {field: [path]}}}``."""
         return cls(
             types=tuple(_TypeTemplate.compile(source) for source in types),
             shortcuts={name: _shortcut(declared) for name, declared in shortcuts.items()},
+            ids=tuple(_TypeTemplate.compile(source) for source in ids),
+            split=tuple(split_path(path)[1:] for path in split),
         )
+
+    def renamed(self, types: Sequence[str] | None, ids: Sequence[str] | None, split: Sequence[str] | None) -> Self:
+        """With the operator's own in place of the preset's; None leaves one as it is."""
+        own = type(self).compile(types or (), {}, ids or (), split or ())
+        return replace(
+            self,
+            types=self.types if types is None else own.types,
+            ids=self.ids if ids is None else own.ids,
+            split=self.split if split is None else own.split,
+        )
+
+    def key(self, payload: object, headers: Mapping[str, str], sha256: bytes, item: int | None = None) -> bytes:
+        """What an event is known by for good: its id where all parts of one are there, else its bytes.
+
+        ``item`` is its position in a request that holds many: two that are alike are two events.
+        """
+        facts = {"payload": payload, "headers": headers}
+        for number, template in enumerate(self.ids):
+            text = template.render(facts)
+            if text:
+                position = b"" if item is None or not template.reads_headers else b"%d" % item
+                return hashlib.sha256(
+                    b"\0".join((b"id", b"%d" % number, position, text.encode("utf-8", "replace")))
+                ).digest()
+        return sha256 if item is None else hashlib.sha256(b"item\0%d\0" % item + sha256).digest()
 
     def extended(self, shortcuts: Mapping[str, Sequence[str]], values: Mapping[str, object]) -> Self:
         """With ``vars``, and with shortcuts ``{name: paths of the record, the first of which counts}`` on top."""

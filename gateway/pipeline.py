@@ -14,11 +14,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
+from urllib.parse import unquote_to_bytes
 
 from gateway import facts, retry, signatures, telemetry
-from gateway.config import Config, Destination, Source
+from gateway.config import Config, Destination, Received, Source
 from gateway.egress import Egress
 from gateway.errors import BuildError, CorruptEvent, EgressError, SignatureRefused, StoreUnavailable, UnknownSource
+from gateway.handshakes import Answer
 from gateway.model import (
     Appended,
     Attempt,
@@ -41,7 +43,7 @@ from gateway.model import (
     Want,
     new_id,
 )
-from gateway.signatures import RawHeaders
+from gateway.signatures import Request
 from gateway.store import Store
 
 #: A lease outlives the attempt it is for by this much; so it is never renewed.
@@ -75,15 +77,34 @@ class Gateway:
 
 
 async def receive(
-    gateway: Gateway, dispatcher: "Dispatcher", config: Config, source: Source, headers: RawHeaders, body: bytes
-) -> Appended:
-    """Verify, parse, match and keep one request; durable on return.
+    gateway: Gateway, dispatcher: "Dispatcher", config: Config, source: Source, request: Request
+) -> Sequence[Appended] | Answer:
+    """Verify, parse, match and keep the events of one request, all or none; durable on return.
 
-    ``headers`` have lower-case names. Raises RequestRefused, or StoreUnavailable when it could not be kept.
+    A sender's handshake is answered instead, and nothing is kept. Header names are in lower case. Raises
+    RequestRefused, or StoreUnavailable when it could not be kept.
     """
-    _authenticate(source, headers, body)
-    payload = facts.parse(body)
-    event = source.event(headers, body, payload, now=gateway.clock())
+    now = gateway.clock()
+    _authenticate(source, request, now)
+    received = source.received(request.headers, request.body, now=now)
+    if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
+        return answer
+    new = [_planned(each, dispatcher, config, source) for each in received]
+    appended = await gateway.store.append(new, partial(dispatcher.appended, new))
+    for one, known in zip(new, appended, strict=True):
+        telemetry.log(
+            "event.received",
+            event_id=known.event_id,
+            source=one.event.source,
+            type=one.event.type,
+            duplicate=known.duplicate,
+            deliveries=0 if known.duplicate else len(one.deliveries),
+        )
+    return appended
+
+
+def _planned(received: Received, dispatcher: "Dispatcher", config: Config, source: Source) -> NewEvent:
+    event = received.event
     deliveries = [
         NewDelivery(
             id=new_id("dlv", event.received_at),
@@ -91,32 +112,52 @@ async def receive(
             destination=destination,
             lease_s=dispatcher.reserve(config.destinations[destination]),
         )
-        for route, destination in config.plan(source.naming.facts(event, payload))
+        for route, destination in config.plan(source.naming.facts(event, received.payload))
     ]
-    new = NewEvent(event=event, key=event.sha256, window_s=source.dedupe_s, deliveries=deliveries)
-    [appended] = await gateway.store.append([new], partial(dispatcher.appended, event, deliveries))
-    telemetry.log(
-        "event.received",
-        event_id=appended.event_id,
-        source=event.source,
-        type=event.type,
-        duplicate=appended.duplicate,
-        deliveries=0 if appended.duplicate else len(deliveries),
-    )
-    return appended
+    return NewEvent(event=event, key=received.key, window_s=source.dedupe_s, deliveries=deliveries)
 
 
-def source_at(config: Config, path: str) -> Source:
-    """The source that listens at ``path``; UnknownSource if there is none."""
+def answer_get(gateway: Gateway, source: Source, request: Request) -> Answer:
+    """The answer to a GET handshake. Raises SignatureRefused for any other GET."""
+    query = facts.query_fields(request.query)
+    answer = _handshake(source, request, {"query": query}, gateway.clock())
+    if answer is None:
+        raise SignatureRefused("this GET is none of the sender's handshakes")
+    return answer
+
+
+def _handshake(source: Source, request: Request, asked: Mapping[str, object], now: float) -> Answer | None:
+    for handshake, verifier in source.handshakes:
+        if handshake.method != request.method or not handshake.asks(asked):
+            continue
+        if not handshake.shows_token(asked, source.handshake_tokens or source.secrets):
+            raise SignatureRefused("a handshake with a wrong token")
+        verdict = verifier.verify(request, now) if verifier else None
+        if isinstance(verdict, signatures.Refused):
+            raise SignatureRefused(f"a handshake: {verdict.reason}")
+        telemetry.log("source.handshake", source=source.name)
+        return handshake.reply(asked, source.secrets)
+    return None
+
+
+def source_at(config: Config, path: str) -> tuple[Source, bytes]:
+    """The source that listens at ``path``, and the secret behind its own path; UnknownSource if there is none."""
     source = config.doors.get(path)
-    if source is None:
-        raise UnknownSource(f"no source listens at {path[:200]}")
-    return source
+    if source is not None and not source.verifier.takes_path_secret:
+        return source, b""
+    base, _, secret = path.rpartition("/")
+    source = config.doors.get(base)
+    if source is None or not source.verifier.takes_path_secret or not secret:
+        raise UnknownSource(f"no source listens at {facts.masked_path(path)}")
+    return source, unquote_to_bytes(secret)
 
 
-def _authenticate(source: Source, headers: RawHeaders, body: bytes) -> None:
-    verdict = signatures.verify(headers, body, source.scheme, source.secrets)
+def _authenticate(source: Source, request: Request, now: float) -> None:
+    verdict = source.verifier.verify(request, now)
     if isinstance(verdict, signatures.Refused):
+        if source.verifier.takes_path_secret:
+            # As if nothing were there: a path with a secret is not confirmed to who does not know it.
+            raise UnknownSource(f"{source.path}/***: {verdict.reason}")
         raise SignatureRefused(verdict.reason)
 
 
@@ -135,7 +176,7 @@ async def deliver(
     reply: Reply | None = None
     try:
         with working_on(delivery.id):
-            request = config.build(delivery, event, facts.parse(event.body))
+            request = config.build(delivery, event, facts.payload_of(event))
         destination = config.destinations[delivery.destination]
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s)
         with working_on(delivery.id):
@@ -233,15 +274,16 @@ class Dispatcher:
         self._taken[destination.name] += 1
         return destination.timeout_s + LEASE_MARGIN_S
 
-    def appended(self, event: Event, deliveries: Sequence[NewDelivery], appended: Sequence[Appended] | None) -> None:
+    def appended(self, new: Sequence[NewEvent], appended: Sequence[Appended] | None) -> None:
         """The append is over, whoever waits for it: start what was leased, give the other slots back."""
-        leases = appended[0].leases if appended else ()
-        leased = {lease.delivery.id for lease in leases}
-        for lease in leases:
-            self._start(lease, event)
-        for delivery in deliveries:
-            if delivery.lease_s is not None and delivery.id not in leased:
-                self._give_back(delivery.destination)
+        for at, one in enumerate(new):
+            leases = appended[at].leases if appended else ()
+            leased = {lease.delivery.id for lease in leases}
+            for lease in leases:
+                self._start(lease, one.event)
+            for delivery in one.deliveries:
+                if delivery.lease_s is not None and delivery.id not in leased:
+                    self._give_back(delivery.destination)
 
     def reconfigured(self) -> None:
         """Another configuration is in force: a destination that was full may have more slots now."""

@@ -9,9 +9,9 @@ from gateway.config import Config, Destination, Source
 from gateway.config.config import Considered
 from gateway.egress.secrets import PUBLIC_HEADERS, SHORTEST_PATH_SECRET
 from gateway.errors import BodyTooLarge, BuildError, GatewayError
-from gateway.facts import Facts, parse
-from gateway.model import Delivery, Event, FileAppend, OutboundRequest
-from gateway.signatures import RawHeaders, sign
+from gateway.facts import Facts
+from gateway.model import Delivery, Event, FileAppend, OutboundRequest, new_id
+from gateway.signatures import CannotSign, RawHeaders, Request
 
 #: Ids of what exists only in a rehearsal: the same in every one, so that nothing rendered from them changes.
 EVENT_ID: Final = "evt_00000000-0000-7000-8000-000000000000"
@@ -58,10 +58,30 @@ def sample(source: Source, name: str) -> bytes:
     return samples[name]
 
 
-def sender_headers(source: Source, body: bytes) -> RawHeaders:
-    """What the sender would post beside ``body``: its content type and its signature."""
-    name, value = sign(body, source.scheme, source.secrets[0])
-    return [(b"content-type", b"application/json"), (name.encode("ascii"), value.encode("ascii"))]
+def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 0.0) -> Request:
+    """What the sender would post: ``body`` with its headers, signed. Raises CannotSign: only the sender can."""
+    declared = presets.load(source.preset).sample_headers.get(sample_name, _JSON)
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
+    signed = source.verifier.sign(Request(headers=headers, body=body), now, f"msg_{new_id('evt', now)[4:]}")
+    own = {name for name, _ in signed.headers}
+    kept = [(name, value) for name, value in headers if name.decode("latin-1") not in own]
+    return Request(
+        headers=[*kept, *((name.encode("latin-1"), value.encode("utf-8")) for name, value in signed.headers)],
+        body=signed.body,
+        path_secret=signed.path_secret.encode("utf-8"),
+    )
+
+
+def sender_headers(source: Source, body: bytes, sample_name: str = "") -> RawHeaders:
+    """What the sender would post beside ``body``: its content type and, where it can be made, its signature."""
+    try:
+        return request_of(source, body, sample_name).headers
+    except CannotSign:
+        declared = presets.load(source.preset).sample_headers.get(sample_name, _JSON)
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
+
+
+_JSON: Final = {"content-type": "application/json"}
 
 
 def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, now: float) -> Rehearsal:
@@ -71,9 +91,8 @@ def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, n
     """
     if len(body) > source.max_body:
         raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} takes at most {source.max_body:,}")
-    payload = parse(body)
-    event = replace(source.event(headers, body, payload, now=now), id=EVENT_ID)
-    return rehearse_event(config, source, event, payload)
+    first = source.received(headers, body, now=now)[0]
+    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
 
 
 def rehearse_event(config: Config, source: Source, event: Event, payload: object) -> Rehearsal:

@@ -34,6 +34,7 @@ LOG_EVENTS: Final[Mapping[str, tuple[Level, str]]] = {
     ),
     "event.received": ("info", "an event is on disk, or was there already"),
     "event.rejected": ("warning", "a request was refused"),
+    "source.handshake": ("info", "a sender asked whether this is its address, and was answered"),
     "event.not_stored": ("error", "a request could not be kept; its sender was told to come back"),
     "delivery.attempted": ("info", "a destination took it, or will be asked again"),
     "delivery.dead": ("error", "a delivery was given up; it can be replayed"),

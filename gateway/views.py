@@ -5,7 +5,7 @@ from typing import Any
 from gateway.config import format_problem
 from gateway.egress import InboxEntry
 from gateway.errors import Problem, Unparsable
-from gateway.facts import iso_time, parse
+from gateway.facts import iso_time, payload_of
 from gateway.model import Attempt, Delivery, Event, EventHistory, EventRow
 
 
@@ -101,6 +101,6 @@ def inbox_entry(entry: InboxEntry) -> dict[str, Any]:
 
 def _payload(event: Event) -> Any:
     try:
-        return parse(event.body)
+        return payload_of(event)
     except Unparsable:
         return event.body.decode("utf-8", "replace")

@@ -15,7 +15,7 @@ from litestar.params import FromPath, Parameter
 from litestar.response import Redirect
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from gateway import console, pipeline, telemetry, views
+from gateway import console, handshakes, pipeline, signatures, telemetry, views
 from gateway.config import Config, Source
 from gateway.egress import Inbox
 from gateway.errors import (
@@ -26,7 +26,7 @@ from gateway.errors import (
     RequestRefused,
     StoreUnavailable,
 )
-from gateway.facts import iso_time
+from gateway.facts import iso_time, masked_path
 from gateway.model import Appended, DeliveryState, Secret
 from gateway.reload import Reloader
 
@@ -38,8 +38,8 @@ RETRY_AFTER_S: Final = 5
 REFUSED_COUNTS_S: Final = 10.0
 UNKNOWN: Final = "unknown"
 
-#: Status, JSON body, header fields beside the usual ones.
-Answer = tuple[int, Mapping[str, object], Sequence[tuple[bytes, bytes]]]
+#: Status, JSON body or exact bytes, header fields beside the usual ones.
+Answer = tuple[int, Mapping[str, object] | bytes, Sequence[tuple[bytes, bytes]]]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -83,8 +83,10 @@ class Door:
             status, answer, extra = await self._answer(cast("HTTPScope", scope), receive)
         except SenderGone:
             return
-        body = _encode(answer)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *extra]
+        body = answer if isinstance(answer, bytes) else _encode(answer)
+        headers = [(b"content-length", b"%d" % len(body)), *extra]
+        if not isinstance(answer, bytes):
+            headers.append((b"content-type", b"application/json"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
         telemetry.INGEST_SECONDS.observe(time.perf_counter() - began)
@@ -95,10 +97,10 @@ class Door:
         config = self._gateway.config
         name = UNKNOWN
         try:
-            source = pipeline.source_at(config, path)
+            source, path_secret = pipeline.source_at(config, path)
             name = source.name
-            _refuse_by_head(scope, source.max_body)
-            appended = await self._accept(scope, receive, config, source)
+            _refuse_by_head(scope, source)
+            appended = await self._accept(scope, receive, config, source, path_secret)
         except RequestRefused as refusal:
             return _refused(name, path, refusal)
         except StoreUnavailable as error:
@@ -111,17 +113,30 @@ class Door:
         except Exception as error:  # noqa: BLE001  a defect of ours must cost the sender a retry and not its event
             telemetry.log("internal.error", source=name, exc_info=True)
             return _unavailable(name, type(error).__name__)
+        if isinstance(appended, handshakes.Answer):
+            extra = [(b"content-type", appended.content_type.encode()), (b"x-content-type-options", b"nosniff")]
+            return 200, appended.body, extra
         self._readiness.refused_at = None
-        telemetry.EVENTS_RECEIVED.labels(name, "duplicate" if appended.duplicate else "accepted", "").inc()
-        return 202, {"id": appended.event_id, "duplicate": appended.duplicate}, []
+        for one in appended:
+            telemetry.EVENTS_RECEIVED.labels(name, "duplicate" if one.duplicate else "accepted", "").inc()
+        return source.reply, _taken(appended), []
 
-    async def _accept(self, scope: HTTPScope, receive: Receive, config: Config, source: Source) -> Appended:
+    async def _accept(
+        self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes
+    ) -> Sequence[Appended] | handshakes.Answer:
         body = bytearray()
         try:
             await self._read_into(body, receive, source.max_body)
-            return await pipeline.receive(
-                self._gateway, self._dispatcher, config, source, scope["headers"], bytes(body)
+            request = signatures.Request(
+                method=scope["method"],
+                query=scope["query_string"],
+                headers=cast("signatures.RawHeaders", scope["headers"]),
+                body=bytes(body),
+                path_secret=path_secret,
             )
+            if request.method == "GET":
+                return pipeline.answer_get(self._gateway, source, request)
+            return await pipeline.receive(self._gateway, self._dispatcher, config, source, request)
         finally:
             self._bytes_in_flight -= len(body)
 
@@ -140,9 +155,16 @@ class Door:
             more = message["more_body"]
 
 
-def _refuse_by_head(scope: HTTPScope, max_body: int) -> None:
+def _taken(appended: Sequence[Appended]) -> Mapping[str, object]:
+    first = {"id": appended[0].event_id}
+    ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
+    return {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
+
+
+def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
     """What can be refused before a byte of the body is read."""
-    if scope["method"] != "POST":
+    max_body = source.max_body
+    if scope["method"] != "POST" and not (scope["method"] == "GET" and source.takes_get):
         raise MethodRefused(str(scope["method"]))
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
@@ -153,7 +175,7 @@ def _refuse_by_head(scope: HTTPScope, max_body: int) -> None:
 
 def _refused(source: str, path: str, refusal: RequestRefused) -> Answer:
     telemetry.EVENTS_RECEIVED.labels(source, "rejected", refusal.reason).inc()
-    telemetry.log("event.rejected", source=source, path=path[:200], status=refusal.status, reason=str(refusal))
+    telemetry.log("event.rejected", source=source, path=masked_path(path), status=refusal.status, reason=str(refusal))
     extra = [(b"allow", b"POST")] if refusal.status == 405 else []
     return refusal.status, {"error": refusal.answer}, extra
 

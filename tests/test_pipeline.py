@@ -15,7 +15,7 @@ from gateway.errors import SignatureRefused, StoreError, StoreUnavailable, Unkno
 from gateway.model import Dead, DeliveryState, NewDelivery, NewEvent
 from gateway.pipeline import Dispatcher, Gateway, deliver, receive
 from gateway.presets import load as load_preset
-from gateway.signatures import sign
+from gateway.signatures import Request
 from gateway.store import open_store
 from tests.sink import Sink, answer
 
@@ -61,10 +61,12 @@ class World:
 
     async def receive(self, body: bytes = BODY, path: str = "/in/xobito"):
         config = self.gateway.config
-        source = pipeline.source_at(config, path)
-        name, value = sign(body, source.scheme, source.secrets[0])
+        source, _ = pipeline.source_at(config, path)
+        [(name, value)] = source.verifier.sign(Request(headers=[], body=body), 0, "").headers
         headers = [(name.encode(), value.encode()), (b"content-type", b"application/json"), (b"cookie", b"c=1")]
-        return await receive(self.gateway, self.dispatcher, config, source, headers, body)
+        request = Request(headers=headers, body=body)
+        [appended] = await receive(self.gateway, self.dispatcher, config, source, request)
+        return appended
 
     async def turn(self) -> None:
         """Carry out everything that is due now."""
@@ -176,7 +178,9 @@ async def test_what_is_refused_is_not_stored_and_takes_no_slot(tmp_path):
                 await world.receive(b"{")
             with pytest.raises(SignatureRefused):
                 config = world.gateway.config
-                await receive(world.gateway, world.dispatcher, config, config.sources["xobito"], [], BODY)
+                await receive(
+                    world.gateway, world.dispatcher, config, config.sources["xobito"], Request(headers=[], body=BODY)
+                )
             assert await world.store.events() == []
             appended = await world.receive()
             await world.dispatcher.idle()

@@ -14,6 +14,7 @@ from gateway.errors import BodyTooLarge, RequestRefused, Unparsable
 from gateway.model import FileAppend, HttpRequest
 from gateway.pipeline import Dispatcher, Gateway, receive
 from gateway.rehearsal import EVENT_ID, Rehearsal, UnknownSample, rehearse, sample, sender_headers, shown
+from gateway.signatures import Request
 from gateway.store import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -172,7 +173,7 @@ def test_a_gateway_plans_the_same_deliveries_of_the_same_event(config, tmp_path,
         dispatcher = Dispatcher(gateway)
         dispatcher.stop()
         try:
-            appended = await receive(gateway, dispatcher, config, source, headers, body)
+            [appended] = await receive(gateway, dispatcher, config, source, Request(headers=headers, body=body))
             return await store.event(appended.event_id)
         finally:
             await gateway.egress.close()

@@ -92,7 +92,7 @@ def said(folder, kind: str, entry: str, firstname: str = "x") -> bytes:
     payload = json.loads(sample(source, "contact.created"))
     payload["data"]["attributes"]["firstname"] = firstname
     payload["event"] = "Made<b>*up*"
-    event = source.event([], json.dumps(payload).encode(), payload, now=1.0)
+    event = source.received([], json.dumps(payload).encode(), now=1.0)[0].event
     [(route, destination)] = config.plan(source.naming.facts(event, payload))
     return config.build(Delivery(id="d", event_id=event.id, route=route, destination=destination), event, payload).body
 

@@ -211,6 +211,47 @@ def send_verb(**options: Any) -> None:
     sys.exit(send.send(**options))
 
 
+@cli.command("sources")
+@click.argument("name", default="", metavar="[NAME]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def sources_verb(name: str, as_json: bool) -> None:
+    """List the senders that are known, or show one with what to write into routes.yaml."""
+    from gateway.cli import sources
+
+    sys.exit(sources.show(name, as_json=as_json) if name else sources.list_all(as_json=as_json))
+
+
+@cli.command("verify")
+@_config
+@click.option("--source", required=True, help="The source of routes.yaml that the request is for.")
+@click.option(
+    "--request",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A JSON file: method, url, headers as [name, value] pairs, body or body_base64.",
+)
+@click.option("--at", type=float, help="As if it were then, seconds since 1970; now if left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify_verb(**options: Any) -> None:
+    """Say step by step why a request verifies, or where it stops."""
+    from gateway.cli import verify
+
+    sys.exit(verify.verify(**options))
+
+
+@cli.command("sign")
+@click.argument("file", type=click.Path(path_type=Path))
+@_config
+@click.option("--source", required=True, help="The source of routes.yaml to sign as.")
+@click.option("--url", default="", help="Where the gateway is; left out, GATEWAY_BIND or 127.0.0.1:8080.")
+@click.option("--json", "as_json", is_flag=True, help="Print what `gateway verify` reads, in place of a curl command.")
+def sign_verb(**options: Any) -> None:
+    """Make a request that the source accepts, of a body in a file or of a sample event."""
+    from gateway.cli import verify
+
+    sys.exit(verify.sign(**options))
+
+
 @cli.command("events")
 @_server
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))

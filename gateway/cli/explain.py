@@ -81,7 +81,7 @@ def play(config: Config, event: str, *, source: str, changes: Sequence[str], url
         return _play_stored(config, look.stored(url=url, store=store, event_id=event), source, changes)
     sender, now = _source(config, source), time.time()
     body = _changed(_body(sender, event), sender, changes, now)
-    return rehearse(config, sender, body, sender_headers(sender, body), now)
+    return rehearse(config, sender, body, sender_headers(sender, body, event), now)
 
 
 def _source(config: Config, name: str) -> Source:
@@ -95,7 +95,7 @@ def _source(config: Config, name: str) -> Source:
 
 def _body(source: Source, event: str) -> bytes:
     samples = presets.load(source.preset).samples
-    name = event or next(iter(samples))
+    name = event or next(iter(samples), "")
     if name in samples:
         return sample(source, name)
     path = Path(name)

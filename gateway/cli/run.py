@@ -4,7 +4,6 @@ import asyncio
 import gc
 import ipaddress
 import os
-import shlex
 import signal
 import sys
 import time
@@ -15,15 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from gateway import __version__, presets, server, signatures, telemetry
+from gateway import __version__, presets, server, telemetry
 from gateway.cli import check
-from gateway.cli.samples import fresh
+from gateway.cli.samples import curl, fresh
 from gateway.config import Config, Source, load
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, GatewayError, Place, Problem
 from gateway.model import Secret
 from gateway.pipeline import Dispatcher, Gateway
+from gateway.rehearsal import request_of
 from gateway.reload import Reloader, log_warnings
+from gateway.signatures import CannotSign
 from gateway.store import open_store
 from gateway.watch import INTERVAL_S, Watch
 from gateway.web import UNKNOWN, AdminOptions, Readiness, admin_app, ingest_app
@@ -300,9 +301,11 @@ def _what_happens(config: Config) -> str:
 
 def _curl(url: str, config: Config) -> str:
     source = next(iter(config.sources.values()))
-    body = fresh(presets.load(source.preset).samples["contact.created"], source.naming, time.time())
-    name, value = signatures.sign(body, source.scheme, source.secrets[0])
-    return (
-        f"  curl -sS {shlex.quote(url)} -H 'Content-Type: application/json' "
-        f"-H '{name}: {value}' -d {shlex.quote(body.decode())}"
-    )
+    samples = presets.load(source.preset).samples
+    if not samples:
+        return f"  (source {source.name} has no sample: post to {url})"
+    name = "contact.created" if "contact.created" in samples else next(iter(samples))
+    try:
+        return "  " + curl(url, request_of(source, fresh(samples[name], source.naming, time.time()), name, time.time()))
+    except (CannotSign, ValueError):
+        return f"  (only {presets.load(source.preset).title} can sign: let it post to {url})"

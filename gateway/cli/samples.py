@@ -1,11 +1,14 @@
 """Sample events made fresh: the documented bytes with the time of now and the changes asked for."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
+from gateway.errors import Unparsable
 from gateway.facts import Naming, assign, parse
+from gateway.signatures import Request
 
 
 def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()) -> bytes:
@@ -13,7 +16,12 @@ def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()
 
     ``changes`` are ``attrs.email=a@b.c`` or ``data.id=7``; a value that is JSON keeps its type. Raises ValueError.
     """
-    payload = parse(sample)
+    try:
+        payload = parse(sample)
+    except Unparsable:
+        if changes:
+            raise ValueError("--set changes JSON, and this event is none") from None
+        return sample
     if isinstance(payload, dict) and "timestamp" in payload:
         payload["timestamp"] = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
     for change in changes:
@@ -22,6 +30,13 @@ def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()
             raise ValueError(f"--set {change}: write PATH=VALUE, for instance attrs.email=a@b.c")
         assign(payload, naming.payload_path(path, payload), _value(text))
     return msgspec.json.encode(payload)
+
+
+def curl(url: str, request: Request) -> str:
+    """The command that posts a request to the source at ``url``."""
+    secret = f"/{request.path_secret.decode()}" if request.path_secret else ""
+    headers = " ".join(f"-H {shlex.quote(f'{n.decode()}: {v.decode()}')}" for n, v in request.headers)
+    return f"curl -sS {shlex.quote(url + secret)} {headers} --data-binary {shlex.quote(request.body.decode())}"
 
 
 def _value(text: str) -> object:

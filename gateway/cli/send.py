@@ -5,13 +5,15 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from gateway import presets, signatures
+from gateway import presets
 from gateway.cli import check
 from gateway.cli.samples import fresh
 from gateway.config import Config, Source, load
 from gateway.errors import ConfigError, GatewayError
+from gateway.rehearsal import request_of
+from gateway.signatures import CannotSign, Request
 
 
 class NobodyListens(GatewayError):
@@ -52,13 +54,13 @@ def send(
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
         body = raw if same else _fresh(raw, sender, changes)
         try:
-            status, answer = poster.post(body, signatures.sign(body, sender.scheme, sender.secrets[0]))
+            status, answer = poster.post(_signed(sender, body, sample))
         except (OSError, http.client.HTTPException) as error:
             raise NobodyListens(
                 f"nobody listens at {url} ({error}): start `gateway dev`, or name it with --to"
             ) from None
-        refused += status != 202
-        if as_json or count == 1 or status != 202:
+        refused += not 200 <= status < 300
+        if as_json or count == 1 or not 200 <= status < 300:
             print(answer if as_json else _sentence(status, answer, sample))
     if count > 1 and not as_json:
         elapsed = time.monotonic() - began
@@ -91,6 +93,13 @@ def _fresh(raw: bytes, source: Source, changes: Sequence[str]) -> bytes:
         raise SendRefused(str(error)) from None
 
 
+def _signed(source: Source, body: bytes, sample: str) -> Request:
+    try:
+        return request_of(source, body, sample, time.time())
+    except CannotSign as error:
+        raise SendRefused(f"a request of {source.name} cannot be made here: {error}") from None
+
+
 class _Poster:
     """One connection for all posts, opened again when the other side closed it."""
 
@@ -106,14 +115,15 @@ class _Poster:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(host, port, timeout=30)
 
-    def post(self, body: bytes, signature: tuple[str, str]) -> tuple[int, str]:
-        headers = {"content-type": "application/json", signature[0]: signature[1]}
+    def post(self, request: Request) -> tuple[int, str]:
+        headers = {name.decode(): value.decode() for name, value in request.headers}
+        path = f"{self._path}/{quote(request.path_secret)}" if request.path_secret else self._path
         try:
-            self._connection.request("POST", self._path, body, headers)
+            self._connection.request("POST", path, request.body, headers)
             response = self._connection.getresponse()
         except http.client.RemoteDisconnected:
             self._connection.close()
-            self._connection.request("POST", self._path, body, headers)
+            self._connection.request("POST", path, request.body, headers)
             response = self._connection.getresponse()
         return response.status, response.read().decode("utf-8", "replace")
 
@@ -123,7 +133,7 @@ def _sentence(status: int, answer: str, sample: str) -> str:
         fields = json.loads(answer)
     except ValueError:
         fields = {}
-    if status == 202 and isinstance(fields, dict):
+    if 200 <= status < 300 and isinstance(fields, dict):
         what = "a duplicate of" if fields.get("duplicate") else "accepted as"
         return f"{sample} {what} {fields.get('id')}"
     hint = ": the secret here differs from the gateway's" if status == 401 else ""

@@ -1,7 +1,7 @@
 """What a file may say and hardly means: found by holding it against the sample events of its sources."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway import presets
@@ -11,7 +11,7 @@ from gateway.config.entries import EntryCompiler
 from gateway.config.schema import EntryKeys, FileKeys
 from gateway.config.values import Reading
 from gateway.errors import BuildError, Place, RenderError
-from gateway.facts import MISSING, Facts, lookup, parse, split_path
+from gateway.facts import MISSING, Facts, lookup, split_path
 from gateway.match import HOLD_WHEN_MISSING, Check, Clause, Condition, Rule, covers, explain, fits
 from gateway.model import Event
 
@@ -220,21 +220,14 @@ def _could_take(rule: Rule, facts: Facts) -> bool:
 def _samples(source: Source) -> Sequence[_Sample]:
     preset = presets.load(source.preset)
     found = []
-    for body in preset.samples.values():
-        payload = parse(body)
-        event = Event(
-            id="evt_sample",
-            source=source.name,
-            type=source.naming.type_of(payload, {}),
-            received_at=0.0,
-            headers={},
-            body=body,
-            sha256=b"",
-        )
+    for name, body in preset.samples.items():
+        headers = [(key.encode(), value.encode()) for key, value in preset.sample_headers[name].items()]
+        first = source.received(headers, body, now=0.0)[0]
+        event, payload = replace(first.event, id="evt_sample"), first.payload
         facts = source.naming.facts(event, payload)
         found.append(_Sample(source, event, facts, event.type))
         promised = preset.promised.get(event.type)
-        attrs = facts["attrs"]
+        attrs = facts.get("attrs")
         if promised is not None and isinstance(attrs, Mapping):
             least = {name: value for name, value in attrs.items() if name in promised}
             called = f"{event.type} (with the fields that always come)"

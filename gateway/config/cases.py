@@ -121,13 +121,13 @@ class TestCompiler:
             found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json or payload: {...}"
             self._reading.error(keys.place, f"a test takes one of event, file and payload, not {found}", hint)
-        preset = self._sources[source].preset if source in self._sources else None
-        if keys.event is None or preset is None:
+        if keys.event is None or source not in self._sources:
             return
+        preset = self._sources[source].preset or ""
         samples = presets.load(preset).samples
         if keys.event.text not in samples:
             hint = suggest_or_list(keys.event.shown, samples)
-            self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset}', hint)
+            self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset or source}', hint)
 
     def _check_fields(self, keys: TestKeys, shortcuts: frozenset[str]) -> None:
         roots = sorted({"payload", *shortcuts})

@@ -14,7 +14,7 @@ from gateway.config.values import Reading, Words
 from gateway.destinations import KINDS
 from gateway.destinations.base import RESERVED_HEADERS
 from gateway.errors import Place
-from gateway.facts import ROOTS
+from gateway.facts import ROOTS, template_problem
 from gateway.match import fits
 from gateway.render import FUNCTIONS
 
@@ -49,6 +49,23 @@ def shortcuts(reading: Reading, keys: SourceKeys) -> None:
         for path in paths:
             if path.text.split(".")[0] != "payload" or "" in path.text.split("."):
                 reading.error(path.node, f'"{path.shown}" is no part of the payload', "write payload.data")
+
+
+def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
+    """Whether what names, identifies and divides the events of a source can be used."""
+    before = len(reading.report.problems)
+    for key, written in (("type", keys.type or ()), ("id", keys.id or ())):
+        for each in written:
+            if problem := template_problem(each.text):
+                reading.error(each.node, f'{key} of source "{name}": {problem[0]}', problem[1])
+    for path in keys.split or ():
+        segments = path.text.split(".")
+        if segments[0] != "payload" or "*" not in segments or "" in segments:
+            hint = "write payload.events.*, or payload.* for a list"
+            reading.error(path.node, f'split: "{path.shown}" leads to no list of events', hint)
+    if keys.preset is None and keys.type is None and "preset" not in keys.written:
+        reading.error(keys.place, f'source "{name}" does not say what names its events', 'add type: "{payload.type}"')
+    return len(reading.report.problems) == before
 
 
 def file_path(reading: Reading, path: Words) -> None:

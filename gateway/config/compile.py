@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config import checks
+from gateway.config import checks, sources
 from gateway.config.advice import Adviser
 from gateway.config.cases import Test, TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -17,7 +17,7 @@ from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
 from gateway.config.references import References
 from gateway.config.report import Report
-from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys
+from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys, VerifyKeys
 from gateway.config.success import Success, SuccessRule
 from gateway.config.values import TEST_TEXT, Reading, Words
 from gateway.destinations import KINDS, Target
@@ -158,21 +158,31 @@ class _Compiler:
         if keys.path is not None and is_own:
             checks.source_path(self._reading, keys.path)
         checks.shortcuts(self._reading, keys)
-        if keys.preset is None or keys.secret is None:
+        verifier = sources.verifier(self._reading, name, keys)
+        names_fit = checks.event_names(self._reading, name, keys)
+        if verifier is None or not names_fit:
             return None
-        preset = presets.load(keys.preset)
+        preset = presets.load(keys.preset or "")
+        own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
+        token = own_verify.handshake_token if own_verify else None
         return Source(
             name=name,
             path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
             preset=preset.name,
-            scheme=preset.scheme,
-            secrets=keys.secret.values,
-            naming=preset.naming.extended(
+            verifier=verifier,
+            handshakes=sources.handshakes(keys, verifier),
+            handshake_tokens=(token,) if token else (),
+            reply=preset.reply,
+            naming=preset.naming.renamed(
+                None if keys.type is None else [each.text for each in keys.type],
+                None if keys.id is None else [each.text for each in keys.id],
+                None if keys.split is None else [each.text for each in keys.split],
+            ).extended(
                 {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
                 {variable: each.value for variable, each in self._written.vars.items()},
             ),
             max_body=keys.max_body,
-            kept_headers=preset.kept_headers,
+            kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verifier.schemes)),
         )
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:

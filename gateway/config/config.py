@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 from gateway.config.cases import Test
 from gateway.destinations import Kind, Parts, Target
 from gateway.errors import NameGone, Place, Problem
-from gateway.facts import Facts, Naming, kept_headers
+from gateway.facts import Facts, Naming, kept_headers, parse, parse_body, slices
+from gateway.handshakes import Handshake
 from gateway.match import Explanation, Matcher, Rule, explain
 from gateway.model import Content, Delivery, Event, OutboundRequest, Secret, new_id
 from gateway.render import Namespace, Renderer
 from gateway.retry import Policy
-from gateway.signatures import RawHeaders, Scheme
+from gateway.signatures import RawHeaders, Verifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """One event of a request, before it is matched."""
+
+    event: Event
+    payload: object
+    #: What it is known by, for its source.
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +33,16 @@ class Source:
     name: str
     #: Of its door on the ingest listener: ``/in/xobito``.
     path: str
+    #: Empty: the file says everything.
     preset: str
-    scheme: Scheme
-    #: Any of them will do.
-    secrets: tuple[Secret, ...]
+    verifier: Verifier
     naming: Naming
+    #: Asked before anything is sent.
+    handshakes: tuple[tuple[Handshake, Verifier | None], ...] = ()
+    #: What a GET handshake shows; the secrets where there is no token of its own.
+    handshake_tokens: tuple[Secret, ...] = ()
+    #: The status that says "taken".
+    reply: int = 202
     #: Bytes.
     max_body: int = 1024 * 1024
     #: Lower-case names of headers that travel with verbatim bytes.
@@ -34,9 +50,31 @@ class Source:
     #: How long a key is remembered, seconds.
     dedupe_s: float = 30 * 86400.0
 
-    def event(self, headers: RawHeaders, body: bytes, payload: object, *, now: float) -> Event:
-        """The event that a request is, with a new id; ``payload`` is its parsed body."""
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Any of them will do."""
+        return tuple(each.secret for each in self.verifier.credentials)
+
+    @property
+    def takes_get(self) -> bool:
+        return any(handshake.method == "GET" for handshake, _ in self.handshakes)
+
+    def received(self, headers: RawHeaders, body: bytes, *, now: float) -> list[Received]:
+        """The events of a request, each with a new id. Raises Unparsable, and then none of them is one."""
         kept = kept_headers(headers)
+        payload = parse_body(body, kept.get("content-type", ""))
+        items = slices(body, self.naming.split) if self.naming.split else []
+        if not items:
+            event = self._event(kept, body, payload, now)
+            return [Received(event=event, payload=payload, key=self.naming.key(payload, kept, event.sha256))]
+        found = []
+        for at, item in enumerate(items):
+            payload = parse(item)
+            event = self._event(kept, item, payload, now)
+            found.append(Received(event=event, payload=payload, key=self.naming.key(payload, kept, event.sha256, at)))
+        return found
+
+    def _event(self, kept: Mapping[str, str], body: bytes, payload: object, now: float) -> Event:
         return Event(
             id=new_id("evt", now),
             source=self.name,

@@ -12,11 +12,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
-from gateway import presets
+from gateway import presets, signatures
 from gateway.config import conditions, values
 from gateway.config.conditions import Where
 from gateway.config.reader import Broken, Items, Map, Node, Pair, Scalar
-from gateway.config.report import suggest_or_list
+from gateway.config.report import suggest, suggest_or_list
 from gateway.config.values import (
     DEMO_SECRET,
     DEMO_TEXT,
@@ -36,6 +36,7 @@ from gateway.facts import split_path
 from gateway.match import Check, Clause, Combined, Condition
 from gateway.model import Secret
 from gateway.render import TemplateText
+from gateway.signatures.declared import ENCODINGS, KEYS
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -378,26 +379,148 @@ def _addresses(node: Node) -> Sequence[Node]:
 # --- sources ---
 
 
+@dataclass(frozen=True, kw_only=True)
+class SecretKeys(Section):
+    noun = "a secret"
+    value: Secret | None = key(values.secret, "the secret itself", required=True)
+    until: Words | None = key(values.words, "the day from which it no longer counts: 2026-12-31", required=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One secret of a source."""
+
+    secret: Secret
+    node: Node
+    #: A day as it was written; empty: for good.
+    until: Words | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """The secrets of a source, and whether `dev` made one up."""
 
-    values: tuple[Secret, ...]
+    values: tuple[Written, ...]
     is_demo: bool
 
 
-@shaped(shape_of(values.one_or_more(values.secret)))
+@shaped(
+    {
+        "anyOf": [
+            values.TEXT,
+            {"type": "array", "items": {"anyOf": [values.TEXT, {"$ref": SecretKeys}]}, "minItems": 1},
+        ]
+    }
+)
 def _secrets(reading: Reading, node: Node, label: str) -> Secrets | None:
     with reading.stand_in(DEMO_SECRET) as stand_in:
-        found = values.one_or_more(values.secret)(reading, node, label)
-    if found == ():
+        nodes = node.nodes if isinstance(node, Items) else (node,)
+        found = [_secret(reading, each, label) for each in nodes]
+    if not nodes:
         reading.error(node, f"{label} is an empty list", "write at least one secret")
-    return Secrets(found, stand_in.was_used) if found else None
+    written = tuple(each for each in found if each is not None)
+    return Secrets(written, stand_in.was_used) if written else None
 
 
-@shaped(shape_of(values.choice(presets.NAMES)))
-def _preset(reading: Reading, node: Node, label: str) -> str | None:
-    return values.choice(presets.NAMES)(reading, node, label)
+def _secret(reading: Reading, node: Node, label: str) -> Written | None:
+    if not isinstance(node, Map):
+        secret = values.secret(reading, node, label)
+        return None if secret is None else Written(secret, node)
+    keys = read_section(reading, node, SecretKeys, f"an element of {label}")
+    if keys is None or keys.value is None:
+        return None
+    return Written(keys.value, keys.written["value"].value, keys.until)
+
+
+def _known_preset(written: Words, label: str) -> str:
+    if written.text not in presets.NAMES:
+        near = suggest(written.shown, presets.NAMES)
+        hint = near or "gateway sources lists them; without a preset write verify: and type:"
+        raise Unfit(f'{label}: "{written.shown}" is not known', hint)
+    return written.text
+
+
+_preset: Final = values.typed(_known_preset, shape_of(values.choice(presets.NAMES)))
+
+
+@shaped(shape_of(values.one_or_more(values.words)))
+def _templates(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    return values.one_or_more(values.words)(reading, node, label)
+
+
+# --- how a source is verified ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldsKeys(Section):
+    noun = "signature.fields"
+    signature: Words | None = key(values.words, "the name of the signatures: v1", required=True)
+    timestamp: Words | None = key(values.words, "the name of the timestamp: t")
+    separator: Words | None = key(values.words, "what divides the fields: ,")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureKeys(Section):
+    noun = "verify.signature"
+    header: Words | None = key(values.words, "the header that holds it: x-signature")
+    body: Words | None = key(values.words, "or its path in the payload: signature.signature")
+    algorithm: str | None = key(values.choice(signatures.ALGORITHMS), "sha256 unless it is written here")
+    encoding: str | None = key(values.choice(ENCODINGS), "hex or base64; hex unless it is written here")
+    signed: Words | None = key(values.words, 'what is signed: "{timestamp}.{body}"; the body if left out')
+    prefix: Words | None = key(values.words, "before each signature: sha256=")
+    fields: FieldsKeys | None = key(
+        nested(FieldsKeys), "when the header is a list of name=value: {signature: v1, timestamp: t}"
+    )
+    divider: Words | None = key(values.words, name="list", about='what divides several signatures in the header: ","')
+    form: str | None = key(
+        values.choice(KEYS), "how the secret is written: text (the default), base64 or hex", name="key"
+    )
+    key_prefix: Words | None = key(values.words, "what stands before the key in the secret: whsec_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimestampKeys(Section):
+    noun = "verify.timestamp"
+    header: Words | None = key(values.words, "the header that holds it: x-timestamp")
+    payload: Words | None = key(values.words, "or its path in the payload: sent_at")
+    field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
+    unit: str | None = key(values.choice(tuple(signatures.UNITS)), "s (the default), ms or iso")
+    tolerance: float | None = key(values.duration(1, "24h"), "how old or early it may be: 5m", name="tolerance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InHeaderKeys(Section):
+    noun = "a header"
+    header: Words | None = key(values.words, "its name: x-token", required=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserKeys(Section):
+    noun = "verify.basic"
+    user: Words | None = key(values.words, "the user's name; the secret is the password", required=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyKeys(Section):
+    noun = "verify"
+    signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
+    timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature has to cover it")
+    id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} is")
+    unsigned_body: str | None = key(
+        values.choice(("accept",)), "accept: the signature does not cover the body, and that is known"
+    )
+    token: InHeaderKeys | None = key(nested(InHeaderKeys), "the secret itself in a header: {header: x-token}")
+    bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
+    basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
+    url_secret: bool | None = key(values.boolean, "true: the secret is the end of the path: /in/name/secret")
+    handshake_token: Secret | None = key(values.secret, "what a handshake by GET shows; the secret if left out")
+
+
+@shaped({"anyOf": [{"enum": ["none"]}, {"$ref": VerifyKeys}]})
+def _verify(reading: Reading, node: Node, label: str) -> "VerifyKeys | Scalar | None":
+    if isinstance(node, Scalar) and node.text == "none":
+        return node
+    return read_section(reading, node, VerifyKeys, label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -405,14 +528,27 @@ class SourceKeys(Section):
     noun = "a source"
     preset: str | None = key(
         _preset,
-        f"how its events are verified and named: {', '.join(presets.NAMES)}",
-        required=True,
+        "a known sender: xobito, github, stripe ...: how its events are verified and named; gateway sources lists them",
+    )
+    verify: "VerifyKeys | Scalar | None" = key(
+        _verify, "how its requests are verified: instead of the preset's, or single knobs of it; none takes anything"
     )
     secret: Secrets | None = key(
-        _secrets, "what the sender signs with; one, or a list of which any will do", required=True
+        _secrets, "what the sender signs with; one, or a list of which any will do, each with an until if it has an end"
     )
+    public_url: Words | None = key(values.words, "its address as the sender has it, for senders that sign it")
     path: Words | None = key(values.words, "where the sender posts to; /in/<name> if left out")
     max_body: int = key(values.size(1, "64MiB"), "the largest body taken: 1MiB", default=1024 * 1024)
+    type: tuple[Words, ...] | None = key(
+        _templates,
+        "what names an event: {payload.type} or {headers.x-event}; of a list the first whose fields are there",
+    )
+    id: tuple[Words, ...] | None = key(
+        _templates, "what identifies an event: {payload.id}; its bytes where that is missing"
+    )
+    split: tuple[Words, ...] | None = key(
+        _templates, "where the events of a body that holds many stand: payload.events.*"
+    )
     shortcuts: Mapping[str, tuple[Words, ...]] = key(
         values.map_of(values.one_or_more(values.words)),
         "short names for parts of the payload: {attrs: payload.data}; of a list the first that is there",

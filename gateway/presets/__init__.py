@@ -1,21 +1,40 @@
 """Known senders, as data: one YAML file each, with its documented events in a folder of the same name."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Final
+from importlib.resources.abc import Traversable
+from typing import Any, Final
 
 import yaml
 
 from gateway.facts import Naming
-from gateway.signatures import Scheme
+from gateway.handshakes import Handshake
 
 _FOLDER: Final = resources.files(__name__)
 
 NAMES: Final = tuple(
     sorted(file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml"))
 )
+
+_CONTENT_TYPES: Final = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "xml": "application/xml",
+    "txt": "text/plain",
+}
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One documented request."""
+
+    body: bytes
+    #: Lower-case names; the content type among them.
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,31 +43,115 @@ class Preset:
 
     name: str
     title: str
-    scheme: Scheme
+    #: The vendor's page that this follows.
+    page: str
+    #: Blocks as they are written under ``verify:``; any of them will do.
+    verify: Sequence[Mapping[str, Any]]
     naming: Naming
+    handshakes: tuple[Handshake, ...]
     #: Lower-case names; with verbatim bytes these travel too.
     kept_headers: frozenset[str]
     #: The documented events by type, as the exact bytes of their file.
     samples: Mapping[str, bytes]
+    #: The headers of a sample, by type.
+    sample_headers: Mapping[str, Mapping[str, str]]
     #: The fields of ``attrs`` that always come, by type; of a type that is not named, all of its sample's.
     promised: Mapping[str, frozenset[str]]
+    #: Where the operator finds the secret.
+    secret: str
+    notes: str
+    #: The status that says "taken".
+    reply: int
 
 
 @cache
 def load(name: str) -> Preset:
-    """The preset called ``name``; KeyError if there is none."""
+    """The preset called ``name``, or for "" one that says nothing; KeyError if there is none."""
+    if not name:
+        return _NONE
     if name not in NAMES:
         raise KeyError(name)
     declared = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
+    blocks = declared["verify"] if isinstance(declared["verify"], list) else [declared["verify"]]
+    samples = _samples(name)
     return Preset(
         name=name,
         title=declared["title"],
-        scheme=Scheme(header=declared["verify"]["header"]),
-        naming=Naming.compile(declared["type"], declared["shortcuts"]),
-        kept_headers=frozenset(declared["headers"]),
-        samples={
-            file.name.removesuffix(".json"): file.read_bytes()
-            for file in sorted((_FOLDER / name).iterdir(), key=lambda file: file.name)
+        page=declared["page"],
+        verify=tuple(_plain(block) for block in blocks),
+        naming=Naming.compile(
+            declared.get("type", ()),
+            declared.get("shortcuts", {}),
+            declared.get("id", ()),
+            _listed(declared.get("split", ())),
+        ),
+        handshakes=tuple(Handshake.compile(each) for each in declared.get("handshake", ())),
+        kept_headers=frozenset(name.lower() for name in declared.get("headers", ())),
+        samples={type_: body for type_, (body, _) in samples.items()},
+        sample_headers={
+            type_: {"content-type": _CONTENT_TYPES[suffix], **_headers(declared, type_)}
+            for type_, (_, suffix) in samples.items()
         },
-        promised={type_: frozenset(fields) for type_, fields in declared["promised"].items()},
+        promised={type_: frozenset(fields) for type_, fields in declared.get("promised", {}).items()},
+        secret=declared.get("secret", ""),
+        notes=declared.get("notes", ""),
+        reply=declared.get("reply", 202),
     )
+
+
+def _samples(name: str) -> Mapping[str, tuple[bytes, str]]:
+    """Body and suffix by type, which is the file's path in the preset's folder without its suffix."""
+    found = {}
+    for path, file in _files(_FOLDER / name, ""):
+        type_, _, suffix = path.rpartition(".")
+        if suffix in _CONTENT_TYPES:
+            found[type_] = (file.read_bytes(), suffix)
+    return dict(sorted(found.items()))
+
+
+def _files(folder: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
+    if folder.is_file():
+        yield path, folder
+    elif folder.is_dir():
+        for each in folder.iterdir():
+            yield from _files(each, f"{path}/{each.name}" if path else each.name)
+
+
+def _headers(declared: Mapping[str, Any], type_: str) -> Mapping[str, str]:
+    written = (declared.get("samples") or {}).get(type_, {}).get("headers", {})
+    return {name.lower(): str(value) for name, value in written.items()}
+
+
+def _listed(written: str | list[str]) -> Sequence[str]:
+    return [written] if isinstance(written, str) else written
+
+
+def _plain(block: Any) -> Mapping[str, Any]:
+    """A block with its tolerance in seconds; ``none`` is a block of its own."""
+    if block == "none":
+        return {"none": True}
+    assert isinstance(block, dict)
+    stamp = block.get("timestamp")
+    if stamp and "tolerance" in stamp:
+        found = re.fullmatch(r"(\d+)([smh])", str(stamp["tolerance"]))
+        assert found is not None, block
+        rest = {key: value for key, value in stamp.items() if key != "tolerance"}
+        return {**block, "timestamp": {**rest, "tolerance_s": int(found[1]) * _UNITS[found[2]]}}
+    return block
+
+
+_NONE: Final = Preset(
+    name="",
+    title="",
+    page="",
+    verify=(),
+    naming=Naming.compile((), {}),
+    handshakes=(),
+    kept_headers=frozenset(),
+    samples={},
+    sample_headers={},
+    promised={},
+    secret="",
+    notes="",
+    reply=202,
+)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -514,15 +515,8 @@ def test_all_that_is_not_set_is_one_problem_at_the_end(loaded):
 @pytest.fixture
 def a_sender_without_shortcuts(monkeypatch):
     real = presets.load("xobito")
-    bare = presets.Preset(
-        name="bare",
-        title="Bare",
-        scheme=real.scheme,
-        naming=Naming.compile(["{payload.event}"], {}),
-        kept_headers=frozenset(),
-        samples={},
-        promised={},
-    )
+    naming = Naming.compile(["{payload.event}"], {})
+    bare = replace(real, name="bare", title="Bare", naming=naming, samples={}, sample_headers={}, promised={})
     monkeypatch.setattr(presets, "NAMES", ("bare", "xobito"))
     monkeypatch.setattr(presets, "load", {"bare": bare, "xobito": real}.__getitem__)
 

@@ -46,7 +46,6 @@ BEYOND = {
         "patterns",
         "question-mark-in-path",
         "references",
-        "secrets",
         "shortcuts",
         "source-paths",
         "urls",

@@ -1,0 +1,98 @@
+"""``gateway sources``: the senders that are known, and a fragment of routes.yaml for one."""
+
+import json
+import re
+
+from gateway import presets
+from gateway.errors import GatewayError
+from gateway.signatures import Scheme
+from gateway.signatures.declared import scheme_of
+
+_STAY_OUT = "AWS SNS and PayPal are not among them: they are verified with a certificate that has to be fetched."
+
+
+class UnknownSender(GatewayError):
+    """No preset of that name."""
+
+
+def list_all(*, as_json: bool) -> int:
+    """Every sender, a line each."""
+    found = [presets.load(name) for name in presets.NAMES]
+    if as_json:
+        print(json.dumps([_facts(each) for each in found], indent=2))
+        return 0
+    width = max(len(each.name) for each in found)
+    for each in found:
+        print(f"{each.name:<{width}}  {each.title}: {_in_words(each)}")
+    print(
+        f"\n{_STAY_OUT}\nAny other sender: verify: in routes.yaml says how it signs. `gateway sources NAME` shows one."
+    )
+    return 0
+
+
+def show(name: str, *, as_json: bool) -> int:
+    """One sender with what to write into routes.yaml."""
+    if name not in presets.NAMES:
+        raise UnknownSender(f"unknown sender {name}: `gateway sources` lists them; any other is described by verify:")
+    preset = presets.load(name)
+    if as_json:
+        print(json.dumps(_facts(preset), indent=2))
+        return 0
+    print(f"{preset.title}: {_in_words(preset)}\n{preset.page}")
+    if preset.secret:
+        print(f"The secret: {preset.secret}")
+    if preset.notes:
+        print(preset.notes.strip())
+    if preset.samples:
+        print(f"Sample events: {', '.join(preset.samples)}")
+    print(f"\n{fragment(preset)}")
+    return 0
+
+
+def fragment(preset: presets.Preset) -> str:
+    """What to write into routes.yaml for a sender."""
+    variable = re.sub(r"[^A-Z0-9]+", "_", preset.name.upper()) + "_SECRET"
+    lines = ["sources:", f"  {preset.name}:", f"    preset: {preset.name}"]
+    if {"none": True} not in preset.verify:
+        lines.append(f"    secret: ${{{variable}}}")
+    if any("url" in str(block.get("signature", {}).get("signed", "")) for block in preset.verify):
+        lines.append(f"    public_url: https://hooks.example.com/in/{preset.name}   # exactly as the sender has it")
+    return "\n".join(lines)
+
+
+def _facts(preset: presets.Preset) -> dict[str, object]:
+    return {
+        "name": preset.name,
+        "title": preset.title,
+        "verified": _in_words(preset),
+        "page": preset.page,
+        "samples": list(preset.samples),
+        "routes_yaml": fragment(preset),
+    }
+
+
+def _in_words(preset: presets.Preset) -> str:
+    if {"none": True} in preset.verify:
+        return "not signed"
+    return ", or ".join(_scheme_in_words(scheme_of(block)) for block in preset.verify)
+
+
+def _scheme_in_words(scheme: Scheme) -> str:
+    match scheme.way:
+        case "signature":
+            knobs = scheme.signature
+            where = knobs.header or f"the body's {knobs.body}"
+            kind = (
+                knobs.algorithm
+                if scheme.is_asymmetric
+                else f"{'HMAC ' if 'plain' not in knobs.algorithm else ''}{knobs.algorithm}"
+            )
+            return f"{kind} of {knobs.signed} in {where}"
+        case "token":
+            return f"a token in {scheme.header}"
+        case "url_secret":
+            return "a secret at the end of the address"
+        case "basic":
+            return "a login"
+        case _:
+            return "a bearer token"

@@ -1,0 +1,108 @@
+"""``gateway verify`` and ``gateway sign``: why a request verifies or does not, and how to make one that does."""
+
+import base64
+import binascii
+import json
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway import presets
+from gateway.cli import check
+from gateway.cli.samples import curl
+from gateway.config import Config, Source, load
+from gateway.errors import ConfigError, GatewayError, printable
+from gateway.rehearsal import request_of
+from gateway.signatures import CannotSign, Refused, Request
+
+
+class RequestUnreadable(GatewayError):
+    """The file is no request, or names no source."""
+
+
+def verify(*, config: Path, source: str, request: Path, at: float | None, as_json: bool) -> int:
+    """Say step by step what was computed, and where it stopped; 1 if the request is refused."""
+    loaded = _loaded(config)
+    if loaded is None:
+        return 1
+    known, steps = _source(loaded, source), list[str]()
+    asked = _request(request)
+    verdict = known.verifier.verify(asked, time.time() if at is None else at, steps)
+    reason = verdict.reason if isinstance(verdict, Refused) else ""
+    if as_json:
+        print(json.dumps({"verified": not reason, "reason": reason, "steps": steps}, indent=2))
+    else:
+        for step in steps:
+            print(f"  {printable(step)}")
+        print(f"refused: {printable(reason)}" if reason else "verified")
+    return 1 if reason else 0
+
+
+def sign(*, config: Path, source: str, file: Path, url: str, as_json: bool) -> int:
+    """Make the request that the source would accept, as a curl command or in the form that ``verify`` reads."""
+    loaded = _loaded(config)
+    if loaded is None:
+        return 1
+    known = _source(loaded, source)
+    samples = presets.load(known.preset).samples
+    name = str(file)
+    body = samples[name] if name in samples and not file.is_file() else _read(file)
+    try:
+        made = request_of(known, body, name, time.time())
+    except CannotSign as error:
+        raise RequestUnreadable(f"a request of {source} cannot be made here: {error}") from None
+    address = (url or check.usual_address("GATEWAY_BIND", "127.0.0.1:8080")).rstrip("/") + known.path
+    print(json.dumps(_written(made, address), indent=2) if as_json else curl(address, made))
+    return 0
+
+
+def _loaded(config: Path) -> Config | None:
+    try:
+        return load(config, environ=check.environment(config.parent / ".env"), dev=True)
+    except ConfigError as error:
+        check.report(error)
+        return None
+
+
+def _source(config: Config, name: str) -> Source:
+    if name not in config.sources:
+        raise RequestUnreadable(f"unknown source {name} (known: {', '.join(config.sources) or 'none'})")
+    return config.sources[name]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise RequestUnreadable(f"cannot read {file}: {error.strerror}") from None
+
+
+def _request(file: Path) -> Request:
+    try:
+        return _parsed(json.loads(_read(file)))
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        hint = '{"method", "url", "headers": [[name, value], ...], "body" or "body_base64"}'
+        raise RequestUnreadable(f"{file} is no request ({error}): write {hint}") from None
+
+
+def _parsed(written: Any) -> Request:
+    parts = urlsplit(written.get("url", ""))
+    body = base64.b64decode(written["body_base64"]) if "body_base64" in written else written.get("body", "").encode()
+    return Request(
+        method=str(written.get("method", "POST")),
+        query=parts.query.encode(),
+        headers=[(name.lower().encode(), value.encode()) for name, value in written.get("headers", [])],
+        body=body,
+        path_secret=parts.path.rpartition("/")[2].encode(),
+    )
+
+
+def _written(made: Request, url: str) -> dict[str, Any]:
+    secret = f"/{made.path_secret.decode()}" if made.path_secret else ""
+    headers = [[name.decode(), value.decode()] for name, value in made.headers]
+    try:
+        body = {"body": made.body.decode()}
+    except UnicodeDecodeError:
+        body = {"body_base64": base64.b64encode(made.body).decode()}
+    return {"method": "POST", "url": url + secret, "headers": headers, **body}

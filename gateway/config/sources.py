@@ -1,0 +1,180 @@
+"""From what a source says to how its requests are verified: the preset's block, the operator's knobs, the keys."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gateway import presets
+from gateway.config.reader import Scalar
+from gateway.config.schema import Section, SourceKeys, VerifyKeys, Written, keys_of
+from gateway.config.values import DEMO_SECRET, Reading, Words
+from gateway.errors import Place
+from gateway.handshakes import Handshake
+from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_in_for, uses
+from gateway.signatures.declared import SchemeRefused, merged, scheme_of
+
+_OPEN: Final = (Scheme(way="none"),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    declared: Mapping[str, Any]
+
+
+def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
+    """How the requests of a source are verified; None after a problem was reported."""
+    schemes = _schemes(reading, name, keys)
+    if schemes is None:
+        return None
+    if schemes == _OPEN:
+        _check_open(reading, name, keys)
+        return Verifier(_OPEN)
+    if keys.secret is None:
+        if "secret" not in keys.written:
+            reading.error(keys.place, f'source "{name}" has no "secret"', "what the sender signs with")
+        return None
+    url = keys.public_url.text if keys.public_url else ""
+    if not url and any("url" in uses(scheme.signature.signed) for scheme in schemes):
+        hint = f"add public_url: https://your-host/in/{name}, exactly as the sender has it"
+        reading.error(keys.place, f'source "{name}": the sender signs its address, which only you know', hint)
+    return _with_keys(reading, keys, schemes, url)
+
+
+def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...] | None:
+    blocks = presets.load(keys.preset or "").verify
+    own = keys.verify
+    if isinstance(own, Scalar):
+        return _OPEN
+    if own is None and not blocks:
+        if "preset" not in keys.written and "verify" not in keys.written:
+            hint = "write preset: (gateway sources lists them), or verify: with what the sender's page says"
+            reading.error(keys.place, f'source "{name}" does not say how its requests are verified', hint)
+        return None
+    if own is None and {"none": True} in blocks:
+        return _OPEN
+    written = _as_written(own) if isinstance(own, VerifyKeys) else {}
+    try:
+        return tuple(scheme_of(merged(block, written)) for block in (blocks or ({},)))
+    except SchemeRefused as error:
+        place = _place_of(own, error.key) if isinstance(own, VerifyKeys) else keys.place
+        reading.error(place, f'verify of source "{name}": {error.message}', error.hint)
+        return None
+
+
+def _as_written(section: Section) -> Mapping[str, Any]:
+    """The keys that were written, as plain values."""
+    found: dict[str, Any] = {}
+    for text, (attribute, _) in keys_of(type(section)).items():
+        value = getattr(section, attribute)
+        if text not in section.written or value is None or value is False or text == "handshake_token":
+            continue
+        if isinstance(value, Section):
+            found[text] = _as_written(value)
+        elif text == "tolerance":
+            found["tolerance_s"] = value
+        else:
+            found[text] = value.text if isinstance(value, Words) else value
+    return found
+
+
+def _place_of(section: Section, path: str) -> Place:
+    place = section.place
+    for part in filter(None, path.split(".")):
+        place = section.at(part)
+        inner = next((getattr(section, each.name) for each in fields(section) if each.name == part), None)
+        if not isinstance(inner, Section):
+            break
+        section = inner
+    return place
+
+
+def _check_open(reading: Reading, name: str, keys: SourceKeys) -> None:
+    place = keys.at("verify")
+    reading.warning(
+        place,
+        f'source "{name}" takes events from anyone who knows its address',
+        "give it a secret if the sender can sign",
+    )
+    if keys.secret is not None:
+        reading.error(keys.key_at("secret"), "verify: none looks at no secret", "remove one of them")
+
+
+def _with_keys(reading: Reading, keys: SourceKeys, schemes: tuple[Scheme, ...], url: str) -> Verifier | None:
+    assert keys.secret is not None
+    made_up = keys.secret.is_demo or reading.no_env
+    credentials = []
+    for written in keys.secret.values:
+        secret = written.secret
+        if made_up and not _fits(schemes, Credential(secret)):
+            secret = stand_in_for(schemes[0], DEMO_SECRET)
+        credential = Credential(secret, _until(reading, written.until))
+        if not secret.reveal():
+            reading.error(written.node, "the secret is empty: anyone could sign", "set it to what the sender has")
+            return None
+        if not _fits(schemes, credential):
+            reading.error(written.node, f"the secret cannot be a key: {_why(schemes, credential)}", _remedy(keys))
+            return None
+        _advise_key(reading, schemes, credential, written)
+        credentials.append(credential)
+    return Verifier(schemes, tuple(credentials), url)
+
+
+def _fits(schemes: Sequence[Scheme], credential: Credential) -> bool:
+    return _why(schemes, credential) == ""
+
+
+def _why(schemes: Sequence[Scheme], credential: Credential) -> str:
+    try:
+        Verifier(tuple(schemes), (credential,))
+    except KeyRefused as error:
+        return str(error)
+    prefixes = [scheme.signature.key_prefix for scheme in schemes]
+    if len(schemes) > 1 and all(prefixes) and not credential.secret.reveal().startswith(tuple(prefixes)):
+        return f"it begins with none of {', '.join(prefixes)}"
+    return ""
+
+
+def _remedy(keys: SourceKeys) -> str:
+    where = presets.load(keys.preset or "").secret
+    return (
+        f"take it as the sender shows it: {where}"
+        if where
+        else "take it as the sender shows it, or correct verify.signature.key"
+    )
+
+
+def _advise_key(reading: Reading, schemes: Sequence[Scheme], credential: Credential, written: Written) -> None:
+    text = credential.secret.reveal()
+    knobs = schemes[0].signature
+    if schemes[0].way != "signature":
+        return
+    if knobs.key == "text" and text.startswith("whsec_") and schemes[0].id_header:
+        reading.warning(
+            written.node,
+            "a whsec_ secret of this sender is base64, and it is used as a text",
+            "write key: base64 and key_prefix: whsec_",
+        )
+    if knobs.key != "text" and knobs.timestamp_field and text.startswith("whsec_"):
+        reading.warning(
+            written.node, "a whsec_ secret of this sender is used as it is, and it is decoded here", "write key: text"
+        )
+
+
+def _until(reading: Reading, written: Words | None) -> float | None:
+    if written is None:
+        return None
+    try:
+        found = datetime.fromisoformat(written.text)
+    except ValueError:
+        reading.error(written.node, f'until: "{written.shown}" is no day', "write 2026-12-31, or 2026-12-31T12:00:00Z")
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def handshakes(keys: SourceKeys, verifier: Verifier) -> tuple[tuple[Handshake, Verifier | None], ...]:
+    """The questions that the sender may ask, each with what verifies it beside the request itself."""
+    return tuple(
+        (each, None if each.verify is None else Verifier((scheme_of(each.verify),), verifier.credentials))
+        for each in presets.load(keys.preset or "").handshakes
+    )

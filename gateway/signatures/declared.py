@@ -1,0 +1,137 @@
+"""From what a preset or a ``verify:`` block says to schemes; what makes no sense is refused with the key that says it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from gateway.signatures import ALGORITHMS, Scheme, Signature, SignedRefused, Timestamp, Way, uses
+
+WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret")
+ENCODINGS: Final = ("hex", "hex-any-case", "base64")
+KEYS: Final = ("text", "base64", "hex")
+
+
+class SchemeRefused(ValueError):
+    """A block cannot be a scheme: the key that is wrong (``signature.signed``), why, and the remedy."""
+
+    def __init__(self, key: str, message: str, hint: str) -> None:
+        self.key, self.message, self.hint = key, message, hint
+        super().__init__(f"{key}: {message}")
+
+
+def merged(preset: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A preset's block with single knobs replaced; another way than the preset's replaces it whole."""
+    way = next((each for each in WAYS if each in own), None)
+    if way is not None and way not in preset:
+        return own
+    return {
+        key: {**preset[key], **own[key]}
+        if isinstance(preset.get(key), Mapping) and isinstance(own.get(key), Mapping)
+        else own.get(key, preset.get(key))
+        for key in {**preset, **own}
+    }
+
+
+def scheme_of(declared: Mapping[str, Any]) -> Scheme:
+    """The scheme of one block. Raises SchemeRefused."""
+    ways = [way for way in WAYS if way in declared]
+    if len(ways) != 1:
+        found = " and ".join(ways) or "none of them"
+        raise SchemeRefused("", f"one of {', '.join(WAYS)} is due, not {found}", "keep one")
+    way = ways[0]
+    if way != "signature":
+        of = declared[way] if isinstance(declared[way], Mapping) else {}
+        return Scheme(way=cast("Way", way), header=str(of.get("header", "")).lower(), user=str(of.get("user", "")))
+    scheme = Scheme(
+        signature=_signature(declared["signature"]),
+        timestamp=_timestamp(declared.get("timestamp")),
+        id_header=str((declared.get("id") or {}).get("header", "")).lower(),
+        unsigned_body=declared.get("unsigned_body") == "accept",
+    )
+    _refuse_gaps(scheme)
+    return scheme
+
+
+def _signature(declared: Mapping[str, Any]) -> Signature:
+    fields = declared.get("fields") or {}
+    if bool(declared.get("header")) == bool(declared.get("body")):
+        raise SchemeRefused(
+            "signature.header", "a signature stands in a header or in the body", "write header: x-signature"
+        )
+    return Signature(
+        header=str(declared.get("header", "")).lower(),
+        body=str(declared.get("body", "")),
+        algorithm=_one_of(declared, "algorithm", "sha256", ALGORITHMS),
+        encoding=_one_of(declared, "encoding", "hex", ENCODINGS),
+        signed=_signed(str(declared.get("signed", "{body}"))),
+        prefix=str(declared.get("prefix", "")),
+        field=str(fields.get("signature", "")),
+        timestamp_field=str(fields.get("timestamp", "")),
+        separator=str(fields.get("separator", ",")),
+        divider=str(declared.get("list", "")),
+        key=_one_of(declared, "key", "text", KEYS),
+        key_prefix=str(declared.get("key_prefix", "")),
+    )
+
+
+def _one_of(declared: Mapping[str, Any], key: str, default: str, known: Sequence[str]) -> str:
+    value = declared.get(key, default)
+    if value not in known:
+        raise SchemeRefused(f"signature.{key}", f'"{value}" is not known', f"known: {', '.join(known)}")
+    return str(value)
+
+
+def _signed(text: str) -> str:
+    try:
+        uses(text)
+    except SignedRefused as error:
+        hint = "fields: {body} {timestamp} {id} {method} {url} {form} {secret} {header:NAME} {payload:PATH}"
+        raise SchemeRefused("signature.signed", str(error), hint) from None
+    return text
+
+
+def _timestamp(declared: Mapping[str, Any] | None) -> Timestamp | None:
+    if not declared:
+        return None
+    return Timestamp(
+        header=str(declared.get("header", "")).lower(),
+        payload=str(declared.get("payload", "")),
+        in_field=bool(declared.get("field")),
+        unit=str(declared.get("unit", "s")),
+        tolerance_s=float(declared.get("tolerance_s", 300.0)),
+    )
+
+
+def _refuse_gaps(scheme: Scheme) -> None:
+    """What would look like a check and be none."""
+    used = uses(scheme.signature.signed)
+    if not scheme.covers_body and not scheme.unsigned_body:
+        raise SchemeRefused(
+            "signature.signed",
+            "the signature does not cover the body: whoever has seen one request could send any other",
+            "put {body} into it, or write unsigned_body: accept",
+        )
+    if not scheme.covers_timestamp:
+        raise SchemeRefused(
+            "timestamp",
+            "the signature does not cover the timestamp, so anyone can set it",
+            "put {timestamp} into signed",
+        )
+    if "timestamp" in used and scheme.timestamp is None:
+        raise SchemeRefused(
+            "signature.signed", "{timestamp} is signed and nothing says where it stands", "add timestamp:"
+        )
+    stamp = scheme.timestamp
+    if stamp and [bool(stamp.header), bool(stamp.payload), stamp.in_field].count(True) != 1:
+        raise SchemeRefused("timestamp", "it stands in one place", "write one of header, payload and field")
+    if stamp and stamp.in_field and not scheme.signature.timestamp_field:
+        raise SchemeRefused(
+            "timestamp.field", "the signature's header has no such field", "add signature.fields.timestamp"
+        )
+    if "id" in used and not scheme.id_header:
+        raise SchemeRefused(
+            "signature.signed", "{id} is signed and nothing says where it stands", "add id: {header: ...}"
+        )
+    if ("secret" in used) != scheme.signature.algorithm.startswith("plain-"):
+        raise SchemeRefused(
+            "signature.signed", "{secret} goes with a plain digest, and only with that", "correct algorithm"
+        )

@@ -1,0 +1,94 @@
+"""One request as a scheme reads it: header fields, form, payload. Whatever is not as it must be stops the verification."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+from urllib.parse import parse_qsl
+
+from gateway.errors import Unparsable
+from gateway.facts import lookup, parse
+
+#: Header fields as a listener hands them over: raw bytes, names in lower case.
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+#: Fields of a form that are taken apart; a sender's own have a few dozen.
+_MAX_FIELDS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a sender posted, as far as a signature can cover it."""
+
+    method: str = "POST"
+    #: Behind the ``?`` as it was sent; empty without one.
+    query: bytes = b""
+    headers: RawHeaders
+    body: bytes
+    #: The last segment of the path, where the source takes a secret there; percent-encoding undone.
+    path_secret: bytes = b""
+
+
+class Stop(Exception):
+    """The request is not authentic; the text is for our log."""
+
+
+class Reading:
+    """A request with what was read of it so far. Everything raises Stop, and nothing else."""
+
+    def __init__(self, request: Request, public_url: bytes = b"", steps: list[str] | None = None) -> None:
+        self.request = request
+        self._public_url = public_url
+        #: What was done, in words; None when nobody wants to know.
+        self.steps = steps
+        #: As it was sent; set once it has been checked.
+        self.timestamp = b""
+        self.id = b""
+        #: Of a signature's header that is a list of them.
+        self.fields: dict[bytes, bytes] = {}
+        #: The key of a plain digest, set for each in turn.
+        self.secret = b""
+
+    def note(self, step: str) -> None:
+        if self.steps is not None:
+            self.steps.append(step)
+
+    def header(self, name: bytes) -> bytes:
+        """The one value of a header; of two nobody knows which another reader would have believed."""
+        values = [value for field, value in self.request.headers if field == name]
+        if len(values) == 1:
+            return values[0]
+        shown = name.decode("latin-1")
+        raise Stop(f"{len(values)} {shown} headers" if values else f"no {shown} header")
+
+    @property
+    def url(self) -> bytes:
+        """The public address with the query that was sent, unless the address has one of its own."""
+        query = self.request.query
+        return self._public_url + b"?" + query if query and b"?" not in self._public_url else self._public_url
+
+    @property
+    def form(self) -> bytes:
+        """Every field of the body, sorted by name and value, each name right before its value."""
+        try:
+            text = self.request.body.decode("ascii")
+            fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+        except ValueError:
+            raise Stop("the body is not a form") from None
+        return "".join(name + value for name, value in sorted(set(fields))).encode("utf-8")
+
+    @cached_property
+    def _payload(self) -> object:
+        try:
+            return parse(self.request.body)
+        except Unparsable as error:
+            raise Stop(str(error)) from None
+
+    def payload(self, path: Sequence[str]) -> bytes:
+        """The text or whole number at a path of the payload."""
+        value = lookup(self._payload, path)
+        if isinstance(value, str):
+            return value.encode("utf-8")
+        if isinstance(value, int) and not isinstance(value, bool):
+            return b"%d" % value
+        raise Stop(f"no text or whole number at payload.{'.'.join(path)}")

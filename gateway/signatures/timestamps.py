@@ -1,0 +1,36 @@
+"""A sender's timestamps, strictly: a fraction or a date where seconds are due is no timestamp."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+_SECONDS: Final = re.compile(rb"[0-9]{1,11}")
+_MILLISECONDS: Final = re.compile(rb"[0-9]{1,14}")
+_ISO: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
+
+
+def _iso(text: bytes) -> float | None:
+    if not _ISO.fullmatch(text):
+        return None
+    # The interpreter takes three or six digits of a fraction.
+    plain = re.sub(r"\.(\d+)", lambda found: f".{found[1][:6]:0<6}", text.decode("ascii"))
+    try:
+        return datetime.fromisoformat(plain).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+#: Seconds since the epoch by unit; None for what is not written so.
+UNITS: Final[Mapping[str, Callable[[bytes], float | None]]] = {
+    "s": lambda text: float(text) if _SECONDS.fullmatch(text) else None,
+    "ms": lambda text: int(text) / 1000 if _MILLISECONDS.fullmatch(text) else None,
+    "iso": _iso,
+}
+
+
+def written_time(now: float, unit: str) -> str:
+    """``now``, seconds since the epoch, as a sender writes it."""
+    if unit == "iso":
+        return datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
+    return str(int(now * 1000) if unit == "ms" else int(now))

@@ -1,0 +1,191 @@
+"""Senders other than Xobito at the real door: handshakes, bodies with many events, secrets in the address."""
+
+import http.client
+import json
+import time
+from base64 import b64encode
+
+import pytest
+
+from gateway.config import load
+from gateway.presets import load as preset
+from gateway.rehearsal import request_of
+from tests.acceptance.harness import GatewayProcess, eventually
+
+ROUTES = """
+version: 1
+sources:
+  slack: {preset: slack, secret: s3cret}
+  whatsapp: {preset: meta, secret: s3cret, verify: {handshake_token: shown-by-meta}}
+  hubspot: {preset: hubspot, secret: s3cret, public_url: https://hooks.example.com/in/hubspot}
+  resend: {preset: xobito-resend, secret: in-the-path}
+  github: {preset: github, secret: s3cret}
+  forms: {verify: {token: {header: x-token}}, secret: t0ken, type: "{payload.kind}", id: "{payload.number}"}
+  lan: {verify: none, type: "{payload.type}"}
+destinations:
+  file: {type: file, path: all.ndjson}
+always:
+  - to: file
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    with GatewayProcess(tmp_path_factory.mktemp("senders"), ROUTES) as gateway:
+        gateway.sources = load(gateway.folder / "routes.yaml", environ={}).sources
+        yield gateway
+
+
+def sent(gateway, name, body, sample=""):
+    request = request_of(gateway.sources[name], body, sample, time.time())
+    headers = {key.decode(): value.decode() for key, value in request.headers}
+    return ask(gateway, "POST", f"/in/{name}", request.body, headers)
+
+
+def ask(gateway, method, path, body=b"", headers=None):
+    """Status, headers and exact bytes of an answer that may not be JSON."""
+    connection = http.client.HTTPConnection(gateway.ingest, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+    finally:
+        connection.close()
+
+
+def stored(gateway):
+    return len(gateway.api("/api/events?limit=1000")[1])
+
+
+def test_slacks_challenge_is_echoed_as_text_and_nothing_is_stored(gateway):
+    before = stored(gateway)
+    body = json.dumps({"type": "url_verification", "challenge": "3eZbrw1aB", "token": "x"}).encode()
+    status, headers, answer = sent(gateway, "slack", body)
+    assert (status, answer) == (200, b"3eZbrw1aB")
+    assert headers["content-type"].startswith("text/plain")
+    assert stored(gateway) == before
+
+
+def test_an_unsigned_challenge_is_401_and_nothing_of_it_comes_back(gateway):
+    body = json.dumps({"type": "url_verification", "challenge": "3eZbrw1aB"}).encode()
+    status, _, answer = ask(gateway, "POST", "/in/slack", body, {"content-type": "application/json"})
+    assert status == 401
+    assert b"3eZbrw" not in answer
+
+
+def test_metas_challenge_is_echoed_to_who_shows_the_token(gateway):
+    question = "/in/whatsapp?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+    assert ask(gateway, "GET", question + "shown-by-meta")[::2] == (200, b"1158201444")
+    for wrong in ("", "s3cret", "shown-by-met", "%ff"):
+        status, _, answer = ask(gateway, "GET", question + wrong)
+        assert status == 401
+        assert b"1158201444" not in answer
+
+
+def test_a_get_is_405_where_the_sender_has_no_handshake_by_get(gateway):
+    assert ask(gateway, "GET", "/in/github")[0] == 405
+
+
+def test_each_change_of_a_body_with_many_is_an_event_and_a_repeat_is_a_duplicate_item_by_item(gateway):
+    change = {"field": "messages", "value": {"messages": [{"id": "wamid.1"}]}}
+    items = [change, {"field": "statuses", "value": {}}, change]
+    body = json.dumps({"object": "whatsapp", "entry": [{"id": "1", "changes": items[:2]}, {"changes": items[2:]}]})
+    status, _, answer = sent(gateway, "whatsapp", body.encode())
+    first = json.loads(answer)
+    assert status == 200
+    assert len(set(first["ids"])) == 3
+    assert first["id"] == first["ids"][0]
+    assert not first["duplicate"]
+    again = json.loads(sent(gateway, "whatsapp", body.encode())[2])
+    assert again == {**first, "duplicate": True}
+    types = [gateway.api(f"/api/events/{id_}")[1]["type"] for id_ in first["ids"]]
+    assert types == ["messages", "statuses", "messages"]
+    assert gateway.api(f"/api/events/{first['id']}")[1]["payload"] == change
+
+
+def test_a_bad_item_stores_none_and_the_log_says_which(gateway):
+    before = stored(gateway)
+    body = json.dumps({"entry": [{"changes": [{"field": "messages"}, 7]}]}).encode()
+    assert sent(gateway, "whatsapp", body)[0] == 400
+    assert stored(gateway) == before
+    eventually(lambda: "item 2 of 2" in gateway.log_text(), "the log names the bad item")
+
+
+def test_a_secret_in_the_address_is_compared_and_never_logged(gateway):
+    body = preset("xobito-resend").samples["messages"]
+    right = ask(gateway, "POST", "/in/resend/in-the-path", body, {"content-type": "application/json"})
+    assert right[0] in (200, 202)
+    wrong = ask(gateway, "POST", "/in/resend/guessed-secret", body, {"content-type": "application/json"})
+    unknown = ask(gateway, "POST", "/in/nobody", body, {"content-type": "application/json"})
+    assert (wrong[0], wrong[2]) == (unknown[0], unknown[2]) == (404, b'{"error":"unknown source"}')
+    eventually(lambda: "/in/nobody" in gateway.log_text(), "the last of the refusals is logged")
+    assert "in-the-path" not in gateway.log_text()
+    assert "guessed-secret" not in gateway.log_text()
+
+
+def test_the_vendors_own_id_makes_a_repeat_a_duplicate(gateway):
+    sample, body = next(iter(preset("github").samples.items()))
+    first = json.loads(sent(gateway, "github", body, sample)[2])
+    assert json.loads(sent(gateway, "github", body, sample)[2]) == {**first, "duplicate": True}
+
+
+def test_a_form_is_a_map_and_an_id_that_is_empty_falls_back_to_the_bytes(gateway):
+    headers = {"x-token": "t0ken", "content-type": "application/x-www-form-urlencoded"}
+    answers = [
+        json.loads(ask(gateway, "POST", "/in/forms", body, headers)[2])
+        for body in (
+            b"kind=order&number=7&a=1",
+            b"kind=order&number=7&a=2",
+            b"kind=order&number=&a=1",
+            b"kind=order&number=&a=2",
+        )
+    ]
+    assert [each["duplicate"] for each in answers] == [False, True, False, False]
+    event = gateway.api(f"/api/events/{answers[0]['id']}")[1]
+    assert (event["type"], event["payload"]) == ("order", {"kind": "order", "number": "7", "a": "1"})
+
+
+def test_an_open_source_takes_anything_and_the_start_says_so(gateway):
+    assert ask(gateway, "POST", "/in/lan", b'{"type": "x"}', {"content-type": "application/json"})[0] == 202
+    assert "takes events from anyone" in gateway.log_text()
+
+
+@pytest.mark.parametrize("name", ["slack", "github", "hubspot", "forms", "whatsapp"])
+def test_what_sign_makes_verify_accepts_and_says_why_it_refuses_another_body(gateway, name, tmp_path):
+    body = tmp_path / "body.json"
+    body.write_text('{"kind": "order", "number": 1}')
+    made = gateway.cli("sign", "-c", str(gateway.folder / "routes.yaml"), "--source", name, "--json", str(body)).stdout
+    request = tmp_path / "request.json"
+    request.write_text(made)
+    arguments = ("verify", "-c", str(gateway.folder / "routes.yaml"), "--source", name, "--request", str(request))
+    good = gateway.cli(*arguments, check=False)
+    assert (good.returncode, good.stdout.splitlines()[-1]) == (0, "verified")
+    if name == "forms":
+        return
+    changed = json.loads(made) | {"body_base64": b64encode(b"{}").decode()}
+    request.write_text(json.dumps(changed))
+    bad = gateway.cli(*arguments, check=False)
+    assert bad.returncode == 1
+    assert bad.stdout.splitlines()[-1].startswith("refused: ")
+    assert "s3cret" not in bad.stdout
+
+
+def test_a_file_that_is_no_request_is_said_to_be_none(gateway, tmp_path):
+    file = tmp_path / "request.json"
+    file.write_text("[1]")
+    refused = gateway.cli(
+        "verify", "-c", str(gateway.folder / "routes.yaml"), "--source", "slack", "--request", str(file), check=False
+    )
+    assert refused.returncode == 1
+    assert "is no request" in refused.stderr
+
+
+def test_every_sender_has_a_fragment_that_loads(gateway, tmp_path):
+    listed = json.loads(gateway.cli("sources", "--json").stdout)
+    assert len(listed) == len({each["name"] for each in listed}) >= 25
+    for each in listed:
+        file = tmp_path / "routes.yaml"
+        file.write_text(f"version: 1\n{each['routes_yaml']}\ndestinations: {{}}\n")
+        assert each["name"] in load(file, environ={}, no_env=True).sources
+    assert "certificate" in gateway.cli("sources").stdout
+    assert "preset: stripe" in gateway.cli("sources", "stripe").stdout
