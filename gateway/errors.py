@@ -76,8 +76,10 @@ class Problem:
 class ConfigError(GatewayError):
     """The configuration has problems; nothing of it is in force."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], includes: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
+        #: The patterns of the files that it includes, as far as they could be read.
+        self.includes = tuple(includes)
         super().__init__(f"{len(self.problems)} problem(s) in the configuration")
 
 

@@ -39,9 +39,9 @@ def read(path: Path) -> Config:
 def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     """What is not as ``test`` expects, in lines for people; none if it passes. ``folder`` is where its ``file`` is.
 
-    What a destination holds as a secret is not in them, but what a template prints is.
+    What a destination holds as a secret is not in them, and nothing that came from outside.
     """
-    return [printable(line) for line in _failures(config, test, folder)]
+    return [printable(config.masks.text(line)) for line in _failures(config, test, folder)]
 
 
 def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
@@ -137,13 +137,18 @@ def _wanted(test: Test) -> str:
 
 
 def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
-    surplus = [each for each in rehearsal.deliveries if not any(_is_of(each, check) for check in test.checks)]
+    # Where one line names a route, the others need theirs: a line without one would take in whatever comes.
+    by_route = {check.destination for check in test.checks if check.route is not None}
+    naming = [check for check in test.checks if check.route is not None or check.destination not in by_route]
+    surplus = [each for each in rehearsal.deliveries if not any(_is_of(each, check) for check in naming)]
     missing = [check for check in test.checks if not _meant(check, rehearsal)]
     if surplus or missing:
         yield f"expected {_wanted(test)}"
         yield _came(rehearsal)
     yield from (f"missing: {_asked(check)}" for check in missing)
-    yield from (f"not expected: {_called(each)}" for each in surplus)
+    for each in surplus:
+        own_line = f": write a line of its own, {each.route} > {each.destination}"
+        yield f"not expected: {_called(each)}{own_line if each.destination in by_route else ''}"
     yield from _dead(rehearsal)
 
 
@@ -239,21 +244,27 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str]:
-    """With several deliveries to one destination a check must hold for one of them."""
+    """With several deliveries to one destination a check must hold for one of them, ``not_contains`` for each."""
     for check in test.checks:
         meant = _meant(check, rehearsal)
         if meant and check.count not in (None, len(meant)):
             yield f"{_asked(check)}: count is {len(meant)}, expected {check.count}"
-        found = {_called(each): list(_unmet(config, check, each, rehearsal.event)) for each in meant if each.request}
-        if all(found.values()):
-            for called, lines in found.items():
+        sent = {
+            _called(each): _sent(config.destinations[each.destination], each.request, rehearsal.event)
+            for each in meant
+            if each.request
+        }
+        unmet = {called: list(_unmet(check, each)) for called, each in sent.items()}
+        none_holds = all(unmet.values())
+        for called, each in sent.items():
+            forbidden = [f'it contains "{text}"' for text in check.not_contains if each.has(text)]
+            lines = [*(unmet[called] if none_holds else ()), *(_with_whole(each, forbidden))]
+            if lines:
                 yield f"{called} is not as expected in {check.place.file}:{check.place.line}:"
                 yield from (f"  {line}" for line in lines)
 
 
-def _unmet(config: Config, check: Check, delivery: Rehearsed, event: Event) -> Iterator[str]:
-    assert delivery.request is not None
-    sent = _sent(config.destinations[delivery.destination], delivery.request, event)
+def _unmet(check: Check, sent: _Sent) -> Iterator[str]:
     yield from _of_request(check, sent)
     for compare in _COMPARISONS:
         yield from compare(check, sent)
@@ -268,8 +279,11 @@ def _of_request(check: Check, sent: _Sent) -> Iterator[str]:
         yield f"method is {sent.request.method}, expected {check.method}"
     if check.url not in (None, sent.request.url):
         url, expected = (shown_url(each, sent.destination) for each in (sent.request.url, check.url or ""))
-        yield f"url is      {url}"
-        yield f"expected    {expected}"
+        if url == expected:
+            yield f"url is {url}, which differs from the expected one in a masked value"
+        else:
+            yield f"url is      {url}"
+            yield f"expected    {expected}"
     headers, safe = dict(sent.request.headers), shown(sent.request, sent.destination)
     assert isinstance(safe, HttpRequest)
     for name, expected in check.headers.items():
@@ -302,10 +316,7 @@ def _json(check: Check, sent: _Sent) -> Iterator[str]:
 
 def _json_contains(check: Check, sent: _Sent) -> Iterator[str]:
     if check.json_contains is not None:
-        lacking = list(_lacking(check.json_contains.value, sent.value, ""))
-        yield from lacking
-        if lacking:
-            yield from _whole(sent)
+        yield from _with_whole(sent, list(_lacking(check.json_contains.value, sent.value, "")))
 
 
 def _text(check: Check, sent: _Sent) -> Iterator[str]:
@@ -316,11 +327,7 @@ def _text(check: Check, sent: _Sent) -> Iterator[str]:
 
 
 def _contains(check: Check, sent: _Sent) -> Iterator[str]:
-    wrong = [f'it does not contain "{text}"' for text in check.contains if not sent.has(text)]
-    wrong += [f'it contains "{text}"' for text in check.not_contains if sent.has(text)]
-    yield from wrong
-    if wrong:
-        yield from _whole(sent)
+    yield from _with_whole(sent, [f'it does not contain "{text}"' for text in check.contains if not sent.has(text)])
 
 
 _COMPARISONS: Final[Sequence[Callable[[Check, _Sent], Iterator[str]]]] = (
@@ -353,11 +360,31 @@ def _lacking(expected: object, value: object, path: str) -> Iterator[str]:
         for name, each in expected.items():
             yield from _lacking(each, value.get(name, MISSING), f"{path}.{name}" if path else str(name))
     elif isinstance(expected, list) and isinstance(value, list):
-        for each in expected:
-            if all(any(_lacking(each, one, where)) for one in value):
-                yield f"{where} has no element {_short(each)}"
+        yield from _lacking_elements(expected, value, where)
     elif not _same(expected, value):
         yield f"{where} is {_short(value)}, expected {_short(expected)}"
+
+
+def _lacking_elements(expected: Sequence[object], value: Sequence[object], where: str) -> Iterator[str]:
+    """Each element stands for one that is expected: the most that can be paired are (Kuhn's augmenting paths)."""
+    fitting = [[at for at, one in enumerate(value) if not any(_lacking(each, one, where))] for each in expected]
+    pairs: dict[int, int] = {}
+    for number, each in enumerate(expected):
+        if not fitting[number]:
+            yield f"{where} has no element {_short(each)}"
+        elif not _paired(number, fitting, pairs, set()):
+            yield f"{where} has too few elements {_short(each)}: one element stands for one that is expected"
+
+
+def _paired(number: int, fitting: Sequence[Sequence[int]], pairs: dict[int, int], tried: set[int]) -> bool:
+    """Find an element for what is expected as ``number``; others move to another of theirs where they can."""
+    for at in fitting[number]:
+        if at not in tried:
+            tried.add(at)
+            if at not in pairs or _paired(pairs[at], fitting, pairs, tried):
+                pairs[at] = number
+                return True
+    return False
 
 
 def _short(value: object) -> str:
@@ -377,6 +404,7 @@ def _difference(expected: Sequence[str], sent: Sequence[str]) -> Iterator[str]:
     return difflib.unified_diff(expected, sent, "expected", "sent", lineterm="")
 
 
-def _whole(sent: _Sent) -> Iterator[str]:
-    yield "sent:"
-    yield from (f"  {line}" for line in _lines_of(sent))
+def _with_whole(sent: _Sent, wrong: Sequence[str]) -> Iterator[str]:
+    """What is wrong, and below it all that is sent."""
+    if wrong:
+        yield from (*wrong, "sent:", *(f"  {line}" for line in _lines_of(sent)))

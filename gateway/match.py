@@ -444,6 +444,25 @@ def _met(expression: Expression) -> _Predicate:
     return holds
 
 
+def constant(condition: Condition) -> bool | None:
+    """Whether a condition holds for every event (true) or for none (false); None: that depends on the event."""
+    match condition:
+        case Check(operator="exists" | "empty", operands=operands) if {True, False} <= set(operands):
+            return True
+        case Combined(how=how, conditions=conditions):
+            return combined(how, map(constant, conditions))
+    return None
+
+
+def combined(how: Literal["any", "all", "not"], verdicts: Iterable[bool | None]) -> bool | None:
+    """What ``constant`` says of conditions together, by what it says of each."""
+    found = list(verdicts)
+    decisive = how != "all"
+    if decisive in found:
+        return how == "any"
+    return None if None in found else how != "any"
+
+
 def flat(conditions: Iterable[Condition]) -> Iterable[Condition]:
     """The conditions that must all hold, out of every ``all`` around them."""
     for condition in conditions:

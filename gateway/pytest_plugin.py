@@ -89,13 +89,11 @@ class RoutesItem(pytest.Item):
 
     def runtest(self) -> None:
         """Rehearse the event. Raises Failed."""
-        from gateway.cli.masks import Masks
         from gateway.expectations import failures
 
         found = failures(self.gateway_config, self.test, self.path.parent)
         if found:
-            masks = Masks.of(self.path, {}, self.gateway_config)
-            raise Failed("\n".join(map(masks.text, found)))
+            raise Failed("\n".join(found))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The same words as of ``gateway test``."""

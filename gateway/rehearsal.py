@@ -107,6 +107,15 @@ def rehearse_event(config: Config, source: Source, event: Event, payload: object
     )
 
 
+def rebuilt(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
+    """The same deliveries as another configuration builds them."""
+    event, payload = rehearsal.event, rehearsal.facts["payload"]
+    return tuple(
+        _rehearsed(config, event, payload, number, each.route, each.destination)
+        for number, each in enumerate(rehearsal.deliveries, start=1)
+    )
+
+
 def _rehearsed(config: Config, event: Event, payload: object, number: int, route: str, destination: str) -> Rehearsed:
     delivery = Delivery(id=_DELIVERY_ID.format(number), event_id=event.id, route=route, destination=destination)
     try:

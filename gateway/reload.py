@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +24,8 @@ class Rejection:
     problems: Sequence[Problem]
     #: When the file was first refused, wall clock, seconds since the epoch.
     since: float
+    #: The patterns of what it includes: a mistake there will be mended there.
+    includes: Sequence[str] = ()
 
 
 class Reloader:
@@ -37,6 +39,11 @@ class Reloader:
         #: None: what is in force is what was last read.
         self.rejection: Rejection | None = None
         self._count_success()
+
+    @property
+    def includes(self) -> Collection[str]:
+        """The patterns of all that can make another configuration: of the file in force, and of one that was refused."""
+        return {*self._gateway.config.includes, *(self.rejection.includes if self.rejection else ())}
 
     async def reload(self) -> str:
         """Read the file anew and swap it in; what changed. Raises ConfigError: the old one stays in force, whole."""
@@ -71,7 +78,7 @@ class Reloader:
     def _refuse(self, error: ConfigError) -> None:
         since = self.rejection.since if self.rejection else self._gateway.clock()
         errors = tuple(problem for problem in error.problems if problem.severity == "error")
-        self.rejection = Rejection(problems=errors, since=since)
+        self.rejection = Rejection(problems=errors, since=since, includes=error.includes)
         telemetry.CONFIG_SUCCESSFUL.set(0)
         # Its first line says it all; the others show the place to people who look at a terminal.
         problems = [format_problem(problem).partition("\n")[0] for problem in error.problems]

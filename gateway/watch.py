@@ -1,16 +1,16 @@
-"""Whether somebody has saved routes.yaml, a file beside it or a template: by content, however an editor writes."""
+"""Whether somebody has saved routes.yaml, what it includes or a template: by content, however an editor writes."""
 
 import glob
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 #: The folders are looked at this often, seconds.
 INTERVAL_S: Final = 0.5
-#: Below the folder of routes.yaml: the file itself, what it may include, and templates.
-_PATTERNS: Final = ("*.yaml", "*.yml", "*/*.yaml", "*/*.yml", "templates/**/*.j2")
+#: Below the folder of routes.yaml, also those that no route names yet.
+_TEMPLATES: Final = "templates/**/*.j2"
 
 #: What tells, without reading it, that a file was written: inode, times of content and of inode, size.
 _Look = tuple[int, int, int, int]
@@ -25,10 +25,34 @@ class Watch:
     def __init__(self, config: Path, env_file: Path | None = None) -> None:
         self._config = config
         self._env_file = env_file
+        self._files: frozenset[str] = frozenset()
+        self._includes: frozenset[str] = frozenset()
         self._looks = self._look()
         self._digests = {path: _digest(path) for path in self._looks}
         #: Paths that looked different once, and have not been read since.
         self._touched: set[Path] = set()
+
+    def follow(self, files: Mapping[str, bytes], includes: Iterable[str]) -> None:
+        """Look at what the configuration read, by the SHA-256 of it, and at what it includes, by pattern, too."""
+        names, patterns = frozenset(files), frozenset(includes)
+        if (names, patterns) == (self._files, self._includes):
+            return
+        self._files, self._includes = names, patterns
+        looks = self._look()
+        self._forget({path for path in self._looks.keys() - looks.keys() if path.exists()})
+        read = {self._config.parent / name: digest for name, digest in files.items()}
+        new = {*looks, *read} - self._looks.keys()
+        # What was saved after it was read is a change that nobody has heard of.
+        self._digests |= {path: read.get(path) or _digest(path) for path in new}
+        self._touched |= new
+        # What was looked at before is compared by the next poll.
+        self._looks |= {path: looks[path] for path in new & looks.keys()}
+
+    def _forget(self, paths: Collection[Path]) -> None:
+        for path in paths:
+            del self._looks[path]
+            self._digests.pop(path, None)
+            self._touched.discard(path)
 
     def poll(self) -> bool:
         """Whether the content is another than at the last True; only once nothing moved from one poll to the next.
@@ -48,7 +72,7 @@ class Watch:
         self._touched = set()
         return self._digests != before
 
-    def _look(self) -> Mapping[Path, _Look]:
+    def _look(self) -> dict[Path, _Look]:
         found: dict[Path, _Look] = {}
         for path in self._paths():
             with suppress(OSError):
@@ -61,7 +85,8 @@ class Watch:
         if self._env_file is not None:
             yield self._env_file
         folder = self._config.parent
-        for pattern in _PATTERNS:
+        yield from (folder / name for name in self._files)
+        for pattern in (_TEMPLATES, *self._includes):
             # Not Path.glob: it looks into hidden folders too.
             yield from (folder / name for name in glob.iglob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207
 

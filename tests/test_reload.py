@@ -195,6 +195,7 @@ def test_however_a_file_is_saved_it_is_noticed_once(folder, save, name):
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("the content before")
     watch = Watch(folder / "routes.yaml")
+    watch.follow({}, ["routes.d/*.yaml"])
     save(folder / name, "another content")
     assert settled(watch) == ONCE
     save(folder / name, "another content")
@@ -245,6 +246,78 @@ def test_a_file_that_came_back_as_it_was_is_no_change(folder):
     assert watch.poll() is False
     loaded(folder, FILE)
     assert settled(watch) == NEVER
+
+
+def including(folder, pattern, name):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("routes: [{name: more, to: crm}]\n")
+    return loaded(folder, f"{FILE}include: {pattern}\n")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "other"),
+    [
+        ("a/b/*.yaml", "a/b/c.yaml", "a/b/d.yaml"),
+        ("a/**/*.conf", "a/b/c/x.conf", "a/b/d/y.conf"),
+        ("more.routes", "more.routes", None),
+    ],
+)
+def test_what_the_file_includes_is_watched_and_what_it_would_include(folder, pattern, name, other):
+    watch = Watch(folder / "routes.yaml")
+    config = including(folder, pattern, name)
+    settled(watch)
+    watch.follow(config.files, config.includes)
+    assert settled(watch) == NEVER
+    (folder / name).write_text("routes: []\n")
+    assert settled(watch) == ONCE
+    if other:
+        (folder / other).parent.mkdir(parents=True, exist_ok=True)
+        (folder / other).write_text("routes: []\n")
+        assert settled(watch) == ONCE
+    (folder / name).unlink()
+    assert settled(watch) == ONCE
+
+
+def test_what_was_saved_between_the_reading_and_the_first_look_is_noticed(folder):
+    config = including(folder, "a/b/*.yaml", "a/b/c.yaml")
+    watch = Watch(folder / "routes.yaml")
+    (folder / "a/b/c.yaml").write_text("routes: []\n")
+    watch.follow(config.files, config.includes)
+    assert settled(watch).count(True) == 1
+
+
+def test_what_changes_before_new_files_are_followed_is_noticed(folder):
+    config = including(folder, "a/b/*.yaml", "a/b/c.yaml")
+    watch = Watch(folder / "routes.yaml")
+    (folder / "routes.yaml").write_text(FILE)
+    (folder / "templates/crm.json.j2").unlink()
+    watch.follow(config.files, config.includes)
+    assert settled(watch).count(True) == 1
+
+
+def test_what_is_no_longer_included_is_no_longer_watched(folder):
+    config = including(folder, "a/b/*.yaml", "a/b/c.yaml")
+    watch = Watch(folder / "routes.yaml")
+    watch.follow(config.files, config.includes)
+    watch.follow(loaded(folder, FILE).files, [])
+    settled(watch)
+    (folder / "a/b/c.yaml").write_text("routes: []\n")
+    assert settled(watch) == NEVER
+
+
+def test_a_yaml_file_that_nothing_includes_is_not_watched(folder):
+    loaded(folder, FILE)
+    watch = Watch(folder / "routes.yaml")
+    (folder / "compose.yaml").write_text("services: {}\n")
+    assert settled(watch) == NEVER
+
+
+def test_a_refused_file_says_what_it_would_have_included(folder):
+    (folder / "deep/er").mkdir(parents=True)
+    (folder / "deep/er/a.yaml").write_text("routes: [{nonsense: 1}]\n")
+    with pytest.raises(ConfigError) as refused:
+        loaded(folder, f"{FILE}include: deep/er/*.yaml\n")
+    assert refused.value.includes == ("deep/er/*.yaml",)
 
 
 def test_variables_are_watched_where_they_are_read_again(folder):

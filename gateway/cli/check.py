@@ -146,7 +146,7 @@ def _private_addresses(config: Config) -> Iterator[str]:
     for name, destination in config.destinations.items():
         host = urlsplit(destination.target.url).hostname or ""
         if _is_private(host):
-            yield f"{name}: {host} is a private address"
+            yield f"{name}: {config.masks.text(host)} is a private address"
 
 
 def _is_private(host: str) -> bool:

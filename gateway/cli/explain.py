@@ -16,15 +16,16 @@ import msgspec
 
 from gateway import presets
 from gateway.cli import check, look
-from gateway.cli.masks import Masks
 from gateway.cli.samples import fresh
 from gateway.config import Config, Source, load
 from gateway.config.config import Considered
+from gateway.config.masks import Masks
+from gateway.config.report import suggest
 from gateway.errors import ConfigError, GatewayError, printable
 from gateway.facts import MISSING, iso_time, parse
 from gateway.match import Explanation, Finding, Rule
 from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
-from gateway.rehearsal import Rehearsal, Rehearsed, rehearse, rehearse_event, sample, sender_headers, shown
+from gateway.rehearsal import Rehearsal, Rehearsed, rebuilt, rehearse, rehearse_event, sample, sender_headers, shown
 
 #: Characters of a value that is shown beside its clause.
 _LONGEST_SEEN: Final = 120
@@ -49,13 +50,13 @@ def explain(
 ) -> int:
     """Print why each entry takes the event or does not, and its requests; 1 when the file has problems."""
     try:
-        loaded, masks = load_for_show(config)
+        loaded = load_for_show(config)
     except ConfigError as error:
         check.report(error)
         return 1
     rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
-    deliveries = [_hidden(each, loaded, masks) for each in rehearsal.deliveries]
-    entries = [_entry(each, rehearsal, masks) for each in rehearsal.considered]
+    deliveries = [_hidden(each, loaded) for each in _without_secret_vars(loaded, rehearsal)]
+    entries = [_entry(each, rehearsal, loaded.masks) for each in rehearsal.considered]
     if as_json:
         click.echo(pretty(msgspec.json.encode(_document(rehearsal.event, entries, deliveries))))
     elif as_curl:
@@ -68,11 +69,9 @@ def explain(
 # --- the event ---
 
 
-def load_for_show(path: Path) -> tuple[Config, Masks]:
-    """The configuration, with made-up values for what is not set, and what must not be printed. Raises ConfigError."""
-    environ = check.environment(path.parent / ".env")
-    config = load(path, environ=environ, no_env=True)
-    return config, Masks.of(path, environ, config)
+def load_for_show(path: Path) -> Config:
+    """The configuration, with made-up values for what is not set. Raises ConfigError."""
+    return load(path, environ=check.environment(path.parent / ".env"), no_env=True)
 
 
 def play(config: Config, event: str, *, source: str, changes: Sequence[str], url: str, store: str) -> Rehearsal:
@@ -104,7 +103,8 @@ def _body(source: Source, event: str) -> bytes:
             return path.read_bytes()
     except (OSError, ValueError) as error:
         raise EventRefused(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
-    raise EventRefused(f"{name} is no sample, no file and no stored id (samples: {', '.join(samples)})")
+    hint = suggest(name, samples) or f"samples: {', '.join(samples)}"
+    raise EventRefused(f"{name} is no sample, no file and no stored id ({hint})")
 
 
 def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str]) -> Rehearsal:
@@ -140,16 +140,37 @@ def _changed(body: bytes, source: Source, changes: Sequence[str], now: float) ->
 # --- without its secrets ---
 
 
-def _hidden(each: Rehearsed, config: Config, masks: Masks) -> Rehearsed:
+def _without_secret_vars(config: Config, rehearsal: Rehearsal) -> Iterator[Rehearsed]:
+    """The deliveries, built with ``***`` in place of secrets among ``vars``: no filter can make another text of them.
+
+    One that cannot be built so, because it computes with the value, stays as it is.
+    """
+    sources = {
+        name: replace(source, naming=replace(source.naming, vars=secretless(source.naming.vars, config.masks)))
+        for name, source in config.sources.items()
+    }
+    marked = rebuilt(replace(config, sources=sources), rehearsal)
+    return (each if each.request else real for each, real in zip(marked, rehearsal.deliveries, strict=True))
+
+
+def secretless(values: object, masks: Masks) -> Mapping[str, object]:
+    """The root ``vars`` without what came from outside."""
+    found = masks.value(values)
+    assert isinstance(found, Mapping)
+    return found
+
+
+def _hidden(each: Rehearsed, config: Config) -> Rehearsed:
     if each.request is None:
-        return replace(each, error=masks.text(each.error))
-    return replace(each, request=_hidden_request(shown(each.request, config.destinations[each.destination]), masks))
+        return replace(each, error=config.masks.text(each.error))
+    request = shown(each.request, config.destinations[each.destination])
+    return replace(each, request=_hidden_request(request, config.masks))
 
 
 def _hidden_request(request: OutboundRequest, masks: Masks) -> OutboundRequest:
     match request:
         case FileAppend():
-            return replace(request, line=_hidden_bytes(request.line, masks))
+            return replace(request, path=masks.text(request.path), line=_hidden_bytes(request.line, masks))
         case HttpRequest():
             headers = tuple((name, masks.text(value)) for name, value in request.headers)
             return replace(

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 
 from gateway.cli import check
-from gateway.cli.explain import load_for_show, play, pretty
+from gateway.cli.explain import load_for_show, play, pretty, secretless
 from gateway.config import format_problem
+from gateway.config.masks import Masks
 from gateway.destinations import KINDS
 from gateway.errors import ConfigError, Place, RenderError, TemplateRefused
 from gateway.facts import ROOTS, Facts
@@ -31,21 +32,21 @@ def render(
     """Print what the template makes of the event; 1 and the place when it cannot be compiled or rendered."""
     name = template.removeprefix("./").removeprefix("templates/")
     try:
-        loaded, masks = load_for_show(config)
+        loaded = load_for_show(config)
     except ConfigError as error:
         _report(error, f"templates/{name}")
         return 1
     rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
     reader = KINDS.get(kind or name.partition("/")[0], KINDS["http"])
     try:
-        made = _rendered(config.parent / "templates", name, reader.escape, rehearsal.facts)
+        made = _rendered(config.parent / "templates", name, reader.escape, rehearsal.facts, loaded.masks)
     except TemplateRefused as error:
-        print(masks.text(format_problem(error.problem)), file=sys.stderr)
+        print(format_problem(error.problem), file=sys.stderr)
         return 1
     except RenderError as error:
-        print(f"{masks.text(str(error))}  (with {rehearsal.event.type})", file=sys.stderr)
+        print(f"{error}  (with {rehearsal.event.type})", file=sys.stderr)
         return 1
-    print(masks.text(_as_json(made) if as_json else _as_text(made)))
+    print(loaded.masks.text(_as_json(made) if as_json else _as_text(made)))
     return 0
 
 
@@ -55,9 +56,14 @@ def _report(error: ConfigError, file: str) -> None:
     check.report(ConfigError(own) if own else error)
 
 
-def _rendered(folder: Path, name: str, escape: Escape, facts: Facts) -> Json | Raw:
-    templates = Templates(folder, roots=ROOTS | facts.keys())
-    return templates.file(name, Place(f"templates/{name}"), escape)(facts)
+def _rendered(folder: Path, name: str, escape: Escape, facts: Facts, masks: Masks) -> Json | Raw:
+    templates = Templates(folder, roots=ROOTS | facts.keys(), hide=masks.text)
+    render = templates.file(name, Place("gateway render"), escape)
+    try:
+        return render({**facts, "vars": secretless(facts["vars"], masks)})
+    except RenderError:
+        # It may compute with what is hidden.
+        return render(facts)
 
 
 def _as_text(made: Json | Raw) -> str:

@@ -206,6 +206,7 @@ class _Lifecycle:
 
     async def _watch(self, watching: Watch) -> None:
         while True:
+            await asyncio.to_thread(watching.follow, self.gateway.config.files, self.reloader.includes)
             await asyncio.sleep(INTERVAL_S)
             if await asyncio.to_thread(watching.poll):
                 await self._reload()
@@ -280,7 +281,7 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
     if source.name in config.demo_sources:
         return [
             f"            verified with the demo secret, which everyone knows: before {title} may post here,",
-            "            put the secret you typed there into .env, and start again",
+            "            put the secret you typed there into .env: it is in force as soon as it is saved",
         ]
     return [
         f"            {title} must reach it from the internet: give it https://<your-host>{source.path},",

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.cli import check
-from gateway.cli.masks import Masks
 from gateway.config.cases import Test
 from gateway.errors import ConfigError
 from gateway.expectations import failures, read
@@ -18,8 +17,7 @@ def test(*, config: Path, as_json: bool) -> int:
     except ConfigError as error:
         check.report(error)
         return 1
-    masks = Masks.of(config, {}, loaded)
-    results = [(each, list(map(masks.text, failures(loaded, each, config.parent)))) for each in loaded.tests]
+    results = [(each, failures(loaded, each, config.parent)) for each in loaded.tests]
     print(_as_json(results) if as_json else _as_text(config, results))
     return 1 if any(found for _, found in results) else 0
 

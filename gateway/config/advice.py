@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway import presets
-from gateway.config.conditions import Field
+from gateway.config.conditions import Field, Where
 from gateway.config.config import Destination, Entry, Message, Source
 from gateway.config.entries import EntryCompiler
 from gateway.config.schema import EntryKeys, FileKeys
@@ -65,14 +65,22 @@ class Adviser:
     def advise(self, entries: Sequence[Compiled]) -> None:
         """Every warning about these entries, which are enabled and without an error."""
         self._unused_destinations()
+        for name, condition in self._written.conditions.items():
+            self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
         for keys, compiled in entries:
             self._patterns(keys)
+            if "where" in keys.written:
+                self._constant(keys.where, keys.key_at("where"), f'"where" of "{keys.called}"')
             samples = self._fitting(keys, compiled[0].rule)
             if samples:
                 self._fields(keys, samples)
                 self._rendered(compiled, samples)
-            elif keys.match and any(self._samples.get(source) for source in self._compiler.sources(keys)):
+            elif (
+                keys.match
+                and not any(each.is_stand_in for each in keys.match)
+                and any(self._samples.get(source) for source in self._compiler.sources(keys))
+            ):
                 self._fits_nothing(keys)
 
     # --- names ---
@@ -107,6 +115,8 @@ class Adviser:
     def _patterns(self, keys: EntryKeys) -> None:
         known = self._known(keys)
         for pattern in keys.match or ():
+            if pattern.is_stand_in:
+                continue
             parts = pattern.text.split(".")
             wide = ".".join("**" if part == "*" else part for part in parts)
             more = [each for each in known if fits(wide, each) and not fits(pattern.text, each)]
@@ -125,6 +135,14 @@ class Adviser:
         if (place.file, place.line) not in said:
             message = f'no sample event of its sources fits "{keys.called}"'
             self._reading.warning(place, message, f"known: {', '.join(self._known(keys))}")
+
+    def _constant(self, where: Where, place: Place, called: str) -> None:
+        if not where:
+            message = f"{called} asks nothing: every event meets it"
+            self._reading.warning(place, message, "name a field: attrs.type: customer; or remove it")
+        for at, text, always in self._compiler.conditions.constants(where):
+            message = f'"{text}" always holds' if always else f'"{text}" never holds'
+            self._reading.warning(at, message, "remove it, or write what a field must be")
 
     # --- fields ---
 

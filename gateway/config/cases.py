@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway import presets
+from gateway.config.checks import made_up_url
 from gateway.config.reader import Scalar
 from gateway.config.report import suggest_or_list
-from gateway.config.schema import CheckKeys, Expected, SourceKeys, TestKeys
+from gateway.config.schema import EVENTS, CheckKeys, Expected, SourceKeys, TestKeys
 from gateway.config.values import Plain, Reading, Words
 from gateway.errors import Place
 from gateway.facts import split_path
@@ -116,7 +117,7 @@ class TestCompiler:
         return keys.source.text
 
     def _check_event(self, keys: TestKeys, source: str) -> None:
-        given = [key for key in ("event", "file", "payload") if key in keys.written]
+        given = [key for key in EVENTS if key in keys.written]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json or payload: {...}"
@@ -154,8 +155,22 @@ class TestCompiler:
             case [Expected(name=Scalar(text="failed"), check=Scalar(text=reason))] if (
                 "failed" not in self._destinations
             ):
+                if reason == "":
+                    hint = "write a part of it: {failed: the event has no field}"
+                    self._reading.error(expected[0].name, '"failed" names no reason', hint)
                 return "failed", (), reason
+        self._refuse_twice(expected)
         return "deliveries", tuple(check for each in expected if (check := self._check(each)) is not None), ""
+
+    def _refuse_twice(self, expected: Sequence[Expected]) -> None:
+        seen: set[tuple[str, str]] = set()
+        for each in expected:
+            route, _, name = each.name.text.rpartition(">")
+            line = route.strip(), name.strip()
+            if line in seen:
+                hint = "write it once; {count: 2} says how many deliveries go there"
+                self._reading.error(each.name, f'"{each.name.text}" is expected twice', hint)
+            seen.add(line)
 
     def _check(self, expected: Expected) -> Check | None:
         route, arrow, name = expected.name.text.rpartition(">")
@@ -185,7 +200,7 @@ def _asked(base: Check, keys: CheckKeys) -> Check:
         destination=base.destination,
         route=base.route,
         method=keys.method,
-        url=_text(keys.url),
+        url=None if keys.url is None else made_up_url(base.destination, keys.url).text,
         headers={name.lower(): value.text for name, value in keys.headers.items()},
         json=keys.json,
         json_contains=keys.json_contains,

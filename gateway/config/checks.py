@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from gateway.config.reader import Map, Node, Scalar
 from gateway.config.report import suggest
 from gateway.config.schema import AuthKeys, DestinationKeys, SourceKeys
-from gateway.config.values import Reading, Words
+from gateway.config.values import TEST_TEXT, Reading, Words
 from gateway.destinations import KINDS
 from gateway.destinations.base import RESERVED_HEADERS
 from gateway.errors import Place
@@ -108,6 +109,16 @@ def _url_problem(text: str) -> tuple[str, str] | None:
     return None
 
 
+def made_up_url(destination: str, written: Words) -> Words:
+    """Of an address with a variable that is not set, one that nobody has: its scheme, host and port can be read."""
+    if not written.is_stand_in:
+        return written
+    text = re.sub(rf"^[^:/?#]*{TEST_TEXT}[^:/?#]*://", "https://", written.text)
+    text = re.sub(rf"^{TEST_TEXT}", f"https://{destination}.example", text)
+    text = re.sub(rf"^(https?://[^/?#@]*):[0-9]*(?:{TEST_TEXT})+[0-9]*(?=[/?#]|$)", r"\1:443", text)
+    return replace(written, text=text)
+
+
 def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     """The header that logs in."""
     if keys is None:
@@ -120,7 +131,8 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     header = _auth_header(keys)
     if header is not None:
         header_name(reading, header[0], keys.place)
-        header_value(reading, "auth", header[1], keys.place)
+        written = " ".join(_texts(keys.written[ways[0]].value))
+        header_value(reading, "auth", header[1], written, keys.place)
     return header
 
 
@@ -174,11 +186,11 @@ def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str]
         reading.error(place, f'the header "{name}" is set by the auth of the destination', "keep one of them")
 
 
-def header_value(reading: Reading, label: str, value: str, place: Place) -> None:
-    """A literal value: what HTTP can carry, and no template."""
+def header_value(reading: Reading, label: str, value: str, written: str, place: Place) -> None:
+    """A literal value: what HTTP can carry; ``written`` in the file is no template."""
     if not _HEADER_VALUE.fullmatch(value):
         reading.error(place, f"{label} holds a line break or a character outside ASCII", "HTTP cannot carry it")
-    if "{{" in value:
+    if "{{" in written:
         reading.error(place, f"{label} of a destination is literal", 'write it under "headers" of the route')
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -15,11 +14,12 @@ from gateway.config.conditions import ConditionCompiler
 from gateway.config.config import Config, Destination, Entries, Entry, Source
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
+from gateway.config.masks import Masks
 from gateway.config.references import References
 from gateway.config.report import Report
 from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys, VerifyKeys
 from gateway.config.success import Success, SuccessRule
-from gateway.config.values import TEST_TEXT, Reading, Words
+from gateway.config.values import TEST_TEXT, Reading
 from gateway.destinations import KINDS, Target
 from gateway.errors import ConfigError, Place
 from gateway.retry import Policy
@@ -39,10 +39,12 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
     references = References(environ, path.parent, TEST_TEXT if no_env else "")
     reading = Reading(report, references, dev, no_env)
     written = read_all(reading, path)
-    config = None if written is None else _Compiler(reading, written, path.parent).config()
+    masks = Masks(reading.secrets)
+    report.masked = masks.text
+    config = None if written is None else _Compiler(reading, written, path.parent, masks).config()
     _report_missing(reading)
     if config is None or report.has_errors:
-        raise ConfigError(report.sorted())
+        raise ConfigError(report.sorted(), reading.includes)
     return config
 
 
@@ -54,7 +56,11 @@ def _report_missing(reading: Reading) -> None:
             f"{name} (line {place.line})" if place.file == main else f"{name} ({place.file}:{place.line})"
             for name, place in reading.missing.items()
         )
-        hint = "set them in the environment, or in .env beside the file; `serve` reads that with --env-file .env"
+        hint = (
+            "nothing can stand for what these name: set them, or write a default: ${NAME:-...}"
+            if reading.no_env
+            else "set them in the environment, or in .env beside the file; `serve` reads that with --env-file .env"
+        )
         reading.error(Place(reading.report.file), f"not set: {names}", hint)
 
 
@@ -67,12 +73,13 @@ def _reaches(keys: EntryKeys, disabled: Collection[str]) -> bool:
 class _Compiler:
     """Holds the parts of one file against each other."""
 
-    def __init__(self, reading: Reading, written: Written, folder: Path) -> None:
+    def __init__(self, reading: Reading, written: Written, folder: Path, masks: Masks) -> None:
         self._reading = reading
         self._written = written.keys
         self._content = written.content
         self._names = written.names
         self._templates = folder / "templates"
+        self._masks = masks
 
     def config(self) -> Config:
         written = self._written
@@ -80,7 +87,7 @@ class _Compiler:
         every = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
         disabled = frozenset(name for name, keys in written.destinations.items() if not keys.enabled)
         destinations = {name: destination for name, destination in every.items() if name not in disabled}
-        compiler = EntryCompiler(self._reading, written, every, disabled, self._templates)
+        compiler = EntryCompiler(self._reading, written, every, disabled, self._templates, self._masks.text)
         compiler.check_conditions()
         entries = [
             (keys, compiler.entry(keys, UNMATCHED_TEXT if keys.section == "unmatched" else None))
@@ -88,10 +95,12 @@ class _Compiler:
         ]
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
-        if not self._reading.report.has_errors:
+        if not self._reading.report.has_errors and not self._reading.missing:
             Adviser(self._reading, written, sources, destinations, compiler, self._names).advise(enabled)
         return Config(
             revision=self._revision(compiler.template_texts()),
+            files=self._files(compiler.template_texts()),
+            includes=tuple(self._reading.includes),
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
@@ -108,6 +117,7 @@ class _Compiler:
             disabled=disabled,
             tests=self._tests(compiler, [each.name for _, found in entries for each in found]),
             warnings=self._reading.report.sorted(),
+            masks=self._masks,
         )
 
     def _tests(self, compiler: EntryCompiler, routes: Sequence[str]) -> tuple[Test, ...]:
@@ -132,7 +142,12 @@ class _Compiler:
     def _revision(self, templates: Mapping[str, str]) -> str:
         """Over the files and every template that they use."""
         texts = [part for name in sorted(templates) for part in (name, templates[name])]
-        return hashlib.sha256(b"\0".join([*self._content, *(text.encode() for text in texts)])).hexdigest()[:8]
+        content = [*self._content.values(), *(text.encode() for text in texts)]
+        return hashlib.sha256(b"\0".join(content)).hexdigest()[:8]
+
+    def _files(self, templates: Mapping[str, str]) -> Mapping[str, bytes]:
+        texts = {f"templates/{name}": text.encode() for name, text in templates.items()}
+        return {name: hashlib.sha256(content).digest() for name, content in {**self._content, **texts}.items()}
 
     # --- sources and destinations ---
 
@@ -207,7 +222,7 @@ class _Compiler:
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
-        url = keys.url and _made_up(name, keys.url)
+        url = keys.url and checks.made_up_url(name, keys.url)
         if url is not None and not keys.is_inbox:
             checks.url(reading, url)
         if keys.path is not None:
@@ -215,7 +230,7 @@ class _Compiler:
         auth = checks.auth(reading, keys.auth)
         for header, value in keys.headers.items():
             checks.header_name(reading, header, keys.name_at("headers", header), auth)
-            checks.header_value(reading, f'header "{header}"', value.text, value.place)
+            checks.header_value(reading, f'header "{header}"', value.text, value.node.text, value.place)
         return Target(
             url=f"inbox://{name}" if keys.is_inbox else url.text if url else "",
             path=keys.path.text if keys.path and not keys.is_inbox else "",
@@ -239,13 +254,6 @@ class _Compiler:
         fields = ConditionCompiler(self._reading, {})
         json = None if keys.json is None else fields.compile(keys.json, lambda _path: None)
         return SuccessRule(status=keys.status, json=json, text=keys.text or ())
-
-
-def _made_up(destination: str, url: Words) -> Words:
-    """An address that begins with a variable that is not set becomes one that nobody has."""
-    if not url.is_stand_in or not url.text.startswith(TEST_TEXT):
-        return url
-    return replace(url, text=f"https://{destination}.example{url.text.removeprefix(TEST_TEXT)}")
 
 
 def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:

@@ -1,6 +1,6 @@
 """``where`` and ``conditions``: from what was written to what is matched, or what to write instead."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -8,22 +8,36 @@ from gateway.config import values
 from gateway.config.reader import Broken, Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.config.references import is_number
 from gateway.config.report import suggest, suggest_or_list
-from gateway.config.values import Reading, Shape, Words, shaped
+from gateway.config.values import Reading, Shape, Words, shaped, some
+from gateway.errors import Place
 from gateway.facts import split_path
-from gateway.match import OPERATORS, Check, Clause, Combined, Condition, OperandRefused, Value
+from gateway.match import (
+    OPERATORS,
+    Check,
+    Clause,
+    Combined,
+    Condition,
+    OperandRefused,
+    Value,
+    combined,
+    constant,
+)
 
 _VALUE: Final[Shape] = {"title": "value", "type": ["string", "number", "boolean", "null"]}
-_VALUES: Final[Shape] = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE}]}
-_FLAG: Final[Shape] = {"type": "boolean"}
-_TEXTS: Final[Shape] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_ORDERED: Final[Shape] = {"type": ["number", "string", "array"]}
+_VALUES: Final = some(_VALUE)
+_FLAG: Final = some({"type": "boolean"})
+_TEXTS: Final = some({"type": "string"})
+_ORDERED: Final = some({"type": ["number", "string"]})
 _MAPS: Final[Shape] = {"type": "array", "items": {"type": "object"}, "minItems": 1}
 
 #: Every operator: what it takes, and one line for people.
 ABOUT: Final[Mapping[str, tuple[Shape, str]]] = {
     "exists": (_FLAG, "true: the field is there, be it null; false: it is not"),
     "empty": (_FLAG, 'true: the field is missing, null, "", [] or {}'),
-    "not": ({}, "none of these values, or not what these operators say; holds when the field is missing"),
+    "not": (
+        {"anyOf": [*_VALUES["anyOf"], {"type": "object", "minProperties": 1}]},
+        "none of these values, or not what these operators say; holds when the field is missing",
+    ),
     "glob": (_TEXTS, "a text with * for any characters: Order-*"),
     "prefix": (_TEXTS, 'how the text begins: "+49"'),
     "suffix": (_TEXTS, "how the text ends: @example.com"),
@@ -40,7 +54,10 @@ ABOUT: Final[Mapping[str, tuple[Shape, str]]] = {
 COMBINING: Final[Mapping[str, tuple[Shape, str]]] = {
     "any": (_MAPS, "a list of maps of conditions, one of which must hold"),
     "all": (_MAPS, "a list of maps of conditions, all of which must hold"),
-    "not": ({"type": ["object", "array"]}, "a map of conditions that must not hold, or a list of which none may"),
+    "not": (
+        {"type": ["object", "array"], "minItems": 1},
+        "a map of conditions that must not hold, or a list of which none may",
+    ),
     "is": (_TEXTS, "the name of one of `conditions`, or a list of names of which one must hold"),
 }
 
@@ -48,6 +65,7 @@ _OPERATED: Final[Shape] = {
     "type": "object",
     "properties": {name: {"description": about, **shape} for name, (shape, about) in ABOUT.items()},
     "additionalProperties": False,
+    "minProperties": 1,
 }
 #: What one field may be compared with.
 FIELD: Final[Shape] = {"anyOf": [*_VALUES["anyOf"], _OPERATED]}
@@ -58,6 +76,9 @@ WHERE: Final[Shape] = {
     "additionalProperties": FIELD,
 }
 
+
+#: What can be compared by order without its environment.
+_MADE_UP: Final = dict.fromkeys(("gt", "gte", "lt", "lte"), "2026-01-01T00:00:00Z")
 
 _HOW: Final[Mapping[str, Literal["any", "all", "not"]]] = {"any": "any", "all": "all", "not": "not"}
 
@@ -75,6 +96,7 @@ class Field:
 class Nested:
     """``any``, ``all`` or ``not`` around maps of lines."""
 
+    place: Place
     how: Literal["any", "all", "not"]
     groups: tuple["Where", ...]
     text: str
@@ -99,7 +121,11 @@ Where = tuple[Field | Nested | Is, ...]
 def where(reading: Reading, node: Node, label: str) -> Where | None:
     """A map of conditions."""
     if not isinstance(node, Map):
-        values.expect_map(reading, node, label, "attrs.type: customer")
+        if isinstance(node, Scalar) and not node.empty:
+            hint = "write where: {attrs.type: customer}; an expression stands under if"
+            reading.error(node, f"{label} must be a map", hint)
+        else:
+            values.expect_map(reading, node, label, "attrs.type: customer")
         return None
     found = [_line(reading, pair, label) for pair in node.pairs]
     return tuple(line for line in found if line is not None)
@@ -109,7 +135,7 @@ def _line(reading: Reading, pair: Pair, label: str) -> Field | Nested | Is | Non
     key = pair.key.text
     text = f"{key}: {_written(pair.value)}"
     if key == "is":
-        names = values.one_or_more(values.words)(reading, pair.value, f'"is" of {label}')
+        names = values.one_or_more(values.named)(reading, pair.value, f'"is" of {label}')
         if names == ():
             reading.error(pair.value, f'"is" of {label} names no condition', "name one of the file's conditions")
         return Is(names, text) if names else None
@@ -125,10 +151,10 @@ def _nested(reading: Reading, pair: Pair, how: Literal["any", "all", "not"], lab
         return None
     if isinstance(node, Items) and node.nodes:
         groups = [where(reading, each, f'"{how}" of {label}') for each in node.nodes]
-        return Nested(how, tuple(group for group in groups if group is not None), text)
+        return Nested(pair.key.place, how, tuple(group for group in groups if group is not None), text)
     if how == "not" and isinstance(node, Map):
         group = where(reading, node, f'"not" of {label}')
-        return None if group is None else Nested(how, (group,), text)
+        return None if group is None else Nested(pair.key.place, how, (group,), text)
     takes = "a map, or a list of maps" if how == "not" else "a list of maps"
     reading.error(node, f'"{how}" of {label} takes {takes}', f"write {how}: [{{attrs.type: lead}}, {{attrs.id: 7}}]")
     return None
@@ -164,7 +190,7 @@ def _operator(reading: Reading, field: str, pair: Pair, path: tuple[str, ...]) -
     if name == "not" and isinstance(pair.value, Map):
         inner = _operated(reading, field, pair.value, path)
         return Combined(how="not", conditions=(Combined(how="all", conditions=inner),), text=text) if inner else None
-    operands = _operands(reading, f"{field}: {{{name}: ...}}", pair.value)
+    operands = _operands(reading, f"{field}: {{{name}: ...}}", pair.value, _MADE_UP.get(name))
     if operands is None or not _accepts(reading, field, pair, operands):
         return None
     return Check(path=path, operator=name, operands=operands, text=text)
@@ -176,6 +202,11 @@ def _accepts(reading: Reading, field: str, pair: Pair, operands: Iterable[Value]
         for operand in operands:
             OPERATORS[pair.key.text](operand)
     except OperandRefused as refused:
+        if "${" in _written(pair.value):
+            # What is wrong with it would quote it.
+            message = f'"{pair.key.text}" of "{field}" cannot take the value of {_written(pair.value)}'
+            reading.error(pair.value, message, f"it takes {ABOUT[pair.key.text][1]}")
+            return False
         is_foreign = any(words in str(refused) for words in ("perl operator", "escape sequence"))
         hint = "RE2 has no lookaheads and no backreferences" if is_foreign else ""
         reading.error(pair.value, f'"{pair.key.text}" of "{field}" {refused}', hint)
@@ -189,17 +220,18 @@ class _Operand:
     value: Value
 
 
-def _operands(reading: Reading, called: str, node: Node) -> tuple[Value, ...] | None:
+def _operands(reading: Reading, called: str, node: Node, made_up: str | None = None) -> tuple[Value, ...] | None:
+    """What is compared with; ``made_up`` stands for a text with a variable that is not set."""
     if isinstance(node, Items) and not node.nodes:
         reading.error(node, f'"{called}" is compared with an empty list, which nothing equals', "write what it may be")
         return None
     nodes = node.nodes if isinstance(node, Items) else (node,)
-    found = [_operand(reading, called, each) for each in nodes]
+    found = [_operand(reading, called, each, made_up) for each in nodes]
     kept = tuple(operand.value for operand in found if operand is not None)
     return kept if len(kept) == len(found) else None
 
 
-def _operand(reading: Reading, called: str, node: Node) -> _Operand | None:
+def _operand(reading: Reading, called: str, node: Node, made_up: str | None) -> _Operand | None:
     if isinstance(node, Broken):
         return None
     if not isinstance(node, Scalar):
@@ -218,7 +250,9 @@ def _operand(reading: Reading, called: str, node: Node) -> _Operand | None:
         value = values.number(reading, node)
         return None if value is None else _Operand(value)
     written = reading.resolved(node, reading.references.resolve)
-    return None if written is None else _Operand(written.text)
+    if written is None:
+        return None
+    return _Operand(made_up if written.is_stand_in and made_up is not None else written.text)
 
 
 def _missing_value_hint(called: str) -> str:
@@ -230,7 +264,24 @@ def _missing_value_hint(called: str) -> str:
     )
 
 
+#: What other languages write, and what does the same here.
+_FOREIGN: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("eq", "equals", "equal", "==", "=", "is", "$eq"), "{field}: {value}"),
+    **dict.fromkeys(("in", "one_of", "any_of", "$in"), "{field}: {value}"),
+    **dict.fromkeys(("ne", "neq", "not_equals", "!=", "not_in", "nin", "$ne", "$nin"), "{field}: {{not: {value}}}"),
+    **{sign: f"{{field}}: {{{{{name}: {{value}}}}}}" for sign, name in {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}.items()},
+    **dict.fromkeys(("matches", "match", "=~", "$regex"), "{field}: {{regex: {value}}}"),
+    **dict.fromkeys(("starts_with", "startswith", "begins_with"), "{field}: {{prefix: {value}}}"),
+    **dict.fromkeys(("ends_with", "endswith"), "{field}: {{suffix: {value}}}"),
+}  # fmt: skip
+
+
 def _explain_nested_map(reading: Reading, field: str, node: Map) -> None:
+    if len(node.pairs) == 1 and node.pairs[0].key.text in _FOREIGN:
+        [pair] = node.pairs
+        right = _FOREIGN[pair.key.text].format(field=field, value=_written(pair.value))
+        reading.error(pair.key, f'unknown operator "{pair.key.text}" for "{field}"', f"write {right}")
+        return
     dotted = ", ".join(f"{field}.{pair.key.text}: {_written(pair.value)}" for pair in node.pairs)
     reading.error(node, f'"{field}" is compared with a map', f"write {dotted}" if dotted else "name a field of it")
 
@@ -255,6 +306,10 @@ def _written(node: Node) -> str:
 MAX_LINES: Final = 10_000
 
 
+def _groups(line: Field | Nested | Is) -> Sequence[Where]:
+    return line.groups if isinstance(line, Nested) else ()
+
+
 def _size(line: Field | Nested | Is) -> int:
     return 1 + sum(_size(each) for group in line.groups for each in group) if isinstance(line, Nested) else 1
 
@@ -266,6 +321,8 @@ class ConditionCompiler:
         self._reading = reading
         self._named = named
         self._left = 0
+        #: Those that were reported: every member of one leads into it.
+        self._cycles: set[frozenset[str]] = set()
 
     def compile(self, where: Where, check_path: Callable[[Scalar], None]) -> tuple[Condition, ...]:
         """What is matched; every problem with a path or a name is reported."""
@@ -285,6 +342,34 @@ class ConditionCompiler:
                     found += self.required(self._named.get(name.text, ()))
         return found
 
+    def constants(self, where: Where) -> Iterator[tuple[Place, str, bool]]:
+        """The innermost lines that hold for every event, or for none: where they stand, their text, which of both.
+
+        Only of what was compiled without a problem.
+        """
+        for line in where:
+            inner = [found for group in _groups(line) for found in self.constants(group)]
+            yield from inner
+            verdict = self._verdict(line)
+            if verdict is not None and not inner:
+                match line:
+                    case Nested(place=place, text=text):
+                        yield place, text, verdict
+                    case Field(path=path, conditions=conditions):
+                        yield path.place, ", ".join(each.text for each in conditions), verdict
+
+    def _verdict(self, line: Field | Nested | Is) -> bool | None:
+        match line:
+            case Field(conditions=conditions):
+                return combined("all", map(constant, conditions))
+            case Nested(how=how, groups=groups):
+                return combined(how, map(self._verdict_of_all, groups))
+            case Is(names=names):
+                return combined("any", (self._verdict_of_all(self._named[name.text]) for name in names))
+
+    def _verdict_of_all(self, where: Where) -> bool | None:
+        return combined("all", map(self._verdict, where))
+
     def _lines(
         self, where: Where, check_path: Callable[[Scalar], None], around: tuple[str, ...]
     ) -> tuple[Condition, ...]:
@@ -294,7 +379,7 @@ class ConditionCompiler:
                 case Field(path, conditions):
                     check_path(path)
                     found += conditions
-                case Nested(how, groups, text):
+                case Nested(_, how, groups, text):
                     inner = tuple(self._group(group, check_path, around) for group in groups)
                     found.append(Combined(how=how, conditions=inner, text=text))
                 case Is(names, text):
@@ -321,7 +406,12 @@ class ConditionCompiler:
             self._reading.error(name.node, f'unknown condition "{name.shown}"', hint)
             return nothing
         if name.text in around:
-            path = " > ".join((*around, name.text))
-            self._reading.error(name.node, f"a condition that is itself: {path}", "write one of them out")
+            self._refuse_cycle(name, around[around.index(name.text) :])
             return nothing
         return self._group(self._named[name.text], check_path, (*around, name.text))
+
+    def _refuse_cycle(self, name: Words, cycle: tuple[str, ...]) -> None:
+        if frozenset(cycle) not in self._cycles:
+            self._cycles.add(frozenset(cycle))
+            path = " > ".join((*cycle, name.text))
+            self._reading.error(name.node, f"a condition that is itself: {path}", "write one of them out")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.config.cases import Test
+from gateway.config.masks import Masks
 from gateway.destinations import Kind, Parts, Target
 from gateway.errors import NameGone, Place, Problem
 from gateway.facts import Facts, Naming, kept_headers, parse, parse_body, slices
@@ -192,6 +193,10 @@ class Config:
 
     #: 8 hex digits of a hash over the file and the templates it uses.
     revision: str
+    #: The SHA-256 of everything that was read, by its name in the folder: the file, what it includes, templates.
+    files: Mapping[str, bytes]
+    #: The patterns of what it includes: a new file that fits one will be read, too.
+    includes: tuple[str, ...]
     sources: Mapping[str, Source]
     #: By the path that they listen at.
     doors: Mapping[str, Source]
@@ -209,6 +214,8 @@ class Config:
     disabled: frozenset[str] = frozenset()
     tests: tuple[Test, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    #: What hides the secrets of the file in all that is printed.
+    masks: Masks = field(default_factory=lambda: Masks(()))
 
     @property
     def routes(self) -> int:

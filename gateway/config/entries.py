@@ -14,10 +14,10 @@ from gateway.config.config import Destination, Entry, Message
 from gateway.config.reader import Scalar
 from gateway.config.references import literal_text
 from gateway.config.report import suggest, suggest_or_list
-from gateway.config.schema import DestinationKeys, EntryKeys, FileKeys, SaidKeys, keys_of
+from gateway.config.schema import BESIDE_SEND, CONTENTS, DestinationKeys, EntryKeys, FileKeys, SaidKeys, keys_of
 from gateway.config.values import Reading, Words
 from gateway.destinations import Kind
-from gateway.errors import TemplateRefused
+from gateway.errors import RenderError, TemplateRefused
 from gateway.facts import MISSING, ROOTS, lookup, split_path
 from gateway.match import Expression, Rule
 from gateway.model import Content, Raw
@@ -26,7 +26,6 @@ from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CONTENTS: Final = ("text", "body", "form", "template")
 #: Endings of templates whose output only an http destination can send as what it is.
 _HTTP_ENDINGS: Final = (".html.j2", ".form.j2")
 #: What `event` has; the other roots are the sender's.
@@ -44,6 +43,7 @@ class EntryCompiler:
         destinations: Mapping[str, Destination],
         disabled: Collection[str],
         folder: Path,
+        hide: Callable[[str], str],
     ) -> None:
         self._reading = reading
         self._sources_written = written.sources
@@ -53,6 +53,7 @@ class EntryCompiler:
         self._destinations = destinations
         self._disabled = disabled
         self._folder = folder
+        self._hide = hide
         self._templates: dict[frozenset[str], Templates] = {}
 
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
@@ -99,7 +100,17 @@ class EntryCompiler:
         evaluate = None if keys.condition is None else self._compiled(templates.truth, keys.condition)
         if evaluate is None or keys.condition is None:
             return None
+        if templates.is_constant(keys.condition):
+            self._warn_constant(keys, evaluate)
         return Expression(text=keys.condition.text, evaluate=evaluate)
+
+    def _warn_constant(self, keys: EntryKeys, evaluate: Renderer[bool]) -> None:
+        try:
+            verdict = "always holds" if evaluate({}) else "never holds"
+        except RenderError:
+            verdict = "fails for every event"
+        message = f'"if" of "{keys.called}" names no field: it {verdict}'
+        self._reading.warning(keys.at("if"), message, 'name a field: attrs.type == "lead"; or remove it')
 
     def _refuse_empty(self, keys: EntryKeys) -> None:
         if keys.section == "always" and (keys.to == () or keys.stop):
@@ -116,7 +127,7 @@ class EntryCompiler:
     def _refuse_beside_send(self, keys: EntryKeys) -> None:
         if keys.send is None:
             return
-        for text in ("to", "method", "path", "query", "headers", *_CONTENTS):
+        for text in BESIDE_SEND:
             if text in keys.written:
                 message = f'"{text}" stands beside "send" in route "{keys.called}"'
                 self._reading.error(keys.key_at(text), message, "move it into the elements of send that need it")
@@ -143,10 +154,10 @@ class EntryCompiler:
         return tuple(name.text for name in keys.source if name.text in known)
 
     def shortcuts(self, source: str) -> frozenset[str]:
-        """The roots that a source adds."""
+        """The roots that a source adds; of one whose preset is not known, all that there can be."""
         keys = self._sources_written[source]
-        own = frozenset(keys.shortcuts)
-        return own | presets.load(keys.preset).naming.shortcut_names if keys.preset is not None else own
+        named = presets.NAMES if keys.preset is None else (keys.preset,)
+        return frozenset(keys.shortcuts).union(*(presets.load(name).naming.shortcut_names for name in named))
 
     def _roots(self, sources: Sequence[str]) -> frozenset[str]:
         """What every source that the entry can take declares."""
@@ -240,7 +251,7 @@ class EntryCompiler:
         return tuple(found.values())
 
     def _refuse_two_contents(self, keys: SaidKeys) -> None:
-        contents = [content for content in _CONTENTS if content in keys.written]
+        contents = [content for content in CONTENTS if content in keys.written]
         if len(contents) > 1:
             message = f"a route says one thing: {' and '.join(contents)} are {len(contents)}"
             self._reading.error(keys.key_at(contents[1]), message, "keep one; a second message is a second route")
@@ -257,7 +268,7 @@ class EntryCompiler:
 
     def _templates_for(self, roots: frozenset[str]) -> Templates:
         if roots not in self._templates:
-            self._templates[roots] = Templates(self._folder, roots=roots)
+            self._templates[roots] = Templates(self._folder, roots=roots, hide=self._hide)
         return self._templates[roots]
 
     def _message(self, keys: SaidKeys, destination: Destination, templates: Templates, fallback: str | None) -> Message:
@@ -293,6 +304,9 @@ class EntryCompiler:
     def _path(self, keys: SaidKeys, templates: Templates) -> Renderer[str] | None:
         if keys.path is None:
             return None
+        if "://" in literal_text(keys.path.text):
+            hint = "write only what stands behind it, or name another destination"
+            self._reading.error(keys.at("path"), '"path" is appended to the url of the destination', hint)
         if "?" in literal_text(keys.path.text):
             hint = "write the parameters under query: {limit: 10}"
             self._reading.error(keys.at("path"), 'a ? in "path" would be a part of the path', hint)
@@ -347,7 +361,7 @@ class EntryCompiler:
 
 
 def _content_of(keys: SaidKeys) -> str | None:
-    return next((content for content in _CONTENTS if content in keys.written), None)
+    return next((content for content in CONTENTS if content in keys.written), None)
 
 
 def _contradicts(content_type: str, keys: SaidKeys) -> bool:

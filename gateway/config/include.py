@@ -1,7 +1,7 @@
 """A file and those that it includes, put together as if they were one."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +21,8 @@ class Written:
     """What all files say together."""
 
     keys: FileKeys
-    #: The content of each file, in the order of their reading.
-    content: Sequence[bytes]
+    #: The content of each file by its name, in the order of their reading.
+    content: Mapping[str, bytes]
     #: Where a name of a section stands: ``("destinations", "crm")``.
     names: Mapping[tuple[str, str], Place]
 
@@ -33,11 +33,13 @@ def read_all(reading: Reading, path: Path) -> Written | None:
     main = read_file(reading, read(data, reading.report))
     if main is None:
         return None
-    parts: list[tuple[bytes, IncludedKeys]] = [(data, main)]
+    content = {path.name: data}
+    parts: list[IncludedKeys] = [main]
     for pattern in main.include:
         for file in _matching(reading, pattern, path):
-            parts += _included(reading, file, file.relative_to(path.parent).as_posix())
-    return _merged(reading, main, parts)
+            part = _included(reading, file, file.relative_to(path.parent).as_posix(), content)
+            parts += [] if part is None else [part]
+    return _merged(reading, main, parts, content)
 
 
 def _content(path: Path) -> bytes:
@@ -59,35 +61,58 @@ def _matching(reading: Reading, pattern: Words, main: Path) -> Sequence[Path]:
         hint = "name files below the folder of this one: routes.d/*.yaml"
         reading.error(pattern.node, f'include: "{pattern.shown}" leads elsewhere', hint)
         return ()
+    reading.includes.append(pattern.text)
     try:
-        found = sorted(file for file in main.parent.glob(pattern.text) if file.is_file() and file != main)
-    except (OSError, ValueError) as error:
+        found = sorted(file for file in main.parent.glob(pattern.text) if file.is_file())
+    except (OSError, ValueError, NotImplementedError) as error:
         reading.error(pattern.node, f'include: "{pattern.shown}" cannot be looked for: {error}')
         return ()
-    if not found and "*" not in pattern.text:
+    _judge(reading, pattern, found, main)
+    others = [file for file in found if file != main and not _leads_out(file, main.parent)]
+    return [file for file in others if file.relative_to(main.parent).as_posix() not in reading.report.included]
+
+
+def _judge(reading: Reading, pattern: Words, found: Sequence[Path], main: Path) -> None:
+    """Report what a pattern finds and should not, and one that finds nothing."""
+    if found == [main] and not _is_glob(pattern.text):
+        reading.error(pattern.node, f'include: "{pattern.shown}" is this file itself', "remove it")
+    elif not found and not _is_glob(pattern.text):
         reading.error(pattern.node, f'include: there is no file "{pattern.shown}"', "name one that is there")
-    return [file for file in found if file.relative_to(main.parent).as_posix() not in reading.report.included]
+    elif not any(file != main for file in found):
+        reading.warning(pattern.node, f'include: no file fits "{pattern.shown}"', "add one, or remove the pattern")
+    for file in found:
+        if _leads_out(file, main.parent):
+            name = file.relative_to(main.parent).as_posix()
+            message = f'include: "{name}" is a link that leads out of the folder of this file'
+            reading.error(pattern.node, message, "put the file itself there")
 
 
-def _included(reading: Reading, path: Path, name: str) -> Iterator[tuple[bytes, IncludedKeys]]:
+def _is_glob(pattern: str) -> bool:
+    return any(sign in pattern for sign in "*?[")
+
+
+def _leads_out(file: Path, folder: Path) -> bool:
+    # A link may lead elsewhere in the folder, as in a mounted ConfigMap.
+    return not file.resolve().is_relative_to(folder.resolve())
+
+
+def _included(reading: Reading, path: Path, name: str, content: dict[str, bytes]) -> IncludedKeys | None:
     report = reading.report.of(name)
     try:
-        data = _content(path)
-        found = read_included(reading, read(data, report), name)
+        content[name] = _content(path)
+        return read_included(reading, read(content[name], report, begin="routes:"), name)
     except ConfigError as error:
         # What the reader found is in the report already; that the file cannot be read is not.
         for problem in error.problems:
             if problem.place.file == path.name != name:
                 report.error(Place(name), problem.message)
-        return
-    if found is not None:
-        yield data, found
+        return None
 
 
-def _merged(reading: Reading, main: FileKeys, parts: Sequence[tuple[bytes, IncludedKeys]]) -> Written:
+def _merged(reading: Reading, main: FileKeys, parts: Sequence[IncludedKeys], content: Mapping[str, bytes]) -> Written:
     names: dict[tuple[str, str], Place] = {}
     sections: dict[str, Any] = {section: {} for section in _NAMED}
-    for _, keys in parts:
+    for keys in parts:
         for section in _NAMED:
             for name, value in getattr(keys, section).items():
                 place = keys.name_at(section, name)
@@ -97,10 +122,9 @@ def _merged(reading: Reading, main: FileKeys, parts: Sequence[tuple[bytes, Inclu
                 else:
                     _refuse_second(reading, section, name, first, place)
     lists: dict[str, Any] = {
-        section: tuple(each for _, keys in parts for each in getattr(keys, section)) for section in _LISTED
+        section: tuple(each for keys in parts for each in getattr(keys, section)) for section in _LISTED
     }
-    keys = dataclasses.replace(main, **sections, **lists)
-    return Written(keys=keys, content=[data for data, _ in parts], names=names)
+    return Written(keys=dataclasses.replace(main, **sections, **lists), content=content, names=names)
 
 
 def _refuse_second(reading: Reading, section: str, name: str, first: Place, second: Place) -> None:

@@ -39,6 +39,7 @@ def _section(section: type[Section], known: dict[type[Section], JsonSchema]) -> 
         "type": "object",
         "properties": {text: _property(section, name, key, known) for text, (name, key) in keys.items()},
         "additionalProperties": False,
+        **section.together,
     }
     if required := [text for text, (_, key) in keys.items() if key.required]:
         schema["required"] = required

@@ -71,19 +71,23 @@ class Broken:
 Node = Scalar | Map | Items | Broken
 
 
-def read(data: bytes, report: Report) -> Node:
+def read(data: bytes, report: Report, begin: str = "version: 1") -> Node:
     """The tree of the one document in ``data``; puts the lines and every problem that it survives into ``report``.
 
+    ``begin`` is what an empty file should begin with.
     Raises ConfigError for a file without a tree: too large, not UTF-8, not YAML.
     """
     text = _decode(data, report)
     report.lines = _LINE_BREAK.split(text)
     _refuse_control_characters(text, report)
     try:
-        return _Builder(report).build(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        node = _Builder(report).build(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as error:
         mistake = mistakes.explain(error, report.lines)
         raise _fatal(report, mistake.message, mistake.hint, mistake.line, mistake.column) from None
+    if node is None:
+        raise _fatal(report, "the file is empty", f"begin with: {begin}")
+    return node
 
 
 def _decode(data: bytes, report: Report) -> str:
@@ -146,11 +150,10 @@ class _Builder:
         self._open: list[_Open] = []
         self._root: Node | None = None
 
-    def build(self, events: Iterable[yaml.Event]) -> Node:
+    def build(self, events: Iterable[yaml.Event]) -> Node | None:
+        """None: there is no document."""
         for event in events:
             self._take(event)
-        if self._root is None:
-            raise _fatal(self._report, "the file is empty", "begin with: version: 1")
         return self._root
 
     def _take(self, event: yaml.Event) -> None:

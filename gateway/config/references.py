@@ -31,6 +31,8 @@ class Resolved:
     is_foreign: bool = False
     #: Names that are not set and files that cannot be read; the text has the stand-in for them.
     missing: tuple[str, ...] = ()
+    #: What came from outside, in the order of the references.
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class References:
             value = self._value(found, pieces)
             pieces.written.append(write(value) if found[0] != "$${" else "${")
             end = found.end()
-        return Resolved("".join((*pieces.written, text[end:])), pieces.is_foreign, tuple(pieces.missing))
+        resolved = "".join((*pieces.written, text[end:]))
+        return Resolved(resolved, pieces.is_foreign, tuple(pieces.missing), tuple(pieces.values))
 
     def _value(self, found: re.Match[str], pieces: "_Pieces") -> str:
         if found[0] == "${":
@@ -79,11 +82,14 @@ class References:
         pieces.is_foreign = True
         if found["file"]:
             return self._file(found["file"], pieces)
-        value = self.environ.get(found["name"], "") or found["default"]
-        if value is None:
+        value = self.environ.get(found["name"], "")
+        if value:
+            pieces.values.append(value)
+            return value
+        if found["default"] is None:
             pieces.missing.append(found["name"])
             return self.stand_in
-        return value
+        return found["default"]
 
     def _file(self, name: str, pieces: "_Pieces") -> str:
         try:
@@ -92,7 +98,8 @@ class References:
             if len(content) > _MAX_FILE_BYTES:
                 pieces.missing.append(f"file:{name} (more than 64 KiB)")
                 return self.stand_in
-            return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            pieces.values.append(content.decode("utf-8").removesuffix("\n").removesuffix("\r"))
+            return pieces.values[-1]
         except OSError as error:
             pieces.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
         except ValueError:
@@ -110,6 +117,7 @@ class _Pieces:
     written: list[str] = field(default_factory=list)
     is_foreign: bool = False
     missing: list[str] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
 
 
 def _refuse_in_tags(text: str) -> None:

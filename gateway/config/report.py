@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,8 @@ class Report:
     problems: dict[Problem, None] = field(default_factory=dict)
     #: Text that is never shown, by file and line: (first column, text).
     hidden: dict[tuple[str, int], list[tuple[int, str]]] = field(default_factory=dict)
+    #: A text without the values that came from outside; known once they have been read.
+    masked: Callable[[str], str] = str
 
     def of(self, file: str) -> "Report":
         """The report on an included file; its findings are among these."""
@@ -77,7 +79,7 @@ class Report:
     def _with_final_line(self, problem: Problem) -> Problem:
         texts = (problem.message, problem.hint, self.line(problem.place) or problem.line_text)
         message, hint, line = (_SECRET_OF_URL.sub(lambda found: "*" * len(found[0]), text) for text in texts)
-        return Problem(problem.place, message, hint, problem.severity, line)
+        return Problem(problem.place, self.masked(message), self.masked(hint), problem.severity, line)
 
     def _order(self, problem: Problem) -> tuple[bool, bool, bool, str, int, int]:
         place = problem.place

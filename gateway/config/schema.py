@@ -25,6 +25,7 @@ from gateway.config.values import (
     Parser,
     Plain,
     Reading,
+    Shape,
     Unfit,
     Words,
     shape_of,
@@ -76,6 +77,8 @@ class Section:
 
     #: How problems call such a place: ``a route``.
     noun: ClassVar[str] = ""
+    #: Which of its keys go together, in the words of JSON Schema.
+    together: ClassVar[Shape] = {}
     #: Where it begins.
     place: Place
     #: What was written, by key.
@@ -133,12 +136,32 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
     return section(place=node.place, written=written, **kept)
 
 
+def _is_nothing(node: Node) -> bool:
+    """Whether a section was left empty, or is null."""
+    return isinstance(node, Scalar) and node.value is None
+
+
 def _is_free(section: type[Section], text: str) -> bool:
     return issubclass(section, IncludedKeys) and text.startswith("x-")
 
 
+#: What other languages and habits write, and what is meant.
+_FOREIGN: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("on", "event", "events", "when"), "match"),
+    **dict.fromkeys(("filter", "filters", "conditions"), "where"),
+    **dict.fromkeys(("destination", "destinations", "receiver", "send_to", "target", "targets"), "to"),
+    **dict.fromkeys(("message", "msg"), "text"),
+    **dict.fromkeys(("data", "payload", "content"), "body"),
+    **dict.fromkeys(("uri", "endpoint", "address", "webhook_url"), "url"),
+    **dict.fromkeys(("token", "key", "signing_secret"), "secret"),
+}
+
+
 def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label: str) -> None:
     elsewhere = next((other.noun for other in _PLACES if key.text in keys_of(other)), None)
+    if key.text in _FOREIGN and _FOREIGN[key.text] in keys_of(section):
+        reading.error(key, f'unknown key "{key.text}" in {label}', f"write {_FOREIGN[key.text]}")
+        return
     if elsewhere is not None:
         reading.error(key, f'"{key.text}" belongs to {elsewhere}, not to {section.noun}', "move it there")
         return
@@ -188,6 +211,7 @@ class HeaderKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class AuthKeys(Section):
     noun = "auth"
+    together: ClassVar[Shape] = {"minProperties": 1, "maxProperties": 1}
     bearer: Secret | None = key(values.secret, 'a token: auth: {bearer: "${CRM_TOKEN}"}')
     basic: BasicKeys | None = key(nested(BasicKeys), 'a login: auth: {basic: {user: me, password: "${PASSWORD}"}}')
     header: HeaderKeys | None = key(
@@ -302,7 +326,7 @@ def _hint_path(written: Words, label: str) -> tuple[str, ...]:
 class DestinationKeys(DefaultsKeys):
     noun = "a destination"
     options_known = _options()
-    type: str = key(values.choice(KINDS), f"{', '.join(KINDS)}; http if left out", default="http")
+    type: str = key(values.choice(KINDS, values.named), f"{', '.join(KINDS)}; http if left out", default="http")
     url: Words | None = key(values.words, "where it is: https://crm.example.com/api", types=_types_with("url"))
     method: str | None = key(
         values.choice(METHODS), "POST unless it is written here or in the route", types=_types_with("method")
@@ -440,7 +464,7 @@ def _known_preset(written: Words, label: str) -> str:
     return written.text
 
 
-_preset: Final = values.typed(_known_preset, shape_of(values.choice(presets.NAMES)))
+_preset: Final = values.typed(_known_preset, shape_of(values.choice(presets.NAMES)), values.named)
 
 
 @shaped(shape_of(values.one_or_more(values.words)))
@@ -523,6 +547,11 @@ def _verify(reading: Reading, node: Node, label: str) -> "VerifyKeys | Scalar | 
     return read_section(reading, node, VerifyKeys, label)
 
 
+@shaped({**values.TEXT, "pattern": r"^(?:/[A-Za-z0-9._~-]+)+$|\$\{"})
+def _source_path(reading: Reading, node: Node, label: str) -> Words | None:
+    return values.words(reading, node, label)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceKeys(Section):
     noun = "a source"
@@ -537,7 +566,7 @@ class SourceKeys(Section):
         _secrets, "what the sender signs with; one, or a list of which any will do, each with an until if it has an end"
     )
     public_url: Words | None = key(values.words, "its address as the sender has it, for senders that sign it")
-    path: Words | None = key(values.words, "where the sender posts to; /in/<name> if left out")
+    path: Words | None = key(_source_path, "where the sender posts to; /in/<name> if left out")
     max_body: int = key(values.size(1, "64MiB"), "the largest body taken: 1MiB", default=1024 * 1024)
     type: tuple[Words, ...] | None = key(
         _templates,
@@ -550,7 +579,7 @@ class SourceKeys(Section):
         _templates, "where the events of a body that holds many stand: payload.events.*"
     )
     shortcuts: Mapping[str, tuple[Words, ...]] = key(
-        values.map_of(values.one_or_more(values.words)),
+        values.map_of(values.one_or_more(values.named)),
         "short names for parts of the payload: {attrs: payload.data}; of a list the first that is there",
         factory=dict,
     )
@@ -564,12 +593,30 @@ def _words_list(reading: Reading, node: Node, label: str) -> tuple[Words, ...] |
     return values.one_or_more(values.words)(reading, node, label)
 
 
+@shaped(shape_of(values.one_or_more(values.named)))
+def _names_list(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    return values.one_or_more(values.named)(reading, node, label)
+
+
+@shaped(values.some(values.TEXT))
+def _some_words(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    return values.one_or_more(values.words)(reading, node, label)
+
+
+@shaped(values.some(values.TEXT))
+def _some_names(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    return values.one_or_more(values.named)(reading, node, label)
+
+
 @shaped({**values.TEXT, "title": "expression"})
 def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None:
     """A bare expression; braces around it are taken off."""
     if isinstance(node, Scalar) and "${" in node.text:
         # Its value would be read as code.
         reading.error(node, f"{label} cannot hold a ${{...}}", "put it under vars, and write vars.name")
+        return None
+    if isinstance(node, Map | Items):
+        reading.error(node, f"{label} is one expression", 'write if: attrs.type == "lead"; a map of fields is where')
         return None
     found = values.template(reading, node, label)
     if found is None:
@@ -592,14 +639,24 @@ def _form(reading: Reading, node: Node, label: str) -> Body | None:
     return None
 
 
+#: What is said; an entry has at most one of them.
+CONTENTS: Final = ("text", "body", "form", "template")
+_ONE_CONTENT: Final = {
+    each: {"properties": dict.fromkeys((other for other in CONTENTS if other != each), False)} for each in CONTENTS
+}
+#: What moves into the elements of ``send``.
+BESIDE_SEND: Final = ("to", "method", "path", "query", "headers", *CONTENTS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SaidKeys(Section):
     """What is said, and to whom."""
 
     noun = "an element of send"
+    together: ClassVar[Shape] = {"dependentSchemas": _ONE_CONTENT}
     #: As problems, deliveries and the console call it.
     called: str = ""
-    to: tuple[Words, ...] | None = key(_words_list, "a destination or a list of them; [] ignores the event")
+    to: tuple[Words, ...] | None = key(_names_list, "a destination or a list of them; [] ignores the event")
     method: str | None = key(values.choice(METHODS), "instead of the destination's method")
     path: TemplateText | None = key(values.template, "appended to the destination's url: /contacts/{{ attrs.id }}")
     query: Mapping[str, TemplateText] = key(
@@ -611,7 +668,7 @@ class SaidKeys(Section):
     text: TemplateText | None = key(values.template, "a message for people")
     body: Body | None = key(values.body, 'JSON, with {{ }} in its texts; "" sends none')
     form: Body | None = key(_form, "a map of fields in form encoding, with {{ }} in its texts")
-    template: Words | None = key(values.words, "a file in templates/: slack/contact-created.json.j2")
+    template: Words | None = key(values.named, "a file in templates/: slack/contact-created.json.j2")
 
 
 @shaped({"type": "array", "items": {"$ref": SaidKeys, "required": ["to"]}, "minItems": 1})
@@ -634,12 +691,15 @@ def _said(reading: Reading, node: Node, label: str) -> SaidKeys | None:
 @dataclass(frozen=True, kw_only=True)
 class EntryKeys(SaidKeys):
     noun = "a route"
+    together: ClassVar[Shape] = {
+        "dependentSchemas": {**_ONE_CONTENT, "send": {"properties": dict.fromkeys(BESIDE_SEND, False)}}
+    }
     #: always, routes or unmatched.
     section: str = ""
     name: str | None = key(values.name, "what it is called; deliveries remember it")
-    source: tuple[Words, ...] | None = key(_words_list, "a source or a list of them; every source if left out")
+    source: tuple[Words, ...] | None = key(_some_names, "a source or a list of them; every source if left out")
     match: tuple[Words, ...] | None = key(
-        _words_list,
+        _some_words,
         "an event type or a list of them, with * for one segment and ** for any number; every event if left out",
     )
     where: Where = key(
@@ -663,7 +723,7 @@ _ADDRESSED: Final = [{"required": ["to"]}, {"required": ["send"]}]
 def _entry_parser(section: str) -> Parser[tuple[EntryKeys, ...]]:
     @shaped({"type": ["array", "null"], "items": {"$ref": EntryKeys, "anyOf": _ADDRESSED}})
     def parse(reading: Reading, node: Node, label: str) -> tuple[EntryKeys, ...] | None:
-        if isinstance(node, Scalar) and node.empty:
+        if _is_nothing(node):
             return ()
         if not isinstance(node, Items):
             if not isinstance(node, Broken):
@@ -723,7 +783,7 @@ def _named(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
         }
     )
     def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
-        if isinstance(node, Scalar) and node.empty:
+        if _is_nothing(node):
             return {}
         if not isinstance(node, Map):
             values.expect_map(reading, node, label, "name:")
@@ -756,7 +816,7 @@ class Variable:
 
 @shaped({"type": ["object", "null"]})
 def _vars(reading: Reading, node: Node, label: str) -> Mapping[str, Variable] | None:
-    if isinstance(node, Scalar) and node.empty:
+    if _is_nothing(node):
         return {}
     if not isinstance(node, Map):
         values.expect_map(reading, node, label, "name: value")
@@ -782,6 +842,15 @@ def _condition(reading: Reading, node: Node, label: str) -> NamedCondition | Non
 # --- tests ---
 
 
+@shaped(values.some({**values.TEXT, "minLength": 1}))
+def _sought(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    found = values.one_or_more(values.words)(reading, node, label)
+    if found is not None and (not found or any(each.text == "" for each in found)):
+        reading.error(node, f"{label} looks for nothing: every body has that", "write a text, or remove the key")
+        return None
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckKeys(Section):
     """What one delivery of a test must be."""
@@ -793,8 +862,10 @@ class CheckKeys(Section):
     json: Plain | None = key(values.json, "its body, as JSON")
     json_contains: Plain | None = key(values.json, "what its body has, as JSON; it may have more")
     text: Words | None = key(values.words, "its body as a text, or what the message says")
-    contains: tuple[Words, ...] = key(_words_list, "texts that its body has", default=())
-    not_contains: tuple[Words, ...] = key(_words_list, "texts that its body has not", default=())
+    contains: tuple[Words, ...] = key(_sought, "texts that its body has", default=())
+    not_contains: tuple[Words, ...] = key(
+        _sought, "texts that its body has not; nor has that of any other delivery that the line means", default=()
+    )
     count: int | None = key(values.integer(1, 1000), "how many deliveries go there")
 
 
@@ -808,6 +879,7 @@ class Expected:
 
 
 _EXPECTED: Final = {"anyOf": [{"enum": ["verbatim"]}, {"$ref": CheckKeys}]}
+_FAILED: Final = {"anyOf": [{**values.TEXT, "minLength": 1}, {"$ref": CheckKeys}]}
 
 
 @shaped(
@@ -815,8 +887,8 @@ _EXPECTED: Final = {"anyOf": [{"enum": ["verbatim"]}, {"$ref": CheckKeys}]}
         "anyOf": [
             {"enum": ["ignored", "rejected"]},
             values.TEXT,
-            {"type": "array", "items": {"type": "string"}},
-            {"type": "object", "properties": {"failed": {"type": "string"}}, "additionalProperties": _EXPECTED},
+            {"type": "array", "items": values.TEXT, "uniqueItems": True},
+            {"type": "object", "properties": {"failed": _FAILED}, "additionalProperties": _EXPECTED},
         ]
     }
 )
@@ -844,15 +916,20 @@ def _expected(reading: Reading, pair: Pair, label: str) -> Expected | None:
     return None if check is None else Expected(pair.key, check)
 
 
+#: How a test gives its event; one of them.
+EVENTS: Final = ("event", "file", "payload")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TestKeys(Section):
     noun = "a test"
+    together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in EVENTS]}
     #: Pytest collects no class of this name.
     __test__ = False
     name: Words | None = key(values.words, "what it shows, as a sentence", required=True)
-    source: Words | None = key(values.words, "the source that the event comes from; needed when there are several")
-    event: Words | None = key(values.words, "a sample event of the source's preset: contact.created")
-    file: Words | None = key(values.words, "a file with the event's JSON, beside this one")
+    source: Words | None = key(values.named, "the source that the event comes from; needed when there are several")
+    event: Words | None = key(values.named, "a sample event of the source's preset: contact.created")
+    file: Words | None = key(values.named, "a file with the event's JSON, beside this one")
     payload: Plain | None = key(values.json, "the event's JSON, written out")
     set: Mapping[str, Plain] = key(
         values.map_of(values.json), "fields of the event that are changed: {attrs.type: customer}", factory=dict
@@ -867,7 +944,7 @@ class TestKeys(Section):
 
 @shaped({"type": ["array", "null"], "items": {"$ref": TestKeys}})
 def _tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...] | None:
-    if isinstance(node, Scalar) and node.empty:
+    if _is_nothing(node):
         return ()
     if not isinstance(node, Items):
         if not isinstance(node, Broken):
@@ -928,7 +1005,7 @@ class FileKeys(IncludedKeys):
         nested(DefaultsKeys), "for every destination that does not write the key itself"
     )
     include: tuple[Words, ...] = key(
-        _words_list, "more files, by pattern: routes.d/*.yaml; their entries come behind those of this file", default=()
+        _names_list, "more files, by pattern: routes.d/*.yaml; their entries come behind those of this file", default=()
     )
 
 

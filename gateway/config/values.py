@@ -41,6 +41,10 @@ class Reading:
     no_env: bool = False
     #: What is not set, and where it was first used.
     missing: dict[str, Place] = field(default_factory=dict)
+    #: What is never shown: all that came from outside, and what the file itself holds as a secret.
+    secrets: set[str] = field(default_factory=set)
+    #: The patterns of files that are included.
+    includes: list[str] = field(default_factory=list)
     _stand_ins: list["StandIn"] = field(default_factory=list)
 
     def error(self, where: Node | Place, message: str, hint: str = "") -> None:
@@ -70,20 +74,23 @@ class Reading:
         except ReferenceRefused:
             return False
 
-    def resolved(self, node: Scalar, resolve: Callable[[str], Resolved]) -> "Words | None":
+    def resolved(
+        self, node: Scalar, resolve: Callable[[str], Resolved], *, can_be_made_up: bool = True
+    ) -> "Words | None":
         """The text of a scalar without its references; None when they were a problem."""
         try:
             found = resolve(node.text)
         except ReferenceRefused as error:
             self.error(node, str(error))
             return None
+        self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text
         if not found.missing:
             return Words(found.text, shown, node)
         if self._stand_ins:
             self._stand_ins[-1].was_used = True
             return Words(self._stand_ins[-1].text, shown, node, is_stand_in=True)
-        if self.no_env:
+        if self.no_env and can_be_made_up:
             return Words(found.text, shown, node, is_stand_in=True)
         for name in found.missing:
             self.missing.setdefault(name, node.place)
@@ -143,6 +150,11 @@ def shape_of(parse: Parser[Any]) -> Shape:
     return found
 
 
+def some(one: Shape) -> Shape:
+    """One of a kind, or a list of at least one."""
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+
+
 def spelled(title: str, pattern: str) -> Shape:
     """A text by its pattern, or one with a reference."""
     return {"title": title, "type": ["string", "integer"], "pattern": rf"^(?:{pattern})$|\$\{{"}
@@ -168,12 +180,19 @@ def words(reading: Reading, node: Node, label: str) -> Words | None:
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve)
 
 
-def typed(convert: Callable[[Words, str], T], shape: Shape) -> Parser[T]:
+@shaped(TEXT)
+def named(reading: Reading, node: Node, label: str) -> Words | None:
+    """A text that decides what else is right: nothing can be made up for what is not set in it."""
+    scalar = _due(reading, node, label)
+    return None if scalar is None else reading.resolved(scalar, reading.references.resolve, can_be_made_up=False)
+
+
+def typed(convert: Callable[[Words, str], T], shape: Shape, read: Parser[Words] = words) -> Parser[T]:
     """A value that is made of one text; ``convert`` raises Unfit."""
 
     @shaped(shape)
     def parse(reading: Reading, node: Node, label: str) -> T | None:
-        written = words(reading, node, label)
+        written = read(reading, node, label)
         if written is None or written.is_stand_in:
             return None
         try:
@@ -207,7 +226,8 @@ def duration(least_s: float, most: str) -> Parser[float]:
             raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least_s:g}s to {most}")
         return value
 
-    return typed(convert, {**spelled("duration", _DURATION.pattern), "type": "string"})
+    above_0 = r"(?!(?:[0.]+[a-z]+)+$)" if least_s > 0 else ""
+    return typed(convert, {**spelled("duration", above_0 + _DURATION.pattern), "type": "string"})
 
 
 def seconds(text: str) -> float:
@@ -228,7 +248,8 @@ def size(least: int, most: str) -> Parser[int]:
             raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least}B to {most}")
         return value
 
-    return typed(convert, spelled("size", _SIZE.pattern))
+    above_0 = r"(?!0+(?:\D|$))" if least > 0 else ""
+    return typed(convert, {**spelled("size", above_0 + _SIZE.pattern), "minimum": least, "maximum": _size(most)})
 
 
 def _size(text: str) -> int:
@@ -256,7 +277,7 @@ def _boolean(written: Words, label: str) -> bool:
 boolean: Final = typed(_boolean, {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}, REFERENCE]})
 
 
-def choice(known: Collection[str]) -> Parser[str]:
+def choice(known: Collection[str], read: Parser[Words] = words) -> Parser[str]:
     """One of a few words."""
 
     def convert(written: Words, label: str) -> str:
@@ -264,7 +285,7 @@ def choice(known: Collection[str]) -> Parser[str]:
             raise Unfit(f'{label}: "{written.shown}" is not known', suggest_or_list(written.shown, known))
         return written.text
 
-    return typed(convert, {"anyOf": [{"enum": list(known)}, REFERENCE]})
+    return typed(convert, {"anyOf": [{"enum": list(known)}, REFERENCE]}, read)
 
 
 def _name(written: Words, label: str) -> str:
@@ -295,6 +316,8 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
     if not written.text.strip():
         reading.error(node, f"{label} is empty", "an empty secret protects nothing: set one")
         return None
+    if not written.is_stand_in:
+        reading.secrets.add(written.text)
     return Secret(written.text)
 
 

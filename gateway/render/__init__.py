@@ -8,6 +8,7 @@ RenderError with the template's line, whatever it was.
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -23,11 +24,13 @@ from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
 from gateway.render.values import (
     ESCAPERS,
     OMIT,
+    Escaper,
     Omit,
     Trouble,
     encodable,
     form_escape,
     html_escape,
+    no_escape,
     printable,
     readable,
 )
@@ -83,12 +86,14 @@ class Namespace(dict[str, object]):
 class Templates:
     """All templates of one configuration, each compiled once.
 
-    ``folder`` holds the template files; ``roots`` are the names of the facts that a template may use.
+    ``folder`` holds the template files; ``roots`` are the names of the facts that a template may use. ``hide`` takes
+    secrets out of a text: no RenderError has one.
     Every method raises TemplateRefused with the place of what is wrong.
     """
 
-    def __init__(self, folder: Path, *, roots: Collection[str]) -> None:
+    def __init__(self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape) -> None:
         files = Folder(folder)
+        self._hide = hide
         #: The template files that were read, by name: those asked for, and what they include.
         self.texts: Mapping[str, str] = files.texts
         self._compilers: Mapping[Escape, Compiler] = {
@@ -132,8 +137,8 @@ class Templates:
         """A file of the folder, by its ending: ``.json.j2`` gives Json, the others Raw of their type."""
         ending = next((each for each in self._of_ending if name.endswith(each)), "")
         source, compiled = self._of_ending.get(ending, self._compilers[escape]).file(name, used_at)
-        finish = _parsed if name.endswith(JSON_ENDING) else _FINISH[ending]
-        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source)
+        finish = partial(_parsed, self._hide) if name.endswith(JSON_ENDING) else _FINISH[ending]
+        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source, self._hide)
 
     def truth(self, expression: TemplateText) -> Renderer[bool]:
         """Whether one bare expression holds; a field that is missing or null does not."""
@@ -145,7 +150,11 @@ class Templates:
             _run(compiled, names)
             return names.budget.result is True
 
-        return _total(evaluate, source)
+        return _total(evaluate, source, self._hide)
+
+    def is_constant(self, expression: TemplateText) -> bool:
+        """Whether an expression that ``truth`` takes names nothing of an event."""
+        return self._compilers["none"].is_constant(expression.text)
 
     def path(self, source: TemplateText) -> Renderer[str]:
         """The path of a url; no value adds, ends or climbs a segment."""
@@ -164,7 +173,7 @@ class Templates:
     ) -> Renderer[str]:
         source = Source(text.text, text.place)
         compiled = self._compilers[escape].inline(source, start)
-        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source)
+        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source, self._hide)
 
     def _tree(self, tree: Tree, escape: Escape) -> _Build:
         match tree:
@@ -187,7 +196,7 @@ class Templates:
             text = _run(compiled, names)
             return names.budget.result if compiled.whole else encodable(text)
 
-        return _total(build, source)
+        return _total(build, source, self._hide)
 
 
 def _object(members: Sequence[tuple[str, _Build]]) -> _Build:
@@ -217,14 +226,14 @@ def _run(compiled: Compiled, names: Namespace) -> str:
     return text
 
 
-def _total(render: Callable[P, T], source: Source) -> Callable[P, T]:
+def _total(render: Callable[P, T], source: Source, hide: Escaper) -> Callable[P, T]:
     """``render`` that raises RenderError with the template's line, and nothing else."""
 
     def total(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return render(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - templates raise anything: {{ 1 / 0 }} is a ZeroDivisionError
-            raise RenderError(_place(error.__traceback__, source), _words(error)) from None
+            raise RenderError(_place(error.__traceback__, source), _words(error, hide)) from None
 
     return total
 
@@ -252,8 +261,10 @@ _TYPES: Final = {
 }
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, hide: Escaper) -> str:
     match error:
+        case Trouble():
+            return _cut(hide(error.told(hide)))
         case RecursionError():
             return "the template calls or nests itself too deeply"
         case MemoryError():
@@ -261,8 +272,15 @@ def _words(error: Exception) -> str:
     text = re.sub(
         r"'[<>]=?' not supported between instances of (\S+) and (\S+)", r"cannot compare \1 with \2", str(error)
     )
+    # Names that Python or we keep for ourselves are written list_() and _tojson() in code.
+    text = re.sub(r"\b_?([a-z0-9]+)_?\(\)", r"\1", text)
+    text = re.sub(r"(\w+) got an unexpected keyword argument '(\w+)'", r'\1 has no argument "\2"', text)
     text = re.sub(r"'(\w+)'(?: object)?", lambda name: _TYPES.get(name[1], name[0]), text)
-    return printable(text[:MAX_MESSAGE])[:MAX_MESSAGE] or type(error).__name__
+    return _cut(hide(text)) or type(error).__name__
+
+
+def _cut(text: str) -> str:
+    return printable(text[:MAX_MESSAGE])[:MAX_MESSAGE]
 
 
 # --- what becomes of the text ---
@@ -273,22 +291,23 @@ def _tidy(text: str) -> str:
     return re.sub(r"\A(?:[^\S\n]*\n)+|(?:\n[^\S\n]*)+\Z", "", lines)
 
 
-def _parsed(text: str) -> Json:
+def _parsed(hide: Escaper, text: str) -> Json:
     body = encodable(text).encode()
     try:
         return Json(msgspec.json.decode(body))
     except msgspec.MsgspecError as error:
-        raise Trouble(f"the result is not JSON: {_where(str(error), body)}") from None
+        raise Trouble(f"the result is not JSON: {_where(str(error), body, hide)}") from None
 
 
-def _where(message: str, body: bytes) -> str:
+def _where(message: str, body: bytes, hide: Escaper) -> str:
     """Msgspec's words, its byte as a line and column of the output, and what stands there."""
     words = message.removeprefix("JSON is malformed: ")
     found = re.search(r"\s*\(byte (\d+)\)", words)
     at = int(found[1]) if found else len(body)
     before = body[:at].decode(errors="replace")
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    near = body[max(at - 20, 0) : at + 20].decode(errors="replace")
+    # Before it is cut: of a secret no part is shown.
+    near = hide(before)[-20:] + hide(body[at:].decode(errors="replace"))[:20]
     return f"{words[: found.start()] if found else words} in line {line}, column {column} of it, near {near!r}"
 
 

@@ -1,6 +1,7 @@
 """Template texts and files, read, rewritten and compiled once; every finding has its file and line."""
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+import re
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import CodeType
@@ -101,6 +102,9 @@ class Folder:
             return None
 
     def _suggestion(self, name: str) -> str:
+        inside = name.removeprefix(f"{self._path.name}/")
+        if inside != name:
+            return f"its name begins below {self._path.name}/: write {inside}"
         found = (file.relative_to(self._path).as_posix() for end in ENDINGS for file in self._path.rglob(f"*{end}"))
         known = [one for one in found if self._file(one)]
         return weave.did_you_mean(name, known) or f"files are looked for in {self._path.name}/"
@@ -173,6 +177,11 @@ class Compiler:
             )
         return compiled
 
+    def is_constant(self, expression: str) -> bool:
+        """Whether one bare expression, which can be compiled, names nothing of an event."""
+        tree = self._sandbox.parse(f"{{{{ {expression} }}}}")
+        return not any(node.name in self._roots for node in tree.find_all(nodes.Name))
+
     def file(self, name: str, used_at: Place) -> tuple[Source, Compiled]:
         """A file of the folder, and all that it includes."""
         if name not in self._files:
@@ -214,7 +223,7 @@ class Compiler:
         except weave.Refused as refused:
             raise source.refused(refused.line, refused.message, refused.hint) from None
         except TemplateSyntaxError as error:
-            raise source.refused(error.lineno, _sentence(error.message or "syntax error")) from None
+            raise source.refused(error.lineno, *_in_plain_words(error.message or "syntax error", start)) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
             raise source.refused(1, f"too deep or too large a template: {error}") from None
         return (code, length, whole), alone
@@ -230,5 +239,34 @@ class Compiler:
         return include
 
 
-def _sentence(message: str) -> str:
-    return (message[:1].lower() + message[1:]).rstrip(".")
+#: What Jinja says when it cannot read a template, what that means, and what to write instead.
+_SAID: Final[Sequence[tuple[str, str, str]]] = (
+    (r"expected an expression, got 'end of print statement'", "nothing stands between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),
+    (r"expected an expression, got 'end of statement block'", "nothing stands before %}}", "name a field: {{% if attrs.id %}}"),
+    (r"expected token 'in', got .*", "this for has no in", "write {{% for one in attrs.groups %}}"),
+    (r"expected token '[^']*', got '='", "= compares nothing", "write =="),
+    (r"unexpected char '&'.*", "& is no operator", "write and"),
+    (r"expected token 'name', got '\|'", "a | must be followed by a filter", "write or to say that one of two must hold"),
+    (r"unexpected char '!'.*", "! is no operator", "write not"),
+    (r"unexpected char [\"'](['\"])[\"'].*", "the {0} that opens a text is never closed", "add a {0} at its end"),
+    (r"unexpected char '(.)'.*", "{0} cannot stand here", ""),
+    (r"unexpected 'end of (?:print statement|statement block)'", "it ends where a value is due", "name a field, or write a value"),
+    (r"unexpected '(?:\}|%\}|end of print statement)', expected '(.)'", "a {0} is missing", "add it"),
+    (r"unexpected '([)\]}])'", "this {0} closes nothing", "remove it"),
+    (r"unexpected end of template, expected 'end of print statement'", "a {{{{ is never closed", "add }}}}"),
+    (r"unexpected end of template\. .*needs to be closed is '(\w+)'", "{{% {0} %}} is never closed", "add {{% end{0} %}}"),
+    (r"encountered unknown tag '(end\w+|else|elif)'.*", "{{% {0} %}} closes nothing", "remove it"),
+    (r"encountered unknown tag '(\w+)'.*", "unknown tag {{% {0} %}}", ""),
+    (r"expected token 'end of print statement', got '(.*)'", 'the expression is over before "{0}"', "remove it, or write an operator before it"),
+)  # fmt: skip
+
+
+def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
+    """Jinja's message as what is wrong and what to write."""
+    sentence = (message[:1].lower() + message[1:]).rstrip(".")
+    if start == "truth" and sentence == "expected an expression, got 'end of print statement'":
+        return "it is empty", 'write what must hold: attrs.type == "lead"; or remove the key'
+    for pattern, words, remedy in _SAID:
+        if found := re.fullmatch(pattern, sentence, re.DOTALL):
+            return words.format(*found.groups()), remedy.format(*found.groups())
+    return sentence.replace("end of print statement", "}}").replace("end of statement block", "%}"), ""

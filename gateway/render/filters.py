@@ -20,6 +20,7 @@ from jinja2.utils import missing
 
 from gateway.render.sandbox import MAX_OUTPUT, MAX_RANGE, member
 from gateway.render.values import (
+    MAX_SHOWN,
     OMIT,
     Escaped,
     Escaper,
@@ -28,7 +29,6 @@ from gateway.render.values import (
     Trouble,
     UndefinedField,
     encodable,
-    excerpt,
     jsonable,
     kind,
     no_escape,
@@ -249,7 +249,9 @@ def map_(value: object, attribute: object) -> list[Any]:
     ['A', 'B']
     """
     found = [member(element, attribute) for element in _items(value)]
-    path = f"{excerpt(readable(attribute, 'the field of map'))} in an element"
+    name = readable(attribute, "the field of map")
+    # Cut, a secret would not be known for one.
+    path = f"{name if len(name) <= MAX_SHOWN else f'({len(name):,} characters)'} in an element"
     return [UndefinedField(name=path) if one is missing else one for one in found]
 
 
@@ -315,7 +317,7 @@ def _number(value: object, convert: Callable[[str], object], default: object) ->
         return convert(str(int(value)) if isinstance(value, bool) else readable(value))
     except (ValueError, OverflowError, Trouble):
         if default is missing:
-            raise Trouble(f"{_shown(value)} is not a number") from None
+            raise _about("{} is not a number", value) from None
         return default
 
 
@@ -397,21 +399,19 @@ def _moment(value: object) -> datetime:
             return datetime.fromtimestamp(value / 1000 if abs(value) >= 1e11 else value, UTC)
     except (ValueError, OverflowError, OSError):
         pass
-    raise Trouble(f"date: {_shown(value)} is neither an ISO 8601 time nor seconds since 1970")
+    raise _about("date: {} is neither an ISO 8601 time nor seconds since 1970", value)
 
 
 def _zone(name: str) -> tzinfo:
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ValueError, OSError, KeyError, TypeError):
-        raise Trouble(f'date: unknown time zone {_shown(name)}: write a name such as "Europe/Berlin"') from None
+        raise _about('date: unknown time zone {}: write a name such as "Europe/Berlin"', name) from None
 
 
-def _shown(value: object) -> str:
-    if not isinstance(value, str | int | float):
-        return kind(value)
-    shown = excerpt(readable(value))
-    return f'"{shown}"' if isinstance(value, str) else shown
+def _about(text: str, value: object) -> Trouble:
+    """What is wrong with a value, which is quoted if it is short to say."""
+    return Trouble(text, value) if isinstance(value, str | int | float) else Trouble(text.format(kind(value)))
 
 
 # --- functions ---
@@ -425,7 +425,7 @@ def slack_link(url: object, label: object = None) -> Escaped:
     """
     address = readable(url, "the url of slack_link").strip()
     if not re.match(r"(?:https?://|mailto:)[^\s/]", address, re.IGNORECASE):
-        raise Trouble(f"slack_link: {_shown(address)} is not an http, https or mailto address")
+        raise Trouble("slack_link: {} is not an http, https or mailto address", address)
     # ``|`` and ``>`` end an address, blanks and controls break it; "&" is escaped as in text.
     target = quote(address, safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
     # Slack takes what follows the first "|" as the label; a second one has no escape.
@@ -441,7 +441,7 @@ def slack_user(id: object) -> Escaped:
     """
     name = readable(id, "the id of slack_user")
     if not re.fullmatch(r"[UW][A-Z0-9]{1,30}", name):
-        raise Trouble(f"slack_user: {_shown(name)} is not a member id such as U024BE7LH")
+        raise Trouble("slack_user: {} is not a member id such as U024BE7LH", name)
     return Escaped(f"<@{name}>")
 
 

@@ -193,7 +193,7 @@ def _bounded(value: float) -> int | float:
 
 def _power(base: float, exponent: float) -> Any:
     if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * abs(exponent) > MAX_BITS:
-        raise Trouble(f"{base} ** {exponent} is a number of more than {MAX_BITS} bits")
+        raise Trouble(f"{{}} ** {{}} is a number of more than {MAX_BITS} bits", base, exponent)
     return base**exponent
 
 

@@ -39,7 +39,30 @@ def excerpt(text: str) -> str:
 
 
 class Trouble(Exception):
-    """A template asks for what cannot be done with this event; the text says what and the remedy."""
+    """A template asks for what cannot be done with this event; the text says what and the remedy.
+
+    A text or number of the event that it quotes stands beside it, whole, and ``{}`` in its place: it may be a secret.
+    """
+
+    def __init__(self, text: str, *quoted: str | float) -> None:
+        self.text, self.quoted = text, quoted
+        super().__init__(text, *quoted)
+
+    def __str__(self) -> str:
+        return self.told(no_escape)
+
+    def told(self, hide: Escaper) -> str:
+        """The text with an excerpt of each value; ``***`` in place of one that ``hide`` would change."""
+        if not self.quoted:
+            return self.text
+        return self.text.format(*(_quoted(value, hide) for value in self.quoted))
+
+
+def _quoted(value: str | float, hide: Escaper) -> str:
+    text = readable(value)
+    if hide(text) != text:
+        return "***"
+    return f'"{excerpt(text)}"' if isinstance(value, str) else excerpt(text)
 
 
 class UndefinedField(Undefined):

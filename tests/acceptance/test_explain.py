@@ -1,6 +1,7 @@
 """``gateway explain`` and ``gateway render`` from outside: why an event goes where, and what is sent; no secret in it."""
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import explain
-from gateway.cli.masks import Masks
+from gateway.config.masks import Masks
 from gateway.errors import printable
 from gateway.model import HttpRequest
 from tests.acceptance.harness import SAMPLES, SECRET, GatewayProcess
@@ -236,7 +237,7 @@ def test_a_file_that_is_no_event_is_refused_in_one_line(folder, tmp_path, conten
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["contact.creatd"], "samples: contact.created, "),
+        (["contact.creatd"], '(did you mean "contact.created"?)'),
         (["contact.created", "--set", "attrs.type"], "write PATH=VALUE"),
         (["contact.created", "--source", "stripe"], "unknown source stripe (known: xobito)"),
         (["evt_nothing"], "no such store"),
@@ -415,6 +416,61 @@ def test_a_variable_inside_slacks_own_escaping_is_masked_too(tmp_path):
     for output in ([], ["--json"], ["--curl"]):
         told = run(tmp_path, "explain", "contact.created", *output).stdout
         assert "Token ***." in told
+
+
+TAKEN_APART = """\
+version: 1
+sources: {xobito: {preset: xobito, secret: "\\u0024{XOBITO_WEBHOOK_SECRET}"}}
+destinations:
+  crm: {url: "https://${TENANT}.example.com/${TENANT}"}
+  log: {type: file, path: "${TENANT}.ndjson"}
+vars: {token: "\\u0024{CRM_TOKEN}", number: "${NUMBER:number}"}
+conditions: {known: {vars.token: "${CRM_TOKEN}"}}
+routes:
+  - name: told
+    match: contact.created
+    where: {is: known}
+    to: [crm, log]
+    body:
+      whole: "{{ vars.token }}"
+      upper: "{{ vars.token | upper }}"
+      back: "{{ vars.token | reverse }}"
+      part: "{{ vars.token[:7] }}{{ vars.token | truncate(9) }}"
+      apart: "{{ vars.token | list | join('-') }}"
+      hash: "{{ vars.token | sha256 }}"
+      twice: "{{ {'inner': {'token': vars.token} | tojson} | tojson }}"
+  - {name: computed, match: contact.created, to: crm, body: {sum: "{{ vars.number + 0 }}"}}
+"""
+TENANT = {"CRM_TOKEN": 'to"ken-Sécret', "TENANT": "tenant-hidden", "NUMBER": "4815162342"}
+IN_PIECES = re.compile(
+    r"to.{0,6}ken|TO.{0,6}KEN|terc|cret|t-o-|tenant-hidden|4815162342|"
+    + hashlib.sha256(TENANT["CRM_TOKEN"].encode()).hexdigest()
+)
+
+
+@pytest.mark.parametrize("output", [[], ["--json"], ["--curl"]], ids=str)
+def test_whatever_a_template_makes_of_a_variable_is_masked(tmp_path, output):
+    (tmp_path / "routes.yaml").write_text(TAKEN_APART, "utf-8")
+    told = run(tmp_path, "explain", "contact.created", *output, environ={**ENVIRON, **TENANT})
+    assert told.returncode == 0, told.stderr
+    # The rest of a name that is no value is not masked.
+    assert (
+        IN_PIECES.findall(
+            told.stdout.replace("vars.token", "").replace("CRM_TOKEN", "").replace('"token"', "").replace("token", "")
+        )
+        == []
+    )
+    assert "https://***.example.com/***" in told.stdout
+    assert "***.ndjson" in told.stdout
+
+
+def test_the_problems_that_explain_prints_are_masked(tmp_path):
+    broken = TAKEN_APART.replace("{vars.token: ", "{attrs.id: {gt: ").replace('"${CRM_TOKEN}"}}', '"${CRM_TOKEN}"}}}')
+    (tmp_path / "routes.yaml").write_text(broken, "utf-8")
+    told = run(tmp_path, "explain", "contact.created", environ={**ENVIRON, **TENANT})
+    assert told.returncode == 1
+    assert '"gt" of "attrs.id" cannot take the value of ${CRM_TOKEN}' in told.stderr
+    assert TENANT["CRM_TOKEN"] not in told.stderr
 
 
 @given(st.text(min_size=6), st.text())

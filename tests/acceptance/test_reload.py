@@ -161,6 +161,21 @@ def test_what_is_saved_is_in_force_with_watch(tmp_path, sink):
         assert gateway.terminate() == 0
 
 
+def test_a_mistake_in_a_new_included_file_is_noticed_and_so_is_its_correction(tmp_path, sink):
+    text = routes(sink.url)
+    with GatewayProcess(tmp_path, text, options=("--watch",)) as gateway:
+        deep = tmp_path / "teams" / "a" / "crm.conf"
+        deep.parent.mkdir(parents=True)
+        deep.write_text("routes: [{name: more, match: contact.*, tu: crm}]\n")
+        save(gateway, f"{text}include: teams/**/*.conf\n")
+        last(gateway, "config.rejected", 1)
+        deep.write_text("vars: {a: 1}\n")
+        assert last(gateway, "config.reloaded", 1)["changed"] == "1 variable added (a)"
+        deep.with_name("other.conf").write_text("vars: {b: 1}\n")
+        assert last(gateway, "config.reloaded", 2)["changed"] == "1 variable added (b)"
+        assert gateway.terminate() == 0
+
+
 def test_without_watch_a_saved_file_waits_for_the_signal(tmp_path, sink):
     with (
         GatewayProcess(tmp_path, routes(sink.url)) as gateway,

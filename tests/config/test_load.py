@@ -236,6 +236,19 @@ def test_included_files_are_one_configuration_with_the_file(loaded, tmp_path):
     assert loaded(text).revision != config.revision
 
 
+def test_a_link_may_lead_elsewhere_in_the_folder_and_not_out_of_it(loaded, tmp_path):
+    outside = tmp_path.parent / f"{tmp_path.name}-outside.yaml"
+    outside.write_text("routes: [{name: more, to: log}]\n")
+    (tmp_path / ".data").mkdir()
+    (tmp_path / ".data" / "in.yaml").write_text("routes: [{name: more, to: log}]\n")
+    (tmp_path / "more.yaml").symlink_to(".data/in.yaml")
+    assert loaded("include: more.yaml").routes == 1
+    (tmp_path / "more.yaml").unlink()
+    (tmp_path / "more.yaml").symlink_to(outside)
+    printed = problems_of(lambda: loaded("include: [more.yaml]"))
+    assert 'include: "more.yaml" is a link that leads out of the folder of this file' in printed
+
+
 def test_what_is_not_set_names_the_included_file(loaded, tmp_path):
     (tmp_path / "more.yaml").write_text("routes:\n  - {name: a, to: log, where: {attrs.a: '${GONE}'}}")
     printed = problems_of(lambda: loaded("include: more.yaml"))

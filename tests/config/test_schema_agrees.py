@@ -26,6 +26,7 @@ BEYOND = {
     "what else the file declares, and other files": {
         "conditions",
         "if-in-braces",
+        "include-of-odd-files",
         "include",
         "names-twice",
         "unknown-destination",
@@ -38,22 +39,20 @@ BEYOND = {
         "headers-of-a-route",
         "shape-for-file",
         "shape-for-slack",
-        "two-contents",
     },
     "the rules of a text": {
         "headers",
         "pattern-near-a-known-type",
-        "patterns",
         "question-mark-in-path",
         "references",
         "shortcuts",
-        "source-paths",
         "urls",
         "where-event",
         "where-regex",
     },
     "whether a template compiles": {
         "headers-in-jinja",
+        "expressions",
         "if-with-statement",
         "template-endings",
         "templates",
@@ -186,6 +185,98 @@ def test_every_declared_key_is_in_the_schema_with_its_description():
 def test_a_destination_is_taken_as_the_loader_takes_it(keys, is_taken):
     file = {"version": 1, "destinations": {"crm": {"url": "https://crm.example.com", **keys}}}
     assert VALIDATOR.is_valid(file) == is_taken
+
+
+HEAD = {
+    "version": 1,
+    "sources": {"xobito": {"preset": "xobito", "secret": "s"}},
+    "destinations": {"crm": {"url": "https://crm.example.com"}},
+}
+ROUTE = {"to": "crm", "match": "contact.created"}
+TEST = {"name": "t", "event": "contact.created"}
+
+
+def with_where(where: object) -> dict[str, object]:
+    return {"routes": [{**ROUTE, "where": where}]}
+
+
+def with_expect(expect: object) -> dict[str, object]:
+    return {"routes": [ROUTE], "tests": [{**TEST, "expect": expect}]}
+
+
+def with_source(**keys: object) -> dict[str, object]:
+    return {"sources": {"xobito": {"preset": "xobito", "secret": "s", **keys}}}
+
+
+def with_destination(**keys: object) -> dict[str, object]:
+    return {"destinations": {"crm": {"url": "https://crm.example.com", **keys}}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_taken"),
+    [
+        (with_where({"attrs.id": {"exists": [True]}}), True),
+        (with_where({"attrs.id": {"exists": []}}), False),
+        (with_where({"attrs.id": {"empty": [True, False]}}), True),
+        (with_where({"attrs.id": {"gt": [1, 2]}}), True),
+        (with_where({"attrs.id": {"gt": []}}), False),
+        (with_where({"attrs.id": {"prefix": []}}), False),
+        (with_where({"attrs.id": {"contains": []}}), False),
+        (with_where({"attrs.id": {"not": [1]}}), True),
+        (with_where({"attrs.id": {"not": []}}), False),
+        (with_where({"attrs.id": {"not": {}}}), False),
+        (with_where({"attrs.id": []}), False),
+        (with_where({"attrs.id": {}}), False),
+        (with_where({"any": []}), False),
+        (with_where({"not": []}), False),
+        (with_where({"is": []}), False),
+        (with_where({}), True),
+        ({"routes": [{**ROUTE, "match": []}]}, False),
+        ({"routes": [{**ROUTE, "source": []}]}, False),
+        ({"routes": [{**ROUTE, "text": "a", "body": {}}]}, False),
+        ({"routes": [{**ROUTE, "form": {}, "template": "a.json.j2"}]}, False),
+        ({"routes": [{**ROUTE, "send": [{"to": "crm"}]}]}, False),
+        ({"routes": [{"send": [{"to": "crm", "text": "a", "form": {}}]}]}, False),
+        ({"routes": [{"send": [{"to": "crm", "text": "a"}]}]}, True),
+        ({"routes": None, "tests": None, "destinations": None, "vars": None}, True),
+        (with_source(secret=[]), False),
+        (with_source(secret=["a", "b"]), True),
+        (with_source(path="hooks/x"), False),
+        (with_source(path="/hooks/x/"), False),
+        (with_source(path="/hooks/x"), True),
+        (with_source(max_body=0), False),
+        (with_source(max_body="0KiB"), False),
+        (with_source(max_body=1), True),
+        (with_source(max_body="10KiB"), True),
+        (with_destination(timeout="0s"), False),
+        (with_destination(timeout="0m0.0s"), False),
+        (with_destination(timeout="0m10s"), True),
+        (with_destination(retry={"for": "0s"}), True),
+        (with_destination(auth={}), False),
+        (with_destination(auth={"bearer": "a", "header": {"name": "x-a", "value": "b"}}), False),
+        ({"routes": [ROUTE], "tests": [{**TEST, "file": "a.json", "expect": ["crm"]}]}, False),
+        ({"routes": [ROUTE], "tests": [{"name": "t", "expect": ["crm"]}]}, False),
+        (with_expect(["crm"]), True),
+        (with_expect(["crm", "crm"]), False),
+        (with_expect({"failed": 1}), True),
+        (with_expect({"failed": ""}), False),
+        (with_expect({"crm": {"contains": ""}}), False),
+        (with_expect({"crm": {"contains": []}}), False),
+        (with_expect({"crm": {"not_contains": [""]}}), False),
+        (with_expect({"crm": {"contains": ["a"]}}), True),
+    ],
+    ids=str,
+)
+def test_loader_and_schema_agree_on_what_a_shape_can_tell(tmp_path, keys, is_taken):
+    file = {**HEAD, **keys}
+    (tmp_path / "routes.yaml").write_text(json.dumps(file))
+    try:
+        load(tmp_path / "routes.yaml", environ={})
+    except ConfigError:
+        loads = False
+    else:
+        loads = True
+    assert (loads, VALIDATOR.is_valid(file)) == (is_taken, is_taken)
 
 
 ANY_VALUE = [
