@@ -32,7 +32,11 @@ def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
         return Verifier(_OPEN)
     if keys.secret is None:
         if "secret" not in keys.written:
-            reading.error(keys.place, f'source "{name}" has no "secret"', "what the sender signs with; one, or a list of which any will do")
+            reading.error(
+                keys.place,
+                f'source "{name}" has no "secret"',
+                "what the sender signs with; one, or a list of which any will do",
+            )
         return None
     url = keys.public_url.text if keys.public_url else ""
     if not url and any("url" in uses(scheme.signature.signed) for scheme in schemes):
