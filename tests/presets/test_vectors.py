@@ -47,6 +47,10 @@ def test_the_verdict_is_the_senders(preset, vector):
     assert verdict(preset, vector) == vector["verdict"]
 
 
+def test_every_preset_has_vectors():
+    assert set(FILES) == set(presets.NAMES)
+
+
 @pytest.mark.parametrize("preset", sorted(FILES))
 def test_there_are_requests_of_both_kinds_and_each_says_how_it_was_made(preset):
     verdicts = [vector["verdict"] for vector in FILES[preset]]
