@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.config.cases import Test
 from gateway.destinations import Kind, Parts, Target
+from gateway.egress import Door
 from gateway.errors import NameGone, Place, Problem
 from gateway.facts import Facts, Naming, kept_headers
 from gateway.match import Explanation, Matcher, Rule, explain
@@ -60,6 +61,8 @@ class Destination:
     #: Of one attempt.
     timeout_s: float = 10.0
     retry: Policy = field(default_factory=Policy)
+    #: How it may be reached.
+    door: Door = field(default_factory=Door)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

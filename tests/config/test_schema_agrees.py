@@ -41,6 +41,7 @@ BEYOND = {
         "two-contents",
     },
     "the rules of a text": {
+        "addresses",
         "headers",
         "pattern-near-a-known-type",
         "patterns",
