@@ -16,6 +16,7 @@
     │   ├── RenderError            a template failed; carries file:line
     │   └── CorruptEvent           the stored body does not match its checksum
     ├── EgressError                no usable answer came: another attempt follows
+    │   ├── AddressBlocked         no destination may be at its address: dead, replayable
     │   ├── ConnectFailed          DNS, TCP or TLS
     │   ├── TimedOut               the attempt's total deadline passed
     │   ├── AnswerBroken           the connection broke or the answer was not HTTP
@@ -153,6 +154,10 @@ class CorruptEvent(BuildError):
 
 class EgressError(GatewayError):
     """No usable answer came from a destination. The text never holds a URL's path, query or a secret."""
+
+
+class AddressBlocked(EgressError):
+    """A destination may not be at the address that it has; nothing was sent, and trying again changes nothing."""
 
 
 class ConnectFailed(EgressError):

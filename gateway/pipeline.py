@@ -19,7 +19,15 @@ from urllib.parse import unquote_to_bytes
 from gateway import facts, retry, signatures, telemetry
 from gateway.config import Config, Destination, Received, Source
 from gateway.egress import Egress
-from gateway.errors import BuildError, CorruptEvent, EgressError, SignatureRefused, StoreUnavailable, UnknownSource
+from gateway.errors import (
+    AddressBlocked,
+    BuildError,
+    CorruptEvent,
+    EgressError,
+    SignatureRefused,
+    StoreUnavailable,
+    UnknownSource,
+)
 from gateway.handshakes import Answer
 from gateway.model import (
     Appended,
@@ -178,10 +186,10 @@ async def deliver(
         with working_on(delivery.id):
             request = config.build(delivery, event, facts.payload_of(event))
         destination = config.destinations[delivery.destination]
-        reply = await gateway.egress.send(request, timeout_s=destination.timeout_s)
+        reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with working_on(delivery.id):
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
-    except BuildError as error:
+    except (BuildError, AddressBlocked) as error:
         verdict = Dead(str(error))
     except EgressError as error:
         verdict = Retry(str(error))

@@ -1,6 +1,5 @@
 """``gateway check``, and the way every verb loads routes.yaml."""
 
-import ipaddress
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,23 +11,8 @@ import msgspec
 
 from gateway import views
 from gateway.config import Config, format_problem, load, read_env_file
+from gateway.egress.addresses import Reach, is_localhost, literal, standing
 from gateway.errors import ConfigError, GatewayError, Problem
-
-#: Written out: what Python takes for private changes from version to version.
-_PRIVATE: Final = tuple(
-    ipaddress.ip_network(each)
-    for each in (
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "::1/128",
-        "fc00::/7",
-        "fe80::/10",
-    )
-)
 
 
 class EnvFileUnreadable(GatewayError):
@@ -145,17 +129,19 @@ def _private_addresses(config: Config) -> Iterator[str]:
     """Information, not a finding: forwarding to a service next door is what a sidecar is for."""
     for name, destination in config.destinations.items():
         host = urlsplit(destination.target.url).hostname or ""
+        if not host or name in config.inboxes:
+            continue
         if _is_private(host):
             yield f"{name}: {config.masks.text(host)} is a private address"
+        elif destination.kind.public and not destination.door.public:
+            yield f"{name}: {config.masks.text(host)} may stand for a private address (public: false)"
+        elif "." not in host and ":" not in host and not destination.door.public:
+            yield f"{name}: {config.masks.text(host)} is a name of the local network"
 
 
 def _is_private(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in network for network in _PRIVATE)
+    address = literal(host)
+    return is_localhost(host) if address is None else standing(address).reach is Reach.PRIVATE
 
 
 def _count(number: int, noun: str) -> str:

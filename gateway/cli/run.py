@@ -179,6 +179,7 @@ class _Lifecycle:
 
     async def started(self, ingest_address: str, admin_address: str) -> None:
         _settle_garbage_collector()
+        self.gateway.egress.avoid(ingest_address, admin_address)
         self.running = asyncio.create_task(self.dispatcher.run())
         config = self.gateway.config
         print(
@@ -187,7 +188,7 @@ class _Lifecycle:
             flush=True,
         )
         telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
-        self._begin(self.gateway.egress.warm())
+        self._begin(self.gateway.egress.warm({each.door for each in config.destinations.values()}))
         if self.dev:
             print(_banner(config, ingest_address, admin_address, self.store_url), flush=True)
 

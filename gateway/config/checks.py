@@ -1,10 +1,12 @@
 """What a url, a path and a header may be. Problems never show a value that could hold a secret."""
 
 import base64
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ from gateway.config.schema import AuthKeys, DestinationKeys, SourceKeys
 from gateway.config.values import TEST_TEXT, Reading, Words
 from gateway.destinations import KINDS
 from gateway.destinations.base import RESERVED_HEADERS
+from gateway.egress.addresses import Reach, literal, odd_spelling, standing
+from gateway.egress.door import certificates
 from gateway.errors import Place
 from gateway.facts import ROOTS, template_problem
 from gateway.match import fits
@@ -106,7 +110,59 @@ def _url_problem(text: str) -> tuple[str, str] | None:
         return "it has no host, or one that cannot be", "write https://host:port/path"
     if parts.fragment:
         return "what stands behind # is never sent", "remove it"
-    return None
+    return _host_problem(host)
+
+
+def _host_problem(host: str) -> tuple[str, str] | None:
+    plain = odd_spelling(host)
+    if plain is not None:
+        meant = f"{host} is an odd spelling of {plain}" if plain else "it ends like an IP address and is none"
+        return meant, f"write {plain or 'a name, or four numbers of 0 to 255'}"
+    address = literal(host)
+    found = None if address is None else standing(address)
+    if found is None or found.reach is not Reach.FORBIDDEN:
+        return None
+    hint = "write 127.0.0.1 for this machine" if host in ("0.0.0.0", "::") else "write the address of a service"  # noqa: S104  nothing is bound to it
+    return f"{host} is {found.what}: no destination may be there", hint
+
+
+def way(reading: Reading, keys: DestinationKeys, url: Words) -> None:
+    """``public`` and ``tls`` beside the url that they are about."""
+    try:
+        parts = urlsplit(url.text)
+        scheme, host = parts.scheme, parts.hostname or ""
+    except ValueError:
+        return
+    address = literal(host)
+    if keys.tls is not None and scheme == "http" and not url.is_stand_in:
+        reading.error(
+            keys.key_at("tls"), "tls: a url that begins with http:// has none", "write https://, or remove it"
+        )
+    if keys.public and address is not None and standing(address).reach is Reach.PRIVATE:
+        message = f"public: {host} in the url is {standing(address).what}"
+        reading.error(keys.at("public"), message, "remove public, or write a public name into the url")
+
+
+#: Bytes of a file of certificates; all that a system trusts is a quarter of it.
+_MOST_CERTIFICATES: Final = 1024 * 1024
+
+
+def certificate_file(reading: Reading, written: Words, folder: Path) -> str:
+    """The certificates in a file, PEM; empty after a problem was reported."""
+    if written.is_stand_in:
+        return ""
+    try:
+        # A pipe or a device could keep the reader waiting.
+        descriptor = os.open(folder / written.text, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            return certificates(file.read(_MOST_CERTIFICATES) or b"")
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+    except ValueError as error:
+        reason = str(error)
+    hint = "a file that begins with -----BEGIN CERTIFICATE-----; its path is seen from the folder of routes.yaml"
+    reading.error(written.node, f'ca: "{written.shown}" cannot be used: {reason}', hint)
+    return ""
 
 
 def made_up_url(destination: str, written: Words) -> Words:

@@ -20,7 +20,8 @@ from gateway.config.report import Report
 from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys, VerifyKeys
 from gateway.config.success import Success, SuccessRule
 from gateway.config.values import TEST_TEXT, Reading
-from gateway.destinations import KINDS, Target
+from gateway.destinations import KINDS, Kind, Target
+from gateway.egress import Door
 from gateway.errors import ConfigError, Place
 from gateway.retry import Policy
 
@@ -78,8 +79,11 @@ class _Compiler:
         self._written = written.keys
         self._content = written.content
         self._names = written.names
+        self._folder = folder
         self._templates = folder / "templates"
         self._masks = masks
+        #: PEM, by the path of its file as written.
+        self._certificates: dict[str, str] = {}
 
     def config(self) -> Config:
         written = self._written
@@ -98,7 +102,7 @@ class _Compiler:
         if not self._reading.report.has_errors and not self._reading.missing:
             Adviser(self._reading, written, sources, destinations, compiler, self._names).advise(enabled)
         return Config(
-            revision=self._revision(compiler.template_texts()),
+            revision=self._revision({**compiler.template_texts(), **self._certificates}),
             files=self._files(compiler.template_texts()),
             includes=tuple(self._reading.includes),
             sources=MappingProxyType(sources),
@@ -139,14 +143,16 @@ class _Compiler:
                 message = f'two entries are called "{entry.name}": this one and the one in {where}'
                 self._reading.error(keys.at("name"), message, "give each a name of its own")
 
-    def _revision(self, templates: Mapping[str, str]) -> str:
-        """Over the files and every template that they use."""
-        texts = [part for name in sorted(templates) for part in (name, templates[name])]
+    def _revision(self, used: Mapping[str, str]) -> str:
+        """Over the files, and every template and certificate that they use."""
+        texts = [part for name in sorted(used) for part in (name, used[name])]
         content = [*self._content.values(), *(text.encode() for text in texts)]
         return hashlib.sha256(b"\0".join(content)).hexdigest()[:8]
 
     def _files(self, templates: Mapping[str, str]) -> Mapping[str, bytes]:
-        texts = {f"templates/{name}": text.encode() for name, text in templates.items()}
+        texts = {f"templates/{name}": text.encode() for name, text in templates.items()} | {
+            path: text.encode() for path, text in self._certificates.items()
+        }
         return {name: hashlib.sha256(content).digest() for name, content in {**self._content, **texts}.items()}
 
     # --- sources and destinations ---
@@ -210,6 +216,16 @@ class _Compiler:
             concurrency=keys.concurrency or (defaults and defaults.concurrency) or 32,
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
+            door=Door() if keys.is_inbox else self._door(keys, kind),
+        )
+
+    def _door(self, keys: DestinationKeys, kind: Kind) -> Door:
+        ca = keys.tls.ca if keys.tls and "url" in kind.keys else None
+        if ca is not None:
+            self._certificates[ca.text] = checks.certificate_file(self._reading, ca, self._folder)
+        return Door(
+            public=kind.public if keys.public is None else keys.public,
+            ca="" if ca is None else self._certificates[ca.text],
         )
 
     def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
@@ -225,6 +241,7 @@ class _Compiler:
         url = keys.url and checks.made_up_url(name, keys.url)
         if url is not None and not keys.is_inbox:
             checks.url(reading, url)
+            checks.way(reading, keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)
         auth = checks.auth(reading, keys.auth)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from gateway.config.cases import Test
 from gateway.config.masks import Masks
 from gateway.destinations import Kind, Parts, Target
+from gateway.egress import Door
 from gateway.errors import NameGone, Place, Problem
 from gateway.facts import Facts, Naming, kept_headers, parse, parse_body, slices
 from gateway.handshakes import Handshake
@@ -99,6 +100,8 @@ class Destination:
     #: Of one attempt.
     timeout_s: float = 10.0
     retry: Policy = field(default_factory=Policy)
+    #: How it may be reached.
+    door: Door = field(default_factory=Door)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -287,6 +287,16 @@ def _types_with(name: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TlsKeys(Section):
+    noun = "tls"
+    ca: Words | None = key(
+        values.words,
+        "a file of PEM certificates, trusted in place of the system's; seen from the folder of routes.yaml: crm-ca.pem",
+        required=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DefaultsKeys(Section):
     """Each key stands for the one that a destination does not write; a destination's own replaces it whole."""
 
@@ -345,6 +355,16 @@ class DestinationKeys(DefaultsKeys):
     retry_after: tuple[str, ...] | None = key(
         values.typed(_hint_path, {"title": "text", "type": "string", "pattern": r"^json:.|\$\{"}),
         "where the JSON of an answer says how many seconds to wait: json:retry_after",
+        types=_types_with("url"),
+    )
+    public: bool | None = key(
+        values.boolean,
+        "whether its name may stand for public addresses only; true for hosted services, false for http",
+        types=_types_with("url"),
+    )
+    tls: TlsKeys | None = key(
+        nested(TlsKeys),
+        "whom to trust in place of the system's certificates: {ca: crm-ca.pem}",
         types=_types_with("url"),
     )
     path: Words | None = key(

@@ -5,9 +5,11 @@ path, a query or a credential.
 """
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.faults import explained
 from gateway.egress.files import Lines
 from gateway.egress.inbox import Inbox, InboxEntry
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["Egress", "Inbox", "InboxEntry", "Transport"]
+__all__ = ["Door", "Egress", "Inbox", "InboxEntry", "Transport"]
+
+#: Connections through a door that nobody has used for so long are given up when another is opened, seconds.
+UNUSED_S: Final = 600.0
+
+_PLAIN: Final = Door()
 
 
 class Transport(Protocol):
@@ -31,21 +38,35 @@ class Transport(Protocol):
     async def aclose(self) -> None: ...
 
 
+class _Way:
+    """The connections through one door."""
+
+    __slots__ = ("busy", "left_at", "opening")
+
+    def __init__(self, opening: "asyncio.Task[Transport]") -> None:
+        self.opening = opening
+        #: Attempts in flight, and when the last one ended (loop time).
+        self.busy = 0
+        self.left_at = opening.get_loop().time()
+
+
 class Egress:
     """Sends requests over connections that are kept and shared; the number in flight is the caller's to bound."""
 
     def __init__(
         self, *, transport: "httpx.AsyncBaseTransport | Transport | None" = None, inbox: "Inbox | None" = None
     ) -> None:
-        self._transport: Transport | None = transport
+        self._transport = transport
         self._inbox = inbox
-        self._opening: asyncio.Task[None] | None = None
+        self._listeners = Listeners()
+        self._ways: dict[Door, _Way] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._files: dict[str, Lines] = {}
 
-    async def send(self, request: OutboundRequest, *, timeout_s: float) -> Reply:
+    async def send(self, request: OutboundRequest, *, timeout_s: float, door: Door = _PLAIN) -> Reply:
         """Carry out one attempt and return the answer, with at most 16 KiB of its body.
 
-        Raises ConnectFailed, TimedOut (no whole answer within ``timeout_s``), AnswerBroken or FileFailed.
+        Raises AddressBlocked, ConnectFailed, TimedOut (no whole answer within ``timeout_s``), AnswerBroken or FileFailed.
         A file's line is on the disk when the Reply, a 200, comes back.
         """
         try:
@@ -54,22 +75,27 @@ class Egress:
                     case FileAppend():
                         return await self._append(request)
                     case HttpRequest():
-                        return await self._exchange(request)
+                        return await self._exchange(request, door)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout_s:g} s") from None
 
-    async def warm(self) -> None:
-        """Load ahead what the first attempt would wait for. Never fails: what is wrong, that attempt will say."""
-        with suppress(Exception):
-            await self._opened()
+    def avoid(self, *urls: str) -> None:
+        """Never connect to the gateway's own listeners: ``http://127.0.0.1:8080``."""
+        self._listeners.know(urls)
+
+    async def warm(self, doors: Iterable[Door] = (_PLAIN,)) -> None:
+        """Load ahead what the first attempts would wait for. Never fails: what is wrong, those attempts will say."""
+        for door in doors:
+            with suppress(Exception):
+                await asyncio.shield(self._way(door).opening)
 
     async def close(self) -> None:
         """Finish the lines that wait for the disk and close every connection."""
         for file in self._files.values():
             await file.finished()
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
+        for way in list(self._ways.values()):
+            await _close(way)
+        await asyncio.gather(*self._closing)
         if self._transport is not None:
             await self._transport.aclose()
 
@@ -78,51 +104,90 @@ class Egress:
         await file.append(request.line)
         return Reply(status=200)
 
-    async def _exchange(self, request: HttpRequest) -> Reply:
+    async def _exchange(self, request: HttpRequest, door: Door) -> Reply:
+        own = self._transport_of_its_own(request)
         try:
-            transport = await self._transport_for(request)
-            from gateway.egress import wire
-
-            response = await transport.handle_async_request(wire.outgoing(request))
-            try:
-                body = await wire.beginning(response)
-            finally:
-                # Of a whole answer the connection goes back to the pool; of any other it is dropped.
-                await response.aclose()
+            if own is not None:
+                return await _carried(request, own)
+            with self._through(door) as way:
+                return await _carried(request, await _opened(way))
         except EgressError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a destination provokes is an attempt that failed
             raise explained(error) from None
-        return Reply(status=response.status_code, headers=wire.first_fields(response), body=masked(body, request))
 
-    async def _transport_for(self, request: HttpRequest) -> Transport:
+    def _transport_of_its_own(self, request: HttpRequest) -> Transport | None:
+        """What carries a request in place of connections."""
         if request.url.startswith("inbox:"):
             if self._inbox is None:
                 raise ConnectFailed("there is no inbox here: run gateway dev, or set the destination's url")
             return self._inbox
-        return self._transport or await self._opened()
-
-    async def _opened(self) -> Transport:
-        if self._transport is None:
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._open())
-            # It goes on behind an attempt whose time is up, so that the next one finds it done.
-            await asyncio.shield(self._opening)
-        assert self._transport is not None
         return self._transport
 
-    async def _open(self) -> None:
+    @contextmanager
+    def _through(self, door: Door) -> Iterator[_Way]:
+        way = self._way(door)
+        way.busy += 1
         try:
-            tls = await asyncio.to_thread(_load)
-            from gateway.egress import wire
-
-            self._transport = wire.open_transport(tls)
+            yield way
         finally:
-            self._opening = None
+            way.busy -= 1
+            way.left_at = asyncio.get_running_loop().time()
+
+    def _way(self, door: Door) -> _Way:
+        way = self._ways.get(door)
+        if way is None or _failed(way):
+            self._give_up_unused()
+            way = self._ways[door] = _Way(asyncio.create_task(self._open(door)))
+        return way
+
+    def _give_up_unused(self) -> None:
+        """A certificate that was replaced must not leave its connections behind for ever."""
+        before = asyncio.get_running_loop().time() - UNUSED_S
+        for door, way in list(self._ways.items()):
+            if not way.busy and way.opening.done() and way.left_at < before:
+                del self._ways[door]
+                closing = asyncio.create_task(_close(way))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+
+    async def _open(self, door: Door) -> Transport:
+        tls = await asyncio.to_thread(_load, door.ca)
+        from gateway.egress import wire
+
+        return wire.open_transport(tls, Guard(door, self._listeners))
 
 
-def _load() -> "ssl.SSLContext":
+async def _carried(request: HttpRequest, transport: Transport) -> Reply:
+    from gateway.egress import wire
+
+    response = await transport.handle_async_request(wire.outgoing(request))
+    try:
+        body = await wire.beginning(response)
+    finally:
+        # Of a whole answer the connection goes back to the pool; of any other it is dropped.
+        await response.aclose()
+    return Reply(status=response.status_code, headers=wire.first_fields(response), body=masked(body, request))
+
+
+async def _opened(way: _Way) -> Transport:
+    # It goes on behind an attempt whose time is up, so that the next one finds it done.
+    return way.opening.result() if way.opening.done() else await asyncio.shield(way.opening)
+
+
+def _failed(way: _Way) -> bool:
+    return way.opening.done() and (way.opening.cancelled() or way.opening.exception() is not None)
+
+
+async def _close(way: _Way) -> None:
+    way.opening.cancel()
+    await asyncio.wait([way.opening])
+    if not _failed(way):
+        await way.opening.result().aclose()
+
+
+def _load(ca: str) -> "ssl.SSLContext":
     """The slow part of the first attempt, for a thread: a third of a second of imports, and the certificates."""
     from gateway.egress import wire
 
-    return wire.tls_context()
+    return wire.tls_context(ca)

@@ -43,6 +43,7 @@ FAULTS: Final[Mapping[str, type[EgressError]]] = MappingProxyType(
 #: What is said of an exception that says too much, or too little, itself.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "ClientConnectorError": "the connection was closed while it was being made",
         "ClientPayloadError": "the answer broke off",
         "ClientResponseError": "the answer is not HTTP, or its header is too large",
         "ConnectError": "no connection",

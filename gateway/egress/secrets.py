@@ -1,7 +1,10 @@
 """What of a request may not come back in an answer that goes on record."""
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from gateway.model import HttpRequest
 
@@ -19,9 +22,18 @@ def masked(body: bytes, request: HttpRequest) -> bytes:
     if len(body) < SHORTEST_SECRET:
         return body
     # The longest first: one secret may be a part of another.
-    for secret in sorted(_secrets(request), key=len, reverse=True):
-        body = body.replace(secret.encode(), b"***")
+    secrets = {unquote_to_bytes(secret) for secret in _secrets(request)}
+    is_escaped = b"%" in body or b"\\" in body
+    for secret in sorted(secrets, key=len, reverse=True):
+        body = _any_spelling(secret).sub(b"***", body) if is_escaped else body.replace(secret, b"***")
     return body
+
+
+@lru_cache(maxsize=256)
+def _any_spelling(secret: bytes) -> re.Pattern[bytes]:
+    """A secret with any of its characters percent-encoded, or escaped as in JSON: clients and servers differ in which."""
+    each = (rb"(?:\\?%s|%%%02x|\\u00%02x)" % (re.escape(bytes([byte])), byte, byte) for byte in secret)
+    return re.compile(b"".join(each), re.IGNORECASE)
 
 
 def _secrets(request: HttpRequest) -> Iterator[str]:

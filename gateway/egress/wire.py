@@ -9,17 +9,19 @@ import ssl
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from types import MappingProxyType
 from typing import Final, cast
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import Connection
+from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 from httpx_aiohttp import AiohttpTransport
 
+from gateway.egress.door import Guard
 from gateway.errors import AnswerBroken
 from gateway.model import HttpRequest
 
@@ -41,19 +43,27 @@ MOST_LOOKUPS: Final = 32
 _NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
-def tls_context() -> ssl.SSLContext:
-    """Certificates verified, TLS 1.2 at least. Takes 20 ms: not on the event loop."""
-    context = ssl.create_default_context()
+def tls_context(ca: str) -> ssl.SSLContext:
+    """Certificates verified, against ``ca`` (PEM) or what the system trusts; TLS 1.2 at least.
+
+    Takes 20 ms: not on the event loop.
+    """
+    context = ssl.create_default_context(cadata=ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
-def open_transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
-    """A transport with connections of its own; inside the running loop."""
+def open_transport(tls: ssl.SSLContext, guard: Guard) -> httpx.AsyncBaseTransport:
+    """A transport with connections of its own, each to an address that ``guard`` lets pass; inside the running loop."""
     session = aiohttp.ClientSession(
         # No limit here: the caller bounds what is in flight, for each destination.
         connector=aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=tls, resolver=Resolver(), ttl_dns_cache=NAMES_KEPT_S
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE_S,
+            ssl=tls,
+            resolver=Resolver(guard),
+            ttl_dns_cache=NAMES_KEPT_S,
+            socket_factory=partial(_socket, guard),
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
@@ -71,6 +81,13 @@ def open_transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
     # There is no public switch: a PUT or DELETE that was reset would be sent twice in one attempt.
     session._retry_connection = False  # noqa: SLF001
     return AiohttpTransport(client=session, verify=tls)
+
+
+def _socket(guard: Guard, found: AddrInfoType) -> socket.socket:
+    """Of every connection, also to an address in digits, which is never looked up."""
+    family, kind, protocol, _, address = found
+    guard.connecting(str(address[0]), int(address[1]))
+    return socket.socket(family, kind, protocol)
 
 
 # --- a request out, an answer in ---
@@ -137,7 +154,8 @@ class Resolver(AbstractResolver):
     uvloop's own look-up does two at a time, and a pool's threads are waited for when the process ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
         self._slots = asyncio.Semaphore(MOST_LOOKUPS)
 
     async def resolve(
@@ -145,6 +163,7 @@ class Resolver(AbstractResolver):
     ) -> list[ResolveResult]:
         async with self._slots:
             found = await _looked_up(host, port, family)
+        self._guard.resolved(host, port, [address for _, address in found])
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in found

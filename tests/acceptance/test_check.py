@@ -120,7 +120,6 @@ def test_a_line_of_the_env_file_that_cannot_be_read_is_a_finding_like_any_other(
     [
         ("http://10.0.0.5/api", "10.0.0.5"),
         ("http://127.0.0.1:8000", "127.0.0.1"),
-        ("http://169.254.169.254/", "169.254.169.254"),
         ("https://[fd00::7]:8443/x", "fd00::7"),
         ("http://localhost:3000", "localhost"),
     ],
@@ -131,11 +130,19 @@ def test_a_private_address_is_named_and_is_no_warning(tmp_path, url, host):
     assert f"crm: {host} is a private address\n" in done.stdout
 
 
-@pytest.mark.parametrize("host", ["8.8.8.8", "crm.example.com", "172.32.0.1", "[2001:db8::1]", "10.example.com"])
+@pytest.mark.parametrize("host", ["8.8.8.8", "crm.example.com", "172.32.0.1", "[2606:4700::1111]", "10.example.com"])
 def test_any_other_address_is_not_named(tmp_path, host):
     (tmp_path / "routes.yaml").write_text(GOOD.replace("crm.example.com", host))
     config = load(tmp_path / "routes.yaml", environ={})
     assert list(check._private_addresses(config)) == []
+
+
+def test_a_name_without_a_dot_and_a_hosted_service_that_may_be_private_are_named(tmp_path):
+    text = GOOD.replace("https://crm.example.com", "http://crm:8080")
+    assert "crm: crm is a name of the local network\n" in run(tmp_path, text, "--strict").stdout
+    hosted = "type: slack, public: false, url: 'https://hooks.example.com'"
+    text = GOOD.replace("url: 'https://crm.example.com'", hosted).replace("to: crm", "to: crm, text: hi")
+    assert "crm: hooks.example.com may stand for a private address (public: false)\n" in run(tmp_path, text).stdout
 
 
 def test_private_addresses_are_not_among_the_findings_of_programs(tmp_path):

@@ -41,6 +41,7 @@ BEYOND = {
         "shape-for-slack",
     },
     "the rules of a text": {
+        "addresses",
         "headers",
         "pattern-near-a-known-type",
         "question-mark-in-path",

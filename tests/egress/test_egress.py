@@ -18,7 +18,7 @@ import httpx
 import msgspec
 import pytest
 import uvloop
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import egress as egress_module
@@ -511,7 +511,7 @@ def test_the_first_attempt_keeps_its_deadline_and_the_next_finds_open_what_it_be
 ) -> None:
     go_on, prepared = threading.Event(), []
     prepare = egress_module._load
-    monkeypatch.setattr(egress_module, "_load", lambda: (go_on.wait(30), prepared.append(1), prepare())[-1])
+    monkeypatch.setattr(egress_module, "_load", lambda ca: (go_on.wait(30), prepared.append(1), prepare(ca))[-1])
 
     async def main(egress: Egress) -> Reply:
         with pytest.raises(TimedOut):
@@ -535,7 +535,7 @@ def test_what_was_warmed_is_open_before_the_first_attempt(monkeypatch: pytest.Mo
 
 
 def test_an_opening_that_fails_is_told_by_the_attempt_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> ssl.SSLContext:
+    def broken(_: str) -> ssl.SSLContext:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
     async def main(egress: Egress) -> Reply:
@@ -552,7 +552,7 @@ def test_an_opening_that_fails_is_told_by_the_attempt_and_tried_again(monkeypatc
 
 def test_closing_does_not_wait_for_an_opening(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr(egress_module, "_load", lambda: go_on.wait(30))
+    monkeypatch.setattr(egress_module, "_load", lambda _: go_on.wait(30))
 
     async def main() -> None:
         egress = Egress()
@@ -676,6 +676,8 @@ def test_what_an_answer_repeats_of_the_request_is_masked() -> None:
     assert "dlv_1" in body
 
 
+# Each example opens connections of its own: how long that takes says nothing.
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_for_an_answer_are_a_reply_or_our_own_error(data: bytes) -> None:
     ANY_BYTES.at("/", raw(b"HTTP/1.1 200 OK\r\n" + data))
