@@ -76,8 +76,8 @@ def sent(config, source: str, name: str = "contact.created", **changes):
         path = ("data", "attributes", field)
         unassign(payload, path) if value is None else assign(payload, path, value)
     body = json.dumps(payload).encode()
-    event = config.sources[source].event([(b"content-type", b"application/json")], body, payload, now=1.0)
-    return asyncio.run(_sent(config, source, event, payload))
+    [received] = config.sources[source].received([(b"content-type", b"application/json")], body, now=1.0)
+    return asyncio.run(_sent(config, source, received.event, received.payload))
 
 
 async def _sent(config, source, event, payload):
