@@ -99,6 +99,8 @@ class Door:
         try:
             source, path_secret = pipeline.source_at(config, path)
             name = source.name
+            if scope["method"] == source.probe:
+                return 200, b"", []
             _refuse_by_head(scope, source)
             appended = await self._accept(scope, receive, config, source, path_secret)
         except RequestRefused as refusal:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway import presets
 from gateway.errors import Unparsable
-from gateway.facts import MISSING, UNKNOWN_TYPE, assign, iso_time, lookup, parse, split_path, unassign
+from gateway.facts import MISSING, UNKNOWN_TYPE, assign, iso_time, lookup, parse, parse_body, split_path, unassign
 from gateway.model import Event
 
 XOBITO = presets.load("xobito")
@@ -190,3 +190,41 @@ def test_a_field_is_assigned_through_the_shortcut_to_where_it_stands():
 
 def test_times_are_shown_in_utc():
     assert iso_time(0) == "1970-01-01T00:00:00.000Z"
+
+
+# --- forms in parts ---
+
+PARTS = (
+    b'--edge\r\nContent-Disposition: form-data; name="from"\r\n\r\nAn\xc3\xa4\r\n'
+    b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
+    b"Content-Type: text/plain\r\n\r\nhello\r\n--edge--\r\n"
+)
+IN_PARTS = "multipart/form-data; boundary=edge"
+
+
+def test_of_a_multipart_body_fields_are_texts_and_a_file_is_told_by_its_size():
+    assert parse_body(PARTS, IN_PARTS) == {
+        "from": "Anä",
+        "file": {"filename": "a.txt", "content_type": "text/plain", "size": 5},
+    }
+
+
+def test_the_json_in_a_field_called_payload_is_the_payload():
+    body = b'--edge\r\nContent-Disposition: form-data; name="payload"\r\n\r\n{"a": 1}\r\n--edge--\r\n'
+    assert parse_body(body, IN_PARTS) == {"a": 1}
+
+
+@given(
+    body=st.lists(st.sampled_from([PARTS[:60], PARTS[60:], b"\xff", b"--edge\r\n", b"--edge--", b"\r\n\r\n"])).map(
+        b"".join
+    )
+    | st.binary(max_size=200),
+    boundary=st.sampled_from(
+        ["; boundary=edge", "; boundary=", "", '; boundary="', "; boundary=é", "; boundary=" + "x" * 300]
+    ),
+)
+def test_a_multipart_body_is_read_or_refused_whatever_it_holds(body, boundary):
+    try:
+        parse_body(body, "multipart/form-data" + boundary)
+    except Unparsable as error:
+        assert "no multipart form" in str(error)

@@ -60,6 +60,7 @@ class Adviser:
         self._destinations = destinations
         self._compiler = compiler
         self._names = names
+        self._open = [name for name, source in sources.items() if source.verifier.is_open]
         self._samples = {name: _samples(source) for name, source in sources.items()}
 
     def advise(self, entries: Sequence[Compiled]) -> None:
@@ -69,6 +70,7 @@ class Adviser:
             self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
         for keys, compiled in entries:
+            self._unsigned(keys)
             self._patterns(keys)
             if "where" in keys.written:
                 self._constant(keys.where, keys.key_at("where"), f'"where" of "{keys.called}"')
@@ -104,6 +106,15 @@ class Adviser:
                 self._reading.warning(keys.place, message, "move it up, or remove one of them")
             if rule.stops and not rule.where and rule.expression is None:
                 ends.append((keys, rule))
+
+    def _unsigned(self, keys: EntryKeys) -> None:
+        """An archive of what anyone may post is one thing, and acting on it another."""
+        feeding = set(self._compiler.sources(keys)).intersection(self._open)
+        if keys.section != "always":
+            for name in (each for each in self._open if each in feeding):
+                message = f'"{keys.called}" acts on events of the source "{name}", and anyone can make those up'
+                hint = "give that source a secret, or take its events under always only (source: names those meant)"
+                self._reading.warning(keys.place, message, hint)
 
     # --- which events ---
 

@@ -194,6 +194,7 @@ class _Compiler:
             handshakes=sources.handshakes(keys, verifier),
             handshake_tokens=(token,) if token else (),
             reply=preset.reply,
+            probe=preset.probe,
             naming=preset.naming.renamed(
                 None if keys.type is None else [each.text for each in keys.type],
                 None if keys.id is None else [each.text for each in keys.id],

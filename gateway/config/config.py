@@ -45,6 +45,8 @@ class Source:
     handshake_tokens: tuple[Secret, ...] = ()
     #: The status that says "taken".
     reply: int = 202
+    #: A method with which the sender asks only whether anyone listens; empty: it does not.
+    probe: str = ""
     #: Bytes.
     max_body: int = 1024 * 1024
     #: Lower-case names of headers that travel with verbatim bytes.

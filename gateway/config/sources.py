@@ -38,6 +38,7 @@ def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
                 "what the sender signs with; one, or a list of which any will do",
             )
         return None
+    _advise_algorithm(reading, name, keys)
     url = keys.public_url.text if keys.public_url else ""
     if not url and any("url" in uses(scheme.signature.signed) for scheme in schemes):
         hint = f"add public_url: https://your-host/in/{name}, exactly as the sender has it"
@@ -163,6 +164,21 @@ def _advise_key(reading: Reading, schemes: Sequence[Scheme], credential: Credent
         reading.warning(
             written.node, "a whsec_ secret of this sender is used as it is, and it is decoded here", "write key: text"
         )
+
+
+def _advise_algorithm(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """The older digest is right where a preset has it: there the vendor has no other one."""
+    own = keys.verify.signature if isinstance(keys.verify, VerifyKeys) else None
+    if own is None or own.algorithm is None or "sha1" not in own.algorithm:
+        return
+    declared = [block.get("signature", {}) for block in presets.load(keys.preset or "").verify]
+    offered = next((each.get("algorithm", "sha256") for each in declared), "")
+    if "sha1" in offered:
+        return
+    hint = f"{keys.preset} signs with {offered}" if offered else "take sha256 if the sender offers it"
+    if own.header is not None and own.header.text.lower() == "x-hub-signature":
+        hint = "senders of X-Hub-Signature mostly send X-Hub-Signature-256 too: take that, with sha256"
+    reading.warning(own.at("algorithm"), f'source "{name}" is verified by SHA-1, the older and weaker one', hint)
 
 
 def _until(reading: Reading, written: Words | None) -> float | None:

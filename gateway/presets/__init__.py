@@ -62,6 +62,8 @@ class Preset:
     notes: str
     #: The status that says "taken".
     reply: int
+    #: ``HEAD``: the sender asks so whether anyone listens, before it sends anything; empty: it does not.
+    probe: str
 
 
 @cache
@@ -96,6 +98,7 @@ def load(name: str) -> Preset:
         secret=declared.get("secret", ""),
         notes=declared.get("notes", ""),
         reply=declared.get("reply", 202),
+        probe=declared.get("probe", ""),
     )
 
 
@@ -154,4 +157,5 @@ _NONE: Final = Preset(
     secret="",
     notes="",
     reply=202,
+    probe="",
 )

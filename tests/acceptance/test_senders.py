@@ -20,6 +20,7 @@ sources:
   hubspot: {preset: hubspot, secret: s3cret, public_url: https://hooks.example.com/in/hubspot}
   resend: {preset: xobito-resend, secret: in-the-path}
   github: {preset: github, secret: s3cret}
+  intercom: {preset: intercom, secret: s3cret}
   forms: {verify: {token: {header: x-token}}, secret: t0ken, type: "{payload.kind}", id: "{payload.number}"}
   lan: {verify: none, type: "{payload.type}"}
 destinations:
@@ -84,6 +85,26 @@ def test_metas_challenge_is_echoed_to_who_shows_the_token(gateway):
 
 def test_a_get_is_405_where_the_sender_has_no_handshake_by_get(gateway):
     assert ask(gateway, "GET", "/in/github")[0] == 405
+
+
+def test_a_senders_probe_is_answered_and_says_nothing(gateway):
+    assert ask(gateway, "HEAD", "/in/intercom")[::2] == (200, b"")
+    assert ask(gateway, "HEAD", "/in/github")[0] == 405
+    assert ask(gateway, "GET", "/in/intercom")[0] == 405
+
+
+def test_the_fields_of_a_multipart_body_are_read_and_its_bytes_are_kept(gateway):
+    parts = [("", "kind", "mail"), ("", "number", "41"), ('; filename="a.txt"', "file", "hello")]
+    body = "".join(
+        f'--edge\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}\r\n'
+        for more, name, value in parts
+    )
+    headers = {"x-token": "t0ken", "content-type": "multipart/form-data; boundary=edge"}
+    status, _, answer = ask(gateway, "POST", "/in/forms", (body + "--edge--\r\n").encode(), headers)
+    assert status == 202
+    event = gateway.api(f"/api/events/{json.loads(answer)['id']}")[1]
+    assert event["type"] == "mail"
+    assert ask(gateway, "POST", "/in/forms", b"--edge\r\nnothing", headers)[0] == 400
 
 
 def test_each_change_of_a_body_with_many_is_an_event_and_a_repeat_is_a_duplicate_item_by_item(gateway):
