@@ -12,7 +12,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.PHONY: run install test lint bench lock clean
+.PHONY: run install test lint bench judges lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/gateway dev
@@ -54,11 +54,19 @@ test: lint
 bench: $(VENV)/.run
 	$(BIN)/python bench/run.py $(BENCH)
 
+# What the vendors' own packages say of signatures, beside what this gateway says.
+judges: $(VENV)/.dev
+	@$(PYTHON) -m venv .venv-judges
+	.venv-judges/bin/python -m pip install --quiet --disable-pip-version-check -r tests/judges/packages.lock
+	$(BIN)/python tests/judges/run.py .venv-judges/bin/python
+
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml --group build -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml --group build --group dev -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+		tests/judges/packages.in -o tests/judges/packages.lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-judges

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
+from gateway import presets
 from gateway.cli import cli
+from gateway.cli.sources import in_words
 from gateway.config.conditions import ABOUT, COMBINING
 from gateway.config.jsonschema import json_schema
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
 
+JUDGES = Path(__file__).parent.parent / "tests" / "judges"
 REFERENCE = Path(__file__).parent / "reference"
 
 Shape = Mapping[str, Any]
@@ -28,6 +32,7 @@ def pages() -> Mapping[Path, str]:
         "routes-yaml.md": {"operators": operators(), "keys": keys()},
         "templates.md": {"filters": filters(), "functions": functions(), "tests": tests()},
         "cli.md": {"verbs": verbs()},
+        "senders.md": {"presets": senders(), "differences": differences()},
     }
     return {REFERENCE / name: with_blocks((REFERENCE / name).read_text("utf-8"), made) for name, made in blocks.items()}
 
@@ -53,6 +58,26 @@ def plain(text: str) -> str:
         f"`{part}`" if is_code else re.sub(r"([*<>\\])", r"\\\1", part)
         for part, is_code in zip(parts, cycle([False, True]))
     )
+
+
+# --- senders ---
+
+
+def senders() -> str:
+    rows = [
+        [f"`{name}`", f"[{preset.title}]({preset.page})", plain(in_words(preset)), plain(preset.notes.strip())]
+        for name, preset in ((name, presets.load(name)) for name in presets.NAMES)
+    ]
+    return f"{len(rows)} presets.\n\n" + table(["preset", "sender", "verified by", "good to know"], rows)
+
+
+def differences() -> str:
+    """Of the vendors' packages that were asked, where they and the gateway do not agree."""
+    listed = yaml.safe_load((JUDGES / "differences.yaml").read_text("utf-8"))
+    rows = [
+        [", ".join(f"`{name}`" for name in each["presets"]), "; ".join(each["cases"]), each["why"]] for each in listed
+    ]
+    return table(["preset", "request", "why they differ"], rows)
 
 
 # --- routes.yaml ---

@@ -254,7 +254,8 @@ def lookup(facts: object, path: Sequence[str]) -> object:
     """The value at ``path``, or MISSING. A number as a segment picks from a list."""
     value = facts
     for segment in path:
-        if isinstance(value, Mapping):
+        # The plain dict first: the check of an abstract class costs as much as all the rest.
+        if isinstance(value, (dict, Mapping)):
             if segment not in value:
                 return MISSING
             value = value[segment]

@@ -23,7 +23,7 @@ def list_all(*, as_json: bool) -> int:
         return 0
     width = max(len(each.name) for each in found)
     for each in found:
-        print(f"{each.name:<{width}}  {each.title}: {_in_words(each)}")
+        print(f"{each.name:<{width}}  {each.title}: {in_words(each)}")
     print(
         f"\n{_STAY_OUT}\nAny other sender: verify: in routes.yaml says how it signs. `gateway sources NAME` shows one."
     )
@@ -38,7 +38,7 @@ def show(name: str, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_facts(preset), indent=2))
         return 0
-    print(f"{preset.title}: {_in_words(preset)}\n{preset.page}")
+    print(f"{preset.title}: {in_words(preset)}\n{preset.page}")
     if preset.secret:
         print(f"The secret: {preset.secret}")
     if preset.notes:
@@ -64,14 +64,15 @@ def _facts(preset: presets.Preset) -> dict[str, object]:
     return {
         "name": preset.name,
         "title": preset.title,
-        "verified": _in_words(preset),
+        "verified": in_words(preset),
         "page": preset.page,
         "samples": list(preset.samples),
         "routes_yaml": fragment(preset),
     }
 
 
-def _in_words(preset: presets.Preset) -> str:
+def in_words(preset: presets.Preset) -> str:
+    """How a sender's requests are verified, in one line."""
     if {"none": True} in preset.verify:
         return "not signed"
     return ", or ".join(_scheme_in_words(scheme_of(block)) for block in preset.verify)
@@ -82,11 +83,8 @@ def _scheme_in_words(scheme: Scheme) -> str:
         case "signature":
             knobs = scheme.signature
             where = knobs.header or f"the body's {knobs.body}"
-            kind = (
-                knobs.algorithm
-                if scheme.is_asymmetric
-                else f"{'HMAC ' if 'plain' not in knobs.algorithm else ''}{knobs.algorithm}"
-            )
+            is_hmac = not scheme.is_asymmetric and not knobs.algorithm.startswith("plain-")
+            kind = f"HMAC {knobs.algorithm}" if is_hmac else knobs.algorithm.removeprefix("plain-")
             return f"{kind} of {knobs.signed} in {where}"
         case "token":
             return f"a token in {scheme.header}"

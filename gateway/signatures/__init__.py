@@ -260,7 +260,9 @@ class _Check:
         called = f"payload.{knobs.body}" if knobs.body else knobs.header
         reading.note(f"{called}: {len(text)} bytes")
         if knobs.field:
-            fields = [part.strip().partition(b"=") for part in text.split(knobs.separator.encode())]
+            # Senders write a blank behind it or none.
+            separator = knobs.separator.strip() or knobs.separator
+            fields = [part.strip().partition(b"=") for part in text.split(separator.encode())]
             found = [value for name, _, value in fields if name == knobs.field.encode()]
             reading.fields = {name: value for name, _, value in fields}
             if knobs.timestamp_field and [n for n, _, _ in fields].count(knobs.timestamp_field.encode()) > 1:
