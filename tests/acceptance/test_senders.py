@@ -7,9 +7,12 @@ from base64 import b64encode
 
 import pytest
 
+from gateway import presets
 from gateway.config import load
 from gateway.presets import load as preset
 from gateway.rehearsal import request_of
+from gateway.signatures import CannotSign, stand_in_for
+from gateway.signatures.declared import scheme_of
 from tests.acceptance.harness import GatewayProcess, eventually
 
 ROUTES = """
@@ -203,10 +206,46 @@ def test_a_file_that_is_no_request_is_said_to_be_none(gateway, tmp_path):
 
 def test_every_sender_has_a_fragment_that_loads(gateway, tmp_path):
     listed = json.loads(gateway.cli("sources", "--json").stdout)
-    assert len(listed) == len({each["name"] for each in listed}) >= 25
+    assert [each["name"] for each in listed] == list(presets.NAMES)
+    assert len(listed) >= 40
     for each in listed:
         file = tmp_path / "routes.yaml"
         file.write_text(f"version: 1\n{each['routes_yaml']}\ndestinations: {{}}\n")
         assert each["name"] in load(file, environ={}, no_env=True).sources
     assert "certificate" in gateway.cli("sources").stdout
     assert "preset: stripe" in gateway.cli("sources", "stripe").stdout
+
+
+# --- every sender at one door ---
+
+
+@pytest.fixture(scope="module")
+def everyone(tmp_path_factory):
+    lines = ["version: 1", "sources:"]
+    for name in presets.NAMES:
+        lines += [f"  {name}:", f"    preset: {name}", f"    public_url: https://hooks.example.com/in/{name}"]
+        block = preset(name).verify[0]
+        if block != {"none": True}:
+            lines.append(f"    secret: {json.dumps(stand_in_for(scheme_of(block), name).reveal())}")
+    lines += ["destinations: {file: {type: file, path: all.ndjson}}", "always: [{to: file}]", ""]
+    with GatewayProcess(tmp_path_factory.mktemp("everyone"), "\n".join(lines)) as gateway:
+        gateway.sources = load(gateway.folder / "routes.yaml", environ={}).sources
+        yield gateway
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_what_a_sender_posts_is_taken_at_the_door_under_its_type_and_once(everyone, name):
+    for type_, body in preset(name).samples.items():
+        try:
+            request = request_of(everyone.sources[name], body, type_, time.time())
+        except CannotSign:
+            assert all(scheme.is_asymmetric for scheme in everyone.sources[name].verifier.schemes)
+            return
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in request.headers}
+        path = f"/in/{name}/{request.path_secret.decode()}" if request.path_secret else f"/in/{name}"
+        status, _, answer = ask(everyone, "POST", path, request.body, headers)
+        assert status == preset(name).reply
+        first = json.loads(answer)
+        assert everyone.api(f"/api/events/{first['id']}")[1]["type"] == type_
+        again = json.loads(ask(everyone, "POST", path, request.body, headers)[2])
+        assert again == {**first, "duplicate": True}
