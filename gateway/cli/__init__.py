@@ -230,7 +230,7 @@ def sources_verb(name: str, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="A JSON file: method, url, headers as [name, value] pairs, body or body_base64.",
 )
-@click.option("--at", type=float, help="As if it were then, seconds since 1970; now if left out.")
+@click.option("--at", help="As if it were then: 2026-12-31T12:00:00Z, or seconds since 1970; now if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify_verb(**options: Any) -> None:
     """Say step by step why a request verifies, or where it stops."""

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway import presets
 from gateway.cli import check, look
-from gateway.cli.samples import fresh
+from gateway.cli.samples import fresh, sender_of
 from gateway.config import Config, Source, load
 from gateway.config.config import Considered
 from gateway.config.masks import Masks
@@ -78,18 +78,9 @@ def play(config: Config, event: str, *, source: str, changes: Sequence[str], url
     """``event`` played: a sample, a JSON file, or the id of a stored event or delivery; "": the first sample."""
     if event.startswith(("evt_", "dlv_")):
         return _play_stored(config, look.stored(url=url, store=store, event_id=event), source, changes)
-    sender, now = _source(config, source), time.time()
+    sender, now = sender_of(config, source, event), time.time()
     body = _changed(_body(sender, event), sender, changes, now)
     return rehearse(config, sender, body, sender_headers(sender, body, event), now)
-
-
-def _source(config: Config, name: str) -> Source:
-    known = ", ".join(config.sources) or "none"
-    if name and name not in config.sources:
-        raise EventRefused(f"unknown source {name} (known: {known})")
-    if not name and len(config.sources) != 1:
-        raise EventRefused(f"which source is the event from? add --source (known: {known})")
-    return config.sources[name] if name else next(iter(config.sources.values()))
 
 
 def _body(source: Source, event: str) -> bytes:

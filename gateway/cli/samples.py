@@ -6,9 +6,28 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from gateway.errors import Unparsable
+from gateway import presets
+from gateway.config import Config, Source
+from gateway.errors import GatewayError, Unparsable
 from gateway.facts import Naming, assign, parse
 from gateway.signatures import Request
+
+
+class SourceUnclear(GatewayError):
+    """No source of that name, or several that the event could be from."""
+
+
+def sender_of(config: Config, name: str, event: str) -> Source:
+    """The source called ``name``; for "" the only one, or the only one with a sample called ``event``."""
+    known = ", ".join(config.sources) or "none"
+    if name and name not in config.sources:
+        raise SourceUnclear(f"unknown source {name} (known: {known})")
+    having = [each for each in config.sources.values() if event in presets.load(each.preset).samples]
+    fitting = [config.sources[name]] if name else list(config.sources.values())
+    for found in (fitting, having):
+        if len(found) == 1:
+            return found[0]
+    raise SourceUnclear(f"which source is the event from? add --source (known: {known})")
 
 
 def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()) -> bytes:

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 
 from gateway import presets
 from gateway.cli import check
-from gateway.cli.samples import fresh
-from gateway.config import Config, Source, load
+from gateway.cli.samples import fresh, sender_of
+from gateway.config import Source, load
 from gateway.errors import ConfigError, GatewayError
 from gateway.rehearsal import request_of
 from gateway.signatures import CannotSign, Request
@@ -44,7 +44,7 @@ def send(
     except ConfigError as error:
         check.report(error)
         return 1
-    sender = _source(loaded, source)
+    sender = sender_of(loaded, source, sample)
     raw = _sample(sender, sample)
     url = to or check.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
     poster = _Poster(url, sender.path)
@@ -66,17 +66,6 @@ def send(
         elapsed = time.monotonic() - began
         print(f"{count - refused} of {count} accepted in {elapsed:.1f} s ({count / elapsed:.0f}/s)")
     return 1 if refused else 0
-
-
-def _source(config: Config, name: str) -> Source:
-    if name in config.sources:
-        return config.sources[name]
-    known = ", ".join(config.sources) or "none"
-    if name:
-        raise SendRefused(f"unknown source {name} (known: {known})")
-    if len(config.sources) != 1:
-        raise SendRefused(f"which source? add --source (known: {known})")
-    return next(iter(config.sources.values()))
 
 
 def _sample(source: Source, name: str) -> bytes:

@@ -4,6 +4,7 @@ import json
 import re
 
 from gateway import presets
+from gateway.config.report import suggest
 from gateway.errors import GatewayError
 from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
@@ -33,7 +34,9 @@ def list_all(*, as_json: bool) -> int:
 def show(name: str, *, as_json: bool) -> int:
     """One sender with what to write into routes.yaml."""
     if name not in presets.NAMES:
-        raise UnknownSender(f"unknown sender {name}: `gateway sources` lists them; any other is described by verify:")
+        hint = suggest(name, presets.NAMES)
+        more = "`gateway sources` lists those known; any other is described by verify:"
+        raise UnknownSender(f"unknown sender {name}: {hint + ' ' if hint else ''}{more}")
     preset = presets.load(name)
     if as_json:
         print(json.dumps(_facts(preset), indent=2))

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,14 +22,14 @@ class RequestUnreadable(GatewayError):
     """The file is no request, or names no source."""
 
 
-def verify(*, config: Path, source: str, request: Path, at: float | None, as_json: bool) -> int:
+def verify(*, config: Path, source: str, request: Path, at: str | None, as_json: bool) -> int:
     """Say step by step what was computed, and where it stopped; 1 if the request is refused."""
     loaded = _loaded(config)
     if loaded is None:
         return 1
     known, steps = _source(loaded, source), list[str]()
     asked = _request(request)
-    verdict = known.verifier.verify(asked, time.time() if at is None else at, steps)
+    verdict = known.verifier.verify(asked, time.time() if at is None else _moment(at), steps)
     reason = verdict.reason if isinstance(verdict, Refused) else ""
     if as_json:
         print(json.dumps({"verified": not reason, "reason": reason, "steps": steps}, indent=2))
@@ -37,6 +38,18 @@ def verify(*, config: Path, source: str, request: Path, at: float | None, as_jso
             print(f"  {printable(step)}")
         print(f"refused: {printable(reason)}" if reason else "verified")
     return 1 if reason else 0
+
+
+def _moment(written: str) -> float:
+    try:
+        return float(written)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(written)
+    except ValueError:
+        raise RequestUnreadable(f"--at {written}: write 2026-12-31T12:00:00Z, or seconds since 1970") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def sign(*, config: Path, source: str, file: Path, url: str, as_json: bool) -> int:

@@ -194,6 +194,19 @@ def test_what_sign_makes_verify_accepts_and_says_why_it_refuses_another_body(gat
     assert "s3cret" not in bad.stdout
 
 
+def test_a_sample_that_only_one_source_has_needs_no_source_and_the_time_may_be_a_date(gateway, tmp_path):
+    config = ("-c", str(gateway.folder / "routes.yaml"))
+    assert "issues.opened from github" in gateway.cli("explain", *config, "issues.opened").stdout
+    assert gateway.cli("explain", *config, "order.paid", check=False).stderr.count("add --source") == 1
+    body, request = tmp_path / "body.json", tmp_path / "request.json"
+    body.write_text("{}")
+    request.write_text(gateway.cli("sign", *config, "--source", "slack", "--json", str(body)).stdout)
+    arguments = ("verify", *config, "--source", "slack", "--request", str(request), "--at")
+    assert "timestamp" in gateway.cli(*arguments, "2099-01-01", check=False).stdout.splitlines()[-1]
+    assert "write 2026-12-31T12:00:00Z" in gateway.cli(*arguments, "tomorrow", check=False).stderr
+    assert 'did you mean "github"?' in gateway.cli("sources", "githb", check=False).stderr
+
+
 def test_a_file_that_is_no_request_is_said_to_be_none(gateway, tmp_path):
     file = tmp_path / "request.json"
     file.write_text("[1]")
