@@ -156,6 +156,10 @@ class EgressError(GatewayError):
     """No usable answer came from a destination. The text never holds a URL's path, query or a secret."""
 
 
+class TooOld(GatewayError):
+    """The event is older than its destination's retry.max_age allows for another attempt."""
+
+
 class AddressBlocked(EgressError):
     """A destination may not be at the address that it has; nothing was sent, and trying again changes nothing."""
 

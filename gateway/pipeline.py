@@ -26,6 +26,7 @@ from gateway.errors import (
     EgressError,
     SignatureRefused,
     StoreUnavailable,
+    TooOld,
     UnknownSource,
 )
 from gateway.handshakes import Answer
@@ -47,7 +48,6 @@ from gateway.model import (
     Reply,
     Retention,
     Retry,
-    Verdict,
     Want,
     new_id,
 )
@@ -180,16 +180,21 @@ async def deliver(
 ) -> tuple[Delivered | Retry | Dead, Attempt]:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises."""
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
+    destination = config.destinations.get(delivery.destination)
+    policy = destination.retry if destination else retry.ONCE
+    failures, age_s = delivery.attempts - delivery.attempts_before_replay, started - event.received_at
     request: OutboundRequest | None = None
     reply: Reply | None = None
     try:
+        retry.check_age(policy, failures=failures, age_s=age_s)
         with working_on(delivery.id):
             request = config.build(delivery, event, facts.payload_of(event))
-        destination = config.destinations[delivery.destination]
+        assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with working_on(delivery.id):
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
-    except (BuildError, AddressBlocked) as error:
+        verdict = retry.overridden(policy, verdict, reply.status)
+    except (BuildError, AddressBlocked, TooOld) as error:
         verdict = Dead(str(error))
     except EgressError as error:
         verdict = Retry(str(error))
@@ -197,7 +202,12 @@ async def deliver(
         # Ours to mend, not the event's fault: it is seen, it is replayable, and the others go on.
         telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         verdict = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay")
-    result = _next_step(verdict, delivery, config.destinations.get(delivery.destination), gateway.noise())
+    result = verdict
+    if isinstance(verdict, Retry):
+        noise = gateway.noise()
+        result = retry.decide(
+            policy, verdict, failures=failures + 1, spent_s=delivery.spent_s, noise=noise, age_s=age_s
+        )
     sent = _sent(request)
     return result, Attempt(
         number=delivery.attempts + 1,
@@ -229,15 +239,6 @@ def _sent(request: OutboundRequest | None) -> bytes:
             return line
         case None:
             return b""
-
-
-def _next_step(
-    verdict: Verdict, delivery: Delivery, destination: Destination | None, noise: float
-) -> Delivered | Retry | Dead:
-    if not isinstance(verdict, Retry) or destination is None:
-        return verdict
-    failures = delivery.attempts - delivery.attempts_before_replay + 1
-    return retry.decide(destination.retry, verdict, failures=failures, spent_s=delivery.spent_s, noise=noise)
 
 
 # --- a person wants it again ---

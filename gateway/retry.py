@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from gateway.errors import TooOld
 from gateway.model import Dead, Delivered, Retry, Verdict
 
 if TYPE_CHECKING:
@@ -47,24 +48,25 @@ def listed(delays: tuple[float, ...]) -> Policy:
     return Policy(for_s=math.inf, jitter=0.0, delays=delays)
 
 
-def overridden(policy: Policy, verdict: Verdict, status: int) -> Verdict | None:
-    """What the operator's ``statuses`` and ``never`` make of an answer that was not taken; None: they are silent."""
+def overridden(policy: Policy, verdict: Verdict, status: int) -> Verdict:
+    """What the operator's ``never`` and ``statuses`` make of an answer that was not taken."""
     if isinstance(verdict, Delivered):
-        return None
+        return verdict
     if _among(status, policy.never):
         return Dead(f"{verdict.reason}; retry.never has {status}")
-    if _among(status, policy.statuses):
-        return verdict if isinstance(verdict, Retry) else Retry(verdict.reason)
-    return None
+    if isinstance(verdict, Dead) and _among(status, policy.statuses):
+        return Retry(verdict.reason)
+    return verdict
 
 
 def _among(status: int, statuses: Statuses) -> bool:
     return any(low <= status < high for low, high in statuses)
 
 
-def is_too_old(policy: Policy, *, failures: int, age_s: float) -> bool:
-    """Whether an event has become too old for another attempt while it waited; the first one is always made."""
-    return failures > 0 and policy.max_age_s is not None and age_s >= policy.max_age_s
+def check_age(policy: Policy, *, failures: int, age_s: float) -> None:
+    """Raise TooOld for an event that is too old for another attempt; the first one is always made."""
+    if failures > 0 and policy.max_age_s is not None and age_s >= policy.max_age_s:
+        raise TooOld(f"too old to be tried again, retry.max_age is {duration(policy.max_age_s)}")
 
 
 def decide(
@@ -84,14 +86,11 @@ def decide(
     spent.upcoming_sleep = own_delay
     if strategies.stop(spent):
         return Dead(f"{verdict.reason}; gave up after {_attempts(failures)}, {_end(policy, failures)}")
-    if is_too_old(policy, failures=failures, age_s=age_s + after_s):
-        return Dead(too_old(policy, verdict.reason))
+    try:
+        check_age(policy, failures=failures, age_s=age_s + after_s)
+    except TooOld as error:
+        return Dead(f"{verdict.reason}; {error}")
     return Retry(verdict.reason, after_s=after_s, spent_s=own_delay)
-
-
-def too_old(policy: Policy, reason: str) -> str:
-    """Why there is no other attempt for an event of that age."""
-    return f"{reason}; it is too old to be tried again, retry.max_age is {duration(policy.max_age_s or 0.0)}"
 
 
 def _state(strategies: "BaseRetrying", failures: int, passed_s: float) -> "RetryCallState":

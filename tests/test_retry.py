@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import Dead, Retry
-from gateway.retry import Policy, decide
+from gateway.errors import TooOld
+from gateway.model import Dead, Delivered, Retry
+from gateway.retry import ONCE, Policy, check_age, decide, listed, overridden
+from gateway.retry import schedule as in_words
 
 DAY_S = 86400.0
 MIDDLE = 0.5  # the noise that leaves a delay as it is
@@ -107,3 +109,84 @@ def test_a_decision_is_made_of_any_facts_at_all(
     if isinstance(decision, Retry):
         assert 0 <= decision.after_s < math.inf
         assert 0 <= decision.spent_s <= decision.after_s
+
+
+# --- lists, attempts, age, statuses ---
+
+
+def test_a_list_of_waits_is_followed_to_its_end_without_jitter() -> None:
+    waits, dead = schedule(listed((1, 10, 60)), noise=0.0)
+    assert [wait.after_s for wait in waits] == [1, 10, 60]
+    assert dead == Dead("answered 503; gave up after 4 attempts, retry has 3 delays")
+
+
+def test_none_is_one_attempt() -> None:
+    assert schedule(ONCE) == ([], Dead("answered 503; gave up after 1 attempt, retry is none"))
+
+
+def test_attempts_end_a_schedule_before_its_budget() -> None:
+    waits, dead = schedule(Policy(attempts=4))
+    assert [wait.after_s for wait in waits] == [1, 2, 4]
+    assert dead.reason == "answered 503; gave up after 4 attempts, retry.attempts is 4"
+
+
+def test_an_event_that_would_be_too_old_at_the_next_attempt_is_dead_now() -> None:
+    policy = Policy(max_age_s=60)
+    retried = decide(policy, Retry("answered 503"), failures=3, spent_s=3, noise=MIDDLE, age_s=50)
+    assert isinstance(retried, Retry)
+    dead = decide(policy, Retry("answered 503"), failures=5, spent_s=15, noise=MIDDLE, age_s=50)
+    assert dead == Dead("answered 503; too old to be tried again, retry.max_age is 1m")
+    asked_to_wait = Retry("answered 429", after_s=30)
+    assert isinstance(decide(policy, asked_to_wait, failures=1, spent_s=0, noise=MIDDLE, age_s=40), Dead)
+
+
+def test_the_first_attempt_is_made_however_old_the_event_is() -> None:
+    check_age(Policy(max_age_s=60), failures=0, age_s=1e9)
+    with pytest.raises(TooOld):
+        check_age(Policy(max_age_s=60), failures=1, age_s=60)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "expected"),
+    [
+        (404, Dead("answered 404"), Retry("answered 404")),
+        (503, Retry("answered 503", after_s=9), Retry("answered 503", after_s=9)),
+        (501, Retry("answered 501"), Dead("answered 501; retry.never has 501")),
+        (409, Dead("answered 409"), Dead("answered 409; retry.never has 409")),
+        (410, Dead("answered 410"), Dead("answered 410")),
+        (404, Delivered(), Delivered()),
+        (501, Delivered(), Delivered()),
+    ],
+)
+def test_the_operators_statuses_go_before_the_table_and_never_before_them(status, verdict, expected) -> None:
+    policy = Policy(statuses=((404, 405), (409, 410), (500, 600)), never=((501, 502), (409, 410)))
+    assert overridden(policy, verdict, status) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Policy(), "tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 35 attempts"),
+        (Policy(for_s=0), "tried once"),
+        (ONCE, "tried once"),
+        (listed((1, 10, 60)), "tried again after 1 s, 10 s, 1 min, 4 attempts"),
+        (Policy(attempts=3, jitter=0), "tried again after 1 s, 2 s, for 24 h, 3 attempts"),
+        (
+            Policy(for_s=60, max_age_s=30),
+            "tried again after 1 s, 2 s, 4 s, 8 s, for 1 min, until the event is 30 s old, about 5 attempts",
+        ),
+    ],
+)
+def test_a_schedule_is_told_in_one_line(policy, words) -> None:
+    assert in_words(policy) == words
+
+
+@given(
+    delays=st.lists(st.floats(0.1, 86400), min_size=1, max_size=20),
+    attempts=st.none() | st.integers(1, 30),
+    noise=st.floats(0, 1, exclude_max=True),
+)
+def test_a_list_never_has_more_attempts_than_it_says(delays, attempts, noise) -> None:
+    policy = Policy(for_s=math.inf, jitter=0.0, delays=tuple(delays), attempts=attempts)
+    waits, _ = schedule(policy, noise=noise)
+    assert [wait.after_s for wait in waits] == delays[: None if attempts is None else attempts - 1]

@@ -26,6 +26,7 @@ from gateway.facts import MISSING, iso_time, parse
 from gateway.match import Explanation, Finding, Rule
 from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import Rehearsal, Rehearsed, rebuilt, rehearse, rehearse_event, sample, sender_headers, shown
+from gateway.retry import schedule
 
 #: Characters of a value that is shown beside its clause.
 _LONGEST_SEEN: Final = 120
@@ -57,12 +58,13 @@ def explain(
     rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
     deliveries = [_hidden(each, loaded) for each in _without_secret_vars(loaded, rehearsal)]
     entries = [_entry(each, rehearsal, loaded.masks) for each in rehearsal.considered]
+    schedules = {each.destination: schedule(loaded.destinations[each.destination].retry) for each in deliveries}
     if as_json:
-        click.echo(pretty(msgspec.json.encode(_document(rehearsal.event, entries, deliveries))))
+        click.echo(pretty(msgspec.json.encode(_document(rehearsal.event, entries, deliveries, schedules))))
     elif as_curl:
         _echo(line for each in deliveries for line in _curl(each))
     else:
-        _echo(_lines(rehearsal.event, entries, deliveries))
+        _echo(_lines(rehearsal.event, entries, deliveries, schedules))
     return 0
 
 
@@ -177,7 +179,10 @@ def _hidden_bytes(data: bytes, masks: Masks) -> bytes:
 
 
 def _document(
-    event: Event, entries: Sequence[Mapping[str, Any]], deliveries: Sequence[Rehearsed]
+    event: Event,
+    entries: Sequence[Mapping[str, Any]],
+    deliveries: Sequence[Rehearsed],
+    schedules: Mapping[str, str],
 ) -> Mapping[str, object]:
     return {
         "event": {
@@ -193,6 +198,7 @@ def _document(
                 "destination": each.destination,
                 "request": _request(each.request),
                 "error": each.error,
+                "retry": schedules[each.destination],
             }
             for each in deliveries
         ],
@@ -294,7 +300,12 @@ def pretty(data: bytes) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def _lines(event: Event, entries: Sequence[Mapping[str, Any]], deliveries: Sequence[Rehearsed]) -> Iterator[str]:
+def _lines(
+    event: Event,
+    entries: Sequence[Mapping[str, Any]],
+    deliveries: Sequence[Rehearsed],
+    schedules: Mapping[str, str],
+) -> Iterator[str]:
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
     width = max((len(_called(entry)) for entry in entries), default=0)
     clauses = [text for entry in entries for text, _ in _clauses(entry["clauses"], 0)]
@@ -308,6 +319,10 @@ def _lines(event: Event, entries: Sequence[Mapping[str, Any]], deliveries: Seque
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
         yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each))
+    if schedules:
+        yield "\nwhat is not taken"
+        width = max(map(len, schedules))
+        yield from (f"  {name:<{width}}  {text}" for name, text in schedules.items())
 
 
 def _called(entry: Mapping[str, Any]) -> str:

@@ -233,9 +233,24 @@ class _Compiler:
         retry = keys.retry or (defaults.retry if defaults else None)
         if retry is None:
             return Policy()
+        if isinstance(retry, Policy):
+            return retry
         if retry.first_s > retry.max_s:
             self._reading.error(retry.place, "retry: first is longer than max", "make max at least as long as first")
-        return Policy(for_s=retry.for_s, first_s=retry.first_s, max_s=retry.max_s)
+        statuses, never = retry.statuses or (), retry.never or ()
+        if set(statuses) & set(never):
+            hint = "keep it in one of them; never comes before statuses"
+            self._reading.error(retry.key_at("never"), "retry: a status stands in statuses and in never", hint)
+        return Policy(
+            for_s=retry.for_s,
+            first_s=retry.first_s,
+            max_s=retry.max_s,
+            attempts=retry.attempts,
+            jitter=retry.jitter,
+            statuses=statuses,
+            never=never,
+            max_age_s=retry.max_age,
+        )
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
