@@ -6,6 +6,7 @@ Every promise about losing nothing rests on two lines here: the answer to the se
 
 import asyncio
 import hashlib
+import math
 import random
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from functools import partial
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
-from gateway import facts, retry, signatures, telemetry
+from gateway import facts, gates, retry, signatures, telemetry
 from gateway.config import Config, Destination, Received, Source
 from gateway.egress import Egress
 from gateway.errors import (
@@ -29,6 +30,7 @@ from gateway.errors import (
     TooOld,
     UnknownSource,
 )
+from gateway.gates import Gate, Learned, Rules
 from gateway.handshakes import Answer
 from gateway.model import (
     Appended,
@@ -48,6 +50,7 @@ from gateway.model import (
     Reply,
     Retention,
     Retry,
+    Verdict,
     Want,
     new_id,
 )
@@ -77,6 +80,8 @@ class Gateway:
     egress: Egress
     #: Wall clock, seconds since the epoch.
     clock: Callable[[], float] = time.time
+    #: Seconds that no one sets back.
+    monotonic: Callable[[], float] = time.monotonic
     #: In [0, 1): the jitter of retries.
     noise: Callable[[], float] = random.random
 
@@ -177,14 +182,18 @@ async def deliver(
     event: Event,
     gateway: Gateway,
     working_on: Callable[[str], AbstractContextManager[None]],
-) -> tuple[Delivered | Retry | Dead, Attempt]:
-    """Make one attempt with the configuration of this moment. Never touches the store; never raises."""
+) -> tuple[Delivered | Retry | Dead, Attempt, Learned]:
+    """Make one attempt with the configuration of this moment, and say what it told about its destination.
+
+    Never touches the store; never raises.
+    """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
     policy = destination.retry if destination else retry.ONCE
     failures, age_s = delivery.attempts - delivery.attempts_before_replay, started - event.received_at
     request: OutboundRequest | None = None
     reply: Reply | None = None
+    learned = gates.NOTHING
     try:
         retry.check_age(policy, failures=failures, age_s=age_s)
         with working_on(delivery.id):
@@ -194,10 +203,11 @@ async def deliver(
         with working_on(delivery.id):
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
         verdict = retry.overridden(policy, verdict, reply.status)
+        learned = _learned(reply, verdict)
     except (BuildError, AddressBlocked, TooOld) as error:
         verdict = Dead(str(error))
     except EgressError as error:
-        verdict = Retry(str(error))
+        verdict, learned = Retry(str(error)), Learned(outcome="failed")
     except Exception as error:  # noqa: BLE001
         # Ours to mend, not the event's fault: it is seen, it is replayable, and the others go on.
         telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
@@ -209,7 +219,7 @@ async def deliver(
             policy, verdict, failures=failures + 1, spent_s=delivery.spent_s, noise=noise, age_s=age_s
         )
     sent = _sent(request)
-    return result, Attempt(
+    attempt = Attempt(
         number=delivery.attempts + 1,
         started_at=started,
         duration_s=time.monotonic() - began,
@@ -221,6 +231,16 @@ async def deliver(
         sent_bytes=len(sent),
         sent_sha256=hashlib.sha256(sent).digest() if request else b"",
         next_s=result.after_s if isinstance(result, Retry) else None,
+    )
+    return result, attempt, learned
+
+
+def _learned(reply: Reply, verdict: Verdict) -> Learned:
+    """Any answer but trouble of its own speaks for the destination; a 429 asks all of us to wait."""
+    is_limit = isinstance(verdict, Retry) and (reply.status == 429 or reply.status < 300)
+    return Learned(
+        outcome="failed" if reply.status >= 500 else "answered",
+        wait_s=verdict.after_s if is_limit and isinstance(verdict, Retry) else 0.0,
     )
 
 
@@ -265,6 +285,10 @@ class Dispatcher:
         self._taken: Counter[str] = Counter()
         #: Destinations that had something due and no slot for it.
         self._full: set[str] = set()
+        self._opened_at = gateway.monotonic()
+        self._gates: dict[str, Gate] = {}
+        #: By destination whose gate opens by itself: what wakes us then.
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
@@ -277,10 +301,11 @@ class Dispatcher:
 
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append and ask for a lease of so many seconds; None: it has to wait its turn."""
-        full = self._taken[destination.name] >= destination.concurrency
-        if full or self._stop.is_set() or not self.recording or self._store.is_due(destination.name):
+        name = destination.name
+        full = self._taken[name] >= destination.concurrency or not gates.is_free(self._gate(name), destination.gate)
+        if full or self._stop.is_set() or not self.recording or self._store.is_due(name):
             return None
-        self._taken[destination.name] += 1
+        self._taken[name] += 1
         return destination.timeout_s + LEASE_MARGIN_S
 
     def appended(self, new: Sequence[NewEvent], appended: Sequence[Appended] | None) -> None:
@@ -353,7 +378,58 @@ class Dispatcher:
         destination = self._gateway.config.destinations.get(name)
         if destination is None:
             return replace(GONE, slots=GONE.slots - self._taken[name])
-        return Want(slots=destination.concurrency - self._taken[name], lease_s=destination.timeout_s + LEASE_MARGIN_S)
+        now = self._gateway.monotonic()
+        permit = gates.permit(self._gate(name), destination.gate, now)
+        if permit.count == 0 and permit.again_at < math.inf:
+            self._wake_in(name, permit.again_at - now)
+        slots = min(permit.count, destination.concurrency - self._taken[name])
+        return Want(slots=slots, lease_s=destination.timeout_s + LEASE_MARGIN_S)
+
+    # when a destination may be sent to
+
+    def _gate(self, name: str) -> Gate:
+        return self._gates.get(name) or gates.opened(self._rules(name), self._opened_at)
+
+    def _rules(self, name: str) -> Rules:
+        destination = self._gateway.config.destinations.get(name)
+        return destination.gate if destination else Rules()
+
+    def _turn(self, name: str) -> float:
+        """Take the next turn of a destination; how long to wait for it, seconds."""
+        now = self._gateway.monotonic()
+        rules, gate = self._rules(name), self._gate(name)
+        if gates.is_free(gate, rules):
+            return 0.0
+        self._gates[name], at = gates.started(gate, rules, now)
+        return at - now
+
+    def _learn(self, name: str, what: Learned) -> None:
+        before = self._gate(name)
+        if what.outcome == "answered" and not what.wait_s and not before.failures and not before.is_open:
+            return
+        after = self._gates[name] = gates.learned(before, what, self._gateway.monotonic())
+        if after.is_open and not before.is_open:
+            telemetry.log("circuit.opened", destination=name, failures=after.failures, next_s=after.probe_interval_s)
+        elif before.is_open and not after.is_open:
+            telemetry.log("circuit.closed", destination=name, failures=before.failures)
+        if before.is_open or after.is_open or what.wait_s:
+            self._full.discard(name)
+            self._wake.set()
+
+    def health(self, name: str) -> str:
+        """What holds a destination now, in words; empty: nothing does."""
+        return gates.permit(self._gate(name), self._rules(name), self._gateway.monotonic()).why
+
+    def _wake_in(self, name: str, seconds: float) -> None:
+        known = self._timers.pop(name, None)
+        if known is not None:
+            known.cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._opens, name)
+
+    def _opens(self, name: str) -> None:
+        self._timers.pop(name, None)
+        self._full.discard(name)
+        self._wake.set()
 
     async def _writer_keeps_up(self) -> None:
         while self._store.oldest_uncommitted_s > WRITER_PATIENCE_S:
@@ -369,15 +445,19 @@ class Dispatcher:
         if self._stop.is_set():
             self._give_back(lease.delivery.destination)
             return
-        task = asyncio.create_task(self._attempt(lease, event))
+        wait_s = self._turn(lease.delivery.destination)
+        task = asyncio.create_task(self._attempt(lease, event, wait_s))
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 
-    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
-        delivery = lease.delivery
+    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, wait_s: float) -> None:
+        delivery, learned = lease.delivery, gates.NOTHING
         try:
             if isinstance(event, Event):
-                outcome = Outcome(lease, *await deliver(delivery, event, self._gateway, self._store.working_on))
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                result, attempt, learned = await deliver(delivery, event, self._gateway, self._store.working_on)
+                outcome = Outcome(lease, result, attempt)
             else:
                 outcome = Outcome(lease, Dead(str(event or f"event {delivery.event_id} is not in the store")))
             await self._settle([outcome])
@@ -385,6 +465,7 @@ class Dispatcher:
         except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
             telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
+            self._learn(delivery.destination, learned)
             self._give_back(delivery.destination)
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> None:

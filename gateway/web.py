@@ -268,6 +268,14 @@ def admin_app(
         )
         return [views.delivery(each) for each in found]
 
+    @get("/api/destinations")
+    async def destinations() -> list[dict[str, Any]]:
+        config = gateway.config
+        return [
+            {"name": each.name, "type": each.kind.name, "held": dispatcher.health(each.name)}
+            for each in config.destinations.values()
+        ]
+
     @post("/api/replay", status_code=200)
     async def replay(data: ReplayRequest) -> dict[str, Any]:
         try:
@@ -280,7 +288,7 @@ def admin_app(
     async def reload() -> dict[str, str]:
         return {"changed": await reloader.reload()}
 
-    handlers: list[Any] = [healthz, readyz, metrics, events, event, deliveries, replay, reload]
+    handlers: list[Any] = [healthz, readyz, metrics, events, event, deliveries, destinations, replay, reload]
     if inbox is not None:
         handlers += _inbox_handlers(inbox)
     return Litestar(

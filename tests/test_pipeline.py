@@ -46,7 +46,9 @@ class World:
 
     async def __aenter__(self) -> "World":
         self.store = await open_store(f"sqlite:///{self.folder}/gateway.db", clock=self.clock)
-        self.gateway = Gateway(config=self.config, store=self.store, egress=Egress(), noise=lambda: 0.5)
+        self.gateway = Gateway(
+            config=self.config, store=self.store, egress=Egress(), noise=lambda: 0.5, monotonic=self.clock
+        )
         self.dispatcher = Dispatcher(self.gateway)
         return self
 
@@ -71,7 +73,7 @@ class World:
     async def turn(self) -> None:
         """Carry out everything that is due now."""
         await self.dispatcher.idle()
-        while self.store.maybe_due():
+        while any(not self.dispatcher.health(name) for name in self.store.maybe_due()):
             await self.dispatcher._round()
             await self.dispatcher.idle()
 
@@ -120,8 +122,8 @@ async def test_an_event_is_kept_with_its_deliveries_and_delivered_straight_from_
 
 @story
 async def test_retries_follow_the_schedule_on_a_moved_clock(tmp_path):
-    retry = {"for": "1h", "first": "1s", "max": "1m"}
-    with Sink(answer(503)) as sink:
+    retry = {"for": "1h", "first": "1s", "max": "1m", "statuses": "409"}
+    with Sink(answer(409)) as sink:
         async with World(tmp_path, to_crm(sink, retry=retry)) as world:
             event_id = (await world.receive()).event_id
             await world.turn()
@@ -250,7 +252,9 @@ async def test_a_defect_in_building_a_request_is_a_dead_letter_and_not_an_end(tm
         async with World(tmp_path, to_crm(sink)) as world:
             history = await stored(world)
             object.__setattr__(world.config, "entries", Defect())
-            result, attempt = await deliver(history.deliveries[0], history.event, world.gateway, world.store.working_on)
+            result, attempt, _ = await deliver(
+                history.deliveries[0], history.event, world.gateway, world.store.working_on
+            )
     assert isinstance(result, Dead)
     assert "RuntimeError" in attempt.reason
 
@@ -444,3 +448,88 @@ def _waiting(template, number: int) -> NewEvent:
     event = replace(template, id=f"evt_{number:032d}")
     delivery = NewDelivery(id=f"dlv_{number:032d}", route="all", destination="crm")
     return NewEvent(event=event, key=b"%d" % number, window_s=1e6, deliveries=[delivery])
+
+
+# --- when a destination may be sent to ---
+
+
+def numbered(number: int) -> bytes:
+    """The same event in other bytes, which make another key."""
+    return BODY + b" " * number
+
+
+@story
+async def test_five_failures_in_a_row_leave_only_probes_and_an_answer_lets_all_of_them_go(tmp_path):
+    with Sink(answer(503)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            for number in range(8):
+                await world.receive(numbered(number))
+                await world.dispatcher.idle()
+            await world.turn()
+            assert len(sink.requests) == 5
+            assert "circuit open after 5 failures in a row, next probe in 30 s" in world.dispatcher.health("crm")
+            for wait, attempts in ((29.9, 5), (0.2, 6), (59.8, 6), (0.4, 7)):
+                await world.later(wait)
+                assert len(sink.requests) == attempts, "one probe for each interval, and the interval doubles"
+            sink.at("/", answer(200))
+            await world.later(121)
+            states = {row.deliveries[0].state for row in await world.store.events()}
+    assert states == {DeliveryState.DELIVERED}
+    assert world.dispatcher.health("crm") == ""
+
+
+@story
+async def test_an_answer_that_is_no_trouble_of_its_own_resets_the_count(tmp_path):
+    with Sink(answer(503)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            for number in range(12):
+                sink.at("/", answer(404 if number % 4 == 3 else 503))
+                await world.receive(numbered(number))
+                await world.dispatcher.idle()
+            assert len(sink.requests) == 12
+            assert world.dispatcher.health("crm") == ""
+
+
+@story
+async def test_a_429_moves_the_next_start_of_all_and_opens_nothing(tmp_path):
+    with Sink(answer(429, headers=[("Retry-After", "60")])) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            await world.receive(numbered(0))
+            await world.dispatcher.idle()
+            sink.at("/", answer(200))
+            await world.receive(numbered(1))
+            await world.later(59)
+            assert len(sink.requests) == 1
+            assert "next start in" in world.dispatcher.health("crm")
+            await world.later(2)
+            assert len(sink.requests) == 3
+
+
+@story
+async def test_a_paused_destination_holds_its_deliveries_and_their_budget(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, paused=True)) as world:
+            event_id = (await world.receive()).event_id
+            await world.later(90 * 86400)
+            assert (sink.requests, world.dispatcher.health("crm")) == ([], "paused in routes.yaml")
+            world.reload(to_crm(sink))
+            world.dispatcher.reconfigured()
+            await world.turn()
+            delivery = await world.delivery(event_id)
+    assert (delivery.state, delivery.spent_s) == (DeliveryState.DELIVERED, 0)
+
+
+@story
+async def test_starts_are_spaced_by_the_rate_also_behind_an_outage(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, rate="20/s")) as world:
+            for number in range(12):
+                await world.receive(numbered(number))
+            await world.turn()
+            assert sink.requests == [], "the process before this one may have started something just now"
+            arrived = []
+            while len(sink.requests) < 12:
+                before = len(sink.requests)
+                await world.later(0.1)
+                arrived.append(len(sink.requests) - before)
+    assert arrived == [2, 2, 2, 2, 2, 2], "20/s is two in a tenth of a second"

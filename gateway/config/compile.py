@@ -23,6 +23,7 @@ from gateway.config.values import TEST_TEXT, Reading
 from gateway.destinations import KINDS, Kind, Target
 from gateway.egress import Door
 from gateway.errors import ConfigError, Place
+from gateway.gates import Rules, interval_s
 from gateway.retry import Policy
 
 #: What a chat destination of `unmatched` says when the entry says nothing.
@@ -217,6 +218,7 @@ class _Compiler:
             concurrency=keys.concurrency or (defaults and defaults.concurrency) or 32,
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
+            gate=Rules(interval_s=_interval_s(keys, kind), paused=keys.paused),
             door=Door() if keys.is_inbox else self._door(keys, kind),
         )
 
@@ -287,6 +289,11 @@ class _Compiler:
         fields = ConditionCompiler(self._reading, {})
         json = None if keys.json is None else fields.compile(keys.json, lambda _path: None)
         return SuccessRule(status=keys.status, json=json, text=keys.text or ())
+
+
+def _interval_s(keys: DestinationKeys, kind: Kind) -> float:
+    """Between two starts. What `dev` records has no vendor whose limit is to be kept."""
+    return interval_s(keys.rate or (None if keys.is_inbox else kind.rate))
 
 
 def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:

@@ -10,6 +10,7 @@ from gateway.destinations import Kind, Parts, Target
 from gateway.egress import Door
 from gateway.errors import NameGone, Place, Problem
 from gateway.facts import Facts, Naming, kept_headers, parse, parse_body, slices
+from gateway.gates import Rules
 from gateway.handshakes import Handshake
 from gateway.match import Explanation, Matcher, Rule, explain
 from gateway.model import Content, Delivery, Event, OutboundRequest, Secret, new_id
@@ -102,6 +103,8 @@ class Destination:
     #: Of one attempt.
     timeout_s: float = 10.0
     retry: Policy = field(default_factory=Policy)
+    #: When it may be sent to.
+    gate: Rules = field(default_factory=Rules)
     #: How it may be reached.
     door: Door = field(default_factory=Door)
 

@@ -34,6 +34,7 @@ from gateway.config.values import (
 from gateway.destinations import KINDS, Option
 from gateway.errors import Place
 from gateway.facts import split_path
+from gateway.gates import RATE
 from gateway.match import Check, Clause, Combined, Condition
 from gateway.model import Secret
 from gateway.render import TemplateText
@@ -406,6 +407,12 @@ def _hint_path(written: Words, label: str) -> tuple[str, ...]:
     return split_path(path)
 
 
+def _rate(written: Words, label: str) -> str:
+    if RATE.fullmatch(written.text) is None:
+        raise Unfit(f'{label}: "{written.shown}" is no rate', "write 10/s, 60/min, 100/h or none")
+    return written.text
+
+
 @dataclass(frozen=True, kw_only=True)
 class DestinationKeys(DefaultsKeys):
     noun = "a destination"
@@ -430,6 +437,13 @@ class DestinationKeys(DefaultsKeys):
         values.typed(_hint_path, {"title": "text", "type": "string", "pattern": r"^json:.|\$\{"}),
         "where the JSON of an answer says how many seconds to wait: json:retry_after",
         types=_types_with("url"),
+    )
+    rate: str | None = key(
+        values.typed(_rate, {**values.spelled("rate", RATE.pattern), "type": "string"}),
+        "the most deliveries that start in a time, evenly: 10/s, 60/min, 100/h or none; hosted services have their own",
+    )
+    paused: bool = key(
+        values.boolean, "true: its deliveries are held; nothing is lost, and retry.for stands still", default=False
     )
     public: bool | None = key(
         values.boolean,

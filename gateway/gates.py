@@ -1,0 +1,142 @@
+"""When a destination may be sent to: its rate, its circuit, a pause. Pure: ``now`` is passed in, on the monotonic clock."""
+
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+#: A rate as it is written.
+RATE: Final = re.compile(r"([1-9][0-9]{0,4})/(s|min|h)|none")
+_PER: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
+#: Failures in a row, over all deliveries of a destination, after which it is left alone but for probes.
+OPENS_AFTER: Final = 5
+#: Between probes, seconds: the first wait, and the longest that it grows to.
+FIRST_PROBE_S: Final = 30.0
+LONGEST_PROBE_S: Final = 300.0
+#: Starts that fit into this time are granted together, seconds; each still has its own moment.
+AHEAD_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the file says of one destination."""
+
+    #: Between two starts, seconds; 0: no limit.
+    interval_s: float = 0.0
+    #: Deliveries are held: nothing starts.
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What one attempt says about its destination."""
+
+    #: ``failed``: no connection, no answer in time, or a 5xx; ``answered``: it answered; ``nothing``: it was not asked.
+    outcome: Literal["answered", "failed", "nothing"]
+    #: It asked all of us to wait so long (429), seconds.
+    wait_s: float = 0.0
+
+
+NOTHING: Final = Learned(outcome="nothing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """How many deliveries may start now, or when to ask again and why not now."""
+
+    count: int
+    #: Meaningful for a count of 0; infinity: only another file or a person changes it.
+    again_at: float = 0.0
+    #: For people; empty: nothing holds it.
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What is remembered of one destination while the process lives."""
+
+    #: Nothing starts before it: the last start and the rate, or what a 429 asked for.
+    next_start: float = -math.inf
+    #: In a row.
+    failures: int = 0
+    #: When the next probe may start; None: the circuit is closed.
+    next_probe: float | None = None
+    probe_interval_s: float = 0.0
+    is_probing: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its circuit is open: all but probes waits."""
+        return self.next_probe is not None
+
+
+def interval_s(rate: str | None) -> float:
+    """The seconds between two starts at a rate that RATE fits: ``10/s``, ``60/min``; 0 for ``none``."""
+    found = RATE.fullmatch(rate or "none")
+    assert found is not None
+    return _PER[found[2]] / int(found[1]) if found[1] else 0.0
+
+
+#: Of a destination that nothing holds.
+FREE: Final = Gate()
+
+
+def opened(rules: Rules, now: float) -> Gate:
+    """Of a process that begins: the one before it may have started something just now."""
+    return Gate(next_start=now + rules.interval_s) if rules.interval_s else FREE
+
+
+def permit(gate: Gate, rules: Rules, now: float) -> Permit:
+    """Whether the destination may start its next deliveries; the one place that decides it."""
+    if rules.paused:
+        return Permit(count=0, again_at=math.inf, why="paused in routes.yaml")
+    if gate.next_start > now:
+        return Permit(count=0, again_at=gate.next_start, why=f"next start in {_in(gate.next_start - now)}")
+    if gate.next_probe is None:
+        return Permit(count=int(AHEAD_S / rules.interval_s) + 1 if rules.interval_s else 1_000_000)
+    if gate.is_probing:
+        return Permit(count=0, again_at=math.inf, why=f"circuit open after {_failures(gate)}, a probe is on its way")
+    if gate.next_probe > now:
+        why = f"circuit open after {_failures(gate)}, next probe in {_in(gate.next_probe - now)}"
+        return Permit(count=0, again_at=gate.next_probe, why=why)
+    return Permit(count=1)
+
+
+def is_free(gate: Gate, rules: Rules) -> bool:
+    """Whether nothing at all holds the destination, so that a new delivery may start straight from memory."""
+    return not rules.paused and not rules.interval_s and not gate.is_open and gate.next_start == -math.inf
+
+
+def started(gate: Gate, rules: Rules, now: float) -> tuple[Gate, float]:
+    """A delivery takes its turn; the moment at which it may start is the second value."""
+    at = max(now, gate.next_start)
+    next_start = at + rules.interval_s if rules.interval_s else -math.inf
+    return replace(gate, next_start=next_start, is_probing=gate.is_open), at
+
+
+def learned(gate: Gate, what: Learned, now: float) -> Gate:
+    """What is remembered after an attempt."""
+    if what.outcome == "nothing":
+        # A probe that was never sent: the next one is due.
+        return replace(gate, is_probing=False)
+    waits = replace(gate, next_start=max(gate.next_start, now + what.wait_s)) if what.wait_s > 0 else gate
+    if what.outcome == "answered":
+        return replace(waits, failures=0, next_probe=None, probe_interval_s=0.0, is_probing=False)
+    failures = gate.failures + 1
+    if gate.next_probe is None:
+        if failures < OPENS_AFTER:
+            return replace(waits, failures=failures)
+        return replace(waits, failures=failures, next_probe=now + FIRST_PROBE_S, probe_interval_s=FIRST_PROBE_S)
+    if not gate.is_probing:
+        # Started before the circuit opened.
+        return replace(waits, failures=failures)
+    interval_s = min(gate.probe_interval_s * 2, LONGEST_PROBE_S)
+    return replace(waits, failures=failures, next_probe=now + interval_s, probe_interval_s=interval_s, is_probing=False)
+
+
+def _failures(gate: Gate) -> str:
+    return f"{gate.failures} failures in a row"
+
+
+def _in(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
