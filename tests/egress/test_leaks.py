@@ -58,7 +58,7 @@ def attempted(folder: Path, kind: str, url: str) -> Attempt:
         await egress.warm({each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
-            _, attempt = await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())
+            _, attempt, _ = await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())
         finally:
             await egress.close()
         return attempt
