@@ -10,6 +10,8 @@ RATE: Final = re.compile(r"([1-9][0-9]{0,4})/(s|min|h)|none")
 _PER: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 #: Failures in a row, over all deliveries of a destination, after which it is left alone but for probes.
 OPENS_AFTER: Final = 5
+#: Answers in a row that do not accept the login, after which a person is needed.
+PAUSES_AFTER: Final = 3
 #: Between probes, seconds: the first wait, and the longest that it grows to.
 FIRST_PROBE_S: Final = 30.0
 LONGEST_PROBE_S: Final = 300.0
@@ -23,16 +25,19 @@ class Rules:
 
     #: Between two starts, seconds; 0: no limit.
     interval_s: float = 0.0
-    #: Deliveries are held: nothing starts.
-    paused: bool = False
+    #: Why nothing starts, for people; empty: it is not paused.
+    paused: str = ""
+    #: When a pause ends by itself, seconds from now; infinity: it does not.
+    paused_for_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """What one attempt says about its destination."""
 
-    #: ``failed``: no connection, no answer in time, or a 5xx; ``answered``: it answered; ``nothing``: it was not asked.
-    outcome: Literal["answered", "failed", "nothing"]
+    #: ``failed``: no connection, no answer in time, or a 5xx; ``denied``: it does not accept the login; ``gone``: it is
+    #: there no more; ``answered``: any other answer; ``nothing``: it was not asked.
+    outcome: Literal["answered", "failed", "denied", "gone", "nothing"]
     #: It asked all of us to wait so long (429), seconds.
     wait_s: float = 0.0
 
@@ -63,6 +68,8 @@ class Gate:
     next_probe: float | None = None
     probe_interval_s: float = 0.0
     is_probing: bool = False
+    #: Answers in a row that do not accept the login.
+    denials: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -89,7 +96,7 @@ def opened(rules: Rules, now: float) -> Gate:
 def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     """Whether the destination may start its next deliveries; the one place that decides it."""
     if rules.paused:
-        return Permit(count=0, again_at=math.inf, why="paused in routes.yaml")
+        return Permit(count=0, again_at=now + rules.paused_for_s, why=rules.paused)
     if gate.next_start > now:
         return Permit(count=0, again_at=gate.next_start, why=f"next start in {_in(gate.next_start - now)}")
     if gate.next_probe is None:
@@ -120,8 +127,10 @@ def learned(gate: Gate, what: Learned, now: float) -> Gate:
         # A probe that was never sent: the next one is due.
         return replace(gate, is_probing=False)
     waits = replace(gate, next_start=max(gate.next_start, now + what.wait_s)) if what.wait_s > 0 else gate
-    if what.outcome == "answered":
-        return replace(waits, failures=0, next_probe=None, probe_interval_s=0.0, is_probing=False)
+    if what.outcome != "failed":
+        denials = gate.denials + 1 if what.outcome == "denied" else 0
+        return replace(waits, failures=0, next_probe=None, probe_interval_s=0.0, is_probing=False, denials=denials)
+    waits = replace(waits, denials=0)
     failures = gate.failures + 1
     if gate.next_probe is None:
         if failures < OPENS_AFTER:
@@ -132,6 +141,15 @@ def learned(gate: Gate, what: Learned, now: float) -> Gate:
         return replace(waits, failures=failures)
     interval_s = min(gate.probe_interval_s * 2, LONGEST_PROBE_S)
     return replace(waits, failures=failures, next_probe=now + interval_s, probe_interval_s=interval_s, is_probing=False)
+
+
+def must_pause(gate: Gate, what: Learned) -> str:
+    """Why a destination is to be paused after an attempt that ``gate`` has learned from; empty: it is not."""
+    if what.outcome == "gone":
+        return "it answered 410, gone for good: put its new address into url, then resume it"
+    if what.outcome == "denied" and gate.denials >= PAUSES_AFTER:
+        return f"it denied the login {gate.denials} times in a row: correct auth or its secret, then resume it"
+    return ""
 
 
 def _failures(gate: Gate) -> str:

@@ -297,6 +297,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A destination that somebody, or the gateway itself, has told to hold its deliveries."""
+
+    destination: str
+    by: str
+    reason: str
+    #: Wall clock, seconds since the epoch.
+    since: float
+    #: When it ends by itself; None: when somebody resumes it.
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """How long finished things are kept, seconds. A pending delivery is never removed, nor what it needs."""
 

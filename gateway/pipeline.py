@@ -46,6 +46,7 @@ from gateway.model import (
     NewEvent,
     OutboundRequest,
     Outcome,
+    Pause,
     Release,
     Reply,
     Retention,
@@ -237,11 +238,14 @@ async def deliver(
 
 def _learned(reply: Reply, verdict: Verdict) -> Learned:
     """Any answer but trouble of its own speaks for the destination; a 429 asks all of us to wait."""
-    is_limit = isinstance(verdict, Retry) and (reply.status == 429 or reply.status < 300)
-    return Learned(
-        outcome="failed" if reply.status >= 500 else "answered",
-        wait_s=verdict.after_s if is_limit and isinstance(verdict, Retry) else 0.0,
-    )
+    if reply.status >= 500:
+        return Learned(outcome="failed")
+    if not isinstance(verdict, Retry):
+        return Learned(outcome="answered")
+    if reply.status in retry.ABOUT_THE_DESTINATION:
+        return Learned(outcome="gone" if reply.status == 410 else "denied")
+    is_limit = reply.status == 429 or reply.status < 300
+    return Learned(outcome="answered", wait_s=verdict.after_s if is_limit else 0.0)
 
 
 _OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
@@ -287,6 +291,8 @@ class Dispatcher:
         self._full: set[str] = set()
         self._opened_at = gateway.monotonic()
         self._gates: dict[str, Gate] = {}
+        #: By destination, beside those that the file pauses.
+        self._paused: dict[str, Pause] = {}
         #: By destination whose gate opens by itself: what wakes us then.
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
@@ -392,7 +398,12 @@ class Dispatcher:
 
     def _rules(self, name: str) -> Rules:
         destination = self._gateway.config.destinations.get(name)
-        return destination.gate if destination else Rules()
+        rules = destination.gate if destination else Rules()
+        pause = self._paused.get(name) if self._paused else None
+        if pause is None or rules.paused:
+            return rules
+        left_s = math.inf if pause.until is None else pause.until - self._gateway.clock()
+        return replace(rules, paused=_paused(pause), paused_for_s=left_s) if left_s > 0 else rules
 
     def _turn(self, name: str) -> float:
         """Take the next turn of a destination; how long to wait for it, seconds."""
@@ -403,10 +414,12 @@ class Dispatcher:
         self._gates[name], at = gates.started(gate, rules, now)
         return at - now
 
-    def _learn(self, name: str, what: Learned) -> None:
+    def _learn(self, name: str, what: Learned) -> str:
+        """Remember what an attempt taught; why the destination is to be paused, if it is."""
         before = self._gate(name)
-        if what.outcome == "answered" and not what.wait_s and not before.failures and not before.is_open:
-            return
+        quiet = what.outcome == "answered" and not what.wait_s
+        if quiet and not before.failures and not before.denials and not before.is_open:
+            return ""
         after = self._gates[name] = gates.learned(before, what, self._gateway.monotonic())
         if after.is_open and not before.is_open:
             telemetry.log("circuit.opened", destination=name, failures=after.failures, next_s=after.probe_interval_s)
@@ -415,6 +428,37 @@ class Dispatcher:
         if before.is_open or after.is_open or what.wait_s:
             self._full.discard(name)
             self._wake.set()
+        return gates.must_pause(after, what)
+
+    async def recall(self) -> None:
+        """Take up the pauses that the store remembers; before anything is received."""
+        self._paused = {pause.destination: pause for pause in await self._store.pauses()}
+
+    async def pause(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> Pause:
+        """Hold the deliveries of a destination, also after a restart; attempts in flight end. StoreUnavailable."""
+        now = self._gateway.clock()
+        until = None if for_s is None else now + for_s
+        pause = Pause(destination=name, by=by, reason=reason, since=now, until=until)
+        self._paused[name] = pause
+        telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
+        await self._store.pause(pause)
+        return pause
+
+    async def resume(self, name: str, *, by: str) -> bool:
+        """Let a paused destination go on; whether it was paused, other than in the file."""
+        was_paused = await self._store.resume(name) or name in self._paused
+        self._paused.pop(name, None)
+        gate = self._gates.get(name)
+        if gate is not None:
+            self._gates[name] = replace(gate, denials=0)
+        self._opens(name)
+        if was_paused:
+            telemetry.log("destination.resumed", destination=name, by=by)
+        return was_paused
+
+    def paused(self, name: str) -> Pause | None:
+        """The pause of a destination that somebody has set."""
+        return self._paused.get(name)
 
     def health(self, name: str) -> str:
         """What holds a destination now, in words; empty: nothing does."""
@@ -451,22 +495,34 @@ class Dispatcher:
         task.add_done_callback(self._attempts.pop)
 
     async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, wait_s: float) -> None:
-        delivery, learned = lease.delivery, gates.NOTHING
+        delivery = lease.delivery
         try:
             if isinstance(event, Event):
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
                 result, attempt, learned = await deliver(delivery, event, self._gateway, self._store.working_on)
+                if reason := self._learn(delivery.destination, learned):
+                    await self._pause_for(delivery.destination, reason)
+                    # It waits for a person, so nothing of its budget is spent.
+                    result = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
+                    attempt = replace(attempt, outcome="retry", next_s=None)
                 outcome = Outcome(lease, result, attempt)
             else:
+                self._learn(delivery.destination, gates.NOTHING)
                 outcome = Outcome(lease, Dead(str(event or f"event {delivery.event_id} is not in the store")))
             await self._settle([outcome])
             _log_outcome(delivery, event, outcome)
         except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
             telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
-            self._learn(delivery.destination, learned)
             self._give_back(delivery.destination)
+
+    async def _pause_for(self, name: str, reason: str) -> None:
+        try:
+            await self.pause(name, by="the gateway", reason=reason)
+        except StoreUnavailable as error:
+            # It holds until this process ends; the next one finds out anew.
+            telemetry.log("store.unavailable", reason=str(error))
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> None:
         try:
@@ -500,6 +556,9 @@ class Dispatcher:
     async def _upkeep(self) -> None:
         while removed := await self._store.prune(Retention()):
             telemetry.log("store.pruned", removed=removed)
+        for name, pause in list(self._paused.items()):
+            if pause.until is not None and pause.until <= self._gateway.clock():
+                await self.resume(name, by="the clock")
         await asyncio.sleep(UPKEEP_INTERVAL_S)
 
     def stop(self) -> None:
@@ -522,6 +581,11 @@ class Dispatcher:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
             task.cancel()
         await self.idle()
+
+
+def _paused(pause: Pause) -> str:
+    until = "" if pause.until is None else f" until {facts.iso_time(pause.until)}"
+    return f"paused by {pause.by}{until}: {pause.reason}"
 
 
 async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:

@@ -40,6 +40,9 @@ class Policy:
     never: Statuses = ()
 
 
+#: Not accepted, forbidden, gone: a person mends that, and then what waits is delivered.
+ABOUT_THE_DESTINATION: Final = frozenset({401, 403, 410})
+
 ONCE: Final = Policy(attempts=1)
 
 
@@ -54,7 +57,7 @@ def overridden(policy: Policy, verdict: Verdict, status: int) -> Verdict:
         return verdict
     if _among(status, policy.never):
         return Dead(f"{verdict.reason}; retry.never has {status}")
-    if isinstance(verdict, Dead) and _among(status, policy.statuses):
+    if isinstance(verdict, Dead) and (status in ABOUT_THE_DESTINATION or _among(status, policy.statuses)):
         return Retry(verdict.reason)
     return verdict
 

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from litestar import Litestar, Request, Response, asgi, get, post
 from litestar.connection import ASGIConnection
-from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, PermissionDeniedException
+from litestar.exceptions import (
+    HTTPException,
+    NotAuthorizedException,
+    NotFoundException,
+    PermissionDeniedException,
+    ValidationException,
+)
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import FromPath, Parameter
 from litestar.response import Redirect
@@ -216,6 +222,22 @@ class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
     ids: list[str]
 
 
+class PauseRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Why and for how long; ``for_s`` left out: until somebody resumes it."""
+
+    reason: str
+    for_s: float | None = None
+    by: str = "api"
+
+
+class ResumeRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Who lets it go on."""
+
+    by: str = "api"
+
+
+#: Of a pause that ends by itself, seconds: a year.
+LONGEST_PAUSE_S: Final = 366 * 86400
 #: Probes come by the pod's address and without a token.
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
@@ -270,11 +292,30 @@ def admin_app(
 
     @get("/api/destinations")
     async def destinations() -> list[dict[str, Any]]:
-        config = gateway.config
-        return [
-            {"name": each.name, "type": each.kind.name, "held": dispatcher.health(each.name)}
-            for each in config.destinations.values()
-        ]
+        return [_destination(each.name) for each in gateway.config.destinations.values()]
+
+    def _destination(name: str) -> dict[str, Any]:
+        kind = gateway.config.destinations[name].kind.name
+        return {"name": name, "type": kind, "held": dispatcher.health(name)}
+
+    def _known(name: str) -> None:
+        if name not in gateway.config.destinations:
+            known = ", ".join(gateway.config.destinations) or "none"
+            raise NotFoundException(f"no destination {name[:100]} in routes.yaml (known: {known})")
+
+    @post("/api/destinations/{name:str}/pause", status_code=200)
+    async def pause(name: FromPath[str], data: PauseRequest) -> dict[str, Any]:
+        _known(name)
+        if data.for_s is not None and not 0 < data.for_s <= LONGEST_PAUSE_S:
+            raise ValidationException(f"for_s: {data.for_s:g} is out of range: from 1 second to {LONGEST_PAUSE_S}")
+        await dispatcher.pause(name, by=data.by, reason=data.reason, for_s=data.for_s)
+        return _destination(name)
+
+    @post("/api/destinations/{name:str}/resume", status_code=200)
+    async def resume(name: FromPath[str], data: ResumeRequest) -> dict[str, Any]:
+        _known(name)
+        was_paused = await dispatcher.resume(name, by=data.by)
+        return {**_destination(name), "was_paused": was_paused}
 
     @post("/api/replay", status_code=200)
     async def replay(data: ReplayRequest) -> dict[str, Any]:
@@ -288,7 +329,19 @@ def admin_app(
     async def reload() -> dict[str, str]:
         return {"changed": await reloader.reload()}
 
-    handlers: list[Any] = [healthz, readyz, metrics, events, event, deliveries, destinations, replay, reload]
+    handlers: list[Any] = [
+        healthz,
+        readyz,
+        metrics,
+        events,
+        event,
+        deliveries,
+        destinations,
+        pause,
+        resume,
+        replay,
+        reload,
+    ]
     if inbox is not None:
         handlers += _inbox_handlers(inbox)
     return Litestar(

@@ -58,8 +58,8 @@ def test_a_process_that_begins_waits_one_interval():
 
 
 def test_a_paused_destination_starts_nothing_until_somebody_changes_it():
-    asked = permit(FREE, Rules(paused=True), 0.0)
-    assert (asked.count, asked.again_at, asked.why) == (0, math.inf, "paused in routes.yaml")
+    asked = permit(FREE, Rules(paused="by ann"), 0.0)
+    assert (asked.count, asked.again_at, asked.why) == (0, math.inf, "by ann")
 
 
 def test_the_fifth_failure_opens_the_circuit_and_a_probe_goes_each_interval_up_to_five_minutes():

@@ -47,7 +47,12 @@ class World:
     async def __aenter__(self) -> "World":
         self.store = await open_store(f"sqlite:///{self.folder}/gateway.db", clock=self.clock)
         self.gateway = Gateway(
-            config=self.config, store=self.store, egress=Egress(), noise=lambda: 0.5, monotonic=self.clock
+            config=self.config,
+            store=self.store,
+            egress=Egress(),
+            noise=lambda: 0.5,
+            clock=self.clock,
+            monotonic=self.clock,
         )
         self.dispatcher = Dispatcher(self.gateway)
         return self
@@ -533,3 +538,67 @@ async def test_starts_are_spaced_by_the_rate_also_behind_an_outage(tmp_path):
                 await world.later(0.1)
                 arrived.append(len(sink.requests) - before)
     assert arrived == [2, 2, 2, 2, 2, 2], "20/s is two in a tenth of a second"
+
+
+@story
+async def test_a_410_pauses_the_destination_and_what_got_it_stays_pending_with_its_budget(tmp_path):
+    with Sink(answer(410)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            await world.receive(numbered(1))
+            await world.later(90 * 86400)
+            assert len(sink.requests) == 1
+            assert "paused by the gateway: it answered 410" in world.dispatcher.health("crm")
+            waiting = await world.delivery(event_id)
+            assert (waiting.state, waiting.spent_s, waiting.attempts) == (DeliveryState.PENDING, 0, 1)
+            sink.at("/", answer(200))
+            assert await world.dispatcher.resume("crm", by="test")
+            await world.turn()
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+    assert len(sink.requests) == 3
+
+
+@story
+async def test_a_login_denied_three_times_in_a_row_pauses_and_an_answer_between_starts_the_count_anew(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            for number, status in enumerate((401, 403, 200, 401, 401, 403)):
+                assert world.dispatcher.health("crm") == ""
+                sink.at("/", answer(status))
+                await world.receive(numbered(number))
+                await world.dispatcher.idle()
+            assert "it denied the login 3 times in a row" in world.dispatcher.health("crm")
+            assert await world.store.deliveries(state=DeliveryState.DEAD) == []
+            sink.at("/", answer(200))
+            await world.dispatcher.resume("crm", by="test")
+            await world.later(60)
+            states = {row.deliveries[0].state for row in await world.store.events()}
+    assert states == {DeliveryState.DELIVERED}
+
+
+@story
+async def test_retry_never_makes_a_401_final(tmp_path):
+    with Sink(answer(401)) as sink:
+        async with World(tmp_path, to_crm(sink, retry={"never": 401})) as world:
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            assert (await world.delivery(event_id)).state is DeliveryState.DEAD
+
+
+@story
+async def test_a_pause_survives_a_restart_and_ends_by_itself(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            await world.dispatcher.pause("crm", by="ann", reason="their migration", for_s=3600)
+            event_id = (await world.receive()).event_id
+        later = world.clock.now + 10
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.clock.now = later
+            await world.dispatcher.recall()
+            await world.turn()
+            assert world.dispatcher.health("crm").startswith("paused by ann until ")
+            assert world.dispatcher.health("crm").endswith("Z: their migration")
+            assert sink.requests == []
+            await world.later(3600)
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED

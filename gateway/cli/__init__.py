@@ -293,6 +293,44 @@ def replay_verb(**options: Any) -> None:
     sys.exit(look.replay(**options))
 
 
+@cli.group("destinations", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--url", envvar="GATEWAY_URL", show_envvar=True, default="",
+    help="The admin address of the running gateway; GATEWAY_ADMIN_BIND or http://127.0.0.1:8081 if left out.",
+)  # fmt: skip
+@click.pass_context
+def destinations_verb(context: click.Context, /, **options: Any) -> None:
+    """List the destinations of the running gateway and what holds them; pause and resume one."""
+    context.obj = options
+    if context.invoked_subcommand is None:
+        from gateway.cli import destinations
+
+        sys.exit(destinations.list_all(**options))
+
+
+@destinations_verb.command("pause")
+@click.argument("name")
+@click.option("--reason", required=True, help="Why, for whoever finds it paused.")
+@click.option("--for", "for_", metavar="DURATION", help="Ends by itself: 30m, 2h; until it is resumed if left out.")
+@click.pass_obj
+def pause_verb(server: Any, /, **options: Any) -> None:
+    """Hold its deliveries, also after a restart. Nothing is lost, and no budget of retries runs."""
+    from gateway.cli import destinations
+
+    sys.exit(destinations.pause(**server, **options))
+
+
+@destinations_verb.command("resume")
+@click.argument("name")
+@click.pass_obj
+def resume_verb(server: Any, /, **options: Any) -> None:
+    """Let a paused destination go on with what has waited."""
+    from gateway.cli import destinations
+
+    sys.exit(destinations.resume(**server, **options))
+
+
 def main() -> None:
     """The entry point: errors of ours are one clear line, not a traceback."""
     try:

@@ -36,11 +36,11 @@ class Unreachable(GatewayError):
 
 def events(*, url: str, store: str, as_json: bool, limit: int) -> int:
     """The newest events, a line each."""
-    rows = _ask(url, f"/api/events?limit={limit}")
+    rows = ask(url, f"/api/events?limit={limit}")
     if rows is None:
         rows = _read(store, lambda reader: [views.event_row(row) for row in reader.events(limit=limit)])
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     elif not rows:
         click.echo("No events yet. `gateway send contact.created` posts one.")
     for row in [] if as_json else rows:
@@ -55,7 +55,7 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
     """One event: its payload, its deliveries, every attempt."""
     history = stored(url=url, store=store, event_id=event_id)
     if as_json:
-        _print_json(history)
+        print_json(history)
         return 0
     click.echo(f"{history['id']}  {history['source']}  {history['type']}  {_local(history['received_at'])}")
     if not history["intact"]:
@@ -75,7 +75,7 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
 
 def stored(*, url: str, store: str, event_id: str) -> Any:
     """An event with its payload, by its id or a delivery's, as the API shows it."""
-    history = _ask(url, f"/api/events/{urllib.parse.quote(event_id, safe='')}")
+    history = ask(url, f"/api/events/{urllib.parse.quote(event_id, safe='')}")
     if history is None:
         history = _read(store, lambda reader: _history(reader, event_id))
     return history
@@ -84,7 +84,7 @@ def stored(*, url: str, store: str, event_id: str) -> Any:
 def dead(*, url: str, store: str, as_json: bool, destination: str, limit: int) -> int:
     """Dead letters, a line each, with the reason."""
     query = urllib.parse.urlencode({"state": "dead", "destination": destination, "limit": limit})
-    found = _ask(url, f"/api/deliveries?{query}")
+    found = ask(url, f"/api/deliveries?{query}")
     if found is None:
         found = _read(
             store,
@@ -94,7 +94,7 @@ def dead(*, url: str, store: str, as_json: bool, destination: str, limit: int) -
             ],
         )
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif not found:
         click.echo("No dead letters.")
     for each in [] if as_json else found:
@@ -106,11 +106,11 @@ def dead(*, url: str, store: str, as_json: bool, destination: str, limit: int) -
 
 def replay(*, url: str, store: str, as_json: bool, ids: Sequence[str]) -> int:
     """Make them pending again; a running gateway sends them at once, else the next start does."""
-    answer = _ask(url, "/api/replay", {"ids": list(ids)})
+    answer = ask(url, "/api/replay", {"ids": list(ids)})
     running = answer is not None
     moved = answer["replayed"] if answer is not None else asyncio.run(_replay_in_store(store, ids))
     if as_json:
-        _print_json(moved)
+        print_json(moved)
         return 0
     for each in moved:
         click.echo(f"{each['id']}  {each['route']} > {each['destination']}  pending")
@@ -124,8 +124,8 @@ def replay(*, url: str, store: str, as_json: bool, ids: Sequence[str]) -> int:
 # --- the running gateway ---
 
 
-def _ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """The decoded answer; None when no address was named and nobody listens at the usual one."""
+def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """The decoded answer of the running gateway; None when no address was named and nobody listens at the usual one."""
     address = url or check.usual_address("GATEWAY_ADMIN_BIND", "127.0.0.1:8081")
     try:
         request = _request(address, path, body)
@@ -213,5 +213,6 @@ def _next(delivery: Mapping[str, Any]) -> str:
     return f"  next try in {due:.0f} s" if due > 0 else "  due now"
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Data for another program, on standard output."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

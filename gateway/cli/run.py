@@ -130,6 +130,7 @@ async def _serve(
     hooks = _Lifecycle(gateway, dispatcher, readiness, reloader, watching, store_url, dev=dev)
     hooks.listen_for_changes()
     try:
+        await dispatcher.recall()
         return await server.serve(
             ingest=ingest_app(gateway, dispatcher, readiness),
             admin=admin_app(gateway, dispatcher, readiness, reloader, options, inbox),

@@ -26,6 +26,7 @@ from gateway.errors import ConfigError, Place
 from gateway.gates import Rules, interval_s
 from gateway.retry import Policy
 
+PAUSED_IN_FILE: Final = "paused in routes.yaml"
 #: What a chat destination of `unmatched` says when the entry says nothing.
 UNMATCHED_TEXT: Final = "No route took {{ event.type }} from {{ event.source }}"
 
@@ -218,7 +219,7 @@ class _Compiler:
             concurrency=keys.concurrency or (defaults and defaults.concurrency) or 32,
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
-            gate=Rules(interval_s=_interval_s(keys, kind), paused=keys.paused),
+            gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
             door=Door() if keys.is_inbox else self._door(keys, kind),
         )
 

@@ -230,6 +230,10 @@ def duration(least_s: float, most: str) -> Parser[float]:
     return typed(convert, {**spelled("duration", above_0 + _DURATION.pattern), "type": "string"})
 
 
+def is_duration(text: str) -> bool:
+    return _DURATION.fullmatch(text) is not None
+
+
 def seconds(text: str) -> float:
     """The seconds of a duration that is one."""
     parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", text)

@@ -15,6 +15,7 @@ from gateway.model import (
     Lease,
     NewEvent,
     Outcome,
+    Pause,
     Retention,
     Want,
 )
@@ -81,6 +82,15 @@ class Store(Protocol):
         self, *, state: DeliveryState, destination: str = "", limit: int = 50, before: str = ""
     ) -> Sequence[Delivery]:
         """Deliveries in one state, newest first."""
+
+    async def pause(self, pause: Pause) -> None:
+        """Remember that a destination holds its deliveries; a later one takes the place of an earlier one."""
+
+    async def resume(self, destination: str) -> bool:
+        """Forget that a destination was paused; whether it was."""
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Every destination that was paused, by name."""
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         """How many deliveries are pending, by (route, destination). Looks at each of them: for a rare question."""

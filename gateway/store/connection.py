@@ -25,19 +25,28 @@ def connect(path: str, flags: int) -> apsw.Connection:
     return connection
 
 
-def check_version(connection: apsw.Connection, path: str) -> bool:
-    """Whether this is one of our files; False: a new, empty one. Anything else is refused and left as it is."""
+def check_version(connection: apsw.Connection, path: str) -> int:
+    """The format of one of our files; 0: a new, empty one. Anything else is refused and left as it is."""
     application = connection.pragma("application_id")
     version = connection.pragma("user_version")
     if application != sql.APPLICATION:
         if application or version or connection.execute("SELECT count(*) FROM sqlite_schema").get:
             raise StoreError(f"{path} is a SQLite database of another program; name another file")
-        return False
+        return 0
     if version > sql.VERSION:
         raise StoreTooNew(
             f"{path} has format {version}, written by a newer release; this one knows {sql.VERSION}: use the newer one"
         )
-    return True
+    return int(version)
+
+
+def migrate(connection: apsw.Connection, version: int) -> None:
+    """Bring a file of an older format, or a new one, to the present format: all or nothing."""
+    steps = [sql.MIGRATIONS[step] for step in range(max(version, 1), sql.VERSION)]
+    if not version:
+        steps.insert(0, sql.SCHEMA)
+    if steps:
+        connection.execute(f"BEGIN IMMEDIATE; {' '.join(steps)} COMMIT")
 
 
 def quick_check(connection: apsw.Connection, path: str) -> None:

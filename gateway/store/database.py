@@ -22,6 +22,7 @@ from gateway.model import (
     NewDelivery,
     NewEvent,
     Outcome,
+    Pause,
     Release,
     Retention,
     Retry,
@@ -36,6 +37,7 @@ from gateway.store.connection import (
     connect,
     disk_message,
     gone_message,
+    migrate,
     opening,
     quick_check,
     unchecked_message,
@@ -142,8 +144,7 @@ class Database:
             # What undoes a long statement goes into a temporary file otherwise, made anew in every commit.
             self._db.pragma("temp_store", "memory")
             self._db.set_wal_hook(self._count_log)
-            if not known:
-                self._db.execute(f"BEGIN IMMEDIATE; {sql.SCHEMA} COMMIT")
+            migrate(self._db, known)
         except BaseException:
             self._db.close()
             raise
@@ -466,6 +467,13 @@ class Database:
         if self._db.execute(sql.EVENT_SEQ, (id_,)).get is None:
             raise KeyError(id_)
         return [seq for (seq,) in self._db.execute(sql.DELIVERY_SEQS, (id_,))]
+
+    def pause(self, pause: Pause) -> None:
+        texts = map(storable, (pause.destination, pause.by, pause.reason))
+        self._db.execute(sql.PAUSE, (*texts, pause.since, pause.until))
+
+    def resume(self, destination: str) -> bool:
+        return self._db.execute(sql.RESUME, (destination,)).get is not None
 
     def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
         """Remove one slice: how many things, and whether there may be more although it was none."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 import apsw
 
 from gateway.errors import StoreError
-from gateway.model import Attempt, Delivery, DeliveryState, EventHistory, EventRow
+from gateway.model import Attempt, Delivery, DeliveryState, EventHistory, EventRow, Pause
 from gateway.store import statements as sql
 from gateway.store.connection import check_version, connect, corrupt, opening
 from gateway.store.rows import attempt_of, delivery_of, event_of, to_json
@@ -59,6 +59,17 @@ class Reader:
         with self._look() as (connection, now):
             rows = connection.execute(sql.DELIVERIES_IN.format(state=state), (destination, before, limit)).fetchall()
         return [delivery_of(row, now) for row in rows]
+
+    def pauses(self) -> Sequence[Pause]:
+        """Every destination that was told to hold its deliveries, by name."""
+        with self._look() as (connection, _):
+            if check_version(connection, self.path) < 2:
+                return ()
+            rows: list[Any] = connection.execute(sql.PAUSES).fetchall()
+        return [
+            Pause(destination=name, by=by, reason=reason, since=since, until=until)
+            for name, by, reason, since, until in rows
+        ]
 
     def waiting(self) -> Mapping[tuple[str, str], int]:
         """How many deliveries are pending, by (route, destination)."""

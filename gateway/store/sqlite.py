@@ -25,6 +25,7 @@ from gateway.model import (
     Lease,
     NewEvent,
     Outcome,
+    Pause,
     Release,
     Retention,
     Want,
@@ -123,6 +124,16 @@ class SQLiteStore:
         return await asyncio.to_thread(
             self._reader.deliveries, state=state, destination=destination, limit=limit, before=before
         )
+
+    async def pause(self, pause: Pause) -> None:
+        await self._ask(Write, run=lambda _change: self._database.pause(pause))
+
+    async def resume(self, destination: str) -> bool:
+        resumed: bool = await self._ask(Write, run=lambda _change: self._database.resume(destination))
+        return resumed
+
+    async def pauses(self) -> Sequence[Pause]:
+        return await asyncio.to_thread(self._reader.pauses)
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         return await asyncio.to_thread(self._reader.waiting)

@@ -1,18 +1,20 @@
 """The tables of the SQLite store and every statement on them, as named text; no I/O."""
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.model import MOVES, DeliveryState
 
 #: How a file of ours is known: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 1
+VERSION: Final = 2
 
 # --- the tables ---
 
 # Rows name each other by seq, which is the order of acceptance. Times are by the store's clock,
-# except attempt.started_at and event.received_at, which are for people.
+# except attempt.started_at, event.received_at and those of pause, which are for people.
+# This is format 1: a new file takes the way of an old one, through every migration.
 SCHEMA: Final = f"""
 CREATE TABLE clock (now REAL NOT NULL) STRICT;
 INSERT INTO clock VALUES (0);
@@ -74,8 +76,22 @@ CREATE TABLE attempt (
     UNIQUE (delivery_seq, number)
 ) STRICT;
 PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = {VERSION};
+PRAGMA user_version = 1;
 """
+
+#: From the format that a file has to the next one.
+MIGRATIONS: Final[Mapping[int, str]] = {
+    1: """
+    CREATE TABLE pause (
+        destination TEXT NOT NULL PRIMARY KEY,
+        by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        since REAL NOT NULL,
+        until REAL
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 2;
+    """,
+}
 
 # --- statements of the owner; {rows} becomes (?,...),(?,...) ---
 
@@ -221,3 +237,9 @@ SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason
     a.sent_bytes, a.sent_sha256, a.next_s
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq WHERE d.event_seq = ? ORDER BY d.seq, a.number
 """
+
+# --- pauses ---
+
+PAUSE: Final = "INSERT OR REPLACE INTO pause (destination, by, reason, since, until) VALUES (?, ?, ?, ?, ?)"
+RESUME: Final = "DELETE FROM pause WHERE destination = ? RETURNING destination"
+PAUSES: Final = "SELECT destination, by, reason, since, until FROM pause ORDER BY destination"

@@ -8,14 +8,18 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import apsw
 import pytest
 
 from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreLocked, StoreTooNew, StoreUnavailable
-from gateway.model import Dead, DeliveryState, Outcome, Release, Retention, Retry, Want
-from gateway.store import connection, database, lock, open_reader, open_store, sqlite
+from gateway.model import Dead, DeliveryState, Outcome, Pause, Release, Retention, Retry, Want
+from gateway.store import connection, database, lock, open_reader, open_store, sqlite, statements
 from tests.store.given import Clock, SQLiteKind, attempt, delivered, new_event, wants
+
+#: Made by the release that wrote format 1: four events, one delivery dead, two pending.
+FIRST_FORMAT = Path(__file__).parent / "fixtures" / "version-1.db"
 
 
 @pytest.fixture
@@ -49,8 +53,9 @@ async def nothing(_store):
 def edit(path, statement, *values):
     """Change the file behind the store's back."""
     connection = apsw.Connection(str(path))
-    connection.execute(statement, values)
+    found = connection.execute(statement, values).fetchall()
     connection.close()
+    return found
 
 
 # --- opening ---
@@ -150,6 +155,48 @@ def test_a_commit_is_fsynced_and_makes_no_temporary_file(opened):
 
     full, memory = 2, 2
     assert opened(scenario) == ("wal", full, memory, 64 * 1024 * 1024)
+
+
+def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
+    shutil.copy(FIRST_FORMAT, kind.path)
+    assert open_reader(kind.url).pauses() == ()
+
+    async def scenario(store):
+        await store.pause(Pause(destination="crm", by="ann", reason="their migration", since=1.0))
+        rows = await store.events()
+        dead = await store.deliveries(state=DeliveryState.DEAD)
+        return len(rows), [each.id for each in dead], await store.pauses()
+
+    events, dead, pauses = opened(scenario)
+    assert (events, dead) == (4, ["dlv_000001_1"])
+    assert [pause.destination for pause in pauses] == ["crm"]
+
+
+def test_a_migration_that_breaks_off_leaves_the_file_in_its_own_format(kind, opened, monkeypatch):
+    shutil.copy(FIRST_FORMAT, kind.path)
+    monkeypatch.setattr(
+        statements, "MIGRATIONS", {1: "CREATE TABLE half (a); PRAGMA user_version = 2; SELECT no_such();"}
+    )
+    with pytest.raises(StoreError):
+        opened(nothing)
+    monkeypatch.undo()
+    assert edit(kind.path, "PRAGMA user_version") == [(1,)]
+    assert opened(nothing) is None
+
+
+def test_a_pause_is_kept_until_it_is_resumed_and_a_later_one_takes_its_place(opened):
+    async def scenario(store):
+        first = Pause(destination="crm", by="ann", reason="a", since=1.0)
+        second = Pause(destination="crm", by="bob", reason="b", since=2.0, until=9.0)
+        await store.pause(first)
+        await store.pause(second)
+        return second, await store.pauses()
+
+    second, found = opened(scenario)
+    assert list(found) == [second]
+    assert opened(lambda store: store.resume("crm"))
+    assert not opened(lambda store: store.resume("crm"))
+    assert list(opened(lambda store: store.pauses())) == []
 
 
 def test_a_file_of_a_newer_release_is_refused_and_left_as_it_is(kind, opened):
