@@ -283,6 +283,6 @@ def test_a_refused_token_names_its_variable(tmp_path, xobito):
     config = xobito_recipe(tmp_path, xobito)
     xobito.answer = lambda *_: (401, {"status": "error", "message": "Invalid API token"})
     [verdict] = (sent(config, "acme")).values()
-    assert isinstance(verdict, Dead)
+    assert isinstance(verdict, Retry), "nothing is given up while a person corrects it"
     assert "auth.bearer is ${NORTH_TOKEN}, which is read at start" in verdict.reason
     assert "north-token" not in verdict.reason
