@@ -518,6 +518,8 @@ class Dispatcher:
             self._give_back(delivery.destination)
 
     async def _pause_for(self, name: str, reason: str) -> None:
+        if name in self._paused:
+            return  # the answers of those that were on their way with the first
         try:
             await self.pause(name, by="the gateway", reason=reason)
         except StoreUnavailable as error:

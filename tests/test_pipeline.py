@@ -578,6 +578,20 @@ async def test_a_login_denied_three_times_in_a_row_pauses_and_an_answer_between_
 
 
 @story
+async def test_many_that_are_denied_at_once_pause_it_once_and_none_of_them_is_given_up(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(pipeline.telemetry, "log", lambda name, **_: said.append(name))
+    with Sink(answer(403, after_s=0.2)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            for number in range(10):
+                await world.receive(numbered(number))
+            await world.turn()
+            assert len(sink.requests) == 10
+            assert len(await world.store.deliveries(state=DeliveryState.PENDING)) == 10
+    assert said.count("destination.paused") == 1
+
+
+@story
 async def test_retry_never_makes_a_401_final(tmp_path):
     with Sink(answer(401)) as sink:
         async with World(tmp_path, to_crm(sink, retry={"never": 401})) as world:
