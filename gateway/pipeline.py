@@ -293,8 +293,8 @@ class Dispatcher:
         self._gates: dict[str, Gate] = {}
         #: By destination, beside those that the file pauses.
         self._paused: dict[str, Pause] = {}
-        #: By destination whose gate opens by itself: what wakes us then.
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        #: Destinations whose gate is closed, each with what opens it by itself: they cost nothing until then.
+        self._held: dict[str, asyncio.TimerHandle | None] = {}
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
@@ -328,6 +328,8 @@ class Dispatcher:
     def reconfigured(self) -> None:
         """Another configuration is in force: a destination that was full may have more slots now."""
         self._full.clear()
+        for name in list(self._held):
+            self._opens(name)
         self._wake.set()
 
     # deliveries that wait in the store
@@ -373,6 +375,8 @@ class Dispatcher:
     def _wants(self) -> Mapping[str, Want]:
         wants = {}
         for name in self._store.maybe_due():
+            if name in self._held:
+                continue
             want = self._want(name)
             if want.slots > 0:
                 wants[name] = want
@@ -386,8 +390,8 @@ class Dispatcher:
             return replace(GONE, slots=GONE.slots - self._taken[name])
         now = self._gateway.monotonic()
         permit = gates.permit(self._gate(name), destination.gate, now)
-        if permit.count == 0 and permit.again_at < math.inf:
-            self._wake_in(name, permit.again_at - now)
+        if permit.count == 0:
+            self._hold(name, permit.again_at - now)
         slots = min(permit.count, destination.concurrency - self._taken[name])
         return Want(slots=slots, lease_s=destination.timeout_s + LEASE_MARGIN_S)
 
@@ -426,8 +430,7 @@ class Dispatcher:
         elif before.is_open and not after.is_open:
             telemetry.log("circuit.closed", destination=name, failures=before.failures)
         if before.is_open or after.is_open or what.wait_s:
-            self._full.discard(name)
-            self._wake.set()
+            self._opens(name)
         return gates.must_pause(after, what)
 
     async def recall(self) -> None:
@@ -464,14 +467,15 @@ class Dispatcher:
         """What holds a destination now, in words; empty: nothing does."""
         return gates.permit(self._gate(name), self._rules(name), self._gateway.monotonic()).why
 
-    def _wake_in(self, name: str, seconds: float) -> None:
-        known = self._timers.pop(name, None)
-        if known is not None:
-            known.cancel()
-        self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._opens, name)
+    def _hold(self, name: str, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._held[name] = loop.call_later(seconds, self._opens, name) if seconds < math.inf else None
 
     def _opens(self, name: str) -> None:
-        self._timers.pop(name, None)
+        """Something about a gate has changed: ask it again."""
+        timer = self._held.pop(name, None)
+        if timer is not None:
+            timer.cancel()
         self._full.discard(name)
         self._wake.set()
 
