@@ -115,7 +115,7 @@ def way_in(config: Config) -> float:
     def once() -> None:
         verified(source, request)
         for each in source.received(request.headers, request.body, now=NOW):
-            config.plan(source.naming.facts(each.event, each.payload))
+            config.plan(source, source.naming.facts(each.event, each.payload))
 
     return best(once)
 

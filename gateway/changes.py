@@ -58,7 +58,8 @@ def _vars(config: Config) -> Mapping[str, object]:
 
 
 def _order(config: Config) -> object:
-    return tuple(config.entries), len(config.always), len(config.routed)
+    sections = config.sections
+    return tuple(config.entries), len(sections.always), len(sections.routed), len(config.failed)
 
 
 def _differences(noun: str, old: Mapping[str, object], new: Mapping[str, object]) -> Sequence[str]:

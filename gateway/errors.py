@@ -156,6 +156,10 @@ class EgressError(GatewayError):
     """No usable answer came from a destination. The text never holds a URL's path, query or a secret."""
 
 
+class Poisonous(GatewayError):
+    """The process died over this delivery too often."""
+
+
 class TooOld(GatewayError):
     """The event is older than its destination's retry.max_age allows for another attempt."""
 

@@ -45,7 +45,8 @@ def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
 
 
 def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
-    source = config.sources[test.source]
+    source = config.source(test.source)
+    assert source is not None
     try:
         body = _body(test, source, folder)
         rehearsal = rehearse(config, source, body, sender_headers(source, body, test.event or ""), NOW)

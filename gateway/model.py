@@ -106,7 +106,7 @@ class Delivery:
     spent_s: float = 0.0
     #: How often the process died while it worked on this delivery, since it was made or replayed.
     crashes: int = 0
-    #: Seconds from now until it is due; only of a pending one, negative once overdue.
+    #: Seconds from now until it is due, negative once overdue; None: it is not pending, or behind another one of its lane.
     due_in_s: float | None = None
     #: Why the last attempt failed or why it is dead.
     reason: str = ""
@@ -114,6 +114,31 @@ class Delivery:
     last_status: int | None = None
     #: The beginning of the last answer's body.
     last_answer: str = ""
+    #: Deliveries of one destination and lane start one after the other, in the order of acceptance; None: it has none.
+    lane: str | None = None
+    #: What it tells of, if it is one of ``failed``.
+    notice: "Notice | None" = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it waits for another one of its lane."""
+        return self.state is DeliveryState.PENDING and self.due_in_s is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a delivery of ``failed`` tells of: one that is dead, and how many more like it there were."""
+
+    #: Of the dead one, as its destination, route, attempts and reason are.
+    id: str
+    destination: str
+    route: str
+    attempts: int
+    reason: str
+    #: HTTP status of its last answer.
+    status: int | None = None
+    #: Dead ones of the same destination that this delivery stands for, this one included.
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,8 +271,34 @@ class NewDelivery:
     route: str
     destination: str
     #: Ask for a lease of so many seconds, to start straight from memory; None: leave it pending.
-    #: The store refuses it when due deliveries already wait for this destination.
+    #: The store refuses it when due deliveries already wait for this destination, and behind others of its lane.
     lease_s: float | None = None
+    lane: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """An entry that fires once per key: it sends only what is the first with its key inside ``window_s`` seconds."""
+
+    #: Of the entry.
+    name: str
+    key: str
+    window_s: float
+    #: The routes of its deliveries.
+    routes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """An entry that took an event and had fired for its key before."""
+
+    #: Of the entry.
+    name: str
+    key: str
+    #: What it fired for.
+    event_id: str
+    #: Seconds since the epoch.
+    fired_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +310,8 @@ class NewEvent:
     key: bytes
     window_s: float
     deliveries: Sequence[NewDelivery] = ()
+    #: Of the entries that fire once per key.
+    firings: Sequence[Firing] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +330,8 @@ class Appended:
     event_id: str
     duplicate: bool
     leases: tuple[Lease, ...] = ()
+    #: Routes that had fired for their key before: nothing of them was stored.
+    held_back: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +349,16 @@ class Outcome:
     lease: Lease
     result: Delivered | Retry | Dead | Release
     attempt: Attempt | None = None
+    #: Who is to be told that it is dead.
+    told: "Told | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A dead delivery, and (route, destination) of those that are told of it."""
+
+    notice: Notice
+    routes: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,3 +405,4 @@ class EventHistory:
     deliveries: tuple[Delivery, ...] = ()
     #: By delivery id, in order.
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
+    held_back: tuple[HeldBack, ...] = ()

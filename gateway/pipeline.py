@@ -11,24 +11,30 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from gateway import facts, gates, retry, signatures, telemetry
-from gateway.config import Config, Destination, Received, Source
+from gateway.config import Config, Destination, Entry, Received, Source
 from gateway.egress import Egress
 from gateway.errors import (
     AddressBlocked,
     BuildError,
     CorruptEvent,
     EgressError,
+    Poisonous,
+    RenderError,
     SignatureRefused,
     StoreUnavailable,
     TooOld,
     UnknownSource,
+    Unparsable,
+    printable,
 )
 from gateway.gates import Gate, Learned, Rules
 from gateway.handshakes import Answer
@@ -40,10 +46,12 @@ from gateway.model import (
     Delivery,
     Event,
     FileAppend,
+    Firing,
     HttpRequest,
     Lease,
     NewDelivery,
     NewEvent,
+    Notice,
     OutboundRequest,
     Outcome,
     Pause,
@@ -51,10 +59,12 @@ from gateway.model import (
     Reply,
     Retention,
     Retry,
+    Told,
     Verdict,
     Want,
     new_id,
 )
+from gateway.presets import OWN
 from gateway.signatures import Request
 from gateway.store import Store
 
@@ -64,11 +74,14 @@ LEASE_MARGIN_S: Final = 20.0
 WRITER_PATIENCE_S: Final = 0.005
 #: How much of an answer is kept with its attempt, characters.
 KEPT_ANSWER: Final = 1024
+#: A delivery that the process died over this often is dead.
+MAX_CRASHES: Final = 3
 #: Slots and lease for what waits for a destination that is no longer in routes.yaml: it only ends it.
 GONE: Final = Want(slots=32, lease_s=LEASE_MARGIN_S)
 UPKEEP_INTERVAL_S: Final = 60.0
 #: How long a store that refuses is left alone before it is asked again.
 STORE_PAUSE_S: Final = 1.0
+_JSON: Final = [(b"content-type", b"application/json")]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +92,8 @@ class Gateway:
     config: Config
     store: Store
     egress: Egress
+    #: Where the console listens, for links; empty until it does.
+    console: str = ""
     #: Wall clock, seconds since the epoch.
     clock: Callable[[], float] = time.time
     #: Seconds that no one sets back.
@@ -112,23 +127,37 @@ async def receive(
             source=one.event.source,
             type=one.event.type,
             duplicate=known.duplicate,
-            deliveries=0 if known.duplicate else len(one.deliveries),
+            deliveries=0 if known.duplicate else sum(each.route not in known.held_back for each in one.deliveries),
         )
     return appended
 
 
 def _planned(received: Received, dispatcher: "Dispatcher", config: Config, source: Source) -> NewEvent:
-    event = received.event
+    event, known = received.event, source.naming.facts(received.event, received.payload)
+    entries = config.sections_of(source.name).taking(known)
     deliveries = [
         NewDelivery(
             id=new_id("dlv", event.received_at),
             route=route,
             destination=destination,
             lease_s=dispatcher.reserve(config.destinations[destination]),
+            lane=config.destinations[destination].lane(known),
         )
-        for route, destination in config.plan(source.naming.facts(event, received.payload))
+        for entry in entries
+        for route, destination in entry.deliveries
     ]
-    return NewEvent(event=event, key=received.key, window_s=source.dedupe_s, deliveries=deliveries)
+    firings = [firing for entry in entries if entry.once and (firing := _firing(entry, known, event))]
+    return NewEvent(event=event, key=received.key, window_s=source.dedupe_s, deliveries=deliveries, firings=firings)
+
+
+def _firing(entry: Entry, known: facts.Facts, event: Event) -> Firing | None:
+    assert entry.once is not None
+    try:
+        return entry.once.firing(entry, known)
+    except RenderError as error:
+        # Rather twice than never.
+        telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=str(error))
+        return None
 
 
 def answer_get(gateway: Gateway, source: Source, request: Request) -> Answer:
@@ -196,16 +225,17 @@ async def deliver(
     reply: Reply | None = None
     learned = gates.NOTHING
     try:
+        _check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
         with working_on(delivery.id):
-            request = config.build(delivery, event, facts.payload_of(event))
+            request = config.build(delivery, event, facts.payload_of(event), gateway.console)
         assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with working_on(delivery.id):
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
         verdict = retry.overridden(policy, verdict, reply.status)
         learned = _learned(reply, verdict)
-    except (BuildError, AddressBlocked, TooOld) as error:
+    except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
         verdict = Dead(str(error))
     except EgressError as error:
         verdict, learned = Retry(str(error)), Learned(outcome="failed")
@@ -234,6 +264,34 @@ async def deliver(
         next_s=result.after_s if isinstance(result, Retry) else None,
     )
     return result, attempt, learned
+
+
+def _check_crashes(delivery: Delivery) -> None:
+    if delivery.crashes >= MAX_CRASHES:
+        raise Poisonous(f"the gateway's process died {delivery.crashes} times while it worked on this delivery")
+
+
+def _told(delivery: Delivery, event: Event, config: Config, result: Dead, attempt: Attempt) -> Told | None:
+    """Who is told of a dead delivery; of one that tells something itself nobody is."""
+    if _tells(delivery, event):
+        return None
+    notice = Notice(
+        id=delivery.id,
+        destination=delivery.destination,
+        route=delivery.route,
+        attempts=attempt.number,
+        reason=result.reason,
+        status=attempt.status,
+    )
+    with suppress(Unparsable):
+        if routes := config.tell(notice, event, facts.payload_of(event)):
+            return Told(notice, routes)
+    return None
+
+
+def _tells(delivery: Delivery, event: Event | CorruptEvent | None) -> bool:
+    """Whether it is about a dead delivery, or about the gateway itself."""
+    return delivery.notice is not None or (isinstance(event, Event) and event.source == OWN)
 
 
 def _learned(reply: Reply, verdict: Verdict) -> Learned:
@@ -300,6 +358,8 @@ class Dispatcher:
         #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
         self._recording = asyncio.Event()
         self._recording.set()
+        #: What is being told to the store, kept from the garbage collector.
+        self._announcing: set[asyncio.Task[None]] = set()
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -418,33 +478,84 @@ class Dispatcher:
         self._gates[name], at = gates.started(gate, rules, now)
         return at - now
 
-    def _learn(self, name: str, what: Learned) -> str:
-        """Remember what an attempt taught; why the destination is to be paused, if it is."""
+    def _learn(self, name: str, what: Learned, *, reason: str = "", aloud: bool = True) -> str:
+        """Remember what an attempt taught; why the destination is to be paused, if it is. ``aloud``: as an event, too."""
         before = self._gate(name)
         quiet = what.outcome == "answered" and not what.wait_s
         if quiet and not before.failures and not before.denials and not before.is_open:
             return ""
         after = self._gates[name] = gates.learned(before, what, self._gateway.monotonic())
         if after.is_open and not before.is_open:
-            telemetry.log("circuit.opened", destination=name, failures=after.failures, next_s=after.probe_interval_s)
+            self._say_opened(name, after, reason, aloud=aloud)
         elif before.is_open and not after.is_open:
-            telemetry.log("circuit.closed", destination=name, failures=before.failures)
+            self._say_closed(name, before, aloud=aloud)
         if before.is_open or after.is_open or what.wait_s:
             self._opens(name)
         return gates.must_pause(after, what)
+
+    def _say_opened(self, name: str, gate: Gate, reason: str, *, aloud: bool) -> None:
+        failures, next_s = gate.failures, gate.probe_interval_s
+        telemetry.log("circuit.opened", destination=name, failures=failures, next_s=next_s)
+        if aloud:
+            message = (
+                f"{name} does not answer: {failures} failures in a row, the last one: {reason}. What waits for it is "
+                f"held, and one delivery tries again in {retry.duration(next_s)}."
+            )
+            fields = {"destination": name, "failures": failures, "reason": reason, "next_s": next_s}
+            self._announce_soon("circuit.opened", message, fields)
+
+    def _say_closed(self, name: str, gate: Gate, *, aloud: bool) -> None:
+        telemetry.log("circuit.closed", destination=name, failures=gate.failures)
+        if aloud:
+            message = (
+                f"{name} answers again, after {gate.failures} failures in a row. What has waited for it goes out now."
+            )
+            self._announce_soon("circuit.closed", message, {"destination": name, "failures": gate.failures})
+
+    def _announce_soon(self, happened: str, message: str, fields: Mapping[str, object]) -> None:
+        task = asyncio.create_task(self.announce(happened, message, fields))
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
+
+    async def announce(
+        self, happened: str, message: str, fields: Mapping[str, object], *, page: str = "destinations"
+    ) -> None:
+        """Make an event of the source ``gateway`` of what happened to it, routed like any other. Never raises."""
+        gateway = self._gateway
+        config = gateway.config
+        link = f"{config.console_url or gateway.console}/{page}"
+        told = {"type": f"{OWN}.{happened}", "message": message, **fields, "link": link}
+        body = {name: printable(value) if isinstance(value, str) else value for name, value in told.items()}
+        [received] = config.own.received(_JSON, msgspec.json.encode(body), now=gateway.clock())
+        # Two that say the same are two.
+        received = replace(received, key=received.event.id.encode())
+        new = [_planned(received, self, config, config.own)]
+        try:
+            await gateway.store.append(new, partial(self.appended, new))
+        except StoreUnavailable as error:
+            # Whoever reads the log has it already.
+            telemetry.log("store.unavailable", reason=str(error))
 
     async def recall(self) -> None:
         """Take up the pauses that the store remembers; before anything is received."""
         self._paused = {pause.destination: pause for pause in await self._store.pauses()}
 
-    async def pause(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> Pause:
-        """Hold the deliveries of a destination, also after a restart; attempts in flight end. StoreUnavailable."""
+    async def pause(self, name: str, *, by: str, reason: str, for_s: float | None = None, aloud: bool = True) -> Pause:
+        """Hold the deliveries of a destination, also after a restart; attempts in flight end. StoreUnavailable.
+
+        ``aloud``: as an event of the gateway, too.
+        """
         now = self._gateway.clock()
         until = None if for_s is None else now + for_s
         pause = Pause(destination=name, by=by, reason=reason, since=now, until=until)
         self._paused[name] = pause
         telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
         await self._store.pause(pause)
+        if aloud:
+            message = f"{name} is {_paused(pause)}. Nothing is lost; it goes on once it is resumed."
+            iso = None if until is None else facts.iso_time(until)
+            fields = {"destination": name, "by": by, "reason": reason, "until": iso}
+            await self.announce("destination.paused", message, fields)
         return pause
 
     async def resume(self, name: str, *, by: str) -> bool:
@@ -457,6 +568,8 @@ class Dispatcher:
         self._opens(name)
         if was_paused:
             telemetry.log("destination.resumed", destination=name, by=by)
+            message = f"{name} is resumed by {by}. What has waited for it goes out now."
+            await self.announce("destination.resumed", message, {"destination": name, "by": by})
         return was_paused
 
     def paused(self, name: str) -> Pause | None:
@@ -504,16 +617,13 @@ class Dispatcher:
             if isinstance(event, Event):
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
-                result, attempt, learned = await deliver(delivery, event, self._gateway, self._store.working_on)
-                if reason := self._learn(delivery.destination, learned):
-                    await self._pause_for(delivery.destination, reason)
-                    # It waits for a person, so nothing of its budget is spent.
-                    result = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
-                    attempt = replace(attempt, outcome="retry", next_s=None)
-                outcome = Outcome(lease, result, attempt)
+                tried = await deliver(delivery, event, self._gateway, self._store.working_on)
+                outcome = await self._tried(lease, event, *tried)
             else:
                 self._learn(delivery.destination, gates.NOTHING)
-                outcome = Outcome(lease, Dead(str(event or f"event {delivery.event_id} is not in the store")))
+                reason = str(event or f"event {delivery.event_id} is not in the store")
+                outcome = Outcome(lease, Dead(reason))
+                await self._say_damaged(delivery, reason)
             await self._settle([outcome])
             _log_outcome(delivery, event, outcome)
         except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
@@ -521,11 +631,30 @@ class Dispatcher:
         finally:
             self._give_back(delivery.destination)
 
-    async def _pause_for(self, name: str, reason: str) -> None:
+    async def _tried(
+        self, lease: Lease, event: Event, result: Delivered | Retry | Dead, attempt: Attempt, learned: Learned
+    ) -> Outcome:
+        delivery, aloud = lease.delivery, not _tells(lease.delivery, event)
+        if reason := self._learn(delivery.destination, learned, reason=attempt.reason, aloud=aloud):
+            await self._pause_for(delivery.destination, reason, aloud=aloud)
+            # It waits for a person, so nothing of its budget is spent.
+            waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
+            return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
+        told = _told(delivery, event, self._gateway.config, result, attempt) if isinstance(result, Dead) else None
+        return Outcome(lease, result, attempt, told)
+
+    async def _say_damaged(self, delivery: Delivery, reason: str) -> None:
+        if delivery.notice is None:
+            message = f"A stored event is damaged and was not sent to {delivery.destination}: {reason}"
+            id_, name = delivery.event_id, delivery.destination
+            fields = {"destination": name, "event_id": id_, "reason": reason}
+            await self.announce("event.damaged", message, fields, page=f"events/{id_}")
+
+    async def _pause_for(self, name: str, reason: str, *, aloud: bool) -> None:
         if name in self._paused:
             return  # the answers of those that were on their way with the first
         try:
-            await self.pause(name, by="the gateway", reason=reason)
+            await self.pause(name, by="the gateway", reason=reason, aloud=aloud)
         except StoreUnavailable as error:
             # It holds until this process ends; the next one finds out anew.
             telemetry.log("store.unavailable", reason=str(error))
@@ -578,8 +707,8 @@ class Dispatcher:
 
     async def idle(self) -> None:
         """Return when no attempt is in flight any more."""
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        while self._attempts or self._announcing:
+            await asyncio.wait({*self._attempts, *self._announcing})
 
     async def abandon(self) -> None:
         """End the attempts that are still in flight; their deliveries stay pending."""

@@ -1,7 +1,8 @@
 """An event played through a Config: what would be planned and sent. Nothing is stored, nothing leaves the process."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
@@ -10,12 +11,13 @@ from gateway.config.config import Considered
 from gateway.egress.secrets import PUBLIC_HEADERS, SHORTEST_PATH_SECRET
 from gateway.errors import BodyTooLarge, BuildError, GatewayError
 from gateway.facts import Facts
-from gateway.model import Delivery, Event, FileAppend, OutboundRequest, new_id
+from gateway.model import Delivery, Event, FileAppend, Notice, OutboundRequest, new_id
 from gateway.signatures import CannotSign, RawHeaders, Request
 
 #: Ids of what exists only in a rehearsal: the same in every one, so that nothing rendered from them changes.
 EVENT_ID: Final = "evt_00000000-0000-7000-8000-000000000000"
 _DELIVERY_ID: Final = "dlv_00000000-0000-7000-8000-{:012d}"
+NONE_HELD_BACK: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class UnknownSample(GatewayError):
@@ -42,6 +44,10 @@ class Rehearsal:
     #: Every entry of always, routes and unmatched, and why it takes the event or does not.
     considered: Sequence[Considered]
     deliveries: tuple[Rehearsed, ...]
+    #: Every entry of failed, as if the first delivery were given up; none: nothing is sent, or nobody is told.
+    told: Sequence[Considered] = ()
+    #: Of a stored event: the entries that had fired for its key before, with the words for it.
+    held_back: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_ignored(self) -> bool:
@@ -95,15 +101,32 @@ def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, n
     return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
 
 
-def rehearse_event(config: Config, source: Source, event: Event, payload: object) -> Rehearsal:
-    """Play an event that was received before; ``payload`` is its parsed body."""
+def rehearse_event(
+    config: Config,
+    source: Source,
+    event: Event,
+    payload: object,
+    held_back: Mapping[str, str] = NONE_HELD_BACK,
+) -> Rehearsal:
+    """Play an event that was received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal."""
     facts = source.naming.facts(event, payload)
-    plan = enumerate(config.plan(facts), start=1)
+    considered = config.explain(source, facts)
+    silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
+    plan = [planned for planned in config.plan(source, facts) if planned[0] not in silent]
     return Rehearsal(
         event=event,
         facts=facts,
-        considered=config.explain(facts),
-        deliveries=tuple(_rehearsed(config, event, payload, number, *planned) for number, planned in plan),
+        considered=considered,
+        deliveries=tuple(_rehearsed(config, event, payload, at, *planned) for at, planned in enumerate(plan, start=1)),
+        told=() if not plan or source is config.own else config.explain_failed(_given_up(*plan[0]), event, facts),
+        held_back=held_back,
+    )
+
+
+def _given_up(route: str, destination: str) -> Notice:
+    reason = "HTTP 503 Service Unavailable"
+    return Notice(
+        id=_DELIVERY_ID.format(1), destination=destination, route=route, attempts=12, reason=reason, status=503
     )
 
 

@@ -52,7 +52,7 @@ class Reloader:
             try:
                 new, changed = await asyncio.to_thread(self._prepare, old)
             except ConfigError as error:
-                self._refuse(error)
+                await self._refuse(error)
                 raise
             self._gateway.config = new
             self._dispatcher.reconfigured()
@@ -75,14 +75,21 @@ class Reloader:
                 message = f"a defect of the gateway: {type(error).__name__}"
                 raise ConfigError([Problem(Place("routes.yaml"), message, "see the log")]) from error
 
-    def _refuse(self, error: ConfigError) -> None:
+    async def _refuse(self, error: ConfigError) -> None:
+        is_first = self.rejection is None
         since = self.rejection.since if self.rejection else self._gateway.clock()
         errors = tuple(problem for problem in error.problems if problem.severity == "error")
         self.rejection = Rejection(problems=errors, since=since, includes=error.includes)
         telemetry.CONFIG_SUCCESSFUL.set(0)
         # Its first line says it all; the others show the place to people who look at a terminal.
         problems = [format_problem(problem).partition("\n")[0] for problem in error.problems]
-        telemetry.log("config.rejected", in_force=self._gateway.config.revision, problems=problems)
+        in_force = self._gateway.config.revision
+        telemetry.log("config.rejected", in_force=in_force, problems=problems)
+        if is_first:
+            # Somebody who is editing saves more than once; the first time is news.
+            message = f"routes.yaml was changed and is not in order; {in_force} stays in force. {' '.join(problems)}"
+            fields = {"problems": problems, "in_force": in_force}
+            await self._dispatcher.announce("reload.rejected", message, fields, page="")
 
     def _count_success(self) -> None:
         telemetry.CONFIG_SUCCESSFUL.set(1)

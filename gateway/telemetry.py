@@ -38,6 +38,10 @@ LOG_EVENTS: Final[Mapping[str, tuple[Level, str]]] = {
     "event.not_stored": ("error", "a request could not be kept; its sender was told to come back"),
     "delivery.attempted": ("info", "a destination took it, or will be asked again"),
     "delivery.dead": ("error", "a delivery was given up; it can be replayed"),
+    "delivery.unkeyed": (
+        "warning",
+        "the key of a route's once could not be made for an event: it was sent all the same",
+    ),
     "delivery.poisonous": ("error", "the last process died while it worked on this delivery"),
     "delivery.abandoned": ("warning", "the process ended while it was on its way: it may arrive twice"),
     "delivery.lease_lost": ("warning", "an outcome came too late: its delivery may be sent twice"),

@@ -38,11 +38,15 @@ def event_history(history: EventHistory) -> dict[str, Any]:
             {**delivery(each), "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())]}
             for each in history.deliveries
         ],
+        "held_back": [
+            {"route": each.name, "key": each.key, "event_id": each.event_id, "fired_at": iso_time(each.fired_at)}
+            for each in history.held_back
+        ],
     }
 
 
 def delivery(each: Delivery) -> dict[str, Any]:
-    """A delivery and where it stands; ``due_in_s`` only while it is pending."""
+    """A delivery and where it stands; ``due_in_s`` while it is pending, null of one behind another of its lane."""
     return {
         "id": each.id,
         "event_id": each.event_id,
@@ -54,6 +58,8 @@ def delivery(each: Delivery) -> dict[str, Any]:
         "reason": each.reason,
         "status": each.last_status,
         "answer": each.last_answer,
+        "behind": each.is_behind,
+        "tells_of": each.notice and {"delivery_id": each.notice.id, "count": each.notice.count},
     }
 
 

@@ -480,8 +480,10 @@ async def test_five_failures_in_a_row_leave_only_probes_and_an_answer_lets_all_o
                 assert len(sink.requests) == attempts, "one probe for each interval, and the interval doubles"
             sink.at("/", answer(200))
             await world.later(121)
-            states = {row.deliveries[0].state for row in await world.store.events()}
-    assert states == {DeliveryState.DELIVERED}
+            rows = await world.store.events()
+    assert {each.state for row in rows for each in row.deliveries} == {DeliveryState.DELIVERED}
+    own = [row.type for row in rows if row.source == "gateway"]
+    assert own == ["gateway.circuit.closed", "gateway.circuit.opened"]
     assert world.dispatcher.health("crm") == ""
 
 
@@ -575,7 +577,7 @@ async def test_a_login_denied_three_times_in_a_row_pauses_and_an_answer_between_
             sink.at("/", answer(200))
             await world.dispatcher.resume("crm", by="test")
             await world.later(60)
-            states = {row.deliveries[0].state for row in await world.store.events()}
+            states = {each.state for row in await world.store.events() for each in row.deliveries}
     assert states == {DeliveryState.DELIVERED}
 
 
@@ -635,3 +637,243 @@ async def test_a_destination_that_is_held_is_asked_once_and_not_at_every_turn_of
         assert len(asked) == 50
         world.dispatcher.stop()
         await running
+
+
+# --- order ---
+
+
+def contact(number: int, contact_id: int = 1) -> bytes:
+    payload = json.loads(BODY)
+    payload["data"]["attributes"].update(id=contact_id, note=number)
+    return json.dumps(payload).encode()
+
+
+def notes(sink: Sink, path: str = "/") -> list[int]:
+    return [json.loads(request.body)["note"] for request in sink.requests if request.path.startswith(path)]
+
+
+def in_order(sink: Sink, **options: object) -> str:
+    destination = json.dumps({"url": sink.url, "order_by": "attrs.id", **options})
+    body = "{id: '{{ attrs.id }}', note: '{{ attrs.note }}'}"
+    return f"destinations: {{crm: {destination}}}\nroutes: [{{name: all, to: crm, body: {body}}}]\n"
+
+
+@story
+async def test_events_of_one_key_go_one_after_the_other_and_other_keys_do_not_wait_for_them(tmp_path):
+    with Sink(answer(503)) as sink:
+        async with World(tmp_path, in_order(sink)) as world:
+            for number in range(4):
+                await world.receive(contact(number))
+            await world.dispatcher.idle()
+            assert notes(sink) == [0], "the others wait for the first one"
+            sink.at("/", answer(200))
+            await world.receive(contact(9, contact_id=2))
+            await world.turn()
+            assert notes(sink) == [0, 9]
+            await world.later(1)
+    assert notes(sink) == [0, 9, 0, 1, 2, 3]
+
+
+@story
+async def test_a_dead_head_lets_the_next_one_go_and_comes_last_when_it_is_replayed(tmp_path):
+    with Sink(answer(400), answer(503)) as sink:
+        async with World(tmp_path, in_order(sink)) as world:
+            first = (await world.receive(contact(0))).event_id
+            await world.receive(contact(1))
+            await world.receive(contact(2))
+            await world.turn()
+            assert notes(sink) == [0, 1]
+            await pipeline.replay(world.gateway, [first], by="test")
+            sink.at("/", answer(200))
+            await world.later(1)
+    assert notes(sink) == [0, 1, 1, 2, 0]
+
+
+@story
+async def test_an_event_without_the_key_has_no_order(tmp_path):
+    with Sink(answer(503)) as sink:
+        async with World(tmp_path, in_order(sink).replace('attrs.id"', 'attrs.company_id"')) as world:
+            for number in range(3):
+                await world.receive(contact(number))
+            await world.dispatcher.idle()
+    assert sorted(notes(sink)) == [0, 1, 2]
+
+
+# --- once ---
+
+
+@story
+async def test_a_route_with_once_fires_for_the_first_event_of_a_key_and_says_of_the_others_why_not(tmp_path):
+    with Sink() as sink:
+        text = in_order(sink).replace("name: all,", "name: welcome, once: {per: 'contact {{ attrs.id }}', for: 90d},")
+        async with World(tmp_path, text) as world:
+            first = (await world.receive(contact(0))).event_id
+            second = await world.receive(contact(1))
+            await world.receive(contact(2, contact_id=2))
+            await world.turn()
+            history = await world.store.event(second.event_id)
+            assert second.held_back == {"welcome"}
+            assert history.deliveries == ()
+            [held_back] = history.held_back
+            assert (held_back.name, held_back.key, held_back.event_id) == ("welcome", "contact 1", first)
+            world.clock.now += 90 * 86400
+            await world.receive(contact(3))
+            await world.turn()
+            assert await world.delivery(first)
+    assert notes(sink) == [0, 2, 3]
+
+
+@story
+async def test_a_key_that_cannot_be_made_holds_nothing_back(tmp_path):
+    with Sink() as sink:
+        text = in_order(sink).replace("name: all,", "name: welcome, once: {per: '{{ attrs.nothing }}'},")
+        async with World(tmp_path, text) as world:
+            for number in range(2):
+                await world.receive(contact(number))
+            await world.turn()
+    assert notes(sink) == [0, 1]
+
+
+# --- who is told ---
+
+
+def with_alerts(sink: Sink, more: str = "") -> str:
+    said = "text: '{{ delivery.destination }} {{ delivery.reason }} {{ delivery.link }}'"
+    return (
+        f"destinations: {{crm: {{url: {sink.url}/crm}}, alerts: {{url: {sink.url}/alerts}}}}\n"
+        "routes: [{name: all, to: crm, body: {id: '{{ attrs.id }}'}}]\n"
+        f"failed: [{{to: alerts, {said}}}]\nconsole_url: https://hooks.example.com\n{more}"
+    )
+
+
+def alerts(sink: Sink) -> list[str]:
+    return [json.loads(request.body)["text"] for request in sink.requests if request.path == "/alerts"]
+
+
+@story
+async def test_a_dead_delivery_is_told_at_once_and_those_of_the_next_minute_in_one_message(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm", answer(422))
+        async with World(tmp_path, with_alerts(sink)) as world:
+            ids = [(await world.receive(numbered(number))).event_id for number in range(40)]
+            await world.turn()
+            assert len(alerts(sink)) == 1
+            await world.later(59)
+            assert len(alerts(sink)) == 1
+            await world.later(2)
+            await world.later(300)
+    first, second = alerts(sink)
+    assert first.startswith("crm answered 422")
+    assert first.endswith(f"https://hooks.example.com/events/{ids[0]}")
+    assert second.endswith(f"https://hooks.example.com/events/{ids[1]} (and 38 more like it within a minute)")
+
+
+@story
+async def test_what_tells_of_a_dead_delivery_and_dies_itself_causes_no_other(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm", answer(422))
+        sink.at("/alerts", answer(404))
+        async with World(tmp_path, with_alerts(sink)) as world:
+            await world.receive()
+            await world.turn()
+            await world.later(3600)
+            rows = await world.store.events()
+    assert [row.source for row in rows] == ["xobito"]
+    assert sorted((each.destination, each.state) for row in rows for each in row.deliveries) == [
+        ("alerts", DeliveryState.DEAD),
+        ("crm", DeliveryState.DEAD),
+    ]
+    assert len(alerts(sink)) == 1
+
+
+@story
+async def test_failed_entries_ask_for_what_they_want_to_be_told(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm", answer(422))
+        text = with_alerts(sink).replace("to: alerts, ", "to: alerts, where: {delivery.status: {gte: 500}}, ")
+        async with World(tmp_path, text) as world:
+            await world.receive()
+            await world.turn()
+            world.reload(text.replace("gte: 500", "gte: 400"))
+            await world.receive(numbered(1))
+            await world.turn()
+    assert len(alerts(sink)) == 1
+
+
+@story
+async def test_a_notice_survives_a_crash_because_it_is_made_with_the_death_it_tells_of(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm", answer(422))
+        sink.at("/alerts", answer(503))
+        async with World(tmp_path, with_alerts(sink)) as world:
+            await world.receive()
+            await world.turn()
+        sink.at("/alerts", answer(200))
+        async with World(tmp_path, with_alerts(sink)) as world:
+            await world.later(10)
+    assert len(alerts(sink)) == 2, "the first time it was not taken"
+
+
+@story
+async def test_a_delivery_that_the_process_died_over_three_times_is_dead_and_told_of(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, with_alerts(sink)) as world:
+            await world.dispatcher.pause("crm", by="test", reason="first the crashes")
+            event_id = (await world.receive()).event_id
+            id_ = (await world.delivery(event_id)).id
+            (tmp_path / "poison").write_bytes((tmp_path / "gateway.db.now").read_bytes())
+        for _ in range(3):
+            async with World(tmp_path, with_alerts(sink)) as world:
+                with world.store.working_on(id_):
+                    left = (tmp_path / "gateway.db.now").read_bytes()
+            (tmp_path / "gateway.db.now").write_bytes(left)
+        async with World(tmp_path, with_alerts(sink)) as world:
+            await world.turn()
+            history = await world.store.event(event_id)
+    assert [each.state for each in history.deliveries] == [DeliveryState.DEAD, DeliveryState.DELIVERED]
+    assert "the gateway's process died 3 times while it worked on this delivery" in history.deliveries[0].reason
+    assert not [request for request in sink.requests if request.path == "/crm"]
+    [text] = alerts(sink)
+    assert "died 3 times" in text
+
+
+# --- the gateway's own events ---
+
+
+@story
+async def test_what_happens_to_the_gateway_is_an_event_that_only_an_entry_of_its_own_takes(tmp_path):
+    own = "routes:\n- {to: crm, body: {}}\n- {source: gateway, match: gateway.destination.*, to: alerts, text: '{{ payload.message }}'}\n"
+    with Sink() as sink:
+        text = with_alerts(sink).replace("routes: [{name: all, to: crm, body: {id: '{{ attrs.id }}'}}]\n", own)
+        async with World(tmp_path, text) as world:
+            await world.dispatcher.pause("crm", by="ann", reason="their migration", for_s=3600)
+            await world.turn()
+            await world.dispatcher.resume("crm", by="bob")
+            await world.turn()
+            rows = await world.store.events()
+    assert [row.type for row in rows] == ["gateway.destination.resumed", "gateway.destination.paused"]
+    assert {each.destination for row in rows for each in row.deliveries} == {"alerts"}
+    assert alerts(sink) == [
+        "crm is paused by ann until 1970-01-01T01:16:40.000Z: their migration. Nothing is lost; it goes on once it is resumed.",
+        "crm is resumed by bob. What has waited for it goes out now.",
+    ]
+
+
+@story
+async def test_the_samples_of_the_gateways_own_events_have_the_fields_that_it_makes(tmp_path):
+    with Sink(answer(503)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            for number in range(5):
+                await world.receive(numbered(number))
+                await world.dispatcher.idle()
+            sink.at("/", answer(200))
+            await world.later(31)
+            await world.dispatcher.pause("crm", by="ann", reason="why")
+            await world.dispatcher.resume("crm", by="ann")
+            await world.dispatcher._say_damaged(await world.delivery((await world.receive(BODY)).event_id), "damaged")
+            await world.dispatcher.announce("reload.rejected", "no", {"problems": ["no"], "in_force": "9f"}, page="")
+            rows = [row for row in await world.store.events() if row.source == "gateway"]
+            made = {row.type: json.loads((await world.store.event(row.id)).event.body) for row in rows}
+    samples = {name: json.loads(body) for name, body in load_preset("gateway").samples.items()}
+    assert {name: set(body) for name, body in made.items()} == {name: set(body) for name, body in samples.items()}
+    assert all(name == body["type"] for name, body in samples.items())

@@ -84,7 +84,9 @@ async def _sent(config, source, event, payload):
     gateway = Gateway(config=config, store=None, egress=Egress())
     results = {}
     try:
-        for route, destination in config.plan(config.sources[source].naming.facts(event, payload)):
+        for route, destination in config.plan(
+            config.sources[source], config.sources[source].naming.facts(event, payload)
+        ):
             delivery = Delivery(id="dlv_1", event_id=event.id, route=route, destination=destination)
             outcome = await deliver(delivery, event, gateway, lambda _id: nullcontext())
             results[route] = outcome[0]

@@ -93,7 +93,7 @@ def said(folder, kind: str, entry: str, firstname: str = "x") -> bytes:
     payload["data"]["attributes"]["firstname"] = firstname
     payload["event"] = "Made<b>*up*"
     event = source.received([], json.dumps(payload).encode(), now=1.0)[0].event
-    [(route, destination)] = config.plan(source.naming.facts(event, payload))
+    [(route, destination)] = config.plan(source, source.naming.facts(event, payload))
     return config.build(Delivery(id="d", event_id=event.id, route=route, destination=destination), event, payload).body
 
 

@@ -21,12 +21,12 @@ from gateway.config import Config, Source, load
 from gateway.config.config import Considered
 from gateway.config.masks import Masks
 from gateway.config.report import suggest
-from gateway.errors import ConfigError, GatewayError, printable
+from gateway.errors import ConfigError, GatewayError, RenderError, printable
 from gateway.facts import MISSING, iso_time, parse
 from gateway.match import Explanation, Finding, Rule
 from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import Rehearsal, Rehearsed, rebuilt, rehearse, rehearse_event, sample, sender_headers, shown
-from gateway.retry import schedule
+from gateway.retry import duration, schedule
 
 #: Characters of a value that is shown beside its clause.
 _LONGEST_SEEN: Final = 120
@@ -57,7 +57,7 @@ def explain(
         return 1
     rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
     deliveries = [_hidden(each, loaded) for each in _without_secret_vars(loaded, rehearsal)]
-    entries = [_entry(each, rehearsal, loaded.masks) for each in rehearsal.considered]
+    entries = [_entry(each, rehearsal, loaded.masks) for each in (*rehearsal.considered, *rehearsal.told)]
     schedules = {each.destination: schedule(loaded.destinations[each.destination].retry) for each in deliveries}
     if as_json:
         click.echo(pretty(msgspec.json.encode(_document(rehearsal.event, entries, deliveries, schedules))))
@@ -80,7 +80,8 @@ def play(config: Config, event: str, *, source: str, changes: Sequence[str], url
     """``event`` played: a sample, a JSON file, or the id of a stored event or delivery; "": the first sample."""
     if event.startswith(("evt_", "dlv_")):
         return _play_stored(config, look.stored(url=url, store=store, event_id=event), source, changes)
-    sender, now = sender_of(config, source, event), time.time()
+    is_own = source == presets.OWN or (not source and event in presets.load(presets.OWN).samples)
+    sender, now = config.own if is_own else sender_of(config, source, event), time.time()
     body = _changed(_body(sender, event), sender, changes, now)
     return rehearse(config, sender, body, sender_headers(sender, body, event), now)
 
@@ -103,7 +104,7 @@ def _body(source: Source, event: str) -> bytes:
 def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str]) -> Rehearsal:
     if name not in ("", history["source"]):
         raise EventRefused(f"{history['id']} came from {history['source']}, not from {name}: leave --source out")
-    source = config.sources.get(history["source"])
+    source = config.source(history["source"])
     if source is None:
         raise EventRefused(f"{history['id']} came from {history['source']}, which is no longer in routes.yaml")
     if not history["intact"]:
@@ -120,7 +121,13 @@ def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes:
         body=body,
         sha256=hashlib.sha256(body).digest(),
     )
-    return rehearse_event(config, source, event, payload)
+    held_back = {each["route"]: _fired_before(each) for each in history["held_back"]}
+    return rehearse_event(config, source, event, payload, held_back)
+
+
+def _fired_before(held_back: Mapping[str, Any]) -> str:
+    when = look.local(held_back["fired_at"])
+    return f"fired already for the key {held_back['key']}: {held_back['event_id']}, {when}"
 
 
 def _changed(body: bytes, source: Source, changes: Sequence[str], now: float) -> bytes:
@@ -140,9 +147,10 @@ def _without_secret_vars(config: Config, rehearsal: Rehearsal) -> Iterator[Rehea
     """
     sources = {
         name: replace(source, naming=replace(source.naming, vars=secretless(source.naming.vars, config.masks)))
-        for name, source in config.sources.items()
+        for name, source in {**config.sources, config.own.name: config.own}.items()
     }
-    marked = rebuilt(replace(config, sources=sources), rehearsal)
+    own = sources.pop(config.own.name)
+    marked = rebuilt(replace(config, sources=sources, own=own), rehearsal)
     return (each if each.request else real for each, real in zip(marked, rehearsal.deliveries, strict=True))
 
 
@@ -241,8 +249,25 @@ def _entry(each: Considered, rehearsal: Rehearsal, masks: Masks) -> Mapping[str,
         "taken": each.taken,
         "ignores": not entry.deliveries,
         "ends": entry.rule.stops,
+        "once": masks.text(_once(each, rehearsal)),
         "clauses": [_clause(finding, masks) for finding in _findings(each, rehearsal.event)],
     }
+
+
+def _once(each: Considered, rehearsal: Rehearsal) -> str:
+    """Whether a key lets it fire, in words; empty: it asks for none."""
+    entry = each.entry
+    if entry.once is None or not each.taken:
+        return ""
+    if entry.name in rehearsal.held_back:
+        return rehearsal.held_back[entry.name]
+    try:
+        firing = entry.once.firing(entry, rehearsal.facts)
+    except RenderError as error:
+        return f"the key of once cannot be made, so nothing holds it back: {error}"
+    if firing is None:
+        return "the key of once is empty, so nothing holds it back"
+    return f"fires once in {duration(firing.window_s)} for the key {firing.key}"
 
 
 def _findings(each: Considered, event: Event) -> Sequence[Finding]:
@@ -358,7 +383,9 @@ def _remark(entry: Mapping[str, Any]) -> str:
     if entry["ignores"]:
         return "to: [] ignores the event"
     every = [] if entry["clauses"] else ["takes every event"]
-    return ", ".join([*every, *(["stop: no entry behind it is looked at"] if entry["ends"] else [])])
+    told = ["told of the first delivery, should that be given up"] if entry["section"] == "failed" else []
+    once = [printable(entry["once"])] if entry["once"] else []
+    return ", ".join([*(told or every), *once, *(["stop: no entry behind it is looked at"] if entry["ends"] else [])])
 
 
 def _clauses(clauses: Sequence[Mapping[str, Any]], depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:

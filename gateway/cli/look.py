@@ -46,7 +46,7 @@ def events(*, url: str, store: str, as_json: bool, limit: int) -> int:
     for row in [] if as_json else rows:
         fates = "  ".join(f"{each['destination']} {_colored(each['state'])}" for each in row["deliveries"])
         click.echo(
-            f"{_local(row['received_at'])}  {row['id']}  {row['source']}  {row['type']:<18}  {fates or 'matched nothing'}"
+            f"{local(row['received_at'])}  {row['id']}  {row['source']}  {row['type']:<18}  {fates or 'matched nothing'}"
         )
     return 0
 
@@ -57,7 +57,7 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
     if as_json:
         print_json(history)
         return 0
-    click.echo(f"{history['id']}  {history['source']}  {history['type']}  {_local(history['received_at'])}")
+    click.echo(f"{history['id']}  {history['source']}  {history['type']}  {local(history['received_at'])}")
     if not history["intact"]:
         click.secho("The stored body does not match its checksum: it is never sent.", fg="red")
     for each in history["deliveries"]:
@@ -65,7 +65,7 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
         for one in each["attempts_made"]:
             answer = printable(f"{one['status'] or ''} {one['reason']}".strip())
             click.echo(
-                f"  {one['number']:>3}  {_local(one['started_at'])}  {one['duration_ms']:>8.1f} ms  {one['outcome']}  {answer}"
+                f"  {one['number']:>3}  {local(one['started_at'])}  {one['duration_ms']:>8.1f} ms  {one['outcome']}  {answer}"
             )
         if each["reason"] and not each["attempts_made"]:
             click.echo(f"       {printable(each['reason'])}")
@@ -202,12 +202,14 @@ def _colored(state: str) -> str:
     return state if plain else click.style(state, fg=_COLORS[state])
 
 
-def _local(iso: str) -> str:
+def local(iso: str) -> str:
     return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _next(delivery: Mapping[str, Any]) -> str:
     due = delivery["due_in_s"]
+    if delivery.get("behind"):
+        return "  behind an earlier one with the same key"
     if due is None:
         return ""
     return f"  next try in {due:.0f} s" if due > 0 else "  due now"

@@ -181,6 +181,7 @@ class _Lifecycle:
     async def started(self, ingest_address: str, admin_address: str) -> None:
         _settle_garbage_collector()
         self.gateway.egress.avoid(ingest_address, admin_address)
+        self.gateway.console = admin_address
         self.running = asyncio.create_task(self.dispatcher.run())
         config = self.gateway.config
         print(

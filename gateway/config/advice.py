@@ -27,6 +27,18 @@ _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
 }
 
+#: What `failed` would be told of, in place of a delivery.
+_GIVEN_UP: Final[Facts] = {
+    "id": "dlv_sample",
+    "destination": "sample",
+    "route": "sample",
+    "attempts": 12,
+    "reason": "HTTP 503 Service Unavailable",
+    "status": 503,
+    "count": 1,
+    "link": "https://gateway.example.com/events/evt_sample",
+}
+
 #: The type of each sample with the value that a field has there.
 _Values = Sequence[tuple[str, object]]
 
@@ -60,7 +72,7 @@ class Adviser:
         self._destinations = destinations
         self._compiler = compiler
         self._names = names
-        self._open = [name for name, source in sources.items() if source.verifier.is_open]
+        self._open = [name for name, source in sources.items() if source.verifier.is_open and name != presets.OWN]
         self._samples = {name: _samples(source) for name, source in sources.items()}
 
     def advise(self, entries: Sequence[Compiled]) -> None:
@@ -69,6 +81,7 @@ class Adviser:
         for name, condition in self._written.conditions.items():
             self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
+        self._unordered(entries)
         for keys, compiled in entries:
             self._unsigned(keys)
             self._patterns(keys)
@@ -88,7 +101,8 @@ class Adviser:
     # --- names ---
 
     def _unused_destinations(self) -> None:
-        entries = (*self._written.always, *self._written.routes, *self._written.unmatched)
+        written = self._written
+        entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
         said = [said for entry in entries for said in (entry, *(entry.send or ()))]
         used = {name.text for each in said for name in each.to or ()}
         for name in self._destinations:
@@ -110,11 +124,23 @@ class Adviser:
     def _unsigned(self, keys: EntryKeys) -> None:
         """An archive of what anyone may post is one thing, and acting on it another."""
         feeding = set(self._compiler.sources(keys)).intersection(self._open)
-        if keys.section != "always":
+        if keys.section not in ("always", "failed"):
             for name in (each for each in self._open if each in feeding):
                 message = f'"{keys.called}" acts on events of the source "{name}", and anyone can make those up'
                 hint = "give that source a secret, or take its events under always only (source: names those meant)"
                 self._reading.warning(keys.place, message, hint)
+
+    def _unordered(self, entries: Sequence[Compiled]) -> None:
+        """A key that no event has orders nothing."""
+        for name, destination in self._destinations.items():
+            written = self._written.destinations[name].order_by
+            taking = [(keys, found[0]) for keys, found in entries if any(name in each.messages for each in found)]
+            samples = [sample for keys, entry in taking for sample in self._fitting(keys, entry.rule)]
+            if written is None or not samples:
+                continue
+            if all(destination.lane(sample.facts) is None for sample in samples):
+                message = f'no sample of what is sent to "{name}" has {written.shown}: nothing would be ordered'
+                self._reading.warning(written.node, message, "name a field that is there")
 
     # --- which events ---
 
@@ -138,7 +164,10 @@ class Adviser:
     def _fitting(self, keys: EntryKeys, rule: Rule) -> Sequence[_Sample]:
         samples = (sample for source in self._compiler.sources(keys) for sample in self._samples.get(source, ()))
         patterns = rule.patterns
-        return [each for each in samples if patterns is None or any(fits(one, each.event.type) for one in patterns)]
+        fitting = [each for each in samples if patterns is None or any(fits(one, each.event.type) for one in patterns)]
+        if keys.section != "failed":
+            return fitting
+        return [replace(each, facts={**each.facts, "delivery": _GIVEN_UP}) for each in fitting]
 
     def _fits_nothing(self, keys: EntryKeys) -> None:
         place = keys.at("match")
@@ -275,7 +304,10 @@ def _end_of_all(rule: Rule, ends: Sequence[tuple[EntryKeys, Rule]]) -> EntryKeys
 
 
 def _ends(end: Rule, rule: Rule, pattern: str) -> bool:
-    sources = end.sources is None or (rule.sources is not None and rule.sources <= end.sources)
+    if end.sources is None:
+        sources = rule.sources is None or presets.OWN not in rule.sources
+    else:
+        sources = rule.sources is not None and rule.sources <= end.sources
     return sources and any(covers(each, pattern) for each in end.patterns or ("**",))
 
 

@@ -103,6 +103,9 @@ class TestCompiler:
 
     def _source(self, keys: TestKeys) -> str:
         known = self._sources
+        own = presets.load(presets.OWN).samples
+        if _text(keys.source) == presets.OWN or (keys.source is None and _text(keys.event) in own):
+            return presets.OWN
         if keys.source is None:
             if len(known) != 1:
                 self._reading.error(
@@ -122,9 +125,9 @@ class TestCompiler:
             found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json or payload: {...}"
             self._reading.error(keys.place, f"a test takes one of event, file and payload, not {found}", hint)
-        if keys.event is None or source not in self._sources:
+        if keys.event is None or source not in (*self._sources, presets.OWN):
             return
-        preset = self._sources[source].preset or ""
+        preset = presets.OWN if source == presets.OWN else self._sources[source].preset or ""
         samples = presets.load(preset).samples
         if keys.event.text not in samples:
             hint = suggest_or_list(keys.event.shown, samples)

@@ -1,7 +1,9 @@
 """routes.yaml to a Config, or to every problem it has."""
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -11,7 +13,7 @@ from gateway.config import checks, sources
 from gateway.config.advice import Adviser
 from gateway.config.cases import Test, TestCompiler
 from gateway.config.conditions import ConditionCompiler
-from gateway.config.config import Config, Destination, Entries, Entry, Source
+from gateway.config.config import Config, Destination, Entries, Entry, Sections, Source
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
 from gateway.config.masks import Masks
@@ -25,10 +27,14 @@ from gateway.egress import Door
 from gateway.errors import ConfigError, Place
 from gateway.gates import Rules, interval_s
 from gateway.retry import Policy
+from gateway.signatures import Verifier
 
 PAUSED_IN_FILE: Final = "paused in routes.yaml"
-#: What a chat destination of `unmatched` says when the entry says nothing.
-UNMATCHED_TEXT: Final = "No route took {{ event.type }} from {{ event.source }}"
+#: What a chat destination says when the entry says nothing, by section.
+FALLBACK_TEXTS: Final[Mapping[str, str]] = {
+    "unmatched": "No route took {{ event.type }} from {{ event.source }}",
+    "failed": "{{ delivery.destination }} did not take {{ event.type }}: {{ delivery.reason }} {{ delivery.link }}",
+}
 
 
 def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False) -> Config:
@@ -95,14 +101,21 @@ class _Compiler:
         destinations = {name: destination for name, destination in every.items() if name not in disabled}
         compiler = EntryCompiler(self._reading, written, every, disabled, self._templates, self._masks.text)
         compiler.check_conditions()
+        destinations = {
+            name: replace(each, order=compiler.lane(name, written.destinations[name]))
+            for name, each in destinations.items()
+        }
+        own = self._own()
         entries = [
-            (keys, compiler.entry(keys, UNMATCHED_TEXT if keys.section == "unmatched" else None))
-            for keys in (*written.always, *written.routes, *written.unmatched)
+            (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
+            for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
         ]
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
         if not self._reading.report.has_errors and not self._reading.missing:
-            Adviser(self._reading, written, sources, destinations, compiler, self._names).advise(enabled)
+            Adviser(self._reading, written, {**sources, own.name: own}, destinations, compiler, self._names).advise(
+                enabled
+            )
         return Config(
             revision=self._revision({**compiler.template_texts(), **self._certificates}),
             files=self._files(compiler.template_texts()),
@@ -111,9 +124,11 @@ class _Compiler:
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
             entries=MappingProxyType({each.name: each for _, found in enabled for each in found}),
-            always=_of("always", enabled),
-            routed=_of("routes", enabled),
-            unmatched=_of("unmatched", enabled),
+            sections=_sections(enabled),
+            own=own,
+            own_sections=_sections([(keys, found) for keys, found in enabled if _takes_own(found[0])]),
+            failed=_of("failed", enabled),
+            console_url=self._console_url(),
             inboxes=frozenset(
                 name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
             ),
@@ -125,6 +140,27 @@ class _Compiler:
             warnings=self._reading.report.sorted(),
             masks=self._masks,
         )
+
+    def _own(self) -> Source:
+        values = {variable: each.value for variable, each in self._written.vars.items()}
+        return Source(
+            name=presets.OWN,
+            path="",
+            preset=presets.OWN,
+            verifier=Verifier(sources.OPEN),
+            naming=presets.load(presets.OWN).naming.extended({}, values),
+        )
+
+    def _console_url(self) -> str:
+        url = self._written.console_url
+        if url is None:
+            return ""
+        if re.fullmatch(r"https?://[^/?#\s@]+(?:/[^?#\s]*)?", url.text) is None:
+            hint = (
+                "write scheme and host, and the path before the console's if there is one: https://gateway.example.com"
+            )
+            self._reading.error(url.node, f'console_url: "{url.shown}" is no address of a page', hint)
+        return url.text.rstrip("/")
 
     def _tests(self, compiler: EntryCompiler, routes: Sequence[str]) -> tuple[Test, ...]:
         written = self._written
@@ -295,6 +331,14 @@ class _Compiler:
 def _interval_s(keys: DestinationKeys, kind: Kind) -> float:
     """Between two starts. What `dev` records has no vendor whose limit is to be kept."""
     return interval_s(keys.rate or (None if keys.is_inbox else kind.rate))
+
+
+def _takes_own(entry: Entry) -> bool:
+    return entry.rule.sources is not None and presets.OWN in entry.rule.sources
+
+
+def _sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:
+    return Sections(always=_of("always", entries), routed=_of("routes", entries), unmatched=_of("unmatched", entries))
 
 
 def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:

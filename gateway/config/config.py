@@ -3,20 +3,27 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
 
 from gateway.config.cases import Test
 from gateway.config.masks import Masks
 from gateway.destinations import Kind, Parts, Target
 from gateway.egress import Door
 from gateway.errors import NameGone, Place, Problem
-from gateway.facts import Facts, Naming, kept_headers, parse, parse_body, slices
+from gateway.facts import MISSING, Facts, Naming, kept_headers, lookup, parse, parse_body, slices
 from gateway.gates import Rules
 from gateway.handshakes import Handshake
 from gateway.match import Explanation, Matcher, Rule, explain
-from gateway.model import Content, Delivery, Event, OutboundRequest, Secret, new_id
+from gateway.model import Content, Delivery, Event, Firing, Notice, OutboundRequest, Secret, Text, new_id
+from gateway.presets import OWN
 from gateway.render import Namespace, Renderer
 from gateway.retry import Policy
 from gateway.signatures import RawHeaders, Verifier
+
+#: A longer key is known by its hash, characters.
+LONGEST_KEY: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +114,34 @@ class Destination:
     gate: Rules = field(default_factory=Rules)
     #: How it may be reached.
     door: Door = field(default_factory=Door)
+    #: Where the key of an event's lane stands; empty: order is nothing to it.
+    order: tuple[str, ...] = ()
+
+    def lane(self, facts: Facts) -> str | None:
+        """What events that are to arrive one after the other have in common; None: this one has no such key."""
+        return key_text(lookup(facts, self.order)) if self.order else None
+
+
+def key_text(value: object) -> str | None:
+    """A value as a key, at most LONGEST_KEY characters; None of what is missing, null or empty."""
+    if value is MISSING or value is None or value == "":
+        return None
+    text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+    return text if len(text) <= LONGEST_KEY else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What makes an entry fire only once."""
+
+    per: Renderer[Text]
+    window_s: float
+
+    def firing(self, entry: "Entry", facts: Facts) -> Firing | None:
+        """What the entry fires for; None: the event has no such key, and nothing is held back. Raises RenderError."""
+        key = key_text(self.per(facts).text.strip())
+        routes = frozenset(route for route, _ in entry.deliveries)
+        return None if key is None else Firing(name=entry.name, key=key, window_s=self.window_s, routes=routes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +154,8 @@ class Message:
     headers: tuple[tuple[str, Renderer[str]], ...] = ()
     #: None: the exact bytes received.
     content: Renderer[Content] | None = None
+    #: Whether the text itself says how many dead deliveries it stands for.
+    counts: bool = False
 
     def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
         """The parts of the request for one event. Raises RenderError."""
@@ -131,19 +168,30 @@ class Message:
             path="" if self.path is None else self.path(names),
             query=tuple((name, value(names)) for name, value in self.query),
             headers=tuple((name, value(names)) for name, value in self.headers),
-            content=None if self.content is None else self.content(names),
+            content=None if self.content is None else self._said(names, facts),
             verbatim_headers=()
             if self.content is not None
             else tuple((name, value) for name, value in event.headers.items() if name in kept_headers),
         )
 
+    def _said(self, names: Facts, facts: Facts) -> Content:
+        assert self.content is not None
+        said = self.content(names)
+        more = lookup(facts, _COUNT)
+        if isinstance(more, int) and more > 1 and isinstance(said, Text) and not self.counts:
+            return Text(f"{said.text} (and {more - 1:,} more like it within a minute)")
+        return said
+
+
+_COUNT: Final = ("delivery", "count")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry of ``always``, ``routes`` or ``unmatched``."""
+    """One entry of ``always``, ``routes``, ``unmatched`` or ``failed``."""
 
     name: str
-    #: ``always``, ``routes`` or ``unmatched``.
+    #: ``always``, ``routes``, ``unmatched`` or ``failed``.
     section: str
     place: Place
     rule: Rule
@@ -151,6 +199,7 @@ class Entry:
     messages: Mapping[str, Message]
     #: (entry, destination) of every delivery, with those of its ``send``.
     deliveries: tuple[tuple[str, str], ...]
+    once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +245,26 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sections:
+    """What events are routed by."""
+
+    always: Entries = field(default_factory=Entries)
+    routed: Entries = field(default_factory=Entries)
+    unmatched: Entries = field(default_factory=Entries)
+
+    def taking(self, facts: Facts) -> Sequence[Entry]:
+        """The entries that take an event: those of always, then each route that matches, else of unmatched."""
+        return [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
+
+    def considered(self, facts: Facts) -> Sequence[Considered]:
+        """Every entry, in order, and why it takes an event or does not."""
+        routed = self.routed.considered(facts)
+        is_routed = any(each.taken for each in routed)
+        unmatched = self.unmatched.passed_over() if is_routed else self.unmatched.considered(facts)
+        return [*self.always.considered(facts), *routed, *unmatched]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A routes.yaml that is in order, with its templates."""
 
@@ -211,9 +280,16 @@ class Config:
     destinations: Mapping[str, Destination]
     #: Of every section, by name.
     entries: Mapping[str, Entry]
-    always: Entries
-    routed: Entries
-    unmatched: Entries
+    #: What the events of ``sources`` are routed by.
+    sections: Sections
+    #: What happens to the gateway itself, as events; no sender's.
+    own: Source
+    #: The entries that take those.
+    own_sections: Sections
+    #: Who is told of dead deliveries.
+    failed: Entries
+    #: Where people reach the console: ``https://gateway.example.com``; empty: where it listens.
+    console_url: str = ""
     #: Destinations whose url is made up, because a variable in it is not set (``gateway dev``).
     inboxes: frozenset[str] = frozenset()
     #: Sources that verify with DEMO_SECRET for the same reason.
@@ -228,22 +304,48 @@ class Config:
     @property
     def routes(self) -> int:
         """How many entries ``routes`` has."""
-        return len(self.routed)
+        return len(self.sections.routed)
 
-    def plan(self, facts: Facts) -> tuple[tuple[str, str], ...]:
-        """(route, destination) of every delivery of an event: always, then each route that matches, else unmatched."""
-        taking = [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
+    def sections_of(self, source: str) -> Sections:
+        """What the events of a source are routed by."""
+        return self.own_sections if source == OWN else self.sections
+
+    def plan(self, source: Source, facts: Facts) -> tuple[tuple[str, str], ...]:
+        """(route, destination) of every delivery of an event, as if nothing had fired before."""
+        taking = self.sections_of(source.name).taking(facts)
         return tuple(delivery for entry in taking for delivery in entry.deliveries)
 
-    def explain(self, facts: Facts) -> Sequence[Considered]:
+    def explain(self, source: Source, facts: Facts) -> Sequence[Considered]:
         """Every entry of always, routes and unmatched, in order, and why it takes an event or does not."""
-        routed = self.routed.considered(facts)
-        is_routed = any(each.taken for each in routed)
-        unmatched = self.unmatched.passed_over() if is_routed else self.unmatched.considered(facts)
-        return [*self.always.considered(facts), *routed, *unmatched]
+        return self.sections_of(source.name).considered(facts)
 
-    def build(self, delivery: Delivery, event: Event, payload: object) -> OutboundRequest:
-        """The request of a delivery, by the file as it is now.
+    def tell(self, notice: Notice, event: Event, payload: object) -> tuple[tuple[str, str], ...]:
+        """(route, destination) of those that are told of a dead delivery of this event."""
+        source = self.sources.get(event.source)
+        if source is None or not len(self.failed):
+            return ()
+        facts = self._with_notice(source.naming.facts(event, payload), notice, event)
+        return tuple(delivery for entry in self.failed.taking(facts) for delivery in entry.deliveries)
+
+    def explain_failed(self, notice: Notice, event: Event, facts: Facts) -> Sequence[Considered]:
+        """Every entry of failed, and why it would tell of a dead delivery of this event or would not."""
+        return self.failed.considered(self._with_notice(facts, notice, event))
+
+    def _with_notice(self, facts: Facts, notice: Notice, event: Event, console: str = "") -> Facts:
+        told = {
+            "id": notice.id,
+            "destination": notice.destination,
+            "route": notice.route,
+            "attempts": notice.attempts,
+            "reason": notice.reason,
+            "status": notice.status,
+            "count": notice.count,
+            "link": f"{self.console_url or console}/events/{event.id}",
+        }
+        return {**facts, "delivery": told}
+
+    def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
+        """The request of a delivery, by the file as it is now; ``console`` is where the console listens.
 
         Raises NameGone, RenderError or another BuildError, and nothing else.
         """
@@ -260,14 +362,20 @@ class Config:
             raise _gone(f'the route "{delivery.route}" no longer sends to "{delivery.destination}"')
         source = self._source(event)
         facts = source.naming.facts(event, payload)
+        if delivery.notice is not None:
+            facts = self._with_notice(facts, delivery.notice, event, console)
         if entry.rule.expression is not None:
             # One that failed took the event: here it says why.
             entry.rule.expression.evaluate(facts)
         parts = message.render(facts, event, delivery.id, source.kept_headers)
         return destination.kind.build(destination.target, parts)
 
+    def source(self, name: str) -> Source | None:
+        """The source of that name, the gateway's own too; None: it is not in the file."""
+        return self.own if name == OWN else self.sources.get(name)
+
     def _source(self, event: Event) -> Source:
-        source = self.sources.get(event.source)
+        source = self.source(event.source)
         if source is None:
             raise _gone(f'the source "{event.source}" is no longer in routes.yaml')
         return source

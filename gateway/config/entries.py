@@ -1,4 +1,4 @@
-"""One entry of always, routes or unmatched: its rule, and what it says to each of its destinations."""
+"""One entry of always, routes, unmatched or failed: its rule, and what it says to each of its destinations."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,11 +10,20 @@ from typing import Final, ParamSpec, TypeVar
 from gateway import presets
 from gateway.config import checks
 from gateway.config.conditions import ConditionCompiler
-from gateway.config.config import Destination, Entry, Message
+from gateway.config.config import Destination, Entry, Message, Once
 from gateway.config.reader import Scalar
 from gateway.config.references import literal_text
 from gateway.config.report import suggest, suggest_or_list
-from gateway.config.schema import BESIDE_SEND, CONTENTS, DestinationKeys, EntryKeys, FileKeys, SaidKeys, keys_of
+from gateway.config.schema import (
+    BESIDE_SEND,
+    CONTENTS,
+    DestinationKeys,
+    EntryKeys,
+    FileKeys,
+    SaidKeys,
+    SourceKeys,
+    keys_of,
+)
 from gateway.config.values import Reading, Words
 from gateway.destinations import Kind
 from gateway.errors import RenderError, TemplateRefused
@@ -30,6 +39,8 @@ T = TypeVar("T")
 _HTTP_ENDINGS: Final = (".html.j2", ".form.j2")
 #: What `event` has; the other roots are the sender's.
 _EVENT_FIELDS: Final = ("id", "type", "source", "resource", "action", "received_at")
+#: What `delivery` has, in `failed`.
+_DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "status", "count", "link")
 _JSON_TYPE: Final = re.compile(r"\s*application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -46,7 +57,8 @@ class EntryCompiler:
         hide: Callable[[str], str],
     ) -> None:
         self._reading = reading
-        self._sources_written = written.sources
+        own = SourceKeys(place=written.place, written={}, preset=presets.OWN)
+        self._sources_written = {**written.sources, presets.OWN: own}
         self._vars = written.vars
         self._where_named = {name: named.where for name, named in written.conditions.items()}
         self.conditions = ConditionCompiler(reading, self._where_named)
@@ -59,7 +71,7 @@ class EntryCompiler:
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
         """An entry, and behind it those of its ``send``; ``fallback`` is the text for people when it has none."""
         sources = self.sources(keys)
-        roots = self._roots(sources)
+        roots = self._roots(sources) | ({"delivery"} if keys.section == "failed" else set())
         templates = self._templates_for(roots)
         rule = Rule(
             sources=None if keys.source is None else frozenset(sources),
@@ -70,6 +82,7 @@ class EntryCompiler:
         )
         self._refuse_beside_send(keys)
         self._refuse_empty(keys)
+        self._refuse_in_failed(keys)
         said = keys.send or ()
         messages = [self._messages(each, templates, fallback) for each in (keys, *said)]
         names = [each.called for each in (keys, *said)]
@@ -85,9 +98,42 @@ class EntryCompiler:
                 rule=rule,
                 messages=MappingProxyType(messages[at]),
                 deliveries=head[at],
+                once=self._once(keys, templates) if at == 0 else None,
             )
             for at, each in enumerate((keys, *said))
         ]
+
+    def _once(self, keys: EntryKeys, templates: Templates) -> Once | None:
+        if keys.once is None or keys.once.per is None:
+            return None
+        per = self._compiled(templates.text, keys.once.per, "none")
+        if "{{" not in keys.once.per.text:
+            message = f'"once" of "{keys.called}" has the same key for every event: it would send a single time'
+            self._reading.error(keys.once.at("per"), message, 'name a field: per: "{{ attrs.id }}"')
+        return None if per is None else Once(per=per, window_s=keys.once.for_s)
+
+    def _refuse_in_failed(self, keys: EntryKeys) -> None:
+        if keys.section != "failed":
+            return
+        if keys.once is not None:
+            hint = "remove it: what fails within a minute is told in one message"
+            self._reading.error(keys.key_at("once"), f'"once" means nothing to "{keys.called}"', hint)
+        for name in keys.source or ():
+            if name.text == presets.OWN:
+                message = f'"{keys.called}": a delivery of the gateway\'s own events never causes another'
+                self._reading.error(name.node, message, "leave source out, or name sources of yours")
+
+    def lane(self, name: str, keys: DestinationKeys) -> tuple[str, ...]:
+        """Where the key of a lane stands; empty: there is none."""
+        if keys.order_by is None:
+            return ()
+        everything = tuple(self._sources_written)
+        node = keys.order_by.node
+        if "{" in keys.order_by.text:
+            self._reading.error(node, f'order_by of "{name}" is the path of a field', "write order_by: attrs.id")
+            return ()
+        self._check_path(node, everything, ROOTS.union(*map(self.shortcuts, everything)))
+        return split_path(keys.order_by.text)
 
     def check_conditions(self) -> None:
         """Report what is wrong with ``conditions``, also with those that no entry names."""
@@ -147,7 +193,7 @@ class EntryCompiler:
                 keys.at("source"), f'"source" of "{keys.called}" names none', "leave it out for every source"
             )
         if keys.source is None:
-            return tuple(known)
+            return tuple(name for name in known if name != presets.OWN)
         for name in keys.source:
             if name.text not in known:
                 self._reading.error(name.node, f'unknown source "{name.shown}"', suggest_or_list(name.shown, known))
@@ -216,6 +262,9 @@ class EntryCompiler:
             self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], _EVENT_FIELDS))
         elif root == "vars" and lookup({name: each.value for name, each in self._vars.items()}, rest) is MISSING:
             self._reading.error(path, f'vars has no "{".".join(rest)}"', suggest_or_list(rest[0], self._vars))
+        elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):
+            hint = suggest_or_list(rest[0], _DELIVERY_FIELDS)
+            self._reading.error(path, f'delivery has no field "{".".join(rest)}"', hint)
         elif root == "headers" and (len(rest) > 1 or rest[0] != rest[0].lower()):
             self._reading.error(
                 path,
@@ -224,6 +273,8 @@ class EntryCompiler:
             )
 
     def _root_hint(self, root: str, rest: Sequence[str], sources: Sequence[str], roots: frozenset[str]) -> str:
+        if root == "delivery":
+            return "a delivery is known in entries of failed only"
         declaring = [source for source in sources if root in self.shortcuts(source)]
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
@@ -280,6 +331,7 @@ class EntryCompiler:
             query=self._named(keys.query, templates.query),
             headers=self._named(keys.headers, templates.header),
             content=self._content(keys, destination.kind, templates, fallback),
+            counts="delivery.count" in (keys.text.text if keys.text else ""),
         )
 
     def _refuse_shape(self, keys: SaidKeys, kind: Kind) -> None:

@@ -13,7 +13,7 @@ from gateway.errors import ConfigError, Place, Problem
 
 #: Sections whose names must differ over all files, as a problem calls what is in them.
 _NAMED: Final = {"sources": "source", "destinations": "destination", "vars": "variable", "conditions": "condition"}
-_LISTED: Final = ("always", "routes", "unmatched", "tests")
+_LISTED: Final = ("always", "routes", "unmatched", "failed", "tests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

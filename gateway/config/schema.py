@@ -442,6 +442,9 @@ class DestinationKeys(DefaultsKeys):
         values.typed(_rate, {**values.spelled("rate", RATE.pattern), "type": "string"}),
         "the most deliveries that start in a time, evenly: 10/s, 60/min, 100/h or none; hosted services have their own",
     )
+    order_by: Words | None = key(
+        values.words, "events with the same value of this field go one after the other, as they came: attrs.id"
+    )
     paused: bool = key(
         values.boolean, "true: its deliveries are held; nothing is lost, and retry.for stands still", default=False
     )
@@ -693,7 +696,7 @@ class SourceKeys(Section):
     )
 
 
-# --- entries of always, routes and unmatched ---
+# --- entries of always, routes, unmatched and failed ---
 
 
 @shaped(shape_of(values.one_or_more(values.words)))
@@ -797,12 +800,21 @@ def _said(reading: Reading, node: Node, label: str) -> SaidKeys | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnceKeys(Section):
+    noun = "once"
+    per: TemplateText | None = key(
+        values.template, 'what it sends once for: "{{ attrs.id }}:{{ attrs.status_id }}"', required=True
+    )
+    for_s: float = key(values.duration(1, "3660d"), "how long it remembers that: 90d", default=30 * 86400.0, name="for")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EntryKeys(SaidKeys):
     noun = "a route"
     together: ClassVar[Shape] = {
         "dependentSchemas": {**_ONE_CONTENT, "send": {"properties": dict.fromkeys(BESIDE_SEND, False)}}
     }
-    #: always, routes or unmatched.
+    #: always, routes, unmatched or failed.
     section: str = ""
     name: str | None = key(values.name, "what it is called; deliveries remember it")
     source: tuple[Words, ...] | None = key(_some_names, "a source or a list of them; every source if left out")
@@ -820,6 +832,10 @@ class EntryKeys(SaidKeys):
     )
     send: tuple[SaidKeys, ...] | None = key(
         _send, "in place of to: a list of what is sent, each with its own to and content; called name/1, name/2"
+    )
+    once: OnceKeys | None = key(
+        nested(OnceKeys),
+        'it sends once per key, and not again for what has the same: {per: "{{ attrs.id }}", for: 90d}',
     )
     stop: bool = key(values.boolean, "true: no later route looks at an event that this one took", default=False)
     enabled: bool = key(values.boolean, "false: as if it were not there", default=True)
@@ -912,6 +928,11 @@ def _version(written: Words, label: str) -> int:
     if written.text != "1":
         raise Unfit(f'{label}: "{written.shown}" is not known to this gateway', "write version: 1")
     return 1
+
+
+@shaped({**values.TEXT, "pattern": r"^https?://|\$\{"})
+def _console_url(reading: Reading, node: Node, label: str) -> Words | None:
+    return values.words(reading, node, label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1100,6 +1121,9 @@ class IncludedKeys(Section):
     unmatched: tuple[EntryKeys, ...] = key(
         _entry_parser("unmatched"), "for events that no entry of routes took", default=()
     )
+    failed: tuple[EntryKeys, ...] = key(
+        _entry_parser("failed"), "whom to tell of deliveries that are given up; see delivery. in templates", default=()
+    )
     tests: tuple[TestKeys, ...] = key(_tests, "events and what becomes of them, for gateway test", default=())
 
 
@@ -1111,6 +1135,9 @@ class FileKeys(IncludedKeys):
     )
     defaults: DefaultsKeys | None = key(
         nested(DefaultsKeys), "for every destination that does not write the key itself"
+    )
+    console_url: Words | None = key(
+        _console_url, "where people reach the console, for links in messages: https://gateway.example.com"
     )
     include: tuple[Words, ...] = key(
         _names_list, "more files, by pattern: routes.d/*.yaml; their entries come behind those of this file", default=()
@@ -1128,6 +1155,7 @@ _PLACES: Final[Sequence[type[Section]]] = (
     RetryKeys,
     AuthKeys,
     SuccessKeys,
+    OnceKeys,
 )
 
 

@@ -14,7 +14,7 @@ from gateway.handshakes import Handshake
 from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_in_for, uses
 from gateway.signatures.declared import SchemeRefused, merged, scheme_of
 
-_OPEN: Final = (Scheme(way="none"),)
+OPEN: Final = (Scheme(way="none"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
     schemes = _schemes(reading, name, keys)
     if schemes is None:
         return None
-    if schemes == _OPEN:
+    if schemes == OPEN:
         _check_open(reading, name, keys)
-        return Verifier(_OPEN)
+        return Verifier(OPEN)
     if keys.secret is None:
         if "secret" not in keys.written:
             reading.error(
@@ -50,14 +50,14 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
     blocks = presets.load(keys.preset or "").verify
     own = keys.verify
     if isinstance(own, Scalar):
-        return _OPEN
+        return OPEN
     if own is None and not blocks:
         if "preset" not in keys.written and "verify" not in keys.written:
             hint = "write preset: (gateway sources lists them), or verify: with what the sender's page says"
             reading.error(keys.place, f'source "{name}" does not say how its requests are verified', hint)
         return None
     if own is None and {"none": True} in blocks:
-        return _OPEN
+        return OPEN
     written = _as_written(own) if isinstance(own, VerifyKeys) else {}
     try:
         return tuple(scheme_of(merged(block, written)) for block in (blocks or ({},)))

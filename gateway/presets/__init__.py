@@ -15,8 +15,10 @@ from gateway.handshakes import Handshake
 
 _FOLDER: Final = resources.files(__name__)
 
+#: What happens to the gateway itself, told like the events of a sender; nobody can send these.
+OWN: Final = "gateway"
 NAMES: Final = tuple(
-    sorted(file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml"))
+    sorted({file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml")} - {OWN})
 )
 
 _CONTENT_TYPES: Final = {
@@ -71,7 +73,7 @@ def load(name: str) -> Preset:
     """The preset called ``name``, or for "" one that says nothing; KeyError if there is none."""
     if not name:
         return _NONE
-    if name not in NAMES:
+    if name not in NAMES and name != OWN:
         raise KeyError(name)
     declared = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
     blocks = declared["verify"] if isinstance(declared["verify"], list) else [declared["verify"]]

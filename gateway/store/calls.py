@@ -59,6 +59,8 @@ class Change:
     ended: dict[str, Held] = field(default_factory=dict)
     #: By destination: the earliest due time among the rows that wait because of it.
     lowered: dict[str, float] = field(default_factory=dict)
+    #: (destination, lane) of deliveries that ended: the next one may go.
+    freed: set[tuple[str, str]] = field(default_factory=set)
 
     def lower(self, destination: str, due: float) -> None:
         self.lowered[destination] = min(due, self.lowered.get(destination, math.inf))

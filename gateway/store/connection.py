@@ -40,6 +40,16 @@ def check_version(connection: apsw.Connection, path: str) -> int:
     return int(version)
 
 
+def refuse_old(connection: apsw.Connection, path: str) -> None:
+    """For those who only look: a file of an older format is the owner's to bring up to date."""
+    version = check_version(connection, path)
+    if version < sql.VERSION:
+        raise StoreError(
+            f"{path} has format {version}, written by an older release: start the gateway once, which brings it to "
+            f"{sql.VERSION}"
+        )
+
+
 def migrate(connection: apsw.Connection, version: int) -> None:
     """Bring a file of an older format, or a new one, to the present format: all or nothing."""
     steps = [sql.MIGRATIONS[step] for step in range(max(version, 1), sql.VERSION)]

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -21,12 +22,14 @@ from gateway.model import (
     Lease,
     NewDelivery,
     NewEvent,
+    Notice,
     Outcome,
     Pause,
     Release,
     Retention,
     Retry,
     Want,
+    new_id,
 )
 from gateway.store import statements as sql
 from gateway.store.calls import Append, Call, Change, Claim, Load, Settle, Write
@@ -47,8 +50,8 @@ from gateway.store.lock import OwnerLock
 from gateway.store.poison import Poison
 from gateway.store.rows import attempt_row, delivery_of, event_of, move_row, storable, to_json
 
-#: A delivery that the process died over this often is dead.
-MAX_CRASHES: Final = 3
+#: What more dead deliveries of one destination there are within this time, one message tells, seconds.
+TOGETHER_S: Final = 60.0
 #: The log is copied into the database once it has so many pages of 4 KiB.
 CHECKPOINT_PAGES: Final = 1000
 #: One slice of pruning stops once it has so many bytes of bodies: appends wait for it.
@@ -57,6 +60,8 @@ PRUNE_BYTES: Final = 4 * 1024 * 1024
 ROWS: Final = 64
 #: Up to so many rows go into one statement of exactly that size; more go in multiples of 8, then the rest.
 EXACT_ROWS: Final = 24
+
+NO_ROUTES: Final[frozenset[str]] = frozenset()
 
 # The caller gave what cannot be stored: its own failure, not the disk's.
 _REFUSED: Final = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
@@ -168,9 +173,6 @@ class Database:
             now = self.now()
             with self._db:
                 crashes = self._db.execute(sql.CRASHED, (delivery_id,)).get
-                if crashes is not None and crashes >= MAX_CRASHES:
-                    reason = f"the gateway's process died {crashes} times while it worked on this delivery"
-                    self._db.execute(sql.POISONOUS, (now, reason, delivery_id))
                 if crashes is not None:
                     row = self._db.execute(sql.DELIVERY_BY_ID, (delivery_id,)).get
                     self.poisoned = delivery_of(_decoded(row), now)
@@ -357,18 +359,44 @@ class Database:
         owners = iter(self._owners([new for call in calls for new in call.events], change.now))
         events: list[tuple[Any, ...]] = []
         deliveries: list[tuple[Any, ...]] = []
+        busy = self._busy_lanes(calls)
         for call in calls:
             call.answer = []
             for new in call.events:
                 owner = next(owners)
                 if owner is None:
                     events.append(self._event_row(new.event, change.now))
-                    leases = [self._add_delivery(d, new.event, change, deliveries) for d in new.deliveries]
-                    call.answer.append(Appended(new.event.id, False, tuple(lease for lease in leases if lease)))
+                    held_back = self._held_back(new, change.now) if new.firings else NO_ROUTES
+                    sent = [each for each in new.deliveries if each.route not in held_back]
+                    leases = [self._add_delivery(each, new.event, change, deliveries, busy) for each in sent]
+                    granted = tuple(lease for lease in leases if lease)
+                    call.answer.append(Appended(new.event.id, False, granted, held_back))
                 else:
                     call.answer.append(Appended(owner, True))
         self._rows(sql.ADD_DELIVERIES, deliveries)
         return self._rows(sql.ADD_EVENTS, events)
+
+    def _held_back(self, new: NewEvent, now: float) -> frozenset[str]:
+        """Those of its routes that have fired for their key; the others have done so now."""
+        late: set[str] = set()
+        for firing in new.firings:
+            key, expires = storable(firing.key), now + firing.window_s
+            self._db.execute(sql.FIRE, (firing.name, key, new.event.id, now, expires))
+            if not self._db.changes():
+                self._db.execute(sql.HOLD_BACK, (self._event_seq, firing.name, key))
+                late |= firing.routes
+        return frozenset(late)
+
+    def _busy_lanes(self, calls: Sequence[Append]) -> set[tuple[str, str]]:
+        """Those lanes of new deliveries in which others are pending."""
+        lanes = {
+            (each.destination, storable(each.lane))
+            for call in calls
+            for new in call.events
+            for each in new.deliveries
+            if each.lane is not None
+        }
+        return set(self._db.execute(sql.BUSY_LANES, (to_json(list(lanes)),))) if lanes else lanes
 
     def _owners(self, news: Sequence[NewEvent], now: float) -> Sequence[str | None]:
         """For each event the id of the first one with its key, or None where it is the first itself."""
@@ -401,16 +429,31 @@ class Database:
         )
 
     def _add_delivery(
-        self, new: NewDelivery, event: Event, change: Change, rows: list[tuple[Any, ...]]
+        self,
+        new: NewDelivery,
+        event: Event,
+        change: Change,
+        rows: list[tuple[Any, ...]],
+        busy: set[tuple[str, str]],
     ) -> Lease | None:
         self._delivery_seq += 1
         seq, now = self._delivery_seq, change.now
-        rows.append((seq, new.id, self._event_seq, new.route, new.destination, "pending", now, now))
+        row = (seq, new.id, self._event_seq, new.route, new.destination, "pending")
+        lane = None
+        if new.lane is not None:
+            lane = storable(new.lane)
+            if (new.destination, lane) in busy:
+                rows.append((*row, sql.BEHIND, now, lane, seq))
+                return None
+            busy.add((new.destination, lane))
+        rows.append((*row, now, now, lane, seq))
         others_wait = new.destination in change.lowered or self.leases.is_due(new.destination, now)
         if new.lease_s is None or others_wait:
             change.lower(new.destination, now)
             return None
-        delivery = Delivery(id=new.id, event_id=event.id, route=new.route, destination=new.destination, due_in_s=0.0)
+        delivery = Delivery(
+            id=new.id, event_id=event.id, route=new.route, destination=new.destination, due_in_s=0.0, lane=lane
+        )
         lease = Lease(delivery, next(self._tokens))
         change.granted.append(Held(lease=lease, seq=seq, due=now, until=now + new.lease_s))
         return lease
@@ -430,7 +473,15 @@ class Database:
                     self._move(held, outcome, change, moves, attempts)
             call.answer = frozenset(settled)
         self._rows(sql.MOVE_DELIVERIES, moves)
+        if change.freed:
+            self._let_next_go(change)
         return self._rows(sql.ADD_ATTEMPTS, attempts)
+
+    def _let_next_go(self, change: Change) -> None:
+        """The next ones of lanes that may have lost their first are due now."""
+        freed: list[Any] = self._db.execute(sql.NEXT_IN_LANES, (to_json(list(change.freed)), change.now)).fetchall()
+        for (destination,) in freed:
+            change.lower(destination, change.now)
 
     def _move(
         self,
@@ -448,20 +499,50 @@ class Database:
         due = change.now + outcome.result.after_s if isinstance(outcome.result, Retry) else None
         if due is not None:
             change.lower(before.destination, due)
+        elif before.lane is not None:
+            change.freed.add((before.destination, before.lane))
+        if outcome.told is not None:
+            for route, destination in outcome.told.routes:
+                self._tell(held, outcome.told.notice, route, destination, change)
         moves.append(move_row(held.seq, outcome, before, due, change.now))
         if outcome.attempt is not None:
             attempts.append(attempt_row(held.seq, outcome.attempt, change.now))
+
+    def _tell(self, held: Held, notice: Notice, route: str, destination: str, change: Change) -> None:
+        """The first dead one is told at once; what follows within TOGETHER_S goes together, at the end of that time."""
+        teller = to_json([route, destination, notice.destination])
+        seq, told = self._db.execute(sql.LAST_NOTICE, (teller,)).get or (0, -math.inf)
+        if told > change.now:
+            self._db.execute(sql.ONE_MORE, (seq,))
+            return
+        due = max(change.now, told + TOGETHER_S)
+        self._delivery_seq += 1
+        event_seq = self._db.execute(sql.EVENT_OF, (held.seq,)).get
+        row = (self._delivery_seq, new_id("dlv", self._wall()), event_seq, route, destination, "pending", due)
+        self._rows(sql.ADD_DELIVERIES, [(*row, change.now, None, None)])
+        self._db.execute(
+            sql.ADD_NOTICE, (self._delivery_seq, teller, due, to_json(replace(notice, reason=storable(notice.reason))))
+        )
+        change.lower(destination, due)
 
     # replay and prune
 
     def replay(self, ids: Sequence[str], by: str, change: Change) -> Sequence[Delivery]:
         seqs = [seq for id_ in ids for seq in self._delivery_seqs(id_)]
-        moved = self._db.execute(sql.REPLAY, (to_json(seqs), change.now, storable(by))).fetchall()
-        rows = self._db.execute(sql.DELIVERIES_BY_SEQ, (to_json([seq for (seq,) in moved]),)).fetchall()
+        moved = to_json([seq for (seq,) in self._db.execute(sql.REPLAY, (to_json(seqs), change.now, storable(by)))])
+        self._fall_in(moved)
+        rows = self._db.execute(sql.DELIVERIES_BY_SEQ, (moved,)).fetchall()
         deliveries = [delivery_of(row, change.now) for row in rows]
         for delivery in deliveries:
             change.lower(delivery.destination, change.now)
         return deliveries
+
+    def _fall_in(self, seqs: str) -> None:
+        """Put deliveries that are pending again at the ends of their lanes."""
+        for (seq,) in self._db.execute(sql.LANED, (seqs,)).fetchall():
+            self._delivery_seq += 1
+            self._db.execute(sql.LAST_IN_LANE, (self._delivery_seq, seq))
+        self._db.execute(sql.FALL_IN, (seqs,))
 
     def _delivery_seqs(self, id_: str) -> Sequence[int]:
         if self._db.execute(sql.EVENT_SEQ, (id_,)).get is None:
@@ -482,6 +563,9 @@ class Database:
         if removed := self._db.changes():
             return removed, True
         self._db.execute(sql.PRUNE_KEYS, (now, limit))
+        if removed := self._db.changes():
+            return removed, True
+        self._db.execute(sql.PRUNE_ONCE, (now, limit))
         if removed := self._db.changes():
             return removed, True
         return self._prune_events(retention, limit, now)

@@ -8,9 +8,9 @@ from typing import Any, Self
 import apsw
 
 from gateway.errors import StoreError
-from gateway.model import Attempt, Delivery, DeliveryState, EventHistory, EventRow, Pause
+from gateway.model import Attempt, Delivery, DeliveryState, EventHistory, EventRow, HeldBack, Pause
 from gateway.store import statements as sql
-from gateway.store.connection import check_version, connect, corrupt, opening
+from gateway.store.connection import connect, corrupt, opening, refuse_old
 from gateway.store.rows import attempt_of, delivery_of, event_of, to_json
 
 
@@ -49,8 +49,12 @@ class Reader:
             attempts: dict[str, tuple[Attempt, ...]] = {}
             for attempt in connection.execute(sql.ATTEMPTS, (seq,)):
                 attempts[attempt[0]] = (*attempts.get(attempt[0], ()), attempt_of(attempt))
+            held_back = tuple(
+                HeldBack(name=name, key=key, event_id=first, fired_at=fired_at)
+                for name, key, first, fired_at in connection.execute(sql.HELD_BACK, (seq,))
+            )
         event, intact = event_of(row)
-        return EventHistory(event=event, intact=intact, deliveries=deliveries, attempts=attempts)
+        return EventHistory(event=event, intact=intact, deliveries=deliveries, attempts=attempts, held_back=held_back)
 
     def deliveries(
         self, *, state: DeliveryState, destination: str = "", limit: int = 50, before: str = ""
@@ -63,8 +67,6 @@ class Reader:
     def pauses(self) -> Sequence[Pause]:
         """Every destination that was told to hold its deliveries, by name."""
         with self._look() as (connection, _):
-            if check_version(connection, self.path) < 2:
-                return ()
             rows: list[Any] = connection.execute(sql.PAUSES).fetchall()
         return [
             Pause(destination=name, by=by, reason=reason, since=since, until=until)
@@ -91,7 +93,7 @@ class Reader:
             with opening(self.path):
                 connection = connect(self.path, apsw.SQLITE_OPEN_READONLY)
                 try:
-                    check_version(connection, self.path)
+                    refuse_old(connection, self.path)
                     connection.execute("BEGIN")
                     yield connection, self._store_time(connection)
                 finally:

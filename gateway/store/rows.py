@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Outcome, Retry
+from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Notice, Outcome, Retry
+from gateway.store.statements import BEHIND
 
 
 def to_json(value: object) -> str:
@@ -33,11 +35,21 @@ def delivery_of(row: Sequence[Any], now: float) -> Delivery:
         attempts_before_replay=row[6],
         spent_s=row[7],
         crashes=row[8],
-        due_in_s=None if due is None else due - now,
+        due_in_s=None if due is None or due >= BEHIND else due - now,
         reason=row[10],
         last_status=row[11],
         last_answer=row[12],
+        lane=row[13],
+        notice=row[14] and _notice(row[14]),
     )
+
+
+def _notice(text: str) -> Notice:
+    count, _, dead = text.partition(" ")
+    try:
+        return replace(msgspec.json.decode(dead, type=Notice), count=int(count))
+    except (msgspec.MsgspecError, ValueError):
+        return Notice(id="", destination="", route="", attempts=0, reason="the disk has damaged what this tells of")
 
 
 def event_of(row: Sequence[Any]) -> tuple[Event, bool]:

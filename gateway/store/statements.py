@@ -12,6 +12,9 @@ VERSION: Final = 2
 
 # --- the tables ---
 
+#: When a delivery is due that waits behind another one of its lane, seconds: never. It stays at the end of the index.
+BEHIND: Final = 1e15
+
 # Rows name each other by seq, which is the order of acceptance. Times are by the store's clock,
 # except attempt.started_at, event.received_at and those of pause, which are for people.
 # This is format 1: a new file takes the way of an old one, through every migration.
@@ -89,6 +92,34 @@ MIGRATIONS: Final[Mapping[int, str]] = {
         since REAL NOT NULL,
         until REAL
     ) STRICT, WITHOUT ROWID;
+    ALTER TABLE delivery ADD COLUMN lane TEXT;
+    ALTER TABLE delivery ADD COLUMN turn INTEGER;
+    CREATE INDEX delivery_lane ON delivery (destination, lane, turn) WHERE state = 'pending' AND lane IS NOT NULL;
+    CREATE TABLE once (
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        fired_at REAL NOT NULL,
+        expires REAL NOT NULL,
+        PRIMARY KEY (name, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX once_expires ON once (expires);
+    CREATE TABLE held_back (
+        event_seq INTEGER NOT NULL REFERENCES event,
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        fired_at REAL NOT NULL,
+        PRIMARY KEY (event_seq, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE notice (
+        delivery_seq INTEGER PRIMARY KEY REFERENCES delivery,
+        teller TEXT NOT NULL,
+        due REAL NOT NULL,
+        dead TEXT NOT NULL,
+        count INTEGER NOT NULL DEFAULT 1
+    ) STRICT;
+    CREATE INDEX notice_teller ON notice (teller, due);
     PRAGMA user_version = 2;
     """,
 }
@@ -107,7 +138,7 @@ ADD_EVENTS: Final = """
 INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body) VALUES {rows}
 """
 ADD_DELIVERIES: Final = """
-INSERT INTO delivery (seq, id, event_seq, route, destination, state, due, changed_at) VALUES {rows}
+INSERT INTO delivery (seq, id, event_seq, route, destination, state, due, changed_at, lane, turn) VALUES {rows}
 """
 MOVE_DELIVERIES: Final = """
 WITH new (seq, state, due, attempts, spent_s, reason, last_status, last_answer, changed_at) AS (VALUES {rows})
@@ -121,7 +152,8 @@ INSERT OR REPLACE INTO attempt (delivery_seq, number, recorded_at, started_at, d
 """
 DELIVERY: Final = """
 d.id, e.id, d.route, d.destination, d.state, d.attempts, d.attempts_before_replay, d.spent_s, d.crashes, d.due,
-d.reason, d.last_status, d.last_answer
+d.reason, d.last_status, d.last_answer, d.lane,
+(SELECT n.count || ' ' || n.dead FROM notice n WHERE n.delivery_seq = d.seq)
 """
 # One more than there are slots: the first that is left says what is due next.
 CLAIM: Final = f"""
@@ -143,7 +175,8 @@ SELECT max(now, coalesce((SELECT stored_at FROM event ORDER BY seq DESC LIMIT 1)
     coalesce((SELECT recorded_at FROM attempt ORDER BY seq DESC LIMIT 1), 0)) FROM clock
 """
 LAST_SEQS: Final = """
-SELECT coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM delivery), 0)
+SELECT coalesce((SELECT max(seq) FROM event), 0), max(coalesce((SELECT max(seq) FROM delivery), 0),
+    coalesce((SELECT max(turn) FROM delivery WHERE state = 'pending' AND lane IS NOT NULL), 0))
 """
 STILL_PENDING: Final = """
 SELECT json_group_array(id) FROM delivery WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?))
@@ -169,7 +202,6 @@ SELECT CAST(json_array({DELIVERY}) AS BLOB) FROM delivery d JOIN event e ON e.se
 CRASHED: Final = """
 UPDATE delivery SET crashes = crashes + 1 WHERE id = ? AND state = 'pending' RETURNING crashes
 """
-POISONOUS: Final = "UPDATE delivery SET state = 'dead', due = NULL, changed_at = ?, reason = ? WHERE id = ?"
 
 # A loose scan: two look-ups in the index for each destination, however many deliveries wait.
 BOUNDS: Final = """
@@ -200,12 +232,20 @@ FROM (
     FROM (SELECT seq, stored_at, length(body) AS size FROM event WHERE seq > ?2 ORDER BY seq LIMIT ?3)
 ) e WHERE e.stored_at <= ?4 AND e.bytes_before < ?5
 """
+PRUNE_ONCE: Final = """
+DELETE FROM once WHERE (name, key) IN (SELECT name, key FROM once WHERE expires <= ? ORDER BY expires LIMIT ?)
+"""
 PRUNE_EVENTS: Final = (
+    """
+    DELETE FROM notice WHERE delivery_seq IN
+        (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
+    """,
     """
     DELETE FROM attempt WHERE delivery_seq IN
         (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
     """,
     "DELETE FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?))",
+    "DELETE FROM held_back WHERE event_seq IN (SELECT value FROM json_each(?))",
     "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?))",
 )
 
@@ -237,6 +277,47 @@ SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason
     a.sent_bytes, a.sent_sha256, a.next_s
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq WHERE d.event_seq = ? ORDER BY d.seq, a.number
 """
+
+# --- lanes: only the first of those pending may be due ---
+
+_FIRST: Final = """
+(SELECT d.seq FROM delivery d INDEXED BY delivery_lane
+    WHERE d.state = 'pending' AND d.destination = k.value ->> 0 AND d.lane = k.value ->> 1 ORDER BY d.turn LIMIT 1)
+"""
+BUSY_LANES: Final = f"SELECT k.value ->> 0, k.value ->> 1 FROM json_each(?) k WHERE {_FIRST} IS NOT NULL"
+NEXT_IN_LANES: Final = f"""
+UPDATE delivery SET due = ?2 WHERE due = {BEHIND} AND seq IN (SELECT {_FIRST} FROM json_each(?1) k) RETURNING destination
+"""
+LANED: Final = (
+    "SELECT seq FROM delivery WHERE seq IN (SELECT value FROM json_each(?)) AND lane IS NOT NULL ORDER BY seq"
+)
+LAST_IN_LANE: Final = "UPDATE delivery SET turn = ? WHERE seq = ?"
+FALL_IN: Final = f"""
+UPDATE delivery SET due = {BEHIND} WHERE seq IN (SELECT value FROM json_each(?)) AND EXISTS (
+    SELECT 1 FROM delivery d INDEXED BY delivery_lane WHERE d.state = 'pending'
+        AND d.destination = delivery.destination AND d.lane = delivery.lane AND d.turn < delivery.turn
+)
+"""
+
+# --- routes that fire once per key ---
+
+FIRE: Final = """
+INSERT INTO once (name, key, event_id, fired_at, expires) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT DO UPDATE SET event_id = excluded.event_id, fired_at = excluded.fired_at, expires = excluded.expires
+WHERE once.expires <= ?4
+"""
+HOLD_BACK: Final = """
+INSERT INTO held_back (event_seq, name, key, event_id, fired_at)
+SELECT ?1, name, key, event_id, fired_at FROM once WHERE name = ?2 AND key = ?3
+"""
+HELD_BACK: Final = "SELECT name, key, event_id, fired_at FROM held_back WHERE event_seq = ? ORDER BY name"
+
+# --- notices of dead deliveries ---
+
+LAST_NOTICE: Final = "SELECT delivery_seq, due FROM notice WHERE teller = ? ORDER BY due DESC LIMIT 1"
+ONE_MORE: Final = "UPDATE notice SET count = count + 1 WHERE delivery_seq = ?"
+ADD_NOTICE: Final = "INSERT INTO notice (delivery_seq, teller, due, dead) VALUES (?, ?, ?, ?)"
+EVENT_OF: Final = "SELECT event_seq FROM delivery WHERE seq = ?"
 
 # --- pauses ---
 

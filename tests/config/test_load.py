@@ -65,7 +65,8 @@ def event(event_type="contact.created", body=None, source="xobito"):
 
 
 def plan(config, received):
-    return config.plan(config.sources[received.source].naming.facts(received, json.loads(received.body)))
+    source = config.sources[received.source]
+    return config.plan(source, source.naming.facts(received, json.loads(received.body)))
 
 
 def build(config, route, destination, received=None):
@@ -265,7 +266,8 @@ routes:
 unmatched: [{to: leads}]
 """)
     received = event()
-    found = config.explain(config.sources["xobito"].naming.facts(received, json.loads(received.body)))
+    source = config.sources["xobito"]
+    found = config.explain(source, source.naming.facts(received, json.loads(received.body)))
     assert [(each.entry.name, each.taken) for each in found] == [
         ("always/log", True),
         ("a", False),
@@ -532,7 +534,7 @@ def a_sender_without_shortcuts(monkeypatch):
     naming = Naming.compile(["{payload.event}"], {})
     bare = replace(real, name="bare", title="Bare", naming=naming, samples={}, sample_headers={}, promised={})
     monkeypatch.setattr(presets, "NAMES", ("bare", "xobito"))
-    monkeypatch.setattr(presets, "load", {"bare": bare, "xobito": real}.__getitem__)
+    monkeypatch.setattr(presets, "load", {"bare": bare, "xobito": real, "gateway": presets.load("gateway")}.__getitem__)
 
 
 TWO_SENDERS = HEAD.replace("destinations:", "  bare: {preset: bare, secret: s}\ndestinations:")

@@ -5,7 +5,18 @@ import itertools
 import shutil
 from pathlib import Path
 
-from gateway.model import Attempt, Delivered, Event, NewDelivery, NewEvent, Outcome, Want
+from gateway.model import (
+    Attempt,
+    Delivered,
+    Event,
+    Firing,
+    NewDelivery,
+    NewEvent,
+    Notice,
+    Outcome,
+    Told,
+    Want,
+)
 from gateway.store import open_store
 
 _numbers = itertools.count(1)
@@ -29,7 +40,7 @@ class Clock:
         return self.monotonic_s
 
 
-def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", window_s=86400.0):
+def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", window_s=86400.0, lanes=(), firings=()):
     number = next(_numbers)
     body = body if body is not None else f'{{"number": {number}}}'.encode()
     event = Event(
@@ -42,10 +53,22 @@ def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", wi
         sha256=hashlib.sha256(body).digest(),
     )
     deliveries = [
-        NewDelivery(id=f"dlv_{number:06}_{i}", route=f"to-{name}", destination=name, lease_s=lease_s)
-        for i, name in enumerate(destinations)
+        NewDelivery(id=f"dlv_{number:06}_{i}", route=f"to-{name}", destination=name, lease_s=lease_s, lane=lane)
+        for i, (name, lane) in enumerate(itertools.zip_longest(destinations, lanes[: len(destinations)]))
     ]
-    return NewEvent(event=event, key=key or event.sha256, window_s=window_s, deliveries=deliveries)
+    return NewEvent(event=event, key=key or event.sha256, window_s=window_s, deliveries=deliveries, firings=firings)
+
+
+def once(key, window_s=100.0):
+    """What is sent to slack is sent once for this key."""
+    return Firing(name="welcome", key=key, window_s=window_s, routes=frozenset({"to-slack"}))
+
+
+def told(lease, *, to="ops"):
+    """Somebody is told that this delivery is dead."""
+    dead = lease.delivery
+    notice = Notice(id=dead.id, destination=dead.destination, route=dead.route, attempts=1, reason="HTTP 400")
+    return Told(notice, [(f"failed/{to}", to)])
 
 
 def attempt(lease, outcome="delivered", **more):

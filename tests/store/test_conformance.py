@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.errors import StoreUnavailable
 from gateway.model import MOVES, Dead, DeliveryState, Outcome, Release, Retention, Retry, Want
-from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
+from tests.store.given import KINDS, Clock, attempt, delivered, new_event, once, told, wants
 
 DAY = 86400.0
 
@@ -645,8 +646,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.keys = {}
         #: event id -> (NewEvent, when)
         self.events = {}
-        #: delivery id -> {"state", "due", "attempts", "destination", "event", "changed"}
+        #: delivery id -> {"state", "due", "attempts", "destination", "event", "changed", "lane", "turn", "behind"}
         self.rows = {}
+        self.turns = itertools.count()
+        #: key -> expires
+        self.fired = {}
+        #: failed destination -> [when the last notice is due, its id]
+        self.told = {}
+        #: delivery id of a notice -> how many dead ones it stands for
+        self.counts = {}
         #: delivery id -> (token, until); the last lease granted in this life of the process.
         self.held = {}
         self.tokens = set()
@@ -674,19 +682,43 @@ class StoreMachine(RuleBasedStateMachine):
             if row["state"] == "pending"
             and row["destination"] == destination
             and row["due"] <= self.clock.monotonic_s + 1e-4
+            and not row["behind"]
             and not self.is_leased(id_)
         ]
+
+    def lane(self, row):
+        """Those pending in its lane, the first one first."""
+        mates = [
+            other
+            for other in self.rows.values()
+            if other["state"] == "pending"
+            and (other["destination"], other["lane"]) == (row["destination"], row["lane"])
+        ]
+        return sorted(mates, key=lambda other: other["turn"]) if row["lane"] is not None else []
+
+    def add(self, id_, destination, event_id, due, lane=None):
+        row = {"state": "pending", "due": due, "attempts": 0, "destination": destination, "event": event_id}
+        row |= {"changed": self.clock.monotonic_s, "lane": lane, "turn": next(self.turns)}
+        row["behind"] = bool(self.lane(row))
+        self.rows[id_] = row
 
     def move(self, id_, state, due=None):
         row = self.rows[id_]
         assert state == row["state"] == "pending" or DeliveryState(state) in MOVES[DeliveryState(row["state"])]
+        if state == "pending" != row["state"] and row["lane"] is not None:
+            row.update(turn=next(self.turns), behind=bool(self.lane(row)))
         row.update(state=state, due=due, changed=self.clock.monotonic_s)
+        first = next(iter(self.lane(row)), None)
+        if first is not None and first["behind"]:
+            first.update(behind=False, due=self.clock.monotonic_s)
 
     def granted(self, lease, lease_s):
         id_ = lease.delivery.id
         assert not self.is_leased(id_), "a leased delivery was handed out again"
         assert lease.token not in self.tokens
         assert self.rows[id_]["state"] == "pending"
+        assert not self.rows[id_]["behind"], "it overtook another one of its lane"
+        assert lease.delivery.lane == self.rows[id_]["lane"]
         assert lease.delivery.attempts == self.rows[id_]["attempts"]
         self.tokens.add(lease.token)
         self.leases.append(lease)
@@ -697,10 +729,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         keys=st.lists(st.sampled_from([None, None, b"a", b"b"]), min_size=1, max_size=3),
         destinations=st.lists(st.sampled_from(["slack", "slack", "crm"]), max_size=4),
+        lanes=st.lists(st.sampled_from([None, None, "a", "a", "b"]), min_size=4, max_size=4),
+        firing=st.sampled_from([None, None, "a", "b"]),
         lease_s=st.sampled_from([None, 30.0]),
     )
-    def append(self, keys, destinations, lease_s):
-        news = [new_event(*destinations, key=key, window_s=100.0, lease_s=lease_s) for key in keys]
+    def append(self, keys, destinations, lanes, firing, lease_s):
+        firings = [once(firing)] if firing else []
+        more = {"window_s": 100.0, "lease_s": lease_s, "lanes": lanes, "firings": firings}
+        news = [new_event(*destinations, key=key, **more) for key in keys]
         busy = {name for name in destinations if self.due(name)}
         now = self.clock.monotonic_s
         for new, appended in zip(news, self.do(self.store.append(news)), strict=True):
@@ -711,15 +747,15 @@ class StoreMachine(RuleBasedStateMachine):
             assert (appended.event_id, appended.duplicate) == (new.event.id, False)
             self.keys[new.key] = (new.event.id, now + new.window_s)
             self.events[new.event.id] = (new, now)
+            held_back = frozenset()
+            if firing and self.fired.get(firing, 0.0) > now:
+                held_back = frozenset({"to-slack"})
+            elif firing:
+                self.fired[firing] = now + 100.0
+            assert appended.held_back == held_back
             for delivery in new.deliveries:
-                self.rows[delivery.id] = {
-                    "state": "pending",
-                    "due": now,
-                    "attempts": 0,
-                    "destination": delivery.destination,
-                    "event": new.event.id,
-                    "changed": now,
-                }
+                if delivery.route not in held_back:
+                    self.add(delivery.id, delivery.destination, new.event.id, now, delivery.lane)
             for lease in appended.leases:
                 assert lease_s is not None
                 assert lease.delivery.destination not in busy, "it overtook those that wait"
@@ -766,8 +802,12 @@ class StoreMachine(RuleBasedStateMachine):
     def settle_one(self, lease, result):
         id_ = lease.delivery.id
         holds = self.held.get(id_, (None, 0.0))[0] == lease.token
-        outcome = {"delivered": delivered, "retry": retry, "dead": dead, "release": lambda x: Outcome(x, Release())}
-        held = self.do(self.store.settle([outcome[result](lease)]))
+        outcomes = {"delivered": delivered, "retry": retry, "dead": dead, "release": lambda x: Outcome(x, Release())}
+        outcome = outcomes[result](lease)
+        tells = result == "dead" and lease.delivery.notice is None and lease.delivery.destination == "crm"
+        if tells:
+            outcome = replace(outcome, told=told(lease, to="slack"))
+        held = self.do(self.store.settle([outcome]))
         assert held == ({id_} if holds else frozenset())
         if holds:
             del self.held[id_]
@@ -776,6 +816,22 @@ class StoreMachine(RuleBasedStateMachine):
                 self.move(id_, "pending", self.clock.monotonic_s + 60.0)
             elif result != "release":
                 self.move(id_, result)
+            if tells:
+                self.tell(self.rows[id_]["event"])
+
+    def tell(self, event_id):
+        now = self.clock.monotonic_s
+        last, id_ = self.told.get("crm", (-1e9, ""))
+        if last > now + 1e-4:
+            self.counts[id_] += 1
+            return
+        deliveries = self.do(self.store.event(event_id)).deliveries
+        [new] = [each for each in deliveries if each.id not in self.rows and each.id not in self.counts]
+        assert (new.route, new.destination, new.lane) == ("failed/slack", "slack", None)
+        due = max(now, last + 60.0)
+        self.add(new.id, "slack", event_id, due)
+        self.told["crm"] = (due, new.id)
+        self.counts[new.id] = 1
 
     @rule(seconds=st.sampled_from([0.5, 31.0, 61.0, 101.0]))
     def time_passes(self, seconds):
@@ -810,6 +866,8 @@ class StoreMachine(RuleBasedStateMachine):
                 del self.events[event_id]
                 for id_ in [id_ for id_, row in self.rows.items() if row["event"] == event_id]:
                     del self.rows[id_]
+                    if self.told.get("crm", (0, ""))[1] == id_:
+                        del self.told["crm"]
 
     @precondition(lambda self: self.age >= 10)
     @rule(clean=st.booleans())
@@ -835,6 +893,12 @@ class StoreMachine(RuleBasedStateMachine):
         rows = {row.id: row for row in self.do(self.store.events(limit=1000))}
         assert set(rows) == set(self.events)
         stored = {d.id: d for row in rows.values() for d in row.deliveries}
+        assert {id_: d.notice and d.notice.count for id_, d in stored.items()} == {
+            id_: self.counts.get(id_) for id_ in self.rows
+        }
+        assert {id_ for id_, d in stored.items() if d.is_behind} == {
+            id_ for id_, row in self.rows.items() if row["state"] == "pending" and row["behind"]
+        }
         assert {id_: (d.state, d.attempts) for id_, d in stored.items()} == {
             id_: (row["state"], row["attempts"]) for id_, row in self.rows.items()
         }

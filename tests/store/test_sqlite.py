@@ -159,7 +159,8 @@ def test_a_commit_is_fsynced_and_makes_no_temporary_file(opened):
 
 def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
     shutil.copy(FIRST_FORMAT, kind.path)
-    assert open_reader(kind.url).pauses() == ()
+    with pytest.raises(StoreError, match="has format 1, written by an older release: start the gateway once"):
+        open_reader(kind.url).events()
 
     async def scenario(store):
         await store.pause(Pause(destination="crm", by="ann", reason="their migration", since=1.0))
@@ -336,7 +337,7 @@ def test_a_jump_of_the_wall_clock_is_not_seen_while_it_runs(opened, clock):
 # --- poison ---
 
 
-def test_a_delivery_that_kills_the_process_three_times_is_dead(kind, clock):
+def test_every_death_of_the_process_is_counted_against_the_delivery_it_worked_on(kind, clock):
     async def scenario(life, id_):
         store = await kind_of[life].open(clock)
         if id_ is None:
@@ -355,10 +356,9 @@ def test_a_delivery_that_kills_the_process_three_times_is_dead(kind, clock):
         id_, delivery = asyncio.run(scenario(life, id_))
         seen.append((delivery.state, delivery.crashes))
     pending = DeliveryState.PENDING
-    assert seen == [(pending, 0), (pending, 1), (pending, 2), (DeliveryState.DEAD, 3)]
-    assert delivery.reason == "the gateway's process died 3 times while it worked on this delivery"
+    assert seen == [(pending, 0), (pending, 1), (pending, 2), (pending, 3)]
     reader = open_reader(kind_of[3].url)
-    assert len(reader.deliveries(state=pending)) == 1, "its neighbour is not blamed"
+    assert sorted(each.crashes for each in reader.deliveries(state=pending)) == [0, 3], "its neighbour is not blamed"
 
 
 def test_work_that_ended_is_not_held_against_a_delivery(kind, clock):
