@@ -198,6 +198,8 @@ def _spaced(seconds: float) -> str:
 def _parts(seconds: float) -> list[tuple[float, str]]:
     if seconds < 60:
         return [(round(seconds, 3), "s")]
+    if seconds >= 2 * 86400 and seconds % 86400 == 0:
+        return [(seconds // 86400, "d")]
     minutes, rest = divmod(round(seconds), 60)
     parts = ((minutes // 60, "h"), (minutes % 60, "m"), (rest, "s"))
     return [(number, unit) for number, unit in parts if number]

@@ -121,13 +121,8 @@ def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes:
         body=body,
         sha256=hashlib.sha256(body).digest(),
     )
-    held_back = {each["route"]: _fired_before(each) for each in history["held_back"]}
+    held_back = {each["route"]: look.fired_before(each) for each in history["held_back"]}
     return rehearse_event(config, source, event, payload, held_back)
-
-
-def _fired_before(held_back: Mapping[str, Any]) -> str:
-    when = look.local(held_back["fired_at"])
-    return f"fired already for the key {held_back['key']}: {held_back['event_id']}, {when}"
 
 
 def _changed(body: bytes, source: Source, changes: Sequence[str], now: float) -> bytes:

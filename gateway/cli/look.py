@@ -69,8 +69,16 @@ def show(*, url: str, store: str, as_json: bool, event_id: str) -> int:
             )
         if each["reason"] and not each["attempts_made"]:
             click.echo(f"       {printable(each['reason'])}")
+    for each in history["held_back"]:
+        click.echo(f"\n{each['route']}  {fired_before(each)}")
     click.echo("\n" + msgspec.json.format(msgspec.json.encode(history["payload"]), indent=2).decode())
     return 0
+
+
+def fired_before(held_back: Mapping[str, Any]) -> str:
+    """Why a route with ``once`` did not send an event."""
+    when = local(held_back["fired_at"])
+    return printable(f"fired already for the key {held_back['key']}: {held_back['event_id']}, {when}")
 
 
 def stored(*, url: str, store: str, event_id: str) -> Any:

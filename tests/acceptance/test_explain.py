@@ -484,3 +484,40 @@ def test_a_secret_inside_json_is_masked_however_it_is_escaped(secret, around):
 
 def test_a_secret_that_escaping_makes_vanish_masks_nothing_else():
     assert Masks(["\u202e" * 6]).text("a name") == "a name"
+
+
+# --- routes that fire once, and whom failed tells ---
+
+ONCE = """version: 1
+sources: {xobito: {preset: xobito, secret: acceptance-secret}}
+destinations:
+  log: {type: file, path: log.ndjson}
+  ops: {type: slack, url: "https://hooks.slack.com/services/T/B/x"}
+routes:
+  - {name: welcome, match: contact.created, to: log, once: {per: "{{ attrs.id }}", for: 90d}}
+failed:
+  - {to: ops}
+"""
+
+
+def test_what_a_route_fired_for_already_is_shown_with_the_event_it_fired_for(tmp_path):
+    with GatewayProcess(tmp_path, ONCE) as gateway:
+        first = gateway.post(SAMPLES["contact.created"])[1]["id"]
+        second = gateway.post(SAMPLES["contact.created"] + b" ")[1]["id"]
+        shown = gateway.cli("show", second).stdout
+        explained = gateway.cli("explain", second).stdout
+        before = gateway.cli("explain", first).stdout
+    assert f"welcome  fired already for the key 451: {first}" in shown
+    assert f"fired already for the key 451: {first}" in explained
+    assert "Nothing is sent." in explained
+    assert "fires once in 90d for the key 451" in before
+
+
+def test_who_would_be_told_of_a_dead_delivery_is_explained_with_the_rest(tmp_path):
+    (tmp_path / "routes.yaml").write_text(ONCE)
+    gateway = GatewayProcess(tmp_path)
+    shown = gateway.cli("explain", "contact.created").stdout
+    assert "failed\n  yes  failed/ops (routes.yaml:9)  told of the first delivery, should that be given up" in shown
+    own = gateway.cli("explain", "gateway.circuit.opened").stdout
+    assert own.startswith("gateway.circuit.opened from gateway")
+    assert "Nothing is sent." in own
