@@ -17,10 +17,14 @@
     │   └── CorruptEvent           the stored body does not match its checksum
     ├── EgressError                no usable answer came: another attempt follows
     │   ├── AddressBlocked         no destination may be at its address: dead, replayable
-    │   ├── ConnectFailed          DNS, TCP or TLS
+    │   ├── ConnectFailed          no connection
+    │   │   ├── NameNotResolved    DNS
+    │   │   └── TLSFailed          no trust, or no common ground
     │   ├── TimedOut               the attempt's total deadline passed
     │   ├── AnswerBroken           the connection broke or the answer was not HTTP
     │   └── FileFailed             the disk refused the line
+    ├── QueryRefused               a question to the store that makes no sense
+    ├── BodyGone                   a replay of what retention or redaction has taken the body of
     └── StoreError
         ├── StoreUnavailable       503 + Retry-After: it could not be made durable
         ├── StoreLocked            a second owner; names the first
@@ -33,12 +37,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
     """``text`` without what would steer a terminal or turn the reading order: it may be a sender's."""
     return _UNPRINTABLE.sub(lambda found: " " if found[0] in "\t\n" else "\N{REPLACEMENT CHARACTER}", text)
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``1 attempt``, ``1,204 attempts``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 class GatewayError(Exception):
@@ -81,7 +90,7 @@ class ConfigError(GatewayError):
         self.problems = tuple(problems)
         #: The patterns of the files that it includes, as far as they could be read.
         self.includes = tuple(includes)
-        super().__init__(f"{len(self.problems)} problem(s) in the configuration")
+        super().__init__(f"{count(len(self.problems), 'problem')} in the configuration")
 
 
 class TemplateRefused(GatewayError):
@@ -135,13 +144,20 @@ class Unparsable(RequestRefused):
 class BuildError(GatewayError):
     """No request can be made of this delivery as things stand. Dead, and replayable once they have changed."""
 
+    #: The label of the counter of attempts: few and fixed words.
+    reason: ClassVar[str] = "build"
+
 
 class NameGone(BuildError):
     """A route, destination or source that a waiting delivery names is no longer in routes.yaml."""
 
+    reason = "gone"
+
 
 class RenderError(BuildError):
     """A template failed on this event."""
+
+    reason = "render"
 
     def __init__(self, place: Place, message: str) -> None:
         self.place = place
@@ -151,29 +167,56 @@ class RenderError(BuildError):
 class CorruptEvent(BuildError):
     """The stored body of an event does not match its checksum; it is never sent."""
 
+    reason = "corrupt"
+
 
 class EgressError(GatewayError):
     """No usable answer came from a destination. The text never holds a URL's path, query or a secret."""
+
+    #: As of a BuildError.
+    reason: ClassVar[str] = "broken"
 
 
 class Poisonous(GatewayError):
     """The process died over this delivery too often."""
 
+    reason: ClassVar[str] = "poisonous"
+
 
 class TooOld(GatewayError):
     """The event is older than its destination's retry.max_age allows for another attempt."""
+
+    reason: ClassVar[str] = "too_old"
 
 
 class AddressBlocked(EgressError):
     """A destination may not be at the address that it has; nothing was sent, and trying again changes nothing."""
 
+    reason = "blocked"
+
 
 class ConnectFailed(EgressError):
     """No connection: the name, the port or TLS."""
 
+    reason = "connect"
+
+
+class NameNotResolved(ConnectFailed):
+    """No address is known for the name of its host."""
+
+    reason = "dns"
+
+
+class TLSFailed(ConnectFailed):
+    """Its certificate is not trusted, or there is no version or cipher that both sides take."""
+
+    reason = "tls"
+
 
 class TimedOut(EgressError):
     """The attempt's total deadline passed."""
+
+    reason = "timeout"
 
 
 class AnswerBroken(EgressError):
@@ -182,6 +225,16 @@ class AnswerBroken(EgressError):
 
 class FileFailed(EgressError):
     """The line could not be appended durably."""
+
+    reason = "file"
+
+
+class QueryRefused(GatewayError):
+    """A question to the store that makes no sense; says which part of it."""
+
+
+class BodyGone(GatewayError):
+    """A replay is refused: the body of its event is not kept any more."""
 
 
 class StoreError(GatewayError):

@@ -94,7 +94,7 @@ def parse_body(body: bytes, content_type: str) -> object:
     A form is a map of texts (a list where a field is repeated), or the JSON of its field ``payload`` where it has
     one. XML and other text that is no JSON is the text.
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _kind(content_type)
     if kind == _FORM:
         return _parsed_form(body)
     if kind == _MULTIPART:
@@ -107,6 +107,16 @@ def parse_body(body: bytes, content_type: str) -> object:
         except Unparsable:
             return body.decode("utf-8", "replace")
     return parse(body)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body of that type is read as JSON only."""
+    kind = _kind(content_type)
+    return kind not in (_FORM, _MULTIPART) and not kind.endswith("xml")
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _parsed_form(body: bytes) -> object:
@@ -243,6 +253,15 @@ def kept_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         kept[name] = f"{kept[name]}, {value}" if name in kept else value
     return kept
+
+
+#: As SQLite's ``ascii`` tokenizer sees a word.
+_WORD: Final = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text, as the store's index has them: runs of letters and digits; all but ASCII is a letter."""
+    return tuple(_WORD.findall(text))
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -389,6 +408,13 @@ class _Shortcut:
         found = {name: _first(facts, paths) for name, paths in absent}
         return {**record, **{name: value for name, value in found.items() if value is not MISSING}}
 
+    def places(self, rest: Sequence[str]) -> Sequence[tuple[str, ...]]:
+        """Where a field of the mapping may stand, whatever an event looks like."""
+        filled = [
+            (*path, *rest[1:]) for name, paths in self.fill if not rest or rest[0] in ("*", name) for path in paths
+        ]
+        return [*((*path, *rest) for path in self.first), *filled]
+
     def _record(self, facts: Facts) -> Mapping[str, object]:
         for path in self.first:
             value = lookup(facts, path)
@@ -477,6 +503,11 @@ class Naming:
             found = [home for home in homes if isinstance(lookup({"payload": payload}, home), Mapping)]
             root, *rest = *(found or homes)[0], *rest
         return tuple(rest) if root == "payload" else (root, *rest)
+
+    def places(self, path: Sequence[str]) -> Sequence[tuple[str, ...]]:
+        """Everywhere that ``path`` may lead, a shortcut's to each of its places, in the order in which they count."""
+        root, *rest = path
+        return self.shortcuts[root].places(rest) if root in self.shortcuts else (tuple(path),)
 
     def type_of(self, payload: object, headers: Mapping[str, str]) -> str:
         """``contact.created``: at most 200 printable characters without blanks; ``unknown`` if nothing says it."""

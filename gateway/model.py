@@ -4,7 +4,8 @@ Times inside a stored noun are seconds since the Unix epoch by the wall clock (f
 durations are seconds. The store keeps its own clock for what is due.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -17,8 +18,8 @@ _noise = Random().getrandbits  # noqa: S311  ids are names, not secrets
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-def new_id(prefix: Literal["evt", "dlv"], now: float) -> str:
-    """``evt_`` or ``dlv_`` + a UUIDv7 (RFC 9562, 5.7) of ``now``: later ids sort later, to the millisecond."""
+def new_id(prefix: Literal["evt", "dlv", "act"], now: float) -> str:
+    """``evt_``, ``dlv_`` or ``act_`` + a UUIDv7 (RFC 9562, 5.7) of ``now``: later ids sort later, to the millisecond."""
     milliseconds = int(now * 1000) & 0xFFFF_FFFF_FFFF
     noise = _noise(80)
     number = milliseconds << 80 | 0x7 << 76 | (noise >> 68 & 0xFFF) << 64 | 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
@@ -118,6 +119,10 @@ class Delivery:
     lane: str | None = None
     #: What it tells of, if it is one of ``failed``.
     notice: "Notice | None" = None
+    #: Of a dead one: what it has in common with others, ``answered 422``; the group in which people look at it.
+    cause: str = ""
+    #: The replay that made it pending last, an activity's id; empty: none did.
+    replayed_by: str = ""
 
     @property
     def is_behind(self) -> bool:
@@ -175,6 +180,11 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False, default=b"")
 
+    @property
+    def sent(self) -> bytes:
+        """What an attempt records the SHA-256 of."""
+        return self.body
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileAppend:
@@ -182,6 +192,11 @@ class FileAppend:
 
     path: str
     line: bytes
+
+    @property
+    def sent(self) -> bytes:
+        """What an attempt records the SHA-256 of."""
+        return self.line
 
 
 OutboundRequest = HttpRequest | FileAppend
@@ -312,6 +327,8 @@ class NewEvent:
     deliveries: Sequence[NewDelivery] = ()
     #: Of the entries that fire once per key.
     firings: Sequence[Firing] = ()
+    #: What its source redacts goes out of the store after its last delivery.
+    is_redacted_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +380,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """A destination that somebody, or the gateway itself, has told to hold its deliveries."""
+    """A destination that somebody, or the gateway itself, has told to hold its deliveries, or to be silent about it."""
 
     destination: str
     by: str
@@ -372,6 +389,8 @@ class Pause:
     since: float
     #: When it ends by itself; None: when somebody resumes it.
     until: float | None = None
+    #: A mute: nothing is held, but nobody is told of its troubles.
+    is_mute: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,8 +398,60 @@ class Retention:
     """How long finished things are kept, seconds. A pending delivery is never removed, nor what it needs."""
 
     events_s: float = 30 * 86400.0
+    #: Bodies go earlier than their events, if they are to; never while a delivery is pending or dead.
+    bodies_s: float = math.inf
     attempts_s: float = 30 * 86400.0
     dead_s: float = 90 * 86400.0
+
+
+# --- what people ask the store ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """Which events; what is left at its default does not narrow it. The newest come first."""
+
+    source: str = ""
+    #: A glob on the type: ``contact.created``, ``contact.*``.
+    type: str = ""
+    #: One of its deliveries goes there, and is in ``state`` if that is given too.
+    destination: str = ""
+    state: DeliveryState | None = None
+    #: Received at the earliest and before so many seconds ago, by the store's clock.
+    since_s: float | None = None
+    until_s: float | None = None
+    #: Words that all stand in its payload, as ``facts.words`` finds them; ``ada*`` is the beginning of one. They only spare
+    #: looking into others: what is not in the index yet passes, and ``holds`` decides.
+    words: tuple[str, ...] = ()
+    #: What else it has to be; asked only of events that are all the rest.
+    holds: Callable[["Event"], bool] | None = None
+    limit: int = 50
+    #: Behind what an earlier page gave as ``next``.
+    before: str = ""
+    #: Only those newer than this event.
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryQuery:
+    """Which deliveries; those of the newest event come first."""
+
+    state: DeliveryState | None = None
+    destination: str = ""
+    route: str = ""
+    #: Of dead ones: exactly this group.
+    cause: str | None = None
+    source: str = ""
+    #: A glob on the event's type.
+    type: str = ""
+    #: Their event was received at the earliest and before so many seconds ago, by the store's clock.
+    since_s: float | None = None
+    until_s: float | None = None
+    #: Ids of deliveries, or of events for all of theirs; the rest narrows them further.
+    ids: tuple[str, ...] = ()
+    #: As of an EventQuery; with ids everything is on one page.
+    limit: int = 50
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,6 +467,26 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    """A part of what a query fits. A search that takes too long ends early: then there may be few rows, or none."""
+
+    rows: tuple[EventRow, ...]
+    #: For the ``before`` of the next page; empty: this is the last one.
+    next: str = ""
+    #: How far back a search that ended early has looked, wall clock; None: it did not.
+    searched_to: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryPage:
+    """As EventPage, of deliveries."""
+
+    rows: tuple[Delivery, ...]
+    next: str = ""
+    searched_to: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventHistory:
     """All that is known of one event."""
 
@@ -406,3 +497,151 @@ class EventHistory:
     #: By delivery id, in order.
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     held_back: tuple[HeldBack, ...] = ()
+    #: ``kept``, or why its body is not what was received: ``removed`` by retention, ``redacted``.
+    body_is: Literal["kept", "removed", "redacted"] = "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """The last hour of one destination, a number for each minute, the oldest first; the last one is under way."""
+
+    delivered: tuple[int, ...] = ()
+    #: Attempts after which it is tried again, and those that ended a delivery.
+    retried: tuple[int, ...] = ()
+    died: tuple[int, ...] = ()
+    #: How long its attempts took, seconds: the middle one, and 95 of 100; None: there was none.
+    p50_s: float | None = None
+    p95_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationStats:
+    """Where the deliveries of one destination stand."""
+
+    pending: int = 0
+    dead: int = 0
+    delivered: int = 0
+    discarded: int = 0
+    #: How long the one that has been due longest has been, seconds; 0: nothing is due.
+    oldest_due_s: float = 0.0
+    traffic: Traffic = Traffic()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadGroup:
+    """Dead deliveries that have a destination and a cause in common."""
+
+    destination: str
+    cause: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Numbers that the store keeps as it goes; asking for them looks at no event and no delivery."""
+
+    #: By destination, those too that are no longer in routes.yaml and still have deliveries.
+    destinations: Mapping[str, DestinationStats]
+    #: By source: events accepted in the last hour, a number for each minute.
+    received: Mapping[str, tuple[int, ...]]
+    #: The largest first.
+    dead: tuple[DeadGroup, ...]
+    #: What the store takes on its disk, and what is left there, bytes.
+    used_bytes: int = 0
+    free_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A request that was refused at the door. Nothing of its body, its headers or a path's secret is in it."""
+
+    #: Wall clock, seconds since the epoch.
+    at: float
+    #: ``unknown`` for a path at which no source listens.
+    source: str
+    #: With a secret of it masked.
+    path: str
+    status: int
+    #: For people: ``no signature``, ``over 1048576 bytes``.
+    reason: str
+    #: Alike ones that this one stands for, itself included.
+    count: int = 1
+
+
+# --- what people do ---
+
+#: What is done to deliveries, many at a time.
+TaskVerb = Literal["replay", "reroute", "discard"]
+Verb = TaskVerb | Literal["stop", "pause", "resume", "mute", "unmute", "reload"]
+
+#: The states that each takes deliveries from. A reroute leaves alone what was delivered, and makes what is missing.
+TAKES: Mapping[str, tuple[DeliveryState, ...]] = MappingProxyType(
+    {
+        "replay": (DeliveryState.DEAD, DeliveryState.DELIVERED),
+        "reroute": (DeliveryState.DEAD,),
+        "discard": (DeliveryState.DEAD, DeliveryState.PENDING),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a replay or a discard has come."""
+
+    #: Deliveries that it is about.
+    total: int
+    #: Those that it has reached.
+    moved: int
+    #: Where those stand now.
+    pending: int = 0
+    delivered: int = 0
+    dead: int = 0
+    #: Those that were taken back before they were tried, because it was stopped.
+    not_sent: int = 0
+    #: Whether it has reached all that it will reach.
+    is_finished: bool = False
+    #: Who stopped it; empty: nobody did.
+    stopped_by: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it by itself."""
+        return self.is_finished and not self.pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """Something that somebody did, for the others who look after the gateway."""
+
+    #: ``act_`` + UUIDv7.
+    id: str
+    #: Wall clock, seconds since the epoch.
+    at: float
+    by: str
+    verb: Verb
+    #: What it was done to: a destination, an id, a selection in words.
+    subject: str
+    reason: str = ""
+    #: Of a replay and a discard.
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A replay or a discard of many, as it is asked for."""
+
+    verb: TaskVerb
+    by: str
+    #: What is fitting at the moment it is asked for; a replay takes dead and delivered ones, a discard dead and pending ones.
+    which: DeliveryQuery
+    #: The selection in words, for whoever reads of it.
+    subject: str
+    reason: str = ""
+    #: A second one with the same key is the first one; empty: it has none.
+    key: str = ""
+    #: Between two deliveries that go out, seconds; 0: all at once.
+    interval_s: float = 0.0
+    #: Make new deliveries with ids of their own, in place of those that a receiver may have seen.
+    as_new: bool = False
+    #: Deliveries to be made beside them, for a reroute: (event id, NewDelivery).
+    extra: Sequence[tuple[str, NewDelivery]] = ()

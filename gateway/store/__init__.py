@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
 from gateway.store.base import Store
+from gateway.store.lock import Owner, owner_of
 
 if TYPE_CHECKING:
     from gateway.store.reader import Reader
 
-__all__ = ["Store", "open_reader", "open_store"]
+__all__ = ["Owner", "Store", "open_reader", "open_store", "owner_of", "path_of", "sqlite_version"]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -25,7 +26,7 @@ async def open_store(
     """
     from gateway.store.sqlite import SQLiteStore
 
-    return await SQLiteStore.open(_path(url), clock=clock, wall=wall)
+    return await SQLiteStore.open(path_of(url), clock=clock, wall=wall)
 
 
 def open_reader(url: str, *, wall: Callable[[], float] = time.time) -> "Reader":
@@ -35,10 +36,18 @@ def open_reader(url: str, *, wall: Callable[[], float] = time.time) -> "Reader":
     """
     from gateway.store.reader import Reader
 
-    return Reader.of_file(_path(url), wall=wall)
+    return Reader.of_file(path_of(url), wall=wall)
 
 
-def _path(url: str) -> str:
+def sqlite_version() -> str:
+    """Of the library that stores are kept with: ``3.51.3``."""
+    from gateway.store import connection
+
+    return connection.sqlite_version()
+
+
+def path_of(url: str) -> str:
+    """The file of a store, through symlinks; StoreError for what names none."""
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
         raise StoreError(f'"{url}" names no store; write sqlite:///relative.db or sqlite:////absolute.db')
     # The lock is named after the file: every way to write its path, through symlinks too, has to give one name.

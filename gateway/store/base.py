@@ -6,17 +6,23 @@ from typing import Protocol
 
 from gateway.errors import CorruptEvent
 from gateway.model import (
+    Activity,
     Appended,
     Delivery,
-    DeliveryState,
+    DeliveryPage,
+    DeliveryQuery,
     Event,
     EventHistory,
-    EventRow,
+    EventPage,
+    EventQuery,
     Lease,
     NewEvent,
     Outcome,
     Pause,
+    Rejected,
     Retention,
+    Stats,
+    Task,
     Want,
 )
 
@@ -65,38 +71,78 @@ class Store(Protocol):
         A hint, and one for each change: what is due already and cannot be taken does not return it again.
         """
 
-    async def replay(self, ids: Sequence[str], *, by: str) -> Sequence[Delivery]:
-        """Make dead or delivered deliveries pending and due now; an event's id stands for all of its deliveries.
+    async def begin(self, task: Task) -> Activity:
+        """Start a replay or a discard; durable on return, with its first slice done. One of few is finished then.
 
-        Attempts are numbered on; ``spent_s`` and ``crashes`` start at 0. Those already pending are left
-        alone. Returns the deliveries that moved. Raises KeyError for an id that the store does not have.
+        Of many, the rest is done by ``go_on``, slice by slice, after a restart too. A replayed delivery is
+        pending and due, at the task's pace; its attempts are numbered on, ``spent_s`` and ``crashes`` start
+        at 0. Those already pending are left alone. Raises KeyError for an id that the store does not have,
+        and BodyGone when an event of those named by id has no body any more.
         """
 
-    async def events(self, *, limit: int = 50, before: str = "") -> Sequence[EventRow]:
-        """The newest events first; ``before`` is the id of the last row of the page before."""
+    async def go_on(self) -> bool:
+        """Do the next slice of the oldest task that is not finished; False: there is none."""
+
+    async def stop(self, activity_id: str, *, by: str) -> Activity:
+        """End a task: what it has not reached stays as it is, what waits for its first attempt is dead again.
+
+        Raises KeyError for an unknown id.
+        """
+
+    async def note(self, activity: Activity) -> None:
+        """Keep what somebody did."""
+
+    async def activities(self, *, limit: int = 50, before: str = "") -> Sequence[Activity]:
+        """What was done, the newest first."""
+
+    async def activity(self, activity_id: str) -> Activity | None:
+        """One of them, with how far it has come."""
+
+    async def count(self, which: DeliveryQuery) -> int:
+        """How many deliveries there are of a kind; looks at each of them, a look at an index."""
+
+    async def events(self, query: EventQuery = ...) -> EventPage:
+        """The newest events that fit; ends early rather than look for long."""
 
     async def event(self, event_id: str) -> EventHistory | None:
         """One event by its id, or by the id of one of its deliveries."""
 
-    async def deliveries(
-        self, *, state: DeliveryState, destination: str = "", limit: int = 50, before: str = ""
-    ) -> Sequence[Delivery]:
-        """Deliveries in one state, newest first."""
+    async def deliveries(self, query: DeliveryQuery = ...) -> DeliveryPage:
+        """Deliveries that fit, those of the newest event first; ends early rather than look for long."""
+
+    async def stats(self) -> Stats:
+        """The numbers, as of now. Costs the same whatever waits."""
+
+    async def reject(self, rejected: Sequence[Rejected]) -> None:
+        """Remember requests that were refused; the oldest are forgotten."""
+
+    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
+        """The newest requests that were refused."""
 
     async def pause(self, pause: Pause) -> None:
-        """Remember that a destination holds its deliveries; a later one takes the place of an earlier one."""
+        """Remember a pause or a mute of a destination; a later one takes the place of an earlier one."""
 
-    async def resume(self, destination: str) -> bool:
-        """Forget that a destination was paused; whether it was."""
+    async def resume(self, destination: str, *, is_mute: bool = False) -> bool:
+        """Forget that a destination was paused, or muted; whether it was."""
 
     async def pauses(self) -> Sequence[Pause]:
-        """Every destination that was paused, by name."""
+        """Every pause and mute, by destination."""
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         """How many deliveries are pending, by (route, destination). Looks at each of them: for a rare question."""
 
-    async def prune(self, retention: Retention, *, limit: int = 500) -> int:
-        """Remove at most ``limit`` things past their retention; how many. Call again until it is 0."""
+    async def prune(
+        self, retention: Retention, *, limit: int = 500, redacted: Callable[[Event], bytes] | None = None
+    ) -> int:
+        """Remove at most ``limit`` things past their retention; how many. Call again until it is 0.
+
+        ``redacted`` gives the body that an event keeps after its last delivery, of those appended to be redacted.
+        """
+
+    async def index(self, *, limit: int = 250) -> bool:
+        """Take at most ``limit`` newer events into the index of words; whether there are more. What is not yet in it is
+        looked through when it is searched for.
+        """
 
     async def close(self) -> None:
         """Finish what waits, checkpoint, release the lock."""

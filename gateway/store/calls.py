@@ -55,6 +55,8 @@ class Change:
     """What a transaction does to the leases once it is on disk."""
 
     now: float
+    #: For ids, which people read a time in: seconds since the epoch.
+    wall: float
     granted: list[Held] = field(default_factory=list)
     ended: dict[str, Held] = field(default_factory=dict)
     #: By destination: the earliest due time among the rows that wait because of it.

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
-from gateway.store import statements as sql
+from gateway.store import tables
+from gateway.store.rows import cause_of
 
 #: Another program may hold the file for so long before the callers are refused, seconds.
 BUSY_S: Final = 1.0
@@ -22,20 +23,29 @@ def connect(path: str, flags: int) -> apsw.Connection:
     connection = apsw.Connection(path, flags=flags, statementcachesize=STATEMENTS)
     connection.set_busy_timeout(int(BUSY_S * 1000))
     connection.execute("PRAGMA cache_size = -16384")
+    connection.create_scalar_function("cause_of", _cause_of, 1, deterministic=True)
     return connection
+
+
+def _cause_of(*values: Any) -> str:
+    return cause_of(str(values[0]))
+
+
+def sqlite_version() -> str:
+    return apsw.sqlite_lib_version()
 
 
 def check_version(connection: apsw.Connection, path: str) -> int:
     """The format of one of our files; 0: a new, empty one. Anything else is refused and left as it is."""
     application = connection.pragma("application_id")
     version = connection.pragma("user_version")
-    if application != sql.APPLICATION:
+    if application != tables.APPLICATION:
         if application or version or connection.execute("SELECT count(*) FROM sqlite_schema").get:
             raise StoreError(f"{path} is a SQLite database of another program; name another file")
         return 0
-    if version > sql.VERSION:
+    if version > tables.VERSION:
         raise StoreTooNew(
-            f"{path} has format {version}, written by a newer release; this one knows {sql.VERSION}: use the newer one"
+            f"{path} has format {version}, written by a newer release; this one knows {tables.VERSION}: use the newer one"
         )
     return int(version)
 
@@ -43,18 +53,18 @@ def check_version(connection: apsw.Connection, path: str) -> int:
 def refuse_old(connection: apsw.Connection, path: str) -> None:
     """For those who only look: a file of an older format is the owner's to bring up to date."""
     version = check_version(connection, path)
-    if version < sql.VERSION:
+    if version < tables.VERSION:
         raise StoreError(
             f"{path} has format {version}, written by an older release: start the gateway once, which brings it to "
-            f"{sql.VERSION}"
+            f"{tables.VERSION}"
         )
 
 
 def migrate(connection: apsw.Connection, version: int) -> None:
     """Bring a file of an older format, or a new one, to the present format: all or nothing."""
-    steps = [sql.MIGRATIONS[step] for step in range(max(version, 1), sql.VERSION)]
+    steps = [tables.MIGRATIONS[step] for step in range(max(version, 1), tables.VERSION)]
     if not version:
-        steps.insert(0, sql.SCHEMA)
+        steps.insert(0, tables.SCHEMA)
     if steps:
         connection.execute(f"BEGIN IMMEDIATE; {' '.join(steps)} COMMIT")
 

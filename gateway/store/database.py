@@ -14,6 +14,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from gateway import telemetry
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import (
     Appended,
@@ -25,6 +26,7 @@ from gateway.model import (
     Notice,
     Outcome,
     Pause,
+    Rejected,
     Release,
     Retention,
     Retry,
@@ -32,6 +34,7 @@ from gateway.model import (
     new_id,
 )
 from gateway.store import statements as sql
+from gateway.store import tables
 from gateway.store.calls import Append, Call, Change, Claim, Load, Settle, Write
 from gateway.store.connection import (
     BUSY_S,
@@ -49,13 +52,14 @@ from gateway.store.leases import Held, Leases
 from gateway.store.lock import OwnerLock
 from gateway.store.poison import Poison
 from gateway.store.rows import attempt_row, delivery_of, event_of, move_row, storable, to_json
+from gateway.store.upkeep import Upkeep
 
 #: What more dead deliveries of one destination there are within this time, one message tells, seconds.
 TOGETHER_S: Final = 60.0
 #: The log is copied into the database once it has so many pages of 4 KiB.
 CHECKPOINT_PAGES: Final = 1000
-#: One slice of pruning stops once it has so many bytes of bodies: appends wait for it.
-PRUNE_BYTES: Final = 4 * 1024 * 1024
+#: Requests that were refused and are remembered.
+REJECTED_KEPT: Final = 1000
 #: The most rows of one statement.
 ROWS: Final = 64
 #: Up to so many rows go into one statement of exactly that size; more go in multiples of 8, then the rest.
@@ -84,7 +88,7 @@ class Database:
     def __init__(self, path: str, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._path = path
         self._clock = clock
-        self._wall = wall
+        self.wall = wall
         self.leases = Leases()
         self.healthy = True
         #: The delivery that the last process died over, as it stands now.
@@ -94,8 +98,7 @@ class Database:
         self._moment = math.inf
         self._log_pages = 0
         self._busy_ms = 0
-        #: Where the last slice of pruning stopped.
-        self._pruned_to = 0
+        self._upkeep = Upkeep()
 
     # opening and closing
 
@@ -145,6 +148,8 @@ class Database:
                 quick_check(self._db, self._path)
             self._db.pragma("journal_mode", "wal")
             self._db.pragma("synchronous", "full")
+            # What was removed is gone: nobody finds it in the file, or in a copy of the disk.
+            self._db.pragma("secure_delete", True)
             self._db.pragma("journal_size_limit", 64 * 1024 * 1024)
             # What undoes a long statement goes into a temporary file otherwise, made anew in every commit.
             self._db.pragma("temp_store", "memory")
@@ -160,7 +165,7 @@ class Database:
 
     def _start_clock(self) -> None:
         stored = float(self._db.execute(sql.STORED_TIME).get)
-        self._ahead = max(self._wall(), stored) - self._clock()
+        self._ahead = max(self.wall(), stored) - self._clock()
 
     def now(self) -> float:
         """The store's clock, seconds: never behind a time that it has stored, whatever the wall clock does."""
@@ -250,7 +255,8 @@ class Database:
         calls = self._begin(calls)
         if not calls:
             return
-        change = Change(now=self.now())
+        began = time.monotonic()
+        change = Change(now=self.now(), wall=self.wall())
         self.leases.expire(change.now)
         try:
             self._carry_out(calls, change)
@@ -266,6 +272,7 @@ class Database:
             self._one_by_one(calls, error)
         else:
             self._keep(change)
+            telemetry.COMMIT_SECONDS.observe(time.monotonic() - began)
 
     def _begin(self, calls: Sequence[Call]) -> Sequence[Call]:
         """Take the write lock; who has waited for it too long is refused, the others are returned."""
@@ -365,7 +372,7 @@ class Database:
             for new in call.events:
                 owner = next(owners)
                 if owner is None:
-                    events.append(self._event_row(new.event, change.now))
+                    events.append(self._event_row(new.event, change.now, redact=new.is_redacted_later))
                     held_back = self._held_back(new, change.now) if new.firings else NO_ROUTES
                     sent = [each for each in new.deliveries if each.route not in held_back]
                     leases = [self._add_delivery(each, new.event, change, deliveries, busy) for each in sent]
@@ -412,7 +419,7 @@ class Database:
             known.add(owner)
         return first
 
-    def _event_row(self, event: Event, now: float) -> tuple[Any, ...]:
+    def _event_row(self, event: Event, now: float, *, redact: bool) -> tuple[Any, ...]:
         self._event_seq += 1
         headers = to_json(event.headers if type(event.headers) is dict else dict(event.headers))
         type_ = storable(event.type)
@@ -426,6 +433,7 @@ class Database:
             headers,
             event.sha256,
             event.body,
+            int(redact),
         )
 
     def _add_delivery(
@@ -443,7 +451,7 @@ class Database:
         if new.lane is not None:
             lane = storable(new.lane)
             if (new.destination, lane) in busy:
-                rows.append((*row, sql.BEHIND, now, lane, seq))
+                rows.append((*row, tables.BEHIND, now, lane, seq))
                 return None
             busy.add((new.destination, lane))
         rows.append((*row, now, now, lane, seq))
@@ -474,10 +482,10 @@ class Database:
             call.answer = frozenset(settled)
         self._rows(sql.MOVE_DELIVERIES, moves)
         if change.freed:
-            self._let_next_go(change)
+            self.let_next_go(change)
         return self._rows(sql.ADD_ATTEMPTS, attempts)
 
-    def _let_next_go(self, change: Change) -> None:
+    def let_next_go(self, change: Change) -> None:
         """The next ones of lanes that may have lost their first are due now."""
         freed: list[Any] = self._db.execute(sql.NEXT_IN_LANES, (to_json(list(change.freed)), change.now)).fetchall()
         for (destination,) in freed:
@@ -518,66 +526,77 @@ class Database:
         due = max(change.now, told + TOGETHER_S)
         self._delivery_seq += 1
         event_seq = self._db.execute(sql.EVENT_OF, (held.seq,)).get
-        row = (self._delivery_seq, new_id("dlv", self._wall()), event_seq, route, destination, "pending", due)
+        row = (self._delivery_seq, new_id("dlv", self.wall()), event_seq, route, destination, "pending", due)
         self._rows(sql.ADD_DELIVERIES, [(*row, change.now, None, None)])
         self._db.execute(
             sql.ADD_NOTICE, (self._delivery_seq, teller, due, to_json(replace(notice, reason=storable(notice.reason))))
         )
         change.lower(destination, due)
 
-    # replay and prune
+    # what the tasks of people need
 
-    def replay(self, ids: Sequence[str], by: str, change: Change) -> Sequence[Delivery]:
-        seqs = [seq for id_ in ids for seq in self._delivery_seqs(id_)]
-        moved = to_json([seq for (seq,) in self._db.execute(sql.REPLAY, (to_json(seqs), change.now, storable(by)))])
-        self._fall_in(moved)
-        rows = self._db.execute(sql.DELIVERIES_BY_SEQ, (moved,)).fetchall()
-        deliveries = [delivery_of(row, change.now) for row in rows]
-        for delivery in deliveries:
-            change.lower(delivery.destination, change.now)
-        return deliveries
+    @property
+    def db(self) -> apsw.Connection:
+        """The owner's connection, inside a transaction."""
+        return self._db
 
-    def _fall_in(self, seqs: str) -> None:
+    def next_delivery(self) -> int:
+        """A number that no delivery has had."""
+        self._delivery_seq += 1
+        return int(self._delivery_seq)
+
+    def add_deliveries(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows of ADD_DELIVERIES."""
+        self._rows(sql.ADD_DELIVERIES, rows)
+
+    def fall_in(self, seqs: Sequence[int]) -> None:
         """Put deliveries that are pending again at the ends of their lanes."""
-        for (seq,) in self._db.execute(sql.LANED, (seqs,)).fetchall():
-            self._delivery_seq += 1
-            self._db.execute(sql.LAST_IN_LANE, (self._delivery_seq, seq))
-        self._db.execute(sql.FALL_IN, (seqs,))
+        for (seq,) in self._db.execute(sql.LANED, (to_json(seqs),)).fetchall():
+            self._db.execute(sql.LAST_IN_LANE, (self.next_delivery(), seq))
+        self._db.execute(sql.FALL_IN, (to_json(seqs),))
 
-    def _delivery_seqs(self, id_: str) -> Sequence[int]:
-        if self._db.execute(sql.EVENT_SEQ, (id_,)).get is None:
-            raise KeyError(id_)
-        return [seq for (seq,) in self._db.execute(sql.DELIVERY_SEQS, (id_,))]
+    def leased(self) -> Sequence[int]:
+        """Numbers of the deliveries that are on their way."""
+        return [held.seq for held in self.leases.all()]
+
+    def end_leases(self, seqs: Collection[int], change: Change) -> None:
+        """What is on its way there has no outcome any more."""
+        change.ended.update({held.lease.delivery.id: held for held in self.leases.all() if held.seq in seqs})
 
     def pause(self, pause: Pause) -> None:
-        texts = map(storable, (pause.destination, pause.by, pause.reason))
-        self._db.execute(sql.PAUSE, (*texts, pause.since, pause.until))
+        by, reason = storable(pause.by), storable(pause.reason)
+        self._db.execute(
+            sql.PAUSE, (storable(pause.destination), int(pause.is_mute), by, reason, pause.since, pause.until)
+        )
 
-    def resume(self, destination: str) -> bool:
-        return self._db.execute(sql.RESUME, (destination,)).get is not None
+    def resume(self, destination: str, *, is_mute: bool) -> bool:
+        return self._db.execute(sql.RESUME, (destination, int(is_mute))).get is not None
 
-    def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
+    def reject(self, rejected: Sequence[Rejected]) -> None:
+        """Remember requests that were refused; only the newest REJECTED_KEPT stay."""
+        rows = [
+            (each.at, storable(each.source), storable(each.path), each.status, storable(each.reason), each.count)
+            for each in rejected
+        ]
+        self._rows(sql.REJECT, rows)
+        self._db.execute(sql.FORGET_REJECTED, (REJECTED_KEPT,))
+
+    # upkeep
+
+    @property
+    def is_index_behind(self) -> bool:
+        """Whether there may be events that are not in the index of words. For any thread."""
+        return self._upkeep.is_behind(self._event_seq)
+
+    def index(self, limit: int) -> bool:
+        """Take at most ``limit`` events into the index of words; whether there may be more."""
+        return self._upkeep.index(self._db, limit, self._event_seq)
+
+    def prune(
+        self, retention: Retention, limit: int, redacted: Callable[[Event], bytes] | None, change: Change
+    ) -> tuple[int, bool]:
         """Remove one slice: how many things, and whether there may be more although it was none."""
-        now = change.now
-        self._db.execute(sql.PRUNE_ATTEMPTS, (now - retention.attempts_s, limit))
-        if removed := self._db.changes():
-            return removed, True
-        self._db.execute(sql.PRUNE_KEYS, (now, limit))
-        if removed := self._db.changes():
-            return removed, True
-        self._db.execute(sql.PRUNE_ONCE, (now, limit))
-        if removed := self._db.changes():
-            return removed, True
-        return self._prune_events(retention, limit, now)
-
-    def _prune_events(self, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
-        last, old = self._db.execute(
-            sql.OLD_EVENTS, (now - retention.dead_s, self._pruned_to, limit, now - retention.events_s, PRUNE_BYTES)
-        ).get
-        self._pruned_to = last or 0
-        for statement in sql.PRUNE_EVENTS:
-            self._db.execute(statement, (old,))
-        return self._db.changes(), last is not None
+        return self._upkeep.prune(self._db, retention, limit, redacted, change.now)
 
     # claim and load
 
@@ -626,8 +645,8 @@ class Database:
         rows = self._db.execute(sql.LOAD, (to_json(list(event_ids)),)).fetchall()
         loaded: dict[str, Event | CorruptEvent] = {}
         for row in rows:
-            event, intact = event_of(row)
-            loaded[event.id] = event if intact else CorruptEvent(_damaged(event.id))
+            event, intact, body_is = event_of(row)
+            loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(_damaged(event.id))
         return loaded
 
 

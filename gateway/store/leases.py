@@ -1,7 +1,7 @@
 """Leases in memory, and for each destination a lower bound of when something un-leased is due. Pure: ``now`` is passed in."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gateway.model import Lease
@@ -67,6 +67,10 @@ class Leases:
 
     def ids(self) -> Collection[str]:
         return self._held.keys()
+
+    def all(self) -> Sequence[Held]:
+        """Every lease, those that ran out and were not handed out again among them."""
+        return list(self._held.values())
 
     def lower(self, destination: str, due: float) -> None:
         if due < self._due.get(destination, math.inf):

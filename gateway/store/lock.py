@@ -2,10 +2,38 @@
 
 import fcntl
 import os
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.errors import StoreError, StoreLocked
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who has a store open, or had it when it died."""
+
+    #: ``pid 4711, started 2026-12-31T12:00:00+00:00``.
+    name: str
+    #: Whether it still holds the lock.
+    is_alive: bool
+
+
+def owner_of(path: str) -> Owner | None:
+    """The owner of the store at ``path``; None: nobody has it, and the last one closed it."""
+    try:
+        file = Path(path + ".lock").open("rb")  # noqa: SIM115  closed below
+    except FileNotFoundError:
+        return None
+    with closing(file):
+        name = file.read(200).decode("utf-8", "replace").strip()
+        try:
+            # For a moment only, and shared: a gateway that starts in it would be refused.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return Owner(name or "another process", is_alive=True)
+    return Owner(name, is_alive=False) if name else None
 
 
 class OwnerLock:

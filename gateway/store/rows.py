@@ -1,14 +1,15 @@
 """Rows to values and back; pure."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
-from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Notice, Outcome, Retry
-from gateway.store.statements import BEHIND
+from gateway.model import Activity, Attempt, Dead, Delivery, DeliveryState, Event, Notice, Outcome, Progress, Retry
+from gateway.store.tables import BEHIND
 
 
 def to_json(value: object) -> str:
@@ -18,6 +19,21 @@ def to_json(value: object) -> str:
 def storable(text: str) -> str:
     """A text that SQLite takes: a lone surrogate becomes a question mark."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+#: What differs between failures that are alike: quoted values, ids, long numbers.
+_VARYING: Final = re.compile(r"""["'“‘][^"'”’]*["'”’]|\b(?:evt|dlv|act)_\S+|\b(?=\w*\d)[0-9a-fA-F-]{8,}\b|\d{5,}""")
+_STATUS: Final = re.compile(r"answered [1-9][0-9]{2}\b")
+#: Characters.
+_LONGEST_CAUSE: Final = 120
+
+
+def cause_of(reason: str) -> str:
+    """What a dead delivery has in common with others: the status that it was answered, or the reason without its values."""
+    if status := _STATUS.match(reason):
+        return status[0]
+    text = _VARYING.sub("…", reason.partition("; gave up after")[0])
+    return text if len(text) <= _LONGEST_CAUSE else text[: _LONGEST_CAUSE - 1] + "…"
 
 
 # --- rows to values ---
@@ -41,6 +57,8 @@ def delivery_of(row: Sequence[Any], now: float) -> Delivery:
         last_answer=row[12],
         lane=row[13],
         notice=row[14] and _notice(row[14]),
+        cause=row[15],
+        replayed_by=row[16] or "",
     )
 
 
@@ -52,10 +70,13 @@ def _notice(text: str) -> Notice:
         return Notice(id="", destination="", route="", attempts=0, reason="the disk has damaged what this tells of")
 
 
-def event_of(row: Sequence[Any]) -> tuple[Event, bool]:
-    """The event, and whether it is what was stored."""
-    id_, source, type_, received_at, headers, body, sha256 = row
-    intact = hashlib.sha256(body).digest() == sha256
+BodyIs = Literal["kept", "removed", "redacted"]
+
+
+def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
+    """The event, whether it is what was stored, and whether that is what was received."""
+    id_, source, type_, received_at, headers, body, sha256, body_is = row
+    intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
     try:
         fields = msgspec.json.decode(headers, type=dict[str, str])
     except msgspec.MsgspecError:
@@ -69,7 +90,26 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool]:
         body=body,
         sha256=sha256,
     )
-    return event, intact
+    return event, intact, body_is
+
+
+def activity_of(row: Sequence[Any]) -> Activity:
+    """Of the columns of ACTIVITIES; ``states`` counts what a task has replayed by where it stands."""
+    id_, at, by, verb, subject, reason, total, moved, finished, stopped_by, states = row
+    progress = None
+    if finished is not None:
+        counts: dict[str, int] = msgspec.json.decode(states)
+        progress = Progress(
+            total=max(total, moved),
+            moved=moved,
+            pending=counts.get("pending", 0),
+            delivered=counts.get("delivered", 0),
+            dead=counts.get("dead", 0),
+            not_sent=counts.get("not_sent", 0),
+            is_finished=bool(finished),
+            stopped_by=stopped_by,
+        )
+    return Activity(id=id_, at=at, by=by, verb=verb, subject=subject, reason=reason, progress=progress)
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
@@ -119,4 +159,5 @@ def move_row(seq: int, outcome: Outcome, before: Delivery, due: float | None, no
     else:
         last = (attempt.number, attempt.status, storable(attempt.answer))
     attempts, last_status, last_answer = last
-    return (seq, state, due, attempts, spent_s, reason, last_status, last_answer, now)
+    cause = cause_of(reason) if state is DeliveryState.DEAD else ""
+    return (seq, state, due, attempts, spent_s, reason, last_status, last_answer, now, cause)

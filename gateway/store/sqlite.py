@@ -16,25 +16,31 @@ from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import (
+    Activity,
     Appended,
-    Delivery,
-    DeliveryState,
+    DeliveryPage,
+    DeliveryQuery,
     Event,
     EventHistory,
-    EventRow,
+    EventPage,
+    EventQuery,
     Lease,
     NewEvent,
     Outcome,
     Pause,
+    Rejected,
     Release,
     Retention,
+    Stats,
+    Task,
     Want,
 )
+from gateway.store import tasks
 from gateway.store.base import OnAppended
 from gateway.store.calls import Append, Call, Claim, Load, Settle, Write
 from gateway.store.connection import unchecked_message
 from gateway.store.database import Database
-from gateway.store.reader import Reader
+from gateway.store.reader import ALL_DELIVERIES, EVERYTHING, Reader
 
 #: After a disk error the file is tried again this often, seconds.
 RETRY_S: Final = 1.0
@@ -108,28 +114,66 @@ class SQLiteStore:
         if self._moment <= now:
             self._moment = self._database.leases.next_moment(now)
 
-    async def replay(self, ids: Sequence[str], *, by: str) -> Sequence[Delivery]:
-        moved: Sequence[Delivery] = await self._ask(Write, run=lambda change: self._database.replay(ids, by, change))
-        return moved
+    async def begin(self, task: Task) -> Activity:
+        known = await asyncio.to_thread(self._reader.activity_of, task.key) if task.key else None
+        if known is not None:
+            return known
+        plan = await asyncio.to_thread(self._reader.plan, task)
+        wall = self._database.wall()
+        id_ = await self._ask(Write, run=lambda change: tasks.begin(self._database, task, plan, wall, change))
+        return await self._known(id_)
 
-    async def events(self, *, limit: int = 50, before: str = "") -> Sequence[EventRow]:
-        return await asyncio.to_thread(self._reader.events, limit=limit, before=before)
+    async def go_on(self) -> bool:
+        unfinished = await asyncio.to_thread(self._reader.unfinished)
+        if unfinished is not None:
+            await self._ask(Write, run=lambda change: tasks.go_on(self._database, unfinished, change))
+        return unfinished is not None
+
+    async def stop(self, activity_id: str, *, by: str) -> Activity:
+        await self._ask(Write, run=lambda change: tasks.stop(self._database, activity_id, by, change))
+        return await self._known(activity_id)
+
+    async def _known(self, activity_id: str) -> Activity:
+        activity = await self.activity(activity_id)
+        assert activity is not None
+        return activity
+
+    async def note(self, activity: Activity) -> None:
+        await self._ask(Write, run=lambda _change: tasks.note(self._database, activity))
+
+    async def activities(self, *, limit: int = 50, before: str = "") -> Sequence[Activity]:
+        return await asyncio.to_thread(self._reader.activities, limit=limit, before=before)
+
+    async def activity(self, activity_id: str) -> Activity | None:
+        return await asyncio.to_thread(self._reader.activity, activity_id)
+
+    async def events(self, query: EventQuery = EVERYTHING) -> EventPage:
+        return await asyncio.to_thread(self._reader.events, query)
 
     async def event(self, event_id: str) -> EventHistory | None:
         return await asyncio.to_thread(self._reader.event, event_id)
 
-    async def deliveries(
-        self, *, state: DeliveryState, destination: str = "", limit: int = 50, before: str = ""
-    ) -> Sequence[Delivery]:
-        return await asyncio.to_thread(
-            self._reader.deliveries, state=state, destination=destination, limit=limit, before=before
-        )
+    async def deliveries(self, query: DeliveryQuery = ALL_DELIVERIES) -> DeliveryPage:
+        return await asyncio.to_thread(self._reader.deliveries, query)
+
+    async def count(self, which: DeliveryQuery) -> int:
+        return await asyncio.to_thread(self._reader.count, which)
+
+    async def stats(self) -> Stats:
+        return await asyncio.to_thread(self._reader.stats)
+
+    async def reject(self, rejected: Sequence[Rejected]) -> None:
+        if rejected:
+            await self._ask(Write, run=lambda _change: self._database.reject(rejected))
+
+    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
+        return await asyncio.to_thread(self._reader.rejected, limit=limit)
 
     async def pause(self, pause: Pause) -> None:
         await self._ask(Write, run=lambda _change: self._database.pause(pause))
 
-    async def resume(self, destination: str) -> bool:
-        resumed: bool = await self._ask(Write, run=lambda _change: self._database.resume(destination))
+    async def resume(self, destination: str, *, is_mute: bool = False) -> bool:
+        resumed: bool = await self._ask(Write, run=lambda _change: self._database.resume(destination, is_mute=is_mute))
         return resumed
 
     async def pauses(self) -> Sequence[Pause]:
@@ -138,11 +182,22 @@ class SQLiteStore:
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         return await asyncio.to_thread(self._reader.waiting)
 
-    async def prune(self, retention: Retention, *, limit: int = 500) -> int:
+    async def prune(
+        self, retention: Retention, *, limit: int = 500, redacted: Callable[[Event], bytes] | None = None
+    ) -> int:
         removed, more = 0, True
         while more and not removed:
-            removed, more = await self._ask(Write, run=lambda change: self._database.prune(retention, limit, change))
+            removed, more = await self._ask(
+                Write, run=lambda change: self._database.prune(retention, limit, redacted, change)
+            )
         return removed
+
+    async def index(self, *, limit: int = 250) -> bool:
+        # It is asked every now and then; nothing is written when nothing has come.
+        more: bool = self._database.is_index_behind and await self._ask(
+            Write, run=lambda _change: self._database.index(limit)
+        )
+        return more
 
     async def close(self) -> None:
         if self._closed is None:
@@ -220,6 +275,7 @@ class SQLiteStore:
             if calls:
                 self._serve(calls)
                 self._database.checkpoint()
+        self._reader.close()
         self._database.close()
         self._on_loop(self._set_closed)
 

@@ -1,128 +1,10 @@
-"""The tables of the SQLite store and every statement on them, as named text; no I/O."""
+"""Every statement on the tables of the SQLite store, as named text; no I/O."""
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
-from collections.abc import Mapping
 from typing import Final
 
 from gateway.model import MOVES, DeliveryState
-
-#: How a file of ours is known: "WHGW".
-APPLICATION: Final = 0x57484757
-VERSION: Final = 2
-
-# --- the tables ---
-
-#: When a delivery is due that waits behind another one of its lane, seconds: never. It stays at the end of the index.
-BEHIND: Final = 1e15
-
-# Rows name each other by seq, which is the order of acceptance. Times are by the store's clock,
-# except attempt.started_at, event.received_at and those of pause, which are for people.
-# This is format 1: a new file takes the way of an old one, through every migration.
-SCHEMA: Final = f"""
-CREATE TABLE clock (now REAL NOT NULL) STRICT;
-INSERT INTO clock VALUES (0);
-CREATE TABLE event (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    source TEXT NOT NULL,
-    type TEXT NOT NULL,
-    received_at REAL NOT NULL,
-    stored_at REAL NOT NULL,
-    headers TEXT NOT NULL,
-    sha256 BLOB NOT NULL,
-    body BLOB NOT NULL
-) STRICT;
-CREATE TABLE dedupe (
-    source TEXT NOT NULL,
-    key BLOB NOT NULL,
-    event_id TEXT NOT NULL,
-    expires REAL NOT NULL,
-    PRIMARY KEY (source, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX dedupe_expires ON dedupe (expires);
-CREATE TABLE delivery (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    event_seq INTEGER NOT NULL REFERENCES event,
-    route TEXT NOT NULL,
-    destination TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ({", ".join(f"'{state}'" for state in DeliveryState)})),
-    due REAL CHECK ((state = 'pending') = (due IS NOT NULL)),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    attempts_before_replay INTEGER NOT NULL DEFAULT 0,
-    spent_s REAL NOT NULL DEFAULT 0,
-    crashes INTEGER NOT NULL DEFAULT 0,
-    reason TEXT NOT NULL DEFAULT '',
-    last_status INTEGER,
-    last_answer TEXT NOT NULL DEFAULT '',
-    changed_at REAL NOT NULL,
-    replayed_by TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE INDEX delivery_of_event ON delivery (event_seq);
-CREATE INDEX delivery_due ON delivery (destination, due) WHERE state = 'pending';
-CREATE INDEX delivery_dead ON delivery (seq) WHERE state = 'dead';
-CREATE TABLE attempt (
-    seq INTEGER PRIMARY KEY,
-    delivery_seq INTEGER NOT NULL REFERENCES delivery,
-    number INTEGER NOT NULL,
-    recorded_at REAL NOT NULL,
-    started_at REAL NOT NULL,
-    duration_s REAL NOT NULL,
-    outcome TEXT NOT NULL,
-    status INTEGER,
-    reason TEXT NOT NULL,
-    answer TEXT NOT NULL,
-    config_revision TEXT NOT NULL,
-    sent_bytes INTEGER NOT NULL,
-    sent_sha256 BLOB NOT NULL,
-    next_s REAL,
-    UNIQUE (delivery_seq, number)
-) STRICT;
-PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = 1;
-"""
-
-#: From the format that a file has to the next one.
-MIGRATIONS: Final[Mapping[int, str]] = {
-    1: """
-    CREATE TABLE pause (
-        destination TEXT NOT NULL PRIMARY KEY,
-        by TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        since REAL NOT NULL,
-        until REAL
-    ) STRICT, WITHOUT ROWID;
-    ALTER TABLE delivery ADD COLUMN lane TEXT;
-    ALTER TABLE delivery ADD COLUMN turn INTEGER;
-    CREATE INDEX delivery_lane ON delivery (destination, lane, turn) WHERE state = 'pending' AND lane IS NOT NULL;
-    CREATE TABLE once (
-        name TEXT NOT NULL,
-        key TEXT NOT NULL,
-        event_id TEXT NOT NULL,
-        fired_at REAL NOT NULL,
-        expires REAL NOT NULL,
-        PRIMARY KEY (name, key)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX once_expires ON once (expires);
-    CREATE TABLE held_back (
-        event_seq INTEGER NOT NULL REFERENCES event,
-        name TEXT NOT NULL,
-        key TEXT NOT NULL,
-        event_id TEXT NOT NULL,
-        fired_at REAL NOT NULL,
-        PRIMARY KEY (event_seq, name)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE notice (
-        delivery_seq INTEGER PRIMARY KEY REFERENCES delivery,
-        teller TEXT NOT NULL,
-        due REAL NOT NULL,
-        dead TEXT NOT NULL,
-        count INTEGER NOT NULL DEFAULT 1
-    ) STRICT;
-    CREATE INDEX notice_teller ON notice (teller, due);
-    PRAGMA user_version = 2;
-    """,
-}
+from gateway.store.tables import BEHIND
 
 # --- statements of the owner; {rows} becomes (?,...),(?,...) ---
 
@@ -135,15 +17,16 @@ SELECT json_group_array(json_array(d.event_id, EXISTS (SELECT 1 FROM event e WHE
 FROM json_each(?) k CROSS JOIN dedupe d ON d.source = k.value ->> 0 AND d.key = unhex(k.value ->> 1)
 """
 ADD_EVENTS: Final = """
-INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body) VALUES {rows}
+INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact) VALUES {rows}
 """
 ADD_DELIVERIES: Final = """
 INSERT INTO delivery (seq, id, event_seq, route, destination, state, due, changed_at, lane, turn) VALUES {rows}
 """
 MOVE_DELIVERIES: Final = """
-WITH new (seq, state, due, attempts, spent_s, reason, last_status, last_answer, changed_at) AS (VALUES {rows})
+WITH new (seq, state, due, attempts, spent_s, reason, last_status, last_answer, changed_at, cause) AS (VALUES {rows})
 UPDATE delivery SET state = new.state, due = new.due, attempts = new.attempts, spent_s = new.spent_s,
-    reason = new.reason, last_status = new.last_status, last_answer = new.last_answer, changed_at = new.changed_at
+    reason = new.reason, last_status = new.last_status, last_answer = new.last_answer, changed_at = new.changed_at,
+    cause = new.cause
 FROM new WHERE delivery.seq = new.seq AND delivery.state = 'pending'
 """
 ADD_ATTEMPTS: Final = """
@@ -153,7 +36,8 @@ INSERT OR REPLACE INTO attempt (delivery_seq, number, recorded_at, started_at, d
 DELIVERY: Final = """
 d.id, e.id, d.route, d.destination, d.state, d.attempts, d.attempts_before_replay, d.spent_s, d.crashes, d.due,
 d.reason, d.last_status, d.last_answer, d.lane,
-(SELECT n.count || ' ' || n.dead FROM notice n WHERE n.delivery_seq = d.seq)
+(SELECT n.count || ' ' || n.dead FROM notice n WHERE n.delivery_seq = d.seq),
+d.cause, (SELECT id FROM activity WHERE seq = d.task)
 """
 # One more than there are slots: the first that is left says what is due next.
 CLAIM: Final = f"""
@@ -165,7 +49,7 @@ SELECT CAST(json_group_array(json_array(c.due, d.seq, {DELIVERY}) ORDER BY c.due
 """
 # As bytes: a text that the disk has damaged must not fail the whole answer.
 EVENT: Final = """
-CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256
+CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256, e.body_is
 """
 LOAD: Final = f"SELECT {EVENT} FROM event e WHERE e.id IN (SELECT value FROM json_each(?))"
 # Only of a transaction that stores no event and no attempt: those have its time already.
@@ -180,17 +64,6 @@ SELECT coalesce((SELECT max(seq) FROM event), 0), max(coalesce((SELECT max(seq) 
 """
 STILL_PENDING: Final = """
 SELECT json_group_array(id) FROM delivery WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?))
-"""
-REPLAY: Final = f"""
-UPDATE delivery SET state = 'pending', due = ?2, attempts_before_replay = attempts, spent_s = 0, crashes = 0,
-    changed_at = ?2, replayed_by = ?3
-WHERE seq IN (SELECT value FROM json_each(?1))
-    AND state IN ({", ".join(f"'{s}'" for s, moves in MOVES.items() if DeliveryState.PENDING in moves)})
-RETURNING seq
-"""
-DELIVERY_SEQS: Final = """
-SELECT seq FROM delivery WHERE id = ?1
-UNION ALL SELECT seq FROM delivery WHERE event_seq = (SELECT seq FROM event WHERE id = ?1)
 """
 DELIVERIES_BY_SEQ: Final = f"""
 SELECT {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
@@ -232,9 +105,29 @@ FROM (
     FROM (SELECT seq, stored_at, length(body) AS size FROM event WHERE seq > ?2 ORDER BY seq LIMIT ?3)
 ) e WHERE e.stored_at <= ?4 AND e.bytes_before < ?5
 """
+# Of those the body is not needed any more.
+_AT_REST: Final = """
+NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_seq = e.seq AND d.state IN ('pending', 'dead'))
+"""
+OLD_BODIES: Final = f"""
+SELECT max(seq), json_group_array(seq) FILTER (WHERE body_is <> 'removed' AND {_AT_REST})
+FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2) e WHERE e.stored_at <= ?3
+"""
+EMPTY_BODIES: Final = """
+UPDATE event SET body = x'', body_is = 'removed', redact = 0 WHERE seq IN (SELECT value FROM json_each(?))
+"""
+TO_REDACT: Final = f"""
+SELECT e.seq, {EVENT} FROM (SELECT seq FROM event INDEXED BY event_redact WHERE redact = 1 AND seq > ?1 ORDER BY seq LIMIT ?2) r
+CROSS JOIN event e ON e.seq = r.seq WHERE {_AT_REST}
+"""
+LAST_TO_REDACT: Final = """
+SELECT max(seq) FROM (SELECT seq FROM event INDEXED BY event_redact WHERE redact = 1 AND seq > ?1 ORDER BY seq LIMIT ?2)
+"""
+REDACT: Final = "UPDATE event SET body = ?, sha256 = ?, body_is = 'redacted', redact = 0 WHERE seq = ?"
 PRUNE_ONCE: Final = """
 DELETE FROM once WHERE (name, key) IN (SELECT name, key FROM once WHERE expires <= ? ORDER BY expires LIMIT ?)
 """
+FORGET_WORDS: Final = "DELETE FROM word WHERE rowid IN (SELECT value FROM json_each(?))"
 PRUNE_EVENTS: Final = (
     """
     DELETE FROM notice WHERE delivery_seq IN
@@ -246,24 +139,19 @@ PRUNE_EVENTS: Final = (
     """,
     "DELETE FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?))",
     "DELETE FROM held_back WHERE event_seq IN (SELECT value FROM json_each(?))",
+    FORGET_WORDS,
     "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?))",
 )
 
 # --- statements of the read side ---
 
-EVENTS: Final = """
+EVENT_ROWS: Final = """
 SELECT seq, id, source, type, received_at, length(body) FROM event
-WHERE seq < CASE ?1 WHEN '' THEN 0x7fffffffffffffff ELSE (SELECT seq FROM event WHERE id = ?1) END ORDER BY seq DESC LIMIT ?2
+WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq DESC
 """
 DELIVERIES_OF: Final = f"""
 SELECT d.event_seq, d.seq, {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
 WHERE d.event_seq IN (SELECT value FROM json_each(?)) ORDER BY d.seq
-"""
-DELIVERIES_IN: Final = f"""
-SELECT {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
-WHERE d.state = '{{state}}' AND (?1 = '' OR d.destination = ?1)
-    AND d.seq < CASE ?2 WHEN '' THEN 0x7fffffffffffffff ELSE (SELECT seq FROM delivery WHERE id = ?2) END
-ORDER BY d.seq DESC LIMIT ?3
 """
 WAITING: Final = """
 SELECT route, destination, count(*) FROM delivery WHERE state = 'pending' GROUP BY destination, route
@@ -321,6 +209,165 @@ EVENT_OF: Final = "SELECT event_seq FROM delivery WHERE seq = ?"
 
 # --- pauses ---
 
-PAUSE: Final = "INSERT OR REPLACE INTO pause (destination, by, reason, since, until) VALUES (?, ?, ?, ?, ?)"
-RESUME: Final = "DELETE FROM pause WHERE destination = ? RETURNING destination"
-PAUSES: Final = "SELECT destination, by, reason, since, until FROM pause ORDER BY destination"
+PAUSE: Final = "INSERT OR REPLACE INTO pause (destination, is_mute, by, reason, since, until) VALUES (?, ?, ?, ?, ?, ?)"
+RESUME: Final = "DELETE FROM pause WHERE destination = ? AND is_mute = ? RETURNING destination"
+PAUSES: Final = "SELECT destination, is_mute, by, reason, since, until FROM pause ORDER BY destination, is_mute"
+
+# --- searching: each gives the seqs of events at or before one, the newest first ---
+
+ALL_EVENTS: Final = "SELECT seq FROM event WHERE seq <= ? ORDER BY seq DESC LIMIT ?"
+EVENTS_OF_TYPE: Final = """
+SELECT seq FROM event INDEXED BY event_by WHERE source = ? AND type = ? AND seq <= ? ORDER BY seq DESC LIMIT ?
+"""
+EVENTS_OF_DELIVERIES: Final = """
+SELECT event_seq FROM delivery INDEXED BY delivery_by
+WHERE destination = ? AND state = ? AND cause = ? AND event_seq <= ? ORDER BY event_seq DESC LIMIT ?
+"""
+EVENTS_WITH_WORDS: Final = "SELECT rowid FROM word WHERE word MATCH ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?"
+EVENTS_NOT_INDEXED: Final = "SELECT seq FROM event WHERE seq > ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
+# Walked from one to the next: one look-up for each type of each source.
+NEXT_TYPE: Final = """
+SELECT source, type FROM event INDEXED BY event_by WHERE source = ? AND type > ? ORDER BY type LIMIT 1
+"""
+NEXT_SOURCE: Final = "SELECT source, type FROM event INDEXED BY event_by WHERE source > ? ORDER BY source, type LIMIT 1"
+INDEXED_TO: Final = "SELECT coalesce(max(rowid), 0) FROM word"
+LAST_EVENT: Final = "SELECT coalesce(max(seq), 0) FROM event"
+STORED_AT: Final = "SELECT seq, stored_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
+TYPE_OF: Final = "SELECT type FROM event WHERE seq = ?"
+RECEIVED_AT: Final = "SELECT received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
+
+# --- the index of words ---
+
+_LEAVES: Final = """
+CASE WHEN json_valid(CAST(body AS TEXT)) THEN (
+    SELECT group_concat(CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE atom END, ' ')
+    FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL
+) ELSE CAST(body AS TEXT) END
+"""
+ADD_WORDS: Final = f"""
+INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM (
+    SELECT seq, body, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before
+    FROM (SELECT seq, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2)
+) WHERE before < ?3
+"""
+WORDS_AGAIN: Final = f"INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM event WHERE seq = ?"
+
+# --- numbers ---
+
+TALLY: Final = "SELECT destination, state, cause, deliveries FROM tally WHERE deliveries > 0"
+CAME: Final = "SELECT minute, source, events FROM came WHERE minute > ?"
+WENT: Final = "SELECT minute, destination, outcome, sum(attempts) FROM went WHERE minute > ? GROUP BY 1, 2, 3"
+DURATIONS: Final = "SELECT destination, bucket, sum(attempts) FROM went WHERE minute > ? GROUP BY 1, 2 ORDER BY 1, 2"
+FORGET_NUMBERS: Final = (
+    "DELETE FROM came WHERE minute < ?1",
+    "DELETE FROM went WHERE minute < ?1",
+    "DELETE FROM tally WHERE deliveries = 0",
+)
+
+WRONG_TALLY: Final = """
+SELECT destination, state, sum(counted), sum(there) FROM (
+    SELECT destination, state, deliveries AS counted, 0 AS there FROM tally
+    UNION ALL SELECT destination, state, 0, count(*) FROM delivery GROUP BY destination, state
+) GROUP BY destination, state HAVING sum(counted) <> sum(there)
+"""
+BODIES: Final = f"SELECT e.seq, {EVENT} FROM event e ORDER BY e.seq"
+
+# --- requests that were refused ---
+
+REJECT: Final = "INSERT INTO rejected (at, source, path, status, reason, count) VALUES {rows}"
+FORGET_REJECTED: Final = "DELETE FROM rejected WHERE seq <= (SELECT max(seq) FROM rejected) - ?"
+REJECTED: Final = "SELECT at, source, path, status, reason, count FROM rejected ORDER BY seq DESC LIMIT ?"
+
+# --- activities, and the tasks among them ---
+
+ADD_ACTIVITY: Final = """
+INSERT INTO activity (id, at, by, verb, subject, reason, key, which, total, moved, began, position, ends, interval_s,
+    next_due, as_new, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING seq
+"""
+FORGET_ACTIVITIES: Final = """
+DELETE FROM activity WHERE finished IS NOT 0 AND seq <= (SELECT max(seq) FROM activity) - ?
+"""
+ACTIVITIES: Final = """
+SELECT id, at, by, verb, subject, reason, total, moved, finished, stopped_by,
+    CASE WHEN finished IS NULL THEN '{{}}' ELSE (SELECT json_group_object(state, n) FROM (
+        SELECT CASE WHEN state IN ('dead', 'delivered') AND attempts = attempts_before_replay AND attempts > 0
+            THEN 'not_sent' ELSE state END AS state, count(*) AS n
+        FROM delivery INDEXED BY delivery_task WHERE task = activity.seq GROUP BY 1
+    )) END
+FROM activity WHERE {which}
+"""
+ACTIVITY_OF_KEY: Final = "SELECT id FROM activity WHERE key = ?"
+TASK: Final = """
+SELECT seq, verb, by, which, began, position, ends, interval_s, next_due, as_new, reason FROM activity
+WHERE finished = 0 ORDER BY seq LIMIT 1
+"""
+TASK_ID: Final = "SELECT id FROM activity WHERE id = ? AND finished IS NOT NULL"
+TASK_IS_ON: Final = "SELECT finished FROM activity WHERE seq = ?"
+TASK_WENT_ON: Final = """
+UPDATE activity SET moved = moved + ?, position = ?, next_due = ?, finished = ? WHERE seq = ?
+"""
+STOP_TASK: Final = """
+UPDATE activity SET finished = 1, stopped_by = ? WHERE id = ? AND finished IS NOT NULL AND stopped_by = '' RETURNING seq
+"""
+_IN_GROUP: Final = """
+d.destination = ?1 AND d.state = ?2 AND d.cause = ?3 AND d.event_seq > ?4 AND d.event_seq <= ?5 AND (?6 = '' OR d.route = ?6)
+"""
+_IF_EVENT: Final = """
+(?7 OR e.body_is = 'kept') AND (?8 = '' OR e.source = ?8) AND (?9 IS NULL OR e.type IN (SELECT value FROM json_each(?9)))
+"""
+# In the order of their events; a delivery that died again meanwhile is behind the position already.
+TASK_SLICE: Final = f"""
+SELECT d.event_seq, d.seq FROM delivery d INDEXED BY delivery_by CROSS JOIN event e ON e.seq = d.event_seq
+WHERE {_IN_GROUP} AND {_IF_EVENT} AND d.changed_at <= ?10 ORDER BY d.event_seq LIMIT ?11
+"""
+COUNT: Final = f"SELECT count(*) FROM delivery d INDEXED BY delivery_by WHERE {_IN_GROUP}"
+COUNT_IF_EVENT: Final = f"""
+SELECT count(*) FROM delivery d INDEXED BY delivery_by CROSS JOIN event e ON e.seq = d.event_seq
+WHERE {_IN_GROUP} AND {_IF_EVENT}
+"""
+NAMED: Final = """
+SELECT d.event_seq, d.seq, d.state, e.body_is, e.id, d.destination, d.cause, d.route, e.source, e.type
+FROM delivery d JOIN event e ON e.seq = d.event_seq
+WHERE d.seq IN (
+    SELECT seq FROM delivery WHERE id = ?1
+    UNION ALL SELECT seq FROM delivery WHERE event_seq = (SELECT seq FROM event WHERE id = ?1)
+)
+"""
+_MAY_BE_REPLAYED: Final = ", ".join(f"'{state}'" for state, moves in MOVES.items() if DeliveryState.PENDING in moves)
+# {"seq of a delivery": due}
+REPLAY: Final = f"""
+UPDATE delivery SET state = 'pending', due = k.value, attempts_before_replay = attempts, spent_s = 0, crashes = 0,
+    changed_at = ?2, cause = '', task = ?3
+FROM json_each(?1) k WHERE delivery.seq = CAST(k.key AS INTEGER) AND state IN ({_MAY_BE_REPLAYED})
+RETURNING seq, destination, due
+"""
+TO_COPY: Final = """
+SELECT seq, event_seq, route, destination, lane FROM delivery
+WHERE seq IN (SELECT value FROM json_each(?)) AND seq NOT IN (SELECT delivery_seq FROM notice) ORDER BY event_seq, seq
+"""
+OF_TASK: Final = "UPDATE delivery SET task = ? WHERE seq IN (SELECT value FROM json_each(?))"
+_MAY_BE_DISCARDED: Final = ", ".join(f"'{s}'" for s, moves in MOVES.items() if DeliveryState.DISCARDED in moves)
+DISCARD: Final = f"""
+UPDATE delivery SET state = 'discarded', due = NULL, cause = '', changed_at = ?2, reason = ?3, task = ?4
+WHERE seq IN (SELECT value FROM json_each(?1)) AND state IN ({_MAY_BE_DISCARDED})
+RETURNING seq, destination, lane
+"""
+# What was on its way to its first attempt is again what it was before.
+TAKE_BACK: Final = """
+UPDATE delivery SET due = NULL, changed_at = ?2,
+    state = CASE last.outcome WHEN 'delivered' THEN 'delivered' ELSE 'dead' END,
+    cause = CASE last.outcome WHEN 'delivered' THEN '' ELSE cause_of(reason) END
+FROM (
+    SELECT d.seq, (SELECT outcome FROM attempt WHERE delivery_seq = d.seq ORDER BY number DESC LIMIT 1) AS outcome
+    FROM delivery d INDEXED BY delivery_task
+    WHERE d.task = ?1 AND d.state = 'pending' AND d.attempts = d.attempts_before_replay AND (d.attempts > 0 OR d.reason <> '')
+        AND d.seq NOT IN (SELECT value FROM json_each(?3))
+) last WHERE delivery.seq = last.seq
+RETURNING delivery.destination, delivery.lane
+"""
+DROP_COPIES: Final = """
+UPDATE delivery SET state = 'discarded', due = NULL, changed_at = ?2, reason = ?4
+WHERE task = ?1 AND state = 'pending' AND attempts = 0 AND reason = '' AND seq NOT IN (SELECT value FROM json_each(?3))
+RETURNING destination, lane
+"""

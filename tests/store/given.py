@@ -8,12 +8,14 @@ from pathlib import Path
 from gateway.model import (
     Attempt,
     Delivered,
+    DeliveryQuery,
     Event,
     Firing,
     NewDelivery,
     NewEvent,
     Notice,
     Outcome,
+    Task,
     Told,
     Want,
 )
@@ -107,3 +109,10 @@ class SQLiteKind:
 
 
 KINDS = [SQLiteKind]
+
+
+async def replay(store, *ids):
+    """Send again what these ids name; the deliveries that moved."""
+    which = DeliveryQuery(ids=ids)
+    activity = await store.begin(Task(verb="replay", by="ann", which=which, subject="a test"))
+    return [each for each in (await store.deliveries(which)).rows if each.replayed_by == activity.id]

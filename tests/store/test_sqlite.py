@@ -8,18 +8,33 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
 from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreLocked, StoreTooNew, StoreUnavailable
-from gateway.model import Dead, DeliveryState, Outcome, Pause, Release, Retention, Retry, Want
-from gateway.store import connection, database, lock, open_reader, open_store, sqlite, statements
+from gateway.model import (
+    Dead,
+    DeliveryQuery,
+    DeliveryState,
+    EventQuery,
+    Outcome,
+    Pause,
+    Release,
+    Retention,
+    Retry,
+    Want,
+)
+from gateway.store import connection, database, lock, open_reader, open_store, sqlite, tables, upkeep
+from tests.needs import needs
 from tests.store.given import Clock, SQLiteKind, attempt, delivered, new_event, wants
 
 #: Made by the release that wrote format 1: four events, one delivery dead, two pending.
 FIRST_FORMAT = Path(__file__).parent / "fixtures" / "version-1.db"
+#: Made by the code that wrote format 2: four events, one delivery dead, one delivered, six pending, one paused destination.
+SECOND_FORMAT = Path(__file__).parent / "fixtures" / "version-2.db"
 
 
 @pytest.fixture
@@ -131,7 +146,7 @@ def test_a_second_owner_is_refused_through_a_symlink_too(kind, clock, tmp_path, 
             await store.close()
 
     asyncio.run(scenario())
-    assert len(open_reader(url).events()) == 0
+    assert len(open_reader(url).events().rows) == 0
 
 
 def test_nobody_else_may_read_any_of_its_files(kind, opened):
@@ -164,8 +179,8 @@ def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_hold
 
     async def scenario(store):
         await store.pause(Pause(destination="crm", by="ann", reason="their migration", since=1.0))
-        rows = await store.events()
-        dead = await store.deliveries(state=DeliveryState.DEAD)
+        rows = (await store.events()).rows
+        dead = (await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows
         return len(rows), [each.id for each in dead], await store.pauses()
 
     events, dead, pauses = opened(scenario)
@@ -173,10 +188,36 @@ def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_hold
     assert [pause.destination for pause in pauses] == ["crm"]
 
 
+def test_a_file_of_the_second_format_has_its_numbers_and_groups_at_once_and_its_words_soon(kind, opened):
+    shutil.copy(SECOND_FORMAT, kind.path)
+
+    async def scenario(store):
+        stats = await store.stats()
+        found_unindexed = await store.events(
+            EventQuery(words=("14155550003",), holds=lambda event: b'"id": 3' in event.body)
+        )
+        while await store.index():
+            pass
+        found = await store.events(EventQuery(words=("14155550003",)))
+        return stats, found_unindexed.rows, found.rows, await store.pauses()
+
+    stats, found_unindexed, found, [pause] = opened(scenario)
+    assert [(group.destination, group.cause, group.count) for group in stats.dead] == [("crm", "answered 422", 1)]
+    assert {name: (d.pending, d.dead, d.delivered) for name, d in stats.destinations.items()} == {
+        "crm": (2, 1, 1),
+        "slack": (4, 0, 0),
+    }
+    assert len(found) == 1
+    assert found == found_unindexed
+    assert (pause.destination, pause.is_mute) == ("slack", False)
+
+
 def test_a_migration_that_breaks_off_leaves_the_file_in_its_own_format(kind, opened, monkeypatch):
     shutil.copy(FIRST_FORMAT, kind.path)
     monkeypatch.setattr(
-        statements, "MIGRATIONS", {1: "CREATE TABLE half (a); PRAGMA user_version = 2; SELECT no_such();"}
+        tables,
+        "MIGRATIONS",
+        {**tables.MIGRATIONS, 1: "CREATE TABLE half (a); PRAGMA user_version = 2; SELECT no_such();"},
     )
     with pytest.raises(StoreError):
         opened(nothing)
@@ -273,7 +314,7 @@ def test_a_clean_end_leaves_one_file_to_copy(kind, opened):
     opened(scenario)
     copy = kind.folder / "copy.db"
     shutil.copy(kind.path, copy)
-    assert len(open_reader(f"sqlite:///{copy}").events()) == 1
+    assert len(open_reader(f"sqlite:///{copy}").events().rows) == 1
 
 
 # --- the clock ---
@@ -285,7 +326,7 @@ def test_the_clock_never_goes_back_when_the_wall_clock_does(opened):
         await store.settle([Outcome(appended.leases[0], Retry("no", after_s=60.0), None)])
 
     async def look(store):
-        [row] = await store.events()
+        [row] = (await store.events()).rows
         return row.deliveries[0].due_in_s
 
     opened(retry_later)
@@ -310,7 +351,7 @@ def test_the_clock_goes_on_from_whatever_was_stored_last(opened, clock, last):
             clock.move(100 * 86400.0)
             while await store.prune(Retention()):
                 pass
-            assert await store.events() == []
+            assert (await store.events()).rows == ()
         return store._database.now()
 
     async def second_life(store):
@@ -344,7 +385,7 @@ def test_every_death_of_the_process_is_counted_against_the_delivery_it_worked_on
             new = new_event("slack")
             id_ = new.deliveries[0].id
             await store.append([new, new_event("slack")])
-        [row] = [row for row in await store.events() if row.deliveries[0].id == id_]
+        [row] = [row for row in (await store.events()).rows if row.deliveries[0].id == id_]
         with store.working_on(id_):
             kind_of[life + 1] = kind_of[life].after_kill(life)
         await store.close()
@@ -358,7 +399,9 @@ def test_every_death_of_the_process_is_counted_against_the_delivery_it_worked_on
     pending = DeliveryState.PENDING
     assert seen == [(pending, 0), (pending, 1), (pending, 2), (pending, 3)]
     reader = open_reader(kind_of[3].url)
-    assert sorted(each.crashes for each in reader.deliveries(state=pending)) == [0, 3], "its neighbour is not blamed"
+    assert sorted(each.crashes for each in reader.deliveries(DeliveryQuery(state=pending)).rows) == [0, 3], (
+        "its neighbour is not blamed"
+    )
 
 
 def test_work_that_ended_is_not_held_against_a_delivery(kind, clock):
@@ -371,7 +414,7 @@ def test_work_that_ended_is_not_held_against_a_delivery(kind, clock):
         after = kind.after_kill(1)
         await store.close()
         store = await after.open(clock)
-        [row] = await store.events()
+        [row] = (await store.events()).rows
         await store.close()
         assert store.poisoned is None
         return row.deliveries[0].crashes
@@ -473,7 +516,7 @@ def test_a_file_locked_by_another_program_is_waited_for_a_second_and_then_refuse
         other.execute("ROLLBACK")
         other.close()
         await store.append([new_event("slack")])
-        assert len(await store.events()) == 1
+        assert len((await store.events()).rows) == 1
 
     opened(scenario)
 
@@ -557,7 +600,7 @@ def test_after_a_disk_error_it_refuses_until_it_was_reopened_and_checked(opened,
         assert len(await store.claim(wants("file"))) == 1
         [again] = await store.append([new_event("slack", lease_s=30.0)])
         assert len(again.leases) == 1
-        assert len(await store.events()) == 3
+        assert len((await store.events()).rows) == 3
 
     opened(scenario)
 
@@ -591,6 +634,7 @@ APPENDS_THROUGH_A_FAULT = """
 import asyncio, sys
 from gateway.errors import StoreUnavailable
 from gateway.store import open_store, sqlite
+from tests.needs import needs
 from tests.store.given import new_event
 
 sqlite.RETRY_S = 0.02
@@ -630,10 +674,7 @@ asyncio.run(main())
     ],
 )
 def test_a_disk_that_fails_for_a_while_acknowledges_nothing_falsely_and_is_served_again(kind, fault, healthy):
-    if shutil.which("strace") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("strace is missing: install it, or nothing shows what a failing disk does")
-        pytest.skip("STRACE IS MISSING: not tested what a failing disk does")
+    needs("strace")
     script = [sys.executable, "-c", APPENDS_THROUGH_A_FAULT, kind.url]
     strace = [
         "strace",
@@ -655,7 +696,7 @@ def test_a_disk_that_fails_for_a_while_acknowledges_nothing_falsely_and_is_serve
     if healthy == "unhealthy":
         assert int(lines[-2][-1]) < 20, "it starts with an empty log: in the old one may be a hole"
     acknowledged = {line[1] for line in lines if line[0] == "stored"}
-    assert acknowledged <= {row.id for row in open_reader(kind.url).events(limit=1000)}
+    assert acknowledged <= {row.id for row in open_reader(kind.url).events(EventQuery(limit=1000)).rows}
 
 
 def test_damage_found_while_it_runs_is_not_served(kind, opened, monkeypatch):
@@ -744,7 +785,7 @@ def test_a_transaction_takes_one_statement_for_each_kind_of_row(kind, opened):
 
 
 def test_a_slice_of_pruning_is_bounded_in_bytes_too_and_never_empty(opened, clock, monkeypatch):
-    monkeypatch.setattr(database, "PRUNE_BYTES", 1000)
+    monkeypatch.setattr(upkeep, "PRUNE_BYTES", 1000)
 
     async def scenario(store):
         for size in (*[400] * 7, *[5000] * 2, 0, 0):
@@ -755,7 +796,7 @@ def test_a_slice_of_pruning_is_bounded_in_bytes_too_and_never_empty(opened, cloc
         while removed := await store.prune(Retention()):
             slices.append(removed)
         assert slices == [3, 3, 2, 1, 2]
-        assert await store.events() == []
+        assert (await store.events()).rows == ()
 
     opened(scenario)
 
@@ -830,7 +871,7 @@ def test_a_reader_looks_in_beside_the_owner_after_it_and_after_its_death(kind, c
         store = await kind.open(clock)
         reader = open_reader(kind.url, wall=clock.wall)
         await store.append([new])
-        assert [row.id for row in reader.events()] == [new.event.id]
+        assert [row.id for row in reader.events().rows] == [new.event.id]
         dead = kind.after_kill(1)
         await store.close()
         return dead
@@ -839,9 +880,9 @@ def test_a_reader_looks_in_beside_the_owner_after_it_and_after_its_death(kind, c
     for left in (kind, dead):
         reader = open_reader(left.url, wall=clock.wall)
         assert reader.event(new.deliveries[0].id).event == new.event
-        [delivery] = reader.deliveries(state=DeliveryState.PENDING)
+        [delivery] = reader.deliveries(DeliveryQuery(state=DeliveryState.PENDING)).rows
         assert delivery.due_in_s == pytest.approx(0.0)
-        assert reader.events(before=new.event.id) == []
+        assert reader.events(EventQuery(type="deal.*")).rows == ()
 
 
 def test_there_is_nothing_to_read_where_there_is_no_file(tmp_path):
@@ -858,7 +899,130 @@ def test_a_dead_delivery_without_an_attempt_keeps_what_the_last_one_said(opened)
         await store.settle([Outcome(lease, Retry("HTTP 503"), made)])
         [lease] = await store.claim(wants("slack"))
         await store.settle([Outcome(lease, Dead("the route is gone"))])
-        [delivery] = await store.deliveries(state=DeliveryState.DEAD)
+        [delivery] = (await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows
         assert (delivery.reason, delivery.attempts, delivery.last_status) == ("the route is gone", 1, 503)
 
     opened(scenario)
+
+
+# --- backup and check ---
+
+
+def test_a_backup_under_load_is_whole_and_has_every_event_acknowledged_before_it_began(kind, clock, tmp_path):
+    target = tmp_path / "copy.db"
+
+    async def scenario():
+        store = await kind.open(clock)
+        acknowledged = []
+        stop = asyncio.Event()
+
+        async def sender():
+            while not stop.is_set():
+                [appended] = await store.append([new_event("slack", body=b'{"x": "%s"}' % (b"y" * 2000))])
+                acknowledged.append(appended.event_id)
+
+        senders = [asyncio.create_task(sender()) for _ in range(8)]
+        while len(acknowledged) < 300:
+            await asyncio.sleep(0.001)
+        before = list(acknowledged)
+        steps = []
+        size = await asyncio.to_thread(
+            open_reader(kind.url).backup, str(target), lambda done, whole: steps.append((done, whole))
+        )
+        stop.set()
+        await asyncio.gather(*senders)
+        await store.close()
+        return before, acknowledged, size
+
+    before, acknowledged, size = asyncio.run(scenario())
+    assert len(acknowledged) > len(before), "nobody waited for the backup"
+    assert target.stat().st_size == size
+    assert target.stat().st_mode & 0o777 == 0o600
+    copy = open_reader(f"sqlite:///{target}")
+    assert copy.check() == []
+    assert set(before) <= {row.id for row in copy.events(EventQuery(limit=100_000)).rows}
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["copy.db"]
+
+
+def test_a_backup_opens_as_a_store_and_delivers_what_waited(kind, opened, clock, tmp_path):
+    opened(lambda store: store.append([new_event("slack")]))
+    target = tmp_path / "copy.db"
+    open_reader(kind.url).backup(str(target))
+
+    async def scenario():
+        store = await open_store(f"sqlite:///{target}", clock=clock.monotonic, wall=clock.wall)
+        leases = await store.claim(wants("slack"))
+        await store.close()
+        return leases
+
+    assert len(asyncio.run(scenario())) == 1
+
+
+def test_a_backup_overwrites_nothing_and_says_why_it_cannot_be_made(kind, opened, tmp_path):
+    opened(nothing)
+    there = tmp_path / "there.db"
+    there.write_bytes(b"mine")
+    with pytest.raises(StoreError, match=r"there\.db is there already: name another file"):
+        open_reader(kind.url).backup(str(there))
+    assert there.read_bytes() == b"mine"
+    with pytest.raises(StoreError, match="No such file or directory; the backup needs a folder"):
+        open_reader(kind.url).backup(str(tmp_path / "none" / "copy.db"))
+
+
+def test_a_check_finds_a_flipped_body_and_numbers_that_are_wrong(kind, opened):
+    new = new_event("slack")
+    opened(lambda store: store.append([new]))
+    seen = []
+    assert open_reader(kind.url).check(lambda *step: seen.append(step)) == []
+    edit(kind.path, "UPDATE event SET body = x'7b7d'")
+    edit(kind.path, "UPDATE tally SET deliveries = 7")
+    assert open_reader(kind.url).check() == [
+        f"event {new.event.id}: its stored body does not match its checksum",
+        "deliveries of slack, pending: 7 are counted, 1 are there",
+    ]
+
+
+def test_a_check_finds_a_page_that_the_disk_has_damaged(kind, opened):
+    opened(lambda store: store.append([new_event("slack", body=b'{"x": "%s"}' % (b"y" * 20_000)) for _ in range(20)]))
+    [(root,)] = edit(kind.path, "SELECT rootpage FROM sqlite_schema WHERE name = 'delivery_by'")
+    overwrite(kind.path, (root - 1) * 4096 + 8, b"\xff" * 64)
+    assert open_reader(kind.url).check()
+
+
+def log_of(kind):
+    return Path(f"{kind.path}-wal").read_bytes()
+
+
+def test_an_index_that_has_everything_writes_nothing(kind, opened):
+    async def scenario(store):
+        await store.append([new_event("slack")])
+        assert not await store.index()
+        before = log_of(kind)
+        assert not await store.index()
+        assert log_of(kind) == before
+        await store.append([new_event("slack")])
+        assert not await store.index()
+        assert len((await store.events(EventQuery(words=("number",)))).rows) == 0
+        return log_of(kind) != before
+
+    assert opened(scenario)
+
+
+def test_what_retention_and_redaction_remove_is_not_in_the_file_any_more(kind, opened, clock):
+    old, private = b'{"a": "needle-of-retention"}', b'{"a": "needle-of-redaction"}'
+
+    async def scenario(store):
+        await store.append([new_event(body=old)])
+        await store.append([replace(new_event(body=private), is_redacted_later=True) for _ in range(1)])
+        while await store.index():
+            pass
+        clock.move(100.0)
+        while await store.prune(Retention(), redacted=lambda _: b"{}"):
+            pass
+        while await store.prune(Retention(events_s=50.0)):
+            pass
+
+    opened(scenario)
+    left = kind.path.read_bytes()
+    assert b"needle-of-retention" not in left
+    assert b"needle-of-redaction" not in left

@@ -1,0 +1,16 @@
+"""Programs that some tests need and the project does not install."""
+
+import os
+import shutil
+
+import pytest
+
+
+def needs(command: str, package: str = "", *, is_there: bool | None = None) -> None:
+    """Skip the test, loudly, where a program is missing; in CI, which installs them, that is a failure."""
+    if shutil.which(command) is not None if is_there is None else is_there:
+        return
+    missing = f"{command.upper()} IS MISSING: apt-get install {package or command}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(missing)

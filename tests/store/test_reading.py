@@ -1,0 +1,441 @@
+"""What people ask a store: events and deliveries by what is known of them, and numbers."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import facts
+from gateway.errors import QueryRefused
+from gateway.model import Dead, DeliveryQuery, DeliveryState, EventQuery, Outcome, Rejected, Retention
+from gateway.store import search, tables
+from gateway.store.rows import cause_of
+from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
+
+
+def event_of(source="crm", type="contact.created", *destinations, body=b"{}", **more):
+    new = new_event(*destinations, source=source, body=body, **more)
+    return replace(new, event=replace(new.event, type=type), key=new.event.id.encode())
+
+
+def dead(lease, reason="answered 422: no"):
+    return Outcome(lease, Dead(reason), attempt(lease, "dead", status=422, reason=reason))
+
+
+async def ended(store, outcome, destination="slack", slots=100):
+    leases = await store.claim(wants(destination, slots=slots))
+    await store.settle([outcome(lease) for lease in leases])
+    return leases
+
+
+async def all_pages(ask, query):
+    rows, pages = [], 0
+    while True:
+        page = await ask(query)
+        rows += page.rows
+        pages += 1
+        if not page.next:
+            return rows, pages
+        query = replace(query, before=page.next)
+
+
+# --- against a plain model ---
+
+TYPES = ["contact.created", "contact.updated", "deal.won", "deal.won.big"]
+GLOBS = ["", "contact.created", "contact.*", "*.won", "deal.**", "**", "none.*"]
+
+stored_events = st.lists(
+    st.tuples(
+        st.sampled_from(["crm", "shop"]),
+        st.sampled_from(TYPES),
+        st.lists(st.sampled_from(["slack", "file"]), max_size=2, unique=True),
+        st.sampled_from(["pending", "dead", "delivered"]),
+        st.sampled_from(["Ada", "Bob", "Ada Bob", "é"]),
+    ),
+    min_size=1,
+    max_size=14,
+)
+queries = st.builds(
+    dict,
+    source=st.sampled_from(["", "crm", "shop", "gone"]),
+    type=st.sampled_from(GLOBS),
+    destination=st.sampled_from(["", "slack", "file", "gone"]),
+    state=st.sampled_from([None, *DeliveryState]),
+    words=st.sampled_from([(), ("ada",), ("Ada", "Bob"), ("a*",), ("é",), ("zoe",)]),
+    limit=st.integers(1, 5),
+    since=st.sampled_from([None, 3, 9]),
+    until=st.sampled_from([None, 2, 5]),
+)
+
+
+def fits(glob, type_):
+    parts, segments = glob.split("."), type_.split(".")
+    if "**" in parts:
+        at = parts.index("**")
+        return segments[:at] == parts[:at]
+    return len(parts) == len(segments) and all(p in ("*", s) for p, s in zip(parts, segments, strict=True))
+
+
+def has_words(words, text):
+    there = text.lower().split()
+    return all(any(o.startswith(w[:-1]) if w.endswith("*") else o == w for o in there) for w in map(str.lower, words))
+
+
+async def stored(store, clock, events, indexed):
+    """Each a second after the other; the last one is stored now."""
+    made = []
+    for at, (source, type_, destinations, state, name) in enumerate(events):
+        if at:
+            clock.move(1.0)
+        new = event_of(source, type_, *destinations, body=json.dumps({"data": {"name": name}}).encode())
+        await store.append([new])
+        for destination in destinations:
+            if state != "pending":
+                [lease] = [
+                    each
+                    for each in await store.claim(wants(destination, slots=100))
+                    if each.delivery.event_id == new.event.id
+                ]
+                await store.settle([dead(lease) if state == "dead" else delivered(lease)])
+        made.append((new.event.id, source, type_, set(destinations), state, name))
+        if at == indexed:
+            while await store.index(limit=2):
+                pass
+    return made
+
+
+def expected(made, query):
+    found = []
+    for age, (id_, source, type_, destinations, state, name) in enumerate(reversed(made)):
+        asked = {query["destination"]} if query["destination"] else {"slack", "file"}
+        there = destinations & asked
+        wanted = query["destination"] or query["state"] is not None
+        if (
+            query["source"] in ("", source)
+            and (not query["type"] or fits(query["type"], type_))
+            and (not wanted or (there and query["state"] in (None, state)))
+            and has_words(query["words"], name)
+            and (query["since"] is None or age <= query["since"])
+            and (query["until"] is None or age > query["until"])
+        ):
+            found.append(id_)
+    return found
+
+
+@pytest.mark.parametrize("kind_of_store", KINDS, ids=lambda kind: kind.id)
+@settings(max_examples=60)
+@given(events=stored_events, asked=st.lists(queries, min_size=3, max_size=6), indexed=st.integers(0, 14))
+def test_events_are_found_by_all_that_is_known_of_them(tmp_path_factory, kind_of_store, events, asked, indexed):
+    async def scenario():
+        clock = Clock()
+        store = await kind_of_store(tmp_path_factory.mktemp("store")).open(clock)
+        try:
+            made = await stored(store, clock, events, indexed)
+            for query in asked:
+                ask = {name: value for name, value in query.items() if name not in ("since", "until")}
+                words = ask["words"]
+                asking = EventQuery(
+                    **ask,
+                    since_s=None if query["since"] is None else query["since"] + 0.5,
+                    until_s=None if query["until"] is None else query["until"] + 0.5,
+                    holds=lambda event, words=words: has_words(words, json.loads(event.body)["data"]["name"]),
+                )
+                rows, _ = await all_pages(store.events, asking)
+                assert [row.id for row in rows] == expected(made, query)
+                about = DeliveryQuery(
+                    **{name: ask[name] for name in ("source", "type", "destination", "state", "limit")}
+                )
+                deliveries, _ = await all_pages(store.deliveries, about)
+                assert len(deliveries) == len({each.id for each in deliveries})
+                assert len(deliveries) == await store.count(about)
+                assert {each.event_id for each in deliveries} == {
+                    id_
+                    for id_, _, _, destinations, _, _ in made
+                    if destinations and id_ in expected(made, {**query, "words": (), "since": None, "until": None})
+                }
+        finally:
+            await store.close()
+
+    asyncio.run(scenario())
+
+
+# --- searches that take long ---
+
+
+def test_a_search_that_takes_too_long_says_how_far_it_has_come_and_goes_on_from_there(run, clock, monkeypatch):
+    async def scenario(store):
+        for number in range(300):
+            await store.append([event_of(body=b'{"id": %d}' % number)])
+        rare = EventQuery(holds=lambda event: event.body in (b'{"id": 7}', b'{"id": 290}'))
+        everything, one = await all_pages(store.events, rare)
+        monkeypatch.setattr(search.Effort.__init__, "__defaults__", (400,))
+        page = await store.events(rare)
+        assert page.searched_to is not None
+        found, pages = await all_pages(store.events, rare)
+        assert ([row.id for row in found], one) == ([row.id for row in everything], 1)
+        assert len(found) == 2
+        assert pages > 3
+
+    run(scenario)
+
+
+def test_a_search_for_deliveries_that_takes_too_long_goes_on_as_well(run, monkeypatch):
+    async def scenario(store):
+        for _ in range(200):
+            await store.append([event_of("crm", "contact.created", "slack")])
+        asked = DeliveryQuery(route="nobody's")
+        monkeypatch.setattr(search.Effort.__init__, "__defaults__", (100,))
+        page = await store.deliveries(asked)
+        assert (page.rows, page.searched_to is not None) == ((), True)
+        found, pages = await all_pages(store.deliveries, asked)
+        assert found == []
+        assert pages > 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "1" * 30, "١", "evt_1", "1;"])
+def test_a_place_that_no_page_gave_is_refused(run, before):
+    async def scenario(store):
+        with pytest.raises(QueryRefused, match="is no place in a list"):
+            await store.events(EventQuery(before=before))
+        with pytest.raises(QueryRefused, match="is no place in a list"):
+            await store.deliveries(DeliveryQuery(before=before))
+
+    run(scenario)
+
+
+def test_what_is_newer_than_an_event_is_followed(run):
+    async def scenario(store):
+        first, second, third = [event_of() for _ in range(3)]
+        await store.append([first])
+        assert (await store.events(EventQuery(after=first.event.id))).rows == ()
+        await store.append([second, third])
+        newer = await store.events(EventQuery(after=first.event.id))
+        assert [row.id for row in newer.rows] == [third.event.id, second.event.id]
+        with pytest.raises(QueryRefused, match='there is no event "evt_gone"'):
+            await store.events(EventQuery(after="evt_gone"))
+
+    run(scenario)
+
+
+# --- words ---
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"data": {"id": 451}}', ["451"]),
+        (b'{"phone": "+1 (415) 555-1234"}', ["1", "415", "555", "1234"]),
+        (b'{"mail": "ada.b@example.com"}', ["ada", "EXAMPLE"]),
+        (b'{"name": "Zo\\u00eb \\ud83d\\ude00x"}', ["Zoë", "😀x"]),
+        (b'{"url": "http:\\/\\/x\\/y"}', ["http", "y"]),
+        (b'{"ok": true, "no": false}', ["true", "false"]),
+        (b'{"deep": [[{"a": ["needle"]}]]}', ["needle"]),
+        (b"name=Ada&phone=1234", ["Ada", "1234"]),
+        (b"\xff\xfe not utf-8 needle", ["needle"]),
+        (b'{"broken": "needle', ["needle"]),
+    ],
+)
+@pytest.mark.parametrize("is_indexed", [True, False], ids=["indexed", "not yet indexed"])
+def test_words_of_a_payload_are_found(run, body, words, is_indexed):
+    async def scenario(store):
+        new = event_of(body=body)
+        await store.append([event_of(body=b'{"other": "words"}'), new])
+        while is_indexed and await store.index():
+            pass
+        for word in words:
+            assert facts.words(word) == (word,)
+            page = await store.events(EventQuery(words=(word,), holds=lambda event: event.body == body))
+            assert [row.id for row in page.rows] == [new.event.id]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("word", ["a OR b", "NOT", "NEAR(a b)", "col:x", '"a" z', "a" * 5000, "🦊"])
+def test_nothing_in_a_word_is_an_operator(run, word):
+    async def scenario(store):
+        await store.append([event_of(body=b'{"a": "b"}')])
+        while await store.index():
+            pass
+        assert (await store.events(EventQuery(words=(word,)))).rows == ()
+
+    run(scenario)
+
+
+def test_words_of_events_that_were_pruned_are_forgotten_and_new_ones_found(run, clock):
+    async def scenario(store):
+        await store.append([event_of(body=b'{"a": "old"}')])
+        await store.index()
+        clock.move(100.0)
+        while await store.prune(Retention(events_s=10.0)):
+            pass
+        assert (await store.events(EventQuery(words=("old",)))).rows == ()
+        new = event_of(body=b'{"a": "new"}')
+        await store.append([new])
+        await store.index()
+        assert [row.id for row in (await store.events(EventQuery(words=("new",)))).rows] == [new.event.id]
+
+    run(scenario)
+
+
+def test_the_beginning_of_a_word_is_found_in_old_events_as_in_new_ones(run, monkeypatch):
+    monkeypatch.setattr(search, "FRESH", 2)
+
+    async def scenario(store):
+        news = [event_of(body=b'{"name": "Adalbert"}') if at in (0, 3, 9) else event_of(body=b"{}") for at in range(10)]
+        await store.append(news)
+        while await store.index():
+            pass
+        page = await store.events(EventQuery(words=("ada*",), holds=lambda event: b"Ada" in event.body))
+        assert [row.id for row in page.rows] == [news[at].event.id for at in (9, 3, 0)]
+        none = await store.events(EventQuery(words=("é*",), holds=lambda event: "é" in event.body.decode()))
+        assert none.rows == ()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("word", ["", '"', "*", "(", "\x00", "--"])
+def test_what_is_no_word_narrows_nothing(run, word):
+    async def scenario(store):
+        await store.append([event_of(body=b'{"a": "b"}')])
+        assert len((await store.events(EventQuery(words=(word,)))).rows) == 1
+
+    run(scenario)
+
+
+# --- groups of dead deliveries ---
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ('answered 422 (it does not take these values): {"id": 12345678}', "answered 422"),
+        ("answered 500: x; gave up after 3 attempts, retry.for is 24h", "answered 500"),
+        ("no answer within 10 s; gave up after 12 attempts", "no answer within 10 s"),
+        ('routes.yaml:41: cannot compare "Ada" with 5', "routes.yaml:41: cannot compare … with 5"),
+        ("event evt_0192-7 is not in the store", "event … is not in the store"),
+        ("x" * 300, "x" * 119 + "…"),
+        ("", ""),
+    ],
+)
+def test_failures_that_are_alike_have_one_cause(reason, cause):
+    assert cause_of(reason) == cause
+
+
+@given(reason=st.text())
+def test_a_cause_is_short_whatever_the_reason(reason):
+    assert len(cause_of(reason)) <= 120
+
+
+def test_dead_deliveries_are_grouped_and_a_group_is_listed(run):
+    async def scenario(store):
+        for reason in ["answered 422: a", "answered 422: b", "no answer within 10 s"]:
+            await store.append([event_of("crm", "contact.created", "slack")])
+            await ended(store, lambda lease, reason=reason: dead(lease, reason))
+        groups = (await store.stats()).dead
+        assert [(each.destination, each.cause, each.count) for each in groups] == [
+            ("slack", "answered 422", 2),
+            ("slack", "no answer within 10 s", 1),
+        ]
+        page = await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD, cause="answered 422"))
+        assert [each.reason for each in page.rows] == ["answered 422: b", "answered 422: a"]
+        assert {each.cause for each in page.rows} == {"answered 422"}
+
+    run(scenario)
+
+
+# --- numbers ---
+
+
+def test_numbers_are_kept_by_destination_source_and_minute(run, clock):
+    async def scenario(store):
+        for _ in range(3):
+            await store.append([event_of("crm", "contact.created", "slack")])
+        await ended(store, delivered)
+        clock.move(120.0)
+        await store.append([event_of("shop", "deal.won", "slack", "file")])
+        await ended(store, dead)
+        clock.move(30.0)
+        stats = await store.stats()
+        slack, file = stats.destinations["slack"], stats.destinations["file"]
+        assert (slack.pending, slack.delivered, slack.dead, slack.oldest_due_s) == (0, 3, 1, 0.0)
+        assert (file.pending, file.oldest_due_s) == (1, pytest.approx(30.0))
+        assert (sum(slack.traffic.delivered), sum(slack.traffic.died)) == (3, 1)
+        assert len(slack.traffic.delivered) == 60
+        assert slack.traffic.p50_s is not None
+        assert {source: sum(minutes) for source, minutes in stats.received.items()} == {"crm": 3, "shop": 1}
+        minute_of = {source: minutes.index(max(minutes)) for source, minutes in stats.received.items()}
+        assert minute_of["shop"] - minute_of["crm"] == 2
+        clock.move(3600.0)
+        later = await store.stats()
+        assert (later.received, sum(later.destinations["slack"].traffic.delivered)) == ({}, 0)
+        assert later.destinations["slack"].dead == 1
+
+    run(scenario)
+
+
+def test_the_numbers_of_a_minute_are_forgotten_after_a_day(run, clock):
+    async def scenario(store):
+        await store.append([event_of("crm", "contact.created", "slack")])
+        await ended(store, delivered)
+        clock.move(2 * 86400.0)
+        while await store.prune(Retention(events_s=1.0)):
+            pass
+        assert (await store.stats()).destinations == {}
+
+    run(scenario)
+
+
+@given(buckets=st.dictionaries(st.integers(0, len(tables.BUCKETS)), st.integers(0, 50)))
+def test_the_middle_lies_in_the_bucket_that_holds_it(buckets):
+    half = search.middle(buckets, 0.5)
+    total = sum(buckets.values())
+    if not total:
+        assert half is None
+        return
+    below = 0
+    for at in sorted(buckets):
+        below += buckets[at]
+        if below >= total / 2:
+            break
+    bounds = (0.0, *tables.BUCKETS, tables.BUCKETS[-1])
+    assert bounds[at] <= half <= bounds[at + 1]
+
+
+# --- refused requests ---
+
+
+def refused(number, count=1):
+    return Rejected(at=float(number), source="crm", path="/in/crm", status=401, reason=f"no {number}", count=count)
+
+
+def test_refused_requests_are_remembered_the_newest_first_and_only_so_many(run):
+    async def scenario(store):
+        await store.reject([])
+        await store.reject([refused(1, count=7), refused(2)])
+        assert await store.rejected(limit=1) == [refused(2)]
+        assert await store.rejected() == [refused(2), refused(1, count=7)]
+        for start in range(0, 3000, 500):
+            await store.reject([refused(number) for number in range(start, start + 500)])
+        kept = await store.rejected(limit=5000)
+        assert [kept[0], len(kept)] == [refused(2999), 1000]
+
+    run(scenario)
+
+
+def test_a_page_of_the_store_shows_one_moment(run):
+    """Nothing that is written between two of its questions shows."""
+
+    async def scenario(store):
+        await store.append([event_of("crm", "contact.created", "slack") for _ in range(5)])
+        writing = [asyncio.create_task(store.append([event_of("crm", "contact.created", "slack")])) for _ in range(50)]
+        for _ in range(20):
+            page = await store.events(EventQuery(limit=1000))
+            assert all(len(row.deliveries) == 1 for row in page.rows)
+        await asyncio.gather(*writing)
+
+    run(scenario)
