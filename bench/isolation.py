@@ -2,9 +2,10 @@
 
 ``.venv/bin/python bench/isolation.py``. Two comparisons within one run:
 
-1. Five destinations at saturation, the fifth as quick as the others, and then hanging: what the four get.
-2. Events for a quick destination at a fixed rate, alone, then beside ``--waiting`` deliveries of a paused one, and
-   then while those drain: answer times and memory.
+1. Five destinations at saturation, the fifth as quick as the others, and then hanging: what the four get, and how long
+   after the event was posted. Then all five with a rate and an order, for what the gates cost.
+2. Events for a quick destination at a fixed rate: alone, then beside ``--waiting`` deliveries of a dead one, and then
+   while those drain because it is alive again: answer times and memory.
 """
 
 import argparse
@@ -19,21 +20,22 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from run import HERE, SECRET, Process, accepted_by, own_load, show, signed_requests, sink_count, wait_delivered
+from run import HERE, SECRET, Process, own_load, show, signed_requests, sink_count, wait_delivered
 
-FOUR = """\
+FIVE = """\
 version: 1
 sources: {{xobito: {{preset: xobito, secret: {secret}}}}}
 defaults: {{timeout: 5s}}
 destinations:
-  a: {{url: http://127.0.0.1:{sink}/a}}
-  b: {{url: http://127.0.0.1:{sink}/b}}
-  c: {{url: http://127.0.0.1:{sink}/c}}
-  d: {{url: http://127.0.0.1:{sink}/d}}
-  fifth: {{url: http://127.0.0.1:{fifth}/e}}
+  a: {{url: "http://127.0.0.1:{sink}/a"GATES}}
+  b: {{url: "http://127.0.0.1:{sink}/b"GATES}}
+  c: {{url: "http://127.0.0.1:{sink}/c"GATES}}
+  d: {{url: "http://127.0.0.1:{sink}/d"GATES}}
+  fifth: {{url: "http://127.0.0.1:{fifth}/e"GATES}}
 routes:
   - {{match: contact.created, to: [a, b, c, d, fifth], body: {{id: "{{{{ attrs.id }}}}"}}}}
 """
+GATES = ", rate: 20000/s, order_by: attrs.id"
 TWO = """\
 version: 1
 sources: {{xobito: {{preset: xobito, secret: {secret}}}}}
@@ -44,55 +46,80 @@ routes:
   - {{match: contact.created, where: {{attrs.id: {{lt: 10000000}}}}, to: slow, body: {{id: "{{{{ attrs.id }}}}"}}}}
   - {{match: contact.created, where: {{attrs.id: {{gte: 10000000}}}}, to: quick, body: {{id: "{{{{ attrs.id }}}}"}}}}
 """
+WARM, FIRST = 500, 1_000
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=4_000, help="events at saturation, five deliveries each")
-    parser.add_argument("--waiting", type=int, default=100_000, help="deliveries that wait for the paused destination")
+    parser.add_argument("--waiting", type=int, default=100_000, help="deliveries that wait for the dead destination")
     parser.add_argument("--rate", type=int, default=200, help="events per second beside them")
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--only", choices=["five", "mountain"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = {"four_beside_a_quick_fifth": at_saturation(options.events, hangs=False)}
-    found["four_beside_a_hanging_fifth"] = at_saturation(options.events, hangs=True)
-    found.update(beside_a_mountain(options))
+    found = {}
+    if options.only != "mountain":
+        found["four_beside_a_quick_fifth"] = at_saturation(options.events)
+        found["four_beside_a_hanging_fifth"] = at_saturation(options.events, hangs=True)
+        found["five_with_rate_and_order"] = at_saturation(options.events, gates=GATES)
+    if options.only != "five":
+        found.update(beside_a_mountain(options))
     show(found, as_json=options.json)
 
 
-def at_saturation(events, *, hangs):
-    with world(FOUR, hangs=hangs) as (gateway, port, _, sink, folder):
-        requests = folder / "requests"
-        signed_requests(requests, events, 1)
-        began = time.perf_counter()
-        load = own_load(port, requests, 32, 0)
-        due = events * 4
-        delivered = wait_delivered(sink, due)
+def at_saturation(events, *, hangs=False, gates=""):
+    fifth = hanging() if hangs else quick()
+    with fifth as fifth_port, world(FIVE.replace("GATES", gates), fifth_port) as (gateway, port, _, sink, folder):
+        warm, requests = folder / "warm", folder / "requests"
+        signed_requests(warm, WARM, FIRST + events)
+        signed_requests(requests, events, FIRST)
+        own_load(port, warm, 32, 0)
+        wait_delivered(sink, WARM * 4)
+        cpu, began = gateway.cpu_s(), time.perf_counter()
+        load = own_load(port, requests, 32, 0, "--times")
+        delivered = wait_delivered(sink, (WARM + events) * 4) - WARM * 4
         elapsed = time.perf_counter() - began
         return {
-            "delivered_by_the_four": f"{delivered} of {due}",
+            "delivered_by_the_four": f"{delivered} of {events * 4}",
             "delivered_per_s": round(delivered / elapsed),
+            **latencies(sink, load["times"]),
             "ack_p99_ms": round(load["p99_ms"], 1),
-            "cpu_us_per_event": round(gateway.cpu_s() / events * 1e6),
+            "cpu_us_per_delivery": round((gateway.cpu_s() - cpu) / events / (4 if hangs else 5) * 1e6),
         }
+
+
+def latencies(sink, times):
+    """From when an event was posted until its delivery arrived."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{sink}/arrivals", timeout=60) as response:
+        arrivals = json.load(response)
+    waits = sorted(at - times[number - FIRST] for number, at in arrivals if FIRST <= number < FIRST + len(times))
+    return {
+        "latency_p50_ms": round(waits[len(waits) // 2] * 1000, 1),
+        "latency_p99_ms": round(waits[int(len(waits) * 0.99)] * 1000, 1),
+    }
 
 
 def beside_a_mountain(options):
-    with world(TWO, hangs=False) as (gateway, port, admin, sink, folder):
+    with dead() as slow, world(TWO, slow) as (gateway, port, admin, sink, folder):
         hill, paced = folder / "hill", folder / "paced"
         signed_requests(hill, options.waiting, 1)
-        post(f"{admin}/api/destinations/slow/pause", {"reason": "bench"})
         found = {"quick_alone": paced_load(gateway, port, sink, paced, options, 10_000_000)}
         before = gateway.rss_mib("VmRSS")
         own_load(port, hill, 32, 0)
-        waiting = accepted_by(admin) - options.rate * options.seconds
-        found["quick_beside_the_waiting"] = {
-            "waiting": waiting,
-            "rss_growth_mib": round(gateway.rss_mib("VmRSS") - before, 1),
+        growth = gateway.rss_mib("VmRSS") - before
+        found["quick_beside_a_dead_one"] = {
+            "rss_growth_mib": round(growth, 1),
             **paced_load(gateway, port, sink, paced, options, 20_000_000),
         }
-        post(f"{admin}/api/destinations/slow/resume", {})
-        found["quick_while_they_drain"] = paced_load(gateway, port, sink, paced, options, 30_000_000)
+        with quick(slow):
+            post(f"{admin}/api/destinations/slow/resume", {})
+            wait_delivered(slow, 1)
+            began = time.perf_counter()
+            drains = found["quick_while_they_drain"] = paced_load(gateway, port, sink, paced, options, 30_000_000)
+            drained = sink_count(slow)["deliveries"]
+            drains["drained_meanwhile"] = f"{drained} of {options.waiting}"
+            drains["drained_per_s"] = round(drained / (time.perf_counter() - began))
         return found
 
 
@@ -110,30 +137,39 @@ def paced_load(gateway, port, sink, path, options, start):
 
 
 @contextmanager
-def world(routes, *, hangs):
-    """The gateway with a sink for the others and one for the fifth, which takes everything or never answers."""
+def world(routes, fifth):
+    """The gateway, with a sink for all destinations but the one at the port ``fifth``."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
-        sink = started(cleanup, [sys.executable, str(HERE / "sink.py")])
-        if hangs:
-            fifth = cleanup.enter_context(hanging())
-        else:
-            fifth = int(started(cleanup, [sys.executable, str(HERE / "sink.py")]).first_line)
-        port = int(sink.first_line)
+        port = cleanup.enter_context(quick())
         (folder / "routes.yaml").write_text(routes.format(secret=SECRET, sink=port, fifth=fifth))
         log = cleanup.enter_context((folder / "log").open("w"))
         command = [sys.executable, "-m", "gateway", "serve", "-c", str(folder / "routes.yaml")]
         command += ["--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", "--store", f"sqlite:///{folder}/gateway.db"]
-        gateway = started(cleanup, command, stderr=log, cwd=folder)
+        gateway = Process(command, stderr=log, cwd=folder)
+        cleanup.callback(gateway.stop)
         ingest = int(re.search(r"ready http://[^:]+:(\d+)", gateway.first_line)[1])
         admin = re.search(r"admin=(\S+)", gateway.first_line)[1]
         yield gateway, ingest, admin, port, folder
 
 
-def started(cleanup, command, **options):
-    process = Process(command, **options)
-    cleanup.callback(process.stop)
-    return process
+@contextmanager
+def quick(port=0):
+    """A destination that takes everything; its port."""
+    sink = Process([sys.executable, str(HERE / "sink.py"), str(port)])
+    try:
+        yield int(sink.first_line)
+    finally:
+        sink.stop()
+
+
+@contextmanager
+def dead():
+    """A port where every connection is refused, kept for a sink that may listen there later."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
 @contextmanager

@@ -60,8 +60,10 @@ class Permit:
 class Gate:
     """What is remembered of one destination while the process lives."""
 
-    #: Nothing starts before it: the last start and the rate, or what a 429 asked for.
-    next_start: float = -math.inf
+    #: When the last delivery started, or is to start: by the rate the next one follows an interval later.
+    last_start: float = -math.inf
+    #: Nothing starts before it: what a 429 asked for.
+    waits_until: float = -math.inf
     #: In a row.
     failures: int = 0
     #: When the next probe may start; None: the circuit is closed.
@@ -84,21 +86,33 @@ def interval_s(rate: str | None) -> float:
     return _PER[found[2]] / int(found[1]) if found[1] else 0.0
 
 
-#: Of a destination that nothing holds.
-FREE: Final = Gate()
+def rate(interval_s: float) -> str:
+    """The rate of an interval, in the shortest unit that has a whole number of it: ``10/s``; empty for none."""
+    for unit, seconds in _PER.items():
+        count = seconds / interval_s if interval_s else 0.0
+        if round(count) >= 1 and math.isclose(count, round(count)):
+            return f"{round(count)}/{unit}"
+    return ""
 
 
-def opened(rules: Rules, now: float) -> Gate:
+def opened(now: float) -> Gate:
     """Of a process that begins: the one before it may have started something just now."""
-    return Gate(next_start=now + rules.interval_s) if rules.interval_s else FREE
+    return Gate(last_start=now)
+
+
+def resumed(gate: Gate, now: float) -> Gate:
+    """Of a destination that a person has seen to: what it asked for is forgotten, and a probe is due."""
+    next_probe = now if gate.is_open else None
+    return replace(gate, waits_until=-math.inf, denials=0, next_probe=next_probe)
 
 
 def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     """Whether the destination may start its next deliveries; the one place that decides it."""
     if rules.paused:
         return Permit(count=0, again_at=now + rules.paused_for_s, why=rules.paused)
-    if gate.next_start > now:
-        return Permit(count=0, again_at=gate.next_start, why=f"next start in {_in(gate.next_start - now)}")
+    next_start = _next_start(gate, rules)
+    if next_start > now:
+        return Permit(count=0, again_at=next_start, why=f"next start in {_in(next_start - now)}")
     if gate.next_probe is None:
         return Permit(count=int(AHEAD_S / rules.interval_s) + 1 if rules.interval_s else 1_000_000)
     if gate.is_probing:
@@ -109,16 +123,19 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     return Permit(count=1)
 
 
-def is_free(gate: Gate, rules: Rules) -> bool:
+def _next_start(gate: Gate, rules: Rules) -> float:
+    return max(gate.waits_until, gate.last_start + rules.interval_s)
+
+
+def is_free(gate: Gate, rules: Rules, now: float) -> bool:
     """Whether nothing at all holds the destination, so that a new delivery may start straight from memory."""
-    return not rules.paused and not rules.interval_s and not gate.is_open and gate.next_start == -math.inf
+    return not rules.paused and not rules.interval_s and not gate.is_open and gate.waits_until <= now
 
 
 def started(gate: Gate, rules: Rules, now: float) -> tuple[Gate, float]:
     """A delivery takes its turn; the moment at which it may start is the second value."""
-    at = max(now, gate.next_start)
-    next_start = at + rules.interval_s if rules.interval_s else -math.inf
-    return replace(gate, next_start=next_start, is_probing=gate.is_open), at
+    at = max(now, _next_start(gate, rules))
+    return replace(gate, last_start=at, is_probing=gate.is_open), at
 
 
 def learned(gate: Gate, what: Learned, now: float) -> Gate:
@@ -126,7 +143,7 @@ def learned(gate: Gate, what: Learned, now: float) -> Gate:
     if what.outcome == "nothing":
         # A probe that was never sent: the next one is due.
         return replace(gate, is_probing=False)
-    waits = replace(gate, next_start=max(gate.next_start, now + what.wait_s)) if what.wait_s > 0 else gate
+    waits = replace(gate, waits_until=max(gate.waits_until, now + what.wait_s)) if what.wait_s > 0 else gate
     if what.outcome != "failed":
         denials = gate.denials + 1 if what.outcome == "denied" else 0
         return replace(waits, failures=0, next_probe=None, probe_interval_s=0.0, is_probing=False, denials=denials)

@@ -1,4 +1,4 @@
-"""The life of an event, top to bottom: received, delivered, replayed; and the loop that keeps deliveries going.
+"""The life of an event, top to bottom: received, delivered; and the loop that keeps deliveries going.
 
 Every promise about losing nothing rests on two lines here: the answer to the sender comes after
 ``store.append`` has returned, and a slot is free again only after ``store.settle`` has.
@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gateway import facts, gates, retry, signatures, telemetry
+from gateway import facts, gates, retry, signatures, telemetry, traces
 from gateway.config import Config, Destination, Entry, Received, Source
 from gateway.egress import Egress
 from gateway.errors import (
@@ -39,6 +39,7 @@ from gateway.errors import (
 from gateway.gates import Gate, Learned, Rules
 from gateway.handshakes import Answer
 from gateway.model import (
+    Activity,
     Appended,
     Attempt,
     Dead,
@@ -47,7 +48,6 @@ from gateway.model import (
     Event,
     FileAppend,
     Firing,
-    HttpRequest,
     Lease,
     NewDelivery,
     NewEvent,
@@ -57,9 +57,9 @@ from gateway.model import (
     Pause,
     Release,
     Reply,
-    Retention,
     Retry,
     Told,
+    Verb,
     Verdict,
     Want,
     new_id,
@@ -92,7 +92,8 @@ class Gateway:
     config: Config
     store: Store
     egress: Egress
-    #: Where the console listens, for links; empty until it does.
+    #: Where senders post to, and where the console listens, for links; empty until they do.
+    ingest: str = ""
     console: str = ""
     #: Wall clock, seconds since the epoch.
     clock: Callable[[], float] = time.time
@@ -100,6 +101,12 @@ class Gateway:
     monotonic: Callable[[], float] = time.monotonic
     #: In [0, 1): the jitter of retries.
     noise: Callable[[], float] = random.random
+
+
+async def note(gateway: Gateway, verb: Verb, subject: str, *, by: str, reason: str = "") -> None:
+    """Leave a trace of what somebody did, for the others. Raises StoreUnavailable."""
+    now = gateway.clock()
+    await gateway.store.note(Activity(id=new_id("act", now), at=now, by=by, verb=verb, subject=subject, reason=reason))
 
 
 # --- an event comes in ---
@@ -115,24 +122,43 @@ async def receive(
     """
     now = gateway.clock()
     _authenticate(source, request, now)
-    received = source.received(request.headers, request.body, now=now)
+    received = source.received(traces.taken_over(request.headers), request.body, now=now)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
-    new = [_planned(each, dispatcher, config, source) for each in received]
+    planned = [_planned(each, dispatcher, config, source) for each in received]
+    new = [one for one, _ in planned]
     appended = await gateway.store.append(new, partial(dispatcher.appended, new))
-    for one, known in zip(new, appended, strict=True):
-        telemetry.log(
-            "event.received",
-            event_id=known.event_id,
-            source=one.event.source,
-            type=one.event.type,
-            duplicate=known.duplicate,
-            deliveries=0 if known.duplicate else sum(each.route not in known.held_back for each in one.deliveries),
-        )
+    for (one, entries), known in zip(planned, appended, strict=True):
+        _log_received(one, known)
+        if not known.duplicate:
+            _count_matches(one.event, entries)
     return appended
 
 
-def _planned(received: Received, dispatcher: "Dispatcher", config: Config, source: Source) -> NewEvent:
+def _log_received(new: NewEvent, known: Appended) -> None:
+    telemetry.log(
+        "event.received",
+        event_id=known.event_id,
+        source=new.event.source,
+        type=new.event.type,
+        duplicate=known.duplicate,
+        deliveries=0 if known.duplicate else sum(each.route not in known.held_back for each in new.deliveries),
+        trace_id=traces.trace_id(new.event.headers),
+    )
+
+
+def _count_matches(event: Event, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        telemetry.ROUTE_MATCHES.of(entry.name).inc()
+        telemetry.ROUTE_LAST_MATCH.of(entry.name).set(event.received_at)
+    if event.source != OWN and not any(entry.section == "routes" for entry in entries):
+        telemetry.EVENTS_UNMATCHED.of(event.source).inc()
+
+
+def _planned(
+    received: Received, dispatcher: "Dispatcher", config: Config, source: Source
+) -> tuple[NewEvent, Sequence[Entry]]:
+    """The event with its deliveries, and the entries that take it."""
     event, known = received.event, source.naming.facts(received.event, received.payload)
     entries = config.sections_of(source.name).taking(known)
     deliveries = [
@@ -146,17 +172,26 @@ def _planned(received: Received, dispatcher: "Dispatcher", config: Config, sourc
         for entry in entries
         for route, destination in entry.deliveries
     ]
-    firings = [firing for entry in entries if entry.once and (firing := _firing(entry, known, event))]
-    return NewEvent(event=event, key=received.key, window_s=source.dedupe_s, deliveries=deliveries, firings=firings)
+    firings = [firing for entry in entries if entry.once and (firing := _firing(entry, known, event, source))]
+    new = NewEvent(
+        event=event,
+        key=received.key,
+        window_s=source.dedupe_s,
+        deliveries=deliveries,
+        firings=firings,
+        is_redacted_later=source.redaction.is_stored,
+    )
+    return new, entries
 
 
-def _firing(entry: Entry, known: facts.Facts, event: Event) -> Firing | None:
+def _firing(entry: Entry, known: facts.Facts, event: Event, source: Source) -> Firing | None:
     assert entry.once is not None
     try:
         return entry.once.firing(entry, known)
     except RenderError as error:
         # Rather twice than never.
-        telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=str(error))
+        reason = source.redaction.mask_of(event)(str(error))
+        telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=reason)
         return None
 
 
@@ -207,16 +242,24 @@ def _authenticate(source: Source, request: Request, now: float) -> None:
 # --- a delivery goes out ---
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One attempt: what it came to, what is kept of it, and what it told about its destination."""
+
+    result: Delivered | Retry | Dead
+    attempt: Attempt
+    learned: Learned
+    #: What happened, in one of few words: the label of its counter.
+    word: str
+
+
 async def deliver(
     delivery: Delivery,
     event: Event,
     gateway: Gateway,
     working_on: Callable[[str], AbstractContextManager[None]],
-) -> tuple[Delivered | Retry | Dead, Attempt, Learned]:
-    """Make one attempt with the configuration of this moment, and say what it told about its destination.
-
-    Never touches the store; never raises.
-    """
+) -> Tried:
+    """Make one attempt with the configuration of this moment. Never touches the store; never raises."""
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
     policy = destination.retry if destination else retry.ONCE
@@ -228,28 +271,33 @@ async def deliver(
         _check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
         with working_on(delivery.id):
-            request = config.build(delivery, event, facts.payload_of(event), gateway.console)
+            request = _traced(config.build(delivery, event, facts.payload_of(event), gateway.console), event)
         assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with working_on(delivery.id):
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
-        verdict = retry.overridden(policy, verdict, reply.status)
-        learned = _learned(reply, verdict)
+            status = destination.kind.stands_for(reply)
+        verdict = retry.overridden(policy, verdict, status)
+        learned, word = _learned(status, verdict), _word(status, verdict)
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
-        verdict = Dead(str(error))
+        verdict, word = Dead(str(error)), error.reason
     except EgressError as error:
-        verdict, learned = Retry(str(error)), Learned(outcome="failed")
+        verdict, learned, word = Retry(str(error)), Learned(outcome="failed"), error.reason
     except Exception as error:  # noqa: BLE001
         # Ours to mend, not the event's fault: it is seen, it is replayable, and the others go on.
         telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
-        verdict = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay")
+        verdict, word = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay"), "defect"
+    # What was refused is often repeated with the reason, and both are kept and logged.
+    hide = config.redaction(event).mask_of(event)
+    if not isinstance(verdict, Delivered):
+        verdict = replace(verdict, reason=hide(verdict.reason))
     result = verdict
     if isinstance(verdict, Retry):
         noise = gateway.noise()
         result = retry.decide(
             policy, verdict, failures=failures + 1, spent_s=delivery.spent_s, noise=noise, age_s=age_s
         )
-    sent = _sent(request)
+    sent = request.sent if request else b""
     attempt = Attempt(
         number=delivery.attempts + 1,
         started_at=started,
@@ -257,13 +305,26 @@ async def deliver(
         outcome=_OUTCOMES[type(result)],
         status=reply.status if reply else None,
         reason="" if isinstance(result, Delivered) else result.reason,
-        answer=reply.body[:KEPT_ANSWER].decode("utf-8", "replace") if reply else "",
+        answer=hide(reply.body.decode("utf-8", "replace"))[:KEPT_ANSWER] if reply else "",
         config_revision=config.revision,
         sent_bytes=len(sent),
         sent_sha256=hashlib.sha256(sent).digest() if request else b"",
         next_s=result.after_s if isinstance(result, Retry) else None,
     )
-    return result, attempt, learned
+    return Tried(result=result, attempt=attempt, learned=learned, word=word)
+
+
+def _traced(request: OutboundRequest, event: Event) -> OutboundRequest:
+    """With the event's trace, unless the file says something else of it; a line in a file has none."""
+    if isinstance(request, FileAppend) or "traceparent" in dict(request.headers):
+        return request
+    return replace(request, headers=request.headers + traces.passed_on(event.headers))
+
+
+def _word(status: int, verdict: Verdict) -> str:
+    if 200 <= status < 300 and not isinstance(verdict, Delivered):
+        return "not_taken"
+    return "429" if status == 429 else f"{status // 100}xx"
 
 
 def _check_crashes(delivery: Delivery) -> None:
@@ -294,15 +355,15 @@ def _tells(delivery: Delivery, event: Event | CorruptEvent | None) -> bool:
     return delivery.notice is not None or (isinstance(event, Event) and event.source == OWN)
 
 
-def _learned(reply: Reply, verdict: Verdict) -> Learned:
+def _learned(status: int, verdict: Verdict) -> Learned:
     """Any answer but trouble of its own speaks for the destination; a 429 asks all of us to wait."""
-    if reply.status >= 500:
+    if status >= 500:
         return Learned(outcome="failed")
     if not isinstance(verdict, Retry):
         return Learned(outcome="answered")
-    if reply.status in retry.ABOUT_THE_DESTINATION:
-        return Learned(outcome="gone" if reply.status == 410 else "denied")
-    is_limit = reply.status == 429 or reply.status < 300
+    if status in retry.ABOUT_THE_DESTINATION:
+        return Learned(outcome="gone" if status == 410 else "denied")
+    is_limit = status == 429 or status < 300
     return Learned(outcome="answered", wait_s=verdict.after_s if is_limit else 0.0)
 
 
@@ -313,28 +374,23 @@ _OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
 }
 
 
-def _sent(request: OutboundRequest | None) -> bytes:
-    match request:
-        case HttpRequest(body=body):
-            return body
-        case FileAppend(line=line):
-            return line
-        case None:
-            return b""
-
-
-# --- a person wants it again ---
-
-
-async def replay(gateway: Gateway, ids: Sequence[str], *, by: str) -> Sequence[Delivery]:
-    """Make dead or delivered deliveries pending again; each is rendered by today's file. KeyError: an unknown id."""
-    moved = await gateway.store.replay(ids, by=by)
-    for delivery in moved:
-        telemetry.log("delivery.replayed", delivery_id=delivery.id, destination=delivery.destination, by=by)
-    return moved
-
-
 # --- the loop that keeps deliveries going ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How it stands with one destination, at this moment."""
+
+    #: What holds it, in words; empty: nothing does.
+    held: str
+    circuit: Literal["closed", "open", "probing"]
+    #: In a row.
+    failures: int
+    #: Slots that are taken.
+    in_flight: int
+    #: By a person or the gateway, other than in the file.
+    paused: Pause | None
+    muted: Pause | None
 
 
 class Dispatcher:
@@ -345,12 +401,18 @@ class Dispatcher:
         self._store = gateway.store
         #: Slots taken, by destination.
         self._taken: Counter[str] = Counter()
+        #: Destinations that may have something due and are neither full nor held: a round asks these and no others.
+        self._ready: set[str] = set()
+        #: Whether others may have something due by now.
+        self._look = True
         #: Destinations that had something due and no slot for it.
         self._full: set[str] = set()
-        self._opened_at = gateway.monotonic()
+        self._opened = gates.opened(gateway.monotonic())
         self._gates: dict[str, Gate] = {}
         #: By destination, beside those that the file pauses.
         self._paused: dict[str, Pause] = {}
+        #: By destination: nobody is told of its troubles.
+        self._muted: dict[str, Pause] = {}
         #: Destinations whose gate is closed, each with what opens it by itself: they cost nothing until then.
         self._held: dict[str, asyncio.TimerHandle | None] = {}
         self._wake = asyncio.Event()
@@ -368,7 +430,7 @@ class Dispatcher:
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append and ask for a lease of so many seconds; None: it has to wait its turn."""
         name = destination.name
-        full = self._taken[name] >= destination.concurrency or not gates.is_free(self._gate(name), destination.gate)
+        full = self._taken[name] >= destination.concurrency or not self._is_free(name)
         if full or self._stop.is_set() or not self.recording or self._store.is_due(name):
             return None
         self._taken[name] += 1
@@ -387,24 +449,23 @@ class Dispatcher:
 
     def reconfigured(self) -> None:
         """Another configuration is in force: a destination that was full may have more slots now."""
-        self._full.clear()
-        for name in list(self._held):
+        for name in [*self._full, *self._held]:
             self._opens(name)
-        self._wake.set()
+        self._look_again()
 
     # deliveries that wait in the store
 
     async def run(self) -> None:
         """Claim what is due for whoever has a slot, and keep the store tidy, until ``stop``."""
         async with asyncio.TaskGroup() as tasks:
-            loops = [tasks.create_task(_for_ever(step)) for step in (self._round, self._listen, self._upkeep)]
+            loops = [tasks.create_task(for_ever(step)) for step in (self._round, self._listen, self._upkeep)]
             await self._stop.wait()
             for loop in loops:
                 loop.cancel()
 
     async def _round(self) -> None:
         await self._recording.wait()
-        await self._writer_keeps_up()
+        await writer_keeps_up(self._store)
         self._wake.clear()
         wants = self._wants()
         if not wants:
@@ -423,7 +484,7 @@ class Dispatcher:
                 self._give_back(name, want.slots - used[name])
         for lease in leases:
             self._start(lease, events.get(lease.delivery.event_id))
-            await self._writer_keeps_up()
+            await writer_keeps_up(self._store)
 
     async def _load(self, leases: Sequence[Lease]) -> Mapping[str, Event | CorruptEvent]:
         try:
@@ -433,32 +494,43 @@ class Dispatcher:
             raise
 
     def _wants(self) -> Mapping[str, Want]:
+        if self._look:
+            self._look = False
+            self._ready.update(self._store.maybe_due())
+            self._ready -= self._full | self._held.keys()
         wants = {}
-        for name in self._store.maybe_due():
-            if name in self._held:
-                continue
-            want = self._want(name)
-            if want.slots > 0:
+        for name in list(self._ready):
+            if self._store.is_due(name) and (want := self._want(name)).slots > 0:
                 wants[name] = want
             else:
-                self._full.add(name)
+                self._ready.discard(name)
         return wants
 
     def _want(self, name: str) -> Want:
         destination = self._gateway.config.destinations.get(name)
-        if destination is None:
-            return replace(GONE, slots=GONE.slots - self._taken[name])
+        want, permitted = GONE, GONE.slots
+        if destination is not None:
+            want = Want(slots=destination.concurrency, lease_s=destination.timeout_s + LEASE_MARGIN_S)
+            permitted = self._permitted(name)
+        if permitted and self._taken[name] >= want.slots:
+            self._full.add(name)
+        return replace(want, slots=min(permitted, want.slots - self._taken[name]))
+
+    def _permitted(self, name: str) -> int:
+        """How many its gate lets start; for none it is held until the gate may have changed."""
         now = self._gateway.monotonic()
-        permit = gates.permit(self._gate(name), destination.gate, now)
+        permit = gates.permit(self._gate(name), self._rules(name), now)
         if permit.count == 0:
             self._hold(name, permit.again_at - now)
-        slots = min(permit.count, destination.concurrency - self._taken[name])
-        return Want(slots=slots, lease_s=destination.timeout_s + LEASE_MARGIN_S)
+        return permit.count
 
     # when a destination may be sent to
 
     def _gate(self, name: str) -> Gate:
-        return self._gates.get(name) or gates.opened(self._rules(name), self._opened_at)
+        return self._gates.get(name, self._opened)
+
+    def _is_free(self, name: str) -> bool:
+        return gates.is_free(self._gate(name), self._rules(name), self._gateway.monotonic())
 
     def _rules(self, name: str) -> Rules:
         destination = self._gateway.config.destinations.get(name)
@@ -471,11 +543,10 @@ class Dispatcher:
 
     def _turn(self, name: str) -> float:
         """Take the next turn of a destination; how long to wait for it, seconds."""
-        now = self._gateway.monotonic()
-        rules, gate = self._rules(name), self._gate(name)
-        if gates.is_free(gate, rules):
+        if self._is_free(name):
             return 0.0
-        self._gates[name], at = gates.started(gate, rules, now)
+        now = self._gateway.monotonic()
+        self._gates[name], at = gates.started(self._gate(name), self._rules(name), now)
         return at - now
 
     def _learn(self, name: str, what: Learned, *, reason: str = "", aloud: bool = True) -> str:
@@ -526,19 +597,23 @@ class Dispatcher:
         link = f"{config.console_url or gateway.console}/{page}"
         told = {"type": f"{OWN}.{happened}", "message": message, **fields, "link": link}
         body = {name: printable(value) if isinstance(value, str) else value for name, value in told.items()}
-        [received] = config.own.received(_JSON, msgspec.json.encode(body), now=gateway.clock())
+        headers = traces.taken_over(_JSON)
+        [received] = config.own.received(headers, msgspec.json.encode(body), now=gateway.clock())
         # Two that say the same are two.
         received = replace(received, key=received.event.id.encode())
-        new = [_planned(received, self, config, config.own)]
+        new, entries = _planned(received, self, config, config.own)
         try:
-            await gateway.store.append(new, partial(self.appended, new))
+            await gateway.store.append([new], partial(self.appended, [new]))
+            _count_matches(new.event, entries)
         except StoreUnavailable as error:
             # Whoever reads the log has it already.
             telemetry.log("store.unavailable", reason=str(error))
 
     async def recall(self) -> None:
-        """Take up the pauses that the store remembers; before anything is received."""
-        self._paused = {pause.destination: pause for pause in await self._store.pauses()}
+        """Take up the pauses and mutes that the store remembers; before anything is received."""
+        remembered = await self._store.pauses()
+        self._paused = {pause.destination: pause for pause in remembered if not pause.is_mute}
+        self._muted = {pause.destination: pause for pause in remembered if pause.is_mute}
 
     async def pause(self, name: str, *, by: str, reason: str, for_s: float | None = None, aloud: bool = True) -> Pause:
         """Hold the deliveries of a destination, also after a restart; attempts in flight end. StoreUnavailable.
@@ -548,33 +623,88 @@ class Dispatcher:
         now = self._gateway.clock()
         until = None if for_s is None else now + for_s
         pause = Pause(destination=name, by=by, reason=reason, since=now, until=until)
-        self._paused[name] = pause
+        # It holds at once, and longer than the disk needs; whoever is told that it failed has not paused it.
+        before, self._paused[name] = self._paused.get(name), pause
+        try:
+            await self._store.pause(pause)
+        except StoreUnavailable:
+            self._unpause(name, before)
+            raise
         telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
-        await self._store.pause(pause)
-        if aloud:
+        await note(self._gateway, "pause", name, by=by, reason=_lasting(pause))
+        if aloud and not self.is_muted(name):
             message = f"{name} is {_paused(pause)}. Nothing is lost; it goes on once it is resumed."
             iso = None if until is None else facts.iso_time(until)
             fields = {"destination": name, "by": by, "reason": reason, "until": iso}
             await self.announce("destination.paused", message, fields)
         return pause
 
+    def _unpause(self, name: str, before: Pause | None) -> None:
+        if before is None:
+            self._paused.pop(name, None)
+        else:
+            self._paused[name] = before
+        self._opens(name)
+
     async def resume(self, name: str, *, by: str) -> bool:
-        """Let a paused destination go on; whether it was paused, other than in the file."""
+        """Let a paused destination go on; whether it was paused, other than in the file.
+
+        One whose circuit is open, or that has asked to wait, is tried at once.
+        """
         was_paused = await self._store.resume(name) or name in self._paused
         self._paused.pop(name, None)
-        gate = self._gates.get(name)
-        if gate is not None:
-            self._gates[name] = replace(gate, denials=0)
+        self._gates[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
         self._opens(name)
         if was_paused:
             telemetry.log("destination.resumed", destination=name, by=by)
+            await note(self._gateway, "resume", name, by=by)
+        if was_paused and not self.is_muted(name):
             message = f"{name} is resumed by {by}. What has waited for it goes out now."
             await self.announce("destination.resumed", message, {"destination": name, "by": by})
         return was_paused
 
-    def paused(self, name: str) -> Pause | None:
-        """The pause of a destination that somebody has set."""
-        return self._paused.get(name)
+    async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
+        """Tell nobody of the troubles of a destination; its deliveries go on as ever. Also after a restart. StoreUnavailable."""
+        now = self._gateway.clock()
+        until = None if for_s is None else now + for_s
+        mute = Pause(destination=name, by=by, reason=reason, since=now, until=until, is_mute=True)
+        await self._store.pause(mute)
+        self._muted[name] = mute
+        telemetry.log("destination.muted", destination=name, by=by, reason=reason, for_s=for_s)
+        await note(self._gateway, "mute", name, by=by, reason=_lasting(mute))
+
+    async def unmute(self, name: str, *, by: str) -> bool:
+        """Tell of its troubles again; whether it was muted."""
+        was_muted = await self._store.resume(name, is_mute=True)
+        self._muted.pop(name, None)
+        if was_muted:
+            telemetry.log("destination.unmuted", destination=name, by=by)
+            await note(self._gateway, "unmute", name, by=by)
+        return was_muted
+
+    def is_muted(self, name: str) -> bool:
+        """Whether nobody is to be told of its troubles now."""
+        mute = self._muted.get(name)
+        return mute is not None and not self._is_over(mute)
+
+    def _is_over(self, pause: Pause) -> bool:
+        return pause.until is not None and pause.until <= self._gateway.clock()
+
+    def standing(self, name: str) -> Standing:
+        """How it stands with a destination, whether it is in the file or not."""
+        gate = self._gate(name)
+        return Standing(
+            held=self.health(name),
+            circuit="closed" if not gate.is_open else "probing" if gate.is_probing else "open",
+            failures=gate.failures,
+            in_flight=self._taken[name],
+            paused=self._paused.get(name),
+            muted=self._muted.get(name) if self.is_muted(name) else None,
+        )
+
+    def is_paused(self, name: str) -> bool:
+        """Whether its deliveries are held by the file, by a person or by the gateway."""
+        return bool(self._rules(name).paused)
 
     def health(self, name: str) -> str:
         """What holds a destination now, in words; empty: nothing does."""
@@ -585,19 +715,20 @@ class Dispatcher:
         self._held[name] = loop.call_later(seconds, self._opens, name) if seconds < math.inf else None
 
     def _opens(self, name: str) -> None:
-        """Something about a gate has changed: ask it again."""
+        """It has a slot again, or its gate has changed: ask it anew."""
         timer = self._held.pop(name, None)
         if timer is not None:
             timer.cancel()
         self._full.discard(name)
+        self._ready.add(name)
         self._wake.set()
-
-    async def _writer_keeps_up(self) -> None:
-        while self._store.oldest_uncommitted_s > WRITER_PATIENCE_S:
-            await asyncio.sleep(0.001)  # the writer thread needs the interpreter now, not an event later
 
     async def _listen(self) -> None:
         await self._store.wait(UPKEEP_INTERVAL_S)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._look = True
         self._wake.set()
 
     # one attempt
@@ -618,29 +749,32 @@ class Dispatcher:
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
                 tried = await deliver(delivery, event, self._gateway, self._store.working_on)
-                outcome = await self._tried(lease, event, *tried)
+                outcome, word = await self._tried(lease, event, tried), tried.word
             else:
                 self._learn(delivery.destination, gates.NOTHING)
                 reason = str(event or f"event {delivery.event_id} is not in the store")
-                outcome = Outcome(lease, Dead(reason))
+                outcome, word = Outcome(lease, Dead(reason)), CorruptEvent.reason
                 await self._say_damaged(delivery, reason)
             await self._settle([outcome])
             _log_outcome(delivery, event, outcome)
+            _count_outcome(outcome, event, word, self._gateway.clock())
         except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
             telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
             self._give_back(delivery.destination)
 
-    async def _tried(
-        self, lease: Lease, event: Event, result: Delivered | Retry | Dead, attempt: Attempt, learned: Learned
-    ) -> Outcome:
-        delivery, aloud = lease.delivery, not _tells(lease.delivery, event)
-        if reason := self._learn(delivery.destination, learned, reason=attempt.reason, aloud=aloud):
+    async def _tried(self, lease: Lease, event: Event, tried: Tried) -> Outcome:
+        delivery, result, attempt = lease.delivery, tried.result, tried.attempt
+        is_muted = self.is_muted(delivery.destination)
+        aloud = not is_muted and not _tells(delivery, event)
+        if reason := self._learn(delivery.destination, tried.learned, reason=attempt.reason, aloud=aloud):
             await self._pause_for(delivery.destination, reason, aloud=aloud)
             # It waits for a person, so nothing of its budget is spent.
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
-        told = _told(delivery, event, self._gateway.config, result, attempt) if isinstance(result, Dead) else None
+        told = None
+        if isinstance(result, Dead) and not is_muted:
+            told = _told(delivery, event, self._gateway.config, result, attempt)
         return Outcome(lease, result, attempt, told)
 
     async def _say_damaged(self, delivery: Delivery, reason: str) -> None:
@@ -651,12 +785,14 @@ class Dispatcher:
             await self.announce("event.damaged", message, fields, page=f"events/{id_}")
 
     async def _pause_for(self, name: str, reason: str, *, aloud: bool) -> None:
-        if name in self._paused:
+        if self._rules(name).paused:
             return  # the answers of those that were on their way with the first
+        by = "the gateway"
         try:
-            await self.pause(name, by="the gateway", reason=reason, aloud=aloud)
+            await self.pause(name, by=by, reason=reason, aloud=aloud)
         except StoreUnavailable as error:
             # It holds until this process ends; the next one finds out anew.
+            self._paused[name] = Pause(destination=name, by=by, reason=reason, since=self._gateway.clock())
             telemetry.log("store.unavailable", reason=str(error))
 
     async def _settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -683,18 +819,24 @@ class Dispatcher:
         if not self._taken[name]:
             del self._taken[name]
         if slots and name in self._full:
-            self._full.discard(name)
-            self._wake.set()
+            self._opens(name)
 
     # upkeep and the end
 
     async def _upkeep(self) -> None:
-        while removed := await self._store.prune(Retention()):
-            telemetry.log("store.pruned", removed=removed)
+        await self._prune()
         for name, pause in list(self._paused.items()):
-            if pause.until is not None and pause.until <= self._gateway.clock():
+            if self._is_over(pause):
                 await self.resume(name, by="the clock")
+        for name, mute in list(self._muted.items()):
+            if self._is_over(mute):
+                await self.unmute(name, by="the clock")
         await asyncio.sleep(UPKEEP_INTERVAL_S)
+
+    async def _prune(self) -> None:
+        config = self._gateway.config
+        while removed := await self._store.prune(config.retention, redacted=config.stripped):
+            telemetry.log("store.pruned", removed=removed)
 
     def stop(self) -> None:
         """Start no delivery from now on."""
@@ -718,12 +860,22 @@ class Dispatcher:
         await self.idle()
 
 
+def _lasting(pause: Pause) -> str:
+    return pause.reason if pause.until is None else f"{pause.reason} (until {facts.iso_time(pause.until)})"
+
+
 def _paused(pause: Pause) -> str:
     until = "" if pause.until is None else f" until {facts.iso_time(pause.until)}"
     return f"paused by {pause.by}{until}: {pause.reason}"
 
 
-async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:
+async def writer_keeps_up(store: Store) -> None:
+    """Return once no commit is overdue: whoever makes work for the store asks before each piece of it."""
+    while store.oldest_uncommitted_s > WRITER_PATIENCE_S:
+        await asyncio.sleep(0.001)  # the writer thread needs the interpreter now, not an event later
+
+
+async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
     """Take ``step`` again and again: neither a disk that refuses nor a defect may end deliveries in silence."""
     while True:
         try:
@@ -738,8 +890,6 @@ async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:
 
 def _log_outcome(delivery: Delivery, event: Event | CorruptEvent | None, outcome: Outcome) -> None:
     attempt, named = outcome.attempt, event if isinstance(event, Event) else None
-    came_to = _OUTCOMES[type(outcome.result)]
-    telemetry.ATTEMPTS.labels(delivery.destination, came_to).inc()
     telemetry.log(
         "delivery.dead" if isinstance(outcome.result, Dead) else "delivery.attempted",
         event_id=delivery.event_id,
@@ -748,10 +898,23 @@ def _log_outcome(delivery: Delivery, event: Event | CorruptEvent | None, outcome
         type=named.type if named else None,
         route=delivery.route,
         destination=delivery.destination,
-        outcome=came_to,
+        outcome=_OUTCOMES[type(outcome.result)],
         reason="" if isinstance(outcome.result, Delivered | Release) else outcome.result.reason,
         attempt=attempt.number if attempt else None,
         status=attempt.status if attempt else None,
         duration_ms=round(attempt.duration_s * 1000, 1) if attempt else None,
         next_s=attempt.next_s if attempt else None,
+        trace_id=traces.trace_id(named.headers) if named else None,
     )
+
+
+def _count_outcome(outcome: Outcome, event: Event | CorruptEvent | None, word: str, now: float) -> None:
+    delivery, attempt = outcome.lease.delivery, outcome.attempt
+    telemetry.ATTEMPTS.of(delivery.destination, _OUTCOMES[type(outcome.result)], word).inc()
+    if word == RenderError.reason:
+        telemetry.RENDER_ERRORS.of(delivery.route).inc()
+    if attempt is not None and attempt.sent_sha256:
+        telemetry.ATTEMPT_SECONDS.of(delivery.destination).observe(attempt.duration_s)
+    is_first = not delivery.attempts_before_replay
+    if isinstance(outcome.result, Delivered) and isinstance(event, Event) and is_first:
+        telemetry.LATENCY_SECONDS.of(delivery.destination).observe(max(0.0, now - event.received_at))

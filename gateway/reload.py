@@ -9,8 +9,8 @@ from typing import Final
 
 from gateway import changes, telemetry
 from gateway.config import Config, format_problem
-from gateway.errors import ConfigError, Place, Problem, StoreError
-from gateway.pipeline import Dispatcher, Gateway
+from gateway.errors import ConfigError, Place, Problem, StoreError, StoreUnavailable, count
+from gateway.pipeline import Dispatcher, Gateway, note
 
 #: While a file is compiled in a thread the event loop gets its turn after so many seconds; Python's own 5 ms, taken
 #: several times for one event, would be felt by senders.
@@ -45,7 +45,7 @@ class Reloader:
         """The patterns of all that can make another configuration: of the file in force, and of one that was refused."""
         return {*self._gateway.config.includes, *(self.rejection.includes if self.rejection else ())}
 
-    async def reload(self) -> str:
+    async def reload(self, *, by: str = "unknown") -> str:
         """Read the file anew and swap it in; what changed. Raises ConfigError: the old one stays in force, whole."""
         async with self._one_at_a_time:
             old = self._gateway.config
@@ -53,6 +53,7 @@ class Reloader:
                 new, changed = await asyncio.to_thread(self._prepare, old)
             except ConfigError as error:
                 await self._refuse(error)
+                await self._note(by, f"refused: {count(len(error.problems), 'problem')}")
                 raise
             self._gateway.config = new
             self._dispatcher.reconfigured()
@@ -61,7 +62,15 @@ class Reloader:
             telemetry.log("config.reloaded", changed=changed, config=new.revision)
             log_warnings(new)
             await self._log_orphans(old, new)
+            await self._note(by, f"{new.revision}: {changed}")
             return changed
+
+    async def _note(self, by: str, subject: str) -> None:
+        try:
+            await note(self._gateway, "reload", subject, by=by)
+        except StoreUnavailable as error:
+            # Another configuration needs no store, and the log has it.
+            telemetry.log("store.unavailable", reason=str(error))
 
     def _prepare(self, old: Config) -> tuple[Config, str]:
         with _short_turns():
@@ -92,6 +101,10 @@ class Reloader:
             await self._dispatcher.announce("reload.rejected", message, fields, page="")
 
     def _count_success(self) -> None:
+        config = self._gateway.config
+        telemetry.in_force(
+            sources=config.sources, routes=config.takers, entries=config.entries, destinations=config.destinations
+        )
         telemetry.CONFIG_SUCCESSFUL.set(1)
         telemetry.CONFIG_SUCCESS_TIME.set(self._gateway.clock())
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import TooOld
@@ -134,6 +134,16 @@ def _most_attempts(policy: Policy) -> int | None:
     return min((most for most in (of_list, policy.attempts) if most is not None), default=None)
 
 
+def longest_s(policy: Policy) -> float:
+    """The waiting that a policy plans for a delivery that always fails, without jitter, seconds."""
+    if policy.attempts is None and not policy.delays:
+        return policy.for_s
+    waits = policy.delays or (min(policy.first_s * 2.0**number, policy.max_s) for number in range(1000))
+    most = _most_attempts(policy)
+    assert most is not None
+    return min(policy.for_s, math.fsum(islice(waits, most - 1)))
+
+
 # --- in words ---
 
 
@@ -155,22 +165,36 @@ def schedule(policy: Policy) -> str:
     if policy.max_age_s is not None:
         bounds.append(f"until the event is {_spaced(policy.max_age_s)} old")
     about = "about " if policy.jitter and not math.isinf(policy.for_s) else ""
-    return ", ".join([f"tried again after {_shortened(waits)}", *bounds, f"{about}{_attempts(len(waits) + 1)}"])
+    return ", ".join(
+        [
+            f"tried again after {_shortened(waits)}",
+            *bounds,
+            f"{about}{_attempts(len(waits) + _repeated(policy, waits) + 1)}",
+        ]
+    )
 
 
 def _waits(policy: Policy) -> list[float]:
-    """The delays of a delivery that always fails, without jitter."""
+    """The delays of a delivery that always fails, without jitter; those of no list only until they repeat."""
     waits: list[float] = []
     reference = Retry("")
-    # Where nothing else ends it, the budget does; 24 h in steps of 0.1 s are the most that can be written.
-    while len(waits) < 1_000_000:
-        found = decide(
-            policy, reference, failures=len(waits) + 1, spent_s=math.fsum(waits), noise=0.5, age_s=math.fsum(waits)
-        )
+    while policy.delays or waits[-1:] != waits[-2:-1] or not waits:
+        spent_s = math.fsum(waits)
+        found = decide(policy, reference, failures=len(waits) + 1, spent_s=spent_s, noise=0.5, age_s=spent_s)
         if isinstance(found, Dead):
             break
         waits.append(found.after_s)
     return waits
+
+
+def _repeated(policy: Policy, waits: list[float]) -> int:
+    """How often the last delay comes again behind those; counted, for there may be millions."""
+    if policy.delays or waits[-1:] != waits[-2:-1]:
+        return 0
+    end_s = min(policy.for_s, math.inf if policy.max_age_s is None else policy.max_age_s)
+    left = math.ceil(round((end_s - math.fsum(waits)) / waits[-1], 9)) - 1 if math.isfinite(end_s) else math.inf
+    most = math.inf if policy.attempts is None else policy.attempts - 1 - len(waits)
+    return int(max(0, min(left, most)))
 
 
 def _shortened(waits: list[float]) -> str:

@@ -175,8 +175,13 @@ class Sink:
     """Records every whole request and treats it as scripted; stops within moments of leaving ``with``."""
 
     def __init__(
-        self, *script: Behaviour, on_connect: Behaviour | None = None, tls: ssl.SSLContext | None = None
+        self,
+        *script: Behaviour,
+        on_connect: Behaviour | None = None,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
+        self._host = host
         self._scripts = {"/": deque(script or (answer(),))}
         self._on_connect = on_connect
         self._tls = tls
@@ -224,10 +229,12 @@ class Sink:
         self._loop.close()
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls, backlog=1024)
+        self._server = await asyncio.start_server(self._accept, self._host, 0, ssl=self._tls, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
+        # asyncio loses a connection whose client was faster than the turns that take it in.
+        await asyncio.sleep(0.01)
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -238,19 +245,18 @@ class Sink:
         task = self._loop.create_task(self._serve(Wire(reader, writer), self.connections))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Here and not at the end of the task: one that is cancelled before its first step has no end.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, wire: Wire, connection: int) -> None:
-        try:
-            with suppress(OSError, asyncio.IncompleteReadError):
-                if self._on_connect is None or await self._on_connect.run(wire):
-                    while await self._serve_one(wire, connection):
-                        pass
-                # What is unread at a close makes the kernel send a reset, which would overtake the answer.
-                wire.writer.write_eof() if wire.writer.can_write_eof() else wire.writer.close()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(wire.reader.read(-1), 0.5)
-        finally:
-            wire.writer.transport.abort()
+        with suppress(OSError, asyncio.IncompleteReadError):
+            if self._on_connect is None or await self._on_connect.run(wire):
+                while await self._serve_one(wire, connection):
+                    pass
+            # What is unread at a close makes the kernel send a reset, which would overtake the answer.
+            wire.writer.write_eof() if wire.writer.can_write_eof() else wire.writer.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wire.reader.read(-1), 0.5)
 
     async def _serve_one(self, wire: Wire, connection: int) -> bool:
         head = await wire.reader.readuntil(b"\r\n\r\n")

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.gates import (
-    FREE,
     NOTHING,
     RATE,
     Gate,
@@ -19,10 +18,12 @@ from gateway.gates import (
     learned,
     opened,
     permit,
+    rate,
+    resumed,
     started,
 )
 
-OPEN_RULES = Rules()
+FREE, OPEN_RULES = Gate(), Rules()
 FAILED = Learned(outcome="failed")
 ANSWERED = Learned(outcome="answered")
 
@@ -39,20 +40,32 @@ def test_a_rate_is_the_time_between_two_starts(rate, seconds):
     assert interval_s(rate) == pytest.approx(seconds)
 
 
+@given(st.integers(1, 99_999), st.sampled_from(["s", "min", "h"]))
+def test_an_interval_is_shown_as_its_rate(count, unit):
+    shown = rate(interval_s(f"{count}/{unit}"))
+    assert interval_s(shown) == pytest.approx(interval_s(f"{count}/{unit}"))
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.1, "10/s"), (1, "1/s"), (36, "100/h"), (2, "30/min"), (0, "")])
+def test_a_rate_is_shown_in_the_shortest_unit_that_fits(seconds, shown):
+    assert rate(seconds) == shown
+
+
 @pytest.mark.parametrize("text", ["0/s", "1/d", "1.5/s", "-1/s", "/s", "10", "100000/s", "1/s ", ""])
 def test_what_is_no_rate_does_not_fit(text):
     assert RATE.fullmatch(text) is None
 
 
 def test_what_nothing_holds_starts_at_once_and_stays_as_it_is():
-    assert is_free(FREE, OPEN_RULES)
-    assert started(FREE, OPEN_RULES, 5.0) == (FREE, 5.0)
+    assert is_free(FREE, OPEN_RULES, 5.0)
+    gate, at = started(FREE, OPEN_RULES, 5.0)
+    assert (is_free(gate, OPEN_RULES, 5.0), at) == (True, 5.0)
     assert learned(FREE, ANSWERED, 5.0) == FREE
 
 
 def test_a_process_that_begins_waits_one_interval():
     rules = Rules(interval_s=2)
-    gate = opened(rules, 10.0)
+    gate = opened(10.0)
     assert permit(gate, rules, 11.9).again_at == 12
     assert permit(gate, rules, 12.0).count == 1
 
@@ -77,7 +90,7 @@ def test_the_fifth_failure_opens_the_circuit_and_a_probe_goes_each_interval_up_t
         assert permit(gate, OPEN_RULES, now).count == 0, "one probe at a time"
         gate = learned(gate, FAILED, now)
     assert waits == [30, 60, 120, 240, 300, 300]
-    assert learned(gate, ANSWERED, now) == FREE
+    assert is_free(learned(gate, ANSWERED, now), OPEN_RULES, now)
 
 
 def test_an_attempt_from_before_the_circuit_opened_does_not_put_the_probe_off():
@@ -97,13 +110,34 @@ def test_a_429_holds_all_for_as_long_as_it_asks_and_counts_as_an_answer():
     assert gate.failures == 0
 
 
+def test_a_429_is_over_when_its_time_is_and_new_deliveries_start_straight_from_memory_again():
+    gate = learned(FREE, Learned(outcome="answered", wait_s=60), 100.0)
+    assert [is_free(gate, OPEN_RULES, now) for now in (159.9, 160.0)] == [False, True]
+
+
+def test_another_rate_counts_from_the_next_start_on():
+    gate, _ = started(FREE, Rules(interval_s=3600), 10.0)
+    assert permit(gate, Rules(interval_s=0.5), 10.4).again_at == 10.5
+    assert permit(gate, OPEN_RULES, 10.4).count > 1
+
+
+def test_what_a_person_resumes_is_tried_at_once_and_an_open_circuit_by_one_probe_only():
+    waits = learned(FREE, Learned(outcome="denied", wait_s=86_400), 0.0)
+    assert resumed(waits, 1.0) == FREE
+    gate = resumed(failed(5), 1.0)
+    assert permit(gate, OPEN_RULES, 1.0).count == 1
+    gate, _ = started(gate, OPEN_RULES, 1.0)
+    assert permit(resumed(gate, 2.0), OPEN_RULES, 2.0).count == 0
+    assert permit(learned(gate, FAILED, 3.0), OPEN_RULES, 3.0).again_at == 63
+
+
 @given(
     per_s=st.integers(1, 2000),
     asks=st.lists(st.tuples(st.floats(0, 0.5), st.sampled_from([ANSWERED, FAILED, NOTHING])), min_size=1, max_size=200),
 )
 def test_no_window_holds_more_starts_than_the_rate(per_s, asks):
     rules = Rules(interval_s=1 / per_s)
-    gate, now, starts = opened(rules, 0.0), 0.0, []
+    gate, now, starts = opened(0.0), 0.0, []
     for wait, outcome in asks:
         now += wait
         for _ in range(permit(gate, rules, now).count):

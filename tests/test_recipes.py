@@ -7,6 +7,7 @@ import threading
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -45,6 +46,9 @@ class Vendor:
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def do_PATCH(self):
+                self.do_POST()
 
             def log_message(self, *_):
                 pass
@@ -88,8 +92,7 @@ async def _sent(config, source, event, payload):
             config.sources[source], config.sources[source].naming.facts(event, payload)
         ):
             delivery = Delivery(id="dlv_1", event_id=event.id, route=route, destination=destination)
-            outcome = await deliver(delivery, event, gateway, lambda _id: nullcontext())
-            results[route] = outcome[0]
+            results[route] = (await deliver(delivery, event, gateway, lambda _id: nullcontext())).result
     finally:
         await gateway.egress.close()
     return results
@@ -99,7 +102,9 @@ async def _sent(config, source, event, payload):
 
 
 class HubSpot(Vendor):
-    """``POST /crm/v3/objects/contacts/batch/upsert`` as in the CRM API v3."""
+    """Its CRM API v3, as the page "Contacts" says: an upsert by e-mail address is whole, an update may be partial."""
+
+    OWN = frozenset({"email", "firstname", "lastname", "phone", "company"})
 
     def __init__(self):
         self.contacts = {}
@@ -108,24 +113,39 @@ class HubSpot(Vendor):
     def answer(self, path, headers, body):
         if headers["authorization"] != "Bearer pat-token":
             return 401, {"status": "error", "category": "INVALID_AUTHENTICATION", "message": "Authentication failed"}
-        if path != "/crm/v3/objects/contacts/batch/upsert" or headers["content-type"] != "application/json":
-            return 404, {"status": "error", "message": "resource not found"}
         if self.failing:
             return self.failing
-        for given in body["inputs"]:
+        if headers["content-type"] != "application/json":
+            return 415, {"status": "error", "message": "Unsupported Media Type"}
+        if path == "/crm/v3/objects/contacts/batch/upsert":
+            return self.upsert(body["inputs"])
+        if found := re.fullmatch(r"/crm/v3/objects/contacts/([^/?]+)\?idProperty=email", path):
+            return self.update(unquote(found[1]), body["properties"])
+        return 404, {"status": "error", "message": "resource not found"}
+
+    def upsert(self, inputs):
+        for given in inputs:
             if (
                 given.keys() - {"id", "idProperty", "properties", "objectWriteTraceId"}
                 or given["idProperty"] != "email"
             ):
                 return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "Invalid input JSON"}
+            if given["properties"].keys() != self.OWN:
+                return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "no partial upsert"}
             if not all(isinstance(value, str) for value in given["properties"].values()):
                 return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "Cannot deserialize value"}
         results = []
-        for given in body["inputs"]:
+        for given in inputs:
             is_new = given["id"] not in self.contacts
-            self.contacts.setdefault(given["id"], {}).update(given["properties"])
-            results.append({"id": "1", "new": is_new, "properties": self.contacts[given["id"]]})
+            self.contacts[given["id"]] = given["properties"]
+            results.append({"id": "1", "new": is_new, "properties": given["properties"]})
         return 200, {"status": "COMPLETE", "results": results}
+
+    def update(self, email, properties):
+        if email not in self.contacts:
+            return 404, {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "resource not found"}
+        self.contacts[email].update(properties)
+        return 200, {"id": "1", "properties": self.contacts[email]}
 
 
 @pytest.fixture
@@ -141,7 +161,8 @@ def hubspot_recipe(folder: Path, vendor: HubSpot):
 def test_a_contact_is_created_in_hubspot_and_an_update_changes_only_what_it_holds(tmp_path, hubspot):
     config = hubspot_recipe(tmp_path, hubspot)
     assert sent(config, "xobito") == {"contact-to-hubspot": Delivered()}
-    assert sent(config, "xobito", lastname=None, firstname="Johnny") == {"contact-to-hubspot": Delivered()}
+    change = {"email": "john@example.com", "firstname": "Johnny", "lastname": None, "phone": None}
+    assert sent(config, "xobito", "contact.updated", **change) == {"change-to-hubspot": Delivered()}
     assert hubspot.contacts == {
         "john@example.com": {
             "email": "john@example.com",
@@ -151,6 +172,24 @@ def test_a_contact_is_created_in_hubspot_and_an_update_changes_only_what_it_hold
             "company": "Demo Co",
         }
     }
+
+
+def test_a_contact_without_a_company_is_created_in_hubspot_whole_as_its_upsert_by_address_wants(tmp_path, hubspot):
+    assert sent(hubspot_recipe(tmp_path, hubspot), "xobito", company=None, lastname=None) == {
+        "contact-to-hubspot": Delivered()
+    }
+    assert hubspot.contacts["john@example.com"]["company"] == ""
+
+
+def test_a_change_of_a_contact_that_hubspot_does_not_have_is_final_and_a_wrong_token_is_not(tmp_path, hubspot):
+    config = hubspot_recipe(tmp_path, hubspot)
+    [verdict] = sent(config, "xobito", "contact.updated").values()
+    assert isinstance(verdict, Dead)
+    assert "404" in verdict.reason
+    hubspot.answer = lambda *_: (401, {"status": "error", "category": "INVALID_AUTHENTICATION"})
+    [verdict] = sent(config, "xobito").values()
+    assert isinstance(verdict, Retry), "the third in a row pauses the destination"
+    assert "auth.bearer is ${HUBSPOT_TOKEN}" in verdict.reason
 
 
 @pytest.mark.parametrize("email", [None, ""])

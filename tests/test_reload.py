@@ -1,6 +1,7 @@
 """Another file: what is said about it, when it is noticed, and what happens to what was on its way."""
 
 import asyncio
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -82,6 +83,8 @@ def loaded(folder: Path, text: str):
             "  other: {preset: xobito, secret: x}\ndestinations:\n  new: {url: http://127.0.0.1:9}",
             "1 source added (other), 1 destination added (new)",
         ),
+        ("destinations:", "retention: {events: 7d}\ndestinations:", "retention changed"),
+        ("s3cret", "s3cret, redact: attrs.email", "1 source changed (xobito)"),
         ("version: 1", "# a comment\n\nversion: 1", "nothing"),
     ],
 )
@@ -353,14 +356,17 @@ def test_a_link_is_followed_to_what_it_leads_to(tmp_path):
 def test_whatever_happens_the_last_content_is_the_one_that_was_reported(tmp_path_factory, steps):
     path = tmp_path_factory.mktemp("watch") / "routes.yaml"
     path.write_text("a")
+    os.utime(path, ns=(0, 0))
     watch, reported = Watch(path), "a"
-    for step in [*steps, "poll", "poll"]:
+    for at, step in enumerate([*steps, "poll", "poll"], start=1):
         if step == "poll":
             reported = (path.read_text() if path.exists() else None) if watch.poll() else reported
         elif step is None:
             path.unlink(missing_ok=True)
         else:
             path.write_text(step)
+            # Polls are half a second apart, the steps of this test less than a tick of the file system's clock.
+            os.utime(path, ns=(at, at))
     assert reported == (path.read_text() if path.exists() else None)
 
 
@@ -436,7 +442,7 @@ def test_a_broken_file_changes_nothing_until_it_is_mended(tmp_path, logged):
 def test_a_refusal_tells_since_when(tmp_path):
     async def scenario():
         async with Reloadable(tmp_path, crm("http://127.0.0.1:9/a")) as world:
-            world.gateway.clock = iter([100.0, 200.0, 300.0]).__next__
+            world.gateway.clock = itertools.count(100.0, 100.0).__next__
             world.save("nonsense: 1\n")
             for _ in range(2):
                 with pytest.raises(ConfigError):

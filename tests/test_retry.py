@@ -183,6 +183,24 @@ def test_a_schedule_is_told_in_one_line(policy, words) -> None:
 
 
 @given(
+    for_s=st.integers(0, 2_000),
+    first_s=st.integers(10, 200),
+    max_s=st.integers(10, 200),
+    attempts=st.none() | st.integers(1, 40),
+)
+def test_the_attempts_that_are_told_are_those_that_are_made(for_s, first_s, max_s, attempts) -> None:
+    policy = Policy(for_s=for_s, first_s=first_s, max_s=max_s, attempts=attempts, jitter=0)
+    waits, _ = schedule(policy)
+    told = in_words(policy)
+    assert told == "tried once" if not waits else told.endswith(f", {len(waits) + 1} attempts")
+
+
+def test_a_schedule_of_millions_of_attempts_is_told_at_once() -> None:
+    policy = Policy(for_s=30 * DAY_S, first_s=0.1, max_s=0.1)
+    assert in_words(policy) == "tried again after 0.1 s, for 30 d, about 25920000 attempts"
+
+
+@given(
     delays=st.lists(st.floats(0.1, 86400), min_size=1, max_size=20),
     attempts=st.none() | st.integers(1, 30),
     noise=st.floats(0, 1, exclude_max=True),

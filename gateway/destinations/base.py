@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_tz
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -152,6 +153,8 @@ class Kind:
     build: Callable[[Target, Parts], OutboundRequest]
     #: What an answer means by the kind's own documentation. Total.
     read: Callable[[Target, Reply], Verdict]
+    #: The status that an answer stands for, where its kind tells of an error inside a 2xx. Total.
+    stands_for: Callable[[Reply], int] = attrgetter("status")
     #: Where its answers say in JSON how many seconds to wait.
     hint: tuple[str, ...] = ()
 

@@ -1,11 +1,12 @@
 """Slack, through an incoming webhook or chat.postMessage: messages cut to what Slack takes, its answers in words.
 
-Limits: Slack's Block Kit reference and ``chat.postMessage``; 1 message a second and channel: "Rate limits".
+Limits: Slack's Block Kit reference (docs.slack.dev/reference/block-kit, a page for each block and element) and
+``chat.postMessage``; 1 message a second and channel: "Rate limits" (docs.slack.dev/apis/web-api/rate-limits).
 Answers: Slack's pages on incoming webhooks and on ``chat.postMessage``, and its changelog of 2016-05-17.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -19,7 +20,7 @@ from gateway.destinations.base import (
     json_of,
     read_status,
 )
-from gateway.destinations.chat import Message, posted, shortened
+from gateway.destinations.chat import Message, posted, shortened, units
 from gateway.errors import BuildError
 from gateway.model import Dead, HttpRequest, Reply, Retry, Verdict
 
@@ -27,6 +28,8 @@ from gateway.model import Dead, HttpRequest, Reply, Retry, Verdict
 LONGEST_TEXT: Final = 40_000
 #: Characters of a text object where nothing else is said.
 LONGEST_TEXT_OBJECT: Final = 3_000
+#: Characters of all markdown blocks of a message together.
+LONGEST_MARKDOWN: Final = 12_000
 #: Characters by the type of the object that holds a text, and the key that it is under.
 LONGEST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
     {
@@ -36,7 +39,6 @@ LONGEST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
         ("image", "title"): 2_000,
         ("input", "hint"): 2_000,
         ("input", "label"): 2_000,
-        ("markdown", "text"): 12_000,
         ("section", "fields"): 2_000,
         ("section", "text"): 3_000,
         ("video", "title"): 199,
@@ -103,6 +105,7 @@ PASSING: Final = frozenset(
     }
 )
 _OF_THE_LOGIN: Final = frozenset({"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"})
+_OF_THE_RATE: Final = frozenset({"rate_limited", "ratelimited"})
 
 _HALF_ENTITIES = re.compile(r"(?:&(?:a|am|amp|l|lt|g|gt)?)+$")
 
@@ -124,7 +127,32 @@ def fitted(message: Message) -> dict[str, object]:
     fit = {key: _fitted(value, None, holder="message", key=key) for key, value in message.items()}
     if isinstance(text := fit.get("text"), str):
         fit["text"] = shortened(text, LONGEST_TEXT, _without_half_markup)
+    markdown = _Markdown()
+    for holder in (fit, *_objects(fit.get("attachments"))):
+        if isinstance(blocks := holder.get("blocks"), list):
+            holder["blocks"] = list(markdown.fitted(blocks))
     return fit
+
+
+class _Markdown:
+    """Cuts the markdown blocks of one message, which share a budget; one without room is left out."""
+
+    def __init__(self) -> None:
+        self._left = LONGEST_MARKDOWN
+
+    def fitted(self, blocks: list[object]) -> Iterator[object]:
+        for block in blocks:
+            text = block.get("text") if isinstance(block, dict) and block.get("type") == "markdown" else None
+            if not isinstance(block, dict) or not isinstance(text, str):
+                yield block
+            elif self._left:
+                fit = shortened(text, self._left, _without_half_markup)
+                self._left -= units(fit)
+                yield {**block, "text": fit}
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _fitted(value: object, limit: int | None, *, holder: str, key: str) -> object:
@@ -185,6 +213,14 @@ def read(target: Target, reply: Reply) -> Verdict:
     return Retry(f"answered 200 without Slack's ok{beginning(reply.body)}")
 
 
+def stands_for(reply: Reply) -> int:
+    """chat.postMessage answers 200 whatever it means."""
+    word = _word(reply.body) if reply.status == 200 else ""
+    if word in _OF_THE_LOGIN:
+        return 401
+    return 429 if word in _OF_THE_RATE else reply.status
+
+
 def _word(body: bytes) -> str:
     """``ok`` or Slack's name of the error, from plain text and from ``{"ok": false, "error": "..."}``."""
     answer = json_of(body)
@@ -207,4 +243,5 @@ SLACK = Kind(
     ),
     build=build,
     read=read,
+    stands_for=stands_for,
 )

@@ -52,13 +52,27 @@ def fitted(message: Message) -> Message:
 
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status, and by the one that a text inside a 2xx tells."""
-    told = reply.body.decode("utf-8", "replace") if json_of(reply.body) is NO_JSON else ""
-    if not 200 <= reply.status < 300 or "error" not in told.lower():
+    told = _told(reply)
+    if not told:
         return read_status(target, reply, _MEANINGS.get(reply.status, ""))
-    inner = _INNER_STATUS.search(told)
     reason = f"answered {reply.status}, but Teams did not take it{beginning(reply.body)}"
-    is_final = inner is not None and inner[1][0] == "4" and inner[1] not in ("408", "425", "429")
+    inner = stands_for(reply)
+    is_final = 400 <= inner < 500 and inner not in (408, 425, 429)
     return Dead(reason) if is_final else Retry(reason)
+
+
+def stands_for(reply: Reply) -> int:
+    """The status inside a text about an error."""
+    inner = _INNER_STATUS.search(_told(reply))
+    return int(inner[1]) if inner else reply.status
+
+
+def _told(reply: Reply) -> str:
+    """The error that the text of a 2xx tells of; empty: it tells of none."""
+    if not 200 <= reply.status < 300 or json_of(reply.body) is not NO_JSON:
+        return ""
+    text = reply.body.decode("utf-8", "replace")
+    return text if "error" in text.lower() else ""
 
 
 TEAMS = Kind(
@@ -69,4 +83,5 @@ TEAMS = Kind(
     rate="4/s",
     build=build,
     read=read,
+    stands_for=stands_for,
 )

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.errors import AnswerBroken, ConnectFailed, EgressError, TimedOut
+from gateway.errors import AnswerBroken, ConnectFailed, EgressError, NameNotResolved, TimedOut, TLSFailed
 
 #: Whose fault an exception of the HTTP libraries is, by the name of its class or of the nearest base;
 #: of any other it is AnswerBroken.
 FAULTS: Final[Mapping[str, type[EgressError]]] = MappingProxyType(
     {
         "aiohttp.ClientConnectorError": ConnectFailed,
-        "aiohttp.ClientConnectorDNSError": ConnectFailed,
-        "aiohttp.ClientConnectorSSLError": ConnectFailed,
-        "aiohttp.ClientConnectorCertificateError": ConnectFailed,
-        "aiohttp.ClientSSLError": ConnectFailed,
+        "aiohttp.ClientConnectorDNSError": NameNotResolved,
+        "aiohttp.ClientConnectorSSLError": TLSFailed,
+        "aiohttp.ClientConnectorCertificateError": TLSFailed,
+        "aiohttp.ClientSSLError": TLSFailed,
         "aiohttp.ClientProxyConnectionError": ConnectFailed,
         "aiohttp.ClientHttpProxyError": ConnectFailed,
         "aiohttp.UnixClientConnectorError": ConnectFailed,
-        "aiohttp.ServerFingerprintMismatch": ConnectFailed,
+        "aiohttp.ServerFingerprintMismatch": TLSFailed,
         "aiohttp.InvalidURL": ConnectFailed,
         "aiohttp.InvalidUrlClientError": ConnectFailed,
         "aiohttp.NonHttpUrlClientError": ConnectFailed,

@@ -288,7 +288,10 @@ def _cut(text: str) -> str:
 
 def _tidy(text: str) -> str:
     lines = re.sub(r"\n(?:[^\S\n]*\n){2,}", "\n\n", text)
-    return re.sub(r"\A(?:[^\S\n]*\n)+|(?:\n[^\S\n]*)+\Z", "", lines)
+    kept = re.sub(r"\A(?:[^\S\n]*\n)+", "", lines, count=1)
+    # The end by hand: an expression would try it at every character.
+    end = kept.find("\n", len(kept.rstrip()))
+    return kept if end < 0 else kept[:end]
 
 
 def _parsed(hide: Escaper, text: str) -> Json:

@@ -227,6 +227,19 @@ def test_what_teams_refuses_says_what_to_do(status: int) -> None:
     assert teams._MEANINGS[status] in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("body", "stands_for"),
+    [
+        (b"Microsoft Teams endpoint returned HTTP error 429 with ContextId x", 429),
+        (b"HTTP error 403", 403),
+        (b"error", 200),
+        (b"1", 200),
+    ],
+)
+def test_a_text_of_teams_stands_for_the_status_in_it(body: bytes, stands_for: int) -> None:
+    assert teams.stands_for(Reply(status=200, body=body)) == stands_for
+
+
 def test_teams_asks_to_wait() -> None:
     assert judged("teams", 429, retry_after="12").after_s == 12
 

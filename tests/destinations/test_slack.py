@@ -262,3 +262,18 @@ def test_a_refused_token_says_where_it_comes_from() -> None:
     verdict = SLACK.judge(target, Reply(status=200, body=b'{"ok":false,"error":"invalid_auth"}'), 0.0)
     assert isinstance(verdict, Dead)
     assert verdict.reason.endswith("auth.bearer; auth.bearer is ${SLACK_TOKEN}, which is read at start")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "stands_for"),
+    [
+        (200, b'{"ok":false,"error":"token_revoked"}', 401),
+        (200, b'{"ok":false,"error":"ratelimited"}', 429),
+        (200, b'{"ok":false,"error":"channel_not_found"}', 200),
+        (200, b'{"ok":true}', 200),
+        (403, b"invalid_token", 403),
+        (500, b'{"ok":false,"error":"invalid_auth"}', 500),
+    ],
+)
+def test_an_error_inside_a_200_stands_for_the_status_that_others_would_answer(status, body, stands_for) -> None:
+    assert SLACK.stands_for(Reply(status=status, body=body)) == stands_for

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 import pytest
 import uvloop
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import egress as egress_module
@@ -676,8 +676,6 @@ def test_what_an_answer_repeats_of_the_request_is_masked() -> None:
     assert "dlv_1" in body
 
 
-# Each example opens connections of its own: how long that takes says nothing.
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_for_an_answer_are_a_reply_or_our_own_error(data: bytes) -> None:
     ANY_BYTES.at("/", raw(b"HTTP/1.1 200 OK\r\n" + data))

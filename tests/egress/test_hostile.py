@@ -53,7 +53,8 @@ def attempted(folder: Path, destination: str, prepare: Callable[[Egress], None] 
         await egress.warm({each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
-            return (await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext()))[:2]
+            tried = await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())
+            return tried.result, tried.attempt
         finally:
             await egress.close()
 

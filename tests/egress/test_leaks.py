@@ -58,7 +58,7 @@ def attempted(folder: Path, kind: str, url: str) -> Attempt:
         await egress.warm({each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
-            _, attempt, _ = await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())
+            attempt = (await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())).attempt
         finally:
             await egress.close()
         return attempt
@@ -67,6 +67,12 @@ def attempted(folder: Path, kind: str, url: str) -> Attempt:
     attempt = asyncio.run(run())
     telemetry.flush_log()
     return attempt
+
+
+@pytest.fixture(autouse=True)
+def _silent_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is logged here stays here."""
+    monkeypatch.setattr(telemetry, "_write", telemetry._write)
 
 
 def parrot(status: int) -> Behaviour:

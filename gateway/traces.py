@@ -1,0 +1,67 @@
+"""W3C Trace Context: a sender's trace goes on through the gateway to every destination, and names its log lines.
+
+Level 1 and 2 of https://www.w3.org/TR/trace-context/. The trace travels as what it is, two header fields of the event.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Final
+
+#: Whether it is recorded is the first bit of the flags, whether its id is random the second; others must be 0.
+_FLAGS: Final = 0x03
+_SAMPLED: Final = 0x01
+#: A vendor has to pass on so many characters of a tracestate, and nobody more members than these.
+_STATE_LENGTH: Final = 512
+_STATE_MEMBERS: Final = 32
+
+# Version ff is none; 00 ends behind the flags, a later one may go on. An id of zeros is none.
+_PARENT: Final = re.compile(
+    "(?!ff|00.{54})[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})(?:-.*)?"
+)
+_MEMBER: Final = re.compile(
+    r"[ \t]*(?:([a-z0-9][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])?[ \t]*"
+)
+_FIELDS: Final = (b"traceparent", b"tracestate")
+
+# As for ids: names, not secrets.
+_noise = Random().getrandbits  # noqa: S311
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+def taken_over(headers: RawHeaders) -> RawHeaders:
+    """The header fields of a request, lower-case names, with its trace; without a valid one a new trace begins.
+
+    A new one asks to be recorded: destinations that decide by their caller would leave it out otherwise.
+    """
+    sent = [value for name, value in headers if name == b"traceparent"]
+    if len(sent) == 1 and _PARENT.fullmatch(sent[0].decode("latin-1")):
+        return headers
+    begun = f"00-{_noise(128) or 1:032x}-{_noise(64) or 1:016x}-{_SAMPLED:02x}".encode()
+    return [*(field for field in headers if field[0] not in _FIELDS), (b"traceparent", begun)]
+
+
+def trace_id(headers: Mapping[str, str]) -> str | None:
+    """The 32 hex digits of an event's trace; None: it is from before there were any."""
+    found = _PARENT.fullmatch(headers.get("traceparent", ""))
+    return found["trace"] if found else None
+
+
+def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The header fields for one attempt at an event with these headers: the same trace, a parent id of its own."""
+    found = _PARENT.fullmatch(headers.get("traceparent", ""))
+    if found is None:
+        return ()
+    parent = f"00-{found['trace']}-{_noise(64) or 1:016x}-{int(found['flags'], 16) & _FLAGS:02x}"
+    state = headers.get("tracestate", "")
+    return (("traceparent", parent), *((("tracestate", state),) if state and _is_state(state) else ()))
+
+
+def _is_state(text: str) -> bool:
+    if len(text) > _STATE_LENGTH:
+        return False
+    members = [_MEMBER.fullmatch(each) for each in text.split(",")]
+    keys = [each[1] for each in members if each and each[1]]
+    return None not in members and len(keys) == len(set(keys)) <= _STATE_MEMBERS
