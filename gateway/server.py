@@ -37,6 +37,8 @@ _BACKLOG = 2048
 _FIRST_INHERITED_FD = 3
 #: What the parser is fed at a time: a read can be 256 KiB, and so much of one header must not be kept.
 _SLICE = 16 * 1024
+#: Of a connection to the admin listener; a client that does not read is noticed once it is full. Bytes.
+_DESK_SEND_BUFFER = 64 * 1024
 #: Chunk sizes and line ends a sender may spend on one byte of body; one-byte chunks cost 5.
 _FRAMING_PER_BYTE = 16
 
@@ -572,6 +574,8 @@ async def serve(
         admin_limits = replace(limits, connections=max(8, limits.connections // 8))
         desk = _Listener(app=admin, sock=admin_socket, limits=admin_limits, refused=refused, failed=failed)
         may_serve_admin_at(admin_socket.getsockname()[0])
+        # Its connections have it from the listener: the system alone would keep megabytes for a stream that nobody reads.
+        admin_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _DESK_SEND_BUFFER)
         ticking = asyncio.create_task(_tick(door, desk, _tick_s(limits)))
         try:
             await door.start()

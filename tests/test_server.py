@@ -775,14 +775,13 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(FRAGMENTS, FRAGMENTS, st.binary(max_size=20)), max_size=25))
 def test_any_bytes_in_any_pieces_end_in_answers_and_never_in_an_exception(pieces):
     written = converse(pieces).written
     assert not written or written.startswith(b"HTTP/1.1 ")
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 400), max_size=12))
 def test_a_stream_of_requests_reads_the_same_wherever_it_is_cut(cuts):
     stream = (

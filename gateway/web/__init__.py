@@ -1,0 +1,11 @@
+"""The two Litestar applications: the door for senders, and the listener for operators. No decisions live here."""
+
+from gateway.web.admin import admin_app
+from gateway.web.auth import AdminOptions
+from gateway.web.context import Context
+from gateway.web.door import UNKNOWN, ingest_app
+from gateway.web.health import Readiness
+from gateway.web.live import Live
+from gateway.web.rejections import Rejections
+
+__all__ = ["UNKNOWN", "AdminOptions", "Context", "Live", "Readiness", "Rejections", "admin_app", "ingest_app"]

@@ -1,0 +1,97 @@
+"""The listener for operators: health, metrics, the API and the console behind one guard."""
+
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp, Scope
+
+from gateway import __version__, console, telemetry, views
+from gateway.errors import ConfigError, GatewayError, printable
+from gateway.operations import UnknownName
+from gateway.selection import LARGEST_PAGE
+from gateway.web import api, health, pages
+from gateway.web.auth import LoginNeeded, guard_of
+from gateway.web.context import Context
+from gateway.web.frame import STATUSES, in_words, login_answer, problem
+
+
+def admin_app(context: Context) -> ASGIApp:
+    """The application on the admin listener."""
+    return Litestar(
+        route_handlers=[
+            *health.handlers(context.gateway, context.dispatcher, context.readiness, context.reloader),
+            *api.handlers(context),
+            *pages.handlers(context),
+        ],
+        guards=[guard_of(context.options, context.gateway.clock)],
+        # A router of its own at exactly this path: it answers whatever else is below it with a page.
+        openapi_config=OpenAPIConfig(
+            title="Webhook gateway",
+            version=__version__,
+            path="/api/openapi.json",
+            render_plugins=[JsonRenderPlugin(path="/")],
+        ),
+        logging_config=None,
+        exception_handlers={
+            LoginNeeded: login_answer,
+            HTTPException: _error_answer,
+            # Of a body that is read: ours are shallow.
+            RecursionError: _too_deep,
+            NotFoundException: _no_page(context),
+            ConfigError: _config_error_answer,
+            **{error: _said(status) for error, status in STATUSES.items()},
+        },
+        after_exception=[_log_defect],
+        response_headers=console.SECURITY_HEADERS,
+    )
+
+
+def _error_answer(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
+    found = [each for each in error.extra or () if isinstance(each, dict)]
+    if any(each.get("key") == "limit" and each.get("source") == "query" for each in found):
+        return Response({"error": f"limit: write a number from 1 to {LARGEST_PAGE}"}, status_code=400)
+    details = [str(each.get("message", "")) for each in found]
+    return Response({"error": ": ".join([error.detail, *details])}, status_code=error.status_code)
+
+
+def _too_deep(_: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, str]]:
+    return Response({"error": "the body is nested too deeply to be read"}, status_code=400)
+
+
+def _no_page(context: Context) -> Any:
+    """The handler of a path that there is not: a page for whoever looks for one."""
+    shown = problem(context, 404)
+
+    def answer(request: Request[Any, Any, Any], error: NotFoundException) -> Any:
+        path = request.scope["path"]
+        is_for_a_person = "text/html" in request.headers.get("accept", "") and not path.startswith("/api/")
+        if request.method == "GET" and is_for_a_person:
+            return shown(request, UnknownName(f"there is no page {printable(path[:100])}"))
+        return _error_answer(request, error)
+
+    return answer
+
+
+def _said(status: int) -> Any:
+    def answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
+        return Response({"error": in_words(error)}, status_code=status)
+
+    return answer
+
+
+async def _log_defect(error: Exception, scope: Scope) -> None:
+    if not isinstance(error, HTTPException | GatewayError | RecursionError):
+        telemetry.log("internal.error", path=scope["path"], exc_info=error)
+
+
+def _config_error_answer(_: Request[Any, Any, Any], error: ConfigError) -> Response[dict[str, Any]]:
+    return Response(
+        {
+            "error": "the file was refused, the one before stays in force",
+            "problems": [views.problem(each) for each in error.problems],
+        },
+        status_code=422,
+    )

@@ -1,0 +1,26 @@
+"""What the handlers of the admin listener work with."""
+
+from dataclasses import dataclass
+
+from gateway.egress import Inbox
+from gateway.operations import Operations
+from gateway.pipeline import Dispatcher, Gateway
+from gateway.reload import Reloader
+from gateway.web.auth import AdminOptions
+from gateway.web.health import Readiness
+from gateway.web.live import Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The running gateway, as whoever looks after it sees it."""
+
+    gateway: Gateway
+    dispatcher: Dispatcher
+    operations: Operations
+    readiness: Readiness
+    reloader: Reloader
+    options: AdminOptions
+    live: Live
+    #: What ``gateway dev`` records in place of sending it.
+    inbox: Inbox | None = None

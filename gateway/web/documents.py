@@ -1,0 +1,60 @@
+"""What the API and the console tell alike."""
+
+import asyncio
+from typing import Any, Final
+
+from gateway import views
+from gateway.errors import printable
+from gateway.explained import explained_history
+from gateway.facts import iso_time
+from gateway.model import Activity, Delivery, DestinationStats, EventHistory, Stats
+from gateway.operations import UnknownName, no_such
+from gateway.web.context import Context
+
+_NO_DELIVERIES: Final = DestinationStats()
+
+
+async def history_of(context: Context, id_: str) -> EventHistory:
+    """An event by its id, or by the id of one of its deliveries. Raises UnknownName."""
+    history = await context.gateway.store.event(id_)
+    if history is None:
+        raise UnknownName(no_such(id_))
+    return history
+
+
+async def activity_of(context: Context, id_: str) -> Activity:
+    """What somebody did, by its id. Raises UnknownName."""
+    activity = await context.gateway.store.activity(id_)
+    if activity is None:
+        raise UnknownName(f"no activity {printable(id_[:100])}")
+    return activity
+
+
+async def event_document(context: Context, history: EventHistory) -> dict[str, Any]:
+    """All that is known of an event, with what today's file makes of it: its routes are played in a thread, events go on."""
+    config = context.gateway.config
+    shown = views.event_history(history, config.redaction(history.event))
+    return {**shown, **await asyncio.to_thread(explained_history, config, history, context.gateway.console)}
+
+
+async def delivery_document(context: Context, delivery: Delivery) -> dict[str, Any]:
+    """A delivery with the ``type`` of its event and ``at``, when it was last tried; empty where they are not known."""
+    history = await context.gateway.store.event(delivery.event_id)
+    made = history.attempts.get(delivery.id, ()) if history else ()
+    return {
+        **views.delivery(delivery),
+        "type": history.event.type if history else "",
+        "at": iso_time(made[-1].started_at) if made else "",
+    }
+
+
+def destination_documents(context: Context, stats: Stats) -> list[dict[str, Any]]:
+    """Every destination of the file, and those that are gone and still have deliveries."""
+    names = dict.fromkeys([*context.gateway.config.destinations, *stats.destinations])
+    return [destination_document(context, name, stats) for name in names]
+
+
+def destination_document(context: Context, name: str, stats: Stats) -> dict[str, Any]:
+    """One of them."""
+    numbers = stats.destinations.get(name, _NO_DELIVERIES)
+    return views.destination(name, context.gateway.config, context.dispatcher.standing(name), numbers)

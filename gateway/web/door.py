@@ -1,0 +1,188 @@
+"""The door for senders: one request in, one answer out. No decisions live here."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+import msgspec
+from litestar import Litestar, asgi
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from gateway import handshakes, pipeline, signatures, telemetry
+from gateway.config import Config, Source
+from gateway.errors import (
+    BodyTooLarge,
+    EncodingRefused,
+    GatewayError,
+    RequestRefused,
+    StoreUnavailable,
+)
+from gateway.facts import masked_path
+from gateway.model import Appended
+from gateway.web.health import Readiness
+from gateway.web.rejections import Rejections
+
+#: Bodies held at one time; beyond it senders are told to come back. Bytes.
+BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
+#: What a sender is told to wait when nothing can be kept, seconds.
+RETRY_AFTER_S: Final = 5
+UNKNOWN: Final = "unknown"
+
+#: Status, JSON body or exact bytes, header fields beside the usual ones.
+Answer = tuple[int, Mapping[str, object] | bytes, Sequence[tuple[bytes, bytes]]]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def ingest_app(
+    gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher, readiness: Readiness, rejections: Rejections
+) -> ASGIApp:
+    """The application on the ingest listener: the paths of the sources and nothing else."""
+    door = Door(gateway, dispatcher, readiness, rejections)
+    mount = asgi("/", is_mount=True, copy_scope=False)(door)
+    return Litestar(route_handlers=[mount], openapi_config=None, logging_config=None)
+
+
+class SenderGone(Exception):
+    """The sender hung up before its body had arrived: there is nobody to answer."""
+
+
+class MethodRefused(RequestRefused):
+    """A source takes POST."""
+
+    status, answer, reason = 405, "method not allowed: POST", "method"
+
+
+class OverBudget(GatewayError):
+    """Too many bytes are in flight; the sender is told to come back."""
+
+
+class Door:
+    """One request in, one answer out: counts what arrives, and gives every refusal its status."""
+
+    def __init__(
+        self,
+        gateway: pipeline.Gateway,
+        dispatcher: pipeline.Dispatcher,
+        readiness: Readiness,
+        rejections: Rejections,
+    ) -> None:
+        self._gateway = gateway
+        self._dispatcher = dispatcher
+        self._readiness = readiness
+        self._rejections = rejections
+        self._bytes_in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        try:
+            status, answer, extra = await self._answer(cast("HTTPScope", scope), receive)
+        except SenderGone:
+            return
+        body = answer if isinstance(answer, bytes) else _encode(answer)
+        headers = [(b"content-length", b"%d" % len(body)), *extra]
+        if not isinstance(answer, bytes):
+            headers.append((b"content-type", b"application/json"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        telemetry.INGEST_SECONDS.observe(time.perf_counter() - began)
+
+    async def _answer(self, scope: HTTPScope, receive: Receive) -> Answer:
+        # The mount rewrites scope["path"]; raw_path is what was asked for.
+        path = scope["raw_path"].decode("latin-1")
+        config = self._gateway.config
+        name = UNKNOWN
+        try:
+            source, path_secret = pipeline.source_at(config, path)
+            name = source.name
+            if scope["method"] == source.probe:
+                return 200, b"", []
+            _refuse_by_head(scope, source)
+            appended = await self._accept(scope, receive, config, source, path_secret)
+        except RequestRefused as refusal:
+            self._rejections.add(name, path, refusal.status, str(refusal))
+            return _refused(name, path, refusal)
+        except StoreUnavailable as error:
+            self._readiness.refused_at = time.monotonic()
+            return _unavailable(name, "store", str(error))
+        except OverBudget as error:
+            return _unavailable(name, "overload", str(error))
+        except SenderGone:
+            raise
+        except Exception as error:  # noqa: BLE001  a defect of ours must cost the sender a retry and not its event
+            telemetry.log("internal.error", source=name, exc_info=True)
+            return _unavailable(name, "defect", type(error).__name__)
+        if isinstance(appended, handshakes.Answer):
+            extra = [(b"content-type", appended.content_type.encode()), (b"x-content-type-options", b"nosniff")]
+            return 200, appended.body, extra
+        self._readiness.refused_at = None
+        for one in appended:
+            telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
+            if one.duplicate:
+                # Not refused, and yet what people look for when an event seems to be missing.
+                self._rejections.add(name, path, source.reply, f"duplicate of {one.event_id}: not delivered again")
+        return source.reply, _taken(appended), []
+
+    async def _accept(
+        self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes
+    ) -> Sequence[Appended] | handshakes.Answer:
+        body = bytearray()
+        try:
+            await self._read_into(body, receive, source.max_body)
+            request = signatures.Request(
+                method=scope["method"],
+                query=scope["query_string"],
+                headers=cast("signatures.RawHeaders", scope["headers"]),
+                body=bytes(body),
+                path_secret=path_secret,
+            )
+            if request.method == "GET":
+                return pipeline.answer_get(self._gateway, source, request)
+            return await pipeline.receive(self._gateway, self._dispatcher, config, source, request)
+        finally:
+            self._bytes_in_flight -= len(body)
+
+    async def _read_into(self, body: bytearray, receive: Receive, max_body: int) -> None:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise SenderGone
+            body += message["body"]
+            self._bytes_in_flight += len(message["body"])
+            if len(body) > max_body:
+                raise BodyTooLarge(f"over {max_body} bytes")
+            if self._bytes_in_flight > BYTES_IN_FLIGHT:
+                raise OverBudget("too many bytes in flight")
+            more = message["more_body"]
+
+
+def _taken(appended: Sequence[Appended]) -> Mapping[str, object]:
+    first = {"id": appended[0].event_id}
+    ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
+    return {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
+
+
+def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
+    """What can be refused before a byte of the body is read."""
+    max_body = source.max_body
+    if scope["method"] != "POST" and not (scope["method"] == "GET" and source.takes_get):
+        raise MethodRefused(str(scope["method"]))
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise EncodingRefused("a content encoding")
+        if name == b"content-length" and int(value) > max_body:
+            raise BodyTooLarge(f"over {max_body} bytes")
+
+
+def _refused(source: str, path: str, refusal: RequestRefused) -> Answer:
+    telemetry.EVENTS_RECEIVED.of(source, "rejected", refusal.reason).inc()
+    telemetry.log("event.rejected", source=source, path=masked_path(path), status=refusal.status, reason=str(refusal))
+    extra = [(b"allow", b"POST")] if refusal.status == 405 else []
+    return refusal.status, {"error": refusal.answer}, extra
+
+
+def _unavailable(source: str, word: str, reason: str) -> Answer:
+    telemetry.EVENTS_RECEIVED.of(source, "unavailable", word).inc()
+    telemetry.log("event.not_stored", source=source, reason=reason)
+    return 503, {"error": "it could not be stored; send it again"}, [(b"retry-after", b"%d" % RETRY_AFTER_S)]

@@ -1,0 +1,120 @@
+"""What is around every page of the console, and how an error looks there."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from gateway import console, views
+from gateway.errors import BodyGone, GatewayError, QueryRefused, StoreError
+from gateway.facts import iso_time
+from gateway.operations import UnknownName
+from gateway.selection import BadRequest
+from gateway.web import auth
+from gateway.web.context import Context
+from gateway.web.live import TooManyListen
+
+HTML: Final = "text/html"
+#: What an error is answered with, of the API and of the console.
+STATUSES: Final[Mapping[type[Exception], int]] = {
+    BadRequest: 400,
+    QueryRefused: 400,
+    UnknownName: 404,
+    BodyGone: 409,
+    StoreError: 503,
+    TooManyListen: 503,
+    Exception: 500,
+}
+#: What was just done, by what stands in the address; nothing else from an address is shown as news.
+_NEWS: Final = {
+    "replay": "They are on their way again.",
+    "discard": "They are discarded.",
+    "pause": "It is paused: what comes for it waits.",
+    "resume": "It goes on.",
+    "mute": "It is muted: nobody is told of its troubles.",
+    "unmute": "Its troubles are told again.",
+}
+
+Page = Response[Any]
+
+
+def page_of(body: bytes, status: int = 200) -> Page:
+    return Response(body, status_code=status, media_type=HTML)
+
+
+def now(context: Context) -> str:
+    return iso_time(context.gateway.clock())
+
+
+def can_write(context: Context, request: Request[Any, Any, Any]) -> bool:
+    return auth.role_of(request, context.options, context.gateway.clock()) == "full"
+
+
+def shell_of(context: Context, request: Request[Any, Any, Any], page: str, *, dead: int = 0) -> dict[str, Any]:
+    """What is around every page; ``dead`` letters are counted beside their link."""
+    config, rejection = context.gateway.config, context.reloader.rejection
+    return {
+        "page": page,
+        "now": now(context),
+        "file": next(iter(config.files), ""),
+        "revision": config.revision,
+        "rejection": rejection
+        and {
+            "since": iso_time(rejection.since),
+            "problems": [views.problem(each) for each in rejection.problems],
+        },
+        "dead": dead,
+        "has_inbox": context.inbox is not None,
+        "can_write": can_write(context, request),
+        "signed_in": context.options.token is not None,
+        "notice": _NEWS.get(request.query_params.get("did", ""), ""),
+    }
+
+
+def stranger() -> dict[str, Any]:
+    """What is around a page for whoever has not shown a token: nothing of the gateway."""
+    return {
+        "page": "login", "now": "", "file": "", "revision": "", "rejection": None, "dead": 0, "has_inbox": False,
+        "can_write": True, "signed_in": False, "notice": "",
+    }  # fmt: skip
+
+
+def problem(context: Context, status: int) -> Any:
+    """The handler of an error that is answered with ``status``: a page, or JSON for what asks for no page."""
+
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        code = error.status_code if isinstance(error, HTTPException) else status
+        said = in_words(error)
+        if "text/html" not in request.headers.get("accept", ""):
+            return Response({"error": said}, status_code=code)
+        # Who may not even look is told no more than that.
+        known = code != 401 and auth.may_look(request, context.options, context.gateway.clock())
+        shell = shell_of(context, request, "") if known else stranger()
+        return page_of(console.message_page(shell, title="It did not work", said=said), code)
+
+    return answer
+
+
+def in_words(error: Exception) -> str:
+    """What somebody is told of an error; of a defect no more than its kind, for its text can hold anything."""
+    if isinstance(error, HTTPException):
+        return error.detail
+    if isinstance(error, GatewayError):
+        return str(error)
+    return f"a defect of the gateway: {type(error).__name__}; see its log"
+
+
+def login_answer(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """A program is told; a person is shown where to log in, and comes back from there."""
+    if request.scope["path"].startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return Response({"error": error.detail}, status_code=error.status_code)
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        # A link from elsewhere, of a chat for instance: the browser kept its cookie back (SameSite=Strict). It
+        # sends it when a page of ours asks for the same.
+        query = request.scope["query_string"].decode("latin-1")
+        again = escape(auth.local_page(f"{request.scope['path']}?{query}" if query else request.scope["path"]))
+        page = f'<!doctype html><title>gateway</title><meta http-equiv="refresh" content="0;url={again}">'
+        return Response(page, media_type=HTML)
+    return Response(b"", status_code=303, headers={"location": auth.login_page(request)})

@@ -1,0 +1,120 @@
+"""What probes and Prometheus ask: whether it is alive, whether it is ready, and its numbers."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Response, get
+
+from gateway import telemetry
+from gateway.errors import StoreError, count
+from gateway.facts import iso_time
+from gateway.model import DestinationStats, Stats
+from gateway.pipeline import Dispatcher, Gateway
+from gateway.reload import Reloader
+
+#: How long an event that could not be kept speaks against this process. Then senders may try it again, seconds.
+REFUSED_COUNTS_S: Final = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Readiness:
+    """Whether a load balancer should send events here, and why not."""
+
+    draining: bool = False
+    #: When an event could not be kept, on the monotonic clock; None once one was.
+    refused_at: float | None = None
+
+    def status(self, gateway: Gateway, dispatcher: Dispatcher) -> str:
+        """``ready``, or why it is not."""
+        if self.draining:
+            return "draining"
+        refused = self.refused_at is not None and time.monotonic() - self.refused_at < REFUSED_COUNTS_S
+        if refused or not gateway.store.healthy or not dispatcher.recording:
+            return "the store refuses: see the log"
+        return "ready"
+
+
+def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, reloader: Reloader) -> list[Any]:
+    """/healthz, /readyz and /metrics."""
+
+    @get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @get("/readyz", include_in_schema=False)
+    async def readyz() -> Response[dict[str, str]]:
+        status = readiness.status(gateway, dispatcher)
+        detail = {"status": status, **_config_detail(reloader)}
+        return Response(detail, status_code=200 if status == "ready" else 503)
+
+    @get("/metrics", media_type="text/plain; version=0.0.4", include_in_schema=False)
+    async def metrics() -> bytes:
+        async with one_at_a_time:
+            telemetry.READY.set(readiness.status(gateway, dispatcher) == "ready")
+            stats = await _stats(gateway)
+            for gauge in telemetry.OF_DESTINATIONS:
+                gauge.clear()
+            _gauge_gates(gateway, dispatcher)
+            if stats is not None:
+                _gauge_store(gateway, dispatcher, stats)
+            # A file with thousands of routes has as many lines: events go on meanwhile.
+            return await asyncio.to_thread(telemetry.metrics)
+
+    one_at_a_time = asyncio.Lock()
+    return [healthz, readyz, metrics]
+
+
+async def _stats(gateway: Gateway) -> Stats | None:
+    """None: the store refuses, and what is known without it matters most."""
+    with suppress(StoreError):
+        return await gateway.store.stats()
+    return None
+
+
+def _gauge_gates(gateway: Gateway, dispatcher: Dispatcher) -> None:
+    for name in gateway.config.destinations:
+        telemetry.CIRCUIT_STATE.labels(name).set(dispatcher.standing(name).circuit != "closed")
+        telemetry.PAUSED.labels(name).set(dispatcher.is_paused(name))
+        telemetry.MUTED.labels(name).set(dispatcher.is_muted(name))
+
+
+def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None:
+    """What is left of destinations that are no longer in the file is that of one called other."""
+    telemetry.STORE_BYTES.set(stats.used_bytes)
+    telemetry.DISK_FREE_BYTES.set(stats.free_bytes)
+    names = gateway.config.destinations
+    for name in names:
+        each, standing = stats.destinations.get(name, DestinationStats()), dispatcher.standing(name)
+        is_held = standing.circuit != "closed" or dispatcher.is_paused(name)
+        _gauge_deliveries(name, each, in_flight=standing.in_flight, rest="held" if is_held else "waiting")
+    others = [each for name, each in stats.destinations.items() if name not in names]
+    if others:
+        together = DestinationStats(
+            pending=sum(each.pending for each in others),
+            dead=sum(each.dead for each in others),
+            oldest_due_s=max(each.oldest_due_s for each in others),
+        )
+        _gauge_deliveries(telemetry.OTHER, together, in_flight=0, rest="waiting")
+
+
+def _gauge_deliveries(name: str, stats: DestinationStats, *, in_flight: int, rest: str) -> None:
+    # A slot is taken before its delivery is stored.
+    in_flight = min(in_flight, stats.pending)
+    open_by_state = {"in_flight": in_flight, "held": 0, "waiting": 0, rest: stats.pending - in_flight}
+    for state, number in open_by_state.items():
+        telemetry.OPEN.labels(name, state).set(number)
+    telemetry.OLDEST_DUE_SECONDS.labels(name).set(stats.oldest_due_s)
+    telemetry.DEAD.labels(name).set(stats.dead)
+
+
+def _config_detail(reloader: Reloader) -> Mapping[str, str]:
+    """What is in force still serves: a refused file is a detail, and no reason to send events elsewhere."""
+    rejection = reloader.rejection
+    if rejection is None:
+        return {}
+    problems = count(len(rejection.problems), "problem")
+    return {"config": f"rejected: {problems}, since {iso_time(rejection.since)}"}

@@ -1,0 +1,210 @@
+"""What happens, as it happens: follows the store for whoever listens. Nothing on an event's path knows of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from gateway import telemetry
+from gateway.errors import GatewayError, QueryRefused, StoreError
+from gateway.model import Delivery, DeliveryQuery, EventPage, EventQuery, EventRow, Stats
+from gateway.store import Store
+
+#: The store is asked this often for each listener, and for the numbers. Seconds.
+INTERVAL_S: Final = 0.4
+STATS_INTERVAL_S: Final = 2.0
+#: A listener hears something this often, seconds: what lies between may hang up on a silent connection.
+HEARTBEAT_S: Final = 10.0
+MOST_LISTENERS: Final = 8
+#: The newest events that are followed: they come when they are new, and again when something has become of them.
+ROWS: Final = 50
+#: Skipped ones are counted up to this.
+MOST_SKIPPED: Final = 1000
+
+#: The name of a server-sent event, and its data.
+Message = tuple[str, bytes]
+
+
+class TooManyListen(GatewayError):
+    """Each listener costs queries; the next one has to wait until one has gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a listener is told at one time."""
+
+    #: New events, the newest first, and those told of before whose deliveries have changed.
+    new: Sequence[EventRow] = ()
+    changed: Sequence[EventRow] = ()
+    #: New events that were too many to show; from MOST_SKIPPED on there may be more.
+    skipped: int = 0
+    #: None: not told this time.
+    stats: Stats | None = None
+
+
+class Live:
+    """Follows the store for at most MOST_LISTENERS; ``end`` lets all of them go, and lets no other in."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._listeners = 0
+        self._ended = asyncio.Event()
+        self._stats: tuple[float, Stats] | None = None
+
+    def end(self) -> None:
+        """The gateway is stopping."""
+        self._ended.set()
+
+    def listen(self, query: EventQuery) -> "Listener":
+        """Take a place; the first turn holds what is there already. Raises TooManyListen."""
+        if self._ended.is_set() or self._listeners >= MOST_LISTENERS:
+            raise TooManyListen(
+                "the gateway is stopping"
+                if self._ended.is_set()
+                else f"{MOST_LISTENERS} listen already: close one of them, or ask /api/events now and then"
+            )
+        self._listeners += 1
+        telemetry.LIVE_LISTENERS.inc()
+        return Listener(self, query)
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self._listeners -= 1
+        telemetry.LIVE_LISTENERS.dec()
+
+    async def turns(self, query: EventQuery) -> AsyncIterator[Turn]:
+        """What is new, again and again; a turn without anything is a heartbeat. Ends when the gateway stops."""
+        following = _Following(self._store, query)
+        silent_since = time.monotonic()
+        told: Stats | None = None
+        while not self._ended.is_set():
+            turn = await following.look()
+            stats = await self._numbers()
+            is_silent = not turn.new and not turn.changed and stats is told
+            if not is_silent or time.monotonic() - silent_since >= HEARTBEAT_S:
+                yield replace(turn, stats=None if stats is told else stats)
+                silent_since, told = time.monotonic(), stats
+            await self._pause()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(INTERVAL_S):
+                await self._ended.wait()
+        except TimeoutError:
+            return
+
+    async def _numbers(self) -> Stats:
+        """The same for all who listen."""
+        now = time.monotonic()
+        if self._stats is None or now - self._stats[0] >= STATS_INTERVAL_S:
+            self._stats = now, await self._store.stats()
+        return self._stats[1]
+
+
+class Listener:
+    """One who listens: a place, and the turns. Its place is free once it is closed, or forgotten."""
+
+    def __init__(self, live: Live, query: EventQuery) -> None:
+        self._live: Live | None = live
+        self._turns = live.turns(query)
+
+    def __aiter__(self) -> AsyncIterator[Turn]:
+        return self._turns
+
+    def close(self) -> None:
+        """Give the place back; once is enough, and twice does no harm."""
+        if self._live is not None:
+            self._live.leave()
+            self._live = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Following:
+    """The newest events of a query, and what a listener knows of them."""
+
+    def __init__(self, store: Store, query: EventQuery) -> None:
+        self._store = store
+        self._query = query
+        #: What was told last, the newest ROWS of it, by id.
+        self._told: Mapping[str, EventRow] = {}
+        #: The newest event of all at the last look: what is older was looked at. None: nothing was; empty: there was none.
+        self._seen: str | None = None
+
+    async def look(self) -> Turn:
+        """What is new or has changed since the last look."""
+        before, self._seen = self._seen, await self._newest()
+        page = await self._page(before or "")
+        new = [row for row in page.rows if row.id not in self._told]
+        changed = await self._changed()
+        skipped = await self._count(before) - len(new) if before is not None and page.next and len(new) == ROWS else 0
+        kept = {row.id: row for row in [*new, *self._told.values()]} | {row.id: row for row in changed}
+        self._told = dict(islice(kept.items(), ROWS))
+        return Turn(new=new, changed=changed, skipped=max(0, skipped))
+
+    async def _newest(self) -> str:
+        rows = (await self._store.events(EventQuery(limit=1))).rows
+        return rows[0].id if rows else ""
+
+    async def _page(self, before: str) -> EventPage:
+        # An older event can come to be in a state; what stands in it does not change.
+        may_grow = self._query.state is not None and self._query.holds is None
+        try:
+            return await self._store.events(replace(self._query, limit=ROWS, after="" if may_grow else before))
+        except QueryRefused:
+            # Retention has removed the event behind which it went on.
+            return await self._store.events(replace(self._query, limit=ROWS))
+
+    async def _count(self, before: str) -> int:
+        return len((await self._store.events(replace(self._query, limit=MOST_SKIPPED, after=before))).rows)
+
+    async def _changed(self) -> Sequence[EventRow]:
+        """Those that were told of and stand otherwise now."""
+        if not self._told:
+            return []
+        try:
+            page = await self._store.deliveries(DeliveryQuery(ids=tuple(self._told)))
+        except KeyError as error:
+            # Retention has removed it.
+            self._told = {id_: row for id_, row in self._told.items() if id_ != error.args[0]}
+            return []
+        now: dict[str, list[Delivery]] = {id_: [] for id_ in self._told}
+        for delivery in page.rows:
+            now[delivery.event_id].append(delivery)
+        rows = [replace(row, deliveries=tuple(now[row.id])) for row in self._told.values()]
+        return [row for row in rows if _fate(row) != _fate(self._told[row.id])]
+
+
+def _fate(row: EventRow) -> frozenset[tuple[object, ...]]:
+    """What is shown of an event, but for what only the time changes."""
+    return frozenset(_standing(each) for each in row.deliveries)
+
+
+def _standing(delivery: Delivery) -> tuple[object, ...]:
+    return delivery.id, delivery.state, delivery.attempts, delivery.reason, delivery.is_behind
+
+
+# --- what is sent ---
+
+
+async def server_sent(listener: Listener, encode: Callable[[Turn], Sequence[Message]]) -> AsyncIterator[bytes]:
+    """Turns as server-sent events, each as the messages that ``encode`` makes of it.
+
+    Ends when the store refuses: whoever listens comes back by itself.
+    """
+    try:
+        yield b"retry: 2000\n\n"
+        async for turn in listener:
+            yield b"".join(_message(event, data) for event, data in encode(turn)) or b":\n\n"
+    except StoreError as error:
+        telemetry.log("store.unavailable", reason=str(error))
+    finally:
+        listener.close()
+
+
+def _message(event: str, data: bytes) -> bytes:
+    lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
+    return b"event: " + event.encode() + b"\n" + lines + b"\n"

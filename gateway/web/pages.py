@@ -1,0 +1,318 @@
+"""The console: pages for people, and the stream behind the live one. What they look like is in ``console``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Redirect, Stream
+
+from gateway import console, presets, selection, views
+from gateway.errors import QueryRefused
+from gateway.facts import iso_time
+from gateway.model import EventQuery, EventRow, Stats
+from gateway.selection import BadRequest, Filter
+from gateway.web import auth, forms
+from gateway.web.context import Context
+from gateway.web.documents import activity_of, delivery_document, destination_documents, event_document, history_of
+from gateway.web.frame import STATUSES, Page, can_write, login_answer, now, page_of, problem, shell_of, stranger
+from gateway.web.live import Turn, server_sent
+
+_encode: Final = msgspec.json.Encoder().encode
+#: Rows of a page of events, refused requests among them, and rows of a group of dead deliveries.
+EVENTS, REFUSED, DEAD = 50, 20, 25
+#: Replays and discards that the page of dead letters shows.
+TASKS: Final = 8
+#: New rows in one message of the live stream; the others are counted.
+MOST_ROWS: Final = 20
+
+#: Fields of the filter of events.
+_FILTER: Final = ("q", "source", "type", "destination", "state", "since")
+
+
+def handlers(context: Context) -> list[Any]:
+    """Every page, and what pages need."""
+    found = [
+        *_assets(),
+        *_login(context),
+        *_looking(context),
+        *forms.handlers(context),
+        _stream(context),
+        *_inbox(context),
+    ]
+    problems: dict[Any, Any] = {error: problem(context, status) for error, status in STATUSES.items()}
+    problems[auth.LoginNeeded] = login_answer
+    return [Router(path="/", route_handlers=found, exception_handlers=problems, include_in_schema=False)]
+
+
+def _dead(stats: Stats) -> int:
+    return sum(each.dead for each in stats.destinations.values())
+
+
+def _assets() -> list[Any]:
+    @get("/console.css", media_type="text/css")
+    async def stylesheet() -> bytes:
+        return console.stylesheet()
+
+    @get("/console.js", media_type="text/javascript")
+    async def script() -> bytes:
+        return console.script()
+
+    return [stylesheet, script]
+
+
+class Login(msgspec.Struct):
+    """The form of the login page."""
+
+    token: str
+    #: The page that was asked for.
+    to: str = "/"
+
+
+def _login(context: Context) -> list[Any]:
+    @get("/login")
+    async def login(to: FromQuery[str] = "/") -> Page:
+        return page_of(console.login_page(stranger(), to=auth.local_page(to)))
+
+    @post("/login")
+    async def logged_in(request: Request[Any, Any, Any], data: URLEncodedBody[Login]) -> Response[Any]:
+        answer = auth.logged_in(request, data.token, data.to, context.options, context.gateway.clock())
+        if answer is not None:
+            return answer
+        page = console.login_page(stranger(), to=auth.local_page(data.to), error="This token is not right.")
+        return page_of(page, 401)
+
+    @post("/logout")
+    async def logout() -> Response[Any]:
+        return auth.logged_out()
+
+    return [login, logged_in, logout]
+
+
+# --- looking ---
+
+
+def _looking(context: Context) -> list[Any]:
+    store = context.gateway.store
+
+    @get("/")
+    async def live(request: Request[Any, Any, Any]) -> Page:
+        return await _live_page(context, request)
+
+    @get("/events/{event_id:str}")
+    async def event(request: Request[Any, Any, Any], event_id: FromPath[str]) -> Response[Any]:
+        history = await history_of(context, event_id)
+        if event_id != history.event.id:
+            return Redirect(f"/events/{history.event.id}#{quote(event_id)}", status_code=303)
+        kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
+        holds = {
+            name: context.dispatcher.standing(name).held for name in {each.destination for each in history.deliveries}
+        }
+        shell = shell_of(context, request, "", dead=_dead(await store.stats()))
+        document = await event_document(context, history)
+        return page_of(console.event_page(shell, document, kinds=kinds, holds=holds))
+
+    @get("/destinations")
+    async def destinations(request: Request[Any, Any, Any]) -> Page:
+        stats = await store.stats()
+        shell = shell_of(context, request, "destinations", dead=_dead(stats))
+        return page_of(console.destinations_page(shell, destination_documents(context, stats)))
+
+    @get("/dead")
+    async def dead(
+        request: Request[Any, Any, Any],
+        destination: FromQuery[str] = "",
+        cause: FromQuery[str | None] = None,
+        before: FromQuery[str] = "",
+    ) -> Page:
+        stats = await store.stats()
+        groups = views.dead_groups(stats.dead)["groups"]
+        activities = [views.activity(each) for each in await store.activities(limit=50) if each.progress is not None]
+        opened = await _group(context, groups, destination, cause, before) if destination else None
+        shell = shell_of(context, request, "dead", dead=_dead(stats))
+        return page_of(console.dead_page(shell, groups, activities[:TASKS], opened))
+
+    @get("/activity/{activity_id:str}")
+    async def activity(request: Request[Any, Any, Any], activity_id: FromPath[str]) -> Page:
+        found = await activity_of(context, activity_id)
+        return page_of(console.activity_page(shell_of(context, request, "dead"), views.activity(found)))
+
+    return [live, event, destinations, dead, activity]
+
+
+def _asked(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """The filter as it stands in the address."""
+    return {name: request.query_params.get(name, "").strip() for name in _FILTER}
+
+
+def _query(context: Context, asked: Mapping[str, str], **page: Any) -> EventQuery:
+    return selection.event_query(Filter(**asked), context.gateway.config, context.gateway.clock(), **page)
+
+
+async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
+    store, config = context.gateway.store, context.gateway.config
+    asked, before = _asked(request), request.query_params.get("before", "")
+    error, rows, more, searched_to = "", [], "", None
+    try:
+        page = await store.events(_query(context, asked, limit=EVENTS, before=before))
+    except (BadRequest, QueryRefused) as refused:
+        error = str(refused)
+    else:
+        rows = [views.event_row(row) for row in page.rows]
+        more, searched_to = page.next, page.searched_to
+        if not before and not any(value for name, value in asked.items() if name != "source"):
+            rows = _with_refused(rows, await _refused(context, asked["source"]), is_all=not more)
+    stats = await store.stats()
+    narrowed = {name: value for name, value in asked.items() if value}
+    body = console.live_page(
+        shell_of(context, request, "live", dead=_dead(stats)),
+        stats=views.stats(stats),
+        destinations=destination_documents(context, stats),
+        rows=rows,
+        filter=asked,
+        choices={"sources": list(config.sources), "destinations": list(config.destinations)},
+        paging={
+            "next": f"/?{urlencode({**narrowed, 'before': more})}" if more else "",
+            "first": f"/?{urlencode(narrowed)}",
+            "searched_to": None if searched_to is None else iso_time(searched_to),
+            "is_live": not before and not error,
+            "live": f"/live?{urlencode(narrowed)}",
+            "is_later": bool(before),
+        },
+        senders=[] if rows else _senders(context),
+        filter_error=error,
+    )
+    return page_of(body, 400 if error else 200)
+
+
+def _senders(context: Context) -> list[dict[str, str]]:
+    """Where each source posts to, and what to type to try it."""
+    found = []
+    for each in context.gateway.config.sources.values():
+        samples = presets.load(each.preset).samples if each.preset else {}
+        name = "contact.created" if "contact.created" in samples else next(iter(samples), "")
+        found.append(
+            {
+                "source": each.name,
+                "url": f"{context.gateway.ingest}{each.path}",
+                "command": f"gateway send {name}" if name else "",
+            }
+        )
+    return found
+
+
+async def _refused(context: Context, source: str) -> list[dict[str, Any]]:
+    found = [views.rejected(each) for each in await context.gateway.store.rejected(limit=REFUSED)]
+    return [{**each, "hint": _hint(context, each)} for each in found if not source or each["source"] == source]
+
+
+def _hint(context: Context, refused: Mapping[str, Any]) -> str:
+    """What to look at first. Names where a secret comes from, and never a value."""
+    source = context.gateway.config.sources.get(refused["source"])
+    if refused["status"] != 401 or source is None or not source.secret_from:
+        return ""
+    title = presets.load(source.preset).title if source.preset else source.name
+    return f"If it came from {title}: the secret there differs from the one here, {source.secret_from}."
+
+
+def _with_refused(rows: list[dict[str, Any]], refused: list[dict[str, Any]], *, is_all: bool) -> list[dict[str, Any]]:
+    """Both, the newest first; of the refused ones those of the time that the rows span."""
+    oldest = rows[-1]["received_at"] if rows and not is_all else ""
+    fitting = [each for each in refused if each["at"] >= oldest]
+    return sorted([*rows, *fitting], key=lambda each: str(each.get("received_at") or each["at"]), reverse=True)
+
+
+async def _group(
+    context: Context, groups: Sequence[Mapping[str, Any]], destination: str, cause: str | None, before: str
+) -> dict[str, Any]:
+    """The dead deliveries of a destination, of one cause or of all."""
+    store = context.gateway.store
+    asked = Filter(destination=destination, cause=cause, state="dead")
+    page = await store.deliveries(selection.delivery_query(asked, context.gateway.clock(), limit=DEAD, before=before))
+    chosen = {"destination": destination, **({} if cause is None else {"cause": cause})}
+    fitting = [each for each in groups if each["destination"] == destination and cause in (None, each["cause"])]
+    return {
+        "title": f"dead for {destination}" if cause is None else cause or "of no cause",
+        "destination": destination,
+        "count": sum(each["count"] for each in fitting),
+        "selection": chosen,
+        "rows": [await delivery_document(context, each) for each in page.rows],
+        "next": f"/dead?{urlencode({**chosen, 'before': page.next})}" if page.next else "",
+        "searched_to": None if page.searched_to is None else iso_time(page.searched_to),
+    }
+
+
+# --- the stream behind the live page ---
+
+
+def _stream(context: Context) -> Any:
+    @get("/live")
+    async def live(request: Request[Any, Any, Any]) -> Response[Any]:
+        listener = context.live.listen(_query(context, _asked(request)))
+        shown = _Shown(context, can_write=can_write(context, request))
+        return Stream(server_sent(listener, shown.messages), media_type="text/event-stream")
+
+    return live
+
+
+class _Shown:
+    """What one page is sent: the newest rows of each turn, and those that have changed, for the page to know or not."""
+
+    def __init__(self, context: Context, *, can_write: bool) -> None:
+        self._context = context
+        self._can_write = can_write
+        #: The page has just been drawn, with what comes first.
+        self._is_first = True
+
+    def messages(self, turn: Turn) -> list[tuple[str, bytes]]:
+        """A turn as rows and numbers that are ready to be put into the page."""
+        found = []
+        if turn.new or turn.changed or turn.skipped:
+            found.append(("rows", _encode(self._rows(turn))))
+        if turn.stats is not None:
+            documents = destination_documents(self._context, turn.stats)
+            found.append(("numbers", _encode({"html": console.live_numbers(views.stats(turn.stats), documents)})))
+        return found
+
+    def _rows(self, turn: Turn) -> dict[str, Any]:
+        """``new`` to be put in or in place, of which ``fresh`` are news, ``changed`` only in place; ``skipped``: a count."""
+        most = len(turn.new) if self._is_first else MOST_ROWS
+        fresh = 0 if self._is_first else min(most, len(turn.new))
+        self._is_first = False
+        return {
+            "new": self._html(turn.new[:most]),
+            "changed": self._html(turn.changed),
+            "fresh": fresh,
+            "skipped": turn.skipped + len(turn.new[most:]),
+        }
+
+    def _html(self, rows: Sequence[EventRow]) -> str:
+        shown = [views.event_row(row) for row in rows]
+        return console.live_rows(shown, now=now(self._context), can_write=self._can_write)
+
+
+# --- the inbox of ``gateway dev`` ---
+
+
+def _inbox(context: Context) -> list[Any]:
+    inbox = context.inbox
+    if inbox is None:
+        return []
+
+    def entries() -> list[dict[str, Any]]:
+        return [views.inbox_entry(entry) for entry in inbox.entries()]
+
+    @get("/inbox")
+    async def page(request: Request[Any, Any, Any]) -> Response[Any]:
+        if "html" not in request.headers.get("accept", ""):
+            return Response(entries())
+        kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
+        return page_of(console.inbox_page(shell_of(context, request, "inbox"), entries(), kinds=kinds))
+
+    @get("/inbox.json")
+    async def listed() -> list[dict[str, Any]]:
+        return entries()
+
+    return [page, listed]

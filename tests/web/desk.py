@@ -1,0 +1,63 @@
+"""The admin listener's application over a world, asked without a socket."""
+
+import json
+from typing import Any
+
+import httpx
+
+from gateway.config import load
+from gateway.egress import Inbox
+from gateway.model import Secret
+from gateway.reload import Reloader
+from gateway.web import AdminOptions, Context, Live, Readiness, admin_app
+from tests.test_pipeline import World
+
+TOKEN, READ_TOKEN = "t" * 32, "r" * 32
+HOST = "127.0.0.1:8081"
+
+
+class Desk(World):
+    """A world with its admin listener; ``ask`` is one request."""
+
+    options = AdminOptions(hosts={"127.0.0.1"})
+
+    async def __aenter__(self) -> "Desk":
+        await super().__aenter__()
+        self.live = Live(self.store)
+        self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
+        self.app = admin_app(
+            Context(
+                gateway=self.gateway,
+                dispatcher=self.dispatcher,
+                operations=self.operations,
+                readiness=Readiness(),
+                reloader=self.reloader,
+                options=self.options,
+                live=self.live,
+                inbox=Inbox(clock=self.clock),
+            )
+        )
+        transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type]
+        self.client = httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}")
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self.client.aclose()
+        await super().__aexit__()
+
+    async def ask(self, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
+        """Status and decoded answer; with a body it is a POST."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is None:
+            answer = await self.client.get(path, headers=named)
+        else:
+            answer = await self.client.post(
+                path, content=json.dumps(body), headers={"content-type": "application/json"} | named
+            )
+        return answer.status_code, answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
+
+
+class GuardedDesk(Desk):
+    """One with both tokens."""
+
+    options = AdminOptions(hosts={"127.0.0.1"}, token=Secret(TOKEN), read_token=Secret(READ_TOKEN))
