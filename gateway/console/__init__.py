@@ -1,65 +1,167 @@
-"""Pages for operators: server-rendered, no script, nothing from another host."""
+"""Pages for operators: server-rendered, whole without a script, nothing from another host.
 
-import re
+Each page is a function from the dicts of ``views`` to bytes. What all pages need is the ``shell``, a mapping:
+``page`` (which one), ``now`` (ISO time), ``file`` and ``revision`` (in force), ``rejection`` (None, or ``since`` and
+``problems``), ``dead`` (how many), ``has_inbox``, ``can_write``, ``signed_in``, ``notice`` (what was just done).
+"""
+
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-import jinja2
-import msgspec
-from markupsafe import Markup, escape
+from gateway.console import story
+from gateway.console.chats import preview
+from gateway.console.pages import macro, page
 
 SECURITY_HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # With no-referrer a browser says "Origin: null" of our own forms, which the guard takes for a stranger's.
+    "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
 
-#: The last one last: what it gives is not looked at again.
-_ENTITIES: Final = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
-_BOLD: Final = re.compile(r"(?<![\w*])\*(?! )([^*\n]+)(?<! )\*(?![\w*])")
+Shell = Mapping[str, Any]
+View = Mapping[str, Any]
 
 _FOLDER: Final = resources.files(__name__)
+#: Cards of destinations on the live page.
+MOST_CARDS: Final = 8
 
 
-def inbox_page(entries: Sequence[Mapping[str, Any]]) -> bytes:
+def live_page(
+    shell: Shell,
+    *,
+    stats: View,
+    destinations: Sequence[View],
+    rows: Sequence[View],
+    filter: Mapping[str, str],
+    choices: Mapping[str, Sequence[str]],
+    paging: View,
+    senders: Sequence[Mapping[str, str]] = (),
+    filter_error: str = "",
+) -> bytes:
+    """Numbers, destinations and the stream of events.
+
+    ``rows`` are event rows and refused requests, as they are to be shown; ``filter`` has ``q``, ``source``, ``type``,
+    ``destination``, ``state`` and ``since``; ``paging`` has ``next`` and ``first`` (addresses), ``searched_to``,
+    ``is_live`` with ``live`` (the stream's address), and ``is_later`` of a page behind the first.
+    """
+    return page(
+        "live.html",
+        shell=shell,
+        stats=stats,
+        destinations=story.troubled_first(destinations),
+        most_cards=MOST_CARDS,
+        rows=rows,
+        filter=filter,
+        choices=choices,
+        paging=paging,
+        senders=senders,
+        filter_error=filter_error,
+    )
+
+
+def live_rows(rows: Sequence[View], *, now: str, can_write: bool) -> str:
+    """Rows of events as the live page has them, for its stream."""
+    draw = macro("event_row")
+    return "\n".join(str(draw(row, now, can_write)) for row in rows)
+
+
+def live_numbers(stats: View, destinations: Sequence[View]) -> str:
+    """The numbers and the cards of the live page, for its stream."""
+    return f"{macro('numbers')(stats)}{macro('cards')(story.troubled_first(destinations), MOST_CARDS)}"
+
+
+def event_page(shell: Shell, event: View, *, kinds: Mapping[str, str], holds: Mapping[str, str]) -> bytes:
+    """One event: deliveries with their attempts, every route and why, payload and headers.
+
+    ``event`` as ``/api/events/{id}`` gives it; ``kinds`` are the types of destinations, and ``holds`` what holds one.
+    """
+    return page("event.html", shell=shell, **story.of(event, revision=shell["revision"], kinds=kinds, holds=holds))
+
+
+def destinations_page(shell: Shell, destinations: Sequence[View]) -> bytes:
+    """How each destination does, with what can be done about it."""
+    found = story.troubled_first(destinations)
+    troubled = sum(story.is_troubled(each) for each in found)
+    return page("destinations.html", shell=shell, destinations=found, troubled=troubled)
+
+
+def dead_page(shell: Shell, groups: Sequence[View], activities: Sequence[View], opened: View | None = None) -> bytes:
+    """What was given up, in groups; or one group, ``opened``, with its deliveries. ``activities`` are replays and discards.
+
+    ``opened`` has ``title``, ``destination``, ``count``, ``selection`` (the fields of a form that say which),
+    ``rows`` (deliveries with ``type`` and ``at``, empty where they are not known), ``next`` and ``searched_to``.
+    """
+    return page(
+        "dead.html",
+        shell=shell,
+        groups=groups,
+        by_destination=story.by_destination(groups),
+        largest=max((each["count"] for each in groups), default=1),
+        total=sum(each["count"] for each in groups),
+        activities=activities,
+        running=any(map(story.is_running, activities)),
+        opened=opened,
+    )
+
+
+def activity_page(shell: Shell, activity: View) -> bytes:
+    """What somebody did, and how far it has come."""
+    return page("activity.html", shell=shell, activity=activity, running=story.is_running(activity))
+
+
+def confirm_page(
+    shell: Shell,
+    *,
+    verb: str,
+    plan: View,
+    fields: Sequence[tuple[str, str]],
+    key: str,
+    subject: str,
+    back: str,
+) -> bytes:
+    """What a replay or a discard would do, before it does.
+
+    ``plan`` has ``count``, ``warnings`` and ``sample``, deliveries with ``type`` and ``at``; ``fields`` say which deliveries; a second click with the same
+    ``key`` does nothing more.
+    """
+    return page("confirm.html", shell=shell, verb=verb, plan=plan, fields=fields, key=key, subject=subject, back=back)
+
+
+def login_page(shell: Shell, *, to: str, error: str = "") -> bytes:
+    """The one field; ``to`` is the page that was asked for."""
+    return page("login.html", shell=shell, to=to, error=error)
+
+
+def message_page(shell: Shell, *, title: str, said: str) -> bytes:
+    """An error in words."""
+    return page("message.html", shell=shell, title=title, said=said)
+
+
+def inbox_page(shell: Shell, entries: Sequence[View], *, kinds: Mapping[str, str]) -> bytes:
     """What would have been sent, newest first; ``entries`` as ``views.inbox_entry`` makes them."""
-    shown = [{**entry, "text": _readable(entry["body"]), "body": _indented(entry["body"])} for entry in entries]
-    return _template("inbox.html").render(entries=shown).encode("utf-8", "replace")
+    shown = [
+        {
+            **each,
+            "preview": preview(kinds.get(each["destination"], ""), each["body"]),
+            "content": story.content_of(each["body"]),
+        }
+        for each in entries
+    ]
+    return page("inbox.html", shell=shell, entries=shown)
 
 
+@cache
 def stylesheet() -> bytes:
     """The one stylesheet of all pages."""
     return (_FOLDER / "console.css").read_bytes()
 
 
 @cache
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string((_FOLDER / name).read_text("utf-8"))
-
-
-def _decoded(body: str) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-
-
-def _readable(body: str) -> Markup:
-    """The text of a chat message as Slack shows it: its three entities are characters, ``*...*`` is bold."""
-    value = _decoded(body)
-    text = value.get("text") if isinstance(value, dict) else None
-    if not isinstance(text, str):
-        return Markup()
-    for entity, character in _ENTITIES:
-        text = text.replace(entity, character)
-    return Markup(_BOLD.sub(r"<strong>\1</strong>", str(escape(text))))  # noqa: S704  escaped one call before
-
-
-def _indented(body: str) -> str:
-    value = _decoded(body)
-    return body if value is None else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+def script() -> bytes:
+    """The one script of all pages: live rows, keys, copying. No page needs it."""
+    return (_FOLDER / "console.js").read_bytes()

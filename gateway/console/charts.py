@@ -1,0 +1,54 @@
+"""Small pictures as inline SVG: sizes and places are attributes, colours are the stylesheet's."""
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from gateway.errors import count
+
+#: A minute's bar and the gap behind it, and the height of the tallest, in the picture's own units.
+STEP, BAR, HEIGHT = 4, 3, 28
+
+
+def hour(traffic: Mapping[str, Sequence[int]]) -> Markup:
+    """The last hour, a bar for each minute: what died below, what is tried again, what was delivered on top."""
+    kinds = ("died", "retried", "delivered")
+    minutes = list(zip(*(traffic.get(kind) or [0] * 60 for kind in kinds), strict=False))
+    tallest = max(map(sum, minutes), default=0)
+    bars = Markup().join(_bars(at * STEP, values, kinds, tallest) for at, values in enumerate(minutes))
+    return _picture(bars, len(minutes), _in_words({kind: sum(traffic.get(kind, ())) for kind in reversed(kinds)}))
+
+
+def received(sources: Mapping[str, Sequence[int]]) -> Markup:
+    """The events of the last hour, of all sources together."""
+    minutes = [sum(each) for each in zip(*sources.values(), strict=False)]
+    tallest = max(minutes, default=0)
+    bars = Markup().join(_bars(at * STEP, (each,), ("received",), tallest) for at, each in enumerate(minutes))
+    return _picture(bars, len(minutes), f"{count(sum(minutes), 'event')} in the last hour")
+
+
+def _picture(bars: Markup, minutes: int, words: str) -> Markup:
+    width = max(minutes, 1) * STEP
+    return Markup(
+        '<svg class="spark" viewBox="0 0 {0} {1}" preserveAspectRatio="none" role="img" aria-label="{2}">'
+        '<title>{2}</title><rect class="base" x="0" y="{3}" width="{0}" height="1"/>{4}</svg>'
+    ).format(width, HEIGHT, words, HEIGHT - 1, bars)
+
+
+def _bars(x: int, values: Sequence[int], kinds: Sequence[str], tallest: int) -> Markup:
+    drawn, bottom = Markup(), HEIGHT - 1.0
+    for value, kind in zip(values, kinds, strict=True):
+        if value:
+            # What is there at all can be seen, beside a minute of thousands too.
+            height = max(value / tallest * (HEIGHT - 2), 1.5)
+            bottom = max(bottom - height, 0.0)
+            drawn += Markup('<rect class="{}" x="{}" y="{:.1f}" width="{}" height="{:.1f}"/>').format(
+                kind, x, bottom, BAR, height
+            )
+    return drawn
+
+
+def _in_words(sums: Mapping[str, int]) -> str:
+    words = {"delivered": "delivered", "retried": "tried again", "died": "given up"}
+    said = ", ".join(f"{number:,} {words[kind]}" for kind, number in sums.items() if number)
+    return f"last hour: {said or count(0, 'attempt')}"

@@ -1,0 +1,52 @@
+"""From a template and its values to bytes: escaped, and an unknown name is an error."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+import jinja2
+import msgspec
+
+from gateway.console import charts, text, words
+from gateway.errors import count
+from gateway.explained import in_words
+
+_WORDS: Final = (
+    words.ago, words.clock, words.condition, words.fate, words.pause, words.percent, words.rate,
+    words.short, words.size, words.span, words.success, words.tale, words.took,
+)  # fmt: skip
+_FILTERS: Final[Mapping[str, Any]] = {
+    **{
+        each.__name__: each
+        for each in (*_WORDS, text.shown, text.flat, text.marked, text.pretty, charts.hour, charts.received)
+    },
+    "any": any,
+    "count": count,
+    "in_words": in_words,
+    "value": lambda value: msgspec.json.encode(value).decode(),
+}
+
+
+def page(name: str, **values: Any) -> bytes:
+    """The page, in UTF-8; halves of characters become question marks."""
+    return _environment().get_template(name).render(values).encode("utf-8", "replace")
+
+
+@cache
+def macro(name: str) -> Any:
+    """One of the macros of ``parts.html``, to be called with its arguments."""
+    return getattr(_environment().get_template("parts.html").module, name)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gateway.console"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(_FILTERS)
+    return environment

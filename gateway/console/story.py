@@ -1,0 +1,209 @@
+"""What the pages tell of an event and of destinations: dicts of ``views`` made ready for a template."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+
+from gateway import curl
+from gateway.console import text, words
+from gateway.console.chats import preview
+from gateway.model import HttpRequest
+
+View = Mapping[str, Any]
+
+#: Attempts of a delivery that are shown one by one; those between the first and the last ones are folded.
+MOST_ATTEMPTS: Final = 8
+_FIRST: Final = 2
+#: Characters of a payload, indented, that is made a test of.
+LONGEST_TEST: Final = 20_000
+#: Characters of a request that is shown as a command; a shorter one would send something else.
+LONGEST_CURL: Final = 20_000
+#: The order in which troubles are looked at.
+_BY_TROUBLE: Final = ("dead", "paused", "retrying", "delivered", "idle", "discarded")
+
+
+# --- one event ---
+
+
+def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[str, str]) -> Mapping[str, Any]:
+    """All that the page of one event shows."""
+    requests = {each["delivery_id"]: each for each in event["requests"]}
+    deliveries = [_delivery(each, requests, event, kinds, holds) for each in event["deliveries"]]
+    states = [each["state"] for each in deliveries]
+    return {
+        "event": {**event, "deliveries": deliveries},
+        "failed": states.count("dead"),
+        "waiting": states.count("pending"),
+        "summary": summary(states),
+        "taken": _taken(event["entries"]),
+        "sections": list(_sections(event["entries"])),
+        "payload": _payload(event),
+        "test": _test(event),
+        **_revisions(event["deliveries"], revision),
+    }
+
+
+def _taken(entries: Sequence[View]) -> str:
+    """``2 of 9 took it``, of those that events are matched with; empty: there are none."""
+    routes = [each for each in entries if each["section"] != "failed"]
+    return f"{sum(each['taken'] for each in routes)} of {len(routes)} took it" if routes else ""
+
+
+def summary(states: Sequence[str]) -> str:
+    """``2 delivered, 1 dead``."""
+    words_ = {"delivered": "delivered", "pending": "waiting", "dead": "dead", "discarded": "discarded"}
+    return ", ".join(f"{states.count(state)} {word}" for state, word in words_.items() if state in states)
+
+
+def _delivery(
+    delivery: View, requests: Mapping[str, View], event: View, kinds: Mapping[str, str], holds: Mapping[str, str]
+) -> Mapping[str, Any]:
+    rehearsed = requests.get(delivery["id"], {})
+    request = rehearsed.get("request")
+    content = _content(request)
+    kind = kinds.get(delivery["destination"], "")
+    return {
+        **delivery,
+        "request": request,
+        "content": content,
+        "is_broken": bool(rehearsed.get("error")),
+        "why_no_request": _why_no_request(event, rehearsed),
+        "changed": rehearsed.get("changed") is True,
+        "retry": rehearsed.get("retry", ""),
+        "preview": preview(kind, content) if kind else None,
+        "curl": _curl(request, content),
+        "steps": list(_steps(delivery)),
+        "holds": holds.get(delivery["destination"], ""),
+    }
+
+
+def _why_no_request(event: View, rehearsed: View) -> str:
+    """Why none can be shown, in words; empty: it is shown."""
+    if rehearsed.get("error"):
+        return f"It cannot be built: {rehearsed['error']}"
+    return f"It is not shown: {rehearsed['not_shown']}" if "not_shown" in rehearsed else str(event["why_not_explained"])
+
+
+def _content(request: View | None) -> Any:
+    if request is None:
+        return None
+    content = request.get("line") if "file" in request else request.get("body")
+    return None if content == "" else content
+
+
+def content_of(body: str) -> Any:
+    """JSON as its value, all else as text."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return body
+
+
+def _steps(delivery: View) -> Iterator[Mapping[str, Any]]:
+    """The attempts; of many, those in the middle as one ``fold``."""
+    made = [{**each, "delivery_id": delivery["id"]} for each in delivery["attempts_made"]]
+    if len(made) <= MOST_ATTEMPTS:
+        yield from made
+        return
+    last = MOST_ATTEMPTS - _FIRST - 1
+    yield from made[:_FIRST]
+    yield {"fold": made[_FIRST:-last]}
+    yield from made[-last:]
+
+
+def _revisions(deliveries: Sequence[View], revision: str) -> Mapping[str, Any]:
+    """Which other files than the one in force made its attempts."""
+    used = dict.fromkeys(one["config"] for each in deliveries for one in each["attempts_made"])
+    others = [each for each in used if each not in ("", revision)]
+    return {"revisions": others, "has_changed": bool(others)}
+
+
+def _sections(entries: Sequence[View]) -> Iterator[tuple[str, Sequence[View], Sequence[View]]]:
+    """Each section of the file with its entries about such events, and those about others."""
+    for section, found in groupby(entries, key=lambda each: each["section"]):
+        each = list(found)
+        yield (
+            section,
+            [one for one in each if not _is_about_others(one)],
+            [one for one in each if _is_about_others(one)],
+        )
+
+
+def _is_about_others(entry: View) -> bool:
+    failed = [each for each in entry["clauses"] if not each["held"]]
+    return (
+        not entry["taken"]
+        and bool(failed)
+        and all(each.get("field") in ("event.type", "event.source") for each in failed)
+    )
+
+
+def _payload(event: View) -> Mapping[str, Any]:
+    if event["body_is"] == "removed":
+        return {"is_there": False}
+    return {"is_there": True, **dict(zip(("html", "is_cut"), text.pretty_and_cut(event["payload"]), strict=True))}
+
+
+def _test(event: View) -> str:
+    """An item of ``tests:`` that plays this payload; empty: there is nothing to play. JSON is YAML."""
+    if event["body_is"] == "removed" or not isinstance(event["payload"], dict):
+        return ""
+    try:
+        payload = json.dumps(event["payload"], indent=2).replace("\n", "\n    ")
+    except RecursionError:
+        return ""
+    if len(payload) > LONGEST_TEST:
+        return ""
+    to = list(dict.fromkeys(each["destination"] for each in event["requests"]))
+    lines = [
+        f"- name: {json.dumps(event['type'] + ' of ' + event['received_at'][:10])}",
+        f"  source: {json.dumps(event['source'])}",
+        f"  payload: {payload}",
+        f"  expect: {json.dumps(to)}",
+    ]
+    return "\n".join(lines)
+
+
+def _curl(request: View | None, content: Any) -> str:
+    """The request as a command; empty: it is none, or too long for one."""
+    if request is None or "file" in request or (isinstance(content, dict) and set(content) == {"base64"}):
+        return ""
+    body = (
+        content.encode("utf-8", "replace")
+        if isinstance(content, str)
+        else b""
+        if content is None
+        else msgspec.json.encode(content)
+    )
+    headers = tuple(request["headers"].items())
+    command = curl.command(HttpRequest(method=request["method"], url=request["url"], headers=headers, body=body))
+    return command if len(command) <= LONGEST_CURL else ""
+
+
+# --- destinations and dead letters ---
+
+
+def troubled_first(destinations: Sequence[View]) -> Sequence[View]:
+    """Those that need a look first, else as they stand in the file."""
+    return sorted(destinations, key=lambda each: _BY_TROUBLE.index(words.condition(each)[0]))
+
+
+def is_troubled(destination: View) -> bool:
+    return words.condition(destination)[0] in ("dead", "paused", "retrying")
+
+
+def by_destination(groups: Sequence[View]) -> Sequence[tuple[str, Sequence[View]]]:
+    """The groups of each destination, both in the order of their size."""
+    found: dict[str, list[View]] = {}
+    for each in groups:
+        found.setdefault(each["destination"], []).append(each)
+    return list(found.items())
+
+
+def is_running(activity: View) -> bool:
+    """Whether more will come of it by itself."""
+    progress = activity["progress"]
+    return bool(progress) and not progress["over"]

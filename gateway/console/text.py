@@ -1,0 +1,171 @@
+"""A sender's text as something to look at: escaped, bounded, and nothing in it can turn the reading order.
+
+Total: any value that JSON can carry, and any text, comes to markup of a bounded size.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from markupsafe import Markup, escape
+
+#: Characters of one text that are shown; the rest is behind a link.
+LONGEST_TEXT: Final = 2_000
+#: Characters and lines of one value that are shown.
+LONGEST_VALUE: Final = 60_000
+MOST_LINES: Final = 1_500
+#: Levels of a value that are taken apart; what is deeper is one line of JSON.
+DEEPEST: Final = 32
+#: Members up to which a nested value is open to begin with.
+OPEN_UP_TO: Final = 60
+
+# Controls, what turns the reading order, what has no width, and halves of a character.
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "|[\U000e0000-\U000e007f]"
+)
+
+
+def shown(text: object, limit: int = LONGEST_TEXT) -> Markup:
+    """``text`` isolated from what stands around it, with marks for characters that nobody would see."""
+    return Markup("<bdi>{}</bdi>").format(marked(cut(str(text), limit)))
+
+
+def marked(text: str) -> Markup:
+    """``text`` with ``U+202E`` where that character is; else as it is."""
+    escaped = str(escape(text))
+    return Markup(_UNSEEN.sub(_mark, escaped) if _UNSEEN.search(escaped) else escaped)  # noqa: S704  escaped above
+
+
+def _mark(found: re.Match[str]) -> str:
+    character = found[0]
+    name = unicodedata.name(character, "not a character")
+    return f'<span class="unseen" title="{escape(name.lower())}">U+{ord(character):04X}</span>'
+
+
+def flat(text: object, limit: int = 200) -> str:
+    """``text`` for a title or a label, where no mark can stand: U+FFFD for characters that nobody would see."""
+    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", cut(str(text), limit))
+
+
+def cut(text: str, limit: int = LONGEST_TEXT) -> str:
+    """At most ``limit`` characters, and how many more there are."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more characters)"
+
+
+def pretty(value: object) -> Markup:
+    """A JSON value on several lines, each nested one to be folded; read as text it is JSON as long as nothing is cut."""
+    return pretty_and_cut(value)[0]
+
+
+def pretty_and_cut(value: object) -> tuple[Markup, bool]:
+    """The same, and whether a part of it was left out."""
+    lines = _Lines()
+    lines.write(value)
+    return Markup("".join(lines.parts)), lines.is_cut  # noqa: S704  every part is made below
+
+
+class _Lines:
+    """Writes lines until the budget is spent."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.is_cut = False
+        self._left = LONGEST_VALUE
+        self._lines_left = MOST_LINES
+
+    def write(self, value: object) -> None:
+        if isinstance(value, str):
+            self._put("", marked(self._bounded(value)), "\n")
+        else:
+            self._value(value, "", "", "", 0)
+
+    @property
+    def _is_spent(self) -> bool:
+        return self._left <= 0 or self._lines_left <= 0
+
+    def _value(self, value: object, indent: str, head: str, comma: str, depth: int) -> None:
+        match value:
+            case Mapping() if value and depth < DEEPEST:
+                members = [
+                    (f'<span class="k">{self._quoted(str(key))}</span>: ', each)
+                    for key, each in self._some(value.items())
+                ]
+                self._nested(members, "{", "}", indent, head, comma, depth, len(value))
+            case list() | tuple() if value and depth < DEEPEST:
+                self._nested(
+                    [("", each) for each in self._some(value)], "[", "]", indent, head, comma, depth, len(value)
+                )
+            case _:
+                self._put(indent, f"{head}{self._leaf(value)}{comma}", "\n")
+
+    def _some(self, members: Any) -> Sequence[Any]:
+        """No more of them than there are lines left."""
+        return [each for each, _ in zip(members, range(max(self._lines_left, 0)), strict=False)]
+
+    def _nested(
+        self,
+        members: Sequence[tuple[str, object]],
+        left: str,
+        right: str,
+        indent: str,
+        head: str,
+        comma: str,
+        depth: int,
+        count: int,
+    ) -> None:
+        fold = depth > 0
+        opened = " open" if count <= OPEN_UP_TO else ""
+        if fold:
+            self.parts.append(f'<details class="fold"{opened}><summary>')
+        self._put(indent, f"{head}{left}", "\n")
+        if fold:
+            self.parts.append("</summary>")
+        written = 0
+        for written, (key, each) in enumerate(members, start=1):
+            self._value(each, indent + "  ", key, "," if written < count else "", depth + 1)
+            if self._is_spent:
+                break
+        if written < count:
+            self.is_cut = True
+            self._put(indent + "  ", '<span class="cut">… cut here</span>', "\n")
+        self._put(indent, f"{right}{comma}", "\n")
+        if fold:
+            self.parts.append("</details>")
+
+    def _leaf(self, value: object) -> str:
+        match value:
+            case str():
+                return f'<span class="s">{self._quoted(self._bounded(value))}</span>'
+            case bool() | None:
+                return f'<span class="b">{msgspec.json.encode(value).decode()}</span>'
+            case int() | float():
+                return f'<span class="n">{escape(repr(value))}</span>'
+            case _:
+                return str(marked(self._bounded(_compact(value))))
+
+    def _quoted(self, text: str) -> str:
+        try:
+            quoted = msgspec.json.encode(text).decode()
+        except UnicodeEncodeError:
+            quoted = f'"{text}"'
+        return f"<bdi>{marked(quoted)}</bdi>"
+
+    def _bounded(self, text: str) -> str:
+        limit = max(min(LONGEST_TEXT, self._left), 0)
+        self.is_cut |= len(text) > limit
+        return cut(text, limit)
+
+    def _put(self, *pieces: str) -> None:
+        self.parts.extend(pieces)
+        self._left -= sum(map(len, pieces))
+        self._lines_left -= 1
+
+
+def _compact(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (ValueError, TypeError, RecursionError):
+        return "…"

@@ -1,0 +1,148 @@
+"""Numbers and states in words: the same ones on every page."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gateway.errors import count
+
+#: Percent of the deliveries that end well, below which a destination is in trouble.
+GOOD_ENOUGH: Final = 95.0
+
+
+def fate(delivery: Mapping[str, Any]) -> str:
+    """``delivered``, ``dead``, ``discarded``, or of a pending one: ``waiting``, ``retrying`` or ``behind``."""
+    state = delivery["state"]
+    if state != "pending":
+        return str(state)
+    if delivery.get("behind"):
+        return "behind"
+    return "retrying" if delivery["attempts"] else "waiting"
+
+
+def tale(delivery: Mapping[str, Any]) -> str:
+    """The state of a delivery in a few words: ``dead after 3 attempts``, ``next try in 14 s``."""
+    attempts = count(delivery["attempts"], "attempt")
+    match fate(delivery):
+        case "delivered":
+            return "delivered" if delivery["attempts"] == 1 else f"delivered, {attempts}"
+        case "dead":
+            return f"dead after {attempts}" if delivery["attempts"] else "dead, never tried"
+        case "discarded":
+            return "discarded"
+        case "behind":
+            return "behind an earlier one of its order"
+        case word:
+            return f"{word}, {_next_try(delivery)}"
+
+
+def _next_try(delivery: Mapping[str, Any]) -> str:
+    due = delivery.get("due_in_s")
+    if due is None or due <= 0:
+        return "due now"
+    return f"next try in {span(due)}" if delivery["attempts"] else f"due in {span(due)}"
+
+
+def span(seconds: float | None) -> str:
+    """A time in one or two units: ``0 s``, ``14 s``, ``4 min``, ``2 h 05 min``, ``3 d``."""
+    if seconds is None:
+        return "–"
+    whole = int(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    if whole < 100 * 60:
+        return f"{whole // 60} min"
+    if whole < 48 * 3600:
+        hours, minutes = divmod(whole // 60, 60)
+        return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
+    return f"{whole // 86400} d"
+
+
+def pause(seconds: float) -> str:
+    """A wait between two attempts: ``0.4 s``, ``18 s``, ``4 min``."""
+    return f"{seconds:.1f} s" if seconds < 10 else span(seconds)
+
+
+def took(milliseconds: float | None) -> str:
+    """A short time: ``84 ms``, ``1.2 s``; a dash for none."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f} s"
+
+
+def short(number: float) -> str:
+    """A number for a small place: ``987``, ``12.4k``, ``1.2M``."""
+    if number < 10_000:
+        return f"{number:,.0f}"
+    scaled, unit = (number / 1_000, "k") if number < 999_500 else (number / 1_000_000, "M")
+    return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}{unit}"
+
+
+def size(octets: int) -> str:
+    """``318 B``, ``1.2 KiB``, ``3.4 MiB``."""
+    if octets < 1024:
+        return f"{octets} B"
+    return f"{octets / 1024:.1f} KiB" if octets < 1024 * 1024 else f"{octets / 1048576:.1f} MiB"
+
+
+def percent(share: float | None) -> str:
+    """``99.2 %``, never rounded up to 100; a dash for none."""
+    if share is None:
+        return "–"
+    return "100 %" if share >= 100 else f"{min(share, 99.9):.1f} %"
+
+
+def moment(iso: str) -> datetime:
+    """An ISO time as every dict has it; the epoch for what is none."""
+    try:
+        return datetime.fromisoformat(iso).astimezone(UTC)
+    except (ValueError, TypeError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+def clock(iso: str, now: str) -> str:
+    """The time of today, else with its day: ``12:34:56``, ``16 Apr 12:34:56``."""
+    at = moment(iso)
+    today = moment(now).date() == at.date()
+    return f"{at:%H:%M:%S}" if today else f"{at.day} {at:%b %H:%M:%S}"
+
+
+def ago(iso: str, now: str) -> str:
+    """``just now``, ``40 s ago``, ``in 2 h``."""
+    seconds = (moment(now) - moment(iso)).total_seconds()
+    if abs(seconds) < 1:
+        return "just now"
+    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+
+
+def success(destination: Mapping[str, Any]) -> float | None:
+    """Of the deliveries that ended in the last hour: percent delivered; None: none ended."""
+    delivered, died = destination["delivered_1h"], destination["died_1h"]
+    return 100 * delivered / (delivered + died) if delivered + died else None
+
+
+def condition(destination: Mapping[str, Any]) -> tuple[str, str]:
+    """How a destination does: a key for its shape and colour, and a word."""
+    if destination.get("paused"):
+        return "paused", "paused"
+    if not destination.get("in_file", True):
+        return "discarded", "not in the file"
+    if destination.get("circuit") == "open":
+        return "dead", "circuit open"
+    if destination.get("circuit") == "probing":
+        return "retrying", "probing"
+    if destination.get("failures", 0) > 0:
+        return "retrying", "failing"
+    share = success(destination)
+    if share is not None and share < GOOD_ENOUGH:
+        return "dead", "giving up"
+    return ("idle", "idle") if share is None and not destination["retried_1h"] else ("delivered", "healthy")
+
+
+def rate(per_second: float) -> str:
+    """``0``, ``0.3``, ``12.4``, ``475``."""
+    if per_second <= 0:
+        return "0"
+    return f"{per_second:.1f}" if per_second < 100 else short(per_second)
