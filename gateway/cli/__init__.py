@@ -1,16 +1,52 @@
 """The command line: every verb with its options. What a verb does is in the module it names, loaded on first use."""
 
+import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from gateway import __version__
-from gateway.errors import GatewayError
+from gateway.cli import complete
+from gateway.errors import ConfigError, GatewayError, printable
+from gateway.model import DeliveryState
+
+if TYPE_CHECKING:
+    from gateway.cli.look import Place
+    from gateway.selection import Filter
 
 Command = Callable[..., Any]
+
+
+class Verbs(click.RichGroup):
+    """Ends quietly when whoever reads its output has seen enough, and with 130 on Ctrl-C."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _ending_quietly():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _ending_quietly():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _ending_quietly() -> Iterator[None]:
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer has nowhere to go, and the interpreter would complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _config(command: Command) -> Command:
@@ -49,17 +85,99 @@ def _logging(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-def _server(command: Command) -> Command:
-    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-    command = click.option(
+def _json(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def _url(command: Command) -> Command:
+    return click.option(
         "--url", envvar="GATEWAY_URL", show_envvar=True, default="",
         help="The admin address of a running gateway. Left out: GATEWAY_ADMIN_BIND or http://127.0.0.1:8081, and "
         "the store itself when nobody answers there.",
     )(command)  # fmt: skip
-    return _store(command)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _server(command: Command) -> Command:
+    return _store(_url(_json(command)))
+
+
+def _page(command: Command) -> Command:
+    command = click.option("--before", default="", metavar="CURSOR", help="Go on where a page before ended.")(command)
+    return click.option(
+        "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="At most so many."
+    )(command)
+
+
+def _span(command: Command) -> Command:
+    command = click.option(
+        "--until", default="", metavar="TIME", help="Received before then: 30m (ago), 2026-12-31T12:00:00Z."
+    )(command)
+    return click.option(
+        "--since", default="", metavar="TIME", help="Received then or later: 2h (ago), 2026-12-31T12:00:00Z."
+    )(command)
+
+
+def _about(command: Command) -> Command:
+    command = click.option(
+        "--destination", default="", shell_complete=complete.destinations, help="With a delivery to it."
+    )(command)
+    command = click.option("--type", default="", metavar="GLOB", help="Of this type: contact.created, contact.*")(
+        command
+    )
+    return click.option("--source", default="", shell_complete=complete.sources, help="From this source.")(command)
+
+
+def _events(command: Command) -> Command:
+    """Which events."""
+    command = click.option(
+        "--find", "q", default="", metavar="TEXT",
+        help="What the payload holds: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
+    )(_span(command))  # fmt: skip
+    command = click.option(
+        "--state", type=click.Choice([each.value for each in DeliveryState]), help="With a delivery in this state.",
+    )(command)  # fmt: skip
+    return _about(command)
+
+
+def _deliveries(command: Command) -> Command:
+    """Which deliveries."""
+    command = click.option("--cause", metavar="CAUSE", help='Of this group of `gateway dead`: "answered 422".')(
+        _span(command)
+    )
+    command = click.option("--route", default="", shell_complete=complete.routes, help="Because of this route.")(
+        command
+    )
+    return _about(command)
+
+
+def _moving(command: Command) -> Command:
+    """What a replay and a discard have in common."""
+    command = click.option("--yes", is_flag=True, help="Do not ask; needed for more than one where nobody can answer.")(
+        command
+    )
+    command = click.option("--detach", is_flag=True, help="Do not wait for the end.")(command)
+    command = click.option("--dry-run", is_flag=True, help="Only say what it would be about.")(command)
+    command = click.option("--reason", default="", help="Why, for the others who look after the gateway.")(command)
+    command = click.option("--dead", is_flag=True, help="Dead letters, narrowed by the filters.")(command)
+    return click.argument("ids", metavar="[ID...]", nargs=-1)(_deliveries(command))
+
+
+def _place(options: dict[str, Any]) -> "Place":
+    from gateway.cli.look import Place
+
+    return Place(url=options.pop("url"), store=options.pop("store"), config=options.pop("config"))
+
+
+def _filter(options: dict[str, Any], **more: str) -> "Filter":
+    from dataclasses import fields
+
+    from gateway.selection import Filter
+
+    given = {each.name: options.pop(each.name) for each in fields(Filter) if each.name in options}
+    return Filter(**{name: value for name, value in given.items() if value is not None}, **more)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gateway")
 def cli() -> None:
     """Receive webhooks, keep them on disk before answering, forward them until they are taken."""
@@ -80,7 +198,8 @@ def serve_verb(**options: Any) -> None:
     """Run the gateway; SIGHUP, or a POST to /api/reload of the admin listener, reads routes.yaml anew.
 
     Also from the environment or --env-file: GATEWAY_ADMIN_TOKEN (needed when the admin listener is reachable from
-    other machines), GATEWAY_ADMIN_HOSTS (more names it answers to), GATEWAY_METRICS_TOKEN (asked for by /metrics).
+    other machines), GATEWAY_READ_TOKEN (for those who only look), GATEWAY_ADMIN_HOSTS (more names it answers to),
+    GATEWAY_METRICS_TOKEN (asked for by /metrics).
     """
     from gateway.cli import run
 
@@ -152,7 +271,7 @@ def test_verb(**options: Any) -> None:
 
 
 @cli.command("explain")
-@click.argument("event")
+@click.argument("event", shell_complete=complete.samples)
 @_config
 @_server
 @click.option("--source", default="", help="Which source of routes.yaml it is from; needed when there are several.")
@@ -188,7 +307,7 @@ def render_verb(**options: Any) -> None:
 
 
 @cli.command("send")
-@click.argument("sample")
+@click.argument("sample", shell_complete=complete.samples)
 @_config
 @click.option("--source", default="", help="Which source of routes.yaml to post as; needed when there are several.")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
@@ -253,88 +372,253 @@ def sign_verb(**options: Any) -> None:
 
 
 @cli.command("events")
+@_events
+@_page
+@_config
 @_server
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 def events_verb(**options: Any) -> None:
-    """List the newest events and what became of their deliveries."""
+    """List the newest events and what became of their deliveries, or find one by what its payload holds.
+
+    A narrow terminal shows how many deliveries are dead \N{BALLOT X}, pending \N{HORIZONTAL ELLIPSIS}, delivered
+    \N{CHECK MARK} and discarded -.
+    """
     from gateway.cli import look
 
-    sys.exit(look.events(**options))
+    sys.exit(look.events(_place(options), _filter(options), **options))
 
 
 @cli.command("show")
 @click.argument("event_id", metavar="ID")
+@click.option(
+    "--why", is_flag=True, help="Every route: why it takes the event by today's file, or which clause does not."
+)
+@click.option("--request", is_flag=True, help="Each request as it would be made now, without its secrets.")
+@_config
 @_server
 def show_verb(**options: Any) -> None:
-    """Show one event, by its id or a delivery's: payload, deliveries, every attempt."""
+    """Show one event, by its id or a delivery's: headers, deliveries, every attempt, payload."""
     from gateway.cli import look
 
-    sys.exit(look.show(**options))
+    sys.exit(look.show(_place(options), **options))
 
 
 @cli.command("dead")
+@click.option("--list", "as_list", is_flag=True, help="Each one with its reason; so do filters other than these two.")
+@_deliveries
+@_page
+@_config
 @_server
-@click.option("--destination", default="", help="Only of this destination.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 def dead_verb(**options: Any) -> None:
-    """List dead letters: deliveries that were given up, and why."""
+    """Say how many dead letters there are of each cause: deliveries that were given up."""
     from gateway.cli import look
 
-    sys.exit(look.dead(**options))
+    sys.exit(look.dead(_place(options), _filter(options), **options))
+
+
+@cli.command("tail")
+@_events
+@click.option(
+    "-n", "--lines", default=10, show_default=True, type=click.IntRange(0, 1000), help="Begin with the last few."
+)
+@_config
+@_server
+def tail_verb(**options: Any) -> None:
+    """Follow events as they come and what becomes of them, until Ctrl-C. With --json an object on each line.
+
+    When the gateway restarts, it goes on with the next one; when none runs, it follows the store.
+    """
+    from gateway.cli import tail
+
+    sys.exit(tail.tail(_place(options), _filter(options), **options))
 
 
 @cli.command("replay")
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@_moving
+@click.option("--rate", default="", metavar="RATE", help="Not all at once: 5/s, 60/min.")
+@click.option("--reroute", is_flag=True, help="Match events again by today's routes; what that changes is shown first.")
+@click.option(
+    "--new-id", "as_new", is_flag=True, help="With ids of their own, for receivers that have seen the old ones."
+)
+@click.option("--stop", "stopped", default="", metavar="ACTIVITY", help="End one that goes on, by its id: act_...")
+@_config
 @_server
 def replay_verb(**options: Any) -> None:
-    """Send again: a delivery by its id, or all deliveries of an event."""
-    from gateway.cli import look
+    """Send again: deliveries by their ids, all deliveries of events, or dead letters by filters.
 
-    sys.exit(look.replay(**options))
+    It goes out by today's routes.yaml, and is followed until all of it is delivered or dead again (exit 1). Ctrl-C
+    leaves it going on in the gateway.
+    """
+    from gateway.cli import replay
+
+    place, stopped, reroute, dead = _place(options), options.pop("stopped"), options.pop("reroute"), options.pop("dead")
+    if stopped:
+        sys.exit(replay.stop(place, stopped, as_json=options["as_json"]))
+    wanted = replay.Wanted(
+        verb="reroute" if reroute else "replay", ids=options.pop("ids"), reason=options.pop("reason"),
+        which=_filter(options, state="dead" if dead else ""), rate=options.pop("rate"), as_new=options.pop("as_new"),
+    )  # fmt: skip
+    sys.exit(replay.move(place, wanted, **options))
+
+
+@cli.command("discard")
+@_moving
+@_config
+@_server
+def discard_verb(**options: Any) -> None:
+    """Give up for good: nothing of it is sent, and no replay brings it back. The selection is as of a replay."""
+    from gateway.cli import replay
+
+    place, dead = _place(options), options.pop("dead")
+    wanted = replay.Wanted(
+        verb="discard", ids=options.pop("ids"), reason=options.pop("reason"),
+        which=_filter(options, state="dead" if dead else ""),
+    )  # fmt: skip
+    sys.exit(replay.move(place, wanted, **options))
 
 
 @cli.group("destinations", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--url", envvar="GATEWAY_URL", show_envvar=True, default="",
-    help="The admin address of the running gateway; GATEWAY_ADMIN_BIND or http://127.0.0.1:8081 if left out.",
-)  # fmt: skip
+@_config
+@_server
 @click.pass_context
 def destinations_verb(context: click.Context, /, **options: Any) -> None:
-    """List the destinations of the running gateway and what holds them; pause and resume one."""
+    """List the destinations with their health, and what holds them; pause, resume, mute and unmute one.
+
+    1h counts the attempts of the last hour: delivered, to be tried again, given up. Half of them took no longer than p50,
+    95 of 100 no longer than p95.
+    """
     context.obj = options
     if context.invoked_subcommand is None:
         from gateway.cli import destinations
 
-        sys.exit(destinations.list_all(**options))
+        sys.exit(destinations.list_all(_place(options), **options))
+
+
+def _held(command: Command) -> Command:
+    command = click.option(
+        "--for", "for_", metavar="DURATION", help="Ends by itself: 30m, 2h; until it is undone if left out."
+    )(command)
+    command = click.option("--reason", required=True, help="Why, for whoever finds it so.")(command)
+    return _one(command)
+
+
+def _one(command: Command) -> Command:
+    """About one destination; ``--url`` and ``--json`` may stand before or behind the verb."""
+    return click.pass_obj(click.argument("name", shell_complete=complete.destinations)(_url(_json(command))))
+
+
+def _either(before: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    return {**options, **{name: options[name] or before[name] for name in ("url", "as_json")}}
 
 
 @destinations_verb.command("pause")
-@click.argument("name")
-@click.option("--reason", required=True, help="Why, for whoever finds it paused.")
-@click.option("--for", "for_", metavar="DURATION", help="Ends by itself: 30m, 2h; until it is resumed if left out.")
-@click.pass_obj
-def pause_verb(server: Any, /, **options: Any) -> None:
+@_held
+def pause_verb(before: Any, /, **options: Any) -> None:
     """Hold its deliveries, also after a restart. Nothing is lost, and no budget of retries runs."""
     from gateway.cli import destinations
 
-    sys.exit(destinations.pause(**server, **options))
+    sys.exit(destinations.hold("pause", **_either(before, options)))
 
 
 @destinations_verb.command("resume")
-@click.argument("name")
-@click.pass_obj
-def resume_verb(server: Any, /, **options: Any) -> None:
+@_one
+def resume_verb(before: Any, /, **options: Any) -> None:
     """Let a paused destination go on with what has waited."""
     from gateway.cli import destinations
 
-    sys.exit(destinations.resume(**server, **options))
+    sys.exit(destinations.free("resume", **_either(before, options)))
+
+
+@destinations_verb.command("mute")
+@_held
+def mute_verb(before: Any, /, **options: Any) -> None:
+    """Tell nobody of its troubles for a while. Its deliveries go on as ever."""
+    from gateway.cli import destinations
+
+    sys.exit(destinations.hold("mute", **_either(before, options)))
+
+
+@destinations_verb.command("unmute")
+@_one
+def unmute_verb(before: Any, /, **options: Any) -> None:
+    """Tell of its troubles again."""
+    from gateway.cli import destinations
+
+    sys.exit(destinations.free("unmute", **_either(before, options)))
+
+
+@cli.command("activity")
+@_page
+@_config
+@_server
+def activity_verb(**options: Any) -> None:
+    """List who did what: replays, discards, pauses, reloads."""
+    from gateway.cli import look
+
+    sys.exit(look.activity(_place(options), **options))
+
+
+@cli.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@_store
+@_json
+@click.option("--force", is_flag=True, help="Take the place of a file that is there.")
+def backup_verb(**options: Any) -> None:
+    """Copy the store to FILE as of now, beside a running gateway or without one.
+
+    To restore it, stop the gateway and put the copy in the place of the store.
+    """
+    from gateway.cli import backup
+
+    sys.exit(backup.backup(**options))
+
+
+@cli.command("doctor")
+@_config
+@_server
+@click.option("--online", is_flag=True, help="Also connect to each destination: name, address, TLS. Nothing is sent.")
+def doctor_verb(**options: Any) -> None:
+    """Check what a gateway needs: its file, its store, the machine, the running process; 1 if something fails."""
+    from gateway.cli import doctor
+
+    sys.exit(doctor.doctor(**options))
+
+
+@cli.command("completion")
+@click.argument("shell", type=click.Choice(complete.SHELLS))
+def completion_verb(shell: str) -> None:
+    """Print the script with which SHELL completes verbs, options, destinations, samples and states.
+
+    bash and zsh: eval "$(gateway completion bash)" in ~/.bashrc. fish: gateway completion fish | source
+    """
+    print(complete.script(cli, shell))
+
+
+def _open_standard_streams() -> None:
+    """What the caller has closed leads nowhere; and no file of ours gets its number, which others may write to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  until the end
 
 
 def main() -> None:
-    """The entry point: errors of ours are one clear line, not a traceback."""
+    """The entry point: what goes wrong is one clear line, not a traceback."""
+    _open_standard_streams()
     try:
-        cli()
-    except GatewayError as error:
-        print(f"gateway: {error}", file=sys.stderr)
+        cli(prog_name="gateway", complete_var=complete.VARIABLE)
+    except ConfigError as error:
+        from gateway.cli import check
+
+        check.report(error)
         sys.exit(error.exit_code)
+    except GatewayError as error:
+        print(f"gateway: {printable(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"gateway: {printable(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001  ours to mend: who meets it is told where, and is not shown our code
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        said = printable(f"{type(error).__name__}: {error}")
+        print(f"gateway: a defect of the gateway, please report it: {said} ({where})", file=sys.stderr)
+        sys.exit(1)

@@ -12,7 +12,7 @@ import msgspec
 from gateway import views
 from gateway.config import Config, format_problem, load, read_env_file
 from gateway.egress.addresses import Reach, is_localhost, literal, standing
-from gateway.errors import ConfigError, GatewayError, Problem
+from gateway.errors import ConfigError, GatewayError, Problem, count
 
 
 class EnvFileUnreadable(GatewayError):
@@ -60,13 +60,13 @@ def report(error: ConfigError) -> None:
     """The problems, as people and editors read them, and their number; for verbs that have other things to print."""
     for problem in error.problems:
         print(format_problem(problem), file=sys.stderr)
-    print(_count(_errors(error.problems), "problem"), file=sys.stderr)
+    print(count(_errors(error.problems), "problem"), file=sys.stderr)
 
 
 def summary(path: Path, config: Config) -> str:
     """One sentence on a file that is in order."""
     parts = (
-        _count(len(config.sources), "source"), _count(config.routes, "route"), _count(len(config.destinations), "destination")
+        count(len(config.sources), "source"), count(config.routes, "route"), count(len(config.destinations), "destination")
     )  # fmt: skip
     return f"{path}: ok, {', '.join(parts)}"
 
@@ -78,13 +78,13 @@ def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
     for problem in problems:
         print(format_problem(problem))
     if errors := _errors(problems):
-        print(_count(errors, "problem"))
+        print(count(errors, "problem"))
 
 
 def _verdict(path: Path, config: Config, *, refused: bool) -> Iterator[str]:
     """What people read below the warnings of a file that can be loaded."""
     yield from _private_addresses(config)
-    warnings = _count(len(config.warnings), "warning")
+    warnings = count(len(config.warnings), "warning")
     if refused:
         yield f"{path}: {warnings}, and --strict takes none"
     else:
@@ -142,7 +142,3 @@ def _private_addresses(config: Config) -> Iterator[str]:
 def _is_private(host: str) -> bool:
     address = literal(host)
     return is_localhost(host) if address is None else standing(address).reach is Reach.PRIVATE
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,76 +1,129 @@
-"""``gateway destinations``: what holds a destination of the running gateway; pausing and resuming one."""
+"""``gateway destinations``: how each is doing and what holds it; pausing, muting and undoing that."""
 
-import getpass
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
-import click
-
-from gateway.cli.look import Unreachable, ask, print_json
+from gateway import views
+from gateway.cli import api, terminal
+from gateway.cli.look import Place
+from gateway.cli.terminal import Column, Part
 from gateway.config.values import is_duration, seconds
-from gateway.errors import GatewayError, printable
+from gateway.errors import GatewayError
+from gateway.model import DestinationStats, Pause
+from gateway.pipeline import Standing
+from gateway.retry import duration
 
 
-class PauseRefused(GatewayError):
-    """It cannot be paused for so long."""
+class Refused(GatewayError):
+    """It cannot be held for so long."""
 
 
-def list_all(*, url: str, as_json: bool) -> int:
-    """Every destination, a line each, with what holds it."""
-    found = _asked(url, "/api/destinations")
+def list_all(place: Place, *, as_json: bool) -> int:
+    """Every destination, a line each: what holds it, what waits, the last hour."""
+    found = place.ask("/api/destinations", {}, lambda reader: _of_the_store(reader, place))
     if as_json:
-        print_json(found)
-        return 0
-    width = max((len(each["name"]) for each in found), default=0)
-    for each in found:
-        click.echo(f"{each['name']:<{width}}  {each['type']:<10}  {printable(each['held']) or 'open'}")
-    return 0
-
-
-def pause(*, url: str, as_json: bool, name: str, reason: str, for_: str | None) -> int:
-    """Hold its deliveries until it is resumed, or for a time."""
-    if for_ is not None and not is_duration(for_):
-        raise PauseRefused(f"--for {for_}: that is no duration; write 30m, 2h or 1d")
-    for_s = None if for_ is None else seconds(for_)
-    told = _asked(url, f"{_path(name)}/pause", {"reason": reason, "for_s": for_s, "by": _who()})
-    _tell(told, f"{name} is {printable(told['held'])}", as_json=as_json)
-    return 0
-
-
-def resume(*, url: str, as_json: bool, name: str) -> int:
-    """Let it go on with what has waited."""
-    told = _asked(url, f"{_path(name)}/resume", {"by": _who()})
-    if told["held"]:
-        said = f"{name} is still held: {printable(told['held'])}"
-    elif told["was_paused"]:
-        said = f"{name} goes on"
+        terminal.print_json(found)
+    elif not found:
+        terminal.say("No destinations: add one to routes.yaml.")
     else:
-        said = f"{name} was not paused"
-    _tell(told, said, as_json=as_json)
+        terminal.show_table(_COLUMNS, [_row(each) for each in found])
     return 0
+
+
+def names(place: Place) -> Sequence[str]:
+    """Of every destination that the file has or something was sent to."""
+    return [each["name"] for each in place.ask("/api/destinations", {}, lambda reader: _of_the_store(reader, place))]
+
+
+def _of_the_store(reader: Any, place: Place) -> Any:
+    """Without a gateway there is no circuit, and nothing is on its way."""
+    config, numbers = place.loaded(), reader.stats().destinations
+    holds = {(each.destination, each.is_mute): each for each in reader.pauses()}
+    return [
+        views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
+        for name in dict.fromkeys([*config.destinations, *numbers])
+    ]
+
+
+def _standing(name: str, holds: Mapping[tuple[str, bool], Pause]) -> Standing:
+    paused, muted = holds.get((name, False)), holds.get((name, True))
+    held = f"paused by {paused.by}: {paused.reason}" if paused else ""
+    return Standing(held=held, circuit="closed", failures=0, in_flight=0, paused=paused, muted=muted)
+
+
+_COLUMNS: Final = (
+    Column("name", least=8), Column("type", leave=5), Column("held", least=24), Column("waiting", is_number=True),
+    Column("dead", is_number=True), Column("oldest due", is_number=True, leave=2),
+    Column("1h delivered", is_number=True, leave=1), Column("1h again", is_number=True, leave=3),
+    Column("1h dead", is_number=True, leave=3), Column("p50", is_number=True, leave=4),
+    Column("p95", is_number=True, leave=4), Column("address", least=12, leave=6),
+)  # fmt: skip
+
+
+def _row(each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
+    return [
+        [(each["name"], "" if each["in_file"] else "dim")],
+        [each["type"]],
+        [_held(each)],
+        [f"{each['pending']:,}"],
+        [(f"{each['dead']:,}", "red" if each["dead"] else "")],
+        [duration(round(each["oldest_due_s"])) if each["oldest_due_s"] >= 1 else ""],
+        [f"{each['delivered_1h']:,}"],
+        [f"{each['retried_1h']:,}"],
+        [f"{each['died_1h']:,}"],
+        [_milliseconds(each["p50_ms"])],
+        [_milliseconds(each["p95_ms"])],
+        [(each["address"], "dim")],
+    ]
+
+
+def _held(each: Mapping[str, Any]) -> Part:
+    if each["held"]:
+        return (each["held"], "yellow")
+    if each["muted"]:
+        return ("open, muted", "yellow")
+    return ("open", "green") if each["in_file"] else ("not in routes.yaml", "yellow")
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f} ms"
+
+
+# --- holding, and letting go ---
+
+
+def hold(verb: Literal["pause", "mute"], *, url: str, as_json: bool, name: str, reason: str, for_: str | None) -> int:
+    """Hold its deliveries, or the word of its troubles, until that is undone or for a time."""
+    if for_ is not None and not is_duration(for_):
+        raise Refused(f"--for {for_}: that is no duration; write 30m, 2h or 1d")
+    for_s = None if for_ is None else seconds(for_)
+    told = api.require(url, f"{_path(name)}/{verb}", {"reason": reason, "for_s": for_s, "by": api.who()})
+    if as_json:
+        terminal.print_json(told)
+    elif verb == "pause":
+        terminal.say(f"{name} is {told['held']}")
+    else:
+        terminal.say(f"{name} is muted{f' for {for_}' if for_ else ''}: {reason}")
+    return 0
+
+
+def free(verb: Literal["resume", "unmute"], *, url: str, as_json: bool, name: str) -> int:
+    """Undo a pause or a mute."""
+    told = api.require(url, f"{_path(name)}/{verb}", {"by": api.who()})
+    if as_json:
+        terminal.print_json(told)
+    else:
+        terminal.say(_freed(verb, name, told))
+    return 0
+
+
+def _freed(verb: str, name: str, told: Mapping[str, Any]) -> str:
+    if verb == "unmute":
+        return f"{name} is told of again" if told.get("was_muted", True) else f"{name} was not muted"
+    if told["held"]:
+        return f"{name} is still held: {told['held']}"
+    return f"{name} goes on" if told["was_paused"] else f"{name} was not paused, and nothing holds it now"
 
 
 def _path(name: str) -> str:
-    return f"/api/destinations/{quote(name, safe='')}"
-
-
-def _asked(url: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    answer = ask(url, path, body)
-    if answer is None:
-        raise Unreachable("no gateway is running here: start it, or name its admin address with --url")
-    return answer
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "cli"
-
-
-def _tell(told: object, said: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(told)
-    else:
-        click.echo(said)
+    return f"/api/destinations/{api.part(name)}"

@@ -1,12 +1,9 @@
 """``gateway explain``: what becomes of one event, entry by entry, and every request that it makes."""
 
-import base64
 import hashlib
 import os
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,19 +11,18 @@ from typing import Any, Final
 import click
 import msgspec
 
-from gateway import presets
+from gateway import curl, presets
 from gateway.cli import check, look
 from gateway.cli.samples import fresh, sender_of
 from gateway.config import Config, Source, load
-from gateway.config.config import Considered
-from gateway.config.masks import Masks
+from gateway.config.redaction import MASK
 from gateway.config.report import suggest
-from gateway.errors import ConfigError, GatewayError, RenderError, printable
-from gateway.facts import MISSING, iso_time, parse
-from gateway.match import Explanation, Finding, Rule
-from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
-from gateway.rehearsal import Rehearsal, Rehearsed, rebuilt, rehearse, rehearse_event, sample, sender_headers, shown
-from gateway.retry import duration, schedule
+from gateway.errors import ConfigError, GatewayError, count, printable
+from gateway.explained import entries, explained, in_words, requests, why_not
+from gateway.facts import parse
+from gateway.model import Event, FileAppend, HttpRequest
+from gateway.rehearsal import Rehearsal, Rehearsed, rehearse, rehearse_event, sample, sender_headers
+from gateway.retry import schedule
 
 #: Characters of a value that is shown beside its clause.
 _LONGEST_SEEN: Final = 120
@@ -56,15 +52,12 @@ def explain(
         check.report(error)
         return 1
     rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
-    deliveries = [_hidden(each, loaded) for each in _without_secret_vars(loaded, rehearsal)]
-    entries = [_entry(each, rehearsal, loaded.masks) for each in (*rehearsal.considered, *rehearsal.told)]
-    schedules = {each.destination: schedule(loaded.destinations[each.destination].retry) for each in deliveries}
     if as_json:
-        click.echo(pretty(msgspec.json.encode(_document(rehearsal.event, entries, deliveries, schedules))))
+        click.echo(pretty(msgspec.json.encode(explained(loaded, rehearsal))))
     elif as_curl:
-        _echo(line for each in deliveries for line in _curl(each))
+        echo(line for each in requests(loaded, rehearsal) for line in _curl(each))
     else:
-        _echo(_lines(rehearsal.event, entries, deliveries, schedules))
+        echo(_lines(loaded, rehearsal))
     return 0
 
 
@@ -104,14 +97,16 @@ def _body(source: Source, event: str) -> bytes:
 def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str]) -> Rehearsal:
     if name not in ("", history["source"]):
         raise EventRefused(f"{history['id']} came from {history['source']}, not from {name}: leave --source out")
-    source = config.source(history["source"])
-    if source is None:
-        raise EventRefused(f"{history['id']} came from {history['source']}, which is no longer in routes.yaml")
-    if not history["intact"]:
-        raise EventRefused(f"the stored body of {history['id']} does not match its checksum: it is never sent")
-    received_at = datetime.fromisoformat(history["received_at"]).timestamp()
+    body_is = history.get("body_is", "kept")
+    if reason := why_not(config, history["id"], history["source"], intact=history["intact"], body_is=body_is):
+        raise EventRefused(reason)
+    source, received_at = config.source(history["source"]), datetime.fromisoformat(history["received_at"]).timestamp()
+    assert source is not None
     body = _changed(msgspec.json.encode(history["payload"]), source, changes, received_at)
     payload = parse(body)
+    if source.redaction.paths and MASK.encode() in body:
+        note = f"note: the routes see {MASK} here for what {source.name} redacts; the API and the console say what they saw"
+        click.echo(note, err=True)
     event = Event(
         id=history["id"],
         source=source.name,
@@ -132,179 +127,11 @@ def _changed(body: bytes, source: Source, changes: Sequence[str], now: float) ->
         raise EventRefused(str(error)) from None
 
 
-# --- without its secrets ---
-
-
-def _without_secret_vars(config: Config, rehearsal: Rehearsal) -> Iterator[Rehearsed]:
-    """The deliveries, built with ``***`` in place of secrets among ``vars``: no filter can make another text of them.
-
-    One that cannot be built so, because it computes with the value, stays as it is.
-    """
-    sources = {
-        name: replace(source, naming=replace(source.naming, vars=secretless(source.naming.vars, config.masks)))
-        for name, source in {**config.sources, config.own.name: config.own}.items()
-    }
-    own = sources.pop(config.own.name)
-    marked = rebuilt(replace(config, sources=sources, own=own), rehearsal)
-    return (each if each.request else real for each, real in zip(marked, rehearsal.deliveries, strict=True))
-
-
-def secretless(values: object, masks: Masks) -> Mapping[str, object]:
-    """The root ``vars`` without what came from outside."""
-    found = masks.value(values)
-    assert isinstance(found, Mapping)
-    return found
-
-
-def _hidden(each: Rehearsed, config: Config) -> Rehearsed:
-    if each.request is None:
-        return replace(each, error=config.masks.text(each.error))
-    request = shown(each.request, config.destinations[each.destination])
-    return replace(each, request=_hidden_request(request, config.masks))
-
-
-def _hidden_request(request: OutboundRequest, masks: Masks) -> OutboundRequest:
-    match request:
-        case FileAppend():
-            return replace(request, path=masks.text(request.path), line=_hidden_bytes(request.line, masks))
-        case HttpRequest():
-            headers = tuple((name, masks.text(value)) for name, value in request.headers)
-            return replace(
-                request, url=masks.url(request.url), headers=headers, body=_hidden_bytes(request.body, masks)
-            )
-
-
-def _hidden_bytes(data: bytes, masks: Masks) -> bytes:
-    return masks.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-
-
-# --- as data ---
-
-
-def _document(
-    event: Event,
-    entries: Sequence[Mapping[str, Any]],
-    deliveries: Sequence[Rehearsed],
-    schedules: Mapping[str, str],
-) -> Mapping[str, object]:
-    return {
-        "event": {
-            "id": event.id,
-            "source": event.source,
-            "type": event.type,
-            "received_at": iso_time(event.received_at),
-        },
-        "entries": entries,
-        "deliveries": [
-            {
-                "route": each.route,
-                "destination": each.destination,
-                "request": _request(each.request),
-                "error": each.error,
-                "retry": schedules[each.destination],
-            }
-            for each in deliveries
-        ],
-    }
-
-
-def _request(request: OutboundRequest | None) -> Mapping[str, object] | None:
-    match request:
-        case HttpRequest():
-            return {
-                "method": request.method,
-                "url": request.url,
-                "headers": dict(request.headers),
-                "body": _content(request.body),
-            }
-        case FileAppend():
-            return {"file": request.path, "line": _content(request.line)}
-    return None
-
-
-def _content(data: bytes) -> object:
-    """JSON as its value, other text as text, all else as base64."""
-    try:
-        return msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
-
-
-def _entry(each: Considered, rehearsal: Rehearsal, masks: Masks) -> Mapping[str, Any]:
-    entry = each.entry
-    return {
-        "section": entry.section,
-        "name": entry.name,
-        "place": f"{entry.place.file}:{entry.place.line}",
-        "considered": each.explanation is not None,
-        "taken": each.taken,
-        "ignores": not entry.deliveries,
-        "ends": entry.rule.stops,
-        "once": masks.text(_once(each, rehearsal)),
-        "clauses": [_clause(finding, masks) for finding in _findings(each, rehearsal.event)],
-    }
-
-
-def _once(each: Considered, rehearsal: Rehearsal) -> str:
-    """Whether a key lets it fire, in words; empty: it asks for none."""
-    entry = each.entry
-    if entry.once is None or not each.taken:
-        return ""
-    if entry.name in rehearsal.held_back:
-        return rehearsal.held_back[entry.name]
-    try:
-        firing = entry.once.firing(entry, rehearsal.facts)
-    except RenderError as error:
-        return f"the key of once cannot be made, so nothing holds it back: {error}"
-    if firing is None:
-        return "the key of once is empty, so nothing holds it back"
-    return f"fires once in {duration(firing.window_s)} for the key {firing.key}"
-
-
-def _findings(each: Considered, event: Event) -> Sequence[Finding]:
-    """What the entry asks; of one that is not about such events, only why not."""
-    rule, explanation = each.entry.rule, each.explanation
-    if explanation is None:
-        return ()
-    about = list(_about(rule, explanation, event))
-    if not (explanation.source and explanation.type):
-        return [finding for finding in about if not finding.held]
-    conditions = len(rule.where)
-    expression = (replace(found, text=f"if: {found.text}") for found in explanation.findings[conditions:])
-    return [*about, *explanation.findings[:conditions], *expression]
-
-
-def _about(rule: Rule, explanation: Explanation, event: Event) -> Iterator[Finding]:
-    if rule.sources is not None:
-        text = f"source: {', '.join(sorted(rule.sources))}"
-        yield Finding(text=text, held=explanation.source, path=("event", "source"), seen=event.source)
-    if rule.patterns is not None:
-        text = f"match: {', '.join(rule.patterns)}"
-        yield Finding(text=text, held=explanation.type, path=("event", "type"), seen=event.type)
-
-
-def _clause(finding: Finding, masks: Masks) -> Mapping[str, Any]:
-    clause: dict[str, Any] = {"text": masks.text(finding.text), "held": finding.held}
-    if finding.path:
-        clause["field"] = ".".join(finding.path)
-        clause["missing"] = finding.seen is MISSING
-        if finding.seen is not MISSING:
-            clause["seen"] = masks.value(finding.seen)
-    if finding.error:
-        clause["error"] = masks.text(finding.error)
-    if finding.inner:
-        clause["inner"] = [_clause(each, masks) for each in finding.inner]
-    return clause
-
-
 # --- for people ---
 
 
-def _echo(lines: Iterator[str]) -> None:
+def echo(lines: Iterator[str]) -> None:
+    """Lines on standard output."""
     # A terminal shows colours unless it was told not to; what is no terminal gets none.
     color = False if os.environ.get("NO_COLOR") else None
     for line in lines:
@@ -320,29 +147,31 @@ def pretty(data: bytes) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def _lines(
-    event: Event,
-    entries: Sequence[Mapping[str, Any]],
-    deliveries: Sequence[Rehearsed],
-    schedules: Mapping[str, str],
-) -> Iterator[str]:
+def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
+    event, considered, deliveries = rehearsal.event, entries(config, rehearsal), requests(config, rehearsal)
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
-    width = max((len(_called(entry)) for entry in entries), default=0)
-    clauses = [text for entry in entries for text, _ in _clauses(entry["clauses"], 0)]
-    column = max((len(text) for text in clauses if len(text) <= _WIDEST), default=0)
-    section = ""
-    for entry in entries:
-        if entry["section"] != section:
-            section = entry["section"]
-            yield f"\n{section}"
-        yield from _entry_lines(entry, width, column)
+    yield from entry_lines(considered)
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
         yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each))
+    schedules = {each.destination: schedule(config.destinations[each.destination].retry) for each in deliveries}
     if schedules:
         yield "\nwhat is not taken"
         width = max(map(len, schedules))
         yield from (f"  {name:<{width}}  {text}" for name, text in schedules.items())
+
+
+def entry_lines(considered: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Every entry of an explanation, by section, with its clauses."""
+    width = max((len(_called(entry)) for entry in considered), default=0)
+    clauses = [text for entry in considered for text, _ in _clauses(entry["clauses"], 0)]
+    column = max((len(text) for text in clauses if len(text) <= _WIDEST), default=0)
+    section = ""
+    for entry in considered:
+        if entry["section"] != section:
+            section = entry["section"]
+            yield f"\n{section}"
+        yield from _entry_lines(entry, width, column)
 
 
 def _called(entry: Mapping[str, Any]) -> str:
@@ -357,7 +186,7 @@ def _entry_lines(entry: Mapping[str, Any], width: int, column: int) -> Iterator[
         # Most entries are not about the event: they take a line each.
         yield f"{head}  {_clause_line(*clauses[0], column)}"
         return
-    yield f"{head}  {_remark(entry)}".rstrip()
+    yield f"{head}  {printable(in_words(entry))}".rstrip()
     for text, clause in clauses:
         yield f"         {_mark(held=clause['held'])} {_clause_line(text, clause, column)}"
 
@@ -368,19 +197,6 @@ def _clause_line(text: str, clause: Mapping[str, Any], column: int) -> str:
 
 def _mark(*, held: bool) -> str:
     return click.style("yes", fg="green") + " " if held else click.style("no", fg="red") + "  "
-
-
-def _remark(entry: Mapping[str, Any]) -> str:
-    if not entry["considered"]:
-        return "not looked at: an entry before it took the event"
-    if not entry["taken"]:
-        return ""
-    if entry["ignores"]:
-        return "to: [] ignores the event"
-    every = [] if entry["clauses"] else ["takes every event"]
-    told = ["told of the first delivery, should that be given up"] if entry["section"] == "failed" else []
-    once = [printable(entry["once"])] if entry["once"] else []
-    return ", ".join([*(told or every), *once, *(["stop: no entry behind it is looked at"] if entry["ends"] else [])])
 
 
 def _clauses(clauses: Sequence[Mapping[str, Any]], depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -402,9 +218,7 @@ def _seen(clause: Mapping[str, Any]) -> str:
 
 
 def _how_many(deliveries: Sequence[Rehearsed]) -> str:
-    if not deliveries:
-        return "Nothing is sent."
-    return f"{len(deliveries)} {'delivery' if len(deliveries) == 1 else 'deliveries'}"
+    return count(len(deliveries), "delivery", "deliveries") if deliveries else "Nothing is sent."
 
 
 def _delivery_lines(each: Rehearsed) -> Iterator[str]:
@@ -417,39 +231,22 @@ def _delivery_lines(each: Rehearsed) -> Iterator[str]:
         case FileAppend(line=body) as request:
             yield f"  a line in {printable(request.path)}"
         case None:
-            yield click.style(f"  dead: {printable(each.error)}", fg="red")
+            yield f"  not shown: {each.not_shown}" if each.not_shown else _dead(each)
             return
     yield from (f"  {line}" for line in pretty(body).split("\n") if body)
+
+
+def _dead(each: Rehearsed) -> str:
+    return click.style(f"  dead: {printable(each.error)}", fg="red")
 
 
 def _curl(each: Rehearsed) -> Iterator[str]:
     yield f"# {each.route} > {each.destination}"
     match each.request:
         case HttpRequest() as request:
-            yield from _curl_command(request)
+            yield curl.command(request)
         case FileAppend(path=path):
             yield f"# a line in {printable(path)}, no request"
         case None:
-            yield f"# dead: {printable(each.error)}"
+            yield f"# not shown: {each.not_shown}" if each.not_shown else f"# dead: {printable(each.error)}"
     yield ""
-
-
-def _curl_command(request: HttpRequest) -> Iterator[str]:
-    # With --request HEAD curl would wait for a body.
-    method = "--head" if request.method == "HEAD" else f"--request {request.method}"
-    parts = [f"curl -sS {method} {shlex.quote(request.url)}"]
-    parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers]
-    before = ""
-    if request.body:
-        text = request.body.decode("utf-8", "replace")
-        if all(map(_is_plain, text)):
-            parts.append(f"--data-binary {shlex.quote(text)}")
-        else:
-            # Bytes that a terminal or a shell would change.
-            before = f"printf %s {base64.b64encode(request.body).decode()} | base64 -d | "
-            parts.append("--data-binary @-")
-    yield before + " \\\n  ".join(parts)
-
-
-def _is_plain(character: str) -> bool:
-    return character == "\n" or printable(character) == character != "\N{REPLACEMENT CHARACTER}"

@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 
 from gateway.cli import check
-from gateway.cli.explain import load_for_show, play, pretty, secretless
+from gateway.cli.explain import load_for_show, play, pretty
 from gateway.config import format_problem
 from gateway.config.masks import Masks
 from gateway.destinations import KINDS
 from gateway.errors import ConfigError, Place, RenderError, TemplateRefused
+from gateway.explained import secretless
 from gateway.facts import ROOTS, Facts
 from gateway.model import Json, Raw
 from gateway.render import Escape, Templates

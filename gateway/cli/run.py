@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,15 +19,16 @@ from gateway.cli import check
 from gateway.cli.samples import curl, fresh
 from gateway.config import Config, Source, load
 from gateway.egress import Egress, Inbox
-from gateway.errors import ConfigError, GatewayError, Place, Problem
+from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnavailable
 from gateway.model import Secret
-from gateway.pipeline import Dispatcher, Gateway
+from gateway.operations import Operations
+from gateway.pipeline import Dispatcher, Gateway, for_ever
 from gateway.rehearsal import request_of
 from gateway.reload import Reloader, log_warnings
 from gateway.signatures import CannotSign
 from gateway.store import open_store
 from gateway.watch import INTERVAL_S, Watch
-from gateway.web import UNKNOWN, AdminOptions, Readiness, admin_app, ingest_app
+from gateway.web import UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 
 #: 128 bits, in the densest of the usual spellings (base64).
 MIN_TOKEN_LENGTH: Final = 22
@@ -51,6 +52,7 @@ def serve(
     dev: bool,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file is put in force at once."""
+    _occupy_standard_descriptors()
     telemetry.configure_log(log_format, log_level)
     telemetry.BUILD_INFO.labels(__version__).set(1)
     # Before the file is read: what is saved in between is noticed.
@@ -69,6 +71,16 @@ def serve(
         telemetry.flush_log()
 
 
+def _occupy_standard_descriptors() -> None:
+    """Where stdin, stdout or stderr was closed, the next socket or file would get its number, and the log's lines."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+
+
 def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
     """The file as it is now; variables are those of the start, except that ``gateway dev`` reads .env again."""
     try:
@@ -78,18 +90,25 @@ def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str],
 
 
 def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
-    token, metrics_token = environ.get("GATEWAY_ADMIN_TOKEN", ""), environ.get("GATEWAY_METRICS_TOKEN", "")
-    if token and len(token) < MIN_TOKEN_LENGTH:
-        raise UnsafeBind(
-            f"GATEWAY_ADMIN_TOKEN is too short: use at least {MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE})"
-        )
+    token, read_token = _token(environ, "GATEWAY_ADMIN_TOKEN"), _token(environ, "GATEWAY_READ_TOKEN")
+    metrics_token = environ.get("GATEWAY_METRICS_TOKEN", "")
+    if read_token is not None and read_token == token:
+        raise UnsafeBind("GATEWAY_READ_TOKEN is GATEWAY_ADMIN_TOKEN, and would let its owner do everything: change it")
     bound = admin_bind.rpartition(":")[0].strip("[]").lower()
     extra = environ.get("GATEWAY_ADMIN_HOSTS", "").lower().replace(",", " ").split()
     return AdminOptions(
         hosts=frozenset({"localhost", "127.0.0.1", "::1", bound, *extra}),
-        token=Secret(token) if token else None,
+        token=token,
+        read_token=read_token,
         metrics_token=Secret(metrics_token) if metrics_token else None,
     )
+
+
+def _token(environ: Mapping[str, str], name: str) -> Secret | None:
+    token = environ.get(name, "")
+    if token and len(token) < MIN_TOKEN_LENGTH:
+        raise UnsafeBind(f"{name} is too short: use at least {MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE})")
+    return Secret(token) if token else None
 
 
 def _loopback_or_token(options: AdminOptions, host: str) -> None:
@@ -125,15 +144,30 @@ async def _serve(
         )
     gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox))
     dispatcher = Dispatcher(gateway)
+    operations = Operations(gateway, dispatcher)
+    rejections = Rejections(store, gateway.clock)
+    live = Live(store)
     readiness = Readiness()
     reloader = Reloader(gateway, dispatcher, read)
-    hooks = _Lifecycle(gateway, dispatcher, readiness, reloader, watching, store_url, dev=dev)
+    hooks = _Lifecycle(
+        gateway, dispatcher, operations, rejections, live, readiness, reloader, watching, store_url, dev=dev
+    )
     hooks.listen_for_changes()
+    context = Context(
+        gateway=gateway,
+        dispatcher=dispatcher,
+        readiness=readiness,
+        reloader=reloader,
+        operations=operations,
+        options=options,
+        live=live,
+        inbox=inbox,
+    )
     try:
         await dispatcher.recall()
         return await server.serve(
-            ingest=ingest_app(gateway, dispatcher, readiness),
-            admin=admin_app(gateway, dispatcher, readiness, reloader, options, inbox),
+            ingest=ingest_app(gateway, dispatcher, readiness, rejections),
+            admin=admin_app(context),
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
@@ -155,7 +189,7 @@ def _settle_garbage_collector() -> None:
 
 
 def _count_refused(reason: str) -> None:
-    telemetry.EVENTS_RECEIVED.labels(UNKNOWN, "rejected", reason).inc()
+    telemetry.EVENTS_RECEIVED.of(UNKNOWN, "rejected", reason).inc()
 
 
 def _log_failed(error: Exception) -> None:
@@ -168,6 +202,9 @@ class _Lifecycle:
 
     gateway: Gateway
     dispatcher: Dispatcher
+    operations: Operations
+    rejections: Rejections
+    live: Live
     readiness: Readiness
     reloader: Reloader
     watching: Watch | None
@@ -181,18 +218,19 @@ class _Lifecycle:
     async def started(self, ingest_address: str, admin_address: str) -> None:
         _settle_garbage_collector()
         self.gateway.egress.avoid(ingest_address, admin_address)
-        self.gateway.console = admin_address
+        self.gateway.ingest, self.gateway.console = ingest_address, admin_address
         self.running = asyncio.create_task(self.dispatcher.run())
+        self._begin(self.operations.run())
+        self._begin(self.rejections.run())
         config = self.gateway.config
-        print(
+        telemetry.say(
             f"ready {ingest_address} admin={admin_address} routes={config.routes} "
-            f"destinations={len(config.destinations)} store={self.gateway.store.name} config={config.revision}",
-            flush=True,
+            f"destinations={len(config.destinations)} store={self.gateway.store.name} config={config.revision}"
         )
         telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
         self._begin(self.gateway.egress.warm({each.door for each in config.destinations.values()}))
         if self.dev:
-            print(_banner(config, ingest_address, admin_address, self.store_url), flush=True)
+            telemetry.say(_banner(config, ingest_address, admin_address, self.store_url))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -203,20 +241,19 @@ class _Lifecycle:
         """Obey SIGHUP, and watch if it was asked for; before the ready line, which invites whoever sends signals."""
         # A terminal that closes sends SIGHUP too, and must end what was tried out in it.
         if not (self.dev and os.isatty(0)):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload()))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload("SIGHUP")))
         if self.watching is not None:
-            self._begin(self._watch(self.watching))
+            self._begin(for_ever(partial(self._watch, self.watching)))
 
     async def _watch(self, watching: Watch) -> None:
-        while True:
-            await asyncio.to_thread(watching.follow, self.gateway.config.files, self.reloader.includes)
-            await asyncio.sleep(INTERVAL_S)
-            if await asyncio.to_thread(watching.poll):
-                await self._reload()
+        await asyncio.to_thread(watching.follow, self.gateway.config.files, self.reloader.includes)
+        await asyncio.sleep(INTERVAL_S)
+        if await asyncio.to_thread(watching.poll):
+            await self._reload("a saved file")
 
-    async def _reload(self) -> None:
+    async def _reload(self, by: str) -> None:
         try:
-            await self.reloader.reload()
+            await self.reloader.reload(by=by)
         except ConfigError as error:
             # It is in the log; whoever tries things out sees it as `gateway check` shows it.
             if self.dev:
@@ -225,10 +262,15 @@ class _Lifecycle:
     def draining(self) -> None:
         self.readiness.draining = True
         self.dispatcher.stop()
+        self.live.end()
         telemetry.log("gateway.draining")
 
     async def drained(self) -> None:
         await self.dispatcher.idle()
+
+    async def _last_rejections(self) -> None:
+        with suppress(StoreUnavailable):
+            await self.rejections.flush()
 
     async def stopped(self) -> None:
         """Also after a start that failed; once."""
@@ -238,6 +280,7 @@ class _Lifecycle:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.gateway.store.close)
             closing.push_async_callback(self.gateway.egress.close)
+            closing.push_async_callback(self._last_rejections)
             for task in self.others:
                 task.cancel()
             self.dispatcher.stop()
@@ -252,7 +295,7 @@ class _Lifecycle:
 
 def _banner(config: Config, ingest_address: str, admin_address: str, store_url: str) -> str:
     source = next(iter(config.sources.values()), None)
-    lines = [""]
+    lines = ["", f"  Console   {admin_address}/"]
     if config.inboxes:
         lines += [
             f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: their url is not set"

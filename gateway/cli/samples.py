@@ -1,6 +1,5 @@
 """Sample events made fresh: the documented bytes with the time of now and the changes asked for."""
 
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -8,8 +7,10 @@ import msgspec
 
 from gateway import presets
 from gateway.config import Config, Source
+from gateway.curl import command
 from gateway.errors import GatewayError, Unparsable
 from gateway.facts import Naming, assign, parse
+from gateway.model import HttpRequest
 from gateway.signatures import Request
 
 
@@ -54,8 +55,8 @@ def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()
 def curl(url: str, request: Request) -> str:
     """The command that posts a request to the source at ``url``."""
     secret = f"/{request.path_secret.decode()}" if request.path_secret else ""
-    headers = " ".join(f"-H {shlex.quote(f'{n.decode()}: {v.decode()}')}" for n, v in request.headers)
-    return f"curl -sS {shlex.quote(url + secret)} {headers} --data-binary {shlex.quote(request.body.decode())}"
+    headers = tuple((name.decode(), value.decode()) for name, value in request.headers)
+    return command(HttpRequest(method="POST", url=url + secret, headers=headers, body=request.body), between=" ")
 
 
 def _value(text: str) -> object:

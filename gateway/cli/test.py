@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.cli import check
 from gateway.config.cases import Test
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, count
 from gateway.expectations import failures, read
 
 
@@ -27,7 +27,7 @@ def _as_text(path: Path, results: Sequence[tuple[Test, Sequence[str]]]) -> str:
         return f"{path} has no tests: write some under tests:"
     lines = [line for test, found in results for line in _told(test, found)]
     failed = sum(bool(found) for _, found in results)
-    return "\n".join([*lines, f"{len(results)} test{'' if len(results) == 1 else 's'}, {failed or 'none'} failed"])
+    return "\n".join([*lines, f"{count(len(results), 'test')}, {failed or 'none'} failed"])
 
 
 def _told(test: Test, found: Sequence[str]) -> Sequence[str]:

@@ -1,16 +1,22 @@
 """Starts the real gateway as a process, talks to it over real sockets, and ends it by its pid."""
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import http.client
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,16 +147,30 @@ class GatewayProcess:
         finally:
             connection.close()
 
-    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """The real command line in the same environment; the store answers once the gateway has ended."""
+    @property
+    def cli_environ(self) -> dict[str, str]:
+        """What leads the command line to this gateway, and to its store once it has ended."""
         running = self.process is not None and self.process.poll() is None
         where = {"GATEWAY_URL": f"http://{self.admin}"} if running else {"GATEWAY_ADMIN_BIND": "127.0.0.1:1"}
+        return {**self._environ, **where, "GATEWAY_STORE": f"sqlite:///{self.folder}/gateway.db"}
+
+    def cli(
+        self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The real command line in the same environment."""
         done = subprocess.run(
             [sys.executable, "-m", "gateway", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60,
-            env={**self._environ, **where, "GATEWAY_STORE": f"sqlite:///{self.folder}/gateway.db"},
+            env={**self.cli_environ, **(environ or {})},
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stderr
         return done
+
+    def terminal(self, *arguments: str, columns: int = 80, environ: Mapping[str, str] | None = None) -> "Terminal":
+        """The real command line as a person has it."""
+        command = [sys.executable, "-m", "gateway", *arguments]
+        # A runner of tests may have a terminal of its own in the environment.
+        where = {name: value for name, value in self.cli_environ.items() if name not in OF_A_TERMINAL}
+        return Terminal(command, columns=columns, environ={**where, **(environ or {})}, cwd=self.folder)
 
     def deliveries(self, event_id: str) -> list[dict[str, Any]]:
         return self.api(f"/api/events/{event_id}")[1]["deliveries"]
@@ -179,3 +199,60 @@ class GatewayProcess:
         if self.process is not None and self.process.stdout is not None:
             self.process.stdout.close()
             self.log.close()
+
+
+#: What says more of a terminal than the terminal itself.
+OF_A_TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE")
+
+
+class Terminal:
+    """A command in a terminal of so many columns, as a person has it."""
+
+    def __init__(
+        self, command: Sequence[str], *, columns: int = 80, environ: Mapping[str, str] | None = None, cwd: Path
+    ) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        inherited = {name: value for name, value in os.environ.items() if name not in OF_A_TERMINAL}
+        self.process = subprocess.Popen(
+            # Its own session, and the terminal its own: Ctrl-C is a key there.
+            ["setsid", "--ctty", *command], stdin=slave, stdout=slave, stderr=slave, cwd=cwd,
+            env={**inherited, "TERM": "xterm-256color", **(environ or {})},
+        )  # fmt: skip
+        os.close(slave)
+        self._said = b""
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        # Linux answers EIO once the other side is closed.
+        with contextlib.suppress(OSError):
+            while data := os.read(self._master, 65536):
+                self._said += data
+
+    @property
+    def said(self) -> str:
+        return self._said.decode("utf-8", "replace")
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def until(self, text: str) -> "Terminal":
+        eventually(lambda: text in self.said, f"{text!r} is shown; so far: {self._said[-2000:]!r}")
+        return self
+
+    def wait(self) -> int:
+        """The exit code, with all that was said."""
+        code = self.process.wait(60)
+        self._reading.join(10)
+        return code
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        self._reading.join(10)
+        os.close(self._master)

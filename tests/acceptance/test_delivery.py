@@ -61,7 +61,7 @@ def test_a_final_answer_is_a_dead_letter_with_reason_status_and_answer_and_can_b
             [dead] = gateway.settled(event_id)
             assert (dead["state"], dead["status"], dead["answer"]) == ("dead", status, "no such thing")
             assert str(status) in dead["reason"]
-            assert dead["id"] in gateway.cli("dead").stdout
+            assert dead["id"] in gateway.cli("dead", "--list").stdout
             gateway.cli("replay", dead["id"])
             [replayed] = gateway.settled(event_id)
     assert (replayed["state"], replayed["attempts"]) == ("delivered", 2)
@@ -115,6 +115,38 @@ def test_the_healthy_destination_beside_them_got_it(hostile):
         return {each["destination"]: each["state"] for each in gateway.deliveries(event_id)}["healthy"]
 
     eventually(lambda: state() == "delivered", "the healthy destination has taken it")
+
+
+def test_four_destinations_are_as_quick_beside_one_that_hangs_as_beside_a_quick_one(tmp_path):
+    names = ["a", "b", "c", "d", "fifth"]
+    with Sink() as sink:
+        destinations = {name: {"url": f"{sink.url}/{name}", "timeout": "9s"} for name in names}
+        body = "body: {id: '{{ attrs.id }}'}"
+        text = f"{HEAD}destinations: {json.dumps(destinations)}\nroutes: [{{name: all, to: {json.dumps(names)}, {body}}}]\n"
+
+        def p99_from(first):
+            """How long behind its request a delivery of the four arrives, 99th percentile, seconds."""
+            posted = {}
+            for number in range(first, first + 150):
+                posted[number] = time.monotonic()
+                gateway.post(distinct(number))
+            eventually(lambda: len(arrived(posted)) == 600, "the four have all of them")
+            return sorted(at - posted[number] for number, at in arrived(posted))[593]
+
+        def arrived(posted):
+            requests = [each for each in sink.requests if not each.path.startswith("/fifth")]
+            found = [(json.loads(each.body)["id"], each.at) for each in requests]
+            return [(number, at) for number, at in found if number in posted]
+
+        with GatewayProcess(tmp_path, text) as gateway:
+            p99_from(1)
+            beside_a_quick_one = p99_from(1_000)
+            sink.at("/fifth", hang())
+            beside_one_that_hangs = p99_from(2_000)
+            [fifth] = [each for each in gateway.api("/api/destinations")[1] if each["name"] == "fifth"]
+    assert beside_one_that_hangs < max(2 * beside_a_quick_one, 0.25)
+    assert sum(each.path.startswith("/fifth") for each in sink.requests) == 150 + 150 + 32, "it does hang, in its slots"
+    assert fifth["held"] == "", "and nothing has found that out yet"
 
 
 def test_an_answer_of_300_mb_is_read_no_further_than_needed(tmp_path):
@@ -273,7 +305,7 @@ def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_
     with Sink() as sink:
         with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
             listed = gateway.cli("destinations").stdout
-            assert listed.split() == ["crm", "http", "open"]
+            assert listed.splitlines()[1].split()[:3] == ["crm", "http", "open"]
             refused = gateway.cli("destinations", "pause", "crn", "--reason", "x", check=False)
             assert "no destination crn in routes.yaml (known: crm)" in refused.stderr
             bad = gateway.cli("destinations", "pause", "crm", "--reason", "x", "--for", "soon", check=False)
@@ -285,7 +317,23 @@ def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_
             gateway.post(distinct(1))
             [row] = gateway.api("/api/destinations")[1]
             assert row["held"].endswith(": their migration")
+            time.sleep(0.5)  # what would be sent in spite of it is there by then
             assert sink.requests == []
             assert gateway.cli("destinations", "resume", "crm").stdout == "crm goes on\n"
             sink.wait_for(1)
-            assert gateway.cli("destinations", "resume", "crm").stdout == "crm was not paused\n"
+            told = gateway.cli("destinations", "resume", "crm").stdout
+            assert told == "crm was not paused, and nothing holds it now\n"
+
+
+def test_a_destination_that_says_it_is_gone_gets_no_more_until_it_is_resumed_and_then_everything(tmp_path):
+    with Sink(answer(410)) as sink, GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+        gateway.post(distinct(0))
+        eventually(lambda: "410" in gateway.api("/api/destinations")[1][0]["held"], "the gateway pauses it")
+        for number in range(1, 20):
+            gateway.post(distinct(number))
+        time.sleep(0.5)  # what would be sent in spite of it is there by then
+        assert len(sink.requests) == 1
+        assert gateway.api("/api/deliveries?state=dead")[1]["deliveries"] == []
+        sink.at("/", answer(200))
+        gateway.cli("destinations", "resume", "crm")
+        sink.wait_for(21)

@@ -2,15 +2,14 @@
 
 import os
 import re
-import shutil
 import signal
 
 import pytest
 
 from tests.acceptance.harness import GatewayProcess, distinct
+from tests.needs import needs
 
 ROUTES = "version: 1\nsources: {xobito: {preset: xobito, secret: acceptance-secret}}\n"
-NEEDS_STRACE = "strace watches the system calls: apt-get install strace"
 
 SYNCED = re.compile(r"(?:fdatasync|fsync)\(\d+\)\s+= 0|<\.\.\. (?:fdatasync|fsync) resumed>.*= 0")
 ANSWERED = re.compile(r"HTTP/1\.1 202")
@@ -18,9 +17,7 @@ ANSWERED = re.compile(r"HTTP/1\.1 202")
 
 @pytest.fixture
 def strace():
-    if shutil.which("strace") is None:
-        assert not os.environ.get("CI"), NEEDS_STRACE
-        pytest.skip(NEEDS_STRACE)
+    needs("strace")
     return ("strace", "-f", "-s", "32", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg")
 
 

@@ -87,7 +87,14 @@ def test_make_run_in_a_fresh_clone_with_only_python_and_make(tmp_path):
     environ |= {"PATH": bare_path(tmp_path), "GATEWAY_BIND": "127.0.0.1:0", "GATEWAY_ADMIN_BIND": "127.0.0.1:0"}
     running = MakeRun(clone, environ)
     try:
-        for expected in ("inbox", "gateway.db", "Ctrl-C", ".venv/bin/gateway", "/in/xobito"):
+        for expected in (
+            f"Console   http://{running.admin}/\n",
+            "inbox",
+            "gateway.db",
+            "Ctrl-C",
+            ".venv/bin/gateway",
+            "/in/xobito",
+        ):
             assert expected in running.said
         pasted = subprocess.run(["sh", "-c", running.curl], capture_output=True, text=True, timeout=30)
         assert json.loads(pasted.stdout)["duplicate"] is False
@@ -150,8 +157,8 @@ def test_the_command_line_follows_an_event(dev):
     delivery = shown["deliveries"][0]
     assert "delivered" in dev.cli("show", delivery["id"]).stdout
     assert dev.cli("dead").stdout == "No dead letters.\n"
-    moved = json.loads(dev.cli("replay", delivery["id"], "--json").stdout)
-    assert [each["id"] for each in moved] == [delivery["id"]]
+    done = json.loads(dev.cli("replay", delivery["id"], "--json").stdout)
+    assert (done["subject"], done["progress"]["delivered"]) == (delivery["id"], 1)
     missing = dev.cli("show", "evt_nothing", check=False)
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "evt_nothing" in missing.stderr
@@ -228,6 +235,7 @@ def test_dev_says_where_a_pasted_event_goes_for_real(tmp_path):
             banner += gateway.process.stdout.readline()
     assert "FOR REAL to those of crm" in banner
     assert "inbox" not in banner
+    assert banner.split("\n", 2)[1] == f"  Console   http://{gateway.admin}/"
 
 
 @pytest.mark.parametrize("to", ["http://127.0.0.1:99999/x", "127.0.0.1:8080", "ftp://127.0.0.1/", "http://[::1"])

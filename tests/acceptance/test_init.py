@@ -128,3 +128,32 @@ def test_an_installed_wheel_holds_what_init_writes(tmp_path):
     assert run("init", cwd=folder, **environ).returncode == 0
     holds_the_starter(folder)
     reports_only_the_unset_variables(run("check", cwd=folder, **environ))
+
+
+def test_the_way_of_the_readme_to_slack_without_a_crm_leads_there(tmp_path):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    written = re.search(r"```\n *(XOBITO_WEBHOOK_SECRET=.*?)```", readme, re.DOTALL)[1]
+    run("init", ".", cwd=tmp_path)
+    (tmp_path / ".env").write_text(re.sub(r"^ +", "", written, flags=re.MULTILINE))
+    routes = tmp_path / "routes.yaml"
+    named = run("check", cwd=tmp_path).stdout
+    assert set(re.findall(r"([A-Z_]+) \(line", named)) == {"CRM_URL", "CRM_TOKEN"}
+
+    whole = routes.read_text("utf-8")
+    routes.write_text(re.sub(r"^  crm:\n(?:    .*\n)+", "", whole, flags=re.MULTILINE), "utf-8")
+    left = run("check", cwd=tmp_path).stdout
+    # Each a list item, which is what is taken out: a route or a test.
+    items = re.split(r"(?m)^(?=  - |\w)", routes.read_text("utf-8"))
+    lines = [int(line) for line in re.findall(r"^routes.yaml:(\d+):\d+: unknown destination", left, re.MULTILINE)]
+    kept, at = [], 1
+    for item in items:
+        here = range(at, at + item.count("\n"))
+        at = here.stop
+        kept += [item] if not any(line in here for line in lines) else []
+    assert len(kept) < len(items)
+    routes.write_text("".join(kept), "utf-8")
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert run("test", cwd=tmp_path).returncode == 0
+    with GatewayProcess(tmp_path, options=("--env-file", ".env")) as gateway:
+        assert gateway.api("/readyz")[0] == 200

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model import DeliveryState
+from gateway.model import DeliveryQuery, DeliveryState
 from gateway.store import open_reader
 from tests.acceptance import ack_before_commit
 from tests.acceptance.harness import GatewayProcess, distinct, eventually, signature
@@ -78,7 +78,9 @@ def chaos(folder: Path, url: str, kills: int, **options) -> Clients:
         gateway.kill()
         clients.join()
     with gateway:
-        eventually(lambda: not gateway.api("/api/deliveries?state=pending")[1], "everything is delivered", 60)
+        eventually(
+            lambda: not gateway.api("/api/deliveries?state=pending")[1]["deliveries"], "everything is delivered", 60
+        )
         assert gateway.terminate() == 0
     return clients
 
@@ -99,7 +101,7 @@ def test_no_acknowledged_event_is_lost_over_twenty_kills(tmp_path):
     assert duplicates <= KILLS * CONCURRENCY
     assert all(len(found) == 1 for found in ids.values()), "a repeated delivery keeps its webhook-id"
     reader = open_reader(f"sqlite:///{tmp_path}/gateway.db")
-    ended = [reader.deliveries(state=state, limit=1_000_000) for state in DeliveryState]
+    ended = [reader.deliveries(DeliveryQuery(state=state, limit=1_000_000)).rows for state in DeliveryState]
     assert [len(found) for found in ended if found] == [len(ended[1])], "each is delivered, none is anything else"
 
 

@@ -66,7 +66,7 @@ def test_a_signal_puts_another_file_in_force(tmp_path, sink):
         gateway.post(distinct(2))
         assert sent_text(sink, 2) == "two"
         assert sink.connections == 1, "connections survive"
-        [delivery] = gateway.settled(gateway.api("/api/events")[1][0]["id"])
+        [delivery] = gateway.settled(gateway.api("/api/events")[1]["events"][0]["id"])
         assert delivery["attempts_made"][0]["config"] == line["config"]
         assert gateway.terminate() == 0
 

@@ -58,7 +58,7 @@ def ask(gateway, method, path, body=b"", headers=None):
 
 
 def stored(gateway):
-    return len(gateway.api("/api/events?limit=1000")[1])
+    return len(gateway.api("/api/events?limit=1000")[1]["events"])
 
 
 def test_slacks_challenge_is_echoed_as_text_and_nothing_is_stored(gateway):

@@ -1,0 +1,22 @@
+"""``gateway backup``: a copy of the store, beside a running gateway or without one."""
+
+import time
+from pathlib import Path
+
+from gateway.cli import terminal
+from gateway.store import open_reader
+
+
+def backup(*, file: Path, store: str, force: bool, as_json: bool) -> int:
+    """Copy the store to ``file``, which is there once it is whole."""
+    began = time.monotonic()
+    with terminal.progress("copying") as progress:
+        size = open_reader(store).backup(str(file), progress, replaces=force)
+    took = time.monotonic() - began
+    if as_json:
+        terminal.print_json({"file": str(file.absolute()), "bytes": size, "seconds": round(took, 3)})
+    else:
+        terminal.say(
+            f"{file}: {terminal.size(size)} in {took:.1f} s; `gateway doctor --store sqlite:///{file}` checks it"
+        )
+    return 0

@@ -1,0 +1,60 @@
+"""What a shell completes beside verbs and options: names of routes.yaml, and samples of its senders."""
+
+from collections.abc import Callable, Iterable
+from os import environ
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+SHELLS: Final = ("bash", "zsh", "fish")
+#: What the scripts set to ask for completions.
+VARIABLE: Final = "_GATEWAY_COMPLETE"
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def script(cli: click.Command, shell: str) -> str:
+    """What a shell reads at its start."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    return kind(cli, {}, "gateway", VARIABLE).source()
+
+
+def _of_the_file(names: "Callable[[Config], Iterable[str]]") -> Complete:
+    def complete(context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+        config = _config(context)
+        return [CompletionItem(name) for name in sorted(names(config)) if name.startswith(typed)] if config else []
+
+    return complete
+
+
+def _config(context: click.Context) -> "Config | None":
+    """The file that the line names so far; None when it has problems, of which this is not the place to tell."""
+    from gateway.config import load
+
+    named: Any = context.find_root().params.get("config") or context.params.get("config")
+    try:
+        return load(Path(named or environ.get("GATEWAY_CONFIG") or "routes.yaml"), environ=environ, no_env=True)
+    except (GatewayError, OSError):
+        return None
+
+
+def _samples(config: "Config") -> Iterable[str]:
+    from gateway import presets
+
+    return {name for source in config.sources.values() for name in presets.load(source.preset).samples}
+
+
+destinations: Final = _of_the_file(lambda config: config.destinations)
+sources: Final = _of_the_file(lambda config: config.sources)
+routes: Final = _of_the_file(
+    lambda config: {route for entry in config.entries.values() for route, _ in entry.deliveries}
+)
+samples: Final = _of_the_file(_samples)

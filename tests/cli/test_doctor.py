@@ -1,0 +1,169 @@
+"""The doctor's findings, each from what it looked at."""
+
+import asyncio
+import fcntl
+import json
+import os
+import resource
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.cli import doctor
+from gateway.store import open_store, owner_of
+
+GIB = 1024**3
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("3.51.2", "fail"), ("3.40.1", "fail"), ("3.51.3", "ok"), ("3.54.1", "ok"), ("4.0.0", "ok")],
+)
+def test_a_sqlite_with_the_bug_that_damages_files_fails(version, verdict):
+    assert doctor.sqlite(version).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "verdict"),
+    [
+        pytest.param(10 * 1024**2, 5 * GIB, "fail", id="next to none"),
+        pytest.param(100 * 1024**2, 5 * GIB, "warn", id="below 256 MiB"),
+        pytest.param(300 * 1024**2, 5 * GIB, "ok", id="enough"),
+        pytest.param(15 * GIB, 1000 * GIB, "warn", id="below 2 % of a large disk"),
+        pytest.param(50 * GIB, 1000 * GIB, "ok", id="enough of a large disk"),
+    ],
+)
+def test_little_room_is_warned_of_and_none_is_a_failure(free, total, verdict):
+    found = doctor.room(free, total)
+    assert found.verdict == verdict
+    assert ("when it is full events are refused with 503" in found.remedy) == (verdict != "ok")
+
+
+@pytest.mark.parametrize(
+    ("hard", "verdict"),
+    [(64, "fail"), (1024, "warn"), (4096, "ok"), (resource.RLIM_INFINITY, "ok")],
+)
+def test_few_open_files_are_few_connections(hard, verdict):
+    assert doctor.open_files(hard).verdict == verdict
+
+
+def moment(year):
+    return datetime(year, 6, 1, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("stored", "now", "verdict"),
+    [
+        pytest.param(moment(2026), moment(2026), "ok", id="as it should be"),
+        pytest.param(0.0, moment(1970), "fail", id="a clock without a battery"),
+        pytest.param(moment(2026) + 3600, moment(2026), "warn", id="set back by an hour"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_told(stored, now, verdict):
+    assert doctor.clock(stored, now).verdict == verdict
+
+
+def test_whoever_has_the_store_is_named_and_whether_it_lives(tmp_path):
+    path = tmp_path / "gateway.db"
+    assert doctor.owner(path).verdict == "ok"
+
+    async def open_and_look():
+        store = await open_store(f"sqlite:///{path}")
+        try:
+            return doctor.owner(path), owner_of(str(path))
+        finally:
+            await store.close()
+
+    found, owner = asyncio.run(open_and_look())
+    assert (found.verdict, owner.is_alive) == ("ok", True)
+    assert f"pid {os.getpid()}" in found.said
+    assert owner_of(str(path)) is None
+
+    (tmp_path / "gateway.db.lock").write_text("pid 4711, started 2026-01-01T00:00:00+00:00\n")
+    left = doctor.owner(path)
+    assert (left.verdict, "pid 4711" in left.said, bool(left.remedy)) == ("warn", True, True)
+
+
+def test_asking_for_the_owner_leaves_the_lock_free(tmp_path):
+    path = tmp_path / "gateway.db"
+    (tmp_path / "gateway.db.lock").write_text("pid 4711\n")
+    owner_of(str(path))
+    with closing((tmp_path / "gateway.db.lock").open("r+b")) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize(("mode", "verdict"), [(0o600, "ok"), (0o640, "ok"), (0o644, "warn"), (0o602, "warn")])
+def test_a_file_that_everyone_can_read_is_told(tmp_path, mode, verdict):
+    path = tmp_path / "gateway.db"
+    path.write_bytes(b"")
+    path.chmod(mode)
+    [found] = doctor.permissions([path, tmp_path / "missing"])
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (None, "ok"),
+        ({"status": "ready"}, "ok"),
+        ({"status": "ready", "config": "rejected: 1 problem, since then"}, "warn"),
+    ],
+)
+def test_what_the_running_gateway_says_of_itself_is_passed_on(answer, verdict):
+    assert doctor.readiness(answer).verdict == verdict
+
+
+def test_every_finding_that_is_not_ok_has_a_remedy(tmp_path):
+    found = [
+        doctor.sqlite("3.40.1"),
+        doctor.room(0, GIB),
+        doctor.room(200 * 1024**2, GIB),
+        doctor.open_files(64),
+        doctor.clock(0, 0),
+        doctor.clock(time.time() + 999, time.time()),
+        *doctor.integrity(tmp_path, ["row 7 missing from index"] * 9),
+    ]
+    assert [each.check for each in found if each.verdict == "ok" or not each.remedy] == []
+
+
+def findings(tmp_path, capsys, *, url=""):
+    doctor.doctor(
+        config=tmp_path / "routes.yaml", store=f"sqlite:///{tmp_path}/gateway.db", url=url, online=False, as_json=True
+    )
+    return json.loads(capsys.readouterr().out)["checks"]
+
+
+def test_a_file_of_no_bytes_is_a_store_in_which_nothing_was_ever_stored(tmp_path, capsys):
+    (tmp_path / "gateway.db").touch()
+    [said] = [each for each in findings(tmp_path, capsys) if each["check"] == "store"]
+    assert said["verdict"] == "ok"
+    assert "is empty: nothing was ever stored, the next start makes it" in said["said"]
+
+
+def test_what_is_wrong_with_a_store_is_a_line_each_and_not_a_thousand(tmp_path):
+    found = [each.said for each in doctor.integrity(tmp_path, [f"page {n}:\nwrong" for n in range(12)])]
+    assert found == [*(f"{tmp_path} is damaged: page {n}: wrong" for n in range(5)), "and 7 more"]
+
+
+UNSET = """
+version: 1
+sources: {xobito: {preset: xobito, secret: "${DOCTORS_SECRET}"}}
+destinations: {crm: {url: "${DOCTORS_URL}"}}
+routes: [{name: to-crm, match: contact.created, to: crm}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("routes", "running", "verdict"),
+    [
+        pytest.param(UNSET, False, "fail", id="nobody has the variables"),
+        pytest.param(UNSET, True, "warn", id="the gateway has them, or goes without"),
+        pytest.param(UNSET + "nonsense: 1\n", True, "fail", id="the file itself is wrong"),
+    ],
+)
+def test_variables_that_only_the_running_gateway_needs_are_no_failure(tmp_path, routes, running, verdict):
+    path = tmp_path / "routes.yaml"
+    path.write_text(routes)
+    assert doctor.configuration(path, doctor._loaded(path), is_running=running).verdict == verdict
