@@ -21,7 +21,7 @@ from gateway.destinations.base import json_bytes
 from gateway.errors import BuildError, GatewayError, RequestRefused, Unparsable, printable
 from gateway.facts import MISSING, assign, lookup, parse, unassign
 from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
-from gateway.rehearsal import Rehearsal, Rehearsed, rehearse, sample, sender_headers, shown, shown_url
+from gateway.rehearsal import Rehearsal, Rehearsed, once, rehearse, sample, sender_headers, shown, shown_url
 
 #: Every test runs at 2026-01-01T00:00:00Z, seconds since the epoch.
 NOW: Final = 1767225600.0
@@ -64,6 +64,7 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     return [
         f"expected {_wanted(test)}",
         _came(rehearsal),
+        *_once(rehearsal),
         *_dead(rehearsal),
     ]
 
@@ -146,6 +147,7 @@ def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
     if surplus or missing:
         yield f"expected {_wanted(test)}"
         yield _came(rehearsal)
+        yield from _once(rehearsal)
     yield from (f"missing: {_asked(check)}" for check in missing)
     for each in surplus:
         own_line = f": write a line of its own, {each.route} > {each.destination}"
@@ -176,6 +178,10 @@ def _asked(check: Check) -> str:
 def _came(rehearsal: Rehearsal) -> str:
     called = ", ".join(map(_called, rehearsal.deliveries))
     return f"but it goes to {called}" if called else "but it goes nowhere"
+
+
+def _once(rehearsal: Rehearsal) -> Iterator[str]:
+    return (f"{each.entry.name}: {words}" for each in rehearsal.considered if (words := once(each, rehearsal)))
 
 
 # --- what they say ---

@@ -1,6 +1,6 @@
 """An event played through a Config: what would be planned and sent. Nothing is stored, nothing leaves the process."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -9,9 +9,10 @@ from gateway import presets
 from gateway.config import Config, Destination, Source
 from gateway.config.config import Considered
 from gateway.egress.secrets import PUBLIC_HEADERS, SHORTEST_PATH_SECRET
-from gateway.errors import BodyTooLarge, BuildError, GatewayError
+from gateway.errors import BodyTooLarge, BuildError, GatewayError, RenderError
 from gateway.facts import Facts
 from gateway.model import Delivery, Event, FileAppend, Notice, OutboundRequest, new_id
+from gateway.retry import duration
 from gateway.signatures import CannotSign, RawHeaders, Request
 
 #: Ids of what exists only in a rehearsal: the same in every one, so that nothing rendered from them changes.
@@ -33,6 +34,8 @@ class Rehearsed:
     #: None: it would be dead, because of ``error``.
     request: OutboundRequest | None = None
     error: str = ""
+    #: Why it is not shown although it is made.
+    not_shown: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +115,15 @@ def rehearse_event(
     facts = source.naming.facts(event, payload)
     considered = config.explain(source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
-    plan = [planned for planned in config.plan(source, facts) if planned[0] not in silent]
+    plan = [each for each in config.plan(source, facts) if each[0] not in silent]
     return Rehearsal(
         event=event,
         facts=facts,
         considered=considered,
-        deliveries=tuple(_rehearsed(config, event, payload, at, *planned) for at, planned in enumerate(plan, start=1)),
+        deliveries=tuple(
+            attempted(config, planned(event, number, *each), event, payload)
+            for number, each in enumerate(plan, start=1)
+        ),
         told=() if not plan or source is config.own else config.explain_failed(_given_up(*plan[0]), event, facts),
         held_back=held_back,
     )
@@ -130,19 +136,32 @@ def _given_up(route: str, destination: str) -> Notice:
     )
 
 
-def rebuilt(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
-    """The same deliveries as another configuration builds them."""
-    event, payload = rehearsal.event, rehearsal.facts["payload"]
-    return tuple(
-        _rehearsed(config, event, payload, number, each.route, each.destination)
-        for number, each in enumerate(rehearsal.deliveries, start=1)
-    )
+def planned(event: Event, number: int, route: str, destination: str) -> Delivery:
+    """The delivery of a rehearsal: the ``number``-th, from 1."""
+    return Delivery(id=_DELIVERY_ID.format(number), event_id=event.id, route=route, destination=destination)
 
 
-def _rehearsed(config: Config, event: Event, payload: object, number: int, route: str, destination: str) -> Rehearsed:
-    delivery = Delivery(id=_DELIVERY_ID.format(number), event_id=event.id, route=route, destination=destination)
+def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str] = str) -> str:
+    """Whether a key lets an entry fire, in words; empty: it asks for none. ``shown_key``: the key as people may see it."""
+    entry = each.entry
+    if entry.once is None or not each.taken:
+        return ""
+    if entry.name in rehearsal.held_back:
+        return rehearsal.held_back[entry.name]
     try:
-        request = config.build(delivery, event, payload)
+        firing = entry.once.firing(entry, rehearsal.facts)
+    except RenderError as error:
+        return f"the key of once cannot be made, so nothing holds it back: {error}"
+    if firing is None:
+        return "the key of once is empty, so nothing holds it back"
+    return f"fires once in {duration(firing.window_s)} for the key {shown_key(firing.key)}"
+
+
+def attempted(config: Config, delivery: Delivery, event: Event, payload: object, console: str = "") -> Rehearsed:
+    """A delivery as an attempt would send it now; ``console`` is where the console listens."""
+    route, destination = delivery.route, delivery.destination
+    try:
+        request = config.build(delivery, event, payload, console)
     except BuildError as error:
         return Rehearsed(route=route, destination=destination, error=str(error))
     return Rehearsed(route=route, destination=destination, request=request)

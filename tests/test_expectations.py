@@ -379,3 +379,20 @@ def test_the_example_of_the_documentation_says_what_it_says_there(tmp_path):
     [_, test] = config.tests
     assert f"FAIL  {test.name} (routes.yaml:{test.place.line})\n" in page
     assert all(f"      {line}\n" in page for line in failures(config, test, tmp_path))
+
+
+def test_a_route_that_fires_once_names_its_key_where_the_deliveries_are_not_the_expected_ones(tmp_path):
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s}}\n"
+        "destinations: {crm: {url: https://crm.example}}\n"
+        "routes:\n"
+        "- {name: welcome, to: crm, once: {per: 'contact {{ attrs.id }}', for: 90d}}\n"
+        "- {name: again, to: crm, once: {per: '{{ attrs.nothing }}'}}\n"
+        "tests: [{name: t, event: contact.created, expect: []}]\n"
+    )
+    config = read(path)
+    [said, came, first, second, *_] = failures(config, config.tests[0], tmp_path)
+    assert (said, came) == ("expected no delivery", "but it goes to crm (by welcome), crm (by again)")
+    assert first == "welcome: fires once in 90d for the key contact 451"
+    assert second.startswith("again: the key of once cannot be made, so nothing holds it back: ")

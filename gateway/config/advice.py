@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway import presets
+from gateway.config import redaction
 from gateway.config.conditions import Field, Where
 from gateway.config.config import Destination, Entry, Message, Source
 from gateway.config.entries import EntryCompiler
@@ -78,6 +79,7 @@ class Adviser:
     def advise(self, entries: Sequence[Compiled]) -> None:
         """Every warning about these entries, which are enabled and without an error."""
         self._unused_destinations()
+        self._redacting_nothing()
         for name, condition in self._written.conditions.items():
             self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
@@ -141,6 +143,19 @@ class Adviser:
             if all(destination.lane(sample.facts) is None for sample in samples):
                 message = f'no sample of what is sent to "{name}" has {written.shown}: nothing would be ordered'
                 self._reading.warning(written.node, message, "name a field that is there")
+
+    def _redacting_nothing(self) -> None:
+        """A field with another name is shown."""
+        for name, keys in self._written.sources.items():
+            for path in keys.redact.paths if keys.redact else ():
+                samples = self._samples[name]
+                if path.text.startswith("headers.") or not samples:
+                    continue
+                one = redaction.of(samples[0].source.naming, [path.text], is_stored=False)
+                payloads = [sample.facts["payload"] for sample in samples]
+                if all(one.masked(payload) == payload for payload in payloads):
+                    message = f'no sample of "{name}" has {path.shown}: it would redact nothing'
+                    self._reading.warning(path.node, message, "name a field that is there")
 
     # --- which events ---
 

@@ -3,7 +3,7 @@
 import base64
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -54,6 +54,28 @@ def shortcuts(reading: Reading, keys: SourceKeys) -> None:
         for path in paths:
             if path.text.split(".")[0] != "payload" or "" in path.text.split("."):
                 reading.error(path.node, f'"{path.shown}" is no part of the payload', "write payload.data")
+
+
+def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> None:
+    """Fields that an event can have."""
+    if keys.redact is None:
+        return
+    roots = ("payload", "headers", *sorted(shortcuts))
+    paths = keys.redact.paths
+    for path in paths:
+        root, *rest = path.text.split(".")
+        if root in ("event", "vars"):
+            hint = f"a field of the payload or a header can: {roots[-1]}.email"
+            reading.error(path.node, f'redact: "{path.shown}" is the gateway\'s own and cannot be hidden', hint)
+        elif root not in roots:
+            hint = suggest(root, roots) or f"begin it with one of {', '.join(roots)}: {roots[-1]}.{path.shown}"
+            reading.error(path.node, f'redact: unknown field "{path.shown}"', hint)
+        elif "" in rest or (root == "headers" and not rest):
+            example = "headers.x-user" if root == "headers" else f"{root}.email"
+            reading.error(path.node, f'redact: "{path.shown}" names no field', f"write {example}")
+    if keys.redact.store and paths and all(path.text.startswith("headers.") for path in paths):
+        hint = "name a field of the payload, or leave store out"
+        reading.error(keys.redact.at("store"), "redact: headers are masked, and stay in the store", hint)
 
 
 def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
@@ -202,12 +224,24 @@ def login(keys: DestinationKeys) -> str:
     return ""
 
 
+def secret_from(keys: SourceKeys) -> str:
+    """Where the secrets of a source come from, in words; empty: it has none."""
+    return _read_from([each.node for each in keys.secret.values]) or "the file" if keys.secret is not None else ""
+
+
 def _origin(called: str, node: Node) -> str:
-    names = list(dict.fromkeys(found for text in _texts(node) for found in _REFERENCE.findall(text)))
+    found = _read_from([node])
+    return f"{called} is {found}" if found else f"{called} stands in the file"
+
+
+def _read_from(nodes: Sequence[Node]) -> str:
+    """``${CRM_TOKEN}, which is read at start``; empty: nothing in them comes from outside."""
+    texts = [text for node in nodes for text in _texts(node)]
+    names = list(dict.fromkeys(found for text in texts for found in _REFERENCE.findall(text)))
     if not names:
-        return f"{called} stands in the file"
+        return ""
     when = "on every reload" if all(name.startswith("file:") for name in names) else "at start"
-    return f"{called} is {' and '.join(f'${{{name}}}' for name in names)}, which is read {when}"
+    return f"{' and '.join(f'${{{name}}}' for name in names)}, which is read {when}"
 
 
 def _texts(node: Node) -> Iterator[str]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config import checks, sources
+from gateway.config import checks, redaction, retention, sources
 from gateway.config.advice import Adviser
 from gateway.config.cases import Test, TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -25,7 +25,10 @@ from gateway.config.values import TEST_TEXT, Reading
 from gateway.destinations import KINDS, Kind, Target
 from gateway.egress import Door
 from gateway.errors import ConfigError, Place
+from gateway.facts import Naming
 from gateway.gates import Rules, interval_s
+from gateway.model import Retention
+from gateway.presets import Preset
 from gateway.retry import Policy
 from gateway.signatures import Verifier
 
@@ -129,6 +132,7 @@ class _Compiler:
             own_sections=_sections([(keys, found) for keys, found in enabled if _takes_own(found[0])]),
             failed=_of("failed", enabled),
             console_url=self._console_url(),
+            retention=self._retention(every),
             inboxes=frozenset(
                 name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
             ),
@@ -161,6 +165,14 @@ class _Compiler:
             )
             self._reading.error(url.node, f'console_url: "{url.shown}" is no address of a page', hint)
         return url.text.rstrip("/")
+
+    def _retention(self, destinations: Mapping[str, Destination]) -> Retention:
+        written = self._written
+        kept = retention.retention(self._reading, written.retention)
+        policies = {name: (keys, destinations[name].retry) for name, keys in written.destinations.items()}
+        fallback = written.retention.at("events") if written.retention else written.place
+        retention.check_retries(self._reading, kept, policies, written.defaults, fallback)
+        return kept
 
     def _tests(self, compiler: EntryCompiler, routes: Sequence[str]) -> tuple[Test, ...]:
         written = self._written
@@ -222,6 +234,8 @@ class _Compiler:
         if verifier is None or not names_fit:
             return None
         preset = presets.load(keys.preset or "")
+        naming = self._naming(preset, keys)
+        checks.redacted(self._reading, keys, naming.shortcut_names)
         own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
         token = own_verify.handshake_token if own_verify else None
         return Source(
@@ -232,17 +246,24 @@ class _Compiler:
             handshakes=sources.handshakes(keys, verifier),
             handshake_tokens=(token,) if token else (),
             reply=preset.reply,
+            secret_from=checks.secret_from(keys),
             probe=preset.probe,
-            naming=preset.naming.renamed(
-                None if keys.type is None else [each.text for each in keys.type],
-                None if keys.id is None else [each.text for each in keys.id],
-                None if keys.split is None else [each.text for each in keys.split],
-            ).extended(
-                {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
-                {variable: each.value for variable, each in self._written.vars.items()},
-            ),
+            naming=naming,
             max_body=keys.max_body,
             kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verifier.schemes)),
+            redaction=redaction.NOTHING
+            if keys.redact is None
+            else redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store),
+        )
+
+    def _naming(self, preset: Preset, keys: SourceKeys) -> Naming:
+        return preset.naming.renamed(
+            None if keys.type is None else [each.text for each in keys.type],
+            None if keys.id is None else [each.text for each in keys.id],
+            None if keys.split is None else [each.text for each in keys.split],
+        ).extended(
+            {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
+            {variable: each.value for variable, each in self._written.vars.items()},
         )
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.config.cases import Test
 from gateway.config.masks import Masks
+from gateway.config.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.destinations import Kind, Parts, Target
 from gateway.egress import Door
 from gateway.errors import NameGone, Place, Problem
@@ -16,7 +17,7 @@ from gateway.facts import MISSING, Facts, Naming, kept_headers, lookup, parse, p
 from gateway.gates import Rules
 from gateway.handshakes import Handshake
 from gateway.match import Explanation, Matcher, Rule, explain
-from gateway.model import Content, Delivery, Event, Firing, Notice, OutboundRequest, Secret, Text, new_id
+from gateway.model import Content, Delivery, Event, Firing, Notice, OutboundRequest, Retention, Secret, Text, new_id
 from gateway.presets import OWN
 from gateway.render import Namespace, Renderer
 from gateway.retry import Policy
@@ -53,6 +54,8 @@ class Source:
     handshake_tokens: tuple[Secret, ...] = ()
     #: The status that says "taken".
     reply: int = 202
+    #: Where its secrets come from, in words: ``${XOBITO_WEBHOOK_SECRET}, which is read at start``; empty: it has none.
+    secret_from: str = ""
     #: A method with which the sender asks only whether anyone listens; empty: it does not.
     probe: str = ""
     #: Bytes.
@@ -61,6 +64,8 @@ class Source:
     kept_headers: frozenset[str] = frozenset()
     #: How long a key is remembered, seconds.
     dedupe_s: float = 30 * 86400.0
+    #: What of its events people are not to see.
+    redaction: Redaction = NOTHING
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -225,6 +230,10 @@ class Entries:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(entry.name for entry in self._entries)
+
     def taking(self, facts: Facts) -> Sequence[Entry]:
         """Those that take an event, in their order."""
         return [self._entries[position] for position in self._matcher.match(facts)] if self._entries else ()
@@ -290,6 +299,7 @@ class Config:
     failed: Entries
     #: Where people reach the console: ``https://gateway.example.com``; empty: where it listens.
     console_url: str = ""
+    retention: Retention = field(default_factory=Retention)
     #: Destinations whose url is made up, because a variable in it is not set (``gateway dev``).
     inboxes: frozenset[str] = frozenset()
     #: Sources that verify with DEMO_SECRET for the same reason.
@@ -305,6 +315,11 @@ class Config:
     def routes(self) -> int:
         """How many entries ``routes`` has."""
         return len(self.sections.routed)
+
+    @property
+    def takers(self) -> Sequence[str]:
+        """The names of the entries that take events; a part of one under ``send`` does not by itself."""
+        return (*self.sections.always.names, *self.sections.routed.names, *self.sections.unmatched.names)
 
     def sections_of(self, source: str) -> Sections:
         """What the events of a source are routed by."""
@@ -369,6 +384,18 @@ class Config:
             entry.rule.expression.evaluate(facts)
         parts = message.render(facts, event, delivery.id, source.kept_headers)
         return destination.kind.build(destination.target, parts)
+
+    def redaction(self, event: Event) -> Redaction:
+        """What of an event people are not to see; of a source that is gone all of it, where the file redacts anything."""
+        source = self.source(event.source)
+        if source is not None:
+            return source.redaction
+        return EVERYTHING if any(each.redaction.paths for each in self.sources.values()) else NOTHING
+
+    def stripped(self, event: Event) -> bytes:
+        """The body that an event keeps in the store that came in to be redacted: where the file no longer says how, none of it."""
+        redaction = self.redaction(event)
+        return redaction.stripped(event) if redaction.paths else b"{}"
 
     def source(self, name: str) -> Source | None:
         """The source of that name, the gateway's own too; None: it is not in the file."""

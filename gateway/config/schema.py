@@ -38,10 +38,12 @@ from gateway.gates import RATE
 from gateway.match import Check, Clause, Combined, Condition
 from gateway.model import Secret
 from gateway.render import TemplateText
-from gateway.retry import ONCE, Policy, duration, listed
+from gateway.retry import ONCE, Policy, listed
 from gateway.signatures.declared import ENCODINGS, KEYS
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+#: For which anything can be kept or remembered.
+LONGEST: Final = "3660d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,7 @@ def _share(written: Words, label: str) -> float:
 class RetryKeys(Section):
     noun = "retry"
     for_s: float = key(
-        values.duration(0, "30d"), "how long a delivery is tried again: 24h", default=86400.0, name="for"
+        values.duration(0, LONGEST), "how long a delivery is tried again: 24h", default=86400.0, name="for"
     )
     first_s: float = key(
         values.duration(0.1, "24h"), "the first wait; each one after it is twice as long: 1s", default=1.0, name="first"
@@ -232,12 +234,11 @@ class RetryKeys(Section):
         _ranges, "answers that are final: 501, or [501, 505]; before statuses"
     )
     max_age: float | None = key(
-        values.duration(1, "30d"), "how old an event may be when it is tried again, by the clock: 2h"
+        values.duration(1, LONGEST), "how old an event may be when it is tried again, by the clock: 2h"
     )
 
 
 _delays = values.one_or_more(values.duration(0.1, "24h"))
-_DELAYS_IN_ALL_S: Final = 30 * 86400.0
 
 
 @shaped(
@@ -261,9 +262,9 @@ def _retry(reading: Reading, node: Node, label: str) -> "RetryKeys | Policy | No
     delays = _delays(reading, node, label)
     if delays is None:
         return None
-    if not 1 <= len(delays) <= 1000 or sum(delays) > _DELAYS_IN_ALL_S:
-        message = f"{label} is a list of {len(delays)} waits, {duration(sum(delays))} in all"
-        reading.error(node, message, "from 1 to 1000 waits, 30d in all; `none` for a single attempt")
+    if not 1 <= len(delays) <= 1000:
+        message = f"{label} is a list of {len(delays)} waits"
+        reading.error(node, message, "from 1 to 1000 waits; `none` for a single attempt")
         return None
     return listed(delays)
 
@@ -663,6 +664,37 @@ def _source_path(reading: Reading, node: Node, label: str) -> Words | None:
     return values.words(reading, node, label)
 
 
+# --- what of it people are not to see ---
+
+
+@shaped(values.some(values.TEXT))
+def _fields(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    found = values.one_or_more(values.named)(reading, node, label)
+    if found == ():
+        reading.error(node, f"{label} is an empty list, which redacts nothing", "name a field: attrs.email")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedactKeys(Section):
+    noun = "redact"
+    paths: tuple[Words, ...] = key(_fields, "the fields: [attrs.email, headers.x-user]", default=(), required=True)
+    store: bool = key(
+        values.boolean,
+        "true: they go out of the stored body, too, once no delivery of the event is pending or dead",
+        default=False,
+    )
+
+
+@shaped({"anyOf": [*values.some(values.TEXT)["anyOf"], {"$ref": RedactKeys}]})
+def _redact(reading: Reading, node: Node, label: str) -> RedactKeys | None:
+    """Fields, or the keys."""
+    if isinstance(node, Map):
+        return read_section(reading, node, RedactKeys, label)
+    found = _fields(reading, node, label)
+    return None if found is None else RedactKeys(place=node.place, written={}, paths=found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceKeys(Section):
     noun = "a source"
@@ -693,6 +725,10 @@ class SourceKeys(Section):
         values.map_of(values.one_or_more(values.named)),
         "short names for parts of the payload: {attrs: payload.data}; of a list the first that is there",
         factory=dict,
+    )
+    redact: RedactKeys | None = key(
+        _redact,
+        "fields that people are not to see, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",
     )
 
 
@@ -805,7 +841,7 @@ class OnceKeys(Section):
     per: TemplateText | None = key(
         values.template, 'what it sends once for: "{{ attrs.id }}:{{ attrs.status_id }}"', required=True
     )
-    for_s: float = key(values.duration(1, "3660d"), "how long it remembers that: 90d", default=30 * 86400.0, name="for")
+    for_s: float = key(values.duration(1, LONGEST), "how long it remembers that: 90d", default=30 * 86400.0, name="for")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1096,6 +1132,24 @@ def _test_label(node: Node) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetentionKeys(Section):
+    """Shorter than a minute nothing is kept: so often is looked for what may go."""
+
+    noun = "retention"
+    events: float | None = key(
+        values.duration(60, LONGEST), "how long an event stays in the store with its deliveries: 30d"
+    )
+    bodies: float | None = key(
+        values.duration(60, LONGEST),
+        "how long its body stays, once none of its deliveries is pending or dead; as long as the event if left out",
+    )
+    attempts: float | None = key(values.duration(60, LONGEST), "how long the record of an attempt stays: 30d")
+    dead: float | None = key(
+        values.duration(60, LONGEST), "how long a delivery that was given up stays, with its event: 90d"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class IncludedKeys(Section):
     """What a file may hold that another one includes."""
 
@@ -1139,6 +1193,9 @@ class FileKeys(IncludedKeys):
     console_url: Words | None = key(
         _console_url, "where people reach the console, for links in messages: https://gateway.example.com"
     )
+    retention: RetentionKeys | None = key(
+        nested(RetentionKeys), "how long finished things are kept: {events: 30d, bodies: 7d, attempts: 30d, dead: 90d}"
+    )
     include: tuple[Words, ...] = key(
         _names_list, "more files, by pattern: routes.d/*.yaml; their entries come behind those of this file", default=()
     )
@@ -1156,6 +1213,8 @@ _PLACES: Final[Sequence[type[Section]]] = (
     AuthKeys,
     SuccessKeys,
     OnceKeys,
+    RetentionKeys,
+    RedactKeys,
 )
 
 

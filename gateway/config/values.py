@@ -212,8 +212,8 @@ class Unfit(ValueError):
         super().__init__(message)
 
 
-def duration(least_s: float, most: str) -> Parser[float]:
-    """``10s``, ``1h30m``: seconds, from ``least_s`` to the duration ``most``."""
+def duration(least_s: float, most: str, why: str = "") -> Parser[float]:
+    """``10s``, ``1h30m``: seconds, from ``least_s`` to the duration ``most``, and ``why`` to that."""
     most_s = seconds(most)
 
     def convert(written: Words, label: str) -> float:
@@ -223,7 +223,9 @@ def duration(least_s: float, most: str) -> Parser[float]:
             raise Unfit(f'{label}: "{written.shown}" {"has no unit" if digits else "is not a duration"}', hint)
         value = seconds(written.text)
         if not least_s <= value <= most_s:
-            raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least_s:g}s to {most}")
+            raise Unfit(
+                f'{label}: "{written.shown}" is out of range', f"from {least_s:g}s to {most}{why and f': {why}'}"
+            )
         return value
 
     above_0 = r"(?!(?:[0.]+[a-z]+)+$)" if least_s > 0 else ""

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import format_problem, load
@@ -134,7 +134,6 @@ def test_an_error_still_quotes_what_is_no_secret(tmp_path):
 SECRET = st.text(st.characters(min_codepoint=33, exclude_categories=["Cs"]), min_size=8, max_size=20)
 
 
-@settings(deadline=None)
 @given(SECRET, st.sampled_from([str, str.upper, str.lower, lambda text: text[::-1]]), st.booleans(), st.booleans())
 def test_a_secret_is_masked_in_json_in_json_whatever_a_filter_made_of_it(secret, make, inner, outer):
     spelled = json.dumps(json.dumps(make(secret), ensure_ascii=inner)[1:-1], ensure_ascii=outer)[1:-1]

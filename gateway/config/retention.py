@@ -1,0 +1,61 @@
+"""How long finished things are kept: what ``retention`` says, and what of the file would outlive it."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.config.schema import DefaultsKeys, DestinationKeys, RetentionKeys
+from gateway.config.values import Reading
+from gateway.errors import Place
+from gateway.model import Retention
+from gateway.retry import Policy, duration, longest_s
+
+_USUAL: Final = Retention()
+
+
+def retention(reading: Reading, keys: RetentionKeys | None) -> Retention:
+    """What is written, and for the rest what is usual and goes with it."""
+    if keys is None:
+        return _USUAL
+    events_s = keys.events or _USUAL.events_s
+    found = Retention(
+        events_s=events_s,
+        bodies_s=math.inf if keys.bodies is None else keys.bodies,
+        attempts_s=keys.attempts or min(_USUAL.attempts_s, events_s),
+        dead_s=keys.dead or max(_USUAL.dead_s, events_s),
+    )
+    for key, kept_s in (("bodies", keys.bodies), ("attempts", keys.attempts)):
+        if kept_s is not None and kept_s > events_s:
+            message = f"retention: {key} are kept for {duration(kept_s)}, and their events for {duration(events_s)}"
+            reading.error(keys.at(key), message, f"they go with their events: make events longer, or {key} shorter")
+    if found.dead_s < events_s:
+        message = f"retention: dead is {duration(found.dead_s)}, and events are kept for {duration(events_s)} anyway"
+        reading.error(keys.at("dead"), message, "make dead at least as long as events")
+    return found
+
+
+def check_retries(
+    reading: Reading,
+    kept: Retention,
+    written: Mapping[str, tuple[DestinationKeys, Policy]],
+    defaults: DefaultsKeys | None,
+    fallback: Place,
+) -> None:
+    """Refuse a delivery that would be tried again for longer than events are kept; ``fallback``: of retention."""
+    policies: dict[Place, tuple[str, Policy]] = {}
+    for name, (keys, policy) in written.items():
+        owner = next((each for each in (keys, defaults) if each is not None and "retry" in each.written), None)
+        # Of those that leave it to the defaults one will do.
+        policies.setdefault(owner.at("retry") if owner else fallback, (name, policy))
+    for place, (name, policy) in policies.items():
+        if what := _outlives(policy, kept.events_s):
+            message = f'what goes to "{name}" is tried again {what}, and events are kept for {duration(kept.events_s)}'
+            reading.error(place, message, "make retention.events longer, or retry shorter")
+
+
+def _outlives(policy: Policy, events_s: float) -> str:
+    if longest_s(policy) > events_s:
+        return f"for {duration(longest_s(policy))}"
+    if policy.max_age_s is not None and policy.max_age_s > events_s:
+        return f"until the event is {duration(policy.max_age_s)} old"
+    return ""
