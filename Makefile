@@ -12,7 +12,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.PHONY: run install test lint bench judges lock clean
+.PHONY: run install test lint bench judges pictures lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/gateway dev
@@ -59,6 +59,10 @@ judges: $(VENV)/.dev
 	@$(PYTHON) -m venv .venv-judges
 	.venv-judges/bin/python -m pip install --quiet --disable-pip-version-check -r tests/judges/packages.lock
 	$(BIN)/python tests/judges/run.py .venv-judges/bin/python
+
+# The console's pictures in docs/pictures; needs Chromium, and pngquant makes them small.
+pictures: $(VENV)/.dev
+	$(BIN)/python -m tests.browser.pictures
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

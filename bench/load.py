@@ -1,7 +1,8 @@
 """The load: posts pre-signed requests to one address, closed-loop or at a fixed rate.
 
-Reads ready-made HTTP requests (4-byte length, bytes) from a file; prints a JSON summary. At a fixed rate the
-latency of a request counts from when it was due, not from when a free connection was found for it.
+Reads ready-made HTTP requests (4-byte length, bytes) from a file; prints a JSON summary, and with ``--times`` when each
+was sent. At a fixed rate the latency of a request counts from when it was due, not from when a free connection was
+found for it.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class Client(asyncio.Protocol):
 
 async def run(host, port, requests, connections, rate):
     loop = asyncio.get_running_loop()
-    latencies, statuses = [], {}
+    latencies, statuses, times = [], {}, []
     finished = loop.create_future()
     idle = []
     position = 0
@@ -76,6 +77,7 @@ async def run(host, port, requests, connections, rate):
                 loop.call_later(due - now, feed)
                 return
             idle.pop().send(requests[position], due)
+            times.append(due)
             position += 1
 
     for _ in range(connections):
@@ -94,6 +96,7 @@ async def run(host, port, requests, connections, rate):
         "p50_ms": latencies[len(latencies) // 2] * 1000,
         "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,
         "max_ms": latencies[-1] * 1000,
+        "times": times,
     }
 
 
@@ -103,6 +106,10 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--times", action="store_true")
     options = parser.parse_args()
     ready_made = read_requests(options.requests)
-    print(json.dumps(uvloop.run(run("127.0.0.1", options.port, ready_made, options.connections, options.rate))))
+    summary = uvloop.run(run("127.0.0.1", options.port, ready_made, options.connections, options.rate))
+    if not options.times:
+        del summary["times"]
+    print(json.dumps(summary))

@@ -148,9 +148,9 @@ def milliseconds(out, label):
     return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
 
 
-def own_load(port, requests, connections, rate):
+def own_load(port, requests, connections, rate, *more):
     command = [sys.executable, str(HERE / "load.py"), str(requests), "--port", str(port)]
-    command += ["--connections", str(connections), "--rate", str(rate)]
+    command += ["--connections", str(connections), "--rate", str(rate), *more]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

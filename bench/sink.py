@@ -1,21 +1,25 @@
 """A destination that takes everything: answers 200 ``ok`` and counts distinct deliveries by their webhook-id.
 
-``GET /count`` answers ``{"requests": n, "deliveries": n}``. Prints its port when it listens.
+``GET /count`` answers ``{"requests": n, "deliveries": n}``, ``GET /arrivals`` the id in each body and when it came, on the
+clock that all processes of a machine share. Prints its port when it listens; it may be given one.
 """
 
 import asyncio
 import json
 import re
 import sys
+import time
 
 import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
+_NUMBER = re.compile(rb'"id": *(\d+)')
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
 
 requests = 0
 deliveries: set[bytes] = set()
+arrivals: list[tuple[int, float]] = []
 
 
 class Connection(asyncio.Protocol):
@@ -31,23 +35,32 @@ class Connection(asyncio.Protocol):
             total = end + 4 + (int(length[1]) if length else 0)
             if len(self.buffer) < total:
                 return
-            self.buffer = self.buffer[total:]
-            self.transport.write(self.answer(head))
+            body, self.buffer = self.buffer[end + 4 : total], self.buffer[total:]
+            self.transport.write(self.answer(head, body))
 
-    def answer(self, head):
+    def answer(self, head, body):
         global requests
         if head.startswith(b"GET /count "):
-            body = json.dumps({"requests": requests, "deliveries": len(deliveries)}).encode()
-            return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+            return as_json({"requests": requests, "deliveries": len(deliveries)})
+        if head.startswith(b"GET /arrivals "):
+            return as_json(arrivals)
         requests += 1
+        if number := _NUMBER.search(body):
+            arrivals.append((int(number[1]), time.perf_counter()))
         found = _ID.search(head)
         if found:
             deliveries.add(found[1])
         return _OK
 
 
+def as_json(value):
+    body = json.dumps(value).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
 async def main():
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, reuse_port=bool(port))
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

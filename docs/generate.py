@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import click
 import yaml
@@ -16,6 +17,8 @@ from gateway.cli.sources import in_words
 from gateway.config.conditions import ABOUT, COMBINING
 from gateway.config.jsonschema import json_schema
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
+from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS
+from gateway.web import admin_app
 
 JUDGES = Path(__file__).parent.parent / "tests" / "judges"
 REFERENCE = Path(__file__).parent / "reference"
@@ -32,7 +35,10 @@ def pages() -> Mapping[Path, str]:
         "routes-yaml.md": {"operators": operators(), "keys": keys()},
         "templates.md": {"filters": filters(), "functions": functions(), "tests": tests()},
         "cli.md": {"verbs": verbs()},
+        "api.md": {"endpoints": endpoints()},
         "senders.md": {"presets": senders(), "differences": differences()},
+        "metrics.md": {"metrics": metrics()},
+        "log-events.md": {"lines": lines(), "fields": fields()},
     }
     return {REFERENCE / name: with_blocks((REFERENCE / name).read_text("utf-8"), made) for name, made in blocks.items()}
 
@@ -58,6 +64,42 @@ def plain(text: str) -> str:
         f"`{part}`" if is_code else re.sub(r"([*<>\\])", r"\\\1", part)
         for part, is_code in zip(parts, cycle([False, True]))
     )
+
+
+# --- the API ---
+
+
+def endpoints() -> str:
+    """Every endpoint of the OpenAPI document, with its parameters and the fields of its body."""
+    document = admin_app(Mock()).openapi_schema.to_schema()
+    shapes = document["components"]["schemas"]
+    return "\n\n".join(
+        endpoint(f"{verb.upper()} {path}", each, shapes)
+        for path, verbs in document["paths"].items()
+        for verb, each in verbs.items()
+    )
+
+
+def endpoint(title: str, described: Shape, shapes: Mapping[str, Shape]) -> str:
+    body = body_of(described, shapes)
+    rows = [
+        [f"`{each['name']}`", each["in"], "**required**" if each["required"] else "", each["description"]]
+        for each in described.get("parameters", [])
+    ]
+    rows += [
+        [f"`{name}`", "body", "**required**" if name in body["required"] else "", shape["description"]]
+        for name, shape in body.get("properties", {}).items()
+    ]
+    listed = table(["name", "in", "", "what for"], rows) if rows else ""
+    return "\n\n".join(filter(None, [f"### `{title}`", f"{described['summary']}.", listed]))
+
+
+def body_of(described: Shape, shapes: Mapping[str, Shape]) -> Shape:
+    """The shape of the JSON that an endpoint takes; nothing if it takes none."""
+    content = described.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    named = next((each for each in [schema, *schema.get("oneOf", [])] if "$ref" in each), None)
+    return shapes[named["$ref"].rpartition("/")[2]] if named else {}
 
 
 # --- senders ---
@@ -181,24 +223,47 @@ def tests() -> str:
     return ", ".join(f"`{name}`" for name in TESTS)
 
 
+# --- metrics and the log ---
+
+
+def metrics() -> str:
+    rows = [[f"`{name}`", each.type, coded(each.labels), plain(each.about)] for name, each in METRICS.items()]
+    return table(["metric", "type", "labels", "what it says"], rows)
+
+
+def lines() -> str:
+    rows = [[f"`{name}`", each.level, plain(each.when), coded(each.fields)] for name, each in LOG_EVENTS.items()]
+    return table(["event", "level", "written when", "fields"], rows)
+
+
+def fields() -> str:
+    return table(["field", "what it holds"], [[f"`{name}`", plain(about)] for name, about in FIELDS.items()])
+
+
+def coded(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 # --- the command line ---
 
 
 def verbs() -> str:
-    return "\n\n".join(verb(name, command) for name, command in cli.commands.items())
+    return "\n\n".join(verb(f"## gateway {name}", f"gateway {name}", command) for name, command in cli.commands.items())
 
 
-def verb(name: str, command: click.Command) -> str:
+def verb(title: str, called: str, command: click.Command) -> str:
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
     options = [option(each) for each in command.params if isinstance(each, click.Option)]
-    usage = " ".join(["gateway", name, *(usage_of(each) for each in arguments), *(["[options]"] if options else [])])
-    parts = [f"## gateway {name}", f"```\n{usage}\n```", *paragraphs(command.help)]
-    return "\n\n".join([*parts, table(["option", "environment", "default", "what for"], options)] if options else parts)
+    usage = " ".join([called, *(usage_of(each) for each in arguments), *(["[options]"] if options else [])])
+    parts = [title, f"```\n{usage}\n```", *paragraphs(command.help)]
+    parts += [table(["option", "environment", "default", "what for"], options)] if options else []
+    inner = command.commands.items() if isinstance(command, click.Group) else ()
+    return "\n\n".join([*parts, *(verb(f"### {called} {name}", f"{called} {name}", each) for name, each in inner)])
 
 
 def usage_of(argument: click.Argument) -> str:
     shown = argument.metavar or argument.name.upper()
-    return shown if argument.required else f"[{shown}]"
+    return shown if argument.required or shown.startswith("[") else f"[{shown}]"
 
 
 def option(each: click.Option) -> Sequence[str]:

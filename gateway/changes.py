@@ -29,6 +29,8 @@ def changed(old: Config, new: Config) -> str:
         *_differences("variable", _vars(old), _vars(new)),
         *_differences("route", old.entries, new.entries),
     ]
+    if old.retention != new.retention:
+        said.append("retention changed")
     if not said and _order(old) != _order(new):
         said.append("the order of routes changed")
     return ", ".join(said) or "nothing"

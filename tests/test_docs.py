@@ -2,17 +2,23 @@
 
 import importlib.util
 import re
+import shlex
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from gateway import errors, server
 from gateway.cli import cli
 from gateway.config import format_problem, load
 from gateway.config.conditions import ABOUT, COMBINING
 from gateway.config.jsonschema import json_schema
 from gateway.errors import ConfigError
 from gateway.render import filters, sandbox
+from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS, REGISTRY
+from gateway.web import door  # noqa: F401  it has refusals of its own
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -91,7 +97,7 @@ def test_the_mistake_of_the_tutorial_is_explained_as_it_says(tmp_path):
     assert format_problem(problem).splitlines()[0] in page.read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["routes-yaml.md", "templates.md", "cli.md"])
+@pytest.mark.parametrize("name", ["routes-yaml.md", "templates.md", "cli.md", "api.md", "metrics.md", "log-events.md"])
 def test_the_reference_is_what_the_program_says(name):
     path = REFERENCE / name
     assert path.read_text("utf-8") == generator().pages()[path], "run: python docs/generate.py"
@@ -130,12 +136,44 @@ def test_every_limit_of_templates_is_in_the_reference(limit):
     assert f"{limit:,}" in (REFERENCE / "templates.md").read_text("utf-8")
 
 
+def every_verb(group=cli, called="gateway"):
+    for name, command in group.commands.items():
+        yield f"{called} {name}", command
+        if isinstance(command, click.Group):
+            yield from every_verb(command, f"{called} {name}")
+
+
 def test_every_verb_and_option_is_in_the_reference():
     page = (REFERENCE / "cli.md").read_text("utf-8")
-    for verb, command in cli.commands.items():
-        assert f"\n## gateway {verb}\n" in page
+    for called, command in every_verb():
+        assert f"# {called}\n" in page
         for parameter in command.params:
             assert parameter.param_type_name == "argument" or f"`{parameter.opts[-1]}`" in page
+
+
+def test_every_metric_line_and_field_is_in_the_reference():
+    families = {family.name for family in REGISTRY.collect() if family.name.startswith("process_")}
+    of_the_process = {f"{name}_total" if name == "process_cpu_seconds" else name for name in families}
+    assert {*METRICS, *of_the_process} - named_in("metrics.md") == set()
+    assert {*LOG_EVENTS, *FIELDS} - named_in("log-events.md") == set()
+
+
+def test_every_reason_of_a_metric_is_in_the_reference():
+    assert reasons() - named_in("metrics.md") == set()
+
+
+def reasons() -> set[str]:
+    """Of every error that has a word for it, and of every refusal of the protocol."""
+    roots = [errors.RequestRefused, errors.BuildError, errors.EgressError, errors.TooOld, errors.Poisonous]
+    found = [each for root in roots for each in (root, *subclasses(root))]
+    refusals = [each for each in vars(server).values() if isinstance(each, server._Refusal)]
+    return {each.reason for each in (*found, *refusals)} - {errors.RequestRefused.reason}
+
+
+def subclasses(kind: type) -> Iterator[type]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses(each)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -151,12 +189,23 @@ def test_every_page_is_linked_from_the_readme():
             assert str(page.relative_to(ROOT)) in linked
 
 
+def commands(page):
+    """The arguments of every command that a page tells to run."""
+    for language, block in blocks(page):
+        for line in block.splitlines() if not language else ():
+            for part in re.split(r"&&|\|(?!\|)", line.partition(" #")[0]):
+                if re.match(r" *gateway [a-z]", part):
+                    yield part.partition(">")[0].strip().removesuffix(" ...")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_verb_that_a_page_tells_to_run_exists(page):
-    told = {
-        verb
-        for language, block in blocks(page)
-        if not language
-        for verb in re.findall(r"(?:^|&& ) *gateway ([a-z]+)", block, re.MULTILINE)
-    }
-    assert told - set(cli.commands) == set()
+def test_every_command_that_a_page_tells_to_run_can_be_run(page):
+    if page == REFERENCE / "cli.md":
+        return  # usage lines, which are no commands
+    for told in commands(page):
+        command, arguments = cli, shlex.split(told)[1:]
+        while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+            command = command.commands[arguments.pop(0)]
+        context = click.Context(command)
+        _, left, _ = command.make_parser(context).parse_args(arguments)
+        assert not left, told

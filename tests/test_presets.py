@@ -66,7 +66,7 @@ def source_samples(source):
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_is_posted_is_accepted_or_refused(data):
     name = data.draw(st.sampled_from(presets.NAMES))
     source = source_of(name)
