@@ -10,6 +10,7 @@ import msgspec
 from gateway.errors import BodyGone
 from gateway.model import TAKES, DeliveryQuery, DeliveryState, Task
 from gateway.store import statements as sql
+from gateway.store.rows import to_json
 from gateway.store.search import Searcher, fits
 
 #: Deliveries that one slice of a task moves.
@@ -57,8 +58,7 @@ def begin(connection: apsw.Connection, now: float, task: Task) -> Plan:
     """What a task will do. Raises KeyError for an unknown id, BodyGone for one whose body is not kept."""
     which = task.which
     if which.ids:
-        rows = {row[1]: row for id_ in which.ids for row in named(connection, id_, which)}
-        seqs = _allowed(task, rows.values())
+        seqs = _allowed(task, named(connection, which))
         return Plan(total=len(seqs), began=now, ends=0, first=Slice(seqs=seqs, position=0, is_last=True))
     searcher = Searcher(connection, now)
     first, ends = searcher.bounds(which.since_s, which.until_s)
@@ -105,11 +105,13 @@ def _slice(searcher: Searcher, verb: str, which: DeliveryQuery, *, position: int
     return Slice(seqs=[seq for _, seq in taken], position=cut, is_last=cut >= ends)
 
 
-def named(connection: apsw.Connection, id_: str, which: DeliveryQuery) -> list[Any]:
-    """The rows of NAMED for an id of an event or a delivery. Raises KeyError when there is none."""
-    if connection.execute(sql.EVENT_SEQ, (id_,)).get is None:
-        raise KeyError(id_)
-    return [row for row in connection.execute(sql.NAMED, (id_,)) if _is_named(row, which)]
+def named(connection: apsw.Connection, which: DeliveryQuery) -> list[Any]:
+    """The rows of NAMED for the ids of events and deliveries. Raises KeyError for one that there is not."""
+    ids = to_json(which.ids)
+    missing = connection.execute(sql.NOT_THERE, (ids,)).get
+    if missing is not None:
+        raise KeyError(missing)
+    return [row for row in connection.execute(sql.NAMED, (ids,)) if _is_named(row, which)]
 
 
 def _states(verb: str, which: DeliveryQuery) -> tuple[DeliveryState, ...]:
@@ -118,7 +120,7 @@ def _states(verb: str, which: DeliveryQuery) -> tuple[DeliveryState, ...]:
     return tuple(state for state in TAKES[verb] if state is wanted)
 
 
-def _allowed(task: Task, rows: Any) -> list[int]:
+def _allowed(task: Task, rows: Sequence[Any]) -> list[int]:
     """Of those named by id the ones that the task may move."""
     taken = [row for row in rows if row[2] in TAKES[task.verb]]
     gone = {row[4]: row[3] for row in taken if row[3] != "kept" and task.verb != "discard"}

@@ -145,7 +145,7 @@ class Reader:
         """
         with self._look() as (connection, now):
             if query.ids:
-                seqs = [row[1] for id_ in query.ids for row in plans.named(connection, id_, query)]
+                seqs = [row[1] for row in plans.named(connection, query)]
                 rows = connection.execute(sql.DELIVERIES_BY_SEQ, (to_json(seqs),)).fetchall()
                 return DeliveryPage(rows=tuple(delivery_of(row, now) for row in rows))
             search = Searcher(connection, now).deliveries(query)
@@ -170,7 +170,7 @@ class Reader:
         states = tuple(DeliveryState) if which.state is None else (which.state,)
         with self._look() as (connection, now):
             if which.ids:
-                return len({row[1] for id_ in which.ids for row in plans.named(connection, id_, which)})
+                return len(plans.named(connection, which))
             return Searcher(connection, now).count(which, states, may_be_empty=True)
 
     def waiting(self) -> Mapping[tuple[str, str], int]:

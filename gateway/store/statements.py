@@ -330,9 +330,14 @@ NAMED: Final = """
 SELECT d.event_seq, d.seq, d.state, e.body_is, e.id, d.destination, d.cause, d.route, e.source, e.type
 FROM delivery d JOIN event e ON e.seq = d.event_seq
 WHERE d.seq IN (
-    SELECT seq FROM delivery WHERE id = ?1
-    UNION ALL SELECT seq FROM delivery WHERE event_seq = (SELECT seq FROM event WHERE id = ?1)
+    SELECT seq FROM delivery WHERE id IN (SELECT value FROM json_each(?1))
+    UNION ALL
+    SELECT seq FROM delivery WHERE event_seq IN (SELECT seq FROM event WHERE id IN (SELECT value FROM json_each(?1)))
 )
+"""
+NOT_THERE: Final = """
+SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = value)
+    AND NOT EXISTS (SELECT 1 FROM delivery WHERE id = value) LIMIT 1
 """
 _MAY_BE_REPLAYED: Final = ", ".join(f"'{state}'" for state, moves in MOVES.items() if DeliveryState.PENDING in moves)
 # {"seq of a delivery": due}

@@ -131,7 +131,7 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     UPDATE delivery SET cause = cause_of(reason) WHERE state = 'dead';
     DROP INDEX delivery_dead;
     CREATE INDEX delivery_by ON delivery (destination, state, cause, event_seq);
-    CREATE INDEX delivery_task ON delivery (task, state) WHERE task IS NOT NULL;
+    CREATE INDEX delivery_task ON delivery (task, state, attempts, attempts_before_replay) WHERE task IS NOT NULL;
     ALTER TABLE event ADD COLUMN body_is TEXT NOT NULL DEFAULT 'kept';
     ALTER TABLE event ADD COLUMN redact INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX event_by ON event (source, type);
