@@ -214,33 +214,37 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     return header
 
 
-def login(keys: DestinationKeys) -> str:
+def login(reading: Reading, keys: DestinationKeys) -> str:
     """Where the login of a destination comes from, in words, and when that is read; of a chat its address is one."""
     if keys.auth is not None:
         way = next((way for way in ("bearer", "basic", "header") if way in keys.auth.written), "")
-        return _origin(f"auth.{way}", keys.auth.written[way].value) if way else ""
+        return _origin(reading, f"auth.{way}", keys.auth.written[way].value) if way else ""
     if KINDS[keys.type].chat and keys.url is not None:
-        return _origin("url", keys.url.node)
+        return _origin(reading, "url", keys.url.node)
     return ""
 
 
-def secret_from(keys: SourceKeys) -> str:
+def secret_from(reading: Reading, keys: SourceKeys) -> str:
     """Where the secrets of a source come from, in words; empty: it has none."""
-    return _read_from([each.node for each in keys.secret.values]) or "the file" if keys.secret is not None else ""
+    if keys.secret is None:
+        return ""
+    return _read_from(reading, [each.node for each in keys.secret.values]) or "the file"
 
 
-def _origin(called: str, node: Node) -> str:
-    found = _read_from([node])
+def _origin(reading: Reading, called: str, node: Node) -> str:
+    found = _read_from(reading, [node])
     return f"{called} is {found}" if found else f"{called} stands in the file"
 
 
-def _read_from(nodes: Sequence[Node]) -> str:
+def _read_from(reading: Reading, nodes: Sequence[Node]) -> str:
     """``${CRM_TOKEN}, which is read at start``; empty: nothing in them comes from outside."""
     texts = [text for node in nodes for text in _texts(node)]
     names = list(dict.fromkeys(found for text in texts for found in _REFERENCE.findall(text)))
     if not names:
         return ""
-    when = "on every reload" if all(name.startswith("file:") for name in names) else "at start"
+    # `dev` reads .env anew with the file.
+    is_read_again = reading.dev or all(name.startswith("file:") for name in names)
+    when = "on every reload" if is_read_again else "at start"
     return f"{' and '.join(f'${{{name}}}' for name in names)}, which is read {when}"
 
 

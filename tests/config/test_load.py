@@ -801,3 +801,15 @@ def test_a_pipe_in_place_of_the_file_is_refused_and_waited_for_by_nobody(tmp_pat
 )
 def test_what_would_silence_others_or_nobody_hears_is_refused(loaded, text, said):
     assert said in problems_of(lambda: loaded(text))
+
+
+def test_a_variable_is_read_at_start_and_by_dev_on_every_reload(tmp_path):
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        'version: 1\nsources: {xobito: {preset: xobito, secret: "${S}"}}\n'
+        'destinations: {crm: {url: "https://crm.example", auth: {bearer: "${T}"}}}\nroutes: [{to: crm}]\n'
+    )
+    for dev, when in ((False, "at start"), (True, "on every reload")):
+        config = load(path, environ={"S": "s3cr3t", "T": "t0ken"}, dev=dev)
+        assert config.sources["xobito"].secret_from == f"${{S}}, which is read {when}"
+        assert config.destinations["crm"].target.login == f"auth.bearer is ${{T}}, which is read {when}"
