@@ -62,8 +62,10 @@ _TABLE: Final[Sequence[tuple[Reach, str, Sequence[str]]]] = (
     (Reach.PRIVATE, "a test network's address (RFC 2544)", ("198.18.0.0/15", "2001:2::/48")),
     (Reach.PRIVATE, "a private address (RFC 4193)", ("fc00::/7", "fec0::/10")),
     (Reach.PRIVATE, "a NAT64 address of one's own network (RFC 8215)", ("64:ff9b:1::/48",)),
+    # Nobody offers a service there any more (RFC 7526), and newer Pythons call them private too; what is inside can be worse.
+    (Reach.PRIVATE, "the address of a tunnel (6to4, Teredo)", ("2001::/32", "2002::/16")),
     # These say nothing themselves: the IPv4 address inside decides.
-    (Reach.PUBLIC, "a public address", ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "2001::/32", "2002::/16")),
+    (Reach.PUBLIC, "a public address", ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")),
     (Reach.FORBIDDEN, _RESERVED, ("2001::/23",)),
     (Reach.PUBLIC, "a public address", ("0.0.0.0/0", "2000::/3")),
     (Reach.FORBIDDEN, _RESERVED, ("::/0",)),
