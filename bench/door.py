@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from gateway import presets
-from gateway.config import Config, load
-from gateway.rehearsal import request_of
+from gateway.config import load
+from gateway.rehearsal.rehearse import request_of
+from gateway.routing import Config
 from gateway.signatures import VERIFIED, Request
 
 NOW = 1_800_000_000.0

@@ -24,8 +24,9 @@ from pathlib import Path
 
 from run import HERE, ROUTES, SECRET, Process, own_load, show, signed_requests, wait_delivered
 
-from gateway.model import Attempt, Dead, Delivered, Event, NewDelivery, NewEvent, Outcome, new_id
+from gateway.model import Attempt, Dead, Delivered, Event, new_id
 from gateway.store import open_store
+from gateway.store.nouns import NewDelivery, NewEvent, Outcome
 
 #: Nothing goes out of the full store: what waits there waits for a paused destination.
 FULL = """\

@@ -19,7 +19,7 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from gateway.match import Clause, Matcher, Rule
+from gateway.event.match import Clause, Matcher, Rule
 
 HERE = Path(__file__).parent
 SECRET = "bench-secret"

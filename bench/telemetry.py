@@ -19,9 +19,10 @@ import uvloop
 from load import read_requests
 from run import ROUTES, SECRET, Process, signed_requests
 
-from gateway import telemetry, traces
+from gateway import telemetry
 from gateway.config import load
 from gateway.egress import Egress
+from gateway.event import traces
 from gateway.pipeline import Dispatcher, Gateway
 from gateway.store import open_store
 from gateway.web.door import Door

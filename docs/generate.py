@@ -14,8 +14,8 @@ import yaml
 from gateway import presets
 from gateway.cli import cli
 from gateway.cli.sources import in_words
-from gateway.config.conditions import ABOUT, COMBINING
 from gateway.config.jsonschema import json_schema
+from gateway.config.schema.conditions import ABOUT, COMBINING
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
 from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS
 from gateway.web import admin_app

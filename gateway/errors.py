@@ -32,22 +32,11 @@
         └── StoreTooNew            written by a newer release
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """``text`` without what would steer a terminal or turn the reading order: it may be a sender's."""
-    return _UNPRINTABLE.sub(lambda found: " " if found[0] in "\t\n" else "\N{REPLACEMENT CHARACTER}", text)
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """``1 attempt``, ``1,204 attempts``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+from gateway.wording import count
 
 
 class GatewayError(Exception):

@@ -19,8 +19,9 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gateway import facts, gates, retry, signatures, telemetry, traces
-from gateway.config import Config, Destination, Entry, Received, Source
+from gateway import signatures, telemetry
+from gateway.destinations import gates, retry
+from gateway.destinations.gates import Gate, Learned, Rules
 from gateway.egress import Egress
 from gateway.errors import (
     AddressBlocked,
@@ -34,39 +35,44 @@ from gateway.errors import (
     TooOld,
     UnknownSource,
     Unparsable,
-    printable,
 )
-from gateway.gates import Gate, Learned, Rules
-from gateway.handshakes import Answer
+from gateway.event import payload as facts
+from gateway.event import traces
+from gateway.event.paths import Facts
 from gateway.model import (
-    Activity,
-    Appended,
     Attempt,
     Dead,
     Delivered,
     Delivery,
     Event,
     FileAppend,
+    Notice,
+    OutboundRequest,
+    Release,
+    Reply,
+    Retry,
+    Verdict,
+    new_id,
+)
+from gateway.presets import OWN
+from gateway.routing import Config, Destination, Entry, Received, Source
+from gateway.signatures import Request
+from gateway.signatures.handshakes import Answer
+from gateway.store import Store
+from gateway.store.nouns import (
+    Activity,
+    Appended,
     Firing,
     Lease,
     NewDelivery,
     NewEvent,
-    Notice,
-    OutboundRequest,
     Outcome,
     Pause,
-    Release,
-    Reply,
-    Retry,
     Told,
     Verb,
-    Verdict,
     Want,
-    new_id,
 )
-from gateway.presets import OWN
-from gateway.signatures import Request
-from gateway.store import Store
+from gateway.wording import duration, iso_time, printable
 
 #: A lease outlives the attempt it is for by this much; so it is never renewed.
 LEASE_MARGIN_S: Final = 20.0
@@ -184,7 +190,7 @@ def _planned(
     return new, entries
 
 
-def _firing(entry: Entry, known: facts.Facts, event: Event, source: Source) -> Firing | None:
+def _firing(entry: Entry, known: Facts, event: Event, source: Source) -> Firing | None:
     assert entry.once is not None
     try:
         return entry.once.firing(entry, known)
@@ -570,7 +576,7 @@ class Dispatcher:
         if aloud:
             message = (
                 f"{name} does not answer: {failures} failures in a row, the last one: {reason}. What waits for it is "
-                f"held, and one delivery tries again in {retry.duration(next_s)}."
+                f"held, and one delivery tries again in {duration(next_s)}."
             )
             fields = {"destination": name, "failures": failures, "reason": reason, "next_s": next_s}
             self._announce_soon("circuit.opened", message, fields)
@@ -634,7 +640,7 @@ class Dispatcher:
         await note(self._gateway, "pause", name, by=by, reason=_lasting(pause))
         if aloud and not self.is_muted(name):
             message = f"{name} is {_paused(pause)}. Nothing is lost; it goes on once it is resumed."
-            iso = None if until is None else facts.iso_time(until)
+            iso = None if until is None else iso_time(until)
             fields = {"destination": name, "by": by, "reason": reason, "until": iso}
             await self.announce("destination.paused", message, fields)
         return pause
@@ -861,11 +867,11 @@ class Dispatcher:
 
 
 def _lasting(pause: Pause) -> str:
-    return pause.reason if pause.until is None else f"{pause.reason} (until {facts.iso_time(pause.until)})"
+    return pause.reason if pause.until is None else f"{pause.reason} (until {iso_time(pause.until)})"
 
 
 def _paused(pause: Pause) -> str:
-    until = "" if pause.until is None else f" until {facts.iso_time(pause.until)}"
+    until = "" if pause.until is None else f" until {iso_time(pause.until)}"
     return f"paused by {pause.by}{until}: {pause.reason}"
 
 

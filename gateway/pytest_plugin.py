@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gateway.config import Config
-    from gateway.config.cases import Test
+    from gateway.routing import Config
+    from gateway.routing.cases import Test
 
 #: Another program may have a routes.yaml too: one of ours has a version, and tests of its own or included ones.
 _VERSION = re.compile(rb"^(?:\xef\xbb\xbf)?version:", re.MULTILINE)
@@ -64,7 +64,7 @@ class RoutesFile(pytest.File):
         """Its tests. Raises CollectError with the problems of one that does not load."""
         from gateway.config import format_problem
         from gateway.errors import ConfigError
-        from gateway.expectations import read
+        from gateway.rehearsal.expectations import read
 
         try:
             config = read(self.path)
@@ -89,7 +89,7 @@ class RoutesItem(pytest.Item):
 
     def runtest(self) -> None:
         """Rehearse the event. Raises Failed."""
-        from gateway.expectations import failures
+        from gateway.rehearsal.expectations import failures
 
         found = failures(self.gateway_config, self.test, self.path.parent)
         if found:

@@ -27,7 +27,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import generate_latest
 
-from gateway.errors import printable
+from gateway.wording import printable
 
 # --- metrics ---
 

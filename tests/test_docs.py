@@ -13,8 +13,8 @@ import pytest
 from gateway import errors, server
 from gateway.cli import cli
 from gateway.config import format_problem, load
-from gateway.config.conditions import ABOUT, COMBINING
 from gateway.config.jsonschema import json_schema
+from gateway.config.schema.conditions import ABOUT, COMBINING
 from gateway.errors import ConfigError
 from gateway.render import filters, sandbox
 from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS, REGISTRY

@@ -13,12 +13,13 @@ from gateway import pipeline, telemetry
 from gateway.config import load
 from gateway.egress import Egress
 from gateway.errors import SignatureRefused, StoreError, StoreUnavailable, UnknownSource, Unparsable
-from gateway.model import Dead, DeliveryQuery, DeliveryState, NewDelivery, NewEvent
-from gateway.operations import Move, Operations
+from gateway.model import Dead, DeliveryState
+from gateway.operate.operations import Move, Operations
 from gateway.pipeline import Dispatcher, Gateway, deliver, receive
 from gateway.presets import load as load_preset
 from gateway.signatures import Request
 from gateway.store import open_store
+from gateway.store.nouns import DeliveryQuery, NewDelivery, NewEvent
 from tests.sink import Sink, answer, hang
 
 HEAD = "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from gateway.gates import AHEAD_S
+from gateway.destinations.gates import AHEAD_S
 from gateway.model import DeliveryState
 from gateway.pipeline import Dispatcher
 from tests.sink import Sink, answer

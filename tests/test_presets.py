@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway import presets
 from gateway.config import load
 from gateway.errors import Unparsable
-from gateway.rehearsal import request_of
+from gateway.rehearsal.rehearse import request_of
 from gateway.signatures import Refused, Request, Verified
 from gateway.signatures.declared import scheme_of
 

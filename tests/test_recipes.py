@@ -13,10 +13,10 @@ import pytest
 
 from gateway.config import load
 from gateway.egress import Egress
-from gateway.facts import assign, unassign
+from gateway.event.paths import assign, unassign
 from gateway.model import Dead, Delivered, Delivery, Retry
 from gateway.pipeline import Gateway, deliver
-from gateway.rehearsal import sample
+from gateway.rehearsal.rehearse import sample
 
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 ENVIRON = {

@@ -12,12 +12,13 @@ import rich_click as click
 
 from gateway import __version__
 from gateway.cli import complete
-from gateway.errors import ConfigError, GatewayError, printable
+from gateway.errors import ConfigError, GatewayError
 from gateway.model import DeliveryState
+from gateway.wording import printable
 
 if TYPE_CHECKING:
     from gateway.cli.look import Place
-    from gateway.selection import Filter
+    from gateway.operate.selection import Filter
 
 Command = Callable[..., Any]
 
@@ -171,7 +172,7 @@ def _place(options: dict[str, Any]) -> "Place":
 def _filter(options: dict[str, Any], **more: str) -> "Filter":
     from dataclasses import fields
 
-    from gateway.selection import Filter
+    from gateway.operate.selection import Filter
 
     given = {each.name: options.pop(each.name) for each in fields(Filter) if each.name in options}
     return Filter(**{name: value for name, value in given.items() if value is not None}, **more)

@@ -14,7 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from gateway.cli import check
-from gateway.errors import GatewayError, printable
+from gateway.errors import GatewayError
+from gateway.wording import printable
 
 API_TIMEOUT_S: Final = 30.0
 #: A stream that is silent for so long is dead: the gateway sends something every 10 s.

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import views
-from gateway.config import Config, format_problem, load, read_env_file
+from gateway.config import format_problem, load, read_env_file
 from gateway.egress.addresses import Reach, is_localhost, literal, standing
-from gateway.errors import ConfigError, GatewayError, Problem, count
+from gateway.errors import ConfigError, GatewayError, Problem
+from gateway.operate import views
+from gateway.routing import Config
+from gateway.wording import count
 
 
 class EnvFileUnreadable(GatewayError):

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from gateway.config import Config
+    from gateway.routing import Config
 
 SHELLS: Final = ("bash", "zsh", "fish")
 #: What the scripts set to ask for completions.

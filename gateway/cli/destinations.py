@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from gateway import views
 from gateway.cli import api, terminal
 from gateway.cli.look import Place
 from gateway.cli.terminal import Column, Part
-from gateway.config.values import is_duration, seconds
 from gateway.errors import GatewayError
-from gateway.model import DestinationStats, Pause
+from gateway.operate import views
 from gateway.pipeline import Standing
-from gateway.retry import duration
+from gateway.store.nouns import DestinationStats, Pause
+from gateway.wording import duration, is_duration, seconds
 
 
 class Refused(GatewayError):

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from gateway.cli import api, check, terminal
-from gateway.config import Config, Destination, load
-from gateway.errors import ConfigError, EgressError, GatewayError, StoreError, count
+from gateway.config import load
+from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
+from gateway.routing import Config, Destination
 from gateway.store import open_reader, owner_of, path_of, sqlite_version
+from gateway.wording import count
 
 #: Older ones can lose a part of the log of a database that is being copied back (sqlite.org, 3.51.3: the WAL-reset bug).
 SOUND_SQLITE: Final = (3, 51, 3)

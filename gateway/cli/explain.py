@@ -11,18 +11,20 @@ from typing import Any, Final
 import click
 import msgspec
 
-from gateway import curl, presets
+from gateway import presets
 from gateway.cli import check, look
 from gateway.cli.samples import fresh, sender_of
-from gateway.config import Config, Source, load
-from gateway.config.redaction import MASK
-from gateway.config.report import suggest
-from gateway.errors import ConfigError, GatewayError, count, printable
-from gateway.explained import entries, explained, in_words, requests, why_not
-from gateway.facts import parse
+from gateway.config import load
+from gateway.destinations.retry import schedule
+from gateway.errors import ConfigError, GatewayError
+from gateway.event.payload import parse
+from gateway.hiding.redaction import MASK
 from gateway.model import Event, FileAppend, HttpRequest
-from gateway.rehearsal import Rehearsal, Rehearsed, rehearse, rehearse_event, sample, sender_headers
-from gateway.retry import schedule
+from gateway.rehearsal import curl
+from gateway.rehearsal.explained import entries, explained, in_words, requests, why_not
+from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, rehearse, rehearse_event, sample, sender_headers
+from gateway.routing import Config, Source
+from gateway.wording import count, printable, suggest
 
 #: Characters of a value that is shown beside its clause.
 _LONGEST_SEEN: Final = 120

@@ -7,16 +7,17 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from gateway import selection, views
 from gateway.cli import api, check, terminal
 from gateway.cli.terminal import Column, Part, local
-from gateway.config import Config, load
-from gateway.errors import GatewayError, count, printable
-from gateway.explained import explained_history
-from gateway.model import EventHistory
-from gateway.retry import duration
-from gateway.selection import Filter
+from gateway.config import load
+from gateway.errors import GatewayError
+from gateway.operate import selection, views
+from gateway.operate.selection import Filter
+from gateway.rehearsal.explained import explained_history
+from gateway.routing import Config
 from gateway.store import open_reader
+from gateway.store.nouns import EventHistory
+from gateway.wording import count, duration, printable
 
 
 class NotFound(GatewayError):

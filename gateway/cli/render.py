@@ -9,12 +9,12 @@ import msgspec
 from gateway.cli import check
 from gateway.cli.explain import load_for_show, play, pretty
 from gateway.config import format_problem
-from gateway.config.masks import Masks
 from gateway.destinations import KINDS
 from gateway.errors import ConfigError, Place, RenderError, TemplateRefused
-from gateway.explained import secretless
-from gateway.facts import ROOTS, Facts
+from gateway.event.paths import ROOTS, Facts
+from gateway.hiding.masks import Masks
 from gateway.model import Json, Raw
+from gateway.rehearsal.explained import secretless
 from gateway.render import Escape, Templates
 
 

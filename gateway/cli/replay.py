@@ -11,15 +11,16 @@ from uuid import uuid4
 
 import click
 
-from gateway import views
 from gateway.cli import api, check, destinations, look, terminal
 from gateway.cli.look import Place
-from gateway.config import Config, load
-from gateway.config.report import suggest_or_list
-from gateway.errors import GatewayError, StoreLocked, count
-from gateway.model import TaskVerb
-from gateway.selection import Filter, in_words
+from gateway.config import load
+from gateway.errors import GatewayError, StoreLocked
+from gateway.operate import views
+from gateway.operate.selection import Filter, in_words
+from gateway.routing import Config
 from gateway.store import Store, open_store
+from gateway.store.nouns import TaskVerb
+from gateway.wording import count, suggest_or_list
 
 #: How often a running replay is asked how far it has come, seconds.
 ASK_S: Final = 0.5
@@ -275,7 +276,7 @@ class Alone:
     async def open(cls, runner: asyncio.Runner, place: Place, wanted: Wanted) -> "Alone":
         """Become the owner of the store. Raises StoreLocked, ConfigError."""
         from gateway.egress import Egress
-        from gateway.operations import Operations
+        from gateway.operate.operations import Operations
         from gateway.pipeline import Dispatcher, Gateway
 
         config = _of_today(place.config) if wanted.verb == "reroute" else place.loaded()
@@ -314,7 +315,7 @@ class Alone:
         return 0
 
     def _move(self, key: str) -> Any:
-        from gateway.operations import Move
+        from gateway.operate.operations import Move
 
         return Move(
             verb=self._wanted.verb, by=api.who(), filter=self._wanted.which, ids=self._wanted.ids,

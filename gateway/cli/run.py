@@ -17,17 +17,18 @@ from typing import Any, Final
 from gateway import __version__, presets, server, telemetry
 from gateway.cli import check
 from gateway.cli.samples import curl, fresh
-from gateway.config import Config, Source, load
+from gateway.config import load
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnavailable
 from gateway.model import Secret
-from gateway.operations import Operations
+from gateway.operate.operations import Operations
+from gateway.operate.reload import Reloader, log_warnings
+from gateway.operate.watch import INTERVAL_S, Watch
 from gateway.pipeline import Dispatcher, Gateway, for_ever
-from gateway.rehearsal import request_of
-from gateway.reload import Reloader, log_warnings
+from gateway.rehearsal.rehearse import request_of
+from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import open_store
-from gateway.watch import INTERVAL_S, Watch
 from gateway.web import UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 
 #: 128 bits, in the densest of the usual spellings (base64).

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from gateway import presets
-from gateway.config import Config, Source
-from gateway.curl import command
 from gateway.errors import GatewayError, Unparsable
-from gateway.facts import Naming, assign, parse
+from gateway.event.naming import Naming
+from gateway.event.paths import assign
+from gateway.event.payload import parse
 from gateway.model import HttpRequest
+from gateway.rehearsal.curl import command
+from gateway.routing import Config, Source
 from gateway.signatures import Request
 
 

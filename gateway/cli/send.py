@@ -10,9 +10,10 @@ from urllib.parse import quote, urlsplit
 from gateway import presets
 from gateway.cli import check
 from gateway.cli.samples import fresh, sender_of
-from gateway.config import Source, load
+from gateway.config import load
 from gateway.errors import ConfigError, GatewayError
-from gateway.rehearsal import request_of
+from gateway.rehearsal.rehearse import request_of
+from gateway.routing import Source
 from gateway.signatures import CannotSign, Request
 
 

@@ -4,10 +4,10 @@ import json
 import re
 
 from gateway import presets
-from gateway.config.report import suggest
 from gateway.errors import GatewayError
 from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
+from gateway.wording import suggest
 
 _STAY_OUT = "AWS SNS and PayPal are not among them: they are verified with a certificate that has to be fetched."
 

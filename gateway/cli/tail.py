@@ -14,14 +14,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from gateway import selection, views
 from gateway.cli import api, look, terminal
 from gateway.cli.look import Place
 from gateway.cli.terminal import Part
-from gateway.errors import count
-from gateway.retry import duration
-from gateway.selection import Filter
+from gateway.operate import selection, views
+from gateway.operate.selection import Filter
 from gateway.store import open_reader
+from gateway.wording import count, duration
 
 #: How often the store is looked at when no gateway runs, and how often a gateway that went is asked for, seconds.
 POLL_S: Final = 0.5

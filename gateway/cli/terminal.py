@@ -19,7 +19,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from gateway.errors import printable
+from gateway.wording import printable
 
 #: A text, or a text and its style.
 Part = str | tuple[str, str]

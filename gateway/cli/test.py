@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.cli import check
-from gateway.config.cases import Test
-from gateway.errors import ConfigError, count
-from gateway.expectations import failures, read
+from gateway.errors import ConfigError
+from gateway.rehearsal.expectations import failures, read
+from gateway.routing.cases import Test
+from gateway.wording import count
 
 
 def test(*, config: Path, as_json: bool) -> int:

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 from gateway import presets
 from gateway.cli import check
 from gateway.cli.samples import curl
-from gateway.config import Config, Source, load
-from gateway.errors import ConfigError, GatewayError, printable
-from gateway.rehearsal import request_of
+from gateway.config import load
+from gateway.errors import ConfigError, GatewayError
+from gateway.rehearsal.rehearse import request_of
+from gateway.routing import Config, Source
 from gateway.signatures import CannotSign, Refused, Request
+from gateway.wording import printable
 
 
 class RequestUnreadable(GatewayError):

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway import presets
-from gateway.config import redaction
-from gateway.config.conditions import Field, Where
-from gateway.config.config import Destination, Entry, Message, Source
 from gateway.config.entries import EntryCompiler
-from gateway.config.schema import EntryKeys, FileKeys
-from gateway.config.values import Reading
+from gateway.config.schema.conditions import Field, Where
+from gateway.config.schema.file import EntryKeys, FileKeys
+from gateway.config.schema.values import Reading
 from gateway.errors import BuildError, Place, RenderError
-from gateway.facts import MISSING, Facts, lookup, split_path
-from gateway.match import HOLD_WHEN_MISSING, Check, Clause, Condition, Rule, covers, explain, fits
+from gateway.event.match import HOLD_WHEN_MISSING, Check, Clause, Condition, Rule, covers, explain, fits
+from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.hiding import redaction
 from gateway.model import Event
+from gateway.routing.config import Destination, Entry, Message, Source
 
 #: Of samples that a warning names; the others are counted.
 _NAMED: Final = 3

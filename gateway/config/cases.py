@@ -1,64 +1,16 @@
 """The ``tests`` of a file: an event, what is changed about it, and what must become of it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway import presets
 from gateway.config.checks import made_up_url
-from gateway.config.reader import Scalar
-from gateway.config.report import suggest_or_list
-from gateway.config.schema import EVENTS, CheckKeys, Expected, SourceKeys, TestKeys
-from gateway.config.values import Plain, Reading, Words
-from gateway.errors import Place
-from gateway.facts import split_path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What one delivery must be; None and empty ask nothing."""
-
-    place: Place
-    destination: str
-    #: None: whichever entry sends it.
-    route: str | None = None
-    #: The exact bytes received.
-    verbatim: bool = False
-    method: str | None = None
-    url: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    #: A Plain, because null is a value.
-    json: Plain | None = None
-    json_contains: Plain | None = None
-    text: str | None = None
-    contains: tuple[str, ...] = ()
-    not_contains: tuple[str, ...] = ()
-    #: How many deliveries go to the destination.
-    count: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
-    """One of ``tests``. Exactly one of ``event``, ``file`` and ``payload`` is there."""
-
-    #: Pytest collects no class of this name.
-    __test__ = False
-
-    name: str
-    place: Place
-    source: str
-    #: A sample of the source's preset.
-    event: str | None = None
-    #: Relative to the folder of the configuration.
-    file: str | None = None
-    payload: Plain | None = None
-    #: By path: ``attrs.type``, ``payload.data.id``.
-    set: Mapping[str, object] = field(default_factory=dict)
-    unset: tuple[str, ...] = ()
-    #: ``deliveries``: exactly those to the destinations of ``checks``; ``failed``: one ends dead with ``reason``.
-    outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
-    checks: tuple[Check, ...] = ()
-    reason: str = ""
+from gateway.config.schema.file import EVENTS, CheckKeys, Expected, SourceKeys, TestKeys
+from gateway.config.schema.values import Reading, Words
+from gateway.config.text.reader import Scalar
+from gateway.event.paths import split_path
+from gateway.routing.cases import Check, Test
+from gateway.wording import suggest_or_list
 
 
 class TestCompiler:

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.config.reader import Map, Node, Scalar
-from gateway.config.report import suggest
-from gateway.config.schema import AuthKeys, DestinationKeys, SourceKeys
-from gateway.config.values import TEST_TEXT, Reading, Words
+from gateway.config.schema.file import AuthKeys, DestinationKeys, SourceKeys
+from gateway.config.schema.values import TEST_TEXT, Reading, Words
+from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS
 from gateway.destinations.base import RESERVED_HEADERS
 from gateway.egress.addresses import Reach, literal, odd_spelling, standing
 from gateway.egress.door import certificates
 from gateway.errors import Place
-from gateway.facts import ROOTS, template_problem
-from gateway.match import fits
+from gateway.event.match import fits
+from gateway.event.naming import template_problem
+from gateway.event.paths import ROOTS
 from gateway.render import FUNCTIONS
+from gateway.wording import suggest
 
 _SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")

@@ -9,28 +9,30 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config import checks, redaction, retention, sources
+from gateway.config import checks, retention, sources
 from gateway.config.advice import Adviser
-from gateway.config.cases import Test, TestCompiler
-from gateway.config.conditions import ConditionCompiler
-from gateway.config.config import Config, Destination, Entries, Entry, Sections, Source
+from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
-from gateway.config.masks import Masks
-from gateway.config.references import References
-from gateway.config.report import Report
-from gateway.config.schema import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys, VerifyKeys
-from gateway.config.success import Success, SuccessRule
-from gateway.config.values import TEST_TEXT, Reading
+from gateway.config.schema.conditions import ConditionCompiler
+from gateway.config.schema.file import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys, VerifyKeys
+from gateway.config.schema.values import TEST_TEXT, Reading
+from gateway.config.text.references import References
+from gateway.config.text.report import Report
 from gateway.destinations import KINDS, Kind, Target
+from gateway.destinations.gates import Rules, interval_s
+from gateway.destinations.retry import Policy
 from gateway.egress import Door
 from gateway.errors import ConfigError, Place
-from gateway.facts import Naming
-from gateway.gates import Rules, interval_s
-from gateway.model import Retention
+from gateway.event.naming import Naming
+from gateway.hiding import redaction
+from gateway.hiding.masks import Masks
 from gateway.presets import Preset
-from gateway.retry import Policy
+from gateway.routing.cases import Test
+from gateway.routing.config import Config, Destination, Entries, Entry, Sections, Source
+from gateway.routing.success import Success, SuccessRule
 from gateway.signatures import Verifier
+from gateway.store.nouns import Retention
 
 PAUSED_IN_FILE: Final = "paused in routes.yaml"
 #: What a chat destination says when the entry says nothing, by section.

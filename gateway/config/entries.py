@@ -9,12 +9,8 @@ from typing import Final, ParamSpec, TypeVar
 
 from gateway import presets
 from gateway.config import checks
-from gateway.config.conditions import ConditionCompiler
-from gateway.config.config import Destination, Entry, Message, Once
-from gateway.config.reader import Scalar
-from gateway.config.references import literal_text
-from gateway.config.report import suggest, suggest_or_list
-from gateway.config.schema import (
+from gateway.config.schema.conditions import ConditionCompiler
+from gateway.config.schema.file import (
     BESIDE_SEND,
     CONTENTS,
     DestinationKeys,
@@ -24,13 +20,17 @@ from gateway.config.schema import (
     SourceKeys,
     keys_of,
 )
-from gateway.config.values import Reading, Words
+from gateway.config.schema.values import Reading, Words
+from gateway.config.text.reader import Scalar
+from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
 from gateway.errors import RenderError, TemplateRefused
-from gateway.facts import MISSING, ROOTS, lookup, split_path
-from gateway.match import Expression, Rule
+from gateway.event.match import Expression, Rule
+from gateway.event.paths import MISSING, ROOTS, lookup, split_path
 from gateway.model import Content, Raw
 from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
+from gateway.routing.config import Destination, Entry, Message, Once
+from gateway.wording import suggest, suggest_or_list
 
 P = ParamSpec("P")
 T = TypeVar("T")

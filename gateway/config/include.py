@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.config.reader import MAX_BYTES, read
-from gateway.config.schema import FileKeys, IncludedKeys, read_file, read_included
-from gateway.config.values import Reading, Words
+from gateway.config.schema.file import FileKeys, IncludedKeys, read_file, read_included
+from gateway.config.schema.values import Reading, Words
+from gateway.config.text.reader import MAX_BYTES, read
 from gateway.errors import ConfigError, Place, Problem
 
 #: Sections whose names must differ over all files, as a problem calls what is in them.

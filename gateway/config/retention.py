@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.config.schema import DefaultsKeys, DestinationKeys, RetentionKeys
-from gateway.config.values import Reading
+from gateway.config.schema.file import DefaultsKeys, DestinationKeys, RetentionKeys
+from gateway.config.schema.values import Reading
+from gateway.destinations.retry import Policy, longest_s
 from gateway.errors import Place
-from gateway.model import Retention
-from gateway.retry import Policy, duration, longest_s
+from gateway.store.nouns import Retention
+from gateway.wording import duration
 
 _USUAL: Final = Retention()
 

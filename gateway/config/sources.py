@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway import presets
-from gateway.config.reader import Scalar
-from gateway.config.schema import Section, SourceKeys, VerifyKeys, Written, keys_of
-from gateway.config.values import DEMO_SECRET, Reading, Words
+from gateway.config.schema.file import Section, SourceKeys, VerifyKeys, Written, keys_of
+from gateway.config.schema.values import DEMO_SECRET, Reading, Words
+from gateway.config.text.reader import Scalar
 from gateway.errors import Place
-from gateway.handshakes import Handshake
 from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_in_for, uses
 from gateway.signatures.declared import SchemeRefused, merged, scheme_of
+from gateway.signatures.handshakes import Handshake
 
 OPEN: Final = (Scheme(way="none"),)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from gateway.errors import count
+from gateway.wording import count
 
 #: A minute's bar and the gap behind it, and the height of the tallest, in the picture's own units.
 STEP, BAR, HEIGHT = 4, 3, 28

@@ -8,8 +8,8 @@ import jinja2
 import msgspec
 
 from gateway.console import charts, text, words
-from gateway.errors import count
-from gateway.explained import in_words
+from gateway.rehearsal.explained import in_words
+from gateway.wording import count
 
 _WORDS: Final = (
     words.ago, words.clock, words.condition, words.fate, words.pause, words.percent, words.rate,

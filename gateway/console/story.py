@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway import curl
 from gateway.console import text, words
 from gateway.console.chats import preview
 from gateway.model import HttpRequest
+from gateway.rehearsal import curl
 
 View = Mapping[str, Any]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from gateway.errors import count
+from gateway.wording import count
 
 #: Percent of the deliveries that end well, below which a destination is in trouble.
 GOOD_ENOUGH: Final = 95.0

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.errors import BuildError
-from gateway.facts import lookup
+from gateway.event.paths import lookup
 from gateway.model import (
     Content,
     Dead,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from gateway.destinations.base import Parts, Target, http_request, json_bytes, json_of
 from gateway.errors import BuildError
-from gateway.facts import lookup
+from gateway.event.paths import lookup
 from gateway.model import Content, HttpRequest, Json, Raw, Text
 
 Message = Mapping[str, object]

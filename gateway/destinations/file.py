@@ -5,8 +5,8 @@ import base64
 import msgspec
 
 from gateway.destinations.base import Kind, Parts, Target, json_bytes, read_status
-from gateway.facts import iso_time
 from gateway.model import FileAppend, Json, Raw, Text
+from gateway.wording import iso_time
 
 
 def build(target: Target, parts: Parts) -> FileAppend:

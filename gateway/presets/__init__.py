@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import yaml
 
-from gateway.facts import Naming
-from gateway.handshakes import Handshake
+from gateway.event.naming import Naming
+from gateway.signatures.handshakes import Handshake
 
 _FOLDER: Final = resources.files(__name__)
 

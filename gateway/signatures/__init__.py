@@ -11,7 +11,8 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.errors import Unparsable
-from gateway.facts import assign, parse
+from gateway.event.paths import assign
+from gateway.event.payload import parse
 from gateway.model import Secret
 from gateway.signatures.keys import (
     DIGESTS,

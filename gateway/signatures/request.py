@@ -7,7 +7,8 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from gateway.errors import Unparsable
-from gateway.facts import lookup, parse
+from gateway.event.paths import lookup
+from gateway.event.payload import parse
 
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]

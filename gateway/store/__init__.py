@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
 from gateway.store.base import Store
-from gateway.store.lock import Owner, owner_of
+from gateway.store.sqlite.lock import Owner, owner_of
 
 if TYPE_CHECKING:
-    from gateway.store.reader import Reader
+    from gateway.store.sqlite.reader import Reader
 
 __all__ = ["Owner", "Store", "open_reader", "open_store", "owner_of", "path_of", "sqlite_version"]
 
@@ -24,7 +24,7 @@ async def open_store(
 
     Raises StoreLocked, StoreCorrupt, StoreTooNew, or StoreError for what cannot be opened.
     """
-    from gateway.store.sqlite import SQLiteStore
+    from gateway.store.sqlite.owner import SQLiteStore
 
     return await SQLiteStore.open(path_of(url), clock=clock, wall=wall)
 
@@ -34,14 +34,14 @@ def open_reader(url: str, *, wall: Callable[[], float] = time.time) -> "Reader":
 
     Raises StoreError when there is no such store.
     """
-    from gateway.store.reader import Reader
+    from gateway.store.sqlite.reader import Reader
 
     return Reader.of_file(path_of(url), wall=wall)
 
 
 def sqlite_version() -> str:
     """Of the library that stores are kept with: ``3.51.3``."""
-    from gateway.store import connection
+    from gateway.store.sqlite import connection
 
     return connection.sqlite_version()
 

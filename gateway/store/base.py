@@ -5,13 +5,12 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from gateway.errors import CorruptEvent
-from gateway.model import (
+from gateway.model import Delivery, Event
+from gateway.store.nouns import (
     Activity,
     Appended,
-    Delivery,
     DeliveryPage,
     DeliveryQuery,
-    Event,
     EventHistory,
     EventPage,
     EventQuery,

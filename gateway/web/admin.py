@@ -8,14 +8,16 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Scope
 
-from gateway import __version__, console, telemetry, views
-from gateway.errors import ConfigError, GatewayError, printable
-from gateway.operations import UnknownName
-from gateway.selection import LARGEST_PAGE
+from gateway import __version__, console, telemetry
+from gateway.errors import ConfigError, GatewayError
+from gateway.operate import views
+from gateway.operate.operations import UnknownName
+from gateway.operate.selection import LARGEST_PAGE
 from gateway.web import api, health, pages
 from gateway.web.auth import LoginNeeded, guard_of
 from gateway.web.context import Context
 from gateway.web.frame import STATUSES, in_words, login_answer, problem
+from gateway.wording import printable
 
 
 def admin_app(context: Context) -> ASGIApp:

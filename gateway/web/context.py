@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from gateway.egress import Inbox
-from gateway.operations import Operations
+from gateway.operate.operations import Operations
+from gateway.operate.reload import Reloader
 from gateway.pipeline import Dispatcher, Gateway
-from gateway.reload import Reloader
 from gateway.web.auth import AdminOptions
 from gateway.web.health import Readiness
 from gateway.web.live import Live

@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any, Final
 
-from gateway import views
-from gateway.errors import printable
-from gateway.explained import explained_history
-from gateway.facts import iso_time
-from gateway.model import Activity, Delivery, DestinationStats, EventHistory, Stats
-from gateway.operations import UnknownName, no_such
+from gateway.model import Delivery
+from gateway.operate import views
+from gateway.operate.operations import UnknownName, no_such
+from gateway.rehearsal.explained import explained_history
+from gateway.store.nouns import Activity, DestinationStats, EventHistory, Stats
 from gateway.web.context import Context
+from gateway.wording import iso_time, printable
 
 _NO_DELIVERIES: Final = DestinationStats()
 

@@ -8,8 +8,7 @@ import msgspec
 from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from gateway import handshakes, pipeline, signatures, telemetry
-from gateway.config import Config, Source
+from gateway import pipeline, signatures, telemetry
 from gateway.errors import (
     BodyTooLarge,
     EncodingRefused,
@@ -17,8 +16,10 @@ from gateway.errors import (
     RequestRefused,
     StoreUnavailable,
 )
-from gateway.facts import masked_path
-from gateway.model import Appended
+from gateway.event.payload import masked_path
+from gateway.routing import Config, Source
+from gateway.signatures import handshakes
+from gateway.store.nouns import Appended
 from gateway.web.health import Readiness
 from gateway.web.rejections import Rejections
 

@@ -10,13 +10,14 @@ from litestar.datastructures import FormMultiDict, MultiDict
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from gateway import console, selection, views
-from gateway.config.values import is_duration, seconds
-from gateway.operations import Move
-from gateway.selection import BadRequest, Filter
+from gateway import console
+from gateway.operate import selection, views
+from gateway.operate.operations import Move
+from gateway.operate.selection import BadRequest, Filter
 from gateway.web.context import Context
 from gateway.web.documents import delivery_document
 from gateway.web.frame import page_of, shell_of
+from gateway.wording import is_duration, seconds
 
 _Verb = Literal["replay", "discard"]
 #: Of a form, or of an address.

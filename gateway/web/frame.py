@@ -7,14 +7,15 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from gateway import console, views
+from gateway import console
 from gateway.errors import BodyGone, GatewayError, QueryRefused, StoreError
-from gateway.facts import iso_time
-from gateway.operations import UnknownName
-from gateway.selection import BadRequest
+from gateway.operate import views
+from gateway.operate.operations import UnknownName
+from gateway.operate.selection import BadRequest
 from gateway.web import auth
 from gateway.web.context import Context
 from gateway.web.live import TooManyListen
+from gateway.wording import iso_time
 
 HTML: Final = "text/html"
 #: What an error is answered with, of the API and of the console.

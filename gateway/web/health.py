@@ -10,11 +10,11 @@ from typing import Any, Final
 from litestar import Response, get
 
 from gateway import telemetry
-from gateway.errors import StoreError, count
-from gateway.facts import iso_time
-from gateway.model import DestinationStats, Stats
+from gateway.errors import StoreError
+from gateway.operate.reload import Reloader
 from gateway.pipeline import Dispatcher, Gateway
-from gateway.reload import Reloader
+from gateway.store.nouns import DestinationStats, Stats
+from gateway.wording import count, iso_time
 
 #: How long an event that could not be kept speaks against this process. Then senders may try it again, seconds.
 REFUSED_COUNTS_S: Final = 10.0

@@ -9,8 +9,9 @@ from typing import Final
 
 from gateway import telemetry
 from gateway.errors import GatewayError, QueryRefused, StoreError
-from gateway.model import Delivery, DeliveryQuery, EventPage, EventQuery, EventRow, Stats
+from gateway.model import Delivery
 from gateway.store import Store
+from gateway.store.nouns import DeliveryQuery, EventPage, EventQuery, EventRow, Stats
 
 #: The store is asked this often for each listener, and for the numbers. Seconds.
 INTERVAL_S: Final = 0.4

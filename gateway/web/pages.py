@@ -9,16 +9,17 @@ from litestar import Request, Response, Router, get, post
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream
 
-from gateway import console, presets, selection, views
+from gateway import console, presets
 from gateway.errors import QueryRefused
-from gateway.facts import iso_time
-from gateway.model import EventQuery, EventRow, Stats
-from gateway.selection import BadRequest, Filter
+from gateway.operate import selection, views
+from gateway.operate.selection import BadRequest, Filter
+from gateway.store.nouns import EventQuery, EventRow, Stats
 from gateway.web import auth, forms
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, delivery_document, destination_documents, event_document, history_of
 from gateway.web.frame import STATUSES, Page, can_write, login_answer, now, page_of, problem, shell_of, stranger
 from gateway.web.live import Turn, server_sent
+from gateway.wording import iso_time
 
 _encode: Final = msgspec.json.Encoder().encode
 #: Rows of a page of events, refused requests among them, and rows of a group of dead deliveries.

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from gateway.errors import printable
-from gateway.facts import masked_path
-from gateway.model import Rejected
+from gateway.event.payload import masked_path
 from gateway.pipeline import for_ever
 from gateway.store import Store
+from gateway.store.nouns import Rejected
+from gateway.wording import printable
 
 #: Between two writes, seconds; meanwhile so many different refusals are told apart, and the others are counted.
 INTERVAL_S: Final = 1.0

@@ -7,7 +7,7 @@ import asyncio
 
 import gateway.cli.run as run
 from gateway.cli import main
-from gateway.model import Appended
+from gateway.store.nouns import Appended
 
 COMMIT_DELAY_S = 0.05
 

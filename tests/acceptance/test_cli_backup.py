@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from gateway.store.reader import FILES
+from gateway.store.sqlite.reader import FILES
 from tests.acceptance.harness import GatewayProcess, distinct
 from tests.sink import Sink, answer
 

@@ -12,8 +12,9 @@ import time
 
 import pytest
 
-from gateway.model import Event, NewDelivery, NewEvent, new_id
+from gateway.model import Event, new_id
 from gateway.store import open_store
+from gateway.store.nouns import NewDelivery, NewEvent
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
 from tests.sink import Sink, answer
 

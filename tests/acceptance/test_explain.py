@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import explain
-from gateway.config.masks import Masks
+from gateway.hiding.masks import Masks
 from tests.acceptance.harness import SAMPLES, SECRET, GatewayProcess
 
 ROUTES = r"""version: 1

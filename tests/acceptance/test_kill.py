@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model import DeliveryQuery, DeliveryState
+from gateway.model import DeliveryState
 from gateway.store import open_reader
+from gateway.store.nouns import DeliveryQuery
 from tests.acceptance import ack_before_commit
 from tests.acceptance.harness import GatewayProcess, distinct, eventually, signature
 from tests.sink import Sink, answer

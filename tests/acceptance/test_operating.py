@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.model import Attempt, Dead, NewDelivery, Outcome, Want, new_id
+from gateway.model import Attempt, Dead, new_id
 from gateway.store import open_reader, open_store
+from gateway.store.nouns import NewDelivery, Outcome, Want
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
 from tests.acceptance.test_admin import start
 from tests.sink import Sink, answer

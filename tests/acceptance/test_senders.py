@@ -10,7 +10,7 @@ import pytest
 from gateway import presets
 from gateway.config import load
 from gateway.presets import load as preset
-from gateway.rehearsal import request_of
+from gateway.rehearsal.rehearse import request_of
 from gateway.signatures import CannotSign, stand_in_for
 from gateway.signatures.declared import scheme_of
 from tests.acceptance.harness import GatewayProcess, eventually

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.cli import look
-from gateway.selection import Filter
+from gateway.operate.selection import Filter
 from gateway.store import open_store
 from tests.store.given import new_event
 

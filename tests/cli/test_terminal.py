@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from gateway.cli import terminal
 from gateway.cli.terminal import Column, laid_out, printed_json
-from gateway.errors import count
+from gateway.wording import count
 
 COLUMNS = (Column("name", least=4), Column("id", leave=1), Column("count", is_number=True), Column("why", least=6))
 HOSTILE = "\x1b[2J\x9b31m\u202egpj.exe\u2066\u061c\x07\r"

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import match, presets
+from gateway import presets
 from gateway.config import checks, format_problem, load, read_env_file
-from gateway.config.schema import Section, keys_of
-from gateway.config.values import DEMO_SECRET
+from gateway.config.schema.file import Section, keys_of
+from gateway.config.schema.values import DEMO_SECRET
+from gateway.destinations.retry import Policy
 from gateway.errors import BuildError, ConfigError, NameGone, RenderError
-from gateway.facts import Naming
+from gateway.event import match
+from gateway.event.naming import Naming
 from gateway.model import Delivery, Event, FileAppend
-from gateway.retry import Policy
 
 ROOT = Path(__file__).parents[2]
 GOOD = Path(__file__).parent / "good"

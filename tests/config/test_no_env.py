@@ -4,7 +4,7 @@ import pytest
 
 from gateway.config import load
 from gateway.errors import ConfigError
-from gateway.expectations import failures, read
+from gateway.rehearsal.expectations import failures, read
 
 FILE = """\
 version: 1

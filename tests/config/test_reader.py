@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.config import format_problem, reader
-from gateway.config.reader import Items, Map, Scalar, read
-from gateway.config.report import Report
+from gateway.config import format_problem
+from gateway.config.text import reader
+from gateway.config.text.reader import Items, Map, Scalar, read
+from gateway.config.text.report import Report
 from gateway.errors import ConfigError, Place, Problem
 
 

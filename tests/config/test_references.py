@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.config.references import ReferenceRefused, References, Resolved, literal_text
+from gateway.config.text.references import ReferenceRefused, References, Resolved, literal_text
 
 ENVIRON = {"NAME": "value", "EMPTY": "", "BRACES": "{{ 7 * 7 }}{% raw %}"}
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import load
+from gateway.destinations.retry import ONCE, Policy, listed, longest_s
 from gateway.errors import ConfigError
-from gateway.model import Retention
-from gateway.retry import ONCE, Policy, listed, longest_s
-from tests.test_retry import schedule
+from gateway.store.nouns import Retention
+from tests.destinations.test_retry import schedule
 
 DAY = 86400.0
 FILE = """version: 1

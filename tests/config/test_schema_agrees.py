@@ -8,10 +8,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from gateway.config import load, schema, values
+from gateway.config import load
 from gateway.config.jsonschema import json_schema
-from gateway.config.reader import Broken, Items, Map, Node, Scalar, read
-from gateway.config.report import Report
+from gateway.config.schema import file as schema
+from gateway.config.schema import values
+from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, read
+from gateway.config.text.report import Report
 from gateway.errors import ConfigError
 
 HERE = Path(__file__).parent

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import format_problem, load
-from gateway.config.masks import Masks
 from gateway.errors import BuildError, ConfigError
-from gateway.facts import parse
+from gateway.event.payload import parse
+from gateway.hiding.masks import Masks
 from gateway.model import Delivery
 from gateway.presets import load as preset
-from gateway.rehearsal import rehearse, sender_headers
+from gateway.rehearsal.rehearse import rehearse, sender_headers
 
 LONG = "tok-Secret-" + "".join(chr(97 + at % 26) for at in range(60))
 ENVIRON = {"HUSH": "hush-Value-13", "LONG": LONG, "NUMBER": "987654321", "HALF": "a{{b-secret"}

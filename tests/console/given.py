@@ -8,9 +8,10 @@ from random import Random
 from typing import Any
 
 from gateway import presets
-from gateway.config import Config, load
-from gateway.explained import explained
-from gateway.rehearsal import rehearse, sample, sender_headers
+from gateway.config import load
+from gateway.rehearsal.explained import explained
+from gateway.rehearsal.rehearse import rehearse, sample, sender_headers
+from gateway.routing import Config
 
 NOW = "2026-11-28T03:12:40.000Z"
 REVISION = "9f2c01ab"

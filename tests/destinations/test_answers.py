@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.changes import changed
 from gateway.config import load
 from gateway.destinations import KINDS, Target
 from gateway.destinations.base import hinted
 from gateway.model import Dead, Delivered, Reply, Retry
+from gateway.routing.changes import changed
 
 FILE = """\
 version: 1

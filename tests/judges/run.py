@@ -20,7 +20,8 @@ import yaml
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from gateway.config import Source, load
+from gateway.config import load
+from gateway.routing import Source
 from gateway.signatures import Request, Verified
 
 HERE = Path(__file__).parent

@@ -5,21 +5,9 @@ import itertools
 import shutil
 from pathlib import Path
 
-from gateway.model import (
-    Attempt,
-    Delivered,
-    DeliveryQuery,
-    Event,
-    Firing,
-    NewDelivery,
-    NewEvent,
-    Notice,
-    Outcome,
-    Task,
-    Told,
-    Want,
-)
+from gateway.model import Attempt, Delivered, Event, Notice
 from gateway.store import open_store
+from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Task, Told, Want
 
 _numbers = itertools.count(1)
 

@@ -13,21 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.errors import StoreUnavailable
-from gateway.model import (
-    MOVES,
-    Dead,
-    DeliveryQuery,
-    DeliveryState,
-    DestinationStats,
-    EventQuery,
-    Outcome,
-    Pause,
-    Release,
-    Retention,
-    Retry,
-    Task,
-    Want,
-)
+from gateway.model import MOVES, Dead, DeliveryState, Release, Retry
+from gateway.store.nouns import DeliveryQuery, DestinationStats, EventQuery, Outcome, Pause, Retention, Task, Want
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, once, replay, told, wants
 
 DAY = 86400.0

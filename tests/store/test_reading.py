@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import facts
 from gateway.errors import QueryRefused
-from gateway.model import Dead, DeliveryQuery, DeliveryState, EventQuery, Outcome, Rejected, Retention
-from gateway.store import search, tables
-from gateway.store.rows import cause_of
+from gateway.event.words import words_in
+from gateway.model import Dead, DeliveryState
+from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected, Retention
+from gateway.store.sqlite import search, tables
+from gateway.store.sqlite.rows import cause_of
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
 
 
@@ -248,7 +249,7 @@ def test_words_of_a_payload_are_found(run, body, words, is_indexed):
         while is_indexed and await store.index():
             pass
         for word in words:
-            assert facts.words(word) == (word,)
+            assert words_in(word) == (word,)
             page = await store.events(EventQuery(words=(word,), holds=lambda event: event.body == body))
             assert [row.id for row in page.rows] == [new.event.id]
 

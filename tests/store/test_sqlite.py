@@ -15,19 +15,11 @@ import apsw
 import pytest
 
 from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreLocked, StoreTooNew, StoreUnavailable
-from gateway.model import (
-    Dead,
-    DeliveryQuery,
-    DeliveryState,
-    EventQuery,
-    Outcome,
-    Pause,
-    Release,
-    Retention,
-    Retry,
-    Want,
-)
-from gateway.store import connection, database, lock, open_reader, open_store, sqlite, tables, upkeep
+from gateway.model import Dead, DeliveryState, Release, Retry
+from gateway.store import open_reader, open_store
+from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Pause, Retention, Want
+from gateway.store.sqlite import connection, database, lock, tables, upkeep
+from gateway.store.sqlite import owner as sqlite
 from tests.needs import needs
 from tests.store.given import Clock, SQLiteKind, attempt, delivered, new_event, wants
 

@@ -7,21 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import BodyGone
-from gateway.model import (
-    Activity,
-    Dead,
-    DeliveryQuery,
-    DeliveryState,
-    EventQuery,
-    NewDelivery,
-    Outcome,
-    Pause,
-    Retention,
-    Retry,
-    Task,
-    Want,
-)
-from gateway.store import plans, tasks
+from gateway.model import Dead, DeliveryState, Retry
+from gateway.store.nouns import Activity, DeliveryQuery, EventQuery, NewDelivery, Outcome, Pause, Retention, Task, Want
+from gateway.store.sqlite import plans, tasks
 from tests.store.given import attempt, delivered, new_event, wants
 
 DEAD = DeliveryQuery(state=DeliveryState.DEAD)

@@ -8,7 +8,7 @@ import httpx
 from gateway.config import load
 from gateway.egress import Inbox
 from gateway.model import Secret
-from gateway.reload import Reloader
+from gateway.operate.reload import Reloader
 from gateway.web import AdminOptions, Context, Live, Readiness, admin_app
 from tests.test_pipeline import World
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.model import Retention
+from gateway.store.nouns import Retention
+from tests.operate.test_operations import a_contact, dead
 from tests.sink import Sink, answer
-from tests.test_operations import a_contact, dead
 from tests.test_pipeline import numbered, story, to_crm
 from tests.web.desk import Desk
 

@@ -7,11 +7,12 @@ import pytest
 
 from gateway import telemetry
 from gateway.errors import StoreUnavailable
-from gateway.model import DeliveryState, EventQuery, Retention
+from gateway.model import DeliveryState
+from gateway.store.nouns import EventQuery, Retention
 from gateway.web import live
 from gateway.web.live import MOST_LISTENERS, ROWS, Live, TooManyListen, Turn, server_sent
+from tests.operate.test_operations import a_contact, dead
 from tests.sink import Sink, answer
-from tests.test_operations import a_contact, dead
 from tests.test_pipeline import World, numbered, story, to_crm
 
 

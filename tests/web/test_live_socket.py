@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gateway import views
+from gateway.operate import views
 from gateway.server import Limits, serve
 from gateway.web import live
 from tests.test_pipeline import story

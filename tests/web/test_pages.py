@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 from litestar.datastructures import FormMultiDict
 
-from gateway.model import EventRow
-from gateway.selection import BadRequest
+from gateway.operate.selection import BadRequest
+from gateway.store.nouns import EventRow
 from gateway.web import forms, pages
 from gateway.web.live import Turn
+from tests.operate.test_operations import dead
 from tests.sink import Sink
-from tests.test_operations import dead
 from tests.test_pipeline import numbered, story, to_crm
 from tests.web.desk import READ_TOKEN, TOKEN, Desk, GuardedDesk
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.model import Rejected
+from gateway.store.nouns import Rejected
 from gateway.web import rejections
 from gateway.web.rejections import MOST_KINDS, Rejections
 from tests.test_pipeline import World, story

@@ -1,0 +1,272 @@
+"""YAML as people mean it: a tree of nodes that know their place, with JSON's idea of a scalar.
+
+Aliases, anchors, tags and merge keys are refused, as is whatever nests deeper than MAX_DEPTH. The tree is
+built from the parser's events and without recursion: libyaml's composer crashes on deep nesting.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from gateway.config.text import mistakes
+from gateway.config.text.report import Report
+from gateway.errors import ConfigError, Place
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 32
+
+_JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+#: Longer numbers are identifiers: they stay the text that was written.
+_MAX_NUMBER_LENGTH: Final = 40
+#: What YAML takes for the end of a line.
+_LINE_BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A text, and what JSON would make of it if it was written without quotes."""
+
+    place: Place
+    text: str
+    value: str | int | float | bool | None
+    #: Where the text itself begins: behind the quote, or on the line below ``|``.
+    content: Place
+    #: Nothing was written at all (``key:``).
+    empty: bool = False
+    #: What YAML cut off as a comment though it reads like a part of the text (``New lead in #sales``).
+    cut_off: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One ``key: value`` of a map."""
+
+    key: Scalar
+    value: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    place: Place
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    place: Place
+    nodes: tuple["Node", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Something that was reported already: whoever meets it keeps silent."""
+
+    place: Place
+
+
+Node = Scalar | Map | Items | Broken
+
+
+def read(data: bytes, report: Report, begin: str = "version: 1") -> Node:
+    """The tree of the one document in ``data``; puts the lines and every problem that it survives into ``report``.
+
+    ``begin`` is what an empty file should begin with.
+    Raises ConfigError for a file without a tree: too large, not UTF-8, not YAML.
+    """
+    text = _decode(data, report)
+    report.lines = _LINE_BREAK.split(text)
+    _refuse_control_characters(text, report)
+    try:
+        node = _Builder(report).build(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except yaml.YAMLError as error:
+        mistake = mistakes.explain(error, report.lines)
+        raise _fatal(report, mistake.message, mistake.hint, mistake.line, mistake.column) from None
+    if node is None:
+        raise _fatal(report, "the file is empty", f"begin with: {begin}")
+    return node
+
+
+def _decode(data: bytes, report: Report) -> str:
+    if len(data) > MAX_BYTES:
+        raise _fatal(report, "the file is larger than 1 MiB", "is this the right file?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        report.lines = _LINE_BREAK.split(data.decode("utf-8-sig", "replace"))
+        line = len(_LINE_BREAK.split(error.object[: error.start].decode("utf-8")))
+        raise _fatal(report, "this line is not UTF-8", "save the file as UTF-8", line) from None
+
+
+def _refuse_control_characters(text: str, report: Report) -> None:
+    if found := _FORBIDDEN.search(text):
+        before = _LINE_BREAK.split(text[: found.start()])
+        message = f"the control character U+{ord(found[0]):04X} cannot stand in YAML"
+        raise _fatal(
+            report, message, 'remove it, or write it in double quotes as "\\x.."', len(before), len(before[-1]) + 1
+        )
+
+
+def _fatal(report: Report, message: str, hint: str = "", line: int = 0, column: int = 0) -> ConfigError:
+    report.error(Place(report.file, line, column), message, hint)
+    return ConfigError(report.sorted())
+
+
+def json_scalar(text: str) -> str | int | float | bool | None:
+    """What JSON makes of a text without quotes: null, true, false or a number, else the text itself.
+
+    >>> [json_scalar(text) for text in ("13", "1e2", "true", "null", "NO", "013", "+1", ".5", "12:30")]
+    [13, 100.0, True, None, 'NO', '013', '+1', '.5', '12:30']
+    """
+    if text in ("null", "true", "false"):
+        return {"null": None, "true": True, "false": False}[text]
+    number = _JSON_NUMBER.fullmatch(text)
+    if number is None or len(text) > _MAX_NUMBER_LENGTH:
+        return text
+    if number[1] is None and number[2] is None:
+        return int(text)
+    return text if float(text) in (float("inf"), float("-inf")) else float(text)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not been read yet."""
+
+    place: Place
+    is_map: bool
+    #: It, or something around it, was reported already: nothing in it is worth another word.
+    is_refused: bool
+    children: list[Node] = field(default_factory=list)
+
+
+class _Builder:
+    """Events to nodes, one document, with a stack of its own."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._open: list[_Open] = []
+        self._root: Node | None = None
+
+    def build(self, events: Iterable[yaml.Event]) -> Node | None:
+        """None: there is no document."""
+        for event in events:
+            self._take(event)
+        return self._root
+
+    def _take(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._refuse_second_document(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._begin(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._put(self._end(self._open.pop()))
+        elif isinstance(event, yaml.AliasEvent):
+            self._put(self._refused(event, "*", "an alias"))
+        elif isinstance(event, yaml.ScalarEvent):
+            self._put(self._marked(event) or self._scalar(event))
+
+    def _refuse_second_document(self, event: yaml.DocumentStartEvent) -> None:
+        if self._root is not None:
+            line = self._place(event.start_mark).line
+            raise _fatal(self._report, "a second document begins here", "remove the line ---", line, 1)
+
+    def _begin(self, event: yaml.CollectionStartEvent) -> None:
+        place = self._place(event.start_mark)
+        if len(self._open) == MAX_DEPTH:
+            raise _fatal(self._report, f"nested deeper than {MAX_DEPTH} levels", "", place.line, place.column)
+        is_refused = self._marked(event) is not None or (bool(self._open) and self._open[-1].is_refused)
+        self._open.append(_Open(place, isinstance(event, yaml.MappingStartEvent), is_refused))
+
+    def _put(self, node: Node) -> None:
+        if self._open:
+            self._open[-1].children.append(node)
+        else:
+            self._root = node
+
+    def _end(self, done: _Open) -> Node:
+        if done.is_refused:
+            return Broken(done.place)
+        if not done.is_map:
+            return Items(done.place, tuple(done.children))
+        if braces := self._jinja_braces(done):
+            return braces
+        pairs = zip(done.children[::2], done.children[1::2], strict=True)
+        return Map(done.place, self._unique([pair for key, value in pairs if (pair := self._pair(key, value))]))
+
+    def _jinja_braces(self, done: _Open) -> Broken | None:
+        """``path: {{ x }}`` is, to YAML, a map whose key is a map."""
+        if not done.children or isinstance(done.children[0], Scalar | Broken):
+            return None
+        mistake = mistakes.bare_braces(done.place.line, done.place.column, self._report.lines)
+        if mistake is None:
+            return None
+        self._report.error(done.place, mistake.message, mistake.hint)
+        return Broken(done.place)
+
+    def _pair(self, key: Node, value: Node) -> Pair | None:
+        if isinstance(key, Broken):
+            return None
+        if not isinstance(key, Scalar) or key.empty:
+            self._report.error(key.place, "a key must be a text", "write key: value")
+            return None
+        if key.text == "<<":
+            self._report.error(key.place, "merge keys (<<) are refused", "write the keys out")
+            return None
+        if isinstance(value, Scalar) and value.empty:
+            # The parser places what is not there behind it, often on the next line.
+            value = Scalar(key.place, "", None, key.place, empty=True)
+        return Pair(key, value)
+
+    def _unique(self, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+        first: dict[str, Pair] = {}
+        for pair in pairs:
+            known = first.setdefault(pair.key.text, pair)
+            if known is not pair:
+                lines = f"lines {known.key.place.line} and {pair.key.place.line}"
+                self._report.error(pair.key.place, f'duplicate key "{pair.key.text}": {lines}', "keep one of them")
+        return tuple(first.values())
+
+    def _marked(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> Broken | None:
+        """Refuse what carries an anchor or a tag."""
+        if event.anchor is not None:
+            return self._refused(event, "&", "an anchor")
+        return None if event.tag is None else self._refused(event, "!", "a tag")
+
+    def _refused(self, event: yaml.NodeEvent, sign: str, name: str) -> Broken:
+        place = self._place(event.start_mark)
+        mistake = mistakes.reserved_sign(place.line, place.column, self._report.lines)
+        message = f'a value that begins with "{sign}" is {name} to YAML'
+        self._report.error(place, message, mistake.hint if mistake else "put the text in quotes")
+        return Broken(place)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        place = self._place(event.start_mark)
+        plain = event.style in (None, "")
+        return Scalar(
+            place=place,
+            text=event.value,
+            value=json_scalar(event.value) if plain else event.value,
+            content=self._content_place(place, event.style),
+            empty=plain and event.value == "",
+            cut_off=self._cut_off(event.end_mark) if plain and event.value else "",
+        )
+
+    def _content_place(self, place: Place, style: str | None) -> Place:
+        if style in ("'", '"'):
+            return Place(place.file, place.line, place.column + 1)
+        if style in ("|", ">"):
+            first = self._report.lines[place.line] if place.line < len(self._report.lines) else ""
+            return Place(place.file, place.line + 1, len(first) - len(first.lstrip(" ")) + 1)
+        return place
+
+    def _cut_off(self, end: Any) -> str:
+        line = self._report.lines[end.line] if end.line < len(self._report.lines) else ""
+        # One blank before and none behind: "#sales" is meant. A comment stands apart.
+        found = re.match(r" (#\w.*)", line[end.column :])
+        return found[1] if found else ""
+
+    def _place(self, mark: Any) -> Place:
+        return Place(self._report.file, mark.line + 1, mark.column + 1)

@@ -1,0 +1,252 @@
+"""What an event is called: its type, its id and its dedupe key, from what its source declares."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.model import Event
+from gateway.wording import iso_time
+
+MAX_TYPE_LENGTH: Final = 200
+
+
+#: The type of an event that says nothing about itself.
+UNKNOWN_TYPE: Final = "unknown"
+
+
+_FIELD = re.compile(r"\{([^{}|]+)((?:\|\w+)*)\}")
+
+
+_MODIFIERS: Mapping[str, Callable[[str], str]] = {
+    #: The part behind the last separator: ``App\\Models\\Tenant\\Contact`` -> ``Contact``.
+    "last": lambda text: re.split(r"[\\/.:]", text)[-1],
+    "lower": str.lower,
+    #: Only a text that holds a dot: it is a whole type already.
+    "dotted": lambda text: text if "." in text else "",
+}
+
+
+def template_problem(source: str) -> tuple[str, str] | None:
+    """What is wrong with a ``{path|modifier}`` template, and the remedy; None: nothing."""
+    if "{{" in source:
+        return "one brace on each side is enough", "write {payload.type}"
+    for found in _FIELD.finditer(source):
+        if found[1].split(".")[0] not in ("payload", "headers"):
+            return (
+                f'"{found[1]}" is neither part of the payload nor a header',
+                "write {payload.type} or {headers.x-event}",
+            )
+        unknown = next((name for name in found[2].split("|")[1:] if name not in _MODIFIERS), None)
+        if unknown is not None:
+            return f'unknown modifier "{unknown}"', f"known: {', '.join(_MODIFIERS)}"
+    rest = _FIELD.sub("", source)
+    if "{" in rest or "}" in rest or not source:
+        return f'"{source}" has a brace that belongs to no field', "write {payload.type}"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    path: tuple[str, ...]
+    modifiers: tuple[Callable[[str], str], ...]
+
+    def text(self, facts: Facts) -> str:
+        value = lookup(facts, self.path)
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            return ""
+        text = str(value).strip()
+        for modify in self.modifiers:
+            text = modify(text)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class _TypeTemplate:
+    """Literal texts and fields in turn; complete only when every field has a text."""
+
+    parts: tuple[str | _Field, ...]
+
+    @classmethod
+    def compile(cls, source: str) -> Self:
+        parts: list[str | _Field] = []
+        end = 0
+        for match in _FIELD.finditer(source):
+            parts.append(source[end : match.start()])
+            modifiers = tuple(_MODIFIERS[name] for name in match[2].split("|")[1:])
+            parts.append(_Field(split_path(match[1]), modifiers))
+            end = match.end()
+        parts.append(source[end:])
+        return cls(tuple(part for part in parts if part != ""))
+
+    @property
+    def reads_headers(self) -> bool:
+        """Whether it says the same of every event of a request."""
+        return any(isinstance(part, _Field) and part.path[0] == "headers" for part in self.parts)
+
+    def render(self, facts: Facts) -> str:
+        texts = []
+        for part in self.parts:
+            text = part if isinstance(part, str) else part.text(facts)
+            if not text:
+                return ""
+            texts.append(text)
+        return "".join(texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortcut:
+    """A mapping found at the first of several paths, with fields filled in from elsewhere."""
+
+    first: tuple[tuple[str, ...], ...]
+    fill: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+
+    def resolve(self, facts: Facts) -> Mapping[str, object]:
+        record = self._record(facts)
+        absent = [(name, paths) for name, paths in self.fill if name not in record]
+        if not absent:
+            return record
+        found = {name: _first(facts, paths) for name, paths in absent}
+        return {**record, **{name: value for name, value in found.items() if value is not MISSING}}
+
+    def places(self, rest: Sequence[str]) -> Sequence[tuple[str, ...]]:
+        """Where a field of the mapping may stand, whatever an event looks like."""
+        filled = [
+            (*path, *rest[1:]) for name, paths in self.fill if not rest or rest[0] in ("*", name) for path in paths
+        ]
+        return [*((*path, *rest) for path in self.first), *filled]
+
+    def _record(self, facts: Facts) -> Mapping[str, object]:
+        for path in self.first:
+            value = lookup(facts, path)
+            if isinstance(value, Mapping):
+                return value
+            # PHP writes an empty map as [].
+            if value == []:
+                return {}
+        return {}
+
+
+def _first(facts: Facts, paths: Sequence[tuple[str, ...]]) -> object:
+    found = (lookup(facts, path) for path in paths)
+    return next((value for value in found if value is not MISSING), MISSING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How the events of a source are called, and the short names of its fields."""
+
+    types: tuple[_TypeTemplate, ...]
+    shortcuts: Mapping[str, _Shortcut]
+    #: What identifies an event, tried in turn; none that is whole: its bytes.
+    ids: tuple[_TypeTemplate, ...] = ()
+    #: Where the events of a body that holds many stand, below the payload; none: a body is one event.
+    split: tuple[tuple[str, ...], ...] = ()
+    #: Values of the operator's own, under the root ``vars``.
+    vars: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def compile(
+        cls,
+        types: Sequence[str],
+        shortcuts: Mapping[str, Mapping[str, object]],
+        ids: Sequence[str] = (),
+        split: Sequence[str] = (),
+    ) -> Self:
+        """Of ``{path|modifier}`` templates, tried in order, and ``{name: {first: [path], fill: {field: [path]}}}``."""
+        return cls(
+            types=tuple(_TypeTemplate.compile(source) for source in types),
+            shortcuts={name: _shortcut(declared) for name, declared in shortcuts.items()},
+            ids=tuple(_TypeTemplate.compile(source) for source in ids),
+            split=tuple(split_path(path)[1:] for path in split),
+        )
+
+    def renamed(self, types: Sequence[str] | None, ids: Sequence[str] | None, split: Sequence[str] | None) -> Self:
+        """With the operator's own in place of the preset's; None leaves one as it is."""
+        own = type(self).compile(types or (), {}, ids or (), split or ())
+        return replace(
+            self,
+            types=self.types if types is None else own.types,
+            ids=self.ids if ids is None else own.ids,
+            split=self.split if split is None else own.split,
+        )
+
+    def key(self, payload: object, headers: Mapping[str, str], sha256: bytes, item: int | None = None) -> bytes:
+        """What an event is known by for good: its id where all parts of one are there, else its bytes.
+
+        ``item`` is its position in a request that holds many: two that are alike are two events.
+        """
+        facts = {"payload": payload, "headers": headers}
+        for number, template in enumerate(self.ids):
+            text = template.render(facts)
+            if text:
+                position = b"" if item is None or not template.reads_headers else b"%d" % item
+                return hashlib.sha256(
+                    b"\0".join((b"id", b"%d" % number, position, text.encode("utf-8", "replace")))
+                ).digest()
+        return sha256 if item is None else hashlib.sha256(b"item\0%d\0" % item + sha256).digest()
+
+    def extended(self, shortcuts: Mapping[str, Sequence[str]], values: Mapping[str, object]) -> Self:
+        """With ``vars``, and with shortcuts ``{name: paths of the record, the first of which counts}`` on top."""
+        own = {name: _shortcut({"first": list(paths)}) for name, paths in shortcuts.items()}
+        return replace(self, shortcuts={**self.shortcuts, **own}, vars=values)
+
+    @property
+    def shortcut_names(self) -> frozenset[str]:
+        """The roots this source adds."""
+        return frozenset(self.shortcuts)
+
+    def payload_path(self, path: str, payload: object) -> tuple[str, ...]:
+        """Where ``attrs.email`` or ``payload.data.id`` stands inside this payload, as segments below its root."""
+        root, *rest = split_path(path)
+        if root in self.shortcuts:
+            homes = self.shortcuts[root].first
+            found = [home for home in homes if isinstance(lookup({"payload": payload}, home), Mapping)]
+            root, *rest = *(found or homes)[0], *rest
+        return tuple(rest) if root == "payload" else (root, *rest)
+
+    def places(self, path: Sequence[str]) -> Sequence[tuple[str, ...]]:
+        """Everywhere that ``path`` may lead, a shortcut's to each of its places, in the order in which they count."""
+        root, *rest = path
+        return self.shortcuts[root].places(rest) if root in self.shortcuts else (tuple(path),)
+
+    def type_of(self, payload: object, headers: Mapping[str, str]) -> str:
+        """``contact.created``: at most 200 printable characters without blanks; ``unknown`` if nothing says it."""
+        facts = {"payload": payload, "headers": headers}
+        named = next(filter(None, (template.render(facts) for template in self.types)), UNKNOWN_TYPE)
+        named = named[:MAX_TYPE_LENGTH]
+        if named.isascii() and named.isprintable() and " " not in named:
+            return named
+        return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)
+
+    def facts(self, event: Event, payload: object) -> Facts:
+        """The roots ``event``, ``payload``, ``headers``, ``vars`` and this source's shortcuts."""
+        resource, _, action = event.type.rpartition(".")
+        facts: dict[str, object] = {
+            "event": {
+                "id": event.id,
+                "type": event.type,
+                "source": event.source,
+                "resource": resource or action,
+                "action": action if resource else "",
+                "received_at": iso_time(event.received_at),
+            },
+            "payload": payload,
+            "headers": event.headers,
+            "vars": self.vars,
+        }
+        for name, shortcut in self.shortcuts.items():
+            facts[name] = shortcut.resolve(facts)
+        return facts
+
+
+def _shortcut(declared: Mapping[str, object]) -> _Shortcut:
+    first, fill = declared["first"], declared.get("fill", {})
+    assert isinstance(first, list)
+    assert isinstance(fill, dict)
+    return _Shortcut(
+        first=tuple(split_path(path) for path in first),
+        fill=tuple((name, tuple(split_path(path) for path in paths)) for name, paths in fill.items()),
+    )

@@ -1,0 +1,209 @@
+"""What a source redacts: shown as •••, and, where that is asked for, out of the store after the last delivery.
+
+Matching and delivering see the real values; all that shows an event sees it through here. Total on any payload.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from gateway.errors import Unparsable
+from gateway.event.naming import Naming
+from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.event.payload import is_json, parse, payload_of
+from gateway.model import Event
+
+MASK: Final = "•••"
+#: Characters from which a redacted value is looked for in a text about its event: a shorter one is a part of words.
+_SHORTEST: Final = 4
+#: Redacted values that are looked for; of an event with more the whole text is masked.
+_MOST: Final = 1000
+
+Path = tuple[str, ...]
+
+
+class _Gone:
+    """Takes the place of what is to be removed."""
+
+
+_GONE: Final = _Gone()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """Fields of a source's events that people are not to see."""
+
+    #: As they were written: ``attrs.email``.
+    paths: tuple[str, ...] = ()
+    #: Where they stand, below the payload.
+    fields: tuple[Path, ...] = ()
+    #: Lower-case names, or ``*``.
+    headers: frozenset[str] = frozenset()
+    #: Whether the fields go out of the store, too.
+    is_stored: bool = False
+
+    def masked(self, payload: object) -> object:
+        """The payload with ``•••`` for what is redacted, a whole subtree too; the rest is as it was.
+
+        A payload without fields (XML, a text) is masked as a whole: what stands in it cannot be told.
+        """
+        if self.fields and not isinstance(payload, dict | list):
+            return MASK
+        return _replaced(payload, self.fields, MASK)
+
+    def masked_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers of an event with ``•••`` for the values of those that are redacted."""
+        if not self.headers:
+            return headers
+        return {name: MASK if self._hides(name) else value for name, value in headers.items()}
+
+    def masked_event(self, event: Event, payload: object) -> Event:
+        """The event as it may be shown: its body is the JSON of the masked payload."""
+        if not self.paths:
+            return event
+        body = msgspec.json.encode(self.masked(payload)) if self.fields else event.body
+        return replace(event, headers=self.masked_headers(event.headers), body=body)
+
+    def mask_of(self, event: Event) -> Callable[[str], str]:
+        """What hides the redacted values of an event in a text about it: an error, an answer that repeats them."""
+        return partial(_without, tuple(islice(self._values(event), _MOST + 1))) if self.paths else str
+
+    def key_mask_of(self, event: Event) -> Callable[[str], str]:
+        """What hides a key that is made of redacted values, however short they are, as a whole."""
+        if not self.paths:
+            return str
+        values = [value.lower() for value in self._values(event) if value]
+        return lambda key: MASK if any(value in key.lower() for value in values) else key
+
+    def stripped(self, event: Event) -> bytes:
+        """The body that stays in the store: its JSON without the redacted fields, ``{}`` of one that is no JSON."""
+        if not is_json(event.headers.get("content-type", "")):
+            return b"{}"
+        try:
+            left = _replaced(parse(event.body), self.fields, _GONE)
+        except Unparsable:
+            return b"{}"
+        return msgspec.json.encode(left) if isinstance(left, dict | list) else b"{}"
+
+    def _hides(self, header: str) -> bool:
+        return header in self.headers or "*" in self.headers
+
+    def _values(self, event: Event) -> Iterator[str]:
+        yield from (value for name, value in event.headers.items() if self._hides(name))
+        try:
+            payload = payload_of(event)
+        except Unparsable:
+            return
+        for field in self.fields:
+            yield from (text for found in _found(payload, field) for text in _texts(found))
+
+
+NOTHING: Final = Redaction()
+EVERYTHING: Final = Redaction(paths=("payload", "headers"), fields=((),), headers=frozenset({"*"}))
+
+
+def of(naming: Naming, paths: Sequence[str], *, is_stored: bool) -> Redaction:
+    """Of paths that begin with ``payload``, ``headers`` or a shortcut of the source, which may find a field in several places."""
+    places = [place for path in paths for place in naming.places(split_path(path))]
+    return Redaction(
+        paths=tuple(paths),
+        fields=tuple(dict.fromkeys(tuple(rest) for root, *rest in places if root == "payload")),
+        headers=frozenset(".".join(rest).lower() for root, *rest in places if root == "headers"),
+        is_stored=is_stored,
+    )
+
+
+def seen(naming: Naming, path: Path, value: object, facts: Facts, masked: Facts) -> object:
+    """What a condition saw at ``path`` of ``facts``, as it may be shown: what stands there in the masked ones."""
+    for place in naming.places(path):
+        if lookup(facts, place) == value:
+            shown = lookup(masked, place)
+            return MASK if shown is MISSING else shown
+    return value
+
+
+# --- walking a payload ---
+
+
+def _replaced(payload: object, fields: Sequence[Path], by: object) -> object:
+    for field in fields:
+        payload = _with(payload, field, by)
+    return payload
+
+
+def _with(value: object, path: Path, by: object) -> object:
+    """A copy of ``value`` with ``by`` at ``path``: ``*`` is any segment, a name leads through a list to each element."""
+    if not path:
+        return by
+    match value:
+        case dict():
+            changed = {
+                name: _with(each, path[1:], by) if path[0] in ("*", name) else each for name, each in value.items()
+            }
+            return {name: each for name, each in changed.items() if each is not _GONE}
+        case list():
+            elements = [_with(each, rest, by) if rest is not None else each for each, rest in _elements(value, path)]
+            return [each for each in elements if each is not _GONE]
+    return value
+
+
+def _elements(values: Sequence[object], path: Path) -> Iterator[tuple[object, Path | None]]:
+    """Each element with the path that is left of it; None: it is not meant."""
+    head, rest = path[0], path[1:]
+    if not (head.isascii() and head.isdigit()):
+        yield from ((each, rest if head == "*" else path) for each in values)
+        return
+    wanted = int(head) if len(head) < 10 else -1
+    yield from ((each, rest if at == wanted else None) for at, each in enumerate(values))
+
+
+def _found(value: object, path: Path) -> Iterator[object]:
+    """What stands at ``path``, as ``_with`` finds it."""
+    if not path:
+        yield value
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if path[0] in ("*", name):
+                yield from _found(each, path[1:])
+    elif isinstance(value, list):
+        for each, rest in _elements(value, path):
+            if rest is not None:
+                yield from _found(each, rest)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text and number below a value."""
+    match value:
+        case str():
+            yield value
+        case bool() | None:
+            return
+        case int() | float():
+            yield json.dumps(value)
+        case dict():
+            yield from (text for each in value.values() for text in _texts(each))
+        case list():
+            yield from (text for each in value for text in _texts(each))
+
+
+def _without(values: Sequence[str], text: str) -> str:
+    if len(values) > _MOST:
+        return MASK if text else text
+    lower = text.lower()
+    spelled = {each for value in values for each in _spellings(value) if _SHORTEST <= len(each) <= len(text)}
+    # An expression of all of them would cost a step for each at every character.
+    there = sorted((each for each in spelled if each.lower() in lower), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, there)), MASK, text, flags=re.IGNORECASE) if there else text
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """As it stands, and inside JSON."""
+    for text in (value, value.strip()):
+        yield text
+        yield from (json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))

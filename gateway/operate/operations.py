@@ -1,0 +1,343 @@
+"""What a person does to a running gateway: send again, give up, hold, hush. Each leaves a trace that names who did it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gateway import pipeline, telemetry
+from gateway.errors import GatewayError
+from gateway.model import Delivery, DeliveryState, Event
+from gateway.operate import rerouting, selection
+from gateway.operate.rerouting import Rerouted
+from gateway.operate.selection import BadRequest, Filter
+from gateway.pipeline import Dispatcher, Gateway
+from gateway.store.nouns import TAKES, Activity, DeliveryQuery, EventHistory, EventQuery, NewDelivery, Task, TaskVerb
+from gateway.wording import iso_time, printable
+
+#: Of a pause or a mute that ends by itself, seconds: a year.
+LONGEST_PAUSE_S: Final = 366 * 86400
+#: Characters of a name, a reason, a key.
+LONGEST_BY, LONGEST_REASON, LONGEST_KEY = 100, 500, 200
+#: Deliveries shown of those that a preview is about.
+SAMPLE: Final = 5
+#: Deliveries up to which a preview looks whether something newer has overtaken them.
+MOST_LOOKED_AT: Final = 20
+#: Events that are matched again at once.
+MOST_REROUTED: Final = 1000
+#: Between two slices of a long task, and of the index; others have the store meanwhile. Seconds.
+BETWEEN_SLICES_S: Final = 0.005
+BETWEEN_INDEX_SLICES_S: Final = 0.05
+INDEX_INTERVAL_S: Final = 1.0
+
+
+class UnknownName(GatewayError):
+    """There is no such event, delivery, activity or destination."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What is to become of deliveries, as somebody asks for it.
+
+    Without ids and without a state it is about dead ones; a reroute is about events, whatever became of them.
+    """
+
+    verb: TaskVerb
+    by: str
+    filter: Filter = field(default_factory=Filter)
+    #: Of deliveries, or of events for all of theirs.
+    ids: tuple[str, ...] = ()
+    reason: str = ""
+    #: A second one with the same key is the first one.
+    key: str = ""
+    #: ``5/s``; empty: all at once.
+    rate: str = ""
+    #: Deliveries with ids of their own, in place of those that a receiver may have seen.
+    as_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a move would do; nothing was done."""
+
+    count: int
+    sample: Sequence[Delivery]
+    #: Sentences for people.
+    warnings: Sequence[str] = ()
+    #: Of a reroute.
+    diff: Sequence[Rerouted] = ()
+
+
+class Operations:
+    """The verbs, and the loops that carry long ones on. One for each process."""
+
+    def __init__(self, gateway: Gateway, dispatcher: Dispatcher) -> None:
+        self._gateway = gateway
+        self._store = gateway.store
+        self._dispatcher = dispatcher
+        #: Set while a task may be unfinished: from the start on, for the process before may have left one.
+        self._unfinished = asyncio.Event()
+        self._unfinished.set()
+
+    # deliveries
+
+    async def preview(self, move: Move) -> Preview:
+        """What a move would do. Raises BadRequest, UnknownName."""
+        if move.verb == "reroute":
+            diff, task = await self._rerouted(move)
+            sample = await self._sample(task.which, move.verb) if task.which.ids else ()
+            return Preview(count=len(task.extra) + len(task.which.ids), sample=sample, diff=diff)
+        which = self._task(move, self._which(move)).which
+        try:
+            count = sum([await self._store.count(each) for each in _by_state(which, move.verb)])
+        except KeyError as error:
+            raise UnknownName(no_such(error.args[0])) from None
+        sample = await self._sample(which, move.verb)
+        warnings = await self._overtaken(which) if move.verb == "replay" and count <= MOST_LOOKED_AT else []
+        return Preview(count=count, sample=sample, warnings=warnings)
+
+    async def carry_out(self, move: Move) -> Activity:
+        """Begin a move; durable on return, few deliveries are moved by then. Raises BadRequest, UnknownName, BodyGone."""
+        task = (await self._rerouted(move))[1] if move.verb == "reroute" else self._task(move, self._which(move))
+        try:
+            activity = await self._store.begin(task)
+        except KeyError as error:
+            raise UnknownName(no_such(error.args[0])) from None
+        telemetry.log("activity.begun", activity=activity.id, verb=move.verb, by=move.by, subject=task.subject)
+        self._unfinished.set()
+        return activity
+
+    async def moved(self, activity: Activity, ids: Sequence[str]) -> Sequence[Delivery]:
+        """What of the deliveries named by ``ids`` a replay has made pending."""
+        page = await self._store.deliveries(DeliveryQuery(ids=tuple(ids)))
+        return [each for each in page.rows if each.replayed_by == activity.id]
+
+    async def stop(self, activity_id: str, *, by: str) -> Activity:
+        """End a replay or a discard: what it has not reached stays as it is. Raises UnknownName.
+
+        One that was stopped before, or that is over, stays as it is.
+        """
+        by = _by(by)
+        before = await self._store.activity(activity_id)
+        if before and before.progress and (before.progress.stopped_by or before.progress.is_over):
+            return before
+        try:
+            activity = await self._store.stop(activity_id, by=by)
+        except KeyError:
+            raise UnknownName(f"no replay or discard {printable(activity_id[:100])}") from None
+        telemetry.log("activity.stopped", activity=activity.id, verb=activity.verb, by=by)
+        await pipeline.note(self._gateway, "stop", activity.id, by=by, reason=f"{activity.verb} of {activity.subject}")
+        return activity
+
+    # destinations
+
+    async def pause(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
+        """Hold the deliveries of a destination. Raises BadRequest, UnknownName."""
+        self._check_destination(name)
+        reason = _reason(reason, is_needed=True)
+        await self._dispatcher.pause(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
+
+    async def resume(self, name: str, *, by: str) -> bool:
+        """Let it go on; whether it was paused, other than in the file. Raises BadRequest, UnknownName."""
+        self._check_destination(name)
+        return await self._dispatcher.resume(name, by=_by(by))
+
+    async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
+        """Tell nobody of its troubles; its deliveries go on as ever. Raises BadRequest, UnknownName."""
+        self._check_destination(name)
+        reason = _reason(reason, is_needed=True)
+        await self._dispatcher.mute(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
+
+    async def unmute(self, name: str, *, by: str) -> bool:
+        """Tell of them again; whether it was muted. Raises BadRequest, UnknownName."""
+        self._check_destination(name)
+        return await self._dispatcher.unmute(name, by=_by(by))
+
+    # the loops
+
+    async def run(self) -> None:
+        """Carry long tasks on and keep the index of words up to date, until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for step in (self._go_on, self._index):
+                tasks.create_task(pipeline.for_ever(step))
+
+    async def _go_on(self) -> None:
+        await self._unfinished.wait()
+        await pipeline.writer_keeps_up(self._store)
+        # Before the look: what is begun meanwhile sets it again.
+        self._unfinished.clear()
+        try:
+            is_more = await self._store.go_on()
+        except BaseException:
+            self._unfinished.set()
+            raise
+        if is_more:
+            self._unfinished.set()
+            await asyncio.sleep(BETWEEN_SLICES_S)
+
+    async def _index(self) -> None:
+        await pipeline.writer_keeps_up(self._store)
+        is_more = await self._store.index()
+        await asyncio.sleep(BETWEEN_INDEX_SLICES_S if is_more else INDEX_INTERVAL_S)
+
+    # what is meant
+
+    def _which(self, move: Move) -> DeliveryQuery:
+        asked = move.filter
+        if not move.ids:
+            if asked.is_empty:
+                raise BadRequest(f"a {move.verb} of what? Name ids, or narrow by destination, cause, since, state=dead")
+            asked = replace(asked, state=asked.state or DeliveryState.DEAD)
+        which = selection.delivery_query(asked, self._gateway.clock(), ids=move.ids, limit=selection.LARGEST_PAGE)
+        takes = TAKES[move.verb]
+        if which.state is not None and which.state not in takes:
+            raise BadRequest(f"state: a {move.verb} takes what is {' or '.join(takes)}, not what is {which.state}")
+        return which
+
+    def _task(
+        self, move: Move, which: DeliveryQuery, extra: Sequence[tuple[str, NewDelivery]] = (), subject: str = ""
+    ) -> Task:
+        if len(move.key) > LONGEST_KEY or not move.key.isprintable():
+            raise BadRequest(f"key: at most {LONGEST_KEY} printable characters")
+        return Task(
+            verb=move.verb,
+            by=_by(move.by),
+            which=which,
+            subject=subject or selection.in_words(replace(move.filter, state=which.state or ""), move.ids),
+            reason=_reason(move.reason),
+            key=move.key,
+            interval_s=selection.interval_s(move.rate),
+            as_new=move.as_new,
+            extra=extra,
+        )
+
+    async def _sample(self, which: DeliveryQuery, verb: TaskVerb) -> Sequence[Delivery]:
+        pages = [await self._store.deliveries(replace(each, limit=SAMPLE)) for each in _by_state(which, verb)]
+        return [delivery for page in pages for delivery in page.rows][:SAMPLE]
+
+    def _check_destination(self, name: str) -> None:
+        known = self._gateway.config.destinations
+        standing = self._dispatcher.standing(name)
+        if name not in known and standing.paused is None and standing.muted is None:
+            names = ", ".join(known) or "none"
+            raise UnknownName(f"no destination {printable(name[:100])} in routes.yaml (known: {names})")
+
+    # a later event of the same record
+
+    async def _overtaken(self, which: DeliveryQuery) -> Sequence[str]:
+        """A sentence for each delivery that would bring an older state of a record behind a newer one."""
+        pages = [
+            await self._store.deliveries(replace(each, limit=MOST_LOOKED_AT)) for each in _by_state(which, "replay")
+        ]
+        found = [await self._overtaken_by(each) for page in pages for each in page.rows]
+        return [warning for warning in found if warning]
+
+    async def _overtaken_by(self, delivery: Delivery) -> str:
+        history = await self._store.event(delivery.event_id)
+        record = rerouting.record_of(self._gateway.config, history.event) if history else None
+        if history is None or record is None:
+            return ""
+        resource, id_ = record
+
+        def is_same(event: Event) -> bool:
+            return rerouting.record_of(self._gateway.config, event) == record
+
+        page = await self._store.events(
+            EventQuery(
+                source=history.event.source,
+                destination=delivery.destination,
+                state=DeliveryState.DELIVERED,
+                words=selection.words(id_),
+                holds=is_same,
+                after=history.event.id,
+                limit=1,
+            )
+        )
+        if not page.rows:
+            return ""
+        later = page.rows[0]
+        hide = self._gateway.config.redaction(history.event).key_mask_of(history.event)
+        return printable(
+            f"{resource} {hide(id_)}: {later.id} ({later.type}, {iso_time(later.received_at)}) was delivered to "
+            f"{delivery.destination} after {delivery.event_id}, which would bring an older state of it"
+        )
+
+    # matching again
+
+    async def _rerouted(self, move: Move) -> tuple[Sequence[Rerouted], Task]:
+        now = self._gateway.clock()
+        diff: list[Rerouted] = []
+        async for history in self._histories(move):
+            diff += rerouting.rerouted(self._gateway.config, history, now)
+        replayed = tuple(row.replayed for row in diff if row.replayed)
+        extra = [(row.event_id, row.new) for row in diff if row.new]
+        which = DeliveryQuery(ids=replayed) if replayed else NOTHING
+        return diff, self._task(move, which, extra, selection.in_words(move.filter, move.ids))
+
+    async def _histories(self, move: Move) -> AsyncIterator[EventHistory]:
+        """Every event that a reroute is about, once."""
+        if not move.ids and move.filter.is_empty:
+            raise BadRequest("a reroute of what? Name ids, or narrow by source, type, destination, since")
+        selection.check_ids(move.ids)
+        seen: set[str] = set()
+        for id_ in move.ids or await self._event_ids(move.filter):
+            history = await self._store.event(id_)
+            if history is None:
+                raise UnknownName(no_such(id_))
+            if history.event.id not in seen:
+                seen.add(history.event.id)
+                yield history
+
+    async def _event_ids(self, asked: Filter) -> Sequence[str]:
+        now, found, before = self._gateway.clock(), dict[str, None](), ""
+        while True:
+            if asked.is_about_deliveries:
+                which = selection.delivery_query(asked, now, limit=selection.LARGEST_PAGE, before=before)
+                deliveries = await self._store.deliveries(which)
+                found.update(dict.fromkeys(each.event_id for each in deliveries.rows))
+                before = deliveries.next
+            else:
+                query = selection.event_query(
+                    asked, self._gateway.config, now, limit=selection.LARGEST_PAGE, before=before
+                )
+                events = await self._store.events(query)
+                found.update(dict.fromkeys(each.id for each in events.rows))
+                before = events.next
+            if len(found) > MOST_REROUTED:
+                raise BadRequest(f"more than {MOST_REROUTED:,} events: narrow it, by since and until for instance")
+            if not before:
+                return list(found)
+
+
+#: No delivery: a replay takes nothing that is discarded.
+NOTHING: Final = DeliveryQuery(state=DeliveryState.DISCARDED)
+
+
+def _by_state(which: DeliveryQuery, verb: TaskVerb) -> Sequence[DeliveryQuery]:
+    """The query for each state that a verb takes."""
+    return [which] if which.state is not None else [replace(which, state=each) for each in TAKES[verb]]
+
+
+def no_such(id_: str) -> str:
+    """What is said of an id that the store does not have."""
+    return f"no event or delivery {printable(id_[:100])}"
+
+
+def _by(by: str) -> str:
+    if not by or len(by) > LONGEST_BY or not by.isprintable():
+        raise BadRequest(f"by: say who does it, in 1 to {LONGEST_BY} printable characters")
+    return by
+
+
+def _reason(reason: str, *, is_needed: bool = False) -> str:
+    if is_needed and not reason.strip():
+        raise BadRequest("reason: say why; the others who look after the gateway will ask")
+    if len(reason) > LONGEST_REASON:
+        raise BadRequest(f"reason: at most {LONGEST_REASON} characters")
+    return printable(reason)
+
+
+def _lasting(for_s: float | None) -> float | None:
+    if for_s is not None and not 0 < for_s <= LONGEST_PAUSE_S:
+        raise BadRequest(f"for_s: {for_s:g} is out of range: from 1 second to {LONGEST_PAUSE_S}")
+    return for_s

@@ -1,0 +1,303 @@
+"""Which events and deliveries somebody means: from what people write to a query of the store, or why it makes no sense.
+
+Pure: ``now`` is passed in, wall clock, seconds since the epoch.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from gateway.destinations import gates
+from gateway.errors import GatewayError, Unparsable
+from gateway.event.paths import MISSING, lookup, split_path
+from gateway.event.payload import payload_of
+from gateway.event.words import words_in
+from gateway.model import DeliveryState, Event
+from gateway.routing import Config
+from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.wording import is_duration, seconds
+
+#: Rows of one page.
+LARGEST_PAGE: Final = 1000
+#: Ids that one request may name.
+MOST_IDS: Final = 1000
+#: Characters of a filter.
+LONGEST_FILTER: Final = 500
+#: Words of a search that the index is asked for; all of it is compared anyway.
+MOST_WORDS: Final = 16
+
+_PATH: Final = re.compile(r"([\w.@$-]*)=(.*)", re.DOTALL)
+#: A number that the store's index may spell in another way than JSON does.
+_ODD_NUMBER: Final = re.compile(r"-?[0-9]*(?:[0-9]{18}|[.eE])[0-9.eE+-]*")
+
+
+class BadRequest(GatewayError):
+    """What was asked for makes no sense; says which part, and what to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What narrows events or deliveries, as people write it; an empty text narrows nothing."""
+
+    source: str = ""
+    #: A glob: ``contact.*``.
+    type: str = ""
+    destination: str = ""
+    state: str = ""
+    route: str = ""
+    #: Of dead deliveries: the group, ``answered 422``. None: any.
+    cause: str | None = None
+    #: ``2h``, or ISO time.
+    since: str = ""
+    until: str = ""
+    #: Free text, or ``path=value``.
+    q: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Filter()
+
+    @property
+    def is_about_deliveries(self) -> bool:
+        """Whether it asks for something that only a delivery has."""
+        return bool(self.destination or self.state or self.route or self.cause is not None)
+
+
+def event_query(
+    asked: Filter, config: Config | None, now: float, *, limit: int = 50, before: str = "", after: str = ""
+) -> EventQuery:
+    """The events that are meant; without ``q`` no configuration is needed. Raises BadRequest."""
+    if before and after:
+        raise BadRequest("before and after together: a page lies on one side of a row; leave one of them out")
+    since_s, until_s = _span(asked, now)
+    assert config is not None or not asked.q
+    needed, holds = searched(asked.q, config) if config and asked.q else ((), None)
+    return EventQuery(
+        source=_text("source", asked.source),
+        type=_text("type", asked.type),
+        destination=_text("destination", asked.destination),
+        state=state(asked.state),
+        since_s=since_s,
+        until_s=until_s,
+        words=needed,
+        holds=holds,
+        limit=page(limit),
+        before=_text("before", before),
+        after=_text("after", after),
+    )
+
+
+def delivery_query(
+    asked: Filter, now: float, *, ids: Sequence[str] = (), limit: int = 50, before: str = ""
+) -> DeliveryQuery:
+    """The deliveries that are meant. Raises BadRequest."""
+    since_s, until_s = _span(asked, now)
+    in_state = state(asked.state)
+    if asked.cause is not None and in_state not in (None, DeliveryState.DEAD):
+        raise BadRequest(f"cause and state={in_state}: only dead deliveries have a cause; leave one of them out")
+    return DeliveryQuery(
+        state=in_state if asked.cause is None else DeliveryState.DEAD,
+        destination=_text("destination", asked.destination),
+        route=_text("route", asked.route),
+        cause=None if asked.cause is None else _text("cause", asked.cause),
+        source=_text("source", asked.source),
+        type=_text("type", asked.type),
+        since_s=since_s,
+        until_s=until_s,
+        ids=check_ids(ids),
+        limit=page(limit),
+        before=_text("before", before),
+    )
+
+
+def in_words(asked: Filter, ids: Sequence[str] = ()) -> str:
+    """A selection for whoever reads of it: ``dead for crm, answered 422, since 2h``."""
+    if ids:
+        return ids[0] if len(ids) == 1 else f"{len(ids):,} by their ids, the first one {ids[0]}"
+    said = [
+        asked.state,
+        f"for {asked.destination}" if asked.destination else "",
+        f"of the route {asked.route}" if asked.route else "",
+        f"from {asked.source}" if asked.source else "",
+    ]
+    more = [
+        asked.cause,
+        asked.type,
+        f"since {asked.since}" if asked.since else "",
+        f"until {asked.until}" if asked.until else "",
+    ]
+    return ", ".join(filter(None, [" ".join(filter(None, said)), *more])) or "all"
+
+
+# --- the parts ---
+
+
+def page(limit: int) -> int:
+    """The rows of a page. Raises BadRequest."""
+    if not 1 <= limit <= LARGEST_PAGE:
+        raise BadRequest(f"limit: {limit} is out of range: from 1 to {LARGEST_PAGE:,}; the next page is behind next")
+    return limit
+
+
+def check_ids(ids: Sequence[str]) -> tuple[str, ...]:
+    """Ids that somebody named. Raises BadRequest."""
+    if len(ids) > MOST_IDS:
+        raise BadRequest(f"{len(ids):,} ids: at most {MOST_IDS:,} can be named; narrow by destination, cause or time")
+    return tuple(_text("id", each) for each in ids)
+
+
+def state(text: str) -> DeliveryState | None:
+    """A state by its name; None for the empty text. Raises BadRequest."""
+    try:
+        return DeliveryState(text) if text else None
+    except ValueError:
+        known = ", ".join(DeliveryState)
+        raise BadRequest(f'state: "{_shown(text)}" is not known (known: {known})') from None
+
+
+def interval_s(rate: str) -> float:
+    """Between two deliveries that go out, seconds, at ``5/s`` or ``60/min``; 0 for the empty text. Raises BadRequest."""
+    if not rate:
+        return 0.0
+    if gates.RATE.fullmatch(rate) is None:
+        raise BadRequest(f'rate: "{_shown(rate)}" is no rate: write 5/s, 60/min or 100/h')
+    return gates.interval_s(rate)
+
+
+def ago_s(name: str, text: str, now: float) -> float:
+    """How long ago a time is, seconds, of ``2h`` or an ISO time (UTC unless it says otherwise). Raises BadRequest."""
+    if is_duration(text):
+        return seconds(text)
+    try:
+        at = datetime.fromisoformat(text)
+        return now - (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise BadRequest(
+            f'{name}: "{_shown(text)}" is neither a duration nor a time: write 30m, 2h, 7d or 2026-04-16T12:00:00Z'
+        ) from None
+
+
+def _span(asked: Filter, now: float) -> tuple[float | None, float | None]:
+    since_s = ago_s("since", asked.since, now) if asked.since else None
+    until_s = ago_s("until", asked.until, now) if asked.until else None
+    if since_s is not None and since_s < 0:
+        raise BadRequest(f"since: {_shown(asked.since)} is in the future")
+    if since_s is not None and until_s is not None and since_s <= until_s:
+        raise BadRequest(f"since {_shown(asked.since)} is not before until {_shown(asked.until)}: exchange them")
+    # What ends in the future has not ended.
+    return since_s, until_s if until_s is None or until_s > 0 else None
+
+
+def _text(name: str, text: str) -> str:
+    if len(text) > LONGEST_FILTER or not text.isprintable():
+        raise BadRequest(f'{name}: "{_shown(text)}" is no {name}: at most {LONGEST_FILTER} printable characters')
+    return text
+
+
+def _shown(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text[:100])
+
+
+# --- what is searched for ---
+
+Holds = Callable[[Event], bool]
+
+
+def searched(q: str, config: Config) -> tuple[tuple[str, ...], Holds]:
+    """The words that an event's payload has to have, and what else it has to be. Raises BadRequest.
+
+    ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there, as text, is that.
+    Any other text, and one in double quotes: some value of the payload contains it, in either case, from the
+    beginning of a word on. What is redacted is not found.
+    """
+    q = q.strip()
+    if not q or len(q) > LONGEST_FILTER:
+        raise BadRequest(f'q: "{_shown(q)}" cannot be searched for: write 1 to {LONGEST_FILTER} characters')
+    if len(q) > 2 and q[0] == q[-1] == '"':
+        return _words_in_text(q[1:-1]), _contains(q[1:-1], config)
+    found = _PATH.fullmatch(q)
+    if found is None:
+        return _words_in_text(q), _contains(q, config)
+    path, value = split_path(found[1]), found[2]
+    if not all(path):
+        raise BadRequest(
+            f'q: "{_shown(found[1])}" is no path: write data.id={_shown(value)}, or "{_shown(q)}" in quotes'
+        )
+    if path[0] == "headers":
+        return (), _has_header(".".join(path[1:]).lower(), value, config)
+    return words(value), _has_value(path, value, config)
+
+
+def words(value: str) -> tuple[str, ...]:
+    """The words that the index has of a value; none where it may spell them otherwise."""
+    if value == "null" or _ODD_NUMBER.fullmatch(value):
+        return ()
+    return tuple(dict.fromkeys(words_in(value)))[:MOST_WORDS]
+
+
+def _words_in_text(text: str) -> tuple[str, ...]:
+    """Those of free text: its last word may be the beginning of one, and the index knows the two cases of ASCII only."""
+    found = [word for word in words_in(text) if word.isascii()]
+    return (*found[:-1], f"{found[-1]}*") if found and text.endswith(found[-1]) else tuple(found)
+
+
+def _contains(text: str, config: Config) -> Holds:
+    wanted = text.lower()
+
+    def holds(event: Event) -> bool:
+        return any(wanted in leaf.lower() for leaf in _leaves(_payload(event, config)))
+
+    return holds
+
+
+def _has_header(name: str, value: str, config: Config) -> Holds:
+    return lambda event: config.redaction(event).masked_headers(event.headers).get(name) == value
+
+
+def _has_value(path: Sequence[str], value: str, config: Config) -> Holds:
+    def holds(event: Event) -> bool:
+        payload = _payload(event, config)
+        return payload is not MISSING and any(as_text(each) == value for each in found(event, payload))
+
+    def found(event: Event, payload: object) -> Iterator[object]:
+        yield lookup(payload, path)
+        if path[0] == "payload":
+            yield lookup(payload, path[1:])
+        source = config.source(event.source)
+        if source is not None and path[0] in source.naming.shortcut_names:
+            yield lookup(source.naming.facts(event, payload), path)
+
+    return holds
+
+
+def _payload(event: Event, config: Config) -> object:
+    """Its payload as people may see it: nobody finds out what is redacted by guessing. MISSING: its body is none."""
+    try:
+        return config.redaction(event).masked(payload_of(event))
+    except Unparsable:
+        return MISSING
+
+
+def as_text(value: object) -> str | None:
+    """A value as it is compared; None of what is not there, of a map and of a list."""
+    if isinstance(value, str):
+        return value
+    if value is MISSING or isinstance(value, dict | list):
+        return None
+    return msgspec.json.encode(value).decode()
+
+
+def _leaves(payload: object) -> Iterator[str]:
+    rest = [payload]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+        elif (text := as_text(value)) is not None:
+            yield text

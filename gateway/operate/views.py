@@ -1,0 +1,335 @@
+"""How nouns look as JSON: the same in the admin API, behind ``--json`` and in the console."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway import presets
+from gateway.config import format_problem
+from gateway.destinations import gates
+from gateway.egress import InboxEntry
+from gateway.errors import Problem, Unparsable
+from gateway.event.payload import parse, payload_of
+from gateway.hiding.redaction import MASK, NOTHING, Redaction
+from gateway.model import Attempt, Delivery
+from gateway.operate.operations import Preview
+from gateway.pipeline import Standing
+from gateway.rehearsal.rehearse import shown_url
+from gateway.routing import Config, Destination
+from gateway.routing.config import Entry
+from gateway.store.nouns import (
+    Activity,
+    DeadGroup,
+    DeliveryPage,
+    DestinationStats,
+    EventHistory,
+    EventPage,
+    EventRow,
+    Pause,
+    Rejected,
+    Stats,
+    Traffic,
+)
+from gateway.wording import iso_time
+
+#: The rate at which events come in is that of so many full minutes.
+_RATE_MINUTES: Final = 5
+
+
+def event_row(row: EventRow) -> dict[str, Any]:
+    """An event in a list: no body."""
+    return {
+        "id": row.id,
+        "source": row.source,
+        "type": row.type,
+        "received_at": iso_time(row.received_at),
+        "size": row.size,
+        "deliveries": [delivery(each) for each in row.deliveries],
+    }
+
+
+def event_page(page: EventPage) -> dict[str, Any]:
+    """A page of events; ``searched_to`` is null unless the search ended early."""
+    return {"events": [event_row(row) for row in page.rows], **_end(page)}
+
+
+def delivery_page(page: DeliveryPage) -> dict[str, Any]:
+    """A page of deliveries, as of events."""
+    return {"deliveries": [delivery(each) for each in page.rows], **_end(page)}
+
+
+def _end(page: EventPage | DeliveryPage) -> dict[str, Any]:
+    return {"next": page.next or None, "searched_to": _iso(page.searched_to)}
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else iso_time(seconds)
+
+
+def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict[str, Any]:
+    """One event with its payload, its deliveries and their attempts, without what its source redacts."""
+    event = history.event
+    # Of a body that is no longer whole it cannot be told what was redacted.
+    hide = redaction.key_mask_of(event) if history.body_is == "kept" or not redaction.paths else lambda _: MASK
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "received_at": iso_time(event.received_at),
+        "size": len(event.body),
+        "sha256": event.sha256.hex(),
+        "intact": history.intact,
+        "body_is": history.body_is,
+        "headers": dict(redaction.masked_headers(event.headers)),
+        "payload": redaction.masked(_payload(history)),
+        "deliveries": [
+            {**delivery(each), "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())]}
+            for each in history.deliveries
+        ],
+        "held_back": [
+            {"route": each.name, "key": hide(each.key), "event_id": each.event_id, "fired_at": iso_time(each.fired_at)}
+            for each in history.held_back
+        ],
+    }
+
+
+def delivery(each: Delivery) -> dict[str, Any]:
+    """A delivery and where it stands; ``due_in_s`` while it is pending, null of one behind another of its lane."""
+    return {
+        "id": each.id,
+        "event_id": each.event_id,
+        "route": each.route,
+        "destination": each.destination,
+        "state": each.state.value,
+        "attempts": each.attempts,
+        "due_in_s": None if each.due_in_s is None else round(each.due_in_s, 3),
+        "reason": each.reason,
+        "status": each.last_status,
+        "answer": each.last_answer,
+        "behind": each.is_behind,
+        "cause": each.cause,
+        "replayed_by": each.replayed_by or None,
+        "tells_of": each.notice and {"delivery_id": each.notice.id, "count": each.notice.count},
+    }
+
+
+def attempt(one: Attempt) -> dict[str, Any]:
+    """One attempt; bodies are not stored, their size and SHA-256 are."""
+    return {
+        "number": one.number,
+        "started_at": iso_time(one.started_at),
+        "duration_ms": round(one.duration_s * 1000, 1),
+        "outcome": one.outcome,
+        "status": one.status,
+        "reason": one.reason,
+        "answer": one.answer,
+        "config": one.config_revision,
+        "sent_bytes": one.sent_bytes,
+        "sent_sha256": one.sent_sha256.hex(),
+        "next_s": None if one.next_s is None else round(one.next_s, 3),
+    }
+
+
+# --- numbers ---
+
+
+def stats(numbers: Stats) -> dict[str, Any]:
+    """The numbers of the whole gateway, and of each destination and source; lists have a number for each minute.
+
+    What is received are the events of senders: what the gateway tells of itself came from nobody.
+    """
+    each = numbers.destinations.values()
+    delivered = sum(sum(one.traffic.delivered) for one in each)
+    died = sum(sum(one.traffic.died) for one in each)
+    received = {source: list(counts) for source, counts in numbers.received.items() if source != presets.OWN}
+    minutes = [sum(minute) for minute in zip(*received.values(), strict=True)]
+    return {
+        "in_per_s": round(sum(minutes[-1 - _RATE_MINUTES : -1]) / (60 * _RATE_MINUTES), 2),
+        "received_1h": sum(minutes),
+        "delivered_1h": delivered,
+        "delivered_pct": round(100 * delivered / (delivered + died), 2) if delivered + died else None,
+        "pending": sum(one.pending for one in each),
+        "dead": sum(one.dead for one in each),
+        "oldest_due_s": round(max((one.oldest_due_s for one in each), default=0.0), 1),
+        "destinations": {name: destination_stats(one) for name, one in numbers.destinations.items()},
+        "received": received,
+    }
+
+
+def destination_stats(numbers: DestinationStats) -> dict[str, Any]:
+    """Where the deliveries of one destination stand, and its last hour."""
+    went = numbers.traffic
+    return {
+        "pending": numbers.pending,
+        "dead": numbers.dead,
+        "delivered": numbers.delivered,
+        "discarded": numbers.discarded,
+        "oldest_due_s": round(numbers.oldest_due_s, 1),
+        "delivered_1h": sum(went.delivered),
+        "retried_1h": sum(went.retried),
+        "died_1h": sum(went.died),
+        "p50_ms": _ms(went.p50_s),
+        "p95_ms": _ms(went.p95_s),
+        "traffic": _traffic(went),
+    }
+
+
+def _traffic(went: Traffic) -> dict[str, list[int]]:
+    return {"delivered": list(went.delivered), "retried": list(went.retried), "died": list(went.died)}
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
+
+
+def dead_groups(groups: Sequence[DeadGroup]) -> dict[str, Any]:
+    """Dead deliveries by what they have in common, the largest group first."""
+    return {"groups": [{"destination": each.destination, "cause": each.cause, "count": each.count} for each in groups]}
+
+
+# --- the configuration and how it stands with it ---
+
+
+def destination(name: str, config: Config, standing: Standing, numbers: DestinationStats) -> dict[str, Any]:
+    """One destination; ``in_file`` false: it is no longer in routes.yaml and still has deliveries."""
+    known = config.destinations.get(name)
+    return {
+        "name": name,
+        "type": known.kind.name if known else "",
+        "in_file": known is not None,
+        "held": standing.held,
+        "paused": standing.paused and pause(standing.paused),
+        "muted": standing.muted and pause(standing.muted),
+        "circuit": standing.circuit,
+        "failures": standing.failures,
+        "in_flight": standing.in_flight,
+        "concurrency": known.concurrency if known else 0,
+        "rate": gates.rate(known.gate.interval_s) if known else "",
+        "address": _address(known, config) if known else "",
+        **destination_stats(numbers),
+    }
+
+
+def _address(known: Destination, config: Config) -> str:
+    """Where it is, without what may be a secret."""
+    return config.masks.url(shown_url(known.target.url, known)) if known.target.url else known.target.path
+
+
+def pause(each: Pause) -> dict[str, Any]:
+    """A pause or a mute: who, why, since when and until when."""
+    return {"by": each.by, "reason": each.reason, "since": iso_time(each.since), "until": _iso(each.until)}
+
+
+def configuration(config: Config, problems: Sequence[Problem], since: float | None) -> dict[str, Any]:
+    """What is in force; ``problems``, ``since``: why the file on disk is not, and for how long."""
+    return {
+        "revision": config.revision,
+        "files": sorted(config.files),
+        "sources": [{"name": each.name, "preset": each.preset, "path": each.path} for each in config.sources.values()],
+        "routes": [_entry(each) for each in config.entries.values()],
+        "destinations": [
+            {"name": each.name, "type": each.kind.name, "address": _address(each, config)}
+            for each in config.destinations.values()
+        ],
+        "warnings": [problem(each) for each in config.warnings],
+        "rejection": None
+        if since is None
+        else {"since": iso_time(since), "problems": [problem(each) for each in problems]},
+    }
+
+
+def _entry(each: Entry) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "section": each.section,
+        "place": str(each.place),
+        "to": [{"route": route, "destination": destination} for route, destination in each.deliveries],
+    }
+
+
+# --- what people do, and whom the door refused ---
+
+
+def activity(each: Activity) -> dict[str, Any]:
+    """Something that somebody did; ``progress`` is null unless it takes its time."""
+    done = each.progress
+    return {
+        "id": each.id,
+        "at": iso_time(each.at),
+        "by": each.by,
+        "verb": each.verb,
+        "subject": each.subject,
+        "reason": each.reason,
+        "progress": done
+        and {
+            "total": done.total,
+            "moved": done.moved,
+            "pending": done.pending,
+            "delivered": done.delivered,
+            "dead": done.dead,
+            "not_sent": done.not_sent,
+            "finished": done.is_finished,
+            "over": done.is_over,
+            "stopped_by": done.stopped_by or None,
+        },
+    }
+
+
+def preview(each: Preview) -> dict[str, Any]:
+    """What a move would do; ``diff`` is of a reroute, a row for each route and destination of each event."""
+    return {
+        "count": each.count,
+        "sample": [delivery(one) for one in each.sample],
+        "warnings": list(each.warnings),
+        "diff": [
+            {"event_id": row.event_id, "route": row.route, "destination": row.destination, "fate": row.fate}
+            for row in each.diff
+        ],
+    }
+
+
+def rejected(each: Rejected) -> dict[str, Any]:
+    """A request that was refused at the door, and how many like it."""
+    return {
+        "at": iso_time(each.at),
+        "source": each.source,
+        "path": each.path,
+        "status": each.status,
+        "reason": each.reason,
+        "count": each.count,
+    }
+
+
+def problem(each: Problem) -> dict[str, Any]:
+    """A finding about routes.yaml, in parts and as ``gateway check`` prints it; line and column 0: the whole file."""
+    return {
+        "file": each.place.file,
+        "line": each.place.line,
+        "column": each.place.column,
+        "severity": each.severity,
+        "message": each.message,
+        "hint": each.hint,
+        "text": format_problem(each),
+    }
+
+
+def inbox_entry(entry: InboxEntry) -> dict[str, Any]:
+    """A request that ``gateway dev`` recorded in place of sending it."""
+    return {
+        "received_at": iso_time(entry.received_at),
+        "destination": entry.destination,
+        "method": entry.method,
+        "path": entry.path,
+        "headers": dict(entry.headers),
+        "body": entry.body,
+    }
+
+
+def _payload(history: EventHistory) -> Any:
+    event = history.event
+    if history.body_is == "redacted":
+        # JSON, whatever it was when it came in.
+        return parse(event.body)
+    try:
+        return payload_of(event)
+    except Unparsable:
+        return event.body.decode("utf-8", "replace")

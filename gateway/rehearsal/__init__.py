@@ -1,0 +1,1 @@
+"""What would happen to an event, without sending anything: for check, test, explain and the console."""

@@ -1,0 +1,201 @@
+"""An event played through a Config: what would be planned and sent. Nothing is stored, nothing leaves the process."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from gateway import presets
+from gateway.egress.secrets import PUBLIC_HEADERS, SHORTEST_PATH_SECRET
+from gateway.errors import BodyTooLarge, BuildError, GatewayError, RenderError
+from gateway.event.paths import Facts
+from gateway.model import Delivery, Event, FileAppend, Notice, OutboundRequest, new_id
+from gateway.routing import Config, Destination, Source
+from gateway.routing.config import Considered
+from gateway.signatures import CannotSign, RawHeaders, Request
+from gateway.wording import duration
+
+#: Ids of what exists only in a rehearsal: the same in every one, so that nothing rendered from them changes.
+EVENT_ID: Final = "evt_00000000-0000-7000-8000-000000000000"
+_DELIVERY_ID: Final = "dlv_00000000-0000-7000-8000-{:012d}"
+NONE_HELD_BACK: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class UnknownSample(GatewayError):
+    """The source's preset has no sample of that name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """One delivery, as its first attempt would send it."""
+
+    route: str
+    destination: str
+    #: None: it would be dead, because of ``error``.
+    request: OutboundRequest | None = None
+    error: str = ""
+    #: Why it is not shown although it is made.
+    not_shown: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """All that would become of one event."""
+
+    event: Event
+    facts: Facts
+    #: Every entry of always, routes and unmatched, and why it takes the event or does not.
+    considered: Sequence[Considered]
+    deliveries: tuple[Rehearsed, ...]
+    #: Every entry of failed, as if the first delivery were given up; none: nothing is sent, or nobody is told.
+    told: Sequence[Considered] = ()
+    #: Of a stored event: the entries that had fired for its key before, with the words for it.
+    held_back: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether a ``to: []`` took it and no other entry of ``routes`` sends it anywhere."""
+        routed = [each.entry for each in self.considered if each.taken and each.entry.section == "routes"]
+        return bool(routed) and not any(entry.deliveries for entry in routed)
+
+
+def sample(source: Source, name: str) -> bytes:
+    """The documented bytes of one of the source's sample events. Raises UnknownSample."""
+    samples = presets.load(source.preset).samples
+    if name not in samples:
+        raise UnknownSample(f"unknown sample {name} of {source.preset} (known: {', '.join(samples)})")
+    return samples[name]
+
+
+def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 0.0) -> Request:
+    """What the sender would post: ``body`` with its headers, signed. Raises CannotSign: only the sender can."""
+    declared = presets.load(source.preset).sample_headers.get(sample_name, _JSON)
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
+    signed = source.verifier.sign(Request(headers=headers, body=body), now, f"msg_{new_id('evt', now)[4:]}")
+    own = {name for name, _ in signed.headers}
+    kept = [(name, value) for name, value in headers if name.decode("latin-1") not in own]
+    return Request(
+        headers=[*kept, *((name.encode("latin-1"), value.encode("utf-8")) for name, value in signed.headers)],
+        body=signed.body,
+        path_secret=signed.path_secret.encode("utf-8"),
+    )
+
+
+def sender_headers(source: Source, body: bytes, sample_name: str = "") -> RawHeaders:
+    """What the sender would post beside ``body``: its content type and, where it can be made, its signature."""
+    try:
+        return request_of(source, body, sample_name).headers
+    except CannotSign:
+        declared = presets.load(source.preset).sample_headers.get(sample_name, _JSON)
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
+
+
+_JSON: Final = {"content-type": "application/json"}
+
+
+def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, now: float) -> Rehearsal:
+    """Play ``body`` as if it had come in at ``now`` with a good signature.
+
+    ``headers`` have lower-case names. Raises RequestRefused.
+    """
+    if len(body) > source.max_body:
+        raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} takes at most {source.max_body:,}")
+    first = source.received(headers, body, now=now)[0]
+    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
+
+
+def rehearse_event(
+    config: Config,
+    source: Source,
+    event: Event,
+    payload: object,
+    held_back: Mapping[str, str] = NONE_HELD_BACK,
+) -> Rehearsal:
+    """Play an event that was received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal."""
+    facts = source.naming.facts(event, payload)
+    considered = config.explain(source, facts)
+    silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
+    plan = [each for each in config.plan(source, facts) if each[0] not in silent]
+    return Rehearsal(
+        event=event,
+        facts=facts,
+        considered=considered,
+        deliveries=tuple(
+            attempted(config, planned(event, number, *each), event, payload)
+            for number, each in enumerate(plan, start=1)
+        ),
+        told=() if not plan or source is config.own else config.explain_failed(_given_up(*plan[0]), event, facts),
+        held_back=held_back,
+    )
+
+
+def _given_up(route: str, destination: str) -> Notice:
+    reason = "HTTP 503 Service Unavailable"
+    return Notice(
+        id=_DELIVERY_ID.format(1), destination=destination, route=route, attempts=12, reason=reason, status=503
+    )
+
+
+def planned(event: Event, number: int, route: str, destination: str) -> Delivery:
+    """The delivery of a rehearsal: the ``number``-th, from 1."""
+    return Delivery(id=_DELIVERY_ID.format(number), event_id=event.id, route=route, destination=destination)
+
+
+def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str] = str) -> str:
+    """Whether a key lets an entry fire, in words; empty: it asks for none. ``shown_key``: the key as people may see it."""
+    entry = each.entry
+    if entry.once is None or not each.taken:
+        return ""
+    if entry.name in rehearsal.held_back:
+        return rehearsal.held_back[entry.name]
+    try:
+        firing = entry.once.firing(entry, rehearsal.facts)
+    except RenderError as error:
+        return f"the key of once cannot be made, so nothing holds it back: {error}"
+    if firing is None:
+        return "the key of once is empty, so nothing holds it back"
+    return f"fires once in {duration(firing.window_s)} for the key {shown_key(firing.key)}"
+
+
+def attempted(config: Config, delivery: Delivery, event: Event, payload: object, console: str = "") -> Rehearsed:
+    """A delivery as an attempt would send it now; ``console`` is where the console listens."""
+    route, destination = delivery.route, delivery.destination
+    try:
+        request = config.build(delivery, event, payload, console)
+    except BuildError as error:
+        return Rehearsed(route=route, destination=destination, error=str(error))
+    return Rehearsed(route=route, destination=destination, request=request)
+
+
+# --- showing it without its secrets ---
+
+
+def shown(request: OutboundRequest, destination: Destination) -> OutboundRequest:
+    """The request with ``***`` for what may be a secret of the destination."""
+    if isinstance(request, FileAppend):
+        return request
+    headers = tuple((name, value if name in PUBLIC_HEADERS else "***") for name, value in request.headers)
+    return replace(request, url=shown_url(request.url, destination), headers=headers)
+
+
+def shown_url(url: str, destination: Destination) -> str:
+    """The url with ``***`` for what of the destination's own part of it may be a secret.
+
+    A chat's whole path is one (an incoming webhook); of another's path its long parts; values of its own query.
+    """
+    scheme, separator, rest = url.partition("://")
+    host, slash, behind = rest.partition("/")
+    if destination.kind.chat:
+        return f"{scheme}{separator}{host}{slash}{'***' if behind else ''}"
+    path, question, query = behind.partition("?")
+    own_address, _, own_query = destination.target.url.partition("?")
+    own = {part for part in own_address.split("/")[3:] if len(part) >= SHORTEST_PATH_SECRET}
+    path = "/".join("***" if part in own else part for part in path.split("/"))
+    own_pieces = frozenset(own_query.split("&"))
+    query = "&".join(_shown_piece(piece, own_pieces) for piece in query.split("&"))
+    return f"{scheme}{separator}{host}{slash}{path}{question}{query}"
+
+
+def _shown_piece(piece: str, own: Collection[str]) -> str:
+    name, equals, _ = piece.partition("=")
+    return f"{name}=***" if equals and piece in own else piece

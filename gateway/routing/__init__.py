@@ -1,0 +1,5 @@
+"""What is in force at run time: the Config that routes.yaml was compiled to, and how two of them differ."""
+
+from gateway.routing.config import Config, Destination, Entry, Received, Source
+
+__all__ = ["Config", "Destination", "Entry", "Received", "Source"]

@@ -1,0 +1,107 @@
+"""What differs between two configurations, by name: for the log, and for a person who has just saved the file."""
+
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
+from types import FunctionType, NoneType
+from typing import Any, Final
+
+from gateway.errors import Place
+from gateway.model import Secret
+from gateway.routing import Config, Source
+
+#: Names that are written out for each kind of change.
+_NAMED: Final = 8
+#: Compared as they are.
+_PLAIN: Final = frozenset({str, bytes, int, float, bool, NoneType, Secret})
+#: Where something stands does not matter; a class is the same in every configuration.
+_NOT_WRITTEN: Final = frozenset({Place, type})
+#: What a function closes over may lead back to it.
+_DEEPEST: Final = 40
+
+
+def changed(old: Config, new: Config) -> str:
+    """``1 route changed (new-lead), 1 destination added (crm)``, or ``nothing``; an entry of any section is a route."""
+    said = [
+        *_differences("source", _sources(old), _sources(new)),
+        *_differences("destination", old.destinations, new.destinations),
+        *_differences("variable", _vars(old), _vars(new)),
+        *_differences("route", old.entries, new.entries),
+    ]
+    if old.retention != new.retention:
+        said.append("retention changed")
+    if not said and _order(old) != _order(new):
+        said.append("the order of routes changed")
+    return ", ".join(said) or "nothing"
+
+
+def gone(old: Config, new: Config) -> AbstractSet[tuple[str, str]]:
+    """(route, destination) of what ``old`` could send and ``new`` cannot."""
+    return _pairs(old) - _pairs(new)
+
+
+def _pairs(config: Config) -> AbstractSet[tuple[str, str]]:
+    return {
+        (name, destination)
+        for name, entry in config.entries.items()
+        for destination in entry.messages
+        if destination in config.destinations
+    }
+
+
+def _sources(config: Config) -> Mapping[str, Source]:
+    """Without the variables, which each of them carries."""
+    return {name: replace(source, naming=replace(source.naming, vars={})) for name, source in config.sources.items()}
+
+
+def _vars(config: Config) -> Mapping[str, object]:
+    return next((source.naming.vars for source in config.sources.values()), {})
+
+
+def _order(config: Config) -> object:
+    sections = config.sections
+    return tuple(config.entries), len(sections.always), len(sections.routed), len(config.failed)
+
+
+def _differences(noun: str, old: Mapping[str, object], new: Mapping[str, object]) -> Sequence[str]:
+    groups = {
+        "added": [name for name in new if name not in old],
+        "changed": [name for name in new if name in old and _essence(old[name]) != _essence(new[name])],
+        "removed": [name for name in old if name not in new],
+    }
+    return [_counted(noun, verb, names) for verb, names in groups.items() if names]
+
+
+def _counted(noun: str, verb: str, names: Collection[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)} {noun}{'s' if len(names) > 1 else ''} {verb} ({', '.join(list(names)[:_NAMED])}{more})"
+
+
+def _essence(value: Any, depth: int = 0) -> object:
+    """A value as it was written: two that were compiled from the same text have equal ones, wherever it stands.
+
+    What a file says becomes functions in part: a template, a condition. A function is what it closes over, and a
+    template's text is among that; an object that says nothing about itself is its class.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if kind in _NOT_WRITTEN or depth > _DEEPEST:
+        return None
+    depth += 1
+    if kind is FunctionType:
+        cells = value.__closure__ or ()
+        return value.__qualname__, tuple([_essence(cell.cell_contents, depth) for cell in cells])
+    if is_dataclass(value):
+        return kind, tuple([_essence(getattr(value, each.name), depth) for each in fields(value) if each.compare])
+    match value:
+        case Mapping():
+            return tuple([(key, _essence(each, depth)) for key, each in value.items()])
+        case AbstractSet():
+            return frozenset([_essence(each, depth) for each in value])
+        case list() | tuple():
+            return tuple([_essence(each, depth) for each in value])
+        case partial():
+            return _essence((value.func, value.args, value.keywords), depth)
+    return kind

@@ -1,0 +1,45 @@
+"""``success``: which answers of a destination count as taken, as values that two loads of one file have alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.destinations import NO_JSON, Answer
+from gateway.event.match import Condition, holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuccessRule:
+    """One rule: each of its parts must hold."""
+
+    #: None: 2xx.
+    status: Condition | None
+    #: Of the fields of its JSON; None: it need not be JSON.
+    json: tuple[Condition, ...] | None
+    text: tuple[Condition, ...]
+    _status: Callable[[object], bool] = field(init=False, compare=False, repr=False)
+    _json: Callable[[object], bool] = field(init=False, compare=False, repr=False)
+    _text: Callable[[object], bool] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_status", holds(() if self.status is None else (self.status,)))
+        object.__setattr__(self, "_json", holds(self.json or ()))
+        object.__setattr__(self, "_text", holds(self.text))
+
+    def takes(self, answer: Answer) -> bool:
+        """Total. What asks for fields of JSON never takes an answer that is none."""
+        if self.status is None and not 200 <= answer.status < 300:
+            return False
+        if self.json is not None and (answer.json is NO_JSON or not self._json(answer.json)):
+            return False
+        return self._status(answer.status) and self._text(answer.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """Any of the rules."""
+
+    rules: tuple[SuccessRule, ...]
+
+    def __call__(self, answer: Answer) -> bool:
+        """Whether the answer counts as taken. Total."""
+        return any(rule.takes(answer) for rule in self.rules)

@@ -1,0 +1,120 @@
+"""How the file is opened, by its owner and by readers: checks, and what SQLite's errors mean."""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import apsw
+
+from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from gateway.store.sqlite import tables
+from gateway.store.sqlite.rows import cause_of
+
+#: Another program may hold the file for so long before the callers are refused, seconds.
+BUSY_S: Final = 1.0
+#: After an unclean end the file is looked through for at most so long, seconds.
+CHECK_S: Final = 5.0
+#: Statements that stay compiled: every size of every statement that carries many rows, and the rest.
+STATEMENTS: Final = 256
+
+
+def connect(path: str, flags: int) -> apsw.Connection:
+    connection = apsw.Connection(path, flags=flags, statementcachesize=STATEMENTS)
+    connection.set_busy_timeout(int(BUSY_S * 1000))
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.create_scalar_function("cause_of", _cause_of, 1, deterministic=True)
+    return connection
+
+
+def _cause_of(*values: Any) -> str:
+    return cause_of(str(values[0]))
+
+
+def sqlite_version() -> str:
+    return apsw.sqlite_lib_version()
+
+
+def check_version(connection: apsw.Connection, path: str) -> int:
+    """The format of one of our files; 0: a new, empty one. Anything else is refused and left as it is."""
+    application = connection.pragma("application_id")
+    version = connection.pragma("user_version")
+    if application != tables.APPLICATION:
+        if application or version or connection.execute("SELECT count(*) FROM sqlite_schema").get:
+            raise StoreError(f"{path} is a SQLite database of another program; name another file")
+        return 0
+    if version > tables.VERSION:
+        raise StoreTooNew(
+            f"{path} has format {version}, written by a newer release; this one knows {tables.VERSION}: use the newer one"
+        )
+    return int(version)
+
+
+def refuse_old(connection: apsw.Connection, path: str) -> None:
+    """For those who only look: a file of an older format is the owner's to bring up to date."""
+    version = check_version(connection, path)
+    if version < tables.VERSION:
+        raise StoreError(
+            f"{path} has format {version}, written by an older release: start the gateway once, which brings it to "
+            f"{tables.VERSION}"
+        )
+
+
+def migrate(connection: apsw.Connection, version: int) -> None:
+    """Bring a file of an older format, or a new one, to the present format: all or nothing."""
+    steps = [tables.MIGRATIONS[step] for step in range(max(version, 1), tables.VERSION)]
+    if not version:
+        steps.insert(0, tables.SCHEMA)
+    if steps:
+        connection.execute(f"BEGIN IMMEDIATE; {' '.join(steps)} COMMIT")
+
+
+def quick_check(connection: apsw.Connection, path: str) -> None:
+    """Look through the file for at most CHECK_S; what could not be looked at in that time passes."""
+    until = time.monotonic() + CHECK_S
+    connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+    try:
+        finding = connection.execute("PRAGMA quick_check(1)").get
+    except apsw.InterruptError:
+        return
+    finally:
+        connection.set_progress_handler(None)
+    if finding != "ok":
+        raise corrupt(path, finding)
+
+
+def corrupt(path: str, finding: object) -> StoreCorrupt:
+    line = str(finding).replace("\n", " ")
+    return StoreCorrupt(f"{path} is damaged ({line}); it was left as it is: restore a backup, or name another file")
+
+
+@contextmanager
+def opening(path: str) -> Generator[None]:
+    """Say what SQLite's errors mean for a file that is being opened or read."""
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise corrupt(path, error) from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreUnavailable(busy_message(path)) from error
+    except (apsw.Error, OSError) as error:
+        raise StoreUnavailable(f"{path} cannot be opened ({error}); look at its permissions and at the disk") from error
+
+
+def busy_message(path: str) -> str:
+    return f"{path} has been locked by another program for {BUSY_S:g} s; close what has it open"
+
+
+def disk_message(path: str, error: BaseException) -> str:
+    return f"{path}: the disk refuses ({error}); nothing was stored: look at the disk and its free space"
+
+
+def unchecked_message(path: str) -> str:
+    return f"{path}: the disk refused, and the store was not reopened and checked since; nothing was stored"
+
+
+def gone_message(path: str) -> str:
+    return (
+        f"{path} was removed, replaced or cut off while it was in use: nothing is accepted any more; "
+        "put it back, or what is left of it, and start again"
+    )
