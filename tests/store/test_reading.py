@@ -12,8 +12,8 @@ from gateway.errors import QueryRefused
 from gateway.event.words import words_in
 from gateway.model import Dead, DeliveryState
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected, Retention
+from gateway.store.rules import cause_of
 from gateway.store.sqlite import search, tables
-from gateway.store.sqlite.rows import cause_of
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import apsw
 
 from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from gateway.store.rules import cause_of
 from gateway.store.sqlite import tables
-from gateway.store.sqlite.rows import cause_of
 
 #: Another program may hold the file for so long before the callers are refused, seconds.
 BUSY_S: Final = 1.0

@@ -18,6 +18,7 @@ from gateway import telemetry
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Notice, Release, Retry, new_id
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent, Outcome, Pause, Rejected, Retention, Want
+from gateway.store.rules import REJECTED_KEPT, TOGETHER_S
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import tables
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, Load, Settle, Write
@@ -39,12 +40,8 @@ from gateway.store.sqlite.poison import Poison
 from gateway.store.sqlite.rows import attempt_row, delivery_of, event_of, move_row, storable, to_json
 from gateway.store.sqlite.upkeep import Upkeep
 
-#: What more dead deliveries of one destination there are within this time, one message tells, seconds.
-TOGETHER_S: Final = 60.0
 #: The log is copied into the database once it has so many pages of 4 KiB.
 CHECKPOINT_PAGES: Final = 1000
-#: Requests that were refused and are remembered.
-REJECTED_KEPT: Final = 1000
 #: The most rows of one statement.
 ROWS: Final = 64
 #: Up to so many rows go into one statement of exactly that size; more go in multiples of 8, then the rest.

@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import apsw
 import msgspec
 
-from gateway.errors import BodyGone
-from gateway.model import DeliveryState
-from gateway.store.nouns import TAKES, DeliveryQuery, Task
+from gateway.store.nouns import DeliveryQuery, Task
+from gateway.store.rules import SLICE, movable, states_taken
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.search import Searcher, fits
-
-#: Deliveries that one slice of a task moves.
-SLICE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +55,11 @@ def begin(connection: apsw.Connection, now: float, task: Task) -> Plan:
     """What a task will do. Raises KeyError for an unknown id, BodyGone for one whose body is not kept."""
     which = task.which
     if which.ids:
-        seqs = _allowed(task, named(connection, which))
+        seqs = movable(task, named(connection, which))
         return Plan(total=len(seqs), began=now, ends=0, first=Slice(seqs=seqs, position=0, is_last=True))
     searcher = Searcher(connection, now)
     first, ends = searcher.bounds(which.since_s, which.until_s)
-    total = searcher.count(which, _states(task.verb, which), may_be_empty=task.verb == "discard")
+    total = searcher.count(which, states_taken(task.verb, which), may_be_empty=task.verb == "discard")
     part = _slice(searcher, task.verb, which, position=first - 1, ends=ends, began=now)
     return Plan(total=total, began=now, ends=ends, first=part)
 
@@ -93,7 +89,7 @@ def _slice(searcher: Searcher, verb: str, which: DeliveryQuery, *, position: int
     more = (position, ends, which.route, *about_event, began, SLICE)
     found: list[tuple[int, int]] = []
     cut = ends
-    for group in searcher.groups(which.destination, _states(verb, which), which.cause):
+    for group in searcher.groups(which.destination, states_taken(verb, which), which.cause):
         rows: list[Any] = searcher.connection.execute(sql.TASK_SLICE, (*group[:3], *more)).fetchall()
         if len(rows) == SLICE:
             # Behind its last event it may have more.
@@ -113,26 +109,6 @@ def named(connection: apsw.Connection, which: DeliveryQuery) -> list[Any]:
     if missing is not None:
         raise KeyError(missing)
     return [row for row in connection.execute(sql.NAMED, (ids,)) if _is_named(row, which)]
-
-
-def _states(verb: str, which: DeliveryQuery) -> tuple[DeliveryState, ...]:
-    """What a task takes: of many only the dead, unless another state is named."""
-    wanted = which.state or DeliveryState.DEAD
-    return tuple(state for state in TAKES[verb] if state is wanted)
-
-
-def _allowed(task: Task, rows: Sequence[Any]) -> list[int]:
-    """Of those named by id the ones that the task may move."""
-    taken = [row for row in rows if row[2] in TAKES[task.verb]]
-    gone = {row[4]: row[3] for row in taken if row[3] != "kept" and task.verb != "discard"}
-    for event_id, body_is in gone.items():
-        why = (
-            "retention.bodies has removed its body"
-            if body_is == "removed"
-            else "what redact names was removed from its body"
-        )
-        raise BodyGone(f"event {event_id} cannot be sent again: {why}")
-    return sorted(row[1] for row in taken)
 
 
 def _is_named(row: Any, which: DeliveryQuery) -> bool:

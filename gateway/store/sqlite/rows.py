@@ -1,15 +1,15 @@
 """Rows to values and back; pure."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Notice, Retry
 from gateway.store.nouns import Activity, Outcome, Progress
+from gateway.store.rules import cause_of
 from gateway.store.sqlite.tables import BEHIND
 
 
@@ -20,21 +20,6 @@ def to_json(value: object) -> str:
 def storable(text: str) -> str:
     """A text that SQLite takes: a lone surrogate becomes a question mark."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-#: What differs between failures that are alike: quoted values, ids, long numbers.
-_VARYING: Final = re.compile(r"""["'“‘][^"'”’]*["'”’]|\b(?:evt|dlv|act)_\S+|\b(?=\w*\d)[0-9a-fA-F-]{8,}\b|\d{5,}""")
-_STATUS: Final = re.compile(r"answered [1-9][0-9]{2}\b")
-#: Characters.
-_LONGEST_CAUSE: Final = 120
-
-
-def cause_of(reason: str) -> str:
-    """What a dead delivery has in common with others: the status that it was answered, or the reason without its values."""
-    if status := _STATUS.match(reason):
-        return status[0]
-    text = _VARYING.sub("…", reason.partition("; gave up after")[0])
-    return text if len(text) <= _LONGEST_CAUSE else text[: _LONGEST_CAUSE - 1] + "…"
 
 
 # --- rows to values ---

@@ -1,19 +1,17 @@
 """Replays and discards, as the owner's thread carries them out: slice by slice, each in one transaction."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import apsw
 
 from gateway.model import new_id
 from gateway.store.nouns import Activity, NewDelivery, Task
+from gateway.store.rules import ACTIVITIES
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.plans import Plan, Unfinished
 from gateway.store.sqlite.rows import storable, to_json
-
-#: Activities that are remembered.
-ACTIVITIES: Final = 10_000
 
 
 class Owner(Protocol):
