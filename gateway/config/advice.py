@@ -7,14 +7,17 @@ from typing import Final
 from gateway import presets
 from gateway.config.entries import EntryCompiler
 from gateway.config.schema.conditions import Field, Where
-from gateway.config.schema.file import EntryKeys, FileKeys
-from gateway.config.schema.values import Reading
+from gateway.config.schema.entries import EntryKeys
+from gateway.config.schema.file import FileKeys
+from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
 from gateway.event.match import HOLD_WHEN_MISSING, Check, Clause, Condition, Rule, covers, explain, fits
 from gateway.event.paths import MISSING, Facts, lookup, split_path
 from gateway.hiding import redaction
 from gateway.model import Event
-from gateway.routing.config import Destination, Entry, Message, Source
+from gateway.routing.destinations import Destination
+from gateway.routing.entries import Entry, Message
+from gateway.routing.sources import Source
 
 #: Of samples that a warning names; the others are counted.
 _NAMED: Final = 3

@@ -5,8 +5,9 @@ from typing import Literal
 
 from gateway import presets
 from gateway.config.checks import made_up_url
-from gateway.config.schema.file import EVENTS, CheckKeys, Expected, SourceKeys, TestKeys
-from gateway.config.schema.values import Reading, Words
+from gateway.config.schema.reading import Reading, Words
+from gateway.config.schema.sources import SourceKeys
+from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
 from gateway.config.text.reader import Scalar
 from gateway.event.paths import split_path
 from gateway.routing.cases import Check, Test

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.config.schema.file import AuthKeys, DestinationKeys, SourceKeys
-from gateway.config.schema.values import TEST_TEXT, Reading, Words
+from gateway.config.schema.destinations import AuthKeys, DestinationKeys
+from gateway.config.schema.reading import TEST_TEXT, Reading, Words
+from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS
 from gateway.destinations.base import RESERVED_HEADERS

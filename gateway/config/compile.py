@@ -15,8 +15,13 @@ from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
 from gateway.config.schema.conditions import ConditionCompiler
-from gateway.config.schema.file import DefaultsKeys, DestinationKeys, EntryKeys, SourceKeys, SuccessKeys, VerifyKeys
-from gateway.config.schema.values import TEST_TEXT, Reading
+from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
+from gateway.config.schema.entries import EntryKeys
+from gateway.config.schema.file import home_of
+from gateway.config.schema.reading import TEST_TEXT, Reading
+from gateway.config.schema.sources import SourceKeys
+from gateway.config.schema.success import SuccessKeys
+from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
 from gateway.destinations import KINDS, Kind, Target
@@ -29,7 +34,10 @@ from gateway.hiding import redaction
 from gateway.hiding.masks import Masks
 from gateway.presets import Preset
 from gateway.routing.cases import Test
-from gateway.routing.config import Config, Destination, Entries, Entry, Sections, Source
+from gateway.routing.config import Config
+from gateway.routing.destinations import Destination
+from gateway.routing.entries import Entries, Entry, Sections
+from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
 from gateway.signatures import Verifier
 from gateway.store.nouns import Retention
@@ -51,7 +59,7 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
     """
     report = Report(path.name)
     references = References(environ, path.parent, TEST_TEXT if no_env else "")
-    reading = Reading(report, references, dev, no_env)
+    reading = Reading(report, references, dev, no_env, home_of)
     written = read_all(reading, path)
     masks = Masks(reading.secrets)
     report.masked = masks.text

@@ -10,17 +10,12 @@ from typing import Final, ParamSpec, TypeVar
 from gateway import presets
 from gateway.config import checks
 from gateway.config.schema.conditions import ConditionCompiler
-from gateway.config.schema.file import (
-    BESIDE_SEND,
-    CONTENTS,
-    DestinationKeys,
-    EntryKeys,
-    FileKeys,
-    SaidKeys,
-    SourceKeys,
-    keys_of,
-)
-from gateway.config.schema.values import Reading, Words
+from gateway.config.schema.destinations import DestinationKeys
+from gateway.config.schema.entries import BESIDE_SEND, CONTENTS, EntryKeys, SaidKeys
+from gateway.config.schema.file import FileKeys
+from gateway.config.schema.keys import keys_of
+from gateway.config.schema.reading import Reading, Words
+from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Scalar
 from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
@@ -29,7 +24,8 @@ from gateway.event.match import Expression, Rule
 from gateway.event.paths import MISSING, ROOTS, lookup, split_path
 from gateway.model import Content, Raw
 from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
-from gateway.routing.config import Destination, Entry, Message, Once
+from gateway.routing.destinations import Destination
+from gateway.routing.entries import Entry, Message, Once
 from gateway.wording import suggest, suggest_or_list
 
 P = ParamSpec("P")

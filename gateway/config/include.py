@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.config.schema.file import FileKeys, IncludedKeys, read_file, read_included
-from gateway.config.schema.values import Reading, Words
+from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.reader import MAX_BYTES, read
 from gateway.errors import ConfigError, Place, Problem
 

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
-from gateway.config.schema.file import FileKeys, Key, Section, keys_of
-from gateway.config.schema.values import Shape, shape_of
+from gateway.config.schema.file import FileKeys
+from gateway.config.schema.keys import Key, Section, keys_of
+from gateway.config.schema.reading import Shape, shape_of
 from gateway.destinations import KINDS
 
 JsonSchema = dict[str, Any]

@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.config.schema.file import DefaultsKeys, DestinationKeys, RetentionKeys
-from gateway.config.schema.values import Reading
+from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
+from gateway.config.schema.file import RetentionKeys
+from gateway.config.schema.reading import Reading
 from gateway.destinations.retry import Policy, longest_s
 from gateway.errors import Place
 from gateway.store.nouns import Retention

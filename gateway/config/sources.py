@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway import presets
-from gateway.config.schema.file import Section, SourceKeys, VerifyKeys, Written, keys_of
-from gateway.config.schema.values import DEMO_SECRET, Reading, Words
+from gateway.config.schema.keys import Section, keys_of
+from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
+from gateway.config.schema.sources import SourceKeys, Written
+from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.reader import Scalar
 from gateway.errors import Place
 from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_in_for, uses

@@ -15,7 +15,7 @@ from gateway.operate.operations import Preview
 from gateway.pipeline import Standing
 from gateway.rehearsal.rehearse import shown_url
 from gateway.routing import Config, Destination
-from gateway.routing.config import Entry
+from gateway.routing.entries import Entry
 from gateway.store.nouns import (
     Activity,
     DeadGroup,

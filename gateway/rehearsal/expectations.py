@@ -4,25 +4,22 @@ The clock stands still, no request is sent, and no variable of the environment i
 files alone.
 """
 
-import difflib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from gateway.config import load
 from gateway.destinations.base import json_bytes
 from gateway.errors import BuildError, GatewayError, RequestRefused, Unparsable
-from gateway.event.paths import MISSING, assign, lookup, unassign
+from gateway.event.paths import assign, unassign
 from gateway.event.payload import parse
-from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
+from gateway.model import FileAppend, HttpRequest
+from gateway.rehearsal.comparing import difference, lacking, lines, same
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sample, sender_headers, shown, shown_url
-from gateway.routing import Config, Destination, Source
+from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
+from gateway.routing import Config, Source
 from gateway.routing.cases import Check, Test
 from gateway.wording import printable
 
@@ -190,69 +187,6 @@ def _once(rehearsal: Rehearsal) -> Iterator[str]:
 # --- what they say ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sent:
-    """One delivery as checks see it."""
-
-    destination: Destination
-    request: OutboundRequest
-    #: Of a file's line only what it says about the event: its ``body``.
-    body: bytes
-    #: The body as JSON, or MISSING.
-    value: object
-    #: The event's bytes as this destination takes them.
-    verbatim: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode("utf-8", "replace")
-
-    @property
-    def message(self) -> str:
-        """What it says to a reader: the text of a chat's message, else the body."""
-        found = (self.value, *(lookup(self.value, path) for path in _SAID))
-        return next((said for said in found if isinstance(said, str)), self.text)
-
-    def has(self, text: str) -> bool:
-        """Whether ``text`` is in the body: as it is sent, or in one of its JSON texts."""
-        return text in self.text or any(text in each for each in _texts(self.value))
-
-
-#: Where the kinds of chat put a text.
-_SAID: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
-
-
-class _Line(msgspec.Struct):
-    body: msgspec.Raw
-
-
-def _sent(destination: Destination, request: OutboundRequest, event: Event) -> _Sent:
-    body, verbatim = b"", event.body
-    match request:
-        case HttpRequest():
-            body = request.body
-        case FileAppend(line=line):
-            body = bytes(msgspec.json.decode(line, type=_Line).body)
-            verbatim = msgspec.json.format(event.body, indent=-1)
-    try:
-        value: object = parse(body)
-    except Unparsable:
-        value = MISSING
-    return _Sent(destination=destination, request=request, body=body, value=value, verbatim=verbatim)
-
-
-def _texts(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for each in value:
-                yield from _texts(each)
-        case dict():
-            for each in value.values():
-                yield from _texts(each)
-
-
 def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str]:
     """With several deliveries to one destination a check must hold for one of them, ``not_contains`` for each."""
     for check in test.checks:
@@ -260,7 +194,7 @@ def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator
         if meant and check.count not in (None, len(meant)):
             yield f"{_asked(check)}: count is {len(meant)}, expected {check.count}"
         sent = {
-            _called(each): _sent(config.destinations[each.destination], each.request, rehearsal.event)
+            _called(each): sent_by(config.destinations[each.destination], each.request, rehearsal.event)
             for each in meant
             if each.request
         }
@@ -268,19 +202,19 @@ def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator
         none_holds = all(unmet.values())
         for called, each in sent.items():
             forbidden = [f'it contains "{text}"' for text in check.not_contains if each.has(text)]
-            lines = [*(unmet[called] if none_holds else ()), *(_with_whole(each, forbidden))]
-            if lines:
+            wrong = [*(unmet[called] if none_holds else ()), *(with_whole(each, forbidden))]
+            if wrong:
                 yield f"{called} is not as expected in {check.place.file}:{check.place.line}:"
-                yield from (f"  {line}" for line in lines)
+                yield from (f"  {line}" for line in wrong)
 
 
-def _unmet(check: Check, sent: _Sent) -> Iterator[str]:
+def _unmet(check: Check, sent: Sent) -> Iterator[str]:
     yield from _of_request(check, sent)
     for compare in _COMPARISONS:
         yield from compare(check, sent)
 
 
-def _of_request(check: Check, sent: _Sent) -> Iterator[str]:
+def _of_request(check: Check, sent: Sent) -> Iterator[str]:
     if isinstance(sent.request, FileAppend):
         if check.method or check.url or check.headers:
             yield f"{check.destination} is a file: it has no method, url or headers; ask for json or contains"
@@ -311,36 +245,36 @@ def _of_header(name: str, expected: str, value: str | None, safe: str | None) ->
         )
 
 
-def _verbatim(check: Check, sent: _Sent) -> Iterator[str]:
+def _verbatim(check: Check, sent: Sent) -> Iterator[str]:
     if check.verbatim and sent.body != sent.verbatim:
-        difference = list(_difference(_lines(parse(sent.verbatim)), _lines_of(sent)))
-        yield "the body is not what was received" + (":" if difference else ", although it says the same")
-        yield from difference
+        differing = list(difference(lines(parse(sent.verbatim)), lines_of(sent)))
+        yield "the body is not what was received" + (":" if differing else ", although it says the same")
+        yield from differing
 
 
-def _json(check: Check, sent: _Sent) -> Iterator[str]:
-    if check.json is not None and not _same(check.json.value, sent.value):
+def _json(check: Check, sent: Sent) -> Iterator[str]:
+    if check.json is not None and not same(check.json.value, sent.value):
         yield "the body is not the JSON expected:"
-        yield from _difference(_lines(check.json.value), _lines_of(sent))
+        yield from difference(lines(check.json.value), lines_of(sent))
 
 
-def _json_contains(check: Check, sent: _Sent) -> Iterator[str]:
+def _json_contains(check: Check, sent: Sent) -> Iterator[str]:
     if check.json_contains is not None:
-        yield from _with_whole(sent, list(_lacking(check.json_contains.value, sent.value, "")))
+        yield from with_whole(sent, list(lacking(check.json_contains.value, sent.value, "")))
 
 
-def _text(check: Check, sent: _Sent) -> Iterator[str]:
+def _text(check: Check, sent: Sent) -> Iterator[str]:
     if check.text is None or check.text.strip("\n") in (sent.message.strip("\n"), sent.text.strip("\n")):
         return
     yield "the text is not the one expected:"
-    yield from _difference(check.text.strip("\n").split("\n"), sent.message.strip("\n").split("\n"))
+    yield from difference(check.text.strip("\n").split("\n"), sent.message.strip("\n").split("\n"))
 
 
-def _contains(check: Check, sent: _Sent) -> Iterator[str]:
-    yield from _with_whole(sent, [f'it does not contain "{text}"' for text in check.contains if not sent.has(text)])
+def _contains(check: Check, sent: Sent) -> Iterator[str]:
+    yield from with_whole(sent, [f'it does not contain "{text}"' for text in check.contains if not sent.has(text)])
 
 
-_COMPARISONS: Final[Sequence[Callable[[Check, _Sent], Iterator[str]]]] = (
+_COMPARISONS: Final[Sequence[Callable[[Check, Sent], Iterator[str]]]] = (
     _verbatim,
     _json,
     _json_contains,
@@ -350,71 +284,3 @@ _COMPARISONS: Final[Sequence[Callable[[Check, _Sent], Iterator[str]]]] = (
 
 
 # --- comparing and showing ---
-
-
-def _same(expected: object, value: object) -> bool:
-    """Equality as JSON has it: 13 is not "13", true is not 1, but 1 is 1.0."""
-    if isinstance(expected, dict) and isinstance(value, dict):
-        return expected.keys() == value.keys() and all(_same(expected[name], value[name]) for name in expected)
-    if isinstance(expected, list) and isinstance(value, list):
-        return len(expected) == len(value) and all(map(_same, expected, value))
-    return isinstance(expected, bool) == isinstance(value, bool) and expected == value
-
-
-def _lacking(expected: object, value: object, path: str) -> Iterator[str]:
-    """Where ``value`` does not have what is expected; a map may have more fields, a list more elements."""
-    where = path or "the body"
-    if value is MISSING:
-        yield f"{where} is missing, expected {_short(expected)}" if path else "the body is not JSON"
-    elif isinstance(expected, dict) and isinstance(value, dict):
-        for name, each in expected.items():
-            yield from _lacking(each, value.get(name, MISSING), f"{path}.{name}" if path else str(name))
-    elif isinstance(expected, list) and isinstance(value, list):
-        yield from _lacking_elements(expected, value, where)
-    elif not _same(expected, value):
-        yield f"{where} is {_short(value)}, expected {_short(expected)}"
-
-
-def _lacking_elements(expected: Sequence[object], value: Sequence[object], where: str) -> Iterator[str]:
-    """Each element stands for one that is expected: the most that can be paired are (Kuhn's augmenting paths)."""
-    fitting = [[at for at, one in enumerate(value) if not any(_lacking(each, one, where))] for each in expected]
-    pairs: dict[int, int] = {}
-    for number, each in enumerate(expected):
-        if not fitting[number]:
-            yield f"{where} has no element {_short(each)}"
-        elif not _paired(number, fitting, pairs, set()):
-            yield f"{where} has too few elements {_short(each)}: one element stands for one that is expected"
-
-
-def _paired(number: int, fitting: Sequence[Sequence[int]], pairs: dict[int, int], tried: set[int]) -> bool:
-    """Find an element for what is expected as ``number``; others move to another of theirs where they can."""
-    for at in fitting[number]:
-        if at not in tried:
-            tried.add(at)
-            if at not in pairs or _paired(pairs[at], fitting, pairs, tried):
-                pairs[at] = number
-                return True
-    return False
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _lines(value: object) -> Sequence[str]:
-    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True).split("\n")
-
-
-def _lines_of(sent: _Sent) -> Sequence[str]:
-    return sent.text.split("\n") if sent.value is MISSING else _lines(sent.value)
-
-
-def _difference(expected: Sequence[str], sent: Sequence[str]) -> Iterator[str]:
-    return difflib.unified_diff(expected, sent, "expected", "sent", lineterm="")
-
-
-def _with_whole(sent: _Sent, wrong: Sequence[str]) -> Iterator[str]:
-    """What is wrong, and below it all that is sent."""
-    if wrong:
-        yield from (*wrong, "sent:", *(f"  {line}" for line in _lines_of(sent)))

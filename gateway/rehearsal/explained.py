@@ -20,7 +20,7 @@ from gateway.hiding.redaction import seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event, shown
 from gateway.routing import Config, Source
-from gateway.routing.config import Considered
+from gateway.routing.entries import Considered
 from gateway.store.nouns import EventHistory, HeldBack
 from gateway.wording import iso_time
 

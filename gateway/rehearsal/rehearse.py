@@ -11,7 +11,7 @@ from gateway.errors import BodyTooLarge, BuildError, GatewayError, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, FileAppend, Notice, OutboundRequest, new_id
 from gateway.routing import Config, Destination, Source
-from gateway.routing.config import Considered
+from gateway.routing.entries import Considered
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
 

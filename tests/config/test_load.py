@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from gateway import presets
 from gateway.config import checks, format_problem, load, read_env_file
-from gateway.config.schema.file import Section, keys_of
-from gateway.config.schema.values import DEMO_SECRET
+from gateway.config.schema.keys import Section, keys_of
+from gateway.config.schema.reading import DEMO_SECRET
 from gateway.destinations.retry import Policy
 from gateway.errors import BuildError, ConfigError, NameGone, RenderError
 from gateway.event import match

@@ -10,8 +10,12 @@ import pytest
 
 from gateway.config import load
 from gateway.config.jsonschema import json_schema
-from gateway.config.schema import file as schema
-from gateway.config.schema import values
+from gateway.config.schema.destinations import DestinationKeys
+from gateway.config.schema.entries import EntryKeys
+from gateway.config.schema.keys import Section, keys_of
+from gateway.config.schema.reading import shape_of
+from gateway.config.schema.sources import SourceKeys
+from gateway.config.schema.tests import TestKeys
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, read
 from gateway.config.text.report import Report
 from gateway.errors import ConfigError
@@ -133,8 +137,8 @@ def test_the_shipped_file_names_its_schema_for_editors():
     assert first == "# yaml-language-server: $schema=./routes.schema.json"
 
 
-def sections() -> list[type[schema.Section]]:
-    found, waiting = [], [schema.Section]
+def sections() -> list[type[Section]]:
+    found, waiting = [], [Section]
     while waiting:
         section = waiting.pop()
         found.append(section)
@@ -144,7 +148,7 @@ def sections() -> list[type[schema.Section]]:
 
 @pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
 def test_every_key_says_what_it_takes_and_what_it_is_for(section):
-    for text, (_, key) in schema.keys_of(section).items():
+    for text, (_, key) in keys_of(section).items():
         assert "shape" in vars(key.parse), f"mark the parser of {text} with @shaped: editors know it by that"
         assert key.about, text
 
@@ -152,7 +156,7 @@ def test_every_key_says_what_it_takes_and_what_it_is_for(section):
 def test_every_declared_key_is_in_the_schema_with_its_description():
     written = json.dumps(json_schema(), ensure_ascii=False)
     for section in sections():
-        for text, (_, key) in schema.keys_of(section).items():
+        for text, (_, key) in keys_of(section).items():
             assert json.dumps(text) in written
             assert json.dumps(key.about, ensure_ascii=False) in written
 
@@ -296,15 +300,15 @@ ANY_VALUE = [
     *({"not": {"attrs.type": "x"}}, {"any": [{"attrs.type": "x"}]}, {"crm": {"count": 1}}, {"failed": "x"}),
 ]
 PLACES = {
-    "sources": ({"preset": "xobito", "secret": "s"}, schema.SourceKeys),
-    "destinations": ({"url": "https://crm.example.com"}, schema.DestinationKeys),
-    "routes": ({"to": "crm"}, schema.EntryKeys),
-    "tests": ({"name": "it goes to the CRM", "event": "contact.created", "expect": ["crm"]}, schema.TestKeys),
+    "sources": ({"preset": "xobito", "secret": "s"}, SourceKeys),
+    "destinations": ({"url": "https://crm.example.com"}, DestinationKeys),
+    "routes": ({"to": "crm"}, EntryKeys),
+    "tests": ({"name": "it goes to the CRM", "event": "contact.created", "expect": ["crm"]}, TestKeys),
 }
 
 
 @pytest.mark.parametrize(
-    ("place", "key"), [(place, key) for place, (_, section) in PLACES.items() for key in schema.keys_of(section)]
+    ("place", "key"), [(place, key) for place, (_, section) in PLACES.items() for key in keys_of(section)]
 )
 def test_whatever_value_of_a_key_the_loader_takes_the_schema_takes(tmp_path, place, key):
     written = {name: {**base, key: None} if name == place else base for name, (base, _) in PLACES.items()}
@@ -321,7 +325,7 @@ def test_whatever_value_of_a_key_the_loader_takes_the_schema_takes(tmp_path, pla
 
 
 def test_every_place_has_a_name_of_its_own():
-    nouns = [section.noun for section in sections() if section is not schema.Section]
+    nouns = [section.noun for section in sections() if section is not Section]
     assert len(set(nouns)) == len(nouns)
 
 
@@ -337,4 +341,4 @@ def test_a_default_is_shown_as_it_would_be_written():
 
 
 def test_a_parser_that_does_not_say_takes_anything():
-    assert values.shape_of(lambda _reading, _node, _label: None) == {}
+    assert shape_of(lambda _reading, _node, _label: None) == {}

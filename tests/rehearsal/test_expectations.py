@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rehearsal.expectations import _lacking, _same, failures, read
+from gateway.rehearsal.comparing import lacking, same
+from gateway.rehearsal.expectations import failures, read
 
 FILE = """\
 version: 1
@@ -316,45 +317,45 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_a_value_is_itself_and_contains_itself(value):
-    assert _same(value, json.loads(json.dumps(value)))
-    assert list(_lacking(value, json.loads(json.dumps(value)), "")) == []
+    assert same(value, json.loads(json.dumps(value)))
+    assert list(lacking(value, json.loads(json.dumps(value)), "")) == []
 
 
 @given(JSON, JSON)
 def test_two_values_are_the_same_both_ways_round_and_then_each_contains_the_other(one, other):
-    assert _same(one, other) == _same(other, one)
-    if _same(one, other):
-        assert not list(_lacking(one, other, ""))
+    assert same(one, other) == same(other, one)
+    if same(one, other):
+        assert not list(lacking(one, other, ""))
 
 
 @given(st.lists(st.sampled_from([1, 2, {"a": 1}, {"a": 1, "b": 2}, {}]), max_size=6), st.data())
 def test_a_list_contains_any_selection_of_itself_and_never_one_element_twice(whole, data):
     part = [each for each in data.draw(st.permutations(whole)) if data.draw(st.booleans())]
-    assert not list(_lacking(part, whole, ""))
-    assert list(_lacking([*whole, {}], whole, ""))
+    assert not list(lacking(part, whole, ""))
+    assert list(lacking([*whole, {}], whole, ""))
 
 
 def test_elements_are_paired_so_that_all_find_one():
-    assert not list(_lacking([{"a": 1}, {"a": 1, "b": 2}], [{"a": 1, "b": 2}, {"a": 1}], ""))
+    assert not list(lacking([{"a": 1}, {"a": 1, "b": 2}], [{"a": 1, "b": 2}, {"a": 1}], ""))
 
 
 @given(st.dictionaries(st.text(max_size=5), JSON, min_size=1, max_size=4), st.data())
 def test_a_map_contains_every_part_of_itself_and_nothing_more(whole, data):
     names = data.draw(st.sets(st.sampled_from(sorted(whole))))
     part = {name: whole[name] for name in names}
-    assert not list(_lacking(part, whole, ""))
-    assert bool(list(_lacking(whole, part, ""))) == (len(part) < len(whole))
+    assert not list(lacking(part, whole, ""))
+    assert bool(list(lacking(whole, part, ""))) == (len(part) < len(whole))
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [(1, True), (0, False), (13, "13"), (None, False), ([], {}), ("", None), ([1], [1, 1])]
 )
 def test_types_are_not_mixed(one, other):
-    assert not _same(one, other)
+    assert not same(one, other)
 
 
 def test_a_number_is_the_same_however_it_is_written():
-    assert _same(1, 1.0)
+    assert same(1, 1.0)
 
 
 def test_nothing_of_the_environment_is_read(tmp_path: Path, monkeypatch):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.config.schema import values
-from gateway.config.schema.values import Reading, Shape, Words, shaped, some
+from gateway.config.schema.reading import Reading, Shape, Words, shaped
+from gateway.config.schema.values import some
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.config.text.references import is_number
 from gateway.errors import Place

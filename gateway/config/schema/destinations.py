@@ -1,0 +1,202 @@
+"""The keys of a destination, and of ``defaults``."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gateway.config.schema import values
+from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
+from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
+from gateway.config.schema.retry import RetryKeys, read_retry
+from gateway.config.schema.success import SuccessKeys, read_success
+from gateway.config.text.reader import Map, Node
+from gateway.destinations import KINDS, Option
+from gateway.destinations.gates import RATE
+from gateway.destinations.retry import Policy
+from gateway.event.paths import split_path
+from gateway.model import Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class BasicKeys(Section):
+    noun = "auth.basic"
+    user: Words | None = key(values.words, "the user's name", required=True)
+    password: Secret | None = key(values.secret, "the password", required=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeaderKeys(Section):
+    noun = "auth.header"
+    name: Words | None = key(values.words, "the header's name: x-api-key", required=True)
+    value: Secret | None = key(values.secret, "the header's value", required=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthKeys(Section):
+    noun = "auth"
+    together: ClassVar[Shape] = {"minProperties": 1, "maxProperties": 1}
+    bearer: Secret | None = key(values.secret, 'a token: auth: {bearer: "${CRM_TOKEN}"}')
+    basic: BasicKeys | None = key(nested(BasicKeys), 'a login: auth: {basic: {user: me, password: "${PASSWORD}"}}')
+    header: HeaderKeys | None = key(
+        nested(HeaderKeys), 'any other header: auth: {header: {name: x-api-key, value: "${KEY}"}}'
+    )
+
+
+def _types_with(name: str) -> tuple[str, ...]:
+    """The types of destination that have a key which not all of them have."""
+    return tuple(kind.name for kind in KINDS.values() if name in kind.keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsKeys(Section):
+    noun = "tls"
+    ca: Words | None = key(
+        values.words,
+        "a file of PEM certificates, trusted in place of the system's; seen from the folder of routes.yaml: crm-ca.pem",
+        required=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefaultsKeys(Section):
+    """Each key stands for the one that a destination does not write; a destination's own replaces it whole."""
+
+    noun = "defaults"
+    timeout: float | None = key(values.duration(0.1, "1h"), "how long one attempt may take: 10s")
+    retry: RetryKeys | Policy | None = key(
+        read_retry,
+        "when a failed delivery is tried again: {for: 24h, first: 1s, max: 1h}, a list of waits as [1s, 10s, 1m], or none",
+    )
+    concurrency: int | None = key(values.integer(1, 1024), "how many deliveries may be on their way at once: 32")
+    success: tuple[SuccessKeys, ...] | None = key(
+        read_success,
+        "which answers count as taken, a rule or a list of which any must hold: {json: {ok: true}}; of defaults for "
+        "type http alone, for the others know their own",
+        types=_types_with("url"),
+    )
+
+
+def _options() -> Mapping[str, Key]:
+    """The keys that the types of destination bring with them."""
+    found: dict[str, tuple[Option, list[str]]] = {}
+    for kind in KINDS.values():
+        for name, option in kind.options.items():
+            found.setdefault(name, (option, []))[1].append(kind.name)
+    return {
+        name: Key(parse=values.words, about=option.about, types=tuple(types)) for name, (option, types) in found.items()
+    }
+
+
+def _hint_path(written: Words, label: str) -> tuple[str, ...]:
+    where, _, path = written.text.partition(":")
+    if where != "json" or not path or "" in split_path(path):
+        raise Unfit(f'{label}: "{written.shown}" says nothing about where', "write json: and a path: json:retry_after")
+    return split_path(path)
+
+
+def _rate(written: Words, label: str) -> str:
+    if RATE.fullmatch(written.text) is None:
+        raise Unfit(f'{label}: "{written.shown}" is no rate', "write 10/s, 60/min, 100/h or none")
+    return written.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationKeys(DefaultsKeys):
+    noun = "a destination"
+    options_known = _options()
+    type: str = key(values.choice(KINDS, values.named), f"{', '.join(KINDS)}; http if left out", default="http")
+    url: Words | None = key(values.words, "where it is: https://crm.example.com/api", types=_types_with("url"))
+    method: str | None = key(
+        values.method, "POST unless it is written here or in the route", types=_types_with("method")
+    )
+    headers: Mapping[str, Words] = key(
+        values.map_of(values.words),
+        "sent with every request; a route's headers go on top",
+        factory=dict,
+        types=_types_with("headers"),
+    )
+    auth: AuthKeys | None = key(
+        nested(AuthKeys),
+        "how to log in: bearer, basic or header; a route cannot change it",
+        types=_types_with("auth"),
+    )
+    retry_after: tuple[str, ...] | None = key(
+        values.typed(_hint_path, {"title": "text", "type": "string", "pattern": r"^json:.|\$\{"}),
+        "where the JSON of an answer says how many seconds to wait: json:retry_after",
+        types=_types_with("url"),
+    )
+    rate: str | None = key(
+        values.typed(_rate, {**values.spelled("rate", RATE.pattern), "type": "string"}),
+        "the most deliveries that start in a time, evenly: 10/s, 60/min, 100/h or none; hosted services have their own",
+    )
+    order_by: Words | None = key(
+        values.words, "events with the same value of this field go one after the other, as they came: attrs.id"
+    )
+    paused: bool = key(
+        values.boolean, "true: its deliveries are held; nothing is lost, and retry.for stands still", default=False
+    )
+    public: bool | None = key(
+        values.boolean,
+        "whether its name may stand for public addresses only; true for hosted services, false for http",
+        types=_types_with("url"),
+    )
+    tls: TlsKeys | None = key(
+        nested(TlsKeys),
+        "whom to trust in place of the system's certificates: {ca: crm-ca.pem}",
+        types=_types_with("url"),
+    )
+    path: Words | None = key(
+        values.words,
+        "the file that gets one JSON line for each delivery, below the working directory unless it begins with /",
+        types=_types_with("path"),
+    )
+    enabled: bool = key(values.boolean, "false: as if it were not there; what waits for it ends dead", default=True)
+    #: Made up by `dev`: a variable of its url or path is not set.
+    is_inbox: bool = False
+
+
+_OF_FILE: Final = {"properties": {"type": {"const": "file"}}, "required": ["type"]}
+
+
+_NEEDED: Final = {
+    kind.name: tuple(name for name, option in kind.options.items() if option.required) for kind in KINDS.values()
+}
+
+
+@shaped(
+    {
+        "$ref": DestinationKeys,
+        "if": _OF_FILE,
+        "then": {"required": ["path"]},
+        "else": {"required": ["url"]},
+        "allOf": [
+            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": {"required": needed}}
+            for name, needed in _NEEDED.items()
+            if needed
+        ],
+    }
+)
+def read_destination(reading: Reading, node: Node, label: str) -> DestinationKeys | None:
+    """One destination, with the keys that its type asks for."""
+    # With an address the operator means to send: whatever else is not set is a problem then.
+    is_inbox = reading.dev and any(reading.is_unset(address) for address in _addresses(node))
+    with reading.stand_in(DEMO_TEXT) if is_inbox else nullcontext():
+        found = read_section(reading, node, DestinationKeys, label)
+    if found is None:
+        return None
+    for text, (_, declared) in keys_of(DestinationKeys).items():
+        if text in found.written and declared.types and found.type not in declared.types:
+            few = len(declared.types) <= 3
+            where = f"a destination of type {' or '.join(declared.types)}" if few else "other types of destination"
+            reading.error(found.key_at(text), f'"{text}" belongs to {where}, not to {found.type}')
+    for needed in ("path" if found.type == "file" else "url", *_NEEDED[found.type]):
+        if needed not in found.written:
+            reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
+    return dataclasses.replace(found, is_inbox=is_inbox)
+
+
+def _addresses(node: Node) -> Sequence[Node]:
+    pairs = node.pairs if isinstance(node, Map) else ()
+    return [pair.value for pair in pairs if pair.key.text in ("url", "path")]

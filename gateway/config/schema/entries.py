@@ -1,0 +1,195 @@
+"""The keys of an entry of ``always``, ``routes``, ``unmatched`` or ``failed``."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gateway.config.schema import conditions, trees, values
+from gateway.config.schema.conditions import Where
+from gateway.config.schema.keys import Section, is_nothing, key, keys_of, nested, read_section
+from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
+from gateway.config.schema.trees import Body
+from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
+from gateway.render import TemplateText
+
+
+@shaped({**values.TEXT, "title": "expression"})
+def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None:
+    """A bare expression; braces around it are taken off."""
+    if isinstance(node, Scalar) and "${" in node.text:
+        # Its value would be read as code.
+        reading.error(node, f"{label} cannot hold a ${{...}}", "put it under vars, and write vars.name")
+        return None
+    if isinstance(node, Map | Items):
+        reading.error(node, f"{label} is one expression", 'write if: attrs.type == "lead"; a map of fields is where')
+        return None
+    found = trees.template(reading, node, label)
+    if found is None:
+        return None
+    bare = re.fullmatch(r"\s*\{\{-?(?P<expression>.*?)-?\}\}\s*", found.text, re.DOTALL)
+    if bare is None or "{{" in bare["expression"]:
+        return found
+    expression = bare["expression"].strip()
+    reading.warning(
+        node, f"{label} is an expression as it is: the braces around it are taken off", f"write if: {expression}"
+    )
+    return TemplateText(expression, found.place)
+
+
+@shaped({"title": "map; its texts are templates", "type": "object"})
+def _form(reading: Reading, node: Node, label: str) -> Body | None:
+    if isinstance(node, Map):
+        return trees.body(reading, node, label)
+    values.expect_map(reading, node, label, "name: value")
+    return None
+
+
+#: What is said; an entry has at most one of them.
+CONTENTS: Final = ("text", "body", "form", "template")
+
+
+_ONE_CONTENT: Final = {
+    each: {"properties": dict.fromkeys((other for other in CONTENTS if other != each), False)} for each in CONTENTS
+}
+
+
+#: What moves into the elements of ``send``.
+BESIDE_SEND: Final = ("to", "method", "path", "query", "headers", *CONTENTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaidKeys(Section):
+    """What is said, and to whom."""
+
+    noun = "an element of send"
+    together: ClassVar[Shape] = {"dependentSchemas": _ONE_CONTENT}
+    #: As problems, deliveries and the console call it.
+    called: str = ""
+    to: tuple[Words, ...] | None = key(values.names_list, "a destination or a list of them; [] ignores the event")
+    method: str | None = key(values.method, "instead of the destination's method")
+    path: TemplateText | None = key(trees.template, "appended to the destination's url: /contacts/{{ attrs.id }}")
+    query: Mapping[str, TemplateText] = key(
+        values.map_of(trees.template), "parameters behind the ? of the url", factory=dict
+    )
+    headers: Mapping[str, TemplateText] = key(
+        values.map_of(trees.template), "on top of the destination's headers", factory=dict
+    )
+    text: TemplateText | None = key(trees.template, "a message for people")
+    body: Body | None = key(trees.body, 'JSON, with {{ }} in its texts; "" sends none')
+    form: Body | None = key(_form, "a map of fields in form encoding, with {{ }} in its texts")
+    template: Words | None = key(values.named, "a file in templates/: slack/contact-created.json.j2")
+
+
+@shaped({"type": "array", "items": {"$ref": SaidKeys, "required": ["to"]}, "minItems": 1})
+def _send(reading: Reading, node: Node, label: str) -> tuple[SaidKeys, ...] | None:
+    if not isinstance(node, Items) or not node.nodes:
+        if not isinstance(node, Broken):
+            reading.error(node, f"{label} must be a list of what is sent", "begin each with - to: ...")
+        return None
+    found = [_said(reading, each, f"element {at} of {label}") for at, each in enumerate(node.nodes, start=1)]
+    return tuple(said for said in found if said is not None)
+
+
+def _said(reading: Reading, node: Node, label: str) -> SaidKeys | None:
+    found = read_section(reading, node, SaidKeys, label)
+    if found is not None and "to" not in found.written:
+        reading.error(node, f'{label} has no "to"', keys_of(SaidKeys)["to"][1].about)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnceKeys(Section):
+    noun = "once"
+    per: TemplateText | None = key(
+        trees.template, 'what it sends once for: "{{ attrs.id }}:{{ attrs.status_id }}"', required=True
+    )
+    for_s: float = key(
+        values.duration(1, values.LONGEST), "how long it remembers that: 90d", default=30 * 86400.0, name="for"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryKeys(SaidKeys):
+    noun = "a route"
+    together: ClassVar[Shape] = {
+        "dependentSchemas": {**_ONE_CONTENT, "send": {"properties": dict.fromkeys(BESIDE_SEND, False)}}
+    }
+    #: always, routes, unmatched or failed.
+    section: str = ""
+    name: str | None = key(values.name, "what it is called; deliveries remember it")
+    source: tuple[Words, ...] | None = key(values.some_names, "a source or a list of them; every source if left out")
+    match: tuple[Words, ...] | None = key(
+        values.some_words,
+        "an event type or a list of them, with * for one segment and ** for any number; every event if left out",
+    )
+    where: Where = key(
+        conditions.where,
+        "what its fields must be: {attrs.type: customer}; a list means any of them; see Conditions",
+        default=(),
+    )
+    condition: TemplateText | None = key(
+        _expression, "one expression for what where cannot say: attrs.total > 2 * attrs.paid", name="if"
+    )
+    send: tuple[SaidKeys, ...] | None = key(
+        _send, "in place of to: a list of what is sent, each with its own to and content; called name/1, name/2"
+    )
+    once: OnceKeys | None = key(
+        nested(OnceKeys),
+        'it sends once per key, and not again for what has the same: {per: "{{ attrs.id }}", for: 90d}',
+    )
+    stop: bool = key(values.boolean, "true: no later route looks at an event that this one took", default=False)
+    enabled: bool = key(values.boolean, "false: as if it were not there", default=True)
+
+
+_ADDRESSED: Final = [{"required": ["to"]}, {"required": ["send"]}]
+
+
+def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
+    @shaped({"type": ["array", "null"], "items": {"$ref": EntryKeys, "anyOf": _ADDRESSED}})
+    def parse(reading: Reading, node: Node, label: str) -> tuple[EntryKeys, ...] | None:
+        if is_nothing(node):
+            return ()
+        if not isinstance(node, Items):
+            if not isinstance(node, Broken):
+                reading.error(node, f"{label} must be a list", "begin each entry with - on a line of its own")
+            return None
+        found = (_read_entry(reading, each, section) for each in node.nodes)
+        return tuple(entry for entry in found if entry is not None)
+
+    return parse
+
+
+def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
+    called = _called(node, section)
+    found = read_section(reading, node, EntryKeys, f'route "{called}"')
+    if found is None:
+        return None
+    if "to" not in found.written and "send" not in found.written:
+        reading.error(node, f'route "{called}" has no "to"', keys_of(EntryKeys)["to"][1].about)
+    said = found.send and tuple(
+        dataclasses.replace(each, called=f"{called}/{at}") for at, each in enumerate(found.send, start=1)
+    )
+    return dataclasses.replace(found, called=called, section=section, send=said)
+
+
+def _called(node: Node, section: str) -> str:
+    """Its name, else its section and destinations: ``always/archive``."""
+    written = _values_of(node)
+    own = written.get("name")
+    if isinstance(own, Scalar) and own.text:
+        return own.text
+    send = written.get("send")
+    said = [_values_of(each) for each in send.nodes] if isinstance(send, Items) else [written]
+    names = [name for each in said for name in _texts(each.get("to"))]
+    return f"{section}/{'+'.join(dict.fromkeys(names)) or 'ignored'}"
+
+
+def _values_of(node: Node) -> Mapping[str, Node]:
+    return {pair.key.text: pair.value for pair in node.pairs} if isinstance(node, Map) else {}
+
+
+def _texts(node: Node | None) -> Sequence[str]:
+    nodes = node.nodes if isinstance(node, Items) else (node,)
+    return [each.text for each in nodes if isinstance(each, Scalar) and each.text]

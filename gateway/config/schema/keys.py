@@ -1,0 +1,175 @@
+"""What a key and a section of routes.yaml are, and the walk that reads a section by its declarations."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, TypeVar
+
+from gateway.config.schema import values
+from gateway.config.schema.reading import Parser, Reading, Shape, Words, shape_of, shaped
+from gateway.config.schema.values import NAME_RULE
+from gateway.config.text.reader import Map, Node, Pair, Scalar
+from gateway.errors import Place
+from gateway.wording import suggest_or_list
+
+S = TypeVar("S", bound="Section")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """How one key is read."""
+
+    parse: Parser[Any]
+    #: One line for people.
+    about: str
+    required: bool = False
+    #: As it is written, when Python keeps the word for itself.
+    name: str = ""
+    #: The types of destination that have it; none named: every type.
+    types: tuple[str, ...] = ()
+
+
+def key(
+    parse: Parser[Any],
+    about: str,
+    *,
+    default: object = None,
+    factory: Callable[[], object] | None = None,
+    required: bool = False,
+    name: str = "",
+    types: tuple[str, ...] = (),
+) -> Any:
+    """The declaration of one key, as the default of its field."""
+    metadata = {"key": Key(parse=parse, about=about, required=required, name=name, types=types)}
+    return field(default_factory=factory, metadata=metadata) if factory else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A map of the file whose keys are declared by its fields."""
+
+    #: How problems call such a place: ``a route``.
+    noun: ClassVar[str] = ""
+    #: Which of its keys go together, in the words of JSON Schema.
+    together: ClassVar[Shape] = {}
+    #: Where it begins.
+    place: Place
+    #: What was written, by key.
+    written: Mapping[str, Pair]
+    #: Whether keys that begin with ``x-`` are the user's own.
+    may_have_x: ClassVar[bool] = False
+    #: Keys that no field declares, with the types of destination that have them.
+    options_known: ClassVar[Mapping[str, Key]] = {}
+    #: What was written under those.
+    options: Mapping[str, Words] = dataclasses.field(default_factory=dict)
+
+    def at(self, key: str) -> Place:
+        """Where the value of a key stands; the section itself when it was not written."""
+        return self.written[key].value.place if key in self.written else self.place
+
+    def key_at(self, key: str) -> Place:
+        """Where the key itself stands."""
+        return self.written[key].key.place if key in self.written else self.place
+
+    def name_at(self, key: str, name: str) -> Place:
+        """Where a name stands in the map that is the value of a key."""
+        value = self.written[key].value if key in self.written else None
+        pairs = value.pairs if isinstance(value, Map) else ()
+        return next((pair.key.place for pair in pairs if pair.key.text == name), self.at(key))
+
+
+def keys_of(section: type[Section]) -> Mapping[str, tuple[str, Key]]:
+    """Its keys as written: the name of the field, and its declaration."""
+    fields = ((each.name, each.metadata.get("key")) for each in dataclasses.fields(section))
+    declared = {key.name or name: (name, key) for name, key in fields if key is not None}
+    return declared | {text: ("options", key) for text, key in section.options_known.items()}
+
+
+def read_section(reading: Reading, node: Node, section: type[S], label: str) -> S | None:
+    """Walk a map by its declarations; None if it is no map. What cannot be read keeps its default."""
+    if not isinstance(node, Map):
+        values.expect_map(reading, node, label or "the file")
+        return None
+    keys = keys_of(section)
+    written = {pair.key.text: pair for pair in node.pairs}
+    for pair in node.pairs:
+        if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-")):
+            _report_unknown(reading, pair.key, section, label)
+    for missing in (text for text, (_, declared) in keys.items() if declared.required and text not in written):
+        reading.error(node, f'{label or "the file"} has no "{missing}"', keys[missing][1].about)
+    read = {
+        text: keys[text][1].parse(reading, pair.value, f'"{text}" of {label}' if label else f'"{text}"')
+        for text, pair in written.items()
+        if text in keys
+    }
+    kept = {keys[text][0]: value for text, value in read.items() if value is not None}
+    kept["options"] = {text: value for text, value in read.items() if text in section.options_known and value}
+    return section(place=node.place, written=written, **kept)
+
+
+def is_nothing(node: Node) -> bool:
+    """Whether a section was left empty, or is null."""
+    return isinstance(node, Scalar) and node.value is None
+
+
+#: What other languages and habits write, and what is meant.
+_FOREIGN: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("on", "event", "events", "when"), "match"),
+    **dict.fromkeys(("filter", "filters", "conditions"), "where"),
+    **dict.fromkeys(("destination", "destinations", "receiver", "send_to", "target", "targets"), "to"),
+    **dict.fromkeys(("message", "msg"), "text"),
+    **dict.fromkeys(("data", "payload", "content"), "body"),
+    **dict.fromkeys(("uri", "endpoint", "address", "webhook_url"), "url"),
+    **dict.fromkeys(("token", "key", "signing_secret"), "secret"),
+}
+
+
+def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label: str) -> None:
+    elsewhere = reading.home_of(key.text)
+    if key.text in _FOREIGN and _FOREIGN[key.text] in keys_of(section):
+        reading.error(key, f'unknown key "{key.text}" in {label}', f"write {_FOREIGN[key.text]}")
+        return
+    if elsewhere:
+        reading.error(key, f'"{key.text}" belongs to {elsewhere}, not to {section.noun}', "move it there")
+        return
+    where = f" in {label}" if label else ""
+    reading.error(key, f'unknown key "{key.text}"{where}', suggest_or_list(key.text, keys_of(section)))
+
+
+def nested(section: type[S]) -> Parser[S]:
+    """A map with declared keys as the value of a key."""
+
+    @shaped({"$ref": section})
+    def parse(reading: Reading, node: Node, label: str) -> S | None:
+        return read_section(reading, node, section, label)
+
+    return parse
+
+
+def map_by_name(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
+    """A map of things by the names that the user gives them."""
+
+    @shaped(
+        {
+            "type": ["object", "null"],
+            "propertyNames": shape_of(values.name),
+            "additionalProperties": shape_of(parse),
+        }
+    )
+    def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
+        if is_nothing(node):
+            return {}
+        if not isinstance(node, Map):
+            values.expect_map(reading, node, label, "name:")
+            return None
+        found: dict[str, T] = {}
+        for pair in node.pairs:
+            if not values.is_name(pair.key.text):
+                reading.error(pair.key, f'"{pair.key.text}" cannot be the name of a {noun}', NAME_RULE)
+            value = parse(reading, pair.value, f'{noun} "{pair.key.text}"')
+            if value is not None:
+                found[pair.key.text] = value
+        return found
+
+    return parse_all

@@ -1,0 +1,149 @@
+"""The keys of a source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway import presets
+from gateway.config.schema import values
+from gateway.config.schema.keys import Section, key, read_section
+from gateway.config.schema.reading import DEMO_SECRET, Reading, Unfit, Words, shape_of, shaped
+from gateway.config.schema.verify import VerifyKeys, read_verify
+from gateway.config.text.reader import Items, Map, Node, Scalar
+from gateway.model import Secret
+from gateway.wording import suggest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretKeys(Section):
+    noun = "a secret"
+    value: Secret | None = key(values.secret, "the secret itself", required=True)
+    until: Words | None = key(values.words, "the day from which it no longer counts: 2026-12-31", required=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One secret of a source."""
+
+    secret: Secret
+    node: Node
+    #: A day as it was written; empty: for good.
+    until: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The secrets of a source, and whether `dev` made one up."""
+
+    values: tuple[Written, ...]
+    is_demo: bool
+
+
+@shaped(
+    {
+        "anyOf": [
+            values.TEXT,
+            {"type": "array", "items": {"anyOf": [values.TEXT, {"$ref": SecretKeys}]}, "minItems": 1},
+        ]
+    }
+)
+def _secrets(reading: Reading, node: Node, label: str) -> Secrets | None:
+    with reading.stand_in(DEMO_SECRET) as stand_in:
+        nodes = node.nodes if isinstance(node, Items) else (node,)
+        found = [_secret(reading, each, label) for each in nodes]
+    if not nodes:
+        reading.error(node, f"{label} is an empty list", "write at least one secret")
+    written = tuple(each for each in found if each is not None)
+    return Secrets(written, stand_in.was_used) if written else None
+
+
+def _secret(reading: Reading, node: Node, label: str) -> Written | None:
+    if not isinstance(node, Map):
+        secret = values.secret(reading, node, label)
+        return None if secret is None else Written(secret, node)
+    keys = read_section(reading, node, SecretKeys, f"an element of {label}")
+    if keys is None or keys.value is None:
+        return None
+    return Written(keys.value, keys.written["value"].value, keys.until)
+
+
+def _known_preset(written: Words, label: str) -> str:
+    if written.text not in presets.NAMES:
+        near = suggest(written.shown, presets.NAMES)
+        hint = near or "gateway sources lists them; without a preset write verify: and type:"
+        raise Unfit(f'{label}: "{written.shown}" is not known', hint)
+    return written.text
+
+
+_preset: Final = values.typed(_known_preset, shape_of(values.choice(presets.NAMES)), values.named)
+
+
+@shaped({**values.TEXT, "pattern": r"^(?:/[A-Za-z0-9._~-]+)+$|\$\{"})
+def _source_path(reading: Reading, node: Node, label: str) -> Words | None:
+    return values.words(reading, node, label)
+
+
+@shaped(values.some(values.TEXT))
+def _fields(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
+    found = values.one_or_more(values.named)(reading, node, label)
+    if found == ():
+        reading.error(node, f"{label} is an empty list, which redacts nothing", "name a field: attrs.email")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedactKeys(Section):
+    noun = "redact"
+    paths: tuple[Words, ...] = key(_fields, "the fields: [attrs.email, headers.x-user]", default=(), required=True)
+    store: bool = key(
+        values.boolean,
+        "true: they go out of the stored body, too, once no delivery of the event is pending or dead",
+        default=False,
+    )
+
+
+@shaped({"anyOf": [*values.some(values.TEXT)["anyOf"], {"$ref": RedactKeys}]})
+def _redact(reading: Reading, node: Node, label: str) -> RedactKeys | None:
+    """Fields, or the keys."""
+    if isinstance(node, Map):
+        return read_section(reading, node, RedactKeys, label)
+    found = _fields(reading, node, label)
+    return None if found is None else RedactKeys(place=node.place, written={}, paths=found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceKeys(Section):
+    noun = "a source"
+    preset: str | None = key(
+        _preset,
+        "a known sender: xobito, github, stripe ...: how its events are verified and named; gateway sources lists them",
+    )
+    verify: "VerifyKeys | Scalar | None" = key(
+        read_verify,
+        "how its requests are verified: instead of the preset's, or single knobs of it; none takes anything",
+    )
+    secret: Secrets | None = key(
+        _secrets, "what the sender signs with; one, or a list of which any will do, each with an until if it has an end"
+    )
+    public_url: Words | None = key(values.words, "its address as the sender has it, for senders that sign it")
+    path: Words | None = key(_source_path, "where the sender posts to; /in/<name> if left out")
+    max_body: int = key(values.size(1, "64MiB"), "the largest body taken: 1MiB", default=1024 * 1024)
+    type: tuple[Words, ...] | None = key(
+        values.words_list,
+        "what names an event: {payload.type} or {headers.x-event}; of a list the first whose fields are there",
+    )
+    id: tuple[Words, ...] | None = key(
+        values.words_list, "what identifies an event: {payload.id}; its bytes where that is missing"
+    )
+    split: tuple[Words, ...] | None = key(
+        values.words_list, "where the events of a body that holds many stand: payload.events.*"
+    )
+    shortcuts: Mapping[str, tuple[Words, ...]] = key(
+        values.map_of(values.one_or_more(values.named)),
+        "short names for parts of the payload: {attrs: payload.data}; of a list the first that is there",
+        factory=dict,
+    )
+    redact: RedactKeys | None = key(
+        _redact,
+        "fields that people are not to see, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",
+    )

@@ -1,0 +1,76 @@
+"""The keys of ``success``: which answers of a destination count as accepted."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.config.schema import conditions, values
+from gateway.config.schema.conditions import Where
+from gateway.config.schema.keys import Section, key, read_section
+from gateway.config.schema.reading import Parser, Reading, Unfit, Words, shape_of, shaped
+from gateway.config.text.reader import Items, Node
+from gateway.event.match import Check, Clause, Combined, Condition
+
+
+def _one_status(written: Words, label: str) -> Condition:
+    if re.fullmatch("[2-5]xx", written.text):
+        lowest = int(written.text[0]) * 100
+        bounds = (("gte", lowest), ("lt", lowest + 100))
+        return Combined(how="all", conditions=tuple(Check(path=(), operator=op, operands=(at,)) for op, at in bounds))
+    if re.fullmatch("[2-5][0-9]{2}", written.text):
+        return Clause(path=(), values=(int(written.text),))
+    raise Unfit(f'{label}: "{written.shown}" is not a status', "write 2xx, 422, or a list of them")
+
+
+_STATUS: Final = {**values.spelled("status", "[2-5](?:[0-9]{2}|xx)"), "minimum": 200, "maximum": 599}
+
+
+_some_statuses: Final[Parser[tuple[Condition, ...]]] = values.one_or_more(values.typed(_one_status, _STATUS))
+
+
+@shaped({**shape_of(_some_statuses), "minItems": 1})
+def _statuses(reading: Reading, node: Node, label: str) -> Condition | None:
+    """``2xx``, ``422``, or a list of them."""
+    found = _some_statuses(reading, node, label)
+    if found == ():
+        reading.error(node, f"{label} is an empty list, which no answer meets", "write status: 2xx")
+    return Combined(how="any", conditions=found) if found else None
+
+
+@shaped(conditions.FIELD)
+def _answer_text(reading: Reading, node: Node, label: str) -> tuple[Condition, ...] | None:  # noqa: ARG001 - a parser's
+    return conditions.of_value(reading, "text", node, ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuccessKeys(Section):
+    """One rule about an answer: every line of it must hold."""
+
+    noun = "success"
+    status: Condition | None = key(_statuses, "its status: 2xx, 422 or a list; 2xx if left out")
+    json: Where | None = key(conditions.where, "fields of its JSON, as in where: {ok: true}")
+    text: tuple[Condition, ...] | None = key(
+        _answer_text, 'its body as a text: {contains: "already been taken"}, or the whole of it'
+    )
+
+
+@shaped(
+    {
+        "anyOf": [
+            {"$ref": SuccessKeys, "minProperties": 1},
+            {"type": "array", "items": {"$ref": SuccessKeys, "minProperties": 1}, "minItems": 1},
+        ]
+    }
+)
+def read_success(reading: Reading, node: Node, label: str) -> tuple[SuccessKeys, ...] | None:
+    """One rule, or a list of which any must hold."""
+    nodes = node.nodes if isinstance(node, Items) else (node,)
+    if not nodes:
+        reading.error(node, f"{label} is an empty list, which no answer meets", "write {status: 2xx}")
+    rules = [read_section(reading, each, SuccessKeys, label) for each in nodes]
+    for each, rule in zip(nodes, rules, strict=True):
+        if rule is not None and not rule.written:
+            reading.error(
+                each, f"{label} says nothing about the answer", "write {status: 2xx}, {json: {ok: true}} or text"
+            )
+    return tuple(rule for rule in rules if rule is not None) or None

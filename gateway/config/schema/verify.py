@@ -1,0 +1,83 @@
+"""The keys of ``verify``: how the requests of a source are verified."""
+
+from dataclasses import dataclass
+
+from gateway import signatures
+from gateway.config.schema import values
+from gateway.config.schema.keys import Section, key, nested, read_section
+from gateway.config.schema.reading import Reading, Words, shaped
+from gateway.config.text.reader import Node, Scalar
+from gateway.model import Secret
+from gateway.signatures.declared import ENCODINGS, KEYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldsKeys(Section):
+    noun = "signature.fields"
+    signature: Words | None = key(values.words, "the name of the signatures: v1", required=True)
+    timestamp: Words | None = key(values.words, "the name of the timestamp: t")
+    separator: Words | None = key(values.words, "what divides the fields: ,")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureKeys(Section):
+    noun = "verify.signature"
+    header: Words | None = key(values.words, "the header that holds it: x-signature")
+    body: Words | None = key(values.words, "or its path in the payload: signature.signature")
+    algorithm: str | None = key(values.choice(signatures.ALGORITHMS), "sha256 unless it is written here")
+    encoding: str | None = key(values.choice(ENCODINGS), "hex or base64; hex unless it is written here")
+    signed: Words | None = key(values.words, 'what is signed: "{timestamp}.{body}"; the body if left out')
+    prefix: Words | None = key(values.words, "before each signature: sha256=")
+    fields: FieldsKeys | None = key(
+        nested(FieldsKeys), "when the header is a list of name=value: {signature: v1, timestamp: t}"
+    )
+    divider: Words | None = key(values.words, name="list", about='what divides several signatures in the header: ","')
+    form: str | None = key(
+        values.choice(KEYS), "how the secret is written: text (the default), base64 or hex", name="key"
+    )
+    key_prefix: Words | None = key(values.words, "what stands before the key in the secret: whsec_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimestampKeys(Section):
+    noun = "verify.timestamp"
+    header: Words | None = key(values.words, "the header that holds it: x-timestamp")
+    payload: Words | None = key(values.words, "or its path in the payload: sent_at")
+    field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
+    unit: str | None = key(values.choice(tuple(signatures.UNITS)), "s (the default), ms or iso")
+    tolerance: float | None = key(values.duration(1, "24h"), "how old or early it may be: 5m", name="tolerance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InHeaderKeys(Section):
+    noun = "a header"
+    header: Words | None = key(values.words, "its name: x-token", required=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserKeys(Section):
+    noun = "verify.basic"
+    user: Words | None = key(values.words, "the user's name; the secret is the password", required=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyKeys(Section):
+    noun = "verify"
+    signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
+    timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature has to cover it")
+    id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} is")
+    unsigned_body: str | None = key(
+        values.choice(("accept",)), "accept: the signature does not cover the body, and that is known"
+    )
+    token: InHeaderKeys | None = key(nested(InHeaderKeys), "the secret itself in a header: {header: x-token}")
+    bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
+    basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
+    url_secret: bool | None = key(values.boolean, "true: the secret is the end of the path: /in/name/secret")
+    handshake_token: Secret | None = key(values.secret, "what a handshake by GET shows; the secret if left out")
+
+
+@shaped({"anyOf": [{"enum": ["none"]}, {"$ref": VerifyKeys}]})
+def read_verify(reading: Reading, node: Node, label: str) -> "VerifyKeys | Scalar | None":
+    if isinstance(node, Scalar) and node.text == "none":
+        return node
+    return read_section(reading, node, VerifyKeys, label)

@@ -1,0 +1,87 @@
+"""What one delivery of a test says, as its checks see it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from gateway.errors import Unparsable
+from gateway.event.paths import MISSING, lookup
+from gateway.event.payload import parse
+from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
+from gateway.rehearsal.comparing import lines
+from gateway.routing import Destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One delivery as checks see it."""
+
+    destination: Destination
+    request: OutboundRequest
+    #: Of a file's line only what it says about the event: its ``body``.
+    body: bytes
+    #: The body as JSON, or MISSING.
+    value: object
+    #: The event's bytes as this destination takes them.
+    verbatim: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def message(self) -> str:
+        """What it says to a reader: the text of a chat's message, else the body."""
+        found = (self.value, *(lookup(self.value, path) for path in _SAID))
+        return next((said for said in found if isinstance(said, str)), self.text)
+
+    def has(self, text: str) -> bool:
+        """Whether ``text`` is in the body: as it is sent, or in one of its JSON texts."""
+        return text in self.text or any(text in each for each in _texts(self.value))
+
+
+#: Where the kinds of chat put a text.
+_SAID: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
+
+
+class _Line(msgspec.Struct):
+    body: msgspec.Raw
+
+
+def sent_by(destination: Destination, request: OutboundRequest, event: Event) -> Sent:
+    body, verbatim = b"", event.body
+    match request:
+        case HttpRequest():
+            body = request.body
+        case FileAppend(line=line):
+            body = bytes(msgspec.json.decode(line, type=_Line).body)
+            verbatim = msgspec.json.format(event.body, indent=-1)
+    try:
+        value: object = parse(body)
+    except Unparsable:
+        value = MISSING
+    return Sent(destination=destination, request=request, body=body, value=value, verbatim=verbatim)
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for each in value:
+                yield from _texts(each)
+        case dict():
+            for each in value.values():
+                yield from _texts(each)
+
+
+def lines_of(sent: Sent) -> Sequence[str]:
+    return sent.text.split("\n") if sent.value is MISSING else lines(sent.value)
+
+
+def with_whole(sent: Sent, wrong: Sequence[str]) -> Iterator[str]:
+    """What is wrong, and below it all that is sent."""
+    if wrong:
+        yield from (*wrong, "sent:", *(f"  {line}" for line in lines_of(sent)))

@@ -1,0 +1,152 @@
+"""The entries of a file, compiled: which events they accept, and what they send to each destination."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.destinations import Parts
+from gateway.errors import Place
+from gateway.event.match import Explanation, Matcher, Rule, explain
+from gateway.event.paths import Facts, lookup
+from gateway.model import Content, Event, Text
+from gateway.render import Namespace, Renderer
+from gateway.routing.keys import key_text
+from gateway.store.nouns import Firing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What makes an entry fire only once."""
+
+    per: Renderer[Text]
+    window_s: float
+
+    def firing(self, entry: "Entry", facts: Facts) -> Firing | None:
+        """What the entry fires for; None: the event has no such key, and nothing is held back. Raises RenderError."""
+        key = key_text(self.per(facts).text.strip())
+        routes = frozenset(route for route, _ in entry.deliveries)
+        return None if key is None else Firing(name=entry.name, key=key, window_s=self.window_s, routes=routes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What an entry says to one destination, compiled."""
+
+    method: str | None = None
+    path: Renderer[str] | None = None
+    query: tuple[tuple[str, Renderer[str]], ...] = ()
+    headers: tuple[tuple[str, Renderer[str]], ...] = ()
+    #: None: the exact bytes received.
+    content: Renderer[Content] | None = None
+    #: Whether the text itself says how many dead deliveries it stands for.
+    counts: bool = False
+
+    def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
+        """The parts of the request for one event. Raises RenderError."""
+        # Exact bytes, as of an archive, come without a template most often.
+        names = facts if self.content is None else Namespace(facts)
+        return Parts(
+            event=event,
+            delivery_id=delivery_id,
+            method=self.method,
+            path="" if self.path is None else self.path(names),
+            query=tuple((name, value(names)) for name, value in self.query),
+            headers=tuple((name, value(names)) for name, value in self.headers),
+            content=None if self.content is None else self._said(names, facts),
+            verbatim_headers=()
+            if self.content is not None
+            else tuple((name, value) for name, value in event.headers.items() if name in kept_headers),
+        )
+
+    def _said(self, names: Facts, facts: Facts) -> Content:
+        assert self.content is not None
+        said = self.content(names)
+        more = lookup(facts, _COUNT)
+        if isinstance(more, int) and more > 1 and isinstance(said, Text) and not self.counts:
+            return Text(f"{said.text} (and {more - 1:,} more like it within a minute)")
+        return said
+
+
+_COUNT: Final = ("delivery", "count")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of ``always``, ``routes``, ``unmatched`` or ``failed``."""
+
+    name: str
+    #: ``always``, ``routes``, ``unmatched`` or ``failed``.
+    section: str
+    place: Place
+    rule: Rule
+    #: By destination, in the order written; none: the event is ignored.
+    messages: Mapping[str, Message]
+    #: (entry, destination) of every delivery, with those of its ``send``.
+    deliveries: tuple[tuple[str, str], ...]
+    once: Once | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """One entry held against one event."""
+
+    entry: Entry
+    #: None: it was not looked at, because an entry before it took the event.
+    explanation: Explanation | None
+
+    @property
+    def taken(self) -> bool:
+        return self.explanation is not None and self.explanation.taken
+
+
+class Entries:
+    """The entries of one section with their index."""
+
+    def __init__(self, entries: Sequence[Entry] = ()) -> None:
+        self._entries = tuple(entries)
+        self._matcher = Matcher([entry.rule for entry in self._entries])
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(entry.name for entry in self._entries)
+
+    def taking(self, facts: Facts) -> Sequence[Entry]:
+        """Those that take an event, in their order."""
+        return [self._entries[position] for position in self._matcher.match(facts)] if self._entries else ()
+
+    def considered(self, facts: Facts) -> Sequence[Considered]:
+        """Every one of them, in order, and why it takes an event or does not."""
+        found: list[Considered] = []
+        is_over = False
+        for entry in self._entries:
+            each = Considered(entry=entry, explanation=None if is_over else explain(entry.rule, facts))
+            is_over = is_over or (each.taken and entry.rule.stops)
+            found.append(each)
+        return found
+
+    def passed_over(self) -> Sequence[Considered]:
+        """Every one of them, none looked at."""
+        return [Considered(entry=entry, explanation=None) for entry in self._entries]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sections:
+    """What events are routed by."""
+
+    always: Entries = field(default_factory=Entries)
+    routed: Entries = field(default_factory=Entries)
+    unmatched: Entries = field(default_factory=Entries)
+
+    def taking(self, facts: Facts) -> Sequence[Entry]:
+        """The entries that take an event: those of always, then each route that matches, else of unmatched."""
+        return [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
+
+    def considered(self, facts: Facts) -> Sequence[Considered]:
+        """Every entry, in order, and why it takes an event or does not."""
+        routed = self.routed.considered(facts)
+        is_routed = any(each.taken for each in routed)
+        unmatched = self.unmatched.passed_over() if is_routed else self.unmatched.considered(facts)
+        return [*self.always.considered(facts), *routed, *unmatched]

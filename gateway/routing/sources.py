@@ -1,0 +1,88 @@
+"""A source: who sends events, and how they are verified and named."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.event.naming import Naming
+from gateway.event.payload import kept_headers, parse, parse_body, slices
+from gateway.hiding.redaction import NOTHING, Redaction
+from gateway.model import Event, Secret, new_id
+from gateway.signatures import RawHeaders, Verifier
+from gateway.signatures.handshakes import Handshake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """One event of a request, before it is matched."""
+
+    event: Event
+    payload: object
+    #: What it is known by, for its source.
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Who sends events, and how they are verified and named."""
+
+    name: str
+    #: Of its door on the ingest listener: ``/in/xobito``.
+    path: str
+    #: Empty: the file says everything.
+    preset: str
+    verifier: Verifier
+    naming: Naming
+    #: Asked before anything is sent.
+    handshakes: tuple[tuple[Handshake, Verifier | None], ...] = ()
+    #: What a GET handshake shows; the secrets where there is no token of its own.
+    handshake_tokens: tuple[Secret, ...] = ()
+    #: The status that says "taken".
+    reply: int = 202
+    #: Where its secrets come from, in words: ``${XOBITO_WEBHOOK_SECRET}, which is read at start``; empty: it has none.
+    secret_from: str = ""
+    #: A method with which the sender asks only whether anyone listens; empty: it does not.
+    probe: str = ""
+    #: Bytes.
+    max_body: int = 1024 * 1024
+    #: Lower-case names of headers that travel with verbatim bytes.
+    kept_headers: frozenset[str] = frozenset()
+    #: How long a key is remembered, seconds.
+    dedupe_s: float = 30 * 86400.0
+    #: What of its events people are not to see.
+    redaction: Redaction = NOTHING
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Any of them will do."""
+        return tuple(each.secret for each in self.verifier.credentials)
+
+    @property
+    def takes_get(self) -> bool:
+        return any(handshake.method == "GET" for handshake, _ in self.handshakes)
+
+    def received(self, headers: RawHeaders, body: bytes, *, now: float) -> list[Received]:
+        """The events of a request, each with a new id. Raises Unparsable, and then none of them is one."""
+        kept = kept_headers(headers)
+        payload = parse_body(body, kept.get("content-type", ""))
+        items = slices(body, self.naming.split) if self.naming.split else []
+        if not items:
+            event = self._event(kept, body, payload, now)
+            return [Received(event=event, payload=payload, key=self.naming.key(payload, kept, event.sha256))]
+        found = []
+        for at, item in enumerate(items):
+            payload = parse(item)
+            event = self._event(kept, item, payload, now)
+            found.append(Received(event=event, payload=payload, key=self.naming.key(payload, kept, event.sha256, at)))
+        return found
+
+    def _event(self, kept: Mapping[str, str], body: bytes, payload: object, now: float) -> Event:
+        return Event(
+            id=new_id("evt", now),
+            source=self.name,
+            type=self.naming.type_of(payload, kept),
+            received_at=now,
+            headers=kept,
+            body=body,
+            sha256=hashlib.sha256(body).digest(),
+        )
