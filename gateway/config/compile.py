@@ -186,7 +186,7 @@ class _Compiler:
 
     def _tests(self, compiler: EntryCompiler, routes: Sequence[str]) -> tuple[Test, ...]:
         written = self._written
-        shortcuts = {name: compiler.shortcuts(name) for name in written.sources}
+        shortcuts = {name: compiler.fields.shortcuts(name) for name in written.sources}
         tests = TestCompiler(self._reading, written.sources, written.destinations, routes)
         found = (tests.test(keys, shortcuts) for keys in written.tests)
         return tuple(test for test in found if test is not None)

@@ -1,0 +1,85 @@
+"""The fields that conditions, templates and ``order_by`` may name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway import presets
+from gateway.config.schema.file import FileKeys
+from gateway.config.schema.reading import Reading
+from gateway.config.schema.sources import SourceKeys
+from gateway.config.text.reader import Scalar
+from gateway.event.paths import MISSING, ROOTS, lookup, split_path
+from gateway.wording import suggest, suggest_or_list
+
+#: The fields of `event`; those below the other roots are the sender's.
+_EVENT_FIELDS: Final = ("id", "type", "source", "resource", "action", "received_at")
+#: The fields of `delivery`, in `failed`.
+_DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "status", "count", "link")
+
+
+class Fields:
+    """Checks paths against the roots that the sources of a file have, and what is known below them."""
+
+    def __init__(self, reading: Reading, written: FileKeys) -> None:
+        self._reading = reading
+        self._vars = written.vars
+        #: With the gateway's own.
+        self.sources: Mapping[str, SourceKeys] = {
+            **written.sources,
+            presets.OWN: SourceKeys(place=written.place, written={}, preset=presets.OWN),
+        }
+
+    def shortcuts(self, source: str) -> frozenset[str]:
+        """The roots that a source adds; of one whose preset is not known, all that there can be."""
+        keys = self.sources[source]
+        named = presets.NAMES if keys.preset is None else (keys.preset,)
+        return frozenset(keys.shortcuts).union(*(presets.load(name).naming.shortcut_names for name in named))
+
+    @property
+    def everywhere(self) -> frozenset[str]:
+        """Every root that any source has."""
+        return ROOTS.union(*map(self.shortcuts, self.sources))
+
+    def roots(self, sources: Sequence[str]) -> frozenset[str]:
+        """What every source that the entry can take declares."""
+        declared = [self.shortcuts(source) for source in sources if self.sources[source].preset is not None]
+        # Without a source nothing is ever rendered; its one problem is reported where it is.
+        names = declared or [presets.load(name).naming.shortcut_names for name in presets.NAMES]
+        return ROOTS | frozenset.intersection(*names)
+
+    def check(self, path: Scalar, sources: Sequence[str], roots: frozenset[str]) -> None:
+        """Report a path that no event of these sources can have."""
+        root, *rest = split_path(path.text)
+        if root not in roots:
+            self._reading.error(path, f'unknown field "{path.text}"', self._hint(root, rest, sources, roots))
+        elif not rest or "" in rest:
+            hint = "write the field behind the dot: "
+            hint += 'event.action: created; or match: "*.created"' if root == "event" else f"{root}.name"
+            self._reading.error(path, f'"{path.text}" names no field', hint)
+        elif root == "event" and (len(rest) > 1 or rest[0] not in _EVENT_FIELDS):
+            self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], _EVENT_FIELDS))
+        elif root == "vars" and lookup({name: each.value for name, each in self._vars.items()}, rest) is MISSING:
+            self._reading.error(path, f'vars has no "{".".join(rest)}"', suggest_or_list(rest[0], self._vars))
+        elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):
+            hint = suggest_or_list(rest[0], _DELIVERY_FIELDS)
+            self._reading.error(path, f'delivery has no field "{".".join(rest)}"', hint)
+        elif root == "headers" and (len(rest) > 1 or rest[0] != rest[0].lower()):
+            self._reading.error(
+                path,
+                f'no header is called "{".".join(rest)}" here',
+                "their names are in lower case: headers.x-webhook-event",
+            )
+
+    def check_anywhere(self, path: Scalar) -> None:
+        """Report a path that no event of any source can have."""
+        self.check(path, tuple(self.sources), self.everywhere)
+
+    def _hint(self, root: str, rest: Sequence[str], sources: Sequence[str], roots: frozenset[str]) -> str:
+        if root == "delivery":
+            return "a delivery is known in entries of failed only"
+        declaring = [source for source in sources if root in self.shortcuts(source)]
+        if declaring:
+            return f"not every source of this route has {root}: add source: {declaring[0]}"
+        if suggestion := suggest(root, sorted(roots)):
+            return suggestion
+        return f"a field begins with one of {', '.join(sorted(roots))}: attrs.{'.'.join((root, *rest))}"

@@ -1,0 +1,177 @@
+"""What an entry sends to each of its destinations: the shape of the request and its content."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, ParamSpec, TypeVar
+
+from gateway.config import checks
+from gateway.config.schema.destinations import DestinationKeys
+from gateway.config.schema.entries import CONTENTS, SaidKeys
+from gateway.config.schema.keys import keys_of
+from gateway.config.schema.reading import Reading, Words
+from gateway.config.text.references import literal_text
+from gateway.destinations import Kind
+from gateway.errors import TemplateRefused
+from gateway.model import Content, Raw
+from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
+from gateway.routing.destinations import Destination
+from gateway.routing.entries import Message
+from gateway.wording import suggest_or_list
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Endings of templates whose output only an http destination can send as what it is.
+_HTTP_ENDINGS: Final = (".html.j2", ".form.j2")
+_JSON_TYPE: Final = re.compile(r"\s*application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
+
+class MessageCompiler:
+    """Compiles what entries send, checked against the destinations that they name."""
+
+    def __init__(self, reading: Reading, destinations: Mapping[str, Destination], disabled: Collection[str]) -> None:
+        self._reading = reading
+        self._destinations = destinations
+        self._disabled = disabled
+
+    def messages(self, keys: SaidKeys, templates: Templates, fallback: str | None) -> dict[str, Message]:
+        """One message for each destination that is enabled; ``fallback`` is the text for people when there is none."""
+        self._refuse_two_contents(keys)
+        found = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
+        return {name: message for name, message in found.items() if name not in self._disabled}
+
+    def _to(self, keys: SaidKeys) -> Sequence[Destination]:
+        known = self._destinations
+        found: dict[str, Destination] = {}
+        for name in keys.to or ():
+            if name.is_stand_in:
+                continue
+            if name.text not in known:
+                self._reading.error(
+                    name.node, f'unknown destination "{name.shown}"', suggest_or_list(name.shown, known)
+                )
+            elif name.text in found:
+                hint = "name it once; two messages to it are two routes"
+                self._reading.error(name.node, f'"{name.shown}" is named twice', hint)
+            else:
+                found[name.text] = known[name.text]
+        return tuple(found.values())
+
+    def _refuse_two_contents(self, keys: SaidKeys) -> None:
+        contents = [content for content in CONTENTS if content in keys.written]
+        if len(contents) > 1:
+            message = f"a route says one thing: {' and '.join(contents)} are {len(contents)}"
+            self._reading.error(keys.key_at(contents[1]), message, "keep one; a second message is a second route")
+        if keys.to == () and contents:
+            self._reading.error(
+                keys.key_at(contents[0]),
+                f'"{contents[0]}" is sent to nobody: to is []',
+                "remove it, or name a destination",
+            )
+
+    def _message(self, keys: SaidKeys, destination: Destination, templates: Templates, fallback: str | None) -> Message:
+        self._refuse_shape(keys, destination.kind)
+        self._check_headers(keys, destination)
+        return Message(
+            method=keys.method,
+            path=self._path(keys, templates),
+            query=self._named(keys.query, templates.query),
+            headers=self._named(keys.headers, templates.header),
+            content=self._content(keys, destination.kind, templates, fallback),
+            counts="delivery.count" in (keys.text.text if keys.text else ""),
+        )
+
+    def _refuse_shape(self, keys: SaidKeys, kind: Kind) -> None:
+        takes_headers = kind.name in keys_of(DestinationKeys)["headers"][1].types
+        meaningless = () if kind.shapes_request else ("method", "path", "query", "form")
+        for key in (*meaningless, *(() if takes_headers else ("headers",))):
+            if key in keys.written:
+                message = f'"{key}" means nothing to a destination of type {kind.name}'
+                self._reading.error(keys.key_at(key), message, "remove it, or send this to an http destination")
+
+    def _check_headers(self, keys: SaidKeys, destination: Destination) -> None:
+        for name in keys.headers:
+            checks.header_name(self._reading, name, keys.name_at("headers", name), destination.target.auth)
+        headers = {name.lower(): value for name, value in destination.target.headers}
+        headers |= {name.lower(): value.text for name, value in keys.headers.items()}
+        content = _content_of(keys)
+        if content is not None and _contradicts(headers.get("content-type", ""), keys):
+            place = keys.at("headers") if "headers" in keys.written else keys.key_at(content)
+            message = f'the content-type of the headers contradicts "{content}" of "{keys.called}"'
+            self._reading.error(place, message, "remove the header, or change the content")
+
+    def _path(self, keys: SaidKeys, templates: Templates) -> Renderer[str] | None:
+        if keys.path is None:
+            return None
+        if "://" in literal_text(keys.path.text):
+            hint = "write only what stands behind it, or name another destination"
+            self._reading.error(keys.at("path"), '"path" is appended to the url of the destination', hint)
+        if "?" in literal_text(keys.path.text):
+            hint = "write the parameters under query: {limit: 10}"
+            self._reading.error(keys.at("path"), 'a ? in "path" would be a part of the path', hint)
+        return compiled(self._reading, templates.path, keys.path)
+
+    def _named(
+        self, written: Mapping[str, TemplateText], compile_one: Callable[[TemplateText], Renderer[str]]
+    ) -> tuple[tuple[str, Renderer[str]], ...]:
+        found = ((name, compiled(self._reading, compile_one, source)) for name, source in written.items())
+        return tuple((name, renderer) for name, renderer in found if renderer is not None)
+
+    def _content(
+        self, keys: SaidKeys, kind: Kind, templates: Templates, fallback: str | None
+    ) -> Renderer[Content] | None:
+        if keys.text is not None:
+            return compiled(self._reading, templates.text, keys.text, kind.escape)
+        if keys.body is not None and keys.body.is_empty:
+            return lambda _facts: Raw(b"", "")
+        if keys.body is not None:
+            return compiled(self._reading, templates.tree, keys.body.tree, kind.escape)
+        if keys.form is not None:
+            return compiled(self._reading, templates.form, keys.form.tree)
+        if keys.template is not None:
+            if keys.template.text.endswith(_HTTP_ENDINGS) and not kind.shapes_request:
+                message = f'the template "{keys.template.shown}" means nothing to a destination of type {kind.name}'
+                self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
+                return None
+            return self._template_file(keys.template, kind, templates)
+        if not kind.chat or _content_of(keys) is not None:
+            return None
+        if fallback is not None:
+            return templates.text(TemplateText(fallback, keys.place), kind.escape)
+        message = f'"{keys.called}" says nothing to a {kind.name} destination'
+        self._reading.error(keys.place, message, "write text, body or template: raw events are not for people")
+        return None
+
+    def _template_file(self, name: Words, kind: Kind, templates: Templates) -> Renderer[Content] | None:
+        try:
+            return templates.file(name.text, name.place, kind.escape)
+        except TemplateRefused as refused:
+            # A name from outside shows as its reference.
+            message = refused.problem.message.replace(name.text, name.shown) if name.text else refused.problem.message
+            self._reading.report.add(replace(refused.problem, message=message))
+            return None
+
+
+def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """A template, or None after its problem was reported."""
+    try:
+        return compile_one(*args, **kwargs)
+    except TemplateRefused as refused:
+        reading.report.add(refused.problem)
+        return None
+
+
+def _content_of(keys: SaidKeys) -> str | None:
+    return next((content for content in CONTENTS if content in keys.written), None)
+
+
+def _contradicts(content_type: str, keys: SaidKeys) -> bool:
+    """JSON content under another name, or a text under JSON's."""
+    if not content_type or "{{" in content_type:
+        return False
+    template = "" if keys.template is None else keys.template.text
+    if keys.form is not None or template.endswith(".form.j2"):
+        return not content_type.strip().lower().startswith(FORM_TYPE)
+    is_text = template.endswith((".txt.j2", ".html.j2"))
+    return is_text == bool(_JSON_TYPE.fullmatch(content_type))
