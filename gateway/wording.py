@@ -81,3 +81,9 @@ def size_in_bytes(text: str) -> int:
     found = SIZE.fullmatch(text)
     assert found is not None
     return int(found[1]) * _SIZES[found[2]]
+
+
+def size(octets: int) -> str:
+    """``1MiB``, ``512KiB``, ``1500B``: as it would be written in routes.yaml."""
+    unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if octets % _SIZES[unit] == 0)
+    return f"{octets // _SIZES[unit]}{unit}"

@@ -1,4 +1,4 @@
-"""The one file that a user edits: read with positions, checked as a whole, compiled to an immutable Config."""
+"""From routes.yaml to an immutable Config: read with positions, checked as a whole, compiled."""
 
 from gateway.config.compile import load
 from gateway.config.text.dotenv import read_env_file

@@ -1,4 +1,4 @@
-"""What a file may say and hardly means: found by holding it against the sample events of its sources."""
+"""Warnings: what is valid but probably a mistake, found by trying the file on the sample events of its sources."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
 from gateway.routing.sources import Source
 
-#: Of samples that a warning names; the others are counted.
+#: Number of samples that a warning names; the rest are counted.
 _NAMED: Final = 3
 _KINDS: Final[Mapping[type, str]] = {
     str: "a text",
@@ -31,7 +31,7 @@ _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
 }
 
-#: What `failed` would be told of, in place of a delivery.
+#: The fields of `delivery` for trying entries of `failed`.
 _GIVEN_UP: Final[Facts] = {
     "id": "dlv_sample",
     "destination": "sample",
@@ -43,7 +43,7 @@ _GIVEN_UP: Final[Facts] = {
     "link": "https://gateway.example.com/events/evt_sample",
 }
 
-#: The type of each sample with the value that a field has there.
+#: The value of a field in each sample, with the sample's type.
 _Values = Sequence[tuple[str, object]]
 
 Compiled = tuple[EntryKeys, Sequence[Entry]]
@@ -51,7 +51,7 @@ Compiled = tuple[EntryKeys, Sequence[Entry]]
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One documented event of a source, as rules and templates see it: whole, or with what is promised of it only."""
+    """One documented event of a source, as rules and templates see it: whole, or with its promised fields only."""
 
     source: Source
     event: Event
@@ -60,7 +60,7 @@ class _Sample:
 
 
 class Adviser:
-    """Warns about entries that no sample fits, fields that may be missing, templates that fail, unused names."""
+    """Warns of entries that match no sample, fields that may be missing, templates that fail and unused names."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Adviser:
         self._samples = {name: _samples(source) for name, source in sources.items()}
 
     def advise(self, entries: Sequence[Compiled]) -> None:
-        """Every warning about these entries, which are enabled and without an error."""
+        """Add every warning about these entries, which are enabled and have no error."""
         self._unused_destinations()
         self._redacting_nothing()
         for name, condition in self._written.conditions.items():
@@ -121,22 +121,22 @@ class Adviser:
             rule = compiled[0].rule
             end = _end_of_all(rule, ends)
             if end is not None:
-                message = f'"{keys.called}" is never reached: "{end.called}" in {_line(end.place, keys.place)} ends evaluation before'
+                message = f'"{keys.called}" is never reached: "{end.called}" in {_line(end.place, keys.place)} stops before it'
                 self._reading.warning(keys.place, message, "move it up, or remove one of them")
             if rule.stops and not rule.where and rule.expression is None:
                 ends.append((keys, rule))
 
     def _unsigned(self, keys: EntryKeys) -> None:
-        """An archive of what anyone may post is one thing, and acting on it another."""
+        """Archiving what anyone may post is fine; acting on it is not."""
         feeding = set(self._compiler.sources(keys)).intersection(self._open)
         if keys.section not in ("always", "failed"):
             for name in (each for each in self._open if each in feeding):
-                message = f'"{keys.called}" acts on events of the source "{name}", and anyone can make those up'
-                hint = "give that source a secret, or take its events under always only (source: names those meant)"
+                message = f'"{keys.called}" acts on events of the source "{name}", which anyone can forge'
+                hint = "give that source a secret, or use its events under always only (with source:)"
                 self._reading.warning(keys.place, message, hint)
 
     def _unordered(self, entries: Sequence[Compiled]) -> None:
-        """A key that no event has orders nothing."""
+        """Warn of an ``order_by`` that no sample has."""
         for name, destination in self._destinations.items():
             written = self._written.destinations[name].order_by
             taking = [(keys, found[0]) for keys, found in entries if any(name in each.messages for each in found)]
@@ -144,11 +144,11 @@ class Adviser:
             if written is None or not samples:
                 continue
             if all(destination.lane(sample.facts) is None for sample in samples):
-                message = f'no sample of what is sent to "{name}" has {written.shown}: nothing would be ordered'
-                self._reading.warning(written.node, message, "name a field that is there")
+                message = f'no sample sent to "{name}" has {written.shown}, so nothing would be ordered'
+                self._reading.warning(written.node, message, "name a field that exists")
 
     def _redacting_nothing(self) -> None:
-        """A field with another name is shown."""
+        """Warn of a ``redact`` that no sample has: the field would be shown under its real name."""
         for name, keys in self._written.sources.items():
             for path in keys.redact.paths if keys.redact else ():
                 samples = self._samples[name]
@@ -157,13 +157,13 @@ class Adviser:
                 one = redaction.of(samples[0].source.naming, [path.text], is_stored=False)
                 payloads = [sample.facts["payload"] for sample in samples]
                 if all(one.masked(payload) == payload for payload in payloads):
-                    message = f'no sample of "{name}" has {path.shown}: it would redact nothing'
-                    self._reading.warning(path.node, message, "name a field that is there")
+                    message = f'no sample of "{name}" has {path.shown}, so nothing would be redacted'
+                    self._reading.warning(path.node, message, "name a field that exists")
 
     # --- which events ---
 
     def _known(self, keys: EntryKeys) -> Mapping[str, None]:
-        """The types of the samples that the entry's sources have."""
+        """The types of the samples of the entry's sources."""
         samples = (sample for source in self._compiler.sources(keys) for sample in self._samples.get(source, ()))
         return dict.fromkeys(sample.event.type for sample in samples)
 
@@ -176,8 +176,8 @@ class Adviser:
             wide = ".".join("**" if part == "*" else part for part in parts)
             more = [each for each in known if fits(wide, each) and not fits(pattern.text, each)]
             if more and wide != pattern.text:
-                message = f'"{pattern.shown}" does not take {_listed(more)}: * is one part of a type'
-                self._reading.warning(pattern.node, message, f'write "{wide}" for any number of parts')
+                message = f'"{pattern.shown}" does not match {_listed(more)}: * is one segment of a type'
+                self._reading.warning(pattern.node, message, f'write "{wide}" for any number of segments')
 
     def _fitting(self, keys: EntryKeys, rule: Rule) -> Sequence[_Sample]:
         samples = (sample for source in self._compiler.sources(keys) for sample in self._samples.get(source, ()))
@@ -191,15 +191,15 @@ class Adviser:
         place = keys.at("match")
         said = ((problem.place.file, problem.place.line) for problem in self._reading.report.problems)
         if (place.file, place.line) not in said:
-            message = f'no sample event of its sources fits "{keys.called}"'
+            message = f'"{keys.called}" matches no sample event of its sources'
             self._reading.warning(place, message, f"known: {', '.join(self._known(keys))}")
 
     def _constant(self, where: Where, place: Place, called: str) -> None:
         if not where:
-            message = f"{called} asks nothing: every event meets it"
+            message = f"{called} is empty, so every event matches"
             self._reading.warning(place, message, "name a field: attrs.type: customer; or remove it")
         for at, text, always in self._compiler.conditions.constants(where):
-            message = f'"{text}" always holds' if always else f'"{text}" never holds'
+            message = f'"{text}" is always true' if always else f'"{text}" is never true'
             self._reading.warning(at, message, "remove it, or write what a field must be")
 
     # --- fields ---
@@ -209,7 +209,7 @@ class Adviser:
         sure = {field.path.text for field in required if any(map(_asks_existence, field.conditions))}
         for field in required:
             path = split_path(field.path.text)
-            # What a sender's headers are, and the times and ids of events, no sample says.
+            # Samples do not cover headers, nor the ids and times of events.
             if path[0] in ("headers", "vars") or path in (("event", "id"), ("event", "received_at")):
                 continue
             values = [(each.event.type, lookup(each.facts, path)) for each in samples]
@@ -223,15 +223,17 @@ class Adviser:
             return
         lacking = list(dict.fromkeys(event_type for event_type, value in values if value is MISSING))
         if all(value is MISSING for _, value in values):
-            message = f"no sample of {_listed(lacking)} has {field.path.text}: the route never takes one"
-            self._reading.warning(field.path, message, "name a field that is there")
+            message = f"no sample of {_listed(lacking)} has {field.path.text}, so the route never matches"
+            self._reading.warning(field.path, message, "name a field that exists")
         elif lacking and keys.match is not None:
             are = "is" if len(lacking) == 1 else "are"
-            message = f"{_listed(lacking)} {are} partial: {field.path.text} may be absent and the route is then skipped"
+            message = (
+                f"{_listed(lacking)} {are} partial: {field.path.text} may be missing, and then the route does not match"
+            )
             self._reading.warning(
                 field.path,
                 message,
-                f"narrow match; or, if that is meant, add all: [{{{field.path.text}: {{exists: true}}}}]",
+                f"narrow match; or, if you mean it, add all: [{{{field.path.text}: {{exists: true}}}}]",
             )
 
     def _types(self, field: Field, condition: Condition, values: _Values) -> None:
@@ -240,7 +242,7 @@ class Adviser:
         for event_type, value in values:
             if isinstance(value, list):
                 written = condition.text.partition(": ")[2]
-                message = f"{field.path.text} is a list in the sample {event_type}, which equals nothing"
+                message = f"{field.path.text} is a list in the sample {event_type}, which never equals a value"
                 self._reading.warning(field.path, message, f"write {field.path.text}: {{contains: {written}}}")
                 return
             if value is MISSING or value is None:
@@ -262,7 +264,7 @@ class Adviser:
                 for sample in taken:
                     for failure in _failure(lambda: _build(entry, destination, message, sample), entry.place):  # noqa: B023 - called at once
                         types = failed.setdefault(failure, [])
-                        # The whole sample comes first: what fails with it needs no second word.
+                        # The whole sample comes first: a failure with it is reported once.
                         types += [sample.called] if sample.event.type not in types else []
         for (place, words), types in failed.items():
             self._reading.warning(place, f"with the sample {_listed(list(dict.fromkeys(types)))}: {words}")
@@ -285,7 +287,7 @@ def _failure(build: Callable[[], None], place: Place) -> Iterator[tuple[Place, s
 
 
 def _could_take(rule: Rule, facts: Facts) -> bool:
-    """Whether the event, or one that differs in the values of some fields only, is taken."""
+    """Whether the rule matches the event, or one that differs only in the values of some fields."""
     findings = explain(rule, facts).findings
     return all(
         finding.held or (bool(finding.path) and finding.seen is not MISSING and finding.seen is not None)
@@ -306,13 +308,13 @@ def _samples(source: Source) -> Sequence[_Sample]:
         attrs = facts.get("attrs")
         if promised is not None and isinstance(attrs, Mapping):
             least = {name: value for name, value in attrs.items() if name in promised}
-            called = f"{event.type} (with the fields that always come)"
+            called = f"{event.type} (with the fields that are always present)"
             found.append(_Sample(source, event, {**facts, "attrs": least}, called))
     return found
 
 
 def _end_of_all(rule: Rule, ends: Sequence[tuple[EntryKeys, Rule]]) -> EntryKeys | None:
-    """The entry behind which nothing is left for a rule; None if something is."""
+    """The entry that leaves nothing for a later rule; None if something is left."""
     found = None
     for pattern in rule.patterns or ("**",):
         found = next((keys for keys, end in ends if _ends(end, rule, pattern)), None)

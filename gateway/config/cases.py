@@ -1,4 +1,4 @@
-"""The ``tests`` of a file: an event, what is changed about it, and what must become of it."""
+"""Compiles the ``tests`` of a file: an event, changes to it, and what should happen to it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
@@ -15,7 +15,7 @@ from gateway.wording import suggest_or_list
 
 
 class TestCompiler:
-    """Holds tests against the names of the file."""
+    """Compiles tests, checked against the names in the file."""
 
     __test__ = False
 
@@ -32,7 +32,7 @@ class TestCompiler:
         self._routes = routes
 
     def test(self, keys: TestKeys, shortcuts: Mapping[str, frozenset[str]]) -> Test | None:
-        """None after a problem was reported. ``shortcuts`` are those of each source."""
+        """Compile one test; None after a problem was reported. ``shortcuts``: by source."""
         before = len(self._reading.report.problems)
         source = self._source(keys)
         self._check_event(keys, source)
@@ -63,7 +63,7 @@ class TestCompiler:
             if len(known) != 1:
                 self._reading.error(
                     keys.place,
-                    "this test does not say which source its event is from",
+                    "this test does not say which source its event comes from",
                     f"add source: {next(iter(known), '...')}",
                 )
             return next(iter(known), "")
@@ -77,7 +77,7 @@ class TestCompiler:
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json or payload: {...}"
-            self._reading.error(keys.place, f"a test takes one of event, file and payload, not {found}", hint)
+            self._reading.error(keys.place, f"a test needs one of event, file and payload, not {found}", hint)
         if keys.event is None or source not in (*self._sources, presets.OWN):
             return
         preset = presets.OWN if source == presets.OWN else self._sources[source].preset or ""
@@ -94,8 +94,8 @@ class TestCompiler:
             if root not in roots or not rest or "" in rest:
                 self._reading.error(
                     place,
-                    f'"{path}" is no field of the payload',
-                    f"begin with one of {', '.join(roots)}: {roots[0]}.name",
+                    f'"{path}" is not a field of the payload',
+                    f"start with one of {', '.join(roots)}: {roots[0]}.name",
                 )
 
     # --- expect ---
@@ -112,8 +112,8 @@ class TestCompiler:
                 "failed" not in self._destinations
             ):
                 if reason == "":
-                    hint = "write a part of it: {failed: the event has no field}"
-                    self._reading.error(expected[0].name, '"failed" names no reason', hint)
+                    hint = "write part of it: {failed: the event has no field}"
+                    self._reading.error(expected[0].name, '"failed" has no reason', hint)
                 return "failed", (), reason
         self._refuse_twice(expected)
         return "deliveries", tuple(check for each in expected if (check := self._check(each)) is not None), ""

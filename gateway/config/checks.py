@@ -1,4 +1,4 @@
-"""What a url, a path and a header may be. Problems never show a value that could hold a secret."""
+"""Checks of urls, paths, headers and names. Problems never show a value that could contain a secret."""
 
 import base64
 import os
@@ -37,29 +37,29 @@ _OF_THE_GATEWAY: Final = frozenset({"webhook-id", "accept-encoding", "user-agent
 
 
 def source_path(reading: Reading, path: Words) -> None:
-    """A path that a request line can name in one way only."""
+    """Check a path: a request line must have only one way to write it."""
     if not path.text.startswith("/"):
-        reading.error(path.node, f'path: "{path.shown}" does not begin with /', f"write /{path.shown}")
+        reading.error(path.node, f'path: "{path.shown}" does not start with /', f"write /{path.shown}")
     elif not _SOURCE_PATH.fullmatch(path.text) or {".", ".."} & set(path.text.split("/")):
-        hint = "write letters, digits, - . _ ~ between single slashes, without one at the end: /hooks/xobito"
+        hint = "use letters, digits and - . _ ~ between single slashes, with none at the end: /hooks/xobito"
         reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
 
 
 def shortcuts(reading: Reading, keys: SourceKeys) -> None:
-    """Names that no root has, for parts of the payload."""
+    """Check the names of shortcuts, and that each is a part of the payload."""
     for name, paths in keys.shortcuts.items():
         place = keys.name_at("shortcuts", name)
         if not name.isidentifier() or not name.isascii():
-            reading.error(place, f'"{name}" cannot be the name of a shortcut', "letters, digits and _: order")
+            reading.error(place, f'"{name}" is not a valid shortcut name', "use letters, digits and _: order")
         elif name in ROOTS or name in FUNCTIONS:
-            reading.error(place, f'the shortcut "{name}" would hide what is called so already', "call it otherwise")
+            reading.error(place, f'the shortcut "{name}" would hide a built-in name', "rename it")
         for path in paths:
             if path.text.split(".")[0] != "payload" or "" in path.text.split("."):
-                reading.error(path.node, f'"{path.shown}" is no part of the payload', "write payload.data")
+                reading.error(path.node, f'"{path.shown}" is not a part of the payload', "write payload.data")
 
 
 def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> None:
-    """Fields that an event can have."""
+    """Check that an event can have the fields under ``redact``."""
     if keys.redact is None:
         return
     roots = ("payload", "headers", *sorted(shortcuts))
@@ -67,21 +67,21 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
     for path in paths:
         root, *rest = path.text.split(".")
         if root in ("event", "vars"):
-            hint = f"a field of the payload or a header can: {roots[-1]}.email"
-            reading.error(path.node, f'redact: "{path.shown}" is the gateway\'s own and cannot be hidden', hint)
+            hint = f"name a field of the payload or a header: {roots[-1]}.email"
+            reading.error(path.node, f'redact: "{path.shown}" belongs to the gateway itself and cannot be hidden', hint)
         elif root not in roots:
-            hint = suggest(root, roots) or f"begin it with one of {', '.join(roots)}: {roots[-1]}.{path.shown}"
+            hint = suggest(root, roots) or f"start with one of {', '.join(roots)}: {roots[-1]}.{path.shown}"
             reading.error(path.node, f'redact: unknown field "{path.shown}"', hint)
         elif "" in rest or (root == "headers" and not rest):
             example = "headers.x-user" if root == "headers" else f"{root}.email"
-            reading.error(path.node, f'redact: "{path.shown}" names no field', f"write {example}")
+            reading.error(path.node, f'redact: "{path.shown}" does not name a field', f"write {example}")
     if keys.redact.store and paths and all(path.text.startswith("headers.") for path in paths):
         hint = "name a field of the payload, or leave store out"
-        reading.error(keys.redact.at("store"), "redact: headers are masked, and stay in the store", hint)
+        reading.error(keys.redact.at("store"), "redact: headers are masked, but not removed from the store", hint)
 
 
 def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
-    """Whether what names, identifies and divides the events of a source can be used."""
+    """Check what names, identifies and splits the events of a source; whether all of it is valid."""
     before = len(reading.report.problems)
     for key, written in (("type", keys.type or ()), ("id", keys.id or ())):
         for each in written:
@@ -91,20 +91,20 @@ def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
         segments = path.text.split(".")
         if segments[0] != "payload" or "*" not in segments or "" in segments:
             hint = "write payload.events.*, or payload.* for a list"
-            reading.error(path.node, f'split: "{path.shown}" leads to no list of events', hint)
+            reading.error(path.node, f'split: "{path.shown}" does not lead to a list of events', hint)
     if keys.preset is None and keys.type is None and "preset" not in keys.written:
         reading.error(keys.place, f'source "{name}" does not say what names its events', 'add type: "{payload.type}"')
     return len(reading.report.problems) == before
 
 
 def file_path(reading: Reading, path: Words) -> None:
-    """A path that can name a file."""
+    """Check that a path can name a file."""
     if not path.text.strip() or "\0" in path.text or path.text.endswith("/"):
-        reading.error(path.node, "path: this names no file", "write a file's name: unmatched.ndjson")
+        reading.error(path.node, "path: this is not a file name", "write one: unmatched.ndjson")
 
 
 def url(reading: Reading, written: Words) -> None:
-    """Refuse all but http or https, a literal host, and nothing that belongs elsewhere."""
+    """Check a url: http or https, a literal host, and nothing that belongs under another key."""
     problem = _url_problem(written.text)
     if "@" in written.node.text:
         # A login in a url is a secret, wherever the url is shown.
@@ -117,41 +117,41 @@ def _url_problem(text: str) -> tuple[str, str] | None:
     head = re.match(r"[^:/?#]*://[^/?#]*", text)
     if "{{" in text or "{%" in text:
         if head is None or "{{" in head[0] or "{%" in head[0]:
-            return "scheme and host must be literal: an event must not choose where it goes", "write https://host"
-        return "a url is literal", 'write the changing part as "path" or "query" of the route'
+            return "scheme and host must be literal, so that no event can choose where it goes", "write https://host"
+        return "a url must be literal", 'write the changing part under "path" or "query" of the route'
     if not _URL_CHARACTERS.fullmatch(text):
-        return "it is empty, or holds a blank or a character outside ASCII", "percent-encode it: %20 for a blank"
+        return "it is empty, or contains a space or a non-ASCII character", "percent-encode it: %20 for a space"
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
         return "its host or port cannot be read", "write https://host:port/path"
     if parts.scheme not in ("http", "https"):
-        return "it does not begin with https:// or http://", "write the whole address: https://crm.example.com/api"
+        return "it does not start with https:// or http://", "write the whole address: https://crm.example.com/api"
     if parts.username is not None or parts.password is not None:
-        return "it holds a user or password", "write auth: {basic: {user: ..., password: ...}}"
+        return "it contains a user or password", "write auth: {basic: {user: ..., password: ...}}"
     if not host or not _HOST.fullmatch(host if ":" not in host else f"[{host}]") or port == 0:
-        return "it has no host, or one that cannot be", "write https://host:port/path"
+        return "it has no valid host", "write https://host:port/path"
     if parts.fragment:
-        return "what stands behind # is never sent", "remove it"
+        return "the part after # is never sent", "remove it"
     return _host_problem(host)
 
 
 def _host_problem(host: str) -> tuple[str, str] | None:
     plain = odd_spelling(host)
     if plain is not None:
-        meant = f"{host} is an odd spelling of {plain}" if plain else "it ends like an IP address and is none"
-        return meant, f"write {plain or 'a name, or four numbers of 0 to 255'}"
+        meant = f"{host} is an odd spelling of {plain}" if plain else "its host looks like an IP address but is not one"
+        return meant, f"write {plain or 'a name, or four numbers from 0 to 255'}"
     address = literal(host)
     found = None if address is None else standing(address)
     if found is None or found.reach is not Reach.FORBIDDEN:
         return None
     hint = "write 127.0.0.1 for this machine" if host in ("0.0.0.0", "::") else "write the address of a service"  # noqa: S104  nothing is bound to it
-    return f"{host} is {found.what}: no destination may be there", hint
+    return f"{host} is not allowed: it is {found.what}", hint
 
 
 def way(reading: Reading, keys: DestinationKeys, url: Words) -> None:
-    """``public`` and ``tls`` beside the url that they are about."""
+    """Check ``public`` and ``tls`` against the url."""
     try:
         parts = urlsplit(url.text)
         scheme, host = parts.scheme, parts.hostname or ""
@@ -160,23 +160,23 @@ def way(reading: Reading, keys: DestinationKeys, url: Words) -> None:
     address = literal(host)
     if keys.tls is not None and scheme == "http" and not url.is_stand_in:
         reading.error(
-            keys.key_at("tls"), "tls: a url that begins with http:// has none", "write https://, or remove it"
+            keys.key_at("tls"), "tls: a url that starts with http:// does not use TLS", "write https://, or remove tls"
         )
     if keys.public and address is not None and standing(address).reach is Reach.PRIVATE:
         message = f"public: {host} in the url is {standing(address).what}"
-        reading.error(keys.at("public"), message, "remove public, or write a public name into the url")
+        reading.error(keys.at("public"), message, "remove public, or write a public name in the url")
 
 
-#: Bytes of a file of certificates; all that a system trusts is a quarter of it.
+#: The largest file of certificates, bytes; a system's whole trust store is a quarter of it.
 _MOST_CERTIFICATES: Final = 1024 * 1024
 
 
 def certificate_file(reading: Reading, written: Words, folder: Path) -> str:
-    """The certificates in a file, PEM; empty after a problem was reported."""
+    """The PEM certificates in a file; empty after a problem was reported."""
     if written.is_stand_in:
         return ""
     try:
-        # A pipe or a device could keep the reader waiting.
+        # A pipe or a device could block the reader.
         descriptor = os.open(folder / written.text, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             return certificates(file.read(_MOST_CERTIFICATES) or b"")
@@ -184,13 +184,13 @@ def certificate_file(reading: Reading, written: Words, folder: Path) -> str:
         reason = os.strerror(error.errno or 0).lower()
     except ValueError as error:
         reason = str(error)
-    hint = "a file that begins with -----BEGIN CERTIFICATE-----; its path is seen from the folder of routes.yaml"
+    hint = "name a file that starts with -----BEGIN CERTIFICATE-----, relative to the folder of routes.yaml"
     reading.error(written.node, f'ca: "{written.shown}" cannot be used: {reason}', hint)
     return ""
 
 
 def made_up_url(destination: str, written: Words) -> Words:
-    """Of an address with a variable that is not set, one that nobody has: its scheme, host and port can be read."""
+    """A made-up address if a variable in it is not set, with a scheme, host and port that can be read."""
     if not written.is_stand_in:
         return written
     text = re.sub(rf"^[^:/?#]*{TEST_TEXT}[^:/?#]*://", "https://", written.text)
@@ -200,13 +200,13 @@ def made_up_url(destination: str, written: Words) -> Words:
 
 
 def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
-    """The header that logs in."""
+    """The header that authenticates; None if there is none or a problem was reported."""
     if keys is None:
         return None
     ways = [way for way in ("bearer", "basic", "header") if way in keys.written]
     if len(ways) != 1:
         found = " and ".join(ways) or "none of them"
-        reading.error(keys.place, f"auth takes one of bearer, basic and header, not {found}", "keep one")
+        reading.error(keys.place, f"auth needs one of bearer, basic and header, not {found}", "keep one")
         return None
     header = _auth_header(keys)
     if header is not None:
@@ -217,7 +217,7 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
 
 
 def login(reading: Reading, keys: DestinationKeys) -> str:
-    """Where the login of a destination comes from, in words, and when that is read; of a chat its address is one."""
+    """Where a destination's login comes from and when it is read, in words; a chat's address is its login."""
     if keys.auth is not None:
         way = next((way for way in ("bearer", "basic", "header") if way in keys.auth.written), "")
         return _origin(reading, f"auth.{way}", keys.auth.written[way].value) if way else ""
@@ -235,16 +235,16 @@ def secret_from(reading: Reading, keys: SourceKeys) -> str:
 
 def _origin(reading: Reading, called: str, node: Node) -> str:
     found = _read_from(reading, [node])
-    return f"{called} is {found}" if found else f"{called} stands in the file"
+    return f"{called} is {found}" if found else f"{called} is written in the file"
 
 
 def _read_from(reading: Reading, nodes: Sequence[Node]) -> str:
-    """``${CRM_TOKEN}, which is read at start``; empty: nothing in them comes from outside."""
+    """``${CRM_TOKEN}, which is read at start``; empty: nothing in the nodes comes from outside."""
     texts = [text for node in nodes for text in _texts(node)]
     names = list(dict.fromkeys(found for text in texts for found in _REFERENCE.findall(text)))
     if not names:
         return ""
-    # `dev` reads .env anew with the file.
+    # `dev` reads .env again with the file.
     is_read_again = reading.dev or all(name.startswith("file:") for name in names)
     when = "on every reload" if is_read_again else "at start"
     return f"{' and '.join(f'${{{name}}}' for name in names)}, which is read {when}"
@@ -270,12 +270,12 @@ def _auth_header(keys: AuthKeys) -> tuple[str, str] | None:
 
 
 def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str] | None = None) -> None:
-    """A header that a file may set."""
+    """Check that the file may set a header."""
     lower = name.lower()
     if not _TOKEN.fullmatch(name):
-        reading.error(place, f'"{name}" cannot be the name of a header', "letters, digits and -")
+        reading.error(place, f'"{name}" is not a valid header name', "use letters, digits and -")
     elif lower in RESERVED_HEADERS:
-        reading.error(place, f'the header "{name}" belongs to the connection and cannot be set', "remove it")
+        reading.error(place, f'the header "{name}" is managed by the connection and cannot be set', "remove it")
     elif lower in _OF_THE_GATEWAY:
         reading.error(place, f'the header "{name}" is set by the gateway', "remove it")
     elif auth is not None and lower == auth[0].lower():
@@ -283,18 +283,22 @@ def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str]
 
 
 def header_value(reading: Reading, label: str, value: str, written: str, place: Place) -> None:
-    """A literal value: what HTTP can carry; ``written`` in the file is no template."""
+    """Check a literal value: HTTP can carry it, and it was not ``written`` as a template."""
     if not _HEADER_VALUE.fullmatch(value):
-        reading.error(place, f"{label} holds a line break or a character outside ASCII", "HTTP cannot carry it")
+        reading.error(
+            place, f"{label} contains a line break or a non-ASCII character", "remove it: HTTP cannot carry it"
+        )
     if "{{" in written:
-        reading.error(place, f"{label} of a destination is literal", 'write it under "headers" of the route')
+        reading.error(
+            place, f"{label} of a destination must be literal", 'write templates under "headers" of the route'
+        )
 
 
 def near_type(reading: Reading, pattern: Words, known: frozenset[str]) -> None:
-    """Warn about a pattern that fits no known type but almost does."""
+    """Warn about a pattern that almost matches a known type."""
     hint = _near(pattern.text, known)
     if hint:
-        reading.warning(pattern.node, f'"{pattern.shown}" fits no event that is known', hint)
+        reading.warning(pattern.node, f'"{pattern.shown}" matches no known event type', hint)
 
 
 @lru_cache(maxsize=1024)
@@ -307,7 +311,7 @@ def _near(pattern: str, known: frozenset[str]) -> str:
 
 
 def _shaped(event_type: str, pattern: str) -> str:
-    """A type with the stars of a pattern in their places."""
+    """A type with the stars of a pattern in place."""
     stars = pattern.split(".")
     segments = event_type.split(".")
     return ".".join(

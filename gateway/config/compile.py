@@ -1,4 +1,4 @@
-"""routes.yaml to a Config, or to every problem it has."""
+"""Compiles routes.yaml to a Config, or reports every problem in it."""
 
 import hashlib
 import re
@@ -43,19 +43,19 @@ from gateway.signatures import Verifier
 from gateway.store.nouns import Retention
 
 PAUSED_IN_FILE: Final = "paused in routes.yaml"
-#: What a chat destination says when the entry says nothing, by section.
+#: The text for a chat destination if the entry has no content, by section.
 FALLBACK_TEXTS: Final[Mapping[str, str]] = {
-    "unmatched": "No route took {{ event.type }} from {{ event.source }}",
-    "failed": "{{ delivery.destination }} did not take {{ event.type }}: {{ delivery.reason }} {{ delivery.link }}",
+    "unmatched": "No route matched {{ event.type }} from {{ event.source }}",
+    "failed": "{{ delivery.destination }} did not accept {{ event.type }}: {{ delivery.reason }} {{ delivery.link }}",
 }
 
 
 def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False) -> Config:
-    """The configuration in ``path`` with what it includes and the templates beside it.
+    """Load the file at ``path`` with the files it includes and the templates next to it.
 
-    Raises ConfigError with all of its problems. With ``dev`` a destination with a variable in its address that is
-    not set becomes an inbox, and an unset secret of a source becomes DEMO_SECRET. With ``no_env`` every variable
-    that is not set is made up.
+    Raises ConfigError with every problem. With ``dev`` a destination with an unset variable in its address becomes an
+    inbox, and an unset secret of a source becomes DEMO_SECRET. With ``no_env`` every unset variable gets a made-up
+    value.
     """
     report = Report(path.name)
     references = References(environ, path.parent, TEST_TEXT if no_env else "")
@@ -71,7 +71,7 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
 
 
 def _report_missing(reading: Reading) -> None:
-    """All that is not set, in one line."""
+    """Report all unset variables in one line."""
     if reading.missing:
         main = reading.report.file
         names = ", ".join(
@@ -79,21 +79,21 @@ def _report_missing(reading: Reading) -> None:
             for name, place in reading.missing.items()
         )
         hint = (
-            "nothing can stand for what these name: set them, or write a default: ${NAME:-...}"
+            "set them, or write a default: ${NAME:-...}; no value can be made up for them"
             if reading.no_env
-            else "set them in the environment, or in .env beside the file; `serve` reads that with --env-file .env"
+            else "set them in the environment, or in .env next to the file; `serve` reads it with --env-file .env"
         )
         reading.error(Place(reading.report.file), f"not set: {names}", hint)
 
 
 def _reaches(keys: EntryKeys, disabled: Collection[str]) -> bool:
-    """Whether a destination of an entry is left; one that names none (``to: []``) means it so."""
+    """Whether an entry has an enabled destination, or none at all on purpose (``to: []``)."""
     named = [name.text for each in (keys, *(keys.send or ())) for name in each.to or ()]
     return not named or any(name not in disabled for name in named)
 
 
 class _Compiler:
-    """Holds the parts of one file against each other."""
+    """Checks the parts of one file against each other, and compiles them."""
 
     def __init__(self, reading: Reading, written: Written, folder: Path, masks: Masks) -> None:
         self._reading = reading
@@ -103,7 +103,7 @@ class _Compiler:
         self._folder = folder
         self._templates = folder / "templates"
         self._masks = masks
-        #: PEM, by the path of its file as written.
+        #: PEM by path, as written in the file.
         self._certificates: dict[str, str] = {}
 
     def config(self) -> Config:
@@ -170,10 +170,8 @@ class _Compiler:
         if url is None:
             return ""
         if re.fullmatch(r"https?://[^/?#\s@]+(?:/[^?#\s]*)?", url.text) is None:
-            hint = (
-                "write scheme and host, and the path before the console's if there is one: https://gateway.example.com"
-            )
-            self._reading.error(url.node, f'console_url: "{url.shown}" is no address of a page', hint)
+            hint = "write scheme, host and the path to the console, if any: https://gateway.example.com"
+            self._reading.error(url.node, f'console_url: "{url.shown}" is not a valid page address', hint)
         return url.text.rstrip("/")
 
     def _retention(self, destinations: Mapping[str, Destination]) -> Retention:
@@ -200,11 +198,11 @@ class _Compiler:
                 where = f"line {known.place.line}" + (
                     f" of {known.place.file}" if known.place.file != entry.place.file else ""
                 )
-                message = f'two entries are called "{entry.name}": this one and the one in {where}'
-                self._reading.error(keys.at("name"), message, "give each a name of its own")
+                message = f'two entries are named "{entry.name}": this one and the one in {where}'
+                self._reading.error(keys.at("name"), message, "give each its own name")
 
     def _revision(self, used: Mapping[str, str]) -> str:
-        """Over the files, and every template and certificate that they use."""
+        """A hash of the files, and of every template and certificate that they use."""
         texts = [part for name in sorted(used) for part in (name, used[name])]
         content = [*self._content.values(), *(text.encode() for text in texts)]
         return hashlib.sha256(b"\0".join(content)).hexdigest()[:8]
@@ -233,7 +231,7 @@ class _Compiler:
     def _source(self, name: str, keys: SourceKeys) -> Source | None:
         if name == "gateway":
             self._reading.error(
-                keys.place, 'the name "gateway" is taken by the gateway itself', "call this source otherwise"
+                keys.place, 'the name "gateway" is reserved for the gateway itself', "rename this source"
             )
         is_own = keys.path is not None and not keys.path.is_stand_in
         if keys.path is not None and is_own:
@@ -309,8 +307,8 @@ class _Compiler:
             self._reading.error(retry.place, "retry: first is longer than max", "make max at least as long as first")
         statuses, never = retry.statuses or (), retry.never or ()
         if set(statuses) & set(never):
-            hint = "keep it in one of them; never comes before statuses"
-            self._reading.error(retry.key_at("never"), "retry: a status stands in statuses and in never", hint)
+            hint = "keep it in one of them; never takes precedence over statuses"
+            self._reading.error(retry.key_at("never"), "retry: a status is in both statuses and never", hint)
         return Policy(
             for_s=retry.for_s,
             first_s=retry.first_s,
@@ -347,20 +345,20 @@ class _Compiler:
         )
 
     def _success(self, keys: DestinationKeys) -> Success | None:
-        """A destination without any leaves it to its kind."""
+        """The rules of a destination; None leaves it to its kind."""
         defaults = self._written.defaults
         written = keys.success or (defaults.success if defaults and keys.type == "http" else None)
         return Success(tuple(self._rule(each) for each in written)) if written else None
 
     def _rule(self, keys: SuccessKeys) -> SuccessRule:
-        # The fields of an answer are the destination's: any path will do, and no name of `conditions` fits.
+        # A response has the destination's own fields: any path is valid, and none of `conditions` applies.
         fields = ConditionCompiler(self._reading, {})
         json = None if keys.json is None else fields.compile(keys.json, lambda _path: None)
         return SuccessRule(status=keys.status, json=json, text=keys.text or ())
 
 
 def _interval_s(keys: DestinationKeys, kind: Kind) -> float:
-    """Between two starts. What `dev` records has no vendor whose limit is to be kept."""
+    """Seconds between two starts. What `dev` records needs no vendor's limit."""
     return interval_s(keys.rate or (None if keys.is_inbox else kind.rate))
 
 
@@ -373,5 +371,5 @@ def _sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:
 
 
 def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:
-    """The entries of one section, without those of their ``send``."""
+    """The entries of one section, without the elements of their ``send``."""
     return Entries([found[0] for keys, found in entries if keys.section == section])

@@ -24,7 +24,7 @@ from gateway.wording import suggest_or_list
 
 
 class EntryCompiler:
-    """Holds entries against the sources, destinations and templates that they name."""
+    """Compiles entries, checked against the sources, destinations and templates that they name."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class EntryCompiler:
         self._templates: dict[frozenset[str], Templates] = {}
 
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
-        """An entry, and behind it those of its ``send``; ``fallback`` is the text for people when it has none."""
+        """An entry, followed by one for each element of its ``send``; ``fallback`` is the text for people if it has none."""
         sources = self.sources(keys)
         roots = self.fields.roots(sources) | ({"delivery"} if keys.section == "failed" else set())
         templates = self._templates_for(roots)
@@ -84,7 +84,7 @@ class EntryCompiler:
             return None
         per = compiled(self._reading, templates.text, keys.once.per, "none")
         if "{{" not in keys.once.per.text:
-            message = f'"once" of "{keys.called}" has the same key for every event: it would send a single time'
+            message = f'"once" of "{keys.called}" has the same key for every event, so it would send only once'
             self._reading.error(keys.once.at("per"), message, 'name a field: per: "{{ attrs.id }}"')
         return None if per is None else Once(per=per, window_s=keys.once.for_s)
 
@@ -92,26 +92,26 @@ class EntryCompiler:
         if keys.section != "failed":
             return
         if keys.once is not None:
-            hint = "remove it: what fails within a minute is told in one message"
-            self._reading.error(keys.key_at("once"), f'"once" means nothing to "{keys.called}"', hint)
+            hint = "remove it: failures within a minute are reported in one message"
+            self._reading.error(keys.key_at("once"), f'"once" has no effect in "{keys.called}"', hint)
         for name in keys.source or ():
             if name.text == presets.OWN:
-                message = f'"{keys.called}": a delivery of the gateway\'s own events never causes another'
-                self._reading.error(name.node, message, "leave source out, or name sources of yours")
+                message = f'"{keys.called}": failed deliveries of the gateway\'s own events are never reported'
+                self._reading.error(name.node, message, "leave source out, or name your own sources")
 
     def lane(self, name: str, keys: DestinationKeys) -> tuple[str, ...]:
-        """Where the key of a lane stands; empty: there is none."""
+        """The path of the field that orders deliveries to a destination; empty: none does."""
         if keys.order_by is None:
             return ()
         node = keys.order_by.node
         if "{" in keys.order_by.text:
-            self._reading.error(node, f'order_by of "{name}" is the path of a field', "write order_by: attrs.id")
+            self._reading.error(node, f'order_by of "{name}" must be the path of a field', "write order_by: attrs.id")
             return ()
         self.fields.check_anywhere(node)
         return split_path(keys.order_by.text)
 
     def check_conditions(self) -> None:
-        """Report what is wrong with ``conditions``, also with those that no entry names."""
+        """Check all of ``conditions``, including those that no entry names."""
         for where in self._where_named.values():
             self.conditions.compile(where, self.fields.check_anywhere)
 
@@ -134,13 +134,11 @@ class EntryCompiler:
     def _refuse_empty(self, keys: EntryKeys) -> None:
         if keys.section == "always" and (keys.to == () or keys.stop):
             place = keys.at("stop") if keys.stop else keys.at("to")
-            self._reading.error(
-                place, f'"{keys.called}" would keep events from the entries of always behind it', "remove it"
-            )
+            self._reading.error(place, f'"{keys.called}" would keep events from later entries of always', "remove it")
         for each in keys.send or ():
             if each.to == ():
                 self._reading.error(
-                    each.at("to"), f'"{each.called}" is sent to nobody', "remove it, or name a destination"
+                    each.at("to"), f'"{each.called}" is sent nowhere', "remove it, or name a destination"
                 )
 
     def _refuse_beside_send(self, keys: EntryKeys) -> None:
@@ -148,17 +146,17 @@ class EntryCompiler:
             return
         for text in BESIDE_SEND:
             if text in keys.written:
-                message = f'"{text}" stands beside "send" in route "{keys.called}"'
+                message = f'route "{keys.called}" has both "{text}" and "send"'
                 self._reading.error(keys.key_at(text), message, "move it into the elements of send that need it")
 
     # --- which events ---
 
     def sources(self, keys: EntryKeys) -> Sequence[str]:
-        """The sources that an entry can take."""
+        """The sources whose events an entry can match."""
         known = self.fields.sources
         if keys.source == ():
             self._reading.error(
-                keys.at("source"), f'"source" of "{keys.called}" names none', "leave it out for every source"
+                keys.at("source"), f'"source" of "{keys.called}" is an empty list', "leave it out for every source"
             )
         if keys.source is None:
             return tuple(name for name in known if name != presets.OWN)
@@ -172,7 +170,9 @@ class EntryCompiler:
             return None
         if not keys.match:
             self._reading.error(
-                keys.at("match"), "match is an empty list, which no event meets", "leave match out to take every event"
+                keys.at("match"),
+                "match is an empty list, which no event can match",
+                "leave match out to match every event",
             )
         known = self._known_types(sources)
         for pattern in keys.match:
@@ -187,20 +187,20 @@ class EntryCompiler:
     def _is_pattern(self, pattern: Words) -> bool:
         shown = pattern.shown
         if found := re.search(r"[,\s]", pattern.text):
-            kind = "comma" if found[0] == "," else "blank"
+            kind = "comma" if found[0] == "," else "space"
             parts = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
             self._reading.error(
-                pattern.node, f'"{shown}" holds a {kind}, which no event type has', f"a list is written [{parts}]"
+                pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{parts}]"
             )
             return False
         segments = pattern.text.split(".")
         if "" in segments:
             self._reading.error(
-                pattern.node, f'"{shown}" has an empty part', "write parts between single dots: contact.created"
+                pattern.node, f'"{shown}" has an empty segment', "separate segments by single dots: contact.created"
             )
         elif any("*" in segment and segment not in ("*", "**") for segment in segments):
-            hint = "* is one whole part and ** any number of them: contact.*"
-            self._reading.error(pattern.node, f'"{shown}" has a * inside a part', hint)
+            hint = "* stands for one whole segment, ** for any number of segments: contact.*"
+            self._reading.error(pattern.node, f'"{shown}" has a * inside a segment', hint)
         else:
             return True
         return False

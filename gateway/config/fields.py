@@ -18,7 +18,7 @@ _DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "
 
 
 class Fields:
-    """Checks paths against the roots that the sources of a file have, and what is known below them."""
+    """Checks the paths of fields against the roots that sources have, and the fields known below them."""
 
     def __init__(self, reading: Reading, written: FileKeys) -> None:
         self._reading = reading
@@ -30,7 +30,7 @@ class Fields:
         }
 
     def shortcuts(self, source: str) -> frozenset[str]:
-        """The roots that a source adds; of one whose preset is not known, all that there can be."""
+        """The roots that a source adds; if its preset is unknown, those of every preset."""
         keys = self.sources[source]
         named = presets.NAMES if keys.preset is None else (keys.preset,)
         return frozenset(keys.shortcuts).union(*(presets.load(name).naming.shortcut_names for name in named))
@@ -41,9 +41,9 @@ class Fields:
         return ROOTS.union(*map(self.shortcuts, self.sources))
 
     def roots(self, sources: Sequence[str]) -> frozenset[str]:
-        """What every source that the entry can take declares."""
+        """The roots that all of these sources have."""
         declared = [self.shortcuts(source) for source in sources if self.sources[source].preset is not None]
-        # Without a source nothing is ever rendered; its one problem is reported where it is.
+        # Without a source nothing is rendered, and its problem is reported elsewhere.
         names = declared or [presets.load(name).naming.shortcut_names for name in presets.NAMES]
         return ROOTS | frozenset.intersection(*names)
 
@@ -53,9 +53,9 @@ class Fields:
         if root not in roots:
             self._reading.error(path, f'unknown field "{path.text}"', self._hint(root, rest, sources, roots))
         elif not rest or "" in rest:
-            hint = "write the field behind the dot: "
+            hint = "write the field after the dot: "
             hint += 'event.action: created; or match: "*.created"' if root == "event" else f"{root}.name"
-            self._reading.error(path, f'"{path.text}" names no field', hint)
+            self._reading.error(path, f'"{path.text}" does not name a field', hint)
         elif root == "event" and (len(rest) > 1 or rest[0] not in _EVENT_FIELDS):
             self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], _EVENT_FIELDS))
         elif root == "vars" and lookup({name: each.value for name, each in self._vars.items()}, rest) is MISSING:
@@ -66,8 +66,8 @@ class Fields:
         elif root == "headers" and (len(rest) > 1 or rest[0] != rest[0].lower()):
             self._reading.error(
                 path,
-                f'no header is called "{".".join(rest)}" here',
-                "their names are in lower case: headers.x-webhook-event",
+                f'"{".".join(rest)}" is not a valid header name here',
+                "write header names in lower case: headers.x-webhook-event",
             )
 
     def check_anywhere(self, path: Scalar) -> None:
@@ -76,10 +76,10 @@ class Fields:
 
     def _hint(self, root: str, rest: Sequence[str], sources: Sequence[str], roots: frozenset[str]) -> str:
         if root == "delivery":
-            return "a delivery is known in entries of failed only"
+            return "only entries of failed know a delivery"
         declaring = [source for source in sources if root in self.shortcuts(source)]
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
         if suggestion := suggest(root, sorted(roots)):
             return suggestion
-        return f"a field begins with one of {', '.join(sorted(roots))}: attrs.{'.'.join((root, *rest))}"
+        return f"start with one of {', '.join(sorted(roots))}: attrs.{'.'.join((root, *rest))}"

@@ -1,4 +1,4 @@
-"""A file and those that it includes, put together as if they were one."""
+"""A file and the files it includes, merged into one."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,24 +11,24 @@ from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.reader import MAX_BYTES, read
 from gateway.errors import ConfigError, Place, Problem
 
-#: Sections whose names must differ over all files, as a problem calls what is in them.
+#: Sections whose names must be unique across all files, with the noun for problems.
 _NAMED: Final = {"sources": "source", "destinations": "destination", "vars": "variable", "conditions": "condition"}
 _LISTED: Final = ("always", "routes", "unmatched", "failed", "tests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What all files say together."""
+    """The merged content of all files."""
 
     keys: FileKeys
-    #: The content of each file by its name, in the order of their reading.
+    #: The content of each file by name, in reading order.
     content: Mapping[str, bytes]
-    #: Where a name of a section stands: ``("destinations", "crm")``.
+    #: The place of each name, by section and name: ``("destinations", "crm")``.
     names: Mapping[tuple[str, str], Place]
 
 
 def read_all(reading: Reading, path: Path) -> Written | None:
-    """The file at ``path`` with all that it includes; None if it is no map. Raises ConfigError where YAML ends."""
+    """The file at ``path`` with everything it includes; None if it is not a map. Raises ConfigError if it is not YAML."""
     data = _content(path)
     main = read_file(reading, read(data, reading.report))
     if main is None:
@@ -45,12 +45,12 @@ def read_all(reading: Reading, path: Path) -> Written | None:
 def _content(path: Path) -> bytes:
     try:
         if path.is_fifo() or path.is_socket():
-            # Opening one waits for its other end, and a reload with it.
-            raise ConfigError([Problem(Place(path.name), f"{path} is no file", "name a file with -c")])
+            # Opening one would block a reload until something opens its other end.
+            raise ConfigError([Problem(Place(path.name), f"{path} is not a file", "name a file with -c")])
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not one"
+        reason = getattr(error, "strerror", None) or "it is not a valid path"
         problem = Problem(Place(path.name), f"cannot read {path}: {reason}", "name the file with -c")
         raise ConfigError([problem]) from None
 
@@ -58,14 +58,14 @@ def _content(path: Path) -> bytes:
 def _matching(reading: Reading, pattern: Words, main: Path) -> Sequence[Path]:
     parts = Path(pattern.text).parts
     if not parts or Path(pattern.text).is_absolute() or ".." in parts or "\0" in pattern.text:
-        hint = "name files below the folder of this one: routes.d/*.yaml"
-        reading.error(pattern.node, f'include: "{pattern.shown}" leads elsewhere', hint)
+        hint = "name files below this file's folder: routes.d/*.yaml"
+        reading.error(pattern.node, f'include: "{pattern.shown}" leads outside this file\'s folder', hint)
         return ()
     reading.includes.append(pattern.text)
     try:
         found = sorted(file for file in main.parent.glob(pattern.text) if file.is_file())
     except (OSError, ValueError, NotImplementedError) as error:
-        reading.error(pattern.node, f'include: "{pattern.shown}" cannot be looked for: {error}')
+        reading.error(pattern.node, f'include: "{pattern.shown}" cannot be searched: {error}')
         return ()
     _judge(reading, pattern, found, main)
     others = [file for file in found if file != main and not _leads_out(file, main.parent)]
@@ -73,18 +73,18 @@ def _matching(reading: Reading, pattern: Words, main: Path) -> Sequence[Path]:
 
 
 def _judge(reading: Reading, pattern: Words, found: Sequence[Path], main: Path) -> None:
-    """Report what a pattern finds and should not, and one that finds nothing."""
+    """Report files that a pattern should not match, and a pattern that matches nothing."""
     if found == [main] and not _is_glob(pattern.text):
         reading.error(pattern.node, f'include: "{pattern.shown}" is this file itself', "remove it")
     elif not found and not _is_glob(pattern.text):
-        reading.error(pattern.node, f'include: there is no file "{pattern.shown}"', "name one that is there")
+        reading.error(pattern.node, f'include: there is no file "{pattern.shown}"', "name an existing file")
     elif not any(file != main for file in found):
-        reading.warning(pattern.node, f'include: no file fits "{pattern.shown}"', "add one, or remove the pattern")
+        reading.warning(pattern.node, f'include: no file matches "{pattern.shown}"', "add one, or remove the pattern")
     for file in found:
         if _leads_out(file, main.parent):
             name = file.relative_to(main.parent).as_posix()
-            message = f'include: "{name}" is a link that leads out of the folder of this file'
-            reading.error(pattern.node, message, "put the file itself there")
+            message = f'include: "{name}" is a link that leads outside this file\'s folder'
+            reading.error(pattern.node, message, "replace the link with the file itself")
 
 
 def _is_glob(pattern: str) -> bool:
@@ -92,7 +92,7 @@ def _is_glob(pattern: str) -> bool:
 
 
 def _leads_out(file: Path, folder: Path) -> bool:
-    # A link may lead elsewhere in the folder, as in a mounted ConfigMap.
+    # A link within the folder is fine, as in a mounted ConfigMap.
     return not file.resolve().is_relative_to(folder.resolve())
 
 
@@ -102,7 +102,7 @@ def _included(reading: Reading, path: Path, name: str, content: dict[str, bytes]
         content[name] = _content(path)
         return read_included(reading, read(content[name], report, begin="routes:"), name)
     except ConfigError as error:
-        # What the reader found is in the report already; that the file cannot be read is not.
+        # The reader's own problems are in the report already; a file that cannot be read is not.
         for problem in error.problems:
             if problem.place.file == path.name != name:
                 report.error(Place(name), problem.message)
@@ -129,4 +129,4 @@ def _merged(reading: Reading, main: FileKeys, parts: Sequence[IncludedKeys], con
 
 def _refuse_second(reading: Reading, section: str, name: str, first: Place, second: Place) -> None:
     places = f"{first.file}:{first.line} and {second.file}:{second.line}"
-    reading.error(second, f'two {_NAMED[section]}s are called "{name}": {places}', "keep one of them")
+    reading.error(second, f'two {_NAMED[section]}s are named "{name}": {places}', "keep one of them")

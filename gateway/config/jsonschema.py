@@ -1,35 +1,32 @@
-"""The language of routes.yaml as a JSON Schema, made from the declarations that the loader reads by."""
+"""routes.yaml as a JSON Schema, made from the declarations that the loader uses."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeGuard
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeGuard
 
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.keys import Key, Section, keys_of
 from gateway.config.schema.reading import Shape, shape_of
 from gateway.destinations import KINDS
+from gateway.wording import duration, size
 
 JsonSchema = dict[str, Any]
-
-#: In milliseconds.
-_UNITS: Final = (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
-_SIZES: Final = (("MiB", 1024**2), ("KiB", 1024), ("B", 1))
 
 
 def json_schema() -> JsonSchema:
     """A JSON Schema (draft 2020-12) of the file.
 
-    It knows every key and value type. It cannot know what only the whole file says: whether a destination of that
-    name exists, whether a variable is set, whether a template compiles.
+    It covers every key and value type, but nothing that depends on the whole file: whether a destination exists, a
+    variable is set or a template compiles.
     """
     sections: dict[type[Section], JsonSchema] = {}
     whole = _section(FileKeys, sections)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "routes.yaml",
-        "description": "Who sends events, how to reach whom, what to say.",
+        "description": "Who sends events, where to deliver them, and what to send.",
         **whole,
-        "patternProperties": {"^x-": {"description": "yours: the gateway does not look at it"}},
+        "patternProperties": {"^x-": {"description": "yours: the gateway ignores it"}},
         "$defs": {_title(section): sections[section] for section in sections},
     }
 
@@ -56,7 +53,7 @@ def _property(section: type[Section], name: str, key: Key, known: dict[type[Sect
 
 
 def _with_definitions(shape: Any, known: dict[type[Section], JsonSchema]) -> Any:
-    """The shape with a reference in place of each section, which is now among the ``known``."""
+    """The shape with each section replaced by a reference; the section is added to ``known``."""
     if isinstance(shape, Mapping):
         return {word: _with_definitions(value, known) for word, value in shape.items()}
     if isinstance(shape, list | tuple):
@@ -64,19 +61,19 @@ def _with_definitions(shape: Any, known: dict[type[Section], JsonSchema]) -> Any
     if not _is_section(shape):
         return shape
     if shape not in known:
-        # Known before it is complete: a section may hold itself.
+        # Known before it is complete: a section may contain itself.
         known[shape] = {}
         known[shape].update(_section(shape, known))
     return f"#/$defs/{_title(shape)}"
 
 
 def _refused_by_type(keys: Mapping[str, tuple[str, Key]]) -> Iterator[JsonSchema]:
-    """What a destination of each type does not have."""
+    """The keys that a destination of each type does not have."""
     for kind in KINDS:
         refused = [text for text, (_, key) in keys.items() if key.types and kind not in key.types]
         if refused:
             is_kind: JsonSchema = {"properties": {"type": {"const": kind}}}
-            # Without a type it is http.
+            # The default type is http.
             is_kind |= {} if kind == "http" else {"required": ["type"]}
             yield {"if": is_kind, "then": {"properties": dict.fromkeys(refused, False)}}
 
@@ -90,18 +87,13 @@ def _title(section: type[Section]) -> str:
 
 
 def _default_of(section: type[Section], name: str, shape: Shape) -> str | int | None:
-    """What stands for a key that is left out, as it would be written; None if nothing simple does."""
+    """The default of a key, as it would be written; None if it is not a simple value."""
     [default] = [each.default for each in dataclasses.fields(section) if each.name == name]
     match shape.get("title"), default:
         case "duration", float():
-            return _in_units(round(default * 1000), _UNITS)
+            return duration(default)
         case "size", int():
-            return _in_units(default, _SIZES)
+            return size(default)
         case _, str() | int():
             return default
     return None
-
-
-def _in_units(amount: int, units: Sequence[tuple[str, int]]) -> str:
-    unit, one = next((unit, one) for unit, one in units if amount % one == 0)
-    return f"{amount // one}{unit}"

@@ -22,7 +22,7 @@ from gateway.wording import suggest_or_list
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Endings of templates whose output only an http destination can send as what it is.
+#: Endings of templates whose output only an http destination can send.
 _HTTP_ENDINGS: Final = (".html.j2", ".form.j2")
 _JSON_TYPE: Final = re.compile(r"\s*application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
@@ -36,7 +36,7 @@ class MessageCompiler:
         self._disabled = disabled
 
     def messages(self, keys: SaidKeys, templates: Templates, fallback: str | None) -> dict[str, Message]:
-        """One message for each destination that is enabled; ``fallback`` is the text for people when there is none."""
+        """One message for each enabled destination; ``fallback`` is the text for people if there is none."""
         self._refuse_two_contents(keys)
         found = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
         return {name: message for name, message in found.items() if name not in self._disabled}
@@ -52,7 +52,7 @@ class MessageCompiler:
                     name.node, f'unknown destination "{name.shown}"', suggest_or_list(name.shown, known)
                 )
             elif name.text in found:
-                hint = "name it once; two messages to it are two routes"
+                hint = "name it once; for two messages, write two routes"
                 self._reading.error(name.node, f'"{name.shown}" is named twice', hint)
             else:
                 found[name.text] = known[name.text]
@@ -61,12 +61,14 @@ class MessageCompiler:
     def _refuse_two_contents(self, keys: SaidKeys) -> None:
         contents = [content for content in CONTENTS if content in keys.written]
         if len(contents) > 1:
-            message = f"a route says one thing: {' and '.join(contents)} are {len(contents)}"
-            self._reading.error(keys.key_at(contents[1]), message, "keep one; a second message is a second route")
+            message = f"a message has one content, not {' and '.join(contents)}"
+            self._reading.error(
+                keys.key_at(contents[1]), message, "keep one; for a second message, write a second route"
+            )
         if keys.to == () and contents:
             self._reading.error(
                 keys.key_at(contents[0]),
-                f'"{contents[0]}" is sent to nobody: to is []',
+                f'"{contents[0]}" is sent nowhere: to is []',
                 "remove it, or name a destination",
             )
 
@@ -87,7 +89,7 @@ class MessageCompiler:
         meaningless = () if kind.shapes_request else ("method", "path", "query", "form")
         for key in (*meaningless, *(() if takes_headers else ("headers",))):
             if key in keys.written:
-                message = f'"{key}" means nothing to a destination of type {kind.name}'
+                message = f'"{key}" has no effect on a destination of type {kind.name}'
                 self._reading.error(keys.key_at(key), message, "remove it, or send this to an http destination")
 
     def _check_headers(self, keys: SaidKeys, destination: Destination) -> None:
@@ -105,11 +107,11 @@ class MessageCompiler:
         if keys.path is None:
             return None
         if "://" in literal_text(keys.path.text):
-            hint = "write only what stands behind it, or name another destination"
+            hint = "write only what comes after that url, or name another destination"
             self._reading.error(keys.at("path"), '"path" is appended to the url of the destination', hint)
         if "?" in literal_text(keys.path.text):
             hint = "write the parameters under query: {limit: 10}"
-            self._reading.error(keys.at("path"), 'a ? in "path" would be a part of the path', hint)
+            self._reading.error(keys.at("path"), 'a ? in "path" would become part of the path', hint)
         return compiled(self._reading, templates.path, keys.path)
 
     def _named(
@@ -131,7 +133,7 @@ class MessageCompiler:
             return compiled(self._reading, templates.form, keys.form.tree)
         if keys.template is not None:
             if keys.template.text.endswith(_HTTP_ENDINGS) and not kind.shapes_request:
-                message = f'the template "{keys.template.shown}" means nothing to a destination of type {kind.name}'
+                message = f'the template "{keys.template.shown}" cannot be sent to a destination of type {kind.name}'
                 self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
                 return None
             return self._template_file(keys.template, kind, templates)
@@ -139,15 +141,15 @@ class MessageCompiler:
             return None
         if fallback is not None:
             return templates.text(TemplateText(fallback, keys.place), kind.escape)
-        message = f'"{keys.called}" says nothing to a {kind.name} destination'
-        self._reading.error(keys.place, message, "write text, body or template: raw events are not for people")
+        message = f'"{keys.called}" has no content for a {kind.name} destination'
+        self._reading.error(keys.place, message, "write text, body or template: raw events are not meant for people")
         return None
 
     def _template_file(self, name: Words, kind: Kind, templates: Templates) -> Renderer[Content] | None:
         try:
             return templates.file(name.text, name.place, kind.escape)
         except TemplateRefused as refused:
-            # A name from outside shows as its reference.
+            # A name from outside appears as its reference.
             message = refused.problem.message.replace(name.text, name.shown) if name.text else refused.problem.message
             self._reading.report.add(replace(refused.problem, message=message))
             return None
@@ -167,7 +169,7 @@ def _content_of(keys: SaidKeys) -> str | None:
 
 
 def _contradicts(content_type: str, keys: SaidKeys) -> bool:
-    """JSON content under another name, or a text under JSON's."""
+    """Whether JSON would be sent under another content type, or another content under JSON's."""
     if not content_type or "{{" in content_type:
         return False
     template = "" if keys.template is None else keys.template.text

@@ -1,4 +1,4 @@
-"""How long finished things are kept: what ``retention`` says, and what of the file would outlive it."""
+"""How long events and deliveries are kept: ``retention``, and retries that would outlast it."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _USUAL: Final = Retention()
 
 
 def retention(reading: Reading, keys: RetentionKeys | None) -> Retention:
-    """What is written, and for the rest what is usual and goes with it."""
+    """The retention as written, with matching defaults for the rest."""
     if keys is None:
         return _USUAL
     events_s = keys.events or _USUAL.events_s
@@ -28,10 +28,14 @@ def retention(reading: Reading, keys: RetentionKeys | None) -> Retention:
     )
     for key, kept_s in (("bodies", keys.bodies), ("attempts", keys.attempts)):
         if kept_s is not None and kept_s > events_s:
-            message = f"retention: {key} are kept for {duration(kept_s)}, and their events for {duration(events_s)}"
-            reading.error(keys.at(key), message, f"they go with their events: make events longer, or {key} shorter")
+            message = (
+                f"retention: {key} are kept for {duration(kept_s)}, but their events only for {duration(events_s)}"
+            )
+            reading.error(
+                keys.at(key), message, f"they are removed with their events: make events longer, or {key} shorter"
+            )
     if found.dead_s < events_s:
-        message = f"retention: dead is {duration(found.dead_s)}, and events are kept for {duration(events_s)} anyway"
+        message = f"retention: dead is {duration(found.dead_s)}, but all events are kept for {duration(events_s)}"
         reading.error(keys.at("dead"), message, "make dead at least as long as events")
     return found
 
@@ -43,15 +47,17 @@ def check_retries(
     defaults: DefaultsKeys | None,
     fallback: Place,
 ) -> None:
-    """Refuse a delivery that would be tried again for longer than events are kept; ``fallback``: of retention."""
+    """Refuse retries that go on for longer than events are kept; ``fallback`` is the place of retention."""
     policies: dict[Place, tuple[str, Policy]] = {}
     for name, (keys, policy) in written.items():
         owner = next((each for each in (keys, defaults) if each is not None and "retry" in each.written), None)
-        # Of those that leave it to the defaults one will do.
+        # One problem is enough for all that use the defaults.
         policies.setdefault(owner.at("retry") if owner else fallback, (name, policy))
     for place, (name, policy) in policies.items():
         if what := _outlives(policy, kept.events_s):
-            message = f'what goes to "{name}" is tried again {what}, and events are kept for {duration(kept.events_s)}'
+            message = (
+                f'deliveries to "{name}" are retried {what}, but events are only kept for {duration(kept.events_s)}'
+            )
             reading.error(place, message, "make retention.events longer, or retry shorter")
 
 

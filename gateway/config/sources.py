@@ -1,4 +1,4 @@
-"""From what a source says to how its requests are verified: the preset's block, the operator's knobs, the keys."""
+"""How the requests of a source are verified: from the preset's block, the operator's settings and the secrets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -25,7 +25,7 @@ class _Block:
 
 
 def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
-    """How the requests of a source are verified; None after a problem was reported."""
+    """Compile the verification of a source; None after a problem was reported."""
     schemes = _schemes(reading, name, keys)
     if schemes is None:
         return None
@@ -37,14 +37,16 @@ def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
             reading.error(
                 keys.place,
                 f'source "{name}" has no "secret"',
-                "what the sender signs with; one, or a list of which any will do",
+                "write what the sender signs with: one secret, or a list",
             )
         return None
     _advise_algorithm(reading, name, keys)
     url = keys.public_url.text if keys.public_url else ""
     if not url and any("url" in uses(scheme.signature.signed) for scheme in schemes):
-        hint = f"add public_url: https://your-host/in/{name}, exactly as the sender has it"
-        reading.error(keys.place, f'source "{name}": the sender signs its address, which only you know', hint)
+        hint = f"add public_url: https://your-host/in/{name}, exactly as the sender knows it"
+        reading.error(
+            keys.place, f'source "{name}": the sender signs the address it posts to, which only you know', hint
+        )
     return _with_keys(reading, keys, schemes, url)
 
 
@@ -55,7 +57,7 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
         return OPEN
     if own is None and not blocks:
         if "preset" not in keys.written and "verify" not in keys.written:
-            hint = "write preset: (gateway sources lists them), or verify: with what the sender's page says"
+            hint = "write preset: (gateway sources lists them), or verify: as the sender documents it"
             reading.error(keys.place, f'source "{name}" does not say how its requests are verified', hint)
         return None
     if own is None and {"none": True} in blocks:
@@ -70,7 +72,7 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
 
 
 def _as_written(section: Section) -> Mapping[str, Any]:
-    """The keys that were written, as plain values."""
+    """The keys as written, as plain values."""
     found: dict[str, Any] = {}
     for text, (attribute, _) in keys_of(type(section)).items():
         value = getattr(section, attribute)
@@ -100,11 +102,11 @@ def _check_open(reading: Reading, name: str, keys: SourceKeys) -> None:
     place = keys.at("verify")
     reading.warning(
         place,
-        f'source "{name}" takes events from anyone who knows its address',
+        f'source "{name}" accepts events from anyone who knows its address',
         "give it a secret if the sender can sign",
     )
     if keys.secret is not None:
-        reading.error(keys.key_at("secret"), "verify: none looks at no secret", "remove one of them")
+        reading.error(keys.key_at("secret"), "verify: none does not use a secret", "remove one of them")
 
 
 def _with_keys(reading: Reading, keys: SourceKeys, schemes: tuple[Scheme, ...], url: str) -> Verifier | None:
@@ -117,10 +119,10 @@ def _with_keys(reading: Reading, keys: SourceKeys, schemes: tuple[Scheme, ...], 
             secret = stand_in_for(schemes[0], DEMO_SECRET)
         credential = Credential(secret, _until(reading, written.until))
         if not secret.reveal():
-            reading.error(written.node, "the secret is empty: anyone could sign", "set it to what the sender has")
+            reading.error(written.node, "the secret is empty, so anyone could sign", "set it to the sender's secret")
             return None
         if not _fits(schemes, credential):
-            reading.error(written.node, f"the secret cannot be a key: {_why(schemes, credential)}", _remedy(keys))
+            reading.error(written.node, f"the secret is not a valid key: {_why(schemes, credential)}", _remedy(keys))
             return None
         _advise_key(reading, schemes, credential, written)
         credentials.append(credential)
@@ -138,16 +140,16 @@ def _why(schemes: Sequence[Scheme], credential: Credential) -> str:
         return str(error)
     prefixes = [scheme.signature.key_prefix for scheme in schemes]
     if len(schemes) > 1 and all(prefixes) and not credential.secret.reveal().startswith(tuple(prefixes)):
-        return f"it begins with none of {', '.join(prefixes)}"
+        return f"it does not start with {' or '.join(prefixes)}"
     return ""
 
 
 def _remedy(keys: SourceKeys) -> str:
     where = presets.load(keys.preset or "").secret
     return (
-        f"take it as the sender shows it: {where}"
+        f"copy it exactly as the sender shows it: {where}"
         if where
-        else "take it as the sender shows it, or correct verify.signature.key"
+        else "copy it exactly as the sender shows it, or correct verify.signature.key"
     )
 
 
@@ -159,17 +161,17 @@ def _advise_key(reading: Reading, schemes: Sequence[Scheme], credential: Credent
     if knobs.key == "text" and text.startswith("whsec_") and schemes[0].id_header:
         reading.warning(
             written.node,
-            "a whsec_ secret of this sender is base64, and it is used as a text",
+            "a whsec_ secret of this sender is base64, but is used here as text",
             "write key: base64 and key_prefix: whsec_",
         )
     if knobs.key != "text" and knobs.timestamp_field and text.startswith("whsec_"):
         reading.warning(
-            written.node, "a whsec_ secret of this sender is used as it is, and it is decoded here", "write key: text"
+            written.node, "a whsec_ secret of this sender is plain text, but is decoded here", "write key: text"
         )
 
 
 def _advise_algorithm(reading: Reading, name: str, keys: SourceKeys) -> None:
-    """The older digest is right where a preset has it: there the vendor has no other one."""
+    """Warn about SHA-1, except where a preset has it because the vendor offers nothing else."""
     own = keys.verify.signature if isinstance(keys.verify, VerifyKeys) else None
     if own is None or own.algorithm is None or "sha1" not in own.algorithm:
         return
@@ -177,10 +179,10 @@ def _advise_algorithm(reading: Reading, name: str, keys: SourceKeys) -> None:
     offered = next((each.get("algorithm", "sha256") for each in declared), "")
     if "sha1" in offered:
         return
-    hint = f"{keys.preset} signs with {offered}" if offered else "take sha256 if the sender offers it"
+    hint = f"{keys.preset} signs with {offered}" if offered else "use sha256 if the sender offers it"
     if own.header is not None and own.header.text.lower() == "x-hub-signature":
-        hint = "senders of X-Hub-Signature mostly send X-Hub-Signature-256 too: take that, with sha256"
-    reading.warning(own.at("algorithm"), f'source "{name}" is verified by SHA-1, the older and weaker one', hint)
+        hint = "senders of X-Hub-Signature usually send X-Hub-Signature-256 too: use that, with sha256"
+    reading.warning(own.at("algorithm"), f'source "{name}" is verified by SHA-1, which is outdated and weak', hint)
 
 
 def _until(reading: Reading, written: Words | None) -> float | None:
@@ -189,13 +191,15 @@ def _until(reading: Reading, written: Words | None) -> float | None:
     try:
         found = datetime.fromisoformat(written.text)
     except ValueError:
-        reading.error(written.node, f'until: "{written.shown}" is no day', "write 2026-12-31, or 2026-12-31T12:00:00Z")
+        reading.error(
+            written.node, f'until: "{written.shown}" is not a valid day', "write 2026-12-31, or 2026-12-31T12:00:00Z"
+        )
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def handshakes(keys: SourceKeys, verifier: Verifier) -> tuple[tuple[Handshake, Verifier | None], ...]:
-    """The questions that the sender may ask, each with what verifies it beside the request itself."""
+    """The handshakes that the sender may start, each with what verifies it besides the request itself."""
     return tuple(
         (each, None if each.verify is None else Verifier((scheme_of(each.verify),), verifier.credentials))
         for each in presets.load(keys.preset or "").handshakes

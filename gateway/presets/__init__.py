@@ -1,6 +1,5 @@
 """Known senders, as data: one YAML file each, with its documented events in a folder of the same name."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,10 +11,11 @@ import yaml
 
 from gateway.event.naming import Naming
 from gateway.signatures.handshakes import Handshake
+from gateway.wording import is_duration, seconds
 
 _FOLDER: Final = resources.files(__name__)
 
-#: What happens to the gateway itself, told like the events of a sender; nobody can send these.
+#: The preset of the gateway's own events; no sender can send these.
 OWN: Final = "gateway"
 NAMES: Final = tuple(
     sorted({file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml")} - {OWN})
@@ -27,7 +27,6 @@ _CONTENT_TYPES: Final = {
     "xml": "application/xml",
     "txt": "text/plain",
 }
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +56,20 @@ class Preset:
     samples: Mapping[str, bytes]
     #: The headers of a sample, by type.
     sample_headers: Mapping[str, Mapping[str, str]]
-    #: The fields of ``attrs`` that always come, by type; of a type that is not named, all of its sample's.
+    #: The fields of ``attrs`` that are always present, by type; for a type not named here, all fields of its sample.
     promised: Mapping[str, frozenset[str]]
-    #: Where the operator finds the secret.
+    #: Where operators find the secret.
     secret: str
     notes: str
-    #: The status that says "taken".
+    #: The status that tells the sender "accepted".
     reply: int
-    #: ``HEAD``: the sender asks so whether anyone listens, before it sends anything; empty: it does not.
+    #: The method that the sender uses to check the address before it sends anything, such as ``HEAD``; empty: none.
     probe: str
 
 
 @cache
 def load(name: str) -> Preset:
-    """The preset called ``name``, or for "" one that says nothing; KeyError if there is none."""
+    """The preset called ``name``; an empty one for "". Raises KeyError for an unknown name."""
     if not name:
         return _NONE
     if name not in NAMES and name != OWN:
@@ -105,7 +104,7 @@ def load(name: str) -> Preset:
 
 
 def _samples(name: str) -> Mapping[str, tuple[bytes, str]]:
-    """Body and suffix by type, which is the file's path in the preset's folder without its suffix."""
+    """Body and suffix by type. The type is the file's path in the preset's folder without its suffix."""
     found = {}
     for path, file in _files(_FOLDER / name, ""):
         type_, _, suffix = path.rpartition(".")
@@ -132,16 +131,15 @@ def _listed(written: str | list[str]) -> Sequence[str]:
 
 
 def _plain(block: Any) -> Mapping[str, Any]:
-    """A block with its tolerance in seconds; ``none`` is a block of its own."""
+    """A block with its tolerance in seconds; ``none`` becomes a block as well."""
     if block == "none":
         return {"none": True}
     assert isinstance(block, dict)
     stamp = block.get("timestamp")
     if stamp and "tolerance" in stamp:
-        found = re.fullmatch(r"(\d+)([smh])", str(stamp["tolerance"]))
-        assert found is not None, block
+        assert is_duration(str(stamp["tolerance"])), block
         rest = {key: value for key, value in stamp.items() if key != "tolerance"}
-        return {**block, "timestamp": {**rest, "tolerance_s": int(found[1]) * _UNITS[found[2]]}}
+        return {**block, "timestamp": {**rest, "tolerance_s": seconds(str(stamp["tolerance"]))}}
     return block
 
 

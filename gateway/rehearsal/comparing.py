@@ -1,4 +1,4 @@
-"""Comparing JSON as a test does, and showing how it differs."""
+"""Compares JSON as tests do, and shows differences."""
 
 import difflib
 import json
@@ -8,7 +8,7 @@ from gateway.event.paths import MISSING
 
 
 def same(expected: object, value: object) -> bool:
-    """Equality as JSON has it: 13 is not "13", true is not 1, but 1 is 1.0."""
+    """Equality as in JSON: 13 is not "13" and true is not 1, but 1 is 1.0."""
     if isinstance(expected, dict) and isinstance(value, dict):
         return expected.keys() == value.keys() and all(same(expected[name], value[name]) for name in expected)
     if isinstance(expected, list) and isinstance(value, list):
@@ -17,7 +17,7 @@ def same(expected: object, value: object) -> bool:
 
 
 def lacking(expected: object, value: object, path: str) -> Iterator[str]:
-    """Where ``value`` does not have what is expected; a map may have more fields, a list more elements."""
+    """What ``value`` lacks of what is expected; a map may have more fields, a list more elements."""
     where = path or "the body"
     if value is MISSING:
         yield f"{where} is missing, expected {short(expected)}" if path else "the body is not JSON"
@@ -31,18 +31,18 @@ def lacking(expected: object, value: object, path: str) -> Iterator[str]:
 
 
 def _lacking_elements(expected: Sequence[object], value: Sequence[object], where: str) -> Iterator[str]:
-    """Each element stands for one that is expected: the most that can be paired are (Kuhn's augmenting paths)."""
+    """Pair as many expected elements with distinct actual ones as possible (Kuhn's augmenting paths)."""
     fitting = [[at for at, one in enumerate(value) if not any(lacking(each, one, where))] for each in expected]
     pairs: dict[int, int] = {}
     for number, each in enumerate(expected):
         if not fitting[number]:
             yield f"{where} has no element {short(each)}"
         elif not _paired(number, fitting, pairs, set()):
-            yield f"{where} has too few elements {short(each)}: one element stands for one that is expected"
+            yield f"{where} has too few elements {short(each)}: each expected element needs its own"
 
 
 def _paired(number: int, fitting: Sequence[Sequence[int]], pairs: dict[int, int], tried: set[int]) -> bool:
-    """Find an element for what is expected as ``number``; others move to another of theirs where they can."""
+    """Find an element for the expected element ``number``; earlier pairs move to other elements if they can."""
     for at in fitting[number]:
         if at not in tried:
             tried.add(at)

@@ -1,4 +1,4 @@
-"""A request as a command that sends it from a shell. Pure."""
+"""A request as a curl command. Pure."""
 
 import base64
 import shlex
@@ -7,12 +7,12 @@ from typing import Final
 from gateway.model import HttpRequest
 from gateway.wording import printable
 
-#: Between the parts of a command that takes several lines.
+#: Separates the parts of a command over several lines.
 LINES: Final = " \\\n  "
 
 
 def command(request: HttpRequest, *, between: str = LINES) -> str:
-    """The request for curl. Nothing of it steers a terminal: bytes that could are in base64."""
+    """The curl command for a request. Bytes that could control a terminal are in base64."""
     parts = [f"curl -sS{_method(request)} {shlex.quote(request.url)}"]
     parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers]
     before = ""
@@ -21,7 +21,7 @@ def command(request: HttpRequest, *, between: str = LINES) -> str:
         if all(map(_is_plain, text)):
             parts.append(f"--data-binary {shlex.quote(text)}")
         else:
-            # Bytes that a terminal or a shell would change.
+            # Bytes that a terminal or a shell would interpret.
             before = f"printf %s {base64.b64encode(request.body).decode()} | base64 -d | "
             parts.append("--data-binary @-")
     return before + between.join(parts)

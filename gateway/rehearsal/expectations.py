@@ -1,7 +1,6 @@
-"""The ``tests`` of a routes.yaml: each event is rehearsed and held against what is expected of it.
+"""Runs the ``tests`` of a routes.yaml: rehearses each event and compares the deliveries with what is expected.
 
-The clock stands still, no request is sent, and no variable of the environment is read: a result depends on the
-files alone.
+The clock stands still, no request is sent and no environment variable is read: results depend on the files alone.
 """
 
 import os
@@ -23,23 +22,24 @@ from gateway.routing import Config, Source
 from gateway.routing.cases import Check, Test
 from gateway.wording import printable
 
-#: Every test runs at 2026-01-01T00:00:00Z, seconds since the epoch.
+#: The time of every test, 2026-01-01T00:00:00Z, in seconds since the epoch.
 NOW: Final = 1767225600.0
 
 
 class NoEvent(GatewayError):
-    """A test's event cannot be made as it is written."""
+    """The event of a test cannot be made as written."""
 
 
 def read(path: Path) -> Config:
-    """The configuration with made-up values for everything from the environment. Raises ConfigError."""
+    """Load the configuration with made-up values for everything from the environment. Raises ConfigError."""
     return load(path, environ={}, no_env=True)
 
 
 def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
-    """What is not as ``test`` expects, in lines for people; none if it passes. ``folder`` is where its ``file`` is.
+    """What differs from the expectations of ``test``, in lines for people; empty if it passes.
 
-    What a destination holds as a secret is not in them, and nothing that came from outside.
+    ``folder`` is the folder that its ``file`` is relative to. The lines contain no secret of a destination, and no value
+    from outside.
     """
     return [printable(config.masks.text(line)) for line in _failures(config, test, folder)]
 
@@ -79,7 +79,7 @@ def _body(test: Test, source: Source, folder: Path) -> bytes:
     try:
         payload = parse(body)
     except Unparsable as error:
-        raise NoEvent(f"set and unset need an event that is JSON: {error}") from None
+        raise NoEvent(f"set and unset need a JSON event: {error}") from None
     for path, value in test.set.items():
         with _changing(f"set {path}"):
             assign(payload, source.naming.payload_path(path, payload), value)
@@ -113,7 +113,7 @@ def _file(name: str, folder: Path) -> bytes:
         reason = os.strerror(error.errno or 0).lower()
     except ValueError as error:
         reason = str(error)
-    raise NoEvent(f"file: {name}: {reason} (looked for from the folder of routes.yaml)")
+    raise NoEvent(f"file: {name}: {reason} (relative to the folder of routes.yaml)")
 
 
 def _encoded(payload: object) -> bytes:
@@ -131,7 +131,7 @@ def _wanted(test: Test) -> str:
         case "deliveries":
             return f"deliveries to {', '.join(map(_asked, test.checks))}" if test.checks else "no delivery"
         case "ignored":
-            return "it to be ignored: taken by a to: [] and sent by no other route"
+            return "it to be ignored: matched by a to: [] and sent by no other route"
         case "rejected":
             return "it to be rejected"
         case "failed":
@@ -139,7 +139,7 @@ def _wanted(test: Test) -> str:
 
 
 def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
-    # Where one line names a route, the others need theirs: a line without one would take in whatever comes.
+    # If one line names a route, the others need theirs too: a line without one would cover every delivery.
     by_route = {check.destination for check in test.checks if check.route is not None}
     naming = [check for check in test.checks if check.route is not None or check.destination not in by_route]
     surplus = [each for each in rehearsal.deliveries if not any(_is_of(each, check) for check in naming)]
@@ -150,7 +150,7 @@ def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
         yield from _once(rehearsal)
     yield from (f"missing: {_asked(check)}" for check in missing)
     for each in surplus:
-        own_line = f": write a line of its own, {each.route} > {each.destination}"
+        own_line = f": add a line {each.route} > {each.destination}"
         yield f"not expected: {_called(each)}{own_line if each.destination in by_route else ''}"
     yield from _dead(rehearsal)
 
@@ -188,7 +188,7 @@ def _once(rehearsal: Rehearsal) -> Iterator[str]:
 
 
 def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator[str]:
-    """With several deliveries to one destination a check must hold for one of them, ``not_contains`` for each."""
+    """Of several deliveries to one destination, one must pass the check; ``not_contains`` applies to each."""
     for check in test.checks:
         meant = _meant(check, rehearsal)
         if meant and check.count not in (None, len(meant)):
@@ -217,14 +217,14 @@ def _unmet(check: Check, sent: Sent) -> Iterator[str]:
 def _of_request(check: Check, sent: Sent) -> Iterator[str]:
     if isinstance(sent.request, FileAppend):
         if check.method or check.url or check.headers:
-            yield f"{check.destination} is a file: it has no method, url or headers; ask for json or contains"
+            yield f"{check.destination} is a file, without method, url and headers: check json or contains"
         return
     if check.method not in (None, sent.request.method):
         yield f"method is {sent.request.method}, expected {check.method}"
     if check.url not in (None, sent.request.url):
         url, expected = (shown_url(each, sent.destination) for each in (sent.request.url, check.url or ""))
         if url == expected:
-            yield f"url is {url}, which differs from the expected one in a masked value"
+            yield f"url is {url}, which differs from the expected url in a masked value"
         else:
             yield f"url is      {url}"
             yield f"expected    {expected}"
@@ -236,25 +236,25 @@ def _of_request(check: Check, sent: Sent) -> Iterator[str]:
 
 def _of_header(name: str, expected: str, value: str | None, safe: str | None) -> Iterator[str]:
     if value is None:
-        yield f"header {name} is not there"
+        yield f"header {name} is missing"
     elif value != expected:
         yield (
             f'header {name} is "{value}", expected "{expected}"'
             if safe == value
-            else (f"header {name} is another one than expected (it may be a secret: ***)")
+            else (f"header {name} is not as expected (its value may be a secret: ***)")
         )
 
 
 def _verbatim(check: Check, sent: Sent) -> Iterator[str]:
     if check.verbatim and sent.body != sent.verbatim:
         differing = list(difference(lines(parse(sent.verbatim)), lines_of(sent)))
-        yield "the body is not what was received" + (":" if differing else ", although it says the same")
+        yield "the body is not what was received" + (":" if differing else ", although the JSON is equal")
         yield from differing
 
 
 def _json(check: Check, sent: Sent) -> Iterator[str]:
     if check.json is not None and not same(check.json.value, sent.value):
-        yield "the body is not the JSON expected:"
+        yield "the body is not the expected JSON:"
         yield from difference(lines(check.json.value), lines_of(sent))
 
 
@@ -266,7 +266,7 @@ def _json_contains(check: Check, sent: Sent) -> Iterator[str]:
 def _text(check: Check, sent: Sent) -> Iterator[str]:
     if check.text is None or check.text.strip("\n") in (sent.message.strip("\n"), sent.text.strip("\n")):
         return
-    yield "the text is not the one expected:"
+    yield "the text is not as expected:"
     yield from difference(check.text.strip("\n").split("\n"), sent.message.strip("\n").split("\n"))
 
 

@@ -1,5 +1,5 @@
-"""Why an event went where it did, and the requests that it makes, as data: the same for the command line, the API and
-the console. Nothing in it is a secret of the file.
+"""Why an event went where it did, and the requests it makes, as data: the same for the command line, the API and the
+console. It contains no secret of the file.
 """
 
 import base64
@@ -26,8 +26,8 @@ from gateway.wording import iso_time
 
 
 def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
-    """What becomes of an event: ``{"event", "entries", "deliveries"}``, each entry with its clauses and what they saw,
-    each delivery with its request, or with ``not_shown`` where that cannot be shown without what is redacted.
+    """What happens to an event: ``{"event", "entries", "deliveries"}``. Each entry has its clauses and the values they
+    saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted.
     """
     event = rehearsal.event
     return {
@@ -42,16 +42,16 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
     }
 
 
-# --- an event of the store ---
+# --- stored events ---
 
 
 def explained_history(config: Config, history: EventHistory, console: str = "") -> Mapping[str, Any]:
-    """What today's file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests"}``.
+    """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests"}``.
 
-    ``config`` is the file's revision; ``why_not_explained`` is empty, or says why entries and requests are. There is
-    a request for each delivery of the event, by its ``delivery_id``, as an attempt would make it now, or ``not_shown``
-    with why it cannot be shown without what is redacted; ``changed`` says whether its body is another one than the last
-    attempt sent, null where none was sent. ``console`` is where the console listens.
+    ``config`` is the file's revision; ``why_not_explained`` says why entries and requests are empty, if they are. Each
+    delivery has a request, by ``delivery_id``, as an attempt would make it now, or ``not_shown`` with why it would
+    reveal what is redacted; ``changed`` says whether its body differs from what the last attempt sent, null if nothing
+    was sent. ``console`` is the address the console listens at.
     """
     event = history.event
     nothing = {"config": config.revision, "why_not_explained": "", "entries": [], "requests": []}
@@ -70,26 +70,26 @@ def explained_history(config: Config, history: EventHistory, console: str = "") 
 
 
 def why_not(config: Config, event_id: str, source: str, *, intact: bool, body_is: str = "kept") -> str:
-    """Why a stored event cannot be played again, in words; empty: it can. ``intact`` and ``body_is`` of its history."""
+    """Why a stored event cannot be played again, in words; empty if it can. ``intact``, ``body_is``: see EventHistory."""
     if body_is == "removed":
-        return f"the body of {event_id} is no longer kept (retention.bodies): nothing can be played or sent again"
+        return f"the body of {event_id} is no longer kept (retention.bodies), so it cannot be played or sent again"
     if body_is == "redacted":
-        return f"the body of {event_id} was redacted after its last delivery: what the routes saw is no longer there"
+        return f"the body of {event_id} was redacted after its last delivery, so what the routes saw is gone"
     if config.source(source) is None:
         return f"{event_id} came from {source}, which is no longer in routes.yaml"
     if not intact:
-        return f"the stored body of {event_id} does not match its checksum: it is never sent"
+        return f"the stored body of {event_id} no longer matches its checksum and will not be sent"
     return ""
 
 
 def _deadly(history: EventHistory) -> str:
-    """What would be played here was what the process died over."""
+    """Why playing the event here is dangerous: the process died while it worked on one of its deliveries."""
     for each in history.deliveries:
         if each.crashes:
             times = "once" if each.crashes == 1 else f"{each.crashes} times"
             return (
-                f"the gateway's process died {times} while it worked on {each.id}, so it is not played in it again: "
-                f"gateway explain {history.event.id} plays it in a process of its own"
+                f"the gateway died {times} while it worked on {each.id}, so the event is not played here: "
+                f"run gateway explain {history.event.id}, which plays it in a separate process"
             )
     return ""
 
@@ -117,21 +117,21 @@ def _requests_now(
 
 
 def _fired_before(each: HeldBack, key: str) -> str:
-    return f"fired already for the key {key}: {each.event_id}, {iso_time(each.fired_at)}"
+    return f"already fired for the key {key}: {each.event_id}, {iso_time(each.fired_at)}"
 
 
 def _is_changed(now: Rehearsed, last: Attempt | None) -> bool | None:
-    """Whether an attempt would send another body than the last one did; None: that sent none."""
+    """Whether an attempt would send a different body than the last one; None if that sent none."""
     if last is None or not last.sent_sha256:
         return None
     return now.request is None or hashlib.sha256(now.request.sent).digest() != last.sent_sha256
 
 
-# --- requests, without secrets and what is redacted ---
+# --- requests, without secrets and redacted values ---
 
 
 def requests(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
-    """The deliveries with the requests that they make, as they may be shown."""
+    """The deliveries with their requests, as they may be shown."""
     show = _Shown(config, rehearsal)
     return tuple(
         show.delivery(each, planned(rehearsal.event, number, each.route, each.destination))
@@ -140,8 +140,8 @@ def requests(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
 
 
 class _Shown:
-    """What is shown of the deliveries of one event: built anew, of a file without secrets and of an event without what is
-    redacted, so that no filter can make another text of either.
+    """The deliveries of one event as they may be shown: built again from a file without secrets and an event without
+    redacted values, so that no filter can disguise either.
     """
 
     def __init__(self, config: Config, rehearsal: Rehearsal) -> None:
@@ -157,19 +157,19 @@ class _Shown:
         config = self._config
         if real.request is None:
             return replace(real, error=config.masks.text(self._hide(real.error)))
-        # One that cannot be built without the secrets, because it computes with one, has it masked in what it makes.
+        # A request that computes with a secret cannot be built without it; there the secret is masked in the result.
         made = (
             attempted(each, delivery, self._event, self._payload, console) for each in (self._without_secrets, config)
         )
         request = next((each.request for each in made if each.request), None)
         if request is None:
-            return replace(real, request=None, not_shown="it computes with what the source redacts")
+            return replace(real, request=None, not_shown="it depends on a value that the source redacts")
         request = shown(request, config.destinations[real.destination])
         return replace(real, request=_masked(request, config.masks))
 
 
 def secretless(values: object, masks: Masks) -> Mapping[str, object]:
-    """The root ``vars`` without what came from outside."""
+    """The root ``vars`` without values from outside."""
     found = masks.value(values)
     assert isinstance(found, Mapping)
     return found
@@ -226,7 +226,7 @@ def _request(request: OutboundRequest | None) -> Mapping[str, object] | None:
 
 
 def _content(data: bytes) -> object:
-    """JSON as its value, other text as text, all else as base64."""
+    """JSON as its value, other text as text, anything else as base64."""
     try:
         return msgspec.json.decode(data)
     except (ValueError, RecursionError):
@@ -242,18 +242,18 @@ def _content(data: bytes) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Hiding:
-    """What hides secrets and redacted values in all that entries say."""
+    """Hides secrets and redacted values in entries."""
 
-    #: Of a text.
+    #: In a text.
     text: Callable[[str], str]
-    #: Of a key of ``once``.
+    #: In a key of ``once``.
     key: Callable[[str], str]
-    #: Of what a condition saw at a path.
+    #: In the value that a condition saw at a path.
     seen: Callable[[tuple[str, ...], object], object]
 
 
 def entries(config: Config, rehearsal: Rehearsal) -> Sequence[Mapping[str, Any]]:
-    """Every entry in its order, whether it takes the event, and each of its clauses with the value that it saw."""
+    """Every entry in order: whether it matches the event, and each of its clauses with the value it saw."""
     hiding = _hiding(config, rehearsal)
     return [_entry(each, rehearsal, hiding) for each in (*rehearsal.considered, *rehearsal.told)]
 
@@ -289,21 +289,21 @@ def _entry(each: Considered, rehearsal: Rehearsal, hiding: _Hiding) -> Mapping[s
 
 
 def in_words(entry: Mapping[str, Any]) -> str:
-    """What became of an entry of ``entries``; empty: one of its clauses does not hold, which says it."""
+    """What happened with an entry of ``entries``; empty: one of its clauses shows why it does not match."""
     if not entry["considered"]:
-        return "not looked at: an entry before it took the event"
+        return "not checked: an earlier entry matched and ended the search"
     if not entry["taken"]:
         return ""
     if entry["ignores"]:
         return "to: [] ignores the event"
-    every = "" if entry["clauses"] else "takes every event"
-    told = "told of the first delivery, should that be given up" if entry["section"] == "failed" else ""
-    ends = "stop: no entry behind it is looked at" if entry["ends"] else ""
+    every = "" if entry["clauses"] else "matches every event"
+    told = "reports the first delivery if it becomes dead" if entry["section"] == "failed" else ""
+    ends = "stop: no later entry is checked" if entry["ends"] else ""
     return ", ".join(filter(None, (told or every, entry["once"], ends)))
 
 
 def _findings(each: Considered, event: Event) -> Sequence[Finding]:
-    """What the entry asks; of one that is not about such events, only why not."""
+    """What the entry asks; if it is not about such events, only why not."""
     rule, explanation = each.entry.rule, each.explanation
     if explanation is None:
         return ()

@@ -1,4 +1,4 @@
-"""An event played through a Config: what would be planned and sent. Nothing is stored, nothing leaves the process."""
+"""Plays an event through a Config: what would be planned and sent. Nothing is stored or leaves the process."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from gateway.routing.entries import Considered
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
 
-#: Ids of what exists only in a rehearsal: the same in every one, so that nothing rendered from them changes.
+#: The same ids in every rehearsal, so that nothing rendered from them changes.
 EVENT_ID: Final = "evt_00000000-0000-7000-8000-000000000000"
 _DELIVERY_ID: Final = "dlv_00000000-0000-7000-8000-{:012d}"
 NONE_HELD_BACK: Final[Mapping[str, str]] = MappingProxyType({})
@@ -31,30 +31,30 @@ class Rehearsed:
 
     route: str
     destination: str
-    #: None: it would be dead, because of ``error``.
+    #: None: it would be dead because of ``error``.
     request: OutboundRequest | None = None
     error: str = ""
-    #: Why it is not shown although it is made.
+    #: Why the request is not shown although there is one.
     not_shown: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """All that would become of one event."""
+    """Everything that would happen to one event."""
 
     event: Event
     facts: Facts
-    #: Every entry of always, routes and unmatched, and why it takes the event or does not.
+    #: Every entry of always, routes and unmatched, and why it matches the event or not.
     considered: Sequence[Considered]
     deliveries: tuple[Rehearsed, ...]
-    #: Every entry of failed, as if the first delivery were given up; none: nothing is sent, or nobody is told.
+    #: Every entry of failed, as if the first delivery became dead; empty: nothing is sent or reported.
     told: Sequence[Considered] = ()
-    #: Of a stored event: the entries that had fired for its key before, with the words for it.
+    #: For a stored event: entries that had fired for its key before, with the explanation.
     held_back: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_ignored(self) -> bool:
-        """Whether a ``to: []`` took it and no other entry of ``routes`` sends it anywhere."""
+        """Whether a ``to: []`` matched and no other entry of ``routes`` sends it anywhere."""
         routed = [each.entry for each in self.considered if each.taken and each.entry.section == "routes"]
         return bool(routed) and not any(entry.deliveries for entry in routed)
 
@@ -68,7 +68,7 @@ def sample(source: Source, name: str) -> bytes:
 
 
 def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 0.0) -> Request:
-    """What the sender would post: ``body`` with its headers, signed. Raises CannotSign: only the sender can."""
+    """What the sender would post: ``body`` with its headers, signed. Raises CannotSign if only the sender can sign."""
     declared = presets.load(source.preset).sample_headers.get(sample_name, _JSON)
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
     signed = source.verifier.sign(Request(headers=headers, body=body), now, f"msg_{new_id('evt', now)[4:]}")
@@ -82,7 +82,7 @@ def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 
 
 
 def sender_headers(source: Source, body: bytes, sample_name: str = "") -> RawHeaders:
-    """What the sender would post beside ``body``: its content type and, where it can be made, its signature."""
+    """The headers that the sender would post with ``body``: content type and, if possible, signature."""
     try:
         return request_of(source, body, sample_name).headers
     except CannotSign:
@@ -94,12 +94,12 @@ _JSON: Final = {"content-type": "application/json"}
 
 
 def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, now: float) -> Rehearsal:
-    """Play ``body`` as if it had come in at ``now`` with a good signature.
+    """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
     ``headers`` have lower-case names. Raises RequestRefused.
     """
     if len(body) > source.max_body:
-        raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} takes at most {source.max_body:,}")
+        raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} accepts at most {source.max_body:,}")
     first = source.received(headers, body, now=now)[0]
     return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
 
@@ -111,7 +111,7 @@ def rehearse_event(
     payload: object,
     held_back: Mapping[str, str] = NONE_HELD_BACK,
 ) -> Rehearsal:
-    """Play an event that was received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal."""
+    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal."""
     facts = source.naming.facts(event, payload)
     considered = config.explain(source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
@@ -137,12 +137,12 @@ def _given_up(route: str, destination: str) -> Notice:
 
 
 def planned(event: Event, number: int, route: str, destination: str) -> Delivery:
-    """The delivery of a rehearsal: the ``number``-th, from 1."""
+    """The ``number``-th delivery of a rehearsal, from 1."""
     return Delivery(id=_DELIVERY_ID.format(number), event_id=event.id, route=route, destination=destination)
 
 
 def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str] = str) -> str:
-    """Whether a key lets an entry fire, in words; empty: it asks for none. ``shown_key``: the key as people may see it."""
+    """Whether ``once`` lets an entry fire, in words; empty: it has none. ``shown_key`` masks the key for people."""
     entry = each.entry
     if entry.once is None or not each.taken:
         return ""
@@ -151,14 +151,14 @@ def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str]
     try:
         firing = entry.once.firing(entry, rehearsal.facts)
     except RenderError as error:
-        return f"the key of once cannot be made, so nothing holds it back: {error}"
+        return f"the key of once cannot be rendered, so nothing is held back: {error}"
     if firing is None:
-        return "the key of once is empty, so nothing holds it back"
+        return "the key of once is empty, so nothing is held back"
     return f"fires once in {duration(firing.window_s)} for the key {shown_key(firing.key)}"
 
 
 def attempted(config: Config, delivery: Delivery, event: Event, payload: object, console: str = "") -> Rehearsed:
-    """A delivery as an attempt would send it now; ``console`` is where the console listens."""
+    """A delivery as an attempt would send it now; ``console`` is the address the console listens at."""
     route, destination = delivery.route, delivery.destination
     try:
         request = config.build(delivery, event, payload, console)
@@ -179,9 +179,9 @@ def shown(request: OutboundRequest, destination: Destination) -> OutboundRequest
 
 
 def shown_url(url: str, destination: Destination) -> str:
-    """The url with ``***`` for what of the destination's own part of it may be a secret.
+    """The url with ``***`` for parts from the destination's own url that may be a secret.
 
-    A chat's whole path is one (an incoming webhook); of another's path its long parts; values of its own query.
+    These are: for a chat the whole path (an incoming webhook); otherwise long path segments and query values.
     """
     scheme, separator, rest = url.partition("://")
     host, slash, behind = rest.partition("/")

@@ -1,4 +1,4 @@
-"""What one delivery of a test says, as its checks see it."""
+"""A delivery as the checks of a test see it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Sent:
 
     destination: Destination
     request: OutboundRequest
-    #: Of a file's line only what it says about the event: its ``body``.
+    #: For a line of a file, only its ``body``.
     body: bytes
     #: The body as JSON, or MISSING.
     value: object
-    #: The event's bytes as this destination takes them.
+    #: The event's bytes as this destination would get them verbatim.
     verbatim: bytes
 
     @property
@@ -33,16 +33,16 @@ class Sent:
 
     @property
     def message(self) -> str:
-        """What it says to a reader: the text of a chat's message, else the body."""
+        """What a reader sees: the text of a chat's message, or else the body."""
         found = (self.value, *(lookup(self.value, path) for path in _SAID))
         return next((said for said in found if isinstance(said, str)), self.text)
 
     def has(self, text: str) -> bool:
-        """Whether ``text`` is in the body: as it is sent, or in one of its JSON texts."""
+        """Whether the body contains ``text``: as sent, or in one of its JSON texts."""
         return text in self.text or any(text in each for each in _texts(self.value))
 
 
-#: Where the kinds of chat put a text.
+#: Where chats have the text of a message.
 _SAID: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
 
 
@@ -82,6 +82,6 @@ def lines_of(sent: Sent) -> Sequence[str]:
 
 
 def with_whole(sent: Sent, wrong: Sequence[str]) -> Iterator[str]:
-    """What is wrong, and below it all that is sent."""
+    """What is wrong, followed by everything that is sent."""
     if wrong:
         yield from (*wrong, "sent:", *(f"  {line}" for line in lines_of(sent)))

@@ -9,20 +9,20 @@ from gateway.errors import Place
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A value as it is, without templates; null is one, too."""
+    """A literal value without templates, possibly null."""
 
     value: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What one delivery must be; None and empty ask nothing."""
+    """What is expected of one delivery; None and empty expect nothing."""
 
     place: Place
     destination: str
-    #: None: whichever entry sends it.
+    #: None: any route.
     route: str | None = None
-    #: The exact bytes received.
+    #: Whether the body must be the exact bytes received.
     verbatim: bool = False
     method: str | None = None
     url: str | None = None
@@ -33,15 +33,15 @@ class Check:
     text: str | None = None
     contains: tuple[str, ...] = ()
     not_contains: tuple[str, ...] = ()
-    #: How many deliveries go to the destination.
+    #: Number of deliveries to the destination.
     count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
-    """One of ``tests``. Exactly one of ``event``, ``file`` and ``payload`` is there."""
+    """One of ``tests``. Exactly one of ``event``, ``file`` and ``payload`` is set."""
 
-    #: Pytest collects no class of this name.
+    #: Keeps pytest from collecting it.
     __test__ = False
 
     name: str
@@ -55,7 +55,7 @@ class Test:
     #: By path: ``attrs.type``, ``payload.data.id``.
     set: Mapping[str, object] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
-    #: ``deliveries``: exactly those to the destinations of ``checks``; ``failed``: one ends dead with ``reason``.
+    #: ``deliveries``: exactly those of ``checks``; ``failed``: one becomes dead with ``reason``.
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()
     reason: str = ""

@@ -1,4 +1,4 @@
-"""What differs between two configurations, by name: for the log, and for a person who has just saved the file."""
+"""The differences between two configurations by name, for the log and for a person who just saved the file."""
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,18 +11,18 @@ from gateway.errors import Place
 from gateway.model import Secret
 from gateway.routing import Config, Source
 
-#: Names that are written out for each kind of change.
+#: Number of names listed for each kind of change.
 _NAMED: Final = 8
-#: Compared as they are.
+#: Types compared by value.
 _PLAIN: Final = frozenset({str, bytes, int, float, bool, NoneType, Secret})
-#: Where something stands does not matter; a class is the same in every configuration.
+#: Types not compared: places do not matter, and classes are the same in every configuration.
 _NOT_WRITTEN: Final = frozenset({Place, type})
-#: What a function closes over may lead back to it.
+#: A function's closure may lead back to the function.
 _DEEPEST: Final = 40
 
 
 def changed(old: Config, new: Config) -> str:
-    """``1 route changed (new-lead), 1 destination added (crm)``, or ``nothing``; an entry of any section is a route."""
+    """``1 route changed (new-lead), 1 destination added (crm)``, or ``nothing``; entries of all sections count as routes."""
     said = [
         *_differences("source", _sources(old), _sources(new)),
         *_differences("destination", old.destinations, new.destinations),
@@ -37,7 +37,7 @@ def changed(old: Config, new: Config) -> str:
 
 
 def gone(old: Config, new: Config) -> AbstractSet[tuple[str, str]]:
-    """(route, destination) of what ``old`` could send and ``new`` cannot."""
+    """(route, destination) of every delivery that ``old`` could send and ``new`` cannot."""
     return _pairs(old) - _pairs(new)
 
 
@@ -51,7 +51,7 @@ def _pairs(config: Config) -> AbstractSet[tuple[str, str]]:
 
 
 def _sources(config: Config) -> Mapping[str, Source]:
-    """Without the variables, which each of them carries."""
+    """The sources without the variables, which each of them carries."""
     return {name: replace(source, naming=replace(source.naming, vars={})) for name, source in config.sources.items()}
 
 
@@ -79,10 +79,10 @@ def _counted(noun: str, verb: str, names: Collection[str]) -> str:
 
 
 def _essence(value: Any, depth: int = 0) -> object:
-    """A value as it was written: two that were compiled from the same text have equal ones, wherever it stands.
+    """A value as it was written: values compiled from the same text are equal, wherever the text is.
 
-    What a file says becomes functions in part: a template, a condition. A function is what it closes over, and a
-    template's text is among that; an object that says nothing about itself is its class.
+    Templates and conditions compile to functions. A function is compared by what it closes over, which includes a
+    template's text; any other object is compared by its class.
     """
     kind = type(value)
     if kind in _PLAIN:

@@ -1,4 +1,4 @@
-"""What routes.yaml comes to: an immutable Config. One that exists is valid, and nothing checks it again."""
+"""The Config in force: immutable, and valid by construction, so nothing checks it again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,67 +18,67 @@ from gateway.store.nouns import Retention
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A routes.yaml that is in order, with its templates."""
+    """A valid routes.yaml with its templates, compiled."""
 
-    #: 8 hex digits of a hash over the file and the templates it uses.
+    #: 8 hex digits of a hash of the file and the templates it uses.
     revision: str
-    #: The SHA-256 of everything that was read, by its name in the folder: the file, what it includes, templates.
+    #: SHA-256 of every file that was read, by name in the folder: routes.yaml, included files, templates.
     files: Mapping[str, bytes]
-    #: The patterns of what it includes: a new file that fits one will be read, too.
+    #: The patterns under ``include``: a new file that matches one will be read, too.
     includes: tuple[str, ...]
     sources: Mapping[str, Source]
-    #: By the path that they listen at.
+    #: Sources by the path they listen at.
     doors: Mapping[str, Source]
     destinations: Mapping[str, Destination]
-    #: Of every section, by name.
+    #: The entries of all sections, by name.
     entries: Mapping[str, Entry]
-    #: What the events of ``sources`` are routed by.
+    #: The entries for events of ``sources``.
     sections: Sections
-    #: What happens to the gateway itself, as events; no sender's.
+    #: The source of the gateway's own events.
     own: Source
-    #: The entries that take those.
+    #: The entries for those.
     own_sections: Sections
-    #: Who is told of dead deliveries.
+    #: The entries that report dead deliveries.
     failed: Entries
-    #: Where people reach the console: ``https://gateway.example.com``; empty: where it listens.
+    #: Where people reach the console: ``https://gateway.example.com``; empty: the address it listens at.
     console_url: str = ""
     retention: Retention = field(default_factory=Retention)
-    #: Destinations whose url is made up, because a variable in it is not set (``gateway dev``).
+    #: Destinations that ``gateway dev`` records, because a variable in their address is not set.
     inboxes: frozenset[str] = frozenset()
-    #: Sources that verify with DEMO_SECRET for the same reason.
+    #: Sources that use DEMO_SECRET for the same reason.
     demo_sources: frozenset[str] = frozenset()
-    #: Destinations with ``enabled: false``: as if absent.
+    #: Destinations with ``enabled: false``, treated as absent.
     disabled: frozenset[str] = frozenset()
     tests: tuple[Test, ...] = ()
     warnings: tuple[Problem, ...] = ()
-    #: What hides the secrets of the file in all that is printed.
+    #: Hides the secrets of the file in everything that is printed.
     masks: Masks = field(default_factory=lambda: Masks(()))
 
     @property
     def routes(self) -> int:
-        """How many entries ``routes`` has."""
+        """Number of entries in ``routes``."""
         return len(self.sections.routed)
 
     @property
     def takers(self) -> Sequence[str]:
-        """The names of the entries that take events; a part of one under ``send`` does not by itself."""
+        """The names of the entries that match events, without the elements of their ``send``."""
         return (*self.sections.always.names, *self.sections.routed.names, *self.sections.unmatched.names)
 
     def sections_of(self, source: str) -> Sections:
-        """What the events of a source are routed by."""
+        """The entries for events of a source."""
         return self.own_sections if source == OWN else self.sections
 
     def plan(self, source: Source, facts: Facts) -> tuple[tuple[str, str], ...]:
-        """(route, destination) of every delivery of an event, as if nothing had fired before."""
+        """(route, destination) of every delivery of an event, as if no ``once`` had fired before."""
         taking = self.sections_of(source.name).taking(facts)
         return tuple(delivery for entry in taking for delivery in entry.deliveries)
 
     def explain(self, source: Source, facts: Facts) -> Sequence[Considered]:
-        """Every entry of always, routes and unmatched, in order, and why it takes an event or does not."""
+        """Every entry of always, routes and unmatched, in order, and why it matches the event or not."""
         return self.sections_of(source.name).considered(facts)
 
     def tell(self, notice: Notice, event: Event, payload: object) -> tuple[tuple[str, str], ...]:
-        """(route, destination) of those that are told of a dead delivery of this event."""
+        """(route, destination) of every message about a dead delivery of this event."""
         source = self.sources.get(event.source)
         if source is None or not len(self.failed):
             return ()
@@ -86,7 +86,7 @@ class Config:
         return tuple(delivery for entry in self.failed.taking(facts) for delivery in entry.deliveries)
 
     def explain_failed(self, notice: Notice, event: Event, facts: Facts) -> Sequence[Considered]:
-        """Every entry of failed, and why it would tell of a dead delivery of this event or would not."""
+        """Every entry of failed, and why it would report a dead delivery of this event or not."""
         return self.failed.considered(self._with_notice(facts, notice, event))
 
     def _with_notice(self, facts: Facts, notice: Notice, event: Event, console: str = "") -> Facts:
@@ -103,9 +103,9 @@ class Config:
         return {**facts, "delivery": told}
 
     def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
-        """The request of a delivery, by the file as it is now; ``console`` is where the console listens.
+        """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
-        Raises NameGone, RenderError or another BuildError, and nothing else.
+        Raises BuildError only, such as NameGone or RenderError.
         """
         destination = self.destinations.get(delivery.destination)
         if delivery.destination in self.disabled:
@@ -123,25 +123,25 @@ class Config:
         if delivery.notice is not None:
             facts = self._with_notice(facts, delivery.notice, event, console)
         if entry.rule.expression is not None:
-            # One that failed took the event: here it says why.
+            # An expression that failed counted as a match: here it raises the reason.
             entry.rule.expression.evaluate(facts)
         parts = message.render(facts, event, delivery.id, source.kept_headers)
         return destination.kind.build(destination.target, parts)
 
     def redaction(self, event: Event) -> Redaction:
-        """What of an event people are not to see; of a source that is gone all of it, where the file redacts anything."""
+        """What to hide of an event; all of it if its source is gone and any other source redacts something."""
         source = self.source(event.source)
         if source is not None:
             return source.redaction
         return EVERYTHING if any(each.redaction.paths for each in self.sources.values()) else NOTHING
 
     def stripped(self, event: Event) -> bytes:
-        """The body that an event keeps in the store that came in to be redacted: where the file no longer says how, none of it."""
+        """The stored body of an event, redacted; empty if its source no longer says how."""
         redaction = self.redaction(event)
         return redaction.stripped(event) if redaction.paths else b"{}"
 
     def source(self, name: str) -> Source | None:
-        """The source of that name, the gateway's own too; None: it is not in the file."""
+        """The source of that name, including the gateway's own; None if it is not in the file."""
         return self.own if name == OWN else self.sources.get(name)
 
     def _source(self, event: Event) -> Source:

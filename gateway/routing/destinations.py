@@ -1,4 +1,4 @@
-"""A destination: how to reach someone."""
+"""A destination: where deliveries go."""
 
 from dataclasses import dataclass, field
 
@@ -12,23 +12,23 @@ from gateway.routing.keys import key_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """How to reach someone."""
+    """How to reach a destination, and how to pace and retry its deliveries."""
 
     name: str
     kind: Kind
     target: Target
-    #: Deliveries that may be on their way at once.
+    #: Maximum number of deliveries in flight.
     concurrency: int = 32
-    #: Of one attempt.
+    #: Timeout of one attempt, seconds.
     timeout_s: float = 10.0
     retry: Policy = field(default_factory=Policy)
-    #: When it may be sent to.
+    #: Rate and pause.
     gate: Rules = field(default_factory=Rules)
-    #: How it may be reached.
+    #: Which addresses it may resolve to, and whom its TLS trusts.
     door: Door = field(default_factory=Door)
-    #: Where the key of an event's lane stands; empty: order is nothing to it.
+    #: The path of the field that orders deliveries; empty: they are not ordered.
     order: tuple[str, ...] = ()
 
     def lane(self, facts: Facts) -> str | None:
-        """What events that are to arrive one after the other have in common; None: this one has no such key."""
+        """The key that an event shares with those it must stay in order with; None: it has none."""
         return key_text(lookup(facts, self.order)) if self.order else None

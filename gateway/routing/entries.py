@@ -1,4 +1,4 @@
-"""The entries of a file, compiled: which events they accept, and what they send to each destination."""
+"""The entries of a file, compiled: which events they match, and what they send to each destination."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from gateway.store.nouns import Firing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once:
-    """What makes an entry fire only once."""
+    """Lets an entry fire only once per key."""
 
     per: Renderer[Text]
     window_s: float
 
     def firing(self, entry: "Entry", facts: Facts) -> Firing | None:
-        """What the entry fires for; None: the event has no such key, and nothing is held back. Raises RenderError."""
+        """The firing for an event; None: the event has no key, so nothing is held back. Raises RenderError."""
         key = key_text(self.per(facts).text.strip())
         routes = frozenset(route for route, _ in entry.deliveries)
         return None if key is None else Firing(name=entry.name, key=key, window_s=self.window_s, routes=routes)
@@ -30,7 +30,7 @@ class Once:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What an entry says to one destination, compiled."""
+    """What an entry sends to one destination, compiled."""
 
     method: str | None = None
     path: Renderer[str] | None = None
@@ -38,12 +38,12 @@ class Message:
     headers: tuple[tuple[str, Renderer[str]], ...] = ()
     #: None: the exact bytes received.
     content: Renderer[Content] | None = None
-    #: Whether the text itself says how many dead deliveries it stands for.
+    #: Whether the text itself mentions how many dead deliveries it covers.
     counts: bool = False
 
     def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
-        """The parts of the request for one event. Raises RenderError."""
-        # Exact bytes, as of an archive, come without a template most often.
+        """Render the parts of the request for one event. Raises RenderError."""
+        # Exact bytes, as in an archive, rarely need a template.
         names = facts if self.content is None else Namespace(facts)
         return Parts(
             event=event,
@@ -79,19 +79,19 @@ class Entry:
     section: str
     place: Place
     rule: Rule
-    #: By destination, in the order written; none: the event is ignored.
+    #: Messages by destination, in the order written; empty: the event is ignored.
     messages: Mapping[str, Message]
-    #: (entry, destination) of every delivery, with those of its ``send``.
+    #: (entry, destination) of every delivery, including those of its ``send``.
     deliveries: tuple[tuple[str, str], ...]
     once: Once | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Considered:
-    """One entry held against one event."""
+    """One entry checked against one event."""
 
     entry: Entry
-    #: None: it was not looked at, because an entry before it took the event.
+    #: None: it was not checked, because an earlier entry ended the search.
     explanation: Explanation | None
 
     @property
@@ -114,11 +114,11 @@ class Entries:
         return tuple(entry.name for entry in self._entries)
 
     def taking(self, facts: Facts) -> Sequence[Entry]:
-        """Those that take an event, in their order."""
+        """The entries that match an event, in order."""
         return [self._entries[position] for position in self._matcher.match(facts)] if self._entries else ()
 
     def considered(self, facts: Facts) -> Sequence[Considered]:
-        """Every one of them, in order, and why it takes an event or does not."""
+        """Every entry in order, and why it matches the event or not."""
         found: list[Considered] = []
         is_over = False
         for entry in self._entries:
@@ -128,24 +128,24 @@ class Entries:
         return found
 
     def passed_over(self) -> Sequence[Considered]:
-        """Every one of them, none looked at."""
+        """Every entry in order, none of them checked."""
         return [Considered(entry=entry, explanation=None) for entry in self._entries]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sections:
-    """What events are routed by."""
+    """The sections that route events."""
 
     always: Entries = field(default_factory=Entries)
     routed: Entries = field(default_factory=Entries)
     unmatched: Entries = field(default_factory=Entries)
 
     def taking(self, facts: Facts) -> Sequence[Entry]:
-        """The entries that take an event: those of always, then each route that matches, else of unmatched."""
+        """The entries that match an event: those of always, then the routes, or else those of unmatched."""
         return [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
 
     def considered(self, facts: Facts) -> Sequence[Considered]:
-        """Every entry, in order, and why it takes an event or does not."""
+        """Every entry in order, and why it matches the event or not."""
         routed = self.routed.considered(facts)
         is_routed = any(each.taken for each in routed)
         unmatched = self.unmatched.passed_over() if is_routed else self.unmatched.considered(facts)

@@ -1,4 +1,4 @@
-"""Keys that events share: of a lane, and of ``once``."""
+"""Keys made of event fields, for ``order_by`` and ``once``."""
 
 import hashlib
 from typing import Final
@@ -7,12 +7,12 @@ import msgspec
 
 from gateway.event.paths import MISSING
 
-#: A longer key is known by its hash, characters.
+#: Characters; a longer key is replaced by its hash.
 LONGEST_KEY: Final = 200
 
 
 def key_text(value: object) -> str | None:
-    """A value as a key, at most LONGEST_KEY characters; None of what is missing, null or empty."""
+    """A value as a key of at most LONGEST_KEY characters; None if it is missing, null or empty."""
     if value is MISSING or value is None or value == "":
         return None
     text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()

@@ -14,11 +14,11 @@ from gateway.signatures.handshakes import Handshake
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One event of a request, before it is matched."""
+    """One event of a request, not matched yet."""
 
     event: Event
     payload: object
-    #: What it is known by, for its source.
+    #: Identifies the event within its source.
     key: bytes
 
 
@@ -27,34 +27,34 @@ class Source:
     """Who sends events, and how they are verified and named."""
 
     name: str
-    #: Of its door on the ingest listener: ``/in/xobito``.
+    #: Its path on the ingest listener: ``/in/xobito``.
     path: str
-    #: Empty: the file says everything.
+    #: Empty: none.
     preset: str
     verifier: Verifier
     naming: Naming
-    #: Asked before anything is sent.
+    #: Handshakes that the sender may start before it sends events, each with its own verifier.
     handshakes: tuple[tuple[Handshake, Verifier | None], ...] = ()
-    #: What a GET handshake shows; the secrets where there is no token of its own.
+    #: Tokens that a GET handshake may present; empty: the secrets.
     handshake_tokens: tuple[Secret, ...] = ()
-    #: The status that says "taken".
+    #: The status that tells the sender "accepted".
     reply: int = 202
     #: Where its secrets come from, in words: ``${XOBITO_WEBHOOK_SECRET}, which is read at start``; empty: it has none.
     secret_from: str = ""
-    #: A method with which the sender asks only whether anyone listens; empty: it does not.
+    #: The method that the sender uses to check the address; empty: none.
     probe: str = ""
-    #: Bytes.
+    #: The largest body accepted, bytes.
     max_body: int = 1024 * 1024
-    #: Lower-case names of headers that travel with verbatim bytes.
+    #: Lower-case names of headers to forward with verbatim bytes.
     kept_headers: frozenset[str] = frozenset()
-    #: How long a key is remembered, seconds.
+    #: How long the key of an event is remembered, seconds.
     dedupe_s: float = 30 * 86400.0
-    #: What of its events people are not to see.
+    #: What to hide of its events.
     redaction: Redaction = NOTHING
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """Any of them will do."""
+        """Its secrets, any of which is accepted."""
         return tuple(each.secret for each in self.verifier.credentials)
 
     @property
@@ -62,7 +62,7 @@ class Source:
         return any(handshake.method == "GET" for handshake, _ in self.handshakes)
 
     def received(self, headers: RawHeaders, body: bytes, *, now: float) -> list[Received]:
-        """The events of a request, each with a new id. Raises Unparsable, and then none of them is one."""
+        """The events of a request, each with a new id. Raises Unparsable if any of them cannot be parsed."""
         kept = kept_headers(headers)
         payload = parse_body(body, kept.get("content-type", ""))
         items = slices(body, self.naming.split) if self.naming.split else []

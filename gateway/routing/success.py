@@ -1,4 +1,4 @@
-"""``success``: which answers of a destination count as taken, as values that two loads of one file have alike."""
+"""``success``: which responses of a destination count as accepted. Two loads of one file give equal values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from gateway.event.match import Condition, holds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuccessRule:
-    """One rule: each of its parts must hold."""
+    """One rule: every part must match."""
 
     #: None: 2xx.
     status: Condition | None
-    #: Of the fields of its JSON; None: it need not be JSON.
+    #: Conditions on the fields of its JSON; None: it need not be JSON.
     json: tuple[Condition, ...] | None
     text: tuple[Condition, ...]
     _status: Callable[[object], bool] = field(init=False, compare=False, repr=False)
@@ -26,7 +26,7 @@ class SuccessRule:
         object.__setattr__(self, "_text", holds(self.text))
 
     def takes(self, answer: Answer) -> bool:
-        """Total. What asks for fields of JSON never takes an answer that is none."""
+        """Whether a response matches. Total. A rule about JSON never matches a response that is not JSON."""
         if self.status is None and not 200 <= answer.status < 300:
             return False
         if self.json is not None and (answer.json is NO_JSON or not self._json(answer.json)):
@@ -36,10 +36,10 @@ class SuccessRule:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """Any of the rules."""
+    """Rules, one of which must match."""
 
     rules: tuple[SuccessRule, ...]
 
     def __call__(self, answer: Answer) -> bool:
-        """Whether the answer counts as taken. Total."""
+        """Whether the response counts as accepted. Total."""
         return any(rule.takes(answer) for rule in self.rules)

@@ -22,7 +22,7 @@ from gateway.model import Secret
 @dataclass(frozen=True, kw_only=True)
 class BasicKeys(Section):
     noun = "auth.basic"
-    user: Words | None = key(values.words, "the user's name", required=True)
+    user: Words | None = key(values.words, "the user name", required=True)
     password: Secret | None = key(values.secret, "the password", required=True)
 
 
@@ -45,7 +45,7 @@ class AuthKeys(Section):
 
 
 def _types_with(name: str) -> tuple[str, ...]:
-    """The types of destination that have a key which not all of them have."""
+    """The destination types that have a key which not all of them have."""
     return tuple(kind.name for kind in KINDS.values() if name in kind.keys)
 
 
@@ -54,32 +54,32 @@ class TlsKeys(Section):
     noun = "tls"
     ca: Words | None = key(
         values.words,
-        "a file of PEM certificates, trusted in place of the system's; seen from the folder of routes.yaml: crm-ca.pem",
+        "a file of PEM certificates to trust instead of the system's, relative to the folder of routes.yaml: crm-ca.pem",
         required=True,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefaultsKeys(Section):
-    """Each key stands for the one that a destination does not write; a destination's own replaces it whole."""
+    """Each key applies to destinations that do not set it; a destination's own value replaces it entirely."""
 
     noun = "defaults"
     timeout: float | None = key(values.duration(0.1, "1h"), "how long one attempt may take: 10s")
     retry: RetryKeys | Policy | None = key(
         read_retry,
-        "when a failed delivery is tried again: {for: 24h, first: 1s, max: 1h}, a list of waits as [1s, 10s, 1m], or none",
+        "when to retry a failed delivery: {for: 24h, first: 1s, max: 1h}, a list of waits such as [1s, 10s, 1m], or none",
     )
-    concurrency: int | None = key(values.integer(1, 1024), "how many deliveries may be on their way at once: 32")
+    concurrency: int | None = key(values.integer(1, 1024), "maximum number of deliveries in flight at once: 32")
     success: tuple[SuccessKeys, ...] | None = key(
         read_success,
-        "which answers count as taken, a rule or a list of which any must hold: {json: {ok: true}}; of defaults for "
-        "type http alone, for the others know their own",
+        "which responses count as accepted, a rule or a list of rules of which one must match: {json: {ok: true}}; "
+        "under defaults it applies to type http only, as the other types have their own",
         types=_types_with("url"),
     )
 
 
 def _options() -> Mapping[str, Key]:
-    """The keys that the types of destination bring with them."""
+    """The keys that destination types bring with them."""
     found: dict[str, tuple[Option, list[str]]] = {}
     for kind in KINDS.values():
         for name, option in kind.options.items():
@@ -92,13 +92,15 @@ def _options() -> Mapping[str, Key]:
 def _hint_path(written: Words, label: str) -> tuple[str, ...]:
     where, _, path = written.text.partition(":")
     if where != "json" or not path or "" in split_path(path):
-        raise Unfit(f'{label}: "{written.shown}" says nothing about where', "write json: and a path: json:retry_after")
+        raise Unfit(
+            f'{label}: "{written.shown}" does not say where to look', "write json: and a path: json:retry_after"
+        )
     return split_path(path)
 
 
 def _rate(written: Words, label: str) -> str:
     if RATE.fullmatch(written.text) is None:
-        raise Unfit(f'{label}: "{written.shown}" is no rate', "write 10/s, 60/min, 100/h or none")
+        raise Unfit(f'{label}: "{written.shown}" is not a valid rate', "write 10/s, 60/min, 100/h or none")
     return written.text
 
 
@@ -106,54 +108,60 @@ def _rate(written: Words, label: str) -> str:
 class DestinationKeys(DefaultsKeys):
     noun = "a destination"
     options_known = _options()
-    type: str = key(values.choice(KINDS, values.named), f"{', '.join(KINDS)}; http if left out", default="http")
-    url: Words | None = key(values.words, "where it is: https://crm.example.com/api", types=_types_with("url"))
+    type: str = key(
+        values.choice(KINDS, "destination type", values.named), f"{', '.join(KINDS)}; http if left out", default="http"
+    )
+    url: Words | None = key(values.words, "its address: https://crm.example.com/api", types=_types_with("url"))
     method: str | None = key(
-        values.method, "POST unless it is written here or in the route", types=_types_with("method")
+        values.method, "the HTTP method; POST if neither this nor the route sets it", types=_types_with("method")
     )
     headers: Mapping[str, Words] = key(
         values.map_of(values.words),
-        "sent with every request; a route's headers go on top",
+        "headers of every request; a route can add to them and override them",
         factory=dict,
         types=_types_with("headers"),
     )
     auth: AuthKeys | None = key(
         nested(AuthKeys),
-        "how to log in: bearer, basic or header; a route cannot change it",
+        "how to authenticate: bearer, basic or header; a route cannot change it",
         types=_types_with("auth"),
     )
     retry_after: tuple[str, ...] | None = key(
         values.typed(_hint_path, {"title": "text", "type": "string", "pattern": r"^json:.|\$\{"}),
-        "where the JSON of an answer says how many seconds to wait: json:retry_after",
+        "where the JSON of a response says how many seconds to wait: json:retry_after",
         types=_types_with("url"),
     )
     rate: str | None = key(
         values.typed(_rate, {**values.spelled("rate", RATE.pattern), "type": "string"}),
-        "the most deliveries that start in a time, evenly: 10/s, 60/min, 100/h or none; hosted services have their own",
+        "how often deliveries may start, spread evenly: 10/s, 60/min, 100/h or none; hosted services have their own default",
     )
     order_by: Words | None = key(
-        values.words, "events with the same value of this field go one after the other, as they came: attrs.id"
+        values.words, "deliver events with the same value of this field one at a time, in the order received: attrs.id"
     )
     paused: bool = key(
-        values.boolean, "true: its deliveries are held; nothing is lost, and retry.for stands still", default=False
+        values.boolean,
+        "true: hold its deliveries; nothing is lost, and the time does not count towards retry.for",
+        default=False,
     )
     public: bool | None = key(
         values.boolean,
-        "whether its name may stand for public addresses only; true for hosted services, false for http",
+        "true: its name may resolve to public addresses only; the default is true for hosted services, false for http",
         types=_types_with("url"),
     )
     tls: TlsKeys | None = key(
         nested(TlsKeys),
-        "whom to trust in place of the system's certificates: {ca: crm-ca.pem}",
+        "which certificates to trust instead of the system's: {ca: crm-ca.pem}",
         types=_types_with("url"),
     )
     path: Words | None = key(
         values.words,
-        "the file that gets one JSON line for each delivery, below the working directory unless it begins with /",
+        "the file to append one JSON line to for each delivery, relative to the working directory unless it starts with /",
         types=_types_with("path"),
     )
-    enabled: bool = key(values.boolean, "false: as if it were not there; what waits for it ends dead", default=True)
-    #: Made up by `dev`: a variable of its url or path is not set.
+    enabled: bool = key(
+        values.boolean, "false: as if it were not in the file; deliveries waiting for it become dead", default=True
+    )
+    #: Whether `dev` records its requests, because a variable in its url or path is not set.
     is_inbox: bool = False
 
 
@@ -179,8 +187,8 @@ _NEEDED: Final = {
     }
 )
 def read_destination(reading: Reading, node: Node, label: str) -> DestinationKeys | None:
-    """One destination, with the keys that its type asks for."""
-    # With an address the operator means to send: whatever else is not set is a problem then.
+    """One destination, with the keys that its type requires."""
+    # If the address is set, the operator means to send: any other unset variable is then a problem.
     is_inbox = reading.dev and any(reading.is_unset(address) for address in _addresses(node))
     with reading.stand_in(DEMO_TEXT) if is_inbox else nullcontext():
         found = read_section(reading, node, DestinationKeys, label)

@@ -17,13 +17,15 @@ from gateway.render import TemplateText
 
 @shaped({**values.TEXT, "title": "expression"})
 def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None:
-    """A bare expression; braces around it are taken off."""
+    """A bare expression; braces around it are removed."""
     if isinstance(node, Scalar) and "${" in node.text:
-        # Its value would be read as code.
-        reading.error(node, f"{label} cannot hold a ${{...}}", "put it under vars, and write vars.name")
+        # Its value would be run as code.
+        reading.error(node, f"{label} cannot contain ${{...}}", "put it under vars and write vars.name")
         return None
     if isinstance(node, Map | Items):
-        reading.error(node, f"{label} is one expression", 'write if: attrs.type == "lead"; a map of fields is where')
+        reading.error(
+            node, f"{label} must be one expression", 'write if: attrs.type == "lead"; put a map of fields under where'
+        )
         return None
     found = trees.template(reading, node, label)
     if found is None:
@@ -32,9 +34,7 @@ def _expression(reading: Reading, node: Node, label: str) -> TemplateText | None
     if bare is None or "{{" in bare["expression"]:
         return found
     expression = bare["expression"].strip()
-    reading.warning(
-        node, f"{label} is an expression as it is: the braces around it are taken off", f"write if: {expression}"
-    )
+    reading.warning(node, f"{label} is already an expression and needs no braces", f"write if: {expression}")
     return TemplateText(expression, found.place)
 
 
@@ -46,7 +46,7 @@ def _form(reading: Reading, node: Node, label: str) -> Body | None:
     return None
 
 
-#: What is said; an entry has at most one of them.
+#: The contents of a message; it has at most one of them.
 CONTENTS: Final = ("text", "body", "form", "template")
 
 
@@ -55,30 +55,28 @@ _ONE_CONTENT: Final = {
 }
 
 
-#: What moves into the elements of ``send``.
+#: Keys that move into the elements of ``send``.
 BESIDE_SEND: Final = ("to", "method", "path", "query", "headers", *CONTENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaidKeys(Section):
-    """What is said, and to whom."""
+    """What is sent, and to which destinations."""
 
     noun = "an element of send"
     together: ClassVar[Shape] = {"dependentSchemas": _ONE_CONTENT}
-    #: As problems, deliveries and the console call it.
+    #: Its name in problems, deliveries and the console.
     called: str = ""
-    to: tuple[Words, ...] | None = key(values.names_list, "a destination or a list of them; [] ignores the event")
-    method: str | None = key(values.method, "instead of the destination's method")
+    to: tuple[Words, ...] | None = key(values.names_list, "a destination or a list; [] ignores the event")
+    method: str | None = key(values.method, "the HTTP method, instead of the destination's")
     path: TemplateText | None = key(trees.template, "appended to the destination's url: /contacts/{{ attrs.id }}")
-    query: Mapping[str, TemplateText] = key(
-        values.map_of(trees.template), "parameters behind the ? of the url", factory=dict
-    )
+    query: Mapping[str, TemplateText] = key(values.map_of(trees.template), "query parameters of the url", factory=dict)
     headers: Mapping[str, TemplateText] = key(
-        values.map_of(trees.template), "on top of the destination's headers", factory=dict
+        values.map_of(trees.template), "headers added to the destination's, or overriding them", factory=dict
     )
     text: TemplateText | None = key(trees.template, "a message for people")
-    body: Body | None = key(trees.body, 'JSON, with {{ }} in its texts; "" sends none')
-    form: Body | None = key(_form, "a map of fields in form encoding, with {{ }} in its texts")
+    body: Body | None = key(trees.body, 'JSON, with {{ }} in its texts; "" sends no body')
+    form: Body | None = key(_form, "a map of form-encoded fields, with {{ }} in its texts")
     template: Words | None = key(values.named, "a file in templates/: slack/contact-created.json.j2")
 
 
@@ -86,7 +84,7 @@ class SaidKeys(Section):
 def _send(reading: Reading, node: Node, label: str) -> tuple[SaidKeys, ...] | None:
     if not isinstance(node, Items) or not node.nodes:
         if not isinstance(node, Broken):
-            reading.error(node, f"{label} must be a list of what is sent", "begin each with - to: ...")
+            reading.error(node, f"{label} must be a list of messages", "start each with - to: ...")
         return None
     found = [_said(reading, each, f"element {at} of {label}") for at, each in enumerate(node.nodes, start=1)]
     return tuple(said for said in found if said is not None)
@@ -103,10 +101,10 @@ def _said(reading: Reading, node: Node, label: str) -> SaidKeys | None:
 class OnceKeys(Section):
     noun = "once"
     per: TemplateText | None = key(
-        trees.template, 'what it sends once for: "{{ attrs.id }}:{{ attrs.status_id }}"', required=True
+        trees.template, 'the key to send once for: "{{ attrs.id }}:{{ attrs.status_id }}"', required=True
     )
     for_s: float = key(
-        values.duration(1, values.LONGEST), "how long it remembers that: 90d", default=30 * 86400.0, name="for"
+        values.duration(1, values.LONGEST), "how long to remember a key: 90d", default=30 * 86400.0, name="for"
     )
 
 
@@ -118,29 +116,29 @@ class EntryKeys(SaidKeys):
     }
     #: always, routes, unmatched or failed.
     section: str = ""
-    name: str | None = key(values.name, "what it is called; deliveries remember it")
-    source: tuple[Words, ...] | None = key(values.some_names, "a source or a list of them; every source if left out")
+    name: str | None = key(values.name, "its name, which stored deliveries refer to")
+    source: tuple[Words, ...] | None = key(values.some_names, "a source or a list; every source if left out")
     match: tuple[Words, ...] | None = key(
         values.some_words,
-        "an event type or a list of them, with * for one segment and ** for any number; every event if left out",
+        "an event type or a list, with * for one segment and ** for any number; every event if left out",
     )
     where: Where = key(
         conditions.where,
-        "what its fields must be: {attrs.type: customer}; a list means any of them; see Conditions",
+        "what the event's fields must be: {attrs.type: customer}; a list means any of its values; see Conditions",
         default=(),
     )
     condition: TemplateText | None = key(
-        _expression, "one expression for what where cannot say: attrs.total > 2 * attrs.paid", name="if"
+        _expression, "an expression for what where cannot say: attrs.total > 2 * attrs.paid", name="if"
     )
     send: tuple[SaidKeys, ...] | None = key(
-        _send, "in place of to: a list of what is sent, each with its own to and content; called name/1, name/2"
+        _send, "instead of to: a list of messages, each with its own to and content; named name/1, name/2"
     )
     once: OnceKeys | None = key(
         nested(OnceKeys),
-        'it sends once per key, and not again for what has the same: {per: "{{ attrs.id }}", for: 90d}',
+        'send only once per key: {per: "{{ attrs.id }}", for: 90d}',
     )
-    stop: bool = key(values.boolean, "true: no later route looks at an event that this one took", default=False)
-    enabled: bool = key(values.boolean, "false: as if it were not there", default=True)
+    stop: bool = key(values.boolean, "true: later routes do not see an event that this one matches", default=False)
+    enabled: bool = key(values.boolean, "false: as if it were not in the file", default=True)
 
 
 _ADDRESSED: Final = [{"required": ["to"]}, {"required": ["send"]}]
@@ -153,7 +151,7 @@ def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
             return ()
         if not isinstance(node, Items):
             if not isinstance(node, Broken):
-                reading.error(node, f"{label} must be a list", "begin each entry with - on a line of its own")
+                reading.error(node, f"{label} must be a list", "start each entry with - on a new line")
             return None
         found = (_read_entry(reading, each, section) for each in node.nodes)
         return tuple(entry for entry in found if entry is not None)
@@ -175,7 +173,7 @@ def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
 
 
 def _called(node: Node, section: str) -> str:
-    """Its name, else its section and destinations: ``always/archive``."""
+    """Its name, or else its section and destinations: ``always/archive``."""
     written = _values_of(node)
     own = written.get("name")
     if isinstance(own, Scalar) and own.text:

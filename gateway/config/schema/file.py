@@ -1,7 +1,4 @@
-"""The declarations: every key of routes.yaml, where it belongs, how its value is read, what it is for.
-
-One class for each place. To add a key: one field. The loader walks the fields; nothing else knows the keys.
-"""
+"""The top level of routes.yaml, and of the files that it includes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +20,7 @@ from gateway.errors import Place
 
 def _version(written: Words, label: str) -> int:
     if written.text != "1":
-        raise Unfit(f'{label}: "{written.shown}" is not known to this gateway', "write version: 1")
+        raise Unfit(f'{label}: "{written.shown}" is not a valid version', "write version: 1")
     return 1
 
 
@@ -67,78 +64,81 @@ def _condition(reading: Reading, node: Node, label: str) -> NamedCondition | Non
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionKeys(Section):
-    """Shorter than a minute nothing is kept: so often is looked for what may go."""
+    """At least a minute each: the store is pruned once a minute."""
 
     noun = "retention"
     events: float | None = key(
-        values.duration(60, values.LONGEST), "how long an event stays in the store with its deliveries: 30d"
+        values.duration(60, values.LONGEST), "how long an event and its deliveries are kept: 30d"
     )
     bodies: float | None = key(
         values.duration(60, values.LONGEST),
-        "how long its body stays, once none of its deliveries is pending or dead; as long as the event if left out",
+        "how long an event's body is kept once none of its deliveries is pending or dead; as long as the event if left out",
     )
-    attempts: float | None = key(values.duration(60, values.LONGEST), "how long the record of an attempt stays: 30d")
+    attempts: float | None = key(values.duration(60, values.LONGEST), "how long the record of an attempt is kept: 30d")
     dead: float | None = key(
-        values.duration(60, values.LONGEST), "how long a delivery that was given up stays, with its event: 90d"
+        values.duration(60, values.LONGEST), "how long a dead delivery and its event are kept: 90d"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class IncludedKeys(Section):
-    """What a file may hold that another one includes."""
+    """What an included file may contain."""
 
     noun = "an included file"
     may_have_x = True
     sources: Mapping[str, SourceKeys] = key(map_by_name(nested(SourceKeys), "source"), "who sends events", factory=dict)
     destinations: Mapping[str, DestinationKeys] = key(
-        map_by_name(read_destination, "destination"), "how to reach whom", factory=dict
+        map_by_name(read_destination, "destination"), "where events can be delivered", factory=dict
     )
     vars: Mapping[str, Variable] = key(
-        _vars, "values of your own, under vars. in conditions and templates: {statuses: {3: Qualified}}", factory=dict
+        _vars,
+        "your own values, written vars.name in conditions and templates: {statuses: {3: Qualified}}",
+        factory=dict,
     )
     conditions: Mapping[str, NamedCondition] = key(
         map_by_name(_condition, "condition"),
-        "conditions by name, for is: in where: {vip: {attrs.type: partner}}",
+        "named conditions, for is: in where: {vip: {attrs.type: partner}}",
         factory=dict,
     )
     always: tuple[EntryKeys, ...] = key(
-        entries_of("always"), "for every event, whatever else becomes of it", default=()
+        entries_of("always"), "entries for every event, whichever routes match", default=()
     )
     routes: tuple[EntryKeys, ...] = key(
-        entries_of("routes"), "what to say to whom; every route that matches sends", default=()
+        entries_of("routes"), "what to send where; every route that matches sends", default=()
     )
     unmatched: tuple[EntryKeys, ...] = key(
-        entries_of("unmatched"), "for events that no entry of routes took", default=()
+        entries_of("unmatched"), "entries for events that no route matches", default=()
     )
     failed: tuple[EntryKeys, ...] = key(
-        entries_of("failed"), "whom to tell of deliveries that are given up; see delivery. in templates", default=()
+        entries_of("failed"), "who to notify of dead deliveries; templates have delivery.", default=()
     )
-    tests: tuple[TestKeys, ...] = key(read_tests, "events and what becomes of them, for gateway test", default=())
+    tests: tuple[TestKeys, ...] = key(read_tests, "events and what should happen to them, for gateway test", default=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileKeys(IncludedKeys):
     noun = "the top level of the file"
     version: int = key(
-        values.typed(_version, {"enum": [1, "1"]}), "the version of this language: 1", default=1, required=True
+        values.typed(_version, {"enum": [1, "1"]}), "the version of the file format: 1", default=1, required=True
     )
     defaults: DefaultsKeys | None = key(
-        nested(DefaultsKeys), "for every destination that does not write the key itself"
+        nested(DefaultsKeys), "values for destinations that do not set the key themselves"
     )
     console_url: Words | None = key(
         _console_url, "where people reach the console, for links in messages: https://gateway.example.com"
     )
     retention: RetentionKeys | None = key(
-        nested(RetentionKeys), "how long finished things are kept: {events: 30d, bodies: 7d, attempts: 30d, dead: 90d}"
+        nested(RetentionKeys),
+        "how long events and deliveries are kept: {events: 30d, bodies: 7d, attempts: 30d, dead: 90d}",
     )
     include: tuple[Words, ...] = key(
         values.names_list,
-        "more files, by pattern: routes.d/*.yaml; their entries come behind those of this file",
+        "more files, by pattern: routes.d/*.yaml; their entries come after those of this file",
         default=(),
     )
 
 
-#: Where a key that stands in the wrong place may belong, in the order of likelihood.
+#: Where a misplaced key may belong, the likeliest section first.
 _PLACES: Final[Sequence[type[Section]]] = (
     DestinationKeys,
     EntryKeys,
@@ -156,15 +156,15 @@ _PLACES: Final[Sequence[type[Section]]] = (
 
 
 def home_of(key: str) -> str:
-    """The kind of section that has such a key; empty: none."""
+    """The section that has such a key, as a noun; empty: none."""
     return next((section.noun for section in _PLACES if key in keys_of(section)), "")
 
 
 def read_file(reading: Reading, node: Node) -> FileKeys | None:
-    """The whole file by its declarations."""
+    """Read the whole file by its declarations."""
     return read_section(reading, node, FileKeys, "")
 
 
 def read_included(reading: Reading, node: Node, file: str) -> IncludedKeys | None:
-    """A file that another one includes."""
+    """Read a file that another one includes."""
     return read_section(reading, node, IncludedKeys, file)

@@ -1,4 +1,7 @@
-"""What a key and a section of routes.yaml are, and the walk that reads a section by its declarations."""
+"""Keys and sections of routes.yaml as dataclasses, and the walk that reads a section by its declarations.
+
+One class per section, one field per key. To add a key, add a field: nothing else lists the keys.
+"""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -21,12 +24,12 @@ class Key:
     """How one key is read."""
 
     parse: Parser[Any]
-    #: One line for people.
+    #: One line of description for people.
     about: str
     required: bool = False
-    #: As it is written, when Python keeps the word for itself.
+    #: The key as written, where it is a Python keyword; empty: the field's name.
     name: str = ""
-    #: The types of destination that have it; none named: every type.
+    #: The destination types that have it; empty: all of them.
     types: tuple[str, ...] = ()
 
 
@@ -40,54 +43,54 @@ def key(
     name: str = "",
     types: tuple[str, ...] = (),
 ) -> Any:
-    """The declaration of one key, as the default of its field."""
+    """Declare one key, as the default of its field."""
     metadata = {"key": Key(parse=parse, about=about, required=required, name=name, types=types)}
     return field(default_factory=factory, metadata=metadata) if factory else field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A map of the file whose keys are declared by its fields."""
+    """A map in the file whose keys are declared by the fields of the class."""
 
-    #: How problems call such a place: ``a route``.
+    #: What problems call such a section: ``a route``.
     noun: ClassVar[str] = ""
-    #: Which of its keys go together, in the words of JSON Schema.
+    #: Which of its keys go together, as JSON Schema.
     together: ClassVar[Shape] = {}
-    #: Where it begins.
+    #: Where it starts.
     place: Place
-    #: What was written, by key.
+    #: The pairs as written, by key.
     written: Mapping[str, Pair]
-    #: Whether keys that begin with ``x-`` are the user's own.
+    #: Whether keys that start with ``x-`` are the user's own.
     may_have_x: ClassVar[bool] = False
-    #: Keys that no field declares, with the types of destination that have them.
+    #: Keys that no field declares: the options of destination types.
     options_known: ClassVar[Mapping[str, Key]] = {}
-    #: What was written under those.
+    #: Their values.
     options: Mapping[str, Words] = dataclasses.field(default_factory=dict)
 
     def at(self, key: str) -> Place:
-        """Where the value of a key stands; the section itself when it was not written."""
+        """The place of a key's value; the section's own place if the key was not written."""
         return self.written[key].value.place if key in self.written else self.place
 
     def key_at(self, key: str) -> Place:
-        """Where the key itself stands."""
+        """The place of the key itself."""
         return self.written[key].key.place if key in self.written else self.place
 
     def name_at(self, key: str, name: str) -> Place:
-        """Where a name stands in the map that is the value of a key."""
+        """The place of a name in the map that is a key's value."""
         value = self.written[key].value if key in self.written else None
         pairs = value.pairs if isinstance(value, Map) else ()
         return next((pair.key.place for pair in pairs if pair.key.text == name), self.at(key))
 
 
 def keys_of(section: type[Section]) -> Mapping[str, tuple[str, Key]]:
-    """Its keys as written: the name of the field, and its declaration."""
+    """The keys of a section as written: field name and declaration."""
     fields = ((each.name, each.metadata.get("key")) for each in dataclasses.fields(section))
     declared = {key.name or name: (name, key) for name, key in fields if key is not None}
     return declared | {text: ("options", key) for text, key in section.options_known.items()}
 
 
 def read_section(reading: Reading, node: Node, section: type[S], label: str) -> S | None:
-    """Walk a map by its declarations; None if it is no map. What cannot be read keeps its default."""
+    """Read a map by its declarations; None if it is not a map. A value that cannot be read keeps its default."""
     if not isinstance(node, Map):
         values.expect_map(reading, node, label or "the file")
         return None
@@ -109,11 +112,11 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
 
 
 def is_nothing(node: Node) -> bool:
-    """Whether a section was left empty, or is null."""
+    """Whether a section is empty or null."""
     return isinstance(node, Scalar) and node.value is None
 
 
-#: What other languages and habits write, and what is meant.
+#: Keys that other tools use, and the key that is meant.
 _FOREIGN: Final[Mapping[str, str]] = {
     **dict.fromkeys(("on", "event", "events", "when"), "match"),
     **dict.fromkeys(("filter", "filters", "conditions"), "where"),
@@ -138,7 +141,7 @@ def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label
 
 
 def nested(section: type[S]) -> Parser[S]:
-    """A map with declared keys as the value of a key."""
+    """A parser for a value that is itself a section."""
 
     @shaped({"$ref": section})
     def parse(reading: Reading, node: Node, label: str) -> S | None:
@@ -148,7 +151,7 @@ def nested(section: type[S]) -> Parser[S]:
 
 
 def map_by_name(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
-    """A map of things by the names that the user gives them."""
+    """A parser for a map whose keys are names that the user chooses."""
 
     @shaped(
         {
@@ -166,7 +169,7 @@ def map_by_name(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
         found: dict[str, T] = {}
         for pair in node.pairs:
             if not values.is_name(pair.key.text):
-                reading.error(pair.key, f'"{pair.key.text}" cannot be the name of a {noun}', NAME_RULE)
+                reading.error(pair.key, f'"{pair.key.text}" is not a valid {noun} name', NAME_RULE)
             value = parse(reading, pair.value, f'{noun} "{pair.key.text}"')
             if value is not None:
                 found[pair.key.text] = value

@@ -1,4 +1,4 @@
-"""What reading one file knows: where problems go, where references look, and what a parser is."""
+"""The state of reading one file, and the type of the parsers that read its values."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,30 +13,30 @@ from gateway.errors import Place
 T = TypeVar("T")
 P = TypeVar("P", bound=Callable[..., object])
 
-#: What a source verifies with, and a destination is built with, where `dev` finds a variable unset.
-DEMO_SECRET: Final = "xobito-demo-secret"  # noqa: S105 - known to everyone, for a developer's machine
+#: What `dev` uses for the secret of a source, and for a destination's text, if a variable is not set.
+DEMO_SECRET: Final = "xobito-demo-secret"  # noqa: S105 - public, for a developer's machine
 DEMO_TEXT: Final = "demo"
-#: What stands for every variable that is not set when a file is checked without its environment.
+#: The value of every unset variable when a file is checked without its environment.
 TEST_TEXT: Final = "test"
 
 
 @dataclass(slots=True)
 class Reading:
-    """The state of reading one file: where problems go, where references look."""
+    """The state of reading one file: where problems go, and where references are looked up."""
 
     report: Report
     references: References
-    #: Whether unset variables inside a `stand_in` are made up.
+    #: Whether unset variables get a made-up value inside `stand_in`.
     dev: bool
-    #: Whether every unset variable is made up.
+    #: Whether every unset variable gets a made-up value.
     no_env: bool = False
-    #: The kind of section that a misplaced key belongs to; empty: none has it.
+    #: The section that a misplaced key belongs to, as a noun; empty: none has it.
     home_of: Callable[[str], str] = lambda _key: ""
-    #: What is not set, and where it was first used.
+    #: Unset variables, with the place of first use.
     missing: dict[str, Place] = field(default_factory=dict)
-    #: What is never shown: all that came from outside, and what the file itself holds as a secret.
+    #: Values never to show: everything from outside, and secrets written in the file itself.
     secrets: set[str] = field(default_factory=set)
-    #: The patterns of files that are included.
+    #: The patterns under ``include``.
     includes: list[str] = field(default_factory=list)
     _stand_ins: list["StandIn"] = field(default_factory=list)
 
@@ -50,7 +50,7 @@ class Reading:
 
     @contextmanager
     def stand_in(self, text: str) -> Iterator["StandIn"]:
-        """While inside, and in `dev`, ``text`` stands for a value with a variable that is not set."""
+        """In `dev`, and inside this context, use ``text`` for any value that needs an unset variable."""
         stand_in = StandIn(text)
         if self.dev:
             self._stand_ins.append(stand_in)
@@ -61,7 +61,7 @@ class Reading:
                 self._stand_ins.pop()
 
     def is_unset(self, node: Node) -> bool:
-        """Whether a variable or file that a text needs is not there."""
+        """Whether a text needs a variable or file that is missing."""
         try:
             return isinstance(node, Scalar) and bool(self.references.resolve(node.text).missing)
         except ReferenceRefused:
@@ -70,7 +70,7 @@ class Reading:
     def resolved(
         self, node: Scalar, resolve: Callable[[str], Resolved], *, can_be_made_up: bool = True
     ) -> "Words | None":
-        """The text of a scalar without its references; None when they were a problem."""
+        """The text of a scalar with its references replaced; None after a problem was reported."""
         try:
             found = resolve(node.text)
         except ReferenceRefused as error:
@@ -92,7 +92,7 @@ class Reading:
 
 @dataclass(slots=True)
 class StandIn:
-    """A made-up value, and whether it was needed."""
+    """A made-up value, and whether it was used."""
 
     text: str
     was_used: bool = False
@@ -103,10 +103,10 @@ class Words:
     """A text of the file with its references replaced."""
 
     text: str
-    #: For problems: a value from outside shows as its reference.
+    #: The text for problems: a value from outside appears as its reference.
     shown: str
     node: Scalar
-    #: Made up because a variable is not set.
+    #: Whether it was made up because a variable is not set.
     is_stand_in: bool = False
 
     @property
@@ -114,17 +114,17 @@ class Words:
         return self.node.place
 
 
-#: (reading, node, how a problem calls the key) -> the value, or None after a problem was reported.
+#: (reading, node, the key's name in problems) -> the value, or None after a problem was reported.
 Parser = Callable[[Reading, Node, str], T | None]
 
-#: What a parser takes, in the words of JSON Schema. Under "$ref" stands the class of a section.
+#: What a parser accepts, as JSON Schema; the value of "$ref" is the class of a section.
 Shape = Mapping[str, Any]
 
 ANYTHING: Final[Shape] = {}
 
 
 def shaped(shape: Shape) -> Callable[[P], P]:
-    """Say what a parser takes, for the editors that read the JSON Schema."""
+    """Declare what a parser accepts, for editors that read the JSON Schema."""
 
     def mark(parse: P) -> P:
         vars(parse)["shape"] = shape
@@ -134,13 +134,13 @@ def shaped(shape: Shape) -> Callable[[P], P]:
 
 
 def shape_of(parse: Parser[Any]) -> Shape:
-    """What a parser takes; anything, if it does not say."""
+    """What a parser accepts; anything if it does not declare it."""
     found: Shape = vars(parse).get("shape", ANYTHING)
     return found
 
 
 class Unfit(ValueError):
-    """A value that its key cannot take."""
+    """A value that its key does not accept."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         self.message, self.hint = message, hint

@@ -13,10 +13,9 @@ from gateway.destinations.retry import ONCE, Policy, listed
 def _range(written: Words, label: str) -> tuple[int, int]:
     text = written.text
     if re.fullmatch("[3-5](?:[0-9]{2}|xx)", text) is None:
-        hint = (
-            "what counts as taken is said by success" if text.startswith("2") else "write 404, or 5xx for all of them"
-        )
-        raise Unfit(f'{label}: "{written.shown}" is no status from 300 to 599', hint)
+        is_success = text.startswith("2")
+        hint = "use success to choose which responses count as accepted" if is_success else "write 404, or 5xx for all"
+        raise Unfit(f'{label}: "{written.shown}" is not a status from 300 to 599', hint)
     low = int(text.replace("x", "0"))
     return low, low + (100 if "x" in text else 1)
 
@@ -29,7 +28,7 @@ _ranges = values.one_or_more(
 def _share(written: Words, label: str) -> float:
     text = written.text
     if re.fullmatch(r"[0-9]{1,3}%", text) is None or int(text[:-1]) > 100:
-        raise Unfit(f'{label}: "{written.shown}" is no share of the wait', "write a percentage from 0% to 100%: 20%")
+        raise Unfit(f'{label}: "{written.shown}" is not a valid percentage', "write 0% to 100%")
     return int(text[:-1]) / 100
 
 
@@ -37,28 +36,28 @@ def _share(written: Words, label: str) -> float:
 class RetryKeys(Section):
     noun = "retry"
     for_s: float = key(
-        values.duration(0, values.LONGEST), "how long a delivery is tried again: 24h", default=86400.0, name="for"
+        values.duration(0, values.LONGEST), "how long to keep retrying a delivery: 24h", default=86400.0, name="for"
     )
     first_s: float = key(
-        values.duration(0.1, "24h"), "the first wait; each one after it is twice as long: 1s", default=1.0, name="first"
+        values.duration(0.1, "24h"), "the first wait; each later wait is twice as long: 1s", default=1.0, name="first"
     )
     max_s: float = key(values.duration(0.1, "24h"), "the longest wait: 1h", default=3600.0, name="max")
-    attempts: int | None = key(values.integer(1, 1000), "the most attempts, the first one included: 10")
+    attempts: int | None = key(values.integer(1, 1000), "maximum number of attempts, including the first: 10")
     jitter: float = key(
         values.typed(
             _share, {"title": "percentage", "type": "string", "pattern": r"^(?:100|[0-9]{1,2}|0[0-9]{2})%$|\$\{"}
         ),
-        "how far each wait is spread, both ways: 20%",
+        "how much each wait varies, up or down: 20%",
         default=0.2,
     )
     statuses: tuple[tuple[int, int], ...] | None = key(
-        _ranges, "answers that are tried again, whatever they mean otherwise: 404, or [409, 5xx]"
+        _ranges, "statuses to retry even if they are final by default: 404, or [409, 5xx]"
     )
     never: tuple[tuple[int, int], ...] | None = key(
-        _ranges, "answers that are final: 501, or [501, 505]; before statuses"
+        _ranges, "statuses that are final: 501, or [501, 505]; takes precedence over statuses"
     )
     max_age: float | None = key(
-        values.duration(1, values.LONGEST), "how old an event may be when it is tried again, by the clock: 2h"
+        values.duration(1, values.LONGEST), "the age at which an event is no longer retried, by the clock: 2h"
     )
 
 
@@ -75,19 +74,21 @@ _delays = values.one_or_more(values.duration(0.1, "24h"))
     }
 )
 def read_retry(reading: Reading, node: Node, label: str) -> "RetryKeys | Policy | None":
-    """The keys; a list of every wait; or ``none``."""
+    """The keys, a list of all waits, or ``none``."""
     if isinstance(node, Scalar) and node.text == "none":
         return ONCE
     if isinstance(node, Map):
         return read_section(reading, node, RetryKeys, label)
     if not isinstance(node, Items):
-        reading.error(node, f"{label} is no schedule", "write {for: 24h}, a list of waits as [1s, 10s, 1m], or none")
+        reading.error(
+            node, f"{label} is not a valid schedule", "write {for: 24h}, a list of waits such as [1s, 10s, 1m], or none"
+        )
         return None
     delays = _delays(reading, node, label)
     if delays is None:
         return None
     if not 1 <= len(delays) <= 1000:
-        message = f"{label} is a list of {len(delays)} waits"
-        reading.error(node, message, "from 1 to 1000 waits; `none` for a single attempt")
+        message = f"{label} lists {len(delays)} waits"
+        reading.error(node, message, "write 1 to 1000 waits, or none for a single attempt")
         return None
     return listed(delays)

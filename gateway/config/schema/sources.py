@@ -18,7 +18,7 @@ from gateway.wording import suggest
 class SecretKeys(Section):
     noun = "a secret"
     value: Secret | None = key(values.secret, "the secret itself", required=True)
-    until: Words | None = key(values.words, "the day from which it no longer counts: 2026-12-31", required=True)
+    until: Words | None = key(values.words, "the day it stops being accepted: 2026-12-31", required=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Written:
 
     secret: Secret
     node: Node
-    #: A day as it was written; empty: for good.
+    #: The day it expires, as written; None: never.
     until: Words | None = None
 
 
@@ -70,8 +70,8 @@ def _secret(reading: Reading, node: Node, label: str) -> Written | None:
 def _known_preset(written: Words, label: str) -> str:
     if written.text not in presets.NAMES:
         near = suggest(written.shown, presets.NAMES)
-        hint = near or "gateway sources lists them; without a preset write verify: and type:"
-        raise Unfit(f'{label}: "{written.shown}" is not known', hint)
+        hint = near or "run gateway sources for a list; without a preset, write verify: and type:"
+        raise Unfit(f'{label}: "{written.shown}" is not a known preset', hint)
     return written.text
 
 
@@ -97,14 +97,14 @@ class RedactKeys(Section):
     paths: tuple[Words, ...] = key(_fields, "the fields: [attrs.email, headers.x-user]", default=(), required=True)
     store: bool = key(
         values.boolean,
-        "true: they go out of the stored body, too, once no delivery of the event is pending or dead",
+        "true: also remove them from the stored body once no delivery of the event is pending or dead",
         default=False,
     )
 
 
 @shaped({"anyOf": [*values.some(values.TEXT)["anyOf"], {"$ref": RedactKeys}]})
 def _redact(reading: Reading, node: Node, label: str) -> RedactKeys | None:
-    """Fields, or the keys."""
+    """A list of fields, or the keys."""
     if isinstance(node, Map):
         return read_section(reading, node, RedactKeys, label)
     found = _fields(reading, node, label)
@@ -116,34 +116,35 @@ class SourceKeys(Section):
     noun = "a source"
     preset: str | None = key(
         _preset,
-        "a known sender: xobito, github, stripe ...: how its events are verified and named; gateway sources lists them",
+        "a known sender (xobito, github, stripe ...), which says how events are verified and named; gateway sources lists all",
     )
     verify: "VerifyKeys | Scalar | None" = key(
         read_verify,
-        "how its requests are verified: instead of the preset's, or single knobs of it; none takes anything",
+        "how its requests are verified, replacing the preset's way or single settings of it; none accepts anything",
     )
     secret: Secrets | None = key(
-        _secrets, "what the sender signs with; one, or a list of which any will do, each with an until if it has an end"
+        _secrets,
+        "what the sender signs with: one secret, or a list of which any is accepted, each with an optional until",
     )
-    public_url: Words | None = key(values.words, "its address as the sender has it, for senders that sign it")
-    path: Words | None = key(_source_path, "where the sender posts to; /in/<name> if left out")
-    max_body: int = key(values.size(1, "64MiB"), "the largest body taken: 1MiB", default=1024 * 1024)
+    public_url: Words | None = key(values.words, "its address as the sender knows it, for senders that sign it")
+    path: Words | None = key(_source_path, "the path that the sender posts to; /in/<name> if left out")
+    max_body: int = key(values.size(1, "64MiB"), "the largest body accepted: 1MiB", default=1024 * 1024)
     type: tuple[Words, ...] | None = key(
         values.words_list,
-        "what names an event: {payload.type} or {headers.x-event}; of a list the first whose fields are there",
+        "what names an event: {payload.type} or {headers.x-event}; in a list, the first whose fields are present",
     )
     id: tuple[Words, ...] | None = key(
-        values.words_list, "what identifies an event: {payload.id}; its bytes where that is missing"
+        values.words_list, "what identifies an event: {payload.id}; its bytes if that is missing"
     )
     split: tuple[Words, ...] | None = key(
-        values.words_list, "where the events of a body that holds many stand: payload.events.*"
+        values.words_list, "where the events are in a body that holds several: payload.events.*"
     )
     shortcuts: Mapping[str, tuple[Words, ...]] = key(
         values.map_of(values.one_or_more(values.named)),
-        "short names for parts of the payload: {attrs: payload.data}; of a list the first that is there",
+        "short names for parts of the payload: {attrs: payload.data}; in a list, the first that is present",
         factory=dict,
     )
     redact: RedactKeys | None = key(
         _redact,
-        "fields that people are not to see, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",
+        "fields to hide from people, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",
     )

@@ -1,4 +1,4 @@
-"""The keys of ``success``: which answers of a destination count as accepted."""
+"""The keys of ``success``: which responses of a destination count as accepted."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ def _one_status(written: Words, label: str) -> Condition:
         return Combined(how="all", conditions=tuple(Check(path=(), operator=op, operands=(at,)) for op, at in bounds))
     if re.fullmatch("[2-5][0-9]{2}", written.text):
         return Clause(path=(), values=(int(written.text),))
-    raise Unfit(f'{label}: "{written.shown}" is not a status', "write 2xx, 422, or a list of them")
+    raise Unfit(f'{label}: "{written.shown}" is not a valid status', "write 2xx, 422, or a list")
 
 
 _STATUS: Final = {**values.spelled("status", "[2-5](?:[0-9]{2}|xx)"), "minimum": 200, "maximum": 599}
@@ -30,10 +30,10 @@ _some_statuses: Final[Parser[tuple[Condition, ...]]] = values.one_or_more(values
 
 @shaped({**shape_of(_some_statuses), "minItems": 1})
 def _statuses(reading: Reading, node: Node, label: str) -> Condition | None:
-    """``2xx``, ``422``, or a list of them."""
+    """``2xx``, ``422``, or a list."""
     found = _some_statuses(reading, node, label)
     if found == ():
-        reading.error(node, f"{label} is an empty list, which no answer meets", "write status: 2xx")
+        reading.error(node, f"{label} is an empty list, which no response can meet", "write status: 2xx")
     return Combined(how="any", conditions=found) if found else None
 
 
@@ -44,13 +44,13 @@ def _answer_text(reading: Reading, node: Node, label: str) -> tuple[Condition, .
 
 @dataclass(frozen=True, kw_only=True)
 class SuccessKeys(Section):
-    """One rule about an answer: every line of it must hold."""
+    """One rule about a response: every key of it must match."""
 
     noun = "success"
     status: Condition | None = key(_statuses, "its status: 2xx, 422 or a list; 2xx if left out")
     json: Where | None = key(conditions.where, "fields of its JSON, as in where: {ok: true}")
     text: tuple[Condition, ...] | None = key(
-        _answer_text, 'its body as a text: {contains: "already been taken"}, or the whole of it'
+        _answer_text, 'its body as text: {contains: "already been taken"}, or the exact text'
     )
 
 
@@ -63,14 +63,14 @@ class SuccessKeys(Section):
     }
 )
 def read_success(reading: Reading, node: Node, label: str) -> tuple[SuccessKeys, ...] | None:
-    """One rule, or a list of which any must hold."""
+    """One rule, or a list of rules of which one must match."""
     nodes = node.nodes if isinstance(node, Items) else (node,)
     if not nodes:
-        reading.error(node, f"{label} is an empty list, which no answer meets", "write {status: 2xx}")
+        reading.error(node, f"{label} is an empty list, which no response can meet", "write {status: 2xx}")
     rules = [read_section(reading, each, SuccessKeys, label) for each in nodes]
     for each, rule in zip(nodes, rules, strict=True):
         if rule is not None and not rule.written:
             reading.error(
-                each, f"{label} says nothing about the answer", "write {status: 2xx}, {json: {ok: true}} or text"
+                each, f"{label} says nothing about the response", "write {status: 2xx}, {json: {ok: true}} or text"
             )
     return tuple(rule for rule in rules if rule is not None) or None

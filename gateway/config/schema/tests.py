@@ -15,35 +15,39 @@ from gateway.routing.cases import Plain
 def _sought(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | None:
     found = values.one_or_more(values.words)(reading, node, label)
     if found is not None and (not found or any(each.text == "" for each in found)):
-        reading.error(node, f"{label} looks for nothing: every body has that", "write a text, or remove the key")
+        reading.error(
+            node, f"{label} is an empty text or list, which every body contains", "write a text, or remove the key"
+        )
         return None
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckKeys(Section):
-    """What one delivery of a test must be."""
+    """What a test expects of one delivery."""
 
     noun = "an expectation of a test"
     method: str | None = key(values.method, "the method of the request")
-    url: Words | None = key(values.words, "its whole url")
-    headers: Mapping[str, Words] = key(values.map_of(values.words), "headers that it has", factory=dict)
-    json: Plain | None = key(trees.json, "its body, as JSON")
-    json_contains: Plain | None = key(trees.json, "what its body has, as JSON; it may have more")
-    text: Words | None = key(values.words, "its body as a text, or what the message says")
-    contains: tuple[Words, ...] = key(_sought, "texts that its body has", default=())
+    url: Words | None = key(values.words, "the whole url of the request")
+    headers: Mapping[str, Words] = key(values.map_of(values.words), "headers of the request", factory=dict)
+    json: Plain | None = key(trees.json, "the body as JSON")
+    json_contains: Plain | None = key(trees.json, "JSON that the body contains; it may have more")
+    text: Words | None = key(values.words, "the body as text, or what the message says")
+    contains: tuple[Words, ...] = key(_sought, "texts that the body contains", default=())
     not_contains: tuple[Words, ...] = key(
-        _sought, "texts that its body has not; nor has that of any other delivery that the line means", default=()
+        _sought,
+        "texts that the body does not contain, nor the body of any other delivery that this line is about",
+        default=(),
     )
     count: int | None = key(values.integer(1, 1000), "how many deliveries go there")
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One destination of an ``expect``, or the word for another outcome."""
+    """One destination of ``expect``, or the word for another outcome."""
 
     name: Scalar
-    #: None: nothing more is asked; a Scalar: ``verbatim``, or the text of ``failed``.
+    #: None: nothing more is expected; a Scalar: ``verbatim``, or the text of ``failed``.
     check: CheckKeys | Scalar | None
 
 
@@ -75,7 +79,7 @@ def _expect(reading: Reading, node: Node, label: str) -> tuple[Expected, ...] | 
             found = [_expected(reading, pair, label) for pair in pairs]
             return tuple(expected for expected in found if expected is not None)
     reading.error(
-        node, f"{label} is a list of destinations, or a map from them to what they get", "write [archive, slack-leads]"
+        node, f"{label} must be a list of destinations, or a map of what each gets", "write [archive, slack-leads]"
     )
     return None
 
@@ -87,7 +91,7 @@ def _expected(reading: Reading, pair: Pair, label: str) -> Expected | None:
     return None if check is None else Expected(pair.key, check)
 
 
-#: How a test gives its event; one of them.
+#: The ways to give a test its event; each test has one.
 EVENTS: Final = ("event", "file", "payload")
 
 
@@ -95,20 +99,20 @@ EVENTS: Final = ("event", "file", "payload")
 class TestKeys(Section):
     noun = "a test"
     together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in EVENTS]}
-    #: Pytest collects no class of this name.
+    #: Keeps pytest from collecting it.
     __test__ = False
-    name: Words | None = key(values.words, "what it shows, as a sentence", required=True)
-    source: Words | None = key(values.named, "the source that the event comes from; needed when there are several")
+    name: Words | None = key(values.words, "what it checks, as a sentence", required=True)
+    source: Words | None = key(values.named, "the source that the event comes from; required if there are several")
     event: Words | None = key(values.named, "a sample event of the source's preset: contact.created")
-    file: Words | None = key(values.named, "a file with the event's JSON, beside this one")
+    file: Words | None = key(values.named, "a file with the event's JSON, relative to this one")
     payload: Plain | None = key(trees.json, "the event's JSON, written out")
     set: Mapping[str, Plain] = key(
-        values.map_of(trees.json), "fields of the event that are changed: {attrs.type: customer}", factory=dict
+        values.map_of(trees.json), "fields of the event to change: {attrs.type: customer}", factory=dict
     )
-    unset: tuple[Words, ...] = key(values.words_list, "fields of the event that are taken out", default=())
+    unset: tuple[Words, ...] = key(values.words_list, "fields of the event to remove", default=())
     expect: tuple[Expected, ...] | None = key(
         _expect,
-        "exactly these destinations, as a list or a map to what each gets; or ignored, rejected, {failed: text}",
+        "all destinations it goes to, as a list or a map of what each gets; or ignored, rejected, {failed: text}",
         required=True,
     )
 
@@ -119,7 +123,7 @@ def read_tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...]
         return ()
     if not isinstance(node, Items):
         if not isinstance(node, Broken):
-            reading.error(node, f"{label} must be a list", "begin each test with - on a line of its own")
+            reading.error(node, f"{label} must be a list", "start each test with - on a new line")
         return None
     found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]
     return tuple(test for test in found if test is not None)

@@ -1,4 +1,4 @@
-"""Values that are whole trees: templates, bodies with templates in them, and plain JSON."""
+"""Parsers for templates and trees: bodies with templates in them, and plain JSON."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,13 +15,13 @@ TEMPLATE: Final[Shape] = {**TEXT, "title": "template"}
 
 @shaped(TEMPLATE)
 def template(reading: Reading, node: Node, label: str) -> TemplateText | None:
-    """A text with ``{{ }}``. What references bring is inert in it."""
+    """A text with ``{{ }}``. Values of references are inert in it."""
     scalar = expect_scalar(reading, node, label)
     if scalar is None:
         return None
     if scalar.cut_off:
-        hint = f'put the text in quotes to keep "{scalar.cut_off}", or write two blanks before a comment'
-        reading.warning(scalar, f'{label} ends before "{scalar.cut_off}": YAML takes the rest for a comment', hint)
+        hint = f'put the text in quotes to keep "{scalar.cut_off}", or put two spaces before a comment'
+        reading.warning(scalar, f'{label} ends before "{scalar.cut_off}": YAML reads the rest as a comment', hint)
     return _template_text(reading, scalar)
 
 
@@ -32,7 +32,7 @@ def _template_text(reading: Reading, scalar: Scalar) -> TemplateText | None:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A ``body:``; the tree of an empty text sends nothing at all."""
+    """A ``body:``; an empty text sends no body at all."""
 
     tree: Tree
     is_empty: bool
@@ -75,7 +75,7 @@ def json(reading: Reading, node: Node, label: str) -> Plain | None:
 
 
 def plain(reading: Reading, node: Node, label: str) -> object:
-    """The value of a tree without templates; None in place of what was a problem."""
+    """The value of a tree without templates; None for each part that was reported as a problem."""
     match node:
         case Map(_, pairs):
             return {pair.key.text: plain(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in pairs}

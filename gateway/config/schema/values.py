@@ -1,4 +1,4 @@
-"""Values by their type: from a node of the file to what it means, or a problem that says what to write."""
+"""Parsers by type of value: from a node of the file to the value, or to a problem that says what to write."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -19,44 +19,44 @@ TEXT: Final[Shape] = {"title": "text", "type": ["string", "number", "boolean"]}
 
 
 def some(one: Shape) -> Shape:
-    """One of a kind, or a list of at least one."""
+    """One value, or a list with at least one."""
     return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
 def spelled(title: str, pattern: str) -> Shape:
-    """A text by its pattern, or one with a reference."""
+    """A text that matches a pattern or contains a reference."""
     return {"title": title, "type": ["string", "integer"], "pattern": rf"^(?:{pattern})$|\$\{{"}
 
 
-def expect_scalar(reading: Reading, node: Node, label: str, kind: str = "one value") -> Scalar | None:
-    """The node if it is one written value."""
+def expect_scalar(reading: Reading, node: Node, label: str) -> Scalar | None:
+    """The node if it is one value and not empty."""
     if isinstance(node, Broken):
         return None
     if not isinstance(node, Scalar):
-        reading.error(node, f"{label} is {kind}, not a {'map' if isinstance(node, Map) else 'list'}")
+        reading.error(node, f"{label} must be one value, not a {'map' if isinstance(node, Map) else 'list'}")
         return None
     if node.empty or node.value is None:
-        reading.error(node, f"{label} has no value", 'write one, or remove the key; an empty text is ""')
+        reading.error(node, f"{label} has no value", 'write one, or remove the key; write "" for an empty text')
         return None
     return node
 
 
 @shaped(TEXT)
 def words(reading: Reading, node: Node, label: str) -> Words | None:
-    """A text; references are replaced."""
+    """A text with its references replaced."""
     scalar = expect_scalar(reading, node, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve)
 
 
 @shaped(TEXT)
 def named(reading: Reading, node: Node, label: str) -> Words | None:
-    """A text that decides what else is right: nothing can be made up for what is not set in it."""
+    """A text that other checks depend on, so an unset variable in it never gets a made-up value."""
     scalar = expect_scalar(reading, node, label)
     return None if scalar is None else reading.resolved(scalar, reading.references.resolve, can_be_made_up=False)
 
 
 def typed(convert: Callable[[Words, str], T], shape: Shape, read: Parser[Words] = words) -> Parser[T]:
-    """A value that is made of one text; ``convert`` raises Unfit."""
+    """A value converted from one text; ``convert`` raises Unfit."""
 
     @shaped(shape)
     def parse(reading: Reading, node: Node, label: str) -> T | None:
@@ -72,20 +72,18 @@ def typed(convert: Callable[[Words, str], T], shape: Shape, read: Parser[Words] 
     return parse
 
 
-def duration(least_s: float, most: str, why: str = "") -> Parser[float]:
-    """``10s``, ``1h30m``: seconds, from ``least_s`` to the duration ``most``, and ``why`` to that."""
+def duration(least_s: float, most: str) -> Parser[float]:
+    """``10s``, ``1h30m``: seconds, from ``least_s`` to the duration ``most``."""
     most_s = seconds(most)
 
     def convert(written: Words, label: str) -> float:
         if DURATION.fullmatch(written.text) is None:
             digits = _DIGITS.fullmatch(written.text) is not None
             hint = f"write {written.shown}s" if digits else "write a number with ms, s, m, h or d: 10s, 1h30m"
-            raise Unfit(f'{label}: "{written.shown}" {"has no unit" if digits else "is not a duration"}', hint)
+            raise Unfit(f'{label}: "{written.shown}" {"has no unit" if digits else "is not a valid duration"}', hint)
         value = seconds(written.text)
         if not least_s <= value <= most_s:
-            raise Unfit(
-                f'{label}: "{written.shown}" is out of range', f"from {least_s:g}s to {most}{why and f': {why}'}"
-            )
+            raise Unfit(f'{label}: "{written.shown}" is out of range', f"write {least_s:g}s to {most}")
         return value
 
     above_0 = r"(?!(?:[0.]+[a-z]+)+$)" if least_s > 0 else ""
@@ -98,10 +96,10 @@ def size(least: int, most: str) -> Parser[int]:
     def convert(written: Words, label: str) -> int:
         found = SIZE.fullmatch(written.text)
         if found is None:
-            raise Unfit(f'{label}: "{written.shown}" is not a size', "write a number with KiB or MiB: 1MiB")
+            raise Unfit(f'{label}: "{written.shown}" is not a valid size', "write a number with KiB or MiB: 1MiB")
         value = size_in_bytes(written.text)
         if not least <= value <= size_in_bytes(most):
-            raise Unfit(f'{label}: "{written.shown}" is out of range', f"from {least}B to {most}")
+            raise Unfit(f'{label}: "{written.shown}" is out of range', f"write {least}B to {most}")
         return value
 
     above_0 = r"(?!0+(?:\D|$))" if least > 0 else ""
@@ -127,32 +125,32 @@ def _boolean(written: Words, label: str) -> bool:
 boolean: Final = typed(_boolean, {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}, REFERENCE]})
 
 
-def choice(known: Collection[str], read: Parser[Words] = words) -> Parser[str]:
-    """One of a few words."""
+def choice(known: Collection[str], noun: str = "value", read: Parser[Words] = words) -> Parser[str]:
+    """One of a few known words; ``noun`` is what problems call it."""
 
     def convert(written: Words, label: str) -> str:
         if written.text not in known:
-            raise Unfit(f'{label}: "{written.shown}" is not known', suggest_or_list(written.shown, known))
+            raise Unfit(f'{label}: "{written.shown}" is not a valid {noun}', suggest_or_list(written.shown, known))
         return written.text
 
     return typed(convert, {"anyOf": [{"enum": list(known)}, REFERENCE]}, read)
 
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-method: Final = choice(METHODS)
+method: Final = choice(METHODS, "method")
 
 
 def _name(written: Words, label: str) -> str:
     if "${" in written.node.text:
-        raise Unfit(f"{label} is literal: deliveries remember it", "write the name itself")
+        raise Unfit(f"{label} must be literal: stored deliveries refer to it", "write the name itself")
     if not is_name(written.text):
-        raise Unfit(f'{label}: "{written.shown}" is not a name', NAME_RULE)
+        raise Unfit(f'{label}: "{written.shown}" is not a valid name', NAME_RULE)
     return written.text
 
 
-#: What a source, a destination or an entry is called.
+#: The name of a source, a destination or an entry.
 name: Final = typed(_name, {"title": "name", "type": ["string", "integer", "boolean"], "pattern": f"^{_NAME.pattern}$"})
-NAME_RULE: Final = "letters, digits, - and _, beginning with a letter or digit; at most 64"
+NAME_RULE: Final = "use letters, digits, - and _, starting with a letter or digit; at most 64 characters"
 
 
 def is_name(text: str) -> bool:
@@ -161,14 +159,14 @@ def is_name(text: str) -> bool:
 
 @shaped({**TEXT, "title": "secret"})
 def secret(reading: Reading, node: Node, label: str) -> Secret | None:
-    """A text that is never shown, not even as a line of the file."""
+    """A text that is never shown, not even as part of a line of the file."""
     if isinstance(node, Scalar) and "${" not in node.text and node.text:
         reading.report.hide(node.content, node.text)
     written = words(reading, node, label)
     if written is None:
         return None
     if not written.text.strip():
-        reading.error(node, f"{label} is empty", "an empty secret protects nothing: set one")
+        reading.error(node, f"{label} is empty", "set one: an empty secret protects nothing")
         return None
     if not written.is_stand_in:
         reading.secrets.add(written.text)
@@ -176,13 +174,13 @@ def secret(reading: Reading, node: Node, label: str) -> Secret | None:
 
 
 def one_or_more(parse: Parser[T]) -> Parser[tuple[T, ...]]:
-    """One value, or a list of them."""
+    """One value, or a list of values."""
     one = shape_of(parse)
 
     @shaped({"anyOf": [one, {"type": "array", "items": one}]})
     def parse_all(reading: Reading, node: Node, label: str) -> tuple[T, ...] | None:
         if isinstance(node, Map):
-            reading.error(node, f"{label} is one value or a list of them, not a map", "write [one, two]")
+            reading.error(node, f"{label} must be one value or a list, not a map", "write [one, two]")
             return None
         nodes = node.nodes if isinstance(node, Items) else (node,)
         found = [parse(reading, each, label) for each in nodes]
@@ -199,7 +197,7 @@ some_names: Final = shaped(some(TEXT))(one_or_more(named))
 
 
 def map_of(parse: Parser[T]) -> Parser[Mapping[str, T]]:
-    """A map whose keys are the user's."""
+    """A map whose keys the user chooses."""
 
     @shaped({"type": "object", "additionalProperties": shape_of(parse)})
     def parse_all(reading: Reading, node: Node, label: str) -> Mapping[str, T] | None:
@@ -213,18 +211,18 @@ def map_of(parse: Parser[T]) -> Parser[Mapping[str, T]]:
 
 
 def expect_map(reading: Reading, node: Node, label: str, example: str = "key: value") -> None:
-    """Say that a map is due here; silent about what was reported before."""
+    """Report that a map is expected here, unless the node was reported already."""
     if not isinstance(node, Broken):
         reading.error(node, f"{label} must be a map", f"write {example} lines, indented below it")
 
 
 def number(reading: Reading, node: Scalar) -> int | float | None:
-    """The value of ``${NAME:number}``; None and a problem if it is none as JSON has it."""
+    """The value of ``${NAME:number}``; None after reporting one that is not a JSON number."""
     written = reading.resolved(node, reading.references.resolve)
     if written is None:
         return None
     value = json_scalar("0" if written.is_stand_in else written.text)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        reading.error(node, f"the value of {node.text} is no number", "set it to one: 13")
+        reading.error(node, f"the value of {node.text} is not a number", "set it to a number such as 13")
         return None
     return value

@@ -14,9 +14,9 @@ from gateway.signatures.declared import ENCODINGS, KEYS
 @dataclass(frozen=True, kw_only=True)
 class FieldsKeys(Section):
     noun = "signature.fields"
-    signature: Words | None = key(values.words, "the name of the signatures: v1", required=True)
-    timestamp: Words | None = key(values.words, "the name of the timestamp: t")
-    separator: Words | None = key(values.words, "what divides the fields: ,")
+    signature: Words | None = key(values.words, "the name of the signature field: v1", required=True)
+    timestamp: Words | None = key(values.words, "the name of the timestamp field: t")
+    separator: Words | None = key(values.words, "what separates the fields: ,")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +24,18 @@ class SignatureKeys(Section):
     noun = "verify.signature"
     header: Words | None = key(values.words, "the header that holds it: x-signature")
     body: Words | None = key(values.words, "or its path in the payload: signature.signature")
-    algorithm: str | None = key(values.choice(signatures.ALGORITHMS), "sha256 unless it is written here")
-    encoding: str | None = key(values.choice(ENCODINGS), "hex or base64; hex unless it is written here")
+    algorithm: str | None = key(values.choice(signatures.ALGORITHMS, "algorithm"), "the digest; sha256 if left out")
+    encoding: str | None = key(values.choice(ENCODINGS, "encoding"), "hex or base64; hex if left out")
     signed: Words | None = key(values.words, 'what is signed: "{timestamp}.{body}"; the body if left out')
-    prefix: Words | None = key(values.words, "before each signature: sha256=")
+    prefix: Words | None = key(values.words, "the text before each signature: sha256=")
     fields: FieldsKeys | None = key(
-        nested(FieldsKeys), "when the header is a list of name=value: {signature: v1, timestamp: t}"
+        nested(FieldsKeys), "for a header that is a list of name=value: {signature: v1, timestamp: t}"
     )
-    divider: Words | None = key(values.words, name="list", about='what divides several signatures in the header: ","')
+    divider: Words | None = key(values.words, name="list", about='what separates several signatures in the header: ","')
     form: str | None = key(
         values.choice(KEYS), "how the secret is written: text (the default), base64 or hex", name="key"
     )
-    key_prefix: Words | None = key(values.words, "what stands before the key in the secret: whsec_")
+    key_prefix: Words | None = key(values.words, "the prefix of the key in the secret: whsec_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,10 @@ class TimestampKeys(Section):
     header: Words | None = key(values.words, "the header that holds it: x-timestamp")
     payload: Words | None = key(values.words, "or its path in the payload: sent_at")
     field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
-    unit: str | None = key(values.choice(tuple(signatures.UNITS)), "s (the default), ms or iso")
-    tolerance: float | None = key(values.duration(1, "24h"), "how old or early it may be: 5m", name="tolerance")
+    unit: str | None = key(values.choice(tuple(signatures.UNITS), "unit"), "s (the default), ms or iso")
+    tolerance: float | None = key(
+        values.duration(1, "24h"), "how far it may be from the current time: 5m", name="tolerance"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,23 +59,25 @@ class InHeaderKeys(Section):
 @dataclass(frozen=True, kw_only=True)
 class UserKeys(Section):
     noun = "verify.basic"
-    user: Words | None = key(values.words, "the user's name; the secret is the password", required=True)
+    user: Words | None = key(values.words, "the user name; the secret is the password", required=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyKeys(Section):
     noun = "verify"
     signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
-    timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature has to cover it")
-    id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} is")
+    timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature must cover it")
+    id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} stands for")
     unsigned_body: str | None = key(
-        values.choice(("accept",)), "accept: the signature does not cover the body, and that is known"
+        values.choice(("accept",)), "accept: allow a signature that does not cover the body"
     )
     token: InHeaderKeys | None = key(nested(InHeaderKeys), "the secret itself in a header: {header: x-token}")
     bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
     basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
-    url_secret: bool | None = key(values.boolean, "true: the secret is the end of the path: /in/name/secret")
-    handshake_token: Secret | None = key(values.secret, "what a handshake by GET shows; the secret if left out")
+    url_secret: bool | None = key(values.boolean, "true: the secret is the last part of the path: /in/name/secret")
+    handshake_token: Secret | None = key(
+        values.secret, "the token that a GET handshake presents; the secret if left out"
+    )
 
 
 @shaped({"anyOf": [{"enum": ["none"]}, {"$ref": VerifyKeys}]})

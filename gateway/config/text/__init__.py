@@ -1,1 +1,1 @@
-"""The file as text: YAML with positions, references to the environment, common mistakes, and problems with their place."""
+"""The file as text: YAML with positions, references to the environment, common mistakes, and problems by place."""

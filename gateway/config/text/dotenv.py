@@ -1,4 +1,4 @@
-"""The file ``.env`` beside routes.yaml: ``KEY=VALUE`` lines for a developer's machine."""
+"""The file ``.env`` next to routes.yaml: ``KEY=VALUE`` lines for a developer's machine."""
 
 import re
 from pathlib import Path
@@ -13,20 +13,20 @@ _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class _Unreadable(ValueError):
-    """What is wrong with one line, without its value: that may be a secret."""
+    """One line cannot be read; the text does not show its value, which may be a secret."""
 
 
 def read_env_file(path: Path) -> dict[str, str]:
     """The variables of a ``.env`` file; later lines win. Quotes, comments and ``export`` are understood.
 
-    Raises ConfigError that names every line it cannot read, and OSError when there is no such file.
+    Raises ConfigError with every line that cannot be read, and OSError if there is no such file.
     """
     values: dict[str, str] = {}
     problems: list[Problem] = []
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError([Problem(Place(path.name), "this is not UTF-8 text", "save the file as UTF-8")]) from None
+        raise ConfigError([Problem(Place(path.name), "the file is not UTF-8 text", "save the file as UTF-8")]) from None
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
         try:
             values.update(_read_line(line))
@@ -54,5 +54,5 @@ def _value(key: str, written: str) -> str:
     if written[:1] in ("'", '"'):
         raise _Unreadable(f"the quote around the value of {key} is not closed on this line")
     if "\0" in written:
-        raise _Unreadable(f"the value of {key} holds a NUL")
+        raise _Unreadable(f"the value of {key} contains a NUL character")
     return re.split(r"(?:^|\s)#", written, maxsplit=1)[0].rstrip()

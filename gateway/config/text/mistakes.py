@@ -1,4 +1,4 @@
-"""What people write when YAML answers in riddles: the mistake in plain words, with the corrected line."""
+"""Common YAML mistakes: explained in plain words, with the corrected line."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """Where the parser gave up, in its own words."""
+    """Where the parser gave up, and its own message."""
 
-    #: The line and column that it complains about, 1-based.
+    #: The line and column it complains about, 1-based.
     line: int
     column: int
-    #: Where what it was reading began.
+    #: Where the construct it was reading started.
     began_line: int
     began_column: int
     problem: str
@@ -35,7 +35,7 @@ class _Spot:
     began_text: str
 
 
-#: Of a longer line the rest is not looked at: these patterns are made for lines that people write.
+#: Characters examined per line: the patterns are made for lines that people write.
 _EXAMINED: Final = 1000
 #: The start of ``key: value`` or ``- value`` on a line, up to the value.
 _KEY: Final = r"""^(?P<before>\s*(?:-\s+)*(?:[\w.\-]+:\s+)?)"""
@@ -51,7 +51,9 @@ def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
     found = (recognise(spot) for recognise in _MISTAKES)
-    unknown = Mistake(spot.line, spot.column, "this is not YAML", "look at the line above, too; put texts in quotes")
+    unknown = Mistake(
+        spot.line, spot.column, "this is not valid YAML", "check the line above, too; put texts in quotes"
+    )
     return next((mistake for mistake in found if mistake is not None), unknown)
 
 
@@ -76,32 +78,34 @@ def _text(lines: Sequence[str], line: int) -> str:
 
 
 def _quoted(value: str) -> str:
-    """In quotes, in the way that needs the fewest backslashes."""
+    """The value in quotes, with as few backslashes as possible."""
     value = value.strip()
     if '"' not in value and "\\" not in value:
         return f'"{value}"'
     return "'" + value.replace("'", "''") + "'"
 
 
-# --- one function for each mistake: it, or None ---
+# --- one function per mistake; None: not this one ---
 
 
 def _tab(spot: _Spot) -> Mistake | None:
     indentation = re.match(r"\s*", spot.text)
     if indentation is None or "\t" not in indentation[0]:
         return None
-    return Mistake(spot.line, indentation[0].index("\t") + 1, "a tab cannot indent in YAML", "indent with spaces")
+    return Mistake(
+        spot.line, indentation[0].index("\t") + 1, "YAML does not allow tabs for indentation", "indent with spaces"
+    )
 
 
 def bare_braces(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
-    """``path: {{ x }}``: to YAML these braces are a map in a map."""
+    """``path: {{ x }}``: YAML reads these braces as a map in a map."""
     text = _text(lines, line)
     if not text[column - 1 :].startswith("{{"):
         return None
     value = re.match(r"(?:\{\{.*?\}\}[^,{}#]*)+", text[column - 1 :])
     key = re.search(r"([\w.\-]+:)\s*$", text[: column - 1])
     written = f"{key[1] if key else ''} {_quoted(value[0] if value else '{{ ... }}')}".strip()
-    return Mistake(line, column, "a value that begins with {{ needs quotes", f"write {written}")
+    return Mistake(line, column, "a value that starts with {{ needs quotes", f"write {written}")
 
 
 def _braces(spot: _Spot) -> Mistake | None:
@@ -112,7 +116,7 @@ def _braces(spot: _Spot) -> Mistake | None:
     return bare_braces(spot.line, column, [""] * (spot.line - 1) + [spot.text]) or Mistake(
         spot.line,
         column,
-        "inside { } and [ ] a value that holds {{ needs quotes",
+        "inside { } and [ ], a value that contains {{ needs quotes",
         f"write {found['key']} {_quoted(found['value'])}",
     )
 
@@ -123,7 +127,7 @@ def _bare_reference(spot: _Spot) -> Mistake | None:
         return None
     behind = re.match(r"[^\s,}\]]*", spot.text[found.end() :])
     value = found["value"] + found["reference"] + (behind[0] if behind else "")
-    message = f"inside {{ }} and [ ] a value that holds {found['reference']} needs quotes"
+    message = f"inside {{ }} and [ ], a value that contains {found['reference']} needs quotes"
     return Mistake(spot.line, found.start("value") + 1, message, f'write "{value}"')
 
 
@@ -131,18 +135,23 @@ _RESERVED: Final = {"@": "", "`": "", "%": "", "*": "an alias", "&": "an anchor"
 
 
 def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
-    """A value whose first character YAML keeps for itself."""
+    """A value whose first character is reserved in YAML."""
     value = re.match(r"[^#\n]*", _text(lines, line)[column - 1 :])
     if value is None or value[0][:1] not in _RESERVED:
         return None
     key = re.search(r"([\w.\-]+:\s)\s*$", _text(lines, line)[: column - 1])
     meaning = _RESERVED[value[0][0]]
-    message = f'a value that begins with "{value[0][0]}" ' + (f"is {meaning} to YAML" if meaning else "needs quotes")
+    sign = value[0][0]
+    message = (
+        f'YAML reads a value that starts with "{sign}" as {meaning}'
+        if meaning
+        else f'a value that starts with "{sign}" needs quotes'
+    )
     return Mistake(line, column, message, f"write {key[1] if key else ''}{_quoted(value[0])}")
 
 
 def _reserved(spot: _Spot) -> Mistake | None:
-    """The parser names the place where the value began, or where it ended."""
+    """The parser names the place where the value started, or where it ended."""
     if not spot.problem.startswith(("found character that cannot", "did not find expected alphabetic")):
         return None
     return reserved_sign(spot.began_line, spot.began_column, [""] * (spot.began_line - 1) + [spot.began_text])
@@ -159,7 +168,7 @@ def _question_mark(spot: _Spot) -> Mistake | None:
     if not spot.problem.startswith("mapping keys are not allowed"):
         return None
     return Mistake(
-        spot.line, spot.column, 'a "?" with a blank behind it begins a key to YAML', "put the text in quotes"
+        spot.line, spot.column, 'YAML reads a "?" followed by a space as the start of a key', "put the text in quotes"
     )
 
 
@@ -171,14 +180,14 @@ def _two_colons(spot: _Spot) -> Mistake | None:
     if not key:
         return None
     hint = f"write {key} {_quoted(found['value'])}"
-    return Mistake(spot.line, spot.column, 'a text that holds ": " needs quotes', hint)
+    return Mistake(spot.line, spot.column, 'a text that contains ": " needs quotes', hint)
 
 
 def _too_deep(spot: _Spot) -> Mistake | None:
     if not spot.problem.startswith("mapping values"):
         return None
-    message = "this line is indented as a part of the value above it"
-    return Mistake(spot.line, spot.column, message, "align it with its neighbours")
+    message = "this line is indented as part of the value above it"
+    return Mistake(spot.line, spot.column, message, "align it with the lines around it")
 
 
 def _quote_inside(spot: _Spot) -> Mistake | None:
@@ -211,21 +220,21 @@ def _open_quote(spot: _Spot) -> Mistake | None:
 
 def _escape(spot: _Spot) -> Mistake | None:
     if spot.problem.startswith(("did not find expected hexdecimal", "found invalid Unicode")):
-        message = "this escape names no character"
+        message = "this escape is not a valid character"
         return Mistake(spot.line, spot.column, message, "write \\x41, \\u263A or \\U0001F600, or use single quotes")
     if not spot.problem.startswith("found unknown escape"):
         return None
     bad = spot.text[spot.column - 1 : spot.column]
     bad = bad if bad != "\\" else spot.text[spot.column - 1 : spot.column + 1]
-    message = f'"{bad}" is no escape: in double quotes a backslash begins one'
-    return Mistake(spot.line, spot.column, message, "use single quotes, where a backslash is a backslash, or double it")
+    message = f'"{bad}" is not a valid escape: in double quotes a backslash starts one'
+    return Mistake(spot.line, spot.column, message, "use single quotes, where a backslash is literal, or double it")
 
 
 def _no_colon(spot: _Spot) -> Mistake | None:
     if "could not find expected ':'" not in spot.problem:
         return None
     return Mistake(
-        spot.began_line, spot.began_column, "this line has no value", "write key: value, with a blank behind the colon"
+        spot.began_line, spot.began_column, "this line has no value", "write key: value, with a space after the colon"
     )
 
 
@@ -234,7 +243,7 @@ def _open_bracket(spot: _Spot) -> Mistake | None:
     if found is None:
         return None
     opened = {"]": "[", "}": "{"}[found[1]]
-    message = f"the {opened} that opens here is not closed where the parser looks for it"
+    message = f"the {opened} that opens here is not closed where it should be"
     hint = f"write a {found[1]} or a comma before line {spot.line}, column {spot.column}"
     return Mistake(spot.began_line, spot.began_column, message, hint)
 
@@ -245,7 +254,7 @@ def _block_header(spot: _Spot) -> Mistake | None:
     if not spot.problem.startswith("did not find expected comment or line break"):
         return None
     sign = spot.began_text[spot.began_column - 1 : spot.began_column]
-    message = f'behind "{sign}" the text begins on the next line'
+    message = f'after "{sign}", the text must start on the next line'
     return Mistake(spot.began_line, spot.began_column, message, "move the text to the next line, or put it in quotes")
 
 
@@ -254,7 +263,10 @@ def _no_value(spot: _Spot) -> Mistake | None:
     if not found or not spot.problem.startswith("did not find expected node content"):
         return None
     return Mistake(
-        spot.line, spot.column, f"a value is due here, and {found} begins none", "put it in quotes, or write a value"
+        spot.line,
+        spot.column,
+        f"a value is expected here, and {found} cannot start one",
+        "put it in quotes, or write a value",
     )
 
 
@@ -267,11 +279,11 @@ def _indentation(spot: _Spot) -> Mistake | None:
     )
     if not spot.problem.startswith(beginnings):
         return None
-    message = "this line does not belong to what stands above it"
-    return Mistake(spot.line, spot.column, message, "align keys of one map, and the - of one list, in the same column")
+    message = "this line does not belong to the lines above it"
+    return Mistake(spot.line, spot.column, message, "align the keys of a map, and the - of a list, in the same column")
 
 
-#: Tried in this order: the particular ones before the general ones.
+#: Tried in this order, specific mistakes before general ones.
 _MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
     _tab,
     _reserved,

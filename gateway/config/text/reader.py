@@ -1,7 +1,7 @@
-"""YAML as people mean it: a tree of nodes that know their place, with JSON's idea of a scalar.
+"""YAML as people mean it: a tree of nodes that know their place, with scalars as in JSON.
 
-Aliases, anchors, tags and merge keys are refused, as is whatever nests deeper than MAX_DEPTH. The tree is
-built from the parser's events and without recursion: libyaml's composer crashes on deep nesting.
+Aliases, anchors, tags, merge keys and nesting deeper than MAX_DEPTH are refused. The tree is built from the parser's
+events without recursion, because libyaml's composer crashes on deep nesting.
 """
 
 import re
@@ -19,25 +19,25 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-#: Longer numbers are identifiers: they stay the text that was written.
+#: Longer numbers are identifiers and stay text.
 _MAX_NUMBER_LENGTH: Final = 40
-#: What YAML takes for the end of a line.
+#: YAML's line breaks.
 _LINE_BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text, and what JSON would make of it if it was written without quotes."""
+    """A text, and its value as JSON if it was written without quotes."""
 
     place: Place
     text: str
     value: str | int | float | bool | None
-    #: Where the text itself begins: behind the quote, or on the line below ``|``.
+    #: Where the text itself starts: after the quote, or on the line below ``|``.
     content: Place
-    #: Nothing was written at all (``key:``).
+    #: Whether nothing was written at all (``key:``).
     empty: bool = False
-    #: What YAML cut off as a comment though it reads like a part of the text (``New lead in #sales``).
+    #: What YAML cut off as a comment, although it reads like part of the text (``New lead in #sales``).
     cut_off: str = ""
 
 
@@ -63,7 +63,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Something that was reported already: whoever meets it keeps silent."""
+    """A node that was reported already: no further problem is reported for it."""
 
     place: Place
 
@@ -72,9 +72,9 @@ Node = Scalar | Map | Items | Broken
 
 
 def read(data: bytes, report: Report, begin: str = "version: 1") -> Node:
-    """The tree of the one document in ``data``; puts the lines and every problem that it survives into ``report``.
+    """The tree of the one document in ``data``; adds its lines and all recoverable problems to ``report``.
 
-    ``begin`` is what an empty file should begin with.
+    ``begin`` is what an empty file should start with.
     Raises ConfigError for a file without a tree: too large, not UTF-8, not YAML.
     """
     text = _decode(data, report)
@@ -86,7 +86,7 @@ def read(data: bytes, report: Report, begin: str = "version: 1") -> Node:
         mistake = mistakes.explain(error, report.lines)
         raise _fatal(report, mistake.message, mistake.hint, mistake.line, mistake.column) from None
     if node is None:
-        raise _fatal(report, "the file is empty", f"begin with: {begin}")
+        raise _fatal(report, "the file is empty", f"start with: {begin}")
     return node
 
 
@@ -104,7 +104,7 @@ def _decode(data: bytes, report: Report) -> str:
 def _refuse_control_characters(text: str, report: Report) -> None:
     if found := _FORBIDDEN.search(text):
         before = _LINE_BREAK.split(text[: found.start()])
-        message = f"the control character U+{ord(found[0]):04X} cannot stand in YAML"
+        message = f"the control character U+{ord(found[0]):04X} is not allowed in YAML"
         raise _fatal(
             report, message, 'remove it, or write it in double quotes as "\\x.."', len(before), len(before[-1]) + 1
         )
@@ -116,7 +116,7 @@ def _fatal(report: Report, message: str, hint: str = "", line: int = 0, column: 
 
 
 def json_scalar(text: str) -> str | int | float | bool | None:
-    """What JSON makes of a text without quotes: null, true, false or a number, else the text itself.
+    """The JSON value of a text without quotes: null, true, false or a number, or else the text itself.
 
     >>> [json_scalar(text) for text in ("13", "1e2", "true", "null", "NO", "013", "+1", ".5", "12:30")]
     [13, 100.0, True, None, 'NO', '013', '+1', '.5', '12:30']
@@ -133,17 +133,17 @@ def json_scalar(text: str) -> str | int | float | bool | None:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not been read yet."""
+    """A collection whose end was not read yet."""
 
     place: Place
     is_map: bool
-    #: It, or something around it, was reported already: nothing in it is worth another word.
+    #: Whether it, or something around it, was reported already: nothing inside is reported again.
     is_refused: bool
     children: list[Node] = field(default_factory=list)
 
 
 class _Builder:
-    """Events to nodes, one document, with a stack of its own."""
+    """Builds nodes from events, for one document, with its own stack."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -151,7 +151,7 @@ class _Builder:
         self._root: Node | None = None
 
     def build(self, events: Iterable[yaml.Event]) -> Node | None:
-        """None: there is no document."""
+        """The root node; None if there is no document."""
         for event in events:
             self._take(event)
         return self._root
@@ -171,7 +171,7 @@ class _Builder:
     def _refuse_second_document(self, event: yaml.DocumentStartEvent) -> None:
         if self._root is not None:
             line = self._place(event.start_mark).line
-            raise _fatal(self._report, "a second document begins here", "remove the line ---", line, 1)
+            raise _fatal(self._report, "a second document starts here", "remove the line ---", line, 1)
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         place = self._place(event.start_mark)
@@ -197,7 +197,7 @@ class _Builder:
         return Map(done.place, self._unique([pair for key, value in pairs if (pair := self._pair(key, value))]))
 
     def _jinja_braces(self, done: _Open) -> Broken | None:
-        """``path: {{ x }}`` is, to YAML, a map whose key is a map."""
+        """Report ``path: {{ x }}``, which YAML reads as a map whose key is a map."""
         if not done.children or isinstance(done.children[0], Scalar | Broken):
             return None
         mistake = mistakes.bare_braces(done.place.line, done.place.column, self._report.lines)
@@ -213,10 +213,10 @@ class _Builder:
             self._report.error(key.place, "a key must be a text", "write key: value")
             return None
         if key.text == "<<":
-            self._report.error(key.place, "merge keys (<<) are refused", "write the keys out")
+            self._report.error(key.place, "merge keys (<<) are not allowed", "write the keys out")
             return None
         if isinstance(value, Scalar) and value.empty:
-            # The parser places what is not there behind it, often on the next line.
+            # The parser places a missing value after the key, often on the next line.
             value = Scalar(key.place, "", None, key.place, empty=True)
         return Pair(key, value)
 
@@ -230,7 +230,7 @@ class _Builder:
         return tuple(first.values())
 
     def _marked(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> Broken | None:
-        """Refuse what carries an anchor or a tag."""
+        """Refuse a node with an anchor or a tag."""
         if event.anchor is not None:
             return self._refused(event, "&", "an anchor")
         return None if event.tag is None else self._refused(event, "!", "a tag")
@@ -238,7 +238,7 @@ class _Builder:
     def _refused(self, event: yaml.NodeEvent, sign: str, name: str) -> Broken:
         place = self._place(event.start_mark)
         mistake = mistakes.reserved_sign(place.line, place.column, self._report.lines)
-        message = f'a value that begins with "{sign}" is {name} to YAML'
+        message = f'YAML reads a value that starts with "{sign}" as {name}'
         self._report.error(place, message, mistake.hint if mistake else "put the text in quotes")
         return Broken(place)
 
@@ -264,7 +264,7 @@ class _Builder:
 
     def _cut_off(self, end: Any) -> str:
         line = self._report.lines[end.line] if end.line < len(self._report.lines) else ""
-        # One blank before and none behind: "#sales" is meant. A comment stands apart.
+        # One space before the # and none after it means "#sales", not a comment.
         found = re.match(r" (#\w.*)", line[end.column :])
         return found[1] if found else ""
 

@@ -1,7 +1,7 @@
 """``${NAME}``, ``${NAME:-default}``, ``${NAME:number}``, ``${file:/path}`` and ``$${`` inside values.
 
-They are resolved after parsing, so a value can never become YAML; in a template it stays literal text. What
-comes from outside is taken for a secret: problems show the reference, never the value.
+They are resolved after parsing, so a value can never become YAML; in a template it stays literal text. Values from
+outside are treated as secrets: problems show the reference, never the value.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-#: One reference, the escape, or a beginning that is neither.
+#: A reference, the escape, or a ``${`` that is neither.
 _REFERENCE: Final = re.compile(
     r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::number|:-(?P<default>[^}]*))?|file:(?P<file>[^}]+))\}|\$\{"
 )
@@ -19,7 +19,7 @@ _MAX_FILE_BYTES: Final = 64 * 1024
 
 
 class ReferenceRefused(ValueError):
-    """It is written wrongly, or stands where it must not; the text says what to do."""
+    """A reference is malformed or misplaced; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +29,30 @@ class Resolved:
     text: str
     #: Whether any part of it came from outside.
     is_foreign: bool = False
-    #: Names that are not set and files that cannot be read; the text has the stand-in for them.
+    #: Unset variables and unreadable files; the text has the stand-in instead.
     missing: tuple[str, ...] = ()
-    #: What came from outside, in the order of the references.
+    #: The values from outside, in the order of the references.
     values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Where the values come from. A variable that is set to nothing counts as not set."""
+    """Where values come from. An empty variable counts as not set."""
 
     environ: Mapping[str, str]
-    #: Relative paths of ``${file:...}`` begin here.
+    #: The folder that paths in ``${file:...}`` are relative to.
     folder: Path
-    #: What stands for a value that is not there, beside being reported as missing.
+    #: The text used for a missing value, which is reported as well.
     stand_in: str = ""
 
     def resolve(self, text: str) -> Resolved:
-        """Replace every reference. Raises ReferenceRefused for ``${`` that begins none."""
+        """Replace every reference. Raises ReferenceRefused for a ``${`` that is not one."""
         return self._replace(text, str)
 
     def resolve_in_template(self, text: str) -> Resolved:
-        """Replace every reference by a piece of template that prints its value as it is, whatever it holds.
+        """Replace every reference with template source that prints its value literally.
 
-        Raises ReferenceRefused when one stands inside ``{{ }}``, ``{% %}`` or ``{# #}``, where it would be source.
+        Raises ReferenceRefused for a reference inside ``{{ }}``, ``{% %}`` or ``{# #}``, where it would be source.
         """
         if "${" in text:
             _refuse_in_tags(text)
@@ -74,7 +74,7 @@ class References:
     def _value(self, found: re.Match[str], pieces: "_Pieces") -> str:
         if found[0] == "${":
             raise ReferenceRefused(
-                "this ${ begins no reference: write ${NAME}, ${NAME:-default}, ${NAME:number} or ${file:/path}, "
+                "this ${ does not start a reference: write ${NAME}, ${NAME:-default}, ${NAME:number} or ${file:/path}, "
                 "and $${ for a literal ${"
             )
         if found[0] == "$${":
@@ -108,7 +108,7 @@ class References:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is one ``${NAME:number}`` and nothing else: where any type may stand, its value is a number."""
+    """Whether a text is exactly one ``${NAME:number}``: where any type is allowed, its value is a number."""
     return _NUMBER.fullmatch(text) is not None
 
 
@@ -123,13 +123,15 @@ class _Pieces:
 def _refuse_in_tags(text: str) -> None:
     tags = _tags(text)
     if any(_RAW.match(text, start) for start, _ in tags):
-        raise ReferenceRefused("a text with {% raw %} cannot hold a ${...}: take one of them out")
+        raise ReferenceRefused("a text with {% raw %} cannot contain ${...}: remove one of them")
     for found in _REFERENCE.finditer(text):
         if any(start < found.start() < end for start, end in tags):
-            raise ReferenceRefused(f"{found[0]} stands inside braces, where only template source can: move it outside")
+            raise ReferenceRefused(
+                f"{found[0]} is inside braces, where only template source is allowed: move it outside"
+            )
         if found[0] != "$${" and text[: found.start()].endswith("{"):
-            # With this brace the value's first character, or what follows an empty value, could open a tag.
-            raise ReferenceRefused(f'{found[0]} stands right behind a "{{": put something between them')
+            # Together with this brace, the value or what follows an empty value could open a tag.
+            raise ReferenceRefused(f'{found[0]} directly follows a "{{": put something between them')
 
 
 def _inert(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Problems with their place, collected as they are found and printed the way editors and people read them."""
+"""Problems by place: collected as they are found, and printed for editors and people."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.errors import Place, Problem
+from gateway.wording import printable
 
-#: A source line is shown up to here; a longer one is cut around its column.
+#: The longest line shown, characters; a longer one is cut around the column.
 _SHOWN: Final = 160
-#: What of an address opens it: the login, and all behind the host of a chat's webhook.
+#: The secret parts of an address: the login, and everything after the host of a chat's webhook.
 _SECRET_OF_URL: Final = re.compile(
     r"(?<=://)[^\s\"']{1,300}(?=@)"
     r"|(?<=hooks\.slack\.com/)[^\s\"',}\]]+"
@@ -18,26 +19,25 @@ _SECRET_OF_URL: Final = re.compile(
     r"|(?<=chat\.googleapis\.com/)[^\s\"',}\]]+"
     r"|(?<=/workflows/)[^\s\"',}\]]+"
 )
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\u1fff\u2030-\u205f\u2070-\ud7ff\uf900-\U000e0000]")
 
 
 @dataclass(slots=True)
 class Report:
-    """Every finding about one file and those that it includes, in the order it was made."""
+    """Every problem in one file and the files it includes."""
 
     file: str
     lines: Sequence[str] = ()
-    #: By file, in the order of their reading.
+    #: The reports on included files by name, in reading order.
     included: dict[str, "Report"] = field(default_factory=dict)
-    #: In the order of their finding, each once.
+    #: In the order found, each once.
     problems: dict[Problem, None] = field(default_factory=dict)
-    #: Text that is never shown, by file and line: (first column, text).
+    #: Text never to show, by file and line: (first column, text).
     hidden: dict[tuple[str, int], list[tuple[int, str]]] = field(default_factory=dict)
-    #: A text without the values that came from outside; known once they have been read.
+    #: Masks the values from outside in a text; set once they have been read.
     masked: Callable[[str], str] = str
 
     def of(self, file: str) -> "Report":
-        """The report on an included file; its findings are among these."""
+        """A report on an included file; its problems are added to this one."""
         self.included[file] = Report(file, problems=self.problems, hidden=self.hidden)
         return self.included[file]
 
@@ -52,7 +52,7 @@ class Report:
         self.add(Problem(place, message, hint, "warning"))
 
     def add(self, problem: Problem) -> None:
-        """One more finding; said once, however often it is met."""
+        """Add a problem, unless it is there already."""
         self.problems.setdefault(problem)
 
     def hide(self, place: Place, text: str) -> None:
@@ -72,7 +72,7 @@ class Report:
         return self.included[file].lines if file in self.included else ()
 
     def sorted(self) -> tuple[Problem, ...]:
-        """By place: the file's own first, then those of included files, then the templates', then what has no place."""
+        """By place: this file first, then included files, then templates, then problems without a place."""
         return tuple(sorted(map(self._with_final_line, self.problems), key=self._order))
 
     def _with_final_line(self, problem: Problem) -> Problem:
@@ -92,22 +92,17 @@ def format_problem(problem: Problem) -> str:
     kind = "warning: " if problem.severity == "warning" else ""
     remedy = f"  ({problem.hint})" if problem.hint else ""
     head = f"{problem.place}: {kind}{problem.message}{remedy}"
-    return "\n".join(map(_printable, (head, *_excerpt(problem))))
+    return "\n".join(map(printable, (head, *_excerpt(problem))))
 
 
 def _excerpt(problem: Problem) -> Sequence[str]:
     if not problem.line_text:
         return ()
     place = problem.place
-    # Far to the right in a very long line: begin shortly before the column.
+    # In a very long line, start shortly before the column.
     start = max(0, place.column - _SHOWN // 2) if len(problem.line_text) > _SHOWN else 0
     shown = problem.line_text[start : start + _SHOWN].rstrip()
     line = f"{place.line:>5} | {shown}"
     if not place.column:
         return (line,)
     return (line, f"      | {' ' * (place.column - 1 - start)}^")
-
-
-def _printable(text: str) -> str:
-    # A tab counts as one column; nothing of a file may steer the terminal.
-    return _UNPRINTABLE.sub(lambda found: " " if found[0] == "\t" else "\N{REPLACEMENT CHARACTER}", text)
