@@ -202,7 +202,7 @@ def _history(reader: Any, event_id: str) -> EventHistory:
 def fired_before(held_back: Mapping[str, Any]) -> str:
     """Why a route with ``once`` did not send an event."""
     when = local(held_back["fired_at"])
-    return f"fired already for the key {held_back['key']}: {held_back['event_id']}, {when}"
+    return f"already fired for the key {held_back['key']}: {held_back['event_id']}, {when}"
 
 
 def _show_head(history: Mapping[str, Any]) -> None:

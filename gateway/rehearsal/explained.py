@@ -291,7 +291,7 @@ def _entry(each: Considered, rehearsal: Rehearsal, hiding: _Hiding) -> Mapping[s
 def in_words(entry: Mapping[str, Any]) -> str:
     """What happened with an entry of ``entries``; empty: one of its clauses shows why it does not match."""
     if not entry["considered"]:
-        return "not checked: an earlier entry matched and ended the search"
+        return "not checked: an earlier entry matched"
     if not entry["taken"]:
         return ""
     if entry["ignores"]:

@@ -91,7 +91,7 @@ class Considered:
     """One entry checked against one event."""
 
     entry: Entry
-    #: None: it was not checked, because an earlier entry ended the search.
+    #: None: it was not checked, because an earlier entry matched.
     explanation: Explanation | None
 
     @property

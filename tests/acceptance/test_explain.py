@@ -134,11 +134,11 @@ def test_every_entry_has_its_line_in_the_order_of_the_file(explained):
         "never",
         "unmatched/crm",
     ]
-    assert line_with(explained, "always/archive (").endswith("takes every event")
+    assert line_with(explained, "always/archive (").endswith("matches every event")
     assert line_with(explained, "nothing-to-say (").endswith('match: message.* event.type: "contact.created"')
-    assert line_with(explained, "new-lead (").endswith("stop: no entry behind it is looked at")
-    assert "not looked at" in line_with(explained, "never (")
-    assert "not looked at" in line_with(explained, "unmatched/crm (")
+    assert line_with(explained, "new-lead (").endswith("stop: no later entry is checked")
+    assert "not checked" in line_with(explained, "never (")
+    assert "not checked" in line_with(explained, "unmatched/crm (")
 
 
 def test_the_exact_request_of_every_delivery_follows(explained):
@@ -500,8 +500,8 @@ def test_what_a_route_fired_for_already_is_shown_with_the_event_it_fired_for(tmp
         shown = gateway.cli("show", second).stdout
         explained = gateway.cli("explain", second).stdout
         before = gateway.cli("explain", first).stdout
-    assert f"welcome  fired already for the key 451: {first}" in shown
-    assert f"fired already for the key 451: {first}" in explained
+    assert f"welcome  already fired for the key 451: {first}" in shown
+    assert f"already fired for the key 451: {first}" in explained
     assert "Nothing is sent." in explained
     assert "fires once in 90d for the key 451" in before
 
@@ -510,7 +510,7 @@ def test_who_would_be_told_of_a_dead_delivery_is_explained_with_the_rest(tmp_pat
     (tmp_path / "routes.yaml").write_text(ONCE)
     gateway = GatewayProcess(tmp_path)
     shown = gateway.cli("explain", "contact.created").stdout
-    assert "failed\n  yes  failed/ops (routes.yaml:9)  told of the first delivery, should that be given up" in shown
+    assert "failed\n  yes  failed/ops (routes.yaml:9)  reports the first delivery if it becomes dead" in shown
     own = gateway.cli("explain", "gateway.circuit.opened").stdout
     assert own.startswith("gateway.circuit.opened from gateway")
     assert "Nothing is sent." in own
@@ -539,7 +539,7 @@ def test_what_a_source_redacts_is_asked_for_and_never_shown(tmp_path, arguments)
     assert "john@example.com" not in done.stdout
     assert "•••" in done.stdout
     assert "https://crm.example.com/api/John" in done.stdout
-    assert "it computes with what the source redacts" in done.stdout
+    assert "it depends on a value that the source redacts" in done.stdout
 
 
 def test_a_clause_on_what_is_redacted_holds_and_shows_dots(tmp_path):

@@ -171,7 +171,7 @@ def test_a_form_is_a_map_and_an_id_that_is_empty_falls_back_to_the_bytes(gateway
 
 def test_an_open_source_takes_anything_and_the_start_says_so(gateway):
     assert ask(gateway, "POST", "/in/lan", b'{"type": "x"}', {"content-type": "application/json"})[0] == 202
-    assert "takes events from anyone" in gateway.log_text()
+    assert "accepts events from anyone" in gateway.log_text()
 
 
 @pytest.mark.parametrize("name", ["slack", "github", "hubspot", "forms", "whatsapp"])

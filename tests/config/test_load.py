@@ -248,7 +248,7 @@ def test_a_link_may_lead_elsewhere_in_the_folder_and_not_out_of_it(loaded, tmp_p
     (tmp_path / "more.yaml").unlink()
     (tmp_path / "more.yaml").symlink_to(outside)
     printed = problems_of(lambda: loaded("include: [more.yaml]"))
-    assert 'include: "more.yaml" is a link that leads out of the folder of this file' in printed
+    assert 'include: "more.yaml" is a link that leads outside this file\'s folder' in printed
 
 
 def test_what_is_not_set_names_the_included_file(loaded, tmp_path):
@@ -401,7 +401,7 @@ def test_one_text_is_escaped_for_each_of_its_destinations(loaded):
 
 def test_a_chat_is_told_of_an_unmatched_event_in_a_built_in_sentence(loaded):
     request = build(loaded("unmatched: [{to: leads}]"), "unmatched/leads", "leads")
-    assert json.loads(request.body)["text"] == "No route took contact.created from xobito"
+    assert json.loads(request.body)["text"] == "No route matched contact.created from xobito"
 
 
 def test_a_file_gets_a_line(loaded):
@@ -747,7 +747,7 @@ def test_a_variable_can_stand_for_a_number_where_any_type_may_stand(loaded):
 @pytest.mark.parametrize("value", ["x", "013", "0x1F", "NaN", "true", "1 2", "+1"])
 def test_what_is_no_number_is_a_problem_that_does_not_show_it(loaded, value):
     printed = problems_of(lambda: loaded(NUMBERED, TENANT=value))
-    assert printed.count("the value of ${TENANT:number} is no number") == 2
+    assert printed.count("the value of ${TENANT:number} is not a number") == 2
 
 
 def test_the_revision_tells_every_file_apart_that_has_a_part_in_what_is_sent(loaded, tmp_path):
@@ -769,9 +769,9 @@ def test_the_revision_tells_every_file_apart_that_has_a_part_in_what_is_sent(loa
     ("entry", "said"),
     [
         ("where: {is: []}", '"is" of'),
-        ("source: []", "names none"),
-        ("if: 'attrs.firstname == \"${X}\"'", "cannot hold a ${...}"),
-        ("if: '${X}'", "cannot hold a ${...}"),
+        ("source: []", "is an empty list"),
+        ("if: 'attrs.firstname == \"${X}\"'", "cannot contain ${...}"),
+        ("if: '${X}'", "cannot contain ${...}"),
     ],
 )
 def test_what_would_take_events_by_accident_is_refused(loaded, entry, said):
@@ -789,7 +789,7 @@ def test_a_route_whose_every_destination_is_disabled_is_as_if_it_was_absent(load
 
 def test_a_pipe_in_place_of_the_file_is_refused_and_waited_for_by_nobody(tmp_path):
     os.mkfifo(tmp_path / "routes.yaml")
-    assert "is no file" in problems_of(lambda: load(tmp_path / "routes.yaml", environ={}))
+    assert "is not a file" in problems_of(lambda: load(tmp_path / "routes.yaml", environ={}))
 
 
 @pytest.mark.parametrize(
@@ -797,7 +797,7 @@ def test_a_pipe_in_place_of_the_file_is_refused_and_waited_for_by_nobody(tmp_pat
     [
         ("always: [{name: a, to: []}, {to: log}]", "keep events from"),
         ("always: [{name: a, to: log, stop: true}]", "keep events from"),
-        ("routes: [{name: a, send: [{to: []}, {to: crm}]}]", "is sent to nobody"),
+        ("routes: [{name: a, send: [{to: []}, {to: crm}]}]", "is sent nowhere"),
     ],
 )
 def test_what_would_silence_others_or_nobody_hears_is_refused(loaded, text, said):

@@ -96,7 +96,7 @@ def test_what_only_a_name_can_stand_for_is_asked_for_in_one_line(tmp_path):
         "not set: PRESET (line 2), TYPE (line 3), SOURCE (line 6), TO (line 6), VIP (line 6), TEMPLATE (line 6), "
         "MORE (line 8), EVENT (line 9)"
     )
-    assert problem.hint == "nothing can stand for what these name: set them, or write a default: ${NAME:-...}"
+    assert problem.hint == "set them, or write a default: ${NAME:-...}; no value can be made up for them"
 
 
 def test_a_default_stands_for_a_name(tmp_path):

@@ -54,7 +54,7 @@ def test_events_that_are_kept_long_can_be_tried_again_for_long(tmp_path):
     with pytest.raises(ConfigError) as caught:
         kept(tmp_path, retries.partition("\n")[2])
     [problem] = caught.value.problems
-    assert problem.message == 'what goes to "crm" is tried again for 60d, and events are kept for 30d'
+    assert problem.message == 'deliveries to "crm" are retried for 60d, but events are only kept for 30d'
 
 
 # Bounded, so that the reference below, which asks for each wait, is done in time.

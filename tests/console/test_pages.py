@@ -206,7 +206,7 @@ def test_what_is_no_longer_there_is_said(changes, said):
     ("why", "said"),
     [
         ({"error": "attrs.company is missing"}, "It cannot be built: "),
-        ({"not_shown": "it computes with what the source redacts"}, "It is not shown: "),
+        ({"not_shown": "it depends on a value that the source redacts"}, "It is not shown: "),
     ],
 )
 def test_a_request_that_is_not_there_says_why(why, said):

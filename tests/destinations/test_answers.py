@@ -183,7 +183,7 @@ def test_what_may_be_better_later_is_tried_again_by_every_kind(kind, status):
     [
         ('auth: {bearer: "${TOKEN}"}', "auth.bearer is ${TOKEN}, which is read at start"),
         ('auth: {bearer: "${TOKEN:-other-s3cr3t}"}', "auth.bearer is ${TOKEN}, which is read at start"),
-        ("auth: {bearer: other-s3cr3t}", "auth.bearer stands in the file"),
+        ("auth: {bearer: other-s3cr3t}", "auth.bearer is written in the file"),
         ('auth: {basic: {user: me, password: "${TOKEN}"}}', "auth.basic is ${TOKEN}, which is read at start"),
         ('auth: {header: {name: x-key, value: "${TOKEN}"}}', "auth.header is ${TOKEN}, which is read at start"),
         ('auth: {bearer: "${file:token.txt}"}', "auth.bearer is ${file:token.txt}, which is read on every reload"),

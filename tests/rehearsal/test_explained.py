@@ -127,7 +127,7 @@ def test_a_route_that_had_fired_says_for_what(config):
     held = HeldBack(name="welcome", key="451", event_id="evt_first", fired_at=NOW)
     found = explained_history(config, history_of(config, held_back=(held,)))
     [welcome] = [each for each in found["entries"] if each["name"] == "welcome"]
-    assert welcome["once"] == "fired already for the key 451: evt_first, 2026-01-01T00:00:00.000Z"
+    assert welcome["once"] == "already fired for the key 451: evt_first, 2026-01-01T00:00:00.000Z"
     assert found["requests"] == []
 
 
@@ -144,7 +144,7 @@ def test_a_notice_is_built_of_what_it_tells_of(config):
     [
         ({"body_is": "removed"}, "no longer kept (retention.bodies)"),
         ({"body_is": "redacted"}, "was redacted after its last delivery"),
-        ({"intact": False}, "does not match its checksum"),
+        ({"intact": False}, "no longer matches its checksum"),
     ],
 )
 def test_an_event_without_its_body_is_not_explained(config, fields, said):
@@ -157,7 +157,7 @@ def test_what_the_process_died_over_is_not_played_in_it_again(config):
     [deadly] = history_of(config, ("welcome", "crm")).deliveries
     history = history_of(config, deliveries=(replace(deadly, crashes=2),))
     found = explained_history(config, history)
-    assert found["why_not_explained"].startswith("the gateway's process died 2 times while it worked on dlv_1")
+    assert found["why_not_explained"].startswith("the gateway died 2 times while it worked on dlv_1")
     assert f"gateway explain {history.event.id}" in found["why_not_explained"]
     assert found["entries"] == []
 
@@ -245,7 +245,7 @@ def test_a_request_that_needs_the_value_is_not_shown_and_one_that_fails_on_it_sa
     history = of_ada(redacting, ("computing", "crm"), ("failing", "crm"))
     computing, failing = explained_history(redacting, history)["requests"]
     assert (computing["request"], computing["error"]) == (None, "")
-    assert computing["not_shown"] == "it computes with what the source redacts"
+    assert computing["not_shown"] == "it depends on a value that the source redacts"
     assert failing["request"] is None
     assert "•••" in failing["error"]
 

@@ -100,7 +100,7 @@ def said(folder, kind: str, entry: str, firstname: str = "x") -> bytes:
 @pytest.mark.parametrize("kind", CHATS)
 def test_an_unmatched_event_has_a_sentence_for_every_chat(tmp_path, kind: str) -> None:
     body = said(tmp_path, kind, "unmatched: [{to: people}]")
-    assert b"No route took contact." in body
+    assert b"No route matched contact." in body
     assert b"from xobito" in body
 
 
