@@ -208,7 +208,7 @@ def test_the_shipped_file_passes_its_tests(tmp_path):
         ("      attrs.tenant_id: 13 ", "      attrs.tenant_id: [13, 14] ", "other tenants do not reach the CRM"),
         ("  - to: archive ", "  - to: archive\n    text: '{{ event.type }}' ", "a deletion goes to two places"),
         ("    match: contact.deleted\n    to: slack-ops", "    match: contact.gone\n    to: slack-ops", "a deletion goes to"),
-        ("  - to: unmatched-log", "  - {to: unmatched-log, match: x.y}", "what no route takes is caught"),
+        ("  - to: unmatched-log", "  - {to: unmatched-log, match: x.y}", "an event that no route matches is caught"),
     ],
     ids=["Slack on create", "CRM for one tenant", "archived byte for byte", "deletions to two", "unmatched caught"],
 )  # fmt: skip
