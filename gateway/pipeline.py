@@ -166,7 +166,7 @@ def _planned(
 ) -> tuple[NewEvent, Sequence[Entry]]:
     """The event with its deliveries, and the entries that take it."""
     event, known = received.event, source.naming.facts(received.event, received.payload)
-    entries = config.sections_of(source.name).taking(known)
+    entries = config.sections_of(source.name).matching(known)
     deliveries = [
         NewDelivery(
             id=new_id("dlv", event.received_at),

@@ -108,8 +108,8 @@ class Adviser:
     def _unused_destinations(self) -> None:
         written = self._written
         entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
-        said = [said for entry in entries for said in (entry, *(entry.send or ()))]
-        used = {name.text for each in said for name in each.to or ()}
+        messages = [message for entry in entries for message in (entry, *(entry.send or ()))]
+        used = {name.text for each in messages for name in each.to or ()}
         for name in self._destinations:
             if name not in used:
                 place = self._names["destinations", name]
@@ -189,8 +189,8 @@ class Adviser:
 
     def _fits_nothing(self, keys: EntryKeys) -> None:
         place = keys.at("match")
-        said = ((problem.place.file, problem.place.line) for problem in self._reading.report.problems)
-        if (place.file, place.line) not in said:
+        reported = ((problem.place.file, problem.place.line) for problem in self._reading.report.problems)
+        if (place.file, place.line) not in reported:
             message = f'"{keys.called}" matches no sample event of its sources'
             self._reading.warning(place, message, f"known: {', '.join(self._known(keys))}")
 

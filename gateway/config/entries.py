@@ -49,23 +49,15 @@ class EntryCompiler:
         sources = self.sources(keys)
         roots = self.fields.roots(sources) | ({"delivery"} if keys.section == "failed" else set())
         templates = self._templates_for(roots)
-        rule = Rule(
-            sources=None if keys.source is None else frozenset(sources),
-            patterns=self._patterns(keys, sources),
-            where=self.conditions.compile(keys.where, lambda path: self.fields.check(path, sources, roots)),
-            expression=self._expression(keys, templates),
-            stops=keys.stop or keys.to == (),
-        )
+        rule = self._rule(keys, sources, roots, templates)
         self._refuse_beside_send(keys)
         self._refuse_empty(keys)
         self._refuse_in_failed(keys)
-        said = keys.send or ()
-        messages = [self._messages.messages(each, templates, fallback) for each in (keys, *said)]
-        names = [each.called for each in (keys, *said)]
-        deliveries = [
-            tuple((name, destination) for destination in found) for name, found in zip(names, messages, strict=True)
-        ]
-        head = [tuple(delivery for each in deliveries for delivery in each), *deliveries[1:]]
+        parts = (keys, *(keys.send or ()))
+        messages = [self._messages.messages(each, templates, fallback) for each in parts]
+        deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
+        # The entry itself sends what its parts send, too.
+        deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
         return [
             Entry(
                 name=each.called,
@@ -73,11 +65,20 @@ class EntryCompiler:
                 place=each.place,
                 rule=rule,
                 messages=MappingProxyType(messages[at]),
-                deliveries=head[at],
+                deliveries=deliveries[at],
                 once=self._once(keys, templates) if at == 0 else None,
             )
-            for at, each in enumerate((keys, *said))
+            for at, each in enumerate(parts)
         ]
+
+    def _rule(self, keys: EntryKeys, sources: Sequence[str], roots: frozenset[str], templates: Templates) -> Rule:
+        return Rule(
+            sources=None if keys.source is None else frozenset(sources),
+            patterns=self._patterns(keys, sources),
+            where=self.conditions.compile(keys.where, lambda path: self.fields.check(path, sources, roots)),
+            expression=self._expression(keys, templates),
+            stops=keys.stop or keys.to == (),
+        )
 
     def _once(self, keys: EntryKeys, templates: Templates) -> Once | None:
         if keys.once is None or keys.once.per is None:

@@ -7,7 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from gateway.config import checks
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.entries import CONTENTS, SaidKeys
+from gateway.config.schema.entries import CONTENTS, MessageKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.references import literal_text
@@ -35,13 +35,13 @@ class MessageCompiler:
         self._destinations = destinations
         self._disabled = disabled
 
-    def messages(self, keys: SaidKeys, templates: Templates, fallback: str | None) -> dict[str, Message]:
+    def messages(self, keys: MessageKeys, templates: Templates, fallback: str | None) -> dict[str, Message]:
         """One message for each enabled destination; ``fallback`` is the text for people if there is none."""
         self._refuse_two_contents(keys)
         found = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
         return {name: message for name, message in found.items() if name not in self._disabled}
 
-    def _to(self, keys: SaidKeys) -> Sequence[Destination]:
+    def _to(self, keys: MessageKeys) -> Sequence[Destination]:
         known = self._destinations
         found: dict[str, Destination] = {}
         for name in keys.to or ():
@@ -58,7 +58,7 @@ class MessageCompiler:
                 found[name.text] = known[name.text]
         return tuple(found.values())
 
-    def _refuse_two_contents(self, keys: SaidKeys) -> None:
+    def _refuse_two_contents(self, keys: MessageKeys) -> None:
         contents = [content for content in CONTENTS if content in keys.written]
         if len(contents) > 1:
             message = f"a message has one content, not {' and '.join(contents)}"
@@ -72,7 +72,9 @@ class MessageCompiler:
                 "remove it, or name a destination",
             )
 
-    def _message(self, keys: SaidKeys, destination: Destination, templates: Templates, fallback: str | None) -> Message:
+    def _message(
+        self, keys: MessageKeys, destination: Destination, templates: Templates, fallback: str | None
+    ) -> Message:
         self._refuse_shape(keys, destination.kind)
         self._check_headers(keys, destination)
         return Message(
@@ -84,7 +86,7 @@ class MessageCompiler:
             counts="delivery.count" in (keys.text.text if keys.text else ""),
         )
 
-    def _refuse_shape(self, keys: SaidKeys, kind: Kind) -> None:
+    def _refuse_shape(self, keys: MessageKeys, kind: Kind) -> None:
         takes_headers = kind.name in keys_of(DestinationKeys)["headers"][1].types
         meaningless = () if kind.shapes_request else ("method", "path", "query", "form")
         for key in (*meaningless, *(() if takes_headers else ("headers",))):
@@ -92,7 +94,7 @@ class MessageCompiler:
                 message = f'"{key}" has no effect on a destination of type {kind.name}'
                 self._reading.error(keys.key_at(key), message, "remove it, or send this to an http destination")
 
-    def _check_headers(self, keys: SaidKeys, destination: Destination) -> None:
+    def _check_headers(self, keys: MessageKeys, destination: Destination) -> None:
         for name in keys.headers:
             checks.header_name(self._reading, name, keys.name_at("headers", name), destination.target.auth)
         headers = {name.lower(): value for name, value in destination.target.headers}
@@ -103,7 +105,7 @@ class MessageCompiler:
             message = f'the content-type of the headers contradicts "{content}" of "{keys.called}"'
             self._reading.error(place, message, "remove the header, or change the content")
 
-    def _path(self, keys: SaidKeys, templates: Templates) -> Renderer[str] | None:
+    def _path(self, keys: MessageKeys, templates: Templates) -> Renderer[str] | None:
         if keys.path is None:
             return None
         if "://" in literal_text(keys.path.text):
@@ -121,7 +123,7 @@ class MessageCompiler:
         return tuple((name, renderer) for name, renderer in found if renderer is not None)
 
     def _content(
-        self, keys: SaidKeys, kind: Kind, templates: Templates, fallback: str | None
+        self, keys: MessageKeys, kind: Kind, templates: Templates, fallback: str | None
     ) -> Renderer[Content] | None:
         if keys.text is not None:
             return compiled(self._reading, templates.text, keys.text, kind.escape)
@@ -164,11 +166,11 @@ def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwa
         return None
 
 
-def _content_of(keys: SaidKeys) -> str | None:
+def _content_of(keys: MessageKeys) -> str | None:
     return next((content for content in CONTENTS if content in keys.written), None)
 
 
-def _contradicts(content_type: str, keys: SaidKeys) -> bool:
+def _contradicts(content_type: str, keys: MessageKeys) -> bool:
     """Whether JSON would be sent under another content type, or another content under JSON's."""
     if not content_type or "{{" in content_type:
         return False

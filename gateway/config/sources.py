@@ -1,7 +1,7 @@
 """How the requests of a source are verified: from the preset's block, the operator's settings and the secrets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,11 +17,6 @@ from gateway.signatures.declared import SchemeRefused, merged, scheme_of
 from gateway.signatures.handshakes import Handshake
 
 OPEN: Final = (Scheme(way="none"),)
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    declared: Mapping[str, Any]
 
 
 def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:

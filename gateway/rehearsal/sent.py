@@ -34,8 +34,8 @@ class Sent:
     @property
     def message(self) -> str:
         """What a reader sees: the text of a chat's message, or else the body."""
-        found = (self.value, *(lookup(self.value, path) for path in _SAID))
-        return next((said for said in found if isinstance(said, str)), self.text)
+        found = (self.value, *(lookup(self.value, path) for path in _TEXT_PATHS))
+        return next((each for each in found if isinstance(each, str)), self.text)
 
     def has(self, text: str) -> bool:
         """Whether the body contains ``text``: as sent, or in one of its JSON texts."""
@@ -43,7 +43,7 @@ class Sent:
 
 
 #: Where chats have the text of a message.
-_SAID: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
+_TEXT_PATHS: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
 
 
 class _Line(msgspec.Struct):

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.errors import Place
 from gateway.model import Secret
 from gateway.routing import Config, Source
+from gateway.wording import count
 
 #: Number of names listed for each kind of change.
 _NAMED: Final = 8
@@ -23,17 +24,17 @@ _DEEPEST: Final = 40
 
 def changed(old: Config, new: Config) -> str:
     """``1 route changed (new-lead), 1 destination added (crm)``, or ``nothing``; entries of all sections count as routes."""
-    said = [
+    changes = [
         *_differences("source", _sources(old), _sources(new)),
         *_differences("destination", old.destinations, new.destinations),
         *_differences("variable", _vars(old), _vars(new)),
         *_differences("route", old.entries, new.entries),
     ]
     if old.retention != new.retention:
-        said.append("retention changed")
-    if not said and _order(old) != _order(new):
-        said.append("the order of routes changed")
-    return ", ".join(said) or "nothing"
+        changes.append("retention changed")
+    if not changes and _order(old) != _order(new):
+        changes.append("the order of routes changed")
+    return ", ".join(changes) or "nothing"
 
 
 def gone(old: Config, new: Config) -> AbstractSet[tuple[str, str]]:
@@ -75,7 +76,7 @@ def _differences(noun: str, old: Mapping[str, object], new: Mapping[str, object]
 
 def _counted(noun: str, verb: str, names: Collection[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} {noun}{'s' if len(names) > 1 else ''} {verb} ({', '.join(list(names)[:_NAMED])}{more})"
+    return f"{count(len(names), noun)} {verb} ({', '.join(list(names)[:_NAMED])}{more})"
 
 
 def _essence(value: Any, depth: int = 0) -> object:

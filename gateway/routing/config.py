@@ -11,7 +11,7 @@ from gateway.model import Delivery, Event, Notice, OutboundRequest
 from gateway.presets import OWN
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
-from gateway.routing.entries import Considered, Entries, Entry, Sections
+from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
 from gateway.routing.sources import Source
 from gateway.store.nouns import Retention
 
@@ -70,8 +70,8 @@ class Config:
 
     def plan(self, source: Source, facts: Facts) -> tuple[tuple[str, str], ...]:
         """(route, destination) of every delivery of an event, as if no ``once`` had fired before."""
-        taking = self.sections_of(source.name).taking(facts)
-        return tuple(delivery for entry in taking for delivery in entry.deliveries)
+        matching = self.sections_of(source.name).matching(facts)
+        return tuple(delivery for entry in matching for delivery in entry.deliveries)
 
     def explain(self, source: Source, facts: Facts) -> Sequence[Considered]:
         """Every entry of always, routes and unmatched, in order, and why it matches the event or not."""
@@ -83,14 +83,14 @@ class Config:
         if source is None or not len(self.failed):
             return ()
         facts = self._with_notice(source.naming.facts(event, payload), notice, event)
-        return tuple(delivery for entry in self.failed.taking(facts) for delivery in entry.deliveries)
+        return tuple(delivery for entry in self.failed.matching(facts) for delivery in entry.deliveries)
 
     def explain_failed(self, notice: Notice, event: Event, facts: Facts) -> Sequence[Considered]:
         """Every entry of failed, and why it would report a dead delivery of this event or not."""
         return self.failed.considered(self._with_notice(facts, notice, event))
 
     def _with_notice(self, facts: Facts, notice: Notice, event: Event, console: str = "") -> Facts:
-        told = {
+        delivery = {
             "id": notice.id,
             "destination": notice.destination,
             "route": notice.route,
@@ -100,24 +100,15 @@ class Config:
             "count": notice.count,
             "link": f"{self.console_url or console}/events/{event.id}",
         }
-        return {**facts, "delivery": told}
+        return {**facts, "delivery": delivery}
 
     def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
         Raises BuildError only, such as NameGone or RenderError.
         """
-        destination = self.destinations.get(delivery.destination)
-        if delivery.destination in self.disabled:
-            raise NameGone(f'the destination "{delivery.destination}" is disabled: enable it and replay')
-        if destination is None:
-            raise _gone(f'the destination "{delivery.destination}" is no longer in routes.yaml')
-        entry = self.entries.get(delivery.route)
-        if entry is None:
-            raise _gone(f'the route "{delivery.route}" is no longer in routes.yaml')
-        message = entry.messages.get(delivery.destination)
-        if message is None:
-            raise _gone(f'the route "{delivery.route}" no longer sends to "{delivery.destination}"')
+        destination = self._destination(delivery.destination)
+        entry, message = self._message(delivery)
         source = self._source(event)
         facts = source.naming.facts(event, payload)
         if delivery.notice is not None:
@@ -128,6 +119,23 @@ class Config:
         parts = message.render(facts, event, delivery.id, source.kept_headers)
         return destination.kind.build(destination.target, parts)
 
+    def _destination(self, name: str) -> Destination:
+        destination = self.destinations.get(name)
+        if name in self.disabled:
+            raise NameGone(f'the destination "{name}" is disabled: enable it and replay')
+        if destination is None:
+            raise _gone(f'the destination "{name}" is no longer in routes.yaml')
+        return destination
+
+    def _message(self, delivery: Delivery) -> tuple[Entry, Message]:
+        entry = self.entries.get(delivery.route)
+        if entry is None:
+            raise _gone(f'the route "{delivery.route}" is no longer in routes.yaml')
+        message = entry.messages.get(delivery.destination)
+        if message is None:
+            raise _gone(f'the route "{delivery.route}" no longer sends to "{delivery.destination}"')
+        return entry, message
+
     def redaction(self, event: Event) -> Redaction:
         """What to hide of an event; all of it if its source is gone and any other source redacts something."""
         source = self.source(event.source)
@@ -136,7 +144,7 @@ class Config:
         return EVERYTHING if any(each.redaction.paths for each in self.sources.values()) else NOTHING
 
     def stripped(self, event: Event) -> bytes:
-        """The stored body of an event, redacted; empty if its source no longer says how."""
+        """The stored body of an event, redacted; ``{}`` if the file no longer says how."""
         redaction = self.redaction(event)
         return redaction.stripped(event) if redaction.paths else b"{}"
 

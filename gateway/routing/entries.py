@@ -52,19 +52,19 @@ class Message:
             path="" if self.path is None else self.path(names),
             query=tuple((name, value(names)) for name, value in self.query),
             headers=tuple((name, value(names)) for name, value in self.headers),
-            content=None if self.content is None else self._said(names, facts),
+            content=None if self.content is None else self._content(names, facts),
             verbatim_headers=()
             if self.content is not None
             else tuple((name, value) for name, value in event.headers.items() if name in kept_headers),
         )
 
-    def _said(self, names: Facts, facts: Facts) -> Content:
+    def _content(self, names: Facts, facts: Facts) -> Content:
         assert self.content is not None
-        said = self.content(names)
+        content = self.content(names)
         more = lookup(facts, _COUNT)
-        if isinstance(more, int) and more > 1 and isinstance(said, Text) and not self.counts:
-            return Text(f"{said.text} (and {more - 1:,} more like it within a minute)")
-        return said
+        if isinstance(more, int) and more > 1 and isinstance(content, Text) and not self.counts:
+            return Text(f"{content.text} (and {more - 1:,} more like it within a minute)")
+        return content
 
 
 _COUNT: Final = ("delivery", "count")
@@ -113,7 +113,7 @@ class Entries:
     def names(self) -> Sequence[str]:
         return tuple(entry.name for entry in self._entries)
 
-    def taking(self, facts: Facts) -> Sequence[Entry]:
+    def matching(self, facts: Facts) -> Sequence[Entry]:
         """The entries that match an event, in order."""
         return [self._entries[position] for position in self._matcher.match(facts)] if self._entries else ()
 
@@ -140,9 +140,9 @@ class Sections:
     routed: Entries = field(default_factory=Entries)
     unmatched: Entries = field(default_factory=Entries)
 
-    def taking(self, facts: Facts) -> Sequence[Entry]:
+    def matching(self, facts: Facts) -> Sequence[Entry]:
         """The entries that match an event: those of always, then the routes, or else those of unmatched."""
-        return [*self.always.taking(facts), *(self.routed.taking(facts) or self.unmatched.taking(facts))]
+        return [*self.always.matching(facts), *(self.routed.matching(facts) or self.unmatched.matching(facts))]
 
     def considered(self, facts: Facts) -> Sequence[Considered]:
         """Every entry in order, and why it matches the event or not."""

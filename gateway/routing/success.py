@@ -25,7 +25,7 @@ class SuccessRule:
         object.__setattr__(self, "_json", holds(self.json or ()))
         object.__setattr__(self, "_text", holds(self.text))
 
-    def takes(self, answer: Answer) -> bool:
+    def matches(self, answer: Answer) -> bool:
         """Whether a response matches. Total. A rule about JSON never matches a response that is not JSON."""
         if self.status is None and not 200 <= answer.status < 300:
             return False
@@ -42,4 +42,4 @@ class Success:
 
     def __call__(self, answer: Answer) -> bool:
         """Whether the response counts as accepted. Total."""
-        return any(rule.takes(answer) for rule in self.rules)
+        return any(rule.matches(answer) for rule in self.rules)

@@ -60,7 +60,7 @@ BESIDE_SEND: Final = ("to", "method", "path", "query", "headers", *CONTENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaidKeys(Section):
+class MessageKeys(Section):
     """What is sent, and to which destinations."""
 
     noun = "an element of send"
@@ -80,20 +80,20 @@ class SaidKeys(Section):
     template: Words | None = key(values.named, "a file in templates/: slack/contact-created.json.j2")
 
 
-@shaped({"type": "array", "items": {"$ref": SaidKeys, "required": ["to"]}, "minItems": 1})
-def _send(reading: Reading, node: Node, label: str) -> tuple[SaidKeys, ...] | None:
+@shaped({"type": "array", "items": {"$ref": MessageKeys, "required": ["to"]}, "minItems": 1})
+def _send(reading: Reading, node: Node, label: str) -> tuple[MessageKeys, ...] | None:
     if not isinstance(node, Items) or not node.nodes:
         if not isinstance(node, Broken):
             reading.error(node, f"{label} must be a list of messages", "start each with - to: ...")
         return None
-    found = [_said(reading, each, f"element {at} of {label}") for at, each in enumerate(node.nodes, start=1)]
-    return tuple(said for said in found if said is not None)
+    found = [_read_message(reading, each, f"element {at} of {label}") for at, each in enumerate(node.nodes, start=1)]
+    return tuple(message for message in found if message is not None)
 
 
-def _said(reading: Reading, node: Node, label: str) -> SaidKeys | None:
-    found = read_section(reading, node, SaidKeys, label)
+def _read_message(reading: Reading, node: Node, label: str) -> MessageKeys | None:
+    found = read_section(reading, node, MessageKeys, label)
     if found is not None and "to" not in found.written:
-        reading.error(node, f'{label} has no "to"', keys_of(SaidKeys)["to"][1].about)
+        reading.error(node, f'{label} has no "to"', keys_of(MessageKeys)["to"][1].about)
     return found
 
 
@@ -109,7 +109,7 @@ class OnceKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntryKeys(SaidKeys):
+class EntryKeys(MessageKeys):
     noun = "a route"
     together: ClassVar[Shape] = {
         "dependentSchemas": {**_ONE_CONTENT, "send": {"properties": dict.fromkeys(BESIDE_SEND, False)}}
@@ -130,7 +130,7 @@ class EntryKeys(SaidKeys):
     condition: TemplateText | None = key(
         _expression, "an expression for what where cannot say: attrs.total > 2 * attrs.paid", name="if"
     )
-    send: tuple[SaidKeys, ...] | None = key(
+    send: tuple[MessageKeys, ...] | None = key(
         _send, "instead of to: a list of messages, each with its own to and content; named name/1, name/2"
     )
     once: OnceKeys | None = key(
@@ -166,10 +166,10 @@ def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
         return None
     if "to" not in found.written and "send" not in found.written:
         reading.error(node, f'route "{called}" has no "to"', keys_of(EntryKeys)["to"][1].about)
-    said = found.send and tuple(
+    send = found.send and tuple(
         dataclasses.replace(each, called=f"{called}/{at}") for at, each in enumerate(found.send, start=1)
     )
-    return dataclasses.replace(found, called=called, section=section, send=said)
+    return dataclasses.replace(found, called=called, section=section, send=send)
 
 
 def _called(node: Node, section: str) -> str:
@@ -179,8 +179,8 @@ def _called(node: Node, section: str) -> str:
     if isinstance(own, Scalar) and own.text:
         return own.text
     send = written.get("send")
-    said = [_values_of(each) for each in send.nodes] if isinstance(send, Items) else [written]
-    names = [name for each in said for name in _texts(each.get("to"))]
+    messages = [_values_of(each) for each in send.nodes] if isinstance(send, Items) else [written]
+    names = [name for each in messages for name in _texts(each.get("to"))]
     return f"{section}/{'+'.join(dict.fromkeys(names)) or 'ignored'}"
 
 

@@ -96,11 +96,7 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
         return None
     keys = keys_of(section)
     written = {pair.key.text: pair for pair in node.pairs}
-    for pair in node.pairs:
-        if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-")):
-            _report_unknown(reading, pair.key, section, label)
-    for missing in (text for text, (_, declared) in keys.items() if declared.required and text not in written):
-        reading.error(node, f'{label or "the file"} has no "{missing}"', keys[missing][1].about)
+    _check_keys(reading, node, section, label)
     read = {
         text: keys[text][1].parse(reading, pair.value, f'"{text}" of {label}' if label else f'"{text}"')
         for text, pair in written.items()
@@ -109,6 +105,17 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
     kept = {keys[text][0]: value for text, value in read.items() if value is not None}
     kept["options"] = {text: value for text, value in read.items() if text in section.options_known and value}
     return section(place=node.place, written=written, **kept)
+
+
+def _check_keys(reading: Reading, node: Map, section: type[Section], label: str) -> None:
+    keys = keys_of(section)
+    written = {pair.key.text for pair in node.pairs}
+    for pair in node.pairs:
+        if pair.key.text not in keys and not (section.may_have_x and pair.key.text.startswith("x-")):
+            _report_unknown(reading, pair.key, section, label)
+    for text, (_, declared) in keys.items():
+        if declared.required and text not in written:
+            reading.error(node, f'{label or "the file"} has no "{text}"', declared.about)
 
 
 def is_nothing(node: Node) -> bool:
