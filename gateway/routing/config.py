@@ -12,7 +12,8 @@ from gateway.destinations.gates import Rules
 from gateway.destinations.retry import Policy
 from gateway.egress import Door
 from gateway.errors import NameGone, Place, Problem
-from gateway.event.match import Explanation, Matcher, Rule, explain
+from gateway.event.explain import Explanation, explain
+from gateway.event.match import Matcher, Rule
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Facts, lookup
 from gateway.event.payload import kept_headers, parse, parse_body, slices

@@ -33,7 +33,7 @@ from gateway.destinations import KINDS, Option
 from gateway.destinations.gates import RATE
 from gateway.destinations.retry import ONCE, Policy, listed
 from gateway.errors import Place
-from gateway.event.match import Check, Clause, Combined, Condition
+from gateway.event.conditions import Check, Clause, Combined, Condition
 from gateway.event.paths import split_path
 from gateway.model import Secret
 from gateway.render import TemplateText

@@ -1,0 +1,7 @@
+"""Values as people read them."""
+
+from gateway.wording import iso_time
+
+
+def test_times_are_shown_in_utc():
+    assert iso_time(0) == "1970-01-01T00:00:00.000Z"
