@@ -18,6 +18,7 @@ from gateway.config.schema.conditions import COMBINING
 from gateway.errors import ConfigError
 from gateway.event.operators import OPERATORS
 from gateway.render import filters, sandbox
+from gateway.render.filters.arguments import MAX_ARGUMENT
 from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS, REGISTRY
 from gateway.web import door  # noqa: F401  it has refusals of its own
 
@@ -133,7 +134,7 @@ def test_every_filter_function_and_test_is_in_the_reference():
 
 
 @pytest.mark.parametrize(
-    "limit", [sandbox.MAX_STEPS, sandbox.MAX_WORK, sandbox.MAX_OUTPUT, sandbox.MAX_RANGE, filters.MAX_ARGUMENT]
+    "limit", [sandbox.MAX_STEPS, sandbox.MAX_WORK, sandbox.MAX_OUTPUT, sandbox.MAX_RANGE, MAX_ARGUMENT]
 )
 def test_every_limit_of_templates_is_in_the_reference(limit):
     assert f"{limit:,}" in (REFERENCE / "templates.md").read_text("utf-8")

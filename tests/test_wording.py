@@ -1,6 +1,13 @@
 """Values as people read them."""
 
+import doctest
+
+from gateway import wording
 from gateway.wording import iso_time
+
+
+def test_the_doctests_hold():
+    assert doctest.testmod(wording).failed == 0
 
 
 def test_times_are_shown_in_utc():

@@ -28,7 +28,8 @@ from gateway.errors import RenderError, TemplateRefused
 from gateway.event.match import Expression, Rule
 from gateway.event.paths import MISSING, ROOTS, lookup, split_path
 from gateway.model import Content, Raw
-from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
+from gateway.render import Renderer, Templates, TemplateText
+from gateway.render.finish import FORM_TYPE
 from gateway.routing.config import Destination, Entry, Message, Once
 from gateway.wording import suggest, suggest_or_list
 

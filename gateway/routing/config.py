@@ -21,7 +21,8 @@ from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.model import Content, Delivery, Event, Notice, OutboundRequest, Secret, Text, new_id
 from gateway.presets import OWN
-from gateway.render import Namespace, Renderer
+from gateway.render import Renderer
+from gateway.render.run import Namespace
 from gateway.routing.cases import Test
 from gateway.signatures import RawHeaders, Verifier
 from gateway.signatures.handshakes import Handshake
