@@ -100,4 +100,4 @@ def test_a_multipart_body_is_read_or_refused_whatever_it_holds(body, boundary):
     try:
         parse_body(body, "multipart/form-data" + boundary)
     except Unparsable as error:
-        assert "no multipart form" in str(error)
+        assert "not a valid multipart form" in str(error)
