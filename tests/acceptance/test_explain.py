@@ -462,7 +462,7 @@ def test_the_problems_that_explain_prints_are_masked(tmp_path):
     (tmp_path / "routes.yaml").write_text(broken, "utf-8")
     told = run(tmp_path, "explain", "contact.created", environ={**ENVIRON, **TENANT})
     assert told.returncode == 1
-    assert '"gt" of "attrs.id" cannot take the value of ${CRM_TOKEN}' in told.stderr
+    assert '"gt" of "attrs.id" does not accept the value of ${CRM_TOKEN}' in told.stderr
     assert TENANT["CRM_TOKEN"] not in told.stderr
 
 
