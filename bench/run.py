@@ -19,7 +19,8 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from gateway.event.match import Clause, Matcher, Rule
+from gateway.event.conditions import Clause
+from gateway.event.match import Matcher, Rule
 
 HERE = Path(__file__).parent
 SECRET = "bench-secret"

@@ -15,7 +15,8 @@ from gateway import presets
 from gateway.cli import cli
 from gateway.cli.sources import in_words
 from gateway.config.jsonschema import json_schema
-from gateway.config.schema.conditions import ABOUT, COMBINING
+from gateway.config.schema.conditions import COMBINING
+from gateway.event.operators import OPERATORS
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
 from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS
 from gateway.web import admin_app
@@ -134,7 +135,7 @@ def keys() -> str:
 
 def operators() -> str:
     """What may stand in a map of conditions beside plain values."""
-    of_a_field = [[f"`{name}`", "a field", plain(about)] for name, (_, about) in ABOUT.items()]
+    of_a_field = [[f"`{name}`", "a field", plain(each.about)] for name, each in OPERATORS.items()]
     combining = [[f"`{name}`", "a map of conditions", plain(about)] for name, (_, about) in COMBINING.items()]
     return table(["operator", "of", "holds when"], of_a_field + combining)
 

@@ -12,7 +12,9 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Control characters, line separators and marks that change the reading order, as ranges of a regular expression.
+STEERING: Final = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_UNPRINTABLE: Final = re.compile(f"[{STEERING}\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -87,3 +89,15 @@ def size(octets: int) -> str:
     """``1MiB``, ``512KiB``, ``1500B``: as it would be written in routes.yaml."""
     unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if octets % _SIZES[unit] == 0)
     return f"{octets // _SIZES[unit]}{unit}"
+
+
+def escaped(text: str) -> str:
+    r"""``text`` with every character that cannot be seen as an escape. The result can be longer than ``text``.
+
+    ``printable`` keeps a whole output readable and its columns aligned; this is for a short value that an error quotes,
+    where the reader must see which characters are in it.
+
+    >>> escaped("a\x1b[2J\u202eb")
+    'a\\x1b[2J\\u202eb'
+    """
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

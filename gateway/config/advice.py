@@ -11,8 +11,12 @@ from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
-from gateway.event.match import HOLD_WHEN_MISSING, Check, Clause, Condition, Rule, covers, explain, fits
+from gateway.event.conditions import Check, Clause, Condition
+from gateway.event.explain import explain
+from gateway.event.match import Rule
+from gateway.event.operators import OPERATORS
 from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.event.patterns import covers, fits
 from gateway.hiding import redaction
 from gateway.model import Event
 from gateway.routing.destinations import Destination
@@ -341,7 +345,7 @@ def _asks_existence(condition: Condition) -> bool:
 
 def _needs_value(condition: Condition) -> bool:
     if isinstance(condition, Check):
-        return condition.operator not in HOLD_WHEN_MISSING
+        return not OPERATORS[condition.operator].holds_when_missing
     return isinstance(condition, Clause)
 
 

@@ -19,9 +19,9 @@ from gateway.destinations.base import RESERVED_HEADERS
 from gateway.egress.addresses import Reach, literal, odd_spelling, standing
 from gateway.egress.door import certificates
 from gateway.errors import Place
-from gateway.event.match import fits
 from gateway.event.naming import template_problem
 from gateway.event.paths import ROOTS
+from gateway.event.patterns import fits
 from gateway.render import FUNCTIONS
 from gateway.wording import suggest
 

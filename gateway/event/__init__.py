@@ -1,1 +1,1 @@
-"""What an event is and what can be asked of it: its payload, its name, paths into it, conditions on it, its trace."""
+"""What an event is and what can be asked of it: payload, name, paths, conditions, matching and trace."""

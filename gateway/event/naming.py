@@ -1,4 +1,4 @@
-"""What an event is called: its type, its id and its dedupe key, from what its source declares."""
+"""The type and the dedupe key of an event, and the facts that rules and templates see, as its source declares them."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from gateway.wording import iso_time
 MAX_TYPE_LENGTH: Final = 200
 
 
-#: The type of an event that says nothing about itself.
+#: The type of an event that does not say its own.
 UNKNOWN_TYPE: Final = "unknown"
 
 
@@ -21,16 +21,16 @@ _FIELD = re.compile(r"\{([^{}|]+)((?:\|\w+)*)\}")
 
 
 _MODIFIERS: Mapping[str, Callable[[str], str]] = {
-    #: The part behind the last separator: ``App\\Models\\Tenant\\Contact`` -> ``Contact``.
+    #: The part after the last separator: ``App\\Models\\Tenant\\Contact`` -> ``Contact``.
     "last": lambda text: re.split(r"[\\/.:]", text)[-1],
     "lower": str.lower,
-    #: Only a text that holds a dot: it is a whole type already.
+    #: Only a text with a dot, which is already a whole type.
     "dotted": lambda text: text if "." in text else "",
 }
 
 
 def template_problem(source: str) -> tuple[str, str] | None:
-    """What is wrong with a ``{path|modifier}`` template, and the remedy; None: nothing."""
+    """What is wrong with a ``{path|modifier}`` template, and what to write; None if nothing is."""
     if "{{" in source:
         return "one brace on each side is enough", "write {payload.type}"
     for found in _FIELD.finditer(source):
@@ -44,7 +44,7 @@ def template_problem(source: str) -> tuple[str, str] | None:
             return f'unknown modifier "{unknown}"', f"known: {', '.join(_MODIFIERS)}"
     rest = _FIELD.sub("", source)
     if "{" in rest or "}" in rest or not source:
-        return f'"{source}" has a brace that belongs to no field', "write {payload.type}"
+        return f'"{source}" has a brace without a field', "write {payload.type}"
     return None
 
 
@@ -65,7 +65,7 @@ class _Field:
 
 @dataclass(frozen=True, slots=True)
 class _TypeTemplate:
-    """Literal texts and fields in turn; complete only when every field has a text."""
+    """Literal texts and fields, in order; renders to nothing if one of the fields has no text."""
 
     parts: tuple[str | _Field, ...]
 
@@ -83,7 +83,7 @@ class _TypeTemplate:
 
     @property
     def reads_headers(self) -> bool:
-        """Whether it says the same of every event of a request."""
+        """Whether it uses a header, which all events of a request share."""
         return any(isinstance(part, _Field) and part.path[0] == "headers" for part in self.parts)
 
     def render(self, facts: Facts) -> str:
@@ -98,7 +98,7 @@ class _TypeTemplate:
 
 @dataclass(frozen=True, slots=True)
 class _Shortcut:
-    """A mapping found at the first of several paths, with fields filled in from elsewhere."""
+    """A map found at the first of several paths that has one, with fields added from elsewhere."""
 
     first: tuple[tuple[str, ...], ...]
     fill: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
@@ -112,7 +112,7 @@ class _Shortcut:
         return {**record, **{name: value for name, value in found.items() if value is not MISSING}}
 
     def places(self, rest: Sequence[str]) -> Sequence[tuple[str, ...]]:
-        """Where a field of the mapping may stand, whatever an event looks like."""
+        """Every path where a field of the map can be, whatever the event looks like."""
         filled = [
             (*path, *rest[1:]) for name, paths in self.fill if not rest or rest[0] in ("*", name) for path in paths
         ]
@@ -136,15 +136,15 @@ def _first(facts: Facts, paths: Sequence[tuple[str, ...]]) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
-    """How the events of a source are called, and the short names of its fields."""
+    """How the events of a source are named and identified, and the shortcuts to their fields."""
 
     types: tuple[_TypeTemplate, ...]
     shortcuts: Mapping[str, _Shortcut]
-    #: What identifies an event, tried in turn; none that is whole: its bytes.
+    #: What identifies an event, tried in order; its bytes if none of them is complete.
     ids: tuple[_TypeTemplate, ...] = ()
-    #: Where the events of a body that holds many stand, below the payload; none: a body is one event.
+    #: Paths of the events in a body that holds several, below the payload; empty: a body is one event.
     split: tuple[tuple[str, ...], ...] = ()
-    #: Values of the operator's own, under the root ``vars``.
+    #: The operator's own values, under the root ``vars``.
     vars: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
@@ -155,7 +155,7 @@ class Naming:
         ids: Sequence[str] = (),
         split: Sequence[str] = (),
     ) -> Self:
-        """Of ``{path|modifier}`` templates, tried in order, and ``{name: {first: [path], fill: {field: [path]}}}``."""
+        """From ``{path|modifier}`` templates, tried in order, and ``{name: {first: [path], fill: {field: [path]}}}``."""
         return cls(
             types=tuple(_TypeTemplate.compile(source) for source in types),
             shortcuts={name: _shortcut(declared) for name, declared in shortcuts.items()},
@@ -164,7 +164,7 @@ class Naming:
         )
 
     def renamed(self, types: Sequence[str] | None, ids: Sequence[str] | None, split: Sequence[str] | None) -> Self:
-        """With the operator's own in place of the preset's; None leaves one as it is."""
+        """With the operator's own templates and paths instead of the preset's; None keeps the preset's."""
         own = type(self).compile(types or (), {}, ids or (), split or ())
         return replace(
             self,
@@ -174,9 +174,9 @@ class Naming:
         )
 
     def key(self, payload: object, headers: Mapping[str, str], sha256: bytes, item: int | None = None) -> bytes:
-        """What an event is known by for good: its id where all parts of one are there, else its bytes.
+        """The dedupe key of an event: a hash of its id if all parts of one are present, else of its bytes.
 
-        ``item`` is its position in a request that holds many: two that are alike are two events.
+        ``item`` is its position in a request that holds several: two equal items are two events.
         """
         facts = {"payload": payload, "headers": headers}
         for number, template in enumerate(self.ids):
@@ -189,7 +189,7 @@ class Naming:
         return sha256 if item is None else hashlib.sha256(b"item\0%d\0" % item + sha256).digest()
 
     def extended(self, shortcuts: Mapping[str, Sequence[str]], values: Mapping[str, object]) -> Self:
-        """With ``vars``, and with shortcuts ``{name: paths of the record, the first of which counts}`` on top."""
+        """With ``vars``, and with additional shortcuts ``{name: paths, the first of which counts}``."""
         own = {name: _shortcut({"first": list(paths)}) for name, paths in shortcuts.items()}
         return replace(self, shortcuts={**self.shortcuts, **own}, vars=values)
 
@@ -199,7 +199,7 @@ class Naming:
         return frozenset(self.shortcuts)
 
     def payload_path(self, path: str, payload: object) -> tuple[str, ...]:
-        """Where ``attrs.email`` or ``payload.data.id`` stands inside this payload, as segments below its root."""
+        """The path of ``attrs.email`` or ``payload.data.id`` inside this payload, as segments below its root."""
         root, *rest = split_path(path)
         if root in self.shortcuts:
             homes = self.shortcuts[root].first
@@ -208,12 +208,12 @@ class Naming:
         return tuple(rest) if root == "payload" else (root, *rest)
 
     def places(self, path: Sequence[str]) -> Sequence[tuple[str, ...]]:
-        """Everywhere that ``path`` may lead, a shortcut's to each of its places, in the order in which they count."""
+        """Every path that ``path`` can stand for, in order of precedence: several if it begins with a shortcut."""
         root, *rest = path
         return self.shortcuts[root].places(rest) if root in self.shortcuts else (tuple(path),)
 
     def type_of(self, payload: object, headers: Mapping[str, str]) -> str:
-        """``contact.created``: at most 200 printable characters without blanks; ``unknown`` if nothing says it."""
+        """``contact.created``: at most 200 printable characters without spaces; ``unknown`` if the event does not say it."""
         facts = {"payload": payload, "headers": headers}
         named = next(filter(None, (template.render(facts) for template in self.types)), UNKNOWN_TYPE)
         named = named[:MAX_TYPE_LENGTH]

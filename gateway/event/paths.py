@@ -1,17 +1,18 @@
-"""Dotted paths into what is known of an event."""
+"""Dotted paths into the facts of an event."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-#: The roots that every source has; its shortcuts come on top.
+#: The roots that every source has, in addition to its shortcuts.
 ROOTS: Final = frozenset({"event", "payload", "headers", "vars"})
 
 
+#: What rules and templates see of an event, by root.
 Facts = Mapping[str, object]
 
 
 class Missing:
-    """The one value that stands for a field that is not there (null is a value)."""
+    """The value of a field that is missing. Null is a value of its own."""
 
     def __repr__(self) -> str:
         return "missing"
@@ -24,15 +25,15 @@ MISSING: Final = Missing()
 
 
 def split_path(path: str) -> tuple[str, ...]:
-    """``payload.items.0.sku`` as its segments."""
+    """The segments of ``payload.items.0.sku``."""
     return tuple(path.split("."))
 
 
 def lookup(facts: object, path: Sequence[str]) -> object:
-    """The value at ``path``, or MISSING. A number as a segment picks from a list."""
+    """The value at ``path``, or MISSING. A number as a segment selects an element of a list."""
     value = facts
     for segment in path:
-        # The plain dict first: the check of an abstract class costs as much as all the rest.
+        # dict first: checking for an abstract class costs as much as everything else here.
         if isinstance(value, (dict, Mapping)):
             if segment not in value:
                 return MISSING
@@ -47,7 +48,7 @@ def lookup(facts: object, path: Sequence[str]) -> object:
 
 
 def assign(payload: object, path: Sequence[str], value: object) -> None:
-    """Set the field at ``path`` of a decoded payload, making the maps on the way. ValueError if something else is there."""
+    """Set the field at ``path`` of a decoded payload, creating maps on the way. Raises ValueError where it cannot."""
     place = payload
     for segment in path[:-1]:
         place = place.setdefault(segment, {}) if isinstance(place, dict) else lookup(place, [segment])
@@ -61,7 +62,7 @@ def assign(payload: object, path: Sequence[str], value: object) -> None:
 
 
 def unassign(payload: object, path: Sequence[str]) -> None:
-    """Remove the field at ``path`` of a decoded payload, or the element of a list. ValueError if it is not there."""
+    """Remove the field or list element at ``path`` of a decoded payload. Raises ValueError if it is missing."""
     place, last = lookup(payload, path[:-1]), path[-1]
     if lookup(place, [last]) is MISSING:
         raise ValueError(f"there is no {'.'.join(path)} to unset")

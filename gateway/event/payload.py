@@ -1,6 +1,6 @@
-"""What rules and templates see of an event: its parsed payload, its name and key, its roots and shortcuts.
+"""From the bytes of a request to payloads and the header fields that are kept.
 
-Everything here reads a sender's bytes and is total: a value, MISSING, or Unparsable.
+Everything here reads a sender's bytes and is total: it returns a value or raises Unparsable.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +16,11 @@ from gateway.model import Event
 if TYPE_CHECKING:
     from multipart import MultipartPart
 
-#: Nesting a payload may have; deeper ones are refused before anything walks them.
+#: Levels of nesting in a payload; deeper ones are refused before anything walks them.
 MAX_DEPTH: Final = 128
 
 
-#: Header fields of a request that are not kept: credentials, and what belongs to one connection.
+#: Header fields that are not kept: credentials, and those that belong to one connection.
 DROPPED_HEADERS: Final = frozenset(
     {
         b"authorization",
@@ -42,7 +42,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def parse(body: bytes) -> object:
-    """The JSON value of ``body`` as RFC 8259 has it: no NaN, no lone surrogates, UTF-8 only, depth <= 128.
+    """The JSON value of ``body`` by RFC 8259: UTF-8 only, no NaN, no unpaired surrogates, at most 128 levels deep.
 
     Raises Unparsable.
     """
@@ -50,15 +50,15 @@ def parse(body: bytes) -> object:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Unparsable(f"the body is not valid JSON: {error}") from None
-    # A payload with few brackets cannot be deep: counting them is cheaper than walking it.
+    # A payload with few brackets cannot be deep, and counting them is cheaper than walking it.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth_exceeds(payload, MAX_DEPTH):
         raise Unparsable(f"the body nests deeper than {MAX_DEPTH} levels")
     return payload
 
 
-#: Fields of a form that are read.
+#: Fields of a form.
 MAX_FIELDS: Final = 1000
-#: Events that one request may hold.
+#: Events in one request.
 MAX_ITEMS: Final = 1000
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -66,10 +66,10 @@ _MULTIPART: Final = "multipart/form-data"
 
 
 def parse_body(body: bytes, content_type: str) -> object:
-    """The payload of a body by its content type: JSON unless that says otherwise. Raises Unparsable.
+    """The payload of a body, by its content type: JSON unless that says otherwise. Raises Unparsable.
 
-    A form is a map of texts (a list where a field is repeated), or the JSON of its field ``payload`` where it has
-    one. XML and other text that is no JSON is the text.
+    A form becomes a map of texts, with a list for a repeated field, or the JSON in its field ``payload`` if it has one.
+    XML, and other text that is not JSON, stays text.
     """
     kind = _kind(content_type)
     if kind == _FORM:
@@ -87,7 +87,7 @@ def parse_body(body: bytes, content_type: str) -> object:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a body of that type is read as JSON only."""
+    """Whether a body of that type must be JSON."""
     kind = _kind(content_type)
     return kind not in (_FORM, _MULTIPART) and not kind.endswith("xml")
 
@@ -100,13 +100,13 @@ def _parsed_form(body: bytes) -> object:
     try:
         pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError as error:
-        raise Unparsable(f"the body is no form: {error}") from None
+        raise Unparsable(f"the body is not a valid form: {error}") from None
     return _fields(pairs)
 
 
 def _parsed_multipart(body: bytes, content_type: str) -> object:
-    """Like a form; of a file that comes along its ``filename``, ``content_type`` and ``size``, in bytes."""
-    # Few senders need it.
+    """Like a form; a file becomes its ``filename``, ``content_type`` and ``size`` in bytes."""
+    # Imported late: few senders need it.
     from multipart import MultipartError, MultipartParser, parse_options_header
 
     try:
@@ -121,7 +121,7 @@ def _parsed_multipart(body: bytes, content_type: str) -> object:
         )
         return _fields([(part.name, _part(part)) for part in parser.parts()])
     except (MultipartError, ValueError, LookupError, AssertionError) as error:
-        raise Unparsable(f"the body is no multipart form: {error}") from None
+        raise Unparsable(f"the body is not a valid multipart form: {error}") from None
 
 
 def _part(part: "MultipartPart") -> object:
@@ -131,7 +131,7 @@ def _part(part: "MultipartPart") -> object:
 
 
 def _fields(pairs: Iterable[tuple[str, object]]) -> object:
-    """A map of them, or the JSON that the field ``payload`` holds."""
+    """The fields as a map, or the JSON in the field ``payload``."""
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name not in fields:
@@ -150,7 +150,7 @@ def _fields(pairs: Iterable[tuple[str, object]]) -> object:
 
 
 def query_fields(query: bytes) -> Mapping[str, str]:
-    """The parameters behind a ``?``; of repeated ones the first. Total: what cannot be read is not there."""
+    """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
@@ -159,13 +159,13 @@ def query_fields(query: bytes) -> Mapping[str, str]:
 
 
 def masked_path(path: str) -> str:
-    """A path for the log: behind ``/in/name`` may stand a secret."""
+    """A path for the log: a secret can follow ``/in/name``."""
     parts = path[:200].split("/")
     return "/".join([*parts[:3], "***"]) if len(parts) > 3 else path[:200]
 
 
 def payload_of(event: Event) -> object:
-    """The payload of an event that was received; Unparsable if its body is none any more."""
+    """The payload of a received event. Raises Unparsable if its body can no longer be read."""
     return parse_body(event.body, event.headers.get("content-type", ""))
 
 
@@ -174,16 +174,16 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
-    """The exact bytes of each item of a body that holds many, in their order; ``*`` in a path is each of a list.
+    """The exact bytes of each event in a body that holds several, in order; ``*`` in a path is every element of a list.
 
-    Empty when the body has none of the shapes. Raises Unparsable for an item that is no object, and for too many.
+    Empty if the body has none of these paths. Raises Unparsable for an item that is not an object, and for too many.
     """
     found = [item for path in paths for item in _slices(body, path)]
     if len(found) > MAX_ITEMS:
-        raise Unparsable(f"the body holds {len(found)} events: at most {MAX_ITEMS} are taken at once")
+        raise Unparsable(f"the body holds {len(found)} events: at most {MAX_ITEMS} are accepted at once")
     for at, item in enumerate(found, start=1):
         if not item.lstrip().startswith(b"{"):
-            raise Unparsable(f"item {at} of {len(found)} is no object; none of them was stored")
+            raise Unparsable(f"item {at} of {len(found)} is not an object; none of them was stored")
     return found
 
 
@@ -221,15 +221,12 @@ def _depth_exceeds(payload: object, limit: int) -> bool:
 
 
 def kept_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """The header fields of a request that stay with its event; ``headers`` have lower-case names."""
+    """The header fields of a request that its event keeps; ``headers`` have lower-case names."""
     kept: dict[str, str] = {}
     for raw_name, raw_value in headers:
         if raw_name in DROPPED_HEADERS:
             continue
-        # RFC 9110, 5.5: a field value is bytes; latin-1 keeps every one of them.
+        # A field value is bytes (RFC 9110, 5.5); latin-1 keeps every one.
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         kept[name] = f"{kept[name]}, {value}" if name in kept else value
     return kept
-
-
-# --- how a source's events are called, from its preset's declarations ---

@@ -1,6 +1,6 @@
-"""W3C Trace Context: a sender's trace goes on through the gateway to every destination, and names its log lines.
+"""W3C Trace Context: a sender's trace continues through the gateway to every destination, and appears in log lines.
 
-Level 1 and 2 of https://www.w3.org/TR/trace-context/. The trace travels as what it is, two header fields of the event.
+Levels 1 and 2 of https://www.w3.org/TR/trace-context/. An event keeps its trace as two of its header fields.
 """
 
 import re
@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
-#: Whether it is recorded is the first bit of the flags, whether its id is random the second; others must be 0.
+#: The first bit of the flags: the trace is recorded; the second: its id is random. The others must be 0.
 _FLAGS: Final = 0x03
 _SAMPLED: Final = 0x01
-#: A vendor has to pass on so many characters of a tracestate, and nobody more members than these.
+#: Characters of a tracestate that must at least be passed on, and members it may have.
 _STATE_LENGTH: Final = 512
 _STATE_MEMBERS: Final = 32
 
-# Version ff is none; 00 ends behind the flags, a later one may go on. An id of zeros is none.
+# Version ff is invalid. Version 00 ends after the flags; later ones may continue. An id of zeros is invalid.
 _PARENT: Final = re.compile(
     "(?!ff|00.{54})[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})(?:-.*)?"
 )
@@ -25,16 +25,16 @@ _MEMBER: Final = re.compile(
 )
 _FIELDS: Final = (b"traceparent", b"tracestate")
 
-# As for ids: names, not secrets.
+# Ids are not secrets.
 _noise = Random().getrandbits  # noqa: S311
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 def taken_over(headers: RawHeaders) -> RawHeaders:
-    """The header fields of a request, lower-case names, with its trace; without a valid one a new trace begins.
+    """The header fields of a request, with lower-case names, and its trace; a new trace if it has no valid one.
 
-    A new one asks to be recorded: destinations that decide by their caller would leave it out otherwise.
+    A new trace is marked as recorded: destinations that follow their caller would otherwise not record it.
     """
     sent = [value for name, value in headers if name == b"traceparent"]
     if len(sent) == 1 and _PARENT.fullmatch(sent[0].decode("latin-1")):
@@ -44,13 +44,13 @@ def taken_over(headers: RawHeaders) -> RawHeaders:
 
 
 def trace_id(headers: Mapping[str, str]) -> str | None:
-    """The 32 hex digits of an event's trace; None: it is from before there were any."""
+    """The 32 hex digits of an event's trace; None for an event that was stored without one."""
     found = _PARENT.fullmatch(headers.get("traceparent", ""))
     return found["trace"] if found else None
 
 
 def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The header fields for one attempt at an event with these headers: the same trace, a parent id of its own."""
+    """The trace's header fields for one attempt to deliver an event: the same trace with a new parent id."""
     found = _PARENT.fullmatch(headers.get("traceparent", ""))
     if found is None:
         return ()

@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.destinations.retry import schedule
 from gateway.errors import Unparsable
-from gateway.event.match import Explanation, Finding, Rule
+from gateway.event.explain import Explanation, Finding
+from gateway.event.match import Rule
 from gateway.event.paths import MISSING
 from gateway.event.payload import payload_of
 from gateway.hiding.masks import Masks

@@ -1,49 +1,30 @@
-"""Templates: what is said about an event, compiled once, rendered in a sandbox, escaped for its place.
+"""Templates: compiled once, rendered in a sandbox, with every value escaped for its place.
 
-A value of an event can never break the output it is printed into, use up the process, or reach anything but the
-event. What can be wrong about a template is said when it is compiled; what can go wrong with one event is a
-RenderError with the template's line, whatever it was.
+A value of an event can never break the output it is printed into, exhaust the process, or reach anything but the event.
+What is wrong with a template is reported when it is compiled; whatever goes wrong with one event is a RenderError with
+the template's line.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, ParamSpec, TypeVar
-from urllib.parse import quote, quote_plus
-
-import msgspec
 
 from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
-from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiled, Compiler, Folder, Source, line_of
+from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiler, Folder, Source
 from gateway.render.filters import FUNCTIONS
-from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
-from gateway.render.values import (
-    ESCAPERS,
-    OMIT,
-    Escaper,
-    Omit,
-    Trouble,
-    encodable,
-    form_escape,
-    html_escape,
-    no_escape,
-    printable,
-    readable,
-)
+from gateway.render.finish import FINISH, FORM_TYPE, header_value, pairs, parsed, query_value, safe_path, tidy
+from gateway.render.run import Namespace, T, run, total
+from gateway.render.values import ESCAPERS, OMIT, Escaper, Omit, encodable, form_escape, html_escape, no_escape
 from gateway.render.weave import Position
 
 __all__ = ["FORM_TYPE", "FUNCTIONS", "Escape", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
 
-#: How values are escaped in readable text: a key of ESCAPERS.
+#: How values are escaped in text that people read: a key of ESCAPERS.
 Escape = str
 
-P = ParamSpec("P")
-T = TypeVar("T")
-#: The facts of an event, or the Namespace of a message made of them, in; what is said about it out.
+#: From the facts of an event, or the Namespace of a message made of them, to what is sent.
 #: Raises RenderError and nothing else.
 Renderer = Callable[[Mapping[str, object]], T]
 
@@ -53,48 +34,28 @@ class TemplateText:
     """A template written in routes.yaml."""
 
     text: str
-    #: Of the text's first character: its line n is line ``place.line + n - 1`` of the file.
+    #: The place of its first character: its line n is line ``place.line + n - 1`` of the file.
     place: Place
 
 
-#: A ``body:``; only its TemplateText leaves are templates, everything else is as it is.
+#: A ``body:``. Only its TemplateText leaves are templates; everything else is sent as written.
 Tree = TemplateText | Mapping[str, "Tree"] | Sequence["Tree"] | None | bool | int | float
 
 _Build = Callable[["Namespace"], object]
-
-FORM_TYPE: Final = "application/x-www-form-urlencoded"
-#: Of one value, characters: no server takes a longer address.
-MAX_QUERY: Final = 32_768
-#: Of an error, characters.
-MAX_MESSAGE: Final = 500
-
-
-class Namespace(dict[str, object]):
-    """All names that the templates of one message see, and the budget that they share."""
-
-    def __init__(self, facts: Mapping[str, object]) -> None:
-        super().__init__(FUNCTIONS)
-        self.update(facts)
-        self.budget = self[BUDGET] = Budget()
-
-    @classmethod
-    def of(cls, facts: Mapping[str, object]) -> "Namespace":
-        """The one that was prepared, or one for these facts."""
-        return facts if isinstance(facts, cls) else cls(facts)
 
 
 class Templates:
     """All templates of one configuration, each compiled once.
 
-    ``folder`` holds the template files; ``roots`` are the names of the facts that a template may use. ``hide`` takes
-    secrets out of a text: no RenderError has one.
-    Every method raises TemplateRefused with the place of what is wrong.
+    ``folder`` holds the template files; ``roots`` are the names of the facts that a template may use; ``hide`` removes
+    secrets from a text, so that no RenderError shows one.
+    Every method raises TemplateRefused with the place of a mistake.
     """
 
     def __init__(self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape) -> None:
         files = Folder(folder)
         self._hide = hide
-        #: The template files that were read, by name: those asked for, and what they include.
+        #: The template files read so far, by name: those asked for and those they include.
         self.texts: Mapping[str, str] = files.texts
         self._compilers: Mapping[Escape, Compiler] = {
             name: Compiler(escape, files, roots) for name, escape in ESCAPERS.items()
@@ -105,12 +66,12 @@ class Templates:
         }
 
     def text(self, source: TemplateText, escape: Escape) -> Renderer[Text]:
-        """A readable text; blank lines at its ends are dropped, double ones collapsed."""
+        """A text for people; blank lines are dropped at its ends and collapsed elsewhere."""
         render = self._inline(source, escape, "text")
-        return lambda facts: Text(_tidy(render(facts)))
+        return lambda facts: Text(tidy(render(facts)))
 
     def tree(self, tree: Tree, escape: Escape) -> Renderer[Json]:
-        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf with its key."""
+        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf and its key."""
         build = self._tree(tree, escape)
 
         def render(facts: Mapping[str, object]) -> Json:
@@ -123,57 +84,57 @@ class Templates:
         return render
 
     def form(self, tree: Tree) -> Renderer[Raw]:
-        """A map of fields in form encoding: lists repeat their name, maps in it are called ``name[key]``."""
+        """A map of fields as a form: a list repeats its name, and a map inside becomes ``name[key]``."""
         build = self._tree(tree, "none")
 
         def render(facts: Mapping[str, object]) -> Raw:
             fields = build(Namespace.of(facts))
             assert isinstance(fields, Mapping)
-            return Raw("&".join(_pairs("", fields)).encode(), FORM_TYPE)
+            return Raw("&".join(pairs("", fields)).encode(), FORM_TYPE)
 
         return render
 
     def file(self, name: str, used_at: Place, escape: Escape) -> Renderer[Json | Raw]:
-        """A file of the folder, by its ending: ``.json.j2`` gives Json, the others Raw of their type."""
+        """A file of the folder: ``.json.j2`` renders to Json, the other endings to Raw with their content type."""
         ending = next((each for each in self._of_ending if name.endswith(each)), "")
         source, compiled = self._of_ending.get(ending, self._compilers[escape]).file(name, used_at)
-        finish = partial(_parsed, self._hide) if name.endswith(JSON_ENDING) else _FINISH[ending]
-        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source, self._hide)
+        finish = partial(parsed, self._hide) if name.endswith(JSON_ENDING) else FINISH[ending]
+        return total(lambda facts: finish(run(compiled, Namespace.of(facts))), source, self._hide)
 
     def truth(self, expression: TemplateText) -> Renderer[bool]:
-        """Whether one bare expression holds; a field that is missing or null does not."""
+        """Whether one bare expression holds; a missing or null field does not."""
         source = Source(expression.text, expression.place)
         compiled = self._compilers["none"].expression(source)
 
         def evaluate(facts: Mapping[str, object]) -> bool:
             names = Namespace.of(facts)
-            _run(compiled, names)
+            run(compiled, names)
             return names.budget.result is True
 
-        return _total(evaluate, source, self._hide)
+        return total(evaluate, source, self._hide)
 
     def is_constant(self, expression: TemplateText) -> bool:
-        """Whether an expression that ``truth`` takes names nothing of an event."""
+        """Whether an expression, which ``truth`` accepts, uses nothing of an event."""
         return self._compilers["none"].is_constant(expression.text)
 
     def path(self, source: TemplateText) -> Renderer[str]:
-        """The path of a url; no value adds, ends or climbs a segment."""
-        return self._inline(source, "none", "path", _safe_path)
+        """The path of a url; no value can add, end or climb a segment."""
+        return self._inline(source, "none", "path", safe_path)
 
     def query(self, source: TemplateText) -> Renderer[str]:
-        """One value of a query, percent-encoded."""
-        return self._inline(source, "none", "text", _query_value)
+        """One query value, percent-encoded."""
+        return self._inline(source, "none", "text", query_value)
 
     def header(self, source: TemplateText) -> Renderer[str]:
-        """The value of a header field: printable ASCII without blanks at its ends."""
-        return self._inline(source, "none", "text", _header_value)
+        """The value of a header field: printable ASCII without spaces at its ends."""
+        return self._inline(source, "none", "text", header_value)
 
     def _inline(
         self, text: TemplateText, escape: Escape, start: Position, finish: Callable[[str], str] = encodable
     ) -> Renderer[str]:
         source = Source(text.text, text.place)
         compiled = self._compilers[escape].inline(source, start)
-        return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source, self._hide)
+        return total(lambda facts: finish(run(compiled, Namespace.of(facts))), source, self._hide)
 
     def _tree(self, tree: Tree, escape: Escape) -> _Build:
         match tree:
@@ -193,10 +154,10 @@ class Templates:
         compiled = self._compilers[escape].inline(source, "text", leaf=True)
 
         def build(names: Namespace) -> object:
-            text = _run(compiled, names)
+            text = run(compiled, names)
             return names.budget.result if compiled.whole else encodable(text)
 
-        return _total(build, source, self._hide)
+        return total(build, source, self._hide)
 
 
 def _object(members: Sequence[tuple[str, _Build]]) -> _Build:
@@ -213,152 +174,3 @@ def _list(elements: Sequence[_Build]) -> _Build:
         return [value for value in built if value is not OMIT]
 
     return build
-
-
-# --- one render ---
-
-
-def _run(compiled: Compiled, names: Namespace) -> str:
-    context = compiled.template.new_context(names, shared=True)
-    text = "".join(compiled.template.root_render_func(context))
-    if len(text) > MAX_OUTPUT:
-        raise Trouble(f"more than {MAX_OUTPUT:,} characters of output")
-    return text
-
-
-def _total(render: Callable[P, T], source: Source, hide: Escaper) -> Callable[P, T]:
-    """``render`` that raises RenderError with the template's line, and nothing else."""
-
-    def total(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return render(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - templates raise anything: {{ 1 / 0 }} is a ZeroDivisionError
-            raise RenderError(_place(error.__traceback__, source), _words(error, hide)) from None
-
-    return total
-
-
-def _place(traceback: TracebackType | None, source: Source) -> Place:
-    """The innermost line of a template in the traceback; generated code knows which line it was made from."""
-    place = Place(source.place.file, 0 if source.name else source.place.line)
-    while traceback is not None:
-        template = traceback.tb_frame.f_globals.get("__jinja_template__")
-        if template is not None:
-            first = source.place if template.name is None else Place(template.filename, 1)
-            place = line_of(first, template.get_corresponding_lineno(traceback.tb_lineno))
-        traceback = traceback.tb_next
-    return place
-
-
-_TYPES: Final = {
-    "NoneType": "null",
-    "str": "a text",
-    "int": "a number",
-    "float": "a number",
-    "bool": "a boolean",
-    "dict": "an object",
-    "list": "a list",
-}
-
-
-def _words(error: Exception, hide: Escaper) -> str:
-    match error:
-        case Trouble():
-            return _cut(hide(error.told(hide)))
-        case RecursionError():
-            return "the template calls or nests itself too deeply"
-        case MemoryError():
-            return "the template needs too much memory"
-    text = re.sub(
-        r"'[<>]=?' not supported between instances of (\S+) and (\S+)", r"cannot compare \1 with \2", str(error)
-    )
-    # Names that Python or we keep for ourselves are written list_() and _tojson() in code.
-    text = re.sub(r"\b_?([a-z0-9]+)_?\(\)", r"\1", text)
-    text = re.sub(r"(\w+) got an unexpected keyword argument '(\w+)'", r'\1 has no argument "\2"', text)
-    text = re.sub(r"'(\w+)'(?: object)?", lambda name: _TYPES.get(name[1], name[0]), text)
-    return _cut(hide(text)) or type(error).__name__
-
-
-def _cut(text: str) -> str:
-    return printable(text[:MAX_MESSAGE])[:MAX_MESSAGE]
-
-
-# --- what becomes of the text ---
-
-
-def _tidy(text: str) -> str:
-    lines = re.sub(r"\n(?:[^\S\n]*\n){2,}", "\n\n", text)
-    kept = re.sub(r"\A(?:[^\S\n]*\n)+", "", lines, count=1)
-    # The end by hand: an expression would try it at every character.
-    end = kept.find("\n", len(kept.rstrip()))
-    return kept if end < 0 else kept[:end]
-
-
-def _parsed(hide: Escaper, text: str) -> Json:
-    body = encodable(text).encode()
-    try:
-        return Json(msgspec.json.decode(body))
-    except msgspec.MsgspecError as error:
-        raise Trouble(f"the result is not JSON: {_where(str(error), body, hide)}") from None
-
-
-def _where(message: str, body: bytes, hide: Escaper) -> str:
-    """Msgspec's words, its byte as a line and column of the output, and what stands there."""
-    words = message.removeprefix("JSON is malformed: ")
-    found = re.search(r"\s*\(byte (\d+)\)", words)
-    at = int(found[1]) if found else len(body)
-    before = body[:at].decode(errors="replace")
-    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    # Before it is cut: of a secret no part is shown.
-    near = hide(before)[-20:] + hide(body[at:].decode(errors="replace"))[:20]
-    return f"{words[: found.start()] if found else words} in line {line}, column {column} of it, near {near!r}"
-
-
-def _plain(text: str) -> Raw:
-    return Raw(encodable(text).encode(), "text/plain; charset=utf-8")
-
-
-def _html(text: str) -> Raw:
-    return Raw(encodable(text).encode(), "text/html; charset=utf-8")
-
-
-def _form(text: str) -> Raw:
-    """Pairs, on one line or several; what the author's own words cannot say in a form is encoded."""
-    pairs = (pair.strip() for line in text.splitlines() for pair in line.split("&"))
-    encoded = "&".join(quote(pair, safe="=%+!*'()~[]") for pair in pairs if pair)
-    return Raw(encoded.encode(), FORM_TYPE)
-
-
-_FINISH: Final[Mapping[str, Callable[[str], Raw]]] = {HTML_ENDING: _html, FORM_ENDING: _form, "": _plain}
-
-
-def _pairs(name: str, value: object) -> Sequence[str]:
-    """The pairs of one field; null is an empty text."""
-    if isinstance(value, Mapping):
-        inner = ((f"{name}[{key}]" if name else key, each) for key, each in value.items())
-        return [pair for called, each in inner for pair in _pairs(called, each)]
-    if isinstance(value, list):
-        return [pair for each in value for pair in _pairs(name, each)]
-    text = "" if value is None else readable(value)
-    return [f"{quote_plus(encodable(name))}={quote_plus(encodable(text))}"]
-
-
-def _safe_path(path: str) -> str:
-    climbing = {".", ".."} & set(path.replace("%2E", ".").replace("%2e", ".").split("/"))
-    if climbing:
-        raise Trouble(f'the path has a segment "{climbing.pop()}", which would lead elsewhere')
-    return path
-
-
-def _query_value(text: str) -> str:
-    if len(text) > MAX_QUERY:
-        raise Trouble(f"a value of a query has at most {MAX_QUERY:,} characters: send it as body")
-    return quote(encodable(text), safe="")
-
-
-def _header_value(text: str) -> str:
-    value = text.strip(" \t")
-    odd = re.search(r"[^\t\x20-\x7e]", value)
-    if odd:
-        raise Trouble(f"a header value cannot hold {odd[0]!a}: only printable ASCII, on one line")
-    return value

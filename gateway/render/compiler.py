@@ -1,4 +1,4 @@
-"""Template texts and files, read, rewritten and compiled once; every finding has its file and line."""
+"""Reads, rewrites and compiles template texts and files, each once; every problem has its file and line."""
 
 import re
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -12,6 +12,7 @@ from jinja2 import BaseLoader, Environment, Template, TemplateSyntaxError, nodes
 from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import weave
 from gateway.render.filters import TESTS
+from gateway.render.grammar import Refused, check_markup, did_you_mean
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
 from gateway.render.values import Escaper, googlechat_escape, slack_escape
@@ -25,26 +26,26 @@ MAX_FILE: Final = 1 << 20
 
 
 def line_of(first: Place, line: int) -> Place:
-    """Line ``line``, from 1, of a text whose first line is at ``first``."""
+    """The place of line ``line``, counted from 1, of a text that begins at ``first``."""
     return Place(first.file, max(first.line, 1) + max(line, 1) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The text of one template, and how its lines are called in messages."""
+    """The text of one template, and the places of its lines."""
 
     text: str
-    #: Of the first character.
+    #: The place of its first character.
     place: Place
     #: Its name in the templates' folder; empty for a text of routes.yaml.
     name: str = ""
 
     def at(self, line: int) -> Place:
-        """Line ``line`` of the text; its column is known on the first line of an inline text only."""
+        """The place of a line. The column is known only on the first line of an inline text."""
         return replace(line_of(self.place, line), column=self.place.column if line == 1 else 0)
 
     def refused(self, line: int, message: str, hint: str = "") -> TemplateRefused:
-        """The error for what stands on that line."""
+        """The error for that line."""
         lines = self.text.splitlines()
         shown = lines[line - 1] if self.name and 0 < line <= len(lines) else ""
         return TemplateRefused(Problem(self.at(line), message, hint, line_text=shown))
@@ -55,9 +56,9 @@ class Compiled:
     """A template that can be rendered."""
 
     template: Template
-    #: Characters of the template's own text.
+    #: Number of characters of the template's own text.
     length: int
-    #: Whether it is one whole expression, whose value is kept.
+    #: Whether it is a single expression, whose value is kept.
     whole: bool
 
 
@@ -66,13 +67,13 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        #: What was read, by name.
+        #: The texts of the files read so far, by name.
         self.texts: dict[str, str] = {}
 
     def read(self, name: str, used_at: Place) -> Source:
         """The file called ``name`` (``slack/lead.json.j2``). Raises TemplateRefused."""
         if not name.endswith(ENDINGS):
-            hint = self._suggestion(name) or "the ending says how values are escaped"
+            hint = self._suggestion(name) or "the ending decides how values are escaped"
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
             raise _problem(used_at, f'template "{name}" must end in {endings}', hint)
         file = self._file(name)
@@ -96,7 +97,7 @@ class Folder:
             return None
         try:
             file = (self._path / path).resolve()
-            # A link may lead elsewhere in the folder (a mounted ConfigMap does), but not out of it.
+            # A link may point elsewhere in the folder, as in a mounted ConfigMap, but not out of it.
             return file if file.is_file() and file.is_relative_to(self._path.resolve()) else None
         except (OSError, RuntimeError):
             return None
@@ -104,10 +105,10 @@ class Folder:
     def _suggestion(self, name: str) -> str:
         inside = name.removeprefix(f"{self._path.name}/")
         if inside != name:
-            return f"its name begins below {self._path.name}/: write {inside}"
+            return f"names are relative to {self._path.name}/: write {inside}"
         found = (file.relative_to(self._path).as_posix() for end in ENDINGS for file in self._path.rglob(f"*{end}"))
         known = [one for one in found if self._file(one)]
-        return weave.did_you_mean(name, known) or f"files are looked for in {self._path.name}/"
+        return did_you_mean(name, known) or f"put it into {self._path.name}/"
 
 
 def _problem(place: Place, message: str, hint: str = "") -> TemplateRefused:
@@ -115,7 +116,7 @@ def _problem(place: Place, message: str, hint: str = "") -> TemplateRefused:
 
 
 class _Included(BaseLoader):
-    """Hands out what was compiled with the file that includes it; reads nothing at run time."""
+    """Serves files that were compiled together with the one that includes them; reads nothing at run time."""
 
     def __init__(self) -> None:
         self.templates: dict[str, Template] = {}
@@ -124,16 +125,16 @@ class _Included(BaseLoader):
         return self.templates[name]
 
 
-#: What to write in place of a value in angle brackets, where those are markup.
+#: What to write instead of a value in angle brackets, where those are markup.
 _INSTEAD_OF_MARKUP: Final[Mapping[Escaper, str]] = {
     slack_escape: "write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
-    googlechat_escape: "write the address without them: it becomes a link by itself",
+    googlechat_escape: "write the address without them: it becomes a link on its own",
 }
 
-#: Code, length of the template's own text, whether it is one whole expression.
+#: The code, the length of the template's own text, and whether it is a single expression.
 _Woven = tuple[CodeType, int, bool]
 
-#: Code of earlier loads, by all that it depends on: a reload changes a few of a thousand templates.
+#: Code of earlier loads, by everything it depends on: a reload changes a few of a thousand templates.
 _kept: dict[Hashable, _Woven] = {}
 _MOST_KEPT: Final = 10_000
 
@@ -145,7 +146,7 @@ def _keep(key: Hashable, woven: _Woven) -> None:
 
 
 class Compiler:
-    """Compiles the templates of one way of escaping."""
+    """Compiles the templates that escape values in one way."""
 
     def __init__(self, escape: Escaper, folder: Folder, roots: Collection[str]) -> None:
         self._escape = escape
@@ -155,20 +156,20 @@ class Compiler:
         self._sandbox = Sandbox(escape, self._included)
         self._sandbox.filters = dict(STEPS)
         self._sandbox.tests = dict(TESTS)
-        #: By text and place: a thousand routes often say the same.
+        #: By text and position: a thousand routes often share a text.
         self._inline: dict[tuple[str, weave.Position, bool], Compiled] = {}
         self._files: dict[str, tuple[Source, Compiled]] = {}
         self._open: list[str] = []
 
     def inline(self, source: Source, start: weave.Position, *, leaf: bool = False) -> Compiled:
-        """A text of routes.yaml; of a ``leaf`` that is one whole expression the value is kept."""
+        """A text of routes.yaml. If it is a ``leaf`` and a single expression, its value is kept."""
         key = (source.text, start, leaf)
         if key not in self._inline:
             self._inline[key] = self._compile(source, start, leaf=leaf)
         return self._inline[key]
 
     def expression(self, source: Source) -> Compiled:
-        """One bare expression, of which the truth is kept."""
+        """One bare expression, whose truth is kept."""
         in_braces = replace(source, text=f"{{{{ {source.text} }}}}")
         compiled = self.inline(in_braces, "truth", leaf=True)
         if not compiled.whole:
@@ -178,12 +179,12 @@ class Compiler:
         return compiled
 
     def is_constant(self, expression: str) -> bool:
-        """Whether one bare expression, which can be compiled, names nothing of an event."""
+        """Whether a bare expression, which compiles, uses nothing of an event."""
         tree = self._sandbox.parse(f"{{{{ {expression} }}}}")
         return not any(node.name in self._roots for node in tree.find_all(nodes.Name))
 
     def file(self, name: str, used_at: Place) -> tuple[Source, Compiled]:
-        """A file of the folder, and all that it includes."""
+        """A file of the folder, and everything it includes."""
         if name not in self._files:
             source = self._folder.read(name, used_at)
             if name in self._open:
@@ -208,7 +209,7 @@ class Compiler:
         return Compiled(Template.from_code(self._sandbox, code, {}, None), length, whole)
 
     def _woven(self, source: Source, start: weave.Position, *, leaf: bool) -> tuple[_Woven, bool]:
-        """The code of a template, and whether it needs no other."""
+        """The code of a template, and whether it includes no other."""
         try:
             tree = self._sandbox.parse(source.text)
             others = nodes.Include | nodes.Import | nodes.FromImport
@@ -216,16 +217,16 @@ class Compiler:
             whole = leaf and weave.whole_expression(tree)
             length = weave.length_of(tree)
             if self._escape in _INSTEAD_OF_MARKUP:
-                weave.check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
+                check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
             place: weave.Position = "result" if whole and start == "text" else start
             weave.weave(tree, place, self._roots, self._include(source))
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
-        except weave.Refused as refused:
+        except Refused as refused:
             raise source.refused(refused.line, refused.message, refused.hint) from None
         except TemplateSyntaxError as error:
             raise source.refused(error.lineno, *_in_plain_words(error.message or "syntax error", start)) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
-            raise source.refused(1, f"too deep or too large a template: {error}") from None
+            raise source.refused(1, f"the template is too deep or too large: {error}") from None
         return (code, length, whole), alone
 
     def _include(self, source: Source) -> Callable[[str, int], int]:
@@ -233,39 +234,41 @@ class Compiler:
 
         def include(name: str, line: int) -> int:
             if not name.endswith(ending):
-                raise source.refused(line, f'"{name}" does not fit in here', f"only {ending} files are escaped alike")
+                raise source.refused(
+                    line, f'"{name}" cannot be used here', f"only {ending} files escape values in the same way"
+                )
             return self.file(name, source.at(line))[1].length
 
         return include
 
 
-#: What Jinja says when it cannot read a template, what that means, and what to write instead.
+#: Jinja's syntax errors: its message, what it means, and what to write instead.
 _SAID: Final[Sequence[tuple[str, str, str]]] = (
-    (r"expected an expression, got 'end of print statement'", "nothing stands between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),
-    (r"expected an expression, got 'end of statement block'", "nothing stands before %}}", "name a field: {{% if attrs.id %}}"),
-    (r"expected token 'in', got .*", "this for has no in", "write {{% for one in attrs.groups %}}"),
-    (r"expected token '[^']*', got '='", "= compares nothing", "write =="),
-    (r"unexpected char '&'.*", "& is no operator", "write and"),
-    (r"expected token 'name', got '\|'", "a | must be followed by a filter", "write or to say that one of two must hold"),
-    (r"unexpected char '!'.*", "! is no operator", "write not"),
-    (r"unexpected char [\"'](['\"])[\"'].*", "the {0} that opens a text is never closed", "add a {0} at its end"),
-    (r"unexpected char '(.)'.*", "{0} cannot stand here", ""),
-    (r"unexpected 'end of (?:print statement|statement block)'", "it ends where a value is due", "name a field, or write a value"),
+    (r"expected an expression, got 'end of print statement'", "there is nothing between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),
+    (r"expected an expression, got 'end of statement block'", "there is nothing before %}}", "name a field: {{% if attrs.id %}}"),
+    (r"expected token 'in', got .*", "{{% for %}} needs an in", "write {{% for one in attrs.groups %}}"),
+    (r"expected token '[^']*', got '='", "= is not a comparison", "write =="),
+    (r"unexpected char '&'.*", "& is not an operator", "write and"),
+    (r"expected token 'name', got '\|'", "a | must be followed by a filter", "for either of two conditions, write or"),
+    (r"unexpected char '!'.*", "! is not an operator", "write not"),
+    (r"unexpected char [\"'](['\"])[\"'].*", "the text that begins with {0} is never closed", "add a {0} at its end"),
+    (r"unexpected char '(.)'.*", "{0} is not allowed here", ""),
+    (r"unexpected 'end of (?:print statement|statement block)'", "a value is missing at its end", "name a field, or write a value"),
     (r"unexpected '(?:\}|%\}|end of print statement)', expected '(.)'", "a {0} is missing", "add it"),
     (r"unexpected '([)\]}])'", "this {0} closes nothing", "remove it"),
     (r"unexpected end of template, expected 'end of print statement'", "a {{{{ is never closed", "add }}}}"),
     (r"unexpected end of template\. .*needs to be closed is '(\w+)'", "{{% {0} %}} is never closed", "add {{% end{0} %}}"),
     (r"encountered unknown tag '(end\w+|else|elif)'.*", "{{% {0} %}} closes nothing", "remove it"),
     (r"encountered unknown tag '(\w+)'.*", "unknown tag {{% {0} %}}", ""),
-    (r"expected token 'end of print statement', got '(.*)'", 'the expression is over before "{0}"', "remove it, or write an operator before it"),
+    (r"expected token 'end of print statement', got '(.*)'", 'the expression ends before "{0}"', "remove it, or write an operator before it"),
 )  # fmt: skip
 
 
 def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
-    """Jinja's message as what is wrong and what to write."""
+    """What is wrong and what to write, from Jinja's message."""
     sentence = (message[:1].lower() + message[1:]).rstrip(".")
     if start == "truth" and sentence == "expected an expression, got 'end of print statement'":
-        return "it is empty", 'write what must hold: attrs.type == "lead"; or remove the key'
+        return "it is empty", 'write a condition: attrs.type == "lead"; or remove the key'
     for pattern, words, remedy in _SAID:
         if found := re.fullmatch(pattern, sentence, re.DOTALL):
             return words.format(*found.groups()), remedy.format(*found.groups())

@@ -1,4 +1,4 @@
-"""Where templates run: what they may reach, and how much they may use up."""
+"""Where templates run: what they may reach, and how much they may use."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ from gateway.render.values import ELEMENT, Escaper, Trouble, UndefinedField, joi
 MAX_STEPS = 10_000
 #: Characters of one output.
 MAX_OUTPUT = 1 << 20
-#: Characters that one render may handle in all: they bound its memory and its time.
+#: Characters that one render may handle in total, which bounds its memory and time.
 MAX_WORK = 8 << 20
-#: An integer of more bits is no number of a message.
+#: Bits of an integer: no message needs a larger number.
 MAX_BITS = 1024
 MAX_RANGE = 1000
 
-#: The budget's name in a template's context: no template can write it.
+#: The budget's name in a template's context, which no template can write.
 BUDGET = "the budget"
 
-#: What a template may call on a text: nothing that makes it longer.
+#: Methods of texts that a template may call: none makes a text longer.
 TEXT_METHODS = frozenset(
     [
         "capitalize",
@@ -62,14 +62,14 @@ _LOOP_FIELDS = LOOP_METHODS | frozenset(
 
 
 class Budget:
-    """What one render may still use up: loop steps and characters. Counts, not seconds: the same on every machine."""
+    """What one render may still use: loop steps and characters. Counts, not seconds, are the same on every machine."""
 
     __slots__ = ("result", "steps", "work")
 
     def __init__(self) -> None:
         self.steps = MAX_STEPS
         self.work = MAX_WORK
-        #: The value of a leaf that is one whole expression.
+        #: The value of a leaf that is a single expression.
         self.result: object = None
 
     def step(self, count: int = 1, size: int = 0) -> None:
@@ -91,21 +91,21 @@ def budget_of(context: Context) -> Budget:
 
 
 def size(value: object) -> int:
-    """How many characters or elements ``value`` has itself."""
+    """The number of characters or elements of ``value`` itself."""
     return len(value) if isinstance(value, str | list | tuple | dict | range) else 1
 
 
 def cost(value: object) -> int:
-    """What it takes to make ``value`` or to walk through it once, in characters."""
+    """The cost of making ``value`` or walking through it once, in characters."""
     return len(value) if isinstance(value, str) else ELEMENT * size(value)
 
 
 def member(value: object, key: object) -> object:
-    """``value[key]`` of the event, or a safe method of a text, a loop or an imported file; else jinja2's ``missing``."""
+    """``value[key]``, or a safe method of a text, a loop or an imported file; jinja2's ``missing`` for anything else."""
     try:
         match value:
             case dict() | Mapping():
-                # The keys of JSON are texts: vars.statuses[attrs.status_id] finds "3" by 3.
+                # Keys of JSON are text: vars.statuses[attrs.status_id] finds "3" by 3.
                 return value[str(key) if type(key) is int and key not in value else key]
             case str() if isinstance(key, str):
                 return getattr(value, key) if key in TEXT_METHODS else missing
@@ -121,7 +121,7 @@ def member(value: object, key: object) -> object:
 
 
 def field(value: object, path: str, *keys: object) -> object:
-    """Follow ``keys`` from ``value``; an UndefinedField with the whole ``path`` where one of them leads nowhere."""
+    """The value at ``keys`` below ``value``; an UndefinedField with the whole ``path`` if one of them is missing."""
     for key in keys:
         value = member(value, key)
         if value is missing:
@@ -130,7 +130,7 @@ def field(value: object, path: str, *keys: object) -> object:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja without attributes, without growth by operators, and with everything under the render's budget."""
+    """Jinja without attributes, without operators that multiply, and with everything under the render's budget."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
 
@@ -160,11 +160,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         spend(sum(map(size, arguments)))
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str):
-            # Searching from the right compares the whole needle at every place: CPython has no better way.
+            # CPython searches from the right by comparing the whole needle at every position.
             needle = max(map(size, arguments), default=1) if obj.__name__ in ("rpartition", "rsplit") else 1
             spend(len(owner) * needle)
         elif isinstance(owner, LoopContext):
-            # changed() compares what it is given.
+            # changed() compares its arguments.
             weigh(arguments, spend)
         result = super().call(context, obj, *args, **kwargs)
         spend(cost(result))

@@ -1,4 +1,4 @@
-"""What the rewritten template calls: printing by place, marking, counting. Every filter runs behind a guard."""
+"""What the rewritten template calls: printing by place, marking and counting. Every filter is guarded."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,7 +10,8 @@ from urllib.parse import quote
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from gateway.render.filters import FILTERS, default, tojson
+from gateway.render.filters import FILTERS
+from gateway.render.filters.texts import default, tojson
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
     OMIT,
@@ -38,7 +39,7 @@ def _escape_of(context: Context) -> Escaper:
 
 @pass_context
 def print_text(context: Context, value: object, path: str) -> str:
-    """A value inside readable text."""
+    """A value inside text for people."""
     text = readable(value, path)
     if not isinstance(text, Escaped):
         text = _escape_of(context)(text)
@@ -54,7 +55,7 @@ def print_string(context: Context, value: object, path: str) -> str:
 
 @pass_context
 def print_value(context: Context, value: object, path: str) -> str:
-    """A value where JSON has one: text in quotes, null, numbers, lists and objects as they are."""
+    """A value where JSON has one: text in quotes, null, numbers, lists and objects unchanged."""
     spend = budget_of(context).spend
     if isinstance(value, Fragment):
         spend(len(value))
@@ -64,7 +65,7 @@ def print_value(context: Context, value: object, path: str) -> str:
 
 @pass_context
 def print_path(context: Context, value: object, path: str) -> str:
-    """A value inside the path of a url: it never adds, ends or climbs a segment (RFC 3986, 3.3)."""
+    """A value inside the path of a url, which cannot add, end or climb a segment (RFC 3986, 3.3)."""
     text = readable(value, path)
     if text in ("", ".", ".."):
         raise Trouble(f'{path} is "{text}", which would change the path')
@@ -75,7 +76,7 @@ def print_path(context: Context, value: object, path: str) -> str:
 
 @pass_context
 def print_result(context: Context, value: object, path: str) -> str:
-    """The value of a leaf that is one whole expression, kept beside the text."""
+    """Keep the value of a leaf that is a single expression; print nothing."""
     budget = budget_of(context)
     budget.result = value if value is OMIT else jsonable(value, path, _escape_of(context), budget.spend)
     return ""
@@ -83,24 +84,24 @@ def print_result(context: Context, value: object, path: str) -> str:
 
 @pass_context
 def print_truth(context: Context, value: object, path: str) -> str:  # noqa: ARG001 - as every print step
-    """Whether the one expression of an ``if`` holds; a missing field does not."""
+    """Keep whether the expression of an ``if`` holds, which it does not for a missing field; print nothing."""
     budget_of(context).result = bool(value)
     return ""
 
 
-# --- marking what is escaped already ---
+# --- marking text that is already escaped ---
 
 
 @pass_context
 def keep_text(context: Context, text: str) -> str:
-    """What a prose block printed."""
+    """The output of a prose block."""
     budget_of(context).spend(len(text))
     return Escaped(text)
 
 
 @pass_context
 def keep_json(context: Context, text: str) -> str:
-    """What a JSON block printed."""
+    """The output of a JSON block."""
     budget_of(context).spend(len(text))
     return Fragment(text)
 
@@ -111,7 +112,7 @@ def _macro(mark: type[Escaped]) -> Callable[..., object]:
         budget = budget_of(context)
 
         def call(*args: object, **kwargs: object) -> str:
-            # A macro that calls itself twice is a loop too.
+            # A macro that calls itself twice is a loop, too.
             budget.step(size=length)
             text = mark(macro(*args, **kwargs))
             budget.spend(len(text))
@@ -127,7 +128,7 @@ def _macro(mark: type[Escaped]) -> Callable[..., object]:
 
 @pass_context
 def count_steps(context: Context, value: Any, length: int) -> object:
-    """What a loop goes over; nothing for null and for what is missing, as in a condition."""
+    """What a loop iterates over; nothing if it is null or missing, which is false in a condition, too."""
     if value is None or isinstance(value, UndefinedField):
         return ()
     elements = value if isinstance(value, str | list | tuple | range) else list(value)
@@ -144,14 +145,14 @@ def count_file(context: Context, name: str, length: int) -> str:
 
 @pass_context
 def count_all(context: Context, value: object) -> object:
-    """What is compared, or a list or object that is written out: all in it counts, so none can double without end."""
+    """A value that is compared, or a list or object that a template builds: all of it counts, so none can keep doubling."""
     weigh(value, budget_of(context).spend)
     return value
 
 
 @pass_context
 def count_inside(context: Context, value: object) -> object:
-    """What is looked into by ``in``; a name is found in an object at once."""
+    """The right side of ``in``. Objects cost nothing: a key is found at once."""
     if not isinstance(value, Mapping):
         weigh(value, budget_of(context).spend)
     return value
@@ -159,7 +160,7 @@ def count_inside(context: Context, value: object) -> object:
 
 @pass_context
 def count_made(context: Context, value: object) -> object:
-    """A new piece of something."""
+    """A slice, which is a new value."""
     budget_of(context).spend(cost(value))
     return value
 
@@ -172,7 +173,7 @@ def join_texts(context: Context, first: object, paths: tuple[str, ...], *others:
     return joined(parts, paths, _escape_of(context))
 
 
-# --- the filters of filters.py ---
+# --- the filters of FILTERS ---
 
 
 @pass_context

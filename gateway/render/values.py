@@ -1,4 +1,4 @@
-"""What a value of an event becomes when it is printed: readable text, JSON, text that a chat leaves alone."""
+"""What a value of an event becomes when it is printed: text for people, JSON, or text without markup of its own."""
 
 import math
 import re
@@ -9,39 +9,32 @@ from urllib.parse import quote_plus
 from jinja2 import Undefined
 from markupsafe import escape
 
-#: Turns a value's text into text that is inert for its reader.
+from gateway.wording import STEERING, escaped
+
+#: Makes a text inert where it is printed.
 Escaper = Callable[[str], str]
-#: Takes so many characters off the budget of the render.
+#: Takes a number of characters from the budget of the render.
 Spend = Callable[[int], None]
 
-#: What an element of a list or an object costs, in characters.
+#: Cost of an element of a list or an object, in characters.
 ELEMENT = 10
 
-#: Of a value that an error quotes, characters.
+#: Characters shown of a value that an error quotes.
 MAX_SHOWN = 40
 
 REMEDY = 'write | default("...")'
 
 
-def printable(text: str) -> str:
-    r"""``text`` with controls, bidi marks and all else that nobody can see written as escapes.
-
-    >>> printable("a\x1b[2J\u202eb")
-    'a\\x1b[2J\\u202eb'
-    """
-    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-
-
 def excerpt(text: str) -> str:
-    """So much of a value of an event as an error may show."""
-    shown = printable(text[: MAX_SHOWN + 1])
+    """The beginning of a value, as an error may show it."""
+    shown = escaped(text[: MAX_SHOWN + 1])
     return shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 1] + "…"
 
 
 class Trouble(Exception):
-    """A template asks for what cannot be done with this event; the text says what and the remedy.
+    """A template cannot be rendered for this event; the text says what is wrong and what to do.
 
-    A text or number of the event that it quotes stands beside it, whole, and ``{}`` in its place: it may be a secret.
+    A value of the event that the text quotes may be a secret: it is passed whole, and ``{}`` marks its place.
     """
 
     def __init__(self, text: str, *quoted: str | float) -> None:
@@ -49,10 +42,10 @@ class Trouble(Exception):
         super().__init__(text, *quoted)
 
     def __str__(self) -> str:
-        return self.told(no_escape)
+        return self.message(no_escape)
 
-    def told(self, hide: Escaper) -> str:
-        """The text with an excerpt of each value; ``***`` in place of one that ``hide`` would change."""
+    def message(self, hide: Escaper) -> str:
+        """The text with an excerpt of each value, or ``***`` for one that ``hide`` would change."""
         if not self.quoted:
             return self.text
         return self.text.format(*(_quoted(value, hide) for value in self.quoted))
@@ -66,13 +59,13 @@ def _quoted(value: str | float, hide: Escaper) -> str:
 
 
 class UndefinedField(Undefined):
-    """A field that the event does not have: false in a condition, chains, and an error wherever its value is needed."""
+    """A missing field: false in a condition, and so is every field of it; an error where its value is needed."""
 
     __slots__ = ()
 
     @property
     def path(self) -> str:
-        """``attrs.company``: the whole path, as the template has it."""
+        """``attrs.company``: the whole path, as written in the template."""
         return str(self._undefined_name)
 
     @property
@@ -87,7 +80,7 @@ class UndefinedField(Undefined):
 
 
 class Omit:
-    """The value behind the name ``omit``: ``default(omit)`` leaves a key or a list's element out of a body."""
+    """The value of ``omit``: ``default(omit)`` leaves a key or a list element out of a body."""
 
     def __repr__(self) -> str:
         return "omit"
@@ -97,22 +90,22 @@ OMIT = Omit()
 
 
 class Escaped(str):
-    """A text that is escaped already: the author's own markup, or what a macro printed. Never escaped again.
+    """A text that is already escaped: the author's own markup, or the output of a macro. Never escaped again.
 
-    Every operation of ``str`` gives a plain ``str``, which is escaped like any other value.
+    Every operation of ``str`` returns a plain ``str``, which is escaped like any other value.
     """
 
     __slots__ = ()
 
 
 class Fragment(Escaped):
-    """JSON text whose values are escaped already; in value position it is written as it is."""
+    """JSON text whose values are already escaped; printed unchanged in value position."""
 
     __slots__ = ()
 
 
 def kind(value: object) -> str:
-    """What people call the type of ``value``."""
+    """The type of ``value`` in the words of JSON."""
     match value:
         case None:
             return "null"
@@ -123,7 +116,7 @@ def kind(value: object) -> str:
         case int() | float():
             return "a number"
         case str():
-            return "a text"
+            return "text"
         case Mapping():
             return "an object"
         case list() | tuple() | range():
@@ -134,7 +127,7 @@ def kind(value: object) -> str:
 
 
 def readable(value: object, path: str = "") -> str:
-    """``value`` as a person reads it: ``true``, ``3.5``, the text itself. Raises Trouble where that would mislead."""
+    """``value`` as text for people: ``true``, ``3.5``, text unchanged. Raises Trouble if it has no such form."""
     if isinstance(value, str):
         return value
     if value is True or value is False:
@@ -155,12 +148,12 @@ def _unreadable(value: object, path: str) -> Trouble:
         case list() | tuple() | range():
             return Trouble(f'{path} is a list: write | join(", ") or | tojson')
         case Omit():
-            return Trouble("omit leaves out a whole leaf of a body: it cannot be printed inside a text")
+            return Trouble("omit leaves out a whole value of a body: it cannot be printed inside text")
     return Trouble(f"{path} is {kind(value)} and cannot be printed")
 
 
 def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
-    """``value`` as plain JSON values, every text in it escaped. Raises Trouble where JSON has nothing like it."""
+    """``value`` as plain JSON values, every text in it escaped. Raises Trouble for a value that JSON does not have."""
     spend(ELEMENT)
     match value:
         case None | bool() | int():
@@ -179,20 +172,20 @@ def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
         case UndefinedField():
             raise value.trouble()
         case Omit():
-            raise Trouble("omit leaves out a whole leaf of a body: it cannot stand here")
+            raise Trouble("omit leaves out a whole value of a body: it cannot be used here")
         case float():
             raise Trouble(f"{path or 'the value'} is {value}, which JSON cannot hold")
     raise Trouble(f"{path or 'the value'} is {kind(value)}, which JSON cannot hold")
 
 
 def json_text(text: str, escape: Escaper, spend: Spend) -> str:
-    """``text`` as it may stand in a JSON string: escaped unless it is already, and without lone surrogates."""
+    """``text`` as the content of a JSON string: escaped unless it already is, and without unpaired surrogates."""
     spend(len(text))
     return encodable(str(text) if isinstance(text, Escaped) else escape(text))
 
 
 def weigh(value: object, spend: Spend) -> None:
-    """Spend what it takes to look at everything in ``value``, as comparing and sorting may."""
+    """Spend the cost of walking through everything in ``value``, as comparing and sorting may."""
     spend(ELEMENT)
     match value:
         case str() | range():
@@ -207,7 +200,7 @@ def weigh(value: object, spend: Spend) -> None:
 
 
 def joined(parts: Sequence[object], paths: Sequence[str], escape: Escaper) -> str:
-    """The parts as one text; beside the author's own markup the other parts are escaped, so that it stays alive."""
+    """The parts as one text. Next to the author's own markup, which stays markup, the other parts are escaped."""
     texts = [readable(part, path) for part, path in zip(parts, paths, strict=True)]
     if any(isinstance(text, Escaped) for text in texts):
         return Escaped("".join(text if isinstance(text, Escaped) else escape(text) for text in texts))
@@ -218,26 +211,26 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def encodable(text: str) -> str:
-    """``text`` with U+FFFD in place of what UTF-8 cannot hold (a lone half of a surrogate pair)."""
+    """``text`` with U+FFFD for each unpaired surrogate, which UTF-8 cannot encode."""
     return text if text.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-# Blank: line and paragraph breaks of every alphabet. Gone: C0 and C1 controls, and what turns the reading direction.
+#: Line and paragraph breaks, which become a space.
 _BREAKS = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_SLACK_ACTIVE = re.compile("[&<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_STEERING = re.compile(f"[{STEERING}]")
+_SLACK_ACTIVE = re.compile(f"[&<>{STEERING}]")
 
 
 def one_line(text: str) -> str:
-    r"""``text`` without line breaks, controls and what turns the reading direction.
+    r"""``text`` on one line, without control characters and marks that change the reading order.
 
     >>> one_line("Ann\nLtd\u202e")
     'Ann Ltd'
     """
-    return _UNSEEN.sub("", _BREAKS.sub(" ", text))
+    return _STEERING.sub("", _BREAKS.sub(" ", text))
 
 
-# An address stays whole: a backslash in it would be a part of it.
+# An address is kept: a backslash would become part of it.
 _DISCORD_ACTIVE = re.compile(
     r"(?P<address>https?://[\w./:?&=%+~#;,!$'-]+)|@(?=everyone|here|[!&]?[0-9]{15})|[\\*_~`|>#\[\]()<-]", re.ASCII
 )
@@ -257,7 +250,7 @@ def discord_escape(text: str) -> str:
 def _discord_inert(found: re.Match[str]) -> str:
     if found["address"]:
         return found[0]
-    # Nothing escapes a mention but a character that nobody sees.
+    # Only an invisible character escapes a mention.
     return "@\N{ZERO WIDTH SPACE}" if found[0] == "@" else f"\\{found[0]}"
 
 
@@ -279,8 +272,8 @@ def teams_escape(text: str) -> str:
 def googlechat_escape(text: str) -> str:
     r"""``text`` as text of Google Chat on one line: no mention and no link with another label of its own.
 
-    Markup: Google's page "Format messages". It has no escape: ``<`` is parted from what it would begin, and
-    the asterisk, the underscore, the tilde and the backtick can still change how the text looks.
+    Markup: Google's page "Format messages". It has no escape: ``<`` is separated from what it would begin, and
+    asterisks, underscores, tildes and backticks can still change how the text looks.
 
     >>> googlechat_escape("<users/all> Tom")
     '<\u200busers/all> Tom'
@@ -300,8 +293,8 @@ def telegram_escape(text: str) -> str:
 def slack_escape(text: str) -> str:
     r"""``text`` as inert mrkdwn on one line: no mention, link, line break, control or bidi character of its own.
 
-    ``&``, ``<`` and ``>`` are all that Slack lets one escape (docs.slack.dev, "Formatting message text");
-    The asterisk, the underscore and the backtick have no escape and can still change how the text looks.
+    Slack has escapes for ``&``, ``<`` and ``>`` only (docs.slack.dev, "Formatting message text"): asterisks,
+    underscores and backticks can still change how the text looks.
 
     >>> slack_escape("<!channel> Tom & Ann\nLtd")
     '&lt;!channel&gt; Tom &amp; Ann Ltd'
@@ -330,11 +323,11 @@ def form_escape(text: str) -> str:
 
 
 def no_escape(text: str) -> str:
-    """``text`` as it is: its reader gives no character a meaning."""
+    """``text`` unchanged: no character has a meaning where it is printed."""
     return text
 
 
-#: How values are escaped in what people read, by the name that a kind of destination knows it by.
+#: How values are escaped in text for people, by the name that kinds of destinations use.
 ESCAPERS: Mapping[str, Escaper] = MappingProxyType(
     {
         "none": no_escape,

@@ -6,7 +6,8 @@ from typing import Final
 
 from gateway.destinations import Parts
 from gateway.errors import Place
-from gateway.event.match import Explanation, Matcher, Rule, explain
+from gateway.event.explain import Explanation, explain
+from gateway.event.match import Matcher, Rule
 from gateway.event.paths import Facts, lookup
 from gateway.model import Content, Event, Text
 from gateway.render import Namespace, Renderer

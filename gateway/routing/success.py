@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.destinations import NO_JSON, Answer
-from gateway.event.match import Condition, holds
+from gateway.event.conditions import Condition, holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

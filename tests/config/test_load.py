@@ -10,7 +10,7 @@ from gateway import presets
 from gateway.config import checks, load
 from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError
-from gateway.event import match
+from gateway.event import patterns
 from gateway.event.naming import Naming
 from tests.config.given import GOOD, HEAD, build, event, plan, problems_of
 
@@ -148,11 +148,11 @@ def test_text_that_yaml_takes_for_a_comment_is_warned_about(loaded):
 
 
 def test_a_pattern_that_thousands_of_routes_share_is_looked_at_once(loaded):
-    matched = match._trie_of.cache_info().misses
+    matched = patterns._trie_of.cache_info().misses
     suggested = checks._near.cache_info().misses
     routes = "".join(f"  - {{name: r{n}, match: thing{n % 2}.happened, to: crm}}\n" for n in range(100))
     assert loaded(f"routes:\n{routes}").routes == 100
-    assert match._trie_of.cache_info().misses - matched <= 2
+    assert patterns._trie_of.cache_info().misses - matched <= 2
     assert checks._near.cache_info().misses - suggested <= 2
 
 

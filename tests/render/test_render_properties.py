@@ -2,7 +2,7 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Place, RenderError, TemplateRefused
@@ -146,6 +146,7 @@ def test_a_header_value_is_printable_ascii_or_an_error(templates, text):
 
 
 @given(text=texts)
+@example(text="\U000e0080" * 30)  # written out, each of them is ten characters
 def test_no_error_shows_a_control_or_bidi_character_of_a_value_or_much_of_it(templates, text):
     expressions = [
         "attrs.x | int",

@@ -1,6 +1,6 @@
-"""``where`` and ``conditions``: from what was written to what is matched, or what to write instead."""
+"""``where`` and ``conditions``: read from the file, then compiled to what is matched."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,51 +10,30 @@ from gateway.config.schema.values import some
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.config.text.references import is_number
 from gateway.errors import Place
-from gateway.event.match import OPERATORS, Check, Clause, Combined, Condition, OperandRefused, Value, combined, constant
+from gateway.event import operators
+from gateway.event.conditions import Check, Clause, Combined, Condition, combined, constant
+from gateway.event.operators import OPERATORS, OperandRefused
 from gateway.event.paths import split_path
+from gateway.event.values import Value
 from gateway.wording import suggest, suggest_or_list
 
-_VALUE: Final[Shape] = {"title": "value", "type": ["string", "number", "boolean", "null"]}
-_VALUES: Final = some(_VALUE)
-_FLAG: Final = some({"type": "boolean"})
-_TEXTS: Final = some({"type": "string"})
-_ORDERED: Final = some({"type": ["number", "string"]})
+_VALUES: Final = some(operators.ANY.schema)
 _MAPS: Final[Shape] = {"type": "array", "items": {"type": "object"}, "minItems": 1}
 
-#: Every operator: what it takes, and one line for people.
-ABOUT: Final[Mapping[str, tuple[Shape, str]]] = {
-    "exists": (_FLAG, "true: the field is there, be it null; false: it is not"),
-    "empty": (_FLAG, 'true: the field is missing, null, "", [] or {}'),
-    "not": (
-        {"anyOf": [*_VALUES["anyOf"], {"type": "object", "minProperties": 1}]},
-        "none of these values, or not what these operators say; holds when the field is missing",
-    ),
-    "glob": (_TEXTS, "a text with * for any characters: Order-*"),
-    "prefix": (_TEXTS, 'how the text begins: "+49"'),
-    "suffix": (_TEXTS, "how the text ends: @example.com"),
-    "regex": (_TEXTS, "an RE2 expression found anywhere in the text, in single quotes: '^[0-9]+$'"),
-    "equals_ignore_case": (_TEXTS, "the same text in capital or small letters"),
-    "contains": (_VALUES, "an element of a list, or a part of a text"),
-    "gt": (_ORDERED, "greater than a number, or later than an ISO time"),
-    "gte": (_ORDERED, "at least a number, or not before an ISO time"),
-    "lt": (_ORDERED, "less than a number, or earlier than an ISO time"),
-    "lte": (_ORDERED, "at most a number, or not after an ISO time"),
-}
-
-#: Beside the fields of a map of conditions.
+#: Keys beside the fields of a map of conditions: what each accepts, and one line for the reference.
 COMBINING: Final[Mapping[str, tuple[Shape, str]]] = {
-    "any": (_MAPS, "a list of maps of conditions, one of which must hold"),
+    "any": (_MAPS, "a list of maps of conditions, at least one of which must hold"),
     "all": (_MAPS, "a list of maps of conditions, all of which must hold"),
     "not": (
         {"type": ["object", "array"], "minItems": 1},
-        "a map of conditions that must not hold, or a list of which none may",
+        "a map of conditions that must not hold, or a list of maps, none of which may hold",
     ),
-    "is": (_TEXTS, "the name of one of `conditions`, or a list of names of which one must hold"),
+    "is": (some(operators.TEXT.schema), "the name of one of `conditions`, or a list of names, one of which must hold"),
 }
 
 _OPERATED: Final[Shape] = {
     "type": "object",
-    "properties": {name: {"description": about, **shape} for name, (shape, about) in ABOUT.items()},
+    "properties": {name: {"description": each.about, **each.schema} for name, each in OPERATORS.items()},
     "additionalProperties": False,
     "minProperties": 1,
 }
@@ -66,10 +45,6 @@ WHERE: Final[Shape] = {
     "properties": {name: {"description": about, **shape} for name, (shape, about) in COMBINING.items()},
     "additionalProperties": FIELD,
 }
-
-
-#: What can be compared by order without its environment.
-_MADE_UP: Final = dict.fromkeys(("gt", "gte", "lt", "lte"), "2026-01-01T00:00:00Z")
 
 _HOW: Final[Mapping[str, Literal["any", "all", "not"]]] = {"any": "any", "all": "all", "not": "not"}
 
@@ -85,7 +60,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """``any``, ``all`` or ``not`` around maps of lines."""
+    """``any``, ``all`` or ``not``, with the maps inside."""
 
     place: Place
     how: Literal["any", "all", "not"]
@@ -95,13 +70,13 @@ class Nested:
 
 @dataclass(frozen=True, slots=True)
 class Is:
-    """A line that names conditions, one of which must hold."""
+    """A line that names conditions, at least one of which must hold."""
 
     names: tuple[Words, ...]
     text: str
 
 
-#: A map: all of its lines must hold.
+#: A map of conditions: all its lines must hold.
 Where = tuple[Field | Nested | Is, ...]
 
 
@@ -113,7 +88,7 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
     """A map of conditions."""
     if not isinstance(node, Map):
         if isinstance(node, Scalar) and not node.empty:
-            hint = "write where: {attrs.type: customer}; an expression stands under if"
+            hint = "write where: {attrs.type: customer}; an expression goes under if"
             reading.error(node, f"{label} must be a map", hint)
         else:
             values.expect_map(reading, node, label, "attrs.type: customer")
@@ -146,15 +121,15 @@ def _nested(reading: Reading, pair: Pair, how: Literal["any", "all", "not"], lab
     if how == "not" and isinstance(node, Map):
         group = where(reading, node, f'"not" of {label}')
         return None if group is None else Nested(pair.key.place, how, (group,), text)
-    takes = "a map, or a list of maps" if how == "not" else "a list of maps"
-    reading.error(node, f'"{how}" of {label} takes {takes}', f"write {how}: [{{attrs.type: lead}}, {{attrs.id: 7}}]")
+    needed = "a map, or a list of maps" if how == "not" else "a list of maps"
+    reading.error(node, f'"{how}" of {label} needs {needed}', f"write {how}: [{{attrs.type: lead}}, {{attrs.id: 7}}]")
     return None
 
 
 def of_value(reading: Reading, field: str, node: Node, path: tuple[str, ...]) -> tuple[Condition, ...] | None:
-    """What one value must be: a value, a list of which any will do, or a map of operators; None after a problem.
+    """The conditions on one field: a value, a list of alternatives, or a map of operators. None after a problem.
 
-    ``field`` is what problems call it; ``path`` is where it is.
+    ``field`` is its name in problems, ``path`` where it is found.
     """
     if isinstance(node, Map):
         return _operated(reading, field, node, path)
@@ -176,53 +151,53 @@ def _operator(reading: Reading, field: str, pair: Pair, path: tuple[str, ...]) -
     name = pair.key.text
     text = f"{field}: {{{name}: {_written(pair.value)}}}"
     if name not in OPERATORS:
-        reading.error(pair.key, f'unknown operator "{name}" for "{field}"', suggest_or_list(name, OPERATORS))
+        reading.error(pair.key, f'unknown operator "{name}" for "{field}"', suggest_or_list(name, sorted(OPERATORS)))
         return None
-    if name == "not" and isinstance(pair.value, Map):
+    if OPERATORS[name].nests and isinstance(pair.value, Map):
         inner = _operated(reading, field, pair.value, path)
         return Combined(how="not", conditions=(Combined(how="all", conditions=inner),), text=text) if inner else None
-    operands = _operands(reading, f"{field}: {{{name}: ...}}", pair.value, _MADE_UP.get(name))
-    if operands is None or not _accepts(reading, field, pair, operands):
+    kind = OPERATORS[name].operand.kind
+    operands = _operands(reading, f"{field}: {{{name}: ...}}", pair.value, kind.stand_in)
+    if operands is None or not _is_accepted(reading, field, pair, operands):
         return None
     return Check(path=path, operator=name, operands=operands, text=text)
 
 
-def _accepts(reading: Reading, field: str, pair: Pair, operands: Iterable[Value]) -> bool:
-    """Whether the operator can take each operand."""
+def _is_accepted(reading: Reading, field: str, pair: Pair, operands: Sequence[Value]) -> bool:
+    name = pair.key.text
     try:
-        for operand in operands:
-            OPERATORS[pair.key.text](operand)
+        OPERATORS[name].test(operands)
     except OperandRefused as refused:
+        message, hint = f'"{name}" of "{field}" {refused}', refused.hint
         if "${" in _written(pair.value):
-            # What is wrong with it would quote it.
-            message = f'"{pair.key.text}" of "{field}" cannot take the value of {_written(pair.value)}'
-            reading.error(pair.value, message, f"it takes {ABOUT[pair.key.text][1]}")
-            return False
-        is_foreign = any(words in str(refused) for words in ("perl operator", "escape sequence"))
-        hint = "RE2 has no lookaheads and no backreferences" if is_foreign else ""
-        reading.error(pair.value, f'"{pair.key.text}" of "{field}" {refused}', hint)
+            # The reason would quote the value.
+            message = f'"{name}" of "{field}" does not accept the value of {_written(pair.value)}'
+            hint = f"{name}: {OPERATORS[name].about}"
+        reading.error(pair.value, message, hint)
         return False
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    #: None here is JSON's null.
+    #: None is JSON's null.
     value: Value
 
 
-def _operands(reading: Reading, called: str, node: Node, made_up: str | None = None) -> tuple[Value, ...] | None:
-    """What is compared with; ``made_up`` stands for a text with a variable that is not set."""
+def _operands(reading: Reading, called: str, node: Node, stand_in: str | None = None) -> tuple[Value, ...] | None:
+    """The values to compare with; ``stand_in`` replaces a text with an unset variable."""
     if isinstance(node, Items) and not node.nodes:
-        reading.error(node, f'"{called}" is compared with an empty list, which nothing equals', "write what it may be")
+        reading.error(
+            node, f'"{called}" is compared with an empty list, which nothing equals', "list the values it may have"
+        )
         return None
     nodes = node.nodes if isinstance(node, Items) else (node,)
-    found = [_operand(reading, called, each, made_up) for each in nodes]
+    found = [_operand(reading, called, each, stand_in) for each in nodes]
     kept = tuple(operand.value for operand in found if operand is not None)
     return kept if len(kept) == len(found) else None
 
 
-def _operand(reading: Reading, called: str, node: Node, made_up: str | None) -> _Operand | None:
+def _operand(reading: Reading, called: str, node: Node, stand_in: str | None) -> _Operand | None:
     if isinstance(node, Broken):
         return None
     if not isinstance(node, Scalar):
@@ -243,28 +218,28 @@ def _operand(reading: Reading, called: str, node: Node, made_up: str | None) -> 
     written = reading.resolved(node, reading.references.resolve)
     if written is None:
         return None
-    return _Operand(made_up if written.is_stand_in and made_up is not None else written.text)
+    return _Operand(stand_in if written.is_stand_in and stand_in is not None else written.text)
 
 
 def _missing_value_hint(called: str) -> str:
     field, colon, value = called.partition(":")
     return (
-        f"write {field}: {value}, with a blank behind the colon"
+        f"write {field}: {value}, with a space after the colon"
         if colon and value and "{" not in value
-        else 'write null for null, "" for an empty text'
+        else 'write null for null, "" for empty text'
     )
 
 
-#: What other languages write, and what does the same here.
+#: What other languages write, and the equivalent here.
 _FOREIGN: Final[Mapping[str, str]] = {
     **dict.fromkeys(("eq", "equals", "equal", "==", "=", "is", "$eq"), "{field}: {value}"),
     **dict.fromkeys(("in", "one_of", "any_of", "$in"), "{field}: {value}"),
-    **dict.fromkeys(("ne", "neq", "not_equals", "!=", "not_in", "nin", "$ne", "$nin"), "{field}: {{not: {value}}}"),
-    **{sign: f"{{field}}: {{{{{name}: {{value}}}}}}" for sign, name in {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}.items()},
-    **dict.fromkeys(("matches", "match", "=~", "$regex"), "{field}: {{regex: {value}}}"),
-    **dict.fromkeys(("starts_with", "startswith", "begins_with"), "{field}: {{prefix: {value}}}"),
-    **dict.fromkeys(("ends_with", "endswith"), "{field}: {{suffix: {value}}}"),
-}  # fmt: skip
+    **{
+        foreign: f"{{field}}: {{{{{name}: {{value}}}}}}"
+        for name, each in OPERATORS.items()
+        for foreign in each.also_called
+    },
+}
 
 
 def _explain_nested_map(reading: Reading, field: str, node: Map) -> None:
@@ -278,7 +253,7 @@ def _explain_nested_map(reading: Reading, field: str, node: Map) -> None:
 
 
 def _written(node: Node) -> str:
-    """As it stands in the file, on one line."""
+    """As written in the file, on one line."""
     match node:
         case Map(_, pairs):
             return f"{{{', '.join(f'{pair.key.text}: {_written(pair.value)}' for pair in pairs)}}}"
@@ -293,7 +268,7 @@ def _written(node: Node) -> str:
 
 # --- compiling ---
 
-#: Of one entry, when every name stands for its lines: names inside names grow fast.
+#: Lines of one entry with every name replaced by its lines: names inside names grow fast.
 MAX_LINES: Final = 10_000
 
 
@@ -306,22 +281,22 @@ def _size(line: Field | Nested | Is) -> int:
 
 
 class ConditionCompiler:
-    """Holds maps of conditions against the fields that there can be, and replaces names by what they stand for."""
+    """Checks maps of conditions against the fields that exist, and replaces names by their conditions."""
 
     def __init__(self, reading: Reading, named: Mapping[str, Where]) -> None:
         self._reading = reading
         self._named = named
         self._left = 0
-        #: Those that were reported: every member of one leads into it.
+        #: Cycles already reported: each of their members leads into them.
         self._cycles: set[frozenset[str]] = set()
 
     def compile(self, where: Where, check_path: Callable[[Scalar], None]) -> tuple[Condition, ...]:
-        """What is matched; every problem with a path or a name is reported."""
+        """The conditions to match; reports every problem with a path or a name."""
         self._left = MAX_LINES
         return self._lines(where, check_path, ())
 
     def required(self, where: Where) -> Sequence[Field]:
-        """The fields that must meet their line, whatever else holds."""
+        """The lines about a field that must hold in any case."""
         found: list[Field] = []
         for line in where:
             match line:
@@ -334,9 +309,9 @@ class ConditionCompiler:
         return found
 
     def constants(self, where: Where) -> Iterator[tuple[Place, str, bool]]:
-        """The innermost lines that hold for every event, or for none: where they stand, their text, which of both.
+        """The innermost lines that hold for every event or for none: place, text, and whether they always hold.
 
-        Only of what was compiled without a problem.
+        Only for conditions that compiled without a problem.
         """
         for line in where:
             inner = [found for group in _groups(line) for found in self.constants(group)]
@@ -389,8 +364,8 @@ class ConditionCompiler:
             return nothing
         self._left -= sum(map(_size, self._named.get(name.text, ())))
         if self._left < 0:
-            message = f"with all that its conditions stand for, this comes to more than {MAX_LINES:,} lines"
-            self._reading.error(name.node, message, "name fewer conditions in conditions")
+            message = f"with its named conditions written out, this has more than {MAX_LINES:,} lines"
+            self._reading.error(name.node, message, "use fewer conditions inside conditions")
             return nothing
         if name.text not in self._named:
             hint = suggest_or_list(name.shown, self._named)
@@ -405,4 +380,4 @@ class ConditionCompiler:
         if frozenset(cycle) not in self._cycles:
             self._cycles.add(frozenset(cycle))
             path = " > ".join((*cycle, name.text))
-            self._reading.error(name.node, f"a condition that is itself: {path}", "write one of them out")
+            self._reading.error(name.node, f"a condition that refers to itself: {path}", "write one of them out")

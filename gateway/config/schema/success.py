@@ -9,7 +9,7 @@ from gateway.config.schema.conditions import Where
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Parser, Reading, Unfit, Words, shape_of, shaped
 from gateway.config.text.reader import Items, Node
-from gateway.event.match import Check, Clause, Combined, Condition
+from gateway.event.conditions import Check, Clause, Combined, Condition
 
 
 def _one_status(written: Words, label: str) -> Condition:

@@ -1,0 +1,324 @@
+"""The operators of a condition: one entry in OPERATORS says everything about an operator.
+
+The loader, the JSON Schema, the reference, the warnings about conditions that always or never hold, and the tests are
+all derived from the entries. ``explain`` quotes a condition as it was written, so an operator needs no words for it.
+Only plain values are indexed (see ``match``): an operator is evaluated for each rule that uses it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import ge, gt, le, lt
+from typing import Any, Final, TypeVar
+
+from gateway.event.paths import MISSING
+from gateway.event.values import Value, as_json, json_key, moment, number
+
+T = TypeVar("T")
+
+#: A total test of any value of an event, MISSING included.
+Test = Callable[[object], bool]
+
+#: Compiled regular expressions to keep: a reload compiles the same ones again.
+_REGEXES_KEPT: Final = 4096
+
+
+class OperandRefused(ValueError):
+    """The operand does not fit the operator; the message continues '"prefix" of "attrs.phone"'."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.hint = hint
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kind:
+    """What each value of an operand must be."""
+
+    #: The same as JSON Schema.
+    schema: Mapping[str, Any]
+    fits: Callable[[Value], bool]
+    #: What to say of a value that does not fit; ``{}`` is the value.
+    problem: str = ""
+    #: Stands in for an unset variable where any text would not fit.
+    stand_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """The shape of an operand: which values, and how many of them."""
+
+    kind: Kind
+    #: How many values, in a list; None: one value or a list of alternatives, at least one of which must do.
+    count: int | None = None
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The shape as JSON Schema."""
+        most = {} if self.count is None else {"maxItems": self.count}
+        several = {"type": "array", "items": self.kind.schema, "minItems": self.count or 1, **most}
+        return several if self.count and self.count > 1 else {"anyOf": [self.kind.schema, several]}
+
+    def check(self, values: Sequence[Value]) -> None:
+        """Raises OperandRefused."""
+        if self.count not in (None, len(values)):
+            raise OperandRefused(
+                "needs one value, not a list" if self.count == 1 else f"needs {self.count} values in a list"
+            )
+        for value in values:
+            if not self.kind.fits(value):
+                raise OperandRefused(self.kind.problem.format(as_json(value)))
+
+
+def _depends(*_: Value) -> bool | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Everything about one operator of a condition."""
+
+    #: When it holds, or what it is given, in one line: for the reference, editors and hints.
+    about: str
+    operand: Operand
+    #: Turns operands of the right shape into a test of a field's value. May raise OperandRefused.
+    compile: Callable[..., Test]
+    #: Whether it can hold for a missing field.
+    holds_when_missing: bool = False
+    #: Whether it holds for every event (true) or none (false) with these operands; None: it depends on the event.
+    constant: Callable[..., bool | None] = _depends
+    #: Whether a map of operators may be written instead, which must not hold.
+    nests: bool = False
+    #: Its names in other languages, for a hint.
+    also_called: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """What may be written after it, as JSON Schema."""
+        if not self.nests:
+            return self.operand.schema
+        return {"anyOf": [*self.operand.schema["anyOf"], {"type": "object", "minProperties": 1}]}
+
+    def test(self, operands: Sequence[Value]) -> Test:
+        """The test of a field's value. Raises OperandRefused."""
+        self.operand.check(operands)
+        return self.compile(*operands)
+
+
+def any_of(one: Callable[[T], Test]) -> Callable[..., Test]:
+    """Turn the test for one operand into the test for a list of alternatives."""
+
+    def compile_all(*operands: T) -> Test:
+        tests = tuple(map(one, operands))
+        return tests[0] if len(tests) == 1 else lambda value: any(test(value) for test in tests)
+
+    return compile_all
+
+
+# --- how operators compare ---
+
+
+def _flag(is_so: Callable[[object], bool]) -> Callable[..., Test]:
+    return any_of(lambda wanted: lambda value: is_so(value) is wanted)
+
+
+def _both_flags(*flags: Value) -> bool | None:
+    return True if {True, False} <= set(flags) else None
+
+
+def _is_empty(value: object) -> bool:
+    return value is MISSING or value is None or value in ("", [], {})
+
+
+def _none_of(*operands: Value) -> Test:
+    keys = frozenset(map(json_key, operands))
+    return lambda value: json_key(value) not in keys
+
+
+@any_of
+def _glob(pattern: str) -> Test:
+    first, *others = pattern.split("*")
+    if not others:
+        return lambda value: value == pattern
+    *middle, last = others
+
+    def test(value: object) -> bool:
+        if not isinstance(value, str) or not value.startswith(first):
+            return False
+        at = len(first)
+        for piece in middle:
+            at = value.find(piece, at)
+            if at < 0:
+                return False
+            at += len(piece)
+        return len(value) - at >= len(last) and value.endswith(last)
+
+    return test
+
+
+@any_of
+def _prefix(text: str) -> Test:
+    return lambda value: isinstance(value, str) and value.startswith(text)
+
+
+@any_of
+def _suffix(text: str) -> Test:
+    return lambda value: isinstance(value, str) and value.endswith(text)
+
+
+@any_of
+def _equals_ignore_case(text: str) -> Test:
+    folded = text.casefold()
+    return lambda value: isinstance(value, str) and value.casefold() == folded
+
+
+@any_of
+def _regex(pattern: str) -> Test:
+    search = _compiled(pattern).search
+
+    def test(value: object) -> bool:
+        try:
+            return isinstance(value, str) and search(value) is not None
+        except UnicodeEncodeError:
+            # An unpaired surrogate, which neither UTF-8 nor RE2 knows.
+            return False
+
+    return test
+
+
+@lru_cache(maxsize=_REGEXES_KEPT)
+def _compiled(pattern: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        is_foreign = "perl operator" in why or "escape sequence" in why
+        hint = "RE2 has no lookaheads and no backreferences" if is_foreign else ""
+        raise OperandRefused(f"cannot be compiled: {why}", hint) from None
+
+
+@any_of
+def _contains(operand: Value) -> Test:
+    wanted = json_key(operand)
+
+    def test(value: object) -> bool:
+        if isinstance(value, list):
+            return any(json_key(element) == wanted for element in value)
+        return isinstance(value, str) and isinstance(operand, str) and operand in value
+
+    return test
+
+
+def _is_ordered(value: Value) -> bool:
+    return number(value) is not None or moment(value) is not None
+
+
+def _ordered(compare: Callable[[float, float], bool]) -> Callable[..., Test]:
+    """Numbers are compared with numbers and times with times."""
+
+    def compile_one(operand: Value) -> Test:
+        read: Callable[[object], int | float | None] = moment if number(operand) is None else number
+        bound = read(operand)
+        assert bound is not None
+
+        def test(value: object) -> bool:
+            found = read(value)
+            return found is not None and compare(found, bound)
+
+        return test
+
+    return any_of(compile_one)
+
+
+# --- the registry ---
+
+FLAG: Final = Kind(
+    schema={"type": "boolean"}, fits=lambda value: isinstance(value, bool), problem="must be true or false"
+)
+TEXT: Final = Kind(
+    schema={"type": "string"}, fits=lambda value: isinstance(value, str), problem='needs text: write "{}" in quotes'
+)
+ORDERED: Final = Kind(
+    schema={"type": ["number", "string"]},
+    fits=_is_ordered,
+    problem="needs a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z",
+    stand_in="2026-01-01T00:00:00Z",
+)
+ANY: Final = Kind(schema={"title": "value", "type": ["string", "number", "boolean", "null"]}, fits=lambda _: True)
+
+#: Every operator, in the order of the reference.
+OPERATORS: Final[Mapping[str, Operator]] = {
+    "exists": Operator(
+        about="true: the field is there, even if it is null; false: it is missing",
+        operand=Operand(FLAG),
+        compile=_flag(lambda value: value is not MISSING),
+        holds_when_missing=True,
+        constant=_both_flags,
+    ),
+    "empty": Operator(
+        about='true: the field is missing, null, "", [] or {}; false: it is none of these',
+        operand=Operand(FLAG),
+        compile=_flag(_is_empty),
+        holds_when_missing=True,
+        constant=_both_flags,
+    ),
+    "not": Operator(
+        about="none of these values, or a map of operators that must not hold; holds for a missing field",
+        operand=Operand(ANY),
+        compile=_none_of,
+        holds_when_missing=True,
+        nests=True,
+        also_called=("ne", "neq", "not_equals", "!=", "not_in", "nin", "$ne", "$nin"),
+    ),
+    "glob": Operator(about="text in which * stands for any characters: Order-*", operand=Operand(TEXT), compile=_glob),
+    "prefix": Operator(
+        about='how the text begins: "+49"',
+        operand=Operand(TEXT),
+        compile=_prefix,
+        also_called=("starts_with", "startswith", "begins_with"),
+    ),
+    "suffix": Operator(
+        about="how the text ends: @example.com",
+        operand=Operand(TEXT),
+        compile=_suffix,
+        also_called=("ends_with", "endswith"),
+    ),
+    "regex": Operator(
+        about="an RE2 expression to find anywhere in the text, in single quotes: '^[0-9]+$'",
+        operand=Operand(TEXT),
+        compile=_regex,
+        also_called=("matches", "match", "=~", "$regex"),
+    ),
+    "equals_ignore_case": Operator(
+        about="the same text, in upper or lower case", operand=Operand(TEXT), compile=_equals_ignore_case
+    ),
+    "contains": Operator(about="an element of a list, or part of a text", operand=Operand(ANY), compile=_contains),
+    "gt": Operator(
+        about="greater than a number, or later than an ISO time",
+        operand=Operand(ORDERED),
+        compile=_ordered(gt),
+        also_called=(">",),
+    ),
+    "gte": Operator(
+        about="at least a number, or not before an ISO time",
+        operand=Operand(ORDERED),
+        compile=_ordered(ge),
+        also_called=(">=",),
+    ),
+    "lt": Operator(
+        about="less than a number, or earlier than an ISO time",
+        operand=Operand(ORDERED),
+        compile=_ordered(lt),
+        also_called=("<",),
+    ),
+    "lte": Operator(
+        about="at most a number, or not after an ISO time",
+        operand=Operand(ORDERED),
+        compile=_ordered(le),
+        also_called=("<=",),
+    ),
+}

@@ -1,0 +1,105 @@
+"""Every filter, test and function that a template may use. Pure; none makes a text much longer than it was.
+
+To add a filter, write a function with a doctest in one of the modules here and add it to FILTERS: its first line is its
+description in the reference. The function receives the value first and is never called for a missing field, except
+``default``. One that walks through everything in its value takes ``spend`` (see ``weigh``) as a keyword.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from jinja2 import tests as jinja_tests
+
+from gateway.render.filters import lists, numbers, slack, texts
+from gateway.render.values import OMIT
+
+#: Each with its name in templates.
+FILTERS: Mapping[str, Callable[..., object]] = {
+    "abs": numbers.abs_,
+    "capitalize": texts.capitalize,
+    "count": lists.length,
+    "date": numbers.date,
+    "default": texts.default,
+    "first": lists.first,
+    "float": numbers.float_,
+    "hmac": texts.hmac_,
+    "int": numbers.int_,
+    "items": lists.items,
+    "join": lists.join,
+    "last": lists.last,
+    "length": lists.length,
+    "list": lists.list_,
+    "lower": texts.lower,
+    "map": lists.map_,
+    "mask": texts.mask,
+    "max": lists.max_,
+    "min": lists.min_,
+    "mrkdwn_raw": slack.mrkdwn_raw,
+    "phone": texts.phone,
+    "replace": texts.replace,
+    "reverse": lists.reverse,
+    "round": numbers.round_,
+    "sha256": texts.sha256,
+    "slack_link": slack.slack_link,
+    "slack_user": slack.slack_user,
+    "sort": lists.sort,
+    "string": texts.string,
+    "sum": lists.sum_,
+    "title": texts.title,
+    "tojson": texts.tojson,
+    "trim": texts.trim,
+    "truncate": texts.truncate,
+    "unique": lists.unique,
+    "upper": texts.upper,
+    "urlencode": texts.urlencode,
+}
+
+FUNCTIONS: Mapping[str, object] = {
+    "omit": OMIT,
+    "range": lists.range_,
+    "slack_link": slack.slack_link,
+    "slack_user": slack.slack_user,
+}
+
+TESTS: Mapping[str, Callable[..., Any]] = {
+    name: cast("Callable[..., Any]", jinja_tests.TESTS[name])
+    for name in [
+        "boolean",
+        "defined",
+        "divisibleby",
+        "eq",
+        "equalto",
+        "even",
+        "false",
+        "float",
+        "ge",
+        "gt",
+        "in",
+        "integer",
+        "iterable",
+        "le",
+        "lower",
+        "lt",
+        "mapping",
+        "ne",
+        "none",
+        "number",
+        "odd",
+        "sequence",
+        "string",
+        "true",
+        "undefined",
+        "upper",
+        "==",
+        "!=",
+        ">",
+        ">=",
+        "<",
+        "<=",
+    ]
+}
+
+#: Tests that look inside their values.
+COMPARING_TESTS = frozenset(
+    ["==", "!=", "<", "<=", ">", ">=", "eq", "equalto", "ge", "gt", "in", "le", "lower", "lt", "ne", "upper"]
+)

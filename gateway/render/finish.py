@@ -1,0 +1,118 @@
+"""From the text that a template printed to what is sent: text, JSON, a form, or a part of a request."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+import msgspec
+
+from gateway.model import Json, Raw
+from gateway.render.compiler import FORM_ENDING, HTML_ENDING
+from gateway.render.values import Escaper, Trouble, encodable, readable
+from gateway.wording import escaped
+
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+#: Characters of one query value once it is encoded: no server accepts a longer address.
+MAX_QUERY: Final = 32_768
+#: Characters shown before and after the place where a result is not JSON.
+_NEAR: Final = 20
+
+
+def tidy(text: str) -> str:
+    """``text`` without blank lines at its ends, and with at most one between others."""
+    lines = re.sub(r"\n(?:[^\S\n]*\n){2,}", "\n\n", text)
+    kept = re.sub(r"\A(?:[^\S\n]*\n)+", "", lines, count=1)
+    # The end without a regular expression, which would start at every character.
+    end = kept.find("\n", len(kept.rstrip()))
+    return kept if end < 0 else kept[:end]
+
+
+def parsed(hide: Escaper, text: str) -> Json:
+    """The JSON that ``text`` is. Raises Trouble, with secrets hidden by ``hide``."""
+    body = encodable(text).encode()
+    try:
+        return Json(msgspec.json.decode(body))
+    except msgspec.MsgspecError as error:
+        raise Trouble(f"the result is not JSON: {_where(str(error), body, hide)}") from None
+
+
+def _where(message: str, body: bytes, hide: Escaper) -> str:
+    """Msgspec's message, with its byte as a line and column of the output, and the text around it."""
+    words = message.removeprefix("JSON is malformed: ")
+    found = re.search(r"\s*\(byte (\d+)\)", words)
+    at = int(found[1]) if found else len(body)
+    before, after = body[:at].decode(errors="replace"), body[at:].decode(errors="replace")
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    # Secrets are hidden before the cut: a part of one would not be recognized.
+    near = _end(hide(before)) + _beginning(hide(after))
+    return f"{words[: found.start()] if found else words} in line {line}, column {column} of it, near '{near}'"
+
+
+def _beginning(text: str) -> str:
+    kept = text[:_NEAR]
+    while len(escaped(kept)) > _NEAR:
+        kept = kept[:-1]
+    return escaped(kept)
+
+
+def _end(text: str) -> str:
+    kept = text[-_NEAR:]
+    while len(escaped(kept)) > _NEAR:
+        kept = kept[1:]
+    return escaped(kept)
+
+
+def _plain(text: str) -> Raw:
+    return Raw(encodable(text).encode(), "text/plain; charset=utf-8")
+
+
+def _html(text: str) -> Raw:
+    return Raw(encodable(text).encode(), "text/html; charset=utf-8")
+
+
+def _form(text: str) -> Raw:
+    """Pairs, on one line or several; characters of the author's that a form cannot hold are encoded."""
+    written = (pair.strip() for line in text.splitlines() for pair in line.split("&"))
+    encoded = "&".join(quote(pair, safe="=%+!*'()~[]") for pair in written if pair)
+    return Raw(encoded.encode(), FORM_TYPE)
+
+
+#: By the ending of the file; "" is every other one.
+FINISH: Final[Mapping[str, Callable[[str], Raw]]] = {HTML_ENDING: _html, FORM_ENDING: _form, "": _plain}
+
+
+def pairs(name: str, value: object) -> Sequence[str]:
+    """The encoded pairs of one field of a form; null is empty text."""
+    if isinstance(value, Mapping):
+        inner = ((f"{name}[{key}]" if name else key, each) for key, each in value.items())
+        return [pair for called, each in inner for pair in pairs(called, each)]
+    if isinstance(value, list):
+        return [pair for each in value for pair in pairs(name, each)]
+    text = "" if value is None else readable(value)
+    return [f"{quote_plus(encodable(name))}={quote_plus(encodable(text))}"]
+
+
+def safe_path(path: str) -> str:
+    """``path`` if none of its segments climbs. Raises Trouble."""
+    climbing = {".", ".."} & set(path.replace("%2E", ".").replace("%2e", ".").split("/"))
+    if climbing:
+        raise Trouble(f'the path has a segment "{climbing.pop()}", which would lead elsewhere')
+    return path
+
+
+def query_value(text: str) -> str:
+    """``text`` percent-encoded. Raises Trouble if the result is too long."""
+    encoded = quote(encodable(text), safe="")
+    if len(encoded) > MAX_QUERY:
+        raise Trouble(f"a query value has at most {MAX_QUERY:,} characters, percent-encoded: send it in the body")
+    return encoded
+
+
+def header_value(text: str) -> str:
+    """``text`` as the value of a header field. Raises Trouble if it has other characters than printable ASCII."""
+    value = text.strip(" \t")
+    odd = re.search(r"[^\t\x20-\x7e]", value)
+    if odd:
+        raise Trouble(f"a header value cannot hold {odd[0]!a}: only printable ASCII, on one line")
+    return value

@@ -1,0 +1,154 @@
+"""What a template may contain; whatever is wrong is Refused with its line."""
+
+import re
+from collections.abc import Collection
+
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
+
+from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
+from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
+from gateway.wording import suggest
+
+_ALLOWED: tuple[type[nodes.Node], ...] = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.If,
+    nodes.For,
+    nodes.Macro,
+    nodes.Assign,
+    nodes.AssignBlock,
+    nodes.With,
+    nodes.Include,
+    nodes.Import,
+    nodes.FromImport,
+    nodes.Name,
+    nodes.Const,
+    nodes.List,
+    nodes.Dict,
+    nodes.Pair,
+    nodes.Keyword,
+    nodes.Tuple,
+    nodes.Filter,
+    nodes.Test,
+    nodes.Call,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Slice,
+    nodes.Concat,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.BinExpr,
+    nodes.UnaryExpr,
+    nodes.CondExpr,
+)
+
+
+_REFUSED = {
+    nodes.Extends: "{% extends %} is not supported: {% include %} or {% import %} the common part",
+    nodes.Block: "{% block %} is not supported: {% include %} or {% import %} the common part",
+    nodes.CallBlock: "{% call %} is not supported: give the macro its text as an argument",
+    nodes.FilterBlock: "{% filter %} is not supported: write the filter inside {{ }}",
+    nodes.Scope: "{% autoescape %} is not supported: every value is already escaped for its place",
+    nodes.NSRef: "namespace is not supported: write a filter (join, sum, first) or a macro",
+}
+
+
+class Refused(Exception):
+    """A template is refused: the line in its own text, why, and what to do."""
+
+    def __init__(self, line: int, message: str, hint: str = "") -> None:
+        self.line, self.message, self.hint = line, message, hint
+        super().__init__(message)
+
+
+def check_markup(tree: nodes.Template, hint: str) -> None:
+    """Refuse a value inside a chat's angle brackets: ``<{{ x }}>`` is a mention or a link of the sender's choice."""
+    is_open = False
+    for child in (child for output in tree.find_all(nodes.Output) for child in output.nodes):
+        if isinstance(child, nodes.TemplateData):
+            last = _BRACKET.findall(child.data)[-1:]
+            is_open = last[0] != ">" if last else is_open
+        elif is_open and not (isinstance(child, nodes.Filter) and child.name == "mrkdwn_raw"):
+            raise Refused(
+                child.lineno,
+                "a value inside <...> is live markup of the sender's choice",
+                hint,
+            )
+
+
+#: The end of markup, and its beginning: ``a < b`` is not one.
+_BRACKET = re.compile(r">|<(?=[!@#\w]|\Z)")
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """A hint with the closest known name, or all of them if they are few; empty if nothing helps."""
+    listed = f"known: {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""
+    return suggest(name, sorted(known)) or listed
+
+
+def check(tree: nodes.Template, roots: Collection[str]) -> None:
+    """Raise Refused for the first construct, filter or name that a template cannot have."""
+    for node in tree.find_all(nodes.Node):
+        _check_node(node)
+    for difference in tree.find_all(nodes.Sub):
+        _check_header(difference)
+    known = frozenset(roots) | frozenset(FUNCTIONS)
+    unknown = {name.name for name in tree.find_all(nodes.Name)} - known
+    if unknown:
+        # Only now: it compiles the whole template again.
+        _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), known)
+    _check_calls(tree)
+
+
+def _first_line(node: nodes.Node) -> int:
+    # Jinja gives a scope no line number.
+    return next((one.lineno for one in (node, *node.find_all(nodes.Node)) if one.lineno), 1)
+
+
+def _check_node(node: nodes.Node) -> None:
+    if type(node) in _REFUSED:
+        raise Refused(_first_line(node), _REFUSED[type(node)])
+    match node:
+        case nodes.For(recursive=True):
+            raise Refused(node.lineno, "a recursive loop is not supported", "write a macro that calls itself")
+        case nodes.AssignBlock(filter=nodes.Filter()):
+            raise Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
+        case nodes.Filter(name=name) if name not in FILTERS:
+            raise Refused(node.lineno, f'unknown filter "{name}"', did_you_mean(name, FILTERS))
+        case nodes.Test(name=name) if name not in TESTS:
+            raise Refused(node.lineno, f'unknown test "{name}"', did_you_mean(name, TESTS))
+        case _ if not isinstance(node, _ALLOWED):
+            raise Refused(
+                _first_line(node), "this tag is not supported", "if, for, set, macro, include and import are supported"
+            )
+
+
+def _check_header(difference: nodes.Sub) -> None:
+    """``headers.x-webhook-event``, which Jinja reads as a subtraction."""
+    match difference:
+        case nodes.Sub(left=nodes.Getattr(node=nodes.Name(name="headers"), attr=first), right=nodes.Name(name=second)):
+            hint = f"write _ for every -: headers.{first}_{second}..."
+            raise Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
+
+
+def _check_names(tree: nodes.Template, undeclared: Collection[str], known: Collection[str]) -> None:
+    for name in tree.find_all(nodes.Name):
+        if name.name in undeclared:
+            hint = "write none" if name.name in ("null", "nil") else did_you_mean(name.name, known)
+            raise Refused(name.lineno, f'unknown name "{name.name}"', hint)
+
+
+def _check_calls(tree: nodes.Template) -> None:
+    imported = {node.target for node in tree.find_all(nodes.Import)}
+    for call in tree.find_all(nodes.Call):
+        match call.node:
+            case nodes.Getattr(node=nodes.Name(name=alias)) if alias in imported:
+                pass
+            case nodes.Getattr(attr=name) if name not in TEXT_METHODS | LOOP_METHODS:
+                hint = f"write | {name}" if name in FILTERS else did_you_mean(name, TEXT_METHODS)
+                raise Refused(call.lineno, f'unknown function ".{name}()"', hint)
