@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gateway import telemetry
-from gateway.telemetry import METRICS
+from gateway.telemetry.metrics import METRICS
 from tests.needs import needs
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -103,7 +103,7 @@ def labels_of(metric: str) -> set[str]:
     return {*METRICS[metric].labels, *OF_A_SCRAPE}
 
 
-PROCESS = set(re.findall(r"^(process_\w+) ", telemetry.metrics().decode(), re.MULTILINE))
+PROCESS = set(re.findall(r"^(process_\w+) ", telemetry.scrape().decode(), re.MULTILINE))
 
 
 def expressions() -> Iterator[tuple[str, str, str]]:

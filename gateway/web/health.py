@@ -62,7 +62,7 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
             if stats is not None:
                 _gauge_store(gateway, dispatcher, stats)
             # A file with thousands of routes has as many lines: events go on meanwhile.
-            return await asyncio.to_thread(telemetry.metrics)
+            return await asyncio.to_thread(telemetry.scrape)
 
     one_at_a_time = asyncio.Lock()
     return [healthz, readyz, metrics]

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from gateway.telemetry import METRICS
+from gateway.telemetry.metrics import METRICS
 from tests.acceptance.harness import GatewayProcess, distinct, eventually, signature
 from tests.sink import Sink, answer
 
