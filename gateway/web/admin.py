@@ -9,9 +9,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Scope
 
 from gateway import __version__, console, telemetry
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, UnknownName
 from gateway.operate import views
-from gateway.operate.operations import UnknownName
 from gateway.operate.selection import LARGEST_PAGE
 from gateway.web import api, health, pages
 from gateway.web.auth import LoginNeeded, guard_of

@@ -11,9 +11,10 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
+from gateway.errors import BadRequest
 from gateway.operate import selection, views
 from gateway.operate.operations import Move
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.selection import Filter
 from gateway.store.nouns import EventQuery, TaskVerb
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of

@@ -3,9 +3,10 @@
 import asyncio
 from typing import Any, Final
 
+from gateway.errors import UnknownName
 from gateway.model import Delivery
 from gateway.operate import views
-from gateway.operate.operations import UnknownName, no_such
+from gateway.operate.operations import no_such
 from gateway.rehearsal.explained import explained_history
 from gateway.store.nouns import Activity, DestinationStats, EventHistory, Stats
 from gateway.web.context import Context

@@ -9,13 +9,7 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import (
-    BodyTooLarge,
-    EncodingRefused,
-    GatewayError,
-    RequestRefused,
-    StoreUnavailable,
-)
+from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, MethodRefused, RequestRefused, StoreUnavailable
 from gateway.event.payload import masked_path
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes
@@ -46,12 +40,6 @@ def ingest_app(
 
 class SenderGone(Exception):
     """The sender hung up before its body had arrived: there is nobody to answer."""
-
-
-class MethodRefused(RequestRefused):
-    """A source takes POST."""
-
-    status, answer, reason = 405, "method not allowed: POST", "method"
 
 
 class OverBudget(GatewayError):

@@ -11,9 +11,10 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from gateway import console
+from gateway.errors import BadRequest
 from gateway.operate import selection, views
 from gateway.operate.operations import Move
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.selection import Filter
 from gateway.web.context import Context
 from gateway.web.documents import delivery_document
 from gateway.web.frame import page_of, shell_of

@@ -8,10 +8,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from gateway import console
-from gateway.errors import BodyGone, GatewayError, QueryRefused, StoreError
+from gateway.errors import BadRequest, BodyGone, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
-from gateway.operate.operations import UnknownName
-from gateway.operate.selection import BadRequest
 from gateway.web import auth
 from gateway.web.context import Context
 from gateway.web.live import TooManyListen

@@ -10,9 +10,9 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream
 
 from gateway import console, presets
-from gateway.errors import QueryRefused
+from gateway.errors import BadRequest, QueryRefused
 from gateway.operate import selection, views
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.selection import Filter
 from gateway.store.nouns import EventQuery, EventRow, Stats
 from gateway.web import auth, forms
 from gateway.web.context import Context
