@@ -9,11 +9,11 @@ import msgspec
 
 from gateway.console import charts, text, words
 from gateway.rehearsal.explained import in_words
-from gateway.wording import count
+from gateway.wording import count, size
 
 _WORDS: Final = (
     words.ago, words.clock, words.condition, words.fate, words.pause, words.percent, words.rate,
-    words.short, words.size, words.span, words.success, words.tale, words.took,
+    words.short, words.span, words.success, words.tale, words.took,
 )  # fmt: skip
 _FILTERS: Final[Mapping[str, Any]] = {
     **{
@@ -22,6 +22,7 @@ _FILTERS: Final[Mapping[str, Any]] = {
     },
     "any": any,
     "count": count,
+    "size": size,
     "in_words": in_words,
     "value": lambda value: msgspec.json.encode(value).decode(),
 }

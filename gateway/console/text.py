@@ -11,6 +11,8 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup, escape
 
+from gateway.wording import SURROGATES, TURNING
+
 #: Characters of one text that are shown; the rest is behind a link.
 LONGEST_TEXT: Final = 2_000
 #: Characters and lines of one value that are shown.
@@ -21,9 +23,9 @@ DEEPEST: Final = 32
 #: Members up to which a nested value is open to begin with.
 OPEN_UP_TO: Final = 60
 
-# Controls, what turns the reading order, what has no width, and halves of a character.
+# Controls (tabs and newlines apart), characters without a width, and those that turn the reading order.
 _UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f{TURNING}\u2060-\u206f\ufeff\ufff9-\ufffb{SURROGATES}]"
     "|[\U000e0000-\U000e007f]"
 )
 

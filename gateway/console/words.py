@@ -80,13 +80,6 @@ def short(number: float) -> str:
     return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}{unit}"
 
 
-def size(octets: int) -> str:
-    """``318 B``, ``1.2 KiB``, ``3.4 MiB``."""
-    if octets < 1024:
-        return f"{octets} B"
-    return f"{octets / 1024:.1f} KiB" if octets < 1024 * 1024 else f"{octets / 1048576:.1f} MiB"
-
-
 def percent(share: float | None) -> str:
     """``99.2 %``, never rounded up to 100; a dash for none."""
     if share is None:
