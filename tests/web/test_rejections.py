@@ -73,7 +73,7 @@ async def test_the_loop_hands_them_on_about_once_a_second(tmp_path, monkeypatch)
         gathered = Rejections(world.store, world.clock)
         task = asyncio.create_task(gathered.run())
         gathered.add("xobito", "/in/xobito", 401, "why")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await world.store.rejected():
                 await asyncio.sleep(0.01)
         task.cancel()
