@@ -1,4 +1,4 @@
-"""From a template and its values to bytes: escaped, and an unknown name is an error."""
+"""Renders templates to bytes: values are escaped, and an unknown name is an error."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -29,13 +29,13 @@ _FILTERS: Final[Mapping[str, Any]] = {
 
 
 def page(name: str, **values: Any) -> bytes:
-    """The page, in UTF-8; halves of characters become question marks."""
+    """The page in UTF-8; unpaired surrogates become question marks."""
     return _environment().get_template(name).render(values).encode("utf-8", "replace")
 
 
 @cache
 def macro(name: str) -> Any:
-    """One of the macros of ``parts.html``, to be called with its arguments."""
+    """A macro of ``parts.html``, callable with its arguments."""
     return getattr(_environment().get_template("parts.html").module, name)
 
 

@@ -122,7 +122,7 @@ def test_the_stream_can_be_held_and_goes_on_with_what_came_meanwhile(chromium, s
         event_id = story.post("status.updated", 60, name="Held")
         expect(page.locator("#pulse-word")).to_have_text("paused, 1 new")
         expect(page.locator(f"#{event_id}")).to_have_count(0)
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Resume").click()
         expect(page.locator(f"#{event_id}")).to_be_visible()
 
 
@@ -175,7 +175,7 @@ def test_an_event_says_of_every_route_which_clause_failed_and_what_the_value_was
         expect(entry.locator(".clauses > .failed")).to_contain_text("attrs.status_id is 1")
         timeline = page.locator("article.delivery", has_text="contact-to-crm").locator(".timeline")
         expect(timeline).to_contain_text("503")
-        expect(timeline).to_contain_text(re.compile("next try in|due now|held: circuit open"))
+        expect(timeline).to_contain_text(re.compile("next attempt in|due now|held: circuit open"))
         assert ENVIRON["CRM_TOKEN"] not in page.content()
 
 
@@ -203,7 +203,7 @@ def test_what_is_hostile_in_an_event_is_text_and_its_page_stays_small(chromium, 
     with opened(chromium, gateway.admin) as page:
         page.goto(f"http://{gateway.admin}/events/{event_id}")
         expect(page.locator("#payload .unseen").first).to_have_text("U+202E")
-        expect(page.get_by_role("link", name="Show the rest as JSON")).to_have_attribute(
+        expect(page.get_by_role("link", name="Show all as JSON")).to_have_attribute(
             "href", f"/api/events/{event_id}"
         )
         assert violations(page) == []
@@ -246,7 +246,7 @@ def test_without_a_script_pages_can_be_read_and_a_replay_is_a_form(chromium, sto
         page.get_by_role("button", name="Replay all").click()
         page.get_by_role("button", name="Replay 2 deliveries").click()
         page.wait_for_url(f"**/events/{story.lead}?did=replay")
-        expect(page.get_by_text("They are on their way again.")).to_be_visible()
+        expect(page.get_by_text("Replay started.")).to_be_visible()
     eventually(lambda: attempts(story, story.lead, "slack-leads") == before + 1, "it is sent again")
 
 
@@ -318,7 +318,7 @@ def test_all_dead_letters_of_a_cause_are_replayed_with_progress(chromium, story)
         expect(page.get_by_role("button", name="Stop")).to_have_count(0)
         expect(page.locator(".tally")).to_contain_text("the invoices are closed")
         page.goto(f"http://{gateway.admin}/dead")
-        expect(page.get_by_text("Nothing was given up.")).to_be_visible()
+        expect(page.get_by_text("No dead letters.")).to_be_visible()
 
 
 def test_of_many_events_a_second_some_are_shown_and_the_others_counted(chromium, story):
