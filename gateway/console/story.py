@@ -84,7 +84,11 @@ def _why_no_request(event: View, rehearsed: View) -> str:
     """Why no request is shown, in words; empty if one is."""
     if rehearsed.get("error"):
         return f"The request cannot be built: {rehearsed['error']}"
-    return f"The request is not shown: {rehearsed['not_shown']}" if "not_shown" in rehearsed else str(event["why_not_explained"])
+    return (
+        f"The request is not shown: {rehearsed['not_shown']}"
+        if "not_shown" in rehearsed
+        else str(event["why_not_explained"])
+    )
 
 
 def _content(request: View | None) -> Any:

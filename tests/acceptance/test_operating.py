@@ -55,7 +55,7 @@ def test_the_reading_token_reads_and_changes_nothing(guarded):
     reader = {"authorization": f"Bearer {READ_TOKEN}"}
     assert guarded.api("/api/destinations", headers=reader)[0] == 200
     status, said = guarded.api("/api/destinations/crm/pause", {"reason": "why"}, headers=reader)
-    assert (status, said["error"]) == (403, "GATEWAY_READ_TOKEN only looks: this takes GATEWAY_ADMIN_TOKEN")
+    assert (status, said["error"]) == (403, "GATEWAY_READ_TOKEN is read-only: use GATEWAY_ADMIN_TOKEN")
 
 
 def test_a_login_gives_a_cookie_that_stands_for_the_token(guarded):

@@ -203,9 +203,7 @@ def test_what_is_hostile_in_an_event_is_text_and_its_page_stays_small(chromium, 
     with opened(chromium, gateway.admin) as page:
         page.goto(f"http://{gateway.admin}/events/{event_id}")
         expect(page.locator("#payload .unseen").first).to_have_text("U+202E")
-        expect(page.get_by_role("link", name="Show all as JSON")).to_have_attribute(
-            "href", f"/api/events/{event_id}"
-        )
+        expect(page.get_by_role("link", name="Show all as JSON")).to_have_attribute("href", f"/api/events/{event_id}")
         assert violations(page) == []
         assert page.evaluate("window.taken") is None
         assert page.locator("b", has_text="&amp;").count() == 0
@@ -365,7 +363,7 @@ def test_somebody_logs_in_and_a_reader_is_offered_nothing_to_do(chromium, tmp_pa
             assert page.get_by_role("button", name=re.compile("Replay|Discard|Pause")).count() == 0
             page.get_by_role("button", name="Sign out").click()
             page.wait_for_url("**/login")
-        assert "This token is not right" in login(gateway, "wrong")[1]
+        assert "Wrong token" in login(gateway, "wrong")[1]
         assert TOKEN not in login(gateway, TOKEN + "x")[1]
 
 

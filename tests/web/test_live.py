@@ -163,7 +163,7 @@ async def test_the_ninth_listener_is_refused_until_one_has_gone(tmp_path):
     async with World(tmp_path, "") as world:
         following = Live(world.store)
         listeners = [following.listen(EventQuery()) for _ in range(MOST_LISTENERS)]
-        with pytest.raises(TooManyListen, match="8 listen already"):
+        with pytest.raises(TooManyListen, match="all 8 places"):
             following.listen(EventQuery())
         listeners.pop().close()
         listeners.append(following.listen(EventQuery()))
