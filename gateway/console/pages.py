@@ -12,7 +12,7 @@ from gateway.rehearsal.explained import in_words
 from gateway.wording import count, size
 
 _WORDS: Final = (
-    words.ago, words.clock, words.condition, words.fate, words.pause, words.percent, words.rate,
+    words.ago, words.clock, words.condition, words.earlier, words.fate, words.pause, words.percent, words.rate,
     words.short, words.span, words.success, words.tale, words.took,
 )  # fmt: skip
 _FILTERS: Final[Mapping[str, Any]] = {

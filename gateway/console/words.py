@@ -110,6 +110,12 @@ def ago(iso: str, now: str) -> str:
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
 
 
+def earlier(iso: str, later: str) -> str:
+    """``just before``, ``5 h earlier``."""
+    seconds = (moment(later) - moment(iso)).total_seconds()
+    return "just before" if seconds < 1 else f"{span(seconds)} earlier"
+
+
 def success(destination: Mapping[str, Any]) -> float | None:
     """Percentage delivered of the deliveries that ended in the last hour; None if none did."""
     delivered, died = destination["delivered_1h"], destination["died_1h"]

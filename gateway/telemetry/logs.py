@@ -57,7 +57,7 @@ def flush_log() -> None:
 
 
 def say(text: str) -> None:
-    """Print a line on stdout for whoever started the process; if nobody reads it, give up after a second."""
+    """Print a line on stdout for the process that started this one; if nobody reads it, give up after a second."""
     pump = LinePump(_STDOUT, _count_dropped, gather_s=0.0)
     pump.put(text.encode("utf-8", "replace"))
     pump.flush()

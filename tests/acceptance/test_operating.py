@@ -142,7 +142,7 @@ ATTEMPT = Attempt(number=1, started_at=1_800_000_000.0, duration_s=0.1, outcome=
 
 
 def dead_store(path, count):
-    """A store with so many dead deliveries, all for crm."""
+    """A store with this many dead deliveries, all for crm."""
 
     async def fill():
         store = await open_store(f"sqlite:///{path}")

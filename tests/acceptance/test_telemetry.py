@@ -1,4 +1,4 @@
-"""What a running gateway tells: metrics that Prometheus can read, a trace that goes on, and no reader it depends on."""
+"""Telemetry of a running gateway: metrics Prometheus can read, traces that continue, and no dependence on readers."""
 
 import fcntl
 import json
@@ -268,7 +268,7 @@ def free_port() -> int:
 
 
 def full_pipe() -> tuple[int, int]:
-    """Both ends of a pipe that takes nothing more."""
+    """Both ends of a full pipe."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writing, False)

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.browser.story import Story, told
 from tests.needs import needs
 
-# Only turns a hang into a failure: on a busy machine a page takes its time.
+# Only turns a hang into a failure: pages are slow on a busy machine.
 expect.set_options(timeout=30_000)
 
 OPTIONS = [

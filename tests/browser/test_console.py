@@ -387,7 +387,7 @@ def test_an_empty_gateway_says_where_events_go_and_a_refused_file_what_is_wrong(
             expect(page.locator("#empty")).to_contain_text("gateway send contact.created")
             assert violations(page) == []
             post(gateway, "status.created", 1)
-            # The first event takes the place of the words.
+            # The first event replaces the text.
             expect(page.locator("#rows > li")).to_have_count(1)
             expect(page.locator("#empty")).to_have_count(0)
         (tmp_path / "routes.yaml").write_text(routes.replace("where: {attrs.type: lead}", "whre: {attrs.type: lead}"))

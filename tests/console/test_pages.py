@@ -176,7 +176,7 @@ def test_attempts_in_the_middle_of_many_are_folded():
     made = [g.an_attempt(number, outcome="retry", next_s=1.0) for number in range(1, 31)]
     one = {**g.a_delivery(3, state="pending", attempts=30, due_in_s=9.0), "attempts_made": made}
     page = event(deliveries=[one])
-    assert "23 attempts between" in page
+    assert "23 attempts in between" in page
     assert len(re.findall(r"· attempt \d+", page)) == 30
 
 
@@ -422,3 +422,12 @@ def test_any_body_makes_an_inbox(body):
 
 def test_an_empty_inbox_says_how_to_fill_it():
     assert "gateway send contact.created" in inbox()
+
+
+@pytest.mark.parametrize(
+    ("fired_at", "said"), [("2026-11-27T22:09:00.000Z", "5 h earlier"), ("2026-11-28T03:09:58.000Z", "just before")]
+)
+def test_a_route_that_was_held_back_says_how_long_before_it_had_fired(fired_at, said):
+    [held] = g.an_event()["held_back"]
+    page = event(held_back=[{**held, "fired_at": fired_at}], received_at="2026-11-28T03:09:58.000Z")
+    assert f">{said}</a>" in page

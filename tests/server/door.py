@@ -19,7 +19,7 @@ HEAD = b"POST /in HTTP/1.1\r\nHost: a\r\n"
 
 
 class Door:
-    """A server in a thread of its own: its addresses, and what it told its caller."""
+    """A server in its own thread: its addresses, and what it reported to its caller."""
 
     def __init__(self, limits):
         self.limits = limits
@@ -209,7 +209,7 @@ class Conversation:
 
 
 class MovedClock:
-    """The running loop with a clock that stands still until it is moved."""
+    """The running loop with a clock that only moves when it is moved."""
 
     def __init__(self):
         self._loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ def run_python(code: str, **options) -> subprocess.CompletedProcess[str]:
 
 
 def calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """Every call of ``log`` in the package: where it stands, and the name of the line, of each that it may be."""
+    """Every call of ``log`` in the package: its place, and each name that it may write."""
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and is_log(node.func, path):

@@ -1,4 +1,4 @@
-"""What holds for everything behind the admin listener: how it fails, and what it says it is."""
+"""The admin listener as a whole: how it fails, and its OpenAPI document."""
 
 import asyncio
 

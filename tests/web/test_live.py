@@ -22,7 +22,7 @@ def quick(monkeypatch):
 
 
 async def told(turns):
-    """The rows of the next turn that tells of events, new ones and changed ones."""
+    """The rows of the next turn with events, new or changed."""
     async with asyncio.timeout(30):
         while not (rows := [*(turn := await anext(turns)).new, *turn.changed]):
             pass
