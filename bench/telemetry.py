@@ -25,6 +25,7 @@ from gateway.egress import Egress
 from gateway.event import traces
 from gateway.pipeline import Dispatcher, Gateway
 from gateway.store import open_store
+from gateway.telemetry.families import Family
 from gateway.web.door import Door
 from gateway.web.health import Readiness
 from gateway.web.rejections import Rejections
@@ -48,7 +49,7 @@ class Nothing:
 NOTHING = Nothing()
 QUIET = {
     (telemetry, "log"): lambda *_, **__: None,
-    (telemetry.Family, "of"): lambda *_: NOTHING,
+    (Family, "of"): lambda *_: NOTHING,
     (telemetry, "INGEST_SECONDS"): NOTHING,
     (telemetry, "COMMIT_SECONDS"): NOTHING,
 }

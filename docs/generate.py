@@ -18,7 +18,8 @@ from gateway.config.jsonschema import json_schema
 from gateway.config.schema.conditions import COMBINING
 from gateway.event.operators import OPERATORS
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
-from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS
+from gateway.telemetry.lines import FIELDS, LOG_EVENTS
+from gateway.telemetry.metrics import METRICS
 from gateway.web import admin_app
 
 JUDGES = Path(__file__).parent.parent / "tests" / "judges"

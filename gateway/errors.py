@@ -1,35 +1,65 @@
-"""The one error tree. The class says whose fault it is and what follows.
+"""The one error tree: the class says whose fault it is and what follows.
+
+Errors that several rooms raise or handle are defined here. The others are defined in the room that raises them, named
+in parentheses. The command line exits with 1 after an error unless the drawing says otherwise.
 
 ::
 
     GatewayError
     ├── ConfigError                the operator's file; carries every Problem
-    ├── TemplateRefused            a template that cannot be compiled; carries its Problem
+    ├── TemplateRefused            a template that does not compile; carries its Problem
     ├── RequestRefused             the sender's request; carries the HTTP status of the answer
     │   ├── UnknownSource          404
+    │   ├── MethodRefused          405
     │   ├── BodyTooLarge           413
     │   ├── EncodingRefused        415
-    │   ├── SignatureRefused       401; the reason is for our log, never for the sender
+    │   ├── SignatureRefused       401; the reason goes to our log, never to the sender
     │   └── Unparsable             400
-    ├── BuildError                 no request can be made of this delivery: dead, replayable
+    ├── OverBudget                 (web) 503 + Retry-After: too many bytes in flight
+    ├── BuildError                 no request can be built for this delivery: dead, replayable
     │   ├── NameGone               its route, destination or source is no longer in routes.yaml
     │   ├── RenderError            a template failed; carries file:line
     │   └── CorruptEvent           the stored body does not match its checksum
-    ├── EgressError                no usable answer came: another attempt follows
-    │   ├── AddressBlocked         no destination may be at its address: dead, replayable
+    ├── EgressError                no usable answer came: the attempt is retried
+    │   ├── AddressBlocked         destinations may not use this address: dead, replayable
     │   ├── ConnectFailed          no connection
     │   │   ├── NameNotResolved    DNS
-    │   │   └── TLSFailed          no trust, or no common ground
+    │   │   └── TLSFailed          an untrusted certificate, or no common version or cipher
     │   ├── TimedOut               the attempt's total deadline passed
-    │   ├── AnswerBroken           the connection broke or the answer was not HTTP
+    │   ├── AnswerBroken           the connection broke, or the answer was not HTTP
     │   └── FileFailed             the disk refused the line
-    ├── QueryRefused               a question to the store that makes no sense
-    ├── BodyGone                   a replay of what retention or redaction has taken the body of
-    └── StoreError
-        ├── StoreUnavailable       503 + Retry-After: it could not be made durable
-        ├── StoreLocked            a second owner; names the first
-        ├── StoreCorrupt           refused at start, never repaired silently
-        └── StoreTooNew            written by a newer release
+    ├── Poisonous                  the process died too often while working on this delivery: dead
+    ├── TooOld                     past the destination's retry.max_age: dead, replayable
+    ├── StoreError                 503
+    │   ├── StoreUnavailable       503 + Retry-After: nothing was made durable
+    │   ├── StoreLocked            another process owns the store; names it
+    │   ├── StoreCorrupt           refused at start, never repaired silently
+    │   └── StoreTooNew            written by a newer release
+    ├── BadRequest                 an operator's request that makes no sense: 400
+    ├── QueryRefused               a query that makes no sense to the store: 400
+    ├── UnknownName                no such event, delivery, activity or destination: 404
+    ├── BodyGone                   a replay whose body was removed by retention or redaction: 409
+    ├── TooManyListen              (web) 503: all places on the live stream are taken
+    ├── BindFailed                 (server) a listener cannot have its address; nothing was started
+    ├── UnknownSample              (rehearsal) the preset has no such sample
+    ├── NoEvent                    (rehearsal) a test's event cannot be built as written
+    ├── ApiRefused                 (cli) the running gateway refused
+    ├── Unreachable                (cli) exit 3: no answer at the address given
+    │   └── NobodyListens          (cli) exit 3: no gateway there
+    ├── NobodyListens              (cli) exit 3: no gateway there
+    ├── NotAsked                   (cli) exit 2: a confirmation is needed and nobody can be asked
+    ├── NothingNamed               (cli) exit 2: nothing was selected
+    ├── NotFound                   (cli) the store has no such thing
+    ├── EventRefused               (cli) no such event, or it cannot be explained as asked
+    ├── SendRefused                (cli) the event cannot be built or sent as asked
+    ├── SourceUnclear              (cli) no such source, or several are possible
+    ├── UnknownSender              (cli) no preset of that name
+    ├── UnknownDestination         (cli) no destination of that name, past or present
+    ├── Refused                    (cli) no pause or mute can last that long
+    ├── RequestUnreadable          (cli) not an HTTP request, or it names no source
+    ├── EnvFileUnreadable          (cli) the file of variables cannot be read
+    ├── InTheWay                   (cli) a file to write exists already, or cannot be written
+    └── UnsafeBind                 (cli) the admin listener would be open to others without a token
 """
 
 from collections.abc import Sequence
@@ -42,13 +72,13 @@ from gateway.wording import count
 class GatewayError(Exception):
     """Anything the gateway raises on purpose. ``str(error)`` names the thing, the value and the remedy."""
 
-    #: Of the command line: 0 ok, 1 findings or a failed start, 2 usage, 3 server unreachable.
+    #: What the command line exits with: 1 findings or a failed start, 2 usage, 3 server unreachable.
     exit_code: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something was written: a file and the 1-based line and column in it (0: the whole file)."""
+    """A position in a file: line and column count from 1; 0 is the whole file."""
 
     file: str
     line: int = 0
@@ -65,25 +95,25 @@ class Problem:
 
     place: Place
     message: str
-    #: The remedy, shown in brackets behind the message: ``did you mean "where"?``.
+    #: The remedy, shown in parentheses after the message: ``did you mean "where"?``.
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
-    #: The source line, without its newline; empty where there is none to show.
+    #: The source line without its newline; empty if there is none to show.
     line_text: str = ""
 
 
 class ConfigError(GatewayError):
-    """The configuration has problems; nothing of it is in force."""
+    """The configuration has problems; none of it is in force."""
 
     def __init__(self, problems: Sequence[Problem], includes: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
-        #: The patterns of the files that it includes, as far as they could be read.
+        #: The file patterns it includes, as far as they could be read.
         self.includes = tuple(includes)
         super().__init__(f"{count(len(self.problems), 'problem')} in the configuration")
 
 
 class TemplateRefused(GatewayError):
-    """A template cannot be compiled; the configuration is refused with this problem among the others."""
+    """A template does not compile; the configuration is refused with this problem among the others."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -91,54 +121,60 @@ class TemplateRefused(GatewayError):
 
 
 class RequestRefused(GatewayError):
-    """A sender's request is refused; ``answer`` is all the sender is told."""
+    """A sender's request is refused; the sender gets ``answer`` and nothing more."""
 
     status: ClassVar[int] = 400
     answer: ClassVar[str] = "bad request"
-    #: The label of the counter: few and fixed words.
+    #: Labels the counter of refused requests: one of a few fixed words.
     reason: ClassVar[str] = "refused"
 
 
 class UnknownSource(RequestRefused):
-    """No source of routes.yaml listens at this path."""
+    """No source in routes.yaml has this path."""
 
     status, answer, reason = 404, "unknown source", "unknown_source"
 
 
 class BodyTooLarge(RequestRefused):
-    """The body is over the source's cap."""
+    """The body exceeds the source's max_body."""
 
     status, answer, reason = 413, "body too large", "too_large"
 
 
 class EncodingRefused(RequestRefused):
-    """A Content-Encoding: the signature covers raw bytes, and unpacking a stranger's archive is a risk."""
+    """A Content-Encoding: the signature covers the raw bytes, and decompressing a stranger's body is a risk."""
 
     status, answer, reason = 415, "content encodings are not accepted", "content_encoding"
 
 
+class MethodRefused(RequestRefused):
+    """A source accepts POST, and nothing else."""
+
+    status, answer, reason = 405, "method not allowed: POST", "method"
+
+
 class SignatureRefused(RequestRefused):
-    """The request is not authentic. Says why to the operator's log and nothing to the sender."""
+    """The request is not authentic. The operator's log gets the reason, the sender does not."""
 
     status, answer, reason = 401, "signature missing or wrong", "signature"
 
 
 class Unparsable(RequestRefused):
-    """Signed, but not JSON that can be carried on: RFC 8259 in UTF-8, with bounds on nesting and numbers."""
+    """Signed, but not acceptable JSON: RFC 8259 in UTF-8, with limits on nesting and numbers."""
 
     status, reason = 400, "unparsable"
     answer = "the body is not JSON in UTF-8, or nests deeper than 128 levels, or holds a number or text out of range"
 
 
 class BuildError(GatewayError):
-    """No request can be made of this delivery as things stand. Dead, and replayable once they have changed."""
+    """No request can be built for this delivery as things are. Dead; can be replayed once they have changed."""
 
-    #: The label of the counter of attempts: few and fixed words.
+    #: Labels the counter of attempts: one of a few fixed words.
     reason: ClassVar[str] = "build"
 
 
 class NameGone(BuildError):
-    """A route, destination or source that a waiting delivery names is no longer in routes.yaml."""
+    """A route, destination or source of a waiting delivery is no longer in routes.yaml."""
 
     reason = "gone"
 
@@ -154,50 +190,50 @@ class RenderError(BuildError):
 
 
 class CorruptEvent(BuildError):
-    """The stored body of an event does not match its checksum; it is never sent."""
+    """The stored body of an event does not match its checksum and will not be sent."""
 
     reason = "corrupt"
 
 
 class EgressError(GatewayError):
-    """No usable answer came from a destination. The text never holds a URL's path, query or a secret."""
+    """No usable answer came from a destination. The text never contains a URL's path or query, or a secret."""
 
-    #: As of a BuildError.
+    #: As in BuildError.
     reason: ClassVar[str] = "broken"
 
 
 class Poisonous(GatewayError):
-    """The process died over this delivery too often."""
+    """The process died too often while working on this delivery."""
 
     reason: ClassVar[str] = "poisonous"
 
 
 class TooOld(GatewayError):
-    """The event is older than its destination's retry.max_age allows for another attempt."""
+    """The event is too old for another attempt: see the destination's retry.max_age."""
 
     reason: ClassVar[str] = "too_old"
 
 
 class AddressBlocked(EgressError):
-    """A destination may not be at the address that it has; nothing was sent, and trying again changes nothing."""
+    """The destination's address is not allowed; nothing was sent, and a retry would not help."""
 
     reason = "blocked"
 
 
 class ConnectFailed(EgressError):
-    """No connection: the name, the port or TLS."""
+    """No connection: the name, the port or TLS failed."""
 
     reason = "connect"
 
 
 class NameNotResolved(ConnectFailed):
-    """No address is known for the name of its host."""
+    """The host name does not resolve."""
 
     reason = "dns"
 
 
 class TLSFailed(ConnectFailed):
-    """Its certificate is not trusted, or there is no version or cipher that both sides take."""
+    """The certificate is not trusted, or both sides share no TLS version or cipher."""
 
     reason = "tls"
 
@@ -209,7 +245,7 @@ class TimedOut(EgressError):
 
 
 class AnswerBroken(EgressError):
-    """The connection broke before a whole answer, or the answer was not HTTP."""
+    """The connection broke before the answer was complete, or the answer was not HTTP."""
 
 
 class FileFailed(EgressError):
@@ -218,12 +254,20 @@ class FileFailed(EgressError):
     reason = "file"
 
 
+class BadRequest(GatewayError):
+    """An operator asks for something that makes no sense; says which part, and what to write instead."""
+
+
+class UnknownName(GatewayError):
+    """There is no such event, delivery, activity or destination."""
+
+
 class QueryRefused(GatewayError):
-    """A question to the store that makes no sense; says which part of it."""
+    """A query that makes no sense to the store; says which part."""
 
 
 class BodyGone(GatewayError):
-    """A replay is refused: the body of its event is not kept any more."""
+    """A replay is refused: its event's body is no longer kept."""
 
 
 class StoreError(GatewayError):
@@ -231,7 +275,7 @@ class StoreError(GatewayError):
 
 
 class StoreUnavailable(StoreError):
-    """Nothing was made durable; the sender is told to come back."""
+    """Nothing was made durable; the sender is asked to retry."""
 
 
 class StoreLocked(StoreError):
@@ -239,7 +283,7 @@ class StoreLocked(StoreError):
 
 
 class StoreCorrupt(StoreError):
-    """The file is damaged; it is left as it is."""
+    """The file is damaged; it was left unchanged."""
 
 
 class StoreTooNew(StoreError):

@@ -1,4 +1,4 @@
-"""How values are worded for people and read from them: durations, sizes, times, counts, suggestions, and text made safe to print."""
+"""How values are written for people and read back: durations, sizes, counts, times, suggestions, and safe text."""
 
 import difflib
 import re
@@ -6,19 +6,21 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+# --- text ---
 
-def iso_time(seconds: float) -> str:
-    """``2026-04-16T12:34:56.789Z`` of seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+# For use inside [] of a regular expression.
+#: Control characters: a terminal obeys them.
+CONTROLS: Final = "\x00-\x1f\x7f-\x9f"
+#: Line and paragraph separators, and characters that change the reading direction.
+TURNING: Final = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+#: Unpaired surrogates, which UTF-8 cannot encode.
+SURROGATES: Final = "\ud800-\udfff"
 
-
-#: Control characters, line separators and marks that change the reading order, as ranges of a regular expression.
-STEERING: Final = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-_UNPRINTABLE: Final = re.compile(f"[{STEERING}\ud800-\udfff]")
+_UNPRINTABLE: Final = re.compile(f"[{CONTROLS}{TURNING}{SURROGATES}]")
 
 
 def printable(text: str) -> str:
-    """``text`` without what would steer a terminal or turn the reading order: it may be a sender's."""
+    """``text`` safe to print, even if a sender wrote it: nothing in it steers a terminal or turns the reading order."""
     return _UNPRINTABLE.sub(lambda found: " " if found[0] in "\t\n" else "\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -28,7 +30,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def suggest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
-    """``did you mean "where"?``, or nothing when no known word is close."""
+    """``did you mean "where"?``, or nothing if no known word is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=closeness)
     return f'did you mean "{close[0]}"?' if close else ""
 
@@ -38,12 +40,36 @@ def suggest_or_list(word: str, known: Collection[str]) -> str:
     return suggest(word, known) or (f"known: {', '.join(known)}" if known else "none is known here")
 
 
+# --- times and durations ---
+
+
+def iso_time(seconds: float) -> str:
+    """``2026-04-16T12:34:56.789Z`` from seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+#: Seconds of each unit.
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+
+
+def is_duration(text: str) -> bool:
+    return DURATION.fullmatch(text) is not None
+
+
+def seconds(text: str) -> float:
+    """Seconds of a duration such as ``1h30m``; ``is_duration`` must be true of it."""
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
 def duration(seconds: float) -> str:
-    """``24h``, ``1h30m``, ``45s``, ``0.5s``: as it would be written in routes.yaml."""
+    """``24h``, ``1h30m``, ``45s``, ``0.5s``: as routes.yaml writes it."""
     return "".join(f"{number:g}{unit}" for number, unit in _parts(seconds))
 
 
 def spaced(seconds: float) -> str:
+    """``24 h``, ``1 h 30 min``, ``45 s``: a duration in a sentence."""
     return " ".join(f"{number:g} {unit.replace('m', 'min')}" for number, unit in _parts(seconds))
 
 
@@ -57,35 +83,21 @@ def _parts(seconds: float) -> list[tuple[float, str]]:
     return [(number, unit) for number, unit in parts if number]
 
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# --- sizes ---
 
-
-DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-
-
+#: Bytes of each unit.
 _SIZES: Final = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-
-
 SIZE: Final = re.compile(r"([0-9]{1,12})\s?(B|KB|MB|GB|KiB|MiB|GiB|)")
 
 
-def is_duration(text: str) -> bool:
-    return DURATION.fullmatch(text) is not None
-
-
-def seconds(text: str) -> float:
-    """The seconds of a duration that is one."""
-    parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", text)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
 def size_in_bytes(text: str) -> int:
+    """Bytes of a size such as ``1MiB``; ``SIZE`` must match all of it."""
     found = SIZE.fullmatch(text)
     assert found is not None
     return int(found[1]) * _SIZES[found[2]]
 
 
-def size(octets: int) -> str:
+def exact_size(octets: int) -> str:
     """``1MiB``, ``512KiB``, ``1500B``: as it would be written in routes.yaml."""
     unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if octets % _SIZES[unit] == 0)
     return f"{octets // _SIZES[unit]}{unit}"
@@ -101,3 +113,13 @@ def escaped(text: str) -> str:
     'a\\x1b[2J\\u202eb'
     """
     return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def size(octets: float) -> str:
+    """``812 B``, ``3.4 MiB``, ``512 GiB``."""
+    amount = float(octets)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"

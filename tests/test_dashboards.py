@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gateway import telemetry
-from gateway.telemetry import METRICS
+from gateway.telemetry.metrics import METRICS
 from tests.needs import needs
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -64,7 +64,7 @@ def tokens(expression: str) -> list[tuple[str, str]]:
 
 
 def parsed(expression: str) -> Asked:
-    """Its names, each by the place where it stands; AssertionError for one that cannot stand there."""
+    """Its names by their place; AssertionError for a name that cannot be there."""
     asked, opened, grouping = Asked(), [], False
     written = [*tokens(expression), ("other", "")]
     for at, (kind, text) in enumerate(written[:-1]):
@@ -103,11 +103,11 @@ def labels_of(metric: str) -> set[str]:
     return {*METRICS[metric].labels, *OF_A_SCRAPE}
 
 
-PROCESS = set(re.findall(r"^(process_\w+) ", telemetry.metrics().decode(), re.MULTILINE))
+PROCESS = set(re.findall(r"^(process_\w+) ", telemetry.scrape().decode(), re.MULTILINE))
 
 
 def expressions() -> Iterator[tuple[str, str, str]]:
-    """Where it stands, the expression, and what is said of its results."""
+    """Place, expression, and the text about its results."""
     for rule in ALERTS:
         yield rule["alert"], rule["expr"], " ".join(rule["annotations"].values())
     for panel in DASHBOARD["panels"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway import errors, server
+from gateway import errors
 from gateway.cli import cli
 from gateway.config import format_problem, load
 from gateway.config.jsonschema import json_schema
@@ -19,7 +19,9 @@ from gateway.errors import ConfigError
 from gateway.event.operators import OPERATORS
 from gateway.render import filters, sandbox
 from gateway.render.filters.arguments import MAX_ARGUMENT
-from gateway.telemetry import FIELDS, LOG_EVENTS, METRICS, REGISTRY
+from gateway.server import refusals as protocol
+from gateway.telemetry.lines import FIELDS, LOG_EVENTS
+from gateway.telemetry.metrics import METRICS, REGISTRY
 from gateway.web import door  # noqa: F401  it has refusals of its own
 
 ROOT = Path(__file__).parents[1]
@@ -170,7 +172,7 @@ def reasons() -> set[str]:
     """Of every error that has a word for it, and of every refusal of the protocol."""
     roots = [errors.RequestRefused, errors.BuildError, errors.EgressError, errors.TooOld, errors.Poisonous]
     found = [each for root in roots for each in (root, *subclasses(root))]
-    refusals = [each for each in vars(server).values() if isinstance(each, server._Refusal)]
+    refusals = [each for each in vars(protocol).values() if isinstance(each, protocol.Refusal)]
     return {each.reason for each in (*found, *refusals)} - {errors.RequestRefused.reason}
 
 

@@ -1,8 +1,8 @@
-"""Pages for operators: server-rendered, whole without a script, nothing from another host.
+"""Pages for operators: rendered on the server, complete without scripts, nothing loaded from another host.
 
-Each page is a function from the dicts of ``views`` to bytes. What all pages need is the ``shell``, a mapping:
-``page`` (which one), ``now`` (ISO time), ``file`` and ``revision`` (in force), ``rejection`` (None, or ``since`` and
-``problems``), ``dead`` (how many), ``has_inbox``, ``can_write``, ``signed_in``, ``notice`` (what was just done).
+Each page is a function from the dicts of ``views`` to bytes. All pages need the ``shell``, a mapping: ``page`` (its
+name), ``now`` (ISO time), ``file`` and ``revision`` (in force), ``rejection`` (None, or ``since`` and ``problems``),
+``dead`` (number of dead letters), ``has_inbox``, ``can_write``, ``signed_in``, ``notice`` (what was just done).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ SECURITY_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    # With no-referrer a browser says "Origin: null" of our own forms, which the guard takes for a stranger's.
+    # With no-referrer a browser sends "Origin: null" with our own forms, and the guard would refuse them as foreign.
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
@@ -27,7 +27,7 @@ Shell = Mapping[str, Any]
 View = Mapping[str, Any]
 
 _FOLDER: Final = resources.files(__name__)
-#: Cards of destinations on the live page.
+#: Destinations that have a card on the live page.
 MOST_CARDS: Final = 8
 
 
@@ -45,9 +45,9 @@ def live_page(
 ) -> bytes:
     """Numbers, destinations and the stream of events.
 
-    ``rows`` are event rows and refused requests, as they are to be shown; ``filter`` has ``q``, ``source``, ``type``,
+    ``rows`` are event rows and refused requests in display order; ``filter`` has ``q``, ``source``, ``type``,
     ``destination``, ``state`` and ``since``; ``paging`` has ``next`` and ``first`` (addresses), ``searched_to``,
-    ``is_live`` with ``live`` (the stream's address), and ``is_later`` of a page behind the first.
+    ``is_live`` with ``live`` (the stream's address), and ``is_later`` for any page but the first.
     """
     return page(
         "live.html",
@@ -65,36 +65,36 @@ def live_page(
 
 
 def live_rows(rows: Sequence[View], *, now: str, can_write: bool) -> str:
-    """Rows of events as the live page has them, for its stream."""
+    """Rows of events for the live page's stream."""
     draw = macro("event_row")
     return "\n".join(str(draw(row, now, can_write)) for row in rows)
 
 
 def live_numbers(stats: View, destinations: Sequence[View]) -> str:
-    """The numbers and the cards of the live page, for its stream."""
+    """Numbers and cards for the live page's stream."""
     return f"{macro('numbers')(stats)}{macro('cards')(story.troubled_first(destinations), MOST_CARDS)}"
 
 
 def event_page(shell: Shell, event: View, *, kinds: Mapping[str, str], holds: Mapping[str, str]) -> bytes:
     """One event: deliveries with their attempts, every route and why, payload and headers.
 
-    ``event`` as ``/api/events/{id}`` gives it; ``kinds`` are the types of destinations, and ``holds`` what holds one.
+    ``event`` is what ``/api/events/{id}`` returns; ``kinds`` has the type of each destination, ``holds`` what holds it.
     """
     return page("event.html", shell=shell, **story.of(event, revision=shell["revision"], kinds=kinds, holds=holds))
 
 
 def destinations_page(shell: Shell, destinations: Sequence[View]) -> bytes:
-    """How each destination does, with what can be done about it."""
+    """The condition of each destination, with actions."""
     found = story.troubled_first(destinations)
     troubled = sum(story.is_troubled(each) for each in found)
     return page("destinations.html", shell=shell, destinations=found, troubled=troubled)
 
 
 def dead_page(shell: Shell, groups: Sequence[View], activities: Sequence[View], opened: View | None = None) -> bytes:
-    """What was given up, in groups; or one group, ``opened``, with its deliveries. ``activities`` are replays and discards.
+    """Dead letters in groups; or one group, ``opened``, with its deliveries. ``activities`` are replays and discards.
 
-    ``opened`` has ``title``, ``destination``, ``count``, ``selection`` (the fields of a form that say which),
-    ``rows`` (deliveries with ``type`` and ``at``, empty where they are not known), ``next`` and ``searched_to``.
+    ``opened`` has ``title``, ``destination``, ``count``, ``selection`` (form fields that select the group), ``rows``
+    (deliveries with ``type`` and ``at``, empty if unknown), ``next`` and ``searched_to``.
     """
     return page(
         "dead.html",
@@ -110,7 +110,7 @@ def dead_page(shell: Shell, groups: Sequence[View], activities: Sequence[View], 
 
 
 def activity_page(shell: Shell, activity: View) -> bytes:
-    """What somebody did, and how far it has come."""
+    """A replay, a discard or another activity, with its progress."""
     return page("activity.html", shell=shell, activity=activity, running=story.is_running(activity))
 
 
@@ -124,26 +124,26 @@ def confirm_page(
     subject: str,
     back: str,
 ) -> bytes:
-    """What a replay or a discard would do, before it does.
+    """What a replay or discard would do, to be confirmed.
 
-    ``plan`` has ``count``, ``warnings`` and ``sample``, deliveries with ``type`` and ``at``; ``fields`` say which deliveries; a second click with the same
-    ``key`` does nothing more.
+    ``plan`` has ``count``, ``warnings`` and ``sample`` (deliveries with ``type`` and ``at``); ``fields`` select the
+    deliveries; a second click with the same ``key`` does nothing.
     """
     return page("confirm.html", shell=shell, verb=verb, plan=plan, fields=fields, key=key, subject=subject, back=back)
 
 
 def login_page(shell: Shell, *, to: str, error: str = "") -> bytes:
-    """The one field; ``to`` is the page that was asked for."""
+    """The login form; ``to`` is the page requested."""
     return page("login.html", shell=shell, to=to, error=error)
 
 
 def message_page(shell: Shell, *, title: str, said: str) -> bytes:
-    """An error in words."""
+    """A page with a message, such as an error."""
     return page("message.html", shell=shell, title=title, said=said)
 
 
 def inbox_page(shell: Shell, entries: Sequence[View], *, kinds: Mapping[str, str]) -> bytes:
-    """What would have been sent, newest first; ``entries`` as ``views.inbox_entry`` makes them."""
+    """Requests recorded instead of sent, newest first; ``entries`` come from ``views.inbox_entry``."""
     shown = [
         {
             **each,
@@ -163,5 +163,5 @@ def stylesheet() -> bytes:
 
 @cache
 def script() -> bytes:
-    """The one script of all pages: live rows, keys, copying. No page needs it."""
+    """The one script of all pages: live rows, keyboard shortcuts, copying. No page needs it."""
     return (_FOLDER / "console.js").read_bytes()

@@ -1,4 +1,4 @@
-"""Small pictures as inline SVG: sizes and places are attributes, colours are the stylesheet's."""
+"""Small charts as inline SVG: positions are attributes, colours come from the stylesheet."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,12 +6,12 @@ from markupsafe import Markup
 
 from gateway.wording import count
 
-#: A minute's bar and the gap behind it, and the height of the tallest, in the picture's own units.
+#: One minute (bar and gap), its bar, and the height of the tallest bar, in the chart's own units.
 STEP, BAR, HEIGHT = 4, 3, 28
 
 
 def hour(traffic: Mapping[str, Sequence[int]]) -> Markup:
-    """The last hour, a bar for each minute: what died below, what is tried again, what was delivered on top."""
+    """The last hour, one bar per minute: dead at the bottom, then retried, delivered on top."""
     kinds = ("died", "retried", "delivered")
     minutes = list(zip(*(traffic.get(kind) or [0] * 60 for kind in kinds), strict=False))
     tallest = max(map(sum, minutes), default=0)
@@ -20,7 +20,7 @@ def hour(traffic: Mapping[str, Sequence[int]]) -> Markup:
 
 
 def received(sources: Mapping[str, Sequence[int]]) -> Markup:
-    """The events of the last hour, of all sources together."""
+    """Events of the last hour, all sources together."""
     minutes = [sum(each) for each in zip(*sources.values(), strict=False)]
     tallest = max(minutes, default=0)
     bars = Markup().join(_bars(at * STEP, (each,), ("received",), tallest) for at, each in enumerate(minutes))
@@ -39,7 +39,7 @@ def _bars(x: int, values: Sequence[int], kinds: Sequence[str], tallest: int) -> 
     drawn, bottom = Markup(), HEIGHT - 1.0
     for value, kind in zip(values, kinds, strict=True):
         if value:
-            # What is there at all can be seen, beside a minute of thousands too.
+            # Even a single one stays visible next to a minute of thousands.
             height = max(value / tallest * (HEIGHT - 2), 1.5)
             bottom = max(bottom - height, 0.0)
             drawn += Markup('<rect class="{}" x="{}" y="{:.1f}" width="{}" height="{:.1f}"/>').format(
@@ -49,6 +49,6 @@ def _bars(x: int, values: Sequence[int], kinds: Sequence[str], tallest: int) -> 
 
 
 def _in_words(sums: Mapping[str, int]) -> str:
-    words = {"delivered": "delivered", "retried": "tried again", "died": "given up"}
+    words = {"delivered": "delivered", "retried": "retried", "died": "given up"}
     said = ", ".join(f"{number:,} {words[kind]}" for kind, number in sums.items() if number)
     return f"last hour: {said or count(0, 'attempt')}"

@@ -1,4 +1,4 @@
-// What pages gain where scripts run: live rows, keys, copying. Every page works without it.
+// What a script adds to the pages: live rows, keyboard shortcuts, copying. Every page works without it.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -37,7 +37,7 @@
   };
   setInterval(() => all("time[data-ago]").forEach((each) => { each.textContent = ago(each.dateTime); }), 5000);
 
-  // --- parts of a page that renew themselves ---
+  // --- parts of a page that refresh themselves ---
   const swap = (old, fresh) => {
     const active = document.activeElement;
     if (old.contains(active) && active !== document.body) return;
@@ -61,7 +61,7 @@
             if (fresh) swap(old, document.importNode(fresh, true));
           });
         }
-      } catch { /* the gateway restarts: the next time */ }
+      } catch { /* the gateway is restarting: try again next time */ }
     }
     renew();
   };
@@ -75,7 +75,7 @@
   let waiting = [];
   let missed = 0;
   let unsaid = 0;
-  // Rows take the place of those with their id; others are put in only if they are ``new``.
+  // Rows replace those with the same id; others are added only if they are ``new``.
   const place = (html, isNew) => {
     let added = 0;
     const fresh = Array.from(parsed(html).children);
@@ -92,7 +92,7 @@
         if (old.classList.contains("here")) row.classList.add("here");
         old.replaceWith(row);
       } else if (isNew) {
-        // Ids sort by time; refused requests between them have none.
+        // Ids sort by time; the rows of refused requests have none.
         const next = Array.from(rows.children).find((each) => each.id && each.id < row.id);
         row.classList.add("fresh");
         rows.insertBefore(row, next || null);
@@ -122,7 +122,7 @@
     held = !held;
     const button = byId("pause");
     button.setAttribute("aria-pressed", String(held));
-    button.textContent = held ? "Go on" : "Pause";
+    button.textContent = held ? "Resume" : "Pause";
     pulse(held ? "paused" : "live", held ? "held" : "");
     if (!held) { waiting.forEach(arrived); waiting = []; }
   };
@@ -155,7 +155,7 @@
     }, 5000);
   }
 
-  // --- which ones ---
+  // --- selection ---
   const ticked = byId("ticked");
   document.addEventListener("change", (event) => {
     if (event.target.name !== "ids" || !ticked) return;

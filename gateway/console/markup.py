@@ -1,7 +1,7 @@
-"""What the chats make of a text: bold, links, mentions and the rest, as safe markup.
+"""Chat formatting (bold, links, mentions and so on) as safe markup.
 
-Each dialect finds its own pieces in the text, and whatever is no piece of it stays text: nothing of a sender's becomes
-a tag, and an address becomes a link for http, https and mailto alone.
+Each dialect finds its own pieces in the text; everything else stays text. Nothing a sender writes becomes a tag, and
+only http, https and mailto addresses become links.
 """
 
 import re
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from gateway.console.emoji import with_emoji
 from gateway.console.text import flat, marked
 
-#: From what was found, and the dialect for the text inside it.
+#: Makes markup from a match, with the dialect for the text inside.
 Replacement = Callable[[re.Match[str], Callable[[str], Markup]], Markup]
 
 _SAFE_ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[^\s]+", re.IGNORECASE)
@@ -27,7 +27,7 @@ def _link(address: str, label: str) -> Markup:
 
 
 def _opened(address: str) -> Markup:
-    """Where it leads can be seen before it is followed."""
+    """The title shows where the link leads."""
     return Markup('<a href="{}" title="{}" rel="noopener noreferrer nofollow">').format(address, flat(address))
 
 
@@ -36,12 +36,12 @@ def _spanned(tag: str) -> Replacement:
 
 
 def _code(tag: str, plain: Callable[[str], str] = str) -> Replacement:
-    """Nothing inside is a piece."""
+    """Nothing inside is formatted."""
     return lambda found, _: Markup(f"<{tag}>{{}}</{tag}>").format(marked(plain(found[1].strip("\n"))))  # noqa: S704
 
 
 class _Dialect:
-    """An ordered list of pieces: where two could begin, the earlier in the list wins."""
+    """An ordered list of pieces: if two could match, the earlier one in the list wins."""
 
     def __init__(self, *pieces: tuple[str, Replacement], leaf: Callable[[str], Markup]) -> None:
         self._pieces = [(re.compile(pattern, re.DOTALL | re.MULTILINE), replace) for pattern, replace in pieces]
@@ -71,7 +71,7 @@ def _slack_leaf(text: str) -> Markup:
 
 
 def _slack_plain(text: str) -> str:
-    """Its three entities are characters; no others are."""
+    """Decodes Slack's three entities; there are no others."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
@@ -84,7 +84,7 @@ def _slack_angle(found: re.Match[str], _: object) -> Markup:
     return _link(_slack_plain(inside), _slack_plain(label or inside))
 
 
-# A mark counts at the edge of a word only, as Slack takes it.
+# As in Slack, a mark counts only at the edge of a word.
 _EDGED: Final = r"(?<![\w{0}]){0}(?![\s{0}])([^\n{0}]+?)(?<!\s){0}(?![\w{0}])"
 
 #: Slack's mrkdwn; Google Chat's is the same to the eye.
@@ -117,7 +117,7 @@ def _mention(found: re.Match[str], _: object) -> Markup:
 
 
 _UNLESS_ESCAPED: Final = r"(?<!\\)"
-#: Discord's Markdown, and as much of it as a Teams card knows.
+#: Discord's Markdown, and the part of it that Teams cards support.
 markdown: Final = _Dialect(
     (r"```(?:\w+\n)?(.+?)```\n?", _code("pre")),
     (r"^#{1,3} ([^\n]*)\n?", _spanned("strong")),
@@ -143,7 +143,7 @@ _TELEGRAM_TAGS: Final = {
 
 
 class _Telegram(HTMLParser):
-    """Takes Telegram's own tags over, drops all others, closes what is left open."""
+    """Keeps Telegram's own tags, drops all others, closes those left open."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -183,5 +183,5 @@ def telegram(text: str) -> Markup:
 
 
 def card_html(text: str) -> Markup:
-    """The little HTML of Google's cards, which is Telegram's and ``<br>``."""
+    """The small subset of HTML in Google's cards: Telegram's and ``<br>``."""
     return telegram(re.sub(r"<br\s*/?>", "\n", text))

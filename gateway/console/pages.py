@@ -1,4 +1,4 @@
-"""From a template and its values to bytes: escaped, and an unknown name is an error."""
+"""Renders templates to bytes: values are escaped, and an unknown name is an error."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -9,11 +9,11 @@ import msgspec
 
 from gateway.console import charts, text, words
 from gateway.rehearsal.explained import in_words
-from gateway.wording import count
+from gateway.wording import count, size
 
 _WORDS: Final = (
-    words.ago, words.clock, words.condition, words.fate, words.pause, words.percent, words.rate,
-    words.short, words.size, words.span, words.success, words.tale, words.took,
+    words.ago, words.clock, words.condition, words.earlier, words.fate, words.pause, words.percent, words.rate,
+    words.short, words.span, words.success, words.tale, words.took,
 )  # fmt: skip
 _FILTERS: Final[Mapping[str, Any]] = {
     **{
@@ -22,19 +22,20 @@ _FILTERS: Final[Mapping[str, Any]] = {
     },
     "any": any,
     "count": count,
+    "size": size,
     "in_words": in_words,
     "value": lambda value: msgspec.json.encode(value).decode(),
 }
 
 
 def page(name: str, **values: Any) -> bytes:
-    """The page, in UTF-8; halves of characters become question marks."""
+    """The page in UTF-8; unpaired surrogates become question marks."""
     return _environment().get_template(name).render(values).encode("utf-8", "replace")
 
 
 @cache
 def macro(name: str) -> Any:
-    """One of the macros of ``parts.html``, to be called with its arguments."""
+    """A macro of ``parts.html``, callable with its arguments."""
     return getattr(_environment().get_template("parts.html").module, name)
 
 

@@ -1,4 +1,4 @@
-"""What the pages tell of an event and of destinations: dicts of ``views`` made ready for a template."""
+"""Dicts of ``views`` about events and destinations, prepared for templates."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,14 +14,14 @@ from gateway.rehearsal import curl
 
 View = Mapping[str, Any]
 
-#: Attempts of a delivery that are shown one by one; those between the first and the last ones are folded.
+#: With more attempts than this, those between the first and the last ones are folded.
 MOST_ATTEMPTS: Final = 8
 _FIRST: Final = 2
-#: Characters of a payload, indented, that is made a test of.
+#: Characters of the longest indented payload that is offered as a test.
 LONGEST_TEST: Final = 20_000
-#: Characters of a request that is shown as a command; a shorter one would send something else.
+#: Characters of the longest command shown; one cut short would send something else.
 LONGEST_CURL: Final = 20_000
-#: The order in which troubles are looked at.
+#: Most urgent first.
 _BY_TROUBLE: Final = ("dead", "paused", "retrying", "delivered", "idle", "discarded")
 
 
@@ -29,7 +29,7 @@ _BY_TROUBLE: Final = ("dead", "paused", "retrying", "delivered", "idle", "discar
 
 
 def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[str, str]) -> Mapping[str, Any]:
-    """All that the page of one event shows."""
+    """Everything the page of one event shows."""
     requests = {each["delivery_id"]: each for each in event["requests"]}
     deliveries = [_delivery(each, requests, event, kinds, holds) for each in event["deliveries"]]
     states = [each["state"] for each in deliveries]
@@ -47,9 +47,9 @@ def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[s
 
 
 def _taken(entries: Sequence[View]) -> str:
-    """``2 of 9 took it``, of those that events are matched with; empty: there are none."""
+    """``2 of 9 matched``, counting the entries that events are matched with; empty if there are none."""
     routes = [each for each in entries if each["section"] != "failed"]
-    return f"{sum(each['taken'] for each in routes)} of {len(routes)} took it" if routes else ""
+    return f"{sum(each['taken'] for each in routes)} of {len(routes)} matched" if routes else ""
 
 
 def summary(states: Sequence[str]) -> str:
@@ -81,10 +81,14 @@ def _delivery(
 
 
 def _why_no_request(event: View, rehearsed: View) -> str:
-    """Why none can be shown, in words; empty: it is shown."""
+    """Why no request is shown, in words; empty if one is."""
     if rehearsed.get("error"):
-        return f"It cannot be built: {rehearsed['error']}"
-    return f"It is not shown: {rehearsed['not_shown']}" if "not_shown" in rehearsed else str(event["why_not_explained"])
+        return f"The request cannot be built: {rehearsed['error']}"
+    return (
+        f"The request is not shown: {rehearsed['not_shown']}"
+        if "not_shown" in rehearsed
+        else str(event["why_not_explained"])
+    )
 
 
 def _content(request: View | None) -> Any:
@@ -95,7 +99,7 @@ def _content(request: View | None) -> Any:
 
 
 def content_of(body: str) -> Any:
-    """JSON as its value, all else as text."""
+    """The value if it is JSON, else the text."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -103,7 +107,7 @@ def content_of(body: str) -> Any:
 
 
 def _steps(delivery: View) -> Iterator[Mapping[str, Any]]:
-    """The attempts; of many, those in the middle as one ``fold``."""
+    """The attempts; if there are many, those in the middle are one ``fold``."""
     made = [{**each, "delivery_id": delivery["id"]} for each in delivery["attempts_made"]]
     if len(made) <= MOST_ATTEMPTS:
         yield from made
@@ -115,14 +119,14 @@ def _steps(delivery: View) -> Iterator[Mapping[str, Any]]:
 
 
 def _revisions(deliveries: Sequence[View], revision: str) -> Mapping[str, Any]:
-    """Which other files than the one in force made its attempts."""
+    """Revisions other than the one in force that made attempts."""
     used = dict.fromkeys(one["config"] for each in deliveries for one in each["attempts_made"])
     others = [each for each in used if each not in ("", revision)]
     return {"revisions": others, "has_changed": bool(others)}
 
 
 def _sections(entries: Sequence[View]) -> Iterator[tuple[str, Sequence[View], Sequence[View]]]:
-    """Each section of the file with its entries about such events, and those about others."""
+    """Each section of routes.yaml with its entries for such events, and its entries for others."""
     for section, found in groupby(entries, key=lambda each: each["section"]):
         each = list(found)
         yield (
@@ -148,7 +152,7 @@ def _payload(event: View) -> Mapping[str, Any]:
 
 
 def _test(event: View) -> str:
-    """An item of ``tests:`` that plays this payload; empty: there is nothing to play. JSON is YAML."""
+    """An item of ``tests:`` with this payload; empty if there is no payload. JSON is valid YAML."""
     if event["body_is"] == "removed" or not isinstance(event["payload"], dict):
         return ""
     try:
@@ -168,7 +172,7 @@ def _test(event: View) -> str:
 
 
 def _curl(request: View | None, content: Any) -> str:
-    """The request as a command; empty: it is none, or too long for one."""
+    """The request as a curl command; empty if it is not HTTP, not text or too long."""
     if request is None or "file" in request or (isinstance(content, dict) and set(content) == {"base64"}):
         return ""
     body = (
@@ -187,7 +191,7 @@ def _curl(request: View | None, content: Any) -> str:
 
 
 def troubled_first(destinations: Sequence[View]) -> Sequence[View]:
-    """Those that need a look first, else as they stand in the file."""
+    """Destinations with problems first, otherwise in the order of routes.yaml."""
     return sorted(destinations, key=lambda each: _BY_TROUBLE.index(words.condition(each)[0]))
 
 
@@ -196,7 +200,7 @@ def is_troubled(destination: View) -> bool:
 
 
 def by_destination(groups: Sequence[View]) -> Sequence[tuple[str, Sequence[View]]]:
-    """The groups of each destination, both in the order of their size."""
+    """The groups of each destination, both ordered by size."""
     found: dict[str, list[View]] = {}
     for each in groups:
         found.setdefault(each["destination"], []).append(each)
@@ -204,6 +208,6 @@ def by_destination(groups: Sequence[View]) -> Sequence[tuple[str, Sequence[View]
 
 
 def is_running(activity: View) -> bool:
-    """Whether more will come of it by itself."""
+    """Whether its progress still changes by itself."""
     progress = activity["progress"]
     return bool(progress) and not progress["over"]

@@ -1,6 +1,6 @@
-"""A sender's text as something to look at: escaped, bounded, and nothing in it can turn the reading order.
+"""A sender's text made safe to show: escaped, bounded, and unable to change the reading order.
 
-Total: any value that JSON can carry, and any text, comes to markup of a bounded size.
+Total: any JSON value and any text becomes markup of bounded size.
 """
 
 import re
@@ -11,30 +11,32 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup, escape
 
-#: Characters of one text that are shown; the rest is behind a link.
+from gateway.wording import SURROGATES, TURNING
+
+#: Characters shown of one text; a link leads to the rest.
 LONGEST_TEXT: Final = 2_000
-#: Characters and lines of one value that are shown.
+#: Characters and lines shown of one value.
 LONGEST_VALUE: Final = 60_000
 MOST_LINES: Final = 1_500
-#: Levels of a value that are taken apart; what is deeper is one line of JSON.
+#: Levels of a value that are laid out; deeper ones are one line of JSON.
 DEEPEST: Final = 32
-#: Members up to which a nested value is open to begin with.
+#: A nested value with more members than this starts folded.
 OPEN_UP_TO: Final = 60
 
-# Controls, what turns the reading order, what has no width, and halves of a character.
+# Controls (tabs and newlines apart), characters without a width, and those that turn the reading order.
 _UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f{TURNING}\u2060-\u206f\ufeff\ufff9-\ufffb{SURROGATES}]"
     "|[\U000e0000-\U000e007f]"
 )
 
 
 def shown(text: object, limit: int = LONGEST_TEXT) -> Markup:
-    """``text`` isolated from what stands around it, with marks for characters that nobody would see."""
+    """``text`` isolated from its surroundings, with invisible characters marked."""
     return Markup("<bdi>{}</bdi>").format(marked(cut(str(text), limit)))
 
 
 def marked(text: str) -> Markup:
-    """``text`` with ``U+202E`` where that character is; else as it is."""
+    """``text`` with invisible characters replaced by their code, such as ``U+202E``."""
     escaped = str(escape(text))
     return Markup(_UNSEEN.sub(_mark, escaped) if _UNSEEN.search(escaped) else escaped)  # noqa: S704  escaped above
 
@@ -46,7 +48,7 @@ def _mark(found: re.Match[str]) -> str:
 
 
 def flat(text: object, limit: int = 200) -> str:
-    """``text`` for a title or a label, where no mark can stand: U+FFFD for characters that nobody would see."""
+    """``text`` for a title or label, which cannot hold markup: invisible characters become U+FFFD."""
     return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", cut(str(text), limit))
 
 
@@ -56,19 +58,19 @@ def cut(text: str, limit: int = LONGEST_TEXT) -> str:
 
 
 def pretty(value: object) -> Markup:
-    """A JSON value on several lines, each nested one to be folded; read as text it is JSON as long as nothing is cut."""
+    """A JSON value over several lines, nested values foldable; its text is valid JSON unless something is cut."""
     return pretty_and_cut(value)[0]
 
 
 def pretty_and_cut(value: object) -> tuple[Markup, bool]:
-    """The same, and whether a part of it was left out."""
+    """The same, and whether part of it was left out."""
     lines = _Lines()
     lines.write(value)
     return Markup("".join(lines.parts)), lines.is_cut  # noqa: S704  every part is made below
 
 
 class _Lines:
-    """Writes lines until the budget is spent."""
+    """Writes lines until their budget is spent."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
@@ -102,7 +104,7 @@ class _Lines:
                 self._put(indent, f"{head}{self._leaf(value)}{comma}", "\n")
 
     def _some(self, members: Any) -> Sequence[Any]:
-        """No more of them than there are lines left."""
+        """No more members than there are lines left."""
         return [each for each, _ in zip(members, range(max(self._lines_left, 0)), strict=False)]
 
     def _nested(

@@ -1,4 +1,4 @@
-"""Numbers and states in words: the same ones on every page."""
+"""Numbers and states in words, the same on every page."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from gateway.wording import count
 
-#: Percent of the deliveries that end well, below which a destination is in trouble.
+#: Percentage of ended deliveries that must be delivered for a destination to count as healthy.
 GOOD_ENOUGH: Final = 95.0
 
 
 def fate(delivery: Mapping[str, Any]) -> str:
-    """``delivered``, ``dead``, ``discarded``, or of a pending one: ``waiting``, ``retrying`` or ``behind``."""
+    """``delivered``, ``dead``, ``discarded``, or for a pending one: ``waiting``, ``retrying`` or ``behind``."""
     state = delivery["state"]
     if state != "pending":
         return str(state)
@@ -21,30 +21,30 @@ def fate(delivery: Mapping[str, Any]) -> str:
 
 
 def tale(delivery: Mapping[str, Any]) -> str:
-    """The state of a delivery in a few words: ``dead after 3 attempts``, ``next try in 14 s``."""
+    """The state of a delivery in a few words: ``dead after 3 attempts``, ``next attempt in 14 s``."""
     attempts = count(delivery["attempts"], "attempt")
     match fate(delivery):
         case "delivered":
             return "delivered" if delivery["attempts"] == 1 else f"delivered, {attempts}"
         case "dead":
-            return f"dead after {attempts}" if delivery["attempts"] else "dead, never tried"
+            return f"dead after {attempts}" if delivery["attempts"] else "dead, no attempt made"
         case "discarded":
             return "discarded"
         case "behind":
-            return "behind an earlier one of its order"
+            return "behind an earlier delivery"
         case word:
-            return f"{word}, {_next_try(delivery)}"
+            return f"{word}, {_next_attempt(delivery)}"
 
 
-def _next_try(delivery: Mapping[str, Any]) -> str:
+def _next_attempt(delivery: Mapping[str, Any]) -> str:
     due = delivery.get("due_in_s")
     if due is None or due <= 0:
         return "due now"
-    return f"next try in {span(due)}" if delivery["attempts"] else f"due in {span(due)}"
+    return f"next attempt in {span(due)}" if delivery["attempts"] else f"due in {span(due)}"
 
 
 def span(seconds: float | None) -> str:
-    """A time in one or two units: ``0 s``, ``14 s``, ``4 min``, ``2 h 05 min``, ``3 d``."""
+    """A duration in one or two units: ``0 s``, ``14 s``, ``4 min``, ``2 h 05 min``, ``3 d``."""
     if seconds is None:
         return "–"
     whole = int(seconds)
@@ -64,7 +64,7 @@ def pause(seconds: float) -> str:
 
 
 def took(milliseconds: float | None) -> str:
-    """A short time: ``84 ms``, ``1.2 s``; a dash for none."""
+    """A short duration: ``84 ms``, ``1.2 s``; a dash for none."""
     if milliseconds is None:
         return "–"
     if milliseconds < 1000:
@@ -73,18 +73,11 @@ def took(milliseconds: float | None) -> str:
 
 
 def short(number: float) -> str:
-    """A number for a small place: ``987``, ``12.4k``, ``1.2M``."""
+    """A number where space is short: ``987``, ``12.4k``, ``1.2M``."""
     if number < 10_000:
         return f"{number:,.0f}"
     scaled, unit = (number / 1_000, "k") if number < 999_500 else (number / 1_000_000, "M")
     return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}{unit}"
-
-
-def size(octets: int) -> str:
-    """``318 B``, ``1.2 KiB``, ``3.4 MiB``."""
-    if octets < 1024:
-        return f"{octets} B"
-    return f"{octets / 1024:.1f} KiB" if octets < 1024 * 1024 else f"{octets / 1048576:.1f} MiB"
 
 
 def percent(share: float | None) -> str:
@@ -95,7 +88,7 @@ def percent(share: float | None) -> str:
 
 
 def moment(iso: str) -> datetime:
-    """An ISO time as every dict has it; the epoch for what is none."""
+    """The moment of an ISO time; the epoch if it is not one."""
     try:
         return datetime.fromisoformat(iso).astimezone(UTC)
     except (ValueError, TypeError):
@@ -103,7 +96,7 @@ def moment(iso: str) -> datetime:
 
 
 def clock(iso: str, now: str) -> str:
-    """The time of today, else with its day: ``12:34:56``, ``16 Apr 12:34:56``."""
+    """The time, with its date unless it is today: ``12:34:56``, ``16 Apr 12:34:56``."""
     at = moment(iso)
     today = moment(now).date() == at.date()
     return f"{at:%H:%M:%S}" if today else f"{at.day} {at:%b %H:%M:%S}"
@@ -117,18 +110,24 @@ def ago(iso: str, now: str) -> str:
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
 
 
+def earlier(iso: str, later: str) -> str:
+    """``just before``, ``5 h earlier``."""
+    seconds = (moment(later) - moment(iso)).total_seconds()
+    return "just before" if seconds < 1 else f"{span(seconds)} earlier"
+
+
 def success(destination: Mapping[str, Any]) -> float | None:
-    """Of the deliveries that ended in the last hour: percent delivered; None: none ended."""
+    """Percentage delivered of the deliveries that ended in the last hour; None if none did."""
     delivered, died = destination["delivered_1h"], destination["died_1h"]
     return 100 * delivered / (delivered + died) if delivered + died else None
 
 
 def condition(destination: Mapping[str, Any]) -> tuple[str, str]:
-    """How a destination does: a key for its shape and colour, and a word."""
+    """The condition of a destination: a key for its shape and colour, and a word."""
     if destination.get("paused"):
         return "paused", "paused"
     if not destination.get("in_file", True):
-        return "discarded", "not in the file"
+        return "discarded", "not in routes.yaml"
     if destination.get("circuit") == "open":
         return "dead", "circuit open"
     if destination.get("circuit") == "probing":

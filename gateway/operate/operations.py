@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway import pipeline, telemetry
-from gateway.errors import GatewayError
+from gateway.errors import BadRequest, UnknownName
 from gateway.model import Delivery, DeliveryState, Event
 from gateway.operate import rerouting, selection
 from gateway.operate.rerouting import Rerouted
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.selection import Filter
 from gateway.pipeline import Dispatcher, Gateway
 from gateway.store.nouns import TAKES, Activity, DeliveryQuery, EventHistory, EventQuery, NewDelivery, Task, TaskVerb
 from gateway.wording import iso_time, printable
@@ -29,10 +29,6 @@ MOST_REROUTED: Final = 1000
 BETWEEN_SLICES_S: Final = 0.005
 BETWEEN_INDEX_SLICES_S: Final = 0.05
 INDEX_INTERVAL_S: Final = 1.0
-
-
-class UnknownName(GatewayError):
-    """There is no such event, delivery, activity or destination."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

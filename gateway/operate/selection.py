@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from gateway.destinations import gates
-from gateway.errors import GatewayError, Unparsable
+from gateway.errors import BadRequest, Unparsable
 from gateway.event.paths import MISSING, lookup, split_path
 from gateway.event.payload import payload_of
 from gateway.event.words import words_in
@@ -33,10 +33,6 @@ MOST_WORDS: Final = 16
 _PATH: Final = re.compile(r"([\w.@$-]*)=(.*)", re.DOTALL)
 #: A number that the store's index may spell in another way than JSON does.
 _ODD_NUMBER: Final = re.compile(r"-?[0-9]*(?:[0-9]{18}|[.eE])[0-9.eE+-]*")
-
-
-class BadRequest(GatewayError):
-    """What was asked for makes no sense; says which part, and what to write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

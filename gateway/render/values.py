@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 from jinja2 import Undefined
 from markupsafe import escape
 
-from gateway.wording import STEERING, escaped
+from gateway.wording import CONTROLS, TURNING, escaped
 
 #: Makes a text inert where it is printed.
 Escaper = Callable[[str], str]
@@ -217,8 +217,8 @@ def encodable(text: str) -> str:
 
 #: Line and paragraph breaks, which become a space.
 _BREAKS = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
-_STEERING = re.compile(f"[{STEERING}]")
-_SLACK_ACTIVE = re.compile(f"[&<>{STEERING}]")
+_STEERING = re.compile(f"[{CONTROLS}{TURNING}]")
+_SLACK_ACTIVE = re.compile(f"[&<>{CONTROLS}{TURNING}]")
 
 
 def one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The two Litestar applications: the door for senders, and the listener for operators. No decisions live here."""
+"""The two Litestar applications, for senders (ingest) and for operators (admin). Decisions are made elsewhere."""
 
 from gateway.web.admin import admin_app
 from gateway.web.auth import AdminOptions

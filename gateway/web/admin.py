@@ -1,4 +1,4 @@
-"""The listener for operators: health, metrics, the API and the console behind one guard."""
+"""The admin listener's application: health, metrics, API and console behind one guard."""
 
 from typing import Any
 
@@ -9,9 +9,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Scope
 
 from gateway import __version__, console, telemetry
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, UnknownName
 from gateway.operate import views
-from gateway.operate.operations import UnknownName
 from gateway.operate.selection import LARGEST_PAGE
 from gateway.web import api, health, pages
 from gateway.web.auth import LoginNeeded, guard_of
@@ -21,7 +20,7 @@ from gateway.wording import printable
 
 
 def admin_app(context: Context) -> ASGIApp:
-    """The application on the admin listener."""
+    """The application of the admin listener."""
     return Litestar(
         route_handlers=[
             *health.handlers(context.gateway, context.dispatcher, context.readiness, context.reloader),
@@ -29,7 +28,7 @@ def admin_app(context: Context) -> ASGIApp:
             *pages.handlers(context),
         ],
         guards=[guard_of(context.options, context.gateway.clock)],
-        # A router of its own at exactly this path: it answers whatever else is below it with a page.
+        # Exactly this path: Litestar's own router would answer everything below it with a page.
         openapi_config=OpenAPIConfig(
             title="Webhook gateway",
             version=__version__,
@@ -40,7 +39,7 @@ def admin_app(context: Context) -> ASGIApp:
         exception_handlers={
             LoginNeeded: login_answer,
             HTTPException: _error_answer,
-            # Of a body that is read: ours are shallow.
+            # From reading a body; our own documents are shallow.
             RecursionError: _too_deep,
             NotFoundException: _no_page(context),
             ConfigError: _config_error_answer,
@@ -60,18 +59,18 @@ def _error_answer(_: Request[Any, Any, Any], error: HTTPException) -> Response[d
 
 
 def _too_deep(_: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, str]]:
-    return Response({"error": "the body is nested too deeply to be read"}, status_code=400)
+    return Response({"error": "the body is nested too deeply"}, status_code=400)
 
 
 def _no_page(context: Context) -> Any:
-    """The handler of a path that there is not: a page for whoever looks for one."""
+    """The handler for unknown paths: a page for people, JSON for programs."""
     shown = problem(context, 404)
 
     def answer(request: Request[Any, Any, Any], error: NotFoundException) -> Any:
         path = request.scope["path"]
         is_for_a_person = "text/html" in request.headers.get("accept", "") and not path.startswith("/api/")
         if request.method == "GET" and is_for_a_person:
-            return shown(request, UnknownName(f"there is no page {printable(path[:100])}"))
+            return shown(request, UnknownName(f"no page {printable(path[:100])}"))
         return _error_answer(request, error)
 
     return answer
@@ -92,7 +91,7 @@ async def _log_defect(error: Exception, scope: Scope) -> None:
 def _config_error_answer(_: Request[Any, Any, Any], error: ConfigError) -> Response[dict[str, Any]]:
     return Response(
         {
-            "error": "the file was refused, the one before stays in force",
+            "error": "routes.yaml was rejected; the previous version stays in force",
             "problems": [views.problem(each) for each in error.problems],
         },
         status_code=422,

@@ -1,4 +1,4 @@
-"""Who may talk to the admin listener: hosts, origins, two tokens, and the console's cookie."""
+"""Access to the admin listener: hosts, origins, two tokens and the console's cookie."""
 
 import hashlib
 import hmac
@@ -19,13 +19,13 @@ from gateway.model import Secret
 
 Role = Literal["full", "read"]
 
-#: How long a login lasts, seconds.
+#: Seconds a login lasts.
 SESSION_S: Final = 12 * 3600
 COOKIE: Final = "gateway_session"
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Probes come by the pod's address and without a token.
+#: Probes use the pod's address and no token.
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
-#: What somebody who is not logged in needs to log in, and a reader to log out.
+#: Allowed without a login, or with a read-only one: what it takes to log in and out.
 _LOGIN: Final = frozenset({"/login", "/logout", "/console.css", "/console.js"})
 
 
@@ -33,26 +33,26 @@ _LOGIN: Final = frozenset({"/login", "/logout", "/console.css", "/console.js"})
 class AdminOptions:
     """Who may talk to the admin listener."""
 
-    #: Host names it answers to, lower case, without a port.
+    #: Host names it answers to, in lower case, without a port.
     hosts: Collection[str]
-    #: For everything; None: whoever reaches the listener may do everything.
+    #: Allows everything; None: everybody who reaches the listener may do everything.
     token: Secret | None = None
-    #: For looking only.
+    #: Allows reading only.
     read_token: Secret | None = None
     metrics_token: Secret | None = None
 
     def tokens(self) -> Mapping[Role, Secret]:
-        """The token of each role that there is."""
+        """The token of each role that has one."""
         known: Mapping[Role, Secret | None] = {"full": self.token, "read": self.read_token}
         return {role: token for role, token in known.items() if token is not None}
 
 
 class LoginNeeded(NotAuthorizedException):
-    """No token, or none that is right: a person is shown the login page, a program an error."""
+    """No valid token: people get the login page, programs an error."""
 
 
 def guard_of(options: AdminOptions, clock: Callable[[], float]) -> Any:
-    """Refuse a foreign Host (DNS rebinding), a page of another site, and whoever has no right to what they ask for.
+    """Refuse a foreign Host (DNS rebinding), pages of other sites, and requests beyond the client's role.
 
     ``clock`` is the wall clock, seconds since the epoch.
     """
@@ -77,18 +77,18 @@ def _refuse_strangers(connection: ASGIConnection[Any, Any, Any, Any], options: A
         raise PermissionDeniedException(f"unknown Host {host[:100]}: add it to GATEWAY_ADMIN_HOSTS")
     origin = connection.headers.get("origin")
     if origin is not None and origin.lower().partition("://")[2] != host:
-        raise PermissionDeniedException("a page of another origin may not do this")
+        raise PermissionDeniedException("pages of another origin are not allowed here")
     if connection.headers.get("sec-fetch-site") == "cross-site" and not _is_navigation(connection):
-        raise PermissionDeniedException("a page of another site may not do this")
+        raise PermissionDeniedException("pages of another site are not allowed here")
 
 
 def _is_navigation(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
-    """Whether somebody follows a link; anything else that a foreign page makes a browser do is none."""
+    """Whether somebody follows a link; a foreign page cannot make a browser do anything else here."""
     return _method(connection) == "GET" and connection.headers.get("sec-fetch-mode") == "navigate"
 
 
 def may_look(connection: ASGIConnection[Any, Any, Any, Any], options: AdminOptions, now: float) -> bool:
-    """Whether the guard would let it see anything; for what is answered before or instead of the guard."""
+    """Whether the guard would allow reading; for answers given before or instead of the guard."""
     try:
         _refuse_strangers(connection, options)
     except PermissionDeniedException:
@@ -100,7 +100,7 @@ def _refuse_by_role(connection: ASGIConnection[Any, Any, Any, Any], role: Role |
     if role is None:
         raise LoginNeeded("send the header Authorization: Bearer <token>")
     if role == "read" and _method(connection) not in _READING:
-        raise PermissionDeniedException("GATEWAY_READ_TOKEN only looks: this takes GATEWAY_ADMIN_TOKEN")
+        raise PermissionDeniedException("GATEWAY_READ_TOKEN is read-only: use GATEWAY_ADMIN_TOKEN")
 
 
 def _method(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
@@ -118,7 +118,7 @@ def _host_name(host: str) -> str:
 
 
 def role_of(connection: ASGIConnection[Any, Any, Any, Any], options: AdminOptions, now: float) -> Role | None:
-    """What whoever sent a request may do, by its bearer token or its cookie; None: nothing."""
+    """The role of a request by its bearer token or cookie; None if it has none."""
     if options.token is None:
         return "full"
     if token := _bearer(connection):
@@ -129,12 +129,12 @@ def role_of(connection: ASGIConnection[Any, Any, Any, Any], options: AdminOption
     session = connection.cookies.get(COOKIE)
     role = role_of_session(session, options, now) if session else None
     if session and role is None:
-        _denied(connection, "a cookie that is over, or of another token")
+        _denied(connection, "an expired cookie, or one of another token")
     return role
 
 
 def role_of_token(token: bytes, options: AdminOptions) -> Role | None:
-    """The role of a token that somebody shows. Every known one is compared, each in constant time."""
+    """The role of a token. It is compared with every known one, each time in constant time."""
     roles = [role for role, known in options.tokens().items() if _is_token(token, known)]
     return roles[0] if roles else None
 
@@ -153,17 +153,17 @@ def _denied(connection: ASGIConnection[Any, Any, Any, Any], reason: str) -> None
     telemetry.log("admin.denied", client=client.host if client else "", path=connection.scope["path"], reason=reason)
 
 
-# --- the console's session: nothing is stored, another token ends it ---
+# --- the console's session: nothing is stored, changing the token ends it ---
 
 
 def session_of(role: Role, options: AdminOptions, now: float) -> str:
-    """The value of a cookie that says ``role`` for SESSION_S seconds."""
+    """The value of a cookie that grants ``role`` for SESSION_S seconds."""
     expires = int(now + SESSION_S)
     return f"{role}.{expires}.{_signature(role, expires, options.tokens()[role])}"
 
 
 def role_of_session(session: str, options: AdminOptions, now: float) -> Role | None:
-    """The role of a cookie that this gateway has signed and that is not over. Total."""
+    """The role of a cookie signed by this gateway and not expired, else None. Total."""
     written, _, rest = session.partition(".")
     expires, _, signature = rest.partition(".")
     for role, token in options.tokens().items():
@@ -182,7 +182,7 @@ def _signature(role: Role, expires: int, token: Secret) -> str:
 def logged_in(
     connection: ASGIConnection[Any, Any, Any, Any], token: str, to: str, options: AdminOptions, now: float
 ) -> Response[Any] | None:
-    """The answer to a login with the right token: the cookie, and on to the page ``to``; None: the token is wrong."""
+    """The answer to a login: the cookie and a redirect to the page ``to``; None if the token is wrong."""
     role = role_of_token(token.strip().encode("utf-8", "replace"), options)
     if role is None:
         _denied(connection, "a login with a wrong token")
@@ -200,13 +200,13 @@ def _cookie(value: str, max_age: int) -> Cookie:
 
 
 def login_page(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-    """Where to log in and come back from there to what was asked for."""
+    """The login page, which will return to the address requested."""
     path, query = connection.scope["path"], connection.scope.get("query_string", b"").decode("latin-1")
     asked = f"{path}?{query}" if query else path
     return f"/login?to={quote(asked, safe='/')}" if _method(connection) == "GET" and path != "/" else "/login"
 
 
 def local_page(to: str) -> str:
-    """A page of ours, whatever somebody put into a link: a path on this host, or the first page."""
+    """``to`` if it is a path on this host, else the first page: it may come from anybody's link."""
     is_local = to.startswith("/") and not to.startswith("//") and "\\" not in to and to.isascii() and to.isprintable()
     return to if is_local else "/"

@@ -13,7 +13,7 @@ from gateway.web.live import Live
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The running gateway, as whoever looks after it sees it."""
+    """The running gateway, as operators see it."""
 
     gateway: Gateway
     dispatcher: Dispatcher
@@ -22,5 +22,5 @@ class Context:
     reloader: Reloader
     options: AdminOptions
     live: Live
-    #: What ``gateway dev`` records in place of sending it.
+    #: Requests that ``gateway dev`` records instead of sending.
     inbox: Inbox | None = None

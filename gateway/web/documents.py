@@ -1,11 +1,12 @@
-"""What the API and the console tell alike."""
+"""Documents that the API and the console share."""
 
 import asyncio
 from typing import Any, Final
 
+from gateway.errors import UnknownName
 from gateway.model import Delivery
 from gateway.operate import views
-from gateway.operate.operations import UnknownName, no_such
+from gateway.operate.operations import no_such
 from gateway.rehearsal.explained import explained_history
 from gateway.store.nouns import Activity, DestinationStats, EventHistory, Stats
 from gateway.web.context import Context
@@ -23,7 +24,7 @@ async def history_of(context: Context, id_: str) -> EventHistory:
 
 
 async def activity_of(context: Context, id_: str) -> Activity:
-    """What somebody did, by its id. Raises UnknownName."""
+    """A recorded activity, by its id. Raises UnknownName."""
     activity = await context.gateway.store.activity(id_)
     if activity is None:
         raise UnknownName(f"no activity {printable(id_[:100])}")
@@ -31,14 +32,17 @@ async def activity_of(context: Context, id_: str) -> Activity:
 
 
 async def event_document(context: Context, history: EventHistory) -> dict[str, Any]:
-    """All that is known of an event, with what today's file makes of it: its routes are played in a thread, events go on."""
+    """Everything known about an event, and what today's configuration makes of it.
+
+    Routes are evaluated in a thread, so that events are still received meanwhile.
+    """
     config = context.gateway.config
     shown = views.event_history(history, config.redaction(history.event))
     return {**shown, **await asyncio.to_thread(explained_history, config, history, context.gateway.console)}
 
 
 async def delivery_document(context: Context, delivery: Delivery) -> dict[str, Any]:
-    """A delivery with the ``type`` of its event and ``at``, when it was last tried; empty where they are not known."""
+    """A delivery with its event's ``type`` and ``at``, the time of its last attempt; empty if unknown."""
     history = await context.gateway.store.event(delivery.event_id)
     made = history.attempts.get(delivery.id, ()) if history else ()
     return {
@@ -49,12 +53,12 @@ async def delivery_document(context: Context, delivery: Delivery) -> dict[str, A
 
 
 def destination_documents(context: Context, stats: Stats) -> list[dict[str, Any]]:
-    """Every destination of the file, and those that are gone and still have deliveries."""
+    """Every destination in routes.yaml, and removed ones that still have deliveries."""
     names = dict.fromkeys([*context.gateway.config.destinations, *stats.destinations])
     return [destination_document(context, name, stats) for name in names]
 
 
 def destination_document(context: Context, name: str, stats: Stats) -> dict[str, Any]:
-    """One of them."""
+    """One destination, in routes.yaml or removed."""
     numbers = stats.destinations.get(name, _NO_DELIVERIES)
     return views.destination(name, context.gateway.config, context.dispatcher.standing(name), numbers)

@@ -1,4 +1,4 @@
-"""The door for senders: one request in, one answer out. No decisions live here."""
+"""The ingest listener's application: one request in, one answer out. Decisions are made elsewhere."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,7 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import (
-    BodyTooLarge,
-    EncodingRefused,
-    GatewayError,
-    RequestRefused,
-    StoreUnavailable,
-)
+from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, MethodRefused, RequestRefused, StoreUnavailable
 from gateway.event.payload import masked_path
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes
@@ -23,13 +17,13 @@ from gateway.store.nouns import Appended
 from gateway.web.health import Readiness
 from gateway.web.rejections import Rejections
 
-#: Bodies held at one time; beyond it senders are told to come back. Bytes.
+#: Bytes of request bodies held at one time; above it senders are asked to retry.
 BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
-#: What a sender is told to wait when nothing can be kept, seconds.
+#: Retry-After when nothing can be stored, seconds.
 RETRY_AFTER_S: Final = 5
 UNKNOWN: Final = "unknown"
 
-#: Status, JSON body or exact bytes, header fields beside the usual ones.
+#: Status, JSON body or exact bytes, further headers.
 Answer = tuple[int, Mapping[str, object] | bytes, Sequence[tuple[bytes, bytes]]]
 
 _encode = msgspec.json.Encoder().encode
@@ -38,28 +32,22 @@ _encode = msgspec.json.Encoder().encode
 def ingest_app(
     gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher, readiness: Readiness, rejections: Rejections
 ) -> ASGIApp:
-    """The application on the ingest listener: the paths of the sources and nothing else."""
+    """The application of the ingest listener: it serves the paths of the sources and nothing else."""
     door = Door(gateway, dispatcher, readiness, rejections)
     mount = asgi("/", is_mount=True, copy_scope=False)(door)
     return Litestar(route_handlers=[mount], openapi_config=None, logging_config=None)
 
 
 class SenderGone(Exception):
-    """The sender hung up before its body had arrived: there is nobody to answer."""
-
-
-class MethodRefused(RequestRefused):
-    """A source takes POST."""
-
-    status, answer, reason = 405, "method not allowed: POST", "method"
+    """The sender hung up before its whole body had arrived: there is nobody to answer."""
 
 
 class OverBudget(GatewayError):
-    """Too many bytes are in flight; the sender is told to come back."""
+    """Too many bytes are in flight; the sender is asked to retry."""
 
 
 class Door:
-    """One request in, one answer out: counts what arrives, and gives every refusal its status."""
+    """One request in, one answer out: counts events and gives every refusal its status."""
 
     def __init__(
         self,
@@ -89,7 +77,7 @@ class Door:
         telemetry.INGEST_SECONDS.observe(time.perf_counter() - began)
 
     async def _answer(self, scope: HTTPScope, receive: Receive) -> Answer:
-        # The mount rewrites scope["path"]; raw_path is what was asked for.
+        # The mount rewrites scope["path"]; raw_path is the path as requested.
         path = scope["raw_path"].decode("latin-1")
         config = self._gateway.config
         name = UNKNOWN
@@ -110,7 +98,7 @@ class Door:
             return _unavailable(name, "overload", str(error))
         except SenderGone:
             raise
-        except Exception as error:  # noqa: BLE001  a defect of ours must cost the sender a retry and not its event
+        except Exception as error:  # noqa: BLE001  a defect of ours may cost the sender a retry, but not its event
             telemetry.log("internal.error", source=name, exc_info=True)
             return _unavailable(name, "defect", type(error).__name__)
         if isinstance(appended, handshakes.Answer):
@@ -120,9 +108,9 @@ class Door:
         for one in appended:
             telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
             if one.duplicate:
-                # Not refused, and yet what people look for when an event seems to be missing.
+                # Not refused, but people look for it when an event seems to be missing.
                 self._rejections.add(name, path, source.reply, f"duplicate of {one.event_id}: not delivered again")
-        return source.reply, _taken(appended), []
+        return source.reply, _accepted(appended), []
 
     async def _accept(
         self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes
@@ -158,14 +146,14 @@ class Door:
             more = message["more_body"]
 
 
-def _taken(appended: Sequence[Appended]) -> Mapping[str, object]:
+def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     first = {"id": appended[0].event_id}
     ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
     return {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
 
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
-    """What can be refused before a byte of the body is read."""
+    """Refuse whatever can be refused before any of the body is read."""
     max_body = source.max_body
     if scope["method"] != "POST" and not (scope["method"] == "GET" and source.takes_get):
         raise MethodRefused(str(scope["method"]))
@@ -186,4 +174,4 @@ def _refused(source: str, path: str, refusal: RequestRefused) -> Answer:
 def _unavailable(source: str, word: str, reason: str) -> Answer:
     telemetry.EVENTS_RECEIVED.of(source, "unavailable", word).inc()
     telemetry.log("event.not_stored", source=source, reason=reason)
-    return 503, {"error": "it could not be stored; send it again"}, [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+    return 503, {"error": "the event could not be stored: send it again"}, [(b"retry-after", b"%d" % RETRY_AFTER_S)]

@@ -1,4 +1,4 @@
-"""The forms of the console: what they ask for, asked back first where it is about deliveries."""
+"""The console's forms; replays and discards are confirmed on a page of their own first."""
 
 import secrets
 from collections.abc import Mapping
@@ -11,23 +11,24 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from gateway import console
+from gateway.errors import BadRequest
 from gateway.operate import selection, views
 from gateway.operate.operations import Move
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.selection import Filter
 from gateway.web.context import Context
 from gateway.web.documents import delivery_document
 from gateway.web.frame import page_of, shell_of
 from gateway.wording import is_duration, seconds
 
 _Verb = Literal["replay", "discard"]
-#: Of a form, or of an address.
+#: The fields of a form or of an address.
 _Fields = FormMultiDict | MultiDict[Any]
 
-#: Who does it, unless the form says.
+#: The name recorded unless the form gives one.
 _SOMEBODY: Final = "console"
-#: Characters of an address; about more ids than it holds the answer to the form itself asks.
+#: Characters of the longest address; with more ids than fit, the answer to the form itself is the confirmation page.
 _LONGEST_ADDRESS: Final = 4000
-#: Fields that say which deliveries a form is about.
+#: Fields that select deliveries.
 _WHICH: Final = ("state", "destination", "cause", "route", "source", "type", "since", "until")
 
 
@@ -62,11 +63,11 @@ def _moves(context: Context) -> list[Any]:
 
 
 async def _move(context: Context, request: Request[Any, Any, Any], verb: _Verb, form: _Fields) -> Response[Any]:
-    """Ask first, on a page of its own that the way back leads to as well; then do it, once for each time that was asked."""
+    """Ask for confirmation first, on a page of its own that the Back button reaches too; then act, once per key."""
     move, fields, back = _meant(verb, form)
     if form.get("step") == "do":
         activity = await context.operations.carry_out(move)
-        # One event's own page shows what becomes of it.
+        # An event's own page shows its progress.
         is_of_event = back.startswith("/events/")
         to = f"{back}?did={verb}" if is_of_event else f"/activity/{activity.id}"
         return Redirect(to, status_code=303)
@@ -77,7 +78,7 @@ async def _move(context: Context, request: Request[Any, Any, Any], verb: _Verb, 
 
 
 async def _ask(context: Context, request: Request[Any, Any, Any], verb: _Verb, form: _Fields) -> Response[Any]:
-    """The page that says what would be done."""
+    """The page that shows what would be done."""
     move, fields, back = _meant(verb, form)
     found = await context.operations.preview(move)
     sample = [await delivery_document(context, each) for each in found.sample]
@@ -94,12 +95,12 @@ async def _ask(context: Context, request: Request[Any, Any, Any], verb: _Verb, f
 
 
 def _meant(verb: _Verb, form: _Fields) -> tuple[Move, list[tuple[str, str]], str]:
-    """The move that a form asks for, the fields that ask for it again, and the page to go back to."""
-    # An empty cause is one: of what died without a word.
+    """The move that a form asks for, the fields that repeat it, and the page to go back to."""
+    # An empty cause is valid: deliveries that died without a reason.
     written = {name: str(form[name]) for name in _WHICH if form.get(name) or (name == "cause" and name in form)}
     ids = () if form.get("which") == "all" else tuple(map(str, form.getall("ids", [])))
     if not ids and form.get("which") != "all":
-        raise BadRequest("nothing is selected: go back and tick what is meant")
+        raise BadRequest("nothing is selected: go back and select deliveries")
     back = str(form.get("back", ""))
     move = Move(
         verb=verb,
@@ -154,7 +155,7 @@ def _holds(context: Context) -> list[Any]:
 def _hold(form: FormMultiDict) -> dict[str, Any]:
     lasting = str(form.get("for", ""))
     if lasting and not is_duration(lasting):
-        raise BadRequest(f'for: "{lasting[:40]}" is no duration: write 30m, 2h or 1d')
+        raise BadRequest(f'for: "{lasting[:40]}" is not a valid duration: write 30m, 2h or 1d')
     return {
         "by": str(form.get("by", "")).strip() or _SOMEBODY,
         "reason": str(form.get("reason", "")),

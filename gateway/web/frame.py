@@ -1,4 +1,4 @@
-"""What is around every page of the console, and how an error looks there."""
+"""The frame around every page of the console, and its error pages."""
 
 from collections.abc import Mapping
 from html import escape
@@ -8,17 +8,15 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from gateway import console
-from gateway.errors import BodyGone, GatewayError, QueryRefused, StoreError
+from gateway.errors import BadRequest, BodyGone, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
-from gateway.operate.operations import UnknownName
-from gateway.operate.selection import BadRequest
 from gateway.web import auth
 from gateway.web.context import Context
 from gateway.web.live import TooManyListen
 from gateway.wording import iso_time
 
 HTML: Final = "text/html"
-#: What an error is answered with, of the API and of the console.
+#: HTTP status of each error, in the API and in the console.
 STATUSES: Final[Mapping[type[Exception], int]] = {
     BadRequest: 400,
     QueryRefused: 400,
@@ -28,14 +26,14 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     TooManyListen: 503,
     Exception: 500,
 }
-#: What was just done, by what stands in the address; nothing else from an address is shown as news.
+#: Notices by the ``did`` of an address; no other text from an address is shown.
 _NEWS: Final = {
-    "replay": "They are on their way again.",
-    "discard": "They are discarded.",
-    "pause": "It is paused: what comes for it waits.",
-    "resume": "It goes on.",
-    "mute": "It is muted: nobody is told of its troubles.",
-    "unmute": "Its troubles are told again.",
+    "replay": "Replay started.",
+    "discard": "Discarded.",
+    "pause": "Paused: new deliveries wait until it is resumed.",
+    "resume": "Resumed.",
+    "mute": "Muted: notifications for this destination are off.",
+    "unmute": "Unmuted: notifications for this destination are back on.",
 }
 
 Page = Response[Any]
@@ -54,7 +52,7 @@ def can_write(context: Context, request: Request[Any, Any, Any]) -> bool:
 
 
 def shell_of(context: Context, request: Request[Any, Any, Any], page: str, *, dead: int = 0) -> dict[str, Any]:
-    """What is around every page; ``dead`` letters are counted beside their link."""
+    """The frame around every page; ``dead`` is the number next to the link to dead letters."""
     config, rejection = context.gateway.config, context.reloader.rejection
     return {
         "page": page,
@@ -75,7 +73,7 @@ def shell_of(context: Context, request: Request[Any, Any, Any], page: str, *, de
 
 
 def stranger() -> dict[str, Any]:
-    """What is around a page for whoever has not shown a token: nothing of the gateway."""
+    """The frame for visitors without a token: it shows nothing of the gateway."""
     return {
         "page": "login", "now": "", "file": "", "revision": "", "rejection": None, "dead": 0, "has_inbox": False,
         "can_write": True, "signed_in": False, "notice": "",
@@ -83,23 +81,23 @@ def stranger() -> dict[str, Any]:
 
 
 def problem(context: Context, status: int) -> Any:
-    """The handler of an error that is answered with ``status``: a page, or JSON for what asks for no page."""
+    """A handler that answers an error with ``status``: as a page, or as JSON if the client does not accept HTML."""
 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         code = error.status_code if isinstance(error, HTTPException) else status
         said = in_words(error)
         if "text/html" not in request.headers.get("accept", ""):
             return Response({"error": said}, status_code=code)
-        # Who may not even look is told no more than that.
+        # Visitors without access see nothing of the gateway.
         known = code != 401 and auth.may_look(request, context.options, context.gateway.clock())
         shell = shell_of(context, request, "") if known else stranger()
-        return page_of(console.message_page(shell, title="It did not work", said=said), code)
+        return page_of(console.message_page(shell, title="That did not work", said=said), code)
 
     return answer
 
 
 def in_words(error: Exception) -> str:
-    """What somebody is told of an error; of a defect no more than its kind, for its text can hold anything."""
+    """An error for people; of a defect only its kind, because its text can contain anything."""
     if isinstance(error, HTTPException):
         return error.detail
     if isinstance(error, GatewayError):
@@ -108,12 +106,12 @@ def in_words(error: Exception) -> str:
 
 
 def login_answer(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """A program is told; a person is shown where to log in, and comes back from there."""
+    """Programs get an error; people are sent to the login page, which returns them to where they were."""
     if request.scope["path"].startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return Response({"error": error.detail}, status_code=error.status_code)
     if request.headers.get("sec-fetch-site") == "cross-site":
-        # A link from elsewhere, of a chat for instance: the browser kept its cookie back (SameSite=Strict). It
-        # sends it when a page of ours asks for the same.
+        # A link from elsewhere, a chat for instance: the browser withheld its cookie (SameSite=Strict). It sends it
+        # when a page of ours requests the same address.
         query = request.scope["query_string"].decode("latin-1")
         again = escape(auth.local_page(f"{request.scope['path']}?{query}" if query else request.scope["path"]))
         page = f'<!doctype html><title>gateway</title><meta http-equiv="refresh" content="0;url={again}">'

@@ -1,4 +1,4 @@
-"""What probes and Prometheus ask: whether it is alive, whether it is ready, and its numbers."""
+"""Endpoints for probes and Prometheus: alive, ready, metrics."""
 
 import asyncio
 import time
@@ -16,16 +16,16 @@ from gateway.pipeline import Dispatcher, Gateway
 from gateway.store.nouns import DestinationStats, Stats
 from gateway.wording import count, iso_time
 
-#: How long an event that could not be kept speaks against this process. Then senders may try it again, seconds.
+#: Seconds after a failed store during which this process reports not ready; then senders may try it again.
 REFUSED_COUNTS_S: Final = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Readiness:
-    """Whether a load balancer should send events here, and why not."""
+    """Whether a load balancer should send events here, and if not, why."""
 
     draining: bool = False
-    #: When an event could not be kept, on the monotonic clock; None once one was.
+    #: When an event could last not be stored, on the monotonic clock; None once one was stored.
     refused_at: float | None = None
 
     def status(self, gateway: Gateway, dispatcher: Dispatcher) -> str:
@@ -34,7 +34,7 @@ class Readiness:
             return "draining"
         refused = self.refused_at is not None and time.monotonic() - self.refused_at < REFUSED_COUNTS_S
         if refused or not gateway.store.healthy or not dispatcher.recording:
-            return "the store refuses: see the log"
+            return "the store is unavailable: see the log"
         return "ready"
 
 
@@ -61,15 +61,15 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
             _gauge_gates(gateway, dispatcher)
             if stats is not None:
                 _gauge_store(gateway, dispatcher, stats)
-            # A file with thousands of routes has as many lines: events go on meanwhile.
-            return await asyncio.to_thread(telemetry.metrics)
+            # Thousands of routes make thousands of lines: events are still received meanwhile.
+            return await asyncio.to_thread(telemetry.scrape)
 
     one_at_a_time = asyncio.Lock()
     return [healthz, readyz, metrics]
 
 
 async def _stats(gateway: Gateway) -> Stats | None:
-    """None: the store refuses, and what is known without it matters most."""
+    """None if the store is unavailable: metrics that do not need it matter most then."""
     with suppress(StoreError):
         return await gateway.store.stats()
     return None
@@ -83,7 +83,7 @@ def _gauge_gates(gateway: Gateway, dispatcher: Dispatcher) -> None:
 
 
 def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None:
-    """What is left of destinations that are no longer in the file is that of one called other."""
+    """Deliveries for destinations no longer in routes.yaml count under ``other``."""
     telemetry.STORE_BYTES.set(stats.used_bytes)
     telemetry.DISK_FREE_BYTES.set(stats.free_bytes)
     names = gateway.config.destinations
@@ -112,7 +112,7 @@ def _gauge_deliveries(name: str, stats: DestinationStats, *, in_flight: int, res
 
 
 def _config_detail(reloader: Reloader) -> Mapping[str, str]:
-    """What is in force still serves: a refused file is a detail, and no reason to send events elsewhere."""
+    """A rejected configuration is only a detail: the one in force still serves events."""
     rejection = reloader.rejection
     if rejection is None:
         return {}

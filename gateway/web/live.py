@@ -1,4 +1,4 @@
-"""What happens, as it happens: follows the store for whoever listens. Nothing on an event's path knows of it."""
+"""The live stream: follows the store for its listeners. Nothing on an event's path depends on it."""
 
 import asyncio
 import time
@@ -13,15 +13,15 @@ from gateway.model import Delivery
 from gateway.store import Store
 from gateway.store.nouns import DeliveryQuery, EventPage, EventQuery, EventRow, Stats
 
-#: The store is asked this often for each listener, and for the numbers. Seconds.
+#: Seconds between two looks at the store, for each listener and for the statistics.
 INTERVAL_S: Final = 0.4
 STATS_INTERVAL_S: Final = 2.0
-#: A listener hears something this often, seconds: what lies between may hang up on a silent connection.
+#: Seconds between two heartbeats: proxies close silent connections.
 HEARTBEAT_S: Final = 10.0
 MOST_LISTENERS: Final = 8
-#: The newest events that are followed: they come when they are new, and again when something has become of them.
+#: Number of newest events followed: each is sent when it is new, and again when its deliveries change.
 ROWS: Final = 50
-#: Skipped ones are counted up to this.
+#: Skipped events are counted up to this.
 MOST_SKIPPED: Final = 1000
 
 #: The name of a server-sent event, and its data.
@@ -29,24 +29,24 @@ Message = tuple[str, bytes]
 
 
 class TooManyListen(GatewayError):
-    """Each listener costs queries; the next one has to wait until one has gone."""
+    """All places are taken (each listener costs queries), or the gateway is stopping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What a listener is told at one time."""
+    """What a listener gets at one time."""
 
-    #: New events, the newest first, and those told of before whose deliveries have changed.
+    #: New events, newest first, and events sent before whose deliveries have changed.
     new: Sequence[EventRow] = ()
     changed: Sequence[EventRow] = ()
-    #: New events that were too many to show; from MOST_SKIPPED on there may be more.
+    #: Number of further new events that are not sent; at MOST_SKIPPED there may be more.
     skipped: int = 0
-    #: None: not told this time.
+    #: None if unchanged.
     stats: Stats | None = None
 
 
 class Live:
-    """Follows the store for at most MOST_LISTENERS; ``end`` lets all of them go, and lets no other in."""
+    """Follows the store for at most MOST_LISTENERS; ``end`` ends all streams and allows no new ones."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -55,16 +55,16 @@ class Live:
         self._stats: tuple[float, Stats] | None = None
 
     def end(self) -> None:
-        """The gateway is stopping."""
+        """End every stream: the gateway is stopping."""
         self._ended.set()
 
     def listen(self, query: EventQuery) -> "Listener":
-        """Take a place; the first turn holds what is there already. Raises TooManyListen."""
+        """Take a place; the first turn has the events already there. Raises TooManyListen."""
         if self._ended.is_set() or self._listeners >= MOST_LISTENERS:
             raise TooManyListen(
                 "the gateway is stopping"
                 if self._ended.is_set()
-                else f"{MOST_LISTENERS} listen already: close one of them, or ask /api/events now and then"
+                else f"all {MOST_LISTENERS} places on the live stream are taken: close one, or poll /api/events"
             )
         self._listeners += 1
         telemetry.LIVE_LISTENERS.inc()
@@ -76,17 +76,17 @@ class Live:
         telemetry.LIVE_LISTENERS.dec()
 
     async def turns(self, query: EventQuery) -> AsyncIterator[Turn]:
-        """What is new, again and again; a turn without anything is a heartbeat. Ends when the gateway stops."""
+        """Turns with what is new; an empty turn is a heartbeat. Ends when the gateway stops."""
         following = _Following(self._store, query)
         silent_since = time.monotonic()
-        told: Stats | None = None
+        sent: Stats | None = None
         while not self._ended.is_set():
             turn = await following.look()
             stats = await self._numbers()
-            is_silent = not turn.new and not turn.changed and stats is told
+            is_silent = not turn.new and not turn.changed and stats is sent
             if not is_silent or time.monotonic() - silent_since >= HEARTBEAT_S:
-                yield replace(turn, stats=None if stats is told else stats)
-                silent_since, told = time.monotonic(), stats
+                yield replace(turn, stats=None if stats is sent else stats)
+                silent_since, sent = time.monotonic(), stats
             await self._pause()
 
     async def _pause(self) -> None:
@@ -97,7 +97,7 @@ class Live:
             return
 
     async def _numbers(self) -> Stats:
-        """The same for all who listen."""
+        """Statistics, shared by all listeners."""
         now = time.monotonic()
         if self._stats is None or now - self._stats[0] >= STATS_INTERVAL_S:
             self._stats = now, await self._store.stats()
@@ -105,7 +105,7 @@ class Live:
 
 
 class Listener:
-    """One who listens: a place, and the turns. Its place is free once it is closed, or forgotten."""
+    """A place on the stream, and its turns. The place is free again once this is closed or garbage-collected."""
 
     def __init__(self, live: Live, query: EventQuery) -> None:
         self._live: Live | None = live
@@ -115,7 +115,7 @@ class Listener:
         return self._turns
 
     def close(self) -> None:
-        """Give the place back; once is enough, and twice does no harm."""
+        """Give the place back; closing twice is harmless."""
         if self._live is not None:
             self._live.leave()
             self._live = None
@@ -125,25 +125,25 @@ class Listener:
 
 
 class _Following:
-    """The newest events of a query, and what a listener knows of them."""
+    """The newest events of a query, as last sent to a listener."""
 
     def __init__(self, store: Store, query: EventQuery) -> None:
         self._store = store
         self._query = query
-        #: What was told last, the newest ROWS of it, by id.
-        self._told: Mapping[str, EventRow] = {}
-        #: The newest event of all at the last look: what is older was looked at. None: nothing was; empty: there was none.
+        #: The newest ROWS events as last sent, by id.
+        self._sent: Mapping[str, EventRow] = {}
+        #: Id of the newest event at the last look; None before the first look, empty if there was no event.
         self._seen: str | None = None
 
     async def look(self) -> Turn:
         """What is new or has changed since the last look."""
         before, self._seen = self._seen, await self._newest()
         page = await self._page(before or "")
-        new = [row for row in page.rows if row.id not in self._told]
+        new = [row for row in page.rows if row.id not in self._sent]
         changed = await self._changed()
         skipped = await self._count(before) - len(new) if before is not None and page.next and len(new) == ROWS else 0
-        kept = {row.id: row for row in [*new, *self._told.values()]} | {row.id: row for row in changed}
-        self._told = dict(islice(kept.items(), ROWS))
+        kept = {row.id: row for row in [*new, *self._sent.values()]} | {row.id: row for row in changed}
+        self._sent = dict(islice(kept.items(), ROWS))
         return Turn(new=new, changed=changed, skipped=max(0, skipped))
 
     async def _newest(self) -> str:
@@ -151,36 +151,36 @@ class _Following:
         return rows[0].id if rows else ""
 
     async def _page(self, before: str) -> EventPage:
-        # An older event can come to be in a state; what stands in it does not change.
+        # An older event can enter a state later; its payload never changes.
         may_grow = self._query.state is not None and self._query.holds is None
         try:
             return await self._store.events(replace(self._query, limit=ROWS, after="" if may_grow else before))
         except QueryRefused:
-            # Retention has removed the event behind which it went on.
+            # Retention has removed the event to continue after.
             return await self._store.events(replace(self._query, limit=ROWS))
 
     async def _count(self, before: str) -> int:
         return len((await self._store.events(replace(self._query, limit=MOST_SKIPPED, after=before))).rows)
 
     async def _changed(self) -> Sequence[EventRow]:
-        """Those that were told of and stand otherwise now."""
-        if not self._told:
+        """Events sent before whose deliveries have changed since."""
+        if not self._sent:
             return []
         try:
-            page = await self._store.deliveries(DeliveryQuery(ids=tuple(self._told)))
+            page = await self._store.deliveries(DeliveryQuery(ids=tuple(self._sent)))
         except KeyError as error:
             # Retention has removed it.
-            self._told = {id_: row for id_, row in self._told.items() if id_ != error.args[0]}
+            self._sent = {id_: row for id_, row in self._sent.items() if id_ != error.args[0]}
             return []
-        now: dict[str, list[Delivery]] = {id_: [] for id_ in self._told}
+        now: dict[str, list[Delivery]] = {id_: [] for id_ in self._sent}
         for delivery in page.rows:
             now[delivery.event_id].append(delivery)
-        rows = [replace(row, deliveries=tuple(now[row.id])) for row in self._told.values()]
-        return [row for row in rows if _fate(row) != _fate(self._told[row.id])]
+        rows = [replace(row, deliveries=tuple(now[row.id])) for row in self._sent.values()]
+        return [row for row in rows if _fate(row) != _fate(self._sent[row.id])]
 
 
 def _fate(row: EventRow) -> frozenset[tuple[object, ...]]:
-    """What is shown of an event, but for what only the time changes."""
+    """What is shown of an event, except what changes with time alone."""
     return frozenset(_standing(each) for each in row.deliveries)
 
 
@@ -192,9 +192,9 @@ def _standing(delivery: Delivery) -> tuple[object, ...]:
 
 
 async def server_sent(listener: Listener, encode: Callable[[Turn], Sequence[Message]]) -> AsyncIterator[bytes]:
-    """Turns as server-sent events, each as the messages that ``encode`` makes of it.
+    """Turns as server-sent events; ``encode`` makes the messages of each.
 
-    Ends when the store refuses: whoever listens comes back by itself.
+    Ends when the store is unavailable: clients reconnect by themselves.
     """
     try:
         yield b"retry: 2000\n\n"

@@ -1,4 +1,4 @@
-"""The console: pages for people, and the stream behind the live one. What they look like is in ``console``."""
+"""The console's pages and the live page's stream. Their looks are in ``console``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -10,9 +10,9 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream
 
 from gateway import console, presets
-from gateway.errors import QueryRefused
+from gateway.errors import BadRequest, QueryRefused
 from gateway.operate import selection, views
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.selection import Filter
 from gateway.store.nouns import EventQuery, EventRow, Stats
 from gateway.web import auth, forms
 from gateway.web.context import Context
@@ -22,11 +22,11 @@ from gateway.web.live import Turn, server_sent
 from gateway.wording import iso_time
 
 _encode: Final = msgspec.json.Encoder().encode
-#: Rows of a page of events, refused requests among them, and rows of a group of dead deliveries.
+#: Rows of a page of events, refused requests shown among them, and rows of a group of dead deliveries.
 EVENTS, REFUSED, DEAD = 50, 20, 25
-#: Replays and discards that the page of dead letters shows.
+#: Replays and discards shown on the page of dead letters.
 TASKS: Final = 8
-#: New rows in one message of the live stream; the others are counted.
+#: New rows in one message of the live stream; others are only counted.
 MOST_ROWS: Final = 20
 
 #: Fields of the filter of events.
@@ -34,7 +34,7 @@ _FILTER: Final = ("q", "source", "type", "destination", "state", "since")
 
 
 def handlers(context: Context) -> list[Any]:
-    """Every page, and what pages need."""
+    """Every page, and the files that pages need."""
     found = [
         *_assets(),
         *_login(context),
@@ -68,7 +68,7 @@ class Login(msgspec.Struct):
     """The form of the login page."""
 
     token: str
-    #: The page that was asked for.
+    #: The page requested.
     to: str = "/"
 
 
@@ -82,7 +82,7 @@ def _login(context: Context) -> list[Any]:
         answer = auth.logged_in(request, data.token, data.to, context.options, context.gateway.clock())
         if answer is not None:
             return answer
-        page = console.login_page(stranger(), to=auth.local_page(data.to), error="This token is not right.")
+        page = console.login_page(stranger(), to=auth.local_page(data.to), error="Wrong token.")
         return page_of(page, 401)
 
     @post("/logout")
@@ -144,7 +144,7 @@ def _looking(context: Context) -> list[Any]:
 
 
 def _asked(request: Request[Any, Any, Any]) -> dict[str, str]:
-    """The filter as it stands in the address."""
+    """The filter given in the address."""
     return {name: request.query_params.get(name, "").strip() for name in _FILTER}
 
 
@@ -189,7 +189,7 @@ async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
 
 
 def _senders(context: Context) -> list[dict[str, str]]:
-    """Where each source posts to, and what to type to try it."""
+    """The address of each source, and a command to try it."""
     found = []
     for each in context.gateway.config.sources.values():
         samples = presets.load(each.preset).samples if each.preset else {}
@@ -210,16 +210,16 @@ async def _refused(context: Context, source: str) -> list[dict[str, Any]]:
 
 
 def _hint(context: Context, refused: Mapping[str, Any]) -> str:
-    """What to look at first. Names where a secret comes from, and never a value."""
+    """What to check first. Names where a secret comes from, never its value."""
     source = context.gateway.config.sources.get(refused["source"])
     if refused["status"] != 401 or source is None or not source.secret_from:
         return ""
     title = presets.load(source.preset).title if source.preset else source.name
-    return f"If it came from {title}: the secret there differs from the one here, {source.secret_from}."
+    return f"If it came from {title}, its secret there differs from the one here: {source.secret_from}."
 
 
 def _with_refused(rows: list[dict[str, Any]], refused: list[dict[str, Any]], *, is_all: bool) -> list[dict[str, Any]]:
-    """Both, the newest first; of the refused ones those of the time that the rows span."""
+    """Both, newest first; refused requests only from the time that the rows span."""
     oldest = rows[-1]["received_at"] if rows and not is_all else ""
     fitting = [each for each in refused if each["at"] >= oldest]
     return sorted([*rows, *fitting], key=lambda each: str(each.get("received_at") or each["at"]), reverse=True)
@@ -235,7 +235,7 @@ async def _group(
     chosen = {"destination": destination, **({} if cause is None else {"cause": cause})}
     fitting = [each for each in groups if each["destination"] == destination and cause in (None, each["cause"])]
     return {
-        "title": f"dead for {destination}" if cause is None else cause or "of no cause",
+        "title": f"dead for {destination}" if cause is None else cause or "no cause recorded",
         "destination": destination,
         "count": sum(each["count"] for each in fitting),
         "selection": chosen,
@@ -245,7 +245,7 @@ async def _group(
     }
 
 
-# --- the stream behind the live page ---
+# --- the live page's stream ---
 
 
 def _stream(context: Context) -> Any:
@@ -259,16 +259,16 @@ def _stream(context: Context) -> Any:
 
 
 class _Shown:
-    """What one page is sent: the newest rows of each turn, and those that have changed, for the page to know or not."""
+    """What one page gets: the newest rows of each turn, and changed rows, which it may or may not show."""
 
     def __init__(self, context: Context, *, can_write: bool) -> None:
         self._context = context
         self._can_write = can_write
-        #: The page has just been drawn, with what comes first.
+        #: The page was just drawn with the first turn's rows.
         self._is_first = True
 
     def messages(self, turn: Turn) -> list[tuple[str, bytes]]:
-        """A turn as rows and numbers that are ready to be put into the page."""
+        """A turn as rows and numbers, ready to insert into the page."""
         found = []
         if turn.new or turn.changed or turn.skipped:
             found.append(("rows", _encode(self._rows(turn))))
@@ -278,7 +278,7 @@ class _Shown:
         return found
 
     def _rows(self, turn: Turn) -> dict[str, Any]:
-        """``new`` to be put in or in place, of which ``fresh`` are news, ``changed`` only in place; ``skipped``: a count."""
+        """``new`` rows to insert or replace (``fresh`` of them are new), ``changed`` rows only to replace, ``skipped``: a count."""
         most = len(turn.new) if self._is_first else MOST_ROWS
         fresh = 0 if self._is_first else min(most, len(turn.new))
         self._is_first = False

@@ -1,4 +1,4 @@
-"""What a running gateway tells: metrics that Prometheus can read, a trace that goes on, and no reader it depends on."""
+"""Telemetry of a running gateway: metrics Prometheus can read, traces that continue, and no dependence on readers."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from gateway.telemetry import METRICS
+from gateway.telemetry.metrics import METRICS
 from tests.acceptance.harness import GatewayProcess, distinct, eventually, signature
 from tests.sink import Sink, answer
 
@@ -268,7 +268,7 @@ def free_port() -> int:
 
 
 def full_pipe() -> tuple[int, int]:
-    """Both ends of a pipe that takes nothing more."""
+    """Both ends of a full pipe."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writing, False)

@@ -4,10 +4,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.story import Story, told
 from tests.needs import needs
+
+# Only turns a hang into a failure: pages are slow on a busy machine.
+expect.set_options(timeout=30_000)
 
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",

@@ -75,7 +75,7 @@ def a_refusal(**changes) -> dict[str, Any]:
 
 
 def an_hour(delivered: int, *, down_for: int = 0) -> dict[str, list[int]]:
-    """About so many deliveries a minute; in the last ``down_for`` minutes none is taken."""
+    """About this many deliveries a minute; in the last ``down_for`` minutes none succeeds."""
     noise = Random(delivered)
     usual = [max(0, round(delivered * (0.7 + 0.2 * sin(at / 7) + noise.uniform(-0.25, 0.25)))) for at in range(60)]
     is_down = [at >= 60 - down_for for at in range(60)]

@@ -129,7 +129,7 @@ def test_an_empty_gateway_shows_the_address_for_senders():
 def test_a_search_that_ended_early_says_how_far_it_came_and_goes_on():
     page = live(rows=[], filter={**g.NO_FILTER, "q": "x"}, paging=g.a_paging(searched_to="2026-11-20T00:00:00.000Z"))
     assert "20 Nov 00:00:00" in page
-    assert 'href="/?before=x">go on' in page
+    assert 'href="/?before=x">search further back' in page
 
 
 def test_a_refused_file_is_said_on_every_page_with_its_place():
@@ -167,35 +167,35 @@ def test_routes_are_counted_without_those_that_are_told_of_what_was_given_up():
     routes = [each for each in every if each["section"] != "failed"]
     assert len(routes) < len(every)
     page = event(entries=every)
-    assert f"{sum(each['taken'] for each in routes)} of {len(routes)} took it" in page
-    assert f"of {len(every)} took it" not in page
-    assert "took it</" not in event(entries=[])
+    assert f"{sum(each['taken'] for each in routes)} of {len(routes)} matched" in page
+    assert f"of {len(every)} matched" not in page
+    assert "matched</" not in event(entries=[])
 
 
 def test_attempts_in_the_middle_of_many_are_folded():
     made = [g.an_attempt(number, outcome="retry", next_s=1.0) for number in range(1, 31)]
     one = {**g.a_delivery(3, state="pending", attempts=30, due_in_s=9.0), "attempts_made": made}
     page = event(deliveries=[one])
-    assert "23 attempts between" in page
+    assert "23 attempts in between" in page
     assert len(re.findall(r"· attempt \d+", page)) == 30
 
 
 def test_an_attempt_by_another_file_is_said():
-    assert "The file has changed since." in event()
+    assert "The configuration has changed since." in event()
     same = [{**g.a_delivery(1), "attempts_made": [g.an_attempt()]}]
-    assert "The file has changed since." not in event(deliveries=same)
+    assert "The configuration has changed since." not in event(deliveries=same)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"body_is": "removed", "requests": [], "why_not_explained": "no longer kept"}, "The body is gone."),
+        ({"body_is": "removed", "requests": [], "why_not_explained": "no longer kept"}, "The body was removed."),
         (
             {"body_is": "redacted", "requests": [], "why_not_explained": "was redacted"},
-            "was removed from the stored body",
+            "were removed from the stored body",
         ),
-        ({"intact": False, "requests": [], "why_not_explained": "does not match"}, "no longer has its checksum"),
-        ({"deliveries": [], "requests": []}, "No route took it"),
+        ({"intact": False, "requests": [], "why_not_explained": "does not match"}, "no longer matches its checksum"),
+        ({"deliveries": [], "requests": []}, "No route matched"),
     ],
 )
 def test_what_is_no_longer_there_is_said(changes, said):
@@ -205,8 +205,8 @@ def test_what_is_no_longer_there_is_said(changes, said):
 @pytest.mark.parametrize(
     ("why", "said"),
     [
-        ({"error": "attrs.company is missing"}, "It cannot be built: "),
-        ({"not_shown": "it depends on a value that the source redacts"}, "It is not shown: "),
+        ({"error": "attrs.company is missing"}, "The request cannot be built: "),
+        ({"not_shown": "it depends on a value that the source redacts"}, "The request is not shown: "),
     ],
 )
 def test_a_request_that_is_not_there_says_why(why, said):
@@ -377,12 +377,12 @@ STOPPED = {**PACED, "pending": 0, "not_sent": 9900, "over": True, "stopped_by": 
     ("verb", "progress", "bar", "said", "can_be_stopped"),
     [
         pytest.param(
-            "replay", {"moved": 800, "delivered": 676, "dead": 12}, (688, 1204), "under way,", True, id="begun"
+            "replay", {"moved": 800, "delivered": 676, "dead": 12}, (688, 1204), "in progress,", True, id="begun"
         ),
-        pytest.param("replay", PACED, (93, 9993), "going out,", True, id="paced"),
+        pytest.param("replay", PACED, (93, 9993), "being sent,", True, id="paced"),
         pytest.param("replay", SENT, (9993, 9993), "all sent,", False, id="sent"),
         pytest.param("replay", STOPPED, (9993, 9993), "stopped by ", False, id="stopped"),
-        pytest.param("discard", {"moved": 800}, (800, 1204), "under way,", True, id="discard"),
+        pytest.param("discard", {"moved": 800}, (800, 1204), "in progress,", True, id="discard"),
     ],
 )
 def test_a_replay_is_over_and_its_bar_full_when_nothing_of_it_waits_any_more(verb, progress, bar, said, can_be_stopped):
@@ -403,7 +403,7 @@ def test_what_a_stop_took_back_is_not_sent_and_not_dead_again():
 
 def test_a_replay_of_nothing_says_so_and_has_no_bar():
     page = activity(total=0, moved=0, pending=0, delivered=0, dead=0, finished=True, over=True)
-    assert 'nothing was left to replay: see the <a href="/dead">' in page
+    assert 'nothing left to replay: see <a href="/dead">' in page
     assert "<progress" not in page
     assert "all sent" not in page
 
@@ -422,3 +422,12 @@ def test_any_body_makes_an_inbox(body):
 
 def test_an_empty_inbox_says_how_to_fill_it():
     assert "gateway send contact.created" in inbox()
+
+
+@pytest.mark.parametrize(
+    ("fired_at", "said"), [("2026-11-27T22:09:00.000Z", "5 h earlier"), ("2026-11-28T03:09:58.000Z", "just before")]
+)
+def test_a_route_that_was_held_back_says_how_long_before_it_had_fired(fired_at, said):
+    [held] = g.an_event()["held_back"]
+    page = event(held_back=[{**held, "fired_at": fired_at}], received_at="2026-11-28T03:09:58.000Z")
+    assert f">{said}</a>" in page

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from gateway.config import load
-from gateway.errors import BodyGone
+from gateway.errors import BadRequest, BodyGone, UnknownName
 from gateway.model import DeliveryState
-from gateway.operate.operations import Move, UnknownName
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.operations import Move
+from gateway.operate.selection import Filter
 from gateway.store.nouns import Retention
 from tests.sink import Sink, answer
 from tests.test_pipeline import BODY, World, numbered, story, to_crm

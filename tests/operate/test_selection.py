@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import load
+from gateway.errors import BadRequest
 from gateway.model import DeliveryState, Event
 from gateway.operate import selection
-from gateway.operate.selection import BadRequest, Filter
+from gateway.operate.selection import Filter
 
 NOW = 1_776_340_800.0  # 2026-04-16T12:00:00Z
 

@@ -1,4 +1,4 @@
-"""What holds for everything behind the admin listener: how it fails, and what it says it is."""
+"""The admin listener as a whole: how it fails, and its OpenAPI document."""
 
 import asyncio
 
@@ -81,7 +81,7 @@ def test_each_answer_says_once_what_it_is(tmp_path, path, type):
 def test_a_path_that_there_is_not_is_a_page_for_people_and_an_error_for_programs(tmp_path):
     page = asked(Desk(tmp_path, ""), "/nonsense/<b>", PAGE)
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "there is no page /nonsense/&lt;b&gt;" in page.text
+    assert "no page /nonsense/&lt;b&gt;" in page.text
     assert '<nav aria-label="Pages">' in page.text
     for path, headers in [("/nonsense", PROGRAM), ("/api/nonsense", PAGE)]:
         answer = asked(Desk(tmp_path, ""), path, headers)

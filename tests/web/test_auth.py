@@ -28,7 +28,7 @@ async def test_the_reading_token_only_reads(tmp_path):
     async with GuardedDesk(tmp_path, "") as desk:
         assert (await desk.ask("/api/events", authorization=READER))[0] == 200
         status, answer = await desk.ask("/api/reload", {}, authorization=READER)
-        assert (status, answer["error"]) == (403, "GATEWAY_READ_TOKEN only looks: this takes GATEWAY_ADMIN_TOKEN")
+        assert (status, answer["error"]) == (403, "GATEWAY_READ_TOKEN is read-only: use GATEWAY_ADMIN_TOKEN")
         assert (await desk.ask("/api/reload", {}, authorization=BEARER))[0] == 200
 
 
@@ -96,7 +96,7 @@ async def test_a_login_with_a_wrong_token_is_a_page_that_says_so(tmp_path):
     async with GuardedDesk(tmp_path, "") as desk:
         answer = await login(desk, "wrong")
         assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
-        assert "This token is not right." in answer.text
+        assert "Wrong token." in answer.text
 
 
 @story

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from litestar.datastructures import FormMultiDict
 
-from gateway.operate.selection import BadRequest
+from gateway.errors import BadRequest
 from gateway.store.nouns import EventRow
 from gateway.web import forms, pages
 from gateway.web.live import Turn

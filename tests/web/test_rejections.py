@@ -38,7 +38,7 @@ async def test_of_a_flood_two_hundred_kinds_are_told_apart_and_the_others_are_co
         found = await world.store.rejected(limit=1000)
     assert len(found) == MOST_KINDS + 1
     assert sum(each.count for each in found) == 10_000
-    assert max(found, key=lambda each: each.count).reason == "others, too many to tell apart"
+    assert max(found, key=lambda each: each.count).reason == "others, too many to list"
 
 
 @pytest.mark.parametrize("path", ["/in/xobito/the-secret", "/in/x/a/the-secret", "/" + "in/" * 2 + "the-secret"])
@@ -73,7 +73,7 @@ async def test_the_loop_hands_them_on_about_once_a_second(tmp_path, monkeypatch)
         gathered = Rejections(world.store, world.clock)
         task = asyncio.create_task(gathered.run())
         gathered.add("xobito", "/in/xobito", 401, "why")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await world.store.rejected():
                 await asyncio.sleep(0.01)
         task.cancel()

@@ -1,0 +1,161 @@
+"""Every line that the gateway writes to its log, with its fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+LOG_LEVELS: Final[tuple[str, ...]] = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """A log line as the reference documents it."""
+
+    level: Level
+    #: When it is written.
+    when: str
+    #: Names from FIELDS, beyond ``time``, ``level`` and ``event``; a field without a value is null or left out.
+    fields: tuple[str, ...] = ()
+
+
+#: What each field holds.
+FIELDS: Final[Mapping[str, str]] = {
+    "time": "time of writing, UTC",
+    "level": "debug, info, warning or error",
+    "event": "name of the line",
+    "event_id": "id of the event; for a duplicate, id of the first",
+    "delivery_id": "id of the delivery; sent to destinations as webhook-id",
+    "source": "name of the source; unknown if the path belongs to no source",
+    "type": "type of the event",
+    "route": "name of the entry the delivery is for",
+    "destination": "name of the destination",
+    "attempt": "number of the attempt, counted from 1 across replays",
+    "outcome": "delivered, retry or dead",
+    "status": "HTTP status: the destination's answer, or ours to a sender",
+    "duration_ms": "duration of the attempt in milliseconds",
+    "next_s": "seconds until the next attempt or probe",
+    "trace_id": "id of the event's W3C trace",
+    "reason": "reason, in words",
+    "duplicate": "whether the event had been received before",
+    "deliveries": "number of deliveries concerned",
+    "path": "path of the request, with possible secrets masked",
+    "failures": "consecutive failures",
+    "crashes": "number of times the process died while working on this delivery",
+    "state": "state of the delivery now",
+    "by": "who did it",
+    "for_s": "seconds until the pause or mute ends by itself; null if it does not",
+    "activity": "id of the activity",
+    "verb": "replay, reroute or discard",
+    "subject": "what is replayed or discarded, in words",
+    "client": "IP address of the client",
+    "ingest": "address of the ingest listener",
+    "admin": "address of the admin listener",
+    "config": "revision of the configuration in force",
+    "in_force": "revision of the configuration that stays in force",
+    "changed": "differences from the previous configuration",
+    "problems": "first line of each problem",
+    "place": "file:line:column",
+    "message": "text of the message",
+    "removed": "number of items removed",
+    "logger": "name of the library's logger",
+    "exception": "traceback",
+}
+
+_ATTEMPTED: Final = (
+    "event_id", "delivery_id", "source", "type", "route", "destination", "outcome", "reason", "attempt", "status",
+    "duration_ms", "next_s", "trace_id",
+)  # fmt: skip
+
+LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
+    "gateway.started": LogEvent("info", "both listeners accept connections", ("ingest", "admin", "config")),
+    "gateway.draining": LogEvent(
+        "info", "a signal asked the gateway to stop: attempts in flight finish, events are still accepted"
+    ),
+    "gateway.stopped": LogEvent("info", "everything is closed"),
+    "config.warning": LogEvent("warning", "routes.yaml is in force but has a warning", ("place", "message")),
+    "config.reloaded": LogEvent(
+        "info", "a changed routes.yaml is in force and applies to all attempts from now on", ("changed", "config")
+    ),
+    "config.rejected": LogEvent(
+        "error",
+        "the configuration on disk has problems; the previous one stays in force, unchanged",
+        ("in_force", "problems"),
+    ),
+    "config.orphans": LogEvent(
+        "warning",
+        "deliveries wait for a route or destination that routes.yaml no longer has: they will be dead, and replayable",
+        ("route", "destination", "deliveries"),
+    ),
+    "event.received": LogEvent(
+        "info",
+        "an event is on disk, or had been received before",
+        ("event_id", "source", "type", "duplicate", "deliveries", "trace_id"),
+    ),
+    "event.rejected": LogEvent("warning", "a request was refused", ("source", "path", "status", "reason")),
+    "source.handshake": LogEvent("info", "a sender verified its endpoint and got its answer", ("source",)),
+    "event.not_stored": LogEvent(
+        "error", "a request could not be stored; its sender was asked to retry", ("source", "reason")
+    ),
+    "delivery.attempted": LogEvent("info", "an attempt was delivered or will be retried", _ATTEMPTED),
+    "delivery.dead": LogEvent("error", "a delivery was given up; it can be replayed", _ATTEMPTED),
+    "delivery.unkeyed": LogEvent(
+        "warning",
+        "the key of a route's `once` could not be rendered, so the event was sent anyway",
+        ("event_id", "route", "reason"),
+    ),
+    "delivery.poisonous": LogEvent(
+        "error",
+        "the previous process died while working on this delivery",
+        ("delivery_id", "destination", "crashes", "state"),
+    ),
+    "delivery.abandoned": LogEvent(
+        "warning",
+        "the process ended during an attempt: the delivery may arrive twice",
+        ("delivery_id", "destination"),
+    ),
+    "delivery.lease_lost": LogEvent(
+        "warning", "an outcome came after its lease had expired: the delivery may be sent twice", ("delivery_id",)
+    ),
+    "activity.begun": LogEvent(
+        "info", "a person started to replay, reroute or discard deliveries", ("activity", "verb", "by", "subject")
+    ),
+    "activity.stopped": LogEvent("info", "a person stopped a replay before its end", ("activity", "verb", "by")),
+    "circuit.opened": LogEvent(
+        "warning",
+        "a destination failed repeatedly: only probes are sent from now on",
+        ("destination", "failures", "next_s"),
+    ),
+    "circuit.closed": LogEvent(
+        "info", "a destination answered: its waiting deliveries are sent", ("destination", "failures")
+    ),
+    "destination.paused": LogEvent(
+        "warning",
+        "a destination's deliveries are held until somebody resumes it or the pause ends",
+        ("destination", "by", "reason", "for_s"),
+    ),
+    "destination.resumed": LogEvent("info", "a paused destination resumed", ("destination", "by")),
+    "destination.muted": LogEvent(
+        "info",
+        "notifications for a destination are off until somebody unmutes it or the mute ends",
+        ("destination", "by", "reason", "for_s"),
+    ),
+    "destination.unmuted": LogEvent("info", "notifications for a destination are back on", ("destination", "by")),
+    "admin.denied": LogEvent(
+        "warning",
+        "a request to the admin listener had a wrong token or cookie",
+        ("client", "path", "reason"),
+    ),
+    "store.unavailable": LogEvent(
+        "error", "a disk error: no events are accepted until the store is reopened and checked", ("reason",)
+    ),
+    "store.pruned": LogEvent("info", "items past their retention were removed", ("removed",)),
+    "library.warning": LogEvent(
+        "warning", "a library logged a warning or an error", ("logger", "message", "exception")
+    ),
+    "internal.error": LogEvent(
+        "error",
+        "a defect of the gateway itself; please report it with the traceback",
+        ("source", "delivery_id", "path", "exception"),
+    ),
+}

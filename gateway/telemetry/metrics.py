@@ -1,0 +1,196 @@
+"""Every metric of the gateway."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from gateway.telemetry.families import METRICS, OTHER, REGISTRY, Family, declare
+
+__all__ = [
+    "ATTEMPTS",
+    "ATTEMPT_SECONDS",
+    "BUILD_INFO",
+    "CIRCUIT_STATE",
+    "COMMIT_SECONDS",
+    "CONFIG_SUCCESSFUL",
+    "CONFIG_SUCCESS_TIME",
+    "DEAD",
+    "DISK_FREE_BYTES",
+    "EVENTS_RECEIVED",
+    "EVENTS_UNMATCHED",
+    "INGEST_SECONDS",
+    "LATENCY_SECONDS",
+    "LIVE_LISTENERS",
+    "LOG_LINES_DROPPED",
+    "METRICS",
+    "MUTED",
+    "OF_DESTINATIONS",
+    "OLDEST_DUE_SECONDS",
+    "OPEN",
+    "OTHER",
+    "PAUSED",
+    "READY",
+    "REGISTRY",
+    "RENDER_ERRORS",
+    "ROUTE_LAST_MATCH",
+    "ROUTE_MATCHES",
+    "STORE_BYTES",
+    "in_force",
+    "scrape",
+]
+
+# From a millisecond to the longest that a sender waits.
+_ANSWER_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+# Few buckets: every destination has a series for each.
+_ATTEMPT_S: Final = (0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_DELIVERY_S: Final = (0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0)
+
+EVENTS_RECEIVED: Final = Family(
+    Counter,
+    "gateway_events_received_total",
+    "Events by outcome: accepted or duplicate; requests refused (rejected, with the reason) or not stored "
+    "(unavailable: store, overload or defect).",
+    ("source", "outcome", "reason"),
+    begins=[("accepted", ""), ("duplicate", ""), ("rejected", "signature"), ("unavailable", "store")],
+)
+INGEST_SECONDS: Final = declare(
+    Histogram,
+    "gateway_ingest_duration_seconds",
+    "Seconds from a request's headers to its answer, including the time its body took to arrive.",
+    buckets=_ANSWER_S,
+)
+ROUTE_MATCHES: Final = Family(
+    Counter,
+    "gateway_route_matches_total",
+    "Events matched by an entry of always, routes or unmatched; 0 as soon as the configuration is in force.",
+    ("route",),
+    begins=[()],
+)
+ROUTE_LAST_MATCH: Final = Family(
+    Gauge,
+    "gateway_route_last_match_timestamp_seconds",
+    "Time of an entry's last match, in seconds since the epoch; absent until the first.",
+    ("route",),
+)
+EVENTS_UNMATCHED: Final = Family(
+    Counter,
+    "gateway_events_unmatched_total",
+    "Events that matched no entry of routes, even if always or unmatched sent them.",
+    ("source",),
+    begins=[()],
+)
+RENDER_ERRORS: Final = Family(
+    Counter,
+    "gateway_render_errors_total",
+    "Deliveries whose template or condition failed on the event.",
+    ("route",),
+    begins=[()],
+)
+ATTEMPTS: Final = Family(
+    Counter,
+    "gateway_delivery_attempts_total",
+    "Attempts by outcome (delivered, retry, dead) and reason.",
+    ("destination", "outcome", "reason"),
+    begins=[("delivered", "2xx")],
+)
+ATTEMPT_SECONDS: Final = Family(
+    Histogram,
+    "gateway_delivery_attempt_duration_seconds",
+    "Duration of attempts that sent a request, in seconds.",
+    ("destination",),
+    buckets=_ATTEMPT_S,
+    begins=[()],
+)
+LATENCY_SECONDS: Final = Family(
+    Histogram,
+    "gateway_delivery_latency_seconds",
+    "Seconds from receiving an event to delivering it, including all waiting; replays excluded.",
+    ("destination",),
+    buckets=_DELIVERY_S,
+    begins=[()],
+)
+OPEN: Final = declare(
+    Gauge,
+    "gateway_deliveries_open",
+    "Pending deliveries by state: in_flight, held (destination paused or circuit open) or waiting.",
+    ("destination", "state"),
+)
+OLDEST_DUE_SECONDS: Final = declare(
+    Gauge,
+    "gateway_deliveries_oldest_due_seconds",
+    "Seconds the longest-overdue delivery has been due; 0 if none is.",
+    ("destination",),
+)
+DEAD: Final = declare(
+    Gauge,
+    "gateway_dead_letters",
+    "Dead deliveries: given up, and neither replayed nor discarded.",
+    ("destination",),
+)
+CIRCUIT_STATE: Final = declare(
+    Gauge,
+    "gateway_circuit_state",
+    "0 if the circuit is closed, 1 if it is open and only probes are sent.",
+    ("destination",),
+)
+PAUSED: Final = declare(
+    Gauge,
+    "gateway_destination_paused",
+    "1 if the destination is paused, by routes.yaml, a person or the gateway itself.",
+    ("destination",),
+)
+MUTED: Final = declare(
+    Gauge, "gateway_destination_muted", "1 if the destination's notifications are muted.", ("destination",)
+)
+COMMIT_SECONDS: Final = declare(
+    Histogram,
+    "gateway_store_commit_seconds",
+    "Seconds a transaction took, from its lock to the disk; one transaction carries all waiting writes.",
+    buckets=_ANSWER_S,
+)
+STORE_BYTES: Final = declare(Gauge, "gateway_store_bytes", "Size of the store on disk in bytes, including its log.")
+DISK_FREE_BYTES: Final = declare(Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk.")
+READY: Final = declare(Gauge, "gateway_ready", "1 if /readyz answers 200, else 0.")
+LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")
+CONFIG_SUCCESSFUL: Final = declare(
+    Gauge,
+    "gateway_config_last_reload_successful",
+    "1 if the configuration on disk is in force, 0 if it was rejected and an older one is still in force.",
+)
+CONFIG_SUCCESS_TIME: Final = declare(
+    Gauge,
+    "gateway_config_last_reload_success_timestamp_seconds",
+    "Time the configuration in force was loaded (at start or by a reload), in seconds since the epoch.",
+)
+BUILD_INFO: Final = declare(Gauge, "gateway_build_info", "Always 1; the version is a label.", ("version",))
+LOG_LINES_DROPPED: Final = declare(
+    Counter, "gateway_log_lines_dropped_total", "Log lines dropped because output was too slow."
+)
+
+#: Set again for each scrape.
+OF_DESTINATIONS: Final = (OPEN, OLDEST_DUE_SECONDS, DEAD, CIRCUIT_STATE, PAUSED, MUTED)
+
+
+def in_force(
+    *, sources: Collection[str], routes: Collection[str], entries: Collection[str], destinations: Collection[str]
+) -> None:
+    """Let labels follow the configuration: ``routes`` are the entries that match events, ``entries`` all that send."""
+    names: Mapping[Family[Any], Collection[str]] = {
+        EVENTS_RECEIVED: sources,
+        EVENTS_UNMATCHED: sources,
+        ROUTE_MATCHES: routes,
+        ROUTE_LAST_MATCH: routes,
+        RENDER_ERRORS: entries,
+        ATTEMPTS: destinations,
+        ATTEMPT_SECONDS: destinations,
+        LATENCY_SECONDS: destinations,
+    }
+    for family, known in names.items():
+        family.follow(frozenset(known))
+
+
+def scrape() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,56 @@
+"""Lines leave through one daemon thread and a bounded queue: a full or closed pipe drops lines and blocks nothing."""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+_QUEUE_LINES: Final = 10_000
+#: Lines wait this long so that one write carries many: a thread waking for each would take time from the event loop.
+_GATHER_S: Final = 0.02
+
+
+class LinePump:
+    """A daemon thread that writes lines to a file descriptor; ``put`` never blocks."""
+
+    def __init__(self, descriptor: int, dropped: Callable[[int], object], *, gather_s: float = _GATHER_S) -> None:
+        self._descriptor = descriptor
+        #: Gets the number of lines that were dropped.
+        self._dropped = dropped
+        self._gather_s = gather_s
+        #: Lines, and events to set once every line before them is written.
+        self._lines: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="lines", daemon=True).start()
+
+    def put(self, line: bytes) -> None:
+        """Queue a line; with too many waiting it is dropped and counted."""
+        if self._lines.qsize() < _QUEUE_LINES:
+            self._lines.put(line)
+        else:
+            self._dropped(1)
+
+    def flush(self, timeout_s: float = 1.0) -> None:
+        """Wait until everything queued so far is written, at most ``timeout_s`` seconds: the pipe may be full."""
+        written = threading.Event()
+        self._lines.put(written)
+        written.wait(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            taken = [self._lines.get()]
+            time.sleep(self._gather_s)
+            taken += [self._lines.get() for _ in range(self._lines.qsize())]
+            self._write([each for each in taken if isinstance(each, bytes)])
+            for each in taken:
+                if isinstance(each, threading.Event):
+                    each.set()
+
+    def _write(self, lines: Collection[bytes]) -> None:
+        data = b"".join(line + b"\n" for line in lines)
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError:
+            self._dropped(len(lines))

@@ -1,0 +1,338 @@
+"""Every answer of the door, by hand: a scope, the messages that arrive, and the answer that goes out."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+import pytest
+
+from gateway import pipeline, telemetry
+from gateway.errors import StoreUnavailable
+from gateway.presets import load as load_preset
+from gateway.web import Readiness, Rejections, ingest_app
+from gateway.web import door as door_module
+from gateway.web.door import RETRY_AFTER_S, Door
+from tests.web.desk import Desk
+
+BODY = load_preset("xobito").samples["contact.created"]
+FILE = """\
+version: 1
+sources:
+  xobito: {preset: xobito, secret: s3cret, max_body: 4KiB}
+  alarms: {preset: url-secret, secret: a-long-url-secret}
+  whatsapp: {preset: meta, secret: s3cret, verify: {handshake_token: tok}}
+  chat: {preset: intercom, secret: s3cret}
+  mails: {preset: sendgrid, verify: {token: {header: x-token}}, secret: s3cret}
+"""
+
+
+@dataclass
+class Answer:
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self):
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+
+class AtTheDoor(Desk):
+    """A desk whose door is asked without a server."""
+
+    async def __aenter__(self) -> "AtTheDoor":
+        await super().__aenter__()
+        self.readiness = Readiness()
+        self.rejections = Rejections(self.store, self.clock)
+        self.door = Door(self.gateway, self.dispatcher, self.readiness, self.rejections)
+        self.messages_left = 0
+        return self
+
+    async def send(self, *pieces, path="/in/xobito", method="POST", query=b"", headers=None, through=None) -> Answer:
+        """One request whose body arrives in ``pieces``; a piece that is None is the sender hanging up."""
+        headers = signed(b"".join(filter(None, pieces))) if headers is None else headers
+        messages = [
+            {"type": "http.disconnect"}
+            if piece is None
+            else {"type": "http.request", "body": piece, "more_body": number < len(pieces)}
+            for number, piece in enumerate(pieces or [b""], start=1)
+        ]
+        answer = Answer()
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                answer.status = message["status"]
+                answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            else:
+                answer.body += message["body"]
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": query,
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+            "client": ("127.0.0.1", 1),
+            "state": {},
+        }
+        await (through or self.door)(scope, receive, send)
+        self.messages_left = len(messages)
+        assert "content-length" not in answer.headers or int(answer.headers["content-length"]) == len(answer.body)
+        return answer
+
+    async def refused(self) -> list[tuple[str, int, str]]:
+        await self.rejections.flush()
+        return [(each.path, each.status, each.reason) for each in await self.store.rejected()]
+
+    async def kept(self) -> int:
+        status, answer = await self.ask("/api/events")
+        assert status == 200
+        return len(answer["events"])
+
+
+def signed(body: bytes, **more: str) -> dict[str, str]:
+    signature = hmac.new(b"s3cret", body, hashlib.sha256).hexdigest()
+    return {"content-type": "application/json", "x-webhook-signature": signature} | more
+
+
+def at_the_door(scenario):
+    """Run a test on a door of its own."""
+
+    def run(tmp_path):
+        async def whole():
+            async with AtTheDoor(tmp_path, FILE) as door:
+                await scenario(door)
+
+        asyncio.run(whole())
+
+    run.__name__, run.__doc__ = scenario.__name__, scenario.__doc__
+    return run
+
+
+def received(source: str, outcome: str, reason: str = "") -> float:
+    return telemetry.EVENTS_RECEIVED.of(source, outcome, reason)._value.get()
+
+
+@at_the_door
+async def test_a_new_event_is_202_with_its_id_and_the_same_again_is_a_duplicate_of_it(door):
+    first = await door.send(BODY)
+    again = await door.send(BODY)
+    assert (first.status, first.json) == (202, {"id": first.json["id"], "duplicate": False})
+    assert (again.status, again.json) == (202, {"id": first.json["id"], "duplicate": True})
+    assert await door.refused() == [("/in/xobito", 202, f"duplicate of {first.json['id']}: not delivered again")]
+
+
+@at_the_door
+async def test_a_body_may_arrive_in_pieces(door):
+    assert (await door.send(BODY[:10], BODY[10:20], BODY[20:])).status == 202
+
+
+@at_the_door
+async def test_a_split_request_is_answered_with_all_its_ids(door):
+    body = b'[{"event": "open", "sg_event_id": "a"}, {"event": "click", "sg_event_id": "b"}]'
+    answer = await door.send(body, path="/in/mails", headers={"x-token": "s3cret", "content-type": "application/json"})
+    assert answer.json["ids"][0] == answer.json["id"]
+    assert len(answer.json["ids"]) == 2
+    assert answer.json["duplicate"] is False
+
+
+@at_the_door
+async def test_a_preset_may_answer_with_another_status(door):
+    body = b'{"entry": [{"changes": [{"field": "messages", "value": {}}]}]}'
+    signature = "sha256=" + hmac.new(b"s3cret", body, hashlib.sha256).hexdigest()
+    answer = await door.send(body, path="/in/whatsapp", headers={"x-hub-signature-256": signature})
+    assert answer.status == 200
+    assert answer.json["duplicate"] is False
+
+
+# --- what is refused ---
+
+
+@at_the_door
+async def test_a_wrong_signature_is_401_and_only_our_log_knows_why(door):
+    answer = await door.send(BODY, headers={"x-webhook-signature": "0" * 64})
+    assert (answer.status, answer.json) == (401, {"error": "signature missing or wrong"})
+    [(path, status, reason)] = await door.refused()
+    assert (path, status) == ("/in/xobito", 401)
+    assert reason
+    assert await door.kept() == 0
+
+
+@at_the_door
+async def test_a_signed_body_that_cannot_be_parsed_is_400(door):
+    answer = await door.send(b"{")
+    assert answer.status == 400
+    assert answer.json["error"].startswith("the body is not JSON")
+
+
+@at_the_door
+async def test_an_unknown_path_is_404(door):
+    for path in ("/", "/in/nobody", "/in/xobito/", "/in/xobito/more"):
+        answer = await door.send(BODY, path=path)
+        assert (answer.status, answer.json) == (404, {"error": "unknown source"})
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_another_method_is_405_and_names_the_right_one(tmp_path, method):
+    @at_the_door
+    async def scenario(door):
+        answer = await door.send(BODY, method=method)
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        assert answer.json == {"error": "method not allowed: POST"}
+        assert door.messages_left == 1
+
+    scenario(tmp_path)
+
+
+@at_the_door
+async def test_a_body_too_large_by_its_content_length_is_413_before_a_byte_of_it_is_read(door):
+    answer = await door.send(b"x", headers=signed(b"x", **{"content-length": "4097"}))
+    assert (answer.status, answer.json) == (413, {"error": "body too large"})
+    assert door.messages_left == 1
+
+
+@at_the_door
+async def test_a_body_that_grows_too_large_is_413_and_the_rest_is_not_read(door):
+    answer = await door.send(b"x" * 4096, b"x", b"x" * 4096)
+    assert answer.status == 413
+    assert door.messages_left == 1
+    assert (await door.send(BODY)).status == 202
+
+
+@at_the_door
+async def test_a_body_of_exactly_the_limit_is_read(door):
+    body = b'{"pad": "' + b"x" * (4096 - 11) + b'"}'
+    assert len(body) == 4096
+    assert (await door.send(body, headers=signed(body, **{"content-length": "4096"}))).status == 202
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "\xff"])
+def test_a_content_encoding_is_415(tmp_path, encoding):
+    @at_the_door
+    async def scenario(door):
+        answer = await door.send(BODY, headers=signed(BODY, **{"content-encoding": encoding}))
+        assert (answer.status, answer.json) == (415, {"error": "content encodings are not accepted"})
+        assert door.messages_left == 1
+
+    scenario(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
+def test_no_encoding_by_any_name_is_accepted(tmp_path, encoding):
+    @at_the_door
+    async def scenario(door):
+        assert (await door.send(BODY, headers=signed(BODY, **{"content-encoding": encoding}))).status == 202
+
+    scenario(tmp_path)
+
+
+@at_the_door
+async def test_a_secret_in_the_path_is_checked_and_a_wrong_one_looks_like_no_source(door):
+    body = b'{"event": "x"}'
+    headers = {"content-type": "application/json"}
+    assert (await door.send(body, path="/in/alarms/a-long-url-secret", headers=headers)).status == 202
+    for path in ("/in/alarms/wrong-url-secret", "/in/alarms", "/in/alarms/"):
+        answer = await door.send(body, path=path, headers=headers)
+        assert (answer.status, answer.json) == (404, {"error": "unknown source"})
+    assert "wrong-url-secret" not in repr(await door.refused())
+
+
+@at_the_door
+async def test_every_refusal_is_counted_under_its_reason(door):
+    telemetry.in_force(sources=["xobito"], routes=[], entries=[], destinations=[])
+    before = received("xobito", "rejected", "signature"), received("xobito", "accepted")
+    await door.send(BODY, headers={})
+    await door.send(BODY)
+    assert (received("xobito", "rejected", "signature"), received("xobito", "accepted")) == (
+        before[0] + 1,
+        before[1] + 1,
+    )
+
+
+# --- handshakes and probes ---
+
+
+@at_the_door
+async def test_a_handshake_is_answered_in_its_own_words_and_keeps_nothing(door):
+    query = b"hub.mode=subscribe&hub.verify_token=tok&hub.challenge=12345"
+    answer = await door.send(method="GET", path="/in/whatsapp", query=query, headers={})
+    assert (answer.status, answer.body) == (200, b"12345")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert await door.kept() == 0
+
+
+@at_the_door
+async def test_a_handshake_with_a_wrong_token_is_401_and_a_get_that_is_none_too(door):
+    for query in (b"hub.mode=subscribe&hub.verify_token=no&hub.challenge=12345", b""):
+        answer = await door.send(method="GET", path="/in/whatsapp", query=query, headers={})
+        assert (answer.status, answer.json) == (401, {"error": "signature missing or wrong"})
+
+
+@at_the_door
+async def test_a_probe_of_the_sender_is_200_and_empty(door):
+    answer = await door.send(method="HEAD", path="/in/chat", headers={})
+    assert (answer.status, answer.body) == (200, b"")
+
+
+# --- what cannot be kept ---
+
+
+@at_the_door
+async def test_a_store_that_refuses_is_503_with_a_time_to_wait_and_readiness_knows_until_an_event_is_kept(door):
+    async def refuse(*_):
+        raise StoreUnavailable("the disk is full")
+
+    append, door.gateway.store.append = door.gateway.store.append, refuse
+    answer = await door.send(BODY)
+    assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
+    assert answer.json == {"error": "the event could not be stored: send it again"}
+    assert door.readiness.refused_at is not None
+    door.gateway.store.append = append
+    assert (await door.send(BODY)).status == 202
+    assert door.readiness.refused_at is None
+
+
+@at_the_door
+async def test_a_defect_costs_the_sender_a_retry_and_says_nothing_about_itself(door):
+    async def fail(*_):
+        raise KeyError("a secret detail")
+
+    with patch.object(pipeline, "receive", fail):
+        answer = await door.send(BODY)
+    assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
+    assert b"detail" not in answer.body
+
+
+@at_the_door
+async def test_too_many_bytes_in_flight_are_503_and_are_given_back(door):
+    with patch.object(door_module, "BYTES_IN_FLIGHT", 100):
+        answer = await door.send(b"x" * 60, b"x" * 60)
+        assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
+        assert (await door.send(b'{"event": "small"}')).status == 202
+
+
+@at_the_door
+async def test_a_sender_that_hangs_up_gets_no_answer_and_its_bytes_are_given_back(door):
+    with patch.object(door_module, "BYTES_IN_FLIGHT", 100):
+        for _ in range(3):
+            answer = await door.send(b"x" * 60, None)
+            assert answer.status == 0
+    assert await door.kept() == 0
+    assert await door.refused() == []
+
+
+@at_the_door
+async def test_behind_the_application_the_door_sees_the_path_as_it_was_sent(door):
+    app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections)
+    assert (await door.send(BODY, through=app)).status == 202
+    assert (await door.send(BODY, path="/in/%78obito", through=app)).status == 404
