@@ -83,7 +83,7 @@ def size_in_bytes(text: str) -> int:
     return int(found[1]) * _SIZES[found[2]]
 
 
-def size(octets: int) -> str:
+def exact_size(octets: int) -> str:
     """``1MiB``, ``512KiB``, ``1500B``: as it would be written in routes.yaml."""
     unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if octets % _SIZES[unit] == 0)
     return f"{octets // _SIZES[unit]}{unit}"

@@ -8,7 +8,7 @@ from gateway.config.schema.file import FileKeys
 from gateway.config.schema.keys import Key, Section, keys_of
 from gateway.config.schema.reading import Shape, shape_of
 from gateway.destinations import KINDS
-from gateway.wording import duration, size
+from gateway.wording import duration, exact_size
 
 JsonSchema = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _default_of(section: type[Section], name: str, shape: Shape) -> str | int | 
         case "duration", float():
             return duration(default)
         case "size", int():
-            return size(default)
+            return exact_size(default)
         case _, str() | int():
             return default
     return None
