@@ -1,4 +1,4 @@
-"""One entry of always, routes, unmatched or failed: which events it accepts, with the messages that it sends."""
+"""One entry of always, routes, unmatched or failed: which events it matches, with the messages that it sends."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence

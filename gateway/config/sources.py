@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from gateway import presets
 from gateway.config.schema.keys import Section, keys_of
@@ -66,9 +66,9 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
         return None
 
 
-def _as_written(section: Section) -> Mapping[str, Any]:
+def _as_written(section: Section) -> Mapping[str, object]:
     """The keys as written, as plain values."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for text, (attribute, _) in keys_of(type(section)).items():
         value = getattr(section, attribute)
         if text not in section.written or value is None or value is False or text == "handshake_token":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.config import load
 from gateway.config.jsonschema import json_schema
@@ -19,6 +21,7 @@ from gateway.config.schema.tests import TestKeys
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar, read
 from gateway.config.text.report import Report
 from gateway.errors import ConfigError
+from gateway.wording import exact_size, size_in_bytes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -159,6 +162,11 @@ def test_every_declared_key_is_in_the_schema_with_its_description():
         for text, (_, key) in keys_of(section).items():
             assert json.dumps(text) in written
             assert json.dumps(key.about, ensure_ascii=False) in written
+
+
+@given(st.integers(min_value=1, max_value=10**12 - 1))
+def test_a_size_is_written_as_it_is_read(octets):
+    assert size_in_bytes(exact_size(octets)) == octets
 
 
 @pytest.mark.parametrize(

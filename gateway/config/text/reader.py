@@ -7,7 +7,7 @@ events without recursion, because libyaml's composer crashes on deep nesting.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, Protocol
 
 import yaml
 
@@ -129,6 +129,15 @@ def json_scalar(text: str) -> str | int | float | bool | None:
     if number[1] is None and number[2] is None:
         return int(text)
     return text if float(text) in (float("inf"), float("-inf")) else float(text)
+
+
+class _Mark(Protocol):
+    """A place in libyaml's words, or in those of the parser in Python: line and column from 0."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -262,11 +271,13 @@ class _Builder:
             return Place(place.file, place.line + 1, len(first) - len(first.lstrip(" ")) + 1)
         return place
 
-    def _cut_off(self, end: Any) -> str:
+    def _cut_off(self, end: _Mark | None) -> str:
+        assert end is not None
         line = self._report.lines[end.line] if end.line < len(self._report.lines) else ""
         # One space before the # and none after it means "#sales", not a comment.
         found = re.match(r" (#\w.*)", line[end.column :])
         return found[1] if found else ""
 
-    def _place(self, mark: Any) -> Place:
+    def _place(self, mark: _Mark | None) -> Place:
+        assert mark is not None
         return Place(self._report.file, mark.line + 1, mark.column + 1)

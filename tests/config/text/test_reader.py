@@ -187,3 +187,10 @@ def test_nodes_of_every_shape_are_built():
     assert isinstance(node.pairs[0].value, Items)
     assert isinstance(node.pairs[0].value.nodes[0], Scalar)
     assert problems == []
+
+
+def test_punctuation_of_a_line_is_printed_as_it_is():
+    problem = Problem(
+        Place("routes.yaml", 1, 1), "bad", "", "error", "text: \u201cNew\u201d \u2013 lead\u2026 \u00b7 \U0001f44b"
+    )
+    assert "text: \u201cNew\u201d \u2013 lead\u2026 \u00b7 \U0001f44b" in format_problem(problem)
