@@ -16,7 +16,7 @@ from gateway.destinations.gates import AHEAD_S
 from gateway.model import DeliveryState
 from gateway.pipeline import Dispatcher
 from tests.sink import Sink, answer
-from tests.test_pipeline import World, contact, in_order
+from tests.world import World, contact, in_order
 
 #: Of the destination; a 429 asks for a long wait.
 ANSWERS = {

@@ -13,7 +13,7 @@ from gateway.operate.operations import Move, UnknownName
 from gateway.operate.selection import BadRequest, Filter
 from gateway.store.nouns import Retention
 from tests.sink import Sink, answer
-from tests.test_pipeline import BODY, World, numbered, story, to_crm
+from tests.world import BODY, World, numbered, story, to_crm
 
 
 def a_contact(number: int, note: str = "", type: str = "created") -> bytes:

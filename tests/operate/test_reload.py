@@ -17,7 +17,7 @@ from gateway.operate.reload import Reloader
 from gateway.operate.watch import Watch
 from gateway.routing import changes
 from tests.sink import Sink, answer, hang
-from tests.test_pipeline import World
+from tests.world import World
 
 HEAD = "version: 1\nsources:\n  xobito: {preset: xobito, secret: s3cret}\n"
 FILE = (
