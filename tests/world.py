@@ -7,15 +7,18 @@ from pathlib import Path
 
 from gateway import pipeline
 from gateway.config import load
+from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.operate.operations import Move, Operations
-from gateway.pipeline import Dispatcher, Gateway, receive
+from gateway.pipeline import Gateway, receive
+from gateway.poison import CrashSlot, blame
 from gateway.presets import load as load_preset
 from gateway.signatures import Request
 from gateway.store import open_store
 from tests.sink import Sink
 
 HEAD = "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+REDACTING = HEAD.replace("s3cret}", "s3cret, redact: {paths: [attrs.email, attrs.phone], store: true}}")
 BODY = load_preset("xobito").samples["contact.created"]
 
 
@@ -48,22 +51,27 @@ class World:
     async def __aenter__(self) -> "World":
         url = f"sqlite:///{self.folder}/gateway.db"
         self.store = await open_store(url, clock=self.clock, wall=self.clock.wall)
+        crash_slot = CrashSlot(f"{self.folder}/gateway.db.now")
+        await blame(crash_slot, self.store)
         self.gateway = Gateway(
             config=self.config,
             store=self.store,
             egress=Egress(),
+            crash_slot=crash_slot,
             noise=lambda: 0.5,
             clock=self.clock.wall,
             monotonic=self.clock,
         )
         self.dispatcher = Dispatcher(self.gateway)
         self.operations = Operations(self.gateway, self.dispatcher)
+        await self.dispatcher.recall()
         return self
 
     async def __aexit__(self, *_) -> None:
         await self.dispatcher.abandon()
         await self.gateway.egress.close()
         await self.store.close()
+        self.gateway.crash_slot.close()
 
     def reload(self, text: str) -> None:
         self.write(text)
@@ -84,12 +92,18 @@ class World:
     async def turn(self) -> None:
         """Carry out everything that is due now."""
         await self.dispatcher.idle()
+        while await self._claimed():
+            await self.dispatcher.idle()
+
+    async def _claimed(self) -> bool:
+        """One round for every destination that something waits for; whether it started anything."""
+        waiting = {destination for _, destination in await self.store.waiting()}
         # What opens a gate by itself runs on the real clock, and here another one counts.
         self.dispatcher.reconfigured()
-        while self.dispatcher._wants():
-            await self.dispatcher._round()
-            await self.dispatcher.idle()
-            self.dispatcher._look_again()
+        await self.dispatcher.holds.refresh(waiting)
+        self.dispatcher._look_at(waiting)
+        await self.dispatcher._claim(self.dispatcher._wants())
+        return bool(self.dispatcher._attempts)
 
     async def later(self, seconds: float) -> None:
         self.clock.now += seconds
@@ -141,6 +155,7 @@ def in_order(sink: Sink, **options: object) -> str:
 async def stored(world: World):
     """An event that was kept and whose delivery has not started."""
     stopped = Dispatcher(world.gateway)
+    await stopped.recall()
     stopped.stop()
     going, world.dispatcher = world.dispatcher, stopped
     event_id = (await world.receive()).event_id
