@@ -92,7 +92,8 @@ class SQLiteKind:
         folder = self.folder.parent / f"{self.folder.name}-{number}"
         folder.mkdir()
         for name in ("gateway.db", "gateway.db-wal", "gateway.db.lock", "gateway.db.now"):
-            shutil.copy(self.folder / name, folder / name)
+            if (self.folder / name).exists():
+                shutil.copy(self.folder / name, folder / name)
         return SQLiteKind(folder)
 
 

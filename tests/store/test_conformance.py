@@ -157,7 +157,7 @@ def test_what_on_done_starts_runs_after_the_answer_to_the_caller(run):
 def test_a_cancelled_append_is_carried_out_and_told(run):
     async def scenario(store):
         told = []
-        task = asyncio.create_task(store.append([new_event("slack", lease_s=30.0)], told.append))
+        task = asyncio.ensure_future(store.append([new_event("slack", lease_s=30.0)], told.append))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -192,7 +192,7 @@ def test_a_lease_is_granted_with_the_append_when_nothing_waits(run):
     async def scenario(store):
         [lease] = await leased(store, "slack")
         assert (lease.delivery.destination, lease.delivery.attempts) == ("slack", 0)
-        assert await store.claim(wants("slack")) == []
+        assert await store.claim("a", wants("slack")) == []
 
     run(scenario)
 
@@ -202,7 +202,7 @@ def test_a_new_delivery_waits_behind_those_that_are_due(run):
         await store.append([new_event("slack")])
         assert await leased(store, "slack") == ()
         assert len(await leased(store, "crm")) == 1
-        claimed = await store.claim(wants("slack"))
+        claimed = await store.claim("a", wants("slack"))
         assert len(claimed) == 2
         assert len(await leased(store, "slack")) == 1
 
@@ -228,12 +228,12 @@ def test_the_longest_due_are_claimed_first_and_no_more_than_there_are_slots(run,
             ids.append(new.deliveries[0].id)
             await store.append([new])
             clock.move(1.0)
-        claimed = await store.claim({"slack": Want(2, 30.0), "crm": Want(5, 30.0), "none": Want(1, 1.0)})
+        claimed = await store.claim("a", {"slack": Want(2, 30.0), "crm": Want(5, 30.0), "none": Want(1, 1.0)})
         assert [lease.delivery.id for lease in claimed] == ids[:3]
         assert claimed[0].delivery.due_in_s == pytest.approx(-4.0)
         assert set(store.maybe_due()) == {"slack"}
-        assert await store.claim({"slack": Want(0, 30.0)}) == []
-        assert [lease.delivery.id for lease in await store.claim(wants("slack"))] == ids[3:]
+        assert await store.claim("a", {"slack": Want(0, 30.0)}) == []
+        assert [lease.delivery.id for lease in await store.claim("a", wants("slack"))] == ids[3:]
         assert set(store.maybe_due()) == set()
 
     run(scenario)
@@ -243,10 +243,10 @@ def test_an_expired_lease_can_be_claimed_again_and_the_old_one_is_lost_then(run,
     async def scenario(store):
         [old] = await leased(store, "slack")
         clock.move(29.9)
-        assert await store.claim(wants("slack")) == []
+        assert await store.claim("a", wants("slack")) == []
         clock.move(0.2)
         assert set(store.maybe_due()) == {"slack"}
-        [new] = await store.claim(wants("slack"))
+        [new] = await store.claim("a", wants("slack"))
         assert new.delivery.id == old.delivery.id
         assert new.token != old.token
         assert await store.settle([dead(old)]) == frozenset()
@@ -259,13 +259,13 @@ def test_an_expired_lease_can_be_claimed_again_and_the_old_one_is_lost_then(run,
 def test_a_claim_that_nobody_waits_for_is_given_back(run):
     async def scenario(store):
         await store.append([new_event("slack")])
-        task = asyncio.create_task(store.claim(wants("slack")))
+        task = asyncio.create_task(store.claim("a", wants("slack")))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await store.append([new_event()])
         await store.append([new_event()])
-        assert len(await store.claim(wants("slack"))) == 1
+        assert len(await store.claim("a", wants("slack"))) == 1
 
     run(scenario)
 
@@ -280,11 +280,11 @@ def test_a_destination_is_asked_for_alone_with_the_same_answer(run, clock):
         assert due() == set()
         await store.append([new_event("slack")])
         assert due() == {"slack"}
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         assert due() == set(), "it is leased"
         clock.move(30.0)
         assert due() == {"slack"}, "the lease ran out"
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         await store.settle([retry(lease, after_s=60.0)])
         await leased(store, "crm")
         assert due() == set()
@@ -311,7 +311,7 @@ def test_a_delivered_delivery_keeps_its_attempt_and_is_not_claimed_again(run, cl
         assert delivery.due_in_s is None
         assert history.attempts == {delivery.id: (outcome.attempt,)}
         clock.move(1000.0)
-        assert await store.claim(wants("slack")) == []
+        assert await store.claim("a", wants("slack")) == []
 
     run(scenario)
 
@@ -321,9 +321,9 @@ def test_a_retry_is_claimed_when_it_is_due_and_not_before(run, clock):
         [lease] = await leased(store, "slack")
         await store.settle([retry(lease, after_s=60.0, spent_s=50.0)])
         clock.move(59.9)
-        assert await store.claim(wants("slack")) == []
+        assert await store.claim("a", wants("slack")) == []
         clock.move(0.2)
-        [again] = await store.claim(wants("slack"))
+        [again] = await store.claim("a", wants("slack"))
         assert (again.delivery.attempts, again.delivery.spent_s, again.delivery.reason) == (1, 50.0, "HTTP 503")
         await store.settle([retry(again, after_s=60.0, spent_s=60.0)])
         [delivery] = (await store.event(lease.delivery.id)).deliveries
@@ -347,7 +347,7 @@ def test_a_released_delivery_is_as_if_it_had_never_been_claimed(run):
     async def scenario(store):
         [lease] = await leased(store, "slack")
         assert await store.settle([Outcome(lease, Release())]) == {lease.delivery.id}
-        [again] = await store.claim(wants("slack"))
+        [again] = await store.claim("a", wants("slack"))
         assert again.delivery.attempts == 0
         assert (await store.event(lease.delivery.id)).attempts == {}
 
@@ -357,7 +357,7 @@ def test_a_released_delivery_is_as_if_it_had_never_been_claimed(run):
 def test_outcomes_in_any_number_are_settled_together(run):
     async def scenario(store):
         await store.append([new_event(*["slack"] * 150)])
-        claimed = await store.claim(wants("slack", slots=200))
+        claimed = await store.claim("a", wants("slack", slots=200))
         assert len(claimed) == 150
         assert len(await store.settle([delivered(lease) for lease in claimed])) == 150
         assert len((await store.deliveries(DeliveryQuery(state=DeliveryState.DELIVERED, limit=500))).rows) == 150
@@ -398,19 +398,19 @@ def test_wait_tells_of_what_comes_up_once(run, clock):
         await store.append([new_event("slack")])
         assert not await waits(store)
         assert await waits(store), "what is due already and not taken is no news"
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         await store.settle([retry(lease, after_s=10.0)])
         assert await waits(store)
         clock.move(10.0)
         assert not await waits(store), "a retry became due"
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         await store.settle([Outcome(lease, Release())])
         assert not await waits(store), "a lease was given back"
-        [lease] = await store.claim(wants("slack", lease_s=20.0))
+        [lease] = await store.claim("a", wants("slack", lease_s=20.0))
         assert await waits(store)
         clock.move(20.0)
         assert not await waits(store), "a lease ran out"
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         await store.settle([dead(lease)])
         await replay(store, lease.delivery.id)
         assert not await waits(store), "a delivery was replayed"
@@ -432,7 +432,7 @@ def test_wait_tells_of_a_lease_that_ran_out_behind_one_that_was_settled(run, clo
         clock.move(20.0)
         assert not await waits(store)
         assert set(store.maybe_due()) == {"slack"}
-        assert len(await store.claim(wants("slack"))) == 1
+        assert len(await store.claim("a", wants("slack"))) == 1
         assert await store.settle([delivered(late)]) == frozenset()
 
     run(scenario)
@@ -467,7 +467,7 @@ def test_a_dead_delivery_is_replayed_from_the_start_and_its_attempts_are_numbere
         [moved] = await replay(store, lease.delivery.id)
         assert (moved.state, moved.attempts, moved.attempts_before_replay, moved.spent_s) == ("pending", 1, 1, 0.0)
         assert moved.due_in_s == 0.0
-        [again] = await store.claim(wants("slack"))
+        [again] = await store.claim("a", wants("slack"))
         await store.settle([delivered(again)])
         history = await store.event(lease.delivery.event_id)
         assert [a.number for a in history.attempts[lease.delivery.id]] == [1, 2]
@@ -535,7 +535,7 @@ def test_what_waits_is_counted_by_route_and_destination(run):
         news = [new_event("slack", "crm") for _ in range(3)]
         for new in news:
             await store.append([new])
-        leases = {lease.delivery.destination: lease for lease in await store.claim(wants("slack", "crm", slots=1))}
+        leases = {lease.delivery.destination: lease for lease in await store.claim("a", wants("slack", "crm", slots=1))}
         assert await store.waiting() == {("to-slack", "slack"): 3, ("to-crm", "crm"): 3}
         await store.settle([dead(leases["slack"]), retry(leases["crm"])])
         assert await store.waiting() == {("to-slack", "slack"): 2, ("to-crm", "crm"): 3}
@@ -584,7 +584,7 @@ def test_pruning_keeps_what_is_pending_or_dead_for_long_and_all_that_it_needs(ru
         clock.move(60 * DAY)
         await prune_all(store, Retention(), limit=1)
         assert [row.id for row in (await store.events()).rows] == [waiting.event.id]
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         assert lease.delivery.id == waiting.deliveries[0].id
 
     run(scenario)
@@ -605,11 +605,11 @@ def test_everything_is_there_after_it_was_closed_and_opened(kind, clock):
             await store.settle([])
         store = await kind.open(clock)
         assert set(store.maybe_due()) == {"crm"}
-        [lease] = await store.claim(wants("slack", "crm"))
+        [lease] = await store.claim("a", wants("slack", "crm"))
         assert lease.delivery.destination == "crm"
         assert await store.settle([delivered(appended.leases[1])]) == frozenset()
         clock.move(60.0)
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         assert await store.load([lease.delivery.event_id]) == {new.event.id: new.event}
         await store.close()
 
@@ -619,7 +619,7 @@ def test_everything_is_there_after_it_was_closed_and_opened(kind, clock):
 def test_close_finishes_what_waits(kind, clock):
     async def scenario():
         store = await kind.open(clock)
-        appends = [asyncio.create_task(store.append([new_event("slack")])) for _ in range(20)]
+        appends = [asyncio.ensure_future(store.append([new_event("slack")])) for _ in range(20)]
         await asyncio.sleep(0)
         await store.close()
         assert all(not appended.duplicate for [appended] in await asyncio.gather(*appends))
@@ -781,7 +781,7 @@ class StoreMachine(RuleBasedStateMachine):
         maybe = set(self.store.maybe_due())
         assert {name for name in ("slack", "crm") if self.store.is_due(name)} == maybe
         assert {name for name in slots if due[name]} <= maybe
-        claimed = self.do(self.store.claim({name: Want(n, 30.0) for name, n in slots.items()}))
+        claimed = self.do(self.store.claim("a", {name: Want(n, 30.0) for name, n in slots.items()}))
         for name, count in slots.items():
             taken = [lease for lease in claimed if lease.delivery.destination == name]
             assert len(taken) == min(count, len(due[name]))
