@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import BodyGone
 from gateway.model import Dead, DeliveryState, Retry
-from gateway.store.nouns import Activity, DeliveryQuery, EventQuery, NewDelivery, Outcome, Pause, Retention, Task, Want
+from gateway.store.nouns import Activity, DeliveryQuery, EventQuery, NewDelivery, Outcome, Retention, Task, Want
 from gateway.store.sqlite import plans, tasks
 from tests.store.given import attempt, delivered, new_event, wants
 
@@ -432,18 +432,5 @@ def test_what_people_do_is_remembered_and_listed_from_the_newest(run, monkeypatc
         assert listed[0].reason == "why not ?"
         assert [each.id for each in await store.activities(before="act_3")] == ["act_2"]
         assert await store.activity("act_0") is None
-
-    run(scenario)
-
-
-def test_a_mute_and_a_pause_of_one_destination_are_two(run):
-    async def scenario(store):
-        pause = Pause(destination="crm", by="ann", reason="a", since=1.0)
-        mute = Pause(destination="crm", by="bob", reason="b", since=2.0, is_mute=True)
-        await store.pause(pause)
-        await store.pause(mute)
-        assert list(await store.pauses()) == [pause, mute]
-        assert await store.resume("crm", is_mute=True)
-        assert list(await store.pauses()) == [pause]
 
     run(scenario)
