@@ -1,13 +1,11 @@
-"""What every store promises about appending, leasing, settling and holding, whatever it is made of and however many share it."""
+"""What every store promises about appending, leasing and settling."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import Dead, DeliveryState, Release
-from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import DeliveryQuery, Outcome, Want
 from tests.store.given import (
     attempt,
@@ -118,7 +116,6 @@ def test_an_append_whose_caller_has_gone_is_carried_out_and_its_leases_are_given
     async def scenario(store):
         new = new_event("slack", lease_s=30.0)
         appending = store.append([new])
-        await asyncio.sleep(0)
         appending.cancel()
         await asyncio.gather(appending, return_exceptions=True)
         await store.append([new_event()])
@@ -312,189 +309,5 @@ def test_a_text_that_is_not_unicode_can_be_settled(run):
         outcome = Outcome(lease, Dead("bad \ud83d"), attempt(lease, "dead", reason="bad \ud83d", answer="\x00\udcff"))
         assert await store.settle([outcome]) == {lease.delivery.id}
         assert ((await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows)[0].reason == "bad ?"
-
-    run(scenario)
-
-
-# --- hints ---
-
-
-async def hint(store):
-    """The destinations that wake names now; None: it waits."""
-    task = asyncio.create_task(store.wake())
-    for _ in range(5):
-        await store.load(["evt_unknown"])
-        await asyncio.sleep(0)
-    if task.done():
-        return set(task.result())
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return None
-
-
-def test_a_hint_comes_once_for_each_change(run, clock):
-    async def scenario(store):
-        await hint(store)
-        assert await hint(store) is None
-        await store.append([new_event("slack")])
-        assert "slack" in await hint(store)
-        assert await hint(store) is None, "what is due already and not taken is no news"
-        [lease] = await store.claim("a", wants("slack"))
-        await store.settle([retry(lease, after_s=10.0)])
-        assert await hint(store) is None
-        clock.move(10.0)
-        assert "slack" in await hint(store), "a retry became due"
-        [lease] = await store.claim("a", wants("slack"))
-        await store.settle([Outcome(lease, Release())])
-        assert "slack" in await hint(store), "a lease was given back"
-        [lease] = await store.claim("a", wants("slack", lease_s=20.0))
-        assert await hint(store) is None
-        clock.move(20.0)
-        assert "slack" in await hint(store), "a lease ran out"
-
-    run(scenario)
-
-
-def test_a_lease_that_ran_out_behind_one_that_was_settled_is_hinted_at(run, clock):
-    async def scenario(store):
-        await hint(store)
-        [early] = await leased(store, "slack")
-        clock.move(20.0)
-        [late] = await leased(store, "slack")
-        await store.settle([delivered(early)])
-        clock.move(10.0)
-        await hint(store)
-        assert await hint(store) is None
-        assert await store.claim("a", wants("slack")) == []
-        clock.move(20.0)
-        assert "slack" in await hint(store)
-        assert len(await store.claim("a", wants("slack"))) == 1
-        assert await store.settle([delivered(late)]) == frozenset()
-
-    run(scenario)
-
-
-def test_the_first_hint_names_everything_that_is_due(kind, clock):
-    async def scenario():
-        store = await kind.open(clock)
-        await store.append([new_event("slack", "crm")])
-        await store.close()
-        store = await kind.open(clock)
-        assert {"slack", "crm"} <= await hint(store)
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_hint_wakes_whoever_waits_for_it(run):
-    async def scenario(store):
-        await hint(store)
-        waiting = asyncio.create_task(store.wake())
-        await asyncio.sleep(0)
-        await store.append([new_event("slack")])
-        assert "slack" in await asyncio.wait_for(waiting, 30.0)
-
-    run(scenario)
-
-
-# --- what holds a destination ---
-
-PAUSE = Pause(by="ann", reason="their migration", since=1.0)
-MUTE = Pause(by="bob", reason="known", since=2.0, until=9.0)
-
-
-def test_a_hold_is_stored_whole_and_its_times_run_on(run, clock):
-    async def scenario(store):
-        assert await store.holds() == []
-        circuit = Circuit(failures=7, next_probe_s=30.0, interval_s=60.0)
-        hold = Hold(destination="crm", pause=PAUSE, mute=MUTE, circuit=circuit, wait_s=20.0)
-        assert await store.set_hold(hold)
-        assert await store.holds() == [replace(hold, rev=1)]
-        clock.move(25.0)
-        [later] = await store.holds()
-        assert later.circuit.next_probe_s == pytest.approx(5.0)
-        assert (later.circuit.failures, later.circuit.interval_s, later.wait_s) == (7, 60.0, 0.0)
-        assert (later.pause, later.mute) == (PAUSE, MUTE)
-
-    run(scenario)
-
-
-def test_a_hold_based_on_an_older_revision_is_refused(run):
-    async def scenario(store):
-        first = Hold(destination="crm", pause=PAUSE)
-        assert await store.set_hold(first)
-        assert not await store.set_hold(first), "somebody else was first"
-        assert not await store.set_hold(replace(first, rev=2))
-        assert await store.set_hold(replace(first, rev=1, pause=None))
-        [ended] = await store.holds()
-        assert (ended.rev, ended.pause) == (2, None), "a later pause is not mistaken for this one"
-        assert not await store.set_hold(first)
-        assert await store.set_hold(replace(ended, mute=MUTE))
-
-    run(scenario)
-
-
-def test_of_parallel_changes_of_one_hold_one_wins(run):
-    async def scenario(store):
-        holds = [Hold(destination="crm", pause=replace(PAUSE, by=name)) for name in ("ann", "bob", "cleo")]
-        won = await asyncio.gather(*(store.set_hold(hold) for hold in holds))
-        assert sorted(won) == [False, False, True]
-        [hold] = await store.holds()
-        assert hold.pause == holds[won.index(True)].pause
-
-    run(scenario)
-
-
-def test_a_hold_with_texts_that_are_not_unicode_can_be_stored(run):
-    async def scenario(store):
-        assert await store.set_hold(Hold(destination="crm", pause=replace(PAUSE, reason="why not \ud800")))
-        [hold] = await store.holds()
-        assert hold.pause.reason == "why not ?"
-
-    run(scenario)
-
-
-def test_holds_are_there_after_the_store_was_closed_and_opened(kind, clock):
-    async def scenario():
-        store = await kind.open(clock)
-        circuit = Circuit(failures=5, next_probe_s=30.0, interval_s=30.0)
-        await store.set_hold(Hold(destination="crm", mute=MUTE, circuit=circuit))
-        await store.close()
-        clock.move(10.0)
-        store = await kind.open(clock)
-        [hold] = await store.holds()
-        assert (hold.mute, hold.circuit.failures) == (MUTE, 5)
-        assert hold.circuit.next_probe_s == pytest.approx(20.0)
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_replica_decides_for_destinations_for_a_time_and_with_a_share_of_their_slots(run):
-    async def scenario(store):
-        assigned = await store.assigned("a", ["slack", "crm"])
-        assert set(assigned) <= {"slack", "crm"}
-        for each in assigned.values():
-            assert each.until_s > 0
-            assert 0 < each.share <= 1
-        assert await store.assigned("a", ["slack", "crm"]) == assigned
-
-    run(scenario)
-
-
-# --- crashes ---
-
-
-def test_a_crash_counts_against_a_delivery_until_it_is_settled(run):
-    async def scenario(store):
-        await store.append([new_event("slack"), new_event("slack")])
-        [lease, other] = await store.claim("a", wants("slack"))
-        assert (await store.crashed(lease.delivery.id)).crashes == 1
-        assert (await store.crashed(lease.delivery.id)).crashes == 2
-        await store.settle([Outcome(lease, Release()), delivered(other)])
-        [again] = await store.claim("a", wants("slack"))
-        assert again.delivery.crashes == 2
-        assert await store.crashed(other.delivery.id) is None, "it is not pending"
-        assert await store.crashed("garbage \ufffd") is None
 
     run(scenario)
