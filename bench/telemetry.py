@@ -21,9 +21,10 @@ from run import ROUTES, SECRET, Process, signed_requests
 
 from gateway import telemetry
 from gateway.config import load
+from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.event import traces
-from gateway.pipeline import Dispatcher, Gateway
+from gateway.pipeline import Gateway
 from gateway.store import open_store
 from gateway.telemetry.families import Family
 from gateway.web.door import Door
@@ -110,6 +111,7 @@ async def measure(folder, options):
     store = await open_store(f"sqlite:///{folder}/gateway.db")
     gateway = Gateway(config=config, store=store, egress=Egress())
     dispatcher = Dispatcher(gateway)
+    await dispatcher.recall()
     door = Door(gateway, dispatcher, Readiness(), Rejections(store, time.time))
     requests = list(scopes(folder / "requests"))
     costs = {name: [] for name in VARIANTS}

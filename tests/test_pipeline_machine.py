@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from gateway.destinations.gates import AHEAD_S
+from gateway.dispatcher import Dispatcher
 from gateway.model import DeliveryState
-from gateway.pipeline import Dispatcher
 from tests.sink import Sink, answer
-from tests.test_pipeline import World, contact, in_order
+from tests.world import World, contact, in_order
 
 #: Of the destination; a 429 asks for a long wait.
 ANSWERS = {
@@ -67,9 +67,9 @@ class Life(RuleBasedStateMachine):
 
     async def watched(self, work):
         """Whatever happens, what holds the destination does hold it."""
-        before, sent = self.world.dispatcher.health("crm"), self.sent()
+        before, sent = self.world.dispatcher.holds.health("crm"), self.sent()
         await work
-        after, new = self.world.dispatcher.health("crm"), self.sent() - sent
+        after, new = self.world.dispatcher.holds.health("crm"), self.sent() - sent
         if before.startswith("paused") and after.startswith("paused"):
             assert new == 0
         if before.startswith("circuit open") and self.answer == "503":
@@ -102,11 +102,11 @@ class Life(RuleBasedStateMachine):
 
     @rule(for_s=st.sampled_from([None, 600.0]))
     def somebody_pauses_it(self, for_s):
-        self.do(self.world.dispatcher.pause("crm", by="test", reason="a pause", for_s=for_s))
+        self.do(self.world.dispatcher.holds.pause("crm", by="test", reason="a pause", for_s=for_s))
 
     @rule()
     def somebody_resumes_it(self):
-        self.do(self.world.dispatcher.resume("crm", by="test"))
+        self.do(self.world.dispatcher.holds.resume("crm", by="test"))
         self.do(self.world.turn())
 
     @rule(nth=st.integers(0, 20))
@@ -125,13 +125,13 @@ class Life(RuleBasedStateMachine):
         self.folders.append(Path(tempfile.mkdtemp()))
         for file in old.folder.glob("gateway.db*"):
             shutil.copy(file, self.folders[-1])
-        paused = old.dispatcher.standing("crm").paused
+        paused = old.dispatcher.holds.standing("crm").paused
         self.do(old.__aexit__())
         self.world = World(self.folders[-1], self.text)
         self.world.clock = old.clock
         self.do(self.world.__aenter__())
         self.do(self.world.dispatcher.recall())
-        assert self.world.dispatcher.standing("crm").paused == paused
+        assert self.world.dispatcher.holds.standing("crm").paused == paused
         self.do(self.watched(self.world.turn()))
 
     @invariant()
@@ -171,7 +171,7 @@ class Life(RuleBasedStateMachine):
 
     async def everything_ends(self):
         self.sink.at("/crm", answer(200))
-        await self.world.dispatcher.resume("crm", by="test")
+        await self.world.dispatcher.holds.resume("crm", by="test")
         for _ in range(40):
             await self.world.later(400)
         rows = await self.deliveries()
@@ -187,7 +187,7 @@ class Life(RuleBasedStateMachine):
         assert sum(each.destination == "crm" for each in rows) == len(self.accepted)
         contacts = {contact_id for contact_id, _ in self.accepted}
         assert sum(each.destination == "greeter" for each in rows) == len(contacts)
-        assert not self.world.dispatcher._taken, "every slot is free again"
+        assert not self.world.dispatcher.holds.in_flight, "every slot is free again"
 
     async def deliveries(self):
         histories = [await self.world.store.event(event_id) for _, event_id in self.accepted]
@@ -205,7 +205,7 @@ def test_ten_thousand_that_waited_through_an_outage_leave_at_the_rate_and_within
         text = in_order(sink, rate="500/s", concurrency=6).replace('"order_by": "attrs.id", ', "")
         world = World(tmp_path, text)
         async with world:
-            await world.dispatcher.pause("crm", by="test", reason="an outage")
+            await world.dispatcher.holds.pause("crm", by="test", reason="an outage")
             for first in range(0, 10_000, 100):
                 await asyncio.gather(*(world.receive(contact(n, n)) for n in range(first, first + 100)))
         async with World(tmp_path, text) as world:

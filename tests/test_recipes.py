@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import threading
-from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
@@ -92,7 +91,7 @@ async def _sent(config, source, event, payload):
             config.sources[source], config.sources[source].naming.facts(event, payload)
         ):
             delivery = Delivery(id="dlv_1", event_id=event.id, route=route, destination=destination)
-            results[route] = (await deliver(delivery, event, gateway, lambda _id: nullcontext())).result
+            results[route] = (await deliver(delivery, event, gateway)).result
     finally:
         await gateway.egress.close()
     return results

@@ -7,9 +7,10 @@ from gateway.cli import api, terminal
 from gateway.cli.look import Place
 from gateway.cli.terminal import Column, Part
 from gateway.errors import GatewayError
+from gateway.holds import Standing, paused_by
 from gateway.operate import views
-from gateway.pipeline import Standing
-from gateway.store.nouns import DestinationStats, Pause
+from gateway.store.holds import Hold
+from gateway.store.nouns import DestinationStats
 from gateway.wording import duration, is_duration, seconds
 
 
@@ -35,19 +36,25 @@ def names(place: Place) -> Sequence[str]:
 
 
 def _of_the_store(reader: Any, place: Place) -> Any:
-    """Without a gateway there is no circuit, and nothing is on its way."""
+    """Without a gateway nothing is in flight."""
     config, numbers = place.loaded(), reader.stats().destinations
-    holds = {(each.destination, each.is_mute): each for each in reader.pauses()}
+    holds = {each.destination: each for each in reader.holds()}
     return [
         views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
         for name in dict.fromkeys([*config.destinations, *numbers])
     ]
 
 
-def _standing(name: str, holds: Mapping[tuple[str, bool], Pause]) -> Standing:
-    paused, muted = holds.get((name, False)), holds.get((name, True))
-    held = f"paused by {paused.by}: {paused.reason}" if paused else ""
-    return Standing(held=held, circuit="closed", failures=0, in_flight=0, paused=paused, muted=muted)
+def _standing(name: str, holds: Mapping[str, Hold]) -> Standing:
+    hold = holds.get(name, Hold(destination=name))
+    return Standing(
+        held=paused_by(hold.pause) if hold.pause else "",
+        circuit="open" if hold.circuit else "closed",
+        failures=hold.circuit.failures if hold.circuit else 0,
+        in_flight=0,
+        paused=hold.pause,
+        muted=hold.mute,
+    )
 
 
 _COLUMNS: Final = (

@@ -275,9 +275,10 @@ class Alone:
     @classmethod
     async def open(cls, runner: asyncio.Runner, place: Place, wanted: Wanted) -> "Alone":
         """Become the owner of the store. Raises StoreLocked, ConfigError."""
+        from gateway.dispatcher import Dispatcher
         from gateway.egress import Egress
         from gateway.operate.operations import Operations
-        from gateway.pipeline import Dispatcher, Gateway
+        from gateway.pipeline import Gateway
 
         config = _of_today(place.config) if wanted.verb == "reroute" else place.loaded()
         try:

@@ -18,17 +18,19 @@ from gateway import __version__, presets, server, telemetry
 from gateway.cli import check
 from gateway.cli.samples import curl, fresh
 from gateway.config import load
+from gateway.dispatcher import Dispatcher, for_ever
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnavailable
 from gateway.model import Secret
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader, log_warnings
 from gateway.operate.watch import INTERVAL_S, Watch
-from gateway.pipeline import Dispatcher, Gateway, for_ever
+from gateway.pipeline import Gateway
+from gateway.poison import CrashSlot, blame
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
-from gateway.store import open_store
+from gateway.store import open_store, path_of
 from gateway.web import UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 
 #: 128 bits, in the densest of the usual spellings (base64).
@@ -134,16 +136,13 @@ async def _serve(
     options = _admin_options(environ, admin_bind)
     inbox = Inbox(clock=time.time) if dev else None
     store = await open_store(store_url)
-    if store.poisoned is not None:
-        died_over = store.poisoned
-        telemetry.log(
-            "delivery.poisonous",
-            delivery_id=died_over.id,
-            destination=died_over.destination,
-            crashes=died_over.crashes,
-            state=died_over.state,
-        )
-    gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox))
+    try:
+        crash_slot = CrashSlot(path_of(store_url) + ".now")
+        await blame(crash_slot, store)
+    except GatewayError:
+        await store.close()
+        raise
+    gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox), crash_slot=crash_slot)
     dispatcher = Dispatcher(gateway)
     operations = Operations(gateway, dispatcher)
     rejections = Rejections(store, gateway.clock)
@@ -279,6 +278,7 @@ class _Lifecycle:
             return
         self.closed = True
         async with AsyncExitStack() as closing:
+            closing.callback(self.gateway.crash_slot.close)
             closing.push_async_callback(self.gateway.store.close)
             closing.push_async_callback(self.gateway.egress.close)
             closing.push_async_callback(self._last_rejections)

@@ -5,40 +5,40 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-#: A rate as it is written.
+#: A rate as it is written in the file.
 RATE: Final = re.compile(r"([1-9][0-9]{0,4})/(s|min|h)|none")
 _PER: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
-#: Failures in a row, over all deliveries of a destination, after which it is left alone but for probes.
+#: Consecutive failures, over all deliveries of a destination, after which only probes are sent to it.
 OPENS_AFTER: Final = 5
-#: Answers in a row that do not accept the login, after which a person is needed.
+#: Consecutive answers that refuse the login, after which a person is needed.
 PAUSES_AFTER: Final = 3
-#: Between probes, seconds: the first wait, and the longest that it grows to.
+#: Seconds until the first probe, and the longest interval between two.
 FIRST_PROBE_S: Final = 30.0
 LONGEST_PROBE_S: Final = 300.0
-#: Starts that fit into this time are granted together, seconds; each still has its own moment.
+#: Starts due within this many seconds are granted together; each still has its own moment.
 AHEAD_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the file says of one destination."""
+    """The rules of one destination: its rate in the file, and a pause of whatever origin."""
 
-    #: Between two starts, seconds; 0: no limit.
+    #: Seconds between two starts; 0: no limit.
     interval_s: float = 0.0
     #: Why nothing starts, for people; empty: it is not paused.
     paused: str = ""
-    #: When a pause ends by itself, seconds from now; infinity: it does not.
+    #: Seconds from now until the pause ends by itself; infinity: it does not.
     paused_for_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What one attempt says about its destination."""
+    """What one attempt shows about its destination."""
 
-    #: ``failed``: no connection, no answer in time, or a 5xx; ``denied``: it does not accept the login; ``gone``: it is
-    #: there no more; ``answered``: any other answer; ``nothing``: it was not asked.
+    #: ``failed``: no connection, no answer in time, or a 5xx; ``denied``: the login was refused; ``gone``: a 410;
+    #: ``answered``: any other answer; ``nothing``: no request was sent.
     outcome: Literal["answered", "failed", "denied", "gone", "nothing"]
-    #: It asked all of us to wait so long (429), seconds.
+    #: The seconds for which it asked all of us to wait (429).
     wait_s: float = 0.0
 
 
@@ -47,47 +47,47 @@ NOTHING: Final = Learned(outcome="nothing")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """How many deliveries may start now, or when to ask again and why not now."""
+    """How many deliveries may start now, or when to ask again and why none may."""
 
     count: int
     #: Meaningful for a count of 0; infinity: only another file or a person changes it.
     again_at: float = 0.0
-    #: For people; empty: nothing holds it.
+    #: For people; empty: nothing holds the destination.
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What is remembered of one destination while the process lives."""
+    """What is known about one destination."""
 
-    #: When the last delivery started, or is to start: by the rate the next one follows an interval later.
+    #: When the last delivery started, or is to start; by the rate the next one follows an interval later.
     last_start: float = -math.inf
-    #: Nothing starts before it: what a 429 asked for.
+    #: Nothing starts before this moment, because a 429 asked for it.
     waits_until: float = -math.inf
-    #: In a row.
+    #: Consecutive failures.
     failures: int = 0
     #: When the next probe may start; None: the circuit is closed.
     next_probe: float | None = None
     probe_interval_s: float = 0.0
     is_probing: bool = False
-    #: Answers in a row that do not accept the login.
+    #: Consecutive answers that refuse the login.
     denials: int = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether its circuit is open: all but probes waits."""
+        """Whether its circuit is open: everything except probes waits."""
         return self.next_probe is not None
 
 
 def interval_s(rate: str | None) -> float:
-    """The seconds between two starts at a rate that RATE fits: ``10/s``, ``60/min``; 0 for ``none``."""
+    """The seconds between two starts for a rate that matches RATE: ``10/s``, ``60/min``; 0 for ``none``."""
     found = RATE.fullmatch(rate or "none")
     assert found is not None
     return _PER[found[2]] / int(found[1]) if found[1] else 0.0
 
 
 def rate(interval_s: float) -> str:
-    """The rate of an interval, in the shortest unit that has a whole number of it: ``10/s``; empty for none."""
+    """The rate of an interval, in the shortest unit that gives a whole number: ``10/s``; empty for none."""
     for unit, seconds in _PER.items():
         count = seconds / interval_s if interval_s else 0.0
         if round(count) >= 1 and math.isclose(count, round(count)):
@@ -96,14 +96,40 @@ def rate(interval_s: float) -> str:
 
 
 def opened(now: float) -> Gate:
-    """Of a process that begins: the one before it may have started something just now."""
+    """The gate of a process that starts: the one before it may have started a delivery just now."""
     return Gate(last_start=now)
 
 
 def resumed(gate: Gate, now: float) -> Gate:
-    """Of a destination that a person has seen to: what it asked for is forgotten, and a probe is due."""
+    """After a person has seen to the destination: it need not wait any longer, and a probe is due."""
     next_probe = now if gate.is_open else None
     return replace(gate, waits_until=-math.inf, denials=0, next_probe=next_probe)
+
+
+def restored(
+    gate: Gate, *, failures: int, next_probe: float | None, probe_interval_s: float, waits_until: float
+) -> Gate:
+    """With the durable part as it was stored; a probe that was in flight is forgotten."""
+    if next_probe is None and not gate.is_open:
+        failures = gate.failures
+    return replace(
+        gate,
+        failures=failures,
+        next_probe=next_probe,
+        probe_interval_s=probe_interval_s,
+        is_probing=False,
+        waits_until=waits_until,
+    )
+
+
+def is_news(stored: Gate, gate: Gate) -> bool:
+    """Whether a gate differs from what is stored of it: its circuit, or its wait by more than a second.
+
+    A burst of answers with 429 moves the end of the wait a little with each of them.
+    """
+    if gate.next_probe != stored.next_probe:
+        return True
+    return gate.waits_until < stored.waits_until or gate.waits_until > stored.waits_until + 1.0
 
 
 def permit(gate: Gate, rules: Rules, now: float) -> Permit:
@@ -116,7 +142,7 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     if gate.next_probe is None:
         return Permit(count=int(AHEAD_S / rules.interval_s) + 1 if rules.interval_s else 1_000_000)
     if gate.is_probing:
-        return Permit(count=0, again_at=math.inf, why=f"circuit open after {_failures(gate)}, a probe is on its way")
+        return Permit(count=0, again_at=math.inf, why=f"circuit open after {_failures(gate)}, a probe is in flight")
     if gate.next_probe > now:
         why = f"circuit open after {_failures(gate)}, next probe in {_in(gate.next_probe - now)}"
         return Permit(count=0, again_at=gate.next_probe, why=why)
@@ -133,13 +159,13 @@ def is_free(gate: Gate, rules: Rules, now: float) -> bool:
 
 
 def started(gate: Gate, rules: Rules, now: float) -> tuple[Gate, float]:
-    """A delivery takes its turn; the moment at which it may start is the second value."""
+    """The gate after a delivery has taken its turn, and the moment at which that delivery may start."""
     at = max(now, _next_start(gate, rules))
     return replace(gate, last_start=at, is_probing=gate.is_open), at
 
 
 def learned(gate: Gate, what: Learned, now: float) -> Gate:
-    """What is remembered after an attempt."""
+    """The gate after an attempt."""
     if what.outcome == "nothing":
         # A probe that was never sent: the next one is due.
         return replace(gate, is_probing=False)
@@ -161,11 +187,11 @@ def learned(gate: Gate, what: Learned, now: float) -> Gate:
 
 
 def must_pause(gate: Gate, what: Learned) -> str:
-    """Why a destination is to be paused after an attempt that ``gate`` has learned from; empty: it is not."""
+    """Why a destination must be paused after an attempt that ``gate`` has learned from; empty: it need not be."""
     if what.outcome == "gone":
         return "it answered 410, gone for good: put its new address into url, then resume it"
     if what.outcome == "denied" and gate.denials >= PAUSES_AFTER:
-        return f"it denied the login {gate.denials} times in a row: correct auth or its secret, then resume it"
+        return f"it refused the login {gate.denials} times in a row: correct auth or its secret, then resume it"
     return ""
 
 

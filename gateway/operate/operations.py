@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from gateway import pipeline, telemetry
-from gateway.errors import BadRequest, UnknownName
+from gateway import telemetry
+from gateway.dispatcher import Dispatcher, for_ever
 from gateway.model import Delivery, DeliveryState, Event
 from gateway.operate import rerouting, selection
 from gateway.operate.rerouting import Rerouted
 from gateway.operate.selection import Filter
-from gateway.pipeline import Dispatcher, Gateway
+from gateway.pipeline import Gateway
 from gateway.store.nouns import TAKES, Activity, DeliveryQuery, EventHistory, EventQuery, NewDelivery, Task, TaskVerb
 from gateway.wording import iso_time, printable
 
@@ -70,7 +70,7 @@ class Operations:
     def __init__(self, gateway: Gateway, dispatcher: Dispatcher) -> None:
         self._gateway = gateway
         self._store = gateway.store
-        self._dispatcher = dispatcher
+        self._holds = dispatcher.holds
         #: Set while a task may be unfinished: from the start on, for the process before may have left one.
         self._unfinished = asyncio.Event()
         self._unfinished.set()
@@ -122,7 +122,7 @@ class Operations:
         except KeyError:
             raise UnknownName(f"no replay or discard {printable(activity_id[:100])}") from None
         telemetry.log("activity.stopped", activity=activity.id, verb=activity.verb, by=by)
-        await pipeline.note(self._gateway, "stop", activity.id, by=by, reason=f"{activity.verb} of {activity.subject}")
+        await self._gateway.note("stop", activity.id, by=by, reason=f"{activity.verb} of {activity.subject}")
         return activity
 
     # destinations
@@ -131,23 +131,23 @@ class Operations:
         """Hold the deliveries of a destination. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         reason = _reason(reason, is_needed=True)
-        await self._dispatcher.pause(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
+        await self._holds.pause(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
 
     async def resume(self, name: str, *, by: str) -> bool:
         """Let it go on; whether it was paused, other than in the file. Raises BadRequest, UnknownName."""
         self._check_destination(name)
-        return await self._dispatcher.resume(name, by=_by(by))
+        return await self._holds.resume(name, by=_by(by))
 
     async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
         """Tell nobody of its troubles; its deliveries go on as ever. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         reason = _reason(reason, is_needed=True)
-        await self._dispatcher.mute(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
+        await self._holds.mute(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
 
     async def unmute(self, name: str, *, by: str) -> bool:
         """Tell of them again; whether it was muted. Raises BadRequest, UnknownName."""
         self._check_destination(name)
-        return await self._dispatcher.unmute(name, by=_by(by))
+        return await self._holds.unmute(name, by=_by(by))
 
     # the loops
 
@@ -155,11 +155,11 @@ class Operations:
         """Carry long tasks on and keep the index of words up to date, until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for step in (self._go_on, self._index):
-                tasks.create_task(pipeline.for_ever(step))
+                tasks.create_task(for_ever(step))
 
     async def _go_on(self) -> None:
         await self._unfinished.wait()
-        await pipeline.writer_keeps_up(self._store)
+        await self._store.breathe()
         # Before the look: what is begun meanwhile sets it again.
         self._unfinished.clear()
         try:
@@ -172,7 +172,7 @@ class Operations:
             await asyncio.sleep(BETWEEN_SLICES_S)
 
     async def _index(self) -> None:
-        await pipeline.writer_keeps_up(self._store)
+        await self._store.breathe()
         is_more = await self._store.index()
         await asyncio.sleep(BETWEEN_INDEX_SLICES_S if is_more else INDEX_INTERVAL_S)
 
@@ -213,7 +213,7 @@ class Operations:
 
     def _check_destination(self, name: str) -> None:
         known = self._gateway.config.destinations
-        standing = self._dispatcher.standing(name)
+        standing = self._holds.standing(name)
         if name not in known and standing.paused is None and standing.muted is None:
             names = ", ".join(known) or "none"
             raise UnknownName(f"no destination {printable(name[:100])} in routes.yaml (known: {names})")

@@ -9,8 +9,9 @@ from typing import Final
 
 from gateway import telemetry
 from gateway.config import format_problem
+from gateway.dispatcher import Dispatcher
 from gateway.errors import ConfigError, Place, Problem, StoreError, StoreUnavailable
-from gateway.pipeline import Dispatcher, Gateway, note
+from gateway.pipeline import Announcement, Gateway
 from gateway.routing import Config, changes
 from gateway.wording import count
 
@@ -69,7 +70,7 @@ class Reloader:
 
     async def _note(self, by: str, subject: str) -> None:
         try:
-            await note(self._gateway, "reload", subject, by=by)
+            await self._gateway.note("reload", subject, by=by)
         except StoreUnavailable as error:
             # Another configuration needs no store, and the log has it.
             telemetry.log("store.unavailable", reason=str(error))
@@ -100,7 +101,7 @@ class Reloader:
             # Somebody who is editing saves more than once; the first time is news.
             message = f"routes.yaml was changed and is not in order; {in_force} stays in force. {' '.join(problems)}"
             fields = {"problems": problems, "in_force": in_force}
-            await self._dispatcher.announce("reload.rejected", message, fields, page="")
+            await self._dispatcher.announce(Announcement("reload.rejected", message, fields, page=""))
 
     def _count_success(self) -> None:
         config = self._gateway.config

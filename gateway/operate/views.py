@@ -10,12 +10,13 @@ from gateway.egress import InboxEntry
 from gateway.errors import Problem, Unparsable
 from gateway.event.payload import parse, payload_of
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
+from gateway.holds import Standing
 from gateway.model import Attempt, Delivery
 from gateway.operate.operations import Preview
-from gateway.pipeline import Standing
 from gateway.rehearsal.rehearse import shown_url
 from gateway.routing import Config, Destination
 from gateway.routing.entries import Entry
+from gateway.store.holds import Pause
 from gateway.store.nouns import (
     Activity,
     DeadGroup,
@@ -24,7 +25,6 @@ from gateway.store.nouns import (
     EventHistory,
     EventPage,
     EventRow,
-    Pause,
     Rejected,
     Stats,
     Traffic,

@@ -1,11 +1,12 @@
-"""The contract of a store, in words and types. The promises of the gateway live behind this seam."""
+"""The contract of a store. The promises of the gateway are kept on the other side of it."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
+from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import (
     Activity,
     Appended,
@@ -17,7 +18,6 @@ from gateway.store.nouns import (
     Lease,
     NewEvent,
     Outcome,
-    Pause,
     Rejected,
     Retention,
     Stats,
@@ -25,50 +25,59 @@ from gateway.store.nouns import (
     Want,
 )
 
-OnAppended = Callable[[Sequence[Appended] | None], None]
-
 
 class Store(Protocol):
     """Durable on return. The store owns the clock: all times cross this seam as seconds from now.
 
-    Every method but ``working_on`` and the properties raises StoreUnavailable when the disk refuses.
+    A store serves one or many replicas: processes that receive and deliver. Every method but ``wake`` and ``breathe``
+    raises StoreUnavailable when the disk or the server refuses.
     """
 
     #: ``sqlite``; shown in the ready line.
     name: str
-    #: The delivery that the last process died over, as it stands now; None: there was none. Fixed once it is open.
-    poisoned: Delivery | None
 
-    async def append(self, events: Sequence[NewEvent], on_done: OnAppended | None = None) -> Sequence[Appended]:
-        """Keep the events of one request with their deliveries, all or nothing, fsynced before it returns.
+    def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
+        """Store the events of one request with their deliveries, all or nothing, on disk before the future is done.
 
-        A key seen within its window stores nothing and answers the first event's id. Calls that wait at the
-        same time share one transaction. Leases are granted for deliveries that asked for one, unless due
-        deliveries already wait for that destination. The append is carried out even if the caller is
-        cancelled: ``on_done`` is called on the event loop exactly once either way, with what append
-        returns, or with None when nothing was stored.
+        A key seen within its window stores nothing and gives the first event's id. Calls that wait at the same time
+        share one transaction. ``replica`` gets a lease for each delivery that asks for one, unless other deliveries
+        for its destination are due. The append is carried out even if the caller goes away: if it cancels the future,
+        the leases are given back.
         """
 
-    async def claim(self, wants: Mapping[str, Want]) -> Sequence[Lease]:
-        """Lease due deliveries, the longest due first, at most ``slots`` for each destination."""
+    async def claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
+        """Lease due deliveries to ``replica``, those overdue the longest first, at most ``slots`` per destination.
+
+        A delivery is leased to one replica at a time. If the caller goes away, the leases are given back.
+        """
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
-        """Events with their bodies; CorruptEvent in place of one whose checksum is wrong. Unknown ids are absent."""
+        """Events with their bodies; a CorruptEvent for each whose checksum is wrong. Unknown ids are absent."""
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        """Record attempts and new states together; the ids whose lease still held. A lost lease changes nothing."""
+        """Record attempts and new states together; the ids whose lease was still held. A lost lease changes nothing."""
 
-    def maybe_due(self) -> Collection[str]:
-        """Destinations that may have an unleased delivery due now. A hint without I/O: too many, never too few."""
+    async def wake(self) -> Collection[str]:
+        """Return destinations that may have something due, as soon as there is something new to tell.
 
-    def is_due(self, destination: str) -> bool:
-        """Whether ``maybe_due`` has this destination; without looking at the others."""
-
-    async def wait(self, timeout_s: float) -> None:
-        """Return once something more may be due than when it last returned, at the latest after ``timeout_s``.
-
-        A hint, and one for each change: what is due already and cannot be taken does not return it again.
+        A hint: it may come late and may name too many. The first call names everything that is due; after that a hint
+        comes once for each change: what is already due and cannot be taken does not end the next wait.
         """
+
+    async def breathe(self) -> None:
+        """Return once the store's own work has had its turn; await it before each piece of work for the store."""
+
+    async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:
+        """Those of these destinations that ``replica`` decides for from now on, and until when."""
+
+    async def holds(self) -> Sequence[Hold]:
+        """Everything that holds a destination or has ever held it, by destination."""
+
+    async def set_hold(self, hold: Hold) -> bool:
+        """Store a hold as revision ``hold.rev + 1``; False, and nothing is changed, if ``hold.rev`` is not the present one."""
+
+    async def crashed(self, delivery_id: str) -> Delivery | None:
+        """Count a death of the process against a pending delivery; the delivery as it is now, or None if it is not pending."""
 
     async def begin(self, task: Task) -> Activity:
         """Start a replay or a discard; durable on return, with its first slice done. One of few is finished then.
@@ -118,15 +127,6 @@ class Store(Protocol):
     async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
         """The newest requests that were refused."""
 
-    async def pause(self, pause: Pause) -> None:
-        """Remember a pause or a mute of a destination; a later one takes the place of an earlier one."""
-
-    async def resume(self, destination: str, *, is_mute: bool = False) -> bool:
-        """Forget that a destination was paused, or muted; whether it was."""
-
-    async def pauses(self) -> Sequence[Pause]:
-        """Every pause and mute, by destination."""
-
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         """How many deliveries are pending, by (route, destination). Looks at each of them: for a rare question."""
 
@@ -144,18 +144,8 @@ class Store(Protocol):
         """
 
     async def close(self) -> None:
-        """Finish what waits, checkpoint, release the lock."""
-
-    def working_on(self, delivery_id: str) -> AbstractContextManager[None]:
-        """While inside, a death of the process is held against this delivery; at the third it is dead.
-
-        For synchronous work on the event loop only, one delivery at a time. Costs less than a microsecond.
-        """
-
-    @property
-    def oldest_uncommitted_s(self) -> float:
-        """How long the oldest append or settle has been waiting for its commit, seconds; 0 when none waits."""
+        """Finish what waits, and release what is held."""
 
     @property
     def healthy(self) -> bool:
-        """Whether appends can be expected to succeed: False from a disk error until the store was reopened and checked."""
+        """Whether appends can be expected to succeed: False after an error until the store was opened again and checked."""

@@ -16,17 +16,17 @@ class NewDelivery:
     id: str
     route: str
     destination: str
-    #: Ask for a lease of so many seconds, to start straight from memory; None: leave it pending.
-    #: The store refuses it when due deliveries already wait for this destination, and behind others of its lane.
+    #: Ask for a lease of this many seconds, to start straight from memory; None: leave it pending. The store refuses
+    #: when other deliveries for this destination are due, or are ahead of it in its lane.
     lease_s: float | None = None
     lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firing:
-    """An entry that fires once per key: it sends only what is the first with its key inside ``window_s`` seconds."""
+    """An entry that fires once per key: only the first event with its key in ``window_s`` seconds is sent."""
 
-    #: Of the entry.
+    #: The entry's name.
     name: str
     key: str
     window_s: float
@@ -36,12 +36,12 @@ class Firing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBack:
-    """An entry that took an event and had fired for its key before."""
+    """An entry that matched an event but had already fired for its key."""
 
-    #: Of the entry.
+    #: The entry's name.
     name: str
     key: str
-    #: What it fired for.
+    #: The event it fired for.
     event_id: str
     #: Seconds since the epoch.
     fired_at: float
@@ -52,39 +52,43 @@ class NewEvent:
     """An event to be stored with all of its deliveries, or recognised as a duplicate."""
 
     event: Event
-    #: Unique per source inside ``window_s`` seconds.
+    #: Unique per source for ``window_s`` seconds.
     key: bytes
     window_s: float
     deliveries: Sequence[NewDelivery] = ()
-    #: Of the entries that fire once per key.
+    #: One for each matching entry that fires once per key.
     firings: Sequence[Firing] = ()
-    #: What its source redacts goes out of the store after its last delivery.
+    #: Whether the fields its source redacts are removed from the store after the last delivery.
     is_redacted_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to attempt one delivery; ``token`` fences the outcome of a lease that was lost."""
+    """The right of one replica to attempt one delivery; ``token`` fences the outcome of a lease that was lost."""
 
     delivery: Delivery
+    #: The replica that holds it.
+    owner: str
     token: int
+    #: Seconds from when it was granted until another claim may take the delivery.
+    expires: float
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of a NewEvent: durable now, or known already."""
+    """The result for one NewEvent: stored now, or known already."""
 
-    #: Of the first event with this key.
+    #: The id of the first event with this key.
     event_id: str
     duplicate: bool
     leases: tuple[Lease, ...] = ()
-    #: Routes that had fired for their key before: nothing of them was stored.
+    #: Routes that had already fired for their key: no delivery of theirs was stored.
     held_back: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """How many deliveries of one destination may be claimed, and for how long."""
+    """The most deliveries of one destination to claim, and the length of their leases in seconds."""
 
     slots: int
     lease_s: float
@@ -92,36 +96,21 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt came to, for the store."""
+    """The result of an attempt, for the store."""
 
     lease: Lease
     result: Delivered | Retry | Dead | Release
     attempt: Attempt | None = None
-    #: Who is to be told that it is dead.
+    #: The notices to make because the delivery is dead.
     told: "Told | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A dead delivery, and (route, destination) of those that are told of it."""
+    """A dead delivery, and the (route, destination) pairs to notify of it."""
 
     notice: Notice
     routes: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
-    """A destination that somebody, or the gateway itself, has told to hold its deliveries, or to be silent about it."""
-
-    destination: str
-    by: str
-    reason: str
-    #: Wall clock, seconds since the epoch.
-    since: float
-    #: When it ends by itself; None: when somebody resumes it.
-    until: float | None = None
-    #: A mute: nothing is held, but nobody is told of its troubles.
-    is_mute: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 from gateway.errors import BodyGone
-from gateway.model import DeliveryState
+from gateway.model import Dead, Delivery, DeliveryState, Retry
 from gateway.store.nouns import (
     TAKES,
     DeliveryQuery,
+    NewDelivery,
+    Outcome,
     Task,
 )
 
@@ -65,3 +67,63 @@ def movable(task: Task, rows: Sequence[Any]) -> list[int]:
         )
         raise BodyGone(f"event {event_id} cannot be sent again: {why}")
     return sorted(row[1] for row in taken)
+
+
+# --- new deliveries: which of them start at once ---
+
+
+def admitted(
+    new: NewDelivery, lane: str | None, busy_lanes: set[tuple[str, str]], *, others_due: bool
+) -> Literal["leased", "due", "behind"]:
+    """Whether a new delivery starts at once, waits for a slot, or waits for the deliveries ahead of it in its lane.
+
+    ``busy_lanes``: (destination, lane) of every lane with a pending delivery. The first one pending in a lane may go;
+    when it ends, the next one is due. A delivery that is replayed goes to the end of its lane.
+    """
+    if lane is not None and (new.destination, lane) in busy_lanes:
+        return "behind"
+    return "due" if others_due or new.lease_s is None else "leased"
+
+
+def fires(expires: float | None, now: float) -> bool:
+    """Whether an entry that fires once per key fires, given until when its last firing for this key counts."""
+    return expires is None or expires <= now
+
+
+# --- outcomes ---
+
+
+class Settled(NamedTuple):
+    """The columns of a delivery that an outcome changes."""
+
+    state: DeliveryState
+    attempts: int
+    spent_s: float
+    reason: str
+    last_status: int | None
+    last_answer: str
+    cause: str
+
+
+def settled(before: Delivery, outcome: Outcome) -> Settled:
+    """A delivery as its outcome leaves it; an outcome without an attempt keeps what the last attempt said."""
+    result, attempt = outcome.result, outcome.attempt
+    state, reason, spent_s, cause = DeliveryState.DELIVERED, "", before.spent_s, ""
+    if isinstance(result, Retry):
+        state, reason, spent_s = before.state, result.reason, spent_s + result.spent_s
+    elif isinstance(result, Dead):
+        state, reason, cause = DeliveryState.DEAD, result.reason, cause_of(result.reason)
+    if attempt is None:
+        return Settled(state, before.attempts, spent_s, reason, before.last_status, before.last_answer, cause)
+    return Settled(state, attempt.number, spent_s, reason, attempt.status, attempt.answer, cause)
+
+
+def next_notice(last_due: float | None, now: float) -> float | None:
+    """When to notify of a dead delivery, given when the last notice of its destination was or is due.
+
+    The first one goes out at once, and the others of the next TOGETHER_S together at the end of that time. None: a
+    notice is waiting, and covers this one too.
+    """
+    if last_due is None:
+        return now
+    return None if last_due > now else max(now, last_due + TOGETHER_S)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from gateway.dispatcher import Dispatcher
 from gateway.egress import Inbox
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader
-from gateway.pipeline import Dispatcher, Gateway
+from gateway.pipeline import Gateway
 from gateway.web.auth import AdminOptions
 from gateway.web.health import Readiness
 from gateway.web.live import Live

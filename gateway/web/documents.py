@@ -61,4 +61,4 @@ def destination_documents(context: Context, stats: Stats) -> list[dict[str, Any]
 def destination_document(context: Context, name: str, stats: Stats) -> dict[str, Any]:
     """One destination, in routes.yaml or removed."""
     numbers = stats.destinations.get(name, _NO_DELIVERIES)
-    return views.destination(name, context.gateway.config, context.dispatcher.standing(name), numbers)
+    return views.destination(name, context.gateway.config, context.dispatcher.holds.standing(name), numbers)

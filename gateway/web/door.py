@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def ingest_app(
-    gateway: pipeline.Gateway, dispatcher: pipeline.Dispatcher, readiness: Readiness, rejections: Rejections
+    gateway: pipeline.Gateway, dispatcher: pipeline.Starter, readiness: Readiness, rejections: Rejections
 ) -> ASGIApp:
     """The application of the ingest listener: it serves the paths of the sources and nothing else."""
     door = Door(gateway, dispatcher, readiness, rejections)
@@ -52,7 +52,7 @@ class Door:
     def __init__(
         self,
         gateway: pipeline.Gateway,
-        dispatcher: pipeline.Dispatcher,
+        dispatcher: pipeline.Starter,
         readiness: Readiness,
         rejections: Rejections,
     ) -> None:

@@ -10,9 +10,10 @@ from typing import Any, Final
 from litestar import Response, get
 
 from gateway import telemetry
+from gateway.dispatcher import Dispatcher
 from gateway.errors import StoreError
 from gateway.operate.reload import Reloader
-from gateway.pipeline import Dispatcher, Gateway
+from gateway.pipeline import Gateway
 from gateway.store.nouns import DestinationStats, Stats
 from gateway.wording import count, iso_time
 
@@ -77,9 +78,9 @@ async def _stats(gateway: Gateway) -> Stats | None:
 
 def _gauge_gates(gateway: Gateway, dispatcher: Dispatcher) -> None:
     for name in gateway.config.destinations:
-        telemetry.CIRCUIT_STATE.labels(name).set(dispatcher.standing(name).circuit != "closed")
-        telemetry.PAUSED.labels(name).set(dispatcher.is_paused(name))
-        telemetry.MUTED.labels(name).set(dispatcher.is_muted(name))
+        telemetry.CIRCUIT_STATE.labels(name).set(dispatcher.holds.standing(name).circuit != "closed")
+        telemetry.PAUSED.labels(name).set(dispatcher.holds.is_paused(name))
+        telemetry.MUTED.labels(name).set(dispatcher.holds.is_muted(name))
 
 
 def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None:
@@ -88,8 +89,8 @@ def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None
     telemetry.DISK_FREE_BYTES.set(stats.free_bytes)
     names = gateway.config.destinations
     for name in names:
-        each, standing = stats.destinations.get(name, DestinationStats()), dispatcher.standing(name)
-        is_held = standing.circuit != "closed" or dispatcher.is_paused(name)
+        each, standing = stats.destinations.get(name, DestinationStats()), dispatcher.holds.standing(name)
+        is_held = standing.circuit != "closed" or dispatcher.holds.is_paused(name)
         _gauge_deliveries(name, each, in_flight=standing.in_flight, rest="held" if is_held else "waiting")
     others = [each for name, each in stats.destinations.items() if name not in names]
     if others:

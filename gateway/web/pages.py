@@ -109,7 +109,8 @@ def _looking(context: Context) -> list[Any]:
             return Redirect(f"/events/{history.event.id}#{quote(event_id)}", status_code=303)
         kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
         holds = {
-            name: context.dispatcher.standing(name).held for name in {each.destination for each in history.deliveries}
+            name: context.dispatcher.holds.standing(name).held
+            for name in {each.destination for each in history.deliveries}
         }
         shell = shell_of(context, request, "", dead=_dead(await store.stats()))
         document = await event_document(context, history)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from gateway.dispatcher import for_ever
 from gateway.event.payload import masked_path
-from gateway.pipeline import for_ever
 from gateway.store import Store
 from gateway.store.nouns import Rejected
 from gateway.wording import printable

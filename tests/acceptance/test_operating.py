@@ -149,7 +149,7 @@ def dead_store(path, count):
         for first in range(0, count, 1000):
             numbers = range(first, min(count, first + 1000))
             await store.append([one_for_crm(number) for number in numbers])
-        while leases := await store.claim({"crm": Want(slots=1000, lease_s=60)}):
+        while leases := await store.claim("a", {"crm": Want(slots=1000, lease_s=60)}):
             await store.settle([Outcome(lease, Dead("answered 422"), ATTEMPT) for lease in leases])
         await store.close()
 

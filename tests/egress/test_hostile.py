@@ -5,7 +5,6 @@ import gzip
 import re
 import tracemalloc
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def attempted(folder: Path, destination: str, prepare: Callable[[Egress], None] 
         await egress.warm({each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
-            tried = await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())
+            tried = await deliver(DELIVERY, EVENT, gateway)
             return tried.result, tried.attempt
         finally:
             await egress.close()

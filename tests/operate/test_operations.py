@@ -13,7 +13,7 @@ from gateway.operate.operations import Move
 from gateway.operate.selection import Filter
 from gateway.store.nouns import Retention
 from tests.sink import Sink, answer
-from tests.test_pipeline import BODY, World, numbered, story, to_crm
+from tests.world import BODY, World, numbered, story, to_crm
 
 
 def a_contact(number: int, note: str = "", type: str = "created") -> bytes:
@@ -411,7 +411,7 @@ async def test_a_pause_and_its_end_leave_a_trace(tmp_path):
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
             await world.operations.pause("crm", by="ann", reason="their migration", for_s=60)
-            assert world.dispatcher.standing("crm").paused.by == "ann"
+            assert world.dispatcher.holds.standing("crm").paused.by == "ann"
             assert await world.operations.resume("crm", by="bob")
             assert not await world.operations.resume("crm", by="bob")
             assert await verbs(world) == [("resume", "crm", "bob"), ("pause", "crm", "ann")]
@@ -446,7 +446,7 @@ async def test_of_a_muted_destination_nobody_is_told_and_it_goes_on(tmp_path):
             for number in range(1, 7):
                 await world.receive(numbered(number))
                 await world.dispatcher.idle()
-            assert world.dispatcher.standing("crm").circuit == "open"
+            assert world.dispatcher.holds.standing("crm").circuit == "open"
             await world.operations.pause("crm", by="ann", reason="why")
             await world.operations.resume("crm", by="ann")
             await world.turn()
@@ -454,7 +454,7 @@ async def test_of_a_muted_destination_nobody_is_told_and_it_goes_on(tmp_path):
             await world.operations.unmute("crm", by="ann")
             await world.operations.pause("crm", by="ann", reason="why")
             await world.turn()
-    assert alerts(sink) == ["crm is paused by ann: why. Nothing is lost; it goes on once it is resumed."]
+    assert alerts(sink) == ["crm is paused by ann: why. Nothing is lost; deliveries continue once it is resumed."]
 
 
 @story
@@ -466,13 +466,13 @@ async def test_a_mute_survives_a_restart_and_ends_by_itself(tmp_path):
             await world.operations.mute("crm", by="ann", reason="known", for_s=600)
         async with World(tmp_path, text) as world:
             await world.dispatcher.recall()
-            assert world.dispatcher.standing("crm").muted.reason == "known"
-            assert world.dispatcher.standing("crm").paused is None
+            assert world.dispatcher.holds.standing("crm").muted.reason == "known"
+            assert world.dispatcher.holds.standing("crm").paused is None
             await world.receive(numbered(0))
             await world.turn()
             assert alerts(sink) == []
             await world.later(601)
-            assert world.dispatcher.standing("crm").muted is None
+            assert world.dispatcher.holds.standing("crm").muted is None
             await world.receive(numbered(1))
             await world.turn()
             assert len(alerts(sink)) == 1

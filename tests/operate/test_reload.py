@@ -17,7 +17,7 @@ from gateway.operate.reload import Reloader
 from gateway.operate.watch import Watch
 from gateway.routing import changes
 from tests.sink import Sink, answer, hang
-from tests.test_pipeline import World
+from tests.world import World
 
 HEAD = "version: 1\nsources:\n  xobito: {preset: xobito, secret: s3cret}\n"
 FILE = (
@@ -536,7 +536,7 @@ def test_more_slots_are_used_from_the_reload_on(tmp_path):
                 world.save(crm(sink.url, ", concurrency: 3"))
                 await world.reloader.reload()
                 assert len(await asyncio.to_thread(sink.wait_for, 3)) == 3
-                assert world.dispatcher._taken["crm"] == 3
+                assert world.dispatcher.holds.in_flight["crm"] == 3
                 world.dispatcher.stop()
                 await running
 
@@ -553,7 +553,7 @@ def test_fewer_slots_are_obeyed_by_the_next_start(tmp_path):
                 world.save(crm(sink.url, ", concurrency: 1"))
                 await world.reloader.reload()
                 await world.receive(b'{"number": 3}')
-                assert world.dispatcher._taken["crm"] == 2
+                assert world.dispatcher.holds.in_flight["crm"] == 2
                 assert len(world.dispatcher._attempts) == 2
 
     asyncio.run(scenario())

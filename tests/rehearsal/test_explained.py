@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -70,7 +69,7 @@ def delivered(config, history):
     async def run():
         gateway = Gateway(config=config, store=None, egress=Egress(), clock=lambda: NOW)
         try:
-            return await deliver(history.deliveries[0], history.event, gateway, lambda _: nullcontext())
+            return await deliver(history.deliveries[0], history.event, gateway)
         finally:
             await gateway.egress.close()
 

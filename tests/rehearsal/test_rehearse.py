@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import load
+from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.errors import BodyTooLarge, RequestRefused, Unparsable
 from gateway.model import FileAppend, HttpRequest
-from gateway.pipeline import Dispatcher, Gateway, receive
+from gateway.pipeline import Gateway, receive
 from gateway.rehearsal.rehearse import EVENT_ID, Rehearsal, UnknownSample, rehearse, sample, sender_headers, shown
 from gateway.signatures import Request
 from gateway.store import open_store

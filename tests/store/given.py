@@ -5,7 +5,7 @@ import itertools
 import shutil
 from pathlib import Path
 
-from gateway.model import Attempt, Delivered, Event, Notice
+from gateway.model import Attempt, Dead, Delivered, Event, Notice, Retry
 from gateway.store import open_store
 from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Task, Told, Want
 
@@ -70,6 +70,20 @@ def delivered(lease):
     return Outcome(lease, Delivered(), attempt(lease, status=200, answer="ok"))
 
 
+def retry(lease, after_s=60.0, spent_s=60.0):
+    made = attempt(lease, "retry", status=503, reason="HTTP 503", answer="busy", next_s=after_s)
+    return Outcome(lease, Retry("HTTP 503", after_s=after_s, spent_s=spent_s), made)
+
+
+def dead(lease):
+    return Outcome(lease, Dead("HTTP 400"), attempt(lease, "dead", status=400, reason="HTTP 400", answer="no"))
+
+
+async def leased(store, *destinations, **more):
+    [appended] = await store.append([new_event(*destinations, lease_s=30.0, **more)])
+    return appended.leases
+
+
 def wants(*names, slots=10, lease_s=30.0):
     return {name: Want(slots, lease_s) for name in names}
 
@@ -92,7 +106,8 @@ class SQLiteKind:
         folder = self.folder.parent / f"{self.folder.name}-{number}"
         folder.mkdir()
         for name in ("gateway.db", "gateway.db-wal", "gateway.db.lock", "gateway.db.now"):
-            shutil.copy(self.folder / name, folder / name)
+            if (self.folder / name).exists():
+                shutil.copy(self.folder / name, folder / name)
         return SQLiteKind(folder)
 
 
@@ -104,3 +119,11 @@ async def replay(store, *ids):
     which = DeliveryQuery(ids=ids)
     activity = await store.begin(Task(verb="replay", by="ann", which=which, subject="a test"))
     return [each for each in (await store.deliveries(which)).rows if each.replayed_by == activity.id]
+
+
+async def prune_all(store, retention, limit=500):
+    removed = 0
+    while slice_ := await store.prune(retention, limit=limit):
+        assert slice_ <= limit
+        removed += slice_
+    return removed

@@ -27,7 +27,7 @@ def dead(lease, reason="answered 422: no"):
 
 
 async def ended(store, outcome, destination="slack", slots=100):
-    leases = await store.claim(wants(destination, slots=slots))
+    leases = await store.claim("a", wants(destination, slots=slots))
     await store.settle([outcome(lease) for lease in leases])
     return leases
 
@@ -97,7 +97,7 @@ async def stored(store, clock, events, indexed):
             if state != "pending":
                 [lease] = [
                     each
-                    for each in await store.claim(wants(destination, slots=100))
+                    for each in await store.claim("a", wants(destination, slots=100))
                     if each.delivery.event_id == new.event.id
                 ]
                 await store.settle([dead(lease) if state == "dead" else delivered(lease)])
@@ -433,7 +433,9 @@ def test_a_page_of_the_store_shows_one_moment(run):
 
     async def scenario(store):
         await store.append([event_of("crm", "contact.created", "slack") for _ in range(5)])
-        writing = [asyncio.create_task(store.append([event_of("crm", "contact.created", "slack")])) for _ in range(50)]
+        writing = [
+            asyncio.ensure_future(store.append([event_of("crm", "contact.created", "slack")])) for _ in range(50)
+        ]
         for _ in range(20):
             page = await store.events(EventQuery(limit=1000))
             assert all(len(row.deliveries) == 1 for row in page.rows)

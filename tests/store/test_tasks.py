@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import BodyGone
 from gateway.model import Dead, DeliveryState, Retry
-from gateway.store.nouns import Activity, DeliveryQuery, EventQuery, NewDelivery, Outcome, Pause, Retention, Task, Want
+from gateway.store.nouns import Activity, DeliveryQuery, EventQuery, NewDelivery, Outcome, Retention, Task, Want
 from gateway.store.sqlite import plans, tasks
 from tests.store.given import attempt, delivered, new_event, wants
 
@@ -30,7 +30,7 @@ def discard(which=DEAD, **more):
 async def given_dead(store, count, destination="slack", reason="answered 422: no"):
     """So many dead deliveries of a destination; their ids in the order of acceptance."""
     await store.append([new_event(destination) for _ in range(count)])
-    leases = await store.claim(wants(destination, slots=count))
+    leases = await store.claim("a", wants(destination, slots=count))
     await store.settle([dead(lease, reason) for lease in leases])
     return [lease.delivery.id for lease in leases]
 
@@ -69,7 +69,7 @@ def test_a_replay_of_many_goes_on_slice_by_slice_in_the_order_of_acceptance(run,
         assert await finish(store) == 3
         done = await store.activity(begun.id)
         assert (done.progress.moved, done.progress.pending, done.progress.is_finished) == (10, 10, True)
-        leases = await store.claim(wants("slack", slots=100))
+        leases = await store.claim("a", wants("slack", slots=100))
         assert [lease.delivery.id for lease in leases] == ids
         assert {lease.delivery.replayed_by for lease in leases} == {begun.id}
         assert {(lease.delivery.spent_s, lease.delivery.attempts_before_replay) for lease in leases} == {(0.0, 1)}
@@ -96,7 +96,7 @@ def test_a_replay_goes_on_after_a_kill(kind, clock, slices_of_three):
         await finish(store)
         assert (await store.activity(activity_id)).progress.moved == 8
         assert await states(store) == {"slack": {"pending": 8}}
-        assert len({lease.delivery.id for lease in await store.claim(wants("slack", slots=50))}) == 8
+        assert len({lease.delivery.id for lease in await store.claim("a", wants("slack", slots=50))}) == 8
         await store.close()
 
     activity_id, after = asyncio.run(first_life())
@@ -109,7 +109,7 @@ def test_what_dies_again_or_anew_while_a_replay_goes_on_is_not_replayed_by_it(ru
         clock.move(1.0)
         begun = await store.begin(replay())
         clock.move(1.0)
-        again = await store.claim(wants("slack", slots=3))
+        again = await store.claim("a", wants("slack", slots=3))
         await store.settle([dead(lease) for lease in again])
         await given_dead(store, 2)
         await finish(store)
@@ -155,7 +155,7 @@ def test_a_replay_at_a_pace_spreads_what_goes_out(run, clock, slices_of_three):
         await finish(store)
         seen = []
         for _ in range(7):
-            seen.append(len(await store.claim({"slack": Want(50, 1e6)})))
+            seen.append(len(await store.claim("a", {"slack": Want(50, 1e6)})))
             clock.move(10.0)
         assert seen == [1, 1, 1, 1, 1, 1, 0]
         assert (await store.activity(begun.id)).progress.pending == 6
@@ -167,7 +167,7 @@ def test_the_same_key_is_the_same_replay(run):
     async def scenario(store):
         ids = await given_dead(store, 2)
         first = await store.begin(replay(key="click"))
-        [lease, _] = await store.claim(wants("slack", slots=2))
+        [lease, _] = await store.claim("a", wants("slack", slots=2))
         await store.settle([delivered(lease)])
         both = await asyncio.gather(
             *[store.begin(replay(DeliveryQuery(ids=tuple(ids)), key="click")) for _ in range(5)]
@@ -195,7 +195,7 @@ def test_a_replay_that_is_stopped_takes_back_what_has_not_been_tried(run, clock,
         await given_dead(store, 9)
         begun = await store.begin(replay())
         await store.go_on()
-        tried, on_its_way = await store.claim(wants("slack", slots=2))
+        tried, on_its_way = await store.claim("a", wants("slack", slots=2))
         await store.settle([Outcome(tried, Retry("answered 503", after_s=60.0), attempt(tried, "retry"))])
         stopped = await store.stop(begun.id, by="bob")
         assert (stopped.progress.stopped_by, stopped.progress.is_finished) == ("bob", True)
@@ -217,7 +217,7 @@ def test_what_was_delivered_before_a_stopped_replay_is_delivered_again(run):
     async def scenario(store):
         new = new_event("slack")
         await store.append([new])
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         await store.settle([delivered(lease)])
         begun = await store.begin(replay(DeliveryQuery(ids=(lease.delivery.id,)), interval_s=60.0))
         assert await states(store) == {"slack": {"pending": 1}}
@@ -233,7 +233,7 @@ def test_a_replay_as_new_makes_deliveries_of_their_own_and_leaves_the_old_ones(r
         [old] = await given_dead(store, 1)
         begun = await store.begin(replay(DeliveryQuery(ids=(old,)), as_new=True))
         assert (begun.progress.total, begun.progress.moved) == (1, 1)
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         assert lease.delivery.id != old
         assert (lease.delivery.route, lease.delivery.attempts) == ("to-slack", 0)
         assert await states(store) == {"slack": {"pending": 1, "dead": 1}}
@@ -247,7 +247,7 @@ def test_new_deliveries_of_a_stopped_replay_are_discarded(run):
         begun = await store.begin(replay(DeliveryQuery(ids=(old,)), as_new=True))
         await store.stop(begun.id, by="bob")
         assert await states(store) == {"slack": {"dead": 1, "discarded": 1}}
-        assert (await store.claim(wants("slack"))) == []
+        assert (await store.claim("a", wants("slack"))) == []
 
     run(scenario)
 
@@ -257,7 +257,7 @@ def test_a_stopped_replay_of_what_was_never_tried_leaves_it_dead(run):
 
     async def scenario(store):
         await store.append([new_event("slack")])
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         await store.settle([Outcome(lease, Dead("event evt_1: its stored body does not match its checksum"))])
         begun = await store.begin(replay(interval_s=60.0))
         await store.stop(begun.id, by="ann")
@@ -279,7 +279,7 @@ def test_a_reroute_makes_deliveries_of_an_event_that_is_there(run):
         )
         assert begun.progress.moved == 2
         assert await states(store) == {"slack": {"pending": 1}, "crm": {"pending": 1}}
-        [lease] = await store.claim(wants("crm"))
+        [lease] = await store.claim("a", wants("crm"))
         assert (lease.delivery.id, lease.delivery.event_id) == ("dlv_new", event_id)
 
     run(scenario)
@@ -290,11 +290,11 @@ def test_replayed_deliveries_of_a_lane_go_one_after_the_other_behind_those_that_
         news = [new_event("slack", lanes=["a"]) for _ in range(3)]
         await store.append(news)
         for _ in range(2):
-            [lease] = await store.claim(wants("slack", slots=5))
+            [lease] = await store.claim("a", wants("slack", slots=5))
             await store.settle([dead(lease)])
         await store.begin(replay())
         order = []
-        while leases := await store.claim(wants("slack", slots=5)):
+        while leases := await store.claim("a", wants("slack", slots=5)):
             [lease] = leases
             order.append(lease.delivery.id)
             await store.settle([delivered(lease)])
@@ -317,7 +317,7 @@ def test_a_discard_ends_dead_and_pending_ones_with_who_and_why(run, slices_of_th
         assert await states(store) == {"slack": {"discarded": 4}, "crm": {"discarded": 2}}
         nothing = await store.begin(replay(DeliveryQuery(ids=tuple(ids))))
         assert nothing.progress.moved == 0
-        assert await store.claim(wants("crm", slots=9)) == []
+        assert await store.claim("a", wants("crm", slots=9)) == []
 
     run(scenario)
 
@@ -326,9 +326,9 @@ def test_a_discarded_head_frees_its_lane_and_the_outcome_of_what_was_on_its_way_
     async def scenario(store):
         first, second = new_event("slack", lanes=["a"]), new_event("slack", lanes=["a"])
         await store.append([first, second])
-        [lease] = await store.claim(wants("slack", slots=5))
+        [lease] = await store.claim("a", wants("slack", slots=5))
         await store.begin(discard(DeliveryQuery(ids=(lease.delivery.id,))))
-        [freed] = await store.claim(wants("slack", slots=5))
+        [freed] = await store.claim("a", wants("slack", slots=5))
         assert freed.delivery.event_id == second.event.id
         assert await store.settle([delivered(lease)]) == frozenset()
         assert await states(store) == {"slack": {"discarded": 1, "pending": 1}}
@@ -354,7 +354,7 @@ def test_a_body_goes_after_its_retention_and_its_event_cannot_be_sent_again(run,
     async def scenario(store):
         done, open_ = new_event("slack"), new_event("crm")
         await store.append([done, open_])
-        [lease] = await store.claim(wants("slack"))
+        [lease] = await store.claim("a", wants("slack"))
         await store.settle([delivered(lease)])
         clock.move(100.0)
         while await store.prune(Retention(bodies_s=50.0), limit=1):
@@ -390,7 +390,7 @@ def test_what_a_source_redacts_goes_after_the_last_delivery(run, clock):
                 pass
             leases = [
                 each
-                for each in await store.claim(wants(destination, slots=9))
+                for each in await store.claim("a", wants(destination, slots=9))
                 if each.delivery.event_id == news[0].event.id
             ]
             await store.settle([delivered(lease) for lease in leases])
@@ -432,18 +432,5 @@ def test_what_people_do_is_remembered_and_listed_from_the_newest(run, monkeypatc
         assert listed[0].reason == "why not ?"
         assert [each.id for each in await store.activities(before="act_3")] == ["act_2"]
         assert await store.activity("act_0") is None
-
-    run(scenario)
-
-
-def test_a_mute_and_a_pause_of_one_destination_are_two(run):
-    async def scenario(store):
-        pause = Pause(destination="crm", by="ann", reason="a", since=1.0)
-        mute = Pause(destination="crm", by="bob", reason="b", since=2.0, is_mute=True)
-        await store.pause(pause)
-        await store.pause(mute)
-        assert list(await store.pauses()) == [pause, mute]
-        assert await store.resume("crm", is_mute=True)
-        assert list(await store.pauses()) == [pause]
 
     run(scenario)

@@ -10,7 +10,7 @@ from gateway.egress import Inbox
 from gateway.model import Secret
 from gateway.operate.reload import Reloader
 from gateway.web import AdminOptions, Context, Live, Readiness, admin_app
-from tests.test_pipeline import World
+from tests.world import World
 
 TOKEN, READ_TOKEN = "t" * 32, "r" * 32
 HOST = "127.0.0.1:8081"

@@ -8,8 +8,8 @@ import pytest
 from gateway.store.nouns import Retention
 from tests.operate.test_operations import a_contact, dead
 from tests.sink import Sink, answer
-from tests.test_pipeline import numbered, story, to_crm
 from tests.web.desk import Desk
+from tests.world import numbered, story, to_crm
 
 
 @story

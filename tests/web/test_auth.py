@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from gateway import telemetry
 from gateway.model import Secret
 from gateway.web import AdminOptions, auth
-from tests.test_pipeline import story
 from tests.web.desk import HOST, READ_TOKEN, TOKEN, Desk, GuardedDesk
+from tests.world import story
 
 BEARER = f"Bearer {TOKEN}"
 READER = f"Bearer {READ_TOKEN}"

@@ -13,7 +13,7 @@ from gateway.web import live
 from gateway.web.live import MOST_LISTENERS, ROWS, Live, TooManyListen, Turn, server_sent
 from tests.operate.test_operations import a_contact, dead
 from tests.sink import Sink, answer
-from tests.test_pipeline import World, numbered, story, to_crm
+from tests.world import World, numbered, story, to_crm
 
 
 @pytest.fixture(autouse=True)

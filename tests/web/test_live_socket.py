@@ -9,8 +9,8 @@ import pytest
 from gateway.operate import views
 from gateway.server import Limits, serve
 from gateway.web import live
-from tests.test_pipeline import story
 from tests.web.desk import Desk
+from tests.world import story
 
 PATIENCE_S = 30
 

@@ -13,8 +13,8 @@ from gateway.web import forms, pages
 from gateway.web.live import Turn
 from tests.operate.test_operations import dead
 from tests.sink import Sink
-from tests.test_pipeline import numbered, story, to_crm
 from tests.web.desk import READ_TOKEN, TOKEN, Desk, GuardedDesk
+from tests.world import numbered, story, to_crm
 
 
 def meant(*fields: tuple[str, str], verb: str = "replay"):

@@ -7,7 +7,7 @@ import pytest
 from gateway.store.nouns import Rejected
 from gateway.web import rejections
 from gateway.web.rejections import MOST_KINDS, Rejections
-from tests.test_pipeline import World, story
+from tests.world import World, story
 
 
 @story

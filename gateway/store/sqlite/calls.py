@@ -6,17 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.store.base import OnAppended
 from gateway.store.nouns import NewEvent, Outcome, Want
 from gateway.store.sqlite.leases import Held
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """One caller that waits, and what it is told."""
+    """A caller that waits, and its answer."""
 
     future: asyncio.Future[Any]
-    #: Real time, seconds: how long it has waited decides whether it is refused.
+    #: When it began to wait, on the monotonic clock: one that has waited too long is refused.
     since: float
     answer: Any = None
     error: Exception | None = None
@@ -25,7 +24,7 @@ class Call:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Append(Call):
     events: Sequence[NewEvent]
-    on_done: OnAppended | None
+    replica: str
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -35,13 +34,14 @@ class Settle(Call):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Write(Call):
-    """A rare change: carried out by itself inside the transaction. A KeyError comes before any change."""
+    """A rare change: carried out by itself inside the transaction. A KeyError must come before any change."""
 
     run: "Callable[[Change], object]"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Claim(Call):
+    replica: str
     wants: Mapping[str, Want]
 
 
@@ -55,11 +55,11 @@ class Change:
     """What a transaction does to the leases once it is on disk."""
 
     now: float
-    #: For ids, which people read a time in: seconds since the epoch.
+    #: Seconds since the epoch, for ids: people read a time in them.
     wall: float
     granted: list[Held] = field(default_factory=list)
     ended: dict[str, Held] = field(default_factory=dict)
-    #: By destination: the earliest due time among the rows that wait because of it.
+    #: By destination: the earliest due time of the rows that this transaction makes wait.
     lowered: dict[str, float] = field(default_factory=dict)
     #: (destination, lane) of deliveries that ended: the next one may go.
     freed: set[tuple[str, str]] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""Leases in memory, and for each destination a lower bound of when something un-leased is due. Pure: ``now`` is passed in."""
+"""Leases in memory, and for each destination a lower bound of when an unleased delivery is due. Pure: ``now`` is passed in."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -9,7 +9,7 @@ from gateway.store.nouns import Lease
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A lease that was granted, with what its row holds."""
+    """A lease that was granted, with what its row says."""
 
     lease: Lease
     seq: int
@@ -19,14 +19,14 @@ class Held:
 
 
 class Leases:
-    """Written by the store's thread only. A lease is lost once its delivery has been handed out again, not before."""
+    """Changed by the store's thread only. A lease is lost once its delivery is leased again, not when it expires."""
 
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}
-        #: By destination: the rows that are not to be handed out.
+        #: By destination: the rows that must not be leased now.
         self._running: dict[str, dict[int, Held]] = {}
         self._due: dict[str, float] = {}
-        #: Not after the earliest end of a running lease: an older, settled one may stand here.
+        #: Not later than the earliest end of a running lease; it may be the end of one that was settled.
         self._first_end = math.inf
 
     def grant(self, held: Held) -> None:
@@ -36,7 +36,7 @@ class Leases:
         self._first_end = min(self._first_end, held.until)
 
     def holds(self, lease: Lease) -> Held | None:
-        """What is known of this lease while it is the last one granted for its delivery."""
+        """The lease with its row, if it is the last one granted for its delivery."""
         held = self._held.get(lease.delivery.id)
         return held if held is not None and held.lease.token == lease.token else None
 
@@ -46,19 +46,19 @@ class Leases:
         self._running.get(delivery.destination, {}).pop(held.seq, None)
 
     def expire(self, now: float) -> None:
-        """Let deliveries whose lease ran out be handed out again."""
+        """Let deliveries whose lease has expired be leased again."""
         if now < self._first_end:
             return
         running = self._all_running()
         for held in running:
             if held.until <= now:
-                # In this order: whoever asks what may be due meanwhile finds it in one place or in both.
+                # In this order: a thread that asks what may be due meanwhile finds it in one place or in both.
                 self.lower(held.lease.delivery.destination, held.due)
                 self._running[held.lease.delivery.destination].pop(held.seq)
         self._first_end = min((held.until for held in running if held.until > now), default=math.inf)
 
     def keep(self, delivery_ids: Collection[str]) -> None:
-        """Forget every lease but those of these deliveries."""
+        """Forget every lease except those of these deliveries."""
         for held in [held for id_, held in self._held.items() if id_ not in delivery_ids]:
             self.end(held)
 
@@ -69,7 +69,7 @@ class Leases:
         return self._held.keys()
 
     def all(self) -> Sequence[Held]:
-        """Every lease, those that ran out and were not handed out again among them."""
+        """Every lease, including those that have expired and were not granted again."""
         return list(self._held.values())
 
     def lower(self, destination: str, due: float) -> None:
@@ -86,16 +86,8 @@ class Leases:
     def is_due(self, destination: str, now: float) -> bool:
         return self._due.get(destination, math.inf) <= now
 
-    def is_maybe_due(self, destination: str, now: float) -> bool:
-        """Whether ``maybe_due`` has this destination. Called from any thread."""
-        # Leases first: one that is expired meanwhile has lowered the bound before it goes.
-        ran_out = now >= self._first_end and any(
-            held.until <= now for held in list(self._running.get(destination, {}).values())
-        )
-        return ran_out or self.is_due(destination, now)
-
     def maybe_due(self, now: float) -> set[str]:
-        """Destinations with something due or with a lease that ran out. Called from any thread."""
+        """Destinations with something due or with an expired lease. Called from any thread."""
         names = set()
         if now >= self._first_end:
             names = {held.lease.delivery.destination for held in self._all_running() if held.until <= now}
@@ -103,7 +95,7 @@ class Leases:
         return names
 
     def next_moment(self, after: float) -> float:
-        """When the next thing becomes due or the next lease runs out. Called from any thread."""
+        """When the next delivery becomes due or the next lease expires. Called from any thread."""
         moments = [*list(self._due.values()), *(held.until for held in self._all_running())]
         return min((moment for moment in moments if moment > after), default=math.inf)
 

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file, one owner, one thread that does all writes.
 
 Calls wait in a queue while a transaction is on its way to the disk; whatever waits then is the next transaction.
-A thread has to win the interpreter's lock back after every SQLite step, so statements carry many rows each
+The thread has to win the interpreter's lock back after every SQLite step, so statements carry many rows each
 and answers come as one JSON text: a busy event loop would otherwise starve the writer.
 """
 
@@ -11,12 +11,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
-from gateway.model import Event, Release
-from gateway.store.base import OnAppended
+from gateway.model import Delivery, Event, Release
+from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import (
     Activity,
     Appended,
@@ -28,7 +28,6 @@ from gateway.store.nouns import (
     Lease,
     NewEvent,
     Outcome,
-    Pause,
     Rejected,
     Retention,
     Stats,
@@ -39,10 +38,14 @@ from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
+from gateway.store.sqlite.file import File
 from gateway.store.sqlite.reader import ALL_DELIVERIES, EVERYTHING, Reader
 
-#: After a disk error the file is tried again this often, seconds.
+#: Seconds between two tries to open the file again after a disk error.
 RETRY_S: Final = 1.0
+#: Nothing that waits in the store starts while a commit is older than this: a loop that never idles starves the writer.
+WRITER_PATIENCE_S: Final = 0.005
+EVERYTHING_OF_IT: Final = Assignment()
 
 
 class SQLiteStore:
@@ -55,37 +58,35 @@ class SQLiteStore:
         self._reader = reader
         self._loop = loop
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        self.poisoned = database.poisoned
         #: Appends and settles that wait for their commit, the oldest first.
         self._uncommitted: dict[Call, None] = {}
         self._closed: asyncio.Future[None] | None = None
-        #: When there is something that the last ``wait`` did not tell of, and a signal that it moved.
-        self._moment = database.take_moment()
+        #: When there is something that the last ``wake`` did not tell of, and a signal that it moved.
+        self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
         self._next_try = 0.0
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
     @classmethod
     async def open(cls, path: str, *, clock: Callable[[], float], wall: Callable[[], float]) -> Self:
-        """Become the owner of the file, made when there is none. Raises StoreError."""
-        database = Database(path, clock, wall)
+        """Become the owner of the file, created if absent. Raises StoreError."""
+        file = File(path, clock, wall)
+        database = Database(file)
         await asyncio.to_thread(database.open)
-        return cls(database, Reader(path, database.now, wall), asyncio.get_running_loop())
+        return cls(database, Reader(path, file.now, wall), asyncio.get_running_loop())
 
     # the contract
 
-    async def append(self, events: Sequence[NewEvent], on_done: OnAppended | None = None) -> Sequence[Appended]:
-        call = Append(future=self._loop.create_future(), since=time.monotonic(), events=events, on_done=on_done)
+    def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
+        call = Append(future=self._loop.create_future(), since=time.monotonic(), events=events, replica=replica)
         if refusal := self._refusal():
-            call.error = refusal
-            self._finish([call], math.inf)
+            call.future.set_exception(refusal)
         else:
             self._submit(call)
-        answer: Sequence[Appended] = await call.future
-        return answer
+        return call.future
 
-    async def claim(self, wants: Mapping[str, Want]) -> Sequence[Lease]:
-        leases: Sequence[Lease] = await self._ask(Claim, wants=dict(wants))
+    async def claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
+        leases: Sequence[Lease] = await self._ask(Claim, replica=replica, wants=dict(wants))
         return leases
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
@@ -96,40 +97,60 @@ class SQLiteStore:
         held: frozenset[str] = await self._ask(Settle, outcomes=outcomes)
         return held
 
-    def maybe_due(self) -> Collection[str]:
-        return self._database.leases.maybe_due(self._database.now())
-
-    def is_due(self, destination: str) -> bool:
-        return self._database.leases.is_maybe_due(destination, self._database.now())
-
-    async def wait(self, timeout_s: float) -> None:
-        until = self._loop.time() + timeout_s
-        while (left_s := until - self._loop.time()) > 0 and (ahead_s := self._moment - self._database.now()) > 0:
+    async def wake(self) -> Collection[str]:
+        file, leases = self._database.file, self._database.records.leases
+        while (ahead_s := self._moment - file.now()) > 0:
             self._moved.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left_s, ahead_s)):
+                async with asyncio.timeout(ahead_s if ahead_s < math.inf else None):
                     await self._moved.wait()
-        now = self._database.now()
-        if self._moment <= now:
-            self._moment = self._database.leases.next_moment(now)
+        now = file.now()
+        self._moment = leases.next_moment(now)
+        return leases.maybe_due(now)
+
+    async def breathe(self) -> None:
+        # The writer thread needs the interpreter now, not an event later.
+        while self._oldest_uncommitted_s() > WRITER_PATIENCE_S:
+            await asyncio.sleep(0.001)
+
+    def _oldest_uncommitted_s(self) -> float:
+        for call in self._uncommitted:
+            return time.monotonic() - call.since
+        return 0.0
+
+    async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:  # noqa: ARG002
+        # The file has one owner, so the owner decides for every destination.
+        return dict.fromkeys(destinations, EVERYTHING_OF_IT)
+
+    async def holds(self) -> Sequence[Hold]:
+        return await asyncio.to_thread(self._reader.holds)
+
+    async def set_hold(self, hold: Hold) -> bool:
+        is_set: bool = await self._ask(Write, run=lambda change: self._database.records.set_hold(hold, change.now))
+        return is_set
+
+    async def crashed(self, delivery_id: str) -> Delivery | None:
+        run = lambda change: self._database.records.crashed(delivery_id, change.now)  # noqa: E731
+        delivery: Delivery | None = await self._ask(Write, run=run)
+        return delivery
 
     async def begin(self, task: Task) -> Activity:
         known = await asyncio.to_thread(self._reader.activity_of, task.key) if task.key else None
         if known is not None:
             return known
         plan = await asyncio.to_thread(self._reader.plan, task)
-        wall = self._database.wall()
-        id_ = await self._ask(Write, run=lambda change: tasks.begin(self._database, task, plan, wall, change))
+        wall = self._database.file.wall()
+        id_ = await self._ask(Write, run=lambda change: tasks.begin(self._database.records, task, plan, wall, change))
         return await self._known(id_)
 
     async def go_on(self) -> bool:
         unfinished = await asyncio.to_thread(self._reader.unfinished)
         if unfinished is not None:
-            await self._ask(Write, run=lambda change: tasks.go_on(self._database, unfinished, change))
+            await self._ask(Write, run=lambda change: tasks.go_on(self._database.records, unfinished, change))
         return unfinished is not None
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:
-        await self._ask(Write, run=lambda change: tasks.stop(self._database, activity_id, by, change))
+        await self._ask(Write, run=lambda change: tasks.stop(self._database.records, activity_id, by, change))
         return await self._known(activity_id)
 
     async def _known(self, activity_id: str) -> Activity:
@@ -138,7 +159,7 @@ class SQLiteStore:
         return activity
 
     async def note(self, activity: Activity) -> None:
-        await self._ask(Write, run=lambda _change: tasks.note(self._database, activity))
+        await self._ask(Write, run=lambda _change: tasks.note(self._database.records, activity))
 
     async def activities(self, *, limit: int = 50, before: str = "") -> Sequence[Activity]:
         return await asyncio.to_thread(self._reader.activities, limit=limit, before=before)
@@ -163,20 +184,10 @@ class SQLiteStore:
 
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         if rejected:
-            await self._ask(Write, run=lambda _change: self._database.reject(rejected))
+            await self._ask(Write, run=lambda _change: self._database.records.reject(rejected))
 
     async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
         return await asyncio.to_thread(self._reader.rejected, limit=limit)
-
-    async def pause(self, pause: Pause) -> None:
-        await self._ask(Write, run=lambda _change: self._database.pause(pause))
-
-    async def resume(self, destination: str, *, is_mute: bool = False) -> bool:
-        resumed: bool = await self._ask(Write, run=lambda _change: self._database.resume(destination, is_mute=is_mute))
-        return resumed
-
-    async def pauses(self) -> Sequence[Pause]:
-        return await asyncio.to_thread(self._reader.pauses)
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         return await asyncio.to_thread(self._reader.waiting)
@@ -204,25 +215,16 @@ class SQLiteStore:
             self._queue.put(None)
         await asyncio.shield(self._closed)
 
-    def working_on(self, delivery_id: str) -> AbstractContextManager[None]:
-        return self._database.poison.working_on(delivery_id)
-
-    @property
-    def oldest_uncommitted_s(self) -> float:
-        for call in self._uncommitted:
-            return time.monotonic() - call.since
-        return 0.0
-
     @property
     def healthy(self) -> bool:
-        return self._database.healthy and self._closed is None
+        return self._database.file.healthy and self._closed is None
 
     # on the event loop
 
     def _refusal(self) -> StoreUnavailable | None:
         if self._closed is not None:
             return StoreUnavailable("the store is closed: the gateway is stopping")
-        return None if self._database.healthy else StoreUnavailable(unchecked_message(self._reader.path))
+        return None if self._database.file.healthy else StoreUnavailable(unchecked_message(self._reader.path))
 
     async def _ask(self, kind: Callable[..., Call], **what: Any) -> Any:
         if refusal := self._refusal():
@@ -244,25 +246,20 @@ class SQLiteStore:
                     call.future.set_result(call.answer)
                 else:
                     call.future.set_exception(call.error)
-            elif isinstance(call, Claim) and call.answer:
-                self._give_back(call.answer)
-        # After all futures: the senders' answers go out before the deliveries that start from here.
-        for call in calls:
-            if isinstance(call, Append) and call.on_done is not None:
-                self._tell(call.on_done, call.answer)
+            else:
+                self._give_back(call)
         if moment < self._moment:
             self._moment = moment
             self._moved.set()
 
-    def _tell(self, on_done: OnAppended, appended: Sequence[Appended] | None) -> None:
-        try:
-            on_done(appended)
-        except Exception as error:  # noqa: BLE001  one listener's defect must not cost the other callers their answers
-            self._loop.call_exception_handler({"message": "on_done of an append failed", "exception": error})
-
-    def _give_back(self, leases: Sequence[Lease]) -> None:
-        """Nobody waits for this claim any more."""
-        if self._refusal() is None:
+    def _give_back(self, call: Call) -> None:
+        """The caller has gone: nobody else knows of the leases that it was granted."""
+        leases: Sequence[Lease] = ()
+        if isinstance(call, Claim):
+            leases = call.answer or ()
+        elif isinstance(call, Append):
+            leases = [lease for appended in call.answer or () for lease in appended.leases]
+        if leases and self._refusal() is None:
             outcomes = [Outcome(lease, Release()) for lease in leases]
             self._submit(Settle(future=self._loop.create_future(), since=time.monotonic(), outcomes=outcomes))
 
@@ -273,15 +270,15 @@ class SQLiteStore:
             self._check_disk()
             if calls:
                 self._serve(calls)
-                self._database.checkpoint()
+                self._database.file.checkpoint()
         self._reader.close()
-        self._database.close()
+        self._database.file.close()
         self._on_loop(self._set_closed)
 
     def _take(self) -> list[Call] | None:
-        """Whatever waits, the oldest first; nothing when the disk is to be tried again; None at the end."""
+        """Everything that waits, the oldest first; nothing when it is time to try the disk again; None at the end."""
         try:
-            call = self._queue.get(timeout=None if self._database.healthy else RETRY_S)
+            call = self._queue.get(timeout=None if self._database.file.healthy else RETRY_S)
         except queue.Empty:
             return []
         calls = []
@@ -296,19 +293,19 @@ class SQLiteStore:
         return calls or None
 
     def _check_disk(self) -> None:
-        if not self._database.healthy and time.monotonic() >= self._next_try:
+        if not self._database.file.healthy and time.monotonic() >= self._next_try:
             with suppress(StoreError):
                 self._database.reopen()
-                self._on_loop(self._finish, (), self._database.take_moment())
+                self._on_loop(self._finish, (), self._database.records.take_moment())
             self._next_try = time.monotonic() + RETRY_S
 
     def _serve(self, calls: Sequence[Call]) -> None:
         try:
             self._carry_out(calls)
-        except Exception as error:  # noqa: BLE001  a defect: nobody is left waiting for ever
+        except Exception as error:  # noqa: BLE001  a bug: nobody is left waiting for ever
             for call in calls:
                 call.error = call.error or error
-        self._on_loop(self._finish, calls, self._database.take_moment())
+        self._on_loop(self._finish, calls, self._database.records.take_moment())
 
     def _carry_out(self, calls: Sequence[Call]) -> None:
         writes = [call for call in calls if not isinstance(call, Claim | Load)]

@@ -12,6 +12,7 @@ import apsw
 
 from gateway.errors import QueryRefused, StoreCorrupt, StoreError
 from gateway.model import Attempt, Delivery, DeliveryState
+from gateway.store.holds import Hold
 from gateway.store.nouns import (
     Activity,
     DeadGroup,
@@ -23,7 +24,6 @@ from gateway.store.nouns import (
     EventQuery,
     EventRow,
     HeldBack,
-    Pause,
     Rejected,
     Stats,
     Task,
@@ -34,7 +34,7 @@ from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.connection import connect, corrupt, opening, refuse_old
 from gateway.store.sqlite.lock import owner_of
 from gateway.store.sqlite.plans import Plan, Unfinished
-from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, to_json
+from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, to_json
 from gateway.store.sqlite.search import OF_A_BODY, Effort, Searcher, fits, middle
 
 #: Endings of the files that are one store.
@@ -233,14 +233,11 @@ class Reader:
             for at, source, path, status, reason, count in rows
         ]
 
-    def pauses(self) -> Sequence[Pause]:
-        """Every pause and mute, by destination."""
-        with self._look() as (connection, _):
-            rows: list[Any] = connection.execute(sql.PAUSES).fetchall()
-        return [
-            Pause(destination=name, by=by, reason=reason, since=since, until=until, is_mute=bool(is_mute))
-            for name, is_mute, by, reason, since, until in rows
-        ]
+    def holds(self) -> Sequence[Hold]:
+        """Everything that holds a destination or has ever held it, by destination."""
+        with self._look() as (connection, now):
+            rows: list[Any] = connection.execute(sql.HOLDS).fetchall()
+        return [hold_of(row, now) for row in rows]
 
     # what people did
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Notice, Retry
+from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice
+from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import Activity, Outcome, Progress
-from gateway.store.rules import cause_of
+from gateway.store.rules import settled
 from gateway.store.sqlite.tables import BEHIND
 
 
@@ -134,16 +135,42 @@ def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
 
 def move_row(seq: int, outcome: Outcome, before: Delivery, due: float | None, now: float) -> tuple[Any, ...]:
     """The columns of a delivery as its outcome leaves them."""
-    result, attempt = outcome.result, outcome.attempt
-    state, reason, spent_s = DeliveryState.DELIVERED, "", before.spent_s
-    if isinstance(result, Retry):
-        state, reason, spent_s = before.state, storable(result.reason), spent_s + result.spent_s
-    elif isinstance(result, Dead):
-        state, reason = DeliveryState.DEAD, storable(result.reason)
-    if attempt is None:
-        last = (before.attempts, before.last_status, before.last_answer)
-    else:
-        last = (attempt.number, attempt.status, storable(attempt.answer))
-    attempts, last_status, last_answer = last
-    cause = cause_of(reason) if state is DeliveryState.DEAD else ""
-    return (seq, state, due, attempts, spent_s, reason, last_status, last_answer, now, cause)
+    state, attempts, spent_s, reason, last_status, last_answer, cause = settled(before, outcome)
+    said = (storable(reason), last_status, storable(last_answer))
+    return (seq, state, due, attempts, spent_s, *said, now, storable(cause))
+
+
+def hold_row(hold: Hold, now: float) -> tuple[Any, ...]:
+    """The columns of a hold."""
+    circuit = hold.circuit
+    return (
+        storable(hold.destination),
+        hold.rev,
+        _pause_row(hold.pause),
+        _pause_row(hold.mute),
+        circuit and circuit.failures,
+        circuit and now + circuit.next_probe_s,
+        circuit and circuit.interval_s,
+        now + hold.wait_s if hold.wait_s > 0 else None,
+    )
+
+
+def _pause_row(pause: Pause | None) -> str | None:
+    if pause is None:
+        return None
+    return to_json(replace(pause, by=storable(pause.by), reason=storable(pause.reason)))
+
+
+def hold_of(row: Sequence[Any], now: float) -> Hold:
+    destination, rev, pause, mute, failures, next_probe, interval_s, waits_until = row
+    circuit = None
+    if failures is not None:
+        circuit = Circuit(failures=failures, next_probe_s=next_probe - now, interval_s=interval_s)
+    return Hold(
+        destination=destination,
+        rev=rev,
+        pause=pause and msgspec.json.decode(pause, type=Pause),
+        mute=mute and msgspec.json.decode(mute, type=Pause),
+        circuit=circuit,
+        wait_s=max(0.0, waits_until - now) if waits_until is not None else 0.0,
+    )

@@ -189,11 +189,8 @@ UPDATE delivery SET due = {BEHIND} WHERE seq IN (SELECT value FROM json_each(?))
 
 # --- routes that fire once per key ---
 
-FIRE: Final = """
-INSERT INTO once (name, key, event_id, fired_at, expires) VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT DO UPDATE SET event_id = excluded.event_id, fired_at = excluded.fired_at, expires = excluded.expires
-WHERE once.expires <= ?4
-"""
+FIRED: Final = "SELECT expires FROM once WHERE name = ? AND key = ?"
+FIRE: Final = "INSERT OR REPLACE INTO once (name, key, event_id, fired_at, expires) VALUES (?, ?, ?, ?, ?)"
 HOLD_BACK: Final = """
 INSERT INTO held_back (event_seq, name, key, event_id, fired_at)
 SELECT ?1, name, key, event_id, fired_at FROM once WHERE name = ?2 AND key = ?3
@@ -207,11 +204,16 @@ ONE_MORE: Final = "UPDATE notice SET count = count + 1 WHERE delivery_seq = ?"
 ADD_NOTICE: Final = "INSERT INTO notice (delivery_seq, teller, due, dead) VALUES (?, ?, ?, ?)"
 EVENT_OF: Final = "SELECT event_seq FROM delivery WHERE seq = ?"
 
-# --- pauses ---
+# --- holds ---
 
-PAUSE: Final = "INSERT OR REPLACE INTO pause (destination, is_mute, by, reason, since, until) VALUES (?, ?, ?, ?, ?, ?)"
-RESUME: Final = "DELETE FROM pause WHERE destination = ? AND is_mute = ? RETURNING destination"
-PAUSES: Final = "SELECT destination, is_mute, by, reason, since, until FROM pause ORDER BY destination, is_mute"
+_HOLD: Final = "destination, rev, pause, mute, failures, next_probe, probe_interval_s, waits_until"
+SET_HOLD: Final = f"""
+INSERT INTO hold ({_HOLD}) SELECT ?1, ?2 + 1, ?3, ?4, ?5, ?6, ?7, ?8
+WHERE ?2 = coalesce((SELECT rev FROM hold WHERE destination = ?1), 0)
+ON CONFLICT DO UPDATE SET rev = excluded.rev, pause = excluded.pause, mute = excluded.mute, failures = excluded.failures,
+    next_probe = excluded.next_probe, probe_interval_s = excluded.probe_interval_s, waits_until = excluded.waits_until
+"""
+HOLDS: Final = f"SELECT {_HOLD} FROM hold ORDER BY destination"
 
 # --- searching: each gives the seqs of events at or before one, the newest first ---
 

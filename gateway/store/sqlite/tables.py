@@ -12,13 +12,13 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: How a file of ours is known: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 3
+VERSION: Final = 4
 
 #: When a delivery is due that waits behind another one of its lane, seconds: never. It stays at the end of the index.
 BEHIND: Final = 1e15
 
 # Rows name each other by seq, which is the order of acceptance. Times are by the store's clock,
-# except attempt.started_at, event.received_at and those of pause, which are for people.
+# except attempt.started_at, event.received_at and those in hold.pause and hold.mute, which are for people.
 # This is format 1: a new file takes the way of an old one, through every migration.
 SCHEMA: Final = f"""
 CREATE TABLE clock (now REAL NOT NULL) STRICT;
@@ -232,5 +232,24 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     INSERT INTO pause SELECT destination, 0, by, reason, since, until FROM old_pause;
     DROP TABLE old_pause;
     PRAGMA user_version = 3;
+    """,
+    # A hold that has ended stays, for its revision: nobody may mistake a later one for it.
+    3: """
+    CREATE TABLE hold (
+        destination TEXT NOT NULL PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        pause TEXT,
+        mute TEXT,
+        failures INTEGER,
+        next_probe REAL,
+        probe_interval_s REAL,
+        waits_until REAL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO hold (destination, rev, pause, mute)
+    SELECT destination, 1, max(CASE is_mute WHEN 0 THEN said END), max(CASE is_mute WHEN 1 THEN said END) FROM (
+        SELECT destination, is_mute, json_object('by', by, 'reason', reason, 'since', since, 'until', until) AS said FROM pause
+    ) GROUP BY destination;
+    DROP TABLE pause;
+    PRAGMA user_version = 4;
     """,
 }

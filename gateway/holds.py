@@ -1,0 +1,407 @@
+"""What keeps a destination from being sent to: its slots, its rate, an open circuit, a 429, a pause; and who is muted.
+
+The rules are those of ``destinations/gates.py``. A pause, a mute, an open circuit and the wait after a 429 are durable
+and the same for every replica (``store.holds``). The rest is in memory, for the destinations that this replica decides
+for (``store.assigned``): slots taken, the last start, consecutive failures and denials.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from gateway import telemetry
+from gateway.destinations import gates
+from gateway.destinations.gates import Gate, Learned, Permit, Rules
+from gateway.errors import StoreUnavailable
+from gateway.pipeline import Announcement, Gateway
+from gateway.store.holds import Assignment, Circuit, Hold, Pause
+from gateway.wording import duration, iso_time
+
+#: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
+GONE_SLOTS: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The current status of one destination."""
+
+    #: What holds it, in words; empty: nothing does.
+    held: str
+    circuit: Literal["closed", "open", "probing"]
+    #: Consecutive failures.
+    failures: int
+    #: Slots taken.
+    in_flight: int
+    #: By a person or the gateway; a pause in the file is not here.
+    paused: Pause | None
+    muted: Pause | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Assigned:
+    """An assignment, with its end on the monotonic clock."""
+
+    until: float
+    epoch: int
+    share: float
+
+
+class Holds:
+    """Knows of every destination whether it may be sent to. One for each process."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        announce: Callable[[Announcement], Awaitable[None]],
+        changed: Callable[[str], None],
+    ) -> None:
+        """``changed`` is called when a destination may be sent to again, or no longer."""
+        self._gateway = gateway
+        self._store = gateway.store
+        self._announce = announce
+        self._changed = changed
+        #: Slots taken, by destination.
+        self._taken: Counter[str] = Counter()
+        #: The destinations that this replica asks to decide for, and those that it does.
+        self._asked: set[str] = set()
+        self._assigned: dict[str, _Assigned] = {}
+        self._opened = gates.opened(gateway.monotonic())
+        self._gates: dict[str, Gate] = {}
+        #: What of each gate is in the store.
+        self._stored: dict[str, Gate] = {}
+        #: By destination, in addition to the pauses in the file.
+        self._paused: dict[str, Pause] = {}
+        self._muted: dict[str, Pause] = {}
+        #: The revision of each hold that this process knows.
+        self._revs: dict[str, int] = {}
+        #: The parts of each hold that are on their way to the store: what another replica has stored does not replace them.
+        self._unsaved: defaultdict[str, list[str]] = defaultdict(list)
+
+    # slots
+
+    def slots(self, name: str) -> int:
+        """How many deliveries this replica may have in flight; 0: another one decides for the destination."""
+        assigned = self._assigned.get(name)
+        if assigned is None or assigned.until <= self._gateway.monotonic():
+            return 0
+        destination = self._gateway.config.destinations.get(name)
+        slots = GONE_SLOTS if destination is None else destination.concurrency
+        return slots if assigned.share == 1.0 else max(1, int(slots * assigned.share))
+
+    def reserve(self, name: str) -> bool:
+        """Take a slot for a new delivery, unless something holds the destination."""
+        if self._taken[name] >= self.slots(name) or not self._is_free(name):
+            return False
+        self._taken[name] += 1
+        return True
+
+    def take(self, name: str, slots: int) -> None:
+        self._taken[name] += slots
+
+    def give_back(self, name: str, slots: int = 1) -> None:
+        self._taken[name] -= slots
+        if not self._taken[name]:
+            del self._taken[name]
+
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Slots taken, by destination; without those that have none taken."""
+        return self._taken
+
+    # turns
+
+    def permit(self, name: str) -> Permit:
+        """How many deliveries may start now, or when to ask again."""
+        return gates.permit(self._gate(name), self._rules(name), self._gateway.monotonic())
+
+    def turn(self, name: str) -> float:
+        """Take the next turn of a destination; the seconds to wait for it."""
+        if self._is_free(name):
+            return 0.0
+        now = self._gateway.monotonic()
+        self._gates[name], at = gates.started(self._gate(name), self._rules(name), now)
+        return at - now
+
+    def _gate(self, name: str) -> Gate:
+        return self._gates.get(name, self._opened)
+
+    def _is_free(self, name: str) -> bool:
+        return gates.is_free(self._gate(name), self._rules(name), self._gateway.monotonic())
+
+    def _rules(self, name: str) -> Rules:
+        destination = self._gateway.config.destinations.get(name)
+        rules = destination.gate if destination else Rules()
+        pause = self._paused.get(name) if self._paused else None
+        if pause is None or rules.paused:
+            return rules
+        left_s = math.inf if pause.until is None else pause.until - self._gateway.clock()
+        return replace(rules, paused=paused_by(pause), paused_for_s=left_s) if left_s > 0 else rules
+
+    # for people
+
+    def standing(self, name: str) -> Standing:
+        """The current status of a destination, whether it is in the file or not."""
+        gate = self._gate(name)
+        return Standing(
+            held=self.health(name),
+            circuit="closed" if not gate.is_open else "probing" if gate.is_probing else "open",
+            failures=gate.failures,
+            in_flight=self._taken[name],
+            paused=self._paused.get(name),
+            muted=self._muted.get(name) if self.is_muted(name) else None,
+        )
+
+    def health(self, name: str) -> str:
+        """What holds a destination now, in words; empty: nothing does."""
+        return self.permit(name).why
+
+    def is_paused(self, name: str) -> bool:
+        """Whether its deliveries are held by the file, by a person or by the gateway."""
+        return bool(self._rules(name).paused)
+
+    def is_muted(self, name: str) -> bool:
+        """Whether nobody is to be notified of its troubles now."""
+        mute = self._muted.get(name)
+        return mute is not None and not self._is_over(mute)
+
+    # what attempts teach
+
+    async def learn(self, name: str, what: Learned, *, reason: str = "", aloud: bool = True) -> bool:
+        """Remember what an attempt taught about its destination; whether it has to wait for a person now.
+
+        ``aloud``: with an event for those who want to be notified, too.
+        """
+        before = self._gate(name)
+        quiet = what.outcome == "answered" and not what.wait_s
+        if quiet and not before.failures and not before.denials and not before.is_open:
+            return False
+        after = self._gates[name] = gates.learned(before, what, self._gateway.monotonic())
+        if before.is_open or after.is_open or what.wait_s:
+            self._changed(name)
+        if gates.is_news(self._stored.get(name, self._opened), after):
+            await self._store_gate(name, after)
+        if after.is_open and not before.is_open:
+            await self._say_opened(name, after, reason, aloud=aloud)
+        elif before.is_open and not after.is_open:
+            await self._say_closed(name, before, aloud=aloud)
+        if why := gates.must_pause(after, what):
+            await self._pause_itself(name, why, aloud=aloud)
+        return bool(why)
+
+    async def _store_gate(self, name: str, gate: Gate) -> None:
+        before, self._stored[name] = self._stored.get(name, self._opened), gate
+        try:
+            await self._save(name, "gate")
+        except StoreUnavailable as error:
+            # It holds in memory; the next news is stored with it.
+            self._stored[name] = before
+            telemetry.log("store.unavailable", reason=str(error))
+
+    async def _say_opened(self, name: str, gate: Gate, reason: str, *, aloud: bool) -> None:
+        failures, next_s = gate.failures, gate.probe_interval_s
+        telemetry.log("circuit.opened", destination=name, failures=failures, next_s=next_s)
+        if aloud:
+            message = (
+                f"{name} does not answer: {failures} failures in a row, the last one: {reason}. Its deliveries are "
+                f"held, and one of them is tried in {duration(next_s)}."
+            )
+            fields = {"destination": name, "failures": failures, "reason": reason, "next_s": next_s}
+            await self._announce(Announcement("circuit.opened", message, fields))
+
+    async def _say_closed(self, name: str, gate: Gate, *, aloud: bool) -> None:
+        telemetry.log("circuit.closed", destination=name, failures=gate.failures)
+        if aloud:
+            message = f"{name} answers again, after {gate.failures} failures in a row. Its deliveries go out now."
+            fields = {"destination": name, "failures": gate.failures}
+            await self._announce(Announcement("circuit.closed", message, fields))
+
+    async def _pause_itself(self, name: str, reason: str, *, aloud: bool) -> None:
+        if self.is_paused(name):
+            return  # the answers of those that were in flight with the first one
+        by = "the gateway"
+        try:
+            await self.pause(name, by=by, reason=reason, aloud=aloud)
+        except StoreUnavailable as error:
+            # It holds until this process ends; the next one finds out for itself.
+            self._paused[name] = self._pause(by, reason, None)
+            telemetry.log("store.unavailable", reason=str(error))
+
+    # what people do
+
+    async def pause(self, name: str, *, by: str, reason: str, for_s: float | None = None, aloud: bool = True) -> None:
+        """Hold the deliveries of a destination, after a restart too; attempts in flight end. Raises StoreUnavailable."""
+        pause = self._pause(by, reason, for_s)
+        # It holds at once, for the disk takes its time; if storing it fails, the destination was never paused.
+        before, self._paused[name] = self._paused.get(name), pause
+        try:
+            await self._save(name, "pause")
+        except StoreUnavailable:
+            _put(self._paused, name, before)
+            self._changed(name)
+            raise
+        telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
+        await self._gateway.note("pause", name, by=by, reason=_lasting(pause))
+        if aloud and not self.is_muted(name):
+            message = f"{name} is {paused_by(pause)}. Nothing is lost; deliveries continue once it is resumed."
+            until = None if pause.until is None else iso_time(pause.until)
+            fields = {"destination": name, "by": by, "reason": reason, "until": until}
+            await self._announce(Announcement("destination.paused", message, fields))
+
+    async def resume(self, name: str, *, by: str) -> bool:
+        """Send to a paused destination again; whether it was paused, other than in the file. Raises StoreUnavailable.
+
+        One whose circuit is open, or that has asked for patience, is tried at once.
+        """
+        was_paused = name in self._paused
+        gate = gates.resumed(self._gate(name), self._gateway.monotonic())
+        if was_paused or gates.is_news(self._stored.get(name, self._opened), gate):
+            await self._save(name, "pause", "gate", pause=None, **self._durable(gate))
+        self._paused.pop(name, None)
+        self._gates[name] = self._stored[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
+        self._changed(name)
+        if was_paused:
+            telemetry.log("destination.resumed", destination=name, by=by)
+            await self._gateway.note("resume", name, by=by)
+        if was_paused and not self.is_muted(name):
+            message = f"{name} is resumed by {by}. Its deliveries go out now."
+            fields = {"destination": name, "by": by}
+            await self._announce(Announcement("destination.resumed", message, fields))
+        return was_paused
+
+    async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
+        """Notify nobody of the troubles of a destination, after a restart too; deliveries continue. Raises StoreUnavailable."""
+        mute = self._pause(by, reason, for_s)
+        await self._save(name, "mute", mute=mute)
+        self._muted[name] = mute
+        telemetry.log("destination.muted", destination=name, by=by, reason=reason, for_s=for_s)
+        await self._gateway.note("mute", name, by=by, reason=_lasting(mute))
+
+    async def unmute(self, name: str, *, by: str) -> bool:
+        """Notify of its troubles again; whether it was muted. Raises StoreUnavailable."""
+        was_muted = name in self._muted
+        if was_muted:
+            await self._save(name, "mute", mute=None)
+            self._muted.pop(name, None)
+            telemetry.log("destination.unmuted", destination=name, by=by)
+            await self._gateway.note("unmute", name, by=by)
+        return was_muted
+
+    async def end_overdue(self) -> None:
+        """End the pauses and mutes whose time is over. Raises StoreUnavailable."""
+        for those, end in ((self._paused, self.resume), (self._muted, self.unmute)):
+            for name in [name for name, each in those.items() if self._is_over(each) and self.slots(name)]:
+                await end(name, by="the clock")
+
+    def _pause(self, by: str, reason: str, for_s: float | None) -> Pause:
+        now = self._gateway.clock()
+        return Pause(by=by, reason=reason, since=now, until=None if for_s is None else now + for_s)
+
+    def _is_over(self, pause: Pause) -> bool:
+        return pause.until is not None and pause.until <= self._gateway.clock()
+
+    # what replicas share
+
+    async def refresh(self, names: Collection[str] = ()) -> Collection[str]:
+        """Learn from the store what this replica decides for and what holds it; the destinations that are new to it.
+
+        ``names``: besides those in the file and those known already. Raises StoreUnavailable.
+        """
+        self._asked.update(names, self._gateway.config.destinations, self._paused, self._muted)
+        assigned = await self._store.assigned(self._gateway.replica, self._asked)
+        holds = await self._store.holds()
+        now = self._gateway.monotonic()
+        new = [name for name, each in assigned.items() if self._is_new(name, each, now)]
+        for name in new:
+            # Another replica may have started something just now, and knows better what holds it.
+            self._gates.pop(name, None)
+            self._revs.pop(name, None)
+        self._assigned = {
+            name: _Assigned(until=now + each.until_s, epoch=each.epoch, share=each.share)
+            for name, each in assigned.items()
+        }
+        for hold in holds:
+            if not self._unsaved.get(hold.destination):
+                self._adopt(hold)
+        return new
+
+    def unasked(self, names: Collection[str]) -> Collection[str]:
+        """Those of which the store was not yet asked who decides for them."""
+        return set(names) - self._asked
+
+    def _is_new(self, name: str, assignment: Assignment, now: float) -> bool:
+        known = self._assigned.get(name)
+        return known is None or known.until <= now or known.epoch != assignment.epoch
+
+    def _adopt(self, hold: Hold) -> None:
+        """Take over what is stored, unless this process knows it or is about to replace it."""
+        name = hold.destination
+        if hold.rev <= self._revs.get(name, 0):
+            return
+        self._revs[name] = hold.rev
+        unsaved = self._unsaved.get(name, ())
+        if "pause" not in unsaved:
+            _put(self._paused, name, hold.pause)
+        if "mute" not in unsaved:
+            _put(self._muted, name, hold.mute)
+        if "gate" not in unsaved:
+            now, circuit = self._gateway.monotonic(), hold.circuit
+            self._gates[name] = self._stored[name] = gates.restored(
+                self._gate(name),
+                failures=circuit.failures if circuit else 0,
+                next_probe=now + circuit.next_probe_s if circuit else None,
+                probe_interval_s=circuit.interval_s if circuit else 0.0,
+                waits_until=now + hold.wait_s if hold.wait_s > 0 else -math.inf,
+            )
+        self._changed(name)
+
+    async def _save(self, name: str, *parts: str, **changes: Any) -> None:
+        """Store the hold as it is in memory, with ``changes`` to it; of its other parts take over what a replica has changed."""
+        unsaved = self._unsaved[name]
+        unsaved += parts
+        try:
+            while not await self._store.set_hold(hold := replace(self._hold(name), **changes)):
+                for stored in await self._store.holds():
+                    if stored.destination == name:
+                        self._adopt(stored)
+            self._revs[name] = max(hold.rev + 1, self._revs.get(name, 0))
+        finally:
+            for part in parts:
+                unsaved.remove(part)
+
+    def _hold(self, name: str) -> Hold:
+        return Hold(
+            destination=name,
+            rev=self._revs.get(name, 0),
+            pause=self._paused.get(name),
+            mute=self._muted.get(name),
+            **self._durable(self._gate(name)),
+        )
+
+    def _durable(self, gate: Gate) -> dict[str, Any]:
+        """What the store keeps of a gate."""
+        now, circuit = self._gateway.monotonic(), None
+        if gate.next_probe is not None:
+            circuit = Circuit(
+                failures=gate.failures, next_probe_s=gate.next_probe - now, interval_s=gate.probe_interval_s
+            )
+        return {"circuit": circuit, "wait_s": max(0.0, gate.waits_until - now)}
+
+
+def _put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:
+    if pause is None:
+        pauses.pop(name, None)
+    else:
+        pauses[name] = pause
+
+
+def _lasting(pause: Pause) -> str:
+    return pause.reason if pause.until is None else f"{pause.reason} (until {iso_time(pause.until)})"
+
+
+def paused_by(pause: Pause) -> str:
+    """A pause in words: ``paused by ann until 2026-12-31T12:00:00Z: their migration``."""
+    until = "" if pause.until is None else f" until {iso_time(pause.until)}"
+    return f"paused by {pause.by}{until}: {pause.reason}"

@@ -1,0 +1,56 @@
+"""What keeps a destination from being sent to, as it is stored; and which replica decides for a destination."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A destination that a replica decides for: it alone claims from it and judges its health."""
+
+    #: Seconds from now until the replica must ask again; infinity: for good.
+    until_s: float = math.inf
+    #: Changes whenever the destination passes to another replica.
+    epoch: int = 0
+    #: The fraction of the destination's slots that this replica may use.
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Who paused or muted a destination, and why."""
+
+    by: str
+    reason: str
+    #: Seconds since the epoch, by the wall clock.
+    since: float
+    #: When it ends by itself; None: when somebody ends it.
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """The open circuit of a destination that does not answer: nothing but probes is sent to it."""
+
+    #: Consecutive failures.
+    failures: int
+    #: Seconds from now until the next probe is due; negative when overdue.
+    next_probe_s: float
+    #: Seconds between the last two probes; the next interval is twice as long.
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Everything durable that keeps one destination from being sent to, the same for every replica."""
+
+    destination: str
+    #: The number of changes so far; a change based on an older one is refused.
+    rev: int = 0
+    pause: Pause | None = None
+    #: While it lasts nobody is notified of the destination's troubles; deliveries continue.
+    mute: Pause | None = None
+    #: None: closed.
+    circuit: Circuit | None = None
+    #: Seconds from now during which nothing starts, because the destination asked for patience (429).
+    wait_s: float = 0.0

@@ -1,0 +1,118 @@
+"""How new events are stored with their deliveries: which are duplicates, which routes fire, which deliveries start."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from gateway.model import Delivery, Event
+from gateway.store import rules
+from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent
+from gateway.store.sqlite import statements as sql
+from gateway.store.sqlite import tables
+from gateway.store.sqlite.calls import Append, Change
+from gateway.store.sqlite.records import Records
+from gateway.store.sqlite.rows import storable, to_json
+
+NO_ROUTES: Final[frozenset[str]] = frozenset()
+
+
+def append(records: Records, calls: Sequence[Append], change: Change) -> int:
+    """Store the events of all calls and answer them; the number of rows that have the time of this transaction."""
+    owners = iter(_owners(records, [new for call in calls for new in call.events], change.now))
+    adding = _Adding(records=records, change=change, busy=_busy_lanes(records, calls))
+    for call in calls:
+        call.answer = []
+        for new in call.events:
+            owner = next(owners)
+            call.answer.append(Appended(owner, True) if owner else adding.event(new, call.replica))
+    records.add_deliveries(adding.deliveries)
+    return records.add(sql.ADD_EVENTS, adding.events)
+
+
+def _owners(records: Records, news: Sequence[NewEvent], now: float) -> Sequence[str | None]:
+    """For each event the id of the first one with its key, or None where it is the first itself."""
+    rows = [(new.event.source, new.key, new.event.id, now + new.window_s) for new in news]
+    if records.add(sql.TAKE_KEYS, rows, now) == len(rows):
+        return [None] * len(rows)
+    keys = to_json([(source, key.hex()) for source, key, _, _ in rows])
+    owners: list[tuple[str, int]] = msgspec.json.decode(records.db.execute(sql.KEY_OWNERS, (keys,)).get)
+    known = {id_ for id_, is_stored in owners if is_stored}
+    first: list[str | None] = []
+    for new, (owner, _) in zip(news, owners, strict=True):
+        first.append(None if owner == new.event.id and owner not in known else owner)
+        known.add(owner)
+    return first
+
+
+def _busy_lanes(records: Records, calls: Iterable[Append]) -> set[tuple[str, str]]:
+    """The lanes of new deliveries in which others are pending."""
+    lanes = {
+        (each.destination, storable(each.lane))
+        for call in calls
+        for new in call.events
+        for each in new.deliveries
+        if each.lane is not None
+    }
+    return set(records.db.execute(sql.BUSY_LANES, (to_json(list(lanes)),))) if lanes else lanes
+
+
+@dataclass(slots=True, kw_only=True)
+class _Adding:
+    """The rows that a transaction adds."""
+
+    records: Records
+    change: Change
+    busy: set[tuple[str, str]]
+    events: list[tuple[Any, ...]] = field(default_factory=list)
+    deliveries: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def event(self, new: NewEvent, replica: str) -> Appended:
+        seq = self.records.next_event()
+        self.events.append(_event_row(seq, new.event, self.change.now, redact=new.is_redacted_later))
+        held_back = self._held_back(seq, new) if new.firings else NO_ROUTES
+        sent = [each for each in new.deliveries if each.route not in held_back]
+        leases = [self._delivery(each, seq, new.event, replica) for each in sent]
+        return Appended(new.event.id, False, tuple(lease for lease in leases if lease), held_back)
+
+    def _held_back(self, event_seq: int, new: NewEvent) -> frozenset[str]:
+        """Those of its routes that have fired for their key; the others have done so now."""
+        db, now, late = self.records.db, self.change.now, set[str]()
+        for firing in new.firings:
+            key = storable(firing.key)
+            if rules.fires(db.execute(sql.FIRED, (firing.name, key)).get, now):
+                db.execute(sql.FIRE, (firing.name, key, new.event.id, now, now + firing.window_s))
+            else:
+                db.execute(sql.HOLD_BACK, (event_seq, firing.name, key))
+                late |= firing.routes
+        return frozenset(late)
+
+    def _delivery(self, new: NewDelivery, event_seq: int, event: Event, replica: str) -> Lease | None:
+        records, change = self.records, self.change
+        seq, now = records.next_delivery(), change.now
+        lane = new.lane and storable(new.lane)
+        others_due = new.destination in change.lowered or records.leases.is_due(new.destination, now)
+        admission = rules.admitted(new, lane, self.busy, others_due=others_due)
+        due = tables.BEHIND if admission == "behind" else now
+        row = (seq, new.id, event_seq, new.route, new.destination, "pending")
+        self.deliveries.append((*row, due, now, lane, seq))
+        if lane is not None:
+            self.busy.add((new.destination, lane))
+        if admission == "due":
+            change.lower(new.destination, now)
+        if admission != "leased":
+            return None
+        assert new.lease_s is not None
+        delivery = Delivery(
+            id=new.id, event_id=event.id, route=new.route, destination=new.destination, due_in_s=0.0, lane=lane
+        )
+        held = records.lease(delivery, replica, seq, now, new.lease_s, now)
+        change.granted.append(held)
+        return held.lease
+
+
+def _event_row(seq: int, event: Event, now: float, *, redact: bool) -> tuple[Any, ...]:
+    headers = to_json(event.headers if type(event.headers) is dict else dict(event.headers))
+    named = (seq, event.id, event.source, storable(event.type))
+    return (*named, event.received_at, now, headers, event.sha256, event.body, int(redact))

@@ -1,0 +1,118 @@
+"""How outcomes are recorded, with the notices of the deliveries that died; and how due deliveries are claimed."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.errors import CorruptEvent
+from gateway.model import Event, Notice, Release, Retry, new_id
+from gateway.store import rules
+from gateway.store.nouns import Lease, Outcome, Want
+from gateway.store.sqlite import statements as sql
+from gateway.store.sqlite.calls import Change, Settle
+from gateway.store.sqlite.leases import Held
+from gateway.store.sqlite.records import Records, decoded
+from gateway.store.sqlite.rows import attempt_row, delivery_of, event_of, move_row, storable, to_json
+
+
+def settle(records: Records, calls: Sequence[Settle], change: Change) -> int:
+    """Record the outcomes of all calls and answer them; the number of rows that have the time of this transaction."""
+    settling = _Settling(records=records, change=change)
+    for call in calls:
+        settled = set()
+        for outcome in call.outcomes:
+            held = records.leases.holds(outcome.lease)
+            if held is not None and held.lease.delivery.id not in change.ended:
+                settled.add(held.lease.delivery.id)
+                settling.outcome(held, outcome)
+        call.answer = frozenset(settled)
+    records.add(sql.MOVE_DELIVERIES, settling.moves)
+    if change.freed:
+        records.let_next_go(change)
+    return records.add(sql.ADD_ATTEMPTS, settling.attempts)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Settling:
+    """The rows that a transaction changes."""
+
+    records: Records
+    change: Change
+    moves: list[tuple[Any, ...]] = field(default_factory=list)
+    attempts: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def outcome(self, held: Held, outcome: Outcome) -> None:
+        before, change = held.lease.delivery, self.change
+        change.ended[before.id] = held
+        if isinstance(outcome.result, Release):
+            change.lower(before.destination, held.due)
+            return
+        due = change.now + outcome.result.after_s if isinstance(outcome.result, Retry) else None
+        if due is not None:
+            change.lower(before.destination, due)
+        elif before.lane is not None:
+            change.freed.add((before.destination, before.lane))
+        if outcome.told is not None:
+            for route, destination in outcome.told.routes:
+                self._notify(held, outcome.told.notice, route, destination)
+        self.moves.append(move_row(held.seq, outcome, before, due, change.now))
+        if outcome.attempt is not None:
+            self.attempts.append(attempt_row(held.seq, outcome.attempt, change.now))
+
+    def _notify(self, held: Held, notice: Notice, route: str, destination: str) -> None:
+        db, now = self.records.db, self.change.now
+        teller = to_json([route, destination, notice.destination])
+        last_seq, last_due = db.execute(sql.LAST_NOTICE, (teller,)).get or (0, None)
+        due = rules.next_notice(last_due, now)
+        if due is None:
+            db.execute(sql.ONE_MORE, (last_seq,))
+            return
+        seq, id_ = self.records.next_delivery(), new_id("dlv", self.change.wall)
+        event_seq = db.execute(sql.EVENT_OF, (held.seq,)).get
+        self.records.add_deliveries([(seq, id_, event_seq, route, destination, "pending", due, now, None, None)])
+        dead = to_json(replace(notice, reason=storable(notice.reason)))
+        db.execute(sql.ADD_NOTICE, (seq, teller, due, dead))
+        self.change.lower(destination, due)
+
+
+# --- claims ---
+
+
+def claim(records: Records, replica: str, wants: Mapping[str, Want], now: float) -> Sequence[Lease]:
+    """Lease what is due, those overdue the longest first."""
+    records.leases.expire(now)
+    held: list[Held] = []
+    for destination, want in wants.items():
+        if want.slots > 0 and records.leases.is_due(destination, now):
+            held += _claim_for(records, replica, destination, want, now)
+    for one in held:
+        records.grant(one)
+    return [one.lease for one in sorted(held, key=lambda one: one.due)]
+
+
+def _claim_for(records: Records, replica: str, destination: str, want: Want, now: float) -> Sequence[Held]:
+    running = to_json(list(records.leases.running(destination)))
+    rows = decoded(records.db.execute(sql.CLAIM, (destination, running, want.slots + 1)).get)
+    taken = [row for row in rows[: want.slots] if row[0] <= now]
+    next_due = rows[len(taken)][0] if len(taken) < len(rows) else math.inf
+    records.leases.raise_to(destination, next_due)
+    if next_due > now:
+        records.come_up(next_due)
+    return [
+        records.lease(delivery_of(delivery, now), replica, seq, due, want.lease_s, now) for due, seq, *delivery in taken
+    ]
+
+
+def load(records: Records, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+    """Events with their bodies, each checked against its checksum."""
+    rows = records.db.execute(sql.LOAD, (to_json(list(event_ids)),)).fetchall()
+    loaded: dict[str, Event | CorruptEvent] = {}
+    for row in rows:
+        event, intact, body_is = event_of(row)
+        loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(_damaged(event.id))
+    return loaded
+
+
+def _damaged(event_id: str) -> str:
+    return f"event {event_id}: its stored body no longer matches its checksum and is not sent: check the disk"

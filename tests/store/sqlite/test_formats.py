@@ -1,0 +1,95 @@
+"""Files of older formats are brought to this one with everything they hold."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import StoreError
+from gateway.model import DeliveryState
+from gateway.store import open_reader
+from gateway.store.holds import Hold, Pause
+from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.sqlite import tables
+from tests.store.sqlite.given import edit, nothing
+
+#: Made by the release that wrote format 1: four events, one delivery dead, two pending.
+FIRST_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-1.db"
+#: Made by the code that wrote format 2: four events, one delivery dead, one delivered, six pending, one paused destination.
+SECOND_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-2.db"
+#: Made by the code that wrote format 3: one destination paused and muted, one muted, an entry that fired for its key, a
+#: notice, and a replay of 600 dead deliveries that has done its first slice.
+THIRD_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-3.db"
+
+
+def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
+    shutil.copy(FIRST_FORMAT, kind.path)
+    with pytest.raises(StoreError, match="has format 1, written by an older release: start the gateway once"):
+        open_reader(kind.url).events()
+
+    async def scenario(store):
+        await store.set_hold(Hold(destination="crm", pause=Pause(by="ann", reason="their migration", since=1.0)))
+        rows = (await store.events()).rows
+        dead = (await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows
+        return len(rows), [each.id for each in dead], await store.holds()
+
+    events, dead, holds = opened(scenario)
+    assert (events, dead) == (4, ["dlv_000001_1"])
+    assert [(hold.destination, hold.rev) for hold in holds] == [("crm", 1)]
+
+
+def test_a_file_of_the_second_format_has_its_numbers_and_groups_at_once_and_its_words_soon(kind, opened):
+    shutil.copy(SECOND_FORMAT, kind.path)
+
+    async def scenario(store):
+        stats = await store.stats()
+        found_unindexed = await store.events(
+            EventQuery(words=("14155550003",), holds=lambda event: b'"id": 3' in event.body)
+        )
+        while await store.index():
+            pass
+        found = await store.events(EventQuery(words=("14155550003",)))
+        return stats, found_unindexed.rows, found.rows, await store.holds()
+
+    stats, found_unindexed, found, [hold] = opened(scenario)
+    assert [(group.destination, group.cause, group.count) for group in stats.dead] == [("crm", "answered 422", 1)]
+    assert {name: (d.pending, d.dead, d.delivered) for name, d in stats.destinations.items()} == {
+        "crm": (2, 1, 1),
+        "slack": (4, 0, 0),
+    }
+    assert len(found) == 1
+    assert found == found_unindexed
+    assert hold.destination == "slack"
+    assert hold.pause is not None
+    assert hold.mute is None
+
+
+def test_a_file_of_the_third_format_keeps_its_pauses_and_mutes(kind, opened):
+    shutil.copy(THIRD_FORMAT, kind.path)
+
+    async def scenario(store):
+        return await store.holds(), (await store.stats()).destinations
+
+    (crm, slack), numbers = opened(scenario)
+    assert crm == Hold(
+        destination="crm",
+        rev=1,
+        pause=Pause(by="ann", reason="their migration", since=1_800_000_000.0),
+        mute=Pause(by="bob", reason="known", since=1_800_000_001.0, until=1_900_000_000.0),
+    )
+    assert slack == Hold(destination="slack", rev=1, mute=Pause(by="ann", reason="too loud ü", since=1_800_000_002.0))
+    assert (numbers["bulk"].pending, numbers["bulk"].dead) == (300, 300), "its replay is half done"
+
+
+def test_a_migration_that_breaks_off_leaves_the_file_in_its_own_format(kind, opened, monkeypatch):
+    shutil.copy(FIRST_FORMAT, kind.path)
+    monkeypatch.setattr(
+        tables,
+        "MIGRATIONS",
+        {**tables.MIGRATIONS, 1: "CREATE TABLE half (a); PRAGMA user_version = 2; SELECT no_such();"},
+    )
+    with pytest.raises(StoreError):
+        opened(nothing)
+    monkeypatch.undo()
+    assert edit(kind.path, "PRAGMA user_version") == [(1,)]
+    assert opened(nothing) is None

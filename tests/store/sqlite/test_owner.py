@@ -1,0 +1,135 @@
+"""The owner's thread: few transactions, few statements, and no defect ends it."""
+
+import asyncio
+import os
+
+import apsw
+import pytest
+
+from gateway.errors import StoreError
+from gateway.model import Retry
+from gateway.store.nouns import Outcome, Retention, Want
+from gateway.store.sqlite import file, upkeep
+from tests.store.given import delivered, new_event, wants
+
+
+def test_a_commit_is_fsynced_and_makes_no_temporary_file(opened):
+    async def scenario(store):
+        pragma = store._database.file.db.pragma
+        return pragma("journal_mode"), pragma("synchronous"), pragma("temp_store"), pragma("journal_size_limit")
+
+    full, memory = 2, 2
+    assert opened(scenario) == ("wal", full, memory, 64 * 1024 * 1024)
+
+
+def test_a_defect_in_one_call_does_not_end_the_thread(opened, monkeypatch):
+    async def scenario(store):
+        with pytest.raises(Exception, match="slots"):
+            await store.claim("a", {"slack": "no want"})
+        with pytest.raises(StoreError):
+            await store.settle(["no outcome"])
+        await store.append([new_event()])
+
+    opened(scenario)
+
+
+def commits(store):
+    """Every COMMIT from now on."""
+    seen = []
+    store._database.file.db.exec_trace = lambda _cursor, text, _values: seen.append(text) or True
+    return lambda: [text for text in seen if text == "COMMIT"], seen
+
+
+def test_calls_that_wait_at_the_same_time_share_a_transaction(kind, opened):
+    async def scenario(store):
+        count, seen = commits(store)
+        other = apsw.Connection(str(kind.path))
+        other.execute("BEGIN IMMEDIATE")
+        appends = [asyncio.ensure_future(store.append([new_event("slack", lease_s=30.0)])) for _ in range(200)]
+        await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+        other.close()
+        await asyncio.gather(*appends)
+        assert len(count()) <= 2
+        assert len(seen) < 60, "and few statements carry many rows"
+
+    opened(scenario)
+
+
+def test_a_transaction_takes_one_statement_for_each_kind_of_row(kind, opened):
+    async def scenario(store):
+        first = await store.append([new_event("slack", lease_s=30.0) for _ in range(7)])
+        _, seen = commits(store)
+        other = apsw.Connection(str(kind.path))
+        other.execute("BEGIN IMMEDIATE")
+        calls = [asyncio.ensure_future(store.append([new_event("slack", lease_s=30.0)])) for _ in range(7)]
+        calls += [asyncio.create_task(store.settle([delivered(one.leases[0])])) for one in first]
+        await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+        other.close()
+        await asyncio.gather(*calls)
+        # Perhaps the first call went alone.
+        assert len([text for text in seen if text != "BEGIN IMMEDIATE"]) <= 4 + 6
+
+    opened(scenario)
+
+
+def test_a_slice_of_pruning_is_bounded_in_bytes_too_and_never_empty(opened, clock, monkeypatch):
+    monkeypatch.setattr(upkeep, "PRUNE_BYTES", 1000)
+
+    async def scenario(store):
+        for size in (*[400] * 7, *[5000] * 2, 0, 0):
+            await store.append([new_event(body=os.urandom(size), key=os.urandom(8), window_s=1.0)])
+        clock.move(31 * 86400.0)
+        assert await store.prune(Retention()) == 11, "the keys"
+        slices = []
+        while removed := await store.prune(Retention()):
+            slices.append(removed)
+        assert slices == [3, 3, 2, 1, 2]
+        assert (await store.events()).rows == ()
+
+    opened(scenario)
+
+
+def test_a_claim_asks_the_file_only_where_something_is_due(opened):
+    async def scenario(store):
+        [appended] = await store.append([new_event("slack", lease_s=30.0)])
+        await store.settle([Outcome(appended.leases[0], Retry("no", after_s=60.0), None)])
+        await store.append([new_event("crm")])
+        await store.claim("a", wants("crm"))
+        _, seen = commits(store)
+        await store.claim("a", wants("slack", "crm", "file"))
+        assert seen == []
+
+    opened(scenario)
+
+
+def test_a_claim_looks_at_no_more_rows_than_it_takes_whatever_waits(opened):
+    async def scenario(store):
+        steps = []
+        for backlog in (10, 1000):
+            await store.append([new_event(*["slack"] * backlog)])
+            count = [0]
+
+            def step(count=count):
+                count[0] += 1
+                return False
+
+            store._database.file.db.set_progress_handler(step, 10)
+            await store.claim("a", {"slack": Want(5, 30.0)})
+            steps.append(count[0])
+            store._database.file.db.set_progress_handler(None)
+        assert steps[1] < steps[0] * 2
+
+    opened(scenario)
+
+
+def test_the_log_is_copied_back_and_does_not_grow_for_ever(kind, opened, monkeypatch):
+    monkeypatch.setattr(file, "CHECKPOINT_PAGES", 100)
+
+    async def scenario(store):
+        for _ in range(200):
+            await store.append([new_event("slack", body=os.urandom(10_000))])
+        assert (kind.folder / "gateway.db-wal").stat().st_size < 300 * 4096
+
+    opened(scenario)

@@ -1,0 +1,347 @@
+"""The loop that keeps deliveries going: slots, backlogs, a store that refuses, upkeep."""
+
+import asyncio
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from gateway import dispatcher, telemetry
+from gateway.destinations import gates
+from gateway.dispatcher import Dispatcher
+from gateway.egress import Egress
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.model import DeliveryState
+from gateway.store.nouns import NewDelivery, NewEvent
+from tests.sink import Sink, answer, hang
+from tests.world import (
+    BODY,
+    HEAD,
+    REDACTING,
+    World,
+    numbered,
+    stored,
+    story,
+    to_crm,
+)
+
+DAY = 86400.0
+
+
+@story
+async def test_slots_bound_what_is_in_flight_and_the_rest_waits_its_turn(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=2)) as world:
+            await asyncio.gather(*(world.receive(BODY + b" " * n) for n in range(20)))
+            await world.turn()
+            rows = (await world.store.events()).rows
+    assert {row.deliveries[0].state for row in rows} == {DeliveryState.DELIVERED}
+    assert sink.connections <= 2
+
+
+@story
+async def test_while_draining_nothing_starts_and_everything_is_kept(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.dispatcher.stop()
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            assert (await world.delivery(event_id)).state is DeliveryState.PENDING
+        assert not sink.requests
+
+
+@story
+async def test_a_defect_in_upkeep_ends_neither_retries_nor_the_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+
+    async def defect(*_, **__):
+        raise StoreError("a prune that cannot work")
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.store.prune = defect
+            history = await stored(world)
+            running = asyncio.create_task(world.dispatcher.run())
+            await asyncio.to_thread(sink.wait_for, 1)
+            await world.dispatcher.idle()
+            world.dispatcher.stop()
+            await running
+            assert (await world.delivery(history.event.id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_a_claim_that_cannot_be_loaded_is_released_and_goes_out_later(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            history = await stored(world)
+            load_for_real = world.store.load
+
+            async def refuse(_ids):
+                world.store.load = load_for_real
+                raise StoreUnavailable("the disk is away")
+
+            world.store.load = refuse
+            world.dispatcher._look_at(["crm"])
+            with pytest.raises(StoreUnavailable):
+                await world.dispatcher._round()
+            assert not world.dispatcher.holds.in_flight
+            await world.turn()
+            assert (await world.delivery(history.event.id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_an_outcome_that_cannot_be_recorded_gives_its_slot_back_and_is_logged(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **_: said.append(name))
+
+    async def defect(_outcomes):
+        raise StoreError("cannot hold it")
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.store.settle = defect
+            await world.receive()
+            await world.dispatcher.idle()
+            assert not world.dispatcher.holds.in_flight
+    assert said == ["event.received", "internal.error"]
+
+
+@story
+async def test_while_outcomes_cannot_be_recorded_nothing_is_sent_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            settle_for_real, tried, given_in = world.store.settle, 0, asyncio.Event()
+
+            async def refuse(outcomes):
+                nonlocal tried
+                tried += 1
+                if not given_in.is_set():
+                    raise StoreUnavailable("the disk is full")
+                return await settle_for_real(outcomes)
+
+            world.store.settle = refuse
+            event_id = (await world.receive()).event_id
+            running = asyncio.create_task(world.dispatcher.run())
+            while not tried:
+                await asyncio.sleep(0)
+            world.clock.now += 3600
+            world.dispatcher._wake.set()
+            while tried < 50:
+                await asyncio.sleep(0)
+            assert len(sink.requests) == 1, "its lease has run out, but its outcome is known"
+            given_in.set()
+            await world.dispatcher.idle()
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+            world.dispatcher.stop()
+            await running
+    assert len(sink.requests) == 1
+
+
+@story
+async def test_an_outcome_that_is_refused_and_then_given_up_does_not_stop_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            settle_for_real, refusals = world.store.settle, [StoreError("it cannot be held"), StoreUnavailable("full")]
+
+            async def refuse(outcomes):
+                if refusals:
+                    raise refusals.pop()
+                return await settle_for_real(outcomes)
+
+            world.store.settle = refuse
+            await world.receive()
+            await world.dispatcher.idle()
+            assert world.dispatcher.recording
+            event_id = (await world.receive(BODY + b" ")).event_id
+            await world.turn()
+            assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_a_corrupt_event_is_dead_logged_and_never_sent(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **fields: said.append((name, fields.get("reason"))))
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            history = await stored(world)
+        database = tmp_path / "gateway.db"
+        database.write_bytes(database.read_bytes().replace(b'"firstname": "John"', b'"firstname": "Jane"'))
+        async with world:
+            await world.turn()
+            delivery = await world.delivery(history.event.id)
+    assert delivery.state is DeliveryState.DEAD
+    assert "checksum" in delivery.reason
+    assert said[-1] == ("delivery.dead", delivery.reason)
+    assert not sink.requests
+
+
+@story
+async def test_a_new_event_takes_no_slot_from_those_that_wait(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink, concurrency=1)) as world:
+            await stored(world)
+            await world.receive(BODY + b" ")
+            assert not world.dispatcher.holds.in_flight, "its turn comes after the one that waits"
+            await world.turn()
+    assert len(sink.requests) == 2
+
+
+@story
+async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
+    """While 50,000 wait, an event is accepted for every few hundred deliveries that end, not for every thousands."""
+
+    class Taken:
+        async def handle_async_request(self, request):
+            import httpx
+
+            self.count += 1
+            return httpx.Response(200, content=b"ok")
+
+        count = 0
+
+        async def aclose(self):
+            pass
+
+    text = "destinations: {crm: {url: 'http://127.0.0.1:9', concurrency: 64}}\nroutes: [{name: all, to: crm}]\n"
+    async with World(tmp_path, text) as world:
+        template = (await stored(world)).event
+        for start in range(0, 50_000, 1000):
+            await world.store.append([_waiting(template, number) for number in range(start, start + 1000)])
+        taken = Taken()
+        world.gateway.egress = Egress(transport=taken)
+        running = asyncio.create_task(world.dispatcher.run())
+        accepted = 0
+        while taken.count < 20_000:
+            before = taken.count
+            await world.receive(BODY + b" " * (accepted + 1))
+            accepted += 1
+            assert taken.count - before < 2_000, "one event waited while thousands of deliveries ended"
+        world.dispatcher.stop()
+        await running
+        await world.dispatcher.idle()
+    assert accepted >= 100
+
+
+def _waiting(template, number: int) -> NewEvent:
+
+    event = replace(template, id=f"evt_{number:032d}")
+    delivery = NewDelivery(id=f"dlv_{number:032d}", route="all", destination="crm")
+    return NewEvent(event=event, key=b"%d" % number, window_s=1e6, deliveries=[delivery])
+
+
+@story
+async def test_a_destination_that_is_held_is_asked_once_and_not_at_every_turn_of_the_others(tmp_path, monkeypatch):
+    asked = []
+    permit = gates.permit
+    monkeypatch.setattr(gates, "permit", lambda *each: asked.append(each) or permit(*each))
+    text = "destinations:\n" + "".join(f"  d{n}: {{url: 'http://127.0.0.1:9/{n}', paused: true}}\n" for n in range(50))
+    text += f"routes: [{{name: all, to: [{', '.join(f'd{n}' for n in range(50))}]}}]\n"
+    async with World(tmp_path, text) as world:
+        running = asyncio.create_task(world.dispatcher.run())
+        for number in range(20):
+            await world.receive(numbered(number))
+            await asyncio.sleep(0.01)
+        assert len(asked) == 50
+        world.dispatcher.stop()
+        await running
+
+
+@story
+async def test_a_destination_without_a_slot_is_asked_once_and_not_at_every_turn_of_the_others(tmp_path, monkeypatch):
+    asked = Counter()
+    want = Dispatcher._want
+    monkeypatch.setattr(Dispatcher, "_want", lambda self, name: asked.update([name]) or want(self, name))
+    hanging = [f"h{number}" for number in range(20)]
+    with Sink() as sink:
+        sink.at("/h", hang())
+        text = "destinations:\n" + "".join(
+            f"  {n}: {{url: '{sink.url}/{n}', concurrency: 1}}\n" for n in [*hanging, "quick"]
+        )
+        text += f"routes: [{{name: all, to: [{', '.join([*hanging, 'quick'])}]}}]\n"
+        async with World(tmp_path, text) as world:
+            for number in range(30):
+                await world.receive(numbered(number))
+            running = asyncio.create_task(world.dispatcher.run())
+            while sum(request.path == "/quick" for request in sink.requests) < 30:
+                await asyncio.sleep(0.01)
+            world.dispatcher.stop()
+            await running
+            await world.dispatcher.abandon()
+    assert asked["quick"] > 25
+    assert all(asked[name] <= 1 for name in hanging), asked
+
+
+# --- upkeep ---
+
+
+@story
+async def test_an_event_goes_once_the_file_of_that_moment_says_so(tmp_path):
+    with Sink(answer(), answer(500)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            delivered = (await world.receive(numbered(1))).event_id
+            await world.turn()
+            waiting = (await world.receive(numbered(2))).event_id
+            await world.dispatcher.idle()
+            world.clock.now += 8 * DAY
+            young = (await world.receive(numbered(3))).event_id
+            await world.dispatcher._prune()
+            assert await world.store.event(delivered)
+            world.reload(to_crm(sink) + "retention: {events: 7d}\n")
+            await world.dispatcher._prune()
+            assert await world.store.event(delivered) is None
+            assert await world.store.event(waiting), "it is still to be delivered"
+            assert await world.store.event(young)
+
+
+@story
+async def test_what_is_redacted_is_delivered_and_then_goes_out_of_the_stored_body(tmp_path):
+    with Sink(answer(500), answer()) as sink:
+        verbatim = f"destinations: {{crm: {{url: '{sink.url}'}}}}\nroutes: [{{name: all, to: crm}}]\n"
+        async with World(tmp_path, REDACTING + verbatim) as world:
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            await world.dispatcher._prune()
+            assert (await world.store.event(event_id)).event.body == BODY, "it waits for its next attempt"
+            await world.later(10)
+            await world.dispatcher._prune()
+            history = await world.store.event(event_id)
+    assert [request.body for request in sink.requests] == [BODY, BODY]
+    assert (history.body_is, history.intact) == ("redacted", True)
+    whole, left = (json.loads(body)["data"]["attributes"] for body in (BODY, history.event.body))
+    assert {*whole} - {*left} == {"email", "phone"}
+    assert b"john@example.com" in BODY
+    assert b"john@example.com" not in history.event.body
+
+
+@story
+async def test_what_is_only_masked_stays_in_the_store(tmp_path):
+    with Sink() as sink:
+        masking = REDACTING.replace("{paths: [attrs.email, attrs.phone], store: true}", "[attrs.email]")
+        async with World(tmp_path, masking + to_crm(sink)) as world:
+            event_id = (await world.receive()).event_id
+            await world.turn()
+            await world.dispatcher._prune()
+            history = await world.store.event(event_id)
+    assert (history.body_is, history.event.body) == ("kept", BODY)
+
+
+@story
+async def test_the_fields_of_the_moment_go_and_all_of_a_body_whose_source_is_gone(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, REDACTING + to_crm(sink)) as world:
+            first = (await world.receive(numbered(1))).event_id
+            await world.turn()
+            world.reload(REDACTING.replace("attrs.phone", "attrs.company") + to_crm(sink))
+            await world.dispatcher._prune()
+            second = (await world.receive(numbered(2))).event_id
+            await world.turn()
+            world.reload(HEAD.replace("xobito:", "renamed:") + to_crm(sink))
+            await world.dispatcher._prune()
+            bodies = [(await world.store.event(each)).event.body for each in (first, second)]
+    left = json.loads(bodies[0])["data"]["attributes"]
+    assert "phone" in left
+    assert not {"email", "company"} & {*left}
+    assert bodies[1] == b"{}"
