@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway import telemetry
 from gateway.dispatcher import Dispatcher, for_ever
+from gateway.errors import BadRequest, UnknownName
 from gateway.model import Delivery, DeliveryState, Event
 from gateway.operate import rerouting, selection
 from gateway.operate.rerouting import Rerouted
