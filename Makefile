@@ -1,23 +1,26 @@
-# `make run` starts the gateway with its inbox; `make test` runs everything there is to check.
-# uv is used when it is there, else python's own venv and pip.
+# Set up, run, check and measure the project. `make help` lists the targets.
+# Uses uv where it is installed, else Python's own venv and pip.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-# What was asked for, for the remedy: the target that runs is often another.
+# The target that was typed, for the message below: the one that fails is often a prerequisite.
 ASKED := $(or $(MAKECMDGOALS),run)
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
-	|| { echo "Python 3.11 or newer is needed and \`$(PYTHON)\` is $$($(PYTHON) --version 2>/dev/null || echo not there). Name another: make $(ASKED) PYTHON=python3.12" >&2; exit 1; }
+	|| { echo "Python 3.11 or newer is needed, but \`$(PYTHON)\` is $$($(PYTHON) --version 2>/dev/null || echo missing). Choose another: make $(ASKED) PYTHON=python3.12" >&2; exit 1; }
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
-	|| { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.PHONY: run install test lint bench judges pictures lock clean
+.PHONY: help run install lint fix test cover docs bench judges pictures lock clean
 
-run: $(VENV)/.run
+run: $(VENV)/.run ## Start the gateway with a demo secret and an inbox (the default target)
 	@$(BIN)/gateway dev
 
-install: $(VENV)/.run
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name about; do printf 'make %-9s %s\n' "$$name" "$$about"; done
+
+install: $(VENV)/.run ## Install into .venv what running needs
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	@$(CHECK_PYTHON)
@@ -42,29 +45,41 @@ else
 endif
 	@touch $@
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev ## Check style, formatting, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+fix: $(VENV)/.dev ## Fix style and formatting where ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## Lint, and run every test
 	$(BIN)/pytest -n auto --dist loadfile
 
-bench: $(VENV)/.run
+cover: lint ## As `test`, with branch coverage; fails below the floor in pyproject.toml
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+docs: $(VENV)/.dev ## Regenerate docs/reference, and check every page's links, examples and commands
+	$(BIN)/python docs/generate.py
+	$(BIN)/pytest -q tests/test_docs.py
+
+bench: $(VENV)/.run ## Measure throughput, latency, CPU and memory (options: BENCH="...")
 	$(BIN)/python bench/run.py $(BENCH)
 
-# What the vendors' own packages say of signatures, beside what this gateway says.
-judges: $(VENV)/.dev
+judges: $(VENV)/.dev ## Compare signature checks with the vendors' own packages
 	@$(PYTHON) -m venv .venv-judges
 	.venv-judges/bin/python -m pip install --quiet --disable-pip-version-check -r tests/judges/packages.lock
 	$(BIN)/python tests/judges/run.py .venv-judges/bin/python
 
-# The console's pictures in docs/pictures; needs Chromium, and pngquant makes them small.
-pictures: $(VENV)/.dev
+pictures: $(VENV)/.dev ## Take the console's screenshots again (needs Chromium; pngquant shrinks them)
 	$(BIN)/python -m tests.browser.pictures
 
-lock:
+lock: ## Lock the dependencies again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml --group build -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -72,5 +87,5 @@ lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 		tests/judges/packages.in -o tests/judges/packages.lock
 
-clean:
+clean: ## Remove the virtual environments
 	rm -rf $(VENV) .venv-judges

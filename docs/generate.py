@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference from the program itself. Run it after a change: python docs/generate.py"""
+"""Generate docs/reference from the program. Run it after a change: make docs"""
 
 import json
 import re
@@ -27,12 +27,12 @@ REFERENCE = Path(__file__).parent / "reference"
 
 Shape = Mapping[str, Any]
 
-#: What has no better name, by its type in JSON.
+#: Names of JSON types in the tables, for keys that have no better description.
 PLAIN = {"boolean": "true or false", "string": "text", "object": "map", "['object', 'null']": "map"}
 
 
 def pages() -> Mapping[Path, str]:
-    """Every page of the reference with its text as it should be. What stands outside the marks is written by hand."""
+    """Every page of the reference with its current text. Text outside the markers is written by hand and kept."""
     blocks = {
         "routes-yaml.md": {"operators": operators(), "keys": keys()},
         "templates.md": {"filters": filters(), "functions": functions(), "tests": tests()},
@@ -60,7 +60,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def plain(text: str) -> str:
-    """With ``code`` as code, and the signs of Markdown elsewhere as the signs that they are."""
+    """``code`` becomes Markdown code; Markdown's special characters elsewhere are escaped."""
     parts = re.split(r"``(.+?)``", text)
     return "".join(
         f"`{part}`" if is_code else re.sub(r"([*<>\\])", r"\\\1", part)
@@ -72,7 +72,7 @@ def plain(text: str) -> str:
 
 
 def endpoints() -> str:
-    """Every endpoint of the OpenAPI document, with its parameters and the fields of its body."""
+    """Every endpoint of the OpenAPI document with its parameters and body fields."""
     document = admin_app(Mock()).openapi_schema.to_schema()
     shapes = document["components"]["schemas"]
     return "\n\n".join(
@@ -92,12 +92,12 @@ def endpoint(title: str, described: Shape, shapes: Mapping[str, Shape]) -> str:
         [f"`{name}`", "body", "**required**" if name in body["required"] else "", shape["description"]]
         for name, shape in body.get("properties", {}).items()
     ]
-    listed = table(["name", "in", "", "what for"], rows) if rows else ""
+    listed = table(["name", "in", "", "meaning"], rows) if rows else ""
     return "\n\n".join(filter(None, [f"### `{title}`", f"{described['summary']}.", listed]))
 
 
 def body_of(described: Shape, shapes: Mapping[str, Shape]) -> Shape:
-    """The shape of the JSON that an endpoint takes; nothing if it takes none."""
+    """The schema of an endpoint's JSON body; empty if it has none."""
     content = described.get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
     named = next((each for each in [schema, *schema.get("oneOf", [])] if "$ref" in each), None)
@@ -112,11 +112,11 @@ def senders() -> str:
         [f"`{name}`", f"[{preset.title}]({preset.page})", plain(in_words(preset)), plain(preset.notes.strip())]
         for name, preset in ((name, presets.load(name)) for name in presets.NAMES)
     ]
-    return f"{len(rows)} presets.\n\n" + table(["preset", "sender", "verified by", "good to know"], rows)
+    return f"{len(rows)} presets.\n\n" + table(["preset", "sender", "verified by", "notes"], rows)
 
 
 def differences() -> str:
-    """Of the vendors' packages that were asked, where they and the gateway do not agree."""
+    """Where the vendors' packages and the gateway disagree."""
     listed = yaml.safe_load((JUDGES / "differences.yaml").read_text("utf-8"))
     rows = [
         [", ".join(f"`{name}`" for name in each["presets"]), "; ".join(each["cases"]), each["why"]] for each in listed
@@ -128,7 +128,7 @@ def differences() -> str:
 
 
 def keys() -> str:
-    """Every place of the file, with its keys."""
+    """Every section of the file with its keys."""
     whole = json_schema()
     places = {"the file": whole, **whole["$defs"]}
     return "\n\n".join(f"## {title.capitalize()}\n\n{place(shape)}" for title, shape in places.items())
@@ -146,7 +146,7 @@ def place(shape: Shape) -> str:
     rows = [
         [
             f"`{key}`",
-            takes(value),
+            value_of(value),
             "**required**"
             if key in required
             else f"`{json.dumps(value['default']).strip(chr(34))}`"
@@ -158,11 +158,11 @@ def place(shape: Shape) -> str:
     ]
     own = shape.get("patternProperties", {})
     rows += [[f"`{pattern.strip('^')}...`", "anything", "", value["description"]] for pattern, value in own.items()]
-    return table(["key", "takes", "left out", "what for"], rows)
+    return table(["key", "value", "default", "meaning"], rows)
 
 
 def types_by_key(shape: Shape) -> Mapping[str, str]:
-    """Which types of destination have a key that not all of them have."""
+    """For each key that only some destination types have: which ones."""
     refused = {
         rule["if"]["properties"]["type"]["const"]: set(rule["then"]["properties"]) for rule in shape.get("allOf", [])
     }
@@ -170,14 +170,14 @@ def types_by_key(shape: Shape) -> Mapping[str, str]:
 
 
 def of_types(key: str, refused: Mapping[str, set[str]]) -> str:
-    """The types that have a key, or the few that do not."""
+    """The types that have the key, or those that lack it if they are fewer."""
     having = [kind for kind in refused if key not in refused[kind]]
     lacking = [kind for kind in refused if key in refused[kind]]
     return f"type {' and '.join(having)}" if len(having) <= len(lacking) else f"not type {' and '.join(lacking)}"
 
 
-def takes(shape: Shape) -> str:
-    """A shape in words."""
+def value_of(shape: Shape) -> str:
+    """A JSON schema in words."""
     if "$ref" in shape:
         title = shape["$ref"].removeprefix("#/$defs/")
         return f"[{title}](#{re.sub(r'[^a-z -]', '', title).replace(' ', '-')})"
@@ -188,34 +188,34 @@ def takes(shape: Shape) -> str:
     if "anyOf" in shape:
         return either([each for each in shape["anyOf"] if each.get("pattern") != r"\$\{"])
     if "items" in shape:
-        return f"list of {takes(shape['items'])}"
+        return f"list of {value_of(shape['items'])}"
     if shape.get("additionalProperties"):
-        return f"map of {takes(shape['additionalProperties'])}"
+        return f"map of {value_of(shape['additionalProperties'])}"
     return PLAIN.get(str(shape.get("type")), "anything")
 
 
 def either(shapes: Sequence[Shape]) -> str:
     if shapes[0].get("type") == "boolean":
-        return takes(shapes[0])
+        return value_of(shapes[0])
     if len(shapes) == 2 and shapes[1].get("items") == shapes[0]:
-        return f"{takes(shapes[0])}, or a list"
-    return ", or ".join(takes(each) for each in shapes)
+        return f"{value_of(shapes[0])}, or a list"
+    return ", or ".join(value_of(each) for each in shapes)
 
 
 # --- templates ---
 
 
 def filters() -> str:
-    return table(["filter", "what it makes", "example"], [documented(name, made) for name, made in FILTERS.items()])
+    return table(["filter", "result", "example"], [documented(name, made) for name, made in FILTERS.items()])
 
 
 def functions() -> str:
     made = {name: function for name, function in FUNCTIONS.items() if callable(function)}
-    return table(["function", "what it makes", "example"], [documented(name, each) for name, each in made.items()])
+    return table(["function", "result", "example"], [documented(name, each) for name, each in made.items()])
 
 
 def documented(name: str, function: object) -> Sequence[str]:
-    """Its first sentence, and the first example of its doctest."""
+    """Its name, its first sentence, and the first example of its doctest."""
     text = function.__doc__
     example, result = re.search(r">>> (.*)\n\s*(.*)", text).groups()
     return [f"`{name}`", plain(text.partition("\n")[0]), f"`{example.replace('_(', '(')}` → `{result}`"]
@@ -230,16 +230,16 @@ def tests() -> str:
 
 def metrics() -> str:
     rows = [[f"`{name}`", each.type, coded(each.labels), plain(each.about)] for name, each in METRICS.items()]
-    return table(["metric", "type", "labels", "what it says"], rows)
+    return table(["metric", "type", "labels", "meaning"], rows)
 
 
 def lines() -> str:
     rows = [[f"`{name}`", each.level, plain(each.when), coded(each.fields)] for name, each in LOG_EVENTS.items()]
-    return table(["event", "level", "written when", "fields"], rows)
+    return table(["event", "level", "logged when", "fields"], rows)
 
 
 def fields() -> str:
-    return table(["field", "what it holds"], [[f"`{name}`", plain(about)] for name, about in FIELDS.items()])
+    return table(["field", "content"], [[f"`{name}`", plain(about)] for name, about in FIELDS.items()])
 
 
 def coded(names: Sequence[str]) -> str:
@@ -258,7 +258,7 @@ def verb(title: str, called: str, command: click.Command) -> str:
     options = [option(each) for each in command.params if isinstance(each, click.Option)]
     usage = " ".join([called, *(usage_of(each) for each in arguments), *(["[options]"] if options else [])])
     parts = [title, f"```\n{usage}\n```", *paragraphs(command.help)]
-    parts += [table(["option", "environment", "default", "what for"], options)] if options else []
+    parts += [table(["option", "environment", "default", "meaning"], options)] if options else []
     inner = command.commands.items() if isinstance(command, click.Group) else ()
     return "\n\n".join([*parts, *(verb(f"### {called} {name}", f"{called} {name}", each) for name, each in inner)])
 

@@ -7,8 +7,8 @@
         ...  # send to sink.url + "/crm/contacts"
         requests = sink.wait_for(2)
 
-It runs in a thread of its own. A behaviour says how one request is treated; one made with ``early=True`` acts
-when the header is there and the body has not been read, and ``Sink(on_connect=...)`` before a single byte.
+The server runs in its own thread. A behaviour handles one request. With ``early=True`` it acts after the header and
+before the body is read; ``Sink(on_connect=...)`` acts before the first byte.
 """
 
 import asyncio
@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from typing import Self
 
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
+#: Deadlines only turn a hang into a failure: far longer than a busy machine needs.
+DEADLINE_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Received:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What is written to the wire. ``run`` returns whether the connection may serve another request."""
+    """How one request is handled. ``run`` returns whether the connection may serve another one."""
 
     run: Callable[["Wire"], Awaitable[bool]]
     early: bool = False
@@ -48,7 +50,7 @@ class Behaviour:
 
 @dataclass
 class Wire:
-    """One connection as a behaviour sees it."""
+    """One connection, as a behaviour sees it."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -73,7 +75,7 @@ def answer(
     early: bool = False,
     after_s: float = 0.0,
 ) -> Behaviour:
-    """A whole answer; ``after_s`` seconds late."""
+    """A complete answer after ``after_s`` seconds."""
     lines = [f"HTTP/1.1 {status} Scripted", f"content-length: {len(body)}", *(f"{n}: {v}" for n, v in headers)]
     data = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -86,7 +88,7 @@ def answer(
 
 
 def raw(data: bytes, *, early: bool = False) -> Behaviour:
-    """Any bytes at all, then the end of the connection."""
+    """These bytes, then the end of the connection."""
 
     async def run(wire: Wire) -> bool:
         await wire.send(data)
@@ -96,7 +98,7 @@ def raw(data: bytes, *, early: bool = False) -> Behaviour:
 
 
 def hang(*, early: bool = False) -> Behaviour:
-    """Nothing, for ever."""
+    """No answer, ever."""
 
     async def run(wire: Wire) -> bool:
         await asyncio.Event().wait()
@@ -106,12 +108,12 @@ def hang(*, early: bool = False) -> Behaviour:
 
 
 def reset(after: bytes = b"", *, early: bool = False) -> Behaviour:
-    """A TCP reset, behind the first bytes of an answer if there are any."""
+    """A TCP reset, after these bytes of an answer."""
 
     async def run(wire: Wire) -> bool:
         await wire.send(after)
         if after:
-            await asyncio.sleep(0.05)  # a reset overtakes what the other side has not read yet
+            await asyncio.sleep(0.05)  # a reset discards what the other side has not read yet
         wire.reset()
         return False
 
@@ -119,7 +121,7 @@ def reset(after: bytes = b"", *, early: bool = False) -> Behaviour:
 
 
 def endless(piece: bytes, *, start: bytes = b"HTTP/1.1 200 OK\r\n", pause_s: float = 0.0) -> Behaviour:
-    """``start``, then ``piece`` for ever: what drips, floods and never ends is made of this."""
+    """``start``, then ``piece`` for ever: the base of all that drips or floods."""
 
     async def run(wire: Wire) -> bool:
         await wire.send(start)
@@ -141,17 +143,17 @@ def header_drip(pause_s: float = 0.02) -> Behaviour:
 
 
 def header_flood() -> Behaviour:
-    """Header fields as fast as they are taken, without end."""
+    """Endless header fields, as fast as they are read."""
     return endless(b"x-filler: 0123456789\r\n" * 500)
 
 
 def continue_flood() -> Behaviour:
-    """``100 Continue`` as fast as it is taken, without end."""
+    """Endless ``100 Continue`` answers, as fast as they are read."""
     return endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, start=b"")
 
 
 def huge(total: int = 300 * 1024 * 1024) -> Behaviour:
-    """An answer of so many bytes, as fast as they are taken."""
+    """An answer of ``total`` bytes, as fast as they are read."""
 
     async def run(wire: Wire) -> bool:
         await wire.send(f"HTTP/1.1 200 OK\r\ncontent-length: {total}\r\n\r\n".encode())
@@ -172,7 +174,7 @@ def chunk_garbage() -> Behaviour:
 
 
 class Sink:
-    """Records every whole request and treats it as scripted; stops within moments of leaving ``with``."""
+    """Records every complete request and answers as scripted; stops soon after leaving ``with``."""
 
     def __init__(
         self,
@@ -200,32 +202,32 @@ class Sink:
 
     @property
     def requests(self) -> list[Received]:
-        """The whole requests so far, in the order in which they arrived."""
+        """The complete requests so far, in order of arrival."""
         with self._changed:
             return list(self._requests)
 
     def at(self, prefix: str, *script: Behaviour) -> Self:
-        """Script the paths that begin with ``prefix``; the longest prefix wins."""
+        """Script the paths that start with ``prefix``; the longest prefix wins."""
         with self._changed:
             self._scripts[prefix] = deque(script)
         return self
 
-    def wait_for(self, count: int, timeout_s: float = 30.0) -> list[Received]:
-        """The requests once there are ``count`` of them; AssertionError when they do not come."""
+    def wait_for(self, count: int, timeout_s: float = DEADLINE_S) -> list[Received]:
+        """The requests, once there are ``count`` of them; AssertionError if they do not come in time."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self._requests) >= count, timeout_s)
-            assert came, f"{len(self._requests)} of {count} requests came within {timeout_s:g} s"
+            assert came, f"{len(self._requests)} of {count} requests arrived within {timeout_s:g} s"
             return list(self._requests)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(DEADLINE_S)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(DEADLINE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(DEADLINE_S)
         self._loop.close()
 
     async def _open(self) -> None:
@@ -233,7 +235,7 @@ class Sink:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
-        # asyncio loses a connection whose client was faster than the turns that take it in.
+        # asyncio leaks a connection that was accepted but has not reached its handler yet: give it a turn.
         await asyncio.sleep(0.01)
         self._server.close()
         for task in self._tasks:
@@ -245,7 +247,7 @@ class Sink:
         task = self._loop.create_task(self._serve(Wire(reader, writer), self.connections))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Here and not at the end of the task: one that is cancelled before its first step has no end.
+        # A callback, because a task that is cancelled before its first step never reaches a `finally`.
         task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, wire: Wire, connection: int) -> None:
@@ -253,7 +255,7 @@ class Sink:
             if self._on_connect is None or await self._on_connect.run(wire):
                 while await self._serve_one(wire, connection):
                     pass
-            # What is unread at a close makes the kernel send a reset, which would overtake the answer.
+            # Closing with unread data makes the kernel send a reset, which would discard the answer.
             wire.writer.write_eof() if wire.writer.can_write_eof() else wire.writer.close()
             with suppress(TimeoutError):
                 await asyncio.wait_for(wire.reader.read(-1), 0.5)

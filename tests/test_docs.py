@@ -1,6 +1,7 @@
-"""The documentation says what is true: every key, operator, filter and verb is in it, and every example loads."""
+"""The documentation is true and complete: every key, operator, filter and verb is in it, and every example loads."""
 
 import importlib.util
+import os
 import re
 import shlex
 import textwrap
@@ -26,9 +27,19 @@ from gateway.web import door  # noqa: F401  it has refusals of its own
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+DEVELOPMENT = ROOT / "docs" / "development.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: Pages that the README need not list: `development.md` does.
+FOR_DEVELOPERS = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+EVERY_PAGE = [
+    *PAGES,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "bench" / "README.md",
+]
 
-#: What an example that is not a whole file is put on.
+#: The rest of the file, for an example that is only a part of one.
 HEAD = {
     "sources": "  xobito: {preset: xobito, secret: s3cret}\n",
     "destinations": """\
@@ -56,7 +67,7 @@ def generator():
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """What is fenced, with its language; also inside a list."""
+    """The fenced blocks of a page with their language; also those inside a list."""
     found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     return [(language, textwrap.dedent(block)) for _, language, block in found]
 
@@ -69,7 +80,7 @@ def examples():
 
 
 def whole_file(example: str) -> str:
-    """The example, or the common head with the example's parts on top."""
+    """The example as a whole file: with the sections and names of ``HEAD`` that it lacks."""
     if re.search("^version:", example, re.MULTILINE):
         return example
     file = f"version: 1\n{example}"
@@ -101,10 +112,14 @@ def test_the_mistake_of_the_tutorial_is_explained_as_it_says(tmp_path):
     assert format_problem(problem).splitlines()[0] in page.read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["routes-yaml.md", "templates.md", "cli.md", "api.md", "metrics.md", "log-events.md"])
-def test_the_reference_is_what_the_program_says(name):
-    path = REFERENCE / name
-    assert path.read_text("utf-8") == generator().pages()[path], "run: python docs/generate.py"
+@pytest.fixture(scope="module")
+def generated():
+    return generator().pages()
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in REFERENCE.iterdir()))
+def test_the_reference_is_what_the_program_says(generated, name):
+    assert generated[REFERENCE / name] == (REFERENCE / name).read_text("utf-8"), "run: make docs"
 
 
 def named_in(page: str) -> set[str]:
@@ -119,13 +134,13 @@ def test_every_key_and_operator_is_in_the_reference():
 
 
 def keys_in(schema: object) -> set[str]:
-    """The names of all properties, at any depth."""
+    """The names of all declared properties, at any depth."""
     if isinstance(schema, list):
         return set().union(*map(keys_in, schema))
     if not isinstance(schema, dict):
         return set()
     own = schema.get("properties", {})
-    # A property of a condition ("if the type is file") is no declaration.
+    # A condition ("if the type is file") mentions properties without declaring them.
     is_declaration = schema.get("additionalProperties") is False
     return (set(own) if is_declaration else set()).union(*map(keys_in, schema.values()))
 
@@ -182,7 +197,7 @@ def subclasses(kind: type) -> Iterator[type]:
         yield from subclasses(each)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_to_a_file(page):
     for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
@@ -191,12 +206,31 @@ def test_every_link_leads_to_a_file(page):
 def test_every_page_is_linked_from_the_readme():
     linked = (ROOT / "README.md").read_text("utf-8")
     for page in PAGES[1:]:
-        if "decisions" not in page.parts:
-            assert str(page.relative_to(ROOT)) in linked
+        assert page in FOR_DEVELOPERS or str(page.relative_to(ROOT)) in linked
 
 
-def commands(page):
-    """The arguments of every command that a page tells to run."""
+def test_every_page_for_developers_is_linked_from_the_page_of_development():
+    linked = DEVELOPMENT.read_text("utf-8")
+    for page in FOR_DEVELOPERS:
+        assert f"({os.path.relpath(page, DEVELOPMENT.parent)})" in linked
+
+
+def test_every_name_of_the_code_in_the_page_of_development_is_defined_where_its_link_leads():
+    for name, target in re.findall(r"\[`([\w.]+)`\]\(([^)\s]+\.py)\)", DEVELOPMENT.read_text("utf-8")):
+        code = (DEVELOPMENT.parent / target).read_text("utf-8")
+        assert re.search(rf"^ *(?:async )?(?:def|class) {name.rpartition('.')[2]}\b", code, re.MULTILINE), name
+
+
+def test_every_room_is_on_the_map_of_the_page_of_development():
+    page = DEVELOPMENT.read_text("utf-8")
+    rooms = {
+        each.name for each in (ROOT / "gateway").iterdir() if each.suffix == ".py" or (each / "__init__.py").exists()
+    }
+    assert rooms - {"__init__.py", "__main__.py"} <= set(re.findall(r"^\| `([\w.]+?)/?` \|", page, re.MULTILINE))
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Every ``gateway`` command that a page shows."""
     for language, block in blocks(page):
         for line in block.splitlines() if not language else ():
             for part in re.split(r"&&|\|(?!\|)", line.partition(" #")[0]):
@@ -207,11 +241,11 @@ def commands(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_a_page_tells_to_run_can_be_run(page):
     if page == REFERENCE / "cli.md":
-        return  # usage lines, which are no commands
-    for told in commands(page):
-        command, arguments = cli, shlex.split(told)[1:]
+        return  # its blocks are usage lines
+    for line in commands(page):
+        command, arguments = cli, shlex.split(line)[1:]
         while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
             command = command.commands[arguments.pop(0)]
         context = click.Context(command)
         _, left, _ = command.make_parser(context).parse_args(arguments)
-        assert not left, told
+        assert not left, line

@@ -1,4 +1,4 @@
-"""Starts the real gateway as a process, talks to it over real sockets, and ends it by its pid."""
+"""Start the real gateway as a process, talk to it over real sockets, and end it by its pid."""
 
 import contextlib
 import fcntl
@@ -25,8 +25,10 @@ from gateway import presets
 SECRET = "acceptance-secret"
 SAMPLES = presets.load("xobito").samples
 
-READY_DEADLINE_S = 30
-WAIT_DEADLINE_S = 30
+#: Deadlines only turn a hang into a failure: far longer than a busy machine needs.
+DEADLINE_S = 90
+#: Set by `coverage run`. A killed process saves no figures, so it is asked to stop first.
+IS_MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:
@@ -34,24 +36,24 @@ def signature(body: bytes, secret: str = SECRET) -> str:
 
 
 def distinct(number: int, type: str = "contact.created") -> bytes:
-    """A sample whose record has this id: bytes that no other number gives."""
+    """A sample whose record has this id: each number gives different bytes."""
     payload = json.loads(SAMPLES[type])
     payload["data"]["id"] = payload["data"]["attributes"]["id"] = number
     return json.dumps(payload).encode()
 
 
-def eventually(condition: Callable[[], Any], what: str, deadline_s: float = WAIT_DEADLINE_S) -> Any:
-    """The first true value of ``condition``; a deadline only turns a hang into a failure that says what was missing."""
+def eventually(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """The first true value of ``condition``; AssertionError naming ``what`` if none comes before the deadline."""
     deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
         if value := condition():
             return value
         time.sleep(0.02)
-    raise AssertionError(f"it never came to pass: {what}")
+    raise AssertionError(f"did not happen within {deadline_s:g} s: {what}")
 
 
 class GatewayProcess:
-    """``gateway serve`` in a folder of its own; ``with`` ends it."""
+    """``gateway serve`` in its own folder; leaving ``with`` ends it."""
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class GatewayProcess:
                 self.ready_line = line.strip()
                 break
         else:
-            raise AssertionError(f"it did not start, exit {self.process.wait()}: {self.log_text()[-2000:]}")
+            raise AssertionError(f"the gateway did not start, exit {self.process.wait()}: {self.log_text()[-2000:]}")
         ingest, admin = re.match(r"ready http://(\S+) admin=http://(\S+)", line).groups()
         self.ingest, self.admin = ingest, admin
         return self
@@ -100,6 +102,10 @@ class GatewayProcess:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
+        if IS_MEASURED and self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.send_signal(signal.SIGTERM)
+                self.process.wait(5)
         self.kill()
 
     @property
@@ -116,14 +122,14 @@ class GatewayProcess:
     def post(
         self, body: bytes, *, path: str = "/in/xobito", headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Sign and post; status and decoded answer."""
+        """Sign and post ``body``. Returns the status and the decoded answer."""
         signed = {"content-type": "application/json", "x-webhook-signature": signature(body)}
         return self.request("POST", path, body, signed if headers is None else headers)
 
     def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self.ingest, timeout=30)
+        connection = http.client.HTTPConnection(self.ingest, timeout=DEADLINE_S)
         try:
             connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
@@ -132,7 +138,7 @@ class GatewayProcess:
             connection.close()
 
     def api(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self.admin, timeout=30)
+        connection = http.client.HTTPConnection(self.admin, timeout=DEADLINE_S)
         try:
             if body is None:
                 connection.request("GET", path, headers=dict(headers or {}))
@@ -149,7 +155,7 @@ class GatewayProcess:
 
     @property
     def cli_environ(self) -> dict[str, str]:
-        """What leads the command line to this gateway, and to its store once it has ended."""
+        """The environment that points the command line at this gateway, or at its store once it has ended."""
         running = self.process is not None and self.process.poll() is None
         where = {"GATEWAY_URL": f"http://{self.admin}"} if running else {"GATEWAY_ADMIN_BIND": "127.0.0.1:1"}
         return {**self._environ, **where, "GATEWAY_STORE": f"sqlite:///{self.folder}/gateway.db"}
@@ -157,18 +163,18 @@ class GatewayProcess:
     def cli(
         self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """The real command line in the same environment."""
+        """Run the real command line in the gateway's environment."""
         done = subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60,
+            [sys.executable, "-m", "gateway", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=DEADLINE_S,
             env={**self.cli_environ, **(environ or {})},
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stderr
         return done
 
     def terminal(self, *arguments: str, columns: int = 80, environ: Mapping[str, str] | None = None) -> "Terminal":
-        """The real command line as a person has it."""
+        """Run the real command line in a terminal."""
         command = [sys.executable, "-m", "gateway", *arguments]
-        # A runner of tests may have a terminal of its own in the environment.
+        # The test runner's own environment may describe a terminal.
         where = {name: value for name, value in self.cli_environ.items() if name not in OF_A_TERMINAL}
         return Terminal(command, columns=columns, environ={**where, **(environ or {})}, cwd=self.folder)
 
@@ -176,37 +182,37 @@ class GatewayProcess:
         return self.api(f"/api/events/{event_id}")[1]["deliveries"]
 
     def settled(self, event_id: str) -> list[dict[str, Any]]:
-        """The deliveries of an event once none of them is pending."""
+        """The deliveries of an event, once none of them is pending."""
 
         def done() -> list[dict[str, Any]] | None:
             found = self.deliveries(event_id)
             return None if any(each["state"] == "pending" for each in found) else found
 
-        return eventually(done, f"all deliveries of {event_id} end")
+        return eventually(done, f"no delivery of {event_id} is pending")
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM. Returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(DEADLINE_S)
 
     def kill(self) -> None:
-        """kill -9, if it still runs."""
+        """End the process with kill -9 if it still runs."""
         if self.process is not None and self.process.poll() is None:
-            # The whole group: it may run under strace.
+            # The whole group: the gateway may run under strace.
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(DEADLINE_S)
         if self.process is not None and self.process.stdout is not None:
             self.process.stdout.close()
             self.log.close()
 
 
-#: What says more of a terminal than the terminal itself.
+#: Variables that override what the terminal itself says.
 OF_A_TERMINAL = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE")
 
 
 class Terminal:
-    """A command in a terminal of so many columns, as a person has it."""
+    """A command running in a pseudo-terminal."""
 
     def __init__(
         self, command: Sequence[str], *, columns: int = 80, environ: Mapping[str, str] | None = None, cwd: Path
@@ -215,7 +221,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         inherited = {name: value for name, value in os.environ.items() if name not in OF_A_TERMINAL}
         self.process = subprocess.Popen(
-            # Its own session, and the terminal its own: Ctrl-C is a key there.
+            # A session and a controlling terminal of its own, so that a typed Ctrl-C reaches it.
             ["setsid", "--ctty", *command], stdin=slave, stdout=slave, stderr=slave, cwd=cwd,
             env={**inherited, "TERM": "xterm-256color", **(environ or {})},
         )  # fmt: skip
@@ -225,7 +231,7 @@ class Terminal:
         self._reading.start()
 
     def _read(self) -> None:
-        # Linux answers EIO once the other side is closed.
+        # Linux answers EIO once the other end is closed.
         with contextlib.suppress(OSError):
             while data := os.read(self._master, 65536):
                 self._said += data
@@ -238,13 +244,13 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def until(self, text: str) -> "Terminal":
-        eventually(lambda: text in self.said, f"{text!r} is shown; so far: {self._said[-2000:]!r}")
+        eventually(lambda: text in self.said, f"{text!r} is shown; output so far: {self._said[-2000:]!r}")
         return self
 
     def wait(self) -> int:
-        """The exit code, with all that was said."""
-        code = self.process.wait(60)
-        self._reading.join(10)
+        """Wait for the end, and for all output. Returns the exit code."""
+        code = self.process.wait(DEADLINE_S)
+        self._reading.join(DEADLINE_S)
         return code
 
     def __enter__(self) -> "Terminal":
@@ -253,6 +259,6 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
-        self._reading.join(10)
+            self.process.wait(DEADLINE_S)
+        self._reading.join(DEADLINE_S)
         os.close(self._master)
