@@ -1,0 +1,62 @@
+"""Paths, query values and header fields."""
+
+import pytest
+
+from gateway.errors import RenderError
+from gateway.render import TemplateText
+from tests.render.given import FACTS, HERE, failure
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("/contacts/{{ attrs.id }}", "/contacts/451"),
+        ("/contacts/{{ 'a/b?c#d%2F e' }}/x", "/contacts/a%2Fb%3Fc%23d%252F%20e/x"),
+        ("/{{ '%2e%2e' }}", "/%252e%252e"),
+        ("/ü b/{{ attrs.vip }}", "/%C3%BC%20b/true"),
+        ("/a%20b/{{ '\ud800' }}", "/a%20b/%EF%BF%BD"),
+        ("/{% set p %}a/{{ attrs.id }}{% endset %}{{ p }}", "/a%2F451"),
+        ("/{{ '\\\\..\\\\' }}", "/%5C..%5C"),
+    ],
+)
+def test_a_value_stays_inside_its_segment(templates, source, expected):
+    assert templates.path(TemplateText(source, HERE))(FACTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("/{{ attrs.empty }}", 'attrs.empty is "", which would change the path'),
+        ("/{{ '.' }}", "would change the path"),
+        ("/{{ '..' }}/x", "would change the path"),
+        ("/.{% if true %}{{ '.x'[:1] }}{% endif %}", "would change the path"),
+        ("/%2e./{{ attrs.id }}", 'a segment ".."'),
+        ("/{{ attrs.nothing }}", "attrs.nothing is null"),
+        ("/{{ attrs.nope }}", "no field attrs.nope"),
+        ("/{{ attrs.group_id }}", "is a list"),
+        ("/{{ attrs }}", "is an object"),
+    ],
+)
+def test_a_value_that_would_change_the_path_is_an_error(templates, source, message):
+    assert message in failure(templates.path(TemplateText(source, HERE)), FACTS)
+
+
+def test_a_query_value_is_percent_encoded_whole(templates):
+    render = templates.query(TemplateText("a&b={{ attrs.bad }}", HERE))
+    assert render(FACTS) == "a%26b%3D%3C%21channel%3E%20%22A%22%0A%26%5C"
+    assert "is null" in failure(templates.query(TemplateText("{{ attrs.nothing }}", HERE)), FACTS)
+    assert "at most 32,768" in failure(templates.query(TemplateText("{{ payload.long }}", HERE)), FACTS)
+
+
+def test_a_query_value_is_measured_as_it_is_sent(templates):
+    render = templates.query(TemplateText("{{ attrs.x }}", HERE))
+    assert len(render({"attrs": {"x": "\u20ac" * 3640}})) == 32_760
+    with pytest.raises(RenderError, match="at most 32,768 characters, percent-encoded"):
+        render({"attrs": {"x": "\u20ac" * 3641}})
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", "ü", "a\x7fb", "\ud800"])
+def test_a_header_value_holds_printable_ascii_only(templates, value):
+    render = templates.header(TemplateText("x {{ attrs.x }} y", HERE))
+    assert render({"attrs": {"x": "b"}}) == "x b y"
+    assert "a header value cannot hold" in failure(render, {"attrs": {"x": value}})

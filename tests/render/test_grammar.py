@@ -1,0 +1,94 @@
+"""What is refused when a template is compiled."""
+
+import pytest
+
+from gateway.render import TemplateText
+from tests.render.given import HERE, refusal
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "message", "hint"),
+    [
+        ("a\n{{ atrs.id }}", 41, 'unknown name "atrs"', 'did you mean "attrs"?'),
+        ("{% if x.y %}{% endif %}", 40, 'unknown name "x"', "known: attrs, event"),
+        ("{{ null }}", 40, 'unknown name "null"', "write none"),
+        ("{{ slak_link('a') }}", 40, 'unknown name "slak_link"', 'did you mean "slack_link"?'),
+        ("\n\n{{ attrs.id | uper }}", 42, 'unknown filter "uper"', 'did you mean "upper"?'),
+        ("{{ attrs.id is numbr }}", 40, 'unknown test "numbr"', 'did you mean "number"?'),
+        ("{{ attrs.a.replace('a', 'b') }}", 40, 'unknown function ".replace()"', "write | replace"),
+        ("{{ attrs.items() }}", 40, 'unknown function ".items()"', "write | items"),
+        ("{{ attrs.a.uper() }}", 40, 'unknown function ".uper()"', 'did you mean "upper"?'),
+        ("a\n{{ attrs.id", 41, "a {{ is never closed", "add }}"),
+        ("a\n{% if attrs.id %}", 41, "{% if %} is never closed", "add {% endif %}"),
+        ("{{ attrs. }}", 40, "expected name or number", ""),
+        ("{% trans %}{% endtrans %}", 40, "unknown tag {% trans %}", ""),
+        ("{% autoescape true %}{% endautoescape %}", 40, "autoescape", ""),
+        ("{% extends 'a.txt.j2' %}", 40, "{% extends %} is not supported", ""),
+        ("{% block a %}{% endblock %}", 40, "{% block %} is not supported", ""),
+        ("{% filter upper %}a{% endfilter %}", 40, "{% filter %} is not supported", ""),
+        ("{% macro f() %}{% endmacro %}{% call f() %}{% endcall %}", 40, "{% call %} is not supported", ""),
+        ("{% set a | upper %}x{% endset %}", 40, "a filter on a {% set %} block", ""),
+        ("{% for a in attrs recursive %}{% endfor %}", 40, "recursive", ""),
+        ("{% set n = namespace() %}", 40, 'unknown name "namespace"', ""),
+        ("{{ lipsum() }}{{ cycler() }}", 40, 'unknown name "lipsum"', ""),
+        ("{{ self }}", 40, 'unknown name "self"', ""),
+        ("{{ loop.index }}", 40, 'unknown name "loop"', ""),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", 40, "too deep", ""),
+        ("{{ ''.__class__.mro() }}", 40, 'unknown function ".mro()"', ""),
+        ("{% include attrs.file %}", 40, "the name of a file cannot be computed", ""),
+        ("{% include 'nope.txt.j2' %}", 40, 'unknown template "nope.txt.j2"', ""),
+        ("{% include 'a.json.j2' %}", 40, '"a.json.j2" cannot be used here', ""),
+    ],
+)
+def test_a_mistake_is_found_when_the_template_is_compiled(templates, source, line, message, hint):
+    problem = refusal(templates.text, TemplateText(source, HERE), "none")
+    assert (problem.place.file, problem.place.line) == ("routes.yaml", line)
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+def test_names_a_template_makes_itself_are_known(text):
+    source = "{% set a = 1 %}{% for b in [2] %}{% macro c(d) %}{{ a }}{{ d }}{% endmacro %}{{ c(b) }}{{ loop.index }}{% endfor %}"
+    assert text(source) == "121"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<{{ attrs.firstname }}>",
+        "<{{ attrs.firstname }}|link>",
+        "<@{{ attrs.id }}>",
+        "<#{{ attrs.id }}>",
+        "<!subteam^{{ attrs.id }}>",
+        "<https://crm.example/{{ attrs.id }}|open>",
+        "<{% if attrs.vip %}{{ attrs.id }}{% endif %}>",
+        "<{% for n in attrs.group_id %}{{ n }}{% endfor %}>",
+        "<https://e|{{ attrs.firstname }}>",
+    ],
+)
+def test_a_value_inside_slacks_angle_brackets_is_refused(templates, folder, source):
+    problem = refusal(templates.text, TemplateText(source, HERE), "slack")
+    assert "live markup" in problem.message
+    assert "slack_link(url, label)" in problem.hint
+    (folder / "case.json.j2").write_text(f'{{"text": "{source}"}}')
+    refusal(templates.file, "case.json.j2", HERE, "slack")
+    templates.text(TemplateText(source, HERE), "none")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ attrs.id }} < {{ attrs.score }}",
+        "<!here> {{ attrs.firstname }}",
+        "<https://e.example|open> {{ attrs.firstname }} <#C1>",
+        "<{{ attrs.firstname | mrkdwn_raw }}>",
+        "{{ slack_link('https://e.example/' ~ attrs.id, attrs.firstname) }}",
+    ],
+)
+def test_a_value_beside_them_is_not(text, source):
+    assert text(source)
+
+
+def test_the_ends_of_a_value_are_kept(text):
+    assert text("{{ ' lead trail ' }}\n\n") == " lead trail "
+    assert text("\n  \n {{ 'a' }} \n \n") == " a "
