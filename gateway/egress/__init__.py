@@ -104,16 +104,14 @@ class Egress:
     async def _exchange(self, request: HttpRequest, door: Door) -> Reply:
         try:
             own = self._own_carrier(request)
-            if own is not None:
-                reply = await own.exchange(request, LONGEST_ANSWER)
-            else:
-                with self._through(door) as way:
-                    reply = await (await _opened(way)).exchange(request, LONGEST_ANSWER)
+            carried = own.exchange(request, LONGEST_ANSWER) if own is not None else self._through(door, request)
+            reply = await carried
         except EgressError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a destination provokes is an attempt that failed
             raise of_exception(error) from None
-        return replace(reply, body=masked(reply.body, request))
+        body = masked(reply.body, request)
+        return reply if body is reply.body else replace(reply, body=body)
 
     def _own_carrier(self, request: HttpRequest) -> Carrier | None:
         """What carries a request instead of connections."""
@@ -123,12 +121,11 @@ class Egress:
             return self._inbox
         return self._carrier
 
-    @contextmanager
-    def _through(self, door: Door) -> Iterator[_Way]:
+    async def _through(self, door: Door, request: HttpRequest) -> Reply:
         way = self._way(door)
         way.busy += 1
         try:
-            yield way
+            return await (await _opened(way)).exchange(request, LONGEST_ANSWER)
         finally:
             way.busy -= 1
             way.left_at = asyncio.get_running_loop().time()

@@ -14,7 +14,7 @@ import pycurl
 from gateway.egress.addresses import literal
 from gateway.egress.door import Door, Guard
 from gateway.egress.names import Names, Resolved
-from gateway.egress.transfer import Transfer
+from gateway.egress.transfer import Ends, Transfer
 from gateway.errors import ConnectFailed
 from gateway.model import HttpRequest, Reply
 
@@ -34,6 +34,8 @@ class Engine:
         self._names = Names(guard)
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, MOST_IDLE)
+        #: The descriptors of connections that may be used again, by their ends.
+        self._kept: dict[Ends, int] = {}
         #: Transfers that are not in use, by method and whether there is a body.
         self._spare: dict[tuple[str, bool], list[Transfer]] = {}
 
@@ -43,13 +45,20 @@ class Engine:
         method, has_body = shape = (request.method, bool(request.body))
         spare = self._spare.setdefault(shape, [])
         transfer = spare.pop() if spare else self._transfer(method, has_body=has_body)
+        if len(self._kept) > 2 * MOST_IDLE:
+            # Most are closed by now. For those that are not, libcurl's own look has to do once.
+            self._kept.clear()
         transfer.prepare(request, resolved, most)
-        await self._carry_out(transfer)
-        reply = transfer.reply()
-        transfer.forget()
-        if len(spare) < MOST_SPARE:
-            spare.append(transfer)
-        return reply
+        try:
+            await self._carry_out(transfer)
+            if transfer.is_stale:
+                transfer.prepare_again()
+                await self._carry_out(transfer)
+            return transfer.reply()
+        finally:
+            transfer.forget()
+            if len(spare) < MOST_SPARE:
+                spare.append(transfer)
 
     async def connect(self, url: str) -> str:
         """Connect, over TLS where the url says so, and send nothing; to what: ``192.0.2.1, TLSv1.3``. Raises EgressError."""
@@ -65,12 +74,12 @@ class Engine:
         self._spare.clear()
 
     def _transfer(self, method: str, *, has_body: bool) -> Transfer:
-        return Transfer(self._guard, self._door, self._ca_file, method, has_body=has_body)
+        return Transfer(self._guard, self._door, self._ca_file, self._kept, method, has_body=has_body)
 
     async def _resolved(self, url: str) -> Resolved | None:
         """The checked addresses of the url's host; None for an address in digits."""
-        host, port = origin(url)
-        if literal(host) is not None:
+        host, port, is_literal = origin(url)
+        if is_literal:
             return None
         return self._names.known(host, port) or await self._names.resolve(host, port)
 
@@ -79,7 +88,7 @@ class Engine:
         try:
             await done
         except pycurl.error as error:
-            if not transfer.is_enough:
+            if not (transfer.is_enough or transfer.is_stale):
                 raise transfer.failure(error) from None
         except BaseException:
             # Given up: its connection has half an answer, and is closed now, not at the loop's next turn.
@@ -88,15 +97,14 @@ class Engine:
             raise
 
 
-def origin(url: str) -> tuple[str, int]:
-    """The host and the port of a url. Raises ConnectFailed for one that cannot be used."""
-    scheme, separator, rest = url.partition("://")
-    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
-    return _origin(scheme + separator + rest[:end])
+def origin(url: str) -> tuple[str, int, bool]:
+    """The host and the port of a url, and whether the host is an address. Raises ConnectFailed for one that cannot be used."""
+    end = url.find("/", len("https://"))
+    return _origin(url.partition("?")[0] if end < 0 else url[:end])
 
 
 @lru_cache(maxsize=4096)
-def _origin(begin: str) -> tuple[str, int]:
+def _origin(begin: str) -> tuple[str, int, bool]:
     try:
         parts = urlsplit(begin)
         host, port = parts.hostname or "", parts.port
@@ -106,7 +114,7 @@ def _origin(begin: str) -> tuple[str, int]:
         raise ConnectFailed("the url is neither http nor https")
     if not host or not begin.isascii() or not begin.isprintable() or " " in begin:
         raise ConnectFailed("the url cannot be used")
-    return host, port or (443 if parts.scheme == "https" else 80)
+    return host, port or (443 if parts.scheme == "https" else 80), literal(host) is not None
 
 
 def _tls_version(said: list[str]) -> str:

@@ -5,6 +5,7 @@ Whatever a destination sends is bounded here. libcurl is never given a second ch
 
 import os
 import re
+import select
 import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -37,11 +38,19 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?![0-9])")
 _TOO_LARGE: Final = "the answer is not HTTP, or its header is too large"
 
 
+#: A connection by its two ends: their address and port, ours.
+Ends = tuple[str, int, str, int]
+
+
 class Transfer:
     """A libcurl handle for requests of one method, used again and again, one at a time."""
 
-    def __init__(self, guard: Guard, door: Door, ca_file: str, method: str, *, has_body: bool) -> None:
+    def __init__(
+        self, guard: Guard, door: Door, ca_file: str, kept: dict[Ends, int], method: str, *, has_body: bool
+    ) -> None:
         self._guard = guard
+        #: The descriptors of connections that may be used again, shared by all transfers of an engine.
+        self._kept = kept
         #: The addresses that libcurl was given last.
         self._given: Resolved | None = None
         self.curl = pycurl.Curl()
@@ -62,6 +71,7 @@ class Transfer:
             pycurl.DNS_CACHE_TIMEOUT: _FOR_EVER,
             pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
             pycurl.OPENSOCKETFUNCTION: self._open,
+            pycurl.SOCKOPTFUNCTION: self._made_socket,
             pycurl.PREREQFUNCTION: self._is_allowed,
             pycurl.READFUNCTION: self._read,
             pycurl.SEEKFUNCTION: _never_again,
@@ -84,6 +94,9 @@ class Transfer:
             self.curl.setopt(pycurl.NOBODY, 1)
         elif method != ("POST" if self._has_length else "GET"):
             self.curl.setopt(pycurl.CUSTOMREQUEST, method)
+        #: Whether its connections may be kept, and whether the next one is to be new.
+        self._is_kept = has_body
+        self._is_fresh = not has_body
         if not has_body:
             # A kept connection may turn out to be dead: libcurl then sends again what has no body to rewind.
             self.curl.setopt(pycurl.FRESH_CONNECT, 1)
@@ -97,8 +110,12 @@ class Transfer:
         self._answer = bytearray()
         self._is_early = False
         self._fault: EgressError | None = None
+        #: The descriptors of sockets that were made for this transfer.
+        self._made: list[int] = []
         #: The transfer was ended because enough of the answer was read.
         self.is_enough = False
+        #: It was ended before anything was sent: the kept connection had been closed, or an answer nobody asked for was on it.
+        self.is_stale = False
 
     def prepare(self, request: HttpRequest, resolved: Resolved | None, most: int) -> None:
         """Make ready to send a request once and to keep at most ``most`` bytes of the answer's body."""
@@ -108,6 +125,14 @@ class Transfer:
         if self._has_length:
             self.curl.setopt(pycurl.POSTFIELDSIZE, len(request.body))
         self._give(resolved)
+        if self._is_fresh and self._is_kept:
+            self._is_fresh = False
+            self.curl.setopt(pycurl.FRESH_CONNECT, 0)
+
+    def prepare_again(self) -> None:
+        """Make ready to send on a new connection what was not sent on a kept one."""
+        self._fault, self.is_stale, self._is_fresh = None, False, True
+        self.curl.setopt(pycurl.FRESH_CONNECT, 1)
 
     def only_connect(self, url: str, resolved: Resolved | None) -> list[str]:
         """Make ready to connect and send nothing; what libcurl says about it is added to the list."""
@@ -150,17 +175,30 @@ class Transfer:
             self._fault = ConnectFailed((error.strerror or "no socket").lower())
         return int(pycurl.SOCKET_BAD)
 
-    def _is_allowed(self, address: object, _own: object, port: int, _own_port: int) -> int:
+    def _made_socket(self, descriptor: int, _purpose: int) -> int:
+        self._made.append(descriptor)
+        return int(pycurl.SOCKOPT_OK)
+
+    def _is_allowed(self, address: str, own: str, port: int, own_port: int) -> int:
+        """Called when a connection is there, new or kept, before anything is sent on it."""
+        ends = (address, port, own, own_port)
+        if self._made:
+            self._kept[ends] = next((each for each in self._made if _port_of(each) == own_port), self._made[-1])
+        elif (descriptor := self._kept.get(ends)) is not None and has_news(descriptor):
+            self.is_stale = True
+            return int(pycurl.PREREQFUNC_ABORT)
         try:
-            self._guard.connecting(_text(address), port)
+            self._guard.connecting(address, port)
         except EgressError as error:
             self._fault = error
             return int(pycurl.PREREQFUNC_ABORT)
         return int(pycurl.PREREQFUNC_OK)
 
     def _read(self, size: int) -> bytes:
-        begin, self._read_to = self._read_to, min(self._read_to + size, len(self._body))
-        return self._body[begin : self._read_to]
+        begin = self._read_to
+        piece = self._body[begin : begin + size]
+        self._read_to = begin + len(piece)
+        return piece
 
     def _take_line(self, line: bytes) -> int | None:
         if line.startswith(b"HTTP/"):
@@ -195,6 +233,21 @@ class Transfer:
     def _stop(self, reason: str) -> int:
         self._fault = AnswerBroken(reason)
         return -1
+
+
+def _port_of(descriptor: int) -> int:
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        return int(copy.getsockname()[1])
+
+
+def has_news(descriptor: int) -> bool:
+    """Whether something has come on an idle connection: its end, or an answer to nothing (RFC 9112, 9.2).
+
+    libcurl looks at most once a second: what came in between would be taken for the answer to the next request.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Lent:
@@ -236,7 +289,7 @@ def _first_fields(lines: Sequence[bytes]) -> Mapping[str, str]:
     """An answer's header: lower-case names, the first of repeated fields."""
     fields: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(b":")
+        name, colon, value = line.decode("latin-1").partition(":")
         if colon:
-            fields.setdefault(name.decode("latin-1").strip().lower(), value.decode("latin-1").strip())
+            fields.setdefault(name.strip().lower(), value.strip())
     return MappingProxyType(fields)

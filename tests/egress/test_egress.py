@@ -233,8 +233,6 @@ def test_what_is_no_whole_answer_fails_the_attempt_once(behaviour: Behaviour, re
         assert (second.status, sink.connections) == (200, 2)
 
 
-# aiohttp's advice about bodies above 1 MiB
-@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 @pytest.mark.parametrize("size", [100, 20_000_000], ids=["a small body", "a body larger than every buffer"])
 def test_an_answer_before_the_request_was_read_counts(size: int) -> None:
     early = answer(413, b"too much", [("connection", "close")], early=True)
@@ -260,7 +258,6 @@ def test_a_hundred_destinations_that_reset_leave_nothing_open() -> None:
         assert with_egress(main) < before + 20
 
 
-@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 def test_a_destination_that_never_reads_holds_no_connection_beyond_the_attempt() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -569,7 +566,10 @@ def test_closing_does_not_wait_for_an_opening(monkeypatch: pytest.MonkeyPatch) -
 
 #: Codes of libcurl that say that an answer broke, or that nobody here can meet; one in neither list fails a test.
 BROKEN = {
-    "AUTH_ERROR", "BAD_CALLING_ORDER", "BAD_DOWNLOAD_RESUME", "BAD_FUNCTION_ARGUMENT",
+    "AUTH_ERROR",
+    "BAD_CALLING_ORDER",
+    "BAD_DOWNLOAD_RESUME",
+    "BAD_FUNCTION_ARGUMENT",
 }
 
 

@@ -77,6 +77,34 @@ def test_an_answer_that_nobody_asked_for_answers_no_later_request(listening, mor
         assert sink.connections == 2
 
 
+@pytest.mark.parametrize("after_s", [0.02, 0.2, 1.2])
+def test_an_answer_that_comes_on_an_idle_connection_answers_no_later_request(listening, after_s: float) -> None:
+    came = threading.Event()
+
+    async def run(wire: Wire) -> bool:
+        await wire.send(OK)
+        await asyncio.sleep(after_s)
+        await wire.send(OK)
+        came.set()
+        return True
+
+    async def main() -> list[Reply]:
+        egress = Egress()
+        try:
+            first = await egress.send(request(sink.url), timeout_s=LONG_S, door=door)
+            await asyncio.to_thread(came.wait, LONG_S)
+            await asyncio.sleep(0.02)
+            return [first, await egress.send(request(sink.url, b'{"id": 2}'), timeout_s=LONG_S, door=door)]
+        finally:
+            await egress.close()
+
+    sink, door = listening(Behaviour(run), answer(200, b"second"))
+    with sink:
+        assert [each.body for each in asyncio.run(main())] == [b"ok", b"second"]
+        assert [each.body for each in sink.requests] == [b'{"id": 1}', b'{"id": 2}']
+        assert sink.connections == 2
+
+
 BIG = b"x" * 20_000_000
 
 
@@ -155,9 +183,10 @@ def test_a_request_without_a_body_is_sent_once(method: str) -> None:
         assert sum(each.startswith(method.encode()) for each in received) == 3
 
 
-def test_a_connection_that_was_closed_while_it_was_idle_is_not_used_again() -> None:
+@pytest.mark.parametrize("pause_s", [0.05, 1.1])
+def test_a_connection_that_was_closed_while_it_was_idle_is_not_used_again(pause_s: float) -> None:
     with closing_what_is_kept(wait_for_request=False) as (url, received):
-        results = sent(*[request(url)] * 3, pause_s=0.05)
+        results = sent(*[request(url)] * 3, pause_s=pause_s)
         assert [each.status for each in results] == [200] * 3
         assert len(received) == 3
 
