@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from gateway.egress.addresses import Address, Reach, is_localhost, literal, odd_spelling, standing, without_mapping
@@ -25,6 +25,13 @@ class Door:
     public: bool = False
     #: PEM certificates that stand in for those that the system trusts; empty: the system's.
     ca: str = field(default="", repr=False)
+    #: Files of a client certificate and its key (PEM), read again for each new connection; empty: none is shown.
+    cert: str = ""
+    key: str = ""
+    #: The least version of TLS.
+    least_tls: Literal["1.2", "1.3"] = "1.2"
+    #: ``http://``, ``https://`` or ``socks5h://`` with host and port, and a login if it needs one; empty: no proxy.
+    proxy: str = field(default="", repr=False)
 
 
 def certificates(data: bytes) -> str:

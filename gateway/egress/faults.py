@@ -74,6 +74,7 @@ _WORDS: Final = (
     ("Unsupported response code", "the answer is not HTTP: its status is none"),
 )
 _ABOUT_ANSWERS: Final = frozenset({1, 8, 16, 43, 52, 56, 61, 63, 88, 92})
+_BY_PROXY: Final = re.compile(r"CONNECT tunnel failed, response ([0-9]{3})")
 _NUMBER_BEHIND: Final = re.compile(r" \([0-9]+\)$")
 _NO_SUCH_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 
@@ -82,6 +83,8 @@ def explained(code: int, said: str, os_errno: int) -> EgressError:
     """Our own error for a code of libcurl, with what it said of it and the system's error number, if there was one."""
     if code == 1 and "HTTP/" in said:
         return AnswerBroken("the answer is not HTTP")
+    if refused := _BY_PROXY.search(said):
+        return ConnectFailed(f"the proxy answered {refused[1]}")
     fault = FAULTS.get(code, AnswerBroken)
     if os_errno and fault is not TLSFailed and code in (7, 52, 55, 56, 65):
         return fault(os.strerror(os_errno).lower())

@@ -8,8 +8,9 @@ import re
 import select
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import pycurl
 
@@ -27,6 +28,10 @@ LONGEST_FIELD: Final = 8_190
 MOST_FIELDS: Final = 128
 #: Interim answers (``100 Continue``) that are skipped before the answer itself.
 MOST_INTERIM: Final = 20
+#: How long a connection lives that shows a client certificate, seconds.
+CERTIFICATE_KEPT_S: Final = 300
+#: CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl has no name for: the answer of a proxy to CONNECT is not the answer.
+_SUPPRESS_CONNECT_HEADERS: Final = 265
 #: libcurl never looks a name up: it uses what it was given until it is given something newer.
 _FOR_EVER: Final = -1
 #: Methods whose request says its length even when it has no body (RFC 9110, 8.6).
@@ -38,6 +43,15 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?![0-9])")
 _TOO_LARGE: Final = "the answer is not HTTP, or its header is too large"
 
 
+class Shape(NamedTuple):
+    """What a handle is set up for."""
+
+    method: str
+    has_body: bool
+    #: The path of a Unix socket; empty: it connects to an address.
+    socket: str = ""
+
+
 #: A connection by its two ends: their address and port, ours.
 Ends = tuple[str, int, str, int]
 
@@ -45,9 +59,7 @@ Ends = tuple[str, int, str, int]
 class Transfer:
     """A libcurl handle for requests of one method, used again and again, one at a time."""
 
-    def __init__(
-        self, guard: Guard, door: Door, ca_file: str, kept: dict[Ends, int], method: str, *, has_body: bool
-    ) -> None:
+    def __init__(self, guard: Guard, door: Door, ca_file: str, kept: dict[Ends, int], shape: Shape) -> None:
         self._guard = guard
         #: The descriptors of connections that may be used again, shared by all transfers of an engine.
         self._kept = kept
@@ -55,21 +67,25 @@ class Transfer:
         self._given: Resolved | None = None
         self.curl = pycurl.Curl()
         self.forget()
-        self._set_up(door, ca_file)
-        self._set_method(method, has_body=has_body)
+        self._set_up(door)
+        self._set_trust(door, ca_file)
+        if door.proxy:
+            self._set_proxy(door.proxy, ca_file)
+        if shape.socket:
+            self.curl.setopt(pycurl.UNIX_SOCKET_PATH, shape.socket)
+        self._set_method(shape)
 
-    def _set_up(self, door: Door, ca_file: str) -> None:
+    def _set_up(self, door: Door) -> None:
         options = {
             pycurl.NOSIGNAL: 1,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
             # A path is sent as it was written, dots and all.
             pycurl.PATH_AS_IS: 1,
-            # No proxy from the environment.
-            pycurl.NOPROXY: "*",
+            # The environment's proxies are not used, nor are its exceptions from ours.
+            pycurl.NOPROXY: "" if door.proxy else "*",
             pycurl.MAXAGE_CONN: KEEP_ALIVE_S,
             pycurl.DNS_CACHE_TIMEOUT: _FOR_EVER,
-            pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
             pycurl.OPENSOCKETFUNCTION: self._open,
             pycurl.SOCKOPTFUNCTION: self._made_socket,
             pycurl.PREREQFUNCTION: self._is_allowed,
@@ -80,25 +96,41 @@ class Transfer:
         }
         for option, value in options.items():
             self.curl.setopt(option, value)
+
+    def _set_trust(self, door: Door, ca_file: str) -> None:
+        least = pycurl.SSLVERSION_TLSv1_3 if door.least_tls == "1.3" else pycurl.SSLVERSION_TLSv1_2
+        self.curl.setopt(pycurl.SSLVERSION, least)
         if door.ca:
             self.curl.setopt(pycurl.CAINFO_BLOB, door.ca.encode())
         else:
             # libcurl reads a file once for all connections of a multi handle, but a text for each.
             self.curl.setopt(pycurl.CAINFO, ca_file)
+        if door.cert:
+            self.curl.setopt(pycurl.SSLCERT, door.cert)
+            self.curl.setopt(pycurl.SSLKEY, door.key or door.cert)
+            # A certificate that was replaced is in use after so long on busy connections, too.
+            self.curl.setopt(pycurl.MAXLIFETIME_CONN, CERTIFICATE_KEPT_S)
 
-    def _set_method(self, method: str, *, has_body: bool) -> None:
-        self._has_length = has_body or method in _WITH_LENGTH
+    def _set_proxy(self, proxy: str, ca_file: str) -> None:
+        self.curl.setopt(pycurl.PROXY, proxy)
+        self.curl.setopt(pycurl.PROXY_CAINFO, ca_file)
+        self.curl.setopt(pycurl.PROXY_SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+        self.curl.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+
+    def _set_method(self, shape: Shape) -> None:
+        self._has_length = shape.has_body or shape.method in _WITH_LENGTH
         if self._has_length:
             self.curl.setopt(pycurl.POST, 1)
-        if method == "HEAD":
+        if shape.method == "HEAD":
             self.curl.setopt(pycurl.NOBODY, 1)
-        elif method != ("POST" if self._has_length else "GET"):
-            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
-        #: Whether its connections may be kept, and whether the next one is to be new.
-        self._is_kept = has_body
-        self._is_fresh = not has_body
-        if not has_body:
-            # A kept connection may turn out to be dead: libcurl then sends again what has no body to rewind.
+        elif shape.method != ("POST" if self._has_length else "GET"):
+            self.curl.setopt(pycurl.CUSTOMREQUEST, shape.method)
+        # A kept connection may turn out to be dead: libcurl then sends again what has no body to rewind. And those
+        # over a Unix socket cannot be told apart.
+        self._is_kept = shape.has_body and not shape.socket
+        #: Whether the next connection is to be new.
+        self._is_fresh = not self._is_kept
+        if not self._is_kept:
             self.curl.setopt(pycurl.FRESH_CONNECT, 1)
             self.curl.setopt(pycurl.FORBID_REUSE, 1)
 
@@ -117,10 +149,10 @@ class Transfer:
         #: It was ended before anything was sent: the kept connection had been closed, or an answer nobody asked for was on it.
         self.is_stale = False
 
-    def prepare(self, request: HttpRequest, resolved: Resolved | None, most: int) -> None:
+    def prepare(self, request: HttpRequest, url: str, resolved: Resolved | None, most: int) -> None:
         """Make ready to send a request once and to keep at most ``most`` bytes of the answer's body."""
         self._body, self._most = request.body, most
-        self.curl.setopt(pycurl.URL, request.url)
+        self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, _lines(request.headers))
         if self._has_length:
             self.curl.setopt(pycurl.POSTFIELDSIZE, len(request.body))
@@ -166,6 +198,8 @@ class Transfer:
 
     def _open(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> "Lent | int":
         family, kind, protocol, place = address
+        if family == socket.AF_UNIX:
+            return connecting(family, kind, protocol, place)
         try:
             self._guard.connecting(_text(place[0]), place[1])
             return connecting(family, kind, protocol, place)
@@ -183,12 +217,13 @@ class Transfer:
         """Called when a connection is there, new or kept, before anything is sent on it."""
         ends = (address, port, own, own_port)
         if self._made:
-            self._kept[ends] = next((each for each in self._made if _port_of(each) == own_port), self._made[-1])
+            self._kept[ends] = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
         elif (descriptor := self._kept.get(ends)) is not None and has_news(descriptor):
             self.is_stale = True
             return int(pycurl.PREREQFUNC_ABORT)
         try:
-            self._guard.connecting(address, port)
+            if address:
+                self._guard.connecting(address, port)
         except EgressError as error:
             self._fault = error
             return int(pycurl.PREREQFUNC_ABORT)
@@ -235,9 +270,13 @@ class Transfer:
         return -1
 
 
-def _port_of(descriptor: int) -> int:
-    with socket.socket(fileno=os.dup(descriptor)) as copy:
-        return int(copy.getsockname()[1])
+def _with_port(descriptors: Sequence[int], port: int) -> int:
+    """Of the sockets that were raced against each other, the one that is connected from this port."""
+    for descriptor in descriptors:
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
+            if copy.getsockname()[1] == port:
+                return descriptor
+    return descriptors[-1]
 
 
 def has_news(descriptor: int) -> bool:
