@@ -63,6 +63,7 @@ class Transfer:
         self._guard = guard
         #: The descriptors of connections that may be used again, shared by all transfers of an engine.
         self._kept = kept
+        self._is_unix = bool(shape.socket)
         #: The addresses that libcurl was given last.
         self._given: Resolved | None = None
         self.curl = pycurl.Curl()
@@ -198,7 +199,7 @@ class Transfer:
 
     def _open(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> "Lent | int":
         family, kind, protocol, place = address
-        if family == socket.AF_UNIX:
+        if self._is_unix:
             return connecting(family, kind, protocol, place)
         try:
             self._guard.connecting(_text(place[0]), place[1])
@@ -215,6 +216,8 @@ class Transfer:
 
     def _is_allowed(self, address: str, own: str, port: int, own_port: int) -> int:
         """Called when a connection is there, new or kept, before anything is sent on it."""
+        if self._is_unix:
+            return int(pycurl.PREREQFUNC_OK)
         ends = (address, port, own, own_port)
         if self._made:
             self._kept[ends] = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
@@ -222,8 +225,7 @@ class Transfer:
             self.is_stale = True
             return int(pycurl.PREREQFUNC_ABORT)
         try:
-            if address:
-                self._guard.connecting(address, port)
+            self._guard.connecting(address, port)
         except EgressError as error:
             self._fault = error
             return int(pycurl.PREREQFUNC_ABORT)
