@@ -10,9 +10,9 @@ from pathlib import Path
 import pycurl
 import pytest
 
+import gateway.egress.transfer as transfer_module
 from gateway import egress as egress_module
 from gateway.config import load
-import gateway.egress.transfer as transfer_module
 from gateway.egress import Door, Egress
 from gateway.egress import names as names_module
 from gateway.egress.door import Guard, Listeners, certificates

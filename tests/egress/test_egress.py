@@ -20,9 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import egress as egress_module
-from gateway.egress import Egress, Inbox
-from gateway.egress.faults import FAULTS, explained, of_exception
-from gateway.egress import LONGEST_ANSWER
+from gateway.egress import LONGEST_ANSWER, Egress, Inbox
+from gateway.egress.faults import FAULTS, of_exception
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError, FileFailed, TimedOut
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 from tests.sink import (
