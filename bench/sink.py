@@ -65,7 +65,8 @@ async def main():
     await server.serve_forever()
 
 
-try:
-    uvloop.run(main())
-except KeyboardInterrupt:
-    sys.exit(0)
+if __name__ == "__main__":
+    try:
+        uvloop.run(main())
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -256,9 +256,10 @@ class Sink:
                 while await self._serve_one(wire, connection):
                     pass
             # Closing with unread data makes the kernel send a reset, which would discard the answer.
-            wire.writer.write_eof() if wire.writer.can_write_eof() else wire.writer.close()
+            if wire.writer.can_write_eof():
+                wire.writer.write_eof()
             with suppress(TimeoutError):
-                await asyncio.wait_for(wire.reader.read(-1), 0.5)
+                await asyncio.wait_for(_drained(wire.reader), 0.5)
 
     async def _serve_one(self, wire: Wire, connection: int) -> bool:
         head = await wire.reader.readuntil(b"\r\n\r\n")
@@ -278,6 +279,11 @@ class Sink:
         with self._changed:
             script = self._scripts[max((p for p in self._scripts if path.startswith(p)), key=len)]
             return script.popleft() if len(script) > 1 else script[0]
+
+
+async def _drained(reader: asyncio.StreamReader) -> None:
+    while await reader.read(1 << 20):
+        pass
 
 
 async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:

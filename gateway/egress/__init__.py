@@ -5,37 +5,36 @@ path, a query or a credential.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, Protocol
 
 from gateway.egress.door import Door, Guard, Listeners
-from gateway.egress.faults import explained
+from gateway.egress.faults import of_exception
 from gateway.egress.files import Lines
 from gateway.egress.inbox import Inbox, InboxEntry
 from gateway.egress.secrets import masked
 from gateway.errors import ConnectFailed, EgressError, TimedOut
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 
-if TYPE_CHECKING:
-    import ssl
-
-    import httpx
-
-__all__ = ["Door", "Egress", "Inbox", "InboxEntry", "Transport"]
+__all__ = ["Carrier", "Door", "Egress", "Inbox", "InboxEntry"]
 
 #: Connections through a door that nobody has used for so long are given up when another is opened, seconds.
 UNUSED_S: Final = 600.0
 
+#: Bytes of an answer that are read; the connection of a longer one is dropped.
+LONGEST_ANSWER: Final = 16_384
+
 _PLAIN: Final = Door()
 
 
-class Transport(Protocol):
-    """What carries requests: ``httpx.AsyncBaseTransport``, or anything with its two methods."""
+class Carrier(Protocol):
+    """What carries a request out, once: an engine's connections, an inbox, a test's own."""
 
-    async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response": ...
+    async def exchange(self, request: HttpRequest, most: int) -> Reply: ...
 
-    async def aclose(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class _Way:
@@ -43,7 +42,7 @@ class _Way:
 
     __slots__ = ("busy", "left_at", "opening")
 
-    def __init__(self, opening: "asyncio.Task[Transport]") -> None:
+    def __init__(self, opening: "asyncio.Task[Carrier]") -> None:
         self.opening = opening
         #: Attempts in flight, and when the last one ended (loop time).
         self.busy = 0
@@ -53,10 +52,8 @@ class _Way:
 class Egress:
     """Sends requests over connections that are kept and shared; the number in flight is the caller's to bound."""
 
-    def __init__(
-        self, *, transport: "httpx.AsyncBaseTransport | Transport | None" = None, inbox: "Inbox | None" = None
-    ) -> None:
-        self._transport = transport
+    def __init__(self, *, carrier: Carrier | None = None, inbox: "Inbox | None" = None) -> None:
+        self._carrier = carrier
         self._inbox = inbox
         self._listeners = Listeners()
         self._ways: dict[Door, _Way] = {}
@@ -96,8 +93,8 @@ class Egress:
         for way in list(self._ways.values()):
             await _close(way)
         await asyncio.gather(*self._closing)
-        if self._transport is not None:
-            await self._transport.aclose()
+        if self._carrier is not None:
+            await self._carrier.close()
 
     async def _append(self, request: FileAppend) -> Reply:
         file = self._files.setdefault(request.path, Lines(request.path))
@@ -105,31 +102,30 @@ class Egress:
         return Reply(status=200)
 
     async def _exchange(self, request: HttpRequest, door: Door) -> Reply:
-        own = self._transport_of_its_own(request)
         try:
-            if own is not None:
-                return await _carried(request, own)
-            with self._through(door) as way:
-                return await _carried(request, await _opened(way))
+            own = self._own_carrier(request)
+            carried = own.exchange(request, LONGEST_ANSWER) if own is not None else self._through(door, request)
+            reply = await carried
         except EgressError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a destination provokes is an attempt that failed
-            raise explained(error) from None
+        except Exception as error:  # noqa: BLE001  whatever a destination provokes is an attempt that failed
+            raise of_exception(error) from None
+        body = masked(reply.body, request)
+        return reply if body is reply.body else replace(reply, body=body)
 
-    def _transport_of_its_own(self, request: HttpRequest) -> Transport | None:
-        """What carries a request in place of connections."""
+    def _own_carrier(self, request: HttpRequest) -> Carrier | None:
+        """What carries a request instead of connections."""
         if request.url.startswith("inbox:"):
             if self._inbox is None:
                 raise ConnectFailed("there is no inbox here: run gateway dev, or set the destination's url")
             return self._inbox
-        return self._transport
+        return self._carrier
 
-    @contextmanager
-    def _through(self, door: Door) -> Iterator[_Way]:
+    async def _through(self, door: Door, request: HttpRequest) -> Reply:
         way = self._way(door)
         way.busy += 1
         try:
-            yield way
+            return await (await _opened(way)).exchange(request, LONGEST_ANSWER)
         finally:
             way.busy -= 1
             way.left_at = asyncio.get_running_loop().time()
@@ -151,27 +147,15 @@ class Egress:
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    async def _open(self, door: Door) -> Transport:
-        tls = await asyncio.to_thread(_load, door.ca)
-        from gateway.egress import wire
+    async def _open(self, door: Door) -> Carrier:
+        ca_file = await asyncio.to_thread(_load, door.ca)
+        from gateway.egress.engine import Engine
 
-        return wire.open_transport(tls, Guard(door, self._listeners))
-
-
-async def _carried(request: HttpRequest, transport: Transport) -> Reply:
-    from gateway.egress import wire
-
-    response = await transport.handle_async_request(wire.outgoing(request))
-    try:
-        body = await wire.beginning(response)
-    finally:
-        # Of a whole answer the connection goes back to the pool; of any other it is dropped.
-        await response.aclose()
-    return Reply(status=response.status_code, headers=wire.first_fields(response), body=masked(body, request))
+        return Engine(door, Guard(door, self._listeners), ca_file)
 
 
-async def _opened(way: _Way) -> Transport:
-    # It goes on behind an attempt whose time is up, so that the next one finds it done.
+async def _opened(way: _Way) -> Carrier:
+    # It goes on after an attempt whose time is up, so that the next one finds it done.
     return way.opening.result() if way.opening.done() else await asyncio.shield(way.opening)
 
 
@@ -183,11 +167,13 @@ async def _close(way: _Way) -> None:
     way.opening.cancel()
     await asyncio.wait([way.opening])
     if not _failed(way):
-        await way.opening.result().aclose()
+        await way.opening.result().close()
 
 
-def _load(ca: str) -> "ssl.SSLContext":
-    """The slow part of the first attempt, for a thread: a third of a second of imports, and the certificates."""
-    from gateway.egress import wire
+def _load(ca: str) -> str:
+    """The slow part of the first attempt, for a thread: libcurl, and where the system's certificates are."""
+    import pycurl  # noqa: F401
 
-    return wire.tls_context(ca)
+    from gateway.egress import trust
+
+    return "" if ca else trust.bundle()

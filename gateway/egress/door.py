@@ -6,12 +6,14 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from gateway.egress.addresses import Address, Reach, is_localhost, literal, odd_spelling, standing, without_mapping
 from gateway.errors import AddressBlocked
 
+#: Addresses that a guard remembers to have let pass.
+MOST_PASSED: Final = 4096
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 
@@ -23,6 +25,13 @@ class Door:
     public: bool = False
     #: PEM certificates that stand in for those that the system trusts; empty: the system's.
     ca: str = field(default="", repr=False)
+    #: Files of a client certificate and its key (PEM), read again for each new connection; empty: none is shown.
+    cert: str = ""
+    key: str = ""
+    #: The least version of TLS.
+    least_tls: Literal["1.2", "1.3"] = "1.2"
+    #: ``http://``, ``https://`` or ``socks5h://`` with host and port, and a login if it needs one; empty: no proxy.
+    proxy: str = field(default="", repr=False)
 
 
 def certificates(data: bytes) -> str:
@@ -39,18 +48,18 @@ class Listeners:
     """The gateway's own addresses."""
 
     def __init__(self) -> None:
-        self._bound: frozenset[tuple[Address, int]] = frozenset()
+        self.bound: frozenset[tuple[Address, int]] = frozenset()
 
     def know(self, urls: Iterable[str]) -> None:
         """Where the gateway listens: ``http://127.0.0.1:8080``; of ``0.0.0.0`` and ``[::]`` every address it has."""
         parts = [urlsplit(url) for url in urls]
         bound = ((literal((each.hostname or "").partition("%")[0]), each.port) for each in parts)
-        self._bound = frozenset((without_mapping(address), port) for address, port in bound if address and port)
+        self.bound = frozenset((without_mapping(address), port) for address, port in bound if address and port)
 
     def include(self, address: Address, port: int) -> bool:
         """Whether a connection to there would end here."""
         own = without_mapping(address)
-        bound = (each for each, taken in self._bound if taken == port)
+        bound = (each for each, taken in self.bound if taken == port)
         return any(each == own or (each.is_unspecified and _is_of_this_machine(own)) for each in bound)
 
 
@@ -65,12 +74,15 @@ def _is_of_this_machine(address: Address) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
 class Guard:
     """Looks at every address before it is connected to. Raises AddressBlocked."""
 
-    door: Door
-    listeners: Listeners
+    def __init__(self, door: Door, listeners: Listeners) -> None:
+        self.door = door
+        self.listeners = listeners
+        #: Addresses and ports that passed, and while the gateway listened where.
+        self._passed: set[tuple[str, int]] = set()
+        self._passed_with = listeners.bound
 
     def resolved(self, host: str, port: int, addresses: Iterable[str]) -> None:
         """Refuse a name for any one of its addresses: another answer must not depend on luck."""
@@ -91,10 +103,15 @@ class Guard:
 
     def connecting(self, text: str, port: int) -> None:
         """The last look, at the very address, whoever named it."""
+        if self._passed_with is not self.listeners.bound or len(self._passed) > MOST_PASSED:
+            self._passed, self._passed_with = set(), self.listeners.bound
+        if (text, port) in self._passed:
+            return
         address = literal(text.partition("%")[0])
         if address is None:
             raise AddressBlocked(f"blocked address: {text} cannot be judged: write a name or another address into url")
         self._refuse(str(address), address, port)
+        self._passed.add((text, port))
 
     def _refuse(self, what: str, address: Address, port: int) -> None:
         found = standing(address)

@@ -1,91 +1,120 @@
-"""What went wrong, in words that hold no secret: the HTTP libraries' exceptions as errors of ours."""
+"""What went wrong, in words that hold no secret: libcurl's codes, and the system's exceptions, as errors of ours."""
 
 import os
+import re
 import socket
-import ssl
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError, NameNotResolved, TimedOut, TLSFailed
 
-#: Whose fault an exception of the HTTP libraries is, by the name of its class or of the nearest base;
-#: of any other it is AnswerBroken.
-FAULTS: Final[Mapping[str, type[EgressError]]] = MappingProxyType(
+#: Whose fault a code of libcurl is (curl/include/curl/curl.h); any other is AnswerBroken.
+FAULTS: Final[Mapping[int, type[EgressError]]] = MappingProxyType(
     {
-        "aiohttp.ClientConnectorError": ConnectFailed,
-        "aiohttp.ClientConnectorDNSError": NameNotResolved,
-        "aiohttp.ClientConnectorSSLError": TLSFailed,
-        "aiohttp.ClientConnectorCertificateError": TLSFailed,
-        "aiohttp.ClientSSLError": TLSFailed,
-        "aiohttp.ClientProxyConnectionError": ConnectFailed,
-        "aiohttp.ClientHttpProxyError": ConnectFailed,
-        "aiohttp.UnixClientConnectorError": ConnectFailed,
-        "aiohttp.ServerFingerprintMismatch": TLSFailed,
-        "aiohttp.InvalidURL": ConnectFailed,
-        "aiohttp.InvalidUrlClientError": ConnectFailed,
-        "aiohttp.NonHttpUrlClientError": ConnectFailed,
-        "aiohttp.ConnectionTimeoutError": TimedOut,
-        "aiohttp.ServerTimeoutError": TimedOut,
-        "aiohttp.SocketTimeoutError": TimedOut,
-        "httpx.ConnectError": ConnectFailed,
-        "httpx.ProxyError": ConnectFailed,
-        "httpx.UnsupportedProtocol": ConnectFailed,
-        "httpx.InvalidURL": ConnectFailed,
-        "httpx.ConnectTimeout": TimedOut,
-        "httpx.PoolTimeout": TimedOut,
-        "httpx.ReadTimeout": TimedOut,
-        "httpx.TimeoutException": TimedOut,
-        "httpx.WriteTimeout": TimedOut,
+        1: ConnectFailed,  # UNSUPPORTED_PROTOCOL
+        3: ConnectFailed,  # URL_MALFORMAT
+        5: ConnectFailed,  # COULDNT_RESOLVE_PROXY
+        6: NameNotResolved,  # COULDNT_RESOLVE_HOST
+        7: ConnectFailed,  # COULDNT_CONNECT
+        28: TimedOut,  # OPERATION_TIMEDOUT
+        35: TLSFailed,  # SSL_CONNECT_ERROR
+        45: ConnectFailed,  # INTERFACE_FAILED
+        53: TLSFailed,  # SSL_ENGINE_NOTFOUND
+        54: TLSFailed,  # SSL_ENGINE_SETFAILED
+        58: TLSFailed,  # SSL_CERTPROBLEM
+        59: TLSFailed,  # SSL_CIPHER
+        60: TLSFailed,  # PEER_FAILED_VERIFICATION
+        64: TLSFailed,  # USE_SSL_FAILED
+        66: TLSFailed,  # SSL_ENGINE_INITFAILED
+        77: TLSFailed,  # SSL_CACERT_BADFILE
+        80: TLSFailed,  # SSL_SHUTDOWN_FAILED
+        82: TLSFailed,  # SSL_CRL_BADFILE
+        83: TLSFailed,  # SSL_ISSUER_ERROR
+        90: TLSFailed,  # SSL_PINNEDPUBKEYNOTMATCH
+        91: TLSFailed,  # SSL_INVALIDCERTSTATUS
+        97: ConnectFailed,  # PROXY
+        98: TLSFailed,  # SSL_CLIENTCERT
+        101: TLSFailed,  # ECH_REQUIRED
     }
 )
 
-#: What is said of an exception that says too much, or too little, itself.
-REASONS: Final[Mapping[str, str]] = MappingProxyType(
+#: What is said of a code; libcurl's own words can hold an address.
+REASONS: Final[Mapping[int, str]] = MappingProxyType(
     {
-        "ClientConnectorError": "the connection was closed while it was being made",
-        "ClientPayloadError": "the answer broke off",
-        "ClientResponseError": "the answer is not HTTP, or its header is too large",
-        "ConnectError": "no connection",
-        "ConnectTimeout": "no connection in time",
-        "EofStream": "the connection was closed before an answer came",
-        "InvalidURL": "the url cannot be used",
-        "InvalidUrlClientError": "the url cannot be used",
-        "NonHttpUrlClientError": "the url is neither http nor https",
-        "ReadError": "the answer broke off",
-        "ReadTimeout": "no answer in time",
-        "RemoteProtocolError": "the answer is not HTTP",
-        "ServerDisconnectedError": "the connection was closed before an answer came",
-        "UnsupportedProtocol": "the url is neither http nor https",
+        1: "the url is neither http nor https",
+        3: "the url cannot be used",
+        5: "the proxy's name was not found",
+        6: "name not found",
+        7: "no connection",
+        8: "the answer is not HTTP",
+        18: "the answer broke off",
+        27: "out of memory",
+        28: "no answer in time",
+        52: "the connection was closed before an answer came",
+        55: "the connection was closed while the request was being sent",
+        56: "the answer broke off",
+        61: "the answer is in an encoding that nobody asked for",
+        65: "the connection was closed before an answer came",
+        88: "the answer is not HTTP: its chunks are broken",
+        97: "the proxy refused",
+        100: "the answer is not HTTP, or its header is too large",
     }
 )
+#: What libcurl says more of than its code; the first that its words contain.
+_WORDS: Final = (
+    ("Invalid Content-Length", "the answer is not HTTP: its length is none"),
+    ("Content-Length", "the answer is not HTTP: it has two lengths"),
+    ("chunk", "the answer is not HTTP: its chunks are broken"),
+    ("Too large response headers", "the answer is not HTTP, or its header is too large"),
+    ("Header without colon", "the answer is not HTTP"),
+    ("Nul byte in header", "the answer is not HTTP"),
+    ("HTTP version", "the answer is not HTTP"),
+    ("HTTP/0.9", "the answer is not HTTP"),
+    ("Unsupported response code", "the answer is not HTTP: its status is none"),
+)
+_ABOUT_ANSWERS: Final = frozenset({1, 8, 16, 43, 52, 56, 61, 63, 88, 92})
+_BY_PROXY: Final = re.compile(r"CONNECT tunnel failed, response ([0-9]{3})")
+_NUMBER_BEHIND: Final = re.compile(r" \([0-9]+\)$")
+_NO_SUCH_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 
-_NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
+
+def explained(code: int, said: str, os_errno: int) -> EgressError:
+    """Our own error for a code of libcurl, with what it said of it and the system's error number, if there was one."""
+    if code == 1 and "HTTP/" in said:
+        return AnswerBroken("the answer is not HTTP")
+    if refused := _BY_PROXY.search(said):
+        return ConnectFailed(f"the proxy answered {refused[1]}")
+    fault = FAULTS.get(code, AnswerBroken)
+    if os_errno and fault is not TLSFailed and code in (7, 52, 55, 56, 65):
+        return fault(os.strerror(os_errno).lower())
+    if fault is TLSFailed:
+        return _about_tls(said, os_errno)
+    if code in _ABOUT_ANSWERS:
+        for words, reason in _WORDS:
+            if words in said:
+                return fault(reason)
+    return fault(REASONS.get(code, f"libcurl's error {code}"))
 
 
-def explained(error: Exception) -> EgressError:
-    """Our own error for one of the HTTP libraries'; AnswerBroken with the name of a class that is unknown."""
-    original = error.__cause__ if _library(type(error)) == "httpx" else None
-    if isinstance(original, Exception):
-        error = original
-    names = (f"{_library(base)}.{base.__name__}" for base in type(error).__mro__)
-    fault = next((FAULTS[name] for name in names if name in FAULTS), AnswerBroken)
-    return fault(_reason(error))
+def _about_tls(said: str, os_errno: int) -> EgressError:
+    """``SSL certificate problem: self-signed certificate``, ``TLS connect error: error:...:wrong version number``."""
+    if os_errno:
+        return TLSFailed(f"TLS: {os.strerror(os_errno).lower()}")
+    if "no alternative certificate subject name" in said or "does not match" in said:
+        return TLSFailed("TLS: the certificate is for another host")
+    if "unexpected eof" in said:
+        return TLSFailed("TLS: the connection was closed during the handshake")
+    reason = _NUMBER_BEHIND.sub("", said.rpartition("problem: " if "problem: " in said else ":")[2]).strip()
+    return TLSFailed(f"TLS: {reason[:100] or 'no handshake'}")
 
 
-def _library(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
-
-
-def _reason(error: Exception) -> str:
-    system = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    match system:
-        case ssl.SSLCertVerificationError():
-            return f"TLS: {system.verify_message}"
-        case ssl.SSLError():
-            return f"TLS: {(system.reason or 'no common ground').replace('_', ' ').lower()}"
+def of_exception(error: Exception) -> EgressError:
+    """Our own error for an exception of the system's; AnswerBroken with the name of a class that is unknown."""
+    match error:
         case socket.gaierror():
-            return "name not found" if system.errno in _NO_SUCH_NAME else "the name server did not answer"
+            found = error.errno in _NO_SUCH_NAME
+            return NameNotResolved("name not found" if found else "the name server did not answer")
         case OSError(errno=int(number)):
-            return os.strerror(number).lower()
-    return REASONS.get(type(error).__name__, type(error).__name__)
+            return ConnectFailed(os.strerror(number).lower())
+    return AnswerBroken(type(error).__name__)

@@ -4,12 +4,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from urllib.parse import urlsplit
 
 from gateway.egress.secrets import PUBLIC_HEADERS
-
-if TYPE_CHECKING:
-    import httpx
+from gateway.model import HttpRequest, Reply
 
 #: Requests that an inbox keeps.
 INBOX_SIZE: Final = 200
@@ -41,22 +40,20 @@ class Inbox:
         """The newest 200, newest first."""
         return tuple(reversed(self._entries))
 
-    async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response":
-        import httpx
-
-        fields = ((name.lower(), value) for name, value in request.headers.items())
-        headers = {name: value if name in PUBLIC_HEADERS else "***" for name, value in fields}
+    async def exchange(self, request: HttpRequest, most: int) -> Reply:  # noqa: ARG002  a carrier's
+        address = urlsplit(request.url)
+        headers = {name: value if name in PUBLIC_HEADERS else "***" for name, value in request.headers}
         self._entries.append(
             InboxEntry(
-                destination=request.url.host,
+                destination=address.netloc,
                 method=request.method,
-                path=request.url.raw_path.decode("ascii"),
+                path=(address.path or "/") + (f"?{address.query}" if address.query else ""),
                 headers=MappingProxyType(headers),
-                body=request.content.decode("utf-8", "replace"),
+                body=request.body.decode("utf-8", "replace"),
                 received_at=self._clock(),
             )
         )
-        return httpx.Response(200, content=b"ok")
+        return Reply(status=200, headers={"content-length": "2"}, body=b"ok")
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Nothing is open."""

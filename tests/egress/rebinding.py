@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from gateway.egress import Door, Egress, wire
+from gateway.egress import Door, Egress, names
 from gateway.errors import EgressError
 from gateway.model import HttpRequest
 from tests.sink import Sink, answer
@@ -52,7 +52,7 @@ async def attempts(port: int) -> list[str]:
     return said
 
 
-wire.NAMES_KEPT_S = 0
+names.NAMES_KEPT_S = 0
 resolver = Resolver("8.8.8.8", sys.argv[1])
 with Sink(answer(headers=[("connection", "close")]), host="0.0.0.0") as sink:
     said = asyncio.run(attempts(sink.port))

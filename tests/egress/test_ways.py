@@ -1,0 +1,181 @@
+"""Other ways to a destination: through a proxy, over a Unix socket, with a client certificate, with TLS 1.3 only."""
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from gateway.egress import Door, Egress
+from gateway.errors import AddressBlocked, ConnectFailed, EgressError
+from gateway.model import HttpRequest, Reply
+from tests.egress.certificates import Authority
+from tests.egress.proxy import Proxy
+from tests.sink import Sink, answer
+
+LONG_S = 30.0
+
+
+def sent(url: str, door: Door = Door(), *, times: int = 1, avoid: str = "") -> Reply | EgressError:  # noqa: B008
+    async def main() -> Reply | EgressError:
+        egress = Egress()
+        if avoid:
+            egress.avoid(avoid)
+        request = HttpRequest(method="POST", url=url, headers=(("webhook-id", "dlv_1"),), body=b'{"id": 1}')
+        try:
+            for _ in range(times):
+                reply = await egress.send(request, timeout_s=LONG_S, door=door)
+        except EgressError as error:
+            return error
+        else:
+            return reply
+        finally:
+            await egress.close()
+
+    return asyncio.run(main())
+
+
+# --- a proxy ---
+
+
+@pytest.fixture
+def no_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(host: str, *_: object, **__: object) -> list:
+        raise AssertionError(f"{host} was looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+
+
+def test_a_proxy_is_asked_for_the_name_and_nobody_else_is(no_lookups: None) -> None:
+    with Sink() as sink, Proxy(sink.port) as proxy:
+        door = Door(proxy=f"http://127.0.0.1:{proxy.port}")
+        assert sent("http://hooks.example/a?b=c", door).status == 200
+        assert proxy.asked == ["POST http://hooks.example/a?b=c"]
+        assert [(each.path, each.body) for each in sink.requests] == [("/a?b=c", b'{"id": 1}')]
+
+
+def test_tls_goes_through_a_tunnel_and_is_verified(no_lookups: None, tmp_path: Path) -> None:
+    authority = Authority()
+    with Sink(tls=authority.server(tmp_path, host="hooks.example")) as sink, Proxy(sink.port) as proxy:
+        door = Door(ca=authority.pem, proxy=f"http://127.0.0.1:{proxy.port}")
+        reply = sent("https://hooks.example/a", door, times=2)
+        assert reply.status == 200
+        assert "x-proxy" not in reply.headers
+        assert proxy.asked == ["CONNECT hooks.example:443"]
+        assert sink.connections == 1
+        other = sent("https://other.example/a", door)
+        assert str(other) == "TLS: the certificate is for another host"
+
+
+def test_socks_looks_names_up_at_the_proxy(no_lookups: None) -> None:
+    with Sink() as sink, Proxy(sink.port) as proxy:
+        assert sent("http://hooks.example:81/", Door(proxy=f"socks5h://127.0.0.1:{proxy.port}")).status == 200
+        assert proxy.asked == ["SOCKS hooks.example:81"]
+
+
+def test_a_proxy_may_want_a_login(no_lookups: None) -> None:
+    with Sink() as sink, Proxy(sink.port, login="ada:s3cret") as proxy:
+        assert sent("http://hooks.example/", Door(proxy=f"http://ada:s3cret@127.0.0.1:{proxy.port}")).status == 200
+
+
+@pytest.mark.parametrize("status", [403, 407, 502])
+def test_a_proxy_that_refuses_a_tunnel_says_so(status: int) -> None:
+    with Proxy(1, refuses=status) as proxy:
+        refused = sent("https://hooks.example/", Door(proxy=f"http://127.0.0.1:{proxy.port}"))
+    assert isinstance(refused, ConnectFailed)
+    assert str(refused) == f"the proxy answered {status}"
+
+
+def test_a_proxy_that_is_down_is_a_failed_connection() -> None:
+    assert isinstance(sent("http://hooks.example/", Door(proxy="http://127.0.0.1:1")), ConnectFailed)
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_the_policy_holds_for_the_address_of_a_proxy(public: bool) -> None:
+    door = Door(public=public, proxy="http://169.254.169.254:80")
+    assert isinstance(sent("http://hooks.example/", door), AddressBlocked)
+    itself = sent("http://hooks.example/", Door(proxy="http://127.0.0.1:8080"), avoid="http://127.0.0.1:8080")
+    assert isinstance(itself, AddressBlocked)
+
+
+def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "hooks.example")
+    with Sink() as sink:
+        assert sent(sink.url).status == 200
+    with Sink() as sink, Proxy(sink.port) as proxy:
+        assert sent("http://hooks.example/", Door(proxy=f"http://127.0.0.1:{proxy.port}")).status == 200
+
+
+# --- a Unix socket ---
+
+
+class UnixSink(Sink):
+    """A sink at the path of a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(answer(200, b"here"))
+        self.path = path
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._accept, self.path)
+
+    @property
+    def url(self) -> str:
+        return "http+unix://" + str(self.path).replace("/", "%2F")
+
+
+def test_a_unix_socket_is_a_destination(tmp_path: Path) -> None:
+    with UnixSink(tmp_path / "app.sock") as sink:
+        reply = sent(f"{sink.url}/hook?a=b", times=2)
+        assert (reply.status, reply.body) == (200, b"here")
+        assert [each.path for each in sink.requests] == ["/hook?a=b"] * 2
+
+
+def test_a_unix_socket_that_has_gone_is_a_failed_connection(tmp_path: Path) -> None:
+    with UnixSink(tmp_path / "app.sock") as sink:
+        url = sink.url
+    (tmp_path / "app.sock").unlink(missing_ok=True)
+    gone = sent(f"{url}/hook")
+    assert isinstance(gone, ConnectFailed)
+    assert str(gone) == "no such file or directory"
+
+
+@pytest.mark.parametrize("url", ["http+unix://app.sock/x", "http+unix:///x", "http+unix://%00/x"])
+def test_a_url_that_names_no_socket_says_how_to(url: str) -> None:
+    assert "write http+unix://%2Frun%2Fapp.sock/path" in str(sent(url))
+
+
+# --- TLS of one's own ---
+
+
+def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
+    authority = Authority()
+    server = authority.server(tmp_path)
+    server.load_verify_locations(cadata=authority.pem)
+    server.verify_mode = ssl.CERT_REQUIRED
+    (tmp_path / "client").mkdir()
+    authority.server(tmp_path / "client")
+    client = str(tmp_path / "client" / "server.pem")
+    with Sink(tls=server) as sink:
+        assert sent(sink.url, Door(ca=authority.pem, cert=client)).status == 200
+        assert isinstance(sent(sink.url, Door(ca=authority.pem)), EgressError)
+
+
+def test_a_client_certificate_that_cannot_be_read_is_a_failed_attempt(tmp_path: Path) -> None:
+    authority = Authority()
+    with Sink(tls=authority.server(tmp_path)) as sink:
+        failed = sent(sink.url, Door(ca=authority.pem, cert=str(tmp_path / "gone.pem")))
+    assert isinstance(failed, ConnectFailed)
+    assert str(failed).startswith("TLS: ")
+
+
+def test_a_destination_may_want_tls_1_3(tmp_path: Path) -> None:
+    authority = Authority()
+    server = authority.server(tmp_path)
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    with Sink(tls=server) as sink:
+        assert sent(sink.url, Door(ca=authority.pem)).status == 200
+        assert isinstance(sent(sink.url, Door(ca=authority.pem, least_tls="1.3")), ConnectFailed)
