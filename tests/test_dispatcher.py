@@ -12,7 +12,7 @@ from gateway.destinations import gates
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.errors import StoreError, StoreUnavailable
-from gateway.model import DeliveryState
+from gateway.model import DeliveryState, Reply
 from gateway.store.nouns import NewDelivery, NewEvent
 from tests.sink import Sink, answer, hang
 from tests.world import (
@@ -194,15 +194,13 @@ async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
     """While 50,000 wait, an event is accepted for every few hundred deliveries that end, not for every thousands."""
 
     class Taken:
-        async def handle_async_request(self, request):
-            import httpx
-
+        async def exchange(self, request, most):
             self.count += 1
-            return httpx.Response(200, content=b"ok")
+            return Reply(status=200, body=b"ok")
 
         count = 0
 
-        async def aclose(self):
+        async def close(self):
             pass
 
     text = "destinations: {crm: {url: 'http://127.0.0.1:9', concurrency: 64}}\nroutes: [{name: all, to: crm}]\n"
@@ -211,7 +209,7 @@ async def test_a_backlog_that_drains_does_not_starve_the_writer(tmp_path):
         for start in range(0, 50_000, 1000):
             await world.store.append([_waiting(template, number) for number in range(start, start + 1000)])
         taken = Taken()
-        world.gateway.egress = Egress(transport=taken)
+        world.gateway.egress = Egress(carrier=taken)
         running = asyncio.create_task(world.dispatcher.run())
         accepted = 0
         while taken.count < 20_000:

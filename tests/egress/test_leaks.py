@@ -16,6 +16,7 @@ from gateway.egress import Egress
 from gateway.model import Attempt, Delivery, Event
 from gateway.pipeline import Gateway, deliver
 from gateway.presets import load as load_preset
+from gateway.telemetry import logs
 from tests.egress.certificates import Authority
 from tests.sink import Behaviour, Sink, Wire, answer, chunk_garbage, continue_flood, hang, header_flood, raw, reset
 
@@ -71,7 +72,7 @@ def attempted(folder: Path, kind: str, url: str) -> Attempt:
 @pytest.fixture(autouse=True)
 def _silent_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is logged here stays here."""
-    monkeypatch.setattr(telemetry, "_write", telemetry._write)
+    monkeypatch.setattr(logs, "_write", logs._write)
 
 
 def parrot(status: int) -> Behaviour:
