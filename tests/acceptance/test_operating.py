@@ -192,7 +192,7 @@ def test_a_replay_of_ten_thousand_goes_on_after_kill_9_and_each_is_delivered(tmp
 def test_a_replay_can_be_stopped(tmp_path):
     dead_store(tmp_path / "gateway.db", 50)
     with Sink() as sink, GatewayProcess(tmp_path, ROUTES.format(url=sink.url)) as gateway:
-        activity = gateway.api("/api/replay", {"state": "dead", "rate": "1/s"})[1]["activity"]
+        activity = gateway.api("/api/replay", {"state": "dead", "rate": "1/min"})[1]["activity"]
         sink.wait_for(1)
         status, stopped = gateway.api(f"/api/activity/{activity['id']}/stop", {"by": "bob"})
         assert (status, stopped["progress"]["stopped_by"]) == (200, "bob")
