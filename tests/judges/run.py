@@ -148,14 +148,14 @@ def subject(preset: str, package: str, secret: str) -> Subject:
 
 
 def cases(judged: Subject, now: float) -> Iterator[tuple[str, Request]]:
-    """Requests by name: a valid one, and what one change makes of it."""
+    """A valid request, and requests that differ from it by one change, each with its name."""
     body = FORM if judged.source.preset == "twilio" else BODY
     valid = judged.signed(body, now)
     yield "valid", valid
     yield "an empty body, signed", judged.signed(b"", now)
     yield "another byte in the body", replace(valid, body=body.replace(b"1", b"2", 1))
     yield "a space after the body", replace(valid, body=body + b" ")
-    yield "the body written anew", replace(valid, body=body.replace(b": ", b":").replace(b"%2B", b"%2b"))
+    yield "the body formatted differently", replace(valid, body=body.replace(b": ", b":").replace(b"%2B", b"%2b"))
     yield "signed with another secret", judged.signed(body, now, other_secret=True)
     for text, seconds in {"4 minutes": 240, "6 minutes": 360, "an hour": 3600, "2 days": 172800}.items():
         yield f"signed {text} ago", judged.signed(body, now - seconds)
