@@ -1,6 +1,6 @@
-"""What the way in costs before the disk: verifying by each scheme, and an event of Xobito from bytes to its deliveries.
+"""The cost of accepting an event, without the disk: verifying by each scheme, and a Xobito event up to its deliveries.
 
-``.venv/bin/python bench/door.py``. CPU time of one call in microseconds, the least of several runs.
+``.venv/bin/python bench/door.py`` prints the CPU time of one call in microseconds, the lowest of several runs.
 """
 
 import base64
@@ -42,7 +42,7 @@ def main() -> None:
         for name, (secret, sign) in {"discord": by_ed25519(), "sendgrid": by_ecdsa()}.items():
             source = loaded(Path(folder), sources_of(name, secret)).sources[name]
             told(name, source, [sign(body(size)) for size in (1024, 1024 * 1024)])
-        print(f"\nverify, parse, name and match one event of Xobito: {way_in(loaded(Path(folder), PLANNED)):.1f} us")
+        print(f"\nverify, parse, name and match one Xobito event: {way_in(loaded(Path(folder), PLANNED)):.1f} us")
 
 
 def told(name: str, source, requests: list[Request]) -> None:
@@ -56,7 +56,7 @@ def verified(source, request: Request) -> None:
 
 
 def best(call: Callable[[], object], runs: int = 7, seconds: float = 0.1) -> float:
-    """Microseconds of CPU of one call."""
+    """CPU time of one call, in microseconds."""
     call()
     found = []
     for _ in range(runs):

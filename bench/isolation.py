@@ -1,10 +1,10 @@
-"""Whether a destination that hangs, or one with a mountain of waiting deliveries, slows the others down.
+"""Does a destination that hangs, or one with a huge backlog, slow the others down?
 
-``.venv/bin/python bench/isolation.py``. Two comparisons within one run:
+``.venv/bin/python bench/isolation.py`` makes two comparisons in one run:
 
-1. Five destinations at saturation, the fifth as quick as the others, and then hanging: what the four get, and how long
-   after the event was posted. Then all five with a rate and an order, for what the gates cost.
-2. Events for a quick destination at a fixed rate: alone, then beside ``--waiting`` deliveries of a dead one, and then
+1. Five destinations at saturation, with the fifth as quick as the others, then hanging: throughput of the other four, and
+   the time from posting an event to its delivery. Then all five with a rate and an order, for the cost of the gates.
+2. Events for a quick destination at a fixed rate: alone, then alongside ``--waiting`` deliveries for a dead one, then
    while those drain because it is alive again: answer times and memory.
 """
 
@@ -52,8 +52,8 @@ WARM, FIRST = 500, 1_000
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=4_000, help="events at saturation, five deliveries each")
-    parser.add_argument("--waiting", type=int, default=100_000, help="deliveries that wait for the dead destination")
-    parser.add_argument("--rate", type=int, default=200, help="events per second beside them")
+    parser.add_argument("--waiting", type=int, default=100_000, help="deliveries waiting for the dead destination")
+    parser.add_argument("--rate", type=int, default=200, help="events per second for the quick destination")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--only", choices=["five", "mountain"])
     parser.add_argument("--json", action="store_true")
@@ -90,7 +90,7 @@ def at_saturation(events, *, hangs=False, gates=""):
 
 
 def latencies(sink, times):
-    """From when an event was posted until its delivery arrived."""
+    """Times from posting an event to the arrival of its delivery."""
     with urllib.request.urlopen(f"http://127.0.0.1:{sink}/arrivals", timeout=60) as response:
         arrivals = json.load(response)
     waits = sorted(at - times[number - FIRST] for number, at in arrivals if FIRST <= number < FIRST + len(times))
@@ -138,7 +138,7 @@ def paced_load(gateway, port, sink, path, options, start):
 
 @contextmanager
 def world(routes, fifth):
-    """The gateway, with a sink for all destinations but the one at the port ``fifth``."""
+    """The gateway, with a sink for every destination except the one at port ``fifth``."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
         port = cleanup.enter_context(quick())
@@ -155,7 +155,7 @@ def world(routes, fifth):
 
 @contextmanager
 def quick(port=0):
-    """A destination that takes everything; its port."""
+    """A destination that accepts everything; yields its port."""
     sink = Process([sys.executable, str(HERE / "sink.py"), str(port)])
     try:
         yield int(sink.first_line)
@@ -165,7 +165,7 @@ def quick(port=0):
 
 @contextmanager
 def dead():
-    """A port where every connection is refused, kept for a sink that may listen there later."""
+    """A port that refuses every connection, reserved for a sink that may listen there later."""
     with socket.socket() as kept:
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         kept.bind(("127.0.0.1", 0))
@@ -174,7 +174,7 @@ def dead():
 
 @contextmanager
 def hanging():
-    """A server that accepts every connection and says nothing."""
+    """A server that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
         kept = []
 

@@ -1,8 +1,8 @@
-"""The load: posts pre-signed requests to one address, closed-loop or at a fixed rate.
+"""The load: post signed requests to one address, in a closed loop or at a fixed rate.
 
-Reads ready-made HTTP requests (4-byte length, bytes) from a file; prints a JSON summary, and with ``--times`` when each
-was sent. At a fixed rate the latency of a request counts from when it was due, not from when a free connection was
-found for it.
+Reads complete HTTP requests (4-byte length, bytes) from a file and prints a JSON summary; with ``--times`` also when each
+was sent. At a fixed rate the latency of a request counts from when it was due, not from when a connection was free for
+it.
 """
 
 import argparse

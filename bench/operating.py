@@ -1,10 +1,10 @@
-"""What looking at a gateway costs, with a store as full as it gets.
+"""The cost of looking at a gateway with a full store.
 
-``.venv/bin/python bench/operating.py``. Two parts:
+``.venv/bin/python bench/operating.py`` has two parts:
 
-1. A store with ``--events`` events and ``--open`` deliveries that are pending or dead: ready time, memory, and how long
-   each question of the API, each page of the console and /metrics takes (median and 95th percentile of ``--times``).
-2. Events at a fixed rate, in turns with and without somebody who watches the live stream: CPU time per event.
+1. A store with ``--events`` events and ``--open`` pending or dead deliveries: time until ready, memory, and how long each
+   API request, each page of the console and /metrics takes (median and 95th percentile of ``--times``).
+2. Events at a fixed rate, in turns with and without a browser on the live stream: CPU time per event.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from gateway.model import Attempt, Dead, Delivered, Event, new_id
 from gateway.store import open_store
 from gateway.store.nouns import NewDelivery, NewEvent, Outcome
 
-#: Nothing goes out of the full store: what waits there waits for a paused destination.
+#: Nothing is sent from the full store: its pending deliveries are for a paused destination.
 FULL = """\
 version: 1
 sources:
@@ -47,12 +47,12 @@ BATCH = 500
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--open", type=int, default=200_000, help="deliveries that are pending or dead, half and half")
+    parser.add_argument("--open", type=int, default=200_000, help="pending or dead deliveries, half each")
     parser.add_argument("--times", type=int, default=21)
     parser.add_argument("--rate", type=int, default=400, help="events per second in the second part")
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="a folder for the full store: made once, used again")
+    parser.add_argument("--keep", type=Path, help="folder for the full store: created once, then reused")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = questions(options)
@@ -127,13 +127,13 @@ def timed(url, times):
 
 
 async def fill(path, count, open_count):
-    """Through the store's own door, as a gateway would have filled it, its index of words included."""
+    """Fill the store through its own methods, as a gateway would, including the word index."""
     store = await open_store(f"sqlite:///{path}")
     noise = random.Random(1)
     every = max(2, 2 * count // max(1, open_count))
     for start in range(0, count, BATCH):
         numbers = range(start, min(start + BATCH, count))
-        # One waits, the one behind it dies, the others are delivered.
+        # In each group one waits, the next dies, the others are delivered.
         news = [new_event(number, waits=number % every == 0) for number in numbers]
         appended = await store.append(news)
         await store.settle(
@@ -183,7 +183,7 @@ def outcome(lease, noise, *, dies):
     return Outcome(lease, Dead(reason) if dies else Delivered(), attempt)
 
 
-# --- somebody watches ---
+# --- with a browser on the live stream ---
 
 
 def watching(options):
@@ -205,7 +205,7 @@ def watching(options):
             if turn:
                 (watched if turn % 2 else alone).append(cpu)
     return {
-        "cpu us per event, nobody watches": round(statistics.median(alone)),
+        "cpu us per event, no live stream": round(statistics.median(alone)),
         "cpu us per event, one live stream": round(statistics.median(watched)),
         "ratio": f"{statistics.median(watched) / statistics.median(alone):.3f}",
     }
@@ -231,7 +231,7 @@ def live(admin):
     try:
         yield
     finally:
-        response.fp.raw._sock.close()  # noqa: SLF001  what ends a blocking read of another thread
+        response.fp.raw._sock.close()  # noqa: SLF001  ends the blocking read of the other thread
         reader.join(5)
 
 

@@ -1,6 +1,6 @@
-"""``make bench``: the real gateway, a sink process and a load of signed, distinct events; figures as a table.
+"""``make bench``: run the real gateway, a sink and a load of distinct signed events, and print the figures.
 
-Options: ``make bench BENCH="--events 20000 --rate 1000 --seconds 10 --json"``. How to read it: bench/README.md.
+Options: ``make bench BENCH="--events 20000 --rate 1000 --seconds 10 --json"``. How to read the figures: bench/README.md.
 """
 
 import argparse
@@ -45,7 +45,7 @@ routes:
       phone: "{{{{ attrs.phone | default(omit) }}}}"
 """
 
-# wrk asks request() for each request; every thread serves its own share of the file.
+# wrk calls request() for each request; each thread sends its own part of the file.
 WRK_SCRIPT = """\
 local requests = {}
 local at = 0
@@ -83,7 +83,7 @@ def signed_requests(path, count, start):
 
 
 class Process:
-    """A child that is ended by its pid."""
+    """A child process, ended by its pid."""
 
     def __init__(self, command, **options):
         self.began = time.perf_counter()
@@ -94,7 +94,7 @@ class Process:
             sys.exit(f"{command[0]} did not start (exit {self.popen.wait()})")
 
     def cpu_s(self):
-        """CPU time so far over all threads, as the scheduler counted it; the gateway starts no processes."""
+        """CPU time so far of all threads, in seconds, as counted by the scheduler; the gateway starts no processes."""
         threads = Path(f"/proc/{self.popen.pid}/task").iterdir()
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
@@ -129,7 +129,7 @@ def accepted_by(admin):
 
 
 def closed_loop(port, requests, count, connections, folder, use_wrk):
-    """At saturation. wrk repeats nothing because it is stopped by time with more requests at hand than it can send."""
+    """At saturation. wrk is stopped by time and has more requests than it can send, so it repeats none."""
     if use_wrk:
         script = folder / "load.lua"
         script.write_text(WRK_SCRIPT)
@@ -156,7 +156,7 @@ def own_load(port, requests, connections, rate, *more):
 
 
 def measure(gateway, sink_port, admin, load):
-    """Run one load; what it cost until the last delivery had arrived."""
+    """Run one load. Returns what it cost until the last delivery arrived."""
     cpu, before = gateway.cpu_s(), accepted_by(admin)
     delivered = sink_count(sink_port)["deliveries"]
     began = time.perf_counter()
@@ -179,11 +179,11 @@ def measure(gateway, sink_port, admin, load):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=20_000, help="events of the closed loop")
+    parser.add_argument("--events", type=int, default=20_000, help="events in the closed loop")
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--rate", type=int, default=1000, help="events per second of the fixed rate")
+    parser.add_argument("--rate", type=int, default=1000, help="events per second at the fixed rate")
     parser.add_argument("--seconds", type=int, default=10, help="how long the fixed rate lasts")
-    parser.add_argument("--no-wrk", action="store_true", help="use bench/load.py even where wrk is installed")
+    parser.add_argument("--no-wrk", action="store_true", help="use bench/load.py even if wrk is installed")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with ExitStack() as cleanup:
@@ -229,7 +229,7 @@ def figures(gateway, sink_port, folder, options):
 
 
 def matching_us(routes, events=2_000):
-    """One event against so many routes: half by their type, half of one type by a field's value."""
+    """One event against many routes: half differ by type, half have one type and differ by the value of a field."""
     half = routes // 2
     rules = [Rule(patterns=(f"type{number}.created",)) for number in range(half)]
     rules += [

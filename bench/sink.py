@@ -1,7 +1,7 @@
-"""A destination that takes everything: answers 200 ``ok`` and counts distinct deliveries by their webhook-id.
+"""A destination that accepts everything: it answers 200 ``ok`` and counts distinct deliveries by their webhook-id.
 
-``GET /count`` answers ``{"requests": n, "deliveries": n}``, ``GET /arrivals`` the id in each body and when it came, on the
-clock that all processes of a machine share. Prints its port when it listens; it may be given one.
+``GET /count`` answers ``{"requests": n, "deliveries": n}``, ``GET /arrivals`` the id in each body and when it arrived, on
+the clock that all processes of a machine share. It prints its port when it listens; the port can be given as argument.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What metrics, log lines and traces cost for each event: without and with them, in turn, in one process.
+"""The cost per event of metrics, log lines and traces: with and without them, in turns, in one process.
 
-Blocks of events go through the door, the store and a delivery to the sink process; only the HTTP server is left out, so
-the share is an upper bound. CPU time of all threads; the figures are medians over the blocks.
+Blocks of events go through the door, the store and a delivery to a sink process. Only the HTTP server is left out, so the
+share is an upper bound. Figures are CPU time of all threads, medians over the blocks.
 
     .venv/bin/python bench/telemetry.py [--blocks 30] [--events 200]
 """
@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 
 
 class Nothing:
-    """In place of a metric."""
+    """Replaces a metric."""
 
     def inc(self):
         pass
@@ -73,7 +73,7 @@ def switch(to):
 
 
 def scopes(path):
-    """Each request as the server would hand it on."""
+    """Each request as the server would pass it on."""
     for request in read_requests(path):
         head, _, body = request.partition(b"\r\n\r\n")
         lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
@@ -95,7 +95,7 @@ async def post(door, scope, body):
 
 
 async def block(door, dispatcher, requests, at_once=16):
-    """CPU time for each event, seconds, until all of them are delivered."""
+    """CPU time per event in seconds, until all of them are delivered."""
     began = time.process_time()
     for start in range(0, len(requests), at_once):
         await asyncio.gather(*(post(door, *request) for request in requests[start : start + at_once]))
@@ -115,7 +115,7 @@ async def measure(folder, options):
     door = Door(gateway, dispatcher, Readiness(), Rejections(store, time.time))
     requests = list(scopes(folder / "requests"))
     costs = {name: [] for name in VARIANTS}
-    # The first round loads what is loaded on first use.
+    # The first round imports whatever is imported on first use.
     for number, name in enumerate([*VARIANTS] * (options.blocks + 1)):
         switch(VARIANTS[name])
         some = requests[number * options.events : (number + 1) * options.events]
@@ -126,7 +126,7 @@ async def measure(folder, options):
 
 
 def logged_to(path, work):
-    """Run it with its log lines in a file: they are written all the same."""
+    """Run ``work`` with its log written to a file, so that writing it is measured, too."""
     stderr = os.dup(2)
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), 2)
     telemetry.configure_log("json")

@@ -1,13 +1,13 @@
-"""What holds for every test."""
+"""Settings for every test."""
 
 import signal
 
 from hypothesis import HealthCheck, settings
 
-# How fast an example is says more of who else uses the machine than of the code: no test is about that.
+# The speed of an example says more about the machine's other users than about the code.
 settings.register_profile("gateway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gateway")
 
-# Who runs the tests in the background of a shell ignores Ctrl-C, and the programs they start would inherit that.
+# Tests run in the background of a shell ignore Ctrl-C, and the programs that they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

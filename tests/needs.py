@@ -1,4 +1,4 @@
-"""Programs that some tests need and the project does not install."""
+"""Programs that some tests need and `make` does not install."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import pytest
 
 
 def needs(command: str, package: str = "", *, is_there: bool | None = None) -> None:
-    """Skip the test, loudly, where a program is missing; in CI, which installs them, that is a failure."""
+    """Skip the test with a message if a program is missing. In CI, which installs them, fail instead."""
     if shutil.which(command) is not None if is_there is None else is_there:
         return
     missing = f"{command.upper()} IS MISSING: apt-get install {package or command}"

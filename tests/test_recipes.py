@@ -1,4 +1,4 @@
-"""The recipes of the documentation, word for word, against servers that behave as the vendors' pages say."""
+"""The recipes in the documentation, word for word, against servers that behave as the vendors' pages say."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ ENVIRON = {
 
 
 class Vendor:
-    """A server on a port of its own; a subclass answers."""
+    """A server on its own port; a subclass answers."""
 
     def __enter__(self):
         vendor = self
@@ -73,7 +73,7 @@ def recipe(folder: Path, page: str, address: str, url: str):
 
 
 def sent(config, source: str, name: str = "contact.created", **changes):
-    """What becomes of the first attempt at every delivery of a sample event; None takes a field out."""
+    """The result of the first attempt at every delivery of a sample event; None removes a field."""
     payload = json.loads(sample(config.sources[source], name))
     for field, value in changes.items():
         path = ("data", "attributes", field)
@@ -101,7 +101,7 @@ async def _sent(config, source, event, payload):
 
 
 class HubSpot(Vendor):
-    """Its CRM API v3, as the page "Contacts" says: an upsert by e-mail address is whole, an update may be partial."""
+    """HubSpot's CRM API v3, as the page "Contacts" says: upserts by e-mail address are whole, updates may be partial."""
 
     OWN = frozenset({"email", "firstname", "lastname", "phone", "company"})
 

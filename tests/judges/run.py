@@ -1,7 +1,7 @@
-"""``make judges``: what vendors' own packages say of requests, beside what this gateway says, both ways.
+"""``make judges``: compare the verdicts of the vendors' own packages with this gateway's, both ways.
 
-Every case is a request made of a valid one by one change. Differences that are known and meant stand in
-differences.yaml, each with its reason; any other one ends the run with 1.
+Every case is a valid request with one change. Intended differences are listed in differences.yaml, each with its reason;
+any other difference makes the exit code 1.
 """
 
 import argparse
@@ -79,7 +79,7 @@ class Subject:
     source: Source
     package: str
     secret: str
-    #: Signs as the vendor does where only the vendor has the key.
+    #: Signs as the vendor does, for schemes in which only the vendor has the key.
     own_sign: Callable[[bytes, float], Request] | None
 
     def signed(self, body: bytes, now: float, other_secret: bool = False) -> Request:
@@ -148,14 +148,14 @@ def subject(preset: str, package: str, secret: str) -> Subject:
 
 
 def cases(judged: Subject, now: float) -> Iterator[tuple[str, Request]]:
-    """Requests by name: a valid one, and what one change makes of it."""
+    """A valid request, and requests that differ from it by one change, each with its name."""
     body = FORM if judged.source.preset == "twilio" else BODY
     valid = judged.signed(body, now)
     yield "valid", valid
     yield "an empty body, signed", judged.signed(b"", now)
     yield "another byte in the body", replace(valid, body=body.replace(b"1", b"2", 1))
-    yield "a blank behind the body", replace(valid, body=body + b" ")
-    yield "the body written anew", replace(valid, body=body.replace(b": ", b":").replace(b"%2B", b"%2b"))
+    yield "a space after the body", replace(valid, body=body + b" ")
+    yield "the body formatted differently", replace(valid, body=body.replace(b": ", b":").replace(b"%2B", b"%2b"))
     yield "signed with another secret", judged.signed(body, now, other_secret=True)
     for text, seconds in {"4 minutes": 240, "6 minutes": 360, "an hour": 3600, "2 days": 172800}.items():
         yield f"signed {text} ago", judged.signed(body, now - seconds)
@@ -177,11 +177,11 @@ def _signatures(judged: Subject, valid: Request) -> Iterator[tuple[str, Request]
         "an empty signature": "",
         "half a signature": value[: len(value) // 2],
         "the signature in upper case": value.upper(),
-        "a blank behind the signature": value + " ",
-        "a signature that is no ASCII": value[:-1] + "é",
+        "a space after the signature": value + " ",
+        "a signature that is not ASCII": value[:-1] + "é",
         "an unknown version": value.replace("v1", "v9").replace("v0", "v9").replace("h1", "h9"),
-        "twice in one header, a comma between": f"{changed}, {value}",
-        "twice in one header, a blank between": f"{changed} {value}",
+        "twice in one header, separated by a comma": f"{changed}, {value}",
+        "twice in one header, separated by a space": f"{changed} {value}",
     }.items():
         if name != "an unknown version" or text != value:
             yield name, replace(valid, headers=_with(valid, header, text))
@@ -195,11 +195,11 @@ def _timestamps(judged: Subject, valid: Request) -> Iterator[tuple[str, Request]
     value = dict(valid.headers)[header].decode()
     texts = {
         "a second later": str(int(value) + 1),
-        "no number": "soon",
+        "not a number": "soon",
         "a fraction": value + ".5",
         "negative": "-" + value,
         "huge": "9" * 30,
-        "with a blank": " " + value,
+        "with a space": " " + value,
         "in other digits": "".join(chr(0x660 + int(digit)) for digit in value),
     }
     for name, text in texts.items():
@@ -260,14 +260,14 @@ def _word(accepted: bool) -> str:
 
 
 def known() -> Mapping[tuple[str, str], str]:
-    """The reason of each difference that is meant, by preset and case."""
+    """The reason for each intended difference, by preset and case."""
     listed = yaml.safe_load(DIFFERENCES.read_text("utf-8"))
     return {(preset, case): each["why"] for each in listed for preset in each["presets"] for case in each["cases"]}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("python", help="of the environment with the vendors' packages")
+    parser.add_argument("python", help="Python of the environment with the vendors' packages")
     judge = Judge(parser.parse_args().python)
     listed = judge.ask(do="list")
     reasons, unexplained, met = known(), [], set()
@@ -286,7 +286,7 @@ def main() -> int:
     for each in unexplained:
         print(f"\n{each.preset}: {each.case}\n  here: {each.ours}\n  {each.package}: {each.theirs}")
     for preset, case in sorted(reasons.keys() - met):
-        print(f"\n{preset}: {case}: listed in differences.yaml, and both agree now")
+        print(f"\n{preset}: {case}: listed in differences.yaml, but both agree now")
     return 1 if unexplained or reasons.keys() - met else 0
 
 

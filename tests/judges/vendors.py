@@ -1,4 +1,4 @@
-"""What the vendors' own packages say of requests. Runs in an environment of its own; speaks JSON lines.
+"""Ask the vendors' own packages about requests. Runs in its own environment and exchanges JSON lines.
 
 A line in: {"package", "do": "verify" | "sign", "secret", "url", "headers": {name: value}, "body", "now"}.
 A line out: {"accepted": true | false, "why": "..."} or {"headers": {name: value}}.
@@ -258,10 +258,10 @@ def answer(asked: Asked) -> Mapping[str, object]:
     if asked["do"] == "sign":
         return {"headers": SIGN[asked["package"]](asked)}
     try:
-        # Some of them print what they think.
+        # Some packages print to standard output.
         with redirect_stdout(io.StringIO()):
             return {"accepted": bool(VERIFY[asked["package"]](asked)), "why": ""}
-    except Exception as error:  # noqa: BLE001  whatever a package raises, it has not accepted
+    except Exception as error:  # noqa: BLE001  whatever a package raises, it did not accept
         return {"accepted": False, "why": f"{type(error).__name__}: {error}"}
 
 
