@@ -9,6 +9,7 @@ from gateway.cli.terminal import Column, Part
 from gateway.errors import GatewayError
 from gateway.operate import views
 from gateway.pipeline import Standing
+from gateway.store import Reads
 from gateway.store.nouns import DestinationStats, Pause
 from gateway.wording import duration, is_duration, seconds
 
@@ -34,10 +35,10 @@ def names(place: Place) -> Sequence[str]:
     return [each["name"] for each in place.ask("/api/destinations", {}, lambda reader: _of_the_store(reader, place))]
 
 
-def _of_the_store(reader: Any, place: Place) -> Any:
+async def _of_the_store(reader: Reads, place: Place) -> Any:
     """Without a gateway there is no circuit, and nothing is on its way."""
-    config, numbers = place.loaded(), reader.stats().destinations
-    holds = {(each.destination, each.is_mute): each for each in reader.pauses()}
+    config, numbers = place.loaded(), (await reader.stats()).destinations
+    holds = {(each.destination, each.is_mute): each for each in await reader.pauses()}
     return [
         views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
         for name in dict.fromkeys([*config.destinations, *numbers])
