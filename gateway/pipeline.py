@@ -59,19 +59,8 @@ from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store
-from gateway.store.nouns import (
-    Activity,
-    Appended,
-    Firing,
-    Lease,
-    NewDelivery,
-    NewEvent,
-    Outcome,
-    Pause,
-    Told,
-    Verb,
-    Want,
-)
+from gateway.store.activities import Activity, Verb
+from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent, Outcome, Pause, Told, Want
 from gateway.wording import duration, iso_time, printable
 
 #: A lease outlives the attempt it is for by this much; so it is never renewed.
@@ -833,7 +822,6 @@ class Dispatcher:
 
     async def _upkeep(self) -> None:
         await self._prune()
-        await self._redact()
         for name, pause in list(self._paused.items()):
             if self._is_over(pause):
                 await self.resume(name, by="the clock")
@@ -846,6 +834,7 @@ class Dispatcher:
         config = self._gateway.config
         while removed := await self._store.prune(config.retention):
             telemetry.log("store.pruned", removed=removed)
+        await self._redact()
 
     async def _redact(self) -> None:
         """Remove what a source redacts from bodies that are no longer needed; masking runs in a thread, events continue."""

@@ -19,7 +19,7 @@ from gateway.operate import views
 from gateway.operate.selection import Filter, in_words
 from gateway.routing import Config
 from gateway.store import Store, open_store
-from gateway.store.nouns import TaskVerb
+from gateway.store.activities import TaskVerb
 from gateway.wording import count, suggest_or_list
 
 #: How often a running replay is asked how far it has come, seconds.

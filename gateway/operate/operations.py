@@ -13,7 +13,8 @@ from gateway.operate.rerouting import Rerouted
 from gateway.operate.search import Search
 from gateway.operate.selection import BadRequest, Filter
 from gateway.pipeline import Dispatcher, Gateway
-from gateway.store.nouns import Activity, DeliveryQuery, EventHistory, EventQuery, NewDelivery, Task, TaskVerb
+from gateway.store.activities import Activity, Task, TaskVerb
+from gateway.store.nouns import DeliveryQuery, EventHistory, EventQuery, NewDelivery
 from gateway.store.rules import TAKES
 from gateway.wording import iso_time, printable
 

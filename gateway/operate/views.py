@@ -16,9 +16,8 @@ from gateway.pipeline import Standing
 from gateway.rehearsal.rehearse import shown_url
 from gateway.routing import Config, Destination
 from gateway.routing.config import Entry
+from gateway.store.activities import Activity, ActivityPage
 from gateway.store.nouns import (
-    Activity,
-    ActivityPage,
     DeadGroup,
     DeliveryPage,
     DestinationStats,
@@ -39,13 +38,13 @@ _RATE_MINUTES: Final = 5
 def event_row(row: EventRow) -> dict[str, Any]:
     """An event in a list: no body."""
     return {
-        "position": row.position,
         "id": row.id,
         "source": row.source,
         "type": row.type,
         "received_at": iso_time(row.received_at),
         "size": row.size,
         "deliveries": [delivery(each) for each in row.deliveries],
+        "position": row.position,
     }
 
 

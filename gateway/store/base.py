@@ -6,19 +6,8 @@ from typing import Protocol
 
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
-from gateway.store.nouns import (
-    Activity,
-    Appended,
-    Lease,
-    NewEvent,
-    Outcome,
-    Pause,
-    Rejected,
-    Retention,
-    Task,
-    Unredacted,
-    Want,
-)
+from gateway.store.activities import Activity, Task
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Pause, Rejected, Retention, Unredacted, Want
 from gateway.store.reads import Reads
 
 OnAppended = Callable[[Sequence[Appended] | None], None]

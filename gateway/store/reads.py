@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from gateway.store.activities import Activity, ActivityPage
 from gateway.store.nouns import (
-    Activity,
-    ActivityPage,
     CandidatePage,
     DeliveryPage,
     DeliveryQuery,

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from gateway.errors import BodyGone
 from gateway.model import MOVES, DeliveryState
-from gateway.store.nouns import BodyIs, DeliveryQuery, Progress, TaskVerb
+from gateway.store.activities import Progress, TaskVerb
+from gateway.store.nouns import BodyIs, DeliveryQuery
 
 # --- words of a search ---
 

@@ -15,7 +15,7 @@ from gateway.operate import search, selection, views
 from gateway.operate.operations import Move
 from gateway.operate.search import Search
 from gateway.operate.selection import BadRequest, Filter
-from gateway.store.nouns import TaskVerb
+from gateway.store.activities import TaskVerb
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of
 from gateway.web.live import Turn, server_sent

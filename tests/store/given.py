@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gateway.model import Attempt, Delivered, Event, Notice
 from gateway.store import open_reads, open_store
-from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Task, Told, Want
+from gateway.store.activities import Task
+from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Told, Want
 
 _numbers = itertools.count(1)
 

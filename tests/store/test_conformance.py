@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.errors import StoreUnavailable
 from gateway.model import MOVES, Dead, DeliveryState, Release, Retry
-from gateway.store.nouns import DeliveryQuery, DestinationStats, EventQuery, Outcome, Pause, Retention, Task, Want
+from gateway.store.activities import Task
+from gateway.store.nouns import DeliveryQuery, DestinationStats, EventQuery, Outcome, Pause, Retention, Want
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, once, replay, told, wants
 
 DAY = 86400.0

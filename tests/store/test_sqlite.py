@@ -626,11 +626,12 @@ def test_a_claim_whose_load_fails_can_be_released_and_claimed_again_at_once(open
 APPENDS_THROUGH_A_FAULT = """
 import asyncio, sys
 from gateway.errors import StoreUnavailable
-from gateway.store import open_store, sqlite
+from gateway.store import open_store
+from gateway.store.sqlite import owner
 from tests.needs import needs
 from tests.store.given import new_event
 
-sqlite.RETRY_S = 0.02
+owner.RETRY_S = 0.02
 
 async def main():
     store = await open_store(sys.argv[1])

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.errors import BodyGone
 from gateway.model import Dead, DeliveryState, Retry
-from gateway.store.nouns import Activity, DeliveryQuery, EventQuery, NewDelivery, Outcome, Pause, Retention, Task, Want
+from gateway.store.activities import Activity, Task
+from gateway.store.nouns import DeliveryQuery, EventQuery, NewDelivery, Outcome, Pause, Retention, Want
 from gateway.store.sqlite import plans, tasks
 from tests.store.given import attempt, delivered, new_event, wants
 

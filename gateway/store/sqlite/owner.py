@@ -16,20 +16,9 @@ from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Event, Release
+from gateway.store.activities import Activity, Task
 from gateway.store.base import OnAppended
-from gateway.store.nouns import (
-    Activity,
-    Appended,
-    Lease,
-    NewEvent,
-    Outcome,
-    Pause,
-    Rejected,
-    Retention,
-    Task,
-    Unredacted,
-    Want,
-)
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Pause, Rejected, Retention, Unredacted, Want
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message

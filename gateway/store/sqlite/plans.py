@@ -7,7 +7,8 @@ import apsw
 import msgspec
 
 from gateway.model import DeliveryState
-from gateway.store.nouns import BodyIs, DeliveryQuery, Task, TaskVerb
+from gateway.store.activities import Task, TaskVerb
+from gateway.store.nouns import BodyIs, DeliveryQuery
 from gateway.store.rules import SLICE, Named, Slice, movable, next_slice, states_taken
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json

@@ -7,10 +7,9 @@ import apsw
 
 from gateway.errors import CorruptEvent
 from gateway.model import Attempt, Delivery, DeliveryState, Event
+from gateway.store.activities import Activity, ActivityPage, Task
 from gateway.store.nouns import (
     BODY_EFFORT,
-    Activity,
-    ActivityPage,
     Candidate,
     CandidatePage,
     DeliveryPage,
@@ -22,7 +21,6 @@ from gateway.store.nouns import (
     HeldBack,
     Pause,
     Rejected,
-    Task,
     Unredacted,
 )
 from gateway.store.rules import damaged

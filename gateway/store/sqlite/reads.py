@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
+from gateway.store.activities import Activity, ActivityPage
 from gateway.store.nouns import (
-    Activity,
-    ActivityPage,
     CandidatePage,
     DeliveryPage,
     DeliveryQuery,

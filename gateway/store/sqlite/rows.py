@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Notice, Retry
-from gateway.store.nouns import Activity, BodyIs, Outcome
+from gateway.store.activities import Activity
+from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.rules import Standing, cause_of, progress
 from gateway.store.sqlite.tables import BEHIND
 

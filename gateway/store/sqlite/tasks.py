@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import apsw
 
 from gateway.model import new_id
-from gateway.store.nouns import Activity, NewDelivery, Task
+from gateway.store.activities import Activity, Task
+from gateway.store.nouns import NewDelivery
 from gateway.store.rules import ACTIVITIES_KEPT, TASK_LEASE_S, discard_reason, paced, stop_reason
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change
