@@ -1,4 +1,4 @@
-"""Searching events: the store narrows down by what it has indexed, and the rest is looked for in the payloads here."""
+"""Searching events: the store narrows them down by its indexes, payloads are compared here."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -145,15 +145,15 @@ class Retention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
-    """Which events; what is left at its default does not narrow it. The newest come first."""
+    """Which events, newest first; a field left at its default does not narrow the result."""
 
     source: str = ""
     #: A glob on the type: ``contact.created``, ``contact.*``.
     type: str = ""
-    #: One of its deliveries goes there, and is in ``state`` if that is given too.
+    #: One of its deliveries goes there, and is in ``state`` if that is given as well.
     destination: str = ""
     state: DeliveryState | None = None
-    #: Received at the earliest and before so many seconds ago, by the store's clock.
+    #: Received within these bounds, seconds ago by the store's clock.
     since_s: float | None = None
     until_s: float | None = None
     #: Words that its payload has, as ``rules.words_in`` splits them; ``ada*`` is a prefix. They only narrow the search:
@@ -171,20 +171,20 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryQuery:
-    """Which deliveries; those of the newest event come first."""
+    """Which deliveries, those of the newest event first. Stored with a task as JSON, so names of fields stay."""
 
     state: DeliveryState | None = None
     destination: str = ""
     route: str = ""
-    #: Of dead ones: exactly this group.
+    #: Exactly this group of dead ones.
     cause: str | None = None
     source: str = ""
     #: A glob on the event's type.
     type: str = ""
-    #: Their event was received at the earliest and before so many seconds ago, by the store's clock.
+    #: Their event was received within these bounds, seconds ago by the store's clock.
     since_s: float | None = None
     until_s: float | None = None
-    #: Ids of deliveries, or of events for all of theirs; the rest narrows them further.
+    #: Ids of deliveries, or of events for all their deliveries; the other fields narrow them further.
     ids: tuple[str, ...] = ()
     #: As in EventQuery; with ids everything is on one page.
     limit: int = 50
@@ -247,12 +247,12 @@ class DeliveryPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventHistory:
-    """All that is known of one event."""
+    """Everything known of one event."""
 
     #: For ``before`` and ``after``; opaque.
     position: str = ""
     event: Event
-    #: Whether the body still has its checksum.
+    #: Whether the body still matches its checksum.
     intact: bool
     deliveries: tuple[Delivery, ...] = ()
     #: By delivery id, in order.
@@ -272,33 +272,33 @@ class Unredacted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """The last hour of one destination, a number for each minute, the oldest first; the last one is under way."""
+    """Attempts of the last hour at one destination, a number per minute, oldest first; the last minute is incomplete."""
 
     delivered: tuple[int, ...] = ()
-    #: Attempts after which it is tried again, and those that ended a delivery.
+    #: Failed attempts: those that are retried, and those that ended a delivery.
     retried: tuple[int, ...] = ()
     died: tuple[int, ...] = ()
-    #: How long its attempts took, seconds: the middle one, and 95 of 100; None: there was none.
+    #: Duration of an attempt, seconds: median and 95th percentile; None if there was none.
     p50_s: float | None = None
     p95_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationStats:
-    """Where the deliveries of one destination stand."""
+    """Deliveries of one destination by state."""
 
     pending: int = 0
     dead: int = 0
     delivered: int = 0
     discarded: int = 0
-    #: How long the one that has been due longest has been, seconds; 0: nothing is due.
+    #: Seconds the longest-overdue delivery has been due; 0 if none is.
     oldest_due_s: float = 0.0
     traffic: Traffic = Traffic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadGroup:
-    """Dead deliveries that have a destination and a cause in common."""
+    """Dead deliveries with the same destination and cause."""
 
     destination: str
     cause: str
@@ -307,31 +307,31 @@ class DeadGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Numbers that the store keeps as it goes; asking for them looks at no event and no delivery."""
+    """Numbers that the store keeps as it goes; reading them looks at no event and no delivery."""
 
-    #: By destination, those too that are no longer in routes.yaml and still have deliveries.
+    #: By destination; also those that are no longer in routes.yaml but still have deliveries.
     destinations: Mapping[str, DestinationStats]
-    #: By source: events accepted in the last hour, a number for each minute.
+    #: Events accepted in the last hour by source, a number per minute.
     received: Mapping[str, tuple[int, ...]]
-    #: The largest first.
+    #: Largest group first.
     dead: tuple[DeadGroup, ...]
-    #: What the store takes on its disk, and what is left there, bytes.
+    #: Space that the store takes on its disk, and free space there, bytes.
     used_bytes: int = 0
     free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A request that was refused at the door. Nothing of its body, its headers or a path's secret is in it."""
+    """A refused request, without its body, its headers or a secret in its path."""
 
     #: Wall clock, seconds since the epoch.
     at: float
-    #: ``unknown`` for a path at which no source listens.
+    #: ``unknown`` for a path that belongs to no source.
     source: str
-    #: With a secret of it masked.
+    #: With its secret masked.
     path: str
     status: int
     #: For people: ``no signature``, ``over 1048576 bytes``.
     reason: str
-    #: Alike ones that this one stands for, itself included.
+    #: How many like it this one represents, itself included.
     count: int = 1

@@ -27,7 +27,7 @@ _SOMEBODY: Final = "api"
 _SHOWN: Final = 100
 
 Limit = Annotated[int, QueryParameter(description=f"Rows of a page, 1 to {selection.LARGEST_PAGE}.")]
-Before = Annotated[str, QueryParameter(description="The `next` of the page before.")]
+Before = Annotated[str, QueryParameter(description="The `next` of the previous page.")]
 Name = Annotated[str, PathParameter(description="Of a destination.")]
 ActivityId = Annotated[str, PathParameter(description="`act_...`")]
 Key = Annotated[
@@ -210,7 +210,9 @@ def _reading(context: Context) -> list[Any]:
         asked: NamedDependency[Filter],
         limit: Limit = 50,
         before: Before = "",
-        after: Annotated[str, QueryParameter(description="Only those newer than this event's id.")] = "",
+        after: Annotated[
+            str, QueryParameter(description="Only those newer than this `position`, or than this event's id.")
+        ] = "",
     ) -> dict[str, Any]:
         wanted = _search(context, asked, limit=limit, before=before, after=after)
         return views.event_page(await search.events(store, wanted))

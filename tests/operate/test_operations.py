@@ -215,19 +215,27 @@ async def test_what_retention_has_taken_the_body_of_is_not_replayed(tmp_path):
 @pytest.mark.parametrize(
     ("move", "error", "said"),
     [
-        (replay(), BadRequest, "a replay of what?"),
-        (discard(), BadRequest, "a discard of what?"),
-        (reroute(), BadRequest, "a reroute of what?"),
+        (replay(), BadRequest, "nothing to replay is selected"),
+        (discard(), BadRequest, "nothing to discard is selected"),
+        (reroute(), BadRequest, "nothing to reroute is selected"),
         (replay("evt_nothing"), UnknownName, "no event or delivery evt_nothing"),
         (reroute("evt_nothing"), UnknownName, "no event or delivery evt_nothing"),
         (discard("dlv_nothing"), UnknownName, "no event or delivery dlv_nothing"),
-        (replay(filter=Filter(state="pending")), BadRequest, "takes what is dead or delivered, not what is pending"),
-        (discard(filter=Filter(state="delivered")), BadRequest, "takes what is dead or pending, not what is delivered"),
-        (replay("x" * 501), BadRequest, "is no id"),
-        (replay(filter=Filter(state="dead"), rate="fast"), BadRequest, "is no rate"),
+        (
+            replay(filter=Filter(state="pending")),
+            BadRequest,
+            "is for dead or delivered deliveries, not for pending ones",
+        ),
+        (
+            discard(filter=Filter(state="delivered")),
+            BadRequest,
+            "is for dead or pending deliveries, not for delivered ones",
+        ),
+        (replay("x" * 501), BadRequest, "is not a valid id"),
+        (replay(filter=Filter(state="dead"), rate="fast"), BadRequest, "is not a valid rate"),
         (replay(filter=Filter(state="dead"), key="k" * 201), BadRequest, "key: at most 200"),
         (replay(filter=Filter(state="dead"), reason="r" * 501), BadRequest, "reason: at most 500"),
-        (Move(verb="replay", by="", filter=Filter(state="dead")), BadRequest, "by: say who does it"),
+        (Move(verb="replay", by="", filter=Filter(state="dead")), BadRequest, "by: say who you are"),
     ],
 )
 def test_a_move_that_makes_no_sense_is_refused_in_a_preview_too(tmp_path, move, error, said):

@@ -58,7 +58,7 @@ def test_a_time_is_a_duration_or_an_iso_time(text, ago):
         (Filter(since="1h", until="2h"), "since 1h is not before until 2h"),
         (Filter(since="1h", until="1h"), "since 1h is not before until 1h"),
         (Filter(state="waiting"), 'state: "waiting" is not known (known: pending, delivered, dead, discarded)'),
-        (Filter(source="a\nb"), 'source: "a?b" is no source'),
+        (Filter(source="a\nb"), 'source: "a?b" is not a valid source'),
         (Filter(type="x" * 501), "at most 500 printable characters"),
     ],
 )
@@ -224,9 +224,9 @@ def test_the_index_is_asked_for_the_words_that_it_surely_has(config, q, words):
     [
         (" ", "write 1 to 500 characters"),
         ("x" * 501, "write 1 to 500 characters"),
-        ("=451", 'q: "" is no path: write data.id=451, or "=451" in quotes'),
-        ("data..id=451", 'q: "data..id" is no path'),
-        (".id=451", 'q: ".id" is no path'),
+        ("=451", 'q: "" is not a path: write data.id=451, or "=451" in quotes'),
+        ("data..id=451", 'q: "data..id" is not a path'),
+        (".id=451", 'q: ".id" is not a path'),
     ],
 )
 def test_what_cannot_be_searched_for_is_said(config, q, said):

@@ -13,8 +13,8 @@ from gateway.model import Dead, DeliveryState
 from gateway.operate import search as operate_search
 from gateway.operate.search import Search, events
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected, Retention
-from gateway.store.rules import cause_of, words_in
-from gateway.store.sqlite import numbers, search, tables
+from gateway.store.rules import words_in
+from gateway.store.sqlite import numbers, reader, search, tables
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
 
 
@@ -240,6 +240,112 @@ def test_what_is_newer_than_an_event_is_followed(run):
     run(scenario)
 
 
+def test_pages_after_a_position_end_there_however_many_there_are(run):
+    async def scenario(store):
+        news = [event_of("crm", "contact.created", "slack") for _ in range(9)]
+        await store.append(news)
+        fourth = (await store.event(news[3].event.id)).position
+        for ask in (store.events, looking_into(store, lambda event: True)):
+            rows, pages = await all_pages(ask, EventQuery(after=fourth, limit=2))
+            assert [row.id for row in rows] == [new.event.id for new in reversed(news[4:])]
+            assert pages == 3
+
+    run(scenario)
+
+
+def test_the_position_of_a_row_continues_behind_it(run):
+    async def scenario(store):
+        news = [event_of() for _ in range(4)]
+        await store.append(news)
+        rows = (await store.events()).rows
+        for at, row in enumerate(rows):
+            older = await store.events(EventQuery(before=row.position))
+            newer = await store.events(EventQuery(after=row.position))
+            assert (newer.rows, older.rows) == (rows[:at], rows[at + 1 :])
+            assert (await store.event(row.id)).position == row.position
+
+    run(scenario)
+
+
+def test_events_are_asked_for_by_their_ids(run):
+    async def scenario(store):
+        news = [event_of("crm", "contact.created", "slack") for _ in range(3)]
+        await store.append(news)
+        page = await store.events(EventQuery(ids=(news[0].event.id, news[2].event.id, "evt_gone"), limit=1))
+        assert [row.id for row in page.rows] == [news[2].event.id, news[0].event.id]
+        assert [len(row.deliveries) for row in page.rows] == [1, 1]
+        assert page.next == ""
+
+    run(scenario)
+
+
+# --- candidates: what may match, with bodies ---
+
+
+def test_candidates_come_with_their_bodies_in_pages_that_large_bodies_end(run, monkeypatch):
+    monkeypatch.setattr(reader, "BODY_BYTES", 250)
+
+    async def scenario(store):
+        news = [event_of(body=b'{"x": "%s"}' % (b"y" * 91)) for _ in range(7)]
+        await store.append(news)
+        rows, pages = await all_pages(store.candidates, EventQuery(limit=50))
+        assert [row.event for row in rows] == [new.event for new in reversed(news)]
+        assert pages == 3
+        page = await store.candidates(EventQuery(limit=2))
+        assert (len(page.rows), page.spent > 0) == (2, True)
+
+    run(scenario)
+
+
+def test_what_has_lost_its_body_is_no_candidate(run, clock):
+    async def scenario(store):
+        old = event_of("crm", "contact.created")
+        await store.append([old])
+        clock.move(100.0)
+        new = event_of()
+        await store.append([new])
+        while await store.prune(Retention(bodies_s=50.0)):
+            pass
+        assert len((await store.events()).rows) == 2
+        assert [row.event.id for row in (await store.candidates(EventQuery())).rows] == [new.event.id]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("effort", [1, 7, 60, 20_000])
+def test_candidates_keep_to_the_effort_and_go_on_where_they_ended(run, effort):
+    async def scenario(store):
+        await store.append([event_of() for _ in range(40)])
+        query, seen, spent = EventQuery(effort=effort, limit=100), 0, []
+        while True:
+            page = await store.candidates(query)
+            seen += len(page.rows)
+            spent.append(page.spent)
+            assert bool(page.next) == (page.searched_to is not None)
+            if not page.next:
+                break
+            query = replace(query, before=page.next)
+        assert seen == 40
+        assert max(spent) <= effort + search.MOST_ROWS + 1
+
+    run(scenario)
+
+
+def test_a_prefix_is_looked_up_in_the_index_however_small_the_pages_are(run, monkeypatch):
+    monkeypatch.setattr(search, "FRESH", 5)
+
+    async def scenario(store):
+        news = [event_of(body=b'{"name": "%s"}' % (b"Adalbert" if at < 3 else b"Bob")) for at in range(60)]
+        await store.append(news)
+        while await store.index():
+            pass
+        rows, _ = await all_pages(store.candidates, EventQuery(words=("ada*",), limit=2))
+        fresh = [new.event.id for new in reversed(news[55:])]
+        assert [row.event.id for row in rows] == [*fresh, *[new.event.id for new in reversed(news[:3])]]
+
+    run(scenario)
+
+
 # --- words ---
 
 
@@ -326,27 +432,6 @@ def test_what_is_no_word_narrows_nothing(run, word):
 
 
 # --- groups of dead deliveries ---
-
-
-@pytest.mark.parametrize(
-    ("reason", "cause"),
-    [
-        ('answered 422 (it does not take these values): {"id": 12345678}', "answered 422"),
-        ("answered 500: x; gave up after 3 attempts, retry.for is 24h", "answered 500"),
-        ("no answer within 10 s; gave up after 12 attempts", "no answer within 10 s"),
-        ('routes.yaml:41: cannot compare "Ada" with 5', "routes.yaml:41: cannot compare … with 5"),
-        ("event evt_0192-7 is not in the store", "event … is not in the store"),
-        ("x" * 300, "x" * 119 + "…"),
-        ("", ""),
-    ],
-)
-def test_failures_that_are_alike_have_one_cause(reason, cause):
-    assert cause_of(reason) == cause
-
-
-@given(reason=st.text())
-def test_a_cause_is_short_whatever_the_reason(reason):
-    assert len(cause_of(reason)) <= 120
 
 
 def test_dead_deliveries_are_grouped_and_a_group_is_listed(run):

@@ -10,6 +10,7 @@ from gateway.errors import BodyGone
 from gateway.model import Dead, DeliveryState, Retry
 from gateway.store.activities import Activity, Task
 from gateway.store.nouns import DeliveryQuery, EventQuery, NewDelivery, Outcome, Pause, Retention, Want
+from gateway.store.rules import TASK_LEASE_S
 from gateway.store.sqlite import plans, tasks
 from tests.store.given import attempt, delivered, new_event, wants
 
@@ -94,7 +95,9 @@ def test_a_replay_goes_on_after_a_kill(kind, clock, slices_of_three):
     async def second_life(after, activity_id):
         store = await after.open(clock)
         assert (await store.activity(activity_id)).progress.moved == 6
-        await finish(store)
+        assert await store.go_on("another"), "at once: who had it is gone"
+        while await store.go_on("another"):
+            pass
         assert (await store.activity(activity_id)).progress.moved == 8
         assert await states(store) == {"slack": {"pending": 8}}
         assert len({lease.delivery.id for lease in await store.claim(wants("slack", slots=50))}) == 8
@@ -102,6 +105,49 @@ def test_a_replay_goes_on_after_a_kill(kind, clock, slices_of_three):
 
     activity_id, after = asyncio.run(first_life())
     asyncio.run(second_life(after, activity_id))
+
+
+def test_a_task_belongs_to_the_replica_that_continues_it_until_its_lease_has_passed(run, clock, slices_of_three):
+    async def scenario(store):
+        await given_dead(store, 12)
+        begun = await store.begin(replay())
+        assert await store.go_on("left")
+        assert not await store.go_on("other"), "it is on its way"
+        assert (await store.activity(begun.id)).progress.moved == 6
+        clock.move(TASK_LEASE_S - 1.0)
+        assert await store.go_on("left"), "each slice renews the lease"
+        clock.move(TASK_LEASE_S - 1.0)
+        assert not await store.go_on("other")
+        clock.move(1.0)
+        assert await store.go_on("other"), "its replica has left it"
+        assert not await store.go_on("left"), "and it has another one now"
+        assert (await store.activity(begun.id)).progress.moved == 12
+
+    run(scenario)
+
+
+def test_a_replica_takes_the_next_task_while_another_one_has_the_first(run, clock, slices_of_three):
+    async def scenario(store):
+        await given_dead(store, 8, "slack")
+        await given_dead(store, 8, "crm")
+        begun = [await store.begin(replay(DeliveryQuery(destination=name))) for name in ("slack", "crm")]
+        assert await store.go_on("a")
+        assert await store.go_on("b")
+        assert [(await store.activity(each.id)).progress.moved for each in begun] == [6, 6]
+
+    run(scenario)
+
+
+def test_no_slice_is_done_twice_however_many_continue_a_task_at_once(run, slices_of_three):
+    async def scenario(store):
+        await given_dead(store, 20)
+        begun = await store.begin(replay(as_new=True))
+        while any(await asyncio.gather(*[store.go_on(name) for name in ("a", "a", "b", "b")])):
+            pass
+        assert (await store.activity(begun.id)).progress.moved == 20
+        assert await states(store) == {"slack": {"dead": 20, "pending": 20}}
+
+    run(scenario)
 
 
 def test_what_dies_again_or_anew_while_a_replay_goes_on_is_not_replayed_by_it(run, clock, slices_of_three):
@@ -413,6 +459,21 @@ def test_what_a_source_redacts_goes_after_the_last_delivery(run, clock):
         assert news[0].event.id not in {row.id for row in found.rows}
         assert len(found.rows) == 3
         assert news[0].event.id in {row.id for row in (await store.events(EventQuery(words=("ada",)))).rows}
+
+    run(scenario)
+
+
+def test_what_is_to_be_sent_again_keeps_its_body_although_it_was_to_be_redacted(run):
+    async def scenario(store):
+        new = _to_redact(new_event("slack", body=b'{"phone": "1415"}'))
+        await store.append([new])
+        [lease] = await store.claim(wants("slack"))
+        await store.settle([delivered(lease)])
+        page = await store.unredacted()
+        assert dict(page.events) == {new.event.id: new.event}
+        await store.begin(replay(DeliveryQuery(ids=(lease.delivery.id,))))
+        assert await store.redact({new.event.id: b"{}", "evt_gone": b"{}"}) == 0
+        assert (await store.event(new.event.id)).event.body == new.event.body
 
     run(scenario)
 
