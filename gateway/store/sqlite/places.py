@@ -25,11 +25,16 @@ class Place(NamedTuple):
             raise _refused(text)
         return cls(*map(int, text.split("-")))
 
+    @property
+    def suffix(self) -> str:
+        """The text after ``at``; zeroes at the end are left out."""
+        if self.indexed_from:
+            return f"-{self.after}-{self.indexed_from}"
+        return f"-{self.after}" if self.after else ""
+
     def __str__(self) -> str:
-        """Zeroes at the end are left out."""
-        parts = (self.at, self.after, self.indexed_from)
-        length = max((length for length in (2, 3) if parts[length - 1]), default=1)
-        return "-".join(map(str, parts[:length]))
+        """The text that is handed out."""
+        return f"{self.at}{self.suffix}"
 
 
 def activity_place(text: str) -> str:

@@ -73,13 +73,14 @@ class Reader:
         with self._snapshots.take() as (db, now):
             first_rows = min(max(query.limit, FIRST_ROWS), MOST_ROWS)
             search = Searcher(db, now, query.effort, first_rows).events(query)
+            suffix = search.place(0).suffix
             rows: list[Candidate] = []
             left_bytes = BODY_BYTES
             for seq in search:
                 search.effort.spend(BODY_EFFORT)
                 event, intact, body_is = event_of(db.execute(sql.EVENT_BY_SEQ, (seq,)).get)
                 if intact and body_is != "removed" and (not query.type or fits(query.type, event.type)):
-                    rows.append(Candidate(position=str(search.place(seq)), event=event))
+                    rows.append(Candidate(f"{seq}{suffix}", event))
                     left_bytes -= len(event.body)
                 if len(rows) >= query.limit or left_bytes <= 0:
                     break
