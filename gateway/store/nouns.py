@@ -189,6 +189,7 @@ class DeliveryQuery:
     #: As in EventQuery; with ids everything is on one page.
     limit: int = 50
     before: str = ""
+    effort: int = EFFORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

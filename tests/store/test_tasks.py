@@ -8,10 +8,10 @@ import pytest
 
 from gateway.errors import BodyGone
 from gateway.model import Dead, DeliveryState, Retry
+from gateway.store import rules
 from gateway.store.activities import Activity, Task
 from gateway.store.nouns import DeliveryQuery, EventQuery, NewDelivery, Outcome, Pause, Retention, Want
 from gateway.store.rules import TASK_LEASE_S
-from gateway.store.sqlite import plans, tasks
 from tests.store.given import attempt, delivered, new_event, wants
 
 DEAD = DeliveryQuery(state=DeliveryState.DEAD)
@@ -58,7 +58,7 @@ async def states(store):
 @pytest.fixture
 def slices_of_three(monkeypatch):
     # Of the last event that was read there may be more, so it waits for the next one.
-    monkeypatch.setattr(plans, "SLICE", 4)
+    monkeypatch.setattr(rules, "SLICE", 4)
 
 
 def test_a_replay_of_many_goes_on_slice_by_slice_in_the_order_of_acceptance(run, clock, slices_of_three):
@@ -486,7 +486,7 @@ def _to_redact(new):
 
 
 def test_what_people_do_is_remembered_and_listed_from_the_newest(run, monkeypatch):
-    monkeypatch.setattr(tasks, "ACTIVITIES_KEPT", 4)
+    monkeypatch.setattr(rules, "ACTIVITIES_KEPT", 4)
 
     async def scenario(store):
         notes = [

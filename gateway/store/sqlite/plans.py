@@ -7,9 +7,10 @@ import apsw
 import msgspec
 
 from gateway.model import DeliveryState
+from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
 from gateway.store.nouns import BodyIs, DeliveryQuery
-from gateway.store.rules import SLICE, Named, Slice, movable, next_slice, states_taken
+from gateway.store.rules import Named, Slice, movable, next_slice, states_taken
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.search import Searcher, fits
@@ -83,12 +84,12 @@ def _slice(
     searcher: Searcher, verb: TaskVerb, which: DeliveryQuery, *, position: int, ends: int, began: float
 ) -> Slice:
     about_event = searcher.about_event(which, may_be_empty=verb == "discard")
-    more = (position, ends, which.route, *about_event, began, SLICE)
+    more = (position, ends, which.route, *about_event, began, rules.SLICE)
     groups: list[Any] = [
         searcher.connection.execute(sql.TASK_SLICE, (*group[:3], *more)).fetchall()
         for group in searcher.groups(which.destination, states_taken(verb, which), which.cause)
     ]
-    return next_slice(groups, ends=ends, size=SLICE)
+    return next_slice(groups, ends=ends, size=rules.SLICE)
 
 
 class NamedRow(NamedTuple):

@@ -137,7 +137,7 @@ class Reader:
                 seqs = [row.number for row in plans.named(db, query)]
                 rows = db.execute(sql.DELIVERIES_BY_SEQ, (to_json(seqs),)).fetchall()
                 return DeliveryPage(rows=tuple(delivery_of(row, now) for row in rows))
-            search = Searcher(db, now).deliveries(query)
+            search = Searcher(db, now, query.effort).deliveries(query)
             found: list[Delivery] = []
             for seq, fitting in _fitting(db, search, query, now):
                 if len(found) >= query.limit:

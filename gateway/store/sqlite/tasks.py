@@ -6,9 +6,10 @@ from typing import Any, Protocol
 import apsw
 
 from gateway.model import new_id
+from gateway.store import rules
 from gateway.store.activities import Activity, Task
 from gateway.store.nouns import NewDelivery
-from gateway.store.rules import ACTIVITIES_KEPT, TASK_LEASE_S, discard_reason, paced, stop_reason
+from gateway.store.rules import TASK_LEASE_S, discard_reason, paced, stop_reason
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.plans import Plan, Unfinished
@@ -41,7 +42,7 @@ def note(owner: Owner, activity: Activity) -> None:
     """Remember what somebody did."""
     texts = map(storable, (activity.by, activity.verb, activity.subject, activity.reason))
     owner.db.execute(sql.ADD_ACTIVITY, (activity.id, activity.at, *texts, *[None] * 11)).fetchall()
-    owner.db.execute(sql.FORGET_ACTIVITIES, (ACTIVITIES_KEPT,))
+    owner.db.execute(sql.FORGET_ACTIVITIES, (rules.ACTIVITIES_KEPT,))
 
 
 def begin(owner: Owner, task: Task, plan: Plan, now_s: float, change: Change) -> str:
@@ -64,7 +65,7 @@ def begin(owner: Owner, task: Task, plan: Plan, now_s: float, change: Change) ->
         slice=plan.first,
     )
     _do_slice(owner, begun, change, made)
-    owner.db.execute(sql.FORGET_ACTIVITIES, (ACTIVITIES_KEPT,))
+    owner.db.execute(sql.FORGET_ACTIVITIES, (rules.ACTIVITIES_KEPT,))
     return id_
 
 
