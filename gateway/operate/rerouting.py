@@ -53,7 +53,7 @@ def rerouted(config: Config, history: EventHistory, now: float) -> Sequence[Rero
 
 
 def _known(history: EventHistory) -> Mapping[Pair, Delivery]:
-    ordered = sorted(history.deliveries, key=lambda each: (_IMPORTANCE.index(each.state), each.id))
+    ordered = sorted(history.deliveries, key=lambda each: _IMPORTANCE.index(each.state))
     return {(each.route, each.destination): each for each in ordered if each.notice is None}
 
 

@@ -9,9 +9,12 @@ import pytest
 from gateway.config import load
 from gateway.errors import BodyGone
 from gateway.model import DeliveryState
+from gateway.operate import operations
 from gateway.operate.operations import Move, UnknownName
 from gateway.operate.selection import BadRequest, Filter
-from gateway.store.nouns import Retention
+from gateway.store import rules
+from gateway.store.activities import Task
+from gateway.store.nouns import DeliveryQuery, Retention
 from tests.sink import Sink, answer
 from tests.test_pipeline import BODY, World, numbered, story, to_crm
 
@@ -67,6 +70,21 @@ async def running(world: World):
 
 
 # --- replay ---
+
+
+@story
+async def test_a_task_that_another_replica_left_is_found_without_being_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(operations, "ORPHANS_INTERVAL_S", 0.01)
+    monkeypatch.setattr(rules, "SLICE", 2)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world, running(world):
+            await dead(world, 5, sink)
+            which = DeliveryQuery(state=DeliveryState.DEAD)
+            begun = await world.store.begin(Task(verb="replay", by="ann", which=which, subject="a test"))
+            assert not begun.progress.is_finished
+            while not (await world.store.activity(begun.id)).progress.is_finished:
+                await asyncio.sleep(0.01)
+            assert (await world.store.activity(begun.id)).progress.moved == 5
 
 
 @story
