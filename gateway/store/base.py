@@ -68,7 +68,7 @@ class Store(Reads, Protocol):
         """Do the next slice of the oldest unfinished task that no other replica holds; False if there is none.
 
         The replica holds the task for ``rules.TASK_LEASE_S`` seconds more; after that another one may take it on.
-        No slice is done twice, whoever does it.
+        No slice is ever done twice.
         """
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:

@@ -227,7 +227,7 @@ def test_pages_after_a_position_end_there_however_many_there_are(run):
     run(scenario)
 
 
-def test_the_position_of_a_row_continues_behind_it(run):
+def test_a_page_continues_after_the_position_of_a_row(run):
     async def scenario(store):
         news = [event_of() for _ in range(4)]
         await store.append(news)

@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Of a text that the store handed out; raises QueryRefused for any other."""
+        """From a text that the store handed out; raises QueryRefused for any other."""
         if not _TEXT.fullmatch(text):
             raise _refused(text)
         return cls(*map(int, text.split("-")))

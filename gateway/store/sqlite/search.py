@@ -142,7 +142,7 @@ class Search:
         return self.effort.left <= 0 and self.at >= self._last
 
     def place(self, at: int) -> Place:
-        """Where this search is at an event: the next one continues behind it, with the same end."""
+        """The place of an event in this search: the next one continues after it, with the same end."""
         return Place(at, self.bounds.after)
 
     @property
@@ -171,7 +171,7 @@ class Searcher:
     def __init__(
         self, connection: apsw.Connection, now: float, effort: int = EFFORT, first_rows: int = FIRST_ROWS
     ) -> None:
-        """``first_rows``: asked of an index at first, if it's known that many are needed."""
+        """``first_rows``: rows that an index is asked for at first."""
         self.connection = connection
         self._now = now
         self._effort = Effort(effort)

@@ -19,12 +19,12 @@ from gateway.store.sqlite.snapshots import Snapshots
 
 #: Endings of the files that are one store.
 FILES: Final = ("", "-wal", "-shm", ".lock", ".now")
-#: SQLite asks whether to go on every so many steps of its virtual machine.
+#: Steps of SQLite's virtual machine between two calls of a progress handler.
 STEPS: Final = 100_000
 
 
 class Job:
-    """A long look at the file; ``stop`` ends it soon, from any thread."""
+    """A backup or a check; ``stop`` ends it soon, from any thread."""
 
     def __init__(self, snapshots: Snapshots, on_progress: OnProgress | None) -> None:
         self._snapshots = snapshots
@@ -32,7 +32,7 @@ class Job:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """What has not been finished is given up."""
+        """Give up."""
         self._stopped.set()
 
     # copying
