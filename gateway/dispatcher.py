@@ -24,7 +24,8 @@ from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
 
 #: A lease outlives the attempt it is for by this many seconds, so it is never renewed.
 LEASE_MARGIN_S: Final = 20.0
-UPKEEP_INTERVAL_S: Final = 60.0
+#: Seconds without a hint of the store until it is asked all the same, and between two looks for pauses that are over.
+LOOK_INTERVAL_S: Final = 60.0
 #: Seconds between two looks at what other replicas have changed.
 REFRESH_INTERVAL_S: Final = 5.0
 #: How long a store that refuses is left alone before it is asked again, seconds.
@@ -61,8 +62,8 @@ class Dispatcher:
         await self.holds.refresh()
 
     async def run(self) -> None:
-        """Claim what is due for every destination with a free slot, and keep the store tidy, until ``stop``."""
-        steps = (self._round, self._listen, self._refresh, self._upkeep)
+        """Claim what is due for every destination with a free slot, until ``stop``."""
+        steps = (self._round, self._listen, self._refresh, self._end_pauses)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(for_ever(step)) for step in steps]
             await self._stop.wait()
@@ -104,7 +105,7 @@ class Dispatcher:
         """Follow the store's hints, and look without one now and then: a hint may come late."""
         names: Collection[str] = self._gateway.config.destinations
         with suppress(TimeoutError):
-            async with asyncio.timeout(UPKEEP_INTERVAL_S):
+            async with asyncio.timeout(LOOK_INTERVAL_S):
                 names = await self._store.wake()
         if unasked := self.holds.unasked(names):
             await self.holds.refresh(unasked)
@@ -301,17 +302,11 @@ class Dispatcher:
             fields = {"destination": name, "event_id": id_, "reason": reason}
             await self.announce(Announcement("event.damaged", message, fields, page=f"events/{id_}"))
 
-    # upkeep and the end
-
-    async def _upkeep(self) -> None:
-        await self._prune()
+    async def _end_pauses(self) -> None:
         await self.holds.end_overdue()
-        await asyncio.sleep(UPKEEP_INTERVAL_S)
+        await asyncio.sleep(LOOK_INTERVAL_S)
 
-    async def _prune(self) -> None:
-        config = self._gateway.config
-        while removed := await self._store.prune(config.retention, redacted=config.stripped):
-            telemetry.log("store.pruned", removed=removed)
+    # the end
 
     def stop(self) -> None:
         """Start no delivery from now on."""

@@ -54,7 +54,8 @@ from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store
-from gateway.store.nouns import Activity, Appended, Firing, NewDelivery, NewEvent, Told, Verb
+from gateway.store.activities import Activity, Verb
+from gateway.store.nouns import Appended, Firing, NewDelivery, NewEvent, Told
 from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.

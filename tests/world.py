@@ -10,6 +10,7 @@ from gateway.config import load
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.operate.operations import Move, Operations
+from gateway.operate.upkeep import Upkeep
 from gateway.pipeline import Gateway, receive
 from gateway.poison import CrashSlot, blame
 from gateway.presets import load as load_preset
@@ -64,6 +65,7 @@ class World:
         )
         self.dispatcher = Dispatcher(self.gateway)
         self.operations = Operations(self.gateway, self.dispatcher)
+        self.upkeep = Upkeep(self.gateway)
         await self.dispatcher.recall()
         return self
 

@@ -1,17 +1,19 @@
 """``gateway backup``: a copy of the store, beside a running gateway or without one."""
 
+import asyncio
 import time
 from pathlib import Path
 
 from gateway.cli import terminal
-from gateway.store import open_reader
+from gateway.cli.look import from_store
 
 
 def backup(*, file: Path, store: str, force: bool, as_json: bool) -> int:
     """Copy the store to ``file``, which is there once it is whole."""
     began = time.monotonic()
     with terminal.progress("copying") as progress:
-        size = open_reader(store).backup(str(file), progress, replaces=force)
+        copying = from_store(store, lambda reads: reads.backup(str(file), progress, replaces=force))
+        size = asyncio.run(copying)
     took = time.monotonic() - began
     if as_json:
         terminal.print_json({"file": str(file.absolute()), "bytes": size, "seconds": round(took, 3)})

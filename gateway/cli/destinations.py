@@ -9,6 +9,7 @@ from gateway.cli.terminal import Column, Part
 from gateway.errors import GatewayError
 from gateway.holds import Standing, paused_by
 from gateway.operate import views
+from gateway.store import Reads
 from gateway.store.holds import Hold
 from gateway.store.nouns import DestinationStats
 from gateway.wording import duration, is_duration, seconds
@@ -35,10 +36,10 @@ def names(place: Place) -> Sequence[str]:
     return [each["name"] for each in place.ask("/api/destinations", {}, lambda reader: _of_the_store(reader, place))]
 
 
-def _of_the_store(reader: Any, place: Place) -> Any:
+async def _of_the_store(reader: Reads, place: Place) -> Any:
     """Without a gateway nothing is in flight."""
-    config, numbers = place.loaded(), reader.stats().destinations
-    holds = {each.destination: each for each in reader.holds()}
+    config, numbers = place.loaded(), (await reader.stats()).destinations
+    holds = {each.destination: each for each in await reader.holds()}
     return [
         views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
         for name in dict.fromkeys([*config.destinations, *numbers])

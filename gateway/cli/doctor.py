@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from gateway.cli import api, check, terminal
+from gateway.cli.look import from_store
 from gateway.config import load
 from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
 from gateway.routing import Config, Destination
-from gateway.store import open_reader, owner_of, path_of, sqlite_version
+from gateway.store import owner_of, path_of, sqlite_version
 from gateway.wording import count
 
 #: Older ones can lose a part of the log of a database that is being copied back (sqlite.org, 3.51.3: the WAL-reset bug).
@@ -119,10 +120,9 @@ def _store(url: str, path: Path) -> Iterator[Finding]:
         yield Finding("store", "ok", f"{path} is empty: nothing was ever stored, the next start makes it")
         return
     try:
-        reader = open_reader(url)
-        yield clock(reader.stored_time(), time.time())
+        yield clock(asyncio.run(from_store(url, lambda reads: reads.stored_time())), time.time())
         with terminal.progress("looking through the store") as progress:
-            damages = reader.check(progress)
+            damages = asyncio.run(from_store(url, lambda reads: reads.check(progress)))
     except StoreError as error:
         yield Finding("store", "fail", str(error))
         return

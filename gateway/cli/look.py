@@ -1,23 +1,26 @@
 """``events``, ``show``, ``dead``, ``activity``: of the running gateway by its API, else of the store itself."""
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gateway.cli import api, check, terminal
 from gateway.cli.terminal import Column, Part, local
 from gateway.config import load
 from gateway.errors import GatewayError
-from gateway.operate import selection, views
+from gateway.operate import search, selection, views
 from gateway.operate.selection import Filter
 from gateway.rehearsal.explained import explained_history
 from gateway.routing import Config
-from gateway.store import open_reader
+from gateway.store import Reads, open_reads
 from gateway.store.nouns import EventHistory
 from gateway.wording import count, duration, printable
+
+T = TypeVar("T")
 
 
 class NotFound(GatewayError):
@@ -32,14 +35,20 @@ class Place:
     store: str
     config: Path
 
-    def ask(self, path: str, query: Mapping[str, object], otherwise: Callable[[Any], Any]) -> Any:
-        """What the running gateway answers; when none runs, what ``otherwise`` makes of a reader of the store."""
+    def ask(self, path: str, query: Mapping[str, object], otherwise: Callable[[Reads], Awaitable[Any]]) -> Any:
+        """What the running gateway answers; if none runs, what ``otherwise`` gets from the opened store."""
         answer = api.ask(self.url, path, query=query)
-        return otherwise(open_reader(self.store)) if answer is None else answer
+        return asyncio.run(from_store(self.store, otherwise)) if answer is None else answer
 
     def loaded(self) -> Config:
         """The file, with made-up values for what is not set. Raises ConfigError."""
         return load(self.config, environ=check.environment(self.config.parent / ".env"), no_env=True)
+
+
+async def from_store(url: str, ask: Callable[[Reads], Awaitable[T]]) -> T:
+    """Ask an opened store."""
+    async with open_reads(url) as reads:
+        return await ask(reads)
 
 
 def asked_of(which: Filter) -> dict[str, object]:
@@ -69,9 +78,9 @@ def events(place: Place, which: Filter, *, limit: int, before: str, as_json: boo
     return 0
 
 
-def _events(reader: Any, place: Place, which: Filter, limit: int, before: str) -> Any:
-    query = selection.event_query(which, searching(place, which), time.time(), limit=limit, before=before)
-    return views.event_page(reader.events(query))
+async def _events(reader: Reads, place: Place, which: Filter, limit: int, before: str) -> Any:
+    wanted = selection.event_search(which, searching(place, which), time.time(), limit=limit, before=before)
+    return views.event_page(await search.events(reader, wanted))
 
 
 def searching(place: Place, which: Filter) -> Config | None:
@@ -179,11 +188,13 @@ def show(place: Place, event_id: str, *, why: bool, request: bool, as_json: bool
 def stored(*, url: str, store: str, event_id: str) -> Any:
     """An event with its payload, by its id or a delivery's, as the API shows it."""
     answer = api.ask(url, _path_of(event_id))
-    return views.event_history(_history(open_reader(store), event_id)) if answer is None else answer
+    if answer is not None:
+        return answer
+    return views.event_history(asyncio.run(from_store(store, lambda reads: _history(reads, event_id))))
 
 
-def _explained(reader: Any, place: Place, event_id: str) -> Any:
-    history, config = _history(reader, event_id), place.loaded()
+async def _explained(reader: Reads, place: Place, event_id: str) -> Any:
+    history, config = await _history(reader, event_id), place.loaded()
     shown = views.event_history(history, config.redaction(history.event))
     return {**shown, **explained_history(config, history)}
 
@@ -192,8 +203,8 @@ def _path_of(event_id: str) -> str:
     return f"/api/events/{api.part(event_id)}"
 
 
-def _history(reader: Any, event_id: str) -> EventHistory:
-    history: EventHistory | None = reader.event(event_id)
+async def _history(reader: Reads, event_id: str) -> EventHistory:
+    history = await reader.event(event_id)
     if history is None:
         raise NotFound(f"no event or delivery {event_id}: `gateway events` lists them")
     return history
@@ -296,7 +307,7 @@ def dead(place: Place, which: Filter, *, as_list: bool, limit: int, before: str,
         return _dead_letters(place, which, limit, before, as_json=as_json)
     groups = [
         each
-        for each in place.ask("/api/dead", {}, lambda reader: views.dead_groups(reader.stats().dead))["groups"]
+        for each in place.ask("/api/dead", {}, _dead_groups)["groups"]
         if which.destination in ("", each["destination"]) and which.cause in (None, each["cause"])
     ]
     if as_json:
@@ -310,6 +321,10 @@ def dead(place: Place, which: Filter, *, as_list: bool, limit: int, before: str,
         )
         terminal.note("each of them: --list; again: gateway replay --dead --destination NAME --cause CAUSE")
     return 0
+
+
+async def _dead_groups(reader: Reads) -> Any:
+    return views.dead_groups((await reader.stats()).dead)
 
 
 def _dead_letters(place: Place, which: Filter, limit: int, before: str, *, as_json: bool) -> int:
@@ -328,9 +343,9 @@ def _dead_letters(place: Place, which: Filter, limit: int, before: str, *, as_js
     return 0
 
 
-def _deliveries(reader: Any, which: Filter, limit: int, before: str) -> Any:
+async def _deliveries(reader: Reads, which: Filter, limit: int, before: str) -> Any:
     query = selection.delivery_query(replace(which, state="dead"), time.time(), limit=limit, before=before)
-    return views.delivery_page(reader.deliveries(query))
+    return views.delivery_page(await reader.deliveries(query))
 
 
 _LETTER_COLUMNS: Final = (
@@ -364,9 +379,8 @@ def activity(place: Place, *, limit: int, before: str, as_json: bool) -> int:
     return 0
 
 
-def _activities(reader: Any, limit: int, before: str) -> Any:
-    found = reader.activities(limit=limit, before=before)
-    return {"activity": [views.activity(each) for each in found], "next": found[-1].id if len(found) == limit else None}
+async def _activities(reader: Reads, limit: int, before: str) -> Any:
+    return views.activity_page(await reader.activities(limit=limit, before=before))
 
 
 _DEED_COLUMNS: Final = (

@@ -19,7 +19,7 @@ from gateway.operate import views
 from gateway.operate.selection import Filter, in_words
 from gateway.routing import Config
 from gateway.store import Store, open_store
-from gateway.store.nouns import TaskVerb
+from gateway.store.activities import TaskVerb
 from gateway.wording import count, suggest_or_list
 
 #: How often a running replay is asked how far it has come, seconds.
@@ -300,7 +300,7 @@ class Alone:
     async def _begun(self, key: str) -> Any:
         activity = await self._operations.carry_out(self._move(key))
         with terminal.progress(self._wanted.verb) as progress:
-            while await self._store.go_on():
+            while await self._store.go_on("cli"):
                 now = await self._store.activity(activity.id)
                 if now is not None and now.progress is not None:
                     progress(now.progress.moved, now.progress.total)

@@ -24,6 +24,7 @@ from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnava
 from gateway.model import Secret
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader, log_warnings
+from gateway.operate.upkeep import Upkeep
 from gateway.operate.watch import INTERVAL_S, Watch
 from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
@@ -221,6 +222,7 @@ class _Lifecycle:
         self.gateway.ingest, self.gateway.console = ingest_address, admin_address
         self.running = asyncio.create_task(self.dispatcher.run())
         self._begin(self.operations.run())
+        self._begin(Upkeep(self.gateway).run())
         self._begin(self.rejections.run())
         config = self.gateway.config
         telemetry.say(

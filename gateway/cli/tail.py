@@ -1,5 +1,6 @@
 """``gateway tail``: events as they come and what becomes of them, from the running gateway or from its store."""
 
+import asyncio
 import os
 import select
 import signal
@@ -17,9 +18,8 @@ import msgspec
 from gateway.cli import api, look, terminal
 from gateway.cli.look import Place
 from gateway.cli.terminal import Part
-from gateway.operate import selection, views
+from gateway.operate import search, selection, views
 from gateway.operate.selection import Filter
-from gateway.store import open_reader
 from gateway.wording import count, duration
 
 #: How often the store is looked at when no gateway runs, and how often a gateway that went is asked for, seconds.
@@ -134,11 +134,12 @@ def rows_of(message: api.Message) -> Iterator[Row]:
 
 def _polled(place: Place, which: Filter, lines: int, told: Told) -> Iterator[Row]:
     """From the store itself, which another program may be writing."""
-    reader, config = open_reader(place.store), look.searching(place, which)
+    config = look.searching(place, which)
 
     def fetch(limit: int, before: str, after: str) -> Row:
-        query = selection.event_query(which, config, time.time(), limit=limit, before=before, after=after)
-        return views.event_page(reader.events(query))
+        wanted = selection.event_search(which, config, time.time(), limit=limit, before=before, after=after)
+        page = asyncio.run(look.from_store(place.store, lambda reads: search.events(reads, wanted)))
+        return views.event_page(page)
 
     terminal.note("no gateway is running here: following its store")
     while True:

@@ -1,1 +1,1 @@
-"""What a person does to a running gateway: find, replay, discard, pause, reload; and how it is shown."""
+"""What a person does to a running gateway: search, replay, discard, pause, reload; and how it is shown."""

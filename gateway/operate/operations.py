@@ -1,7 +1,8 @@
-"""What a person does to a running gateway: send again, give up, hold, hush. Each leaves a trace that names who did it."""
+"""What a person does to a running gateway: replay, discard, pause, mute. Each leaves an activity that names who did it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -9,70 +10,73 @@ from gateway import telemetry
 from gateway.dispatcher import Dispatcher, for_ever
 from gateway.errors import BadRequest, UnknownName
 from gateway.model import Delivery, DeliveryState, Event
-from gateway.operate import rerouting, selection
+from gateway.operate import rerouting, search, selection
 from gateway.operate.rerouting import Rerouted
+from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.pipeline import Gateway
-from gateway.store.nouns import TAKES, Activity, DeliveryQuery, EventHistory, EventQuery, NewDelivery, Task, TaskVerb
+from gateway.store.activities import Activity, Task, TaskVerb
+from gateway.store.nouns import DeliveryQuery, EventHistory, EventQuery, NewDelivery
+from gateway.store.rules import TAKES
 from gateway.wording import iso_time, printable
 
-#: Of a pause or a mute that ends by itself, seconds: a year.
+#: The longest pause or mute that ends by itself, seconds: a year.
 LONGEST_PAUSE_S: Final = 366 * 86400
-#: Characters of a name, a reason, a key.
+#: Most characters of a name, a reason, a key.
 LONGEST_BY, LONGEST_REASON, LONGEST_KEY = 100, 500, 200
-#: Deliveries shown of those that a preview is about.
+#: Deliveries that a preview shows.
 SAMPLE: Final = 5
-#: Deliveries up to which a preview looks whether something newer has overtaken them.
+#: With more deliveries a preview does not check whether newer events have overtaken them.
 MOST_LOOKED_AT: Final = 20
-#: Events that are matched again at once.
+#: Most events of one reroute.
 MOST_REROUTED: Final = 1000
-#: Between two slices of a long task, and of the index; others have the store meanwhile. Seconds.
+#: Between two slices of a long task, so that others can use the store, seconds.
 BETWEEN_SLICES_S: Final = 0.005
-BETWEEN_INDEX_SLICES_S: Final = 0.05
-INDEX_INTERVAL_S: Final = 1.0
+#: How often to look for a task that another replica has left, seconds.
+ORPHANS_INTERVAL_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What is to become of deliveries, as somebody asks for it.
+    """What somebody wants done to deliveries.
 
-    Without ids and without a state it is about dead ones; a reroute is about events, whatever became of them.
+    Without ids and without a state it selects dead ones; a reroute selects events, whatever became of them.
     """
 
     verb: TaskVerb
     by: str
     filter: Filter = field(default_factory=Filter)
-    #: Of deliveries, or of events for all of theirs.
+    #: Ids of deliveries, or of events for all their deliveries.
     ids: tuple[str, ...] = ()
     reason: str = ""
-    #: A second one with the same key is the first one.
+    #: A second move with the same key does nothing and is answered with the first.
     key: str = ""
     #: ``5/s``; empty: all at once.
     rate: str = ""
-    #: Deliveries with ids of their own, in place of those that a receiver may have seen.
+    #: Make new deliveries with their own ids instead, for receivers that ignore ids they have seen.
     as_new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a move would do; nothing was done."""
+    """What a move would do."""
 
     count: int
     sample: Sequence[Delivery]
     #: Sentences for people.
     warnings: Sequence[str] = ()
-    #: Of a reroute.
+    #: Only for a reroute.
     diff: Sequence[Rerouted] = ()
 
 
 class Operations:
-    """The verbs, and the loops that carry long ones on. One for each process."""
+    """The verbs, and the loop that continues long tasks. One per process."""
 
     def __init__(self, gateway: Gateway, dispatcher: Dispatcher) -> None:
         self._gateway = gateway
         self._store = gateway.store
         self._holds = dispatcher.holds
-        #: Set while a task may be unfinished: from the start on, for the process before may have left one.
+        #: Set while a task may be unfinished; at the start too, since the previous process may have left one.
         self._unfinished = asyncio.Event()
         self._unfinished.set()
 
@@ -94,7 +98,7 @@ class Operations:
         return Preview(count=count, sample=sample, warnings=warnings)
 
     async def carry_out(self, move: Move) -> Activity:
-        """Begin a move; durable on return, few deliveries are moved by then. Raises BadRequest, UnknownName, BodyGone."""
+        """Begin a move; durable on return, with its first deliveries moved. Raises BadRequest, UnknownName, BodyGone."""
         task = (await self._rerouted(move))[1] if move.verb == "reroute" else self._task(move, self._which(move))
         try:
             activity = await self._store.begin(task)
@@ -105,14 +109,14 @@ class Operations:
         return activity
 
     async def moved(self, activity: Activity, ids: Sequence[str]) -> Sequence[Delivery]:
-        """What of the deliveries named by ``ids`` a replay has made pending."""
+        """Those deliveries named by ``ids`` that a replay has made pending."""
         page = await self._store.deliveries(DeliveryQuery(ids=tuple(ids)))
         return [each for each in page.rows if each.replayed_by == activity.id]
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:
-        """End a replay or a discard: what it has not reached stays as it is. Raises UnknownName.
+        """Stop a replay or a discard; deliveries it has not reached stay as they are. Raises UnknownName.
 
-        One that was stopped before, or that is over, stays as it is.
+        Does nothing if it was stopped before or is over.
         """
         by = _by(by)
         before = await self._store.activity(activity_id)
@@ -132,39 +136,39 @@ class Operations:
         """Hold the deliveries of a destination. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         reason = _reason(reason, is_needed=True)
-        await self._holds.pause(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
+        await self._holds.pause(name, by=_by(by), reason=reason, for_s=_for_s(for_s))
 
     async def resume(self, name: str, *, by: str) -> bool:
-        """Let it go on; whether it was paused, other than in the file. Raises BadRequest, UnknownName."""
+        """Resume deliveries; whether the destination was paused here, not in the file. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         return await self._holds.resume(name, by=_by(by))
 
     async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
-        """Tell nobody of its troubles; its deliveries go on as ever. Raises BadRequest, UnknownName."""
+        """Silence its notifications; its deliveries continue. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         reason = _reason(reason, is_needed=True)
-        await self._holds.mute(name, by=_by(by), reason=reason, for_s=_lasting(for_s))
+        await self._holds.mute(name, by=_by(by), reason=reason, for_s=_for_s(for_s))
 
     async def unmute(self, name: str, *, by: str) -> bool:
-        """Tell of them again; whether it was muted. Raises BadRequest, UnknownName."""
+        """Turn its notifications back on; whether it was muted. Raises BadRequest, UnknownName."""
         self._check_destination(name)
         return await self._holds.unmute(name, by=_by(by))
 
-    # the loops
+    # the loop
 
     async def run(self) -> None:
-        """Carry long tasks on and keep the index of words up to date, until it is cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for step in (self._go_on, self._index):
-                tasks.create_task(for_ever(step))
+        """Continue long tasks until cancelled."""
+        await for_ever(self._go_on)
 
     async def _go_on(self) -> None:
-        await self._unfinished.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ORPHANS_INTERVAL_S):
+                await self._unfinished.wait()
         await self._store.breathe()
-        # Before the look: what is begun meanwhile sets it again.
+        # Before asking: a task that begins meanwhile sets it again.
         self._unfinished.clear()
         try:
-            is_more = await self._store.go_on()
+            is_more = await self._store.go_on(self._gateway.replica)
         except BaseException:
             self._unfinished.set()
             raise
@@ -172,23 +176,20 @@ class Operations:
             self._unfinished.set()
             await asyncio.sleep(BETWEEN_SLICES_S)
 
-    async def _index(self) -> None:
-        await self._store.breathe()
-        is_more = await self._store.index()
-        await asyncio.sleep(BETWEEN_INDEX_SLICES_S if is_more else INDEX_INTERVAL_S)
-
-    # what is meant
+    # selecting
 
     def _which(self, move: Move) -> DeliveryQuery:
         asked = move.filter
         if not move.ids:
             if asked.is_empty:
-                raise BadRequest(f"a {move.verb} of what? Name ids, or narrow by destination, cause, since, state=dead")
+                raise BadRequest(
+                    f"nothing to {move.verb} is selected: name ids, or filter by destination, cause, since, state=dead"
+                )
             asked = replace(asked, state=asked.state or DeliveryState.DEAD)
         which = selection.delivery_query(asked, self._gateway.clock(), ids=move.ids, limit=selection.LARGEST_PAGE)
         takes = TAKES[move.verb]
         if which.state is not None and which.state not in takes:
-            raise BadRequest(f"state: a {move.verb} takes what is {' or '.join(takes)}, not what is {which.state}")
+            raise BadRequest(f"state: a {move.verb} is for {' or '.join(takes)} deliveries, not for {which.state} ones")
         return which
 
     def _task(
@@ -222,7 +223,7 @@ class Operations:
     # a later event of the same record
 
     async def _overtaken(self, which: DeliveryQuery) -> Sequence[str]:
-        """A sentence for each delivery that would bring an older state of a record behind a newer one."""
+        """A sentence for each delivery that would send an older state of a record after a newer one."""
         pages = [
             await self._store.deliveries(replace(each, limit=MOST_LOOKED_AT)) for each in _by_state(which, "replay")
         ]
@@ -239,24 +240,22 @@ class Operations:
         def is_same(event: Event) -> bool:
             return rerouting.record_of(self._gateway.config, event) == record
 
-        page = await self._store.events(
-            EventQuery(
-                source=history.event.source,
-                destination=delivery.destination,
-                state=DeliveryState.DELIVERED,
-                words=selection.words(id_),
-                holds=is_same,
-                after=history.event.id,
-                limit=1,
-            )
+        query = EventQuery(
+            source=history.event.source,
+            destination=delivery.destination,
+            state=DeliveryState.DELIVERED,
+            words=selection.words(id_),
+            after=history.position,
+            limit=1,
         )
+        page = await search.events(self._store, Search(query=query, matches=is_same))
         if not page.rows:
             return ""
         later = page.rows[0]
         hide = self._gateway.config.redaction(history.event).key_mask_of(history.event)
         return printable(
             f"{resource} {hide(id_)}: {later.id} ({later.type}, {iso_time(later.received_at)}) was delivered to "
-            f"{delivery.destination} after {delivery.event_id}, which would bring an older state of it"
+            f"{delivery.destination} after {delivery.event_id}, which would send an older state of it"
         )
 
     # matching again
@@ -272,9 +271,9 @@ class Operations:
         return diff, self._task(move, which, extra, selection.in_words(move.filter, move.ids))
 
     async def _histories(self, move: Move) -> AsyncIterator[EventHistory]:
-        """Every event that a reroute is about, once."""
+        """Every event that a reroute selects, once."""
         if not move.ids and move.filter.is_empty:
-            raise BadRequest("a reroute of what? Name ids, or narrow by source, type, destination, since")
+            raise BadRequest("nothing to reroute is selected: name ids, or filter by source, type, destination, since")
         selection.check_ids(move.ids)
         seen: set[str] = set()
         for id_ in move.ids or await self._event_ids(move.filter):
@@ -294,19 +293,19 @@ class Operations:
                 found.update(dict.fromkeys(each.event_id for each in deliveries.rows))
                 before = deliveries.next
             else:
-                query = selection.event_query(
+                wanted = selection.event_search(
                     asked, self._gateway.config, now, limit=selection.LARGEST_PAGE, before=before
                 )
-                events = await self._store.events(query)
+                events = await search.events(self._store, wanted)
                 found.update(dict.fromkeys(each.id for each in events.rows))
                 before = events.next
             if len(found) > MOST_REROUTED:
-                raise BadRequest(f"more than {MOST_REROUTED:,} events: narrow it, by since and until for instance")
+                raise BadRequest(f"more than {MOST_REROUTED:,} events: narrow it, for instance by since and until")
             if not before:
                 return list(found)
 
 
-#: No delivery: a replay takes nothing that is discarded.
+#: Matches no delivery, since no task takes discarded ones.
 NOTHING: Final = DeliveryQuery(state=DeliveryState.DISCARDED)
 
 
@@ -316,25 +315,25 @@ def _by_state(which: DeliveryQuery, verb: TaskVerb) -> Sequence[DeliveryQuery]:
 
 
 def no_such(id_: str) -> str:
-    """What is said of an id that the store does not have."""
+    """The message about an id that the store does not have."""
     return f"no event or delivery {printable(id_[:100])}"
 
 
 def _by(by: str) -> str:
     if not by or len(by) > LONGEST_BY or not by.isprintable():
-        raise BadRequest(f"by: say who does it, in 1 to {LONGEST_BY} printable characters")
+        raise BadRequest(f"by: say who you are, in 1 to {LONGEST_BY} printable characters")
     return by
 
 
 def _reason(reason: str, *, is_needed: bool = False) -> str:
     if is_needed and not reason.strip():
-        raise BadRequest("reason: say why; the others who look after the gateway will ask")
+        raise BadRequest("reason: say why, for others who look after the gateway")
     if len(reason) > LONGEST_REASON:
         raise BadRequest(f"reason: at most {LONGEST_REASON} characters")
     return printable(reason)
 
 
-def _lasting(for_s: float | None) -> float | None:
+def _for_s(for_s: float | None) -> float | None:
     if for_s is not None and not 0 < for_s <= LONGEST_PAUSE_S:
         raise BadRequest(f"for_s: {for_s:g} is out of range: from 1 second to {LONGEST_PAUSE_S}")
     return for_s

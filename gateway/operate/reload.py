@@ -1,4 +1,4 @@
-"""Another routes.yaml while events come in: read in a thread, swapped whole, or refused and the old one stays."""
+"""A new routes.yaml while events come in: read in a thread and swapped whole, or refused and the old one stays."""
 
 import asyncio
 import sys
@@ -15,41 +15,41 @@ from gateway.pipeline import Announcement, Gateway
 from gateway.routing import Config, changes
 from gateway.wording import count
 
-#: While a file is compiled in a thread the event loop gets its turn after so many seconds; Python's own 5 ms, taken
-#: several times for one event, would be felt by senders.
+#: Interpreter switch interval while a file is compiled in a thread, seconds. Python's default of 5 ms, several times per
+#: event, would be noticed by senders.
 TURN_S: Final = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """Why the file on disk is not the one in force."""
+    """Why the file on disk is not in force."""
 
     problems: Sequence[Problem]
     #: When the file was first refused, wall clock, seconds since the epoch.
     since: float
-    #: The patterns of what it includes: a mistake there will be mended there.
+    #: Its include patterns: a mistake in an included file is fixed there.
     includes: Sequence[str] = ()
 
 
 class Reloader:
-    """Puts the configuration on disk in force. ``read`` loads it as the start did, and raises ConfigError."""
+    """Applies the configuration on disk. ``read`` loads it as at the start and raises ConfigError."""
 
     def __init__(self, gateway: Gateway, dispatcher: Dispatcher, read: Callable[[], Config]) -> None:
         self._gateway = gateway
         self._dispatcher = dispatcher
         self._read = read
         self._one_at_a_time = asyncio.Lock()
-        #: None: what is in force is what was last read.
+        #: None if the configuration in force is the one last read.
         self.rejection: Rejection | None = None
         self._count_success()
 
     @property
     def includes(self) -> Collection[str]:
-        """The patterns of all that can make another configuration: of the file in force, and of one that was refused."""
+        """Include patterns of the file in force and of a refused one: a change there makes another configuration."""
         return {*self._gateway.config.includes, *(self.rejection.includes if self.rejection else ())}
 
     async def reload(self, *, by: str = "unknown") -> str:
-        """Read the file anew and swap it in; what changed. Raises ConfigError: the old one stays in force, whole."""
+        """Reload the file and apply it; returns what changed. Raises ConfigError, and the old one stays in force."""
         async with self._one_at_a_time:
             old = self._gateway.config
             try:
@@ -72,7 +72,7 @@ class Reloader:
         try:
             await self._gateway.note("reload", subject, by=by)
         except StoreUnavailable as error:
-            # Another configuration needs no store, and the log has it.
+            # A new configuration needs no store, and the log mentions it.
             telemetry.log("store.unavailable", reason=str(error))
 
     def _prepare(self, old: Config) -> tuple[Config, str]:
@@ -93,13 +93,13 @@ class Reloader:
         errors = tuple(problem for problem in error.problems if problem.severity == "error")
         self.rejection = Rejection(problems=errors, since=since, includes=error.includes)
         telemetry.CONFIG_SUCCESSFUL.set(0)
-        # Its first line says it all; the others show the place to people who look at a terminal.
+        # The first line says everything; the others show the place on a terminal.
         problems = [format_problem(problem).partition("\n")[0] for problem in error.problems]
         in_force = self._gateway.config.revision
         telemetry.log("config.rejected", in_force=in_force, problems=problems)
         if is_first:
-            # Somebody who is editing saves more than once; the first time is news.
-            message = f"routes.yaml was changed and is not in order; {in_force} stays in force. {' '.join(problems)}"
+            # An editor saves more than once; only the first refusal is news.
+            message = f"routes.yaml was changed and has problems; {in_force} stays in force. {' '.join(problems)}"
             fields = {"problems": problems, "in_force": in_force}
             await self._dispatcher.announce(Announcement("reload.rejected", message, fields, page=""))
 
@@ -112,7 +112,7 @@ class Reloader:
         telemetry.CONFIG_SUCCESS_TIME.set(self._gateway.clock())
 
     async def _log_orphans(self, old: Config, new: Config) -> None:
-        """Name what deliveries wait for and the file no longer has: each of them will be dead, and can be replayed."""
+        """Log routes and destinations that deliveries wait for and the file no longer has: those will be dead letters."""
         gone = changes.gone(old, new)
         if not gone:
             return
@@ -127,7 +127,7 @@ class Reloader:
 
 
 def log_warnings(config: Config) -> None:
-    """What deserves a look in a file that is in force."""
+    """Log the warnings of a file that is in force."""
     for warning in config.warnings:
         telemetry.log("config.warning", place=str(warning.place), message=warning.message)
 

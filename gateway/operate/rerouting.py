@@ -1,4 +1,4 @@
-"""An event that was kept, held against today's file: what would be made of it now, beside what was. Pure."""
+"""A stored event matched again by today's file: what would be made of it now, next to what was made. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from gateway.operate import selection
 from gateway.routing import Config
 from gateway.store.nouns import EventHistory, NewDelivery
 
-#: Of several deliveries of one route to one destination, the one that speaks for them comes last.
+#: States by importance: of several deliveries of one route to one destination the last one counts.
 _IMPORTANCE: Final = (DeliveryState.DISCARDED, DeliveryState.DEAD, DeliveryState.DELIVERED, DeliveryState.PENDING)
 
 Pair = tuple[str, str]
@@ -20,23 +20,23 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerouted:
-    """What matching an event again comes to, for one route and destination."""
+    """The result of matching an event again, for one route and destination."""
 
     event_id: str
     route: str
     destination: str
     #: ``new``, ``dead: replayed``, ``delivered: left alone``, ``no longer routed: left as it is``, ...
     fate: str
-    #: To be made.
+    #: The delivery to make.
     new: NewDelivery | None = None
-    #: To be made pending again, an id.
+    #: The id of a delivery to replay.
     replayed: str = ""
 
 
 def rerouted(config: Config, history: EventHistory, now: float) -> Sequence[Rerouted]:
-    """Each route and destination that an event has, or would have by this configuration.
+    """Each route and destination that an event has, or would have in this configuration.
 
-    ``now`` is the wall clock, seconds since the epoch. What was delivered or is on its way is never sent once more.
+    ``now`` is the wall clock, seconds since the epoch. What was delivered or is pending is never sent again.
     """
     known = _known(history)
     facts = facts_of(config, history.event) if history.body_is == "kept" and history.intact else None
@@ -53,7 +53,7 @@ def rerouted(config: Config, history: EventHistory, now: float) -> Sequence[Rero
 
 
 def _known(history: EventHistory) -> Mapping[Pair, Delivery]:
-    ordered = sorted(history.deliveries, key=lambda each: (_IMPORTANCE.index(each.state), each.id))
+    ordered = sorted(history.deliveries, key=lambda each: _IMPORTANCE.index(each.state))
     return {(each.route, each.destination): each for each in ordered if each.notice is None}
 
 
@@ -89,13 +89,13 @@ def _left(event: Event, known: Mapping[Pair, Delivery], fate: str) -> list[Rerou
 
 
 def _silent(config: Config, history: EventHistory) -> frozenset[str]:
-    """The routes that had fired for the event's key before."""
+    """Routes that had already fired for the event's key."""
     entries = (config.entries.get(each.name) for each in history.held_back)
     return frozenset(route for entry in entries if entry for route, _ in entry.deliveries)
 
 
 def facts_of(config: Config, event: Event) -> Facts | None:
-    """What rules see of an event that was kept; None: its source is gone, or its body is."""
+    """What rules see of a stored event; None if its source or its body is gone."""
     source = config.source(event.source)
     try:
         return None if source is None else source.naming.facts(event, payload_of(event))
@@ -104,7 +104,7 @@ def facts_of(config: Config, event: Event) -> Facts | None:
 
 
 def record_of(config: Config, event: Event) -> tuple[str, str] | None:
-    """What an event is about: its resource and the id of the record; None: it does not say."""
+    """What an event is about: its resource and the id of the record; None if it does not say."""
     facts = facts_of(config, event)
     found = MISSING if facts is None else lookup(facts, ("attrs", "id"))
     id_ = selection.as_text(found)

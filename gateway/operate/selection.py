@@ -1,10 +1,10 @@
-"""Which events and deliveries somebody means: from what people write to a query of the store, or why it makes no sense.
+"""Which events and deliveries somebody means: from what people write to a query, or why it makes no sense.
 
-Pure: ``now`` is passed in, wall clock, seconds since the epoch.
+Pure: ``now`` is the wall clock, seconds since the epoch.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,29 +15,30 @@ from gateway.destinations import gates
 from gateway.errors import BadRequest, Unparsable
 from gateway.event.paths import MISSING, lookup, split_path
 from gateway.event.payload import payload_of
-from gateway.event.words import words_in
 from gateway.model import DeliveryState, Event
+from gateway.operate.search import Matches, Search
 from gateway.routing import Config
 from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.rules import words_in
 from gateway.wording import is_duration, seconds
 
-#: Rows of one page.
+#: Most rows of one page.
 LARGEST_PAGE: Final = 1000
-#: Ids that one request may name.
+#: Most ids in one request.
 MOST_IDS: Final = 1000
-#: Characters of a filter.
+#: Most characters of a filter.
 LONGEST_FILTER: Final = 500
-#: Words of a search that the index is asked for; all of it is compared anyway.
+#: Most words of a search that the index is asked for; payloads are compared with all of it anyway.
 MOST_WORDS: Final = 16
 
 _PATH: Final = re.compile(r"([\w.@$-]*)=(.*)", re.DOTALL)
-#: A number that the store's index may spell in another way than JSON does.
+#: A number that the store's index may spell differently from JSON.
 _ODD_NUMBER: Final = re.compile(r"-?[0-9]*(?:[0-9]{18}|[.eE])[0-9.eE+-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What narrows events or deliveries, as people write it; an empty text narrows nothing."""
+    """Filters on events or deliveries, as people write them; an empty one narrows nothing."""
 
     source: str = ""
     #: A glob: ``contact.*``.
@@ -45,9 +46,9 @@ class Filter:
     destination: str = ""
     state: str = ""
     route: str = ""
-    #: Of dead deliveries: the group, ``answered 422``. None: any.
+    #: The group of dead deliveries, ``answered 422``; None: any.
     cause: str | None = None
-    #: ``2h``, or ISO time.
+    #: ``2h``, or an ISO time.
     since: str = ""
     until: str = ""
     #: Free text, or ``path=value``.
@@ -59,20 +60,20 @@ class Filter:
 
     @property
     def is_about_deliveries(self) -> bool:
-        """Whether it asks for something that only a delivery has."""
+        """Whether it filters by something that only a delivery has."""
         return bool(self.destination or self.state or self.route or self.cause is not None)
 
 
-def event_query(
+def event_search(
     asked: Filter, config: Config | None, now: float, *, limit: int = 50, before: str = "", after: str = ""
-) -> EventQuery:
-    """The events that are meant; without ``q`` no configuration is needed. Raises BadRequest."""
+) -> Search:
+    """The events that are meant; ``config`` is needed only for ``q``. Raises BadRequest."""
     if before and after:
-        raise BadRequest("before and after together: a page lies on one side of a row; leave one of them out")
+        raise BadRequest("before and after together: a page is on one side of a row; leave one of them out")
     since_s, until_s = _span(asked, now)
     assert config is not None or not asked.q
-    needed, holds = searched(asked.q, config) if config and asked.q else ((), None)
-    return EventQuery(
+    needed, matches = searched(asked.q, config) if config and asked.q else ((), None)
+    query = EventQuery(
         source=_text("source", asked.source),
         type=_text("type", asked.type),
         destination=_text("destination", asked.destination),
@@ -80,11 +81,11 @@ def event_query(
         since_s=since_s,
         until_s=until_s,
         words=needed,
-        holds=holds,
         limit=page(limit),
         before=_text("before", before),
         after=_text("after", after),
     )
+    return Search(query=query, matches=matches)
 
 
 def delivery_query(
@@ -111,7 +112,7 @@ def delivery_query(
 
 
 def in_words(asked: Filter, ids: Sequence[str] = ()) -> str:
-    """A selection for whoever reads of it: ``dead for crm, answered 422, since 2h``."""
+    """A selection for people: ``dead for crm, answered 422, since 2h``."""
     if ids:
         return ids[0] if len(ids) == 1 else f"{len(ids):,} by their ids, the first one {ids[0]}"
     said = [
@@ -129,20 +130,20 @@ def in_words(asked: Filter, ids: Sequence[str] = ()) -> str:
     return ", ".join(filter(None, [" ".join(filter(None, said)), *more])) or "all"
 
 
-# --- the parts ---
+# --- parts ---
 
 
 def page(limit: int) -> int:
     """The rows of a page. Raises BadRequest."""
     if not 1 <= limit <= LARGEST_PAGE:
-        raise BadRequest(f"limit: {limit} is out of range: from 1 to {LARGEST_PAGE:,}; the next page is behind next")
+        raise BadRequest(f"limit: {limit} is out of range: from 1 to {LARGEST_PAGE:,}; use next for the next page")
     return limit
 
 
 def check_ids(ids: Sequence[str]) -> tuple[str, ...]:
-    """Ids that somebody named. Raises BadRequest."""
+    """Checked ids. Raises BadRequest."""
     if len(ids) > MOST_IDS:
-        raise BadRequest(f"{len(ids):,} ids: at most {MOST_IDS:,} can be named; narrow by destination, cause or time")
+        raise BadRequest(f"{len(ids):,} ids: at most {MOST_IDS:,} are allowed; narrow by destination, cause or time")
     return tuple(_text("id", each) for each in ids)
 
 
@@ -156,16 +157,16 @@ def state(text: str) -> DeliveryState | None:
 
 
 def interval_s(rate: str) -> float:
-    """Between two deliveries that go out, seconds, at ``5/s`` or ``60/min``; 0 for the empty text. Raises BadRequest."""
+    """Seconds between two deliveries at ``5/s`` or ``60/min``; 0 for the empty text. Raises BadRequest."""
     if not rate:
         return 0.0
     if gates.RATE.fullmatch(rate) is None:
-        raise BadRequest(f'rate: "{_shown(rate)}" is no rate: write 5/s, 60/min or 100/h')
+        raise BadRequest(f'rate: "{_shown(rate)}" is not a valid rate: write 5/s, 60/min or 100/h')
     return gates.interval_s(rate)
 
 
 def ago_s(name: str, text: str, now: float) -> float:
-    """How long ago a time is, seconds, of ``2h`` or an ISO time (UTC unless it says otherwise). Raises BadRequest."""
+    """How long ago ``2h`` or an ISO time is, seconds (UTC unless it has an offset). Raises BadRequest."""
     if is_duration(text):
         return seconds(text)
     try:
@@ -183,14 +184,16 @@ def _span(asked: Filter, now: float) -> tuple[float | None, float | None]:
     if since_s is not None and since_s < 0:
         raise BadRequest(f"since: {_shown(asked.since)} is in the future")
     if since_s is not None and until_s is not None and since_s <= until_s:
-        raise BadRequest(f"since {_shown(asked.since)} is not before until {_shown(asked.until)}: exchange them")
-    # What ends in the future has not ended.
+        raise BadRequest(f"since {_shown(asked.since)} is not before until {_shown(asked.until)}: swap them")
+    # A span that ends in the future is still open.
     return since_s, until_s if until_s is None or until_s > 0 else None
 
 
 def _text(name: str, text: str) -> str:
     if len(text) > LONGEST_FILTER or not text.isprintable():
-        raise BadRequest(f'{name}: "{_shown(text)}" is no {name}: at most {LONGEST_FILTER} printable characters')
+        raise BadRequest(
+            f'{name}: "{_shown(text)}" is not a valid {name}: at most {LONGEST_FILTER} printable characters'
+        )
     return text
 
 
@@ -198,17 +201,15 @@ def _shown(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:100])
 
 
-# --- what is searched for ---
-
-Holds = Callable[[Event], bool]
+# --- searching payloads ---
 
 
-def searched(q: str, config: Config) -> tuple[tuple[str, ...], Holds]:
-    """The words that an event's payload has to have, and what else it has to be. Raises BadRequest.
+def searched(q: str, config: Config) -> tuple[tuple[str, ...], Matches]:
+    """Words that an event's payload must have, and what decides whether it matches. Raises BadRequest.
 
-    ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there, as text, is that.
-    Any other text, and one in double quotes: some value of the payload contains it, in either case, from the
-    beginning of a word on. What is redacted is not found.
+    ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there equals this text.
+    Any other text, and one in double quotes: some value of the payload contains it, ignoring case, from the
+    beginning of a word on. Redacted values are not found.
     """
     q = q.strip()
     if not q or len(q) > LONGEST_FILTER:
@@ -221,7 +222,7 @@ def searched(q: str, config: Config) -> tuple[tuple[str, ...], Holds]:
     path, value = split_path(found[1]), found[2]
     if not all(path):
         raise BadRequest(
-            f'q: "{_shown(found[1])}" is no path: write data.id={_shown(value)}, or "{_shown(q)}" in quotes'
+            f'q: "{_shown(found[1])}" is not a path: write data.id={_shown(value)}, or "{_shown(q)}" in quotes'
         )
     if path[0] == "headers":
         return (), _has_header(".".join(path[1:]).lower(), value, config)
@@ -229,33 +230,33 @@ def searched(q: str, config: Config) -> tuple[tuple[str, ...], Holds]:
 
 
 def words(value: str) -> tuple[str, ...]:
-    """The words that the index has of a value; none where it may spell them otherwise."""
+    """Words that the index has for a value; none where it may spell them differently."""
     if value == "null" or _ODD_NUMBER.fullmatch(value):
         return ()
     return tuple(dict.fromkeys(words_in(value)))[:MOST_WORDS]
 
 
 def _words_in_text(text: str) -> tuple[str, ...]:
-    """Those of free text: its last word may be the beginning of one, and the index knows the two cases of ASCII only."""
+    """Words of free text: its last one may be a prefix, and the index ignores case for ASCII only."""
     found = [word for word in words_in(text) if word.isascii()]
     return (*found[:-1], f"{found[-1]}*") if found and text.endswith(found[-1]) else tuple(found)
 
 
-def _contains(text: str, config: Config) -> Holds:
+def _contains(text: str, config: Config) -> Matches:
     wanted = text.lower()
 
-    def holds(event: Event) -> bool:
+    def matches(event: Event) -> bool:
         return any(wanted in leaf.lower() for leaf in _leaves(_payload(event, config)))
 
-    return holds
+    return matches
 
 
-def _has_header(name: str, value: str, config: Config) -> Holds:
+def _has_header(name: str, value: str, config: Config) -> Matches:
     return lambda event: config.redaction(event).masked_headers(event.headers).get(name) == value
 
 
-def _has_value(path: Sequence[str], value: str, config: Config) -> Holds:
-    def holds(event: Event) -> bool:
+def _has_value(path: Sequence[str], value: str, config: Config) -> Matches:
+    def matches(event: Event) -> bool:
         payload = _payload(event, config)
         return payload is not MISSING and any(as_text(each) == value for each in found(event, payload))
 
@@ -267,11 +268,11 @@ def _has_value(path: Sequence[str], value: str, config: Config) -> Holds:
         if source is not None and path[0] in source.naming.shortcut_names:
             yield lookup(source.naming.facts(event, payload), path)
 
-    return holds
+    return matches
 
 
 def _payload(event: Event, config: Config) -> object:
-    """Its payload as people may see it: nobody finds out what is redacted by guessing. MISSING: its body is none."""
+    """The redacted payload, so that nobody finds a secret by guessing; MISSING for a body that cannot be parsed."""
     try:
         return config.redaction(event).masked(payload_of(event))
     except Unparsable:
@@ -279,7 +280,7 @@ def _payload(event: Event, config: Config) -> object:
 
 
 def as_text(value: object) -> str | None:
-    """A value as it is compared; None of what is not there, of a map and of a list."""
+    """A value as it is compared; None for a missing one, a map and a list."""
     if isinstance(value, str):
         return value
     if value is MISSING or isinstance(value, dict | list):

@@ -1,4 +1,4 @@
-"""How nouns look as JSON: the same in the admin API, behind ``--json`` and in the console."""
+"""Nouns as JSON: the same in the admin API, with ``--json`` and in the console."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,9 +16,9 @@ from gateway.operate.operations import Preview
 from gateway.rehearsal.rehearse import shown_url
 from gateway.routing import Config, Destination
 from gateway.routing.entries import Entry
+from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Pause
 from gateway.store.nouns import (
-    Activity,
     DeadGroup,
     DeliveryPage,
     DestinationStats,
@@ -31,12 +31,12 @@ from gateway.store.nouns import (
 )
 from gateway.wording import iso_time
 
-#: The rate at which events come in is that of so many full minutes.
+#: Full minutes over which the rate of incoming events is measured.
 _RATE_MINUTES: Final = 5
 
 
 def event_row(row: EventRow) -> dict[str, Any]:
-    """An event in a list: no body."""
+    """An event in a list, without its body."""
     return {
         "id": row.id,
         "source": row.source,
@@ -44,6 +44,7 @@ def event_row(row: EventRow) -> dict[str, Any]:
         "received_at": iso_time(row.received_at),
         "size": row.size,
         "deliveries": [delivery(each) for each in row.deliveries],
+        "position": row.position,
     }
 
 
@@ -53,7 +54,7 @@ def event_page(page: EventPage) -> dict[str, Any]:
 
 
 def delivery_page(page: DeliveryPage) -> dict[str, Any]:
-    """A page of deliveries, as of events."""
+    """A page of deliveries, like one of events."""
     return {"deliveries": [delivery(each) for each in page.rows], **_end(page)}
 
 
@@ -66,9 +67,9 @@ def _iso(seconds: float | None) -> str | None:
 
 
 def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict[str, Any]:
-    """One event with its payload, its deliveries and their attempts, without what its source redacts."""
+    """One event with its payload, deliveries and attempts, redacted."""
     event = history.event
-    # Of a body that is no longer whole it cannot be told what was redacted.
+    # Without the whole body it is unknown which values its source redacts.
     hide = redaction.key_mask_of(event) if history.body_is == "kept" or not redaction.paths else lambda _: MASK
     return {
         "id": event.id,
@@ -93,7 +94,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
 
 
 def delivery(each: Delivery) -> dict[str, Any]:
-    """A delivery and where it stands; ``due_in_s`` while it is pending, null of one behind another of its lane."""
+    """A delivery; ``due_in_s`` is null unless it is pending, and while it waits for another one of its lane."""
     return {
         "id": each.id,
         "event_id": each.event_id,
@@ -113,7 +114,7 @@ def delivery(each: Delivery) -> dict[str, Any]:
 
 
 def attempt(one: Attempt) -> dict[str, Any]:
-    """One attempt; bodies are not stored, their size and SHA-256 are."""
+    """One attempt; of what was sent only size and SHA-256 are stored."""
     return {
         "number": one.number,
         "started_at": iso_time(one.started_at),
@@ -133,9 +134,9 @@ def attempt(one: Attempt) -> dict[str, Any]:
 
 
 def stats(numbers: Stats) -> dict[str, Any]:
-    """The numbers of the whole gateway, and of each destination and source; lists have a number for each minute.
+    """Numbers of the whole gateway, of each destination and of each source; lists have a number per minute.
 
-    What is received are the events of senders: what the gateway tells of itself came from nobody.
+    ``received`` counts events of senders, not those that the gateway makes about itself.
     """
     each = numbers.destinations.values()
     delivered = sum(sum(one.traffic.delivered) for one in each)
@@ -156,7 +157,7 @@ def stats(numbers: Stats) -> dict[str, Any]:
 
 
 def destination_stats(numbers: DestinationStats) -> dict[str, Any]:
-    """Where the deliveries of one destination stand, and its last hour."""
+    """Deliveries of one destination by state, and its last hour."""
     went = numbers.traffic
     return {
         "pending": numbers.pending,
@@ -182,15 +183,15 @@ def _ms(seconds: float | None) -> float | None:
 
 
 def dead_groups(groups: Sequence[DeadGroup]) -> dict[str, Any]:
-    """Dead deliveries by what they have in common, the largest group first."""
+    """Dead deliveries by destination and cause, the largest group first."""
     return {"groups": [{"destination": each.destination, "cause": each.cause, "count": each.count} for each in groups]}
 
 
-# --- the configuration and how it stands with it ---
+# --- configuration ---
 
 
 def destination(name: str, config: Config, standing: Standing, numbers: DestinationStats) -> dict[str, Any]:
-    """One destination; ``in_file`` false: it is no longer in routes.yaml and still has deliveries."""
+    """One destination; ``in_file`` is false if it is no longer in routes.yaml but still has deliveries."""
     known = config.destinations.get(name)
     return {
         "name": name,
@@ -210,7 +211,7 @@ def destination(name: str, config: Config, standing: Standing, numbers: Destinat
 
 
 def _address(known: Destination, config: Config) -> str:
-    """Where it is, without what may be a secret."""
+    """The address, without secrets."""
     return config.masks.url(shown_url(known.target.url, known)) if known.target.url else known.target.path
 
 
@@ -220,7 +221,7 @@ def pause(each: Pause) -> dict[str, Any]:
 
 
 def configuration(config: Config, problems: Sequence[Problem], since: float | None) -> dict[str, Any]:
-    """What is in force; ``problems``, ``since``: why the file on disk is not, and for how long."""
+    """The configuration in force; ``problems``, ``since``: why and since when the file on disk is not."""
     return {
         "revision": config.revision,
         "files": sorted(config.files),
@@ -246,11 +247,11 @@ def _entry(each: Entry) -> dict[str, Any]:
     }
 
 
-# --- what people do, and whom the door refused ---
+# --- activities and refused requests ---
 
 
 def activity(each: Activity) -> dict[str, Any]:
-    """Something that somebody did; ``progress`` is null unless it takes its time."""
+    """Something that somebody did; ``progress`` is null unless it is a task."""
     done = each.progress
     return {
         "id": each.id,
@@ -274,8 +275,13 @@ def activity(each: Activity) -> dict[str, Any]:
     }
 
 
+def activity_page(page: ActivityPage) -> dict[str, Any]:
+    """A page of what people did."""
+    return {"activity": [activity(each) for each in page.rows], "next": page.next or None}
+
+
 def preview(each: Preview) -> dict[str, Any]:
-    """What a move would do; ``diff`` is of a reroute, a row for each route and destination of each event."""
+    """What a move would do; ``diff`` is only for a reroute, a row for each route and destination of each event."""
     return {
         "count": each.count,
         "sample": [delivery(one) for one in each.sample],
@@ -288,7 +294,7 @@ def preview(each: Preview) -> dict[str, Any]:
 
 
 def rejected(each: Rejected) -> dict[str, Any]:
-    """A request that was refused at the door, and how many like it."""
+    """A refused request, and how many were like it."""
     return {
         "at": iso_time(each.at),
         "source": each.source,
@@ -300,7 +306,7 @@ def rejected(each: Rejected) -> dict[str, Any]:
 
 
 def problem(each: Problem) -> dict[str, Any]:
-    """A finding about routes.yaml, in parts and as ``gateway check`` prints it; line and column 0: the whole file."""
+    """A problem in routes.yaml, in parts and as ``gateway check`` prints it; line and column are 0 for the whole file."""
     return {
         "file": each.place.file,
         "line": each.place.line,
@@ -313,7 +319,7 @@ def problem(each: Problem) -> dict[str, Any]:
 
 
 def inbox_entry(entry: InboxEntry) -> dict[str, Any]:
-    """A request that ``gateway dev`` recorded in place of sending it."""
+    """A request that ``gateway dev`` recorded instead of sending it."""
     return {
         "received_at": iso_time(entry.received_at),
         "destination": entry.destination,
@@ -327,7 +333,7 @@ def inbox_entry(entry: InboxEntry) -> dict[str, Any]:
 def _payload(history: EventHistory) -> Any:
     event = history.event
     if history.body_is == "redacted":
-        # JSON, whatever it was when it came in.
+        # JSON, whatever was received.
         return parse(event.body)
     try:
         return payload_of(event)

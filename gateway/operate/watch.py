@@ -1,4 +1,4 @@
-"""Whether somebody has saved routes.yaml, what it includes or a template: by content, however an editor writes."""
+"""Whether somebody saved routes.yaml, a file it includes or a template: by content, however an editor writes."""
 
 import glob
 import hashlib
@@ -7,19 +7,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-#: The folders are looked at this often, seconds.
+#: How often the folders are looked at, seconds.
 INTERVAL_S: Final = 0.5
-#: Below the folder of routes.yaml, also those that no route names yet.
+#: Below the folder of routes.yaml; also templates that no route names yet.
 _TEMPLATES: Final = "templates/**/*.j2"
 
-#: What tells, without reading it, that a file was written: inode, times of content and of inode, size.
+#: What shows without reading it that a file was written: inode, time of its content and of its inode, size.
 _Look = tuple[int, int, int, int]
 
 
 class Watch:
-    """Notices that the configuration in a folder has other content.
+    """Notices that the configuration in a folder has changed.
 
-    Folders are looked at, never one open file: an editor that renames puts another file in its place.
+    Folders are looked at, never an open file: editors replace a file by renaming another one.
     """
 
     def __init__(self, config: Path, env_file: Path | None = None) -> None:
@@ -29,11 +29,11 @@ class Watch:
         self._includes: frozenset[str] = frozenset()
         self._looks = self._look()
         self._digests = {path: _digest(path) for path in self._looks}
-        #: Paths that looked different once, and have not been read since.
+        #: Paths that looked different and have not been read since.
         self._touched: set[Path] = set()
 
     def follow(self, files: Mapping[str, bytes], includes: Iterable[str]) -> None:
-        """Look at what the configuration read, by the SHA-256 of it, and at what it includes, by pattern, too."""
+        """Also watch what the configuration read (``files``: SHA-256 by name) and includes (patterns)."""
         names, patterns = frozenset(files), frozenset(includes)
         if (names, patterns) == (self._files, self._includes):
             return
@@ -42,10 +42,10 @@ class Watch:
         self._forget({path for path in self._looks.keys() - looks.keys() if path.exists()})
         read = {self._config.parent / name: digest for name, digest in files.items()}
         new = {*looks, *read} - self._looks.keys()
-        # What was saved after it was read is a change that nobody has heard of.
+        # A file saved after it was read is a change that was not noticed yet.
         self._digests |= {path: read.get(path) or _digest(path) for path in new}
         self._touched |= new
-        # What was looked at before is compared by the next poll.
+        # Files watched before are compared by the next poll.
         self._looks |= {path: looks[path] for path in new & looks.keys()}
 
     def _forget(self, paths: Collection[Path]) -> None:
@@ -55,7 +55,7 @@ class Watch:
             self._touched.discard(path)
 
     def poll(self) -> bool:
-        """Whether the content is another than at the last True; only once nothing moved from one poll to the next.
+        """Whether the content differs from that at the last True; only once nothing moved between two polls.
 
         So a save that is halfway done, or several files saved in a row, are one change.
         """

@@ -1,4 +1,7 @@
-"""The contract of a store. The promises of the gateway are kept on the other side of it."""
+"""The contract of a store: ``Reads``, what can be asked of any store, and ``Store``, one that is running.
+
+The promises of the gateway are kept on the other side of it. Whatever every store decides alike is in ``rules``.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,10 +9,11 @@ from typing import Protocol
 
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
+from gateway.store.activities import Activity, ActivityPage, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import (
-    Activity,
     Appended,
+    CandidatePage,
     DeliveryPage,
     DeliveryQuery,
     EventHistory,
@@ -21,12 +25,76 @@ from gateway.store.nouns import (
     Rejected,
     Retention,
     Stats,
-    Task,
+    Unredacted,
     Want,
 )
 
+#: Called now and then, from another thread, with how much is done of how much.
+OnProgress = Callable[[int, int], None]
 
-class Store(Protocol):
+
+class Reads(Protocol):
+    """What can be asked of a store, of the one that is running or of one opened only to look.
+
+    Every answer is a value and shows one moment. Positions (``position``, ``next``; ``before``, ``after``) are handed
+    out by the store and mean nothing outside it. Methods raise QueryRefused for a position that the store did not hand
+    out, and StoreUnavailable when the disk or the server refuses; a store opened only to look raises StoreError.
+    """
+
+    async def events(self, query: EventQuery = ...) -> EventPage:
+        """Matching events, newest first; ends early rather than search for long."""
+
+    async def candidates(self, query: EventQuery) -> CandidatePage:
+        """The same events with their bodies and without their deliveries, for a caller that looks into payloads."""
+
+    async def event(self, event_id: str) -> EventHistory | None:
+        """One event by its id or by the id of one of its deliveries."""
+
+    async def deliveries(self, query: DeliveryQuery = ...) -> DeliveryPage:
+        """Matching deliveries, those of the newest event first; ends early rather than search for long.
+
+        Matching deliveries of one event are on one page, even if that makes it longer than ``limit``.
+        """
+
+    async def count(self, which: DeliveryQuery) -> int:
+        """Count matching deliveries; looks at each in an index. Raises KeyError for an unknown id."""
+
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        """Pending deliveries by (route, destination). Looks at each of them: ask rarely."""
+
+    async def stats(self) -> Stats:
+        """Current numbers. Costs the same however many deliveries wait."""
+
+    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
+        """Refused requests, newest first."""
+
+    async def activities(self, *, limit: int = 50, before: str = "") -> ActivityPage:
+        """What people did, newest first."""
+
+    async def activity(self, activity_id: str) -> Activity | None:
+        """One activity with its progress."""
+
+    async def holds(self) -> Sequence[Hold]:
+        """Everything that holds a destination or has ever held it, by destination."""
+
+    async def stored_time(self) -> float:
+        """The store's clock, seconds since the epoch: never earlier than anything that was stored."""
+
+    async def backup(self, path: str, on_progress: OnProgress | None = None, *, replaces: bool = False) -> int:
+        """Copy the store to ``path`` as of now, also while it is in use; returns bytes. Progress is in bytes.
+
+        The copy gets its name once it is complete. Raises StoreError, also for a file that exists unless
+        ``replaces`` is set, and for one that belongs to a store in use. Cancelling stops the copy.
+        """
+
+    async def check(self, on_progress: OnProgress | None = None) -> Sequence[str]:
+        """Check the whole store; returns what is wrong, a sentence each. Progress is in events. Cancelling stops it."""
+
+    async def close(self) -> None:
+        """Let go of the store; a running one carries out what it was given first, and refuses whatever comes later."""
+
+
+class Store(Reads, Protocol):
     """Durable on return. The store owns the clock: all times cross this seam as seconds from now.
 
     A store serves one or many replicas: processes that receive and deliver. Every method but ``wake`` and ``breathe``
@@ -35,6 +103,12 @@ class Store(Protocol):
 
     #: ``sqlite``; shown in the ready line.
     name: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether appends can be expected to succeed: False after an error until the store was opened again and checked."""
+
+    # events come in, deliveries go out
 
     def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
         """Store the events of one request with their deliveries, all or nothing, on disk before the future is done.
@@ -67,85 +141,64 @@ class Store(Protocol):
     async def breathe(self) -> None:
         """Return once the store's own work has had its turn; await it before each piece of work for the store."""
 
+    async def crashed(self, delivery_id: str) -> Delivery | None:
+        """Count a death of the process against a pending delivery; the delivery as it is now, or None if it is not pending."""
+
+    # what replicas share
+
     async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:
         """Those of these destinations that ``replica`` decides for from now on, and until when."""
-
-    async def holds(self) -> Sequence[Hold]:
-        """Everything that holds a destination or has ever held it, by destination."""
 
     async def set_hold(self, hold: Hold) -> bool:
         """Store a hold as revision ``hold.rev + 1``; False, and nothing is changed, if ``hold.rev`` is not the present one."""
 
-    async def crashed(self, delivery_id: str) -> Delivery | None:
-        """Count a death of the process against a pending delivery; the delivery as it is now, or None if it is not pending."""
+    # what people do
 
     async def begin(self, task: Task) -> Activity:
-        """Start a replay or a discard; durable on return, with its first slice done. One of few is finished then.
+        """Start a task; durable on return, with its first slice done. A small one is finished then.
 
-        Of many, the rest is done by ``go_on``, slice by slice, after a restart too. A replayed delivery is
-        pending and due, at the task's pace; its attempts are numbered on, ``spent_s`` and ``crashes`` start
-        at 0. Those already pending are left alone. Raises KeyError for an id that the store does not have,
-        and BodyGone when an event of those named by id has no body any more.
+        ``go_on`` does the rest slice by slice, also after a restart. A replayed delivery is pending and due, at the
+        task's pace; its attempts are numbered on, ``spent_s`` and ``crashes`` start at 0. Deliveries that are
+        pending already are left alone. A task with the key of an earlier one does nothing and gives that one. Raises
+        KeyError for an unknown id, and BodyGone when an event named by id has lost its body.
         """
 
-    async def go_on(self) -> bool:
-        """Do the next slice of the oldest task that is not finished; False: there is none."""
+    async def go_on(self, replica: str) -> bool:
+        """Do the next slice of the oldest unfinished task that no other replica holds; False if there is none.
+
+        The replica holds the task for ``rules.TASK_LEASE_S`` seconds more; after that another one may take it on.
+        No slice is ever done twice.
+        """
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:
-        """End a task: what it has not reached stays as it is, what waits for its first attempt is dead again.
+        """End a task: deliveries it has not reached stay as they are, those waiting for their first attempt since are
+        what they were before. New ones that it made and that were not attempted are discarded.
 
         Raises KeyError for an unknown id.
         """
 
     async def note(self, activity: Activity) -> None:
-        """Keep what somebody did."""
-
-    async def activities(self, *, limit: int = 50, before: str = "") -> Sequence[Activity]:
-        """What was done, the newest first."""
-
-    async def activity(self, activity_id: str) -> Activity | None:
-        """One of them, with how far it has come."""
-
-    async def count(self, which: DeliveryQuery) -> int:
-        """How many deliveries there are of a kind; looks at each of them, a look at an index."""
-
-    async def events(self, query: EventQuery = ...) -> EventPage:
-        """The newest events that fit; ends early rather than look for long."""
-
-    async def event(self, event_id: str) -> EventHistory | None:
-        """One event by its id, or by the id of one of its deliveries."""
-
-    async def deliveries(self, query: DeliveryQuery = ...) -> DeliveryPage:
-        """Deliveries that fit, those of the newest event first; ends early rather than look for long."""
-
-    async def stats(self) -> Stats:
-        """The numbers, as of now. Costs the same whatever waits."""
+        """Remember what somebody did; the oldest are forgotten."""
 
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         """Remember requests that were refused; the oldest are forgotten."""
 
-    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
-        """The newest requests that were refused."""
+    # upkeep, in slices: between two of them events and deliveries have their turn
 
-    async def waiting(self) -> Mapping[tuple[str, str], int]:
-        """How many deliveries are pending, by (route, destination). Looks at each of them: for a rare question."""
+    async def prune(self, retention: Retention, *, limit: int = 500) -> int:
+        """Remove at most ``limit`` items past their retention; how many. Call again until it is 0."""
 
-    async def prune(
-        self, retention: Retention, *, limit: int = 500, redacted: Callable[[Event], bytes] | None = None
-    ) -> int:
-        """Remove at most ``limit`` things past their retention; how many. Call again until it is 0.
+    async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
+        """Events appended with ``is_redacted_later`` that no delivery needs any more, oldest first.
 
-        ``redacted`` gives the body that an event keeps after its last delivery, of those appended to be redacted.
+        ``after``: ``next`` of the previous page.
         """
+
+    async def redact(self, bodies: Mapping[str, bytes]) -> int:
+        """Replace bodies of events from ``unredacted``, by id; how many. One that is needed again by now stays as it is."""
 
     async def index(self, *, limit: int = 250) -> bool:
-        """Take at most ``limit`` newer events into the index of words; whether there are more. What is not yet in it is
-        looked through when it is searched for.
+        """Add at most ``limit`` newer events to the index of words; whether there are more.
+
+        A search looks into events that are not in the index yet.
         """
-
-    async def close(self) -> None:
-        """Finish what waits, and release what is held."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether appends can be expected to succeed: False after an error until the store was opened again and checked."""

@@ -1,12 +1,20 @@
 """What crosses the store's seam: what is appended, leased, settled, asked for and done. Frozen values without behaviour."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
+from gateway.errors import CorruptEvent
 from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Event, Notice, Release, Retry
+
+#: Rows that a search looks at before it ends early; takes some 50 ms.
+EFFORT: Final = 20_000
+#: Rows that reading a body and looking into it counts for.
+BODY_EFFORT: Final = 5
+
+#: ``kept``, or why a body is not what was received: ``removed`` by retention, or ``redacted``.
+BodyIs = Literal["kept", "removed", "redacted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,55 +134,59 @@ class Retention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
-    """Which events; what is left at its default does not narrow it. The newest come first."""
+    """Which events, newest first; a field left at its default does not narrow the result."""
 
     source: str = ""
     #: A glob on the type: ``contact.created``, ``contact.*``.
     type: str = ""
-    #: One of its deliveries goes there, and is in ``state`` if that is given too.
+    #: One of its deliveries goes there, and is in ``state`` if that is given as well.
     destination: str = ""
     state: DeliveryState | None = None
-    #: Received at the earliest and before so many seconds ago, by the store's clock.
+    #: Received within these bounds, seconds ago by the store's clock.
     since_s: float | None = None
     until_s: float | None = None
-    #: Words that all stand in its payload, as ``facts.words`` finds them; ``ada*`` is the beginning of one. They only spare
-    #: looking into others: what is not in the index yet passes, and ``holds`` decides.
+    #: Words that its payload has, as ``rules.words_in`` splits them; ``ada*`` is a prefix. They only narrow the search:
+    #: an event that is not in the index yet always passes.
     words: tuple[str, ...] = ()
-    #: What else it has to be; asked only of events that are all the rest.
-    holds: Callable[["Event"], bool] | None = None
+    #: Only these events; all of them are on one page and nothing else is asked.
+    ids: tuple[str, ...] = ()
     limit: int = 50
-    #: Behind what an earlier page gave as ``next``.
+    #: Positions that the store handed out: only what is older than one, only what is newer than the other.
     before: str = ""
-    #: Only those newer than this event.
     after: str = ""
+    #: Rows that the search may look at before it ends early; reading a body counts for ``BODY_EFFORT``.
+    effort: int = EFFORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryQuery:
-    """Which deliveries; those of the newest event come first."""
+    """Which deliveries, those of the newest event first. Stored with a task as JSON, so names of fields stay."""
 
     state: DeliveryState | None = None
     destination: str = ""
     route: str = ""
-    #: Of dead ones: exactly this group.
+    #: Exactly this group of dead ones.
     cause: str | None = None
     source: str = ""
     #: A glob on the event's type.
     type: str = ""
-    #: Their event was received at the earliest and before so many seconds ago, by the store's clock.
+    #: Their event was received within these bounds, seconds ago by the store's clock.
     since_s: float | None = None
     until_s: float | None = None
-    #: Ids of deliveries, or of events for all of theirs; the rest narrows them further.
+    #: Ids of deliveries, or of events for all their deliveries; the other fields narrow them further.
     ids: tuple[str, ...] = ()
-    #: As of an EventQuery; with ids everything is on one page.
+    #: As in EventQuery; with ids everything is on one page.
     limit: int = 50
     before: str = ""
+    effort: int = EFFORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
     """An event in a list: without its body, with its deliveries."""
 
+    #: For ``before`` and ``after``; opaque.
+    position: str
     id: str
     source: str
     type: str
@@ -185,18 +197,37 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """A part of what a query fits. A search that takes too long ends early: then there may be few rows, or none."""
+    """Part of a query's result. A search that takes too long ends early: then there may be few rows, or none."""
 
     rows: tuple[EventRow, ...]
-    #: For the ``before`` of the next page; empty: this is the last one.
+    #: ``before`` of the next page, which ends at the same ``after``; empty on the last page.
     next: str = ""
-    #: How far back a search that ended early has looked, wall clock; None: it did not.
+    #: How far back a search that ended early has looked, wall clock; None if it did not end early.
     searched_to: float | None = None
+
+
+class Candidate(NamedTuple):
+    """An event to look into. A tuple, since a search makes thousands."""
+
+    #: For ``before``; opaque.
+    position: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidatePage:
+    """Like EventPage, with bodies; events without an intact body are left out. Large bodies end a page early."""
+
+    rows: tuple[Candidate, ...]
+    next: str = ""
+    searched_to: float | None = None
+    #: Effort spent on this page.
+    spent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryPage:
-    """As EventPage, of deliveries."""
+    """Like EventPage, for deliveries."""
 
     rows: tuple[Delivery, ...]
     next: str = ""
@@ -205,48 +236,58 @@ class DeliveryPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventHistory:
-    """All that is known of one event."""
+    """Everything known of one event."""
 
+    #: For ``before`` and ``after``; opaque.
+    position: str = ""
     event: Event
-    #: Whether the body still has its checksum.
+    #: Whether the body still matches its checksum.
     intact: bool
     deliveries: tuple[Delivery, ...] = ()
     #: By delivery id, in order.
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     held_back: tuple[HeldBack, ...] = ()
-    #: ``kept``, or why its body is not what was received: ``removed`` by retention, ``redacted``.
-    body_is: Literal["kept", "removed", "redacted"] = "kept"
+    body_is: BodyIs = "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unredacted:
+    """Events whose source redacts their bodies, after their last delivery, by id; CorruptEvent for a damaged body."""
+
+    events: Mapping[str, Event | CorruptEvent]
+    #: ``after`` of the next page; empty on the last page.
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """The last hour of one destination, a number for each minute, the oldest first; the last one is under way."""
+    """Attempts of the last hour at one destination, a number per minute, oldest first; the last minute is incomplete."""
 
     delivered: tuple[int, ...] = ()
-    #: Attempts after which it is tried again, and those that ended a delivery.
+    #: Failed attempts: those that are retried, and those that ended a delivery.
     retried: tuple[int, ...] = ()
     died: tuple[int, ...] = ()
-    #: How long its attempts took, seconds: the middle one, and 95 of 100; None: there was none.
+    #: Duration of an attempt, seconds: median and 95th percentile; None if there was none.
     p50_s: float | None = None
     p95_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationStats:
-    """Where the deliveries of one destination stand."""
+    """Deliveries of one destination by state."""
 
     pending: int = 0
     dead: int = 0
     delivered: int = 0
     discarded: int = 0
-    #: How long the one that has been due longest has been, seconds; 0: nothing is due.
+    #: Seconds the longest-overdue delivery has been due; 0 if none is.
     oldest_due_s: float = 0.0
     traffic: Traffic = Traffic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadGroup:
-    """Dead deliveries that have a destination and a cause in common."""
+    """Dead deliveries with the same destination and cause."""
 
     destination: str
     cause: str
@@ -255,111 +296,31 @@ class DeadGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Numbers that the store keeps as it goes; asking for them looks at no event and no delivery."""
+    """Numbers that the store keeps as it goes; reading them looks at no event and no delivery."""
 
-    #: By destination, those too that are no longer in routes.yaml and still have deliveries.
+    #: By destination; also those that are no longer in routes.yaml but still have deliveries.
     destinations: Mapping[str, DestinationStats]
-    #: By source: events accepted in the last hour, a number for each minute.
+    #: Events accepted in the last hour by source, a number per minute.
     received: Mapping[str, tuple[int, ...]]
-    #: The largest first.
+    #: Largest group first.
     dead: tuple[DeadGroup, ...]
-    #: What the store takes on its disk, and what is left there, bytes.
+    #: Space that the store takes on its disk, and free space there, bytes.
     used_bytes: int = 0
     free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A request that was refused at the door. Nothing of its body, its headers or a path's secret is in it."""
+    """A refused request, without its body, its headers or a secret in its path."""
 
     #: Wall clock, seconds since the epoch.
     at: float
-    #: ``unknown`` for a path at which no source listens.
+    #: ``unknown`` for a path that belongs to no source.
     source: str
-    #: With a secret of it masked.
+    #: With its secret masked.
     path: str
     status: int
     #: For people: ``no signature``, ``over 1048576 bytes``.
     reason: str
-    #: Alike ones that this one stands for, itself included.
+    #: How many like it this one represents, itself included.
     count: int = 1
-
-
-#: What is done to deliveries, many at a time.
-TaskVerb = Literal["replay", "reroute", "discard"]
-
-
-Verb = TaskVerb | Literal["stop", "pause", "resume", "mute", "unmute", "reload"]
-
-
-#: The states that each takes deliveries from. A reroute leaves alone what was delivered, and makes what is missing.
-TAKES: Mapping[str, tuple[DeliveryState, ...]] = MappingProxyType(
-    {
-        "replay": (DeliveryState.DEAD, DeliveryState.DELIVERED),
-        "reroute": (DeliveryState.DEAD,),
-        "discard": (DeliveryState.DEAD, DeliveryState.PENDING),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a replay or a discard has come."""
-
-    #: Deliveries that it is about.
-    total: int
-    #: Those that it has reached.
-    moved: int
-    #: Where those stand now.
-    pending: int = 0
-    delivered: int = 0
-    dead: int = 0
-    #: Those that were taken back before they were tried, because it was stopped.
-    not_sent: int = 0
-    #: Whether it has reached all that it will reach.
-    is_finished: bool = False
-    #: Who stopped it; empty: nobody did.
-    stopped_by: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more comes of it by itself."""
-        return self.is_finished and not self.pending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
-    """Something that somebody did, for the others who look after the gateway."""
-
-    #: ``act_`` + UUIDv7.
-    id: str
-    #: Wall clock, seconds since the epoch.
-    at: float
-    by: str
-    verb: Verb
-    #: What it was done to: a destination, an id, a selection in words.
-    subject: str
-    reason: str = ""
-    #: Of a replay and a discard.
-    progress: Progress | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A replay or a discard of many, as it is asked for."""
-
-    verb: TaskVerb
-    by: str
-    #: What is fitting at the moment it is asked for; a replay takes dead and delivered ones, a discard dead and pending ones.
-    which: DeliveryQuery
-    #: The selection in words, for whoever reads of it.
-    subject: str
-    reason: str = ""
-    #: A second one with the same key is the first one; empty: it has none.
-    key: str = ""
-    #: Between two deliveries that go out, seconds; 0: all at once.
-    interval_s: float = 0.0
-    #: Make new deliveries with ids of their own, in place of those that a receiver may have seen.
-    as_new: bool = False
-    #: Deliveries to be made beside them, for a reroute: (event id, NewDelivery).
-    extra: Sequence[tuple[str, NewDelivery]] = ()

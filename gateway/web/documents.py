@@ -8,7 +8,8 @@ from gateway.model import Delivery
 from gateway.operate import views
 from gateway.operate.operations import no_such
 from gateway.rehearsal.explained import explained_history
-from gateway.store.nouns import Activity, DestinationStats, EventHistory, Stats
+from gateway.store.activities import Activity
+from gateway.store.nouns import DestinationStats, EventHistory, Stats
 from gateway.web.context import Context
 from gateway.wording import iso_time, printable
 

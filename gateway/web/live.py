@@ -8,8 +8,10 @@ from itertools import islice
 from typing import Final
 
 from gateway import telemetry
-from gateway.errors import GatewayError, QueryRefused, StoreError
+from gateway.errors import GatewayError, StoreError
 from gateway.model import Delivery
+from gateway.operate import search
+from gateway.operate.search import Search
 from gateway.store import Store
 from gateway.store.nouns import DeliveryQuery, EventPage, EventQuery, EventRow, Stats
 
@@ -58,7 +60,7 @@ class Live:
         """End every stream: the gateway is stopping."""
         self._ended.set()
 
-    def listen(self, query: EventQuery) -> "Listener":
+    def listen(self, wanted: Search) -> "Listener":
         """Take a place; the first turn has the events already there. Raises TooManyListen."""
         if self._ended.is_set() or self._listeners >= MOST_LISTENERS:
             raise TooManyListen(
@@ -68,16 +70,16 @@ class Live:
             )
         self._listeners += 1
         telemetry.LIVE_LISTENERS.inc()
-        return Listener(self, query)
+        return Listener(self, wanted)
 
     def leave(self) -> None:
         """Give a place back."""
         self._listeners -= 1
         telemetry.LIVE_LISTENERS.dec()
 
-    async def turns(self, query: EventQuery) -> AsyncIterator[Turn]:
+    async def turns(self, wanted: Search) -> AsyncIterator[Turn]:
         """Turns with what is new; an empty turn is a heartbeat. Ends when the gateway stops."""
-        following = _Following(self._store, query)
+        following = _Following(self._store, wanted)
         silent_since = time.monotonic()
         sent: Stats | None = None
         while not self._ended.is_set():
@@ -107,9 +109,9 @@ class Live:
 class Listener:
     """A place on the stream, and its turns. The place is free again once this is closed or garbage-collected."""
 
-    def __init__(self, live: Live, query: EventQuery) -> None:
+    def __init__(self, live: Live, wanted: Search) -> None:
         self._live: Live | None = live
-        self._turns = live.turns(query)
+        self._turns = live.turns(wanted)
 
     def __aiter__(self) -> AsyncIterator[Turn]:
         return self._turns
@@ -127,12 +129,12 @@ class Listener:
 class _Following:
     """The newest events of a query, as last sent to a listener."""
 
-    def __init__(self, store: Store, query: EventQuery) -> None:
+    def __init__(self, store: Store, wanted: Search) -> None:
         self._store = store
-        self._query = query
+        self._wanted = wanted
         #: The newest ROWS events as last sent, by id.
         self._sent: Mapping[str, EventRow] = {}
-        #: Id of the newest event at the last look; None before the first look, empty if there was no event.
+        #: Position of the newest event at the last look; None before the first look, empty if there was no event.
         self._seen: str | None = None
 
     async def look(self) -> Turn:
@@ -148,19 +150,19 @@ class _Following:
 
     async def _newest(self) -> str:
         rows = (await self._store.events(EventQuery(limit=1))).rows
-        return rows[0].id if rows else ""
+        return rows[0].position if rows else ""
 
     async def _page(self, before: str) -> EventPage:
         # An older event can enter a state later; its payload never changes.
-        may_grow = self._query.state is not None and self._query.holds is None
-        try:
-            return await self._store.events(replace(self._query, limit=ROWS, after="" if may_grow else before))
-        except QueryRefused:
-            # Retention has removed the event to continue after.
-            return await self._store.events(replace(self._query, limit=ROWS))
+        may_grow = self._wanted.query.state is not None and self._wanted.matches is None
+        return await self._events(ROWS, "" if may_grow else before)
 
     async def _count(self, before: str) -> int:
-        return len((await self._store.events(replace(self._query, limit=MOST_SKIPPED, after=before))).rows)
+        return len((await self._events(MOST_SKIPPED, before)).rows)
+
+    async def _events(self, limit: int, after: str) -> EventPage:
+        query = replace(self._wanted.query, limit=limit, after=after)
+        return await search.events(self._store, replace(self._wanted, query=query))
 
     async def _changed(self) -> Sequence[EventRow]:
         """Events sent before whose deliveries have changed since."""

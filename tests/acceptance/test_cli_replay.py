@@ -164,11 +164,11 @@ def test_a_later_state_of_the_same_record_is_warned_of(gateway, sink):
     later["data"]["attributes"]["firstname"] = "Ada"
     gateway.settled(gateway.post(json.dumps(later).encode())[1]["id"])
     warned = gateway.cli("replay", event_id, "--dry-run")
-    assert "would bring an older state of it" in warned.stderr
+    assert "would send an older state of it" in warned.stderr
     with gateway.terminal("replay", event_id, columns=200) as terminal:
-        terminal.until("would bring an older state of it").until("[y/N]").type("n\n")
+        terminal.until("would send an older state of it").until("[y/N]").type("n\n")
         assert terminal.wait() == 1
-    assert "would bring an older state of it" in gateway.cli("replay", event_id, "--yes").stderr
+    assert "would send an older state of it" in gateway.cli("replay", event_id, "--yes").stderr
 
 
 def test_what_is_discarded_stays_so_and_it_is_known_who_did_it_and_why(gateway):

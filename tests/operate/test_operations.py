@@ -9,9 +9,12 @@ import pytest
 from gateway.config import load
 from gateway.errors import BadRequest, BodyGone, UnknownName
 from gateway.model import DeliveryState
+from gateway.operate import operations
 from gateway.operate.operations import Move
 from gateway.operate.selection import Filter
-from gateway.store.nouns import Retention
+from gateway.store import rules
+from gateway.store.activities import Task
+from gateway.store.nouns import DeliveryQuery, Retention
 from tests.sink import Sink, answer
 from tests.world import BODY, World, numbered, story, to_crm
 
@@ -51,7 +54,7 @@ async def states(world: World) -> dict[str, int]:
 
 
 async def verbs(world: World) -> list[tuple[str, str, str]]:
-    return [(each.verb, each.subject, each.by) for each in await world.store.activities()]
+    return [(each.verb, each.subject, each.by) for each in (await world.store.activities()).rows]
 
 
 @contextlib.asynccontextmanager
@@ -67,6 +70,21 @@ async def running(world: World):
 
 
 # --- replay ---
+
+
+@story
+async def test_a_task_that_another_replica_left_is_found_without_being_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(operations, "ORPHANS_INTERVAL_S", 0.01)
+    monkeypatch.setattr(rules, "SLICE", 2)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world, running(world):
+            await dead(world, 5, sink)
+            which = DeliveryQuery(state=DeliveryState.DEAD)
+            begun = await world.store.begin(Task(verb="replay", by="ann", which=which, subject="a test"))
+            assert not begun.progress.is_finished
+            while not (await world.store.activity(begun.id)).progress.is_finished:
+                await asyncio.sleep(0.01)
+            assert (await world.store.activity(begun.id)).progress.moved == 5
 
 
 @story
@@ -215,19 +233,27 @@ async def test_what_retention_has_taken_the_body_of_is_not_replayed(tmp_path):
 @pytest.mark.parametrize(
     ("move", "error", "said"),
     [
-        (replay(), BadRequest, "a replay of what?"),
-        (discard(), BadRequest, "a discard of what?"),
-        (reroute(), BadRequest, "a reroute of what?"),
+        (replay(), BadRequest, "nothing to replay is selected"),
+        (discard(), BadRequest, "nothing to discard is selected"),
+        (reroute(), BadRequest, "nothing to reroute is selected"),
         (replay("evt_nothing"), UnknownName, "no event or delivery evt_nothing"),
         (reroute("evt_nothing"), UnknownName, "no event or delivery evt_nothing"),
         (discard("dlv_nothing"), UnknownName, "no event or delivery dlv_nothing"),
-        (replay(filter=Filter(state="pending")), BadRequest, "takes what is dead or delivered, not what is pending"),
-        (discard(filter=Filter(state="delivered")), BadRequest, "takes what is dead or pending, not what is delivered"),
-        (replay("x" * 501), BadRequest, "is no id"),
-        (replay(filter=Filter(state="dead"), rate="fast"), BadRequest, "is no rate"),
+        (
+            replay(filter=Filter(state="pending")),
+            BadRequest,
+            "is for dead or delivered deliveries, not for pending ones",
+        ),
+        (
+            discard(filter=Filter(state="delivered")),
+            BadRequest,
+            "is for dead or pending deliveries, not for delivered ones",
+        ),
+        (replay("x" * 501), BadRequest, "is not a valid id"),
+        (replay(filter=Filter(state="dead"), rate="fast"), BadRequest, "is not a valid rate"),
         (replay(filter=Filter(state="dead"), key="k" * 201), BadRequest, "key: at most 200"),
         (replay(filter=Filter(state="dead"), reason="r" * 501), BadRequest, "reason: at most 500"),
-        (Move(verb="replay", by="", filter=Filter(state="dead")), BadRequest, "by: say who does it"),
+        (Move(verb="replay", by="", filter=Filter(state="dead")), BadRequest, "by: say who you are"),
     ],
 )
 def test_a_move_that_makes_no_sense_is_refused_in_a_preview_too(tmp_path, move, error, said):
@@ -415,7 +441,7 @@ async def test_a_pause_and_its_end_leave_a_trace(tmp_path):
             assert await world.operations.resume("crm", by="bob")
             assert not await world.operations.resume("crm", by="bob")
             assert await verbs(world) == [("resume", "crm", "bob"), ("pause", "crm", "ann")]
-            assert (await world.store.activities())[-1].reason.startswith("their migration (until ")
+            assert (await world.store.activities()).rows[-1].reason.startswith("their migration (until ")
 
 
 TOLD = """

@@ -59,13 +59,13 @@ def test_a_time_is_a_duration_or_an_iso_time(text, ago):
         (Filter(since="1h", until="2h"), "since 1h is not before until 2h"),
         (Filter(since="1h", until="1h"), "since 1h is not before until 1h"),
         (Filter(state="waiting"), 'state: "waiting" is not known (known: pending, delivered, dead, discarded)'),
-        (Filter(source="a\nb"), 'source: "a?b" is no source'),
+        (Filter(source="a\nb"), 'source: "a?b" is not a valid source'),
         (Filter(type="x" * 501), "at most 500 printable characters"),
     ],
 )
 def test_what_makes_no_sense_is_said(config, asked, said):
     with pytest.raises(BadRequest) as of_events:
-        selection.event_query(asked, config, NOW)
+        selection.event_search(asked, config, NOW)
     with pytest.raises(BadRequest) as of_deliveries:
         selection.delivery_query(asked, NOW)
     assert said in str(of_events.value)
@@ -73,18 +73,18 @@ def test_what_makes_no_sense_is_said(config, asked, said):
 
 
 def test_what_ends_in_the_future_has_not_ended(config):
-    assert selection.event_query(Filter(since="1h", until="2026-04-17"), config, NOW).until_s is None
+    assert selection.event_search(Filter(since="1h", until="2026-04-17"), config, NOW).query.until_s is None
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001])
 def test_a_page_has_bounds(config, limit):
     with pytest.raises(BadRequest, match=r"limit: .* is out of range: from 1 to 1,000"):
-        selection.event_query(Filter(), config, NOW, limit=limit)
+        selection.event_search(Filter(), config, NOW, limit=limit)
 
 
 def test_a_page_lies_on_one_side_of_a_row(config):
     with pytest.raises(BadRequest, match="before and after together"):
-        selection.event_query(Filter(), config, NOW, before="7", after="evt_1")
+        selection.event_search(Filter(), config, NOW, before="7", after="evt_1")
 
 
 def test_only_dead_deliveries_have_a_cause():
@@ -134,7 +134,7 @@ def test_a_selection_can_be_read(asked, ids, said):
 )
 def test_any_filter_is_a_query_or_refused(config, asked, limit, before):
     for ask in (
-        lambda: selection.event_query(asked, config, NOW, limit=limit, before=before),
+        lambda: selection.event_search(asked, config, NOW, limit=limit, before=before).query,
         lambda: selection.delivery_query(asked, NOW, limit=limit, before=before),
     ):
         try:
@@ -225,9 +225,9 @@ def test_the_index_is_asked_for_the_words_that_it_surely_has(config, q, words):
     [
         (" ", "write 1 to 500 characters"),
         ("x" * 501, "write 1 to 500 characters"),
-        ("=451", 'q: "" is no path: write data.id=451, or "=451" in quotes'),
-        ("data..id=451", 'q: "data..id" is no path'),
-        (".id=451", 'q: ".id" is no path'),
+        ("=451", 'q: "" is not a path: write data.id=451, or "=451" in quotes'),
+        ("data..id=451", 'q: "data..id" is not a path'),
+        (".id=451", 'q: ".id" is not a path'),
     ],
 )
 def test_what_cannot_be_searched_for_is_said(config, q, said):

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.model import MOVES, DeliveryState, Release
+from gateway.store.activities import Task
 from gateway.store.holds import Hold, Pause
-from gateway.store.nouns import DeliveryQuery, DestinationStats, EventQuery, Outcome, Retention, Task, Want
+from gateway.store.nouns import DeliveryQuery, DestinationStats, EventQuery, Outcome, Retention, Want
 from tests.store.given import (
     KINDS,
     Clock,

@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import QueryRefused
-from gateway.event.words import words_in
 from gateway.model import Dead, DeliveryState
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected, Retention
-from gateway.store.rules import cause_of
-from gateway.store.sqlite import search, tables
+from gateway.store.rules import words_in
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
 
 
@@ -30,6 +28,16 @@ async def ended(store, outcome, destination="slack", slots=100):
     leases = await store.claim("a", wants(destination, slots=slots))
     await store.settle([outcome(lease) for lease in leases])
     return leases
+
+
+async def looked_into(store, query, matches):
+    """Ids of the events that match a query and more than the store can tell."""
+    rows, _ = await all_pages(store.candidates, query)
+    return [row.event.id for row in rows if matches(row.event)]
+
+
+def name_in(event):
+    return json.loads(event.body)["data"]["name"]
 
 
 async def all_pages(ask, query):
@@ -142,10 +150,9 @@ def test_events_are_found_by_all_that_is_known_of_them(tmp_path_factory, kind_of
                     **ask,
                     since_s=None if query["since"] is None else query["since"] + 0.5,
                     until_s=None if query["until"] is None else query["until"] + 0.5,
-                    holds=lambda event, words=words: has_words(words, json.loads(event.body)["data"]["name"]),
                 )
-                rows, _ = await all_pages(store.events, asking)
-                assert [row.id for row in rows] == expected(made, query)
+                found = await looked_into(store, asking, lambda event, words=words: has_words(words, name_in(event)))
+                assert found == expected(made, query)
                 about = DeliveryQuery(
                     **{name: ask[name] for name in ("source", "type", "destination", "state", "limit")}
                 )
@@ -166,29 +173,11 @@ def test_events_are_found_by_all_that_is_known_of_them(tmp_path_factory, kind_of
 # --- searches that take long ---
 
 
-def test_a_search_that_takes_too_long_says_how_far_it_has_come_and_goes_on_from_there(run, clock, monkeypatch):
-    async def scenario(store):
-        for number in range(300):
-            await store.append([event_of(body=b'{"id": %d}' % number)])
-        rare = EventQuery(holds=lambda event: event.body in (b'{"id": 7}', b'{"id": 290}'))
-        everything, one = await all_pages(store.events, rare)
-        monkeypatch.setattr(search.Effort.__init__, "__defaults__", (400,))
-        page = await store.events(rare)
-        assert page.searched_to is not None
-        found, pages = await all_pages(store.events, rare)
-        assert ([row.id for row in found], one) == ([row.id for row in everything], 1)
-        assert len(found) == 2
-        assert pages > 3
-
-    run(scenario)
-
-
-def test_a_search_for_deliveries_that_takes_too_long_goes_on_as_well(run, monkeypatch):
+def test_a_search_for_deliveries_that_takes_too_long_goes_on_from_there(run):
     async def scenario(store):
         for _ in range(200):
             await store.append([event_of("crm", "contact.created", "slack")])
-        asked = DeliveryQuery(route="nobody's")
-        monkeypatch.setattr(search.Effort.__init__, "__defaults__", (100,))
+        asked = DeliveryQuery(route="nobody's", effort=100)
         page = await store.deliveries(asked)
         assert (page.rows, page.searched_to is not None) == ((), True)
         found, pages = await all_pages(store.deliveries, asked)
@@ -201,9 +190,9 @@ def test_a_search_for_deliveries_that_takes_too_long_goes_on_as_well(run, monkey
 @pytest.mark.parametrize("before", ["x", "-1", "1" * 30, "١", "evt_1", "1;"])
 def test_a_place_that_no_page_gave_is_refused(run, before):
     async def scenario(store):
-        with pytest.raises(QueryRefused, match="is no place in a list"):
+        with pytest.raises(QueryRefused, match="is not a position"):
             await store.events(EventQuery(before=before))
-        with pytest.raises(QueryRefused, match="is no place in a list"):
+        with pytest.raises(QueryRefused, match="is not a position"):
             await store.deliveries(DeliveryQuery(before=before))
 
     run(scenario)
@@ -213,12 +202,90 @@ def test_what_is_newer_than_an_event_is_followed(run):
     async def scenario(store):
         first, second, third = [event_of() for _ in range(3)]
         await store.append([first])
-        assert (await store.events(EventQuery(after=first.event.id))).rows == ()
+        [row] = (await store.events()).rows
+        assert (await store.event(first.event.id)).position == row.position
+        assert (await store.events(EventQuery(after=row.position))).rows == ()
         await store.append([second, third])
-        newer = await store.events(EventQuery(after=first.event.id))
+        newer = await store.events(EventQuery(after=row.position))
         assert [row.id for row in newer.rows] == [third.event.id, second.event.id]
-        with pytest.raises(QueryRefused, match='there is no event "evt_gone"'):
+        with pytest.raises(QueryRefused, match="is not a position"):
             await store.events(EventQuery(after="evt_gone"))
+
+    run(scenario)
+
+
+def test_pages_after_a_position_end_there_however_many_there_are(run):
+    async def scenario(store):
+        news = [event_of("crm", "contact.created", "slack") for _ in range(9)]
+        await store.append(news)
+        fourth = (await store.event(news[3].event.id)).position
+        newer = [new.event.id for new in reversed(news[4:])]
+        rows, pages = await all_pages(store.events, EventQuery(after=fourth, limit=2))
+        assert ([row.id for row in rows], pages) == (newer, 3)
+        assert await looked_into(store, EventQuery(after=fourth, limit=2), lambda event: True) == newer
+
+    run(scenario)
+
+
+def test_a_page_continues_after_the_position_of_a_row(run):
+    async def scenario(store):
+        news = [event_of() for _ in range(4)]
+        await store.append(news)
+        rows = (await store.events()).rows
+        for at, row in enumerate(rows):
+            older = await store.events(EventQuery(before=row.position))
+            newer = await store.events(EventQuery(after=row.position))
+            assert (newer.rows, older.rows) == (rows[:at], rows[at + 1 :])
+            assert (await store.event(row.id)).position == row.position
+
+    run(scenario)
+
+
+def test_events_are_asked_for_by_their_ids(run):
+    async def scenario(store):
+        news = [event_of("crm", "contact.created", "slack") for _ in range(3)]
+        await store.append(news)
+        page = await store.events(EventQuery(ids=(news[0].event.id, news[2].event.id, "evt_gone"), limit=1))
+        assert [row.id for row in page.rows] == [news[2].event.id, news[0].event.id]
+        assert [len(row.deliveries) for row in page.rows] == [1, 1]
+        assert page.next == ""
+
+    run(scenario)
+
+
+# --- candidates: what may match, with bodies ---
+
+
+def test_what_has_lost_its_body_is_no_candidate(run, clock):
+    async def scenario(store):
+        old = event_of("crm", "contact.created")
+        await store.append([old])
+        clock.move(100.0)
+        new = event_of()
+        await store.append([new])
+        while await store.prune(Retention(bodies_s=50.0)):
+            pass
+        assert len((await store.events()).rows) == 2
+        assert [row.event.id for row in (await store.candidates(EventQuery())).rows] == [new.event.id]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("effort", [1, 7, 60, 20_000])
+def test_candidates_keep_to_the_effort_and_go_on_where_they_ended(run, effort):
+    async def scenario(store):
+        await store.append([event_of() for _ in range(40)])
+        query, seen, spent = EventQuery(effort=effort, limit=100), 0, []
+        while True:
+            page = await store.candidates(query)
+            seen += len(page.rows)
+            spent.append(page.spent)
+            assert bool(page.next) == (page.searched_to is not None)
+            if not page.next:
+                break
+            query = replace(query, before=page.next)
+        assert seen == 40
+        assert max(spent) <= effort + 300, "a little more than it was asked for"
 
     run(scenario)
 
@@ -250,8 +317,8 @@ def test_words_of_a_payload_are_found(run, body, words, is_indexed):
             pass
         for word in words:
             assert words_in(word) == (word,)
-            page = await store.events(EventQuery(words=(word,), holds=lambda event: event.body == body))
-            assert [row.id for row in page.rows] == [new.event.id]
+            found = await looked_into(store, EventQuery(words=(word,)), lambda event: event.body == body)
+            assert found == [new.event.id]
 
     run(scenario)
 
@@ -283,22 +350,6 @@ def test_words_of_events_that_were_pruned_are_forgotten_and_new_ones_found(run, 
     run(scenario)
 
 
-def test_the_beginning_of_a_word_is_found_in_old_events_as_in_new_ones(run, monkeypatch):
-    monkeypatch.setattr(search, "FRESH", 2)
-
-    async def scenario(store):
-        news = [event_of(body=b'{"name": "Adalbert"}') if at in (0, 3, 9) else event_of(body=b"{}") for at in range(10)]
-        await store.append(news)
-        while await store.index():
-            pass
-        page = await store.events(EventQuery(words=("ada*",), holds=lambda event: b"Ada" in event.body))
-        assert [row.id for row in page.rows] == [news[at].event.id for at in (9, 3, 0)]
-        none = await store.events(EventQuery(words=("é*",), holds=lambda event: "é" in event.body.decode()))
-        assert none.rows == ()
-
-    run(scenario)
-
-
 @pytest.mark.parametrize("word", ["", '"', "*", "(", "\x00", "--"])
 def test_what_is_no_word_narrows_nothing(run, word):
     async def scenario(store):
@@ -309,27 +360,6 @@ def test_what_is_no_word_narrows_nothing(run, word):
 
 
 # --- groups of dead deliveries ---
-
-
-@pytest.mark.parametrize(
-    ("reason", "cause"),
-    [
-        ('answered 422 (it does not take these values): {"id": 12345678}', "answered 422"),
-        ("answered 500: x; gave up after 3 attempts, retry.for is 24h", "answered 500"),
-        ("no answer within 10 s; gave up after 12 attempts", "no answer within 10 s"),
-        ('routes.yaml:41: cannot compare "Ada" with 5', "routes.yaml:41: cannot compare … with 5"),
-        ("event evt_0192-7 is not in the store", "event … is not in the store"),
-        ("x" * 300, "x" * 119 + "…"),
-        ("", ""),
-    ],
-)
-def test_failures_that_are_alike_have_one_cause(reason, cause):
-    assert cause_of(reason) == cause
-
-
-@given(reason=st.text())
-def test_a_cause_is_short_whatever_the_reason(reason):
-    assert len(cause_of(reason)) <= 120
 
 
 def test_dead_deliveries_are_grouped_and_a_group_is_listed(run):
@@ -389,22 +419,6 @@ def test_the_numbers_of_a_minute_are_forgotten_after_a_day(run, clock):
         assert (await store.stats()).destinations == {}
 
     run(scenario)
-
-
-@given(buckets=st.dictionaries(st.integers(0, len(tables.BUCKETS)), st.integers(0, 50)))
-def test_the_middle_lies_in_the_bucket_that_holds_it(buckets):
-    half = search.middle(buckets, 0.5)
-    total = sum(buckets.values())
-    if not total:
-        assert half is None
-        return
-    below = 0
-    for at in sorted(buckets):
-        below += buckets[at]
-        if below >= total / 2:
-            break
-    bounds = (0.0, *tables.BUCKETS, tables.BUCKETS[-1])
-    assert bounds[at] <= half <= bounds[at + 1]
 
 
 # --- refused requests ---

@@ -8,8 +8,10 @@ import pytest
 
 from gateway.errors import BodyGone
 from gateway.model import Dead, DeliveryState, Retry
-from gateway.store.nouns import Activity, DeliveryQuery, EventQuery, NewDelivery, Outcome, Retention, Task, Want
-from gateway.store.sqlite import plans, tasks
+from gateway.store import rules
+from gateway.store.activities import Activity, Task
+from gateway.store.nouns import DeliveryQuery, EventQuery, NewDelivery, Outcome, Retention, Want
+from gateway.store.rules import TASK_LEASE_S
 from tests.store.given import attempt, delivered, new_event, wants
 
 DEAD = DeliveryQuery(state=DeliveryState.DEAD)
@@ -37,7 +39,7 @@ async def given_dead(store, count, destination="slack", reason="answered 422: no
 
 async def finish(store):
     slices = 0
-    while await store.go_on():
+    while await store.go_on("main"):
         slices += 1
     return slices
 
@@ -56,7 +58,7 @@ async def states(store):
 @pytest.fixture
 def slices_of_three(monkeypatch):
     # Of the last event that was read there may be more, so it waits for the next one.
-    monkeypatch.setattr(plans, "SLICE", 4)
+    monkeypatch.setattr(rules, "SLICE", 4)
 
 
 def test_a_replay_of_many_goes_on_slice_by_slice_in_the_order_of_acceptance(run, clock, slices_of_three):
@@ -85,7 +87,7 @@ def test_a_replay_goes_on_after_a_kill(kind, clock, slices_of_three):
         store = await kind.open(clock)
         await given_dead(store, 8)
         begun = await store.begin(replay())
-        await store.go_on()
+        await store.go_on("main")
         after = kind.after_kill(1)
         await store.close()
         return begun.id, after
@@ -93,7 +95,9 @@ def test_a_replay_goes_on_after_a_kill(kind, clock, slices_of_three):
     async def second_life(after, activity_id):
         store = await after.open(clock)
         assert (await store.activity(activity_id)).progress.moved == 6
-        await finish(store)
+        assert await store.go_on("another"), "at once: who had it is gone"
+        while await store.go_on("another"):
+            pass
         assert (await store.activity(activity_id)).progress.moved == 8
         assert await states(store) == {"slack": {"pending": 8}}
         assert len({lease.delivery.id for lease in await store.claim("a", wants("slack", slots=50))}) == 8
@@ -101,6 +105,49 @@ def test_a_replay_goes_on_after_a_kill(kind, clock, slices_of_three):
 
     activity_id, after = asyncio.run(first_life())
     asyncio.run(second_life(after, activity_id))
+
+
+def test_a_task_belongs_to_the_replica_that_continues_it_until_its_lease_has_passed(run, clock, slices_of_three):
+    async def scenario(store):
+        await given_dead(store, 12)
+        begun = await store.begin(replay())
+        assert await store.go_on("left")
+        assert not await store.go_on("other"), "it is on its way"
+        assert (await store.activity(begun.id)).progress.moved == 6
+        clock.move(TASK_LEASE_S - 1.0)
+        assert await store.go_on("left"), "each slice renews the lease"
+        clock.move(TASK_LEASE_S - 1.0)
+        assert not await store.go_on("other")
+        clock.move(1.0)
+        assert await store.go_on("other"), "its replica has left it"
+        assert not await store.go_on("left"), "and it has another one now"
+        assert (await store.activity(begun.id)).progress.moved == 12
+
+    run(scenario)
+
+
+def test_a_replica_takes_the_next_task_while_another_one_has_the_first(run, clock, slices_of_three):
+    async def scenario(store):
+        await given_dead(store, 8, "slack")
+        await given_dead(store, 8, "crm")
+        begun = [await store.begin(replay(DeliveryQuery(destination=name))) for name in ("slack", "crm")]
+        assert await store.go_on("a")
+        assert await store.go_on("b")
+        assert [(await store.activity(each.id)).progress.moved for each in begun] == [6, 6]
+
+    run(scenario)
+
+
+def test_no_slice_is_done_twice_however_many_continue_a_task_at_once(run, slices_of_three):
+    async def scenario(store):
+        await given_dead(store, 20)
+        begun = await store.begin(replay(as_new=True))
+        while any(await asyncio.gather(*[store.go_on(name) for name in ("a", "a", "b", "b")])):
+            pass
+        assert (await store.activity(begun.id)).progress.moved == 20
+        assert await states(store) == {"slack": {"dead": 20, "pending": 20}}
+
+    run(scenario)
 
 
 def test_what_dies_again_or_anew_while_a_replay_goes_on_is_not_replayed_by_it(run, clock, slices_of_three):
@@ -185,7 +232,7 @@ def test_twenty_clicks_at_once_with_one_key_are_one_replay(run):
         await given_dead(store, 3)
         begun = await asyncio.gather(*[store.begin(replay(key="click")) for _ in range(20)])
         assert len({each.id for each in begun}) == 1
-        assert len(await store.activities()) == 1
+        assert len((await store.activities()).rows) == 1
 
     run(scenario)
 
@@ -194,7 +241,7 @@ def test_a_replay_that_is_stopped_takes_back_what_has_not_been_tried(run, clock,
     async def scenario(store):
         await given_dead(store, 9)
         begun = await store.begin(replay())
-        await store.go_on()
+        await store.go_on("main")
         tried, on_its_way = await store.claim("a", wants("slack", slots=2))
         await store.settle([Outcome(tried, Retry("answered 503", after_s=60.0), attempt(tried, "retry"))])
         stopped = await store.stop(begun.id, by="bob")
@@ -341,7 +388,7 @@ def test_an_unknown_id_begins_nothing(run):
         [id_] = await given_dead(store, 1)
         with pytest.raises(KeyError, match="dlv_unknown"):
             await store.begin(replay(DeliveryQuery(ids=(id_, "dlv_unknown"))))
-        assert await store.activities() == []
+        assert (await store.activities()).rows == ()
         assert await states(store) == {"slack": {"dead": 1}}
 
     run(scenario)
@@ -375,6 +422,14 @@ def redacted(event):
     return json.dumps({**json.loads(event.body), "phone": "x"}).encode()
 
 
+async def redact(store, limit=50):
+    page = await store.unredacted(limit=limit)
+    await store.redact({id_: redacted(event) for id_, event in page.events.items()})
+    while page.next:
+        page = await store.unredacted(after=page.next, limit=limit)
+        await store.redact({id_: redacted(event) for id_, event in page.events.items()})
+
+
 def test_what_a_source_redacts_goes_after_the_last_delivery(run, clock):
     async def scenario(store):
         body = b'{"phone": "1415", "name": "Ada"}'
@@ -386,16 +441,14 @@ def test_what_a_source_redacts_goes_after_the_last_delivery(run, clock):
             pass
         for destination in ("slack", "crm"):
             assert (await store.event(news[0].event.id)).body_is == "kept"
-            while await store.prune(Retention(), redacted=redacted):
-                pass
+            await redact(store)
             leases = [
                 each
                 for each in await store.claim("a", wants(destination, slots=9))
                 if each.delivery.event_id == news[0].event.id
             ]
             await store.settle([delivered(lease) for lease in leases])
-        while await store.prune(Retention(), redacted=redacted, limit=1):
-            pass
+        await redact(store, limit=1)
         first = await store.event(news[0].event.id)
         assert (json.loads(first.event.body)["phone"], first.body_is, first.intact) == ("x", "redacted", True)
         for other in (news[1], news[2], plain):
@@ -410,6 +463,21 @@ def test_what_a_source_redacts_goes_after_the_last_delivery(run, clock):
     run(scenario)
 
 
+def test_what_is_to_be_sent_again_keeps_its_body_although_it_was_to_be_redacted(run):
+    async def scenario(store):
+        new = _to_redact(new_event("slack", body=b'{"phone": "1415"}'))
+        await store.append([new])
+        [lease] = await store.claim("a", wants("slack"))
+        await store.settle([delivered(lease)])
+        page = await store.unredacted()
+        assert dict(page.events) == {new.event.id: new.event}
+        await store.begin(replay(DeliveryQuery(ids=(lease.delivery.id,))))
+        assert await store.redact({new.event.id: b"{}", "evt_gone": b"{}"}) == 0
+        assert (await store.event(new.event.id)).event.body == new.event.body
+
+    run(scenario)
+
+
 def _to_redact(new):
     return replace(new, is_redacted_later=True)
 
@@ -418,7 +486,7 @@ def _to_redact(new):
 
 
 def test_what_people_do_is_remembered_and_listed_from_the_newest(run, monkeypatch):
-    monkeypatch.setattr(tasks, "ACTIVITIES", 4)
+    monkeypatch.setattr(rules, "ACTIVITIES_KEPT", 4)
 
     async def scenario(store):
         notes = [
@@ -427,10 +495,10 @@ def test_what_people_do_is_remembered_and_listed_from_the_newest(run, monkeypatc
         ]
         for note in notes:
             await store.note(note)
-        listed = await store.activities(limit=3)
+        listed = (await store.activities(limit=3)).rows
         assert [each.id for each in listed] == ["act_5", "act_4", "act_3"]
         assert listed[0].reason == "why not ?"
-        assert [each.id for each in await store.activities(before="act_3")] == ["act_2"]
+        assert [each.id for each in (await store.activities(before="act_3")).rows] == ["act_2"]
         assert await store.activity("act_0") is None
 
     run(scenario)

@@ -76,8 +76,8 @@ def test_a_filter_narrows(tmp_path, query, found, is_indexed):
         ("/api/events?since=yesterday", "neither a duration nor a time"),
         ("/api/events?q=", None),
         ("/api/events?q=%20", "cannot be searched for"),
-        ("/api/events?q==5", "is no path"),
-        ("/api/events?before=x", "is no place in a list"),
+        ("/api/events?q==5", "is not a path"),
+        ("/api/events?before=x", "is not a position"),
         ("/api/events?after=evt_nothing", 'there is no event "evt_nothing"'),
         ("/api/events?destnation=crm", '"destnation" is not a filter here (known: after,'),
         ("/api/events?route=all", '"route" is not a filter here'),
@@ -121,13 +121,13 @@ def test_no_value_of_a_filter_is_an_error_of_ours(tmp_path, name):
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
-        ("/api/replay", {}, 400, "a replay of what?"),
+        ("/api/replay", {}, 400, "nothing to replay is selected"),
         ("/api/replay", [], 400, ""),
         ("/api/replay", {"ids": "dlv_1"}, 400, ""),
         ("/api/replay", {"nonsense": 1}, 400, "unknown field `nonsense`"),
         ("/api/replay", {"ids": ["dlv_1"]}, 404, "no event or delivery dlv_1"),
-        ("/api/replay", {"state": "dead", "rate": "fast"}, 400, "is no rate"),
-        ("/api/discard", {"state": "delivered"}, 400, "takes what is dead or pending"),
+        ("/api/replay", {"state": "dead", "rate": "fast"}, 400, "is not a valid rate"),
+        ("/api/discard", {"state": "delivered"}, 400, "is for dead or pending deliveries"),
         ("/api/discard", {"rate": "5/s"}, 400, "unknown field `rate`"),
         ("/api/destinations/cmr/pause", {"reason": "x"}, 404, "no destination cmr in routes.yaml (known: crm)"),
         ("/api/destinations/gone/resume", {}, 404, "no destination gone in routes.yaml (known: crm)"),
@@ -349,6 +349,6 @@ def test_a_place_that_is_in_no_list_is_refused(tmp_path, path):
     async def scenario():
         async with Desk(tmp_path, "") as desk:
             status, answered = await desk.ask(f"{path}?before=x")
-            assert (status, answered["error"].partition(":")[0]) == (400, '"x" is no place in a list')
+            assert (status, answered["error"].partition(":")[0]) == (400, '"x" is not a position')
 
     scenario()

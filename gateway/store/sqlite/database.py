@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -10,7 +10,6 @@ import apsw
 
 from gateway import telemetry
 from gateway.errors import StoreError, StoreUnavailable
-from gateway.model import Event
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.appends import append
@@ -41,6 +40,8 @@ class Database:
         self.file.open()
         try:
             with opening(self.file.path):
+                # The file has one owner: whoever held a task is gone.
+                self.file.db.execute(sql.FREE_TASKS)
                 self.records.begin(self.file.db)
         except BaseException:
             self.file.abandon()
@@ -171,8 +172,10 @@ class Database:
         """Take at most ``limit`` events into the index of words; whether there may be more."""
         return self._upkeep.index(self.file.db, limit, self.records.event_seq)
 
-    def prune(
-        self, retention: Retention, limit: int, redacted: Callable[[Event], bytes] | None, change: Change
-    ) -> tuple[int, bool]:
-        """Remove one slice: how many things, and whether there may be more although it was none."""
-        return self._upkeep.prune(self.file.db, retention, limit, redacted, change.now)
+    def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
+        """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
+        return self._upkeep.prune(self.file.db, retention, limit, change.now)
+
+    def redact(self, bodies: Mapping[str, bytes]) -> int:
+        """Replace bodies of events that are still at rest; how many were."""
+        return self._upkeep.redact(self.file.db, bodies)

@@ -16,30 +16,16 @@ from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
+from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment, Hold
-from gateway.store.nouns import (
-    Activity,
-    Appended,
-    DeliveryPage,
-    DeliveryQuery,
-    EventHistory,
-    EventPage,
-    EventQuery,
-    Lease,
-    NewEvent,
-    Outcome,
-    Rejected,
-    Retention,
-    Stats,
-    Task,
-    Want,
-)
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Unredacted, Want
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
-from gateway.store.sqlite.reader import ALL_DELIVERIES, EVERYTHING, Reader
+from gateway.store.sqlite.reads import SQLiteReads
+from gateway.store.sqlite.snapshots import Snapshots
 
 #: Seconds between two tries to open the file again after a disk error.
 RETRY_S: Final = 1.0
@@ -48,14 +34,14 @@ WRITER_PATIENCE_S: Final = 0.005
 EVERYTHING_OF_IT: Final = Assignment()
 
 
-class SQLiteStore:
+class SQLiteStore(SQLiteReads):
     """The Store of one process. Its methods belong to one event loop; a thread of its own owns the file."""
 
     name: str = "sqlite"
 
-    def __init__(self, database: Database, reader: Reader, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, database: Database, snapshots: Snapshots, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(snapshots)
         self._database = database
-        self._reader = reader
         self._loop = loop
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         #: Appends and settles that wait for their commit, the oldest first.
@@ -73,7 +59,7 @@ class SQLiteStore:
         file = File(path, clock, wall)
         database = Database(file)
         await asyncio.to_thread(database.open)
-        return cls(database, Reader(path, file.now, wall), asyncio.get_running_loop())
+        return cls(database, Snapshots(path, file.now, wall), asyncio.get_running_loop())
 
     # the contract
 
@@ -122,9 +108,6 @@ class SQLiteStore:
         # The file has one owner, so the owner decides for every destination.
         return dict.fromkeys(destinations, EVERYTHING_OF_IT)
 
-    async def holds(self) -> Sequence[Hold]:
-        return await asyncio.to_thread(self._reader.holds)
-
     async def set_hold(self, hold: Hold) -> bool:
         is_set: bool = await self._ask(Write, run=lambda change: self._database.records.set_hold(hold, change.now))
         return is_set
@@ -143,11 +126,11 @@ class SQLiteStore:
         id_ = await self._ask(Write, run=lambda change: tasks.begin(self._database.records, task, plan, wall, change))
         return await self._known(id_)
 
-    async def go_on(self) -> bool:
-        unfinished = await asyncio.to_thread(self._reader.unfinished)
-        if unfinished is not None:
-            await self._ask(Write, run=lambda change: tasks.go_on(self._database.records, unfinished, change))
-        return unfinished is not None
+    async def go_on(self, replica: str) -> bool:
+        task = await asyncio.to_thread(self._reader.unfinished, replica)
+        if task is not None:
+            await self._ask(Write, run=lambda change: tasks.go_on(self._database.records, task, replica, change))
+        return task is not None
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:
         await self._ask(Write, run=lambda change: tasks.stop(self._database.records, activity_id, by, change))
@@ -161,46 +144,22 @@ class SQLiteStore:
     async def note(self, activity: Activity) -> None:
         await self._ask(Write, run=lambda _change: tasks.note(self._database.records, activity))
 
-    async def activities(self, *, limit: int = 50, before: str = "") -> Sequence[Activity]:
-        return await asyncio.to_thread(self._reader.activities, limit=limit, before=before)
-
-    async def activity(self, activity_id: str) -> Activity | None:
-        return await asyncio.to_thread(self._reader.activity, activity_id)
-
-    async def events(self, query: EventQuery = EVERYTHING) -> EventPage:
-        return await asyncio.to_thread(self._reader.events, query)
-
-    async def event(self, event_id: str) -> EventHistory | None:
-        return await asyncio.to_thread(self._reader.event, event_id)
-
-    async def deliveries(self, query: DeliveryQuery = ALL_DELIVERIES) -> DeliveryPage:
-        return await asyncio.to_thread(self._reader.deliveries, query)
-
-    async def count(self, which: DeliveryQuery) -> int:
-        return await asyncio.to_thread(self._reader.count, which)
-
-    async def stats(self) -> Stats:
-        return await asyncio.to_thread(self._reader.stats)
-
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         if rejected:
             await self._ask(Write, run=lambda _change: self._database.records.reject(rejected))
 
-    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
-        return await asyncio.to_thread(self._reader.rejected, limit=limit)
-
-    async def waiting(self) -> Mapping[tuple[str, str], int]:
-        return await asyncio.to_thread(self._reader.waiting)
-
-    async def prune(
-        self, retention: Retention, *, limit: int = 500, redacted: Callable[[Event], bytes] | None = None
-    ) -> int:
+    async def prune(self, retention: Retention, *, limit: int = 500) -> int:
         removed, more = 0, True
         while more and not removed:
-            removed, more = await self._ask(
-                Write, run=lambda change: self._database.prune(retention, limit, redacted, change)
-            )
+            removed, more = await self._ask(Write, run=lambda change: self._database.prune(retention, limit, change))
         return removed
+
+    async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
+        return await asyncio.to_thread(self._reader.unredacted, after, limit)
+
+    async def redact(self, bodies: Mapping[str, bytes]) -> int:
+        redacted: int = await self._ask(Write, run=lambda _change: self._database.redact(bodies))
+        return redacted
 
     async def index(self, *, limit: int = 250) -> bool:
         # It is asked every now and then; nothing is written when nothing has come.
@@ -224,7 +183,7 @@ class SQLiteStore:
     def _refusal(self) -> StoreUnavailable | None:
         if self._closed is not None:
             return StoreUnavailable("the store is closed: the gateway is stopping")
-        return None if self._database.file.healthy else StoreUnavailable(unchecked_message(self._reader.path))
+        return None if self._database.file.healthy else StoreUnavailable(unchecked_message(self._snapshots.path))
 
     async def _ask(self, kind: Callable[..., Call], **what: Any) -> Any:
         if refusal := self._refusal():
@@ -271,7 +230,7 @@ class SQLiteStore:
             if calls:
                 self._serve(calls)
                 self._database.file.checkpoint()
-        self._reader.close()
+        self._snapshots.close()
         self._database.file.close()
         self._on_loop(self._set_closed)
 

@@ -84,6 +84,31 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = 1;
 """
 
+#: A hold that has ended stays, for its revision: nobody may mistake a later one for it.
+HOLDS: Final = """
+    CREATE TABLE hold (
+        destination TEXT NOT NULL PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        pause TEXT,
+        mute TEXT,
+        failures INTEGER,
+        next_probe REAL,
+        probe_interval_s REAL,
+        waits_until REAL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO hold (destination, rev, pause, mute)
+    SELECT destination, 1, max(CASE is_mute WHEN 0 THEN said END), max(CASE is_mute WHEN 1 THEN said END) FROM (
+        SELECT destination, is_mute, json_object('by', by, 'reason', reason, 'since', since, 'until', until) AS said FROM pause
+    ) GROUP BY destination;
+    DROP TABLE pause;
+"""
+
+#: The replica that continues a task holds it until then.
+TASK_LEASES: Final = """
+    ALTER TABLE activity ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    ALTER TABLE activity ADD COLUMN leased_until REAL NOT NULL DEFAULT 0;
+"""
+
 #: From the format that a file has to the next one.
 MIGRATIONS: Final[Mapping[int, str]] = {
     1: """
@@ -233,23 +258,7 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     DROP TABLE old_pause;
     PRAGMA user_version = 3;
     """,
-    # A hold that has ended stays, for its revision: nobody may mistake a later one for it.
-    3: """
-    CREATE TABLE hold (
-        destination TEXT NOT NULL PRIMARY KEY,
-        rev INTEGER NOT NULL,
-        pause TEXT,
-        mute TEXT,
-        failures INTEGER,
-        next_probe REAL,
-        probe_interval_s REAL,
-        waits_until REAL
-    ) STRICT, WITHOUT ROWID;
-    INSERT INTO hold (destination, rev, pause, mute)
-    SELECT destination, 1, max(CASE is_mute WHEN 0 THEN said END), max(CASE is_mute WHEN 1 THEN said END) FROM (
-        SELECT destination, is_mute, json_object('by', by, 'reason', reason, 'since', since, 'until', until) AS said FROM pause
-    ) GROUP BY destination;
-    DROP TABLE pause;
+    3: f"""{HOLDS}{TASK_LEASES}
     PRAGMA user_version = 4;
     """,
 }

@@ -12,12 +12,11 @@ import pytest
 
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.model import Release
-from gateway.store import open_reader
 from gateway.store.nouns import EventQuery, Outcome
 from gateway.store.sqlite import database
 from gateway.store.sqlite import owner as sqlite
 from tests.needs import needs
-from tests.store.given import delivered, new_event, wants
+from tests.store.given import Looking, delivered, new_event, wants
 from tests.store.sqlite.given import edit, healthy_again
 
 # --- damage ---
@@ -197,7 +196,7 @@ from gateway.errors import StoreUnavailable
 from gateway.store import open_store
 from gateway.store.sqlite import owner
 from gateway.store.sqlite.file import File
-from tests.store.given import new_event
+from tests.store.given import Looking, new_event
 
 owner.RETRY_S = 0.02
 explain = File.explain
@@ -265,7 +264,7 @@ def test_a_disk_that_fails_for_a_while_acknowledges_nothing_falsely_and_is_serve
     if healthy == "unhealthy":
         assert int(lines[-2][-1]) < 20, "it starts with an empty log: in the old one may be a hole"
     acknowledged = {line[1] for line in lines if line[0] == "stored"}
-    assert acknowledged <= {row.id for row in open_reader(kind.url).events(EventQuery(limit=1000)).rows}
+    assert acknowledged <= {row.id for row in Looking(kind.url).events(EventQuery(limit=1000)).rows}
 
 
 def test_damage_found_while_it_runs_is_not_served(kind, opened, monkeypatch):

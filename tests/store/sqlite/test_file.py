@@ -9,10 +9,10 @@ import pytest
 
 from gateway.errors import StoreCorrupt, StoreError, StoreLocked, StoreTooNew
 from gateway.model import Release, Retry
-from gateway.store import open_reader, open_store
+from gateway.store import open_store
 from gateway.store.nouns import Outcome, Retention
 from gateway.store.sqlite import connection, lock
-from tests.store.given import Clock, delivered, new_event, wants
+from tests.store.given import Clock, Looking, delivered, new_event, wants
 from tests.store.sqlite.given import edit, nothing, overwrite
 
 
@@ -21,7 +21,7 @@ def test_a_url_of_no_known_form_is_refused_with_the_forms(url):
     with pytest.raises(StoreError, match=r"sqlite:///relative.db or sqlite:////absolute.db"):
         asyncio.run(open_store(url))
     with pytest.raises(StoreError, match=r"sqlite:///relative.db"):
-        open_reader(url)
+        Looking(url).stats()
 
 
 def test_a_relative_file_is_one_in_the_working_directory(tmp_path, monkeypatch):
@@ -86,7 +86,7 @@ def test_a_second_owner_is_refused_through_a_symlink_too(kind, clock, tmp_path, 
             await store.close()
 
     asyncio.run(scenario())
-    assert len(open_reader(url).events().rows) == 0
+    assert len(Looking(url).events().rows) == 0
 
 
 def test_nobody_else_may_read_any_of_its_files(kind, opened):
@@ -110,7 +110,7 @@ def test_a_file_of_a_newer_release_is_refused_and_left_as_it_is(kind, opened):
     with pytest.raises(StoreTooNew, match="format 99, written by a newer release"):
         opened(nothing)
     with pytest.raises(StoreTooNew):
-        open_reader(kind.url).events()
+        Looking(kind.url).events()
     assert kind.path.read_bytes() == before
 
 
@@ -135,7 +135,7 @@ def test_a_damaged_header_is_refused(kind, opened):
     with pytest.raises(StoreCorrupt, match="damaged"):
         opened(nothing)
     with pytest.raises(StoreCorrupt):
-        open_reader(kind.url).events()
+        Looking(kind.url).events()
 
 
 def test_damage_found_after_an_unclean_end_is_refused_with_one_line(kind, opened):
@@ -170,7 +170,7 @@ def test_a_clean_end_leaves_one_file_to_copy(kind, opened):
     opened(scenario)
     copy = kind.folder / "copy.db"
     shutil.copy(kind.path, copy)
-    assert len(open_reader(f"sqlite:///{copy}").events().rows) == 1
+    assert len(Looking(f"sqlite:///{copy}").events().rows) == 1
 
 
 # --- the clock ---

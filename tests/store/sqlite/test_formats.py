@@ -7,10 +7,12 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.model import DeliveryState
-from gateway.store import open_reader
+from gateway.operate.search import Search
+from gateway.operate.search import events as search
 from gateway.store.holds import Hold, Pause
 from gateway.store.nouns import DeliveryQuery, EventQuery
 from gateway.store.sqlite import tables
+from tests.store.given import Looking
 from tests.store.sqlite.given import edit, nothing
 
 #: Made by the release that wrote format 1: four events, one delivery dead, two pending.
@@ -25,7 +27,7 @@ THIRD_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-3.db"
 def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
     shutil.copy(FIRST_FORMAT, kind.path)
     with pytest.raises(StoreError, match="has format 1, written by an older release: start the gateway once"):
-        open_reader(kind.url).events()
+        Looking(kind.url).events()
 
     async def scenario(store):
         await store.set_hold(Hold(destination="crm", pause=Pause(by="ann", reason="their migration", since=1.0)))
@@ -43,9 +45,8 @@ def test_a_file_of_the_second_format_has_its_numbers_and_groups_at_once_and_its_
 
     async def scenario(store):
         stats = await store.stats()
-        found_unindexed = await store.events(
-            EventQuery(words=("14155550003",), holds=lambda event: b'"id": 3' in event.body)
-        )
+        query = EventQuery(words=("14155550003",))
+        found_unindexed = await search(store, Search(query=query, matches=lambda event: b'"id": 3' in event.body))
         while await store.index():
             pass
         found = await store.events(EventQuery(words=("14155550003",)))

@@ -1,0 +1,69 @@
+"""What is done to the store in the background, slice by slice: remove what is past its retention, redact, index words."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from gateway import telemetry
+from gateway.dispatcher import for_ever
+from gateway.errors import CorruptEvent
+from gateway.model import Event
+from gateway.pipeline import Gateway
+from gateway.routing import Config
+
+#: Seconds between two rounds of pruning and redacting.
+INTERVAL_S: Final = 60.0
+#: Seconds between two slices of the index, and between two looks for new events to index.
+BETWEEN_INDEX_SLICES_S: Final = 0.05
+INDEX_INTERVAL_S: Final = 1.0
+
+
+class Upkeep:
+    """The loops that keep the store small, discreet and searchable. One per process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._store = gateway.store
+
+    async def run(self) -> None:
+        """Continue until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for step in (self._round, self._index):
+                tasks.create_task(for_ever(step))
+
+    async def _round(self) -> None:
+        await self.tidy()
+        await asyncio.sleep(INTERVAL_S)
+
+    async def tidy(self) -> None:
+        """Remove everything past its retention and redact what no delivery needs any more. Raises StoreUnavailable."""
+        await self._prune()
+        await self._redact()
+
+    async def _prune(self) -> None:
+        await self._store.breathe()
+        while removed := await self._store.prune(self._gateway.config.retention):
+            telemetry.log("store.pruned", removed=removed)
+            await self._store.breathe()
+
+    async def _redact(self) -> None:
+        after, is_more = "", True
+        while is_more:
+            await self._store.breathe()
+            page = await self._store.unredacted(after=after)
+            if page.events:
+                # In a thread: large bodies take their time, and events keep coming in.
+                bodies = await asyncio.to_thread(_redacted, self._gateway.config, page.events)
+                if removed := await self._store.redact(bodies):
+                    telemetry.log("store.pruned", removed=removed)
+            after, is_more = page.next, bool(page.next)
+
+    async def _index(self) -> None:
+        await self._store.breathe()
+        is_more = await self._store.index()
+        await asyncio.sleep(BETWEEN_INDEX_SLICES_S if is_more else INDEX_INTERVAL_S)
+
+
+def _redacted(config: Config, events: Mapping[str, Event | CorruptEvent]) -> Mapping[str, bytes]:
+    """Bodies without what their sources redact; nothing is left of a damaged one."""
+    return {id_: b"{}" if isinstance(each, CorruptEvent) else config.stripped(each) for id_, each in events.items()}

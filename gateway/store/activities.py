@@ -1,0 +1,83 @@
+"""What people do to deliveries and destinations: activities, and the tasks among them that take their time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.store.nouns import DeliveryQuery, NewDelivery
+
+#: What is done to many deliveries at a time.
+TaskVerb = Literal["replay", "reroute", "discard"]
+Verb = TaskVerb | Literal["stop", "pause", "resume", "mute", "unmute", "reload"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a task has come, in deliveries."""
+
+    #: Selected by the task.
+    total: int
+    #: Moved so far.
+    moved: int
+    #: Of those, by their current state.
+    pending: int = 0
+    delivered: int = 0
+    dead: int = 0
+    #: Of those, taken back before they were tried because the task was stopped.
+    not_sent: int = 0
+    #: Whether everything that will be moved has been.
+    is_finished: bool = False
+    #: Who stopped it; empty if nobody did.
+    stopped_by: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it by itself."""
+        return self.is_finished and not self.pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """Something that somebody did, for others who look after the gateway."""
+
+    #: ``act_`` + UUIDv7.
+    id: str
+    #: Wall clock, seconds since the epoch.
+    at: float
+    by: str
+    verb: Verb
+    #: What it was done to: a destination, an id, or a selection in words.
+    subject: str
+    reason: str = ""
+    #: Only for a task.
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityPage:
+    """Part of what was done, newest first."""
+
+    rows: tuple[Activity, ...]
+    #: ``before`` of the next page; empty if this page is not full.
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A replay, reroute or discard, as requested."""
+
+    verb: TaskVerb
+    by: str
+    #: Deliveries that match when the task begins, in a state that ``rules.TAKES`` names for the verb.
+    which: DeliveryQuery
+    #: The selection in words, for people.
+    subject: str
+    reason: str = ""
+    #: A second task with the same key is the first one; empty: no key.
+    key: str = ""
+    #: Between two deliveries that become due, seconds; 0: all at once.
+    interval_s: float = 0.0
+    #: Make new deliveries with their own ids instead, for receivers that ignore ids they have seen.
+    as_new: bool = False
+    #: Missing deliveries to make as well, for a reroute: (event id, NewDelivery).
+    extra: Sequence[tuple[str, NewDelivery]] = ()
