@@ -1,4 +1,4 @@
-"""``gateway backup``: a copy of the store, beside a running gateway or without one."""
+"""``gateway backup``: a copy of the store, whether or not a gateway is running."""
 
 import time
 from pathlib import Path
@@ -8,9 +8,9 @@ from gateway.store import open_reader
 
 
 def backup(*, file: Path, store: str, force: bool, as_json: bool) -> int:
-    """Copy the store to ``file``, which is there once it is whole."""
+    """Copy the store to ``file``, which appears once it is complete."""
     began = time.monotonic()
-    with terminal.progress("copying") as progress:
+    with terminal.progress("copying the store") as progress:
         size = open_reader(store).backup(str(file), progress, replaces=force)
     took = time.monotonic() - began
     if as_json:

@@ -1,4 +1,4 @@
-"""``gateway send``: the "send test event" button."""
+"""``gateway send``: sign and post sample events."""
 
 import http.client
 import json
@@ -8,17 +8,16 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from gateway import presets
-from gateway.cli import check
+from gateway.cli import surroundings
 from gateway.cli.samples import fresh, sender_of
-from gateway.config import load
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Source
 from gateway.signatures import CannotSign, Request
 
 
 class NobodyListens(GatewayError):
-    """No gateway at the address."""
+    """Nothing listens at the address."""
 
     exit_code = 3
 
@@ -39,15 +38,11 @@ def send(
     same: bool,
     as_json: bool,
 ) -> int:
-    """Post ``count`` signed events; 1 if one was refused, 3 if nobody listens."""
-    try:
-        loaded = load(config, environ=check.environment(config.parent / ".env"), dev=True)
-    except ConfigError as error:
-        check.report(error)
-        return 1
+    """Post ``count`` signed events; 1 if one was refused. Raises ConfigError, NobodyListens, SendRefused."""
+    loaded = surroundings.loaded(config, dev=True)
     sender = sender_of(loaded, source, sample)
     raw = _sample(sender, sample)
-    url = to or check.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
+    url = to or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
     poster = _Poster(url, sender.path)
     began, refused = time.monotonic(), 0
     for number in range(count):
@@ -58,7 +53,7 @@ def send(
             status, answer = poster.post(_signed(sender, body, sample))
         except (OSError, http.client.HTTPException) as error:
             raise NobodyListens(
-                f"nobody listens at {url} ({error}): start `gateway dev`, or name it with --to"
+                f"no gateway listens at {url} ({error}): start `gateway dev`, or give its address with --to"
             ) from None
         refused += not 200 <= status < 300
         if as_json or count == 1 or not 200 <= status < 300:
@@ -87,11 +82,11 @@ def _signed(source: Source, body: bytes, sample: str) -> Request:
     try:
         return request_of(source, body, sample, time.time())
     except CannotSign as error:
-        raise SendRefused(f"a request of {source.name} cannot be made here: {error}") from None
+        raise SendRefused(f"cannot sign a request of {source.name}: {error}") from None
 
 
 class _Poster:
-    """One connection for all posts, opened again when the other side closed it."""
+    """One connection for all posts, reopened when the other side closes it."""
 
     def __init__(self, url: str, default_path: str) -> None:
         try:
@@ -100,7 +95,7 @@ class _Poster:
         except ValueError:
             host = None
         if host is None or parts.scheme not in ("http", "https"):
-            raise SendRefused(f"--to {url}: write an address, for instance http://127.0.0.1:8080{default_path}")
+            raise SendRefused(f"--to {url}: write an address, for example http://127.0.0.1:8080{default_path}")
         self._path = (parts.path.rstrip("/") or default_path) + (f"?{parts.query}" if parts.query else "")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(host, port, timeout=30)

@@ -7,19 +7,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.destinations import gates
 from gateway.errors import GatewayError, Unparsable
 from gateway.event.paths import MISSING, lookup, split_path
 from gateway.event.payload import payload_of
 from gateway.event.words import words_in
 from gateway.model import DeliveryState, Event
-from gateway.routing import Config
 from gateway.store.nouns import DeliveryQuery, EventQuery
 from gateway.wording import is_duration, seconds
+
+if TYPE_CHECKING:
+    from gateway.routing import Config
 
 #: Rows of one page.
 LARGEST_PAGE: Final = 1000
@@ -68,7 +69,7 @@ class Filter:
 
 
 def event_query(
-    asked: Filter, config: Config | None, now: float, *, limit: int = 50, before: str = "", after: str = ""
+    asked: Filter, config: "Config | None", now: float, *, limit: int = 50, before: str = "", after: str = ""
 ) -> EventQuery:
     """The events that are meant; without ``q`` no configuration is needed. Raises BadRequest."""
     if before and after:
@@ -163,6 +164,8 @@ def interval_s(rate: str) -> float:
     """Between two deliveries that go out, seconds, at ``5/s`` or ``60/min``; 0 for the empty text. Raises BadRequest."""
     if not rate:
         return 0.0
+    from gateway.destinations import gates
+
     if gates.RATE.fullmatch(rate) is None:
         raise BadRequest(f'rate: "{_shown(rate)}" is no rate: write 5/s, 60/min or 100/h')
     return gates.interval_s(rate)
@@ -207,7 +210,7 @@ def _shown(text: str) -> str:
 Holds = Callable[[Event], bool]
 
 
-def searched(q: str, config: Config) -> tuple[tuple[str, ...], Holds]:
+def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Holds]:
     """The words that an event's payload has to have, and what else it has to be. Raises BadRequest.
 
     ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there, as text, is that.
@@ -245,7 +248,7 @@ def _words_in_text(text: str) -> tuple[str, ...]:
     return (*found[:-1], f"{found[-1]}*") if found and text.endswith(found[-1]) else tuple(found)
 
 
-def _contains(text: str, config: Config) -> Holds:
+def _contains(text: str, config: "Config") -> Holds:
     wanted = text.lower()
 
     def holds(event: Event) -> bool:
@@ -254,11 +257,11 @@ def _contains(text: str, config: Config) -> Holds:
     return holds
 
 
-def _has_header(name: str, value: str, config: Config) -> Holds:
+def _has_header(name: str, value: str, config: "Config") -> Holds:
     return lambda event: config.redaction(event).masked_headers(event.headers).get(name) == value
 
 
-def _has_value(path: Sequence[str], value: str, config: Config) -> Holds:
+def _has_value(path: Sequence[str], value: str, config: "Config") -> Holds:
     def holds(event: Event) -> bool:
         payload = _payload(event, config)
         return payload is not MISSING and any(as_text(each) == value for each in found(event, payload))
@@ -274,7 +277,7 @@ def _has_value(path: Sequence[str], value: str, config: Config) -> Holds:
     return holds
 
 
-def _payload(event: Event, config: Config) -> object:
+def _payload(event: Event, config: "Config") -> object:
     """Its payload as people may see it: nobody finds out what is redacted by guessing. MISSING: its body is none."""
     try:
         return config.redaction(event).masked(payload_of(event))

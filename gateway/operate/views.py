@@ -1,21 +1,12 @@
 """How nouns look as JSON: the same in the admin API, behind ``--json`` and in the console."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway import presets
-from gateway.config import format_problem
-from gateway.destinations import gates
-from gateway.egress import InboxEntry
 from gateway.errors import Problem, Unparsable
 from gateway.event.payload import parse, payload_of
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
 from gateway.model import Attempt, Delivery
-from gateway.operate.operations import Preview
-from gateway.pipeline import Standing
-from gateway.rehearsal.rehearse import shown_url
-from gateway.routing import Config, Destination
-from gateway.routing.config import Entry
 from gateway.store.nouns import (
     Activity,
     DeadGroup,
@@ -30,6 +21,13 @@ from gateway.store.nouns import (
     Traffic,
 )
 from gateway.wording import iso_time
+
+if TYPE_CHECKING:
+    from gateway.egress import InboxEntry
+    from gateway.operate.operations import Preview
+    from gateway.pipeline import Standing
+    from gateway.routing import Config, Destination
+    from gateway.routing.config import Entry
 
 #: The rate at which events come in is that of so many full minutes.
 _RATE_MINUTES: Final = 5
@@ -137,6 +135,8 @@ def stats(numbers: Stats) -> dict[str, Any]:
 
     What is received are the events of senders: what the gateway tells of itself came from nobody.
     """
+    from gateway import presets
+
     each = numbers.destinations.values()
     delivered = sum(sum(one.traffic.delivered) for one in each)
     died = sum(sum(one.traffic.died) for one in each)
@@ -189,8 +189,10 @@ def dead_groups(groups: Sequence[DeadGroup]) -> dict[str, Any]:
 # --- the configuration and how it stands with it ---
 
 
-def destination(name: str, config: Config, standing: Standing, numbers: DestinationStats) -> dict[str, Any]:
+def destination(name: str, config: "Config", standing: "Standing", numbers: DestinationStats) -> dict[str, Any]:
     """One destination; ``in_file`` false: it is no longer in routes.yaml and still has deliveries."""
+    from gateway.destinations import gates
+
     known = config.destinations.get(name)
     return {
         "name": name,
@@ -209,8 +211,10 @@ def destination(name: str, config: Config, standing: Standing, numbers: Destinat
     }
 
 
-def _address(known: Destination, config: Config) -> str:
+def _address(known: "Destination", config: "Config") -> str:
     """Where it is, without what may be a secret."""
+    from gateway.rehearsal.rehearse import shown_url
+
     return config.masks.url(shown_url(known.target.url, known)) if known.target.url else known.target.path
 
 
@@ -219,7 +223,7 @@ def pause(each: Pause) -> dict[str, Any]:
     return {"by": each.by, "reason": each.reason, "since": iso_time(each.since), "until": _iso(each.until)}
 
 
-def configuration(config: Config, problems: Sequence[Problem], since: float | None) -> dict[str, Any]:
+def configuration(config: "Config", problems: Sequence[Problem], since: float | None) -> dict[str, Any]:
     """What is in force; ``problems``, ``since``: why the file on disk is not, and for how long."""
     return {
         "revision": config.revision,
@@ -237,7 +241,7 @@ def configuration(config: Config, problems: Sequence[Problem], since: float | No
     }
 
 
-def _entry(each: Entry) -> dict[str, Any]:
+def _entry(each: "Entry") -> dict[str, Any]:
     return {
         "name": each.name,
         "section": each.section,
@@ -274,7 +278,7 @@ def activity(each: Activity) -> dict[str, Any]:
     }
 
 
-def preview(each: Preview) -> dict[str, Any]:
+def preview(each: "Preview") -> dict[str, Any]:
     """What a move would do; ``diff`` is of a reroute, a row for each route and destination of each event."""
     return {
         "count": each.count,
@@ -301,6 +305,8 @@ def rejected(each: Rejected) -> dict[str, Any]:
 
 def problem(each: Problem) -> dict[str, Any]:
     """A finding about routes.yaml, in parts and as ``gateway check`` prints it; line and column 0: the whole file."""
+    from gateway.config import format_problem
+
     return {
         "file": each.place.file,
         "line": each.place.line,
@@ -312,7 +318,7 @@ def problem(each: Problem) -> dict[str, Any]:
     }
 
 
-def inbox_entry(entry: InboxEntry) -> dict[str, Any]:
+def inbox_entry(entry: "InboxEntry") -> dict[str, Any]:
     """A request that ``gateway dev`` recorded in place of sending it."""
     return {
         "received_at": iso_time(entry.received_at),

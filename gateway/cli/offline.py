@@ -1,0 +1,93 @@
+"""Answers from the store itself, when no gateway is running."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gateway.cli.answers import Row
+from gateway.cli.place import Place
+from gateway.errors import GatewayError
+from gateway.operate import selection, views
+from gateway.operate.selection import Filter
+from gateway.store import open_reader
+from gateway.store.nouns import DestinationStats, EventHistory, Pause
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Standing
+    from gateway.routing import Config
+    from gateway.store.sqlite.reader import Reader
+
+
+class NotFound(GatewayError):
+    """The store has no such event or delivery."""
+
+
+class Offline:
+    """An opened store, and the file beside it where an answer depends on it."""
+
+    def __init__(self, place: Place, reader: "Reader") -> None:
+        self._place, self._reader = place, reader
+
+    @classmethod
+    @contextmanager
+    def opened(cls, place: Place) -> Iterator["Offline"]:
+        """Open the store to read. Raises StoreError."""
+        yield cls(place, open_reader(place.store))
+
+    @cached_property
+    def _config(self) -> "Config":
+        return self._place.loaded()
+
+    def events(self, which: Filter, *, limit: int, before: str = "", after: str = "") -> Row:
+        # A file with problems must not hide the events, unless payloads are searched.
+        config = self._config if which.q else None
+        query = selection.event_query(which, config, time.time(), limit=limit, before=before, after=after)
+        return views.event_page(self._reader.events(query))
+
+    def event(self, event_id: str) -> Row:
+        from gateway.rehearsal.explained import explained_history
+
+        history, config = self._history(event_id), self._config
+        shown = views.event_history(history, config.redaction(history.event))
+        return {**shown, **explained_history(config, history)}
+
+    def raw_event(self, event_id: str) -> Row:
+        return views.event_history(self._history(event_id))
+
+    def _history(self, event_id: str) -> EventHistory:
+        history = self._reader.event(event_id)
+        if history is None:
+            raise NotFound(f"no event or delivery {event_id}: `gateway events` lists them")
+        return history
+
+    def dead(self) -> Sequence[Row]:
+        groups: Sequence[Row] = views.dead_groups(self._reader.stats().dead)["groups"]
+        return groups
+
+    def deliveries(self, which: Filter, *, limit: int, before: str = "") -> Row:
+        query = selection.delivery_query(which, time.time(), limit=limit, before=before)
+        return views.delivery_page(self._reader.deliveries(query))
+
+    def destinations(self) -> Sequence[Row]:
+        """Without a gateway no circuit is open and nothing is in flight."""
+        config, numbers = self._config, self._reader.stats().destinations
+        holds = {(each.destination, each.is_mute): each for each in self._reader.pauses()}
+        return [
+            views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
+            for name in dict.fromkeys([*config.destinations, *numbers])
+        ]
+
+    def activity(self, *, limit: int, before: str = "") -> Row:
+        found = self._reader.activities(limit=limit, before=before)
+        following = found[-1].id if len(found) == limit else None
+        return {"activity": [views.activity(each) for each in found], "next": following}
+
+
+def _standing(name: str, holds: Mapping[tuple[str, bool], Pause]) -> "Standing":
+    from gateway.pipeline import Standing
+
+    paused, muted = holds.get((name, False)), holds.get((name, True))
+    held = f"paused by {paused.by}: {paused.reason}" if paused else ""
+    return Standing(held=held, circuit="closed", failures=0, in_flight=0, paused=paused, muted=muted)
