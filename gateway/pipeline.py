@@ -98,6 +98,8 @@ class Gateway:
     config: Config
     store: Store
     egress: Egress
+    #: The name of this process among those that share the store.
+    replica: str = "main"
     #: Where senders post to, and where the console listens, for links; empty until they do.
     ingest: str = ""
     console: str = ""
@@ -831,6 +833,7 @@ class Dispatcher:
 
     async def _upkeep(self) -> None:
         await self._prune()
+        await self._redact()
         for name, pause in list(self._paused.items()):
             if self._is_over(pause):
                 await self.resume(name, by="the clock")
@@ -841,8 +844,18 @@ class Dispatcher:
 
     async def _prune(self) -> None:
         config = self._gateway.config
-        while removed := await self._store.prune(config.retention, redacted=config.stripped):
+        while removed := await self._store.prune(config.retention):
             telemetry.log("store.pruned", removed=removed)
+
+    async def _redact(self) -> None:
+        """Remove what a source redacts from bodies that are no longer needed; masking runs in a thread, events continue."""
+        config, after = self._gateway.config, None
+        while after != "":
+            page = await self._store.unredacted(after=after or "")
+            if page.events:
+                bodies = await asyncio.to_thread(_redacted, config, page.events)
+                telemetry.log("store.pruned", removed=await self._store.redact(bodies))
+            after = page.next
 
     def stop(self) -> None:
         """Start no delivery from now on."""
@@ -924,3 +937,8 @@ def _count_outcome(outcome: Outcome, event: Event | CorruptEvent | None, word: s
     is_first = not delivery.attempts_before_replay
     if isinstance(outcome.result, Delivered) and isinstance(event, Event) and is_first:
         telemetry.LATENCY_SECONDS.of(delivery.destination).observe(max(0.0, now - event.received_at))
+
+
+def _redacted(config: Config, events: Mapping[str, Event | CorruptEvent]) -> Mapping[str, bytes]:
+    """Bodies without what their sources redact; nothing is left of a damaged one."""
+    return {id_: b"{}" if isinstance(each, CorruptEvent) else config.stripped(each) for id_, each in events.items()}

@@ -50,7 +50,7 @@ class Alone:
     async def _carried_out(self, key: str) -> "Activity":
         activity = await self._operations.carry_out(self._move(key))
         with terminal.progress(self._wanted.verb) as progress:
-            while await self._store.go_on():
+            while await self._store.go_on("cli"):
                 now = await self._store.activity(activity.id)
                 if now is not None and now.progress is not None:
                     progress(now.progress.moved, now.progress.total)

@@ -15,7 +15,8 @@ from typing import Any, Final, Literal
 from gateway.cli import api, check, surroundings, terminal
 from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
 from gateway.routing import Config, Destination
-from gateway.store import open_reader, owner_of, path_of, sqlite_version
+from gateway.store import open_reads, owner_of, path_of, sqlite_version
+from gateway.store.reads import OnProgress
 from gateway.wording import count
 
 #: Older versions can damage a database while its log is copied back (sqlite.org, 3.51.3: the WAL-reset bug).
@@ -118,14 +119,23 @@ def _store(url: str, path: Path) -> Iterator[Finding]:
         yield Finding("store", "ok", f"{path} is empty: nothing was stored yet, the next start sets it up")
         return
     try:
-        reader = open_reader(url)
-        yield clock(reader.stored_time(), time.time())
+        yield clock(asyncio.run(_stored_time(url)), time.time())
         with terminal.progress("checking the store") as progress:
-            damages = reader.check(progress)
+            damages = asyncio.run(_damages(url, progress))
     except StoreError as error:
         yield Finding("store", "fail", str(error))
         return
     yield from integrity(path, damages)
+
+
+async def _stored_time(url: str) -> float:
+    async with open_reads(url) as reads:
+        return await reads.stored_time()
+
+
+async def _damages(url: str, progress: OnProgress) -> Sequence[str]:
+    async with open_reads(url) as reads:
+        return await reads.check(progress)
 
 
 def missing(path: Path) -> Finding:

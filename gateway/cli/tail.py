@@ -51,14 +51,20 @@ class Seen:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Mapping[str, str]] = OrderedDict()
-        #: The newest event shown; "": there was none; None: nothing was looked at yet.
+        #: Position of the newest event shown; "": there was none; None: nothing was looked at yet.
         self.newest: str | None = None
-        #: Events up to this one were there before: only changes of their deliveries are shown.
+        #: Events received before this time were there before: only changes of their deliveries are shown.
         self.floor = ""
+
+    def begin(self, newest: Row | None) -> None:
+        """What comes after ``newest`` is news."""
+        self.newest, self.floor = (newest["position"], newest["received_at"]) if newest else ("", "")
+        if newest:
+            self._known[newest["id"]] = _fates(newest)
 
     def news(self, row: Row) -> Row | None:
         """The event and ``what`` is new: ``event``, or ``fate`` with only the deliveries that changed."""
-        fate = {each["id"]: _fate(each) for each in row["deliveries"]}
+        fate = _fates(row)
         known = self._known.get(row["id"])
         self._known[row["id"]] = fate
         if known is not None:
@@ -66,14 +72,14 @@ class Seen:
             return {"what": "fate", **row, "deliveries": changed} if changed else None
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        if row["id"] <= self.floor:
+        if row["received_at"] < self.floor:
             return None
-        self.newest = row["id"]
+        self.newest = row["position"]
         return {"what": "event", **row}
 
 
-def _fate(delivery: Row) -> str:
-    return f"{delivery['state']} {delivery['attempts']}"
+def _fates(row: Row) -> Mapping[str, str]:
+    return {each["id"]: f"{each['state']} {each['attempts']}" for each in row["deliveries"]}
 
 
 # --- where it comes from ---
@@ -137,7 +143,7 @@ def _since(asked: Answers, which: Filter, lines: int, seen: Seen) -> Iterator[Ro
         return
     newest_first = asked.events(which, limit=max(lines, 1))["events"]
     yield from reversed(newest_first[:lines])
-    seen.floor = seen.newest = newest_first[0]["id"] if newest_first else ""
+    seen.begin(newest_first[0] if newest_first else None)
 
 
 def _pages(asked: Answers, which: Filter, after: str) -> Iterator[Row]:
@@ -145,10 +151,7 @@ def _pages(asked: Answers, which: Filter, after: str) -> Iterator[Row]:
     yield from page["events"]
     while page["next"]:
         page = asked.events(which, limit=LARGEST_PAGE, before=page["next"])
-        for row in page["events"]:
-            if row["id"] <= after:
-                return
-            yield row
+        yield from page["events"]
 
 
 # --- showing it ---

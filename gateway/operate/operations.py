@@ -8,11 +8,13 @@ from typing import Final
 from gateway import pipeline, telemetry
 from gateway.errors import GatewayError
 from gateway.model import Delivery, DeliveryState, Event
-from gateway.operate import rerouting, selection
+from gateway.operate import rerouting, search, selection
 from gateway.operate.rerouting import Rerouted
+from gateway.operate.search import Search
 from gateway.operate.selection import BadRequest, Filter
 from gateway.pipeline import Dispatcher, Gateway
-from gateway.store.nouns import TAKES, Activity, DeliveryQuery, EventHistory, EventQuery, NewDelivery, Task, TaskVerb
+from gateway.store.nouns import Activity, DeliveryQuery, EventHistory, EventQuery, NewDelivery, Task, TaskVerb
+from gateway.store.rules import TAKES
 from gateway.wording import iso_time, printable
 
 #: Of a pause or a mute that ends by itself, seconds: a year.
@@ -167,7 +169,7 @@ class Operations:
         # Before the look: what is begun meanwhile sets it again.
         self._unfinished.clear()
         try:
-            is_more = await self._store.go_on()
+            is_more = await self._store.go_on(self._gateway.replica)
         except BaseException:
             self._unfinished.set()
             raise
@@ -242,17 +244,15 @@ class Operations:
         def is_same(event: Event) -> bool:
             return rerouting.record_of(self._gateway.config, event) == record
 
-        page = await self._store.events(
-            EventQuery(
-                source=history.event.source,
-                destination=delivery.destination,
-                state=DeliveryState.DELIVERED,
-                words=selection.words(id_),
-                holds=is_same,
-                after=history.event.id,
-                limit=1,
-            )
+        query = EventQuery(
+            source=history.event.source,
+            destination=delivery.destination,
+            state=DeliveryState.DELIVERED,
+            words=selection.words(id_),
+            after=history.position,
+            limit=1,
         )
+        page = await search.events(self._store, Search(query=query, matches=is_same))
         if not page.rows:
             return ""
         later = page.rows[0]
@@ -297,10 +297,10 @@ class Operations:
                 found.update(dict.fromkeys(each.event_id for each in deliveries.rows))
                 before = deliveries.next
             else:
-                query = selection.event_query(
+                wanted = selection.event_search(
                     asked, self._gateway.config, now, limit=selection.LARGEST_PAGE, before=before
                 )
-                events = await self._store.events(query)
+                events = await search.events(self._store, wanted)
                 found.update(dict.fromkeys(each.id for each in events.rows))
                 before = events.next
             if len(found) > MOST_REROUTED:

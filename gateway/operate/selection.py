@@ -4,7 +4,7 @@ Pure: ``now`` is passed in, wall clock, seconds since the epoch.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -14,9 +14,10 @@ import msgspec
 from gateway.errors import GatewayError, Unparsable
 from gateway.event.paths import MISSING, lookup, split_path
 from gateway.event.payload import payload_of
-from gateway.event.words import words_in
 from gateway.model import DeliveryState, Event
+from gateway.operate.search import Matches, Search
 from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.rules import words_in
 from gateway.wording import is_duration, seconds
 
 if TYPE_CHECKING:
@@ -68,16 +69,16 @@ class Filter:
         return bool(self.destination or self.state or self.route or self.cause is not None)
 
 
-def event_query(
+def event_search(
     asked: Filter, config: "Config | None", now: float, *, limit: int = 50, before: str = "", after: str = ""
-) -> EventQuery:
+) -> Search:
     """The events that are meant; without ``q`` no configuration is needed. Raises BadRequest."""
     if before and after:
         raise BadRequest("before and after together: a page lies on one side of a row; leave one of them out")
     since_s, until_s = _span(asked, now)
     assert config is not None or not asked.q
-    needed, holds = searched(asked.q, config) if config and asked.q else ((), None)
-    return EventQuery(
+    needed, matches = searched(asked.q, config) if config and asked.q else ((), None)
+    query = EventQuery(
         source=_text("source", asked.source),
         type=_text("type", asked.type),
         destination=_text("destination", asked.destination),
@@ -85,11 +86,11 @@ def event_query(
         since_s=since_s,
         until_s=until_s,
         words=needed,
-        holds=holds,
         limit=page(limit),
         before=_text("before", before),
         after=_text("after", after),
     )
+    return Search(query=query, matches=matches)
 
 
 def delivery_query(
@@ -207,10 +208,8 @@ def _shown(text: str) -> str:
 
 # --- what is searched for ---
 
-Holds = Callable[[Event], bool]
 
-
-def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Holds]:
+def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     """The words that an event's payload has to have, and what else it has to be. Raises BadRequest.
 
     ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there, as text, is that.
@@ -248,21 +247,21 @@ def _words_in_text(text: str) -> tuple[str, ...]:
     return (*found[:-1], f"{found[-1]}*") if found and text.endswith(found[-1]) else tuple(found)
 
 
-def _contains(text: str, config: "Config") -> Holds:
+def _contains(text: str, config: "Config") -> Matches:
     wanted = text.lower()
 
-    def holds(event: Event) -> bool:
+    def matches(event: Event) -> bool:
         return any(wanted in leaf.lower() for leaf in _leaves(_payload(event, config)))
 
-    return holds
+    return matches
 
 
-def _has_header(name: str, value: str, config: "Config") -> Holds:
+def _has_header(name: str, value: str, config: "Config") -> Matches:
     return lambda event: config.redaction(event).masked_headers(event.headers).get(name) == value
 
 
-def _has_value(path: Sequence[str], value: str, config: "Config") -> Holds:
-    def holds(event: Event) -> bool:
+def _has_value(path: Sequence[str], value: str, config: "Config") -> Matches:
+    def matches(event: Event) -> bool:
         payload = _payload(event, config)
         return payload is not MISSING and any(as_text(each) == value for each in found(event, payload))
 
@@ -274,7 +273,7 @@ def _has_value(path: Sequence[str], value: str, config: "Config") -> Holds:
         if source is not None and path[0] in source.naming.shortcut_names:
             yield lookup(source.naming.facts(event, payload), path)
 
-    return holds
+    return matches
 
 
 def _payload(event: Event, config: "Config") -> object:

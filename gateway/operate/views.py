@@ -9,6 +9,7 @@ from gateway.hiding.redaction import MASK, NOTHING, Redaction
 from gateway.model import Attempt, Delivery
 from gateway.store.nouns import (
     Activity,
+    ActivityPage,
     DeadGroup,
     DeliveryPage,
     DestinationStats,
@@ -36,6 +37,7 @@ _RATE_MINUTES: Final = 5
 def event_row(row: EventRow) -> dict[str, Any]:
     """An event in a list: no body."""
     return {
+        "position": row.position,
         "id": row.id,
         "source": row.source,
         "type": row.type,
@@ -276,6 +278,11 @@ def activity(each: Activity) -> dict[str, Any]:
             "stopped_by": done.stopped_by or None,
         },
     }
+
+
+def activity_page(page: ActivityPage) -> dict[str, Any]:
+    """A page of what people did."""
+    return {"activity": [activity(each) for each in page.rows], "next": page.next or None}
 
 
 def preview(each: "Preview") -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
 
 from gateway.errors import StoreError
 from gateway.store.base import Store
+from gateway.store.reads import Reads
 from gateway.store.sqlite.lock import Owner, owner_of
 
-if TYPE_CHECKING:
-    from gateway.store.sqlite.reader import Reader
-
-__all__ = ["Owner", "Store", "open_reader", "open_store", "owner_of", "path_of", "sqlite_version"]
+__all__ = ["Owner", "Reads", "Store", "open_reads", "open_store", "owner_of", "path_of", "sqlite_version"]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -29,14 +28,19 @@ async def open_store(
     return await SQLiteStore.open(path_of(url), clock=clock, wall=wall)
 
 
-def open_reader(url: str, *, wall: Callable[[], float] = time.time) -> "Reader":
-    """Look into a store without owning it, beside a running gateway or when none runs; the methods block.
+@asynccontextmanager
+async def open_reads(url: str, *, wall: Callable[[], float] = time.time) -> AsyncGenerator[Reads]:
+    """Look into a store without owning it, beside a running gateway or when none runs.
 
-    Raises StoreError when there is no such store.
+    Raises StoreError if there is no such store.
     """
-    from gateway.store.sqlite.reader import Reader
+    from gateway.store.sqlite.reads import SQLiteReads
 
-    return Reader.of_file(path_of(url), wall=wall)
+    reads = SQLiteReads.of_file(path_of(url), wall=wall)
+    try:
+        yield reads
+    finally:
+        await reads.close()
 
 
 def sqlite_version() -> str:

@@ -9,26 +9,22 @@ from gateway.model import Delivery, Event
 from gateway.store.nouns import (
     Activity,
     Appended,
-    DeliveryPage,
-    DeliveryQuery,
-    EventHistory,
-    EventPage,
-    EventQuery,
     Lease,
     NewEvent,
     Outcome,
     Pause,
     Rejected,
     Retention,
-    Stats,
     Task,
+    Unredacted,
     Want,
 )
+from gateway.store.reads import Reads
 
 OnAppended = Callable[[Sequence[Appended] | None], None]
 
 
-class Store(Protocol):
+class Store(Reads, Protocol):
     """Durable on return. The store owns the clock: all times cross this seam as seconds from now.
 
     Every method but ``working_on`` and the properties raises StoreUnavailable when the disk refuses.
@@ -71,52 +67,32 @@ class Store(Protocol):
         """
 
     async def begin(self, task: Task) -> Activity:
-        """Start a replay or a discard; durable on return, with its first slice done. One of few is finished then.
+        """Start a task; durable on return, with its first slice done. A small one is finished then.
 
-        Of many, the rest is done by ``go_on``, slice by slice, after a restart too. A replayed delivery is
-        pending and due, at the task's pace; its attempts are numbered on, ``spent_s`` and ``crashes`` start
-        at 0. Those already pending are left alone. Raises KeyError for an id that the store does not have,
-        and BodyGone when an event of those named by id has no body any more.
+        ``go_on`` does the rest slice by slice, also after a restart. A replayed delivery is pending and due, at the
+        task's pace; its attempts are numbered on, ``spent_s`` and ``crashes`` start at 0. Deliveries that are
+        pending already are left alone. Raises KeyError for an unknown id, and BodyGone when an event named by id
+        has lost its body.
         """
 
-    async def go_on(self) -> bool:
-        """Do the next slice of the oldest task that is not finished; False: there is none."""
+    async def go_on(self, replica: str) -> bool:
+        """Do the next slice of the oldest unfinished task that no other replica holds; False if there is none.
+
+        The replica holds the task for ``rules.TASK_LEASE_S`` seconds more; after that another one may take it on.
+        No slice is done twice, whoever does it.
+        """
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:
-        """End a task: what it has not reached stays as it is, what waits for its first attempt is dead again.
+        """End a task: deliveries it has not reached stay as they are, those not attempted since are dead again.
 
         Raises KeyError for an unknown id.
         """
 
     async def note(self, activity: Activity) -> None:
-        """Keep what somebody did."""
-
-    async def activities(self, *, limit: int = 50, before: str = "") -> Sequence[Activity]:
-        """What was done, the newest first."""
-
-    async def activity(self, activity_id: str) -> Activity | None:
-        """One of them, with how far it has come."""
-
-    async def count(self, which: DeliveryQuery) -> int:
-        """How many deliveries there are of a kind; looks at each of them, a look at an index."""
-
-    async def events(self, query: EventQuery = ...) -> EventPage:
-        """The newest events that fit; ends early rather than look for long."""
-
-    async def event(self, event_id: str) -> EventHistory | None:
-        """One event by its id, or by the id of one of its deliveries."""
-
-    async def deliveries(self, query: DeliveryQuery = ...) -> DeliveryPage:
-        """Deliveries that fit, those of the newest event first; ends early rather than look for long."""
-
-    async def stats(self) -> Stats:
-        """The numbers, as of now. Costs the same whatever waits."""
+        """Remember what somebody did."""
 
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         """Remember requests that were refused; the oldest are forgotten."""
-
-    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
-        """The newest requests that were refused."""
 
     async def pause(self, pause: Pause) -> None:
         """Remember a pause or a mute of a destination; a later one takes the place of an earlier one."""
@@ -124,23 +100,19 @@ class Store(Protocol):
     async def resume(self, destination: str, *, is_mute: bool = False) -> bool:
         """Forget that a destination was paused, or muted; whether it was."""
 
-    async def pauses(self) -> Sequence[Pause]:
-        """Every pause and mute, by destination."""
+    async def prune(self, retention: Retention, *, limit: int = 500) -> int:
+        """Remove at most ``limit`` items past their retention; how many. Call again until it is 0."""
 
-    async def waiting(self) -> Mapping[tuple[str, str], int]:
-        """How many deliveries are pending, by (route, destination). Looks at each of them: for a rare question."""
+    async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
+        """Events that were appended to be redacted and have no delivery to go, oldest first. ``after``: a ``next``."""
 
-    async def prune(
-        self, retention: Retention, *, limit: int = 500, redacted: Callable[[Event], bytes] | None = None
-    ) -> int:
-        """Remove at most ``limit`` things past their retention; how many. Call again until it is 0.
-
-        ``redacted`` gives the body that an event keeps after its last delivery, of those appended to be redacted.
-        """
+    async def redact(self, bodies: Mapping[str, bytes]) -> int:
+        """Replace the bodies of events from ``unredacted``, by id; how many. One that is to be sent again stays."""
 
     async def index(self, *, limit: int = 250) -> bool:
-        """Take at most ``limit`` newer events into the index of words; whether there are more. What is not yet in it is
-        looked through when it is searched for.
+        """Add at most ``limit`` newer events to the index of words; whether there are more.
+
+        A search looks into events that are not in the index yet.
         """
 
     async def close(self) -> None:

@@ -1,12 +1,20 @@
 """What crosses the store's seam: what is appended, leased, settled, asked for and done. Frozen values without behaviour."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
+from gateway.errors import CorruptEvent
 from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Event, Notice, Release, Retry
+
+#: Rows that a search looks at before it ends early; takes some 50 ms.
+EFFORT: Final = 20_000
+#: Rows that reading a body and looking into it counts for.
+BODY_EFFORT: Final = 5
+
+#: ``kept``, or why a body is not what was received: ``removed`` by retention, or ``redacted``.
+BodyIs = Literal["kept", "removed", "redacted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,16 +156,17 @@ class EventQuery:
     #: Received at the earliest and before so many seconds ago, by the store's clock.
     since_s: float | None = None
     until_s: float | None = None
-    #: Words that all stand in its payload, as ``facts.words`` finds them; ``ada*`` is the beginning of one. They only spare
-    #: looking into others: what is not in the index yet passes, and ``holds`` decides.
+    #: Words that its payload has, as ``rules.words_in`` splits them; ``ada*`` is a prefix. They only narrow the search:
+    #: an event that is not in the index yet always passes.
     words: tuple[str, ...] = ()
-    #: What else it has to be; asked only of events that are all the rest.
-    holds: Callable[["Event"], bool] | None = None
+    #: Only these events; all of them are on one page and nothing else is asked.
+    ids: tuple[str, ...] = ()
     limit: int = 50
-    #: Behind what an earlier page gave as ``next``.
+    #: Positions that the store handed out: only what is older than one, only what is newer than the other.
     before: str = ""
-    #: Only those newer than this event.
     after: str = ""
+    #: Rows that the search may look at before it ends early; reading a body counts for ``BODY_EFFORT``.
+    effort: int = EFFORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +186,7 @@ class DeliveryQuery:
     until_s: float | None = None
     #: Ids of deliveries, or of events for all of theirs; the rest narrows them further.
     ids: tuple[str, ...] = ()
-    #: As of an EventQuery; with ids everything is on one page.
+    #: As in EventQuery; with ids everything is on one page.
     limit: int = 50
     before: str = ""
 
@@ -186,6 +195,8 @@ class DeliveryQuery:
 class EventRow:
     """An event in a list: without its body, with its deliveries."""
 
+    #: For ``before`` and ``after``; opaque.
+    position: str
     id: str
     source: str
     type: str
@@ -196,18 +207,38 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """A part of what a query fits. A search that takes too long ends early: then there may be few rows, or none."""
+    """Part of a query's result. A search that takes too long ends early: then there may be few rows, or none."""
 
     rows: tuple[EventRow, ...]
-    #: For the ``before`` of the next page; empty: this is the last one.
+    #: ``before`` of the next page, which ends at the same ``after``; empty on the last page.
     next: str = ""
-    #: How far back a search that ended early has looked, wall clock; None: it did not.
+    #: How far back a search that ended early has looked, wall clock; None if it did not end early.
     searched_to: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An event to look into."""
+
+    #: For ``before``; opaque.
+    position: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidatePage:
+    """Like EventPage, with bodies; events without an intact body are left out. Large bodies end a page early."""
+
+    rows: tuple[Candidate, ...]
+    next: str = ""
+    searched_to: float | None = None
+    #: Effort spent on this page.
+    spent: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryPage:
-    """As EventPage, of deliveries."""
+    """Like EventPage, for deliveries."""
 
     rows: tuple[Delivery, ...]
     next: str = ""
@@ -218,6 +249,8 @@ class DeliveryPage:
 class EventHistory:
     """All that is known of one event."""
 
+    #: For ``before`` and ``after``; opaque.
+    position: str = ""
     event: Event
     #: Whether the body still has its checksum.
     intact: bool
@@ -225,8 +258,16 @@ class EventHistory:
     #: By delivery id, in order.
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     held_back: tuple[HeldBack, ...] = ()
-    #: ``kept``, or why its body is not what was received: ``removed`` by retention, ``redacted``.
-    body_is: Literal["kept", "removed", "redacted"] = "kept"
+    body_is: BodyIs = "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unredacted:
+    """Events whose source redacts their bodies, after their last delivery, by id; CorruptEvent for a damaged body."""
+
+    events: Mapping[str, Event | CorruptEvent]
+    #: ``after`` of the next page; empty on the last page.
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,16 +344,6 @@ TaskVerb = Literal["replay", "reroute", "discard"]
 Verb = TaskVerb | Literal["stop", "pause", "resume", "mute", "unmute", "reload"]
 
 
-#: The states that each takes deliveries from. A reroute leaves alone what was delivered, and makes what is missing.
-TAKES: Mapping[str, tuple[DeliveryState, ...]] = MappingProxyType(
-    {
-        "replay": (DeliveryState.DEAD, DeliveryState.DELIVERED),
-        "reroute": (DeliveryState.DEAD,),
-        "discard": (DeliveryState.DEAD, DeliveryState.PENDING),
-    }
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a replay or a discard has come."""
@@ -353,6 +384,15 @@ class Activity:
     reason: str = ""
     #: Of a replay and a discard.
     progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityPage:
+    """Part of what was done, newest first."""
+
+    rows: tuple[Activity, ...]
+    #: ``before`` of the next page; empty if this page is not full.
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

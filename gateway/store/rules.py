@@ -1,67 +1,192 @@
-"""What every store decides alike: which failures have a cause in common, what is told together, what a task takes, how much is kept."""
+"""What every store decides alike: words of a search, causes of failures, what a task takes and says, how much is kept. Pure."""
 
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from gateway.errors import BodyGone
-from gateway.model import DeliveryState
-from gateway.store.nouns import (
-    TAKES,
-    DeliveryQuery,
-    Task,
-)
+from gateway.model import MOVES, DeliveryState
+from gateway.store.nouns import BodyIs, DeliveryQuery, Progress, TaskVerb
 
-#: What differs between failures that are alike: quoted values, ids, long numbers.
+# --- words of a search ---
+
+#: As SQLite's ``ascii`` tokenizer sees a word.
+_WORD: Final = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
+
+
+def words_in(text: str) -> tuple[str, ...]:
+    """Words as an index of payloads has them: runs of letters and digits; everything but ASCII is a letter."""
+    return tuple(_WORD.findall(text))
+
+
+# --- causes of dead letters ---
+
+#: What differs between failures of one kind: quoted values, ids, long numbers.
 _VARYING: Final = re.compile(r"""["'“‘][^"'”’]*["'”’]|\b(?:evt|dlv|act)_\S+|\b(?=\w*\d)[0-9a-fA-F-]{8,}\b|\d{5,}""")
-
-
 _STATUS: Final = re.compile(r"answered [1-9][0-9]{2}\b")
-
-
 #: Characters.
 _LONGEST_CAUSE: Final = 120
 
 
 def cause_of(reason: str) -> str:
-    """What a dead delivery has in common with others: the status that it was answered, or the reason without its values."""
+    """What a dead delivery has in common with others: the status of the answer, or the reason without its values."""
     if status := _STATUS.match(reason):
         return status[0]
     text = _VARYING.sub("…", reason.partition("; gave up after")[0])
     return text if len(text) <= _LONGEST_CAUSE else text[: _LONGEST_CAUSE - 1] + "…"
 
 
-#: What more dead deliveries of one destination there are within this time, one message tells, seconds.
+# --- notices ---
+
+#: Further dead deliveries of one destination within this time are reported in one message, seconds.
 TOGETHER_S: Final = 60.0
 
+# --- damage ---
 
-#: Requests that were refused and are remembered.
+
+def damaged(event_id: str) -> str:
+    """Why an event whose stored body has changed is never sent."""
+    return f"event {event_id}: its stored body does not match its checksum; it is not sent: check the disk"
+
+
+# --- what is kept ---
+
+#: Refused requests; older ones are forgotten.
 REJECTED_KEPT: Final = 1000
+#: Activities; older ones are forgotten unless they are unfinished tasks.
+ACTIVITIES_KEPT: Final = 10_000
 
-
-#: Activities that are remembered.
-ACTIVITIES: Final = 10_000
-
+# --- tasks: replays, reroutes and discards ---
 
 #: Deliveries that one slice of a task moves.
 SLICE: Final = 500
+#: A replica that continues a task holds it for this long after each slice, seconds; then another one may take it on.
+TASK_LEASE_S: Final = 30.0
+
+#: States from which each kind of task takes deliveries. A reroute leaves delivered ones alone and makes missing ones.
+TAKES: Final[Mapping[str, tuple[DeliveryState, ...]]] = MappingProxyType(
+    {
+        "replay": (DeliveryState.DEAD, DeliveryState.DELIVERED),
+        "reroute": (DeliveryState.DEAD,),
+        "discard": (DeliveryState.DEAD, DeliveryState.PENDING),
+    }
+)
+#: States whose deliveries a slice may still replay or discard when it gets to them.
+MAY_BE_REPLAYED: Final = tuple(state for state, moves in MOVES.items() if DeliveryState.PENDING in moves)
+MAY_BE_DISCARDED: Final = tuple(state for state, moves in MOVES.items() if DeliveryState.DISCARDED in moves)
+
+_GONE: Final = {
+    "removed": "retention.bodies has removed its body",
+    "redacted": "what redact names was removed from its body",
+}
 
 
-def states_taken(verb: str, which: DeliveryQuery) -> tuple[DeliveryState, ...]:
-    """What a task takes: of many only the dead, unless another state is named."""
+def states_taken(verb: TaskVerb, which: DeliveryQuery) -> tuple[DeliveryState, ...]:
+    """States from which a task for many takes deliveries: dead ones only, unless another state is named."""
     wanted = which.state or DeliveryState.DEAD
     return tuple(state for state in TAKES[verb] if state is wanted)
 
 
-def movable(task: Task, rows: Sequence[Any]) -> list[int]:
-    """Of those named by id the ones that the task may move."""
-    taken = [row for row in rows if row[2] in TAKES[task.verb]]
-    gone = {row[4]: row[3] for row in taken if row[3] != "kept" and task.verb != "discard"}
-    for event_id, body_is in gone.items():
-        why = (
-            "retention.bodies has removed its body"
-            if body_is == "removed"
-            else "what redact names was removed from its body"
-        )
-        raise BodyGone(f"event {event_id} cannot be sent again: {why}")
-    return sorted(row[1] for row in taken)
+class Named(NamedTuple):
+    """A delivery that a task names by its id or by the id of its event."""
+
+    #: Its number in the store.
+    number: int
+    state: DeliveryState
+    event_id: str
+    body_is: BodyIs
+
+
+def movable(verb: TaskVerb, named: Iterable[Named]) -> list[int]:
+    """Numbers of those that the task may move, in order. Raises BodyGone if one cannot be sent again."""
+    taken = [each for each in named if each.state in TAKES[verb]]
+    gone = next((each for each in taken if each.body_is != "kept"), None)
+    if gone is not None and verb != "discard":
+        raise BodyGone(f"event {gone.event_id} cannot be sent again: {_GONE[gone.body_is]}")
+    return sorted(each.number for each in taken)
+
+
+class Slice(NamedTuple):
+    """What a task moves next."""
+
+    #: Numbers of deliveries.
+    deliveries: Sequence[int]
+    #: Number of the last event that it covers.
+    position: int
+    is_last: bool
+
+
+def next_slice(groups: Iterable[Sequence[tuple[int, int]]], *, ends: int, size: int) -> Slice:
+    """Whole events in the order of acceptance: up to ``size`` deliveries, or one event with more.
+
+    ``groups``: for each group of deliveries the first ``size`` rows (event, delivery) after the previous slice, ordered.
+    ``ends``: the last event of the task.
+    """
+    found: list[tuple[int, int]] = []
+    cut = ends
+    for rows in groups:
+        if len(rows) == size:
+            # There may be more rows, also of the last event here.
+            cut = min(cut, _last_whole(rows))
+        found += rows
+    taken = sorted(row for row in found if row[0] <= cut)
+    if len(taken) > size:
+        cut = min(cut, _last_whole(taken[:size]))
+        taken = [row for row in taken if row[0] <= cut]
+    return Slice([delivery for _, delivery in taken], cut, cut >= ends)
+
+
+def _last_whole(rows: Sequence[tuple[int, int]]) -> int:
+    """The last event of which these rows surely have every delivery; the only one if they are all of one event."""
+    last = rows[-1][0]
+    before = [event for event, _ in rows if event < last]
+    return before[-1] if before else last
+
+
+def paced(deliveries: Sequence[int], start: float, interval_s: float) -> Mapping[int, float]:
+    """When each delivery of a slice is due."""
+    return {delivery: start + at * interval_s for at, delivery in enumerate(deliveries)}
+
+
+def discard_reason(by: str, why: str) -> str:
+    """The reason that a discarded delivery shows."""
+    return f"discarded by {by}: {why}" if why else f"discarded by {by}"
+
+
+def stop_reason(by: str) -> str:
+    """The reason that a new delivery shows when its replay was stopped before it was sent."""
+    return f"its replay was stopped by {by}"
+
+
+def state_before(last_outcome: str | None) -> DeliveryState:
+    """The state that a replayed delivery returns to when its replay is stopped first; None: it was never tried."""
+    return DeliveryState.DELIVERED if last_outcome == "delivered" else DeliveryState.DEAD
+
+
+class Standing(NamedTuple):
+    """How many deliveries that a task has moved are in one state."""
+
+    state: DeliveryState
+    #: Whether it was tried, and not since the task moved it.
+    is_untried: bool
+    deliveries: int
+
+
+def progress(total: int, moved: int, standing: Iterable[Standing], *, is_finished: bool, stopped_by: str) -> Progress:
+    """How far a task has come. What ended without a new attempt was taken back when the task was stopped."""
+    counts = dict.fromkeys(("pending", "delivered", "dead", "not_sent"), 0)
+    for each in standing:
+        was_taken_back = each.is_untried and each.state in MAY_BE_REPLAYED
+        name = "not_sent" if was_taken_back else each.state.value
+        counts[name] = counts.get(name, 0) + each.deliveries
+    return Progress(
+        total=max(total, moved),
+        moved=moved,
+        pending=counts["pending"],
+        delivered=counts["delivered"],
+        dead=counts["dead"],
+        not_sent=counts["not_sent"],
+        is_finished=is_finished,
+        stopped_by=stopped_by,
+    )

@@ -11,10 +11,11 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
-from gateway.operate import selection, views
+from gateway.operate import search, selection, views
 from gateway.operate.operations import Move
+from gateway.operate.search import Search
 from gateway.operate.selection import BadRequest, Filter
-from gateway.store.nouns import EventQuery, TaskVerb
+from gateway.store.nouns import TaskVerb
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of
 from gateway.web.live import Turn, server_sent
@@ -194,8 +195,8 @@ _EVENTS: Final = {"asked": Provide(_of_events)}
 _DELIVERIES: Final = {"asked": Provide(_of_deliveries)}
 
 
-def _query(context: Context, asked: Filter, **page: Any) -> EventQuery:
-    return selection.event_query(asked, context.gateway.config, context.gateway.clock(), **page)
+def _search(context: Context, asked: Filter, **page: Any) -> Search:
+    return selection.event_search(asked, context.gateway.config, context.gateway.clock(), **page)
 
 
 # --- events and deliveries ---
@@ -211,7 +212,8 @@ def _reading(context: Context) -> list[Any]:
         before: Before = "",
         after: Annotated[str, QueryParameter(description="Only those newer than this event's id.")] = "",
     ) -> dict[str, Any]:
-        return views.event_page(await store.events(_query(context, asked, limit=limit, before=before, after=after)))
+        wanted = _search(context, asked, limit=limit, before=before, after=after)
+        return views.event_page(await search.events(store, wanted))
 
     @_get("/api/events/{event_id:str}", summary="One event with all that became of it", tags=["events"])
     async def event(
@@ -305,11 +307,7 @@ def _activities(context: Context) -> list[Any]:
 
     @_get("/api/activity", summary="What people did, the newest first", tags=["activity"])
     async def activities(limit: Limit = 50, before: Before = "") -> dict[str, Any]:
-        found = await store.activities(limit=selection.page(limit), before=before)
-        return {
-            "activity": [views.activity(each) for each in found],
-            "next": found[-1].id if len(found) == limit else None,
-        }
+        return views.activity_page(await store.activities(limit=selection.page(limit), before=before))
 
     @_get("/api/activity/{activity_id:str}", summary="One activity, with how far it has come", tags=["activity"])
     async def activity(activity_id: ActivityId) -> dict[str, Any]:
@@ -355,7 +353,7 @@ def _whole(context: Context) -> list[Any]:
 def _live(context: Context) -> Any:
     @_get(_LIVE, dependencies=_EVENTS, summary="What happens, as server-sent events", tags=["events"])
     async def live(asked: NamedDependency[Filter]) -> Response[Any]:
-        listener = context.live.listen(_query(context, asked))
+        listener = context.live.listen(_search(context, asked))
         return Stream(server_sent(listener, event_stream), media_type="text/event-stream")
 
     return live

@@ -8,8 +8,10 @@ from itertools import islice
 from typing import Final
 
 from gateway import telemetry
-from gateway.errors import GatewayError, QueryRefused, StoreError
+from gateway.errors import GatewayError, StoreError
 from gateway.model import Delivery
+from gateway.operate import search
+from gateway.operate.search import Search
 from gateway.store import Store
 from gateway.store.nouns import DeliveryQuery, EventPage, EventQuery, EventRow, Stats
 
@@ -58,7 +60,7 @@ class Live:
         """The gateway is stopping."""
         self._ended.set()
 
-    def listen(self, query: EventQuery) -> "Listener":
+    def listen(self, wanted: Search) -> "Listener":
         """Take a place; the first turn holds what is there already. Raises TooManyListen."""
         if self._ended.is_set() or self._listeners >= MOST_LISTENERS:
             raise TooManyListen(
@@ -68,16 +70,16 @@ class Live:
             )
         self._listeners += 1
         telemetry.LIVE_LISTENERS.inc()
-        return Listener(self, query)
+        return Listener(self, wanted)
 
     def leave(self) -> None:
         """Give a place back."""
         self._listeners -= 1
         telemetry.LIVE_LISTENERS.dec()
 
-    async def turns(self, query: EventQuery) -> AsyncIterator[Turn]:
+    async def turns(self, wanted: Search) -> AsyncIterator[Turn]:
         """What is new, again and again; a turn without anything is a heartbeat. Ends when the gateway stops."""
-        following = _Following(self._store, query)
+        following = _Following(self._store, wanted)
         silent_since = time.monotonic()
         told: Stats | None = None
         while not self._ended.is_set():
@@ -107,9 +109,9 @@ class Live:
 class Listener:
     """One who listens: a place, and the turns. Its place is free once it is closed, or forgotten."""
 
-    def __init__(self, live: Live, query: EventQuery) -> None:
+    def __init__(self, live: Live, wanted: Search) -> None:
         self._live: Live | None = live
-        self._turns = live.turns(query)
+        self._turns = live.turns(wanted)
 
     def __aiter__(self) -> AsyncIterator[Turn]:
         return self._turns
@@ -127,12 +129,12 @@ class Listener:
 class _Following:
     """The newest events of a query, and what a listener knows of them."""
 
-    def __init__(self, store: Store, query: EventQuery) -> None:
+    def __init__(self, store: Store, wanted: Search) -> None:
         self._store = store
-        self._query = query
+        self._wanted = wanted
         #: What was told last, the newest ROWS of it, by id.
         self._told: Mapping[str, EventRow] = {}
-        #: The newest event of all at the last look: what is older was looked at. None: nothing was; empty: there was none.
+        #: The position of the newest event at the last look; empty if there was none, None before the first look.
         self._seen: str | None = None
 
     async def look(self) -> Turn:
@@ -148,19 +150,19 @@ class _Following:
 
     async def _newest(self) -> str:
         rows = (await self._store.events(EventQuery(limit=1))).rows
-        return rows[0].id if rows else ""
+        return rows[0].position if rows else ""
 
     async def _page(self, before: str) -> EventPage:
         # An older event can come to be in a state; what stands in it does not change.
-        may_grow = self._query.state is not None and self._query.holds is None
-        try:
-            return await self._store.events(replace(self._query, limit=ROWS, after="" if may_grow else before))
-        except QueryRefused:
-            # Retention has removed the event behind which it went on.
-            return await self._store.events(replace(self._query, limit=ROWS))
+        may_grow = self._wanted.query.state is not None and self._wanted.matches is None
+        return await self._events(ROWS, "" if may_grow else before)
 
     async def _count(self, before: str) -> int:
-        return len((await self._store.events(replace(self._query, limit=MOST_SKIPPED, after=before))).rows)
+        return len((await self._events(MOST_SKIPPED, before)).rows)
+
+    async def _events(self, limit: int, after: str) -> EventPage:
+        query = replace(self._wanted.query, limit=limit, after=after)
+        return await search.events(self._store, replace(self._wanted, query=query))
 
     async def _changed(self) -> Sequence[EventRow]:
         """Those that were told of and stand otherwise now."""

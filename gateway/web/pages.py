@@ -11,9 +11,10 @@ from litestar.response import Redirect, Stream
 
 from gateway import console, presets
 from gateway.errors import QueryRefused
-from gateway.operate import selection, views
+from gateway.operate import search, selection, views
+from gateway.operate.search import Search
 from gateway.operate.selection import BadRequest, Filter
-from gateway.store.nouns import EventQuery, EventRow, Stats
+from gateway.store.nouns import EventRow, Stats
 from gateway.web import auth, forms
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, delivery_document, destination_documents, event_document, history_of
@@ -130,7 +131,8 @@ def _looking(context: Context) -> list[Any]:
     ) -> Page:
         stats = await store.stats()
         groups = views.dead_groups(stats.dead)["groups"]
-        activities = [views.activity(each) for each in await store.activities(limit=50) if each.progress is not None]
+        done = (await store.activities(limit=50)).rows
+        activities = [views.activity(each) for each in done if each.progress is not None]
         opened = await _group(context, groups, destination, cause, before) if destination else None
         shell = shell_of(context, request, "dead", dead=_dead(stats))
         return page_of(console.dead_page(shell, groups, activities[:TASKS], opened))
@@ -148,8 +150,8 @@ def _asked(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {name: request.query_params.get(name, "").strip() for name in _FILTER}
 
 
-def _query(context: Context, asked: Mapping[str, str], **page: Any) -> EventQuery:
-    return selection.event_query(Filter(**asked), context.gateway.config, context.gateway.clock(), **page)
+def _search(context: Context, asked: Mapping[str, str], **page: Any) -> Search:
+    return selection.event_search(Filter(**asked), context.gateway.config, context.gateway.clock(), **page)
 
 
 async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
@@ -157,7 +159,7 @@ async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
     asked, before = _asked(request), request.query_params.get("before", "")
     error, rows, more, searched_to = "", [], "", None
     try:
-        page = await store.events(_query(context, asked, limit=EVENTS, before=before))
+        page = await search.events(store, _search(context, asked, limit=EVENTS, before=before))
     except (BadRequest, QueryRefused) as refused:
         error = str(refused)
     else:
@@ -251,7 +253,7 @@ async def _group(
 def _stream(context: Context) -> Any:
     @get("/live")
     async def live(request: Request[Any, Any, Any]) -> Response[Any]:
-        listener = context.live.listen(_query(context, _asked(request)))
+        listener = context.live.listen(_search(context, _asked(request)))
         shown = _Shown(context, can_write=can_write(context, request))
         return Stream(server_sent(listener, shown.messages), media_type="text/event-stream")
 

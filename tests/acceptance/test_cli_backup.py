@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from gateway.store.sqlite.reader import FILES
+from gateway.store.sqlite.whole import FILES
 from tests.acceptance.harness import GatewayProcess, distinct
 from tests.sink import Sink, answer
 
@@ -98,7 +98,7 @@ def test_a_backup_never_takes_the_place_of_the_store_that_is_copied(gateway, to)
     before = store.stat().st_ino
     refused = gateway.cli("backup", to, "--force", check=False)
     assert refused.returncode == 1
-    assert f"{to.removeprefix('./')} belongs to the store that is copied: name another file" in refused.stderr
+    assert f"{to.removeprefix('./')} belongs to the store being copied: name another file" in refused.stderr
     assert store.stat().st_ino == before
     assert gateway.post(distinct(7000))[0] == 202
     assert gateway.api("/readyz")[0] == 200

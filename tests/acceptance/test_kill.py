@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from gateway.model import DeliveryState
-from gateway.store import open_reader
 from gateway.store.nouns import DeliveryQuery
 from tests.acceptance import ack_before_commit
 from tests.acceptance.harness import GatewayProcess, distinct, eventually, signature
 from tests.sink import Sink, answer
+from tests.store.given import Looking
 
 KILLS = 20
 CLIENTS = 16
@@ -101,7 +101,7 @@ def test_no_acknowledged_event_is_lost_over_twenty_kills(tmp_path):
     duplicates = sum(count - 1 for count in delivered.values())
     assert duplicates <= KILLS * CONCURRENCY
     assert all(len(found) == 1 for found in ids.values()), "a repeated delivery keeps its webhook-id"
-    reader = open_reader(f"sqlite:///{tmp_path}/gateway.db")
+    reader = Looking(f"sqlite:///{tmp_path}/gateway.db")
     ended = [reader.deliveries(DeliveryQuery(state=state, limit=1_000_000)).rows for state in DeliveryState]
     assert [len(found) for found in ended if found] == [len(ended[1])], "each is delivered, none is anything else"
 

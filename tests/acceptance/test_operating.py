@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 
 from gateway.model import Attempt, Dead, new_id
-from gateway.store import open_reader, open_store
+from gateway.store import open_store
 from gateway.store.nouns import NewDelivery, Outcome, Want
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
 from tests.acceptance.test_admin import start
 from tests.sink import Sink, answer
-from tests.store.given import new_event
+from tests.store.given import Looking, new_event
 
 ROUTES = """version: 1
 sources: {{xobito: {{preset: xobito, secret: acceptance-secret}}}}
@@ -166,7 +166,7 @@ def test_a_replay_of_ten_thousand_goes_on_after_kill_9_and_each_is_delivered(tmp
         gateway.kill()
         activity = answered["activity"]
         assert activity["progress"]["total"] == count
-        reader = open_reader(f"sqlite:///{tmp_path}/gateway.db")
+        reader = Looking(f"sqlite:///{tmp_path}/gateway.db")
         at_the_kill = reader.activity(activity["id"]).progress
         assert 0 < at_the_kill.moved < count
         assert not at_the_kill.is_finished

@@ -51,7 +51,7 @@ async def states(world: World) -> dict[str, int]:
 
 
 async def verbs(world: World) -> list[tuple[str, str, str]]:
-    return [(each.verb, each.subject, each.by) for each in await world.store.activities()]
+    return [(each.verb, each.subject, each.by) for each in (await world.store.activities()).rows]
 
 
 @contextlib.asynccontextmanager
@@ -415,7 +415,7 @@ async def test_a_pause_and_its_end_leave_a_trace(tmp_path):
             assert await world.operations.resume("crm", by="bob")
             assert not await world.operations.resume("crm", by="bob")
             assert await verbs(world) == [("resume", "crm", "bob"), ("pause", "crm", "ann")]
-            assert (await world.store.activities())[-1].reason.startswith("their migration (until ")
+            assert (await world.store.activities()).rows[-1].reason.startswith("their migration (until ")
 
 
 TOLD = """

@@ -64,7 +64,7 @@ def test_a_time_is_a_duration_or_an_iso_time(text, ago):
 )
 def test_what_makes_no_sense_is_said(config, asked, said):
     with pytest.raises(BadRequest) as of_events:
-        selection.event_query(asked, config, NOW)
+        selection.event_search(asked, config, NOW)
     with pytest.raises(BadRequest) as of_deliveries:
         selection.delivery_query(asked, NOW)
     assert said in str(of_events.value)
@@ -72,18 +72,18 @@ def test_what_makes_no_sense_is_said(config, asked, said):
 
 
 def test_what_ends_in_the_future_has_not_ended(config):
-    assert selection.event_query(Filter(since="1h", until="2026-04-17"), config, NOW).until_s is None
+    assert selection.event_search(Filter(since="1h", until="2026-04-17"), config, NOW).query.until_s is None
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001])
 def test_a_page_has_bounds(config, limit):
     with pytest.raises(BadRequest, match=r"limit: .* is out of range: from 1 to 1,000"):
-        selection.event_query(Filter(), config, NOW, limit=limit)
+        selection.event_search(Filter(), config, NOW, limit=limit)
 
 
 def test_a_page_lies_on_one_side_of_a_row(config):
     with pytest.raises(BadRequest, match="before and after together"):
-        selection.event_query(Filter(), config, NOW, before="7", after="evt_1")
+        selection.event_search(Filter(), config, NOW, before="7", after="evt_1")
 
 
 def test_only_dead_deliveries_have_a_cause():
@@ -133,7 +133,7 @@ def test_a_selection_can_be_read(asked, ids, said):
 )
 def test_any_filter_is_a_query_or_refused(config, asked, limit, before):
     for ask in (
-        lambda: selection.event_query(asked, config, NOW, limit=limit, before=before),
+        lambda: selection.event_search(asked, config, NOW, limit=limit, before=before).query,
         lambda: selection.delivery_query(asked, NOW, limit=limit, before=before),
     ):
         try:

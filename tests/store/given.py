@@ -1,12 +1,13 @@
 """What the store's tests are given: a clock that is moved by hand, small nouns, and every kind of store there is."""
 
+import asyncio
 import hashlib
 import itertools
 import shutil
 from pathlib import Path
 
 from gateway.model import Attempt, Delivered, Event, Notice
-from gateway.store import open_store
+from gateway.store import open_reads, open_store
 from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Task, Told, Want
 
 _numbers = itertools.count(1)
@@ -97,6 +98,20 @@ class SQLiteKind:
 
 
 KINDS = [SQLiteKind]
+
+
+class Looking:
+    """A store that is opened for each question, by a test that runs no event loop."""
+
+    def __init__(self, url, **more):
+        self._url, self._more = url, more
+
+    def __getattr__(self, question):
+        async def ask(*args, **named):
+            async with open_reads(self._url, **self._more) as reads:
+                return await getattr(reads, question)(*args, **named)
+
+        return lambda *args, **named: asyncio.run(ask(*args, **named))
 
 
 async def replay(store, *ids):

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import QueryRefused
-from gateway.event.words import words_in
 from gateway.model import Dead, DeliveryState
+from gateway.operate import search as operate_search
+from gateway.operate.search import Search, events
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected, Retention
-from gateway.store.rules import cause_of
-from gateway.store.sqlite import search, tables
+from gateway.store.rules import cause_of, words_in
+from gateway.store.sqlite import numbers, search, tables
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
 
 
@@ -30,6 +31,15 @@ async def ended(store, outcome, destination="slack", slots=100):
     leases = await store.claim(wants(destination, slots=slots))
     await store.settle([outcome(lease) for lease in leases])
     return leases
+
+
+def looking_into(store, matches):
+    """Events that match a query and more than the store can tell."""
+    return lambda query: events(store, Search(query=query, matches=matches))
+
+
+def name_in(event):
+    return json.loads(event.body)["data"]["name"]
 
 
 async def all_pages(ask, query):
@@ -142,9 +152,10 @@ def test_events_are_found_by_all_that_is_known_of_them(tmp_path_factory, kind_of
                     **ask,
                     since_s=None if query["since"] is None else query["since"] + 0.5,
                     until_s=None if query["until"] is None else query["until"] + 0.5,
-                    holds=lambda event, words=words: has_words(words, json.loads(event.body)["data"]["name"]),
                 )
-                rows, _ = await all_pages(store.events, asking)
+                rows, _ = await all_pages(
+                    looking_into(store, lambda event, words=words: has_words(words, name_in(event))), asking
+                )
                 assert [row.id for row in rows] == expected(made, query)
                 about = DeliveryQuery(
                     **{name: ask[name] for name in ("source", "type", "destination", "state", "limit")}
@@ -170,12 +181,12 @@ def test_a_search_that_takes_too_long_says_how_far_it_has_come_and_goes_on_from_
     async def scenario(store):
         for number in range(300):
             await store.append([event_of(body=b'{"id": %d}' % number)])
-        rare = EventQuery(holds=lambda event: event.body in (b'{"id": 7}', b'{"id": 290}'))
-        everything, one = await all_pages(store.events, rare)
-        monkeypatch.setattr(search.Effort.__init__, "__defaults__", (400,))
-        page = await store.events(rare)
+        ask = looking_into(store, lambda event: event.body in (b'{"id": 7}', b'{"id": 290}'))
+        everything, one = await all_pages(ask, EventQuery())
+        monkeypatch.setattr(operate_search, "EFFORT", 400)
+        page = await ask(EventQuery())
         assert page.searched_to is not None
-        found, pages = await all_pages(store.events, rare)
+        found, pages = await all_pages(ask, EventQuery())
         assert ([row.id for row in found], one) == ([row.id for row in everything], 1)
         assert len(found) == 2
         assert pages > 3
@@ -188,7 +199,7 @@ def test_a_search_for_deliveries_that_takes_too_long_goes_on_as_well(run, monkey
         for _ in range(200):
             await store.append([event_of("crm", "contact.created", "slack")])
         asked = DeliveryQuery(route="nobody's")
-        monkeypatch.setattr(search.Effort.__init__, "__defaults__", (100,))
+        monkeypatch.setattr(search.Searcher.__init__, "__defaults__", (100, search.FIRST_ROWS))
         page = await store.deliveries(asked)
         assert (page.rows, page.searched_to is not None) == ((), True)
         found, pages = await all_pages(store.deliveries, asked)
@@ -201,9 +212,9 @@ def test_a_search_for_deliveries_that_takes_too_long_goes_on_as_well(run, monkey
 @pytest.mark.parametrize("before", ["x", "-1", "1" * 30, "١", "evt_1", "1;"])
 def test_a_place_that_no_page_gave_is_refused(run, before):
     async def scenario(store):
-        with pytest.raises(QueryRefused, match="is no place in a list"):
+        with pytest.raises(QueryRefused, match="is not a position"):
             await store.events(EventQuery(before=before))
-        with pytest.raises(QueryRefused, match="is no place in a list"):
+        with pytest.raises(QueryRefused, match="is not a position"):
             await store.deliveries(DeliveryQuery(before=before))
 
     run(scenario)
@@ -213,11 +224,17 @@ def test_what_is_newer_than_an_event_is_followed(run):
     async def scenario(store):
         first, second, third = [event_of() for _ in range(3)]
         await store.append([first])
-        assert (await store.events(EventQuery(after=first.event.id))).rows == ()
+        [row] = (await store.events()).rows
+        assert (await store.event(first.event.id)).position == row.position
+        assert (await store.events(EventQuery(after=row.position))).rows == ()
         await store.append([second, third])
-        newer = await store.events(EventQuery(after=first.event.id))
+        newer = await store.events(EventQuery(after=row.position))
         assert [row.id for row in newer.rows] == [third.event.id, second.event.id]
+        by_id = await events(store, Search(query=EventQuery(after=first.event.id)))
+        assert by_id == newer
         with pytest.raises(QueryRefused, match='there is no event "evt_gone"'):
+            await events(store, Search(query=EventQuery(after="evt_gone")))
+        with pytest.raises(QueryRefused, match="is not a position"):
             await store.events(EventQuery(after="evt_gone"))
 
     run(scenario)
@@ -250,7 +267,7 @@ def test_words_of_a_payload_are_found(run, body, words, is_indexed):
             pass
         for word in words:
             assert words_in(word) == (word,)
-            page = await store.events(EventQuery(words=(word,), holds=lambda event: event.body == body))
+            page = await looking_into(store, lambda event: event.body == body)(EventQuery(words=(word,)))
             assert [row.id for row in page.rows] == [new.event.id]
 
     run(scenario)
@@ -291,9 +308,9 @@ def test_the_beginning_of_a_word_is_found_in_old_events_as_in_new_ones(run, monk
         await store.append(news)
         while await store.index():
             pass
-        page = await store.events(EventQuery(words=("ada*",), holds=lambda event: b"Ada" in event.body))
+        page = await looking_into(store, lambda event: b"Ada" in event.body)(EventQuery(words=("ada*",)))
         assert [row.id for row in page.rows] == [news[at].event.id for at in (9, 3, 0)]
-        none = await store.events(EventQuery(words=("é*",), holds=lambda event: "é" in event.body.decode()))
+        none = await looking_into(store, lambda event: "é" in event.body.decode())(EventQuery(words=("é*",)))
         assert none.rows == ()
 
     run(scenario)
@@ -393,7 +410,7 @@ def test_the_numbers_of_a_minute_are_forgotten_after_a_day(run, clock):
 
 @given(buckets=st.dictionaries(st.integers(0, len(tables.BUCKETS)), st.integers(0, 50)))
 def test_the_middle_lies_in_the_bucket_that_holds_it(buckets):
-    half = search.middle(buckets, 0.5)
+    half = numbers.quantile(buckets, 0.5)
     total = sum(buckets.values())
     if not total:
         assert half is None

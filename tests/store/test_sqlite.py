@@ -16,12 +16,14 @@ import pytest
 
 from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreLocked, StoreTooNew, StoreUnavailable
 from gateway.model import Dead, DeliveryState, Release, Retry
-from gateway.store import open_reader, open_store
+from gateway.operate.search import Search
+from gateway.operate.search import events as search
+from gateway.store import open_reads, open_store
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Pause, Retention, Want
 from gateway.store.sqlite import connection, database, lock, tables, upkeep
 from gateway.store.sqlite import owner as sqlite
 from tests.needs import needs
-from tests.store.given import Clock, SQLiteKind, attempt, delivered, new_event, wants
+from tests.store.given import Clock, Looking, SQLiteKind, attempt, delivered, new_event, wants
 
 #: Made by the release that wrote format 1: four events, one delivery dead, two pending.
 FIRST_FORMAT = Path(__file__).parent / "fixtures" / "version-1.db"
@@ -73,7 +75,7 @@ def test_a_url_of_no_known_form_is_refused_with_the_forms(url):
     with pytest.raises(StoreError, match=r"sqlite:///relative.db or sqlite:////absolute.db"):
         asyncio.run(open_store(url))
     with pytest.raises(StoreError, match=r"sqlite:///relative.db"):
-        open_reader(url)
+        Looking(url).stats()
 
 
 def test_a_relative_file_is_one_in_the_working_directory(tmp_path, monkeypatch):
@@ -138,7 +140,7 @@ def test_a_second_owner_is_refused_through_a_symlink_too(kind, clock, tmp_path, 
             await store.close()
 
     asyncio.run(scenario())
-    assert len(open_reader(url).events().rows) == 0
+    assert len(Looking(url).events().rows) == 0
 
 
 def test_nobody_else_may_read_any_of_its_files(kind, opened):
@@ -167,7 +169,7 @@ def test_a_commit_is_fsynced_and_makes_no_temporary_file(opened):
 def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
     shutil.copy(FIRST_FORMAT, kind.path)
     with pytest.raises(StoreError, match="has format 1, written by an older release: start the gateway once"):
-        open_reader(kind.url).events()
+        Looking(kind.url).events()
 
     async def scenario(store):
         await store.pause(Pause(destination="crm", by="ann", reason="their migration", since=1.0))
@@ -185,9 +187,8 @@ def test_a_file_of_the_second_format_has_its_numbers_and_groups_at_once_and_its_
 
     async def scenario(store):
         stats = await store.stats()
-        found_unindexed = await store.events(
-            EventQuery(words=("14155550003",), holds=lambda event: b'"id": 3' in event.body)
-        )
+        query = EventQuery(words=("14155550003",))
+        found_unindexed = await search(store, Search(query=query, matches=lambda event: b'"id": 3' in event.body))
         while await store.index():
             pass
         found = await store.events(EventQuery(words=("14155550003",)))
@@ -240,7 +241,7 @@ def test_a_file_of_a_newer_release_is_refused_and_left_as_it_is(kind, opened):
     with pytest.raises(StoreTooNew, match="format 99, written by a newer release"):
         opened(nothing)
     with pytest.raises(StoreTooNew):
-        open_reader(kind.url).events()
+        Looking(kind.url).events()
     assert kind.path.read_bytes() == before
 
 
@@ -271,7 +272,7 @@ def test_a_damaged_header_is_refused(kind, opened):
     with pytest.raises(StoreCorrupt, match="damaged"):
         opened(nothing)
     with pytest.raises(StoreCorrupt):
-        open_reader(kind.url).events()
+        Looking(kind.url).events()
 
 
 def test_damage_found_after_an_unclean_end_is_refused_with_one_line(kind, opened):
@@ -306,7 +307,7 @@ def test_a_clean_end_leaves_one_file_to_copy(kind, opened):
     opened(scenario)
     copy = kind.folder / "copy.db"
     shutil.copy(kind.path, copy)
-    assert len(open_reader(f"sqlite:///{copy}").events().rows) == 1
+    assert len(Looking(f"sqlite:///{copy}").events().rows) == 1
 
 
 # --- the clock ---
@@ -390,7 +391,7 @@ def test_every_death_of_the_process_is_counted_against_the_delivery_it_worked_on
         seen.append((delivery.state, delivery.crashes))
     pending = DeliveryState.PENDING
     assert seen == [(pending, 0), (pending, 1), (pending, 2), (pending, 3)]
-    reader = open_reader(kind_of[3].url)
+    reader = Looking(kind_of[3].url)
     assert sorted(each.crashes for each in reader.deliveries(DeliveryQuery(state=pending)).rows) == [0, 3], (
         "its neighbour is not blamed"
     )
@@ -688,7 +689,7 @@ def test_a_disk_that_fails_for_a_while_acknowledges_nothing_falsely_and_is_serve
     if healthy == "unhealthy":
         assert int(lines[-2][-1]) < 20, "it starts with an empty log: in the old one may be a hole"
     acknowledged = {line[1] for line in lines if line[0] == "stored"}
-    assert acknowledged <= {row.id for row in open_reader(kind.url).events(EventQuery(limit=1000)).rows}
+    assert acknowledged <= {row.id for row in Looking(kind.url).events(EventQuery(limit=1000)).rows}
 
 
 def test_damage_found_while_it_runs_is_not_served(kind, opened, monkeypatch):
@@ -861,16 +862,16 @@ def test_a_reader_looks_in_beside_the_owner_after_it_and_after_its_death(kind, c
 
     async def scenario():
         store = await kind.open(clock)
-        reader = open_reader(kind.url, wall=clock.wall)
-        await store.append([new])
-        assert [row.id for row in reader.events().rows] == [new.event.id]
+        async with open_reads(kind.url, wall=clock.wall) as reads:
+            await store.append([new])
+            assert [row.id for row in (await reads.events()).rows] == [new.event.id]
         dead = kind.after_kill(1)
         await store.close()
         return dead
 
     dead = asyncio.run(scenario())
     for left in (kind, dead):
-        reader = open_reader(left.url, wall=clock.wall)
+        reader = Looking(left.url, wall=clock.wall)
         assert reader.event(new.deliveries[0].id).event == new.event
         [delivery] = reader.deliveries(DeliveryQuery(state=DeliveryState.PENDING)).rows
         assert delivery.due_in_s == pytest.approx(0.0)
@@ -879,7 +880,7 @@ def test_a_reader_looks_in_beside_the_owner_after_it_and_after_its_death(kind, c
 
 def test_there_is_nothing_to_read_where_there_is_no_file(tmp_path):
     with pytest.raises(StoreError, match="there is no such store"):
-        open_reader(f"sqlite:///{tmp_path}/none.db")
+        Looking(f"sqlite:///{tmp_path}/none.db").stats()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -918,9 +919,8 @@ def test_a_backup_under_load_is_whole_and_has_every_event_acknowledged_before_it
             await asyncio.sleep(0.001)
         before = list(acknowledged)
         steps = []
-        size = await asyncio.to_thread(
-            open_reader(kind.url).backup, str(target), lambda done, whole: steps.append((done, whole))
-        )
+        async with open_reads(kind.url) as reads:
+            size = await reads.backup(str(target), lambda done, whole: steps.append((done, whole)))
         stop.set()
         await asyncio.gather(*senders)
         await store.close()
@@ -930,7 +930,7 @@ def test_a_backup_under_load_is_whole_and_has_every_event_acknowledged_before_it
     assert len(acknowledged) > len(before), "nobody waited for the backup"
     assert target.stat().st_size == size
     assert target.stat().st_mode & 0o777 == 0o600
-    copy = open_reader(f"sqlite:///{target}")
+    copy = Looking(f"sqlite:///{target}")
     assert copy.check() == []
     assert set(before) <= {row.id for row in copy.events(EventQuery(limit=100_000)).rows}
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["copy.db"]
@@ -939,7 +939,7 @@ def test_a_backup_under_load_is_whole_and_has_every_event_acknowledged_before_it
 def test_a_backup_opens_as_a_store_and_delivers_what_waited(kind, opened, clock, tmp_path):
     opened(lambda store: store.append([new_event("slack")]))
     target = tmp_path / "copy.db"
-    open_reader(kind.url).backup(str(target))
+    Looking(kind.url).backup(str(target))
 
     async def scenario():
         store = await open_store(f"sqlite:///{target}", clock=clock.monotonic, wall=clock.wall)
@@ -954,23 +954,23 @@ def test_a_backup_overwrites_nothing_and_says_why_it_cannot_be_made(kind, opened
     opened(nothing)
     there = tmp_path / "there.db"
     there.write_bytes(b"mine")
-    with pytest.raises(StoreError, match=r"there\.db is there already: name another file"):
-        open_reader(kind.url).backup(str(there))
+    with pytest.raises(StoreError, match=r"there\.db exists: name another file"):
+        Looking(kind.url).backup(str(there))
     assert there.read_bytes() == b"mine"
     with pytest.raises(StoreError, match="No such file or directory; the backup needs a folder"):
-        open_reader(kind.url).backup(str(tmp_path / "none" / "copy.db"))
+        Looking(kind.url).backup(str(tmp_path / "none" / "copy.db"))
 
 
 def test_a_check_finds_a_flipped_body_and_numbers_that_are_wrong(kind, opened):
     new = new_event("slack")
     opened(lambda store: store.append([new]))
     seen = []
-    assert open_reader(kind.url).check(lambda *step: seen.append(step)) == []
+    assert Looking(kind.url).check(lambda *step: seen.append(step)) == []
     edit(kind.path, "UPDATE event SET body = x'7b7d'")
     edit(kind.path, "UPDATE tally SET deliveries = 7")
-    assert open_reader(kind.url).check() == [
+    assert Looking(kind.url).check() == [
         f"event {new.event.id}: its stored body does not match its checksum",
-        "deliveries of slack, pending: 7 are counted, 1 are there",
+        "deliveries of slack, pending: 7 are counted, 1 exist",
     ]
 
 
@@ -978,7 +978,7 @@ def test_a_check_finds_a_page_that_the_disk_has_damaged(kind, opened):
     opened(lambda store: store.append([new_event("slack", body=b'{"x": "%s"}' % (b"y" * 20_000)) for _ in range(20)]))
     [(root,)] = edit(kind.path, "SELECT rootpage FROM sqlite_schema WHERE name = 'delivery_by'")
     overwrite(kind.path, (root - 1) * 4096 + 8, b"\xff" * 64)
-    assert open_reader(kind.url).check()
+    assert Looking(kind.url).check()
 
 
 def log_of(kind):
@@ -1009,8 +1009,8 @@ def test_what_retention_and_redaction_remove_is_not_in_the_file_any_more(kind, o
         while await store.index():
             pass
         clock.move(100.0)
-        while await store.prune(Retention(), redacted=lambda _: b"{}"):
-            pass
+        page = await store.unredacted()
+        assert await store.redact(dict.fromkeys(page.events, b"{}")) == 1
         while await store.prune(Retention(events_s=50.0)):
             pass
 

@@ -77,7 +77,7 @@ def test_a_filter_narrows(tmp_path, query, found, is_indexed):
         ("/api/events?q=", None),
         ("/api/events?q=%20", "cannot be searched for"),
         ("/api/events?q==5", "is no path"),
-        ("/api/events?before=x", "is no place in a list"),
+        ("/api/events?before=x", "is not a position"),
         ("/api/events?after=evt_nothing", 'there is no event "evt_nothing"'),
         ("/api/events?destnation=crm", '"destnation" is no filter here (known: after,'),
         ("/api/events?route=all", '"route" is no filter here'),
@@ -349,6 +349,6 @@ def test_a_place_that_is_in_no_list_is_refused(tmp_path, path):
     async def scenario():
         async with Desk(tmp_path, "") as desk:
             status, answered = await desk.ask(f"{path}?before=x")
-            assert (status, answered["error"].partition(":")[0]) == (400, '"x" is no place in a list')
+            assert (status, answered["error"].partition(":")[0]) == (400, '"x" is not a position')
 
     scenario()

@@ -8,6 +8,7 @@ import pytest
 from gateway import telemetry
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
+from gateway.operate.search import Search
 from gateway.store.nouns import EventQuery, Retention
 from gateway.web import live
 from gateway.web.live import MOST_LISTENERS, ROWS, Live, TooManyListen, Turn, server_sent
@@ -41,7 +42,7 @@ async def counted(turns):
 async def test_the_first_turn_is_what_is_there_and_then_comes_what_is_new(tmp_path):
     async with World(tmp_path, "") as world:
         old = (await world.receive(numbered(0))).event_id
-        async with aclosing(Live(world.store).turns(EventQuery())) as turns:
+        async with aclosing(Live(world.store).turns(Search())) as turns:
             assert [row.id for row in await told(turns)] == [old]
             new = [(await world.receive(numbered(number))).event_id for number in (1, 2)]
             heard = []
@@ -54,7 +55,7 @@ async def test_the_first_turn_is_what_is_there_and_then_comes_what_is_new(tmp_pa
 async def test_an_event_comes_again_when_something_has_become_of_it(tmp_path):
     with Sink(answer(503), answer(200)) as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            async with aclosing(Live(world.store).turns(EventQuery())) as turns:
+            async with aclosing(Live(world.store).turns(Search())) as turns:
                 await counted(turns)
                 event_id = (await world.receive()).event_id
                 seen = []
@@ -71,7 +72,7 @@ async def test_an_event_that_was_there_at_first_comes_again_when_it_is_replayed(
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
             [event_id] = await dead(world, 1, sink)
-            async with aclosing(Live(world.store).turns(EventQuery())) as turns:
+            async with aclosing(Live(world.store).turns(Search())) as turns:
                 [row] = await told(turns)
                 assert (row.id, row.deliveries[0].state) == (event_id, "dead")
                 await world.replay(event_id)
@@ -88,7 +89,7 @@ async def test_who_listens_for_dead_letters_hears_of_one_when_it_dies(tmp_path):
         async with World(tmp_path, to_crm(sink)) as world:
             older = (await world.receive(numbered(0))).event_id
             await world.turn()
-            query = EventQuery(destination="crm", state=DeliveryState.DEAD)
+            query = Search(query=EventQuery(destination="crm", state=DeliveryState.DEAD))
             async with aclosing(Live(world.store).turns(query)) as turns:
                 await counted(turns)
                 await world.later(60)
@@ -99,7 +100,7 @@ async def test_who_listens_for_dead_letters_hears_of_one_when_it_dies(tmp_path):
 async def test_what_retention_removes_meanwhile_ends_nothing(tmp_path):
     async with World(tmp_path, "") as world:
         await world.receive(numbered(0))
-        async with aclosing(Live(world.store).turns(EventQuery())) as turns:
+        async with aclosing(Live(world.store).turns(Search())) as turns:
             await told(turns)
             world.clock.now += 100
             while await world.store.prune(Retention(events_s=10, attempts_s=10)):
@@ -112,7 +113,7 @@ async def test_what_retention_removes_meanwhile_ends_nothing(tmp_path):
 async def test_only_what_a_listener_asked_for_is_told(tmp_path):
     async with World(tmp_path, "") as world:
         await world.receive(a_contact(1))
-        query = EventQuery(type="contact.updated")
+        query = Search(query=EventQuery(type="contact.updated"))
         async with aclosing(Live(world.store).turns(query)) as turns:
             await counted(turns)
             await world.receive(a_contact(2))
@@ -124,7 +125,7 @@ async def test_only_what_a_listener_asked_for_is_told(tmp_path):
 async def test_more_than_can_be_shown_are_counted(tmp_path):
     async with World(tmp_path, "") as world:
         await world.receive(a_contact(1))
-        async with aclosing(Live(world.store).turns(EventQuery())) as turns:
+        async with aclosing(Live(world.store).turns(Search())) as turns:
             await told(turns)
             for number in range(ROWS + 7):
                 await world.receive(numbered(number))
@@ -139,7 +140,7 @@ async def test_of_nothing_new_comes_a_heartbeat(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.02)
     monkeypatch.setattr(live, "STATS_INTERVAL_S", 1000)
     async with World(tmp_path, "") as world:
-        async with aclosing(Live(world.store).turns(EventQuery())) as turns:
+        async with aclosing(Live(world.store).turns(Search())) as turns:
             await counted(turns)
             turn = await anext(turns)
     assert turn == Turn(new=[], changed=[])
@@ -153,7 +154,7 @@ async def test_the_numbers_are_asked_for_once_for_all_who_listen(tmp_path, monke
         monkeypatch.setattr(world.store, "stats", lambda: asked.append(1) or stats())
         following = Live(world.store)
         for _ in range(4):
-            async with aclosing(following.turns(EventQuery())) as turns:
+            async with aclosing(following.turns(Search())) as turns:
                 await counted(turns)
     assert len(asked) == 1
 
@@ -162,16 +163,16 @@ async def test_the_numbers_are_asked_for_once_for_all_who_listen(tmp_path, monke
 async def test_the_ninth_listener_is_refused_until_one_has_gone(tmp_path):
     async with World(tmp_path, "") as world:
         following = Live(world.store)
-        listeners = [following.listen(EventQuery()) for _ in range(MOST_LISTENERS)]
+        listeners = [following.listen(Search()) for _ in range(MOST_LISTENERS)]
         with pytest.raises(TooManyListen, match="8 listen already"):
-            following.listen(EventQuery())
+            following.listen(Search())
         listeners.pop().close()
-        listeners.append(following.listen(EventQuery()))
+        listeners.append(following.listen(Search()))
         with pytest.raises(TooManyListen):
-            following.listen(EventQuery())
+            following.listen(Search())
         # Forgotten, never begun: the client hung up before its answer was under way.
         listeners.pop()
-        following.listen(EventQuery()).close()
+        following.listen(Search()).close()
 
 
 @story
@@ -179,14 +180,14 @@ async def test_the_end_lets_all_go_at_once_and_nobody_in(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "INTERVAL_S", 60)
     async with World(tmp_path, "") as world:
         following = Live(world.store)
-        listener = following.listen(EventQuery())
+        listener = following.listen(Search())
         ended = asyncio.create_task(_to_the_end(listener))
         await asyncio.sleep(0.1)
         following.end()
         async with asyncio.timeout(5):
             await ended
         with pytest.raises(TooManyListen, match="the gateway is stopping"):
-            following.listen(EventQuery())
+            following.listen(Search())
 
 
 @story
@@ -196,7 +197,7 @@ async def test_a_store_that_refuses_ends_a_stream_and_is_no_defect(tmp_path, mon
     async with World(tmp_path, "") as world:
         await world.receive(numbered(0))
         following = Live(world.store)
-        listener = following.listen(EventQuery())
+        listener = following.listen(Search())
         events, sent = world.store.events, []
 
         async def refuse(query):

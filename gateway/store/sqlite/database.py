@@ -18,7 +18,7 @@ from gateway import telemetry
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Notice, Release, Retry, new_id
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent, Outcome, Pause, Rejected, Retention, Want
-from gateway.store.rules import REJECTED_KEPT, TOGETHER_S
+from gateway.store.rules import REJECTED_KEPT, TOGETHER_S, damaged
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import tables
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, Load, Settle, Write
@@ -98,6 +98,8 @@ class Database:
             self._identity, self._size = (found.st_dev, found.st_ino), found.st_size
             self._start_clock()
             self._judge_crash()
+            # The file has one owner: whoever held a task is gone.
+            self._db.execute(sql.FREE_TASKS)
             self._read_positions()
             undo.pop_all()
 
@@ -574,11 +576,13 @@ class Database:
         """Take at most ``limit`` events into the index of words; whether there may be more."""
         return self._upkeep.index(self._db, limit, self._event_seq)
 
-    def prune(
-        self, retention: Retention, limit: int, redacted: Callable[[Event], bytes] | None, change: Change
-    ) -> tuple[int, bool]:
-        """Remove one slice: how many things, and whether there may be more although it was none."""
-        return self._upkeep.prune(self._db, retention, limit, redacted, change.now)
+    def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
+        """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
+        return self._upkeep.prune(self._db, retention, limit, change.now)
+
+    def redact(self, bodies: Mapping[str, bytes]) -> int:
+        """Replace bodies of events that are still at rest; how many were."""
+        return self._upkeep.redact(self._db, bodies)
 
     # claim and load
 
@@ -628,9 +632,5 @@ class Database:
         loaded: dict[str, Event | CorruptEvent] = {}
         for row in rows:
             event, intact, body_is = event_of(row)
-            loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(_damaged(event.id))
+            loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(damaged(event.id))
         return loaded
-
-
-def _damaged(event_id: str) -> str:
-    return f"event {event_id}: its stored body does not match its checksum; it is not sent: check the disk"

@@ -20,39 +20,35 @@ from gateway.store.base import OnAppended
 from gateway.store.nouns import (
     Activity,
     Appended,
-    DeliveryPage,
-    DeliveryQuery,
-    EventHistory,
-    EventPage,
-    EventQuery,
     Lease,
     NewEvent,
     Outcome,
     Pause,
     Rejected,
     Retention,
-    Stats,
     Task,
+    Unredacted,
     Want,
 )
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
-from gateway.store.sqlite.reader import ALL_DELIVERIES, EVERYTHING, Reader
+from gateway.store.sqlite.reads import SQLiteReads
+from gateway.store.sqlite.snapshots import Snapshots
 
 #: After a disk error the file is tried again this often, seconds.
 RETRY_S: Final = 1.0
 
 
-class SQLiteStore:
+class SQLiteStore(SQLiteReads):
     """The Store of one process. Its methods belong to one event loop; a thread of its own owns the file."""
 
     name: str = "sqlite"
 
-    def __init__(self, database: Database, reader: Reader, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, database: Database, snapshots: Snapshots, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(snapshots)
         self._database = database
-        self._reader = reader
         self._loop = loop
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self.poisoned = database.poisoned
@@ -70,7 +66,7 @@ class SQLiteStore:
         """Become the owner of the file, made when there is none. Raises StoreError."""
         database = Database(path, clock, wall)
         await asyncio.to_thread(database.open)
-        return cls(database, Reader(path, database.now, wall), asyncio.get_running_loop())
+        return cls(database, Snapshots(path, database.now, wall), asyncio.get_running_loop())
 
     # the contract
 
@@ -122,11 +118,11 @@ class SQLiteStore:
         id_ = await self._ask(Write, run=lambda change: tasks.begin(self._database, task, plan, wall, change))
         return await self._known(id_)
 
-    async def go_on(self) -> bool:
-        unfinished = await asyncio.to_thread(self._reader.unfinished)
-        if unfinished is not None:
-            await self._ask(Write, run=lambda change: tasks.go_on(self._database, unfinished, change))
-        return unfinished is not None
+    async def go_on(self, replica: str) -> bool:
+        task = await asyncio.to_thread(self._reader.unfinished, replica)
+        if task is not None:
+            await self._ask(Write, run=lambda change: tasks.go_on(self._database, task, replica, change))
+        return task is not None
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:
         await self._ask(Write, run=lambda change: tasks.stop(self._database, activity_id, by, change))
@@ -140,33 +136,9 @@ class SQLiteStore:
     async def note(self, activity: Activity) -> None:
         await self._ask(Write, run=lambda _change: tasks.note(self._database, activity))
 
-    async def activities(self, *, limit: int = 50, before: str = "") -> Sequence[Activity]:
-        return await asyncio.to_thread(self._reader.activities, limit=limit, before=before)
-
-    async def activity(self, activity_id: str) -> Activity | None:
-        return await asyncio.to_thread(self._reader.activity, activity_id)
-
-    async def events(self, query: EventQuery = EVERYTHING) -> EventPage:
-        return await asyncio.to_thread(self._reader.events, query)
-
-    async def event(self, event_id: str) -> EventHistory | None:
-        return await asyncio.to_thread(self._reader.event, event_id)
-
-    async def deliveries(self, query: DeliveryQuery = ALL_DELIVERIES) -> DeliveryPage:
-        return await asyncio.to_thread(self._reader.deliveries, query)
-
-    async def count(self, which: DeliveryQuery) -> int:
-        return await asyncio.to_thread(self._reader.count, which)
-
-    async def stats(self) -> Stats:
-        return await asyncio.to_thread(self._reader.stats)
-
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         if rejected:
             await self._ask(Write, run=lambda _change: self._database.reject(rejected))
-
-    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
-        return await asyncio.to_thread(self._reader.rejected, limit=limit)
 
     async def pause(self, pause: Pause) -> None:
         await self._ask(Write, run=lambda _change: self._database.pause(pause))
@@ -175,21 +147,18 @@ class SQLiteStore:
         resumed: bool = await self._ask(Write, run=lambda _change: self._database.resume(destination, is_mute=is_mute))
         return resumed
 
-    async def pauses(self) -> Sequence[Pause]:
-        return await asyncio.to_thread(self._reader.pauses)
-
-    async def waiting(self) -> Mapping[tuple[str, str], int]:
-        return await asyncio.to_thread(self._reader.waiting)
-
-    async def prune(
-        self, retention: Retention, *, limit: int = 500, redacted: Callable[[Event], bytes] | None = None
-    ) -> int:
+    async def prune(self, retention: Retention, *, limit: int = 500) -> int:
         removed, more = 0, True
         while more and not removed:
-            removed, more = await self._ask(
-                Write, run=lambda change: self._database.prune(retention, limit, redacted, change)
-            )
+            removed, more = await self._ask(Write, run=lambda change: self._database.prune(retention, limit, change))
         return removed
+
+    async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
+        return await asyncio.to_thread(self._reader.unredacted, after, limit)
+
+    async def redact(self, bodies: Mapping[str, bytes]) -> int:
+        redacted: int = await self._ask(Write, run=lambda _change: self._database.redact(bodies))
+        return redacted
 
     async def index(self, *, limit: int = 250) -> bool:
         # It is asked every now and then; nothing is written when nothing has come.
@@ -222,7 +191,7 @@ class SQLiteStore:
     def _refusal(self) -> StoreUnavailable | None:
         if self._closed is not None:
             return StoreUnavailable("the store is closed: the gateway is stopping")
-        return None if self._database.healthy else StoreUnavailable(unchecked_message(self._reader.path))
+        return None if self._database.healthy else StoreUnavailable(unchecked_message(self._snapshots.path))
 
     async def _ask(self, kind: Callable[..., Call], **what: Any) -> Any:
         if refusal := self._refusal():
@@ -274,7 +243,7 @@ class SQLiteStore:
             if calls:
                 self._serve(calls)
                 self._database.checkpoint()
-        self._reader.close()
+        self._snapshots.close()
         self._database.close()
         self._on_loop(self._set_closed)
 

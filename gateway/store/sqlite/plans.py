@@ -1,28 +1,17 @@
-"""What a replay or a discard does next, as whoever looks into the file sees it: a search that is kept off the writer."""
+"""What a task does next, planned on a read connection so that the search stays off the writer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
-from gateway.store.nouns import DeliveryQuery, Task
-from gateway.store.rules import SLICE, movable, states_taken
+from gateway.model import DeliveryState
+from gateway.store.nouns import BodyIs, DeliveryQuery, Task, TaskVerb
+from gateway.store.rules import SLICE, Named, Slice, movable, next_slice, states_taken
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.search import Searcher, fits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """What a task does next."""
-
-    #: Numbers of deliveries.
-    seqs: Sequence[int]
-    #: Of the last event that it takes.
-    position: int
-    is_last: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,33 +19,38 @@ class Plan:
     """How a task begins."""
 
     total: int
-    #: By the store's clock: what changes later is not its concern.
+    #: By the store's clock: deliveries that change later are left alone.
     began: float
-    #: The last event that it may concern.
+    #: The last event that the task may cover.
     ends: int
     first: Slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """A task that goes on."""
+    """A task to continue, with its next slice."""
 
     seq: int
-    verb: str
+    verb: TaskVerb
     by: str
     reason: str
     interval_s: float
     next_due: float
     as_new: bool
+    #: The last event of the slices before.
+    position: int
     slice: Slice
 
 
 def begin(connection: apsw.Connection, now: float, task: Task) -> Plan:
-    """What a task will do. Raises KeyError for an unknown id, BodyGone for one whose body is not kept."""
+    """What a task will do. Raises KeyError for an unknown id, BodyGone if a named event has lost its body."""
     which = task.which
     if which.ids:
-        seqs = movable(task, named(connection, which))
-        return Plan(total=len(seqs), began=now, ends=0, first=Slice(seqs=seqs, position=0, is_last=True))
+        found = [
+            Named(row.number, DeliveryState(row.state), row.event_id, row.body_is) for row in named(connection, which)
+        ]
+        seqs = movable(task.verb, found)
+        return Plan(total=len(seqs), began=now, ends=0, first=Slice(seqs, 0, is_last=True))
     searcher = Searcher(connection, now)
     first, ends = searcher.bounds(which.since_s, which.until_s)
     total = searcher.count(which, states_taken(task.verb, which), may_be_empty=task.verb == "discard")
@@ -64,9 +58,9 @@ def begin(connection: apsw.Connection, now: float, task: Task) -> Plan:
     return Plan(total=total, began=now, ends=ends, first=part)
 
 
-def unfinished(connection: apsw.Connection, now: float) -> Unfinished | None:
-    """The oldest task that is not finished, with what it does next."""
-    row: Any = connection.execute(sql.TASK).get
+def unfinished(connection: apsw.Connection, now: float, replica: str) -> Unfinished | None:
+    """The oldest unfinished task that no other replica holds, with its next slice."""
+    row: Any = connection.execute(sql.TASK, (replica, now)).get
     if row is None:
         return None
     seq, verb, by, which, began, position, ends, interval_s, next_due, as_new, reason = row
@@ -79,52 +73,53 @@ def unfinished(connection: apsw.Connection, now: float) -> Unfinished | None:
         interval_s=interval_s,
         next_due=next_due,
         as_new=bool(as_new),
+        position=position,
         slice=_slice(Searcher(connection, now), verb, query, position=position, ends=ends, began=began),
     )
 
 
-def _slice(searcher: Searcher, verb: str, which: DeliveryQuery, *, position: int, ends: int, began: float) -> Slice:
-    """Whole events, in the order in which they came, up to SLICE deliveries or one event more."""
+def _slice(
+    searcher: Searcher, verb: TaskVerb, which: DeliveryQuery, *, position: int, ends: int, began: float
+) -> Slice:
     about_event = searcher.about_event(which, may_be_empty=verb == "discard")
     more = (position, ends, which.route, *about_event, began, SLICE)
-    found: list[tuple[int, int]] = []
-    cut = ends
-    for group in searcher.groups(which.destination, states_taken(verb, which), which.cause):
-        rows: list[Any] = searcher.connection.execute(sql.TASK_SLICE, (*group[:3], *more)).fetchall()
-        if len(rows) == SLICE:
-            # Behind its last event it may have more.
-            cut = min(cut, _whole(rows))
-        found += rows
-    taken = sorted(row for row in found if row[0] <= cut)
-    if len(taken) > SLICE:
-        cut = min(cut, _whole(taken[:SLICE]))
-        taken = [row for row in taken if row[0] <= cut]
-    return Slice(seqs=[seq for _, seq in taken], position=cut, is_last=cut >= ends)
+    groups: list[Any] = [
+        searcher.connection.execute(sql.TASK_SLICE, (*group[:3], *more)).fetchall()
+        for group in searcher.groups(which.destination, states_taken(verb, which), which.cause)
+    ]
+    return next_slice(groups, ends=ends, size=SLICE)
 
 
-def named(connection: apsw.Connection, which: DeliveryQuery) -> list[Any]:
-    """The rows of NAMED for the ids of events and deliveries. Raises KeyError for one that there is not."""
+class NamedRow(NamedTuple):
+    """A row of NAMED."""
+
+    number: int
+    state: str
+    body_is: BodyIs
+    event_id: str
+    destination: str
+    cause: str
+    route: str
+    source: str
+    type: str
+
+
+def named(connection: apsw.Connection, which: DeliveryQuery) -> list[NamedRow]:
+    """Matching deliveries among those named by ids of events and deliveries. Raises KeyError for an unknown id."""
     ids = to_json(which.ids)
     missing = connection.execute(sql.NOT_THERE, (ids,)).get
     if missing is not None:
         raise KeyError(missing)
-    return [row for row in connection.execute(sql.NAMED, (ids,)) if _is_named(row, which)]
+    rows = (NamedRow(*row) for row in connection.execute(sql.NAMED, (ids,)))
+    return [row for row in rows if _matches(row, which)]
 
 
-def _is_named(row: Any, which: DeliveryQuery) -> bool:
-    _, _, state, _, _, destination, cause, route, source, type_ = row
+def _matches(row: NamedRow, which: DeliveryQuery) -> bool:
     return (
-        which.state in (None, state)
-        and which.destination in ("", destination)
-        and which.cause in (None, cause)
-        and which.route in ("", route)
-        and which.source in ("", source)
-        and (not which.type or fits(which.type, type_))
+        which.state in (None, row.state)
+        and which.destination in ("", row.destination)
+        and which.cause in (None, row.cause)
+        and which.route in ("", row.route)
+        and which.source in ("", row.source)
+        and (not which.type or fits(which.type, row.type))
     )
-
-
-def _whole(rows: Sequence[tuple[int, int]]) -> int:
-    """The last event of which these rows surely have everything; all of them when they are of one."""
-    last = rows[-1][0]
-    before = [event for event, _ in rows if event < last]
-    return before[-1] if before else last

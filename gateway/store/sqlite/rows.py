@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from gateway.model import Attempt, Dead, Delivery, DeliveryState, Event, Notice, Retry
-from gateway.store.nouns import Activity, Outcome, Progress
-from gateway.store.rules import cause_of
+from gateway.store.nouns import Activity, BodyIs, Outcome
+from gateway.store.rules import Standing, cause_of, progress
 from gateway.store.sqlite.tables import BEHIND
 
 
@@ -18,7 +18,7 @@ def to_json(value: object) -> str:
 
 
 def storable(text: str) -> str:
-    """A text that SQLite takes: a lone surrogate becomes a question mark."""
+    """A text that SQLite accepts: an unpaired surrogate becomes a question mark."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -53,10 +53,7 @@ def _notice(text: str) -> Notice:
     try:
         return replace(msgspec.json.decode(dead, type=Notice), count=int(count))
     except (msgspec.MsgspecError, ValueError):
-        return Notice(id="", destination="", route="", attempts=0, reason="the disk has damaged what this tells of")
-
-
-BodyIs = Literal["kept", "removed", "redacted"]
+        return Notice(id="", destination="", route="", attempts=0, reason="the disk has damaged this notice")
 
 
 def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
@@ -80,22 +77,13 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
 
 
 def activity_of(row: Sequence[Any]) -> Activity:
-    """Of the columns of ACTIVITIES; ``states`` counts what a task has replayed by where it stands."""
-    id_, at, by, verb, subject, reason, total, moved, finished, stopped_by, states = row
-    progress = None
+    """From the columns of ACTIVITIES; ``standing`` counts the deliveries that a task has moved."""
+    id_, at, by, verb, subject, reason, total, moved, finished, stopped_by, standing = row
+    done = None
     if finished is not None:
-        counts: dict[str, int] = msgspec.json.decode(states)
-        progress = Progress(
-            total=max(total, moved),
-            moved=moved,
-            pending=counts.get("pending", 0),
-            delivered=counts.get("delivered", 0),
-            dead=counts.get("dead", 0),
-            not_sent=counts.get("not_sent", 0),
-            is_finished=bool(finished),
-            stopped_by=stopped_by,
-        )
-    return Activity(id=id_, at=at, by=by, verb=verb, subject=subject, reason=reason, progress=progress)
+        counts = msgspec.json.decode(standing, type=list[Standing])
+        done = progress(total, moved, counts, is_finished=bool(finished), stopped_by=stopped_by)
+    return Activity(id=id_, at=at, by=by, verb=verb, subject=subject, reason=reason, progress=done)
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:

@@ -1,35 +1,30 @@
-"""Which events a query finds: streams of their numbers, the newest first, each from an index, met where all agree.
+"""Which events a query finds: streams of their numbers, newest first, each from an index, met where all agree.
 
-Whatever is asked, no more than EFFORT rows are looked at: a page that took so many says how far back it has come.
+A search looks at a bounded number of rows, whatever is asked; one that reaches the bound says how far back it got.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import apsw
 
-from gateway.errors import QueryRefused
-from gateway.event.words import words_in
 from gateway.model import DeliveryState
-from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
+from gateway.store.rules import words_in
 from gateway.store.sqlite import statements as sql
-from gateway.store.sqlite import tables
+from gateway.store.sqlite.places import Place
 from gateway.store.sqlite.rows import to_json
 
-#: Rows that one page may cost; some 50 ms.
-EFFORT: Final = 20_000
-#: What it costs beside to read a body and to look into it, rows.
-OF_A_BODY: Final = 5
 #: Rows that an index is asked for at first, and at most.
 FIRST_ROWS: Final = 16
 MOST_ROWS: Final = 256
-#: Events that are looked into one by one before an index is asked for the beginning of a word: for one that many have, it
-#: takes a third of a second of a million events, and a page is full before it is needed.
+#: Newest events that pass without the index when it is asked for a prefix: a common one takes a third of a second for a
+#: million events, and a page is often full before it is needed.
 FRESH: Final = 300
-#: Of more types than these, an event's own is looked at in place of the index.
+#: With more types than this each event's own is compared, without the index.
 MOST_TYPES: Final = 200
 _FIRST: Final = 1
 
@@ -42,12 +37,12 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 
 def fits(glob: str, type_: str) -> bool:
-    """Whether a type meets a glob: ``*`` is one segment, ``**`` any number of them."""
+    """Whether a type matches a glob: ``*`` is one segment, ``**`` any number of them."""
     return _pattern(glob).fullmatch(type_) is not None
 
 
 class Group(NamedTuple):
-    """Deliveries that have all but their event in common."""
+    """Deliveries of one destination, state and cause."""
 
     destination: str
     state: str
@@ -57,36 +52,38 @@ class Group(NamedTuple):
 
 @dataclass(slots=True)
 class Effort:
-    """What is left of it."""
+    """Rows that may still be looked at."""
 
-    left: int = EFFORT
+    left: int
 
     def spend(self, rows: int) -> None:
         self.left -= rows
 
 
 def _matching(words: Sequence[str]) -> str:
-    """Quoted, so that nothing in a word is an operator, but for a star at its end."""
+    """For MATCH; quoted, so that nothing in a word is an operator but a star at its end."""
     found = [(part, word.endswith(f"{part}*")) for word in words for part in words_in(word)]
     return " AND ".join(f'"{part}"{"*" if is_begun else ""}' for part, is_begun in found)
 
 
 class Stream(Protocol):
-    """Numbers of events, falling."""
+    """Numbers of events, descending."""
 
     def at_most(self, seq: int) -> int:
-        """The largest one up to ``seq``, which never grows from one call to the next; 0: there is none."""
+        """The largest one up to ``seq``, which never grows from one call to the next; 0 if there is none."""
 
 
 class Indexed:
-    """What one statement gives, a few rows at a time."""
+    """The result of one statement, a few rows at a time."""
 
-    def __init__(self, connection: apsw.Connection, statement: str, values: Sequence[Any], effort: Effort) -> None:
+    def __init__(
+        self, connection: apsw.Connection, statement: str, values: Sequence[Any], effort: Effort, size: int
+    ) -> None:
         self._ask = (connection, statement, values)
         self._effort = effort
         self._rows: list[int] = []
         self._at = 0
-        self._size = FIRST_ROWS
+        self._size = size
         self._ended = False
 
     def at_most(self, seq: int) -> int:
@@ -108,7 +105,7 @@ class Indexed:
 
 
 class AnyOf:
-    """The numbers of several streams."""
+    """All numbers of several streams."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -118,7 +115,7 @@ class AnyOf:
 
 
 class Then:
-    """The numbers above a bound of one stream, and when there is none left those of another, which is not asked before."""
+    """Numbers above a bound from one stream; once they are used up those of another, which is not asked before."""
 
     def __init__(self, newer: Stream, bound: int, older: Stream) -> None:
         self._newer, self._bound, self._older = newer, bound, older
@@ -128,19 +125,30 @@ class Then:
 
 
 class Search:
-    """The events that all of some streams have, from the newest on; where it stopped, and why."""
+    """Events that all streams have, newest first; where it stopped, and why."""
 
     def __init__(self, streams: Sequence[Stream], first: int, last: int, effort: Effort) -> None:
         """``first`` is the newest number that is looked at, ``last`` the oldest."""
         self._streams, self._last = streams, last
         self.effort = effort
-        #: The number that would be looked at next; below ``last``: there is none.
+        #: The number to look at next; below ``last`` there is none.
         self.at = first
+        #: What places in this search have in common.
+        self.bounds = Place(0)
 
     @property
-    def is_tired(self) -> bool:
-        """Whether it ends before it has seen everything."""
+    def ended_early(self) -> bool:
+        """Whether it stopped before it had seen everything."""
         return self.effort.left <= 0 and self.at >= self._last
+
+    def place(self, at: int) -> Place:
+        """Where this search is at an event: the next one continues behind it, with the same end."""
+        return Place(at, self.bounds.after)
+
+    @property
+    def continuation(self) -> Place:
+        """Where the next search continues."""
+        return self.bounds._replace(at=self.at + 1)
 
     def __iter__(self) -> Iterator[int]:
         while self.at >= self._last and self.effort.left > 0:
@@ -160,37 +168,47 @@ class Search:
 class Searcher:
     """Makes the streams of a query, on one connection at one moment of the store's clock."""
 
-    def __init__(self, connection: apsw.Connection, now: float) -> None:
+    def __init__(
+        self, connection: apsw.Connection, now: float, effort: int = EFFORT, first_rows: int = FIRST_ROWS
+    ) -> None:
+        """``first_rows``: asked of an index at first, if it's known that many are needed."""
         self.connection = connection
         self._now = now
-        self._effort = Effort()
+        self._effort = Effort(effort)
+        self._first_rows = first_rows
 
     def events(self, query: EventQuery) -> Search:
-        """Where to look for the events of a query; what ``holds`` says is not asked."""
+        """Where to look for the events of a query."""
         streams = [*self._of_type(query.source, query.type)]
         if query.destination or query.state is not None:
             streams.append(self._of_deliveries(query.destination, query.state, None))
-        first = self._first(query.before, query.until_s)
+        before = Place.read(query.before) if query.before else None
+        newer_than = max(before.after if before else 0, Place.read(query.after).at if query.after else 0)
+        first = self._first(before, query.until_s)
+        indexed_from = 0
         if match := _matching(query.words):
-            streams.append(self._with_words(match, first))
-        last = max(self._since(query.since_s), self._after(query.after))
-        return self._search(streams, first, last)
+            indexed_from = (before and before.indexed_from) or max(first - FRESH, _FIRST)
+            streams.append(self._with_words(match, indexed_from))
+        search = self._search(streams, first, max(self._since(query.since_s), newer_than + 1))
+        search.bounds = Place(0, newer_than, indexed_from)
+        return search
 
     def deliveries(self, query: DeliveryQuery) -> Search:
-        """Where to look for the events of those deliveries; each of an event's has to be asked what else it is."""
+        """Where to look for the events of these deliveries; which of an event's deliveries match is for the caller."""
         streams = [*self._of_type(query.source, query.type)]
         if query.destination or query.state is not None or query.cause is not None:
             streams.append(self._of_deliveries(query.destination, query.state, query.cause))
-        return self._search(streams, self._first(query.before, query.until_s), self._since(query.since_s))
+        before = Place.read(query.before) if query.before else None
+        return self._search(streams, self._first(before, query.until_s), self._since(query.since_s))
 
     def bounds(self, since_s: float | None, until_s: float | None) -> tuple[int, int]:
-        """The first and the last event that were stored between two times, so many seconds ago."""
-        return self._since(since_s), self._first("", until_s)
+        """The first and the last event stored between two times, given as seconds ago."""
+        return self._since(since_s), self._first(None, until_s)
 
     def count(self, which: DeliveryQuery, states: Sequence[DeliveryState], *, may_be_empty: bool) -> int:
-        """How many deliveries fit; ``may_be_empty``: of events without a body, too."""
+        """How many deliveries match; ``may_be_empty``: also of events without a body."""
         groups = self.groups(which.destination, states, which.cause)
-        # Only what is delivered can be of such events.
+        # Only delivered ones can belong to such events.
         asks_event = which.source or which.type or (not may_be_empty and DeliveryState.DELIVERED in states)
         if not asks_event and not which.route and which.since_s is None and which.until_s is None:
             return sum(group.deliveries for group in groups)
@@ -207,7 +225,7 @@ class Searcher:
         return may_be_empty, which.source, None if types is None else to_json(sorted(types))
 
     def groups(self, destination: str, states: Sequence[DeliveryState], cause: str | None) -> list[Group]:
-        """All that there are deliveries of."""
+        """Those that have deliveries."""
         return [
             Group(name, state, why, count)
             for name, state, why, count in self.connection.execute(sql.TALLY)
@@ -218,12 +236,12 @@ class Searcher:
         return Search([*streams, self._stream(sql.ALL_EVENTS)], first, last, self._effort)
 
     def _stream(self, statement: str, *values: Any) -> Stream:
-        return Indexed(self.connection, statement, values, self._effort)
+        return Indexed(self.connection, statement, values, self._effort, self._first_rows)
 
     def _of_type(self, source: str, glob: str) -> Iterator[Stream]:
         if source or glob:
             known = [one for one in self._types() if source in ("", one[0]) and (not glob or fits(glob, one[1]))]
-            # With more of them it is cheaper to look at each event; whoever reads the rows asks for its type, too.
+            # With more of them it is cheaper to look at each event; the reader compares its type as well.
             if len(known) <= MOST_TYPES:
                 yield AnyOf([self._stream(sql.EVENTS_OF_TYPE, *one) for one in known])
 
@@ -238,37 +256,25 @@ class Searcher:
         groups = self.groups(destination, tuple(DeliveryState) if state is None else (state,), cause)
         return AnyOf([self._stream(sql.EVENTS_OF_DELIVERIES, *group[:3]) for group in groups])
 
-    def _with_words(self, match: str, first: int) -> Stream:
+    def _with_words(self, match: str, indexed_from: int) -> Stream:
         bound = self.connection.execute(sql.INDEXED_TO).get
         if "*" in match:
-            bound = min(bound, first - FRESH)
+            bound = min(bound, indexed_from)
         newer = self._stream(sql.EVENTS_NOT_INDEXED, bound)
         return Then(newer, bound, self._stream(sql.EVENTS_WITH_WORDS, match))
 
-    # places
+    # bounds
 
-    def _first(self, before: str, until_s: float | None) -> int:
+    def _first(self, before: Place | None, until_s: float | None) -> int:
         last_event: int = self.connection.execute(sql.LAST_EVENT).get
         first = last_event if until_s is None else min(last_event, self._stored_since(self._now - until_s) - 1)
-        if not before:
-            return first
-        if not before.isascii() or not before.isdigit() or len(before) > 18:
-            raise QueryRefused(f'"{before[:40]}" is no place in a list: take "next" of the page before')
-        return min(first, int(before) - 1)
+        return first if before is None else min(first, before.at - 1)
 
     def _since(self, since_s: float | None) -> int:
         return _FIRST if since_s is None else self._stored_since(self._now - since_s)
 
-    def _after(self, event_id: str) -> int:
-        if not event_id:
-            return _FIRST
-        seq = self.connection.execute(sql.EVENT_SEQ, (event_id,)).get
-        if seq is None:
-            raise QueryRefused(f'after: there is no event "{event_id[:60]}"')
-        return int(seq) + 1
-
     def _stored_since(self, moment: float) -> int:
-        """The first event that was stored at a moment or later; events are in the order of the store's clock."""
+        """The first event stored at a moment or later; events are in the order of the store's clock."""
         low, high = _FIRST, self.connection.execute(sql.LAST_EVENT).get + 1
         while low < high:
             middle = (low + high) // 2
@@ -278,17 +284,3 @@ class Searcher:
             else:
                 low = seq + 1
         return int(low)
-
-
-def middle(buckets: Mapping[int, int], share: float) -> float | None:
-    """The duration below which a share of the attempts were, seconds, of how many there are in each bucket."""
-    total = sum(buckets.values())
-    if not total:
-        return None
-    left = total * share
-    for at in range(len(tables.BUCKETS)):
-        low, count = tables.BUCKETS[at - 1] if at else 0.0, buckets.get(at, 0)
-        if count and left <= count:
-            return low + (tables.BUCKETS[at] - low) * left / count
-        left -= count
-    return tables.BUCKETS[-1]

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from gateway.model import MOVES, DeliveryState
+from gateway.store.rules import MAY_BE_DISCARDED, MAY_BE_REPLAYED
 from gateway.store.sqlite.tables import BEHIND
 
 # --- statements of the owner; {rows} becomes (?,...),(?,...) ---
@@ -117,13 +117,12 @@ EMPTY_BODIES: Final = """
 UPDATE event SET body = x'', body_is = 'removed', redact = 0 WHERE seq IN (SELECT value FROM json_each(?))
 """
 TO_REDACT: Final = f"""
-SELECT e.seq, {EVENT} FROM (SELECT seq FROM event INDEXED BY event_redact WHERE redact = 1 AND seq > ?1 ORDER BY seq LIMIT ?2) r
-CROSS JOIN event e ON e.seq = r.seq WHERE {_AT_REST}
+SELECT e.seq, {_AT_REST} FROM event e INDEXED BY event_redact WHERE redact = 1 AND e.seq > ? ORDER BY e.seq LIMIT ?
 """
-LAST_TO_REDACT: Final = """
-SELECT max(seq) FROM (SELECT seq FROM event INDEXED BY event_redact WHERE redact = 1 AND seq > ?1 ORDER BY seq LIMIT ?2)
+REDACT: Final = f"""
+UPDATE event AS e SET body = ?, sha256 = ?, body_is = 'redacted', redact = 0
+WHERE id = ? AND redact = 1 AND {_AT_REST} RETURNING seq
 """
-REDACT: Final = "UPDATE event SET body = ?, sha256 = ?, body_is = 'redacted', redact = 0 WHERE seq = ?"
 PRUNE_ONCE: Final = """
 DELETE FROM once WHERE (name, key) IN (SELECT name, key FROM once WHERE expires <= ? ORDER BY expires LIMIT ?)
 """
@@ -153,6 +152,7 @@ DELIVERIES_OF: Final = f"""
 SELECT d.event_seq, d.seq, {DELIVERY} FROM delivery d JOIN event e ON e.seq = d.event_seq
 WHERE d.event_seq IN (SELECT value FROM json_each(?)) ORDER BY d.seq
 """
+EVENTS_BY_ID: Final = "SELECT seq FROM event WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq DESC"
 WAITING: Final = """
 SELECT route, destination, count(*) FROM delivery WHERE state = 'pending' GROUP BY destination, route
 """
@@ -290,20 +290,25 @@ DELETE FROM activity WHERE finished IS NOT 0 AND seq <= (SELECT max(seq) FROM ac
 """
 ACTIVITIES: Final = """
 SELECT id, at, by, verb, subject, reason, total, moved, finished, stopped_by,
-    CASE WHEN finished IS NULL THEN '{{}}' ELSE (SELECT json_group_object(state, n) FROM (
-        SELECT CASE WHEN state IN ('dead', 'delivered') AND attempts = attempts_before_replay AND attempts > 0
-            THEN 'not_sent' ELSE state END AS state, count(*) AS n
-        FROM delivery INDEXED BY delivery_task WHERE task = activity.seq GROUP BY 1
+    CASE WHEN finished IS NULL THEN '[]' ELSE (SELECT json_group_array(json_array(state, json(iif(is_untried, 'true', 'false')), n)) FROM (
+        SELECT state, attempts = attempts_before_replay AND attempts > 0 AS is_untried, count(*) AS n
+        FROM delivery INDEXED BY delivery_task WHERE task = activity.seq GROUP BY 1, 2
     )) END
 FROM activity WHERE {which}
 """
 ACTIVITY_OF_KEY: Final = "SELECT id FROM activity WHERE key = ?"
 TASK: Final = """
-SELECT seq, verb, by, which, began, position, ends, interval_s, next_due, as_new, reason FROM activity
-WHERE finished = 0 ORDER BY seq LIMIT 1
+SELECT seq, verb, by, which, began, position, ends, interval_s, next_due, as_new, reason
+FROM activity
+WHERE finished = 0 AND (owner IN ('', ?1) OR leased_until <= ?2) ORDER BY seq LIMIT 1
 """
+# Only if it is where the slice was planned, and free.
+TAKE_TASK: Final = """
+UPDATE activity SET owner = ?3, leased_until = ?5
+WHERE seq = ?1 AND position = ?2 AND finished = 0 AND (owner IN ('', ?3) OR leased_until <= ?4) RETURNING seq
+"""
+FREE_TASKS: Final = "UPDATE activity SET owner = '' WHERE finished = 0 AND owner <> ''"
 TASK_ID: Final = "SELECT id FROM activity WHERE id = ? AND finished IS NOT NULL"
-TASK_IS_ON: Final = "SELECT finished FROM activity WHERE seq = ?"
 TASK_WENT_ON: Final = """
 UPDATE activity SET moved = moved + ?, position = ?, next_due = ?, finished = ? WHERE seq = ?
 """
@@ -327,7 +332,7 @@ SELECT count(*) FROM delivery d INDEXED BY delivery_by CROSS JOIN event e ON e.s
 WHERE {_IN_GROUP} AND {_IF_EVENT}
 """
 NAMED: Final = """
-SELECT d.event_seq, d.seq, d.state, e.body_is, e.id, d.destination, d.cause, d.route, e.source, e.type
+SELECT d.seq, d.state, e.body_is, e.id, d.destination, d.cause, d.route, e.source, e.type
 FROM delivery d JOIN event e ON e.seq = d.event_seq
 WHERE d.seq IN (
     SELECT seq FROM delivery WHERE id IN (SELECT value FROM json_each(?1))
@@ -339,7 +344,7 @@ NOT_THERE: Final = """
 SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = value)
     AND NOT EXISTS (SELECT 1 FROM delivery WHERE id = value) LIMIT 1
 """
-_MAY_BE_REPLAYED: Final = ", ".join(f"'{state}'" for state, moves in MOVES.items() if DeliveryState.PENDING in moves)
+_MAY_BE_REPLAYED: Final = ", ".join(f"'{state}'" for state in MAY_BE_REPLAYED)
 # {"seq of a delivery": due}
 REPLAY: Final = f"""
 UPDATE delivery SET state = 'pending', due = k.value, attempts_before_replay = attempts, spent_s = 0, crashes = 0,
@@ -352,17 +357,16 @@ SELECT seq, event_seq, route, destination, lane FROM delivery
 WHERE seq IN (SELECT value FROM json_each(?)) AND seq NOT IN (SELECT delivery_seq FROM notice) ORDER BY event_seq, seq
 """
 OF_TASK: Final = "UPDATE delivery SET task = ? WHERE seq IN (SELECT value FROM json_each(?))"
-_MAY_BE_DISCARDED: Final = ", ".join(f"'{s}'" for s, moves in MOVES.items() if DeliveryState.DISCARDED in moves)
+_MAY_BE_DISCARDED: Final = ", ".join(f"'{state}'" for state in MAY_BE_DISCARDED)
 DISCARD: Final = f"""
 UPDATE delivery SET state = 'discarded', due = NULL, cause = '', changed_at = ?2, reason = ?3, task = ?4
 WHERE seq IN (SELECT value FROM json_each(?1)) AND state IN ({_MAY_BE_DISCARDED})
 RETURNING seq, destination, lane
 """
-# What was on its way to its first attempt is again what it was before.
+# Deliveries that wait for their first attempt return to their state before.
 TAKE_BACK: Final = """
-UPDATE delivery SET due = NULL, changed_at = ?2,
-    state = CASE last.outcome WHEN 'delivered' THEN 'delivered' ELSE 'dead' END,
-    cause = CASE last.outcome WHEN 'delivered' THEN '' ELSE cause_of(reason) END
+UPDATE delivery SET due = NULL, changed_at = ?2, state = state_before(last.outcome),
+    cause = CASE state_before(last.outcome) WHEN 'dead' THEN cause_of(reason) ELSE '' END
 FROM (
     SELECT d.seq, (SELECT outcome FROM attempt WHERE delivery_seq = d.seq ORDER BY number DESC LIMIT 1) AS outcome
     FROM delivery d INDEXED BY delivery_task

@@ -12,7 +12,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: How a file of ours is known: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 3
+VERSION: Final = 4
 
 #: When a delivery is due that waits behind another one of its lane, seconds: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -82,6 +82,12 @@ CREATE TABLE attempt (
 ) STRICT;
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = 1;
+"""
+
+#: The replica that continues a task holds it until then.
+TASK_LEASES: Final = """
+    ALTER TABLE activity ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    ALTER TABLE activity ADD COLUMN leased_until REAL NOT NULL DEFAULT 0;
 """
 
 #: From the format that a file has to the next one.
@@ -232,5 +238,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     INSERT INTO pause SELECT destination, 0, by, reason, since, until FROM old_pause;
     DROP TABLE old_pause;
     PRAGMA user_version = 3;
+    """,
+    3: f"""{TASK_LEASES}
+    PRAGMA user_version = 4;
     """,
 }

@@ -1,34 +1,31 @@
-"""What is removed and indexed in small slices, between the transactions that somebody waits for."""
+"""What is removed, redacted and indexed: in small slices, since appends wait for each."""
 
 import hashlib
 import math
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import apsw
 
-from gateway.model import Event
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
-from gateway.store.sqlite.rows import event_of, to_json
+from gateway.store.sqlite.rows import to_json
 
-#: One slice of pruning stops once it has so many bytes of bodies: appends wait for it.
+#: A slice of pruning ends after this many bytes of bodies.
 PRUNE_BYTES: Final = 4 * 1024 * 1024
-#: As much of the index of words.
+#: A slice of the index of words ends after this many.
 INDEX_BYTES: Final = 1024 * 1024
-#: Events that one slice redacts.
-REDACTED_AT_ONCE: Final = 50
-#: Old events whose bodies were needed are looked at again so often, seconds.
+#: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
 #: The numbers of a minute are kept for a day.
 MINUTES_KEPT: Final = 24 * 60
 
 
 class Upkeep:
-    """Remembers how far it has come; all else is in the file."""
+    """Remembers how far it has come; everything else is in the file."""
 
     def __init__(self) -> None:
-        self._pruned_to = self._redacted_to = self._emptied_to = 0
+        self._pruned_to = self._emptied_to = 0
         self._swept_at = -math.inf
         #: The last event in the index of words; None: not known yet.
         self._indexed_to: int | None = None
@@ -38,24 +35,17 @@ class Upkeep:
         return self._indexed_to is None or self._indexed_to < last_event
 
     def index(self, db: apsw.Connection, limit: int, last_event: int) -> bool:
-        """Take at most ``limit`` events into the index of words; whether there may be more."""
+        """Add at most ``limit`` events to the index of words; whether there may be more."""
         db.execute(sql.ADD_WORDS, (db.execute(sql.INDEXED_TO).get, limit, INDEX_BYTES))
         if db.changes():
             self._indexed_to = int(db.execute(sql.INDEXED_TO).get)
         else:
-            # The last ones were pruned meanwhile.
+            # The last events have been pruned since.
             self._indexed_to = last_event
         return self.is_behind(last_event)
 
-    def prune(
-        self,
-        db: apsw.Connection,
-        retention: Retention,
-        limit: int,
-        redacted: Callable[[Event], bytes] | None,
-        now: float,
-    ) -> tuple[int, bool]:
-        """Remove one slice: how many things, and whether there may be more although it was none."""
+    def prune(self, db: apsw.Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
+        """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
         for statement, values in (
             (sql.PRUNE_ATTEMPTS, (now - retention.attempts_s, limit)),
             (sql.PRUNE_KEYS, (now, limit)),
@@ -64,34 +54,29 @@ class Upkeep:
             db.execute(statement, values)
             if removed := db.changes():
                 return removed, True
-        removed, more = self._redact(db, redacted, limit) if redacted else (0, False)
-        if not (removed or more):
-            removed, more = self._empty(db, retention, limit, now)
+        removed, more = self._empty(db, retention, limit, now)
         if not (removed or more):
             removed, more = self._remove(db, retention, limit, now)
         if not (removed or more):
             self._forget_numbers(db, now)
         return removed, more
 
-    def _redact(self, db: apsw.Connection, redacted: Callable[[Event], bytes], limit: int) -> tuple[int, bool]:
-        """Take what its source redacts out of the body of an event that is at rest."""
-        part = (self._redacted_to, min(limit, REDACTED_AT_ONCE))
-        rows: list[Any] = db.execute(sql.TO_REDACT, part).fetchall()
-        self._redacted_to = db.execute(sql.LAST_TO_REDACT, part).get or 0
-        for seq, *row in rows:
-            event, intact, _ = event_of(row)
-            # What the disk has damaged is nobody's any more.
-            body = redacted(event) if intact else b"{}"
-            db.execute(sql.REDACT, (body, hashlib.sha256(body).digest(), seq))
+    def redact(self, db: apsw.Connection, bodies: Mapping[str, bytes]) -> int:
+        """Replace bodies of events that are still at rest; how many were."""
+        redacted = [
+            seq
+            for event_id, body in bodies.items()
+            for (seq,) in db.execute(sql.REDACT, (body, hashlib.sha256(body).digest(), event_id)).fetchall()
+        ]
         indexed_to = db.execute(sql.INDEXED_TO).get
-        seqs = [row[0] for row in rows if row[0] <= indexed_to]
-        db.execute(sql.FORGET_WORDS, (to_json(seqs),))
-        for seq in seqs:
+        indexed = [seq for seq in redacted if seq <= indexed_to]
+        db.execute(sql.FORGET_WORDS, (to_json(indexed),))
+        for seq in indexed:
             db.execute(sql.WORDS_AGAIN, (seq,))
-        return len(rows), self._redacted_to > 0
+        return len(redacted)
 
     def _empty(self, db: apsw.Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
-        """Remove bodies of events that stay; on from where it stopped, and now and then from the beginning."""
+        """Remove bodies of events that are kept; continues where it stopped, and now and then from the beginning."""
         if retention.bodies_s >= retention.events_s:
             return 0, False
         if now - self._swept_at >= SWEEP_S:

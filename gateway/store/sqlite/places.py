@@ -1,0 +1,43 @@
+"""Positions as text: where a listing of events continues, where it ends, and how far it looks without the index."""
+
+import re
+from typing import Final, NamedTuple, Self
+
+from gateway.errors import QueryRefused
+
+_TEXT: Final = re.compile("[0-9]{1,18}(-[0-9]{1,18}){0,2}", re.ASCII)
+
+
+class Place(NamedTuple):
+    """A place in the order of acceptance; ``120``, ``120-100``, ``120-100-57``."""
+
+    #: Number of the event that it is at.
+    at: int
+    #: A listing that continues here ends before this event; 0: it goes to the first one.
+    after: int = 0
+    #: A search for the prefix of a word that continues here uses the index up to this event; 0: as at its start.
+    indexed_from: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Of a text that the store handed out; raises QueryRefused for any other."""
+        if not _TEXT.fullmatch(text):
+            raise _refused(text)
+        return cls(*map(int, text.split("-")))
+
+    def __str__(self) -> str:
+        """Zeroes at the end are left out."""
+        parts = (self.at, self.after, self.indexed_from)
+        length = max((length for length in (2, 3) if parts[length - 1]), default=1)
+        return "-".join(map(str, parts[:length]))
+
+
+def activity_place(text: str) -> str:
+    """The id of the activity that a position is; empty for the start. Raises QueryRefused."""
+    if text and not text.startswith("act_"):
+        raise _refused(text)
+    return text
+
+
+def _refused(text: str) -> QueryRefused:
+    return QueryRefused(f'"{text[:40]}" is not a position: use "next" of the previous page')

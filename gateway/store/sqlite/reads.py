@@ -1,0 +1,96 @@
+"""The read side over a file: every question is asked in a thread, so that the event loop continues."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+from gateway.store.nouns import (
+    Activity,
+    ActivityPage,
+    CandidatePage,
+    DeliveryPage,
+    DeliveryQuery,
+    EventHistory,
+    EventPage,
+    EventQuery,
+    Pause,
+    Rejected,
+    Stats,
+)
+from gateway.store.reads import OnProgress
+from gateway.store.sqlite import numbers
+from gateway.store.sqlite.reader import ALL_DELIVERIES, EVERYTHING, Reader
+from gateway.store.sqlite.snapshots import Snapshots
+from gateway.store.sqlite.whole import Job
+
+
+class SQLiteReads:
+    """Reads of one file, beside its owner or without one."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._reader = Reader(snapshots)
+
+    @classmethod
+    def of_file(cls, path: str, *, wall: Callable[[], float]) -> Self:
+        """Without owning the file. Raises StoreError if it does not exist."""
+        return cls(Snapshots.of_file(path, wall=wall))
+
+    async def events(self, query: EventQuery = EVERYTHING) -> EventPage:
+        return await asyncio.to_thread(self._reader.events, query)
+
+    async def candidates(self, query: EventQuery) -> CandidatePage:
+        return await asyncio.to_thread(self._reader.candidates, query)
+
+    async def event(self, event_id: str) -> EventHistory | None:
+        return await asyncio.to_thread(self._reader.event, event_id)
+
+    async def deliveries(self, query: DeliveryQuery = ALL_DELIVERIES) -> DeliveryPage:
+        return await asyncio.to_thread(self._reader.deliveries, query)
+
+    async def count(self, which: DeliveryQuery) -> int:
+        return await asyncio.to_thread(self._reader.count, which)
+
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        return await asyncio.to_thread(self._reader.waiting)
+
+    async def stats(self) -> Stats:
+        return await asyncio.to_thread(self._stats)
+
+    def _stats(self) -> Stats:
+        with self._snapshots.take() as snapshot:
+            return numbers.stats(snapshot, self._snapshots.path)
+
+    async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
+        return await asyncio.to_thread(self._reader.rejected, limit)
+
+    async def activities(self, *, limit: int = 50, before: str = "") -> ActivityPage:
+        return await asyncio.to_thread(self._reader.activities, limit, before)
+
+    async def activity(self, activity_id: str) -> Activity | None:
+        return await asyncio.to_thread(self._reader.activity, activity_id)
+
+    async def pauses(self) -> Sequence[Pause]:
+        return await asyncio.to_thread(self._reader.pauses)
+
+    async def stored_time(self) -> float:
+        return await asyncio.to_thread(self._reader.stored_time)
+
+    async def backup(self, path: str, on_progress: OnProgress | None = None, *, replaces: bool = False) -> int:
+        job = Job(self._snapshots, on_progress)
+        try:
+            return await asyncio.to_thread(job.backup, path, replaces=replaces)
+        except asyncio.CancelledError:
+            job.stop()
+            raise
+
+    async def check(self, on_progress: OnProgress | None = None) -> Sequence[str]:
+        job = Job(self._snapshots, on_progress)
+        try:
+            return await asyncio.to_thread(job.check)
+        except asyncio.CancelledError:
+            job.stop()
+            raise
+
+    async def close(self) -> None:
+        self._snapshots.close()
