@@ -15,12 +15,10 @@ from typing import Any, Final, Literal
 from gateway.cli import api, check, surroundings, terminal
 from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
 from gateway.routing import Config, Destination
-from gateway.store import open_reads, owner_of, path_of, sqlite_version
+from gateway.store import Health, health_of, open_reads
 from gateway.store.reads import OnProgress
 from gateway.wording import count
 
-#: Older versions can damage a database while its log is copied back (sqlite.org, 3.51.3: the WAL-reset bug).
-SOUND_SQLITE: Final = (3, 51, 3)
 #: Free space below the larger of the two is a warning: bytes, and a fraction of the disk.
 LITTLE_FREE: Final = 256 * 1024 * 1024
 LITTLE_FREE_PART: Final = 0.02
@@ -73,12 +71,12 @@ def _show(each: Finding) -> None:
 def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[Finding]:
     loaded, running = _loaded(config), _running(url)
     yield configuration(config, loaded, is_running=running.verdict == "ok" and running.said != NONE_RUNS)
-    path = Path(path_of(store))
-    yield from _store(store, path)
-    yield sqlite(sqlite_version())
-    yield disk(path.parent)
+    health = health_of(store)
+    yield from _store(store, health)
+    yield engine(health.engine, health.version, health.defect, health.remedy)
+    yield disk(health.folder)
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    yield from permissions([path, config.parent / ".env"])
+    yield from permissions([*health.files, config.parent / ".env"])
     yield running
     if online and isinstance(loaded, Config):
         yield from asyncio.run(_reached(loaded))
@@ -110,13 +108,13 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
 # --- the store ---
 
 
-def _store(url: str, path: Path) -> Iterator[Finding]:
-    yield owner(path)
-    if not path.exists():
-        yield missing(path)
+def _store(url: str, health: Health) -> Iterator[Finding]:
+    yield owner(health)
+    if health.state == "missing":
+        yield missing(health)
         return
-    if not path.stat().st_size and not path.with_name(f"{path.name}-wal").exists():
-        yield Finding("store", "ok", f"{path} is empty: nothing was stored yet, the next start sets it up")
+    if health.state == "empty":
+        yield Finding("store", "ok", f"{health.name} is empty: nothing was stored yet, the next start sets it up")
         return
     try:
         yield clock(asyncio.run(_stored_time(url)), time.time())
@@ -125,7 +123,7 @@ def _store(url: str, path: Path) -> Iterator[Finding]:
     except StoreError as error:
         yield Finding("store", "fail", str(error))
         return
-    yield from integrity(path, damages)
+    yield from integrity(health, damages)
 
 
 async def _stored_time(url: str) -> float:
@@ -138,39 +136,40 @@ async def _damages(url: str, progress: OnProgress) -> Sequence[str]:
         return await reads.check(progress)
 
 
-def missing(path: Path) -> Finding:
+def missing(health: Health) -> Finding:
     """There is no store, as it should be before the first start."""
-    if os.access(path.parent, os.W_OK):
-        return Finding("store", "ok", f"{path} does not exist yet: the first start creates it")
-    return Finding("store", "fail", f"{path.parent} is missing or not writable", "create it, writable for this user")
+    if os.access(health.folder, os.W_OK):
+        return Finding("store", "ok", f"{health.name} does not exist yet: the first start creates it")
+    return Finding("store", "fail", f"{health.folder} is missing or not writable", "create it, writable for this user")
 
 
-def integrity(path: Path, damages: Sequence[str]) -> Iterator[Finding]:
+def integrity(health: Health, damages: Sequence[str]) -> Iterator[Finding]:
     """What the store and its checksums say: a finding for each of the first damages."""
     remedy = "stop the gateway and restore a backup"
     for each in damages[:MOST_DAMAGES]:
-        yield Finding("store", "fail", f"{path} is damaged: {' '.join(each.split())}", remedy)
+        yield Finding("store", "fail", f"{health.name} is damaged: {' '.join(each.split())}", remedy)
     if len(damages) > MOST_DAMAGES:
         yield Finding("store", "fail", f"and {len(damages) - MOST_DAMAGES:,} more", remedy)
-    if damages:
-        return
-    wal = path.with_name(f"{path.name}-wal")
-    size = sum(each.stat().st_size for each in (path, wal) if each.exists())
-    yield Finding("store", "ok", f"{path} is sound, {terminal.size(size)}")
+    if not damages:
+        yield Finding("store", "ok", f"{health.name} is sound, {terminal.size(health.size)}")
 
 
-def owner(path: Path) -> Finding:
+def owner(health: Health) -> Finding:
     """Which process has the store open."""
-    try:
-        found = owner_of(str(path))
-    except OSError as error:
-        return Finding("owner", "warn", f"{path}.lock: {error.strerror}", "run this as the user of the gateway")
+    found = health.owner
+    if health.owner_unknown:
+        return Finding("owner", "warn", health.owner_unknown, "run this as the user of the gateway")
     if found is None:
         return Finding("owner", "ok", "no process has the store open")
     if found.is_alive:
         return Finding("owner", "ok", f"{found.name} has the store open")
     said = f"{found.name} had the store open and ended without closing it"
     return Finding("owner", "warn", said, "nothing is lost: the next start checks the store and continues")
+
+
+def engine(name: str, version: str, defect: str, remedy: str) -> Finding:
+    """Whether the version of what keeps the data is known to damage it."""
+    return Finding(name, "fail", f"{version} {defect}", remedy) if defect else Finding(name, "ok", version)
 
 
 def clock(stored_at: float, now: float) -> Finding:
@@ -186,16 +185,6 @@ def clock(stored_at: float, now: float) -> Finding:
             "clock", "warn", ahead, "the clock was set back, or was wrong before: retries follow the store's clock"
         )
     return Finding("clock", "ok", said)
-
-
-def sqlite(version: str) -> Finding:
-    """Whether this version of SQLite has the bug that damages files."""
-    if tuple(int(each) for each in version.split(".")[:3]) < SOUND_SQLITE:
-        wanted = ".".join(map(str, SOUND_SQLITE))
-        return Finding(
-            "sqlite", "fail", f"{version} can damage the store (WAL-reset bug)", f"install apsw {wanted} or newer"
-        )
-    return Finding("sqlite", "ok", version)
 
 
 # --- the machine ---
