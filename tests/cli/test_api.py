@@ -97,7 +97,7 @@ def test_a_refusal_says_why_and_steers_nothing(server, answer, said):
 
 def test_no_gateway_at_the_usual_address_is_not_the_same_as_none_at_a_named_one(monkeypatch):
     monkeypatch.setenv("GATEWAY_ADMIN_BIND", "127.0.0.1:1")
-    with pytest.raises(api.NotRunning, match="no gateway is running at http://127.0.0.1:1: start it"):
+    with pytest.raises(api.NotRunning, match=r"no gateway is running at http://127\.0\.0\.1:1: start it"):
         api.ask("", "/api/events")
     with pytest.raises(api.Unreachable, match="is --url right") as caught:
         api.ask("http://127.0.0.1:1", "/api/events")
