@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import rich_click as click
 
@@ -50,16 +50,21 @@ def cli() -> None:
     """Receive webhooks, store them before answering, and forward them until they are delivered."""
 
 
-for _verb in (
-    running.serve, running.dev,
-    writing.init, writing.schema, writing.check, writing.test, writing.explain, writing.render,
-    sending.send, sending.sources, sending.verify, sending.sign,
-    looking.events, looking.show, looking.dead, looking.tail,
-    acting.replay, acting.discard, acting.destinations,
-    looking.activity,
-    running.backup, running.doctor, running.completion,
-):  # fmt: skip
-    cli.add_command(_verb)
+#: As ``gateway --help`` lists them.
+_VERBS: Final = {
+    "Start": (writing.init, running.dev, running.serve),
+    "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.schema),
+    "Receive": (sending.sources, sending.send, sending.sign, sending.verify),
+    "Look": (looking.events, looking.show, looking.dead, looking.tail, looking.activity),
+    "Act": (acting.replay, acting.discard, acting.destinations),
+    "Maintain": (running.doctor, running.backup, running.completion),
+}
+for _verbs in _VERBS.values():
+    for _verb in _verbs:
+        cli.add_command(_verb)
+click.rich_click.COMMAND_GROUPS = {
+    "gateway": [{"name": title, "commands": [str(each.name) for each in verbs]} for title, verbs in _VERBS.items()]
+}
 
 
 def main() -> None:

@@ -38,9 +38,9 @@ def _moving(command: Command) -> Command:
 @options.config
 @options.server
 def replay(**given: Any) -> None:
-    """Replay deliveries: some by id, all of an event, or dead letters selected by filters.
+    """Replay deliveries by id, or dead letters by filter.
 
-    Requests are built from today's routes.yaml. The command waits until every delivery is delivered or dead again
+    The id of an event stands for all of its deliveries. Requests are built from today's routes.yaml. The command waits until every delivery is delivered or dead again
     (exit 1). After Ctrl-C the replay continues in the gateway.
     """
     from gateway.cli import replay as replays
@@ -62,7 +62,10 @@ def replay(**given: Any) -> None:
 @options.config
 @options.server
 def discard(**given: Any) -> None:
-    """Discard deliveries for good: they are never sent and cannot be replayed. Select them as for `replay`."""
+    """Discard deliveries for good.
+
+    They are never sent and cannot be replayed. Select them as for `replay`.
+    """
     from gateway.cli import replay as replays
 
     place, dead = options.place(given), given.pop("dead")
@@ -78,7 +81,7 @@ def discard(**given: Any) -> None:
 @options.server
 @click.pass_context
 def destinations(context: click.Context, /, **given: Any) -> None:
-    """List destinations with their health and what holds them; pause, resume, mute or unmute one.
+    """List destinations; pause, resume, mute or unmute one.
 
     1h columns count the last hour's attempts: delivered, to be retried, given up. p50 and p95 are the attempt durations
     that half and 95 % of them stayed within.
@@ -112,7 +115,10 @@ def _either(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 @destinations.command("pause")
 @_held
 def pause(before: Any, /, **given: Any) -> None:
-    """Hold a destination's deliveries, even across restarts. Nothing is lost, and the retry time does not run."""
+    """Hold a destination's deliveries.
+
+    It stays paused across restarts. Nothing is lost, and the time for retries does not run.
+    """
     from gateway.cli import holding
 
     sys.exit(holding.hold("pause", **_either(before, given)))
@@ -130,7 +136,10 @@ def resume(before: Any, /, **given: Any) -> None:
 @destinations.command("mute")
 @_held
 def mute(before: Any, /, **given: Any) -> None:
-    """Silence a destination's notifications for a while. Deliveries continue as usual."""
+    """Silence a destination's notifications for a while.
+
+    Deliveries continue as usual.
+    """
     from gateway.cli import holding
 
     sys.exit(holding.hold("mute", **_either(before, given)))

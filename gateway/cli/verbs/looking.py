@@ -14,7 +14,7 @@ from gateway.cli import options
 @options.config
 @options.server
 def events(**given: Any) -> None:
-    """List the newest events and the state of their deliveries, or find events by payload.
+    """List the newest events, or find events by payload.
 
     A narrow terminal shows how many deliveries are dead \N{BALLOT X}, pending \N{HORIZONTAL ELLIPSIS}, delivered
     \N{CHECK MARK} and discarded -.
@@ -31,7 +31,10 @@ def events(**given: Any) -> None:
 @options.config
 @options.server
 def show(**given: Any) -> None:
-    """Show one event, by its id or a delivery's: headers, deliveries, every attempt, payload."""
+    """Show one event: headers, deliveries, every attempt, payload.
+
+    ID is the id of the event or of one of its deliveries.
+    """
     from gateway.cli import show as showing
 
     sys.exit(showing.show(options.place(given), **given))
@@ -47,7 +50,7 @@ def show(**given: Any) -> None:
 @options.config
 @options.server
 def dead(**given: Any) -> None:
-    """Count dead letters (deliveries that were given up) by cause, or list them."""
+    """Count dead letters (deliveries that were given up) by cause."""
     from gateway.cli import dead as dead_letters
 
     sys.exit(dead_letters.dead(options.place(given), options.which(given), **given))
@@ -62,9 +65,10 @@ def dead(**given: Any) -> None:
 @options.config
 @options.server
 def tail(**given: Any) -> None:
-    """Follow events and their deliveries as they happen, until Ctrl-C. With --json, print one object per line.
+    """Follow events and their deliveries as they happen.
 
-    It survives a restart of the gateway. When no gateway is running, it follows the store.
+    Ctrl-C ends it; a restart of the gateway does not. When no gateway is running, it follows the store. With --json it
+    prints one object per line.
     """
     from gateway.cli import tail as following
 

@@ -46,7 +46,9 @@ def _logging(command: Command) -> Command:
     help="Read variables from this file; the environment wins.",
 )  # fmt: skip
 def serve(**given: Any) -> None:
-    """Run the gateway. To reload routes.yaml, send SIGHUP or POST to /api/reload on the admin listener.
+    """Run the gateway.
+
+    To reload routes.yaml, send SIGHUP, or POST to /api/reload on the admin listener.
 
     Also read from the environment or --env-file: GATEWAY_ADMIN_TOKEN (required if other machines can reach the admin
     listener), GATEWAY_READ_TOKEN (read-only access), GATEWAY_ADMIN_HOSTS (further host names it answers to),
@@ -63,8 +65,9 @@ def serve(**given: Any) -> None:
 @options.store
 @_logging
 def dev(**given: Any) -> None:
-    """Run the gateway to try things out: with a demo secret, and an inbox for each destination whose url is not set.
+    """Run the gateway to try things out; unset urls become an inbox.
 
+    Sources without a secret get a demo secret. Requests to a destination whose url is not set are shown, not sent.
     Changes to routes.yaml, templates/ and .env take effect as soon as they are saved.
     """
     from gateway.cli import run
@@ -79,7 +82,7 @@ def dev(**given: Any) -> None:
 @options.as_json
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def backup(**given: Any) -> None:
-    """Copy the store as it is now to FILE, whether or not a gateway is running.
+    """Copy the store to FILE, even while a gateway is running.
 
     To restore it, stop the gateway and replace the store with the copy.
     """
@@ -93,7 +96,10 @@ def backup(**given: Any) -> None:
 @options.server
 @click.option("--online", is_flag=True, help="Also connect to each destination (DNS, TCP, TLS); nothing is sent.")
 def doctor(**given: Any) -> None:
-    """Check routes.yaml, the store, the machine and the running gateway; exit with 1 if a check fails."""
+    """Check routes.yaml, the store, the machine and the gateway.
+
+    Exits with 1 if a check fails. Nothing is changed.
+    """
     from gateway.cli import doctor as doctors
 
     sys.exit(doctors.doctor(**given))
@@ -103,7 +109,9 @@ def doctor(**given: Any) -> None:
 @click.argument("shell", type=click.Choice(complete.SHELLS))
 @click.pass_context
 def completion(context: click.Context, /, shell: str) -> None:
-    """Print a script that completes verbs, options, destinations, samples and states in SHELL.
+    """Print the completion script for a shell.
+
+    It completes verbs, options, destinations, samples and states.
 
     bash and zsh: eval "$(gateway completion bash)" in ~/.bashrc. fish: gateway completion fish | source
     """

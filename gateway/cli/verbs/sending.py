@@ -28,7 +28,10 @@ from gateway.cli import complete, options
 @click.option("--same", is_flag=True, help="Send the documented bytes unchanged: a second one is a duplicate.")
 @click.option("--json", "as_json", is_flag=True, help="Print each answer as JSON.")
 def send(**given: Any) -> None:
-    """Sign and post a sample event: contact.created, status.updated, message.failed, ..."""
+    """Sign and post a sample event.
+
+    `gateway sources NAME` lists the samples of a sender: contact.created, status.updated, message.failed, ...
+    """
     from gateway.cli import send as sending
 
     sys.exit(sending.send(**given))
@@ -38,7 +41,7 @@ def send(**given: Any) -> None:
 @click.argument("name", default="", metavar="[NAME]")
 @options.as_json
 def sources(name: str, as_json: bool) -> None:
-    """List the known senders, or show one and what to write into routes.yaml for it."""
+    """List the known senders, or show how to configure one."""
     from gateway.cli import sources as senders
 
     sys.exit(senders.show(name, as_json=as_json) if name else senders.list_all(as_json=as_json))
@@ -56,7 +59,7 @@ def sources(name: str, as_json: bool) -> None:
 )  # fmt: skip
 @options.as_json
 def verify(**given: Any) -> None:
-    """Show step by step how a request is verified, or where verification fails."""
+    """Show step by step how a request is verified, or why not."""
     from gateway.cli import verify as verifying
 
     sys.exit(verifying.verify(**given))
@@ -73,7 +76,10 @@ def verify(**given: Any) -> None:
     "--json", "as_json", is_flag=True, help="Print the request as `gateway verify` reads it, not as a curl command."
 )  # fmt: skip
 def sign(**given: Any) -> None:
-    """Sign the body in FILE, or a sample event, and print a request that the source accepts."""
+    """Print a signed request that a source accepts.
+
+    FILE has the body; the name of a sample event will do, too.
+    """
     from gateway.cli import verify
 
     sys.exit(verify.sign(**given))

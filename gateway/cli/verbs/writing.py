@@ -12,7 +12,10 @@ from gateway.cli import complete, options
 @click.command("init")
 @click.argument("folder", default=".", type=click.Path(path_type=Path))
 def init(folder: Path) -> None:
-    """Create a commented routes.yaml in FOLDER, with its templates, .env.example and the JSON Schema for editors."""
+    """Create a commented routes.yaml with its templates in FOLDER.
+
+    Also creates .env.example and the JSON Schema for editors. Nothing is overwritten.
+    """
     from gateway.cli import init as starter
 
     sys.exit(starter.init(folder))
@@ -20,7 +23,7 @@ def init(folder: Path) -> None:
 
 @click.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of routes.yaml, with which editors complete and explain it."""
+    """Print the JSON Schema of routes.yaml, for editors."""
     from gateway.cli import schema as schemas
 
     sys.exit(schemas.schema())
@@ -35,9 +38,9 @@ def schema() -> None:
 )  # fmt: skip
 @click.option("--no-env", is_flag=True, help="Make up values for unset variables, for example in CI.")
 def check(**given: Any) -> None:
-    """Report every problem in routes.yaml and its templates; exit with 1 if one of them is an error.
+    """Report every problem in routes.yaml and its templates.
 
-    Destinations at private addresses are listed for information; they are not warnings.
+    Exits with 1 if one of them is an error. Destinations at private addresses are listed for information; they are not warnings.
     """
     from gateway.cli import check as checks
 
@@ -48,9 +51,9 @@ def check(**given: Any) -> None:
 @options.config
 @options.as_json
 def test(**given: Any) -> None:
-    """Run the tests in routes.yaml: match, render and build each request. Nothing is sent.
+    """Run the tests in routes.yaml.
 
-    Variables have made-up values, and the time is always 2026-01-01T00:00:00Z.
+    They match and render events and build the requests; nothing is sent. Variables have made-up values, and the time is always 2026-01-01T00:00:00Z.
     """
     from gateway.cli import test as tests
 
@@ -65,9 +68,9 @@ def test(**given: Any) -> None:
 @options.changes
 @click.option("--curl", "as_curl", is_flag=True, help="Print each request as a curl command.")
 def explain(**given: Any) -> None:
-    """Show what would happen to EVENT: which entries match it and why, and every request, without secrets.
+    """Show what would happen to EVENT, and why.
 
-    EVENT is a sample (contact.created), a JSON file, or the id of a stored event or delivery. Nothing is sent.
+    Lists which entries match it, clause by clause, and every request, without secrets. EVENT is a sample (contact.created), a JSON file, or the id of a stored event or delivery. Nothing is sent.
     Unset variables have made-up values.
     """
     from gateway.cli import explain as explaining
@@ -90,7 +93,10 @@ def explain(**given: Any) -> None:
     help="Escape values for this type of destination. Default: the type its folder is named after (slack/).",
 )  # fmt: skip
 def render(**given: Any) -> None:
-    """Print what TEMPLATE, a file in templates/, renders for one event."""
+    """Print what a template renders for one event.
+
+    TEMPLATE is a file in templates/.
+    """
     from gateway.cli import render as rendering
 
     sys.exit(rendering.render(options.place(given), **given))
