@@ -20,14 +20,19 @@ config = click.option(
     "-c", "--config", "config", envvar="GATEWAY_CONFIG", show_envvar=True, default="routes.yaml", show_default=True,
     metavar="FILE", type=click.Path(path_type=Path), help="Configuration file.",
 )  # fmt: skip
-store = click.option(
-    "--store", envvar="GATEWAY_STORE", show_envvar=True, default="sqlite:///gateway.db", show_default=True,
-    metavar="URL", help="Store that keeps the events.",
-)  # fmt: skip
+
+
+def _store(about: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--store", envvar="GATEWAY_STORE", show_envvar=True, default="sqlite:///gateway.db", show_default=True,
+        metavar="URL", help=about,
+    )  # fmt: skip
+
+
+store = _store("Store of the gateway.")
 url = click.option(
     "--url", envvar="GATEWAY_URL", show_envvar=True, default="", metavar="URL",
-    help="Admin address of a running gateway. Default: GATEWAY_ADMIN_BIND, else http://127.0.0.1:8081; if no gateway "
-    "runs there, the store is read instead.",
+    help="Admin address of a running gateway. Default: GATEWAY_ADMIN_BIND, else http://127.0.0.1:8081.",
 )  # fmt: skip
 source_of_sample = click.option(
     "--source", default="", metavar="NAME", shell_complete=complete.sources,
@@ -40,7 +45,7 @@ changes = click.option(
 
 def server(command: Command) -> Command:
     """Where to look, and whether to print JSON."""
-    return store(url(as_json(command)))
+    return _store("Store to use if no gateway is running.")(url(as_json(command)))
 
 
 def page(command: Command) -> Command:
@@ -54,23 +59,29 @@ def page(command: Command) -> Command:
 
 def _span(command: Command) -> Command:
     command = click.option(
-        "--until", default="", metavar="TIME", help="Received before this time: 30m (ago), 2026-12-31T12:00:00Z."
+        "--until",
+        default="",
+        metavar="TIME",
+        help="Skip events received at this time or later: 30m (ago), 2026-12-31T12:00:00Z.",
     )(command)
     return click.option(
-        "--since", default="", metavar="TIME", help="Received at or after this time: 2h (ago), 2026-12-31T12:00:00Z."
+        "--since",
+        default="",
+        metavar="TIME",
+        help="Skip events received before this time: 2h (ago), 2026-12-31T12:00:00Z.",
     )(command)
 
 
 def _about(command: Command) -> Command:
     command = click.option(
         "--destination", default="", metavar="NAME", shell_complete=complete.destinations,
-        help="With a delivery to this destination.",
+        help="Filter by destination.",
     )(command)  # fmt: skip
     command = click.option(
-        "--type", default="", metavar="GLOB", help="Of this event type: contact.created, contact.*"
+        "--type", default="", metavar="GLOB", help="Filter by event type: contact.created, contact.*"
     )(command)  # fmt: skip
     return click.option(
-        "--source", default="", metavar="NAME", shell_complete=complete.sources, help="From this source."
+        "--source", default="", metavar="NAME", shell_complete=complete.sources, help="Filter by source."
     )(command)  # fmt: skip
 
 
@@ -78,10 +89,10 @@ def events(command: Command) -> Command:
     """Which events."""
     command = click.option(
         "--find", "q", default="", metavar="TEXT",
-        help="With this in the payload: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
+        help="Search payloads: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
     )(_span(command))  # fmt: skip
     command = click.option(
-        "--state", type=click.Choice([each.value for each in DeliveryState]), help="With a delivery in this state.",
+        "--state", type=click.Choice([each.value for each in DeliveryState]), help="Filter by the state of a delivery.",
     )(command)  # fmt: skip
     return _about(command)
 
@@ -89,10 +100,10 @@ def events(command: Command) -> Command:
 def deliveries(command: Command) -> Command:
     """Which deliveries."""
     command = click.option(
-        "--cause", metavar="CAUSE", help='With this cause of death, as `gateway dead` lists it: "answered 422".'
+        "--cause", metavar="CAUSE", help='Filter by cause, as `gateway dead` lists it: "answered 422".'
     )(_span(command))  # fmt: skip
     command = click.option(
-        "--route", default="", metavar="NAME", shell_complete=complete.routes, help="From this route."
+        "--route", default="", metavar="NAME", shell_complete=complete.routes, help="Filter by route."
     )(command)  # fmt: skip
     return _about(command)
 

@@ -18,9 +18,7 @@ def _moving(command: Command) -> Command:
     )(command)  # fmt: skip
     command = click.option("--detach", is_flag=True, help="Return at once and leave the gateway to finish it.")(command)
     command = click.option("--dry-run", is_flag=True, help="Show what would be affected and change nothing.")(command)
-    command = click.option("--reason", default="", metavar="TEXT", help="Why, for the record in `gateway activity`.")(
-        command
-    )
+    command = click.option("--reason", default="", metavar="TEXT", help="Reason, shown in `gateway activity`.")(command)
     command = click.option("--dead", is_flag=True, help="Select dead letters; the filters narrow the selection.")(
         command
     )
@@ -30,7 +28,7 @@ def _moving(command: Command) -> Command:
 @click.command("replay")
 @_moving
 @click.option("--rate", default="", metavar="RATE", help="Maximum rate: 5/s, 60/min.")
-@click.option("--reroute", is_flag=True, help="Match the events against today's routes; shows the changes first.")
+@click.option("--reroute", is_flag=True, help="Match the events against today's routes; show the changes first.")
 @click.option(
     "--new-id", "as_new", is_flag=True, help="Send under new ids, for receivers that ignore ids they have already seen."
 )  # fmt: skip
@@ -95,9 +93,11 @@ def destinations(context: click.Context, /, **given: Any) -> None:
 
 def _held(command: Command) -> Command:
     command = click.option(
-        "--for", "for_", metavar="DURATION", help="End by itself after this time: 30m, 2h. Default: until undone."
+        "--for", "for_", metavar="DURATION", help="End automatically after this time: 30m, 2h. Default: until undone."
     )(command)  # fmt: skip
-    command = click.option("--reason", required=True, metavar="TEXT", help="Why, for others who find it so.")(command)
+    command = click.option("--reason", required=True, metavar="TEXT", help="Reason, shown in `gateway destinations`.")(
+        command
+    )
     return _one(command)
 
 

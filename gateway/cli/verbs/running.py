@@ -65,9 +65,10 @@ def serve(**given: Any) -> None:
 @options.store
 @_logging
 def dev(**given: Any) -> None:
-    """Run the gateway to try things out; unset urls become an inbox.
+    """Run the gateway with a demo secret and an inbox, to try it out.
 
-    Sources without a secret get a demo secret. Requests to a destination whose url is not set are shown, not sent.
+    An unset secret of a source becomes the demo secret. Requests to a destination whose url is not set are recorded in
+    the inbox and not sent.
     Changes to routes.yaml, templates/ and .env take effect as soon as they are saved.
     """
     from gateway.cli import run
@@ -93,7 +94,9 @@ def backup(**given: Any) -> None:
 
 @click.command("doctor")
 @options.config
-@options.server
+@options.store
+@options.url
+@options.as_json
 @click.option("--online", is_flag=True, help="Also connect to each destination (DNS, TCP, TLS); nothing is sent.")
 def doctor(**given: Any) -> None:
     """Check routes.yaml, the store, the machine and the gateway.

@@ -41,7 +41,10 @@ def send(**given: Any) -> None:
 @click.argument("name", default="", metavar="[NAME]")
 @options.as_json
 def sources(name: str, as_json: bool) -> None:
-    """List the known senders, or show how to configure one."""
+    """List the known senders, or show how to configure one.
+
+    NAME is a name in the list, for example stripe.
+    """
     from gateway.cli import sources as senders
 
     sys.exit(senders.show(name, as_json=as_json) if name else senders.list_all(as_json=as_json))
@@ -78,7 +81,7 @@ def verify(**given: Any) -> None:
 def sign(**given: Any) -> None:
     """Print a signed request that a source accepts.
 
-    FILE has the body; the name of a sample event will do, too.
+    FILE contains the body; it can also be the name of a sample event.
     """
     from gateway.cli import verify
 
