@@ -1,4 +1,4 @@
-"""The running gateway, by its admin API."""
+"""Requests to the admin API of a running gateway."""
 
 import getpass
 import http.client
@@ -13,19 +13,19 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.cli import check
+from gateway.cli.surroundings import environment, usual_address
 from gateway.errors import GatewayError
 from gateway.wording import printable
 
 API_TIMEOUT_S: Final = 30.0
-#: A stream that is silent for so long is dead: the gateway sends something every 10 s.
+#: A stream that is silent for this long is dead: the gateway sends something every 10 s.
 STREAM_TIMEOUT_S: Final = 40.0
-#: Bytes of one message of a stream; what is longer is none of ours.
+#: Longest message of a stream, bytes; the gateway sends none that is longer.
 LONGEST_MESSAGE: Final = 16 * 1024 * 1024
 
 
 class ApiRefused(GatewayError):
-    """The running gateway answered no."""
+    """The running gateway refused the request."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         self.status = status
@@ -33,13 +33,13 @@ class ApiRefused(GatewayError):
 
 
 class Unreachable(GatewayError):
-    """Nobody answers at the address that was named."""
+    """No gateway answers at the given address."""
 
     exit_code = 3
 
 
-class NobodyListens(Unreachable):
-    """The connection was refused."""
+class NotRunning(Unreachable):
+    """No address was given, and no gateway listens at the usual one."""
 
 
 def ask(
@@ -50,35 +50,22 @@ def ask(
     query: Mapping[str, object] | None = None,
     key: str = "",
 ) -> Any:
-    """The decoded answer of the running gateway; None when no address was named and nobody listens at the usual one.
+    """The decoded answer of the running gateway; a request with a ``body`` is a POST.
 
-    Parameters of ``query`` that are empty are left out. ``key`` makes a POST that is repeated the same one.
+    ``url`` "" is the usual address. Empty parameters of ``query`` are left out. A POST repeated with the same ``key``
+    is carried out once. Raises NotRunning, Unreachable, ApiRefused.
     """
-    address = url or check.usual_address("GATEWAY_ADMIN_BIND", "127.0.0.1:8081")
-    try:
-        with _meaning(address), _opened(_request(address, path, body, query or {}, key), API_TIMEOUT_S) as response:
-            return msgspec.json.decode(response.read())
-    except NobodyListens:
-        if url:
-            raise
-        return None
-
-
-def require(url: str, path: str, body: Mapping[str, Any] | None = None, **more: Any) -> Any:
-    """As ``ask``; Unreachable when nobody listens."""
-    answer = ask(url, path, body, **more)
-    if answer is None:
-        raise Unreachable("no gateway is running here: start it, or name its admin address with --url")
-    return answer
+    with _translated(url), _opened(_request(url, path, body, query or {}, key), API_TIMEOUT_S) as response:
+        return msgspec.json.decode(response.read())
 
 
 def part(text: str) -> str:
-    """A name or an id as one part of a path."""
+    """A name or an id as one segment of a path."""
     return urllib.parse.quote(text, safe="")
 
 
 def who() -> str:
-    """The person at the command line, for the record of what was done."""
+    """The user at the command line, for the record of what was done."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -98,17 +85,16 @@ class Message:
 
 @contextmanager
 def listening(url: str, path: str, query: Mapping[str, object]) -> Iterator[Iterator[Message]]:
-    """The messages of a stream as they come, until it ends or raises Unreachable. Raises NobodyListens."""
-    address = url or check.usual_address("GATEWAY_ADMIN_BIND", "127.0.0.1:8081")
-    with _meaning(address):
-        response = _opened(_request(address, path, None, query, ""), STREAM_TIMEOUT_S)
+    """The messages of a stream as they arrive, until it ends or raises Unreachable. Raises as ``ask`` does."""
+    with _translated(url):
+        response = _opened(_request(url, path, None, query, ""), STREAM_TIMEOUT_S)
     with response:
-        yield messages(_lines(response, address))
+        yield messages(_lines(response, url))
 
 
-def _lines(response: http.client.HTTPResponse, address: str) -> Iterator[bytes]:
+def _lines(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
     while True:
-        with _meaning(address):
+        with _translated(url):
             line = response.readline(LONGEST_MESSAGE)
         if not line:
             return
@@ -116,9 +102,9 @@ def _lines(response: http.client.HTTPResponse, address: str) -> Iterator[bytes]:
 
 
 def messages(lines: Iterable[bytes]) -> Iterator[Message]:
-    """The messages in a stream of server-sent events (WHATWG HTML, 9.2.6). An unfinished last one is none.
+    """The messages in a stream of server-sent events (WHATWG HTML, 9.2.6), without an unfinished last one.
 
-    A comment, which is how the other side says that it is there, comes out as an empty message.
+    A comment, with which the gateway shows that it is alive, becomes an empty message.
     """
     kind, data = "", list[str]()
     for line in lines:
@@ -140,37 +126,46 @@ def messages(lines: Iterable[bytes]) -> Iterator[Message]:
 # --- one request ---
 
 
+def _address(url: str) -> str:
+    return url or usual_address("GATEWAY_ADMIN_BIND", "127.0.0.1:8081")
+
+
 @contextmanager
-def _meaning(address: str) -> Iterator[None]:
-    """Say what a failure of a request means."""
+def _translated(url: str) -> Iterator[None]:
+    """Raise what a failed request means."""
     try:
         yield
     except urllib.error.HTTPError as error:
-        raise ApiRefused(_refusal(address, error), error.code) from None
+        raise ApiRefused(_refusal(_address(url), error), error.code) from None
     except (msgspec.DecodeError, ValueError):
-        raise ApiRefused(f"{address} is no gateway's admin address: write --url http://127.0.0.1:8081") from None
+        raise ApiRefused(f"{_address(url)} is not a gateway's admin address: use --url http://127.0.0.1:8081") from None
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        kind = NobodyListens if isinstance(reason, ConnectionRefusedError) else Unreachable
-        raise kind(f"no gateway answers at {address} ({reason}): is it running, and is --url right?") from None
+        raise _unreachable(url, getattr(error, "reason", error)) from None
+
+
+def _unreachable(url: str, reason: object) -> Unreachable:
+    if not url and isinstance(reason, ConnectionRefusedError):
+        return NotRunning(f"no gateway is running at {_address(url)}: start it, or give its admin address with --url")
+    return Unreachable(f"no gateway answers at {_address(url)} ({reason}): is it running, and is --url right?")
 
 
 def _opened(request: urllib.request.Request, timeout_s: float) -> http.client.HTTPResponse:
-    # A proxy of the environment is for other machines.
+    # Proxies of the environment are for other machines.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
     return response
 
 
 def _request(
-    address: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, object], key: str
+    url: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, object], key: str
 ) -> urllib.request.Request:
+    address = _address(url)
     if not address.startswith(("http://", "https://")):
         raise ValueError(address)
     asked = urllib.parse.urlencode({name: value for name, value in query.items() if value not in (None, "")})
     whole = f"{address.rstrip('/')}{path}{'?' if asked else ''}{asked}"
     request = urllib.request.Request(whole)  # noqa: S310  the operator's own address
-    if token := check.environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN"):
+    if token := environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN"):
         request.add_header("authorization", f"Bearer {token}")
     if key:
         request.add_header("idempotency-key", key)
@@ -180,10 +175,10 @@ def _request(
     return request
 
 
-def _refusal(url: str, error: urllib.error.HTTPError) -> str:
+def _refusal(address: str, error: urllib.error.HTTPError) -> str:
     try:
         said = str(msgspec.json.decode(error.read())["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
         said = "is it a gateway's admin address?"
     hint = " (GATEWAY_ADMIN_TOKEN)" if error.code == 401 else ""
-    return f"{url} answered {error.code}: {printable(said)}{hint}"
+    return f"{address} answered {error.code}: {printable(said)}{hint}"

@@ -1,53 +1,24 @@
-"""``gateway check``, and the way every verb loads routes.yaml."""
+"""``gateway check``, and how every verb prints the problems of routes.yaml."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
-from gateway.config import format_problem, load, read_env_file
+from gateway.cli import surroundings, terminal
+from gateway.config import format_problem
 from gateway.egress.addresses import Reach, is_localhost, literal, standing
-from gateway.errors import ConfigError, GatewayError, Problem
+from gateway.errors import ConfigError, Problem
 from gateway.operate import views
 from gateway.routing import Config
 from gateway.wording import count
 
 
-class EnvFileUnreadable(GatewayError):
-    """The file of variables is there and cannot be read."""
-
-
-def environment(env_file: Path | None) -> Mapping[str, str]:
-    """The process environment on top of the variables in ``env_file``, if there is one.
-
-    Raises ConfigError for what is wrong in it, EnvFileUnreadable when it cannot be read.
-    """
-    if env_file is None:
-        return os.environ
-    try:
-        return {**read_env_file(env_file), **os.environ}
-    except FileNotFoundError:
-        return os.environ
-    except OSError as error:
-        raise EnvFileUnreadable(f"{env_file}: {os.strerror(error.errno or 0).lower()}") from None
-
-
-def usual_address(variable: str, default: str) -> str:
-    """Where a gateway that was started from the same environment listens: ``http://127.0.0.1:8080``."""
-    host, _, port = os.environ.get(variable, default).rpartition(":")
-    if port == "0" or not host:
-        return f"http://{default}"
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104  it is not bound here
-
-
 def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
-    """Print every problem; 1 if one of them is an error, or with ``strict`` a warning."""
+    """Print every problem; 1 if one of them is an error, or a warning with ``strict``."""
     try:
-        loaded = load(config, environ=environment(config.parent / ".env"), no_env=no_env)
+        loaded = surroundings.loaded(config, no_env=no_env)
     except ConfigError as error:
         _FORMATS[output](config, error.problems)
         return 1
@@ -59,14 +30,14 @@ def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
 
 
 def report(error: ConfigError) -> None:
-    """The problems, as people and editors read them, and their number; for verbs that have other things to print."""
+    """Print the problems and their number on standard error, for verbs whose output is something else."""
     for problem in error.problems:
         print(format_problem(problem), file=sys.stderr)
     print(count(_errors(error.problems), "problem"), file=sys.stderr)
 
 
 def summary(path: Path, config: Config) -> str:
-    """One sentence on a file that is in order."""
+    """One line about a file without errors."""
     parts = (
         count(len(config.sources), "source"), count(config.routes, "route"), count(len(config.destinations), "destination")
     )  # fmt: skip
@@ -84,26 +55,26 @@ def _as_text(_path: Path, problems: Sequence[Problem]) -> None:
 
 
 def _verdict(path: Path, config: Config, *, refused: bool) -> Iterator[str]:
-    """What people read below the warnings of a file that can be loaded."""
+    """The lines below the warnings of a file that can be loaded."""
     yield from _private_addresses(config)
     warnings = count(len(config.warnings), "warning")
     if refused:
-        yield f"{path}: {warnings}, and --strict takes none"
+        yield f"{path}: {warnings}, which --strict does not allow"
     else:
         yield summary(path, config) + (f", {warnings}" if config.warnings else "")
 
 
 def _as_json(_path: Path, problems: Sequence[Problem]) -> None:
-    print(msgspec.json.format(msgspec.json.encode([views.problem(each) for each in problems]), indent=2).decode())
+    terminal.print_json([views.problem(each) for each in problems])
 
 
 def _as_github(path: Path, problems: Sequence[Problem]) -> None:
-    """An annotation for each: GitHub shows it in the pull request, at its line."""
+    """An annotation for each, which GitHub shows in the pull request at its line."""
     for each in problems:
         place = {"file": str(path.parent / each.place.file), "line": each.place.line, "col": each.place.column}
         parts = [f"{name}={_property(str(value))}" for name, value in place.items() if value]
-        remedy = f"  ({each.hint})" if each.hint else ""
-        message = _data(f"{each.message}{remedy}")
+        hint = f"  ({each.hint})" if each.hint else ""
+        message = _data(f"{each.message}{hint}")
         print(f"::{each.severity} {','.join([*parts, 'title=gateway check'])}::{message}")
 
 
@@ -128,7 +99,7 @@ def _errors(problems: Sequence[Problem]) -> int:
 
 
 def _private_addresses(config: Config) -> Iterator[str]:
-    """Information, not a finding: forwarding to a service next door is what a sidecar is for."""
+    """Information, not a finding: a sidecar is meant to forward to a service next to it."""
     for name, destination in config.destinations.items():
         host = urlsplit(destination.target.url).hostname or ""
         if not host or name in config.inboxes:
@@ -136,9 +107,9 @@ def _private_addresses(config: Config) -> Iterator[str]:
         if _is_private(host):
             yield f"{name}: {config.masks.text(host)} is a private address"
         elif destination.kind.public and not destination.door.public:
-            yield f"{name}: {config.masks.text(host)} may stand for a private address (public: false)"
+            yield f"{name}: {config.masks.text(host)} may resolve to a private address (public: false)"
         elif "." not in host and ":" not in host and not destination.door.public:
-            yield f"{name}: {config.masks.text(host)} is a name of the local network"
+            yield f"{name}: {config.masks.text(host)} is a name in the local network"
 
 
 def _is_private(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a shell completes beside verbs and options: names of routes.yaml, and samples of its senders."""
+"""Shell completion of names in routes.yaml and samples of its senders; click completes verbs and options."""
 
 from collections.abc import Callable, Iterable
 from os import environ
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from gateway.routing import Config
 
 SHELLS: Final = ("bash", "zsh", "fish")
-#: What the scripts set to ask for completions.
+#: The variable that the scripts set to ask for completions.
 VARIABLE: Final = "_GATEWAY_COMPLETE"
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def script(cli: click.Command, shell: str) -> str:
-    """What a shell reads at its start."""
+    """The script that a shell reads when it starts."""
     kind = get_completion_class(shell)
     assert kind is not None
     return kind(cli, {}, "gateway", VARIABLE).source()
@@ -36,7 +36,7 @@ def _of_the_file(names: "Callable[[Config], Iterable[str]]") -> Complete:
 
 
 def _config(context: click.Context) -> "Config | None":
-    """The file that the line names so far; None when it has problems, of which this is not the place to tell."""
+    """The file that the command line names so far; None if it has problems: this is no place to report them."""
     from gateway.config import load
 
     named: Any = context.find_root().params.get("config") or context.params.get("config")

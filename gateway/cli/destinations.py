@@ -1,27 +1,17 @@
-"""``gateway destinations``: how each is doing and what holds it; pausing, muting and undoing that."""
+"""``gateway destinations``: the health of each destination and what holds it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from gateway.cli import api, terminal
-from gateway.cli.look import Place
+from gateway.cli import answers, terminal
+from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
-from gateway.errors import GatewayError
-from gateway.holds import Standing, paused_by
-from gateway.operate import views
-from gateway.store import Reads
-from gateway.store.holds import Hold
-from gateway.store.nouns import DestinationStats
-from gateway.wording import duration, is_duration, seconds
-
-
-class Refused(GatewayError):
-    """It cannot be held for so long."""
+from gateway.wording import duration
 
 
 def list_all(place: Place, *, as_json: bool) -> int:
-    """Every destination, a line each: what holds it, what waits, the last hour."""
-    found = place.ask("/api/destinations", {}, lambda reader: _of_the_store(reader, place))
+    """Print every destination, a line each: what holds it, what waits, the last hour."""
+    found = answers.ask(place, lambda asked: asked.destinations())
     if as_json:
         terminal.print_json(found)
     elif not found:
@@ -32,36 +22,14 @@ def list_all(place: Place, *, as_json: bool) -> int:
 
 
 def names(place: Place) -> Sequence[str]:
-    """Of every destination that the file has or something was sent to."""
-    return [each["name"] for each in place.ask("/api/destinations", {}, lambda reader: _of_the_store(reader, place))]
-
-
-async def _of_the_store(reader: Reads, place: Place) -> Any:
-    """Without a gateway nothing is in flight."""
-    config, numbers = place.loaded(), (await reader.stats()).destinations
-    holds = {each.destination: each for each in await reader.holds()}
-    return [
-        views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
-        for name in dict.fromkeys([*config.destinations, *numbers])
-    ]
-
-
-def _standing(name: str, holds: Mapping[str, Hold]) -> Standing:
-    hold = holds.get(name, Hold(destination=name))
-    return Standing(
-        held=paused_by(hold.pause) if hold.pause else "",
-        circuit="open" if hold.circuit else "closed",
-        failures=hold.circuit.failures if hold.circuit else 0,
-        in_flight=0,
-        paused=hold.pause,
-        muted=hold.mute,
-    )
+    """Every destination in the file or with deliveries in the store."""
+    return [each["name"] for each in answers.ask(place, lambda asked: asked.destinations())]
 
 
 _COLUMNS: Final = (
     Column("name", least=8), Column("type", leave=5), Column("held", least=24), Column("waiting", is_number=True),
     Column("dead", is_number=True), Column("oldest due", is_number=True, leave=2),
-    Column("1h delivered", is_number=True, leave=1), Column("1h again", is_number=True, leave=3),
+    Column("1h delivered", is_number=True, leave=1), Column("1h retried", is_number=True, leave=3),
     Column("1h dead", is_number=True, leave=3), Column("p50", is_number=True, leave=4),
     Column("p95", is_number=True, leave=4), Column("address", least=12, leave=6),
 )  # fmt: skip
@@ -94,43 +62,3 @@ def _held(each: Mapping[str, Any]) -> Part:
 
 def _milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f} ms"
-
-
-# --- holding, and letting go ---
-
-
-def hold(verb: Literal["pause", "mute"], *, url: str, as_json: bool, name: str, reason: str, for_: str | None) -> int:
-    """Hold its deliveries, or the word of its troubles, until that is undone or for a time."""
-    if for_ is not None and not is_duration(for_):
-        raise Refused(f"--for {for_}: that is no duration; write 30m, 2h or 1d")
-    for_s = None if for_ is None else seconds(for_)
-    told = api.require(url, f"{_path(name)}/{verb}", {"reason": reason, "for_s": for_s, "by": api.who()})
-    if as_json:
-        terminal.print_json(told)
-    elif verb == "pause":
-        terminal.say(f"{name} is {told['held']}")
-    else:
-        terminal.say(f"{name} is muted{f' for {for_}' if for_ else ''}: {reason}")
-    return 0
-
-
-def free(verb: Literal["resume", "unmute"], *, url: str, as_json: bool, name: str) -> int:
-    """Undo a pause or a mute."""
-    told = api.require(url, f"{_path(name)}/{verb}", {"by": api.who()})
-    if as_json:
-        terminal.print_json(told)
-    else:
-        terminal.say(_freed(verb, name, told))
-    return 0
-
-
-def _freed(verb: str, name: str, told: Mapping[str, Any]) -> str:
-    if verb == "unmute":
-        return f"{name} is told of again" if told.get("was_muted", True) else f"{name} was not muted"
-    if told["held"]:
-        return f"{name} is still held: {told['held']}"
-    return f"{name} goes on" if told["was_paused"] else f"{name} was not paused, and nothing holds it now"
-
-
-def _path(name: str) -> str:
-    return f"/api/destinations/{api.part(name)}"

@@ -1,4 +1,4 @@
-"""``gateway doctor``: what could keep this gateway from working, each with its remedy. Nothing is changed."""
+"""``gateway doctor``: whatever could keep this gateway from working, each with its remedy. Nothing is changed."""
 
 import asyncio
 import os
@@ -12,39 +12,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from gateway.cli import api, check, terminal
-from gateway.cli.look import from_store
-from gateway.config import load
+from gateway.cli import api, check, surroundings, terminal
 from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
 from gateway.routing import Config, Destination
-from gateway.store import owner_of, path_of, sqlite_version
+from gateway.store import Health, health_of, open_reads
+from gateway.store.base import OnProgress
 from gateway.wording import count
 
-#: Older ones can lose a part of the log of a database that is being copied back (sqlite.org, 3.51.3: the WAL-reset bug).
-SOUND_SQLITE: Final = (3, 51, 3)
-#: Below the larger of the two it is time to make room: bytes, and the part of the disk.
+#: Free space below the larger of the two is a warning: bytes, and a fraction of the disk.
 LITTLE_FREE: Final = 256 * 1024 * 1024
 LITTLE_FREE_PART: Final = 0.02
-#: Bytes that a burst of events fills in no time.
+#: Free space that a burst of events fills at once, bytes.
 NOTHING_FREE: Final = 16 * 1024 * 1024
-#: What is wrong with a store is said up to so many times.
+#: Most damages of a store that are listed one by one.
 MOST_DAMAGES: Final = 5
-#: What the gateway uses: a descriptor for a connection in and one for a connection out, and its own.
+#: Descriptors that the gateway uses: one for each connection in and out, and its own.
 OPEN_FILES: Final = 2 * 1024 + 64
 LEAST_OPEN_FILES: Final = 256
-#: Years in which a clock can be right.
+#: Years that a correct clock can show.
 YEARS: Final = range(2025, 2101)
-#: How far the store's clock may be ahead before it is worth a word, seconds.
+#: How far the store's clock may be ahead before it is a warning, seconds.
 AHEAD_S: Final = 60.0
-NONE_RUNS: Final = "none is running here (--url names another address)"
-#: For the name, the connection and TLS together, seconds.
+NONE_RUNS: Final = "none is running here (--url gives another address)"
+#: Time limit for DNS, connection and TLS together, seconds.
 REACH_S: Final = 10.0
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     verdict: Literal["ok", "warn", "fail"]
@@ -53,19 +50,19 @@ class Finding:
 
 
 def doctor(*, config: Path, store: str, url: str, online: bool, as_json: bool) -> int:
-    """Check everything, a line each; 1 if something fails."""
+    """Check everything and print a line each; 1 if a check fails."""
     found: list[Finding] = []
     for each in _findings(config, store, url, online=online):
         found.append(each)
         if not as_json:
-            _tell(each)
+            _show(each)
     failed = any(each.verdict == "fail" for each in found)
     if as_json:
         terminal.print_json({"ok": not failed, "checks": [asdict(each) for each in found]})
     return 1 if failed else 0
 
 
-def _tell(each: Finding) -> None:
+def _show(each: Finding) -> None:
     terminal.say((f"{each.verdict:<4}", _STYLES[each.verdict]), f"  {each.check:<12}  {each.said}")
     if each.remedy:
         terminal.say(f"{'':<6}{'':<12}  ", (each.remedy, "bold"))
@@ -74,12 +71,12 @@ def _tell(each: Finding) -> None:
 def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[Finding]:
     loaded, running = _loaded(config), _running(url)
     yield configuration(config, loaded, is_running=running.verdict == "ok" and running.said != NONE_RUNS)
-    path = Path(path_of(store))
-    yield from _store(store, path)
-    yield sqlite(sqlite_version())
-    yield disk(path.parent)
+    health = health_of(store)
+    yield from _store(store, health)
+    yield engine(health.engine, health.version, health.defect, health.remedy)
+    yield disk(health.folder)
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    yield from permissions([path, config.parent / ".env"])
+    yield from permissions([*health.files, config.parent / ".env"])
     yield running
     if online and isinstance(loaded, Config):
         yield from asyncio.run(_reached(loaded))
@@ -90,127 +87,132 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
 
 def _loaded(path: Path, *, no_env: bool = False) -> Config | ConfigError:
     try:
-        return load(path, environ=check.environment(path.parent / ".env"), no_env=no_env)
+        return surroundings.loaded(path, no_env=no_env)
     except ConfigError as error:
         return error
 
 
 def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool) -> Finding:
-    """What ``gateway check`` says, in a line. ``is_running``: a gateway is, and has refused no file."""
+    """What ``gateway check`` says, in a line. ``is_running``: a gateway is running and accepted its file."""
     if isinstance(loaded, ConfigError):
         if is_running and isinstance(_loaded(path, no_env=True), Config):
-            said = f"{path}: variables are not set here; the gateway that is running goes without them, or has its own"
-            return Finding("config", "warn", said, "gateway check names each with its line")
-        return Finding("config", "fail", f"{path}: {loaded}", "gateway check names each with its line")
+            said = f"{path}: variables are not set here; the running gateway has its own, or does without them"
+            return Finding("config", "warn", said, "`gateway check` lists each with its line")
+        return Finding("config", "fail", f"{path}: {loaded}", "`gateway check` lists each with its line")
     if loaded.warnings:
         warnings = count(len(loaded.warnings), "warning")
-        return Finding("config", "warn", f"{check.summary(path, loaded)}, {warnings}", "gateway check names each")
+        return Finding("config", "warn", f"{check.summary(path, loaded)}, {warnings}", "`gateway check` lists each")
     return Finding("config", "ok", check.summary(path, loaded))
 
 
 # --- the store ---
 
 
-def _store(url: str, path: Path) -> Iterator[Finding]:
-    yield owner(path)
-    if not path.exists():
-        yield missing(path)
+def _store(url: str, health: Health) -> Iterator[Finding]:
+    yield owner(health)
+    if health.state == "missing":
+        yield missing(health)
         return
-    if not path.stat().st_size and not path.with_name(f"{path.name}-wal").exists():
-        yield Finding("store", "ok", f"{path} is empty: nothing was ever stored, the next start makes it")
+    if health.state == "empty":
+        yield Finding("store", "ok", f"{health.name} is empty: nothing was stored yet, the next start sets it up")
         return
     try:
-        yield clock(asyncio.run(from_store(url, lambda reads: reads.stored_time())), time.time())
-        with terminal.progress("looking through the store") as progress:
-            damages = asyncio.run(from_store(url, lambda reads: reads.check(progress)))
+        yield clock(asyncio.run(_stored_time(url)), time.time())
+        with terminal.progress("checking the store") as progress:
+            damages = asyncio.run(_damages(url, progress))
     except StoreError as error:
         yield Finding("store", "fail", str(error))
         return
-    yield from integrity(path, damages)
+    yield from integrity(health, damages)
 
 
-def missing(path: Path) -> Finding:
-    """There is no store, which is right before the first start."""
-    if os.access(path.parent, os.W_OK):
-        return Finding("store", "ok", f"{path} does not exist yet: the first start makes it")
-    return Finding("store", "fail", f"{path.parent} takes no new file", "make it, and writable for this user")
+async def _stored_time(url: str) -> float:
+    async with open_reads(url) as reads:
+        return await reads.stored_time()
 
 
-def integrity(path: Path, damages: Sequence[str]) -> Iterator[Finding]:
-    """What SQLite and the checksums say, a finding for each of the first damages."""
-    remedy = "stop the gateway, restore a backup"
+async def _damages(url: str, progress: OnProgress) -> Sequence[str]:
+    async with open_reads(url) as reads:
+        return await reads.check(progress)
+
+
+def missing(health: Health) -> Finding:
+    """There is no store, as it should be before the first start."""
+    if os.access(health.folder, os.W_OK):
+        return Finding("store", "ok", f"{health.name} does not exist yet: the first start creates it")
+    return Finding("store", "fail", f"{health.folder} is missing or not writable", "create it, writable for this user")
+
+
+def integrity(health: Health, damages: Sequence[str]) -> Iterator[Finding]:
+    """What the store and its checksums say: a finding for each of the first damages."""
+    remedy = "stop the gateway and restore a backup"
     for each in damages[:MOST_DAMAGES]:
-        yield Finding("store", "fail", f"{path} is damaged: {' '.join(each.split())}", remedy)
+        yield Finding("store", "fail", f"{health.name} is damaged: {' '.join(each.split())}", remedy)
     if len(damages) > MOST_DAMAGES:
         yield Finding("store", "fail", f"and {len(damages) - MOST_DAMAGES:,} more", remedy)
-    if damages:
-        return
-    wal = path.with_name(f"{path.name}-wal")
-    size = sum(each.stat().st_size for each in (path, wal) if each.exists())
-    yield Finding("store", "ok", f"{path} is sound, {terminal.size(size)}")
+    if not damages:
+        yield Finding("store", "ok", f"{health.name} is sound, {terminal.size(health.size)}")
 
 
-def owner(path: Path) -> Finding:
-    """Who has it open."""
-    try:
-        found = owner_of(str(path))
-    except OSError as error:
-        return Finding("owner", "warn", f"{path}.lock: {error.strerror}", "run it as the user of the gateway")
+def owner(health: Health) -> Finding:
+    """Which process has the store open."""
+    found = health.owner
+    if health.owner_unknown:
+        return Finding("owner", "warn", health.owner_unknown, "run this as the user of the gateway")
     if found is None:
-        return Finding("owner", "ok", "nobody has the store open")
+        return Finding("owner", "ok", "no process has the store open")
     if found.is_alive:
         return Finding("owner", "ok", f"{found.name} has the store open")
     said = f"{found.name} had the store open and ended without closing it"
-    return Finding("owner", "warn", said, "nothing is lost: the next start looks through the store and goes on")
+    return Finding("owner", "warn", said, "nothing is lost: the next start checks the store and continues")
+
+
+def engine(name: str, version: str, defect: str, remedy: str) -> Finding:
+    """Whether the version of what keeps the data is known to damage it."""
+    return Finding(name, "fail", f"{version} {defect}", remedy) if defect else Finding(name, "ok", version)
 
 
 def clock(stored_at: float, now: float) -> Finding:
-    """Whether the year can be right, and whether the store has seen a later time than this machine has."""
+    """Whether the year is plausible, and whether the store has seen a later time than this machine."""
     said = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
     if datetime.fromtimestamp(now, UTC).year not in YEARS:
-        return Finding("clock", "fail", f"it is {said}", "set the clock: signatures with a time are refused meanwhile")
+        return Finding(
+            "clock", "fail", f"it is {said}", "set the clock: until then, signatures with a timestamp are refused"
+        )
     if stored_at - now > AHEAD_S:
         ahead = f"the store's clock is {stored_at - now:,.0f} s ahead of this machine's ({said})"
-        return Finding("clock", "warn", ahead, "the clock was set back, or was wrong: retries go by the store's")
-    return Finding("clock", "ok", said)
-
-
-def sqlite(version: str) -> Finding:
-    """Whether its SQLite has the bug that damages files."""
-    if tuple(int(each) for each in version.split(".")[:3]) < SOUND_SQLITE:
-        wanted = ".".join(map(str, SOUND_SQLITE))
         return Finding(
-            "sqlite", "fail", f"{version} can damage the store (WAL-reset bug)", f"install apsw {wanted} or newer"
+            "clock", "warn", ahead, "the clock was set back, or was wrong before: retries follow the store's clock"
         )
-    return Finding("sqlite", "ok", version)
+    return Finding("clock", "ok", said)
 
 
 # --- the machine ---
 
 
 def disk(folder: Path) -> Finding:
-    """Whether there is room for events."""
+    """Whether there is space for events."""
     try:
         usage = shutil.disk_usage(folder)
     except OSError as error:
-        return Finding("disk", "fail", f"{folder}: {error.strerror}", "make the store's folder")
+        return Finding("disk", "fail", f"{folder}: {error.strerror}", "create the store's folder")
     return room(usage.free, usage.total)
 
 
 def room(free: int, total: int) -> Finding:
-    """Whether the disk fills up. Only a full one refuses events, and takes them again once there is room."""
+    """Whether the disk is filling up. Events are refused only while it is full."""
     little = max(LITTLE_FREE, int(total * LITTLE_FREE_PART))
     said = f"{terminal.size(free)} free of {terminal.size(total)}"
     if free >= little:
         return Finding("disk", "ok", said)
-    remedy = "make room, or keep less (retention): when it is full events are refused with 503"
+    remedy = "free some space, or keep less (retention): when it is full, events are refused with 503"
     return Finding(
         "disk", "fail" if free < NOTHING_FREE else "warn", f"{said}, less than {terminal.size(little)}", remedy
     )
 
 
 def open_files(hard: int) -> Finding:
-    """Whether the hard limit lets as many connections in as the gateway takes."""
+    """Whether the hard limit allows as many connections as the gateway can handle."""
     if hard == resource.RLIM_INFINITY or hard >= OPEN_FILES:
         return Finding("open files", "ok", "no limit" if hard == resource.RLIM_INFINITY else f"{hard:,}")
     verdict: Literal["fail", "warn"] = "fail" if hard < LEAST_OPEN_FILES else "warn"
@@ -219,14 +221,14 @@ def open_files(hard: int) -> Finding:
 
 
 def permissions(paths: Iterable[Path]) -> Iterator[Finding]:
-    """Whether others can read what is personal or secret."""
+    """Whether other users can read personal or secret data."""
     for path in (each for each in paths if each.exists()):
         mode = path.stat().st_mode
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             said = f"{path} is open to every user of this machine ({stat.filemode(mode)})"
             yield Finding("permissions", "warn", said, f"chmod o-rwx {path}")
         elif not os.access(path, os.R_OK):
-            yield Finding("permissions", "fail", f"{path} cannot be read", "run it as the user of the gateway")
+            yield Finding("permissions", "fail", f"{path} cannot be read", "run this as the user of the gateway")
         else:
             yield Finding("permissions", "ok", f"{path} {stat.filemode(mode)}")
 
@@ -239,22 +241,24 @@ def _running(url: str) -> Finding:
         answer = api.ask(url, "/readyz")
     except api.ApiRefused as error:
         return Finding("gateway", "fail", str(error), "look at its log")
+    except api.NotRunning:
+        return readiness(None)
     except GatewayError as error:
         return Finding("gateway", "fail", str(error))
     return readiness(answer)
 
 
 def readiness(answer: Mapping[str, Any] | None) -> Finding:
-    """What the running gateway says of itself."""
+    """What the running gateway says about itself; None: there is none."""
     if answer is None:
         return Finding("gateway", "ok", NONE_RUNS)
     if "config" in answer:
-        return Finding("gateway", "warn", f"{answer['status']}; its file: {answer['config']}", "gateway check")
+        return Finding("gateway", "warn", f"{answer['status']}; its file: {answer['config']}", "run `gateway check`")
     return Finding("gateway", "ok", str(answer["status"]))
 
 
 async def _reached(config: Config) -> Sequence[Finding]:
-    # One after the other would take the time of all that hang together.
+    # All at once: those that hang would add up.
     return await asyncio.gather(
         *(_destination(each, config) for each in config.destinations.values() if each.target.url)
     )
@@ -262,10 +266,10 @@ async def _reached(config: Config) -> Sequence[Finding]:
 
 async def _destination(each: Destination, config: Config) -> Finding:
     if each.name in config.inboxes:
-        return Finding(each.name, "ok", "its url is not set: it is recorded in the inbox")
+        return Finding(each.name, "ok", "its url is not set: requests are recorded in the inbox")
     from gateway.egress.reach import reach
 
     try:
         return Finding(each.name, "ok", config.masks.text(await reach(each.target.url, each.door, timeout_s=REACH_S)))
     except EgressError as error:
-        return Finding(each.name, "fail", config.masks.text(str(error)), "look at its url, the name server, a firewall")
+        return Finding(each.name, "fail", config.masks.text(str(error)), "check its url, DNS and firewalls")

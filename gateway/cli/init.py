@@ -1,4 +1,4 @@
-"""``gateway init``: the files that a new user begins with."""
+"""``gateway init``: the files that a new user starts with."""
 
 import os
 import shlex
@@ -13,11 +13,11 @@ _NAMES: Final = ("routes.yaml", ".env.example", "routes.schema.json")
 
 
 class InTheWay(GatewayError):
-    """A file that would be written is there already, or cannot be written."""
+    """A file that would be written exists already, or cannot be written."""
 
 
 def init(folder: Path) -> int:
-    """Write the files into ``folder`` and say what to do next. Raises InTheWay, before anything is written."""
+    """Write the files into ``folder`` and print what to do next. Raises InTheWay before anything is written."""
     files = _starter_files()
     _refuse_overwriting(folder, files)
     try:
@@ -32,7 +32,7 @@ def init(folder: Path) -> int:
 
 
 def _starter_files() -> Mapping[str, bytes]:
-    """By their path: from the installed package, or in a checkout from the project itself."""
+    """By path: from the installed package, or in a checkout from the project itself."""
     package = Path(gateway.__file__).parent
     home = package / "starter" if (package / "starter").is_dir() else package.parent
     found = [*(home / name for name in _NAMES), *sorted((home / "templates").rglob("*.j2"))]
@@ -40,18 +40,18 @@ def _starter_files() -> Mapping[str, bytes]:
 
 
 def _refuse_overwriting(folder: Path, files: Mapping[str, bytes]) -> None:
-    # A link to nowhere is in the way too.
+    # A dangling link is in the way, too.
     if there := [name for name in files if os.path.lexists(folder / name)]:
         raise InTheWay(
-            f"{folder} has {', '.join(there)} already, and nothing is overwritten: move them away, or name another folder"
+            f"{folder} has {', '.join(there)} already, and nothing is overwritten: move them away, or give another folder"
         )
 
 
 def _next_steps(folder: Path) -> str:
     go = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     return (
-        f"1. Try it       {go}gateway dev      (prints a curl to paste, and shows what would be sent)\n"
-        "2. Edit         routes.yaml, templates/; gateway check explains every mistake\n"
-        "3. For real     cp .env.example .env, and fill in the secret and the addresses\n"
+        f"1. Try it       {go}gateway dev      (prints a curl command to paste, and shows what would be sent)\n"
+        "2. Edit         routes.yaml, templates/; `gateway check` explains every mistake\n"
+        "3. For real     cp .env.example .env, then fill in the secret and the addresses\n"
         "4. Run          gateway serve --env-file .env"
     )

@@ -7,10 +7,13 @@ from pathlib import Path
 import msgspec
 
 from gateway.cli import check
-from gateway.cli.explain import load_for_show, play, pretty
+from gateway.cli.place import Place
+from gateway.cli.play import play
+from gateway.cli.terminal import pretty
 from gateway.config import format_problem
 from gateway.destinations import KINDS
-from gateway.errors import ConfigError, Place, RenderError, TemplateRefused
+from gateway.errors import ConfigError, RenderError, TemplateRefused
+from gateway.errors import Place as Line
 from gateway.event.paths import ROOTS, Facts
 from gateway.hiding.masks import Masks
 from gateway.model import Json, Raw
@@ -19,28 +22,19 @@ from gateway.render import Escape, Templates
 
 
 def render(
-    *,
-    template: str,
-    config: Path,
-    event: str,
-    source: str,
-    changes: Sequence[str],
-    kind: str | None,
-    as_json: bool,
-    url: str,
-    store: str,
+    place: Place, *, template: str, event: str, source: str, changes: Sequence[str], kind: str | None, as_json: bool
 ) -> int:
-    """Print what the template makes of the event; 1 and the place when it cannot be compiled or rendered."""
+    """Print what the template renders; 1 and the place in it when it cannot be compiled or rendered."""
     name = template.removeprefix("./").removeprefix("templates/")
     try:
-        loaded = load_for_show(config)
+        loaded = place.loaded()
     except ConfigError as error:
         _report(error, f"templates/{name}")
         return 1
-    rehearsal = play(loaded, event, source=source, changes=changes, url=url, store=store)
+    rehearsal = play(loaded, place, event, source=source, changes=changes)
     reader = KINDS.get(kind or name.partition("/")[0], KINDS["http"])
     try:
-        made = _rendered(config.parent / "templates", name, reader.escape, rehearsal.facts, loaded.masks)
+        made = _rendered(place.config.parent / "templates", name, reader.escape, rehearsal.facts, loaded.masks)
     except TemplateRefused as error:
         print(format_problem(error.problem), file=sys.stderr)
         return 1
@@ -52,18 +46,18 @@ def render(
 
 
 def _report(error: ConfigError, file: str) -> None:
-    """What is wrong with the template; only if that is nothing, what is wrong with the rest."""
+    """The problems of the template, or if it has none those of the rest."""
     own = [problem for problem in error.problems if problem.place.file == file]
     check.report(ConfigError(own) if own else error)
 
 
 def _rendered(folder: Path, name: str, escape: Escape, facts: Facts, masks: Masks) -> Json | Raw:
     templates = Templates(folder, roots=ROOTS | facts.keys(), hide=masks.text)
-    render = templates.file(name, Place("gateway render"), escape)
+    render = templates.file(name, Line("gateway render"), escape)
     try:
         return render({**facts, "vars": secretless(facts["vars"], masks)})
     except RenderError:
-        # It may compute with what is hidden.
+        # The template may compute with what is hidden.
         return render(facts)
 
 

@@ -1,54 +1,50 @@
-"""``gateway replay`` and ``discard``: counted first, asked about, followed until it is over, and to be stopped."""
+"""``gateway replay`` and ``discard``: preview, confirm, start, follow to the end, stop."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import click
 
-from gateway.cli import api, check, destinations, look, terminal
-from gateway.cli.look import Place
-from gateway.config import load
-from gateway.errors import GatewayError, StoreLocked
-from gateway.operate import views
+from gateway.cli import api, destinations, terminal
+from gateway.cli.activity import outcome
+from gateway.cli.answers import parameters
+from gateway.cli.place import Place
+from gateway.errors import GatewayError
 from gateway.operate.selection import Filter, in_words
-from gateway.routing import Config
-from gateway.store import Store, open_store
 from gateway.store.activities import TaskVerb
 from gateway.wording import count, suggest_or_list
 
-#: How often a running replay is asked how far it has come, seconds.
+#: Time between two looks at the progress of a replay, seconds.
 ASK_S: Final = 0.5
-#: A gateway that restarts is waited for so long, seconds.
+#: How long to wait for a gateway that restarts, seconds.
 AWAY_S: Final = 120.0
-#: Lines of a diff that are printed before a question.
+#: Most lines of a diff that are printed.
 LONGEST_DIFF: Final = 40
 
 
-class NotAsked(GatewayError):
-    """It is about many, and nobody is there to be asked."""
+class NotConfirmed(GatewayError):
+    """Several deliveries are selected, and nobody is there to confirm."""
 
     exit_code = 2
 
 
 class UnknownDestination(GatewayError):
-    """Nothing has ever been sent to a destination of this name, and the file has none."""
+    """Neither the file nor the store knows a destination of this name."""
 
 
-class NothingNamed(GatewayError):
-    """It is not said what it is about."""
+class NothingSelected(GatewayError):
+    """Neither ids nor filters say which deliveries are meant, or they contradict each other."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is to become of which deliveries, and how."""
+    """What to do with which deliveries, and how."""
 
     verb: TaskVerb
     ids: tuple[str, ...]
@@ -58,14 +54,14 @@ class Wanted:
     as_new: bool = False
 
     def body(self, *, dry_run: bool) -> dict[str, object]:
-        """As the API takes it; what is left at its default is left out."""
-        asked: dict[str, object] = {**look.asked_of(self.which), "ids": list(self.ids), "reason": self.reason}
+        """As the API accepts it, without what is left at its default."""
+        asked: dict[str, object] = {**parameters(self.which), "ids": list(self.ids), "reason": self.reason}
         asked |= {"rate": self.rate, "as_new": self.as_new, "reroute": self.verb == "reroute", "dry_run": dry_run}
         return {**{name: value for name, value in asked.items() if value}, "by": api.who()}
 
 
 def move(place: Place, wanted: Wanted, *, dry_run: bool, yes: bool, detach: bool, as_json: bool) -> int:
-    """Preview, ask, begin, follow; 1 when something that was sent again is dead again."""
+    """Preview, confirm, start, follow; 1 if a replayed delivery is dead again."""
     _check(wanted)
     with _somewhere(place, wanted) as gateway:
         preview = gateway.preview()
@@ -78,37 +74,39 @@ def move(place: Place, wanted: Wanted, *, dry_run: bool, yes: bool, detach: bool
             return _nothing(wanted, as_json=as_json)
         if not yes and not terminal.is_watched() and preview["count"] > 1:
             how_many = _how_many(preview, wanted)
-            raise NotAsked(f"{how_many}: say --yes where nobody can be asked, or look first with --dry-run")
-        _tell_before(preview, as_json=as_json)
+            raise NotConfirmed(f"{how_many}: add --yes in scripts, or see which with --dry-run")
+        _show_changes(preview, as_json=as_json)
         if not yes and _is_worth_a_question(preview) and not _is_confirmed(preview, wanted):
-            terminal.note("nothing was done")
+            terminal.note("nothing was changed")
             return 1
-        activity = gateway.begin(uuid4().hex)
+        activity = gateway.start(uuid4().hex)
         return gateway.follow(activity, detach=detach, as_json=as_json)
 
 
 def stop(place: Place, activity_id: str, *, as_json: bool) -> int:
-    """End a replay or a discard that goes on in the gateway."""
+    """Stop a replay or a discard that is running in the gateway."""
     path = f"/api/activity/{api.part(activity_id)}"
-    before = api.require(place.url, path)
-    activity = api.require(place.url, f"{path}/stop", {"by": api.who()})
+    before = api.ask(place.url, path)
+    activity = api.ask(place.url, f"{path}/stop", {"by": api.who()})
     if as_json:
         terminal.print_json(activity)
     elif before["progress"]["stopped_by"]:
-        terminal.say(f"stopped already: {look.outcome(activity['progress'])}")
+        terminal.say(f"already stopped: {outcome(activity['progress'])}")
     else:
-        said = "stopped" if activity["progress"]["stopped_by"] else "over already"
-        terminal.say(f"{said}: {look.outcome(activity['progress'])}")
+        said = "stopped" if activity["progress"]["stopped_by"] else "already finished"
+        terminal.say(f"{said}: {outcome(activity['progress'])}")
     return 0
 
 
 def _check(wanted: Wanted) -> None:
     if wanted.ids and not wanted.which.is_empty:
-        raise NothingNamed("ids and filters together: leave one of them out")
+        raise NothingSelected("ids and filters cannot be combined: leave one of them out")
     if not wanted.ids and wanted.which.is_empty:
-        raise NothingNamed(f"a {wanted.verb} of what? Name ids, or --dead with --destination, --cause, --since, ...")
+        raise NothingSelected(
+            f"nothing to {wanted.verb}: give ids, or --dead with --destination, --cause, --since, ..."
+        )
     if not wanted.ids and wanted.verb != "reroute" and not wanted.which.state:
-        raise NothingNamed(f"a {wanted.verb} by filters is of dead letters: add --dead")
+        raise NothingSelected(f"filters select dead letters for a {wanted.verb}: add --dead")
 
 
 # --- before ---
@@ -118,23 +116,23 @@ def _show_preview(preview: Mapping[str, Any], wanted: Wanted, *, as_json: bool) 
     if as_json:
         terminal.print_json(preview)
         return
-    _tell_before(preview)
-    terminal.say(f"{_how_many(preview, wanted)}; nothing was done")
+    _show_changes(preview)
+    terminal.say(f"{_how_many(preview, wanted)}; nothing was changed")
 
 
-def _tell_before(preview: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """What somebody should know first: the difference that today's routes make, and warnings."""
+def _show_changes(preview: Mapping[str, Any], *, as_json: bool = False) -> None:
+    """Print what a person should know first: what today's routes change, and warnings."""
     diff = () if as_json else preview["diff"]
     for each in diff[:LONGEST_DIFF]:
         terminal.say(f"{each['event_id']}  {each['route']} > {each['destination']}  ", (each["fate"], "bold"))
     if len(diff) > LONGEST_DIFF:
-        terminal.say(f"... and {len(diff) - LONGEST_DIFF:,} more; all of them with --dry-run --json")
+        terminal.say(f"... and {len(diff) - LONGEST_DIFF:,} more; --dry-run --json lists all of them")
     for warning in preview["warnings"]:
-        terminal.note(("careful: ", "yellow"), warning)
+        terminal.note(("warning: ", "yellow"), warning)
 
 
 def _how_many(preview: Mapping[str, Any], wanted: Wanted) -> str:
-    what = {"replay": "would be sent again", "reroute": "would be sent", "discard": "would be discarded"}[wanted.verb]
+    what = {"replay": "would be replayed", "reroute": "would be sent", "discard": "would be discarded"}[wanted.verb]
     return f"{count(preview['count'], 'delivery', 'deliveries')} {what}"
 
 
@@ -144,9 +142,9 @@ def _is_worth_a_question(preview: Mapping[str, Any]) -> bool:
 
 def _is_confirmed(preview: Mapping[str, Any], wanted: Wanted) -> bool:
     try:
-        return click.confirm(f"{_how_many(preview, wanted)}. Go on?", err=True)
+        return click.confirm(f"{_how_many(preview, wanted)}. Continue?", err=True)
     except click.Abort:
-        # What click makes of Ctrl-C.
+        # click turns Ctrl-C into Abort.
         raise KeyboardInterrupt from None
 
 
@@ -162,30 +160,39 @@ def _nothing(wanted: Wanted, *, as_json: bool) -> int:
     if as_json:
         terminal.print_json(None)
     elif wanted.verb == "reroute":
-        terminal.say(f"Nothing to do: by today's file nothing is to be sent of {in_words(wanted.which, wanted.ids)}.")
+        terminal.say(f"Nothing to do: today's file sends nothing for {in_words(wanted.which, wanted.ids)}.")
     elif wanted.ids:
-        terminal.say(f"Nothing to do: {in_words(wanted.which, wanted.ids)} has no delivery left for a {wanted.verb}.")
+        terminal.say(f"Nothing to do: {in_words(wanted.which, wanted.ids)} has no delivery to {wanted.verb}.")
     else:
-        terminal.say(f"Nothing to do: no delivery is left that is {in_words(wanted.which)}.")
+        terminal.say(f"Nothing to do: no delivery is {in_words(wanted.which)}.")
     return 0
 
 
 # --- where ---
 
 
+class Mover(Protocol):
+    """Who carries it out: a running gateway, or this process as the owner of the store."""
+
+    def preview(self) -> Mapping[str, Any]: ...
+    def start(self, key: str) -> Mapping[str, Any]:
+        """Start it and return its activity. Repeated with the same key, it starts nothing again."""
+
+    def follow(self, activity: Mapping[str, Any], *, detach: bool, as_json: bool) -> int:
+        """Show the progress until the end; the exit code."""
+
+
 @contextmanager
-def _somewhere(place: Place, wanted: Wanted) -> Iterator["Running | Alone"]:
-    """The running gateway, or the store itself, of which this process is then the owner."""
-    preview = api.ask(place.url, _path(wanted), wanted.body(dry_run=True))
-    if preview is not None:
-        yield Running(place, wanted, preview)
-        return
-    with asyncio.Runner() as runner:
-        alone = runner.run(Alone.open(runner, place, wanted))
-        try:
+def _somewhere(place: Place, wanted: Wanted) -> Iterator[Mover]:
+    try:
+        running = Running(place, wanted, api.ask(place.url, _path(wanted), wanted.body(dry_run=True)))
+    except api.NotRunning:
+        from gateway.cli.alone import Alone
+
+        with Alone.opened(place, wanted) as alone:
             yield alone
-        finally:
-            runner.run(alone.close())
+        return
+    yield running
 
 
 def _path(wanted: Wanted) -> str:
@@ -193,7 +200,7 @@ def _path(wanted: Wanted) -> str:
 
 
 class Running:
-    """A running gateway, which does it and goes on by itself."""
+    """A running gateway, which continues by itself."""
 
     def __init__(self, place: Place, wanted: Wanted, preview: Mapping[str, Any]) -> None:
         self._place, self._wanted, self._preview = place, wanted, preview
@@ -201,10 +208,10 @@ class Running:
     def preview(self) -> Mapping[str, Any]:
         return self._preview
 
-    def begin(self, key: str) -> Mapping[str, Any]:
-        """Its activity. Asked once more when the answer was lost, which changes nothing: the key is the same."""
+    def start(self, key: str) -> Mapping[str, Any]:
+        # Asked again when the answer is lost: the key is the same.
         body = self._wanted.body(dry_run=False)
-        answer = _patiently(lambda: api.require(self._place.url, _path(self._wanted), body, key=key))
+        answer = _patiently(lambda: api.ask(self._place.url, _path(self._wanted), body, key=key))
         activity: Mapping[str, Any] = answer["activity"]
         return activity
 
@@ -213,16 +220,14 @@ class Running:
             if as_json:
                 terminal.print_json(activity)
             else:
-                terminal.say(
-                    f"{activity['id']} goes on in the gateway; stop it: gateway replay --stop {activity['id']}"
-                )
+                terminal.say(_how_to_stop(activity))
             return 0
         try:
             activity = self._followed(activity)
         except KeyboardInterrupt:
-            terminal.note(f"it goes on in the gateway; stop it: gateway replay --stop {activity['id']}")
+            terminal.note(_how_to_stop(activity))
             raise
-        return _tell_end(activity, as_json=as_json)
+        return _show_end(activity, as_json=as_json)
 
     def _followed(self, activity: Mapping[str, Any]) -> Mapping[str, Any]:
         path = f"/api/activity/{api.part(activity['id'])}"
@@ -230,13 +235,17 @@ class Running:
             while not _is_over(activity):
                 counting(*_numbers(activity["progress"]))
                 time.sleep(ASK_S)
-                activity = _patiently(lambda: api.require(self._place.url, path))
+                activity = _patiently(lambda: api.ask(self._place.url, path))
             counting(*_numbers(activity["progress"]))
         return activity
 
 
+def _how_to_stop(activity: Mapping[str, Any]) -> str:
+    return f"{activity['id']} continues in the gateway; to stop it: gateway replay --stop {activity['id']}"
+
+
 def _patiently(ask: Callable[[], Any]) -> Any:
-    """The answer, also of a gateway that restarts meanwhile."""
+    """The answer, even if the gateway restarts meanwhile."""
     until = time.monotonic() + AWAY_S
     while True:
         try:
@@ -253,77 +262,14 @@ def _is_over(activity: Mapping[str, Any]) -> bool:
 
 
 def _numbers(progress: Mapping[str, Any]) -> tuple[int, int, str]:
-    """Done, of how many, and in words."""
+    """Deliveries done, deliveries in total, and the outcome in words."""
     done = progress["moved"] - progress["pending"]
-    return done, progress["total"], look.outcome(progress)
+    return done, progress["total"], outcome(progress)
 
 
-def _tell_end(activity: Mapping[str, Any], *, as_json: bool) -> int:
+def _show_end(activity: Mapping[str, Any], *, as_json: bool) -> int:
     if as_json:
         terminal.print_json(activity)
     else:
-        terminal.say(f"{activity['verb']} of {activity['subject']}: {look.outcome(activity['progress'])}")
+        terminal.say(f"{activity['verb']} of {activity['subject']}: {outcome(activity['progress'])}")
     return 1 if activity["verb"] != "discard" and activity["progress"]["dead"] else 0
-
-
-class Alone:
-    """The store without a gateway: what is sent again waits for its next start."""
-
-    def __init__(self, runner: asyncio.Runner, store: Store, operations: Any, wanted: Wanted) -> None:
-        self._runner, self._store, self._operations, self._wanted = runner, store, operations, wanted
-
-    @classmethod
-    async def open(cls, runner: asyncio.Runner, place: Place, wanted: Wanted) -> "Alone":
-        """Become the owner of the store. Raises StoreLocked, ConfigError."""
-        from gateway.dispatcher import Dispatcher
-        from gateway.egress import Egress
-        from gateway.operate.operations import Operations
-        from gateway.pipeline import Gateway
-
-        config = _of_today(place.config) if wanted.verb == "reroute" else place.loaded()
-        try:
-            store = await open_store(place.store)
-        except StoreLocked as error:
-            raise StoreLocked(f"{error}; of a running gateway, name its admin address with --url") from None
-        gateway = Gateway(config=config, store=store, egress=Egress())
-        return cls(runner, store, Operations(gateway, Dispatcher(gateway)), wanted)
-
-    async def close(self) -> None:
-        await self._store.close()
-
-    def preview(self) -> Mapping[str, Any]:
-        return views.preview(self._runner.run(self._operations.preview(self._move(""))))
-
-    def begin(self, key: str) -> Mapping[str, Any]:
-        return views.activity(self._runner.run(self._begun(key)))
-
-    async def _begun(self, key: str) -> Any:
-        activity = await self._operations.carry_out(self._move(key))
-        with terminal.progress(self._wanted.verb) as progress:
-            while await self._store.go_on("cli"):
-                now = await self._store.activity(activity.id)
-                if now is not None and now.progress is not None:
-                    progress(now.progress.moved, now.progress.total)
-        return await self._store.activity(activity.id)
-
-    def follow(self, activity: Mapping[str, Any], *, detach: bool, as_json: bool) -> int:  # noqa: ARG002  nothing goes on
-        if as_json:
-            terminal.print_json(activity)
-            return 0
-        terminal.say(f"{activity['verb']} of {activity['subject']}: {look.outcome(activity['progress'])}")
-        if activity["verb"] != "discard":
-            terminal.say("No gateway is running: they go out at its next start.")
-        return 0
-
-    def _move(self, key: str) -> Any:
-        from gateway.operate.operations import Move
-
-        return Move(
-            verb=self._wanted.verb, by=api.who(), filter=self._wanted.which, ids=self._wanted.ids,
-            reason=self._wanted.reason, key=key, rate=self._wanted.rate, as_new=self._wanted.as_new,
-        )  # fmt: skip
-
-
-def _of_today(path: Path) -> Config:
-    """With the variables of this environment: what events are matched with again must be no made-up value."""
-    return load(path, environ=check.environment(path.parent / ".env"))

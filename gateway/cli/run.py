@@ -1,4 +1,4 @@
-"""``gateway serve`` and ``gateway dev``: put the parts together and run until a signal."""
+"""``gateway serve`` and ``gateway dev``: assemble the parts and run until a signal."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import __version__, presets, server, telemetry
-from gateway.cli import check
+from gateway.cli import check, surroundings
 from gateway.cli.samples import curl, fresh
 from gateway.config import load
 from gateway.dispatcher import Dispatcher, for_ever
@@ -40,7 +40,7 @@ _HOW_TO_MAKE_ONE: Final = "openssl rand -hex 16"
 
 
 class UnsafeBind(GatewayError):
-    """The admin listener would be reachable from other machines without a token."""
+    """The admin listener would be unsafe: reachable without a token, or with a weak one."""
 
 
 def serve(
@@ -55,14 +55,14 @@ def serve(
     watch: bool,
     dev: bool,
 ) -> int:
-    """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file is put in force at once."""
+    """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file takes effect at once."""
     _occupy_standard_descriptors()
     telemetry.configure_log(log_format, log_level)
     telemetry.BUILD_INFO.labels(__version__).set(1)
-    # Before the file is read: what is saved in between is noticed.
+    # Before the file is read, so that a save in between is noticed.
     watching = Watch(config, env_file if dev else None) if watch else None
     try:
-        environ = check.environment(env_file)
+        environ = surroundings.environment(env_file)
         loaded = load(config, environ=environ, dev=dev)
     except ConfigError as error:
         check.report(error)
@@ -76,20 +76,20 @@ def serve(
 
 
 def _occupy_standard_descriptors() -> None:
-    """Where stdin, stdout or stderr was closed, the next socket or file would get its number, and the log's lines."""
+    """Open closed standard streams: otherwise the next socket or file would get their number, and the log's lines."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest number that is free.
+            # It gets the lowest free number.
             os.open(os.devnull, os.O_RDWR)
 
 
 def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
-    """The file as it is now; variables are those of the start, except that ``gateway dev`` reads .env again."""
+    """The file as it is now, with the variables of the start; ``gateway dev`` reads .env again, too."""
     try:
-        return load(config, environ=check.environment(env_file) if dev else environ, dev=dev)
-    except check.EnvFileUnreadable as error:
+        return load(config, environ=surroundings.environment(env_file) if dev else environ, dev=dev)
+    except surroundings.EnvFileUnreadable as error:
         raise ConfigError([Problem(Place(str(env_file)), str(error), "make it readable")]) from None
 
 
@@ -97,7 +97,9 @@ def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
     token, read_token = _token(environ, "GATEWAY_ADMIN_TOKEN"), _token(environ, "GATEWAY_READ_TOKEN")
     metrics_token = environ.get("GATEWAY_METRICS_TOKEN", "")
     if read_token is not None and read_token == token:
-        raise UnsafeBind("GATEWAY_READ_TOKEN is GATEWAY_ADMIN_TOKEN, and would let its owner do everything: change it")
+        raise UnsafeBind(
+            "GATEWAY_READ_TOKEN equals GATEWAY_ADMIN_TOKEN, so it would allow everything: change one of them"
+        )
     bound = admin_bind.rpartition(":")[0].strip("[]").lower()
     extra = environ.get("GATEWAY_ADMIN_HOSTS", "").lower().replace(",", " ").split()
     return AdminOptions(
@@ -181,8 +183,8 @@ async def _serve(
 
 
 def _settle_garbage_collector() -> None:
-    """What the start has made lives for ever: looking through it again and again was 7 % of the CPU time at load,
-    and its longest pauses the worst answers to senders (99th percentile 68 ms before, 27 ms after).
+    """Freeze the objects of the start, which live forever: scanning them took 7 % of the CPU time under load, and the
+    longest pauses delayed answers to senders (99th percentile 68 ms before, 27 ms after).
     """
     gc.collect()
     gc.freeze()
@@ -199,7 +201,7 @@ def _log_failed(error: Exception) -> None:
 
 @dataclass(slots=True)
 class _Lifecycle:
-    """What happens at the server's turning points."""
+    """What happens when the server starts, drains and stops."""
 
     gateway: Gateway
     dispatcher: Dispatcher
@@ -212,7 +214,7 @@ class _Lifecycle:
     store_url: str
     dev: bool
     running: asyncio.Task[None] | None = None
-    #: Of which nothing is left to wait for at the end.
+    #: Background tasks that are cancelled at the end.
     others: set[asyncio.Task[None]] = field(default_factory=set)
     closed: bool = False
 
@@ -240,8 +242,8 @@ class _Lifecycle:
         task.add_done_callback(self.others.discard)
 
     def listen_for_changes(self) -> None:
-        """Obey SIGHUP, and watch if it was asked for; before the ready line, which invites whoever sends signals."""
-        # A terminal that closes sends SIGHUP too, and must end what was tried out in it.
+        """Obey SIGHUP, and watch the files if asked to. Call it before the ready line, after which signals may come."""
+        # A terminal that closes sends SIGHUP, too, and must end `gateway dev`.
         if not (self.dev and os.isatty(0)):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload("SIGHUP")))
         if self.watching is not None:
@@ -257,7 +259,7 @@ class _Lifecycle:
         try:
             await self.reloader.reload(by=by)
         except ConfigError as error:
-            # It is in the log; whoever tries things out sees it as `gateway check` shows it.
+            # It is in the log; `gateway dev` also prints it as `gateway check` does.
             if self.dev:
                 check.report(error)
 
@@ -275,7 +277,7 @@ class _Lifecycle:
             await self.rejections.flush()
 
     async def stopped(self) -> None:
-        """Also after a start that failed; once."""
+        """Close everything, once; also after a start that failed."""
         if self.closed:
             return
         self.closed = True
@@ -293,7 +295,7 @@ class _Lifecycle:
                 telemetry.log("gateway.stopped")
 
 
-# --- what `gateway dev` says ---
+# --- what `gateway dev` prints ---
 
 
 def _banner(config: Config, ingest_address: str, admin_address: str, store_url: str) -> str:
@@ -308,7 +310,7 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
     lines += [
         f"  Data      {data}",
         f"  Command   {command}",
-        "  Stop      Ctrl-C; start again and it goes on where it was",
+        "  Stop      Ctrl-C; the next start continues where it left off",
     ]
     if source is None:
         return "\n".join([*lines, "", "  routes.yaml has no source yet: add one to receive events.", ""])
@@ -317,7 +319,7 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
         f"  Events    {url}",
         *_advice(config, source, ingest_address),
         "",
-        f"  Paste this; {_what_happens(config)}. Pasted again it is recognised as a duplicate:",
+        f"  Paste this; {_what_happens(config)}. Pasted again, it is recognised as a duplicate:",
         "",
         _curl(url, config),
         "",
@@ -330,11 +332,11 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
     if source.name in config.demo_sources:
         return [
             f"            verified with the demo secret, which everyone knows: before {title} may post here,",
-            "            put the secret you typed there into .env: it is in force as soon as it is saved",
+            "            put the secret you typed there into .env; it takes effect as soon as you save it",
         ]
     return [
         f"            {title} must reach it from the internet: give it https://<your-host>{source.path},",
-        f"            or for a try-out the address that this prints: cloudflared tunnel --url {ingest_address}",
+        f"            or, to try it out, the address that this prints: cloudflared tunnel --url {ingest_address}",
     ]
 
 
@@ -345,7 +347,7 @@ def _what_happens(config: Config) -> str:
         if name not in config.inboxes and destination.target.url
     )
     if real:
-        return f"a contact called John Doe is sent FOR REAL to those of {', '.join(real)} that its routes name"
+        return f"a test contact, John Doe, is sent FOR REAL to any of these that its routes name: {', '.join(real)}"
     return "the message is in the inbox at once" if config.inboxes else "`gateway events` lists it at once"
 
 

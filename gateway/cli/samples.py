@@ -1,4 +1,4 @@
-"""Sample events made fresh: the documented bytes with the time of now and the changes asked for."""
+"""Sample events made fresh: the documented bytes with the current time and the requested changes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,11 +17,11 @@ from gateway.signatures import Request
 
 
 class SourceUnclear(GatewayError):
-    """No source of that name, or several that the event could be from."""
+    """There is no source of that name, or several could have sent the event."""
 
 
 def sender_of(config: Config, name: str, event: str) -> Source:
-    """The source called ``name``; for "" the only one, or the only one with a sample called ``event``."""
+    """The source ``name``; for "" the only source, or the only one with a sample ``event``. Raises SourceUnclear."""
     known = ", ".join(config.sources) or "none"
     if name and name not in config.sources:
         raise SourceUnclear(f"unknown source {name} (known: {known})")
@@ -30,11 +30,11 @@ def sender_of(config: Config, name: str, event: str) -> Source:
     for found in (fitting, having):
         if len(found) == 1:
             return found[0]
-    raise SourceUnclear(f"which source is the event from? add --source (known: {known})")
+    raise SourceUnclear(f"several sources could have sent this event: add --source (known: {known})")
 
 
 def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()) -> bytes:
-    """``sample`` as compact JSON with ``timestamp`` set to ``now`` (to the microsecond: no two are alike).
+    """``sample`` as compact JSON with ``timestamp`` set to ``now``, to the microsecond so that no two are the same.
 
     ``changes`` are ``attrs.email=a@b.c`` or ``data.id=7``; a value that is JSON keeps its type. Raises ValueError.
     """
@@ -42,14 +42,14 @@ def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()
         payload = parse(sample)
     except Unparsable:
         if changes:
-            raise ValueError("--set changes JSON, and this event is none") from None
+            raise ValueError("--set changes JSON, which this event is not: leave --set out") from None
         return sample
     if isinstance(payload, dict) and "timestamp" in payload:
         payload["timestamp"] = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not path:
-            raise ValueError(f"--set {change}: write PATH=VALUE, for instance attrs.email=a@b.c")
+            raise ValueError(f"--set {change}: write PATH=VALUE, for example attrs.email=a@b.c")
         assign(payload, naming.payload_path(path, payload), _value(text))
     return msgspec.json.encode(payload)
 

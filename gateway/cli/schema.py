@@ -1,4 +1,4 @@
-"""``gateway schema``: the language of routes.yaml, for editors."""
+"""``gateway schema``: the JSON Schema of routes.yaml, for editors."""
 
 import json
 

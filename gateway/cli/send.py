@@ -1,24 +1,24 @@
-"""``gateway send``: the "send test event" button."""
+"""``gateway send``: sign and post sample events."""
 
 import http.client
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from gateway import presets
-from gateway.cli import check
+from gateway.cli import surroundings
 from gateway.cli.samples import fresh, sender_of
-from gateway.config import load
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Source
 from gateway.signatures import CannotSign, Request
 
 
 class NobodyListens(GatewayError):
-    """No gateway at the address."""
+    """Nothing listens at the address."""
 
     exit_code = 3
 
@@ -39,30 +39,20 @@ def send(
     same: bool,
     as_json: bool,
 ) -> int:
-    """Post ``count`` signed events; 1 if one was refused, 3 if nobody listens."""
-    try:
-        loaded = load(config, environ=check.environment(config.parent / ".env"), dev=True)
-    except ConfigError as error:
-        check.report(error)
-        return 1
-    sender = sender_of(loaded, source, sample)
+    """Post ``count`` signed events; 1 if one was refused. Raises ConfigError, NobodyListens, SendRefused."""
+    sender = sender_of(surroundings.loaded(config, dev=True), source, sample)
     raw = _sample(sender, sample)
-    url = to or check.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
-    poster = _Poster(url, sender.path)
+    url = to or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
     began, refused = time.monotonic(), 0
-    for number in range(count):
-        if rate:
-            time.sleep(max(0.0, began + number / rate - time.monotonic()))
-        body = raw if same else _fresh(raw, sender, changes)
-        try:
-            status, answer = poster.post(_signed(sender, body, sample))
-        except (OSError, http.client.HTTPException) as error:
-            raise NobodyListens(
-                f"nobody listens at {url} ({error}): start `gateway dev`, or name it with --to"
-            ) from None
-        refused += not 200 <= status < 300
-        if as_json or count == 1 or not 200 <= status < 300:
-            print(answer if as_json else _sentence(status, answer, sample))
+    with closing(_Poster(url, sender.path)) as poster:
+        for number in range(count):
+            if rate:
+                time.sleep(max(0.0, began + number / rate - time.monotonic()))
+            status, answer = poster.post(_signed(sender, raw if same else _fresh(raw, sender, changes), sample))
+            is_accepted = 200 <= status < 300
+            refused += not is_accepted
+            if as_json or count == 1 or not is_accepted:
+                print(answer if as_json else _sentence(status, answer, sample))
     if count > 1 and not as_json:
         elapsed = time.monotonic() - began
         print(f"{count - refused} of {count} accepted in {elapsed:.1f} s ({count / elapsed:.0f}/s)")
@@ -87,11 +77,11 @@ def _signed(source: Source, body: bytes, sample: str) -> Request:
     try:
         return request_of(source, body, sample, time.time())
     except CannotSign as error:
-        raise SendRefused(f"a request of {source.name} cannot be made here: {error}") from None
+        raise SendRefused(f"cannot sign a request of {source.name}: {error}") from None
 
 
 class _Poster:
-    """One connection for all posts, opened again when the other side closed it."""
+    """One connection for all posts, reopened when the other side closes it."""
 
     def __init__(self, url: str, default_path: str) -> None:
         try:
@@ -100,22 +90,34 @@ class _Poster:
         except ValueError:
             host = None
         if host is None or parts.scheme not in ("http", "https"):
-            raise SendRefused(f"--to {url}: write an address, for instance http://127.0.0.1:8080{default_path}")
+            raise SendRefused(f"--to {url}: write an address, for example http://127.0.0.1:8080{default_path}")
+        self._url = url
         self._path = (parts.path.rstrip("/") or default_path) + (f"?{parts.query}" if parts.query else "")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(host, port, timeout=30)
 
     def post(self, request: Request) -> tuple[int, str]:
+        """Status and answer. Raises NobodyListens."""
         headers = {name.decode(): value.decode() for name, value in request.headers}
         path = f"{self._path}/{quote(request.path_secret)}" if request.path_secret else self._path
         try:
-            self._connection.request("POST", path, request.body, headers)
-            response = self._connection.getresponse()
-        except http.client.RemoteDisconnected:
-            self._connection.close()
-            self._connection.request("POST", path, request.body, headers)
-            response = self._connection.getresponse()
+            try:
+                return self._posted(path, request.body, headers)
+            except http.client.RemoteDisconnected:
+                self.close()
+                return self._posted(path, request.body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise NobodyListens(
+                f"no gateway listens at {self._url} ({error}): start `gateway dev`, or give its address with --to"
+            ) from None
+
+    def _posted(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
+        self._connection.request("POST", path, body, headers)
+        response = self._connection.getresponse()
         return response.status, response.read().decode("utf-8", "replace")
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def _sentence(status: int, answer: str, sample: str) -> str:

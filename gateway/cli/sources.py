@@ -1,4 +1,4 @@
-"""``gateway sources``: the senders that are known, and a fragment of routes.yaml for one."""
+"""``gateway sources``: the known senders, and a fragment of routes.yaml for each."""
 
 import json
 import re
@@ -9,15 +9,15 @@ from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
 from gateway.wording import suggest
 
-_STAY_OUT = "AWS SNS and PayPal are not among them: they are verified with a certificate that has to be fetched."
+_STAY_OUT = "AWS SNS and PayPal are not supported: verifying them requires fetching a certificate."
 
 
 class UnknownSender(GatewayError):
-    """No preset of that name."""
+    """There is no preset of that name."""
 
 
 def list_all(*, as_json: bool) -> int:
-    """Every sender, a line each."""
+    """Print every sender, a line each."""
     found = [presets.load(name) for name in presets.NAMES]
     if as_json:
         print(json.dumps([_facts(each) for each in found], indent=2))
@@ -26,16 +26,16 @@ def list_all(*, as_json: bool) -> int:
     for each in found:
         print(f"{each.name:<{width}}  {each.title}: {in_words(each)}")
     print(
-        f"\n{_STAY_OUT}\nAny other sender: verify: in routes.yaml says how it signs. `gateway sources NAME` shows one."
+        f"\n{_STAY_OUT}\nFor any other sender, describe its signature with verify: in routes.yaml. `gateway sources NAME` shows one."
     )
     return 0
 
 
 def show(name: str, *, as_json: bool) -> int:
-    """One sender with what to write into routes.yaml."""
+    """Print one sender and what to write into routes.yaml for it."""
     if name not in presets.NAMES:
         hint = suggest(name, presets.NAMES)
-        more = "`gateway sources` lists those known; any other is described by verify:"
+        more = "`gateway sources` lists the known ones; describe any other with verify:"
         raise UnknownSender(f"unknown sender {name}: {hint + ' ' if hint else ''}{more}")
     preset = presets.load(name)
     if as_json:
@@ -59,7 +59,7 @@ def fragment(preset: presets.Preset) -> str:
     if {"none": True} not in preset.verify:
         lines.append(f"    secret: ${{{variable}}}")
     if any("url" in str(block.get("signature", {}).get("signed", "")) for block in preset.verify):
-        lines.append(f"    public_url: https://hooks.example.com/in/{preset.name}   # exactly as the sender has it")
+        lines.append(f"    public_url: https://hooks.example.com/in/{preset.name}   # exactly as the sender knows it")
     return "\n".join(lines)
 
 

@@ -1,6 +1,5 @@
-"""``gateway tail``: events as they come and what becomes of them, from the running gateway or from its store."""
+"""``gateway tail``: events and changes of their deliveries as they happen, from a running gateway or from its store."""
 
-import asyncio
 import os
 import select
 import signal
@@ -9,60 +8,63 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
-from gateway.cli import api, look, terminal
-from gateway.cli.look import Place
+from gateway.cli import answers, api, terminal
+from gateway.cli.answers import Answers, Online, Row, parameters
+from gateway.cli.events import fates, listed
+from gateway.cli.place import Place
 from gateway.cli.terminal import Part
-from gateway.operate import search, selection, views
-from gateway.operate.selection import Filter
+from gateway.operate.selection import LARGEST_PAGE, Filter
 from gateway.wording import count, duration
 
-#: How often the store is looked at when no gateway runs, and how often a gateway that went is asked for, seconds.
+#: Time between two looks at the store, or for a gateway that has gone, seconds.
 POLL_S: Final = 0.5
-#: Rows of the newest events that are looked at again for what became of them.
+#: Number of the newest events whose deliveries are looked at again.
 WATCHED: Final = 200
-#: Events whose deliveries are remembered; what becomes of older ones is not told.
+#: Number of events whose deliveries are remembered; changes of older ones are not shown.
 REMEMBERED: Final = 10_000
-#: Cells of an event's type.
+#: Width of an event's type, cells.
 _TYPE: Final = 18
-
-Row = Mapping[str, Any]
-#: A page of the newest events: of so many rows, before this cursor, after this event.
-Fetch = Callable[[int, str, str], Row]
 
 
 def tail(place: Place, which: Filter, *, lines: int, as_json: bool) -> int:
-    """A line for each event and for each change of a delivery, until Ctrl-C."""
+    """Print a line for each event and for each change of a delivery, until Ctrl-C."""
     _end_with_the_reader()
-    told = Told()
-    for row in _rows(place, which, lines, told):
-        news = told.news(row)
+    seen = Seen()
+    for row in _rows(place, which, lines, seen):
+        news = seen.news(row)
         if news is not None:
-            _tell(news, as_json=as_json)
+            _show(news, as_json=as_json)
     return 0
 
 
 # --- what is news ---
 
 
-class Told:
-    """What was told of the last events, so that only news is."""
+class Seen:
+    """What was shown of the last events, so that only news is shown."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Mapping[str, str]] = OrderedDict()
-        #: The newest event that was told of; empty: there was none; None: nothing was looked at yet.
+        #: Position of the newest event shown; "": there was none; None: nothing was looked at yet.
         self.newest: str | None = None
-        #: Events up to this one were there before: of them it is only told what becomes of them.
+        #: Events received before this time were there before: only changes of their deliveries are shown.
         self.floor = ""
 
+    def begin(self, newest: Row | None) -> None:
+        """What comes after ``newest`` is news."""
+        self.newest, self.floor = (newest["position"], newest["received_at"]) if newest else ("", "")
+        if newest:
+            self._known[newest["id"]] = _fates(newest)
+
     def news(self, row: Row) -> Row | None:
-        """An event with ``what`` is new of it: ``event``, or ``fate`` and only the deliveries that changed."""
-        fate = {each["id"]: _fate(each) for each in row["deliveries"]}
+        """The event and ``what`` is new: ``event``, or ``fate`` with only the deliveries that changed."""
+        fate = _fates(row)
         known = self._known.get(row["id"])
         self._known[row["id"]] = fate
         if known is not None:
@@ -70,46 +72,39 @@ class Told:
             return {"what": "fate", **row, "deliveries": changed} if changed else None
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        if row["id"] <= self.floor:
+        if row["received_at"] < self.floor:
             return None
-        self.newest = row["id"]
+        self.newest = row["position"]
         return {"what": "event", **row}
 
 
-def _fate(delivery: Row) -> str:
-    return f"{delivery['state']} {delivery['attempts']}"
+def _fates(row: Row) -> Mapping[str, str]:
+    return {each["id"]: f"{each['state']} {each['attempts']}" for each in row["deliveries"]}
 
 
 # --- where it comes from ---
 
 
-def _rows(place: Place, which: Filter, lines: int, told: Told) -> Iterator[Row]:
-    """Rows of events as they come and change, for ever."""
+def _rows(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
+    """Rows of events as they arrive and change, forever."""
     try:
-        yield from _live(place, which, lines, told)
-    except api.NobodyListens:
-        if place.url:
-            raise
-        yield from _polled(place, which, lines, told)
+        yield from _live(place, which, lines, seen)
+    except api.NotRunning:
+        with answers.offline(place) as offline:
+            yield from _polled(offline, which, lines, seen)
 
 
-def _live(place: Place, which: Filter, lines: int, told: Told) -> Iterator[Row]:
-    """From the running gateway, and from the next one when it restarts. Raises NobodyListens if there was none."""
-    asked = look.asked_of(which)
-
-    def fetch(limit: int, before: str, after: str) -> Row:
-        query = {**asked, "limit": limit, "before": before, "after": after}
-        page: Row = api.require(place.url, "/api/events", query=query)
-        return page
-
+def _live(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
+    """From the running gateway, and from the next one when it restarts. Raises NotRunning if there was none."""
+    online = Online(place.url)
     connected = is_away = False
     while True:
         try:
-            with api.listening(place.url, "/api/live", asked) as messages:
-                # Behind the beginning of the stream: nothing falls in between.
-                yield from _since(fetch, lines, told)
+            with api.listening(place.url, "/api/live", parameters(which)) as messages:
+                # After the stream has begun: nothing falls in between.
+                yield from _since(online, which, lines, seen)
                 if is_away:
-                    terminal.note("the gateway is there again")
+                    terminal.note("the gateway is back")
                 connected, is_away = True, False
                 for message in messages:
                     yield from rows_of(message)
@@ -123,63 +118,53 @@ def _live(place: Place, which: Filter, lines: int, told: Told) -> Iterator[Row]:
 
 
 def rows_of(message: api.Message) -> Iterator[Row]:
-    """The rows in a message of the stream, the oldest first; those of other kinds have none."""
+    """The rows in a message of the stream, the oldest first; messages of other kinds have none."""
     if message.kind != "events":
         return
     data = msgspec.json.decode(message.data)
     if data["skipped"]:
-        terminal.note(f"{count(data['skipped'], 'event')} left out: they come too fast to be shown")
+        terminal.note(f"{count(data['skipped'], 'event')} left out: they arrive too fast to be shown")
     yield from reversed(data["events"])
 
 
-def _polled(place: Place, which: Filter, lines: int, told: Told) -> Iterator[Row]:
+def _polled(asked: Answers, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
     """From the store itself, which another program may be writing."""
-    config = look.searching(place, which)
-
-    def fetch(limit: int, before: str, after: str) -> Row:
-        wanted = selection.event_search(which, config, time.time(), limit=limit, before=before, after=after)
-        page = asyncio.run(look.from_store(place.store, lambda reads: search.events(reads, wanted)))
-        return views.event_page(page)
-
     terminal.note("no gateway is running here: following its store")
     while True:
-        yield from _since(fetch, lines, told)
-        yield from reversed(fetch(WATCHED, "", "")["events"])
+        yield from _since(asked, which, lines, seen)
+        yield from reversed(asked.events(which, limit=WATCHED)["events"])
         time.sleep(POLL_S)
 
 
-def _since(fetch: Fetch, lines: int, told: Told) -> Iterator[Row]:
-    """What came since the last time, the oldest first; at the first time the last few."""
-    if told.newest is not None:
-        yield from reversed(list(_pages(fetch, told.newest)))
+def _since(asked: Answers, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
+    """What came since the last time, the oldest first; the first time, the last few."""
+    if seen.newest is not None:
+        yield from reversed(list(_pages(asked, which, seen.newest)))
         return
-    newest_first = fetch(max(lines, 1), "", "")["events"]
+    newest_first = asked.events(which, limit=max(lines, 1))["events"]
     yield from reversed(newest_first[:lines])
-    told.floor = told.newest = newest_first[0]["id"] if newest_first else ""
+    seen.begin(newest_first[0] if newest_first else None)
 
 
-def _pages(fetch: Fetch, after: str) -> Iterator[Row]:
-    page = fetch(selection.LARGEST_PAGE, "", after)
+def _pages(asked: Answers, which: Filter, after: str) -> Iterator[Row]:
+    page = asked.events(which, limit=LARGEST_PAGE, after=after)
     yield from page["events"]
     while page["next"]:
-        page = fetch(selection.LARGEST_PAGE, page["next"], "")
-        for row in page["events"]:
-            if row["id"] <= after:
-                return
-            yield row
+        page = asked.events(which, limit=LARGEST_PAGE, before=page["next"])
+        yield from page["events"]
 
 
-# --- telling ---
+# --- showing it ---
 
 
-def _tell(news: Row, *, as_json: bool) -> None:
+def _show(news: Row, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json_line(news)
         return
     what: Literal["event", "fate"] = news["what"]
     at = terminal.local(news["received_at"]) if what == "event" else _now()
-    fates = look.fates(news["deliveries"]) if what == "event" else _changes(news["deliveries"])
-    said = terminal.line((at.rpartition(" ")[2], "dim"), f"  {news['type']:<{_TYPE}}  ", *fates)
+    parts = fates(news["deliveries"]) if what == "event" else _changes(news["deliveries"])
+    said = terminal.line((at.rpartition(" ")[2], "dim"), f"  {news['type']:<{_TYPE}}  ", *parts)
     terminal.print_with(said, (news["id"], "dim"))
 
 
@@ -189,7 +174,7 @@ def _now() -> str:
 
 def _changes(deliveries: Sequence[Row]) -> Sequence[Part]:
     """``crm delivered``, ``crm dead: answered 422``, ``crm again in 4s: answered 503``."""
-    return look.listed([list(_change(each)) for each in deliveries])
+    return listed([list(_change(each)) for each in deliveries])
 
 
 def _change(each: Row) -> Iterator[Part]:
@@ -201,14 +186,14 @@ def _change(each: Row) -> Iterator[Part]:
 
 
 def _end_with_the_reader() -> None:
-    """End when whoever reads a pipe has seen enough, and not only at the next line: ``gateway tail | head -1``."""
+    """End as soon as the reader of a pipe has gone, not only at the next line: ``gateway tail | head -1``."""
     if not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
         return
     main = threading.main_thread().ident
     assert main is not None
 
     def gone(*_: object) -> None:
-        # Not the OSError that it is: that would be taken for a trouble of the network.
+        # Not an OSError: that would be taken for a network failure.
         raise SystemExit(0)
 
     def watch() -> None:

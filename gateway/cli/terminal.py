@@ -1,19 +1,20 @@
-"""What people read: lines and tables that fit their terminal, and nothing of a sender's that could steer it.
+"""Output for people: lines and tables that fit their terminal, without control characters from a payload.
 
-Data goes to standard output, what is said about it to standard error. Colours and progress are for terminals only.
+Data goes to standard output, notes about it to standard error. Colours and progress are for terminals only.
 """
 
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Final, TextIO
 
+import click
 import msgspec
 from rich.cells import cell_len
 from rich.console import Console
@@ -26,25 +27,25 @@ Part = str | tuple[str, str]
 
 STYLES: Final = {"delivered": "green", "dead": "red", "pending": "yellow", "discarded": "bright_black"}
 _GAP: Final = 2
-#: In JSON these can stand only inside a text, where an escape means the same.
+#: In JSON these occur only inside strings, where an escape means the same.
 _STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table, and what happens to it where there is no room."""
+    """A column of a table, and how it gives way when there is no room."""
 
     title: str
-    #: It is narrowed down to so many cells; 0: never.
+    #: Narrowest width, cells; 0: never narrowed.
     least: int = 0
-    #: The highest is left out first; 0: never.
+    #: The column with the highest is left out first; 0: never left out.
     leave: int = 0
     is_number: bool = False
 
 
 class _Output(Console):
     def on_broken_pipe(self) -> None:
-        """For whoever ends the program to see: a reader that has seen enough is no failure."""
+        """Raise, so that the program ends: a reader that has seen enough is not a failure."""
         raise BrokenPipeError
 
 
@@ -71,12 +72,12 @@ def _console(stream: TextIO) -> Console:
 
 
 def is_watched() -> bool:
-    """Whether a person looks at it and can answer."""
+    """Whether a person is at the terminal and can answer."""
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def width() -> int | None:
-    """Cells of the terminal; None: standard output is none, and nothing is cut off."""
+    """Cells of the terminal; None: standard output is not a terminal, and nothing is cut off."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -84,7 +85,7 @@ def width() -> int | None:
 
 
 def line(*parts: Part) -> Text:
-    """One line, of texts that may be anybody's."""
+    """One line; its texts may come from a sender."""
     pairs = ((part, "") if isinstance(part, str) else part for part in parts)
     return Text.assemble(*((printable(text), style) for text, style in pairs))
 
@@ -100,15 +101,15 @@ def gap() -> None:
 
 
 def row(*parts: Part) -> None:
-    """A line on standard output that takes one line of the terminal."""
+    """A line on standard output, cut off where the terminal ends."""
     out().print(_fitted(line(*parts), width()))
 
 
 def print_with(text: Text, more: Part) -> None:
-    """A line on standard output that takes one line of the terminal, with ``more`` behind it if there is room."""
-    cells, behind = width(), Text("  ") + line(more)
-    if cells is None or text.cell_len + behind.cell_len <= cells:
-        text = text + behind
+    """A line on standard output, cut off where the terminal ends, followed by ``more`` if there is room."""
+    cells, appended = width(), Text("  ") + line(more)
+    if cells is None or text.cell_len + appended.cell_len <= cells:
+        text = text + appended
     out().print(_fitted(text, cells))
     sys.stdout.flush()
 
@@ -118,7 +119,16 @@ def note(*parts: Part) -> None:
     err().print(line(*parts))
 
 
+def echo(lines: Iterable[str]) -> None:
+    """Lines with click's styles on standard output."""
+    # click drops the colours where the output is not a terminal.
+    color = False if os.environ.get("NO_COLOR") else None
+    for each in lines:
+        click.echo(each, color=color)
+
+
 def state(name: str) -> Part:
+    """The name of a delivery's state, in its colour."""
     return (name, STYLES.get(name, ""))
 
 
@@ -132,15 +142,15 @@ def _fitted(text: Text, cells: int | None) -> Text:
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Sequence[Part]]]) -> None:
-    """A line for each row on standard output, below the titles."""
+    """The titles and a line for each row, on standard output."""
     for each in laid_out(columns, rows, width()):
         out().print(each)
 
 
 def laid_out(columns: Sequence[Column], rows: Sequence[Sequence[Sequence[Part]]], cells: int | None) -> Sequence[Text]:
-    """The lines of a table, titles first, none wider than ``cells``; None: as wide as they are.
+    """The lines of a table, titles first, none wider than ``cells``; None: any width.
 
-    What does not fit is narrowed first, then whole columns are left out.
+    Columns are narrowed first; if that is not enough, whole columns are left out.
     """
     titles = [line((column.title, "dim")) for column in columns]
     table = [titles, *([line(*parts) for parts in each] for each in rows)]
@@ -150,7 +160,7 @@ def laid_out(columns: Sequence[Column], rows: Sequence[Sequence[Sequence[Part]]]
 
 
 def _widths(columns: Sequence[Column], natural: Sequence[int], cells: int | None) -> dict[int, int]:
-    """How wide each column is that stays, by its position."""
+    """The width of each column that remains, by its position."""
     widths = dict(enumerate(natural))
     if cells is None:
         return widths
@@ -183,29 +193,38 @@ def _joined(columns: Sequence[Column], cells: Sequence[Text], widths: dict[int, 
 
 
 def printed_json(value: object, *, indent: int = 2) -> str:
-    """JSON for another program; a terminal is not steered by it either. ``indent`` below 0: on one line."""
+    """JSON for programs, without control characters either. ``indent`` below 0: on one line."""
     encoded = msgspec.json.encode(value)
     text = (msgspec.json.format(encoded, indent=indent) if indent >= 0 else encoded).decode()
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def pretty(data: bytes) -> str:
+    """JSON on several lines, other text as it is; printable characters only."""
+    try:
+        text = msgspec.json.format(data, indent=2).decode()
+    except (ValueError, RecursionError):
+        text = data.decode("utf-8", "replace")
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def print_json(value: object) -> None:
-    """Data for another program, on standard output."""
+    """Data for programs, on standard output."""
     print(printed_json(value))
 
 
 def print_json_line(value: object) -> None:
-    """One value on one line, at once."""
+    """One value on one line, flushed."""
     print(printed_json(value, indent=-1), flush=True)
 
 
 def local(iso: str) -> str:
-    """A time of the API in the time of this place: ``2026-12-31 12:00:00``."""
+    """A time of the API in local time: ``2026-12-31 12:00:00``."""
     return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def moments(times: Sequence[str]) -> Sequence[str]:
-    """Times of the API for a column: without a date where all are of today and a person looks."""
+    """Times of the API for a column; on a terminal, without the date if all are today's."""
     texts = [local(each) for each in times]
     today = datetime.now().astimezone().strftime("%Y-%m-%d ")
     is_short = width() is not None and all(each.startswith(today) for each in texts)
@@ -223,7 +242,7 @@ def size(number: float) -> str:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, to be told how much of how much is done; none where nobody looks."""
+    """A bar on standard error, updated with (done, total); only on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -240,7 +259,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def counting() -> Iterator[Callable[[int, int, str], None]]:
-    """As ``progress``, with words behind the bar."""
+    """As ``progress``, with words after the bar."""
     if not sys.stderr.isatty():
         yield lambda _done, _total, _said: None
         return
@@ -256,17 +275,17 @@ def counting() -> Iterator[Callable[[int, int, str], None]]:
 
 @contextmanager
 def waiting() -> Iterator[Callable[[str], None]]:
-    """A line on standard error that says how it goes, and is gone in the end; none where nobody looks."""
+    """A line on standard error that shows the progress and disappears at the end; only on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _said: None
         return
     status = err().status("")
 
-    def tell(said: str) -> None:
+    def show(said: str) -> None:
         status.update(printable(said))
         status.start()
 
     try:
-        yield tell
+        yield show
     finally:
         status.stop()

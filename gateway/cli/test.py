@@ -4,20 +4,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.cli import check
-from gateway.errors import ConfigError
 from gateway.rehearsal.expectations import failures, read
 from gateway.routing.cases import Test
 from gateway.wording import count
 
 
 def test(*, config: Path, as_json: bool) -> int:
-    """Run every test; 1 if one fails or the file has problems."""
-    try:
-        loaded = read(config)
-    except ConfigError as error:
-        check.report(error)
-        return 1
+    """Run every test; 1 if one fails. Raises ConfigError."""
+    loaded = read(config)
     results = [(each, failures(loaded, each, config.parent)) for each in loaded.tests]
     print(_as_json(results) if as_json else _as_text(config, results))
     return 1 if any(found for _, found in results) else 0
@@ -26,21 +20,21 @@ def test(*, config: Path, as_json: bool) -> int:
 def _as_text(path: Path, results: Sequence[tuple[Test, Sequence[str]]]) -> str:
     if not results:
         return f"{path} has no tests: write some under tests:"
-    lines = [line for test, found in results for line in _told(test, found)]
+    lines = [line for test, found in results for line in _lines(test, found)]
     failed = sum(bool(found) for _, found in results)
     return "\n".join([*lines, f"{count(len(results), 'test')}, {failed or 'none'} failed"])
 
 
-def _told(test: Test, found: Sequence[str]) -> Sequence[str]:
+def _lines(test: Test, found: Sequence[str]) -> Sequence[str]:
     if not found:
         return [f"ok    {test.name}"]
     return [f"FAIL  {test.name} ({test.place.file}:{test.place.line})", *(f"      {line}" for line in found)]
 
 
 def _as_json(results: Sequence[tuple[Test, Sequence[str]]]) -> str:
-    told = [
+    shown = [
         {"name": test.name, "file": test.place.file, "line": test.place.line, "ok": not found, "failures": found}
         for test, found in results
     ]
     failed = sum(bool(found) for _, found in results)
-    return json.dumps({"tests": len(results), "failed": failed, "results": told}, indent=2, ensure_ascii=False)
+    return json.dumps({"tests": len(results), "failed": failed, "results": shown}, indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""``gateway verify`` and ``gateway sign``: why a request verifies or does not, and how to make one that does."""
+"""``gateway verify`` and ``gateway sign``: why a request verifies or not, and how to make one that does."""
 
 import base64
 import binascii
@@ -10,10 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway import presets
-from gateway.cli import check
+from gateway.cli import surroundings
 from gateway.cli.samples import curl
-from gateway.config import load
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign, Refused, Request
@@ -21,15 +20,12 @@ from gateway.wording import printable
 
 
 class RequestUnreadable(GatewayError):
-    """The file is no request, or names no source."""
+    """The file is not a request, or there is no such source."""
 
 
 def verify(*, config: Path, source: str, request: Path, at: str | None, as_json: bool) -> int:
-    """Say step by step what was computed, and where it stopped; 1 if the request is refused."""
-    loaded = _loaded(config)
-    if loaded is None:
-        return 1
-    known, steps = _source(loaded, source), list[str]()
+    """Print step by step what was computed, and where it failed; 1 if the request is refused. Raises ConfigError."""
+    known, steps = _source(surroundings.loaded(config, dev=True), source), list[str]()
     asked = _request(request)
     verdict = known.verifier.verify(asked, time.time() if at is None else _moment(at), steps)
     reason = verdict.reason if isinstance(verdict, Refused) else ""
@@ -55,29 +51,18 @@ def _moment(written: str) -> float:
 
 
 def sign(*, config: Path, source: str, file: Path, url: str, as_json: bool) -> int:
-    """Make the request that the source would accept, as a curl command or in the form that ``verify`` reads."""
-    loaded = _loaded(config)
-    if loaded is None:
-        return 1
-    known = _source(loaded, source)
+    """Print a request that the source accepts, as a curl command or as ``verify`` reads it. Raises ConfigError."""
+    known = _source(surroundings.loaded(config, dev=True), source)
     samples = presets.load(known.preset).samples
     name = str(file)
     body = samples[name] if name in samples and not file.is_file() else _read(file)
     try:
         made = request_of(known, body, name, time.time())
     except CannotSign as error:
-        raise RequestUnreadable(f"a request of {source} cannot be made here: {error}") from None
-    address = (url or check.usual_address("GATEWAY_BIND", "127.0.0.1:8080")).rstrip("/") + known.path
+        raise RequestUnreadable(f"cannot sign a request of {source}: {error}") from None
+    address = (url or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")).rstrip("/") + known.path
     print(json.dumps(_written(made, address), indent=2) if as_json else curl(address, made))
     return 0
-
-
-def _loaded(config: Path) -> Config | None:
-    try:
-        return load(config, environ=check.environment(config.parent / ".env"), dev=True)
-    except ConfigError as error:
-        check.report(error)
-        return None
 
 
 def _source(config: Config, name: str) -> Source:
@@ -98,7 +83,7 @@ def _request(file: Path) -> Request:
         return _parsed(json.loads(_read(file)))
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         hint = '{"method", "url", "headers": [[name, value], ...], "body" or "body_base64"}'
-        raise RequestUnreadable(f"{file} is no request ({error}): write {hint}") from None
+        raise RequestUnreadable(f"{file} is not a request ({error}): write {hint}") from None
 
 
 def _parsed(written: Any) -> Request:

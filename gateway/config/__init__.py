@@ -1,7 +1,23 @@
 """From routes.yaml to an immutable Config: read with positions, checked as a whole, compiled."""
 
-from gateway.config.compile import load
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from gateway.config.text.dotenv import read_env_file
 from gateway.config.text.report import format_problem
 
+if TYPE_CHECKING:
+    from gateway.routing import Config
+
 __all__ = ["format_problem", "load", "read_env_file"]
+
+
+def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False) -> "Config":
+    """The configuration in ``path``, as ``compile.load`` compiles it: loaded on first use, since it takes its time.
+
+    Raises ConfigError with all of its problems.
+    """
+    from gateway.config.compile import load
+
+    return load(path, environ=environ, dev=dev, no_env=no_env)

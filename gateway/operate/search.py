@@ -1,6 +1,5 @@
 """Searching events: the store narrows them down by its indexes, payloads are compared here."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -43,6 +42,8 @@ async def _position(store: Reads, after: str) -> str:
 
 
 async def _looked_into(store: Reads, query: EventQuery, matches: Matches) -> EventPage:
+    import asyncio
+
     found: list[Candidate] = []
     asked = replace(query, limit=min(max(query.limit + 1, FIRST_BODIES), MOST_BODIES), effort=EFFORT)
     while True:

@@ -7,20 +7,21 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.destinations import gates
 from gateway.errors import BadRequest, Unparsable
 from gateway.event.paths import MISSING, lookup, split_path
 from gateway.event.payload import payload_of
 from gateway.model import DeliveryState, Event
 from gateway.operate.search import Matches, Search
-from gateway.routing import Config
 from gateway.store.nouns import DeliveryQuery, EventQuery
 from gateway.store.rules import words_in
 from gateway.wording import is_duration, seconds
+
+if TYPE_CHECKING:
+    from gateway.routing import Config
 
 #: Most rows of one page.
 LARGEST_PAGE: Final = 1000
@@ -65,7 +66,7 @@ class Filter:
 
 
 def event_search(
-    asked: Filter, config: Config | None, now: float, *, limit: int = 50, before: str = "", after: str = ""
+    asked: Filter, config: "Config | None", now: float, *, limit: int = 50, before: str = "", after: str = ""
 ) -> Search:
     """The events that are meant; ``config`` is needed only for ``q``. Raises BadRequest."""
     if before and after:
@@ -160,6 +161,8 @@ def interval_s(rate: str) -> float:
     """Seconds between two deliveries at ``5/s`` or ``60/min``; 0 for the empty text. Raises BadRequest."""
     if not rate:
         return 0.0
+    from gateway.destinations import gates
+
     if gates.RATE.fullmatch(rate) is None:
         raise BadRequest(f'rate: "{_shown(rate)}" is not a valid rate: write 5/s, 60/min or 100/h')
     return gates.interval_s(rate)
@@ -204,7 +207,7 @@ def _shown(text: str) -> str:
 # --- searching payloads ---
 
 
-def searched(q: str, config: Config) -> tuple[tuple[str, ...], Matches]:
+def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     """Words that an event's payload must have, and what decides whether it matches. Raises BadRequest.
 
     ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there equals this text.
@@ -242,7 +245,7 @@ def _words_in_text(text: str) -> tuple[str, ...]:
     return (*found[:-1], f"{found[-1]}*") if found and text.endswith(found[-1]) else tuple(found)
 
 
-def _contains(text: str, config: Config) -> Matches:
+def _contains(text: str, config: "Config") -> Matches:
     wanted = text.lower()
 
     def matches(event: Event) -> bool:
@@ -251,11 +254,11 @@ def _contains(text: str, config: Config) -> Matches:
     return matches
 
 
-def _has_header(name: str, value: str, config: Config) -> Matches:
+def _has_header(name: str, value: str, config: "Config") -> Matches:
     return lambda event: config.redaction(event).masked_headers(event.headers).get(name) == value
 
 
-def _has_value(path: Sequence[str], value: str, config: Config) -> Matches:
+def _has_value(path: Sequence[str], value: str, config: "Config") -> Matches:
     def matches(event: Event) -> bool:
         payload = _payload(event, config)
         return payload is not MISSING and any(as_text(each) == value for each in found(event, payload))
@@ -271,7 +274,7 @@ def _has_value(path: Sequence[str], value: str, config: Config) -> Matches:
     return matches
 
 
-def _payload(event: Event, config: Config) -> object:
+def _payload(event: Event, config: "Config") -> object:
     """The redacted payload, so that nobody finds a secret by guessing; MISSING for a body that cannot be parsed."""
     try:
         return config.redaction(event).masked(payload_of(event))

@@ -1,21 +1,12 @@
 """Nouns as JSON: the same in the admin API, with ``--json`` and in the console."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway import presets
-from gateway.config import format_problem
-from gateway.destinations import gates
-from gateway.egress import InboxEntry
 from gateway.errors import Problem, Unparsable
 from gateway.event.payload import parse, payload_of
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
-from gateway.holds import Standing
 from gateway.model import Attempt, Delivery
-from gateway.operate.operations import Preview
-from gateway.rehearsal.rehearse import shown_url
-from gateway.routing import Config, Destination
-from gateway.routing.entries import Entry
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Pause
 from gateway.store.nouns import (
@@ -30,6 +21,13 @@ from gateway.store.nouns import (
     Traffic,
 )
 from gateway.wording import iso_time
+
+if TYPE_CHECKING:
+    from gateway.egress import InboxEntry
+    from gateway.holds import Standing
+    from gateway.operate.operations import Preview
+    from gateway.routing import Config, Destination
+    from gateway.routing.entries import Entry
 
 #: Full minutes over which the rate of incoming events is measured.
 _RATE_MINUTES: Final = 5
@@ -138,6 +136,8 @@ def stats(numbers: Stats) -> dict[str, Any]:
 
     ``received`` counts events of senders, not those that the gateway makes about itself.
     """
+    from gateway import presets
+
     each = numbers.destinations.values()
     delivered = sum(sum(one.traffic.delivered) for one in each)
     died = sum(sum(one.traffic.died) for one in each)
@@ -190,8 +190,10 @@ def dead_groups(groups: Sequence[DeadGroup]) -> dict[str, Any]:
 # --- configuration ---
 
 
-def destination(name: str, config: Config, standing: Standing, numbers: DestinationStats) -> dict[str, Any]:
+def destination(name: str, config: "Config", standing: "Standing", numbers: DestinationStats) -> dict[str, Any]:
     """One destination; ``in_file`` is false if it is no longer in routes.yaml but still has deliveries."""
+    from gateway.destinations import gates
+
     known = config.destinations.get(name)
     return {
         "name": name,
@@ -210,8 +212,10 @@ def destination(name: str, config: Config, standing: Standing, numbers: Destinat
     }
 
 
-def _address(known: Destination, config: Config) -> str:
+def _address(known: "Destination", config: "Config") -> str:
     """The address, without secrets."""
+    from gateway.rehearsal.rehearse import shown_url
+
     return config.masks.url(shown_url(known.target.url, known)) if known.target.url else known.target.path
 
 
@@ -220,7 +224,7 @@ def pause(each: Pause) -> dict[str, Any]:
     return {"by": each.by, "reason": each.reason, "since": iso_time(each.since), "until": _iso(each.until)}
 
 
-def configuration(config: Config, problems: Sequence[Problem], since: float | None) -> dict[str, Any]:
+def configuration(config: "Config", problems: Sequence[Problem], since: float | None) -> dict[str, Any]:
     """The configuration in force; ``problems``, ``since``: why and since when the file on disk is not."""
     return {
         "revision": config.revision,
@@ -238,7 +242,7 @@ def configuration(config: Config, problems: Sequence[Problem], since: float | No
     }
 
 
-def _entry(each: Entry) -> dict[str, Any]:
+def _entry(each: "Entry") -> dict[str, Any]:
     return {
         "name": each.name,
         "section": each.section,
@@ -280,7 +284,7 @@ def activity_page(page: ActivityPage) -> dict[str, Any]:
     return {"activity": [activity(each) for each in page.rows], "next": page.next or None}
 
 
-def preview(each: Preview) -> dict[str, Any]:
+def preview(each: "Preview") -> dict[str, Any]:
     """What a move would do; ``diff`` is only for a reroute, a row for each route and destination of each event."""
     return {
         "count": each.count,
@@ -307,6 +311,8 @@ def rejected(each: Rejected) -> dict[str, Any]:
 
 def problem(each: Problem) -> dict[str, Any]:
     """A problem in routes.yaml, in parts and as ``gateway check`` prints it; line and column are 0 for the whole file."""
+    from gateway.config import format_problem
+
     return {
         "file": each.place.file,
         "line": each.place.line,
@@ -318,7 +324,7 @@ def problem(each: Problem) -> dict[str, Any]:
     }
 
 
-def inbox_entry(entry: InboxEntry) -> dict[str, Any]:
+def inbox_entry(entry: "InboxEntry") -> dict[str, Any]:
     """A request that ``gateway dev`` recorded instead of sending it."""
     return {
         "received_at": iso_time(entry.received_at),

@@ -8,9 +8,9 @@ from typing import Final
 
 from gateway.errors import StoreError
 from gateway.store.base import Reads, Store
-from gateway.store.sqlite.lock import Owner, owner_of
+from gateway.store.health import Health, Owner
 
-__all__ = ["Owner", "Reads", "Store", "open_reads", "open_store", "owner_of", "path_of", "sqlite_version"]
+__all__ = ["Health", "Owner", "Reads", "Store", "health_of", "open_reads", "open_store"]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -42,11 +42,11 @@ async def open_reads(url: str, *, wall: Callable[[], float] = time.time) -> Asyn
         await reads.close()
 
 
-def sqlite_version() -> str:
-    """Of the library that stores are kept with: ``3.51.3``."""
-    from gateway.store.sqlite import connection
+def health_of(url: str) -> Health:
+    """What can be said about a store without opening it. Raises StoreError for a URL that names none."""
+    from gateway.store.sqlite.health import health
 
-    return connection.sqlite_version()
+    return health(path_of(url))
 
 
 def path_of(url: str) -> str:

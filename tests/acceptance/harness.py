@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import presets
+from tests.cli.command import Done, run
 
 SECRET = "acceptance-secret"
 SAMPLES = presets.load("xobito").samples
@@ -168,6 +169,16 @@ class GatewayProcess:
             [sys.executable, "-m", "gateway", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=DEADLINE_S,
             env={**self.cli_environ, **(environ or {})},
         )  # fmt: skip
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def verb(
+        self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None, columns: int | None = None
+    ) -> Done:
+        """As ``cli``, but in this process, which takes a tenth of the time; with ``columns`` in a terminal."""
+        # A runner of tests may have a terminal of its own in the environment.
+        inherited = {name: value for name, value in self.cli_environ.items() if name not in OF_A_TERMINAL}
+        done = run(*arguments, cwd=self.folder, environ={**inherited, **(environ or {})}, columns=columns)
         assert not check or done.returncode == 0, done.stderr
         return done
 

@@ -44,21 +44,21 @@ def arrived(sink):
 
 def test_a_thousand_dead_letters_are_sent_again_and_all_arrive_once(gateway, sink):
     given_dead(gateway, 1000)
-    dry = gateway.cli("replay", "--dead", "--destination", "crm", "--dry-run")
-    assert dry.stdout == "1,000 deliveries would be sent again; nothing was done\n"
+    dry = gateway.verb("replay", "--dead", "--destination", "crm", "--dry-run")
+    assert dry.stdout == "1,000 deliveries would be replayed; nothing was changed\n"
     before = len(arrived(sink))
     sink.at("/crm", answer(200))
-    done = gateway.cli("replay", "--dead", "--destination", "crm", "--cause", "answered 422", "--yes")
+    done = gateway.verb("replay", "--dead", "--destination", "crm", "--cause", "answered 422", "--yes")
     assert done.stdout == "replay of dead for crm, answered 422: 1,000 delivered\n"
     assert done.stderr == ""
     again = arrived(sink)[before:]
     assert len(again) == len({each.headers["webhook-id"] for each in again}) == 1000
-    assert gateway.cli("dead").stdout == "No dead letters.\n"
+    assert gateway.verb("dead").stdout == "No dead letters.\n"
 
 
 def test_what_dies_again_is_told_and_is_an_exit_code(gateway):
     given_dead(gateway, 3)
-    done = gateway.cli("replay", "--dead", "--yes", check=False)
+    done = gateway.verb("replay", "--dead", "--yes", check=False)
     assert (done.returncode, done.stdout) == (1, "replay of dead: 3 dead\n")
 
 
@@ -68,29 +68,29 @@ def test_a_destination_that_nobody_knows_is_no_replay_of_nothing(gateway, is_run
     given_dead(gateway, 1)
     if not is_running:
         gateway.terminate()
-    done = gateway.cli("replay", "--dead", "--destination", "crmm", *more, check=False)
+    done = gateway.verb("replay", "--dead", "--destination", "crmm", *more, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert 'no destination "crmm", neither in routes.yaml nor in the store  (did you mean "crm"?)' in done.stderr
 
 
 def test_a_replay_of_nothing_says_what_there_is_none_of(gateway):
-    said = gateway.cli("replay", "--dead", "--destination", "crm", "--cause", "answered 500").stdout
-    assert said == "Nothing to do: no delivery is left that is dead for crm, answered 500.\n"
-    assert gateway.cli("replay", "--dead", "--destination", "crm", "--json").stdout == "null\n"
+    said = gateway.verb("replay", "--dead", "--destination", "crm", "--cause", "answered 500").stdout
+    assert said == "Nothing to do: no delivery is dead for crm, answered 500.\n"
+    assert gateway.verb("replay", "--dead", "--destination", "crm", "--json").stdout == "null\n"
 
 
 def test_many_are_not_replayed_where_nobody_can_be_asked(gateway):
     given_dead(gateway, 2)
-    done = gateway.cli("replay", "--dead", check=False)
+    done = gateway.verb("replay", "--dead", check=False)
     assert done.returncode == 2
-    assert "2 deliveries would be sent again: say --yes" in done.stderr
-    assert gateway.cli("dead", "--json").stdout.count("answered 422") == 1
+    assert "2 deliveries would be replayed: add --yes" in done.stderr
+    assert gateway.verb("dead", "--json").stdout.count("answered 422") == 1
 
 
 def test_one_is_replayed_without_a_question(gateway, sink):
     [event_id] = given_dead(gateway, 1)
     sink.at("/crm", answer(200))
-    told = json.loads(gateway.cli("replay", event_id, "--json", "--reason", "they fixed it").stdout)
+    told = json.loads(gateway.verb("replay", event_id, "--json", "--reason", "they fixed it").stdout)
     assert (told["verb"], told["reason"]) == ("replay", "they fixed it")
     assert (told["progress"]["delivered"], told["progress"]["finished"]) == (1, True)
 
@@ -98,14 +98,14 @@ def test_one_is_replayed_without_a_question(gateway, sink):
 def test_a_person_is_asked_and_may_say_no(gateway, sink):
     given_dead(gateway, 3)
     with gateway.terminal("replay", "--dead") as terminal:
-        terminal.until("3 deliveries would be sent again. Go on? [y/N]").type("n\n")
+        terminal.until("3 deliveries would be replayed. Continue? [y/N]").type("n\n")
         assert terminal.wait() == 1
-    assert "nothing was done" in terminal.said
+    assert "nothing was changed" in terminal.said
     with gateway.terminal("replay", "--dead") as terminal:
         terminal.until("[y/N]").type("\x03")
         assert terminal.wait() == 130
     assert "Traceback" not in terminal.said
-    assert json.loads(gateway.cli("dead", "--json").stdout)[0]["count"] == 3
+    assert json.loads(gateway.verb("dead", "--json").stdout)[0]["count"] == 3
     sink.at("/crm", answer(200))
     with gateway.terminal("replay", "--dead") as terminal:
         terminal.until("[y/N]").type("y\n")
@@ -123,22 +123,22 @@ def test_ctrl_c_leaves_it_going_on_and_says_how_to_stop_it(gateway, sink):
     [stop] = re.findall(r"gateway replay --stop (act_[0-9a-f-]+)", terminal.said.replace("\r\n", ""))
     before = len(arrived(sink))
     eventually(lambda: len(arrived(sink)) > before, "it goes on in the gateway")
-    assert gateway.cli("replay", "--stop", stop).stdout.startswith("stopped: ")
-    again = gateway.cli("replay", "--stop", stop).stdout
-    left = json.loads(gateway.cli("dead", "--json").stdout)[0]["count"]
-    assert again.startswith("stopped already: ")
+    assert gateway.verb("replay", "--stop", stop).stdout.startswith("stopped: ")
+    again = gateway.verb("replay", "--stop", stop).stdout
+    left = json.loads(gateway.verb("dead", "--json").stdout)[0]["count"]
+    assert again.startswith("already stopped: ")
     assert f"{left:,} not" in again
     assert "stopped by " in again
     assert 0 < left < 30
     time.sleep(1.5)
-    assert json.loads(gateway.cli("dead", "--json").stdout)[0]["count"] == left
+    assert json.loads(gateway.verb("dead", "--json").stdout)[0]["count"] == left
 
 
 def test_nobody_waits_for_a_detached_one(gateway, sink):
     given_dead(gateway, 2)
     sink.at("/crm", answer(200, after_s=2))
-    said = gateway.cli("replay", "--dead", "--yes", "--detach").stdout
-    assert re.match(r"act_\S+ goes on in the gateway; stop it: gateway replay --stop act_", said)
+    said = gateway.verb("replay", "--dead", "--yes", "--detach").stdout
+    assert re.match(r"act_\S+ continues in the gateway; to stop it: gateway replay --stop act_", said)
     eventually(lambda: not gateway.api("/api/dead")[1]["groups"], "they are on their way")
 
 
@@ -147,10 +147,10 @@ def test_a_reroute_shows_what_changes_and_sends_only_that(gateway, sink):
     (gateway.folder / "routes.yaml").write_text(REROUTED.format(url=sink.url))
     assert gateway.api("/api/reload", {})[0] == 200
     sink.at("/crm", answer(200))
-    shown = gateway.cli("replay", event_id, "--reroute", "--dry-run").stdout
+    shown = gateway.verb("replay", event_id, "--reroute", "--dry-run").stdout
     assert re.search(r"to-crm > crm  dead: replayed\n", shown)
     assert re.search(r"keep > archive  new\n", shown)
-    assert "keep > archive  new\n" in gateway.cli("replay", event_id, "--reroute", "--yes").stdout
+    assert "keep > archive  new\n" in gateway.verb("replay", event_id, "--reroute", "--yes").stdout
     assert {each["destination"]: each["state"] for each in gateway.settled(event_id)} == {
         "crm": "delivered",
         "archive": "delivered",
@@ -163,31 +163,31 @@ def test_a_later_state_of_the_same_record_is_warned_of(gateway, sink):
     later = json.loads(distinct(0))
     later["data"]["attributes"]["firstname"] = "Ada"
     gateway.settled(gateway.post(json.dumps(later).encode())[1]["id"])
-    warned = gateway.cli("replay", event_id, "--dry-run")
+    warned = gateway.verb("replay", event_id, "--dry-run")
     assert "would send an older state of it" in warned.stderr
     with gateway.terminal("replay", event_id, columns=200) as terminal:
         terminal.until("would send an older state of it").until("[y/N]").type("n\n")
         assert terminal.wait() == 1
-    assert "would send an older state of it" in gateway.cli("replay", event_id, "--yes").stderr
+    assert "would send an older state of it" in gateway.verb("replay", event_id, "--yes").stderr
 
 
 def test_what_is_discarded_stays_so_and_it_is_known_who_did_it_and_why(gateway):
     ids = given_dead(gateway, 3)
-    gateway.cli("discard", "--dead", "--destination", "crm", "--reason", "test data", "--yes")
-    assert gateway.cli("dead").stdout == "No dead letters.\n"
-    assert "discarded" in gateway.cli("show", ids[0]).stdout
-    [deed] = json.loads(gateway.cli("activity", "--json").stdout)
+    gateway.verb("discard", "--dead", "--destination", "crm", "--reason", "test data", "--yes")
+    assert gateway.verb("dead").stdout == "No dead letters.\n"
+    assert "discarded" in gateway.verb("show", ids[0]).stdout
+    [deed] = json.loads(gateway.verb("activity", "--json").stdout)
     assert (deed["verb"], deed["reason"], deed["progress"]["moved"]) == ("discard", "test data", 3)
-    assert gateway.cli("replay", ids[0]).stdout == f"Nothing to do: {ids[0]} has no delivery left for a replay.\n"
+    assert gateway.verb("replay", ids[0]).stdout == f"Nothing to do: {ids[0]} has no delivery to replay.\n"
 
 
 def test_without_a_gateway_they_go_out_at_its_next_start(gateway, sink):
     given_dead(gateway, 1200)
     gateway.terminate()
     gateway.kill()
-    assert gateway.cli("replay", "--dead", "--dry-run").stdout.startswith("1,200 deliveries")
-    assert gateway.cli("replay", "--dead", check=False).returncode == 2
-    done = gateway.cli("replay", "--dead", "--yes", "--reason", "fixed")
+    assert gateway.verb("replay", "--dead", "--dry-run").stdout.startswith("1,200 deliveries")
+    assert gateway.verb("replay", "--dead", check=False).returncode == 2
+    done = gateway.verb("replay", "--dead", "--yes", "--reason", "fixed")
     assert "1,200 waiting" in done.stdout
     assert "No gateway is running" in done.stdout
     sink.at("/crm", answer(200))

@@ -319,7 +319,7 @@ def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_
             assert row["held"].endswith(": their migration")
             time.sleep(0.5)  # what would be sent in spite of it is there by then
             assert sink.requests == []
-            assert gateway.cli("destinations", "resume", "crm").stdout == "crm goes on\n"
+            assert gateway.cli("destinations", "resume", "crm").stdout == "crm is resumed\n"
             sink.wait_for(1)
             told = gateway.cli("destinations", "resume", "crm").stdout
             assert told == "crm was not paused, and nothing holds it now\n"

@@ -106,7 +106,7 @@ def test_make_run_in_a_fresh_clone_with_only_python_and_make(tmp_path):
     running = MakeRun(clone, environ)
     try:
         again = subprocess.run(["sh", "-c", running.curl], capture_output=True, text=True, timeout=30)
-        assert json.loads(again.stdout)["duplicate"] is False, "a curl that is printed anew is a new event"
+        assert json.loads(again.stdout)["duplicate"] is False, "a curl that is printed again is a new event"
     finally:
         running.stop()
 
@@ -132,7 +132,7 @@ def test_a_sample_sent_to_dev_is_in_the_inbox(dev, sample):
 
 
 def test_the_inbox_is_a_page_too_and_shows_a_payload_as_text(dev):
-    dev.cli(
+    dev.verb(
         "send",
         "contact.created",
         "--to",
@@ -147,31 +147,31 @@ def test_the_inbox_is_a_page_too_and_shows_a_payload_as_text(dev):
 
 
 def test_the_command_line_follows_an_event(dev):
-    sent = json.loads(dev.cli("send", "contact.created", "--to", f"http://{dev.ingest}/in/xobito", "--json").stdout)
+    sent = json.loads(dev.verb("send", "contact.created", "--to", f"http://{dev.ingest}/in/xobito", "--json").stdout)
     dev.settled(sent["id"])
-    assert sent["id"] in dev.cli("events").stdout
-    shown = json.loads(dev.cli("show", sent["id"], "--json").stdout)
+    assert sent["id"] in dev.verb("events").stdout
+    shown = json.loads(dev.verb("show", sent["id"], "--json").stdout)
     assert shown["type"] == "contact.created"
     assert shown["payload"]["data"]["id"] == 451
     assert all(each["attempts_made"] for each in shown["deliveries"])
     delivery = shown["deliveries"][0]
-    assert "delivered" in dev.cli("show", delivery["id"]).stdout
-    assert dev.cli("dead").stdout == "No dead letters.\n"
-    done = json.loads(dev.cli("replay", delivery["id"], "--json").stdout)
+    assert "delivered" in dev.verb("show", delivery["id"]).stdout
+    assert dev.verb("dead").stdout == "No dead letters.\n"
+    done = json.loads(dev.verb("replay", delivery["id"], "--json").stdout)
     assert (done["subject"], done["progress"]["delivered"]) == (delivery["id"], 1)
-    missing = dev.cli("show", "evt_nothing", check=False)
+    missing = dev.verb("show", "evt_nothing", check=False)
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "evt_nothing" in missing.stderr
 
 
 def test_send_makes_each_event_a_new_one_unless_told_otherwise(dev):
     to = f"http://{dev.ingest}/in/xobito"
-    many = dev.cli("send", "message.read", "--to", to, "--count", "20")
+    many = dev.verb("send", "message.read", "--to", to, "--count", "20")
     assert many.stdout.startswith("20 of 20 accepted")
-    dev.cli("send", "message.read", "--to", to, "--same")
-    assert "a duplicate of" in dev.cli("send", "message.read", "--to", to, "--same").stdout
-    assert dev.cli("send", "nothing.known", "--to", to, check=False).returncode == 1
-    assert dev.cli("send", "message.read", "--to", "http://127.0.0.1:1/in/xobito", check=False).returncode == 3
+    dev.verb("send", "message.read", "--to", to, "--same")
+    assert "a duplicate of" in dev.verb("send", "message.read", "--to", to, "--same").stdout
+    assert dev.verb("send", "nothing.known", "--to", to, check=False).returncode == 1
+    assert dev.verb("send", "message.read", "--to", "http://127.0.0.1:1/in/xobito", check=False).returncode == 3
 
 
 def test_the_store_answers_when_no_gateway_runs(tmp_path):
@@ -180,14 +180,14 @@ def test_the_store_answers_when_no_gateway_runs(tmp_path):
     gateway = GatewayProcess(tmp_path, routes)
     with gateway:
         to = f"http://{gateway.ingest}/in/xobito"
-        event_id = re.search(r"evt_\S+", gateway.cli("send", "contact.created", "--to", to).stdout)[0]
+        event_id = re.search(r"evt_\S+", gateway.verb("send", "contact.created", "--to", to).stdout)[0]
         [dead] = gateway.settled(event_id)
         gateway.terminate()
-    assert event_id in gateway.cli("events").stdout
-    assert "attrs.nowhere" in gateway.cli("dead").stdout
-    assert "attrs.nowhere" in gateway.cli("show", event_id).stdout
-    assert "next start" in gateway.cli("replay", dead["id"]).stdout
-    assert json.loads(gateway.cli("dead", "--json").stdout) == []
+    assert event_id in gateway.verb("events").stdout
+    assert "attrs.nowhere" in gateway.verb("dead").stdout
+    assert "attrs.nowhere" in gateway.verb("show", event_id).stdout
+    assert "next start" in gateway.verb("replay", dead["id"]).stdout
+    assert json.loads(gateway.verb("dead", "--json").stdout) == []
 
 
 def test_a_broken_file_is_refused_with_every_problem_at_its_place(tmp_path):
@@ -233,21 +233,21 @@ def test_dev_says_where_a_pasted_event_goes_for_real(tmp_path):
         banner = ""
         while "curl " not in banner:
             banner += gateway.process.stdout.readline()
-    assert "FOR REAL to those of crm" in banner
+    assert "FOR REAL to any of these that its routes name: crm" in banner
     assert "inbox" not in banner
     assert banner.split("\n", 2)[1] == f"  Console   http://{gateway.admin}/"
 
 
 @pytest.mark.parametrize("to", ["http://127.0.0.1:99999/x", "127.0.0.1:8080", "ftp://127.0.0.1/", "http://[::1"])
 def test_an_address_that_cannot_be_posted_to_is_refused_in_one_line(dev, to):
-    done = dev.cli("send", "contact.created", "--to", to, check=False)
+    done = dev.verb("send", "contact.created", "--to", to, check=False)
     assert done.returncode == 1
     assert "--to" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_an_address_without_a_path_means_the_path_of_the_source(dev):
-    assert "evt_" in dev.cli("send", "contact.created", "--to", f"http://{dev.ingest}").stdout
+    assert "evt_" in dev.verb("send", "contact.created", "--to", f"http://{dev.ingest}").stdout
 
 
 @pytest.mark.parametrize(

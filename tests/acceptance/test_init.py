@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.harness import GatewayProcess, eventually
 from tests.acceptance.test_first_minutes import tracked_files
+from tests.cli import command
 
 ROOT = Path(__file__).parents[2]
 STARTER = ["routes.yaml", ".env.example", "routes.schema.json"]
@@ -21,6 +22,7 @@ VARIABLES = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text("ut
 
 
 def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """As a real command."""
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return subprocess.run(
         [sys.executable, "-m", "gateway", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60,
@@ -36,7 +38,7 @@ def holds_the_starter(folder: Path) -> None:
         assert (folder / name).read_bytes() == (ROOT / name).read_bytes()
 
 
-def reports_only_the_unset_variables(done: subprocess.CompletedProcess[str]) -> None:
+def reports_only_the_unset_variables(done: command.Done | subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1
     [problem, count] = done.stdout.splitlines()
     assert count == "1 problem"
@@ -47,7 +49,7 @@ def reports_only_the_unset_variables(done: subprocess.CompletedProcess[str]) -> 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
     folder = tmp_path_factory.mktemp("init")
-    done = run("init", "my gateway", cwd=folder)
+    done = command.run("init", "my gateway", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     return folder / "my gateway", done.stdout
 
@@ -64,7 +66,7 @@ def test_init_says_in_four_lines_what_to_do_next(begun):
 
 
 def test_check_of_what_init_wrote_reports_only_the_unset_variables(begun):
-    reports_only_the_unset_variables(run("check", cwd=begun[0]))
+    reports_only_the_unset_variables(command.run("check", cwd=begun[0]))
 
 
 def test_dev_runs_what_init_wrote(begun, tmp_path):
@@ -76,7 +78,7 @@ def test_dev_runs_what_init_wrote(begun, tmp_path):
 
 
 def test_init_without_a_folder_writes_into_the_one_where_it_runs(tmp_path):
-    done = run("init", cwd=tmp_path)
+    done = command.run("init", cwd=tmp_path)
     assert done.returncode == 0
     assert "cd " not in done.stdout
     holds_the_starter(tmp_path)
@@ -86,7 +88,7 @@ def test_init_without_a_folder_writes_into_the_one_where_it_runs(tmp_path):
 def test_init_overwrites_nothing_and_names_what_is_in_the_way(tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("mine")
-    done = run("init", cwd=tmp_path)
+    done = command.run("init", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{name} already" in done.stderr
     assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
@@ -95,13 +97,13 @@ def test_init_overwrites_nothing_and_names_what_is_in_the_way(tmp_path, name):
 def test_init_beside_templates_of_ones_own_leaves_them(tmp_path):
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "own.txt.j2").write_text("mine")
-    assert run("init", cwd=tmp_path).returncode == 0
+    assert command.run("init", cwd=tmp_path).returncode == 0
     assert (tmp_path / "templates" / "own.txt.j2").read_text() == "mine"
 
 
 def test_init_into_what_is_no_folder_says_so_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    done = run("init", "file", cwd=tmp_path)
+    done = command.run("init", "file", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert "file" in done.stderr
@@ -133,15 +135,15 @@ def test_an_installed_wheel_holds_what_init_writes(tmp_path):
 def test_the_way_of_the_readme_to_slack_without_a_crm_leads_there(tmp_path):
     readme = (ROOT / "README.md").read_text("utf-8")
     written = re.search(r"```\n *(XOBITO_WEBHOOK_SECRET=.*?)```", readme, re.DOTALL)[1]
-    run("init", ".", cwd=tmp_path)
+    command.run("init", ".", cwd=tmp_path)
     (tmp_path / ".env").write_text(re.sub(r"^ +", "", written, flags=re.MULTILINE))
     routes = tmp_path / "routes.yaml"
-    named = run("check", cwd=tmp_path).stdout
+    named = command.run("check", cwd=tmp_path).stdout
     assert set(re.findall(r"([A-Z_]+) \(line", named)) == {"CRM_URL", "CRM_TOKEN"}
 
     whole = routes.read_text("utf-8")
     routes.write_text(re.sub(r"^  crm:\n(?:    .*\n)+", "", whole, flags=re.MULTILINE), "utf-8")
-    left = run("check", cwd=tmp_path).stdout
+    left = command.run("check", cwd=tmp_path).stdout
     # Each a list item, which is what is taken out: a route or a test.
     items = re.split(r"(?m)^(?=  - |\w)", routes.read_text("utf-8"))
     lines = [int(line) for line in re.findall(r"^routes.yaml:(\d+):\d+: unknown destination", left, re.MULTILINE)]
@@ -152,8 +154,8 @@ def test_the_way_of_the_readme_to_slack_without_a_crm_leads_there(tmp_path):
         kept += [item] if not any(line in here for line in lines) else []
     assert len(kept) < len(items)
     routes.write_text("".join(kept), "utf-8")
-    done = run("check", cwd=tmp_path)
+    done = command.run("check", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert run("test", cwd=tmp_path).returncode == 0
+    assert command.run("test", cwd=tmp_path).returncode == 0
     with GatewayProcess(tmp_path, options=("--env-file", ".env")) as gateway:
         assert gateway.api("/readyz")[0] == 200

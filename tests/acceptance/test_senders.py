@@ -178,17 +178,17 @@ def test_an_open_source_takes_anything_and_the_start_says_so(gateway):
 def test_what_sign_makes_verify_accepts_and_says_why_it_refuses_another_body(gateway, name, tmp_path):
     body = tmp_path / "body.json"
     body.write_text('{"kind": "order", "number": 1}')
-    made = gateway.cli("sign", "-c", str(gateway.folder / "routes.yaml"), "--source", name, "--json", str(body)).stdout
+    made = gateway.verb("sign", "-c", str(gateway.folder / "routes.yaml"), "--source", name, "--json", str(body)).stdout
     request = tmp_path / "request.json"
     request.write_text(made)
     arguments = ("verify", "-c", str(gateway.folder / "routes.yaml"), "--source", name, "--request", str(request))
-    good = gateway.cli(*arguments, check=False)
+    good = gateway.verb(*arguments, check=False)
     assert (good.returncode, good.stdout.splitlines()[-1]) == (0, "verified")
     if name == "forms":
         return
     changed = json.loads(made) | {"body_base64": b64encode(b"{}").decode()}
     request.write_text(json.dumps(changed))
-    bad = gateway.cli(*arguments, check=False)
+    bad = gateway.verb(*arguments, check=False)
     assert bad.returncode == 1
     assert bad.stdout.splitlines()[-1].startswith("refused: ")
     assert "s3cret" not in bad.stdout
@@ -196,37 +196,37 @@ def test_what_sign_makes_verify_accepts_and_says_why_it_refuses_another_body(gat
 
 def test_a_sample_that_only_one_source_has_needs_no_source_and_the_time_may_be_a_date(gateway, tmp_path):
     config = ("-c", str(gateway.folder / "routes.yaml"))
-    assert "issues.opened from github" in gateway.cli("explain", *config, "issues.opened").stdout
-    assert gateway.cli("explain", *config, "order.paid", check=False).stderr.count("add --source") == 1
+    assert "issues.opened from github" in gateway.verb("explain", *config, "issues.opened").stdout
+    assert gateway.verb("explain", *config, "order.paid", check=False).stderr.count("add --source") == 1
     body, request = tmp_path / "body.json", tmp_path / "request.json"
     body.write_text("{}")
-    request.write_text(gateway.cli("sign", *config, "--source", "slack", "--json", str(body)).stdout)
+    request.write_text(gateway.verb("sign", *config, "--source", "slack", "--json", str(body)).stdout)
     arguments = ("verify", *config, "--source", "slack", "--request", str(request), "--at")
-    assert "timestamp" in gateway.cli(*arguments, "2099-01-01", check=False).stdout.splitlines()[-1]
-    assert "write 2026-12-31T12:00:00Z" in gateway.cli(*arguments, "tomorrow", check=False).stderr
-    assert 'did you mean "github"?' in gateway.cli("sources", "githb", check=False).stderr
+    assert "timestamp" in gateway.verb(*arguments, "2099-01-01", check=False).stdout.splitlines()[-1]
+    assert "write 2026-12-31T12:00:00Z" in gateway.verb(*arguments, "tomorrow", check=False).stderr
+    assert 'did you mean "github"?' in gateway.verb("sources", "githb", check=False).stderr
 
 
 def test_a_file_that_is_no_request_is_said_to_be_none(gateway, tmp_path):
     file = tmp_path / "request.json"
     file.write_text("[1]")
-    refused = gateway.cli(
+    refused = gateway.verb(
         "verify", "-c", str(gateway.folder / "routes.yaml"), "--source", "slack", "--request", str(file), check=False
     )
     assert refused.returncode == 1
-    assert "is no request" in refused.stderr
+    assert "is not a request" in refused.stderr
 
 
 def test_every_sender_has_a_fragment_that_loads(gateway, tmp_path):
-    listed = json.loads(gateway.cli("sources", "--json").stdout)
+    listed = json.loads(gateway.verb("sources", "--json").stdout)
     assert [each["name"] for each in listed] == list(presets.NAMES)
     assert len(listed) >= 40
     for each in listed:
         file = tmp_path / "routes.yaml"
         file.write_text(f"version: 1\n{each['routes_yaml']}\ndestinations: {{}}\n")
         assert each["name"] in load(file, environ={}, no_env=True).sources
-    assert "certificate" in gateway.cli("sources").stdout
-    assert "preset: stripe" in gateway.cli("sources", "stripe").stdout
+    assert "certificate" in gateway.verb("sources").stdout
+    assert "preset: stripe" in gateway.verb("sources", "stripe").stdout
 
 
 # --- every sender at one door ---

@@ -1,4 +1,4 @@
-"""``gateway test`` and the pytest plugin, as a user runs them: whole processes, and what they print."""
+"""``gateway test`` and the pytest plugin, as a user runs them, and what they print."""
 
 import json
 import os
@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.cli import command
 
 ROOT = Path(__file__).parents[2]
 ROUTES = """\
@@ -83,8 +85,8 @@ def run(*command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess
     )
 
 
-def gateway_test(folder: Path, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return run("-m", "gateway", "test", *options, cwd=folder, **environ)
+def gateway_test(folder: Path, *options: str, **environ: str) -> command.Done:
+    return command.run("test", *options, cwd=folder, environ=environ)
 
 
 def pytest_in(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -196,7 +198,7 @@ def test_a_file_without_tests_says_so_and_is_no_failure(folder):
 
 
 def test_the_shipped_file_passes_its_tests(tmp_path):
-    done = run("-m", "gateway", "test", "--config", str(ROOT / "routes.yaml"), cwd=tmp_path)
+    done = gateway_test(tmp_path, "--config", str(ROOT / "routes.yaml"))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^\d+ tests, none failed$", done.stdout, re.MULTILINE)
 

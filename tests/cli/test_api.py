@@ -85,7 +85,7 @@ def test_a_key_travels_with_a_post(server):
         ((400, json.dumps({"error": "since: no\x1b[2J"}).encode()), "400: since: no\ufffd[2J"),
         ((401, b'{"error":"who?"}'), "GATEWAY_ADMIN_TOKEN"),
         ((500, b"<html>"), "a gateway's admin address"),
-        ((200, b"<html>"), "no gateway's admin address"),
+        ((200, b"<html>"), "not a gateway's admin address"),
     ],
 )
 def test_a_refusal_says_why_and_steers_nothing(server, answer, said):
@@ -95,14 +95,14 @@ def test_a_refusal_says_why_and_steers_nothing(server, answer, said):
     assert said in str(caught.value)
 
 
-def test_nobody_at_the_usual_address_is_none_and_at_a_named_one_an_error(monkeypatch):
+def test_no_gateway_at_the_usual_address_is_not_the_same_as_none_at_a_named_one(monkeypatch):
     monkeypatch.setenv("GATEWAY_ADMIN_BIND", "127.0.0.1:1")
-    assert api.ask("", "/api/events") is None
-    with pytest.raises(api.Unreachable):
-        api.require("", "/api/events")
-    with pytest.raises(api.NobodyListens) as caught:
+    with pytest.raises(api.NotRunning, match=r"no gateway is running at http://127\.0\.0\.1:1: start it"):
+        api.ask("", "/api/events")
+    with pytest.raises(api.Unreachable, match="is --url right") as caught:
         api.ask("http://127.0.0.1:1", "/api/events")
-    assert caught.value.exit_code == 3
+    assert not isinstance(caught.value, api.NotRunning)
+    assert caught.value.exit_code == api.NotRunning.exit_code == 3
 
 
 def test_a_stream_that_breaks_off_is_unreachable_and_not_the_readers_fault(server):

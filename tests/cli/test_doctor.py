@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.cli import doctor
-from gateway.store import open_store, owner_of
+from gateway.store import health_of, open_store
+from gateway.store.sqlite.health import defect_of
+from gateway.store.sqlite.lock import owner_of
 
 GIB = 1024**3
 
@@ -22,7 +24,7 @@ GIB = 1024**3
     [("3.51.2", "fail"), ("3.40.1", "fail"), ("3.51.3", "ok"), ("3.54.1", "ok"), ("4.0.0", "ok")],
 )
 def test_a_sqlite_with_the_bug_that_damages_files_fails(version, verdict):
-    assert doctor.sqlite(version).verdict == verdict
+    assert doctor.engine("sqlite", version, *defect_of(version)).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_a_sqlite_with_the_bug_that_damages_files_fails(version, verdict):
 def test_little_room_is_warned_of_and_none_is_a_failure(free, total, verdict):
     found = doctor.room(free, total)
     assert found.verdict == verdict
-    assert ("when it is full events are refused with 503" in found.remedy) == (verdict != "ok")
+    assert ("when it is full, events are refused with 503" in found.remedy) == (verdict != "ok")
 
 
 @pytest.mark.parametrize(
@@ -65,14 +67,15 @@ def test_a_clock_that_is_wrong_is_told(stored, now, verdict):
     assert doctor.clock(stored, now).verdict == verdict
 
 
-def test_whoever_has_the_store_is_named_and_whether_it_lives(tmp_path):
+def test_the_owner_of_the_store_is_named_and_whether_it_lives(tmp_path):
     path = tmp_path / "gateway.db"
-    assert doctor.owner(path).verdict == "ok"
+    url = f"sqlite:///{path}"
+    assert doctor.owner(health_of(url)).verdict == "ok"
 
     async def open_and_look():
-        store = await open_store(f"sqlite:///{path}")
+        store = await open_store(url)
         try:
-            return doctor.owner(path), owner_of(str(path))
+            return doctor.owner(health_of(url)), owner_of(str(path))
         finally:
             await store.close()
 
@@ -82,7 +85,7 @@ def test_whoever_has_the_store_is_named_and_whether_it_lives(tmp_path):
     assert owner_of(str(path)) is None
 
     (tmp_path / "gateway.db.lock").write_text("pid 4711, started 2026-01-01T00:00:00+00:00\n")
-    left = doctor.owner(path)
+    left = doctor.owner(health_of(url))
     assert (left.verdict, "pid 4711" in left.said, bool(left.remedy)) == ("warn", True, True)
 
 
@@ -117,13 +120,13 @@ def test_what_the_running_gateway_says_of_itself_is_passed_on(answer, verdict):
 
 def test_every_finding_that_is_not_ok_has_a_remedy(tmp_path):
     found = [
-        doctor.sqlite("3.40.1"),
+        doctor.engine("sqlite", "3.40.1", *defect_of("3.40.1")),
         doctor.room(0, GIB),
         doctor.room(200 * 1024**2, GIB),
         doctor.open_files(64),
         doctor.clock(0, 0),
         doctor.clock(time.time() + 999, time.time()),
-        *doctor.integrity(tmp_path, ["row 7 missing from index"] * 9),
+        *doctor.integrity(health_of(f"sqlite:///{tmp_path}/gateway.db"), ["row 7 missing from index"] * 9),
     ]
     assert [each.check for each in found if each.verdict == "ok" or not each.remedy] == []
 
@@ -139,12 +142,13 @@ def test_a_file_of_no_bytes_is_a_store_in_which_nothing_was_ever_stored(tmp_path
     (tmp_path / "gateway.db").touch()
     [said] = [each for each in findings(tmp_path, capsys) if each["check"] == "store"]
     assert said["verdict"] == "ok"
-    assert "is empty: nothing was ever stored, the next start makes it" in said["said"]
+    assert "is empty: nothing was stored yet, the next start sets it up" in said["said"]
 
 
 def test_what_is_wrong_with_a_store_is_a_line_each_and_not_a_thousand(tmp_path):
-    found = [each.said for each in doctor.integrity(tmp_path, [f"page {n}:\nwrong" for n in range(12)])]
-    assert found == [*(f"{tmp_path} is damaged: page {n}: wrong" for n in range(5)), "and 7 more"]
+    health = health_of(f"sqlite:///{tmp_path}/gateway.db")
+    found = [each.said for each in doctor.integrity(health, [f"page {n}:\nwrong" for n in range(12)])]
+    assert found == [*(f"{health.name} is damaged: page {n}: wrong" for n in range(5)), "and 7 more"]
 
 
 UNSET = """

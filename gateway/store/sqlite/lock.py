@@ -3,21 +3,11 @@
 import fcntl
 import os
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.errors import StoreError, StoreLocked
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who has a store open, or had it when it died."""
-
-    #: ``pid 4711, started 2026-12-31T12:00:00+00:00``.
-    name: str
-    #: Whether it still holds the lock.
-    is_alive: bool
+from gateway.store.health import Owner
 
 
 def owner_of(path: str) -> Owner | None:

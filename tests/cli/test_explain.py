@@ -1,4 +1,4 @@
-"""``gateway explain`` and ``gateway render`` from outside: why an event goes where, and what is sent; no secret in it."""
+"""``gateway explain`` and ``gateway render``: why an event goes where, and what is sent; no secret in it."""
 
 import hashlib
 import json
@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli import explain
+from gateway.cli import play
+from gateway.cli.surroundings import loaded
 from gateway.hiding.masks import Masks
 from tests.acceptance.harness import SAMPLES, SECRET, GatewayProcess
+from tests.cli import command
 
 ROUTES = r"""version: 1
 sources:
@@ -88,13 +90,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, *arguments, environ=ENVIRON, **options):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    # Port 1: nobody listens there.
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments], cwd=folder, capture_output=True, text=True, timeout=60,
-        env={**clean, "GATEWAY_ADMIN_BIND": "127.0.0.1:1", **environ}, **options,
-    )  # fmt: skip
+def run(folder, *arguments, environ=ENVIRON):
+    return command.run(*arguments, cwd=folder, environ=environ)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +147,7 @@ def test_the_exact_request_of_every_delivery_follows(explained):
 
 
 def test_when_each_destination_is_tried_again_stands_at_the_end(explained):
-    schedules = explained.partition("\nwhat is not taken\n")[2].splitlines()
+    schedules = explained.partition("\nif a delivery fails\n")[2].splitlines()
     assert [" ".join(line.split()) for line in schedules] == [
         f"{name} tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 35 attempts"
         for name in ("archive", "crm", "slack-leads")
@@ -268,18 +265,18 @@ def test_a_stored_event_is_explained_by_the_running_gateway_and_by_its_store(tmp
     with gateway:
         event_id = gateway.post(SAMPLES["contact.created"])[1]["id"]
         [delivery] = gateway.settled(event_id)
-        asked = [gateway.cli("explain", each, "--json").stdout for each in (event_id, delivery["id"])]
+        asked = [gateway.verb("explain", each, "--json").stdout for each in (event_id, delivery["id"])]
         gateway.terminate()
-    read = gateway.cli("explain", event_id, "--json").stdout
+    read = gateway.verb("explain", event_id, "--json").stdout
     assert asked == [read, read]
     [sent] = json.loads(read)["deliveries"]
     assert sent["request"]["line"]["body"] == {"id": event_id}
-    changed = gateway.cli("explain", event_id, "--set", "payload.event=deleted").stdout
+    changed = gateway.verb("explain", event_id, "--set", "payload.event=deleted").stdout
     assert changed.startswith(f"contact.deleted from xobito, {event_id}\n")
     assert "Nothing is sent." in changed
-    assert "not from stripe" in gateway.cli("explain", event_id, "--source", "stripe", check=False).stderr
+    assert "not from stripe" in gateway.verb("explain", event_id, "--source", "stripe", check=False).stderr
     (tmp_path / "routes.yaml").write_text(routes.replace("xobito: {preset", "other: {preset"))
-    gone = gateway.cli("explain", event_id, check=False)
+    gone = gateway.verb("explain", event_id, check=False)
     assert (gone.returncode, gone.stdout) == (1, "")
     assert "came from xobito, which is no longer in routes.yaml" in gone.stderr
 
@@ -497,11 +494,11 @@ def test_what_a_route_fired_for_already_is_shown_with_the_event_it_fired_for(tmp
     with GatewayProcess(tmp_path, ONCE) as gateway:
         first = gateway.post(SAMPLES["contact.created"])[1]["id"]
         second = gateway.post(SAMPLES["contact.created"] + b" ")[1]["id"]
-        shown = gateway.cli("show", second).stdout
-        explained = gateway.cli("explain", second).stdout
-        before = gateway.cli("explain", first).stdout
-    assert f"welcome  already fired for the key 451: {first}" in shown
-    assert f"already fired for the key 451: {first}" in explained
+        shown = gateway.verb("show", second).stdout
+        explained = gateway.verb("explain", second).stdout
+        before = gateway.verb("explain", first).stdout
+    assert f"welcome  fired already for the key 451: {first}" in shown
+    assert f"fired already for the key 451: {first}" in explained
     assert "Nothing is sent." in explained
     assert "fires once in 90d for the key 451" in before
 
@@ -509,9 +506,9 @@ def test_what_a_route_fired_for_already_is_shown_with_the_event_it_fired_for(tmp
 def test_who_would_be_told_of_a_dead_delivery_is_explained_with_the_rest(tmp_path):
     (tmp_path / "routes.yaml").write_text(ONCE)
     gateway = GatewayProcess(tmp_path)
-    shown = gateway.cli("explain", "contact.created").stdout
-    assert "failed\n  yes  failed/ops (routes.yaml:9)  reports the first delivery if it becomes dead" in shown
-    own = gateway.cli("explain", "gateway.circuit.opened").stdout
+    shown = gateway.verb("explain", "contact.created").stdout
+    assert "failed\n  yes  failed/ops (routes.yaml:9)  told of the first delivery, should that be given up" in shown
+    own = gateway.verb("explain", "gateway.circuit.opened").stdout
     assert own.startswith("gateway.circuit.opened from gateway")
     assert "Nothing is sent." in own
 
@@ -556,11 +553,11 @@ def test_a_stored_event_that_came_masked_says_that_the_routes_saw_more(tmp_path,
         "id": "evt_1", "source": "xobito", "type": "contact.created", "received_at": "2026-01-01T00:00:00.000Z",
         "intact": True, "headers": {}, "payload": payload, "held_back": [],
     }  # fmt: skip
-    config = explain.load_for_show(tmp_path / "routes.yaml")
-    explain._play_stored(config, history, "", ())
+    config = loaded(tmp_path / "routes.yaml", no_env=True)
+    play._play_stored(config, history, "", ())
     assert capsys.readouterr().err == ""
     payload["data"]["attributes"]["email"] = "•••"
-    explain._play_stored(config, history, "", ())
+    play._play_stored(config, history, "", ())
     assert capsys.readouterr().err.startswith("note: the routes see ••• here for what xobito redacts")
-    with pytest.raises(explain.EventRefused, match="redacted after its last delivery"):
-        explain._play_stored(config, {**history, "body_is": "redacted"}, "", ())
+    with pytest.raises(play.EventRefused, match="redacted after its last delivery"):
+        play._play_stored(config, {**history, "body_is": "redacted"}, "", ())

@@ -1,9 +1,6 @@
-"""``gateway check`` from outside: what it prints in each format, and how it exits."""
+"""``gateway check``: what it prints in each format, and how it exits."""
 
 import json
-import os
-import subprocess
-import sys
 from urllib.parse import unquote
 
 import pytest
@@ -12,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.cli import check
 from gateway.config import load
+from tests.cli import command
 
 HEAD = "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret-of-xobito}}\n"
 GOOD = HEAD + (
@@ -25,11 +23,7 @@ FORMATS = ["text", "json", "github"]
 
 def run(folder, routes, *arguments, **environ):
     (folder / "routes.yaml").write_text(routes)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "check", *arguments], cwd=folder, capture_output=True, text=True, timeout=60,
-        env={**clean, **environ},
-    )  # fmt: skip
+    return command.run("check", *arguments, cwd=folder, environ=environ)
 
 
 @pytest.mark.parametrize("output", FORMATS)
@@ -51,7 +45,7 @@ def test_text_shows_the_place_the_line_and_the_remedy_on_standard_output(tmp_pat
 
 def test_text_says_why_a_file_that_can_be_loaded_is_refused(tmp_path):
     assert run(tmp_path, WARNED).stdout.endswith("routes.yaml: ok, 1 source, 0 routes, 1 destination, 1 warning\n")
-    assert run(tmp_path, WARNED, "--strict").stdout.endswith("routes.yaml: 1 warning, and --strict takes none\n")
+    assert run(tmp_path, WARNED, "--strict").stdout.endswith("routes.yaml: 1 warning, which --strict does not allow\n")
 
 
 def test_json_is_one_array_of_findings(tmp_path):
@@ -139,10 +133,10 @@ def test_any_other_address_is_not_named(tmp_path, host):
 
 def test_a_name_without_a_dot_and_a_hosted_service_that_may_be_private_are_named(tmp_path):
     text = GOOD.replace("https://crm.example.com", "http://crm:8080")
-    assert "crm: crm is a name of the local network\n" in run(tmp_path, text, "--strict").stdout
+    assert "crm: crm is a name in the local network\n" in run(tmp_path, text, "--strict").stdout
     hosted = "type: slack, public: false, url: 'https://hooks.example.com'"
     text = GOOD.replace("url: 'https://crm.example.com'", hosted).replace("to: crm", "to: crm, text: hi")
-    assert "crm: hooks.example.com may stand for a private address (public: false)\n" in run(tmp_path, text).stdout
+    assert "crm: hooks.example.com may resolve to a private address (public: false)\n" in run(tmp_path, text).stdout
 
 
 def test_private_addresses_are_not_among_the_findings_of_programs(tmp_path):

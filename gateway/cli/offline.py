@@ -1,0 +1,117 @@
+"""Answers from the store itself, when no gateway is running."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from gateway.cli.answers import Row
+from gateway.cli.place import Place
+from gateway.errors import GatewayError
+from gateway.operate import search, selection, views
+from gateway.operate.selection import Filter
+from gateway.store import Reads, open_reads
+from gateway.store.holds import Hold
+from gateway.store.nouns import DestinationStats, EventHistory
+
+if TYPE_CHECKING:
+    from gateway.holds import Standing
+    from gateway.routing import Config
+
+T = TypeVar("T")
+
+
+class NotFound(GatewayError):
+    """The store has no such event or delivery."""
+
+
+class Offline:
+    """An opened store, and the file beside it where an answer depends on it."""
+
+    def __init__(self, place: Place, reads: Reads, runner: asyncio.Runner) -> None:
+        self._place, self._reads, self._runner = place, reads, runner
+
+    @classmethod
+    @contextmanager
+    def opened(cls, place: Place) -> Iterator["Offline"]:
+        """Open the store to read. Raises StoreError."""
+        with asyncio.Runner() as runner:
+            stack = AsyncExitStack()
+            reads = runner.run(stack.enter_async_context(open_reads(place.store)))
+            try:
+                yield cls(place, reads, runner)
+            finally:
+                runner.run(stack.aclose())
+
+    @cached_property
+    def _config(self) -> "Config":
+        return self._place.loaded()
+
+    def events(self, which: Filter, *, limit: int, before: str = "", after: str = "") -> Row:
+        # A file with problems must not hide the events, unless payloads are searched.
+        config = self._config if which.q else None
+        wanted = selection.event_search(which, config, time.time(), limit=limit, before=before, after=after)
+        return views.event_page(self._got(search.events(self._reads, wanted)))
+
+    def event(self, event_id: str) -> Row:
+        from gateway.rehearsal.explained import explained_history
+
+        history, config = self._history(event_id), self._config
+        shown = views.event_history(history, config.redaction(history.event))
+        return {**shown, **explained_history(config, history)}
+
+    def raw_event(self, event_id: str) -> Row:
+        return views.event_history(self._history(event_id))
+
+    def _history(self, event_id: str) -> EventHistory:
+        history = self._got(self._reads.event(event_id))
+        if history is None:
+            raise NotFound(f"no event or delivery {event_id}: `gateway events` lists them")
+        return history
+
+    def dead(self) -> Sequence[Row]:
+        groups: Sequence[Row] = views.dead_groups(self._got(self._reads.stats()).dead)["groups"]
+        return groups
+
+    def deliveries(self, which: Filter, *, limit: int, before: str = "") -> Row:
+        query = selection.delivery_query(which, time.time(), limit=limit, before=before)
+        return views.delivery_page(self._got(self._reads.deliveries(query)))
+
+    def destinations(self) -> Sequence[Row]:
+        """Without a gateway nothing is in flight."""
+        config, numbers = self._config, self._got(self._reads.stats()).destinations
+        holds = {each.destination: each for each in self._got(self._reads.holds())}
+        return [
+            views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
+            for name in dict.fromkeys([*config.destinations, *numbers])
+        ]
+
+    def activity(self, *, limit: int, before: str = "") -> Row:
+        return views.activity_page(self._got(self._reads.activities(limit=limit, before=before)))
+
+    def _got(self, asked: Awaitable[T]) -> T:
+        return self._runner.run(_awaited(asked))
+
+
+async def _awaited(asked: Awaitable[T]) -> T:
+    return await asked
+
+
+def _standing(name: str, holds: Mapping[str, Hold]) -> "Standing":
+    from gateway.holds import Standing, paused_by
+
+    hold = holds.get(name, Hold(destination=name))
+    return Standing(
+        held=paused_by(hold.pause) if hold.pause else _circuit(hold),
+        circuit="open" if hold.circuit else "closed",
+        failures=hold.circuit.failures if hold.circuit else 0,
+        in_flight=0,
+        paused=hold.pause,
+        muted=hold.mute,
+    )
+
+
+def _circuit(hold: Hold) -> str:
+    return f"circuit open after {hold.circuit.failures} consecutive failures" if hold.circuit else ""

@@ -1,0 +1,86 @@
+"""The event that ``explain`` and ``render`` are asked about, played through routes.yaml: nothing is sent."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway import presets
+from gateway.cli import answers, entries, terminal
+from gateway.cli.place import Place
+from gateway.cli.samples import fresh, sender_of
+from gateway.errors import GatewayError
+from gateway.event.payload import parse
+from gateway.hiding.redaction import MASK
+from gateway.model import Event
+from gateway.rehearsal.explained import why_not
+from gateway.rehearsal.rehearse import Rehearsal, rehearse, rehearse_event, sample, sender_headers
+from gateway.routing import Config, Source
+from gateway.wording import suggest
+
+
+class EventRefused(GatewayError):
+    """There is no such event, or it cannot be changed or played as asked."""
+
+
+def play(config: Config, place: Place, event: str, *, source: str, changes: Sequence[str]) -> Rehearsal:
+    """``event`` played: a sample, a JSON file, or the id of a stored event or delivery; "": the first sample."""
+    if event.startswith(("evt_", "dlv_")):
+        return _play_stored(config, answers.ask(place, lambda asked: asked.raw_event(event)), source, changes)
+    is_own = source == presets.OWN or (not source and event in presets.load(presets.OWN).samples)
+    sender, now = config.own if is_own else sender_of(config, source, event), time.time()
+    body = _changed(_body(sender, event), sender, changes, now)
+    return rehearse(config, sender, body, sender_headers(sender, body, event), now)
+
+
+def _body(source: Source, event: str) -> bytes:
+    samples = presets.load(source.preset).samples
+    name = event or next(iter(samples), "")
+    if name in samples:
+        return sample(source, name)
+    path = Path(name)
+    try:
+        if path.is_file():
+            return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise EventRefused(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+    hint = suggest(name, samples) or f"samples: {', '.join(samples)}"
+    raise EventRefused(f"{name} is not a sample, a file or a stored id ({hint})")
+
+
+def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str]) -> Rehearsal:
+    if name not in ("", history["source"]):
+        raise EventRefused(f"{history['id']} came from {history['source']}, not from {name}: leave --source out")
+    body_is = history.get("body_is", "kept")
+    if reason := why_not(config, history["id"], history["source"], intact=history["intact"], body_is=body_is):
+        raise EventRefused(reason)
+    source, received_at = config.source(history["source"]), datetime.fromisoformat(history["received_at"]).timestamp()
+    assert source is not None
+    body = _changed(msgspec.json.encode(history["payload"]), source, changes, received_at)
+    payload = parse(body)
+    if source.redaction.paths and MASK.encode() in body:
+        terminal.note(
+            f"note: the routes see {MASK} here for what {source.name} redacts; the API and the console show what they saw"
+        )
+    event = Event(
+        id=history["id"],
+        source=source.name,
+        type=source.naming.type_of(payload, history["headers"]) if changes else history["type"],
+        received_at=received_at,
+        headers=history["headers"],
+        body=body,
+        sha256=hashlib.sha256(body).digest(),
+    )
+    held_back = {each["route"]: entries.fired_before(each) for each in history["held_back"]}
+    return rehearse_event(config, source, event, payload, held_back)
+
+
+def _changed(body: bytes, source: Source, changes: Sequence[str], now: float) -> bytes:
+    try:
+        return fresh(body, source.naming, now, changes) if changes else body
+    except ValueError as error:
+        raise EventRefused(str(error)) from None

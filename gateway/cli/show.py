@@ -1,0 +1,109 @@
+"""``gateway show``: one event with its deliveries, every attempt and its payload."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.cli import answers, entries, terminal
+from gateway.cli.place import Place
+from gateway.cli.terminal import local
+from gateway.wording import duration, printable
+
+
+def show(place: Place, event_id: str, *, why: bool, request: bool, as_json: bool) -> int:
+    """Print the event; with ``why`` also each route, with ``request`` each request as of today."""
+    history = answers.ask(place, lambda asked: asked.event(event_id))
+    if as_json:
+        terminal.print_json(history)
+        return 0
+    _show_head(history)
+    for each in history["deliveries"]:
+        _show_delivery(each)
+    for each in history["held_back"]:
+        terminal.gap()
+        terminal.say(f"{each['route']}  {entries.fired_before(each)}")
+    if why or request:
+        _show_explained(history, why=why, request=request)
+    terminal.gap()
+    terminal.say(("payload", "bold"))
+    print(terminal.printed_json(history["payload"]))
+    return 0
+
+
+def _show_head(history: Mapping[str, Any]) -> None:
+    size = terminal.size(history["size"])
+    terminal.say((history["type"], "bold"), f" from {history['source']}, {local(history['received_at'])}, {size}")
+    terminal.say(history["id"])
+    if not history["intact"]:
+        terminal.say(("The stored body no longer matches its checksum and will not be sent.", "red"))
+    for name, value in history["headers"].items():
+        terminal.say((f"  {name}: {value}", "dim"))
+
+
+def _show_delivery(each: Mapping[str, Any]) -> None:
+    terminal.gap()
+    terminal.say(
+        (f"{each['route']} > {each['destination']}", "bold"), "  ", terminal.state(each["state"]), _next(each),
+        (f"  {each['id']}", "dim"),
+    )  # fmt: skip
+    for one in each["attempts_made"]:
+        _show_attempt(one)
+    if each["reason"] and not each["attempts_made"]:
+        terminal.say(f"       {each['reason']}")
+
+
+def _show_attempt(one: Mapping[str, Any]) -> None:
+    said = one["reason"] or str(one["status"] or "")
+    again = "" if one["next_s"] is None else f", again in {duration(one['next_s'])}"
+    outcome = (one["outcome"], _OUTCOMES.get(one["outcome"], ""))
+    terminal.say(
+        f"  {one['number']:>3}  {local(one['started_at'])}  {one['duration_ms']:>8.1f} ms  ", outcome,
+        f"  {said}{again}".rstrip(),
+    )  # fmt: skip
+    if one["answer"] and one["outcome"] != "delivered" and printable(one["answer"][:20]) not in one["reason"]:
+        terminal.row((f"       {one['answer']}", "dim"))
+
+
+_OUTCOMES: Final = {"delivered": "green", "dead": "red", "retry": "yellow"}
+
+
+def _next(delivery: Mapping[str, Any]) -> str:
+    due = delivery["due_in_s"]
+    if delivery.get("behind"):
+        return ", waiting for an earlier one with the same key"
+    if due is None:
+        return ""
+    return f", next attempt in {duration(round(due))}" if due >= 1 else ", due now"
+
+
+def _show_explained(history: Mapping[str, Any], *, why: bool, request: bool) -> None:
+    if history["why_not_explained"]:
+        terminal.gap()
+        terminal.say(history["why_not_explained"])
+        return
+    if why:
+        terminal.echo(entries.lines(history["entries"]))
+    for each in history["requests"] if request else ():
+        terminal.gap()
+        terminal.say((f"{each['route']} > {each['destination']}, as it would be sent now", "bold"), _change(each))
+        _show_request(each)
+
+
+def _change(each: Mapping[str, Any]) -> str:
+    return ", not the body of the last attempt: the file has changed since" if each["changed"] else ""
+
+
+def _show_request(each: Mapping[str, Any]) -> None:
+    request = each["request"]
+    if request is None:
+        said = f"  not shown: {each['not_shown']}" if "not_shown" in each else f"  dead: {each['error']}"
+        terminal.say((said, "red"))
+        return
+    if "file" in request:
+        terminal.say(f"  a line in {request['file']}")
+    else:
+        terminal.say(f"  {request['method']} {request['url']}")
+        for name, value in request["headers"].items():
+            terminal.say(f"  {name}: {value}")
+    body = request.get("body", request.get("line"))
+    for text in (body if isinstance(body, str) else terminal.printed_json(body)).split("\n") if body != "" else ():
+        terminal.say(f"  {text}")

@@ -1,0 +1,154 @@
+"""Change what the gateway does: replay, discard, pause and mute."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import rich_click as click
+
+from gateway.cli import complete, options
+
+Command = Callable[..., Any]
+
+
+def _moving(command: Command) -> Command:
+    """What replay and discard have in common."""
+    command = click.option(
+        "--yes", is_flag=True, help="Skip the confirmation; required in scripts for more than one delivery."
+    )(command)  # fmt: skip
+    command = click.option("--detach", is_flag=True, help="Return at once and leave the gateway to finish it.")(command)
+    command = click.option("--dry-run", is_flag=True, help="Show what would be affected and change nothing.")(command)
+    command = click.option("--reason", default="", metavar="TEXT", help="Reason, shown in `gateway activity`.")(command)
+    command = click.option("--dead", is_flag=True, help="Select dead letters; the filters narrow the selection.")(
+        command
+    )
+    return click.argument("ids", metavar="[ID...]", nargs=-1)(options.deliveries(command))
+
+
+@click.command("replay")
+@_moving
+@click.option("--rate", default="", metavar="RATE", help="Maximum rate: 5/s, 60/min.")
+@click.option("--reroute", is_flag=True, help="Match the events against today's routes; show the changes first.")
+@click.option(
+    "--new-id", "as_new", is_flag=True, help="Send under new ids, for receivers that ignore ids they have already seen."
+)  # fmt: skip
+@click.option("--stop", "stopped", default="", metavar="ACTIVITY", help="Stop a replay or discard by its id: act_...")
+@options.config
+@options.server
+def replay(**given: Any) -> None:
+    """Replay deliveries by id, or dead letters by filter.
+
+    The id of an event stands for all of its deliveries. Requests are built from today's routes.yaml. The command waits until every delivery is delivered or dead again
+    (exit 1). After Ctrl-C the replay continues in the gateway.
+    """
+    from gateway.cli import replay as replays
+
+    place, stopped, reroute, dead = (
+        options.place(given), given.pop("stopped"), given.pop("reroute"), given.pop("dead"),
+    )  # fmt: skip
+    if stopped:
+        sys.exit(replays.stop(place, stopped, as_json=given["as_json"]))
+    wanted = replays.Wanted(
+        verb="reroute" if reroute else "replay", ids=given.pop("ids"), reason=given.pop("reason"),
+        which=options.which(given, state="dead" if dead else ""), rate=given.pop("rate"), as_new=given.pop("as_new"),
+    )  # fmt: skip
+    sys.exit(replays.move(place, wanted, **given))
+
+
+@click.command("discard")
+@_moving
+@options.config
+@options.server
+def discard(**given: Any) -> None:
+    """Discard deliveries for good.
+
+    They are never sent and cannot be replayed. Select them as for `replay`.
+    """
+    from gateway.cli import replay as replays
+
+    place, dead = options.place(given), given.pop("dead")
+    wanted = replays.Wanted(
+        verb="discard", ids=given.pop("ids"), reason=given.pop("reason"),
+        which=options.which(given, state="dead" if dead else ""),
+    )  # fmt: skip
+    sys.exit(replays.move(place, wanted, **given))
+
+
+@click.group("destinations", invoke_without_command=True)
+@options.config
+@options.server
+@click.pass_context
+def destinations(context: click.Context, /, **given: Any) -> None:
+    """List destinations; pause, resume, mute or unmute one.
+
+    1h columns count the last hour's attempts: delivered, to be retried, given up. p50 and p95 are the attempt durations
+    that half and 95 % of them stayed within.
+    """
+    context.obj = given
+    if context.invoked_subcommand is None:
+        from gateway.cli import destinations as listing
+
+        sys.exit(listing.list_all(options.place(given), **given))
+
+
+def _held(command: Command) -> Command:
+    command = click.option(
+        "--for", "for_", metavar="DURATION", help="End automatically after this time: 30m, 2h. Default: until undone."
+    )(command)  # fmt: skip
+    command = click.option("--reason", required=True, metavar="TEXT", help="Reason, shown in `gateway destinations`.")(
+        command
+    )
+    return _one(command)
+
+
+def _one(command: Command) -> Command:
+    """For one destination; ``--url`` and ``--json`` may come before or after the verb."""
+    return click.pass_obj(
+        click.argument("name", shell_complete=complete.destinations)(options.url(options.as_json(command)))
+    )
+
+
+def _either(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    return {**given, **{name: given[name] or before[name] for name in ("url", "as_json")}}
+
+
+@destinations.command("pause")
+@_held
+def pause(before: Any, /, **given: Any) -> None:
+    """Hold a destination's deliveries.
+
+    It stays paused across restarts. Nothing is lost, and the time for retries does not run.
+    """
+    from gateway.cli import holding
+
+    sys.exit(holding.hold("pause", **_either(before, given)))
+
+
+@destinations.command("resume")
+@_one
+def resume(before: Any, /, **given: Any) -> None:
+    """Resume a paused destination and send what has waited."""
+    from gateway.cli import holding
+
+    sys.exit(holding.free("resume", **_either(before, given)))
+
+
+@destinations.command("mute")
+@_held
+def mute(before: Any, /, **given: Any) -> None:
+    """Silence a destination's notifications for a while.
+
+    Deliveries continue as usual.
+    """
+    from gateway.cli import holding
+
+    sys.exit(holding.hold("mute", **_either(before, given)))
+
+
+@destinations.command("unmute")
+@_one
+def unmute(before: Any, /, **given: Any) -> None:
+    """Turn a destination's notifications back on."""
+    from gateway.cli import holding
+
+    sys.exit(holding.free("unmute", **_either(before, given)))

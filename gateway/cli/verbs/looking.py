@@ -1,0 +1,86 @@
+"""See what the gateway received and did."""
+
+import sys
+from typing import Any
+
+import rich_click as click
+
+from gateway.cli import options
+
+
+@click.command("events")
+@options.events
+@options.page
+@options.config
+@options.server
+def events(**given: Any) -> None:
+    """List the newest events, or find events by payload.
+
+    A narrow terminal shows how many deliveries are dead \N{BALLOT X}, pending \N{HORIZONTAL ELLIPSIS}, delivered
+    \N{CHECK MARK} and discarded -.
+    """
+    from gateway.cli import events as listing
+
+    sys.exit(listing.events(options.place(given), options.which(given), **given))
+
+
+@click.command("show")
+@click.argument("event_id", metavar="ID")
+@click.option("--why", is_flag=True, help="For every route, why it matches the event today, or which clause does not.")
+@click.option("--request", is_flag=True, help="Each request as it would be made now, without secrets.")
+@options.config
+@options.server
+def show(**given: Any) -> None:
+    """Show one event: headers, deliveries, every attempt, payload.
+
+    ID is the id of the event or of one of its deliveries.
+    """
+    from gateway.cli import show as showing
+
+    sys.exit(showing.show(options.place(given), **given))
+
+
+@click.command("dead")
+@click.option(
+    "--list", "as_list", is_flag=True,
+    help="List them one by one with their reasons; implied by any filter except --destination and --cause.",
+)  # fmt: skip
+@options.deliveries
+@options.page
+@options.config
+@options.server
+def dead(**given: Any) -> None:
+    """Count dead letters (deliveries that were given up) by cause."""
+    from gateway.cli import dead as dead_letters
+
+    sys.exit(dead_letters.dead(options.place(given), options.which(given), **given))
+
+
+@click.command("tail")
+@options.events
+@click.option(
+    "-n", "--lines", default=10, show_default=True, metavar="N", type=click.IntRange(0, 1000),
+    help="Number of past events to start with.",
+)  # fmt: skip
+@options.config
+@options.server
+def tail(**given: Any) -> None:
+    """Follow events and their deliveries as they happen.
+
+    Ctrl-C ends it; a restart of the gateway does not. When no gateway is running, it follows the store. With --json it
+    prints one object per line.
+    """
+    from gateway.cli import tail as following
+
+    sys.exit(following.tail(options.place(given), options.which(given), **given))
+
+
+@click.command("activity")
+@options.page
+@options.config
+@options.server
+def activity(**given: Any) -> None:
+    """List what people did: replays, discards, pauses, reloads."""
+    from gateway.cli import activity as deeds
+
+    sys.exit(deeds.activity(options.place(given), **given))

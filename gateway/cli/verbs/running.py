@@ -1,0 +1,121 @@
+"""Run a gateway, and look after its store and its machine."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from gateway.cli import complete, options
+
+Command = Callable[..., Any]
+
+
+def _listeners(command: Command) -> Command:
+    command = click.option(
+        "--admin-bind", envvar="GATEWAY_ADMIN_BIND", show_envvar=True, default="127.0.0.1:8081", show_default=True,
+        metavar="HOST:PORT", help="Address of the admin listener: health, metrics, API and console.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--bind", envvar="GATEWAY_BIND", show_envvar=True, default="127.0.0.1:8080", show_default=True,
+        metavar="HOST:PORT", help="Address that senders post to; port 0 picks a free port.",
+    )(command)  # fmt: skip
+
+
+def _logging(command: Command) -> Command:
+    command = click.option(
+        "--log-level", envvar="GATEWAY_LOG_LEVEL", show_envvar=True, default="info", show_default=True,
+        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+        help="Least severe level to log.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--log", "log_format", envvar="GATEWAY_LOG", show_envvar=True, default="auto", show_default=True,
+        type=click.Choice(["auto", "console", "json"]), help="Log format; auto: console on a terminal, else json.",
+    )(command)  # fmt: skip
+
+
+@click.command("serve")
+@options.config
+@_listeners
+@options.store
+@_logging
+@click.option("--watch", is_flag=True, help="Reload routes.yaml and its templates whenever they are saved.")
+@click.option(
+    "--env-file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Read variables from this file; the environment wins.",
+)  # fmt: skip
+def serve(**given: Any) -> None:
+    """Run the gateway.
+
+    To reload routes.yaml, send SIGHUP, or POST to /api/reload on the admin listener.
+
+    Also read from the environment or --env-file: GATEWAY_ADMIN_TOKEN (required if other machines can reach the admin
+    listener), GATEWAY_READ_TOKEN (read-only access), GATEWAY_ADMIN_HOSTS (further host names it answers to),
+    GATEWAY_METRICS_TOKEN (required by /metrics when set).
+    """
+    from gateway.cli import run
+
+    sys.exit(run.serve(dev=False, **given))
+
+
+@click.command("dev")
+@options.config
+@_listeners
+@options.store
+@_logging
+def dev(**given: Any) -> None:
+    """Run the gateway with a demo secret and an inbox, to try it out.
+
+    An unset secret of a source becomes the demo secret. Requests to a destination whose url is not set are recorded in
+    the inbox and not sent.
+    Changes to routes.yaml, templates/ and .env take effect as soon as they are saved.
+    """
+    from gateway.cli import run
+
+    given["env_file"] = given["config"].parent / ".env"
+    sys.exit(run.serve(dev=True, watch=True, **given))
+
+
+@click.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@options.store
+@options.as_json
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+def backup(**given: Any) -> None:
+    """Copy the store to FILE, even while a gateway is running.
+
+    To restore it, stop the gateway and replace the store with the copy.
+    """
+    from gateway.cli import backup as backups
+
+    sys.exit(backups.backup(**given))
+
+
+@click.command("doctor")
+@options.config
+@options.store
+@options.url
+@options.as_json
+@click.option("--online", is_flag=True, help="Also connect to each destination (DNS, TCP, TLS); nothing is sent.")
+def doctor(**given: Any) -> None:
+    """Check routes.yaml, the store, the machine and the gateway.
+
+    Exits with 1 if a check fails. Nothing is changed.
+    """
+    from gateway.cli import doctor as doctors
+
+    sys.exit(doctors.doctor(**given))
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(complete.SHELLS))
+@click.pass_context
+def completion(context: click.Context, /, shell: str) -> None:
+    """Print the completion script for a shell.
+
+    It completes verbs, options, destinations, samples and states.
+
+    bash and zsh: eval "$(gateway completion bash)" in ~/.bashrc. fish: gateway completion fish | source
+    """
+    print(complete.script(context.find_root().command, shell))

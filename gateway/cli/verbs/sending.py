@@ -1,0 +1,88 @@
+"""What senders send: known senders, signatures, sample events."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from gateway.cli import complete, options
+
+
+@click.command("send")
+@click.argument("sample", shell_complete=complete.samples)
+@options.config
+@options.source_of_sample
+@options.changes
+@click.option(
+    "--to", default="", metavar="URL",
+    help="Address to post to. Default: the source's path at GATEWAY_BIND, else at 127.0.0.1:8080.",
+)  # fmt: skip
+@click.option(
+    "--count", default=1, show_default=True, metavar="N", type=click.IntRange(1), help="Number of events, all distinct."
+)  # fmt: skip
+@click.option(
+    "--rate", default=0.0, metavar="N", type=click.FloatRange(0),
+    help="Maximum events per second. Default: as fast as they are answered.",
+)  # fmt: skip
+@click.option("--same", is_flag=True, help="Send the documented bytes unchanged: a second one is a duplicate.")
+@click.option("--json", "as_json", is_flag=True, help="Print each answer as JSON.")
+def send(**given: Any) -> None:
+    """Sign and post a sample event.
+
+    `gateway sources NAME` lists the samples of a sender: contact.created, status.updated, message.failed, ...
+    """
+    from gateway.cli import send as sending
+
+    sys.exit(sending.send(**given))
+
+
+@click.command("sources")
+@click.argument("name", default="", metavar="[NAME]")
+@options.as_json
+def sources(name: str, as_json: bool) -> None:
+    """List the known senders, or show how to configure one.
+
+    NAME is a name in the list, for example stripe.
+    """
+    from gateway.cli import sources as senders
+
+    sys.exit(senders.show(name, as_json=as_json) if name else senders.list_all(as_json=as_json))
+
+
+@click.command("verify")
+@options.config
+@click.option("--source", required=True, metavar="NAME", help="Source in routes.yaml that the request is for.")
+@click.option(
+    "--request", required=True, metavar="FILE", type=click.Path(path_type=Path),
+    help="JSON file with method, url, headers (as [name, value] pairs), and body or body_base64.",
+)  # fmt: skip
+@click.option(
+    "--at", metavar="TIME", help="Verify as of this time: 2026-12-31T12:00:00Z, or seconds since 1970. Default: now."
+)  # fmt: skip
+@options.as_json
+def verify(**given: Any) -> None:
+    """Show step by step how a request is verified, or why not."""
+    from gateway.cli import verify as verifying
+
+    sys.exit(verifying.verify(**given))
+
+
+@click.command("sign")
+@click.argument("file", type=click.Path(path_type=Path))
+@options.config
+@click.option("--source", required=True, metavar="NAME", help="Source in routes.yaml to sign for.")
+@click.option(
+    "--url", default="", metavar="URL", help="Address of the gateway. Default: GATEWAY_BIND, else 127.0.0.1:8080."
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the request as `gateway verify` reads it, not as a curl command."
+)  # fmt: skip
+def sign(**given: Any) -> None:
+    """Print a signed request that a source accepts.
+
+    FILE contains the body; it can also be the name of a sample event.
+    """
+    from gateway.cli import verify
+
+    sys.exit(verify.sign(**given))

@@ -1,0 +1,102 @@
+"""Write routes.yaml and try it out: nothing here sends to a destination."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from gateway.cli import complete, options
+
+
+@click.command("init")
+@click.argument("folder", default=".", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Create a commented routes.yaml with its templates in FOLDER.
+
+    Also creates .env.example and the JSON Schema for editors. Nothing is overwritten.
+    """
+    from gateway.cli import init as starter
+
+    sys.exit(starter.init(folder))
+
+
+@click.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of routes.yaml, for editors."""
+    from gateway.cli import schema as schemas
+
+    sys.exit(schemas.schema())
+
+
+@click.command("check")
+@options.config
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
+@click.option(
+    "--format", "output", default="text", show_default=True, type=click.Choice(["text", "json", "github"]),
+    help="json: an array of findings. github: annotations on a pull request.",
+)  # fmt: skip
+@click.option("--no-env", is_flag=True, help="Make up values for unset variables, for example in CI.")
+def check(**given: Any) -> None:
+    """Report every problem in routes.yaml and its templates.
+
+    Exits with 1 if one of them is an error. Destinations at private addresses are listed for information; they are not warnings.
+    """
+    from gateway.cli import check as checks
+
+    sys.exit(checks.check(**given))
+
+
+@click.command("test")
+@options.config
+@options.as_json
+def test(**given: Any) -> None:
+    """Run the tests in routes.yaml.
+
+    They match and render events and build the requests; nothing is sent. Variables have made-up values, and the time is always 2026-01-01T00:00:00Z.
+    """
+    from gateway.cli import test as tests
+
+    sys.exit(tests.test(**given))
+
+
+@click.command("explain")
+@click.argument("event", shell_complete=complete.samples)
+@options.config
+@options.server
+@options.source_of_sample
+@options.changes
+@click.option("--curl", "as_curl", is_flag=True, help="Print each request as a curl command.")
+def explain(**given: Any) -> None:
+    """Show what would happen to EVENT, and why.
+
+    Lists which entries match it, clause by clause, and every request, without secrets. EVENT is a sample (contact.created), a JSON file, or the id of a stored event or delivery. Nothing is sent.
+    Unset variables have made-up values.
+    """
+    from gateway.cli import explain as explaining
+
+    sys.exit(explaining.explain(options.place(given), **given))
+
+
+@click.command("render")
+@click.argument("template")
+@options.config
+@options.server
+@click.option(
+    "--event", default="", metavar="EVENT",
+    help="Sample, JSON file or stored id to render with. Default: the first sample.",
+)  # fmt: skip
+@options.source_of_sample
+@options.changes
+@click.option(
+    "--for", "kind", type=click.Choice(["slack", "discord", "teams", "googlechat", "telegram", "http"]),
+    help="Escape values for this type of destination. Default: the type its folder is named after (slack/).",
+)  # fmt: skip
+def render(**given: Any) -> None:
+    """Print what a template renders for one event.
+
+    TEMPLATE is a file in templates/.
+    """
+    from gateway.cli import render as rendering
+
+    sys.exit(rendering.render(options.place(given), **given))

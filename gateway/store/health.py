@@ -1,0 +1,42 @@
+"""What can be said about a store without opening it, for ``gateway doctor``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that has a store open, or had it when it died."""
+
+    #: ``pid 4711, started 2026-12-31T12:00:00+00:00``.
+    name: str
+    #: Whether it still has the store open.
+    is_alive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """A store as seen from outside."""
+
+    #: What people call it: its file.
+    name: str
+    #: ``empty``: it exists, but nothing was ever stored.
+    state: Literal["missing", "empty", "in use"]
+    #: Bytes.
+    size: int
+    #: None: nobody has it open, and the last one closed it.
+    owner: Owner | None
+    #: Why the owner is unknown; "" if it is known.
+    owner_unknown: str
+    #: Where it takes up space on this machine.
+    folder: Path
+    #: Files with what senders sent.
+    files: Sequence[Path]
+    #: What keeps the data, and its version: ``sqlite``, ``3.51.3``.
+    engine: str
+    version: str
+    #: What is wrong with this version, and what to do; "" if nothing is.
+    defect: str
+    remedy: str
