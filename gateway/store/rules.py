@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from gateway.errors import BodyGone
 from gateway.model import MOVES, Dead, Delivery, DeliveryState, Retry
@@ -19,6 +20,44 @@ _WORD: Final = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
 def words_in(text: str) -> tuple[str, ...]:
     """Words as an index of payloads has them: runs of letters and digits; everything but ASCII is a letter."""
     return tuple(_WORD.findall(text))
+
+
+# --- what a query selects ---
+
+
+@cache
+def _pattern(glob: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*|\*)", glob)
+    spelled = {"*": "[^.]*", "**": ".*"}
+    return re.compile("".join(spelled.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def fits(glob: str, type_: str) -> bool:
+    """Whether a type matches a glob: ``*`` is one segment, ``**`` any number of them."""
+    return _pattern(glob).fullmatch(type_) is not None
+
+
+class Selectable(Protocol):
+    """A delivery as far as a query looks at it."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def destination(self) -> str: ...
+    @property
+    def route(self) -> str: ...
+    @property
+    def cause(self) -> str: ...
+
+
+def selects(which: DeliveryQuery, delivery: Selectable) -> bool:
+    """Whether a delivery itself matches a query; the query may also narrow the event."""
+    return (
+        which.state in (None, delivery.state)
+        and which.destination in ("", delivery.destination)
+        and which.cause in (None, delivery.cause)
+        and which.route in ("", delivery.route)
+    )
 
 
 # --- causes of dead letters ---
@@ -48,7 +87,7 @@ TOGETHER_S: Final = 60.0
 
 def damaged(event_id: str) -> str:
     """Why an event whose stored body has changed is never sent."""
-    return f"event {event_id}: its stored body does not match its checksum; it is not sent: check the disk"
+    return f"event {event_id}: its stored body no longer matches its checksum and is not sent: check the disk"
 
 
 # --- what is kept ---

@@ -2,22 +2,25 @@
 
 It proves that the contract needs neither SQLite nor one process, and is for the conformance suite alone: tests of
 everything else use the real store. Whatever every store decides alike comes from ``store/rules.py``. What it leaves
-out: lists that are long, a search, numbers, retention and tasks.
+out: lists that are long, a search, numbers of a minute, retention, copies.
 """
 
 import asyncio
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import Delivery, DeliveryState, Release, Retry, new_id
 from gateway.store import rules
+from gateway.store.activities import Activity, ActivityPage, Task
 from gateway.store.holds import Assignment
 from gateway.store.nouns import (
     Appended,
+    DeadGroup,
     DeliveryPage,
     DeliveryQuery,
+    DestinationStats,
     EventHistory,
     EventPage,
     EventQuery,
@@ -26,6 +29,7 @@ from gateway.store.nouns import (
     Lease,
     NewEvent,
     Outcome,
+    Stats,
 )
 
 #: A replica decides for a destination this long before it must ask again, seconds.
@@ -59,13 +63,32 @@ class Row:
         return moment is not None and moment <= now
 
 
+@dataclass(slots=True, kw_only=True)
+class Deed:
+    """What somebody did; a task among them is done in slices."""
+
+    activity: Activity
+    task: Task | None = None
+    #: (event, delivery) as numbers: what it selected, in the order of acceptance.
+    selected: list[tuple[int, int]] = field(default_factory=list)
+    #: The last event whose deliveries were moved.
+    position: int = 0
+    moved: int = 0
+    next_due: float = 0.0
+    owner: str = ""
+    leased_until: float = 0.0
+    is_finished: bool = False
+    stopped_by: str = ""
+
+
 @dataclass(slots=True)
 class Server:
     """The state that the instances share."""
 
     clock: object
     #: By id, in the order of acceptance, with their deliveries.
-    events: dict[str, NewEvent] = field(default_factory=dict)
+    kept: dict[str, NewEvent] = field(default_factory=dict)
+    stored_at: dict[str, float] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     attempts: dict[str, list] = field(default_factory=dict)
     #: By (source, key): the first event, and when the key expires.
@@ -76,9 +99,10 @@ class Server:
     #: By (route, destination, dead destination): the delivery that notifies, and when it is due.
     notices: dict[tuple[str, str, str], tuple[str, float]] = field(default_factory=dict)
     #: By destination: the hold, and when it was stored.
-    holds: dict[str, tuple[object, float]] = field(default_factory=dict)
+    kept_holds: dict[str, tuple[object, float]] = field(default_factory=dict)
+    deeds: dict[str, Deed] = field(default_factory=dict)
     #: By destination: who decides for it, until when, under which epoch.
-    assigned: dict[str, tuple[str, float, int]] = field(default_factory=dict)
+    deciders: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     instances: list["ToyStore"] = field(default_factory=list)
     numbers: object = field(default_factory=lambda: itertools.count(1))
 
@@ -89,9 +113,6 @@ class Server:
         """A delivery as it crosses the seam: times are seconds from now."""
         is_due = row.is_pending and row.due is not None
         return replace(row.delivery, due_in_s=row.due - self.now() if is_due else None)
-
-    def of_event(self, event_id: str) -> list[Row]:
-        return [row for row in self.rows.values() if row.delivery.event_id == event_id]
 
     def others_due(self, destination: str) -> bool:
         return any(row.delivery.destination == destination and row.is_free(self.now()) for row in self.rows.values())
@@ -121,22 +142,21 @@ class Server:
             first, expires = keys.get((new.event.source, new.key), ("", 0.0))
             owners.append(first if expires > now else None)
             if expires <= now:
-                if new.event.id in self.events:
+                if new.event.id in self.kept:
                     raise StoreError(f"there is an event {new.event.id} already")
                 keys[new.event.source, new.key] = (new.event.id, now + new.window_s)
         self.keys = keys
         return owners
 
     def _event(self, new: NewEvent, replica: str) -> Appended:
-        self.events[new.event.id] = new
+        self.kept[new.event.id], self.stored_at[new.event.id] = new, self.now()
         held_back = self._held_back(new)
         leases, busy = [], self.busy_lanes()
         for each in new.deliveries:
             if each.route in held_back:
                 continue
             admission = rules.admitted(each, each.lane, busy, others_due=self.others_due(each.destination))
-            row = self._add(Delivery(id=each.id, event_id=new.event.id, route=each.route, destination=each.destination))
-            row.delivery = replace(row.delivery, lane=each.lane)
+            row = self._add(_delivery(each, new.event.id))
             busy |= {(each.destination, each.lane)} if each.lane is not None else set()
             if admission == "behind":
                 row.due = None
@@ -230,30 +250,166 @@ class Server:
             self.notices[teller] = (id_, due)
             self.came_up(destination)
 
+    # tasks
+
+    def _selected(self, which: DeliveryQuery) -> list[tuple[int, int, Delivery]]:
+        """The deliveries that a query selects, each with the numbers of its event and of itself."""
+        unknown = [id_ for id_ in which.ids if id_ not in self.kept and id_ not in self.rows]
+        if unknown:
+            raise KeyError(unknown[0])
+        events = {id_: at for at, id_ in enumerate(self.kept, 1)}
+        rows = [(events[row.delivery.event_id], at, row.delivery) for at, row in enumerate(self.rows.values())]
+        return sorted((row for row in rows if self._is_selected(row[2], which)), key=lambda row: row[:2])
+
+    def _is_selected(self, delivery: Delivery, which: DeliveryQuery) -> bool:
+        event, age_s = self.kept[delivery.event_id].event, self.now() - self.stored_at[delivery.event_id]
+        return (
+            rules.selects(which, delivery)
+            and (not which.ids or bool({delivery.id, event.id} & {*which.ids}))
+            and which.source in ("", event.source)
+            and (not which.type or rules.fits(which.type, event.type))
+            and (which.since_s is None or age_s <= which.since_s)
+            and (which.until_s is None or age_s > which.until_s)
+        )
+
+    def begin(self, task: Task) -> Activity:
+        for deed in self.deeds.values():
+            if task.key and deed.task is not None and deed.task.key == task.key:
+                return self._seen_activity(deed)
+        named = self._selected(task.which)
+        if task.which.ids:
+            may = rules.movable(task.verb, [rules.Named(at, one.state, one.event_id, "kept") for _, at, one in named])
+            selected = [row[:2] for row in named if row[1] in may]
+        else:
+            taken = rules.states_taken(task.verb, task.which)
+            selected = [row[:2] for row in named if row[2].state in taken]
+        id_, wall = new_id("act", self.clock.wall()), self.clock.wall()
+        done = Activity(id=id_, at=wall, by=task.by, verb=task.verb, subject=task.subject, reason=task.reason)
+        deed = self.deeds[id_] = Deed(activity=done, task=task, selected=selected)
+        for event_id, new in task.extra:
+            if event_id in self.kept:
+                self._again(deed, self._add(_delivery(new, event_id)), self.now())
+        self._slice(deed)
+        return self._seen_activity(deed)
+
+    def go_on(self, replica: str) -> bool:
+        now = self.now()
+        for deed in self.deeds.values():
+            is_free = deed.owner in ("", replica) or deed.leased_until <= now
+            if deed.task is not None and not deed.is_finished and is_free:
+                deed.owner, deed.leased_until = replica, now + rules.TASK_LEASE_S
+                self._slice(deed)
+                return True
+        return False
+
+    def _slice(self, deed: Deed) -> None:
+        left = [row for row in deed.selected if row[0] > deed.position]
+        # What is named by its id is few.
+        size = len(left) + 1 if deed.task.which.ids else rules.SLICE
+        ends = left[-1][0] if left else 0
+        part, rows = rules.next_slice([left[:size]], ends=ends, size=size), list(self.rows.values())
+        start = max(deed.next_due, self.now())
+        for number, due in rules.paced(part.deliveries, start, deed.task.interval_s).items():
+            self._move(deed, rows[number], due)
+        deed.next_due = start + len(part.deliveries) * deed.task.interval_s
+        deed.position, deed.is_finished = part.position, part.is_last
+
+    def _move(self, deed: Deed, row: Row, due: float) -> None:
+        task, before = deed.task, row.delivery
+        if task.verb == "discard":
+            if before.state in rules.MAY_BE_DISCARDED:
+                deed.moved += 1
+                reason = rules.discard_reason(task.by, task.reason)
+                self._end(row, state=DeliveryState.DISCARDED, reason=reason, cause="", replayed_by=deed.activity.id)
+        elif not task.as_new:
+            if before.state in rules.MAY_BE_REPLAYED:
+                self._again(deed, row, due)
+        elif before.notice is None:
+            named = {"route": before.route, "destination": before.destination, "lane": before.lane}
+            new = Delivery(id=new_id("dlv", self.clock.wall()), event_id=before.event_id, **named)
+            self._again(deed, self._add(new), due)
+
+    def _again(self, deed: Deed, row: Row, due: float) -> None:
+        """Make a delivery pending for a task, at the end of its lane."""
+        deed.moved += 1
+        before, lane = row.delivery, (row.delivery.destination, row.delivery.lane)
+        fresh = {"spent_s": 0.0, "crashes": 0, "cause": "", "attempts_before_replay": before.attempts}
+        row.due = None  # it is not ahead of itself
+        row.delivery = replace(before, state=DeliveryState.DEAD)
+        row.turn, row.due = next(self.numbers), None if lane in self.busy_lanes() else due
+        row.delivery = replace(before, state=DeliveryState.PENDING, replayed_by=deed.activity.id, **fresh)
+        self.came_up(before.destination)
+
+    def _end(self, row: Row, **changes) -> None:
+        row.delivery = replace(row.delivery, **changes)
+        row.due = row.lease = None
+        self._let_next_go(row.delivery)
+
+    def stop(self, activity_id: str, *, by: str) -> Activity:
+        deed = self.deeds[activity_id]
+        if not deed.stopped_by:
+            deed.stopped_by, deed.is_finished = by, True
+            for row in self._moved(deed):
+                if (
+                    row.is_pending
+                    and row.lease is None
+                    and row.delivery.attempts == row.delivery.attempts_before_replay
+                ):
+                    self._take_back(row, by)
+        return self._seen_activity(deed)
+
+    def _moved(self, deed: Deed) -> list[Row]:
+        return [row for row in self.rows.values() if row.delivery.replayed_by == deed.activity.id]
+
+    def _take_back(self, row: Row, by: str) -> None:
+        if not row.delivery.attempts and not row.delivery.reason:
+            self._end(row, state=DeliveryState.DISCARDED, reason=rules.stop_reason(by))
+            return
+        attempts = self.attempts.get(row.delivery.id)
+        state = rules.state_before(attempts[-1].outcome if attempts else None)
+        cause = rules.cause_of(row.delivery.reason) if state is DeliveryState.DEAD else ""
+        self._end(row, state=state, cause=cause)
+
+    def note(self, activity: Activity) -> None:
+        self.deeds[activity.id] = Deed(activity=replace(activity, reason=_storable(activity.reason)))
+        over = [id_ for id_, deed in self.deeds.items() if deed.task is None or deed.is_finished]
+        for id_ in over[: max(0, len(self.deeds) - rules.ACTIVITIES_KEPT)]:
+            del self.deeds[id_]
+
+    def _seen_activity(self, deed: Deed) -> Activity:
+        if deed.task is None:
+            return deed.activity
+        seen = [row.delivery for row in self._moved(deed)]
+        untried = [each.attempts == each.attempts_before_replay and each.attempts > 0 for each in seen]
+        standing = [rules.Standing(each.state, is_untried, 1) for each, is_untried in zip(seen, untried, strict=True)]
+        how = {"is_finished": deed.is_finished, "stopped_by": deed.stopped_by}
+        total = len(deed.selected) + len(deed.task.extra)
+        return replace(deed.activity, progress=rules.progress(total, deed.moved, standing, **how))
+
     # replicas
 
-    def assign(self, replica: str, destinations) -> dict[str, Assignment]:
+    def assigned(self, replica: str, destinations) -> dict[str, Assignment]:
         """First come, first served, for a time; whoever takes over does so under another epoch."""
         now, assigned = self.now(), {}
         for name in destinations:
-            owner, until, epoch = self.assigned.get(name, ("", 0.0, 0))
+            owner, until, epoch = self.deciders.get(name, ("", 0.0, 0))
             if until <= now and owner != replica:
                 owner, epoch = replica, epoch + 1
             if owner == replica:
-                self.assigned[name] = (replica, now + ASSIGNED_S, epoch)
+                self.deciders[name] = (replica, now + ASSIGNED_S, epoch)
                 assigned[name] = Assignment(until_s=ASSIGNED_S, epoch=epoch)
         return assigned
 
     def set_hold(self, hold) -> bool:
-        known, _ = self.holds.get(hold.destination, (replace(hold, rev=0), 0.0))
+        known, _ = self.kept_holds.get(hold.destination, (replace(hold, rev=0), 0.0))
         if known.rev != hold.rev:
             return False
         pause = hold.pause and replace(hold.pause, reason=_storable(hold.pause.reason))
-        self.holds[hold.destination] = (replace(hold, rev=hold.rev + 1, pause=pause), self.now())
+        self.kept_holds[hold.destination] = (replace(hold, rev=hold.rev + 1, pause=pause), self.now())
         return True
 
-    def all_holds(self) -> list:
-        return [self._aged(hold, self.now() - at) for _, (hold, at) in sorted(self.holds.items())]
+    def holds(self) -> list:
+        return [self._aged(hold, self.now() - at) for _, (hold, at) in sorted(self.kept_holds.items())]
 
     def _aged(self, hold, age_s: float):
         circuit = hold.circuit
@@ -267,6 +423,61 @@ class Server:
             return None
         row.delivery = replace(row.delivery, crashes=row.delivery.crashes + 1)
         return self.seen(row)
+
+    # as much of the read side as the suite looks at
+
+    def load(self, event_ids):
+        return {id_: self.kept[id_].event for id_ in event_ids if id_ in self.kept}
+
+    def activity(self, activity_id):
+        deed = self.deeds.get(activity_id)
+        return deed and self._seen_activity(deed)
+
+    def activities(self, *, limit=50, before=""):
+        ids = [*reversed(self.deeds)]
+        rows = [self.activity(id_) for id_ in ids[ids.index(before) + 1 if before else 0 :]]
+        return ActivityPage(rows=tuple(rows[:limit]))
+
+    def events(self, query=EventQuery()):  # noqa: B008  it is frozen
+        rows = [self._row(at, new) for at, new in enumerate(self.kept.values(), 1)]
+        return EventPage(rows=tuple(rows[::-1][: query.limit]))
+
+    def _row(self, at, new) -> EventRow:
+        event, deliveries = new.event, self._deliveries_of(new.event.id)
+        named = {"id": event.id, "source": event.source, "type": event.type, "received_at": event.received_at}
+        return EventRow(**named, position=str(at), size=len(event.body), deliveries=deliveries)
+
+    def _deliveries_of(self, event_id: str) -> tuple[Delivery, ...]:
+        return tuple(self.seen(row) for row in self.rows.values() if row.delivery.event_id == event_id)
+
+    def event(self, event_id):
+        row = self.rows.get(event_id)
+        id_ = row.delivery.event_id if row else event_id
+        if id_ not in self.kept:
+            return None
+        deliveries, held_back = self._deliveries_of(id_), tuple(self.held_back.get(id_, ()))
+        attempts = {each.id: tuple(self.attempts[each.id]) for each in deliveries if each.id in self.attempts}
+        more = {"deliveries": deliveries, "attempts": attempts, "held_back": held_back}
+        return EventHistory(event=self.kept[id_].event, intact=True, **more)
+
+    def deliveries(self, query: DeliveryQuery):
+        return DeliveryPage(rows=tuple(self.seen(self.rows[each.id]) for _, _, each in self._selected(query)))
+
+    def count(self, which):
+        return len(self._selected(which))
+
+    def stats(self):
+        seen, states = [row.delivery for row in self.rows.values()], {}
+        for each in seen:
+            states.setdefault(each.destination, Counter())[each.state.value] += 1
+        dead = Counter((each.destination, each.cause) for each in seen if each.state is DeliveryState.DEAD)
+        groups = [DeadGroup(destination=name, cause=cause, count=n) for (name, cause), n in dead.most_common()]
+        numbers = {name: DestinationStats(**counts) for name, counts in states.items()}
+        return Stats(destinations=numbers, received={}, dead=tuple(groups))
+
+
+def _delivery(new, event_id: str) -> Delivery:
+    return Delivery(id=new.id, event_id=event_id, route=new.route, destination=new.destination, lane=new.lane)
 
 
 def _storable(value):
@@ -298,11 +509,17 @@ class ToyStore:
         self._fresh.update(destinations)
         self._news.set()
 
-    async def _ask(self, work, *arguments):
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
-        await asyncio.sleep(0)
-        return work(*arguments)
+    def __getattr__(self, name):
+        """Most of the contract is a question to the server; nothing happens there before the caller is sure of an answer."""
+        work = getattr(self._server, name)
+
+        async def ask(*arguments, **named):
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            await asyncio.sleep(0)
+            return work(*arguments, **named)
+
+        return ask
 
     # the contract
 
@@ -332,17 +549,6 @@ class ToyStore:
         elif not appending.done():
             appending.set_result(answer)
 
-    async def claim(self, replica, wants):
-        # Nothing is claimed before the caller is sure to hear of it.
-        return await self._ask(self._server.claim, replica, wants)
-
-    async def load(self, event_ids):
-        events = self._server.events
-        return await self._ask(lambda: {id_: events[id_].event for id_ in event_ids if id_ in events})
-
-    async def settle(self, outcomes):
-        return await self._ask(self._server.settle, outcomes)
-
     async def wake(self):
         while True:
             now, moments = self._server.now(), []
@@ -365,95 +571,8 @@ class ToyStore:
     async def breathe(self):
         await asyncio.sleep(0)
 
-    async def assigned(self, replica, destinations):
-        return await self._ask(self._server.assign, replica, destinations)
-
-    async def holds(self):
-        return await self._ask(self._server.all_holds)
-
-    async def set_hold(self, hold):
-        return await self._ask(self._server.set_hold, hold)
-
-    async def crashed(self, delivery_id):
-        return await self._ask(self._server.crashed, delivery_id)
-
     async def close(self):
         if not self._closed:
             self._closed = True
             await asyncio.sleep(0)
             self._server.instances.remove(self)
-
-    # as much of the read side as the suite looks at
-
-    async def events(self, query=EventQuery()):  # noqa: B008  it is frozen
-        rows = [self._row(new) for new in reversed(self._server.events.values())]
-        return await self._ask(lambda: EventPage(rows=tuple(rows[: query.limit])))
-
-    def _row(self, new) -> EventRow:
-        event, rows = new.event, self._server.of_event(new.event.id)
-        deliveries = tuple(self._server.seen(row) for row in rows)
-        size = len(event.body)
-        named = {"id": event.id, "source": event.source, "type": event.type, "received_at": event.received_at}
-        return EventRow(**named, size=size, deliveries=deliveries)
-
-    async def event(self, event_id):
-        row = self._server.rows.get(event_id)
-        new = self._server.events.get(row.delivery.event_id if row else event_id)
-        if new is None:
-            return None
-        deliveries = tuple(self._server.seen(each) for each in self._server.of_event(new.event.id))
-        attempts = {each.id: tuple(made) for each in deliveries if (made := self._server.attempts.get(each.id))}
-        held_back = tuple(self._server.held_back.get(new.event.id, ()))
-        history = EventHistory(
-            event=new.event, intact=True, deliveries=deliveries, attempts=attempts, held_back=held_back
-        )
-        return await self._ask(lambda: history)
-
-    async def deliveries(self, query: DeliveryQuery):
-        rows = [self._server.seen(row) for row in self._server.rows.values()]
-        fitting = tuple(each for each in rows if query.state in (None, each.state))
-        return await self._ask(lambda: DeliveryPage(rows=fitting))
-
-
-class TakingTurns:
-    """Two instances on one state: each call goes to the one that did not get the last."""
-
-    def __init__(self, *instances) -> None:
-        self._instances = instances
-        self._turns = itertools.cycle(instances)
-
-    def __getattr__(self, name):
-        return getattr(next(self._turns), name)
-
-    async def wake(self):
-        # A process hears its own hints.
-        return await self._instances[0].wake()
-
-    async def close(self):
-        for instance in self._instances:
-            await instance.close()
-
-
-class ToyKind:
-    """How the tests open the toy: one instance, or two that share its state."""
-
-    id = "toy"
-
-    def __init__(self, _folder: Path) -> None:
-        self._server = None
-
-    def instance(self, clock):
-        self._server = self._server or Server(clock)
-        return ToyStore(self._server)
-
-    async def open(self, clock):
-        return self.instance(clock)
-
-
-class TwoToysKind(ToyKind):
-    """Whatever the suite does is done through two instances in turn."""
-
-    id = "two-toys"
-
-    async def open(self, clock):
-        return TakingTurns(self.instance(clock), self.instance(clock))

@@ -110,9 +110,5 @@ def load(records: Records, event_ids: Collection[str]) -> Mapping[str, Event | C
     loaded: dict[str, Event | CorruptEvent] = {}
     for row in rows:
         event, intact, body_is = event_of(row)
-        loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(_damaged(event.id))
+        loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(rules.damaged(event.id))
     return loaded
-
-
-def _damaged(event_id: str) -> str:
-    return f"event {event_id}: its stored body no longer matches its checksum and is not sent: check the disk"

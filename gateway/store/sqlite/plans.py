@@ -10,10 +10,10 @@ from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
 from gateway.store.nouns import BodyIs, DeliveryQuery
-from gateway.store.rules import Named, Slice, movable, next_slice, states_taken
+from gateway.store.rules import Named, Slice, fits, movable, next_slice, selects, states_taken
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
-from gateway.store.sqlite.search import Searcher, fits
+from gateway.store.sqlite.search import Searcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +117,5 @@ def named(connection: apsw.Connection, which: DeliveryQuery) -> list[NamedRow]:
 
 
 def _matches(row: NamedRow, which: DeliveryQuery) -> bool:
-    return (
-        which.state in (None, row.state)
-        and which.destination in ("", row.destination)
-        and which.cause in (None, row.cause)
-        and which.route in ("", row.route)
-        and which.source in ("", row.source)
-        and (not which.type or fits(which.type, row.type))
-    )
+    is_event = which.source in ("", row.source) and (not which.type or fits(which.type, row.type))
+    return is_event and selects(which, row)

@@ -23,13 +23,13 @@ from gateway.store.nouns import (
     Rejected,
     Unredacted,
 )
-from gateway.store.rules import damaged
+from gateway.store.rules import damaged, fits, selects
 from gateway.store.sqlite import plans
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.places import Place, activity_place
 from gateway.store.sqlite.plans import Plan, Unfinished
 from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, to_json
-from gateway.store.sqlite.search import FIRST_ROWS, MOST_ROWS, Search, Searcher, fits
+from gateway.store.sqlite.search import FIRST_ROWS, MOST_ROWS, Search, Searcher
 from gateway.store.sqlite.snapshots import Snapshots
 
 #: Events whose deliveries are read at a time.
@@ -254,7 +254,7 @@ def _fitting(
         by_event = _deliveries_of(db, seqs, now)
         search.effort.spend(sum(map(len, by_event.values())))
         for seq in seqs:
-            fitting = [each for each in by_event[seq] if _is_asked_for(each, query)]
+            fitting = [each for each in by_event[seq] if selects(query, each)]
             if fitting and (not query.type or fits(query.type, db.execute(sql.TYPE_OF, (seq,)).get)):
                 yield seq, fitting
 
@@ -268,15 +268,6 @@ def _chunks(search: Iterable[int]) -> Iterator[list[int]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def _is_asked_for(delivery: Delivery, query: DeliveryQuery) -> bool:
-    return (
-        query.state in (None, delivery.state)
-        and query.destination in ("", delivery.destination)
-        and query.cause in (None, delivery.cause)
-        and query.route in ("", delivery.route)
-    )
 
 
 def _deliveries_of(db: apsw.Connection, seqs: Sequence[int], now: float) -> Mapping[int, tuple[Delivery, ...]]:

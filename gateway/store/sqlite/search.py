@@ -3,17 +3,15 @@
 A search looks at a bounded number of rows, whatever is asked; one that reaches the bound says how far back it got.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, NamedTuple, Protocol
 
 import apsw
 
 from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
-from gateway.store.rules import words_in
+from gateway.store.rules import fits, words_in
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.places import Place
 from gateway.store.sqlite.rows import to_json
@@ -27,18 +25,6 @@ FRESH: Final = 300
 #: With more types than this each event's own is compared, without the index.
 MOST_TYPES: Final = 200
 _FIRST: Final = 1
-
-
-@cache
-def _pattern(glob: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*)", glob)
-    spelled = {"*": "[^.]*", "**": ".*"}
-    return re.compile("".join(spelled.get(part, re.escape(part)) for part in parts), re.DOTALL)
-
-
-def fits(glob: str, type_: str) -> bool:
-    """Whether a type matches a glob: ``*`` is one segment, ``**`` any number of them."""
-    return _pattern(glob).fullmatch(type_) is not None
 
 
 class Group(NamedTuple):

@@ -1,9 +1,58 @@
+"""Which stores the suite runs on."""
+
 import asyncio
+import itertools
+from pathlib import Path
 
 import pytest
 
 from tests.store.given import KINDS
-from tests.store.toy import ToyKind, TwoToysKind
+from tests.store.toy import Server, ToyStore
+
+
+class TakingTurns:
+    """Two instances on one state: each call goes to the one that did not get the last."""
+
+    def __init__(self, *instances) -> None:
+        self._instances = instances
+        self._turns = itertools.cycle(instances)
+
+    def __getattr__(self, name):
+        return getattr(next(self._turns), name)
+
+    async def wake(self):
+        # A process hears its own hints.
+        return await self._instances[0].wake()
+
+    async def close(self):
+        for instance in self._instances:
+            await instance.close()
+
+
+class ToyKind:
+    """How the tests open the toy: one instance, or two that share its state."""
+
+    id = "toy"
+
+    def __init__(self, _folder: Path) -> None:
+        self._server = None
+
+    def instance(self, clock):
+        self._server = self._server or Server(clock)
+        return ToyStore(self._server)
+
+    async def open(self, clock):
+        return self.instance(clock)
+
+
+class TwoToysKind(ToyKind):
+    """Whatever the suite does is done through two instances in turn."""
+
+    id = "two-toys"
+
+    async def open(self, clock):
+        return TakingTurns(self.instance(clock), self.instance(clock))
+
 
 #: Every store, and a toy that has as much as the tests of this folder ask for.
 STORES = [*KINDS, ToyKind, TwoToysKind]
