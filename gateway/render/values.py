@@ -262,6 +262,8 @@ def _discord_inert(found: re.Match[str]) -> str:
 
 
 _TEAMS_ACTIVE = re.compile(r"[\\*_\[\]]|^(?:[-+]|[0-9]+\.)(?=\s)")
+# Each brace before another, one by one: a run of three has two pairs. A final one too: the next value may begin with one.
+_TEAMS_FUNCTION = re.compile(r"\{(?=\{|\Z)")
 
 
 def teams_escape(text: str) -> str:
@@ -273,7 +275,7 @@ def teams_escape(text: str) -> str:
     '\\[x\\](https://a.example) \\*now\\* {\u200b{DATE(1)}}'
     """
     inert = _TEAMS_ACTIVE.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", one_line(text))
-    return inert.replace("{{", "{\N{ZERO WIDTH SPACE}{")
+    return _TEAMS_FUNCTION.sub("{\N{ZERO WIDTH SPACE}", inert)
 
 
 def googlechat_escape(text: str) -> str:

@@ -62,6 +62,13 @@ def test_teams_sees_no_style_link_or_function_in_a_value(text: str) -> None:
     assert not re.match(r"(?:[-+]|[0-9]+\.)\s", escaped)
 
 
+@pytest.mark.parametrize("values", [["{{{"], ["{{{{"], ["{" * 99], ["{", "{DATE(1)}}"], ["{{", "", "{"]], ids=repr)
+def test_teams_sees_no_function_in_a_run_of_braces_or_across_values(values: list[str]) -> None:
+    escaped = "".join(map(teams_escape, values))
+    assert "{{" not in escaped
+    assert escaped.replace("\u200b", "") == "".join(values)
+
+
 @given(MARKUP)
 def test_google_chat_sees_no_mention_or_link_in_a_value(text: str) -> None:
     assert not re.search("<(?!\u200b)", googlechat_escape(text))
