@@ -297,7 +297,7 @@ def explain_verb(**options: Any) -> None:
 @click.option("--source", default="", help="Which source of routes.yaml it is from; needed when there are several.")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c")
 @click.option(
-    "--for", "kind", type=click.Choice(["slack", "discord", "teams", "googlechat", "telegram", "http"]),
+    "--for", "kind", type=complete.Kinds(),
     help="Escape values as for this type of destination; left out, the one that its folder is called by: slack/.",
 )  # fmt: skip
 def render_verb(**options: Any) -> None:

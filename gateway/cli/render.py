@@ -10,12 +10,13 @@ from gateway.cli import check
 from gateway.cli.explain import load_for_show, play, pretty
 from gateway.config import format_problem
 from gateway.destinations import KINDS
+from gateway.destinations.escapes import Escaper
 from gateway.errors import ConfigError, Place, RenderError, TemplateRefused
 from gateway.event.paths import ROOTS, Facts
 from gateway.hiding.masks import Masks
 from gateway.model import Json, Raw
 from gateway.rehearsal.explained import secretless
-from gateway.render import Escape, Templates
+from gateway.render import Templates
 
 
 def render(
@@ -57,7 +58,7 @@ def _report(error: ConfigError, file: str) -> None:
     check.report(ConfigError(own) if own else error)
 
 
-def _rendered(folder: Path, name: str, escape: Escape, facts: Facts, masks: Masks) -> Json | Raw:
+def _rendered(folder: Path, name: str, escape: Escaper, facts: Facts, masks: Masks) -> Json | Raw:
     templates = Templates(folder, roots=ROOTS | facts.keys(), hide=masks.text)
     render = templates.file(name, Place("gateway render"), escape)
     try:

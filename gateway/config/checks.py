@@ -14,7 +14,7 @@ from gateway.config.schema.file import AuthKeys, DestinationKeys, SourceKeys
 from gateway.config.schema.values import TEST_TEXT, Reading, Words
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS
-from gateway.destinations.base import RESERVED_HEADERS
+from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.egress.addresses import Reach, literal, odd_spelling, standing
 from gateway.egress.door import certificates
 from gateway.errors import Place
@@ -216,11 +216,11 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
 
 
 def login(reading: Reading, keys: DestinationKeys) -> str:
-    """Where the login of a destination comes from, in words, and when that is read; of a chat its address is one."""
+    """Where the login of a destination comes from, in words, and when that is read; a secret address is one."""
     if keys.auth is not None:
         way = next((way for way in ("bearer", "basic", "header") if way in keys.auth.written), "")
         return _origin(reading, f"auth.{way}", keys.auth.written[way].value) if way else ""
-    if KINDS[keys.type].chat and keys.url is not None:
+    if not KINDS[keys.type].is_path_public and keys.url is not None:
         return _origin(reading, "url", keys.url.node)
     return ""
 

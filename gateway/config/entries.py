@@ -24,11 +24,12 @@ from gateway.config.schema.values import Reading, Words
 from gateway.config.text.reader import Scalar
 from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
+from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError, TemplateRefused
 from gateway.event.match import Expression, Rule
 from gateway.event.paths import MISSING, ROOTS, lookup, split_path
-from gateway.model import Content, Raw
-from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
+from gateway.model import Content, Raw, Text
+from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_literal
 from gateway.routing.config import Destination, Entry, Message, Once
 from gateway.wording import suggest, suggest_or_list
 
@@ -63,6 +64,7 @@ class EntryCompiler:
         self._where_named = {name: named.where for name, named in written.conditions.items()}
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._destinations = destinations
+        self._written_destinations = written.destinations
         self._disabled = disabled
         self._folder = folder
         self._hide = hide
@@ -106,7 +108,7 @@ class EntryCompiler:
     def _once(self, keys: EntryKeys, templates: Templates) -> Once | None:
         if keys.once is None or keys.once.per is None:
             return None
-        per = self._compiled(templates.text, keys.once.per, "none")
+        per = self._compiled(templates.text, keys.once.per, no_escape)
         if "{{" not in keys.once.per.text:
             message = f'"once" of "{keys.called}" has the same key for every event: it would send a single time'
             self._reading.error(keys.once.at("per"), message, 'name a field: per: "{{ attrs.id }}"')
@@ -331,8 +333,20 @@ class EntryCompiler:
             query=self._named(keys.query, templates.query),
             headers=self._named(keys.headers, templates.header),
             content=self._content(keys, destination.kind, templates, fallback),
+            options=self._options(destination, templates),
             counts="delivery.count" in (keys.text.text if keys.text else ""),
         )
+
+    def _options(self, destination: Destination, templates: Templates) -> tuple[tuple[str, Renderer[Text]], ...]:
+        """The options of a destination that depend on the event."""
+        known = destination.kind.options
+        written = self._written_destinations[destination.name].options
+        found = (
+            (name, self._compiled(templates.text, source, known[name].escape))
+            for name, source in written.items()
+            if name in known and not is_literal(source.text)
+        )
+        return tuple((name, renderer) for name, renderer in found if renderer is not None)
 
     def _refuse_shape(self, keys: SaidKeys, kind: Kind) -> None:
         takes_headers = kind.name in keys_of(DestinationKeys)["headers"][1].types
@@ -378,7 +392,7 @@ class EntryCompiler:
         if keys.body is not None and keys.body.is_empty:
             return lambda _facts: Raw(b"", "")
         if keys.body is not None:
-            return self._compiled(templates.tree, keys.body.tree, kind.escape)
+            return self._compiled(templates.tree, keys.body.tree, kind.escape, kind.escapes)
         if keys.form is not None:
             return self._compiled(templates.form, keys.form.tree)
         if keys.template is not None:
@@ -387,7 +401,7 @@ class EntryCompiler:
                 self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
                 return None
             return self._template_file(keys.template, kind, templates)
-        if not kind.chat or _content_of(keys) is not None:
+        if not kind.needs_text or _content_of(keys) is not None:
             return None
         if fallback is not None:
             return templates.text(TemplateText(fallback, keys.place), kind.escape)

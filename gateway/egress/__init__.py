@@ -13,8 +13,8 @@ from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.faults import explained
 from gateway.egress.files import Lines
 from gateway.egress.inbox import Inbox, InboxEntry
-from gateway.egress.secrets import masked
 from gateway.errors import ConnectFailed, EgressError, TimedOut
+from gateway.hiding.requests import masked_answer
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ async def _carried(request: HttpRequest, transport: Transport) -> Reply:
     finally:
         # Of a whole answer the connection goes back to the pool; of any other it is dropped.
         await response.aclose()
-    return Reply(status=response.status_code, headers=wire.first_fields(response), body=masked(body, request))
+    return Reply(status=response.status_code, headers=wire.first_fields(response), body=masked_answer(body, request))
 
 
 async def _opened(way: _Way) -> Transport:

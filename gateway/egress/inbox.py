@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from gateway.egress.secrets import PUBLIC_HEADERS
+from gateway.hiding.requests import masked_headers
 
 if TYPE_CHECKING:
     import httpx
@@ -44,14 +44,12 @@ class Inbox:
     async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response":
         import httpx
 
-        fields = ((name.lower(), value) for name, value in request.headers.items())
-        headers = {name: value if name in PUBLIC_HEADERS else "***" for name, value in fields}
         self._entries.append(
             InboxEntry(
                 destination=request.url.host,
                 method=request.method,
                 path=request.url.raw_path.decode("ascii"),
-                headers=MappingProxyType(headers),
+                headers=MappingProxyType(masked_headers(request.headers.items())),
                 body=request.content.decode("utf-8", "replace"),
                 received_at=self._clock(),
             )

@@ -158,12 +158,6 @@ def query_fields(query: bytes) -> Mapping[str, str]:
     return dict(reversed(pairs))
 
 
-def masked_path(path: str) -> str:
-    """A path for the log: behind ``/in/name`` may stand a secret."""
-    parts = path[:200].split("/")
-    return "/".join([*parts[:3], "***"]) if len(parts) > 3 else path[:200]
-
-
 def payload_of(event: Event) -> object:
     """The payload of an event that was received; Unparsable if its body is none any more."""
     return parse_body(event.body, event.headers.get("content-type", ""))

@@ -17,6 +17,7 @@ from gateway.errors import Unparsable
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Facts, lookup, split_path
 from gateway.event.payload import is_json, parse, payload_of
+from gateway.hiding.spellings import in_json
 from gateway.model import Event
 
 MASK: Final = "•••"
@@ -203,7 +204,6 @@ def _without(values: Sequence[str], text: str) -> str:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """As it stands, and inside JSON."""
+    """As it is, and inside JSON."""
     for text in (value, value.strip()):
-        yield text
-        yield from (json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+        yield from in_json(text)

@@ -13,7 +13,6 @@ from gateway.hiding.redaction import MASK, NOTHING, Redaction
 from gateway.model import Attempt, Delivery
 from gateway.operate.operations import Preview
 from gateway.pipeline import Standing
-from gateway.rehearsal.rehearse import shown_url
 from gateway.routing import Config, Destination
 from gateway.routing.config import Entry
 from gateway.store.nouns import (
@@ -211,7 +210,7 @@ def destination(name: str, config: Config, standing: Standing, numbers: Destinat
 
 def _address(known: Destination, config: Config) -> str:
     """Where it is, without what may be a secret."""
-    return config.masks.url(shown_url(known.target.url, known)) if known.target.url else known.target.path
+    return config.masks.url(known.masked_url(known.target.url)) if known.target.url else known.target.path
 
 
 def pause(each: Pause) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from typing import Final
 import msgspec
 
 from gateway.config import load
-from gateway.destinations.base import json_bytes
+from gateway.destinations import KINDS
+from gateway.destinations.requests import json_bytes
 from gateway.errors import BuildError, GatewayError, RequestRefused, Unparsable
 from gateway.event.paths import MISSING, assign, lookup, unassign
 from gateway.event.payload import parse
 from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sample, sender_headers, shown, shown_url
+from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sample, sender_headers
 from gateway.routing import Config, Destination, Source
 from gateway.routing.cases import Check, Test
 from gateway.wording import printable
@@ -210,16 +211,13 @@ class _Sent:
     @property
     def message(self) -> str:
         """What it says to a reader: the text of a chat's message, else the body."""
-        found = (self.value, *(lookup(self.value, path) for path in _SAID))
+        paths = dict.fromkeys((self.destination.kind.text_at, *(kind.text_at for kind in KINDS.values())))
+        found = (self.value, *(lookup(self.value, path) for path in paths))
         return next((said for said in found if isinstance(said, str)), self.text)
 
     def has(self, text: str) -> bool:
         """Whether ``text`` is in the body: as it is sent, or in one of its JSON texts."""
         return text in self.text or any(text in each for each in _texts(self.value))
-
-
-#: Where the kinds of chat put a text.
-_SAID: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
 
 
 class _Line(msgspec.Struct):
@@ -288,13 +286,13 @@ def _of_request(check: Check, sent: _Sent) -> Iterator[str]:
     if check.method not in (None, sent.request.method):
         yield f"method is {sent.request.method}, expected {check.method}"
     if check.url not in (None, sent.request.url):
-        url, expected = (shown_url(each, sent.destination) for each in (sent.request.url, check.url or ""))
+        url, expected = (sent.destination.masked_url(each) for each in (sent.request.url, check.url or ""))
         if url == expected:
             yield f"url is {url}, which differs from the expected one in a masked value"
         else:
             yield f"url is      {url}"
             yield f"expected    {expected}"
-    headers, safe = dict(sent.request.headers), shown(sent.request, sent.destination)
+    headers, safe = dict(sent.request.headers), sent.destination.masked(sent.request)
     assert isinstance(safe, HttpRequest)
     for name, expected in check.headers.items():
         yield from _of_header(name, expected, headers.get(name), dict(safe.headers).get(name))

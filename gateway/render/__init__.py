@@ -10,36 +10,30 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from gateway.destinations.escapes import Escaper, html_escape, no_escape
 from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiled, Compiler, Folder, Source, line_of
 from gateway.render.filters import FUNCTIONS
 from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
 from gateway.render.values import (
-    ESCAPERS,
     OMIT,
-    Escaper,
     Omit,
     Trouble,
     encodable,
     form_escape,
-    html_escape,
-    no_escape,
     printable,
     readable,
 )
 from gateway.render.weave import Position
 
-__all__ = ["FORM_TYPE", "FUNCTIONS", "Escape", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
-
-#: How values are escaped in readable text: a key of ESCAPERS.
-Escape = str
+__all__ = ["FORM_TYPE", "FUNCTIONS", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree", "is_literal"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +56,7 @@ Tree = TemplateText | Mapping[str, "Tree"] | Sequence["Tree"] | None | bool | in
 
 _Build = Callable[["Namespace"], object]
 
+_ESCAPE_OF_ENDING: Final[Mapping[str, Escaper]] = {HTML_ENDING: html_escape, FORM_ENDING: form_escape}
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 #: Of one value, characters: no server takes a longer address.
 MAX_QUERY: Final = 32_768
@@ -92,26 +87,26 @@ class Templates:
     """
 
     def __init__(self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape) -> None:
-        files = Folder(folder)
+        self._files = Folder(folder)
+        self._roots = roots
         self._hide = hide
         #: The template files that were read, by name: those asked for, and what they include.
-        self.texts: Mapping[str, str] = files.texts
-        self._compilers: Mapping[Escape, Compiler] = {
-            name: Compiler(escape, files, roots) for name, escape in ESCAPERS.items()
-        }
-        self._of_ending = {
-            HTML_ENDING: Compiler(html_escape, files, roots),
-            FORM_ENDING: Compiler(form_escape, files, roots),
-        }
+        self.texts: Mapping[str, str] = self._files.texts
+        self._compilers: dict[Escaper, Compiler] = {}
 
-    def text(self, source: TemplateText, escape: Escape) -> Renderer[Text]:
+    def text(self, source: TemplateText, escape: Escaper) -> Renderer[Text]:
         """A readable text; blank lines at its ends are dropped, double ones collapsed."""
         render = self._inline(source, escape, "text")
         return lambda facts: Text(_tidy(render(facts)))
 
-    def tree(self, tree: Tree, escape: Escape) -> Renderer[Json]:
-        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf with its key."""
-        build = self._tree(tree, escape)
+    def tree(
+        self, tree: Tree, escape: Escaper, escapes: Mapping[str, Escaper] = MappingProxyType({})
+    ) -> Renderer[Json]:
+        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf with its key.
+
+        ``escapes`` are those of certain fields, and of all below them.
+        """
+        build = self._tree(tree, escape, escapes)
 
         def render(facts: Mapping[str, object]) -> Json:
             value = build(Namespace.of(facts))
@@ -124,7 +119,7 @@ class Templates:
 
     def form(self, tree: Tree) -> Renderer[Raw]:
         """A map of fields in form encoding: lists repeat their name, maps in it are called ``name[key]``."""
-        build = self._tree(tree, "none")
+        build = self._tree(tree, no_escape, {})
 
         def render(facts: Mapping[str, object]) -> Raw:
             fields = build(Namespace.of(facts))
@@ -133,17 +128,17 @@ class Templates:
 
         return render
 
-    def file(self, name: str, used_at: Place, escape: Escape) -> Renderer[Json | Raw]:
+    def file(self, name: str, used_at: Place, escape: Escaper) -> Renderer[Json | Raw]:
         """A file of the folder, by its ending: ``.json.j2`` gives Json, the others Raw of their type."""
-        ending = next((each for each in self._of_ending if name.endswith(each)), "")
-        source, compiled = self._of_ending.get(ending, self._compilers[escape]).file(name, used_at)
+        ending = next((each for each in _ESCAPE_OF_ENDING if name.endswith(each)), "")
+        source, compiled = self._compiler(_ESCAPE_OF_ENDING.get(ending, escape)).file(name, used_at)
         finish = partial(_parsed, self._hide) if name.endswith(JSON_ENDING) else _FINISH[ending]
         return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source, self._hide)
 
     def truth(self, expression: TemplateText) -> Renderer[bool]:
         """Whether one bare expression holds; a field that is missing or null does not."""
         source = Source(expression.text, expression.place)
-        compiled = self._compilers["none"].expression(source)
+        compiled = self._compiler(no_escape).expression(source)
 
         def evaluate(facts: Mapping[str, object]) -> bool:
             names = Namespace.of(facts)
@@ -154,49 +149,62 @@ class Templates:
 
     def is_constant(self, expression: TemplateText) -> bool:
         """Whether an expression that ``truth`` takes names nothing of an event."""
-        return self._compilers["none"].is_constant(expression.text)
+        return self._compiler(no_escape).is_constant(expression.text)
 
     def path(self, source: TemplateText) -> Renderer[str]:
         """The path of a url; no value adds, ends or climbs a segment."""
-        return self._inline(source, "none", "path", _safe_path)
+        return self._inline(source, no_escape, "path", _safe_path)
 
     def query(self, source: TemplateText) -> Renderer[str]:
         """One value of a query, percent-encoded."""
-        return self._inline(source, "none", "text", _query_value)
+        return self._inline(source, no_escape, "text", _query_value)
 
     def header(self, source: TemplateText) -> Renderer[str]:
         """The value of a header field: printable ASCII without blanks at its ends."""
-        return self._inline(source, "none", "text", _header_value)
+        return self._inline(source, no_escape, "text", _header_value)
 
     def _inline(
-        self, text: TemplateText, escape: Escape, start: Position, finish: Callable[[str], str] = encodable
+        self, text: TemplateText, escape: Escaper, start: Position, finish: Callable[[str], str] = encodable
     ) -> Renderer[str]:
         source = Source(text.text, text.place)
-        compiled = self._compilers[escape].inline(source, start)
+        compiled = self._compiler(escape).inline(source, start)
         return _total(lambda facts: finish(_run(compiled, Namespace.of(facts))), source, self._hide)
 
-    def _tree(self, tree: Tree, escape: Escape) -> _Build:
+    def _compiler(self, escape: Escaper) -> Compiler:
+        if escape not in self._compilers:
+            self._compilers[escape] = Compiler(escape, self._files, self._roots)
+        return self._compilers[escape]
+
+    def _tree(self, tree: Tree, escape: Escaper, escapes: Mapping[str, Escaper]) -> _Build:
         match tree:
             case TemplateText():
                 return self._leaf(tree, escape)
             case Mapping():
-                return _object([(key, self._tree(child, escape)) for key, child in tree.items()])
+                members = ((key, child, escapes.get(key)) for key, child in tree.items())
+                return _object(
+                    [(key, self._tree(child, own or escape, {} if own else escapes)) for key, child, own in members]
+                )
             case list() | tuple():
-                return _list([self._tree(child, escape) for child in tree])
+                return _list([self._tree(child, escape, escapes) for child in tree])
         return lambda _: tree
 
-    def _leaf(self, leaf: TemplateText, escape: Escape) -> _Build:
-        if "{{" not in leaf.text and "{%" not in leaf.text:
+    def _leaf(self, leaf: TemplateText, escape: Escaper) -> _Build:
+        if is_literal(leaf.text):
             constant = encodable(leaf.text)
             return lambda _: constant
         source = Source(leaf.text, leaf.place)
-        compiled = self._compilers[escape].inline(source, "text", leaf=True)
+        compiled = self._compiler(escape).inline(source, "text", leaf=True)
 
         def build(names: Namespace) -> object:
             text = _run(compiled, names)
             return names.budget.result if compiled.whole else encodable(text)
 
         return _total(build, source, self._hide)
+
+
+def is_literal(text: str) -> bool:
+    """Whether a text has nothing to render."""
+    return "{{" not in text and "{%" not in text
 
 
 def _object(members: Sequence[tuple[str, _Build]]) -> _Build:

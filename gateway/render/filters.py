@@ -18,12 +18,13 @@ from zoneinfo import ZoneInfo
 from jinja2 import tests as jinja_tests
 from jinja2.utils import missing
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import Escaper, no_escape
 from gateway.render.sandbox import MAX_OUTPUT, MAX_RANGE, member
 from gateway.render.values import (
     MAX_SHOWN,
     OMIT,
     Escaped,
-    Escaper,
     Fragment,
     Spend,
     Trouble,
@@ -31,9 +32,7 @@ from gateway.render.values import (
     encodable,
     jsonable,
     kind,
-    no_escape,
     readable,
-    slack_escape,
     weigh,
 )
 
@@ -430,7 +429,7 @@ def slack_link(url: object, label: object = None) -> Escaped:
     target = quote(address, safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
     # Slack takes what follows the first "|" as the label; a second one has no escape.
     shown = readable(address if label is None else label, "the label of slack_link").replace("|", "¦")
-    return Escaped(f"<{target}|{slack_escape(shown)}>")
+    return Escaped(f"<{target}|{slack.escape(shown)}>")
 
 
 def slack_user(id: object) -> Escaped:

@@ -10,14 +10,17 @@ import msgspec
 from gateway.destinations import Kind, Parts, Target
 from gateway.destinations.gates import Rules
 from gateway.destinations.retry import Policy
+from gateway.destinations.target import NO_OPTIONS
 from gateway.egress import Door
 from gateway.errors import NameGone, Place, Problem
 from gateway.event.match import Explanation, Matcher, Rule, explain
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Facts, lookup
 from gateway.event.payload import kept_headers, parse, parse_body, slices
+from gateway.hiding.addresses import masked_url
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
+from gateway.hiding.requests import masked_request
 from gateway.model import Content, Delivery, Event, Notice, OutboundRequest, Secret, Text, new_id
 from gateway.presets import OWN
 from gateway.render import Namespace, Renderer
@@ -125,6 +128,14 @@ class Destination:
     #: Where the key of an event's lane stands; empty: order is nothing to it.
     order: tuple[str, ...] = ()
 
+    def masked(self, request: OutboundRequest) -> OutboundRequest:
+        """A request to it with ``***`` for what may be a secret of the file."""
+        return masked_request(request, self.target.url, is_path_public=self.kind.is_path_public)
+
+    def masked_url(self, url: str) -> str:
+        """The url of a request to it, masked in the same way."""
+        return masked_url(url, self.target.url, is_path_public=self.kind.is_path_public)
+
     def lane(self, facts: Facts) -> str | None:
         """What events that are to arrive one after the other have in common; None: this one has no such key."""
         return key_text(lookup(facts, self.order)) if self.order else None
@@ -162,13 +173,15 @@ class Message:
     headers: tuple[tuple[str, Renderer[str]], ...] = ()
     #: None: the exact bytes received.
     content: Renderer[Content] | None = None
+    #: Options of the destination that are templates.
+    options: tuple[tuple[str, Renderer[Text]], ...] = ()
     #: Whether the text itself says how many dead deliveries it stands for.
     counts: bool = False
 
     def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
         """The parts of the request for one event. Raises RenderError."""
         # Exact bytes, as of an archive, come without a template most often.
-        names = facts if self.content is None else Namespace(facts)
+        names = facts if self.content is None and not self.options else Namespace(facts)
         return Parts(
             event=event,
             delivery_id=delivery_id,
@@ -177,6 +190,7 @@ class Message:
             query=tuple((name, value(names)) for name, value in self.query),
             headers=tuple((name, value(names)) for name, value in self.headers),
             content=None if self.content is None else self._said(names, facts),
+            options={name: value(names).text for name, value in self.options} if self.options else NO_OPTIONS,
             verbatim_headers=()
             if self.content is not None
             else tuple((name, value) for name, value in event.headers.items() if name in kept_headers),
@@ -386,7 +400,7 @@ class Config:
             # One that failed took the event: here it says why.
             entry.rule.expression.evaluate(facts)
         parts = message.render(facts, event, delivery.id, source.kept_headers)
-        return destination.kind.build(destination.target, parts)
+        return destination.kind.request(destination.target, parts)
 
     def redaction(self, event: Event) -> Redaction:
         """What of an event people are not to see; of a source that is gone all of it, where the file redacts anything."""

@@ -16,7 +16,7 @@ from gateway.errors import (
     RequestRefused,
     StoreUnavailable,
 )
-from gateway.event.payload import masked_path
+from gateway.hiding.addresses import masked_path
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from gateway.event.payload import masked_path
+from gateway.hiding.addresses import masked_path
 from gateway.pipeline import for_ever
 from gateway.store import Store
 from gateway.store.nouns import Rejected

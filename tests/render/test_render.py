@@ -2,6 +2,8 @@ import doctest
 
 import pytest
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import no_escape
 from gateway.errors import Place, RenderError, TemplateRefused
 from gateway.model import Json, Raw, Text
 from gateway.render import Namespace, Templates, TemplateText, filters, values
@@ -41,17 +43,17 @@ def templates(folder):
 
 @pytest.fixture
 def text(templates):
-    return lambda source, escape="slack": templates.text(TemplateText(source, HERE), escape)(FACTS).text
+    return lambda source, escape=slack.escape: templates.text(TemplateText(source, HERE), escape)(FACTS).text
 
 
 @pytest.fixture
 def leaf(templates):
-    return lambda source, escape="none": templates.tree(TemplateText(source, HERE), escape)(FACTS).value
+    return lambda source, escape=no_escape: templates.tree(TemplateText(source, HERE), escape)(FACTS).value
 
 
 @pytest.fixture
 def json_file(templates, folder):
-    def render(source, escape="none", facts=FACTS):
+    def render(source, escape=no_escape, facts=FACTS):
         (folder / "case.json.j2").write_text(source)
         content = templates.file("case.json.j2", HERE, escape)(facts)
         assert isinstance(content, Json)
@@ -155,8 +157,8 @@ def test_an_error_in_a_macro_names_the_line_inside_the_macro(text):
 
 
 def test_the_same_text_at_two_places_fails_at_each_own_line(templates):
-    first = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 3)), "none")
-    second = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 9)), "none")
+    first = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 3)), no_escape)
+    second = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 9)), no_escape)
     assert failure(first, FACTS).startswith("routes.yaml:3: ")
     assert failure(second, FACTS).startswith("routes.yaml:9: ")
 
@@ -216,7 +218,7 @@ def test_the_doctests_hold(module):
     ],
 )
 def test_a_mistake_is_found_when_the_template_is_compiled(templates, source, line, message, hint):
-    problem = refusal(templates.text, TemplateText(source, HERE), "none")
+    problem = refusal(templates.text, TemplateText(source, HERE), no_escape)
     assert (problem.place.file, problem.place.line) == ("routes.yaml", line)
     assert message in problem.message
     assert hint in problem.hint
@@ -235,7 +237,7 @@ def test_a_value_is_inert_in_slack_text(text):
 
 
 def test_without_slack_a_value_is_printed_as_it_is(text):
-    assert text("*{{ attrs.bad }}*", "none") == '*<!channel> "A"\n&\\*'
+    assert text("*{{ attrs.bad }}*", no_escape) == '*<!channel> "A"\n&\\*'
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_without_slack_a_value_is_printed_as_it_is(text):
     ],
 )
 def test_slack_text_has_no_line_breaks_controls_or_bidi_marks_of_a_value(templates, value, shown):
-    render = templates.text(TemplateText("{{ attrs.x }}.", HERE), "slack")
+    render = templates.text(TemplateText("{{ attrs.x }}.", HERE), slack.escape)
     assert render({"attrs": {"x": value}}).text == f"{shown}."
 
 
@@ -277,7 +279,7 @@ def test_only_the_authors_own_markup_is_alive(text, source, shown):
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "!channel", "@U1", "", "http:/x", " data:x"])
 def test_a_link_goes_to_http_https_or_mailto_only(templates, url):
-    render = templates.text(TemplateText("{{ slack_link(attrs.url, 'x') }}", HERE), "slack")
+    render = templates.text(TemplateText("{{ slack_link(attrs.url, 'x') }}", HERE), slack.escape)
     assert "is not an http, https or mailto address" in failure(render, {"attrs": {"url": url}})
 
 
@@ -317,13 +319,13 @@ def test_a_tree_keeps_its_shape_and_leaves_out_what_is_omitted(templates):
         "fixed": [1, 1.5, True, None, {"plain": t("<b>")}],
         "list": [t("{{ attrs.nope | default(omit) }}"), t("{{ attrs.firstname }}")],
     }
-    value = templates.tree(tree, "none")(FACTS).value
+    value = templates.tree(tree, no_escape)(FACTS).value
     assert value == {"id": 451, "fixed": [1, 1.5, True, None, {"plain": "<b>"}], "list": ["Ann"]}
 
 
 def test_a_leaf_for_slack_is_inert_all_the_way_down(templates):
     facts = {"attrs": {"x": {"<a>": ["<!here>", {"b": "&"}]}}}
-    value = templates.tree(TemplateText("{{ attrs.x }}", HERE), "slack")(facts).value
+    value = templates.tree(TemplateText("{{ attrs.x }}", HERE), slack.escape)(facts).value
     assert value == {"&lt;a&gt;": ["&lt;!here&gt;", {"b": "&amp;"}]}
 
 
@@ -345,7 +347,7 @@ def test_a_leaf_that_has_no_json_is_an_error(leaf, source, message):
 
 def test_a_leaf_fails_at_its_own_line(templates):
     tree = {"a": TemplateText("x", HERE), "b": [TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 77, 5))]}
-    assert failure(templates.tree(tree, "none"), FACTS) == "routes.yaml:77: division by zero"
+    assert failure(templates.tree(tree, no_escape), FACTS) == "routes.yaml:77: division by zero"
 
 
 # --- .json.j2 ---
@@ -397,7 +399,7 @@ def test_a_value_is_escaped_for_its_place_in_json(json_file, source, value):
     ],
 )
 def test_no_place_of_a_slack_file_makes_a_value_live_markup(json_file, source):
-    shown = repr(json_file(source, "slack"))
+    shown = repr(json_file(source, slack.escape))
     assert "<" not in shown
     assert ">" not in shown
     assert "&lt;!channel&gt;" in shown
@@ -422,7 +424,7 @@ def test_no_place_of_a_slack_file_makes_a_value_live_markup(json_file, source):
 def test_a_json_file_that_cannot_be_kept_whole_is_refused(templates, folder, source, line, message):
     (folder / "case.json.j2").write_text(source)
     (folder / "other.json.j2").write_text("1")
-    problem = refusal(templates.file, "case.json.j2", HERE, "none")
+    problem = refusal(templates.file, "case.json.j2", HERE, no_escape)
     assert (problem.place.file, problem.place.line) == ("templates/case.json.j2", line)
     assert message in problem.message
     assert problem.line_text == source.split("\n")[line - 1]
@@ -447,7 +449,7 @@ def test_an_error_in_a_file_names_the_file_and_its_line(json_file):
 def test_no_result_is_more_than_a_render_error(templates, folder, source):
     (folder / "case.json.j2").write_bytes(source if isinstance(source, bytes) else source.encode())
     with pytest.raises((RenderError, TemplateRefused)):
-        templates.file("case.json.j2", HERE, "none")(FACTS)
+        templates.file("case.json.j2", HERE, no_escape)(FACTS)
 
 
 # --- files ---
@@ -455,7 +457,7 @@ def test_no_result_is_more_than_a_render_error(templates, folder, source):
 
 def test_a_txt_file_is_plain_text(templates, folder):
     (folder / "a.txt.j2").write_text("Hello {{ attrs.firstname }}\n")
-    assert templates.file("a.txt.j2", HERE, "none")(FACTS) == Raw(b"Hello Ann", "text/plain; charset=utf-8")
+    assert templates.file("a.txt.j2", HERE, no_escape)(FACTS) == Raw(b"Hello Ann", "text/plain; charset=utf-8")
 
 
 @pytest.mark.parametrize(
@@ -480,7 +482,7 @@ def test_only_files_of_the_folder_are_templates(templates, folder, name, message
     (folder.parent / "secret.txt.j2").write_text("secret")
     (folder / "out.txt.j2").symlink_to(folder.parent / "secret.txt.j2")
     (folder / "loop.txt.j2").symlink_to(folder / "loop.txt.j2")
-    problem = refusal(templates.file, name, HERE, "none")
+    problem = refusal(templates.file, name, HERE, no_escape)
     assert problem.place == HERE
     assert message in problem.message
     assert hint in problem.hint
@@ -488,12 +490,12 @@ def test_only_files_of_the_folder_are_templates(templates, folder, name, message
 
 def test_a_file_that_is_not_utf8_is_refused_with_its_line(templates, folder):
     (folder / "a.txt.j2").write_bytes(b"one\ntwo \xff\n")
-    assert refusal(templates.file, "a.txt.j2", HERE, "none").place == Place("templates/a.txt.j2", 2)
+    assert refusal(templates.file, "a.txt.j2", HERE, no_escape).place == Place("templates/a.txt.j2", 2)
 
 
 def test_a_folder_that_is_not_there_has_no_templates(tmp_path):
     templates = Templates(tmp_path / "templates", roots=ROOTS)
-    assert refusal(templates.file, "a.txt.j2", HERE, "none").hint == "files are looked for in templates/"
+    assert refusal(templates.file, "a.txt.j2", HERE, no_escape).hint == "files are looked for in templates/"
 
 
 def test_files_include_and_import_files_of_the_same_kind(templates, folder):
@@ -503,7 +505,7 @@ def test_files_include_and_import_files_of_the_same_kind(templates, folder):
         '{% from "blocks.json.j2" import line %}{% import "blocks.json.j2" as blocks %}'
         '[{{ line(attrs.bad) }}, {{ blocks.line("<b>") }}, {% include "part.json.j2" %}]'
     )
-    assert templates.file("all.json.j2", HERE, "slack")(FACTS).value == [
+    assert templates.file("all.json.j2", HERE, slack.escape)(FACTS).value == [
         {"line": '&lt;!channel&gt; "A" &amp;\\ 451'},
         {"line": "&lt;b&gt; 451"},
         '&lt;!channel&gt; "A" &amp;\\',
@@ -513,16 +515,16 @@ def test_files_include_and_import_files_of_the_same_kind(templates, folder):
 def test_an_error_in_an_included_file_names_that_file(templates, folder):
     (folder / "part.txt.j2").write_text("\n{{ attrs.nope }}")
     (folder / "all.txt.j2").write_text('{% include "part.txt.j2" %}')
-    assert failure(templates.file("all.txt.j2", HERE, "none"), FACTS).startswith("templates/part.txt.j2:2: ")
+    assert failure(templates.file("all.txt.j2", HERE, no_escape), FACTS).startswith("templates/part.txt.j2:2: ")
     (folder / "typo.txt.j2").write_text("\n\n{{ atrs }}")
     (folder / "more.txt.j2").write_text('{% include "typo.txt.j2" %}')
-    assert refusal(templates.file, "more.txt.j2", HERE, "none").place == Place("templates/typo.txt.j2", 3)
+    assert refusal(templates.file, "more.txt.j2", HERE, no_escape).place == Place("templates/typo.txt.j2", 3)
 
 
 def test_a_file_that_includes_itself_is_refused(templates, folder):
     (folder / "a.txt.j2").write_text('{% include "b.txt.j2" %}')
     (folder / "b.txt.j2").write_text('\n{% include "a.txt.j2" %}')
-    problem = refusal(templates.file, "a.txt.j2", HERE, "none")
+    problem = refusal(templates.file, "a.txt.j2", HERE, no_escape)
     assert problem.place == Place("templates/b.txt.j2", 2)
     assert "a.txt.j2 > b.txt.j2 > a.txt.j2" in problem.message
 
@@ -613,7 +615,7 @@ ENDLESS = {
 @pytest.mark.parametrize("source", ENDLESS.values(), ids=ENDLESS.keys())
 @pytest.mark.timeout(20)
 def test_a_template_that_runs_for_ever_ends_as_an_error(templates, source):
-    assert failure(templates.text(TemplateText(source, HERE), "slack"), FACTS).startswith("routes.yaml:40: ")
+    assert failure(templates.text(TemplateText(source, HERE), slack.escape), FACTS).startswith("routes.yaml:40: ")
 
 
 #: Of nearly a megabyte each: nine looks at one of them are what a render can have.
@@ -687,7 +689,7 @@ GROWING = [
 def test_whatever_takes_longer_with_a_longer_value_is_refused_after_a_few_rounds(templates, expression):
     source = f"{{% for i in range(50) %}}{{% set x = {expression} %}}{{% endfor %}}"
     names = Namespace({"payload": BIG})
-    assert "characters handled" in failure(templates.text(TemplateText(source, HERE), "slack"), names)
+    assert "characters handled" in failure(templates.text(TemplateText(source, HERE), slack.escape), names)
     # What was handled after the last of the budget is one operation's.
     assert -40 * 900_000 < names.budget.work < 0
 
@@ -695,27 +697,27 @@ def test_whatever_takes_longer_with_a_longer_value_is_refused_after_a_few_rounds
 def test_looking_at_the_fields_of_a_record_costs_little(templates):
     source = "{% for i in range(1000) %}{% if 'id' in payload and attrs.id == 451 and attrs.x is defined %}{% endif %}{% endfor %}"
     names = Namespace({"payload": BIG, "attrs": {"id": 451, "x": BIG}})
-    templates.text(TemplateText(source, HERE), "none")(names)
+    templates.text(TemplateText(source, HERE), no_escape)(names)
     assert names.budget.work > MAX_WORK - 100_000
 
 
 def test_an_include_in_a_loop_counts_as_its_own_length(templates, folder):
     (folder / "part.txt.j2").write_text("x" * 100_000)
     render = templates.text(
-        TemplateText("{% for a in range(1000) %}{% include 'part.txt.j2' %}{% endfor %}", HERE), "none"
+        TemplateText("{% for a in range(1000) %}{% include 'part.txt.j2' %}{% endfor %}", HERE), no_escape
     )
     assert "characters handled" in failure(render, FACTS)
 
 
 def test_a_megabyte_of_output_is_the_limit(templates):
     source = TemplateText("{% for a in range(11) %}{{ payload.long }}{% endfor %}", HERE)
-    assert "more than 1,048,576 characters of output" in failure(templates.text(source, "none"), FACTS)
+    assert "more than 1,048,576 characters of output" in failure(templates.text(source, no_escape), FACTS)
     source = TemplateText("{% for a in range(10) %}{{ payload.long }}{% endfor %}", HERE)
-    assert len(templates.text(source, "none")(FACTS).text) == 1_000_000
+    assert len(templates.text(source, no_escape)(FACTS).text) == 1_000_000
 
 
 def test_one_render_leaves_nothing_for_the_next(templates):
-    render = templates.text(TemplateText("{% for a in range(1000) %}{{ a }}{% endfor %}", HERE), "none")
+    render = templates.text(TemplateText("{% for a in range(1000) %}{{ a }}{% endfor %}", HERE), no_escape)
     assert len({render(FACTS) for _ in range(50)}) == 1
 
 
@@ -729,7 +731,7 @@ class Hostile(dict):
 
 @pytest.mark.parametrize("source", ["{{ attrs.x }}", "{% if attrs %}{% endif %}", "{{ attrs | length }}"])
 def test_whatever_goes_wrong_is_a_render_error(templates, source):
-    render = templates.text(TemplateText(source, HERE), "none")
+    render = templates.text(TemplateText(source, HERE), no_escape)
     failure(render, {"attrs": Hostile(x=1)}).encode()
 
 
@@ -748,11 +750,11 @@ def test_whatever_goes_wrong_is_a_render_error(templates, source):
     ],
 )
 def test_no_attribute_of_python_can_be_reached(templates, source):
-    failure(templates.text(TemplateText(source, HERE), "none"), FACTS)
+    failure(templates.text(TemplateText(source, HERE), no_escape), FACTS)
 
 
 def test_a_text_is_rendered_into_text(templates):
-    assert templates.text(TemplateText("hi", HERE), "none")({}) == Text("hi")
+    assert templates.text(TemplateText("hi", HERE), no_escape)({}) == Text("hi")
 
 
 # --- Slack's angle brackets ---
@@ -773,12 +775,12 @@ def test_a_text_is_rendered_into_text(templates):
     ],
 )
 def test_a_value_inside_slacks_angle_brackets_is_refused(templates, folder, source):
-    problem = refusal(templates.text, TemplateText(source, HERE), "slack")
+    problem = refusal(templates.text, TemplateText(source, HERE), slack.escape)
     assert "live markup" in problem.message
     assert "slack_link(url, label)" in problem.hint
     (folder / "case.json.j2").write_text(f'{{"text": "{source}"}}')
-    refusal(templates.file, "case.json.j2", HERE, "slack")
-    templates.text(TemplateText(source, HERE), "none")
+    refusal(templates.file, "case.json.j2", HERE, slack.escape)
+    templates.text(TemplateText(source, HERE), no_escape)
 
 
 @pytest.mark.parametrize(
@@ -805,7 +807,7 @@ def test_the_ends_of_a_value_are_kept(text):
 
 def test_a_second_load_sees_what_has_changed_in_a_file_and_in_what_it_includes(folder):
     def rendered(name, roots=ROOTS):
-        return Templates(folder, roots=roots).file(name, HERE, "none")(FACTS).body.decode()
+        return Templates(folder, roots=roots).file(name, HERE, no_escape)(FACTS).body.decode()
 
     (folder / "part.txt.j2").write_text("one")
     (folder / "whole.txt.j2").write_text("{% include 'part.txt.j2' %} {{ attrs.firstname }}")
