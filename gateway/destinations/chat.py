@@ -1,15 +1,14 @@
 """What the kinds that people read share: a message made of any content, and shortened to a limit. No message is too long."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from gateway.destinations.answers import json_of
+from gateway.destinations.previews import Message
 from gateway.destinations.requests import http_request, json_bytes
 from gateway.destinations.target import Parts, Target
 from gateway.errors import BuildError
 from gateway.event.paths import lookup
 from gateway.model import Content, HttpRequest, Json, Raw, Text
-
-Message = Mapping[str, object]
 
 ELLIPSIS = "…"
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import Message, field_of, posted, shortened, units, without_half_escape
+from gateway.destinations.chat import field_of, posted, shortened, units, without_half_escape
 from gateway.destinations.escapes import no_escape, one_line
 from gateway.destinations.kind import Kind
-from gateway.destinations.previews import Part, said
+from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest, Reply, Verdict
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import Message, as_it_is, field_of, posted, shortened, within_bytes
+from gateway.destinations.chat import as_it_is, field_of, posted, shortened, within_bytes
 from gateway.destinations.escapes import one_line
 from gateway.destinations.kind import Kind
-from gateway.destinations.previews import Part, said
+from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest, Reply, Verdict
 

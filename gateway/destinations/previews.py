@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from gateway.event.paths import lookup
 
 Part = Mapping[str, Any]
-Message = Mapping[str, Any]
+Message = Mapping[str, object]
 
 #: How a text is marked up; ``plain`` has no markup, ``slack_plain`` is Slack's with only its entities and emoji.
 Dialect = Literal["plain", "slack", "slack_plain", "markdown", "telegram", "card_html"]

@@ -12,10 +12,10 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, json_of, read_status
-from gateway.destinations.chat import Message, posted, shortened, units
+from gateway.destinations.chat import posted, shortened, units
 from gateway.destinations.escapes import one_line
 from gateway.destinations.kind import Kind, Option
-from gateway.destinations.previews import Part, Said, said
+from gateway.destinations.previews import Message, Part, Said, said
 from gateway.destinations.target import NO_JSON, Parts, Target
 from gateway.errors import BuildError
 from gateway.model import Dead, HttpRequest, Reply, Retry, Verdict

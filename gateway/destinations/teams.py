@@ -11,10 +11,10 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, is_final, json_of, read_status
-from gateway.destinations.chat import Message, posted, within_bytes, without_half_escape
+from gateway.destinations.chat import posted, within_bytes, without_half_escape
 from gateway.destinations.escapes import one_line
 from gateway.destinations.kind import Kind
-from gateway.destinations.previews import Part, said
+from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import NO_JSON, Parts, Target
 from gateway.model import Dead, HttpRequest, Reply, Retry, Verdict
 

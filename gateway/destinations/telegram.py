@@ -13,10 +13,10 @@ from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, read_status
-from gateway.destinations.chat import ELLIPSIS, Message, field_of, posted, shortened, units
+from gateway.destinations.chat import ELLIPSIS, field_of, posted, shortened, units
 from gateway.destinations.escapes import html_escape, no_escape, one_line
 from gateway.destinations.kind import Kind, Option
-from gateway.destinations.previews import Part
+from gateway.destinations.previews import Message, Part
 from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest, Reply, Retry, Verdict
 

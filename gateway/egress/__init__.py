@@ -1,7 +1,7 @@
-"""The only door out: carries out a request that is ready, once, inside a deadline. No retries, no redirects.
+"""The only door out: sends a finished request once, within a deadline. No retries, no redirects.
 
-Foreign exceptions end here: what comes out of ``send`` is a Reply or an EgressError, whose text never holds a
-path, a query or a credential.
+Foreign exceptions end here: ``send`` returns a Reply or raises an EgressError, whose text never holds a path, a query
+or a credential.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Door", "Egress", "Inbox", "InboxEntry", "Transport"]
 
-#: Connections through a door that nobody has used for so long are given up when another is opened, seconds.
+#: Seconds after which the unused connections through one door are closed, once another one is opened.
 UNUSED_S: Final = 600.0
 
 _PLAIN: Final = Door()
 
 
 class Transport(Protocol):
-    """What carries requests: ``httpx.AsyncBaseTransport``, or anything with its two methods."""
+    """What sends requests: ``httpx.AsyncBaseTransport``, or anything with its two methods."""
 
     async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response": ...
 
@@ -51,7 +51,7 @@ class _Way:
 
 
 class Egress:
-    """Sends requests over connections that are kept and shared; the number in flight is the caller's to bound."""
+    """Sends requests over connections that are kept and shared. The caller limits how many are in flight."""
 
     def __init__(
         self, *, transport: "httpx.AsyncBaseTransport | Transport | None" = None, inbox: "Inbox | None" = None
@@ -64,10 +64,10 @@ class Egress:
         self._files: dict[str, Lines] = {}
 
     async def send(self, request: OutboundRequest, *, timeout_s: float, door: Door = _PLAIN) -> Reply:
-        """Carry out one attempt and return the answer, with at most 16 KiB of its body.
+        """Make one attempt and return the answer, with at most 16 KiB of its body.
 
         Raises AddressBlocked, ConnectFailed, TimedOut (no whole answer within ``timeout_s``), AnswerBroken or FileFailed.
-        A file's line is on the disk when the Reply, a 200, comes back.
+        A line for a file is on disk when the Reply, a 200, is returned.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -84,13 +84,13 @@ class Egress:
         self._listeners.know(urls)
 
     async def warm(self, doors: Iterable[Door] = (_PLAIN,)) -> None:
-        """Load ahead what the first attempts would wait for. Never fails: what is wrong, those attempts will say."""
+        """Load in advance what the first attempts would wait for. Never fails: those attempts will report what is wrong."""
         for door in doors:
             with suppress(Exception):
                 await asyncio.shield(self._way(door).opening)
 
     async def close(self) -> None:
-        """Finish the lines that wait for the disk and close every connection."""
+        """Finish writing the lines of files and close every connection."""
         for file in self._files.values():
             await file.finished()
         for way in list(self._ways.values()):
@@ -113,11 +113,11 @@ class Egress:
                 return await _carried(request, await _opened(way))
         except EgressError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a destination provokes is an attempt that failed
+        except Exception as error:  # noqa: BLE001 - whatever a destination causes is a failed attempt
             raise explained(error) from None
 
     def _transport_of_its_own(self, request: HttpRequest) -> Transport | None:
-        """What carries a request in place of connections."""
+        """What sends a request instead of a connection."""
         if request.url.startswith("inbox:"):
             if self._inbox is None:
                 raise ConnectFailed("there is no inbox here: run gateway dev, or set the destination's url")
@@ -142,7 +142,7 @@ class Egress:
         return way
 
     def _give_up_unused(self) -> None:
-        """A certificate that was replaced must not leave its connections behind for ever."""
+        """Close connections that are no longer used: those of a replaced certificate must not stay open for ever."""
         before = asyncio.get_running_loop().time() - UNUSED_S
         for door, way in list(self._ways.items()):
             if not way.busy and way.opening.done() and way.left_at < before:
@@ -165,13 +165,13 @@ async def _carried(request: HttpRequest, transport: Transport) -> Reply:
     try:
         body = await wire.beginning(response)
     finally:
-        # Of a whole answer the connection goes back to the pool; of any other it is dropped.
+        # After a whole answer the connection returns to the pool; after any other it is dropped.
         await response.aclose()
     return Reply(status=response.status_code, headers=wire.first_fields(response), body=masked_answer(body, request))
 
 
 async def _opened(way: _Way) -> Transport:
-    # It goes on behind an attempt whose time is up, so that the next one finds it done.
+    # It continues after an attempt whose time is up, so that the next one finds it done.
     return way.opening.result() if way.opening.done() else await asyncio.shield(way.opening)
 
 
@@ -187,7 +187,7 @@ async def _close(way: _Way) -> None:
 
 
 def _load(ca: str) -> "ssl.SSLContext":
-    """The slow part of the first attempt, for a thread: a third of a second of imports, and the certificates."""
+    """The slow part of the first attempt, to be run in a thread: a third of a second of imports, and the certificates."""
     from gateway.egress import wire
 
     return wire.tls_context(ca)

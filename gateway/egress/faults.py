@@ -1,4 +1,4 @@
-"""What went wrong, in words that hold no secret: the HTTP libraries' exceptions as errors of ours."""
+"""What went wrong, in words without secrets: the HTTP libraries' exceptions as our own errors."""
 
 import os
 import socket
@@ -9,8 +9,8 @@ from typing import Final
 
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError, NameNotResolved, TimedOut, TLSFailed
 
-#: Whose fault an exception of the HTTP libraries is, by the name of its class or of the nearest base;
-#: of any other it is AnswerBroken.
+#: Our error for each exception of the HTTP libraries, by the name of its class or nearest base class; any other is
+#: AnswerBroken.
 FAULTS: Final[Mapping[str, type[EgressError]]] = MappingProxyType(
     {
         "aiohttp.ClientConnectorError": ConnectFailed,
@@ -40,22 +40,22 @@ FAULTS: Final[Mapping[str, type[EgressError]]] = MappingProxyType(
     }
 )
 
-#: What is said of an exception that says too much, or too little, itself.
+#: The reason for an exception whose own text says too much or too little.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "ClientConnectorError": "the connection was closed while it was being made",
-        "ClientPayloadError": "the answer broke off",
+        "ClientConnectorError": "the connection was closed while it was being opened",
+        "ClientPayloadError": "the answer was cut off",
         "ClientResponseError": "the answer is not HTTP, or its header is too large",
         "ConnectError": "no connection",
         "ConnectTimeout": "no connection in time",
-        "EofStream": "the connection was closed before an answer came",
+        "EofStream": "the connection was closed before an answer arrived",
         "InvalidURL": "the url cannot be used",
         "InvalidUrlClientError": "the url cannot be used",
         "NonHttpUrlClientError": "the url is neither http nor https",
-        "ReadError": "the answer broke off",
+        "ReadError": "the answer was cut off",
         "ReadTimeout": "no answer in time",
         "RemoteProtocolError": "the answer is not HTTP",
-        "ServerDisconnectedError": "the connection was closed before an answer came",
+        "ServerDisconnectedError": "the connection was closed before an answer arrived",
         "UnsupportedProtocol": "the url is neither http nor https",
     }
 )
@@ -64,7 +64,7 @@ _NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 def explained(error: Exception) -> EgressError:
-    """Our own error for one of the HTTP libraries'; AnswerBroken with the name of a class that is unknown."""
+    """Our own error for an exception; AnswerBroken with the name of its class if that is unknown."""
     original = error.__cause__ if _library(type(error)) == "httpx" else None
     if isinstance(original, Exception):
         error = original
@@ -83,7 +83,7 @@ def _reason(error: Exception) -> str:
         case ssl.SSLCertVerificationError():
             return f"TLS: {system.verify_message}"
         case ssl.SSLError():
-            return f"TLS: {(system.reason or 'no common ground').replace('_', ' ').lower()}"
+            return f"TLS: {(system.reason or 'the handshake failed').replace('_', ' ').lower()}"
         case socket.gaierror():
             return "name not found" if system.errno in _NO_SUCH_NAME else "the name server did not answer"
         case OSError(errno=int(number)):

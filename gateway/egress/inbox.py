@@ -1,4 +1,4 @@
-"""``gateway dev`` records requests here in place of sending them."""
+"""``gateway dev`` records requests here instead of sending them."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ class InboxEntry:
     method: str
     #: With its query.
     path: str
-    #: Lower-case names; what could be a credential is masked.
+    #: Lower-case names; a value that might be a secret is masked.
     headers: Mapping[str, str] = field(repr=False)
     body: str = field(repr=False)
     #: Wall clock, seconds since the epoch.

@@ -1,4 +1,4 @@
-"""Whether a destination can be reached: its name, the addresses that it may have, TCP, TLS. No request is sent."""
+"""Whether a destination can be reached: its name, its addresses, TCP, TLS. No request is sent."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from gateway.errors import AddressBlocked, ConnectFailed, EgressError, TimedOut
 
 
 async def reach(url: str, door: Door, *, timeout_s: float) -> str:
-    """Connect as an attempt would, and say to what: ``93.184.215.14, TLSv1.3``. Raises EgressError."""
+    """Connect as an attempt would. Returns what was reached: ``93.184.215.14, TLSv1.3``. Raises EgressError."""
     parts = urlsplit(url)
     host, is_tls = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if is_tls else 80)
@@ -29,7 +29,7 @@ async def reach(url: str, door: Door, *, timeout_s: float) -> str:
         raise TimedOut(f"no connection within {timeout_s:g} s") from None
     except EgressError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever it is, it is what an attempt would meet
+    except Exception as error:  # noqa: BLE001  whatever it is, an attempt would meet it too
         raise explained(error) from None
 
 
@@ -41,7 +41,7 @@ async def _addresses(host: str, port: int, guard: Guard) -> Sequence[str]:
 
 
 async def _first_open(addresses: Sequence[str], port: int, guard: Guard, tls: ssl.SSLContext | None, host: str) -> str:
-    """One answering address is enough, as for an attempt; the last failure when none does."""
+    """One address that answers is enough, as for an attempt. Raises the last failure if none does."""
     failure: Exception = ConnectFailed("the name has no address")
     for address in addresses:
         guard.connecting(address, port)

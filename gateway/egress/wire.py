@@ -1,4 +1,4 @@
-"""httpx and aiohttp: loaded with the first attempt (a third of a second), and nowhere else.
+"""httpx and aiohttp: loaded only with the first attempt, since that takes a third of a second.
 
 Requests and answers are httpx's; connections are aiohttp's, through ``httpx-aiohttp``.
 """
@@ -25,28 +25,28 @@ from gateway.egress.door import Guard
 from gateway.errors import AnswerBroken
 from gateway.model import HttpRequest
 
-#: Bytes of an answer that are read; the connection of a longer one is dropped.
+#: Bytes of an answer that are read; the connection is dropped after a longer one.
 LONGEST_ANSWER: Final = 16_384
-#: How long an idle connection is kept, seconds: below the 5 s after which Node, uvicorn and Apache close
-#: theirs. A request that crosses such a close on the wire is lost, and a POST is not sent again by itself.
+#: Seconds that an idle connection is kept: less than the 5 s after which Node, uvicorn and Apache close theirs. A
+#: request that crosses such a close on the wire is lost, and a POST is not repeated automatically.
 KEEP_ALIVE_S: Final = 4.0
-#: What an answer's header may come to: a line or a field in bytes, and how many fields.
+#: Limits of an answer's header: bytes of a line or field, and number of fields.
 LONGEST_FIELD: Final = 8_190
 MOST_FIELDS: Final = 128
-#: Interim answers (``100 Continue``) that are skipped before the answer proper.
+#: Interim answers (``100 Continue``) that are skipped before the final answer.
 MOST_INTERIM: Final = 20
-#: How long the addresses of a name are kept, seconds.
+#: Seconds that the addresses of a name are cached.
 NAMES_KEPT_S: Final = 30
-#: Names that are looked up at the same time.
+#: Concurrent name look-ups.
 MOST_LOOKUPS: Final = 32
 
 _NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
 def tls_context(ca: str) -> ssl.SSLContext:
-    """Certificates verified, against ``ca`` (PEM) or what the system trusts; TLS 1.2 at least.
+    """A context that verifies certificates against ``ca`` (PEM) or the system's; TLS 1.2 or newer.
 
-    Takes 20 ms: not on the event loop.
+    Takes 20 ms: keep it off the event loop.
     """
     context = ssl.create_default_context(cadata=ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -54,9 +54,9 @@ def tls_context(ca: str) -> ssl.SSLContext:
 
 
 def open_transport(tls: ssl.SSLContext, guard: Guard) -> httpx.AsyncBaseTransport:
-    """A transport with connections of its own, each to an address that ``guard`` lets pass; inside the running loop."""
+    """A transport with its own connections, each to an address that ``guard`` allows. Needs a running loop."""
     session = aiohttp.ClientSession(
-        # No limit here: the caller bounds what is in flight, for each destination.
+        # No limit here: the caller limits what is in flight to each destination.
         connector=aiohttp.TCPConnector(
             limit=0,
             keepalive_timeout=KEEP_ALIVE_S,
@@ -68,9 +68,9 @@ def open_transport(tls: ssl.SSLContext, guard: Guard) -> httpx.AsyncBaseTranspor
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
-        # A request is sent with the headers that it was built with.
+        # A request is sent with exactly the headers that it was built with.
         skip_auto_headers=("accept-encoding", "content-type", "user-agent"),
-        # One deadline over the whole attempt is set by ``send``.
+        # ``send`` sets one deadline for the whole attempt.
         timeout=aiohttp.ClientTimeout(),
         response_class=Response,
         read_bufsize=LONGEST_ANSWER,
@@ -78,13 +78,13 @@ def open_transport(tls: ssl.SSLContext, guard: Guard) -> httpx.AsyncBaseTranspor
         max_field_size=LONGEST_FIELD,
         max_headers=MOST_FIELDS,
     )
-    # There is no public switch: a PUT or DELETE that was reset would be sent twice in one attempt.
+    # There is no public option. Without this, a PUT or DELETE that is reset would be sent twice in one attempt.
     session._retry_connection = False  # noqa: SLF001
     return AiohttpTransport(client=session, verify=tls)
 
 
 def _socket(guard: Guard, found: AddrInfoType) -> socket.socket:
-    """Of every connection, also to an address in digits, which is never looked up."""
+    """Called for every connection, even to a numeric address, which is never looked up."""
     family, kind, protocol, _, address = found
     guard.connecting(str(address[0]), int(address[1]))
     return socket.socket(family, kind, protocol)
@@ -94,10 +94,10 @@ def _socket(guard: Guard, found: AddrInfoType) -> socket.socket:
 
 
 def outgoing(request: HttpRequest) -> httpx.Request:
-    """As httpx has it. The obvious way to build one costs twice as much: nearly half of an attempt.
+    """The request as httpx has it. The obvious way to build one costs twice as much: nearly half of an attempt.
 
-    Content in place of a stream that is read, and an encoding unsaid, cost four more passes over the headers;
-    a url is taken apart only if someone looks into it, and on its way to aiohttp nobody does.
+    ``content`` instead of a stream, and no explicit encoding, cost four more passes over the headers. A url is parsed
+    only if something looks into it, and on the way to aiohttp nothing does.
     """
     outgoing = httpx.Request(request.method, _SOMEWHERE, stream=httpx.ByteStream(request.body))
     outgoing.headers = httpx.Headers(dict(request.headers), encoding="ascii")
@@ -110,13 +110,13 @@ _SOMEWHERE: Final = httpx.URL("http://localhost/")
 
 
 class Address(httpx.URL):
-    """A url that is still a text."""
+    """A url that is not parsed until it has to be."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def __getattr__(self, name: str) -> object:
-        # What is missing was to be set by the parser.
+        # A missing attribute is one that the parser would have set.
         super().__init__(self._text)
         return object.__getattribute__(self, name)
 
@@ -125,7 +125,7 @@ class Address(httpx.URL):
 
 
 async def beginning(response: "httpx.Response") -> bytes:
-    """The first 16 KiB of an answer's body, as they came."""
+    """The first 16 KiB of an answer's body, as received."""
     chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
     body = b""
     async for chunk in chunks:
@@ -138,20 +138,20 @@ async def beginning(response: "httpx.Response") -> bytes:
 
 
 def first_fields(response: httpx.Response) -> Mapping[str, str]:
-    """An answer's header: lower-case names, the first of repeated fields."""
+    """An answer's header: lower-case names; the first of repeated fields wins."""
     fields: dict[str, str] = {}
     for name, value in response.headers.raw:
         fields.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
     return MappingProxyType(fields)
 
 
-# --- what aiohttp does not bound ---
+# --- what aiohttp does not limit ---
 
 
 class Resolver(AbstractResolver):
-    """Looks each name up in a thread of its own: one without an answer delays no other, nor the end.
+    """Looks each name up in a thread of its own, so that one without an answer delays neither the others nor the shutdown.
 
-    uvloop's own look-up does two at a time, and a pool's threads are waited for when the process ends.
+    uvloop's own look-up does two at a time, and the process waits for the threads of a pool when it ends.
     """
 
     def __init__(self, guard: Guard) -> None:
@@ -174,9 +174,9 @@ class Resolver(AbstractResolver):
 
 
 async def _looked_up(host: str, port: int, family: int) -> list[tuple[int, str]]:
-    """The family and the address in digits of each; socket.gaierror for none."""
+    """The family and the numeric form of each address; socket.gaierror if there is none."""
     found: Future[list[tuple[int, str]]] = Future()
-    # From here on nothing but its thread ends it, not even a caller who has gone.
+    # From here on only its thread ends it, even if the caller is cancelled.
     found.set_running_or_notify_cancel()
 
     def look_up() -> None:
@@ -193,11 +193,11 @@ async def _looked_up(host: str, port: int, family: int) -> list[tuple[int, str]]
 
 
 class Response(aiohttp.ClientResponse):
-    """Bounds what aiohttp does not.
+    """Limits what aiohttp does not.
 
-    It skips interim answers (1xx) without end and without giving way: measured, a flood held the event loop
-    for 1.5 s and took 60 MiB in the 4 s of its attempt. And it closes a failed connection only when all that
-    was written has been taken: one whose other side never reads stayed open, with the body, for ever.
+    It skips interim answers (1xx) without a limit and without yielding: in a measurement, a flood blocked the event
+    loop for 1.5 s and took 60 MiB in the 4 s of its attempt. And it closes a failed connection only when everything
+    written has been read: one whose peer never reads stayed open, with the body, for ever.
     """
 
     async def start(self, connection: "Connection") -> aiohttp.ClientResponse:
