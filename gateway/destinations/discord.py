@@ -13,7 +13,7 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
 from gateway.destinations.chat import field_of, posted, shortened, units, without_half_escape
-from gateway.destinations.escapes import no_escape, one_line
+from gateway.destinations.escapes import one_line
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import Parts, Target
@@ -180,7 +180,7 @@ DISCORD = Kind(
     rate="30/min",
     text_at=("content",),
     escape=escape,
-    escapes=dict.fromkeys(("author", "footer", "thread_name", "username"), no_escape),
+    escapes=dict.fromkeys(("author", "footer", "thread_name", "username"), one_line),
     build=build,
     read=read,
     hint=("retry_after",),

@@ -66,7 +66,7 @@ class Kind:
     text_at: tuple[str, ...] = ("text",)
     #: How values of an event are escaped in texts and bodies.
     escape: Escaper = no_escape
-    #: How they are escaped in certain fields of a body instead, and in all below those: ``{"footer": no_escape}``.
+    #: How they are escaped in certain fields of a body instead, and in everything below those: ``{"footer": one_line}``.
     escapes: Mapping[str, Escaper] = field(default_factory=dict)
     #: Where angle brackets in a text are markup: what to write instead of a value inside them. Empty: they are not.
     instead_of_markup: str = ""

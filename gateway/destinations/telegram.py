@@ -14,7 +14,7 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, read_status
 from gateway.destinations.chat import ELLIPSIS, field_of, posted, shortened, units
-from gateway.destinations.escapes import html_escape, no_escape, one_line
+from gateway.destinations.escapes import html_escape, one_line
 from gateway.destinations.kind import Kind, Option
 from gateway.destinations.previews import Message, Part
 from gateway.destinations.target import Parts, Target
@@ -122,7 +122,7 @@ TELEGRAM = Kind(
     is_hosted=True,
     rate="20/min",
     escape=escape,
-    escapes={"reply_markup": no_escape},
+    escapes={"reply_markup": one_line},
     options=MappingProxyType(
         {"chat_id": Option(about="the chat: -1001234567890, or @channel for a public one", required=True)}
     ),

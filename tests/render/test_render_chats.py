@@ -117,6 +117,13 @@ def test_a_text_and_a_body_are_escaped_for_their_chat(tmp_path, kind: str) -> No
     assert escaped in body
 
 
+def test_a_field_without_markup_shows_a_value_as_it_is(tmp_path) -> None:
+    body = '{content: "{{ attrs.firstname }}", username: "{{ attrs.firstname }}", embeds: [{footer: {text: "{{ attrs.firstname }}"}}]}'
+    made = json.loads(said(tmp_path, "discord", f"routes: [{{match: '**', to: people, body: {body}}}]", "*Ann*\nDoe_"))
+    assert made["content"] == r"\*Ann\* Doe\_"
+    assert made["username"] == made["embeds"][0]["footer"]["text"] == "*Ann* Doe_"
+
+
 @pytest.mark.parametrize("kind", CHATS)
 def test_a_test_of_the_file_reads_what_a_message_says(tmp_path, kind: str) -> None:
     entry = """\
