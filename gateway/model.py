@@ -178,6 +178,8 @@ class HttpRequest:
     #: Lower-case names, values without CR, LF, NUL; all ASCII.
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False, default=b"")
+    #: Texts of its url that an answer must not bring back onto record, beside those that any url may hold.
+    secrets: tuple[str, ...] = field(repr=False, compare=False, default=())
 
     @property
     def sent(self) -> bytes:

@@ -34,6 +34,7 @@ from gateway.errors import (
 from gateway.event import payload as facts
 from gateway.event import traces
 from gateway.event.paths import Facts
+from gateway.hiding.addresses import masked_path
 from gateway.model import (
     Attempt,
     Dead,
@@ -134,7 +135,7 @@ def source_at(config: Config, path: str) -> tuple[Source, bytes]:
     base, _, secret = path.rpartition("/")
     source = config.doors.get(base)
     if source is None or not source.verifier.takes_path_secret or not secret:
-        raise UnknownSource(f"no source listens at {facts.masked_path(path)}")
+        raise UnknownSource(f"no source listens at {masked_path(path)}")
     return source, unquote_to_bytes(secret)
 
 
@@ -308,7 +309,7 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
-            status = destination.kind.stands_for(reply)
+            status = destination.kind.status_of(reply)
         verdict = retry.overridden(policy, verdict, status)
         learned, word = _learned(status, verdict), _word(status, verdict)
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:

@@ -203,7 +203,7 @@ def test_an_error_inside_a_207_of_hubspot_is_tried_again_and_quoted(tmp_path, hu
     )
     [verdict] = (sent(hubspot_recipe(tmp_path, hubspot), "xobito")).values()
     assert isinstance(verdict, Retry)
-    assert verdict.reason.startswith("answered 207, which no rule of success takes")
+    assert verdict.reason.startswith("answered 207, but no rule of success matched")
     assert "Contact is locked" in verdict.reason
 
 

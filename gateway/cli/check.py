@@ -106,7 +106,7 @@ def _private_addresses(config: Config) -> Iterator[str]:
             continue
         if _is_private(host):
             yield f"{name}: {config.masks.text(host)} is a private address"
-        elif destination.kind.public and not destination.door.public:
+        elif destination.kind.is_hosted and not destination.door.public:
             yield f"{name}: {config.masks.text(host)} may resolve to a private address (public: false)"
         elif "." not in host and ":" not in host and not destination.door.public:
             yield f"{name}: {config.masks.text(host)} is a name in the local network"

@@ -12,13 +12,14 @@ from gateway.cli.play import play
 from gateway.cli.terminal import pretty
 from gateway.config import format_problem
 from gateway.destinations import KINDS
+from gateway.destinations.escapes import Escaper
 from gateway.errors import ConfigError, RenderError, TemplateRefused
 from gateway.errors import Place as Line
 from gateway.event.paths import ROOTS, Facts
 from gateway.hiding.masks import Masks
 from gateway.model import Json, Raw
 from gateway.rehearsal.explained import secretless
-from gateway.render import Escape, Templates
+from gateway.render import Templates
 
 
 def render(
@@ -51,7 +52,7 @@ def _report(error: ConfigError, file: str) -> None:
     check.report(ConfigError(own) if own else error)
 
 
-def _rendered(folder: Path, name: str, escape: Escape, facts: Facts, masks: Masks) -> Json | Raw:
+def _rendered(folder: Path, name: str, escape: Escaper, facts: Facts, masks: Masks) -> Json | Raw:
     templates = Templates(folder, roots=ROOTS | facts.keys(), hide=masks.text)
     render = templates.file(name, Line("gateway render"), escape)
     try:

@@ -15,7 +15,7 @@ from gateway.config.schema.reading import TEST_TEXT, Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS
-from gateway.destinations.base import RESERVED_HEADERS
+from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.egress.addresses import Reach, literal, odd_spelling, standing
 from gateway.egress.door import certificates
 from gateway.errors import Place
@@ -221,7 +221,7 @@ def login(reading: Reading, keys: DestinationKeys) -> str:
     if keys.auth is not None:
         way = next((way for way in ("bearer", "basic", "header") if way in keys.auth.written), "")
         return _origin(reading, f"auth.{way}", keys.auth.written[way].value) if way else ""
-    if KINDS[keys.type].chat and keys.url is not None:
+    if not KINDS[keys.type].is_path_public and keys.url is not None:
         return _origin(reading, "url", keys.url.node)
     return ""
 

@@ -33,6 +33,7 @@ from gateway.event.naming import Naming
 from gateway.hiding import redaction
 from gateway.hiding.masks import Masks
 from gateway.presets import Preset
+from gateway.render import is_literal
 from gateway.routing.cases import Test
 from gateway.routing.config import Config
 from gateway.routing.destinations import Destination
@@ -61,7 +62,7 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
     references = References(environ, path.parent, TEST_TEXT if no_env else "")
     reading = Reading(report, references, dev, no_env, home_of)
     written = read_all(reading, path)
-    masks = Masks(reading.secrets)
+    masks = Masks(reading.secrets, {kind.escape for kind in KINDS.values()})
     report.masked = masks.text
     config = None if written is None else _Compiler(reading, written, path.parent, masks).config()
     _report_missing(reading)
@@ -276,7 +277,9 @@ class _Compiler:
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults
-        kind = KINDS["http"] if keys.is_inbox and keys.type == "file" else KINDS[keys.type]
+        kind = KINDS[keys.type]
+        if keys.is_inbox and not kind.has_url:
+            kind = KINDS["http"]
         return Destination(
             name=name,
             kind=kind,
@@ -289,11 +292,11 @@ class _Compiler:
         )
 
     def _door(self, keys: DestinationKeys, kind: Kind) -> Door:
-        ca = keys.tls.ca if keys.tls and "url" in kind.keys else None
+        ca = keys.tls.ca if keys.tls and kind.has_url else None
         if ca is not None:
             self._certificates[ca.text] = checks.certificate_file(self._reading, ca, self._folder)
         return Door(
-            public=kind.public if keys.public is None else keys.public,
+            public=kind.is_hosted if keys.public is None else keys.public,
             ca="" if ca is None else self._certificates[ca.text],
         )
 
@@ -339,9 +342,10 @@ class _Compiler:
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,
             login=checks.login(self._reading, keys),
-            options=MappingProxyType({option: value.text for option, value in keys.options.items()}),
+            options=MappingProxyType({name: each.text for name, each in keys.options.items() if is_literal(each.text)}),
             success=self._success(keys),
             hint=keys.retry_after or (),
+            secrets=KINDS[keys.type].secrets_of(url.text) if url and not keys.is_inbox else (),
         )
 
     def _success(self, keys: DestinationKeys) -> Success | None:

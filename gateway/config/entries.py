@@ -14,6 +14,7 @@ from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading, Words
+from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
 from gateway.event.paths import split_path
@@ -39,7 +40,7 @@ class EntryCompiler:
         self.fields = Fields(reading, written)
         self._where_named = {name: named.where for name, named in written.conditions.items()}
         self.conditions = ConditionCompiler(reading, self._where_named)
-        self._messages = MessageCompiler(reading, destinations, disabled)
+        self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
         self._folder = folder
         self._hide = hide
         self._templates: dict[frozenset[str], Templates] = {}
@@ -83,7 +84,7 @@ class EntryCompiler:
     def _once(self, keys: EntryKeys, templates: Templates) -> Once | None:
         if keys.once is None or keys.once.per is None:
             return None
-        per = compiled(self._reading, templates.text, keys.once.per, "none")
+        per = compiled(self._reading, templates.text, keys.once.per, no_escape)
         if "{{" not in keys.once.per.text:
             message = f'"once" of "{keys.called}" has the same key for every event, so it would send only once'
             self._reading.error(keys.once.at("per"), message, 'name a field: per: "{{ attrs.id }}"')

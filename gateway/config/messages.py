@@ -13,8 +13,8 @@ from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
 from gateway.errors import TemplateRefused
-from gateway.model import Content, Raw
-from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText
+from gateway.model import Content, Raw, Text
+from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_literal
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Message
 from gateway.wording import suggest_or_list
@@ -30,8 +30,15 @@ _JSON_TYPE: Final = re.compile(r"\s*application/(?:[\w.+-]+\+)?json\s*(?:;.*)?",
 class MessageCompiler:
     """Compiles what entries send, checked against the destinations that they name."""
 
-    def __init__(self, reading: Reading, destinations: Mapping[str, Destination], disabled: Collection[str]) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        written: Mapping[str, DestinationKeys],
+        destinations: Mapping[str, Destination],
+        disabled: Collection[str],
+    ) -> None:
         self._reading = reading
+        self._written = written
         self._destinations = destinations
         self._disabled = disabled
 
@@ -83,8 +90,20 @@ class MessageCompiler:
             query=self._named(keys.query, templates.query),
             headers=self._named(keys.headers, templates.header),
             content=self._content(keys, destination.kind, templates, fallback),
+            options=self._options(destination, templates),
             counts="delivery.count" in (keys.text.text if keys.text else ""),
         )
+
+    def _options(self, destination: Destination, templates: Templates) -> tuple[tuple[str, Renderer[Text]], ...]:
+        """The options of a destination that depend on the event."""
+        known = destination.kind.options
+        written = self._written[destination.name].options
+        found = (
+            (name, compiled(self._reading, templates.text, source, known[name].escape))
+            for name, source in written.items()
+            if name in known and not is_literal(source.text)
+        )
+        return tuple((name, renderer) for name, renderer in found if renderer is not None)
 
     def _refuse_shape(self, keys: MessageKeys, kind: Kind) -> None:
         takes_headers = kind.name in keys_of(DestinationKeys)["headers"][1].types
@@ -130,7 +149,7 @@ class MessageCompiler:
         if keys.body is not None and keys.body.is_empty:
             return lambda _facts: Raw(b"", "")
         if keys.body is not None:
-            return compiled(self._reading, templates.tree, keys.body.tree, kind.escape)
+            return compiled(self._reading, templates.tree, keys.body.tree, kind.escape, kind.escapes)
         if keys.form is not None:
             return compiled(self._reading, templates.form, keys.form.tree)
         if keys.template is not None:
@@ -139,7 +158,7 @@ class MessageCompiler:
                 self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
                 return None
             return self._template_file(keys.template, kind, templates)
-        if not kind.chat or _content_of(keys) is not None:
+        if not kind.needs_text or _content_of(keys) is not None:
             return None
         if fallback is not None:
             return templates.text(TemplateText(fallback, keys.place), kind.escape)

@@ -1,19 +1,20 @@
-"""What the kinds that people read share: a message out of any content, cut to what its reader takes. Never fails for length."""
+"""What the kinds that people read share: a message made of any content, and shortened to a limit. No message is too long."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
-from gateway.destinations.base import Parts, Target, http_request, json_bytes, json_of
+from gateway.destinations.answers import json_of
+from gateway.destinations.previews import Message
+from gateway.destinations.requests import http_request, json_bytes
+from gateway.destinations.target import Parts, Target
 from gateway.errors import BuildError
 from gateway.event.paths import lookup
 from gateway.model import Content, HttpRequest, Json, Raw, Text
-
-Message = Mapping[str, object]
 
 ELLIPSIS = "…"
 
 
 def message_of(content: Content | None, called: str, wrap: Callable[[str], Message]) -> Message:
-    """The object of a body as it is, a text ``wrap``ped; BuildError when there is no message in the content.
+    """The object of a body as it is, or a text ``wrap``ped into one; BuildError when the content is not a message.
 
     ``called`` is what people call such a message: ``a Slack message``.
     """
@@ -40,7 +41,7 @@ def _decoded(body: bytes, called: str) -> str:
 def posted(
     target: Target, parts: Parts, called: str, wrap: Callable[[str], Message], fit: Callable[[Message], Message]
 ) -> HttpRequest:
-    """A POST of the message to the destination's url, after ``fit`` has made it as its reader takes it."""
+    """A POST of the message to the destination's url, after ``fit`` has brought it within the limits."""
     try:
         message = fit(message_of(parts.content, called, wrap))
     except RecursionError:
@@ -55,16 +56,16 @@ def as_it_is(kept: str) -> str:
 
 
 def without_half_escape(kept: str) -> str:
-    """Markdown that was cut does not end in a backslash that would escape what follows."""
+    """Markdown that was cut, without a final backslash that would escape what follows."""
     bare = kept.rstrip("\\")
     return kept[:-1] if (len(kept) - len(bare)) % 2 else kept
 
 
 def shortened(text: str, limit: int, mend: Callable[[str], str] = as_it_is) -> str:
-    """At most ``limit`` characters, with an ellipsis in place of the rest.
+    """At most ``limit`` characters, with an ellipsis for the rest.
 
-    ``mend`` takes off what the cut left half. Counted in UTF-16 units, the longest of the ways to count an emoji:
-    no reader says which is its own.
+    ``mend`` removes what the cut left incomplete. Characters are counted in UTF-16 units, the way that makes an emoji
+    longest: no service says how it counts.
     """
     if len(text) * 2 <= limit or units(text) <= limit:
         return text
@@ -80,7 +81,7 @@ def units(text: str) -> int:
 
 
 def within_bytes(message: Message, limit: int, readable: Collection[str], mend: Callable[[str], str]) -> Message:
-    """The message as JSON of at most ``limit`` bytes, if shortening its longest texts can do that.
+    """The message shortened to at most ``limit`` bytes of JSON, as far as shortening its texts can do that.
 
     ``readable`` are the keys whose texts may be shortened; all of them are cut to one length, the longest that fits.
     """
@@ -116,5 +117,5 @@ def _cut(value: object, length: int, readable: Collection[str], mend: Callable[[
 
 
 def field_of(body: bytes, *path: str) -> object:
-    """The value at ``path`` in the JSON of an answer; MISSING for all else."""
+    """The value at ``path`` in the JSON of an answer, or MISSING."""
     return lookup(json_of(body), path)

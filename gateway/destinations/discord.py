@@ -1,24 +1,30 @@
-"""Discord's webhooks: no mention unless it is asked for, messages cut to what Discord takes, its answers in words.
+"""Discord's webhooks: no mention unless asked for, messages shortened to Discord's limits, its answers in words.
 
 Limits: Discord's pages "Webhook Resource" (execute webhook) and "Message Resource" (embed limits). Answers: its pages
-"Rate Limits" (``retry_after`` in seconds; no fixed number, so the pace here is a careful one) and "Opcodes and Status
+"Rate Limits" (``retry_after`` in seconds; no fixed number, so the rate here is a cautious one) and "Opcodes and Status
 Codes" (JSON error codes).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.destinations.base import Kind, Parts, Target, read_status
-from gateway.destinations.chat import Message, field_of, posted, shortened, units, without_half_escape
+from gateway.destinations import previews
+from gateway.destinations.answers import read_status
+from gateway.destinations.chat import field_of, posted, shortened, units, without_half_escape
+from gateway.destinations.escapes import one_line
+from gateway.destinations.kind import Kind
+from gateway.destinations.previews import Message, Part, said
+from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest, Reply, Verdict
 
 LONGEST_CONTENT: Final = 2_000
 MOST_EMBEDS: Final = 10
 MOST_FIELDS: Final = 25
-#: Of all texts of all embeds together.
+#: Characters of all texts of all embeds together.
 LONGEST_EMBEDS: Final = 6_000
-#: Characters of the texts of an embed, by where they are.
+#: Characters of the texts of an embed, by their place in it.
 LONGEST: Final[Mapping[tuple[str, ...], int]] = MappingProxyType(
     {
         ("title",): 256,
@@ -29,10 +35,10 @@ LONGEST: Final[Mapping[tuple[str, ...], int]] = MappingProxyType(
 )
 LONGEST_FIELD_NAME: Final = 256
 LONGEST_FIELD_VALUE: Final = 1_024
-#: Of the keys beside the content.
+#: Characters of the texts next to the content.
 LONGEST_NAMES: Final[Mapping[str, int]] = MappingProxyType({"username": 80, "thread_name": 100})
 
-#: Discord's numbers for what it will not do, and what to do about each.
+#: Discord's numbers for what it refuses, and what to do about each.
 REFUSALS: Final[Mapping[int, str]] = MappingProxyType(
     {
         10003: "the channel is gone: make a webhook in another one and put its address into url",
@@ -44,18 +50,18 @@ REFUSALS: Final[Mapping[int, str]] = MappingProxyType(
         50035: "the message is not as Discord defines it: correct the entry's body or template",
         50109: "the message is not JSON: correct the entry's body or template",
         220001: "a forum needs a thread: write thread_name into the body, or put ?thread_id=... into url",
-        220003: "a webhook can begin a thread in a forum only: remove thread_name from the body",
+        220003: "only in a forum can a webhook start a thread: remove thread_name from the body",
     }
 )
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
-    """A POST of the message, shortened to Discord's limits; BuildError when there is no message in the content."""
+    """A POST of the message, shortened to Discord's limits; BuildError when the content is not a message."""
     return posted(target, parts, "a Discord message", lambda text: {"content": text}, fitted)
 
 
 def fitted(message: Message) -> Message:
-    """The message with everything that is too long for Discord shortened, and no mentions by itself. Total."""
+    """The message with every text shortened to Discord's limit, and no mentions by default. Total."""
     fit = {"allowed_mentions": {"parse": []}, **message}
     for key, limit in {"content": LONGEST_CONTENT, **LONGEST_NAMES}.items():
         if isinstance(text := fit.get(key), str):
@@ -66,7 +72,7 @@ def fitted(message: Message) -> Message:
 
 
 class _Embeds:
-    """Cuts the embeds of one message, which share a budget."""
+    """Shortens the embeds of one message, which share a budget."""
 
     def __init__(self) -> None:
         self._left = LONGEST_EMBEDS
@@ -91,7 +97,7 @@ class _Embeds:
         return fit
 
     def _fields(self, fields: list[object]) -> Iterator[object]:
-        """A field needs a name and a value: without room for both it is left out."""
+        """A field needs a name and a value; it is left out if there is no room for both."""
         for field in fields:
             if not isinstance(field, dict):
                 yield field
@@ -110,19 +116,74 @@ class _Embeds:
         return fit
 
 
+# An address stays whole: a backslash in it would be a part of it.
+_ACTIVE = re.compile(
+    r"(?P<address>https?://[\w./:?&=%+~#;,!$'-]+)|@(?=everyone|here|[!&]?[0-9]{15})|[\\*_~`|>#\[\]()<-]", re.ASCII
+)
+
+
+def escape(text: str) -> str:
+    r"""``text`` as inert Discord Markdown on one line: no mention, masked link, heading, list or style of its own.
+
+    Markdown: Discord's help page "Markdown Text 101"; forms of mentions: its reference, "Message Formatting".
+
+    >>> escape("**Tom** <@&1> [x](https://a.example/b_c)")
+    '\\*\\*Tom\\*\\* \\<@&1\\> \\[x\\]\\(https://a.example/b_c\\)'
+    """
+    return _ACTIVE.sub(_inert, one_line(text))
+
+
+def _inert(found: re.Match[str]) -> str:
+    if found["address"]:
+        return found[0]
+    # Nothing escapes a mention but a character that nobody sees.
+    return "@\N{ZERO WIDTH SPACE}" if found[0] == "@" else f"\\{found[0]}"
+
+
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status; a refusal that Discord numbers says what to do about it."""
     code = field_of(reply.body, "code")
     return read_status(target, reply, REFUSALS.get(code, "") if isinstance(code, int) else "")
 
 
+def preview(message: Message) -> Iterator[Part]:
+    """The content, and each embed as a card."""
+    yield from previews.text(message.get("content"), "markdown")
+    for embed in previews.objects(message.get("embeds")):
+        colour = previews.colour(embed.get("color")) or "4f545c"
+        yield {"is": "card", "colour": colour, "parts": list(_embed_parts(embed))}
+
+
+def _embed_parts(embed: Message) -> Iterator[Part]:
+    match embed.get("author"):
+        case {"name": str() as name}:
+            yield {"is": "context", "items": [said(name)]}
+    if title := previews.word(embed.get("title")):
+        yield {"is": "header", "html": said(title, "markdown")}
+    yield from previews.text(embed.get("description"), "markdown")
+    fields = previews.objects(embed.get("fields"))
+    if facts := [(previews.word(each.get("name")), said(each.get("value"), "markdown")) for each in fields]:
+        yield {"is": "facts", "items": facts}
+    if isinstance(embed.get("image") or embed.get("thumbnail"), dict):
+        yield {"is": "image", "alt": ""}
+    match embed.get("footer"):
+        case {"text": str() as text}:
+            yield {"is": "context", "items": [said(text)]}
+
+
 DISCORD = Kind(
     name="discord",
-    escape="discord",
-    chat=True,
-    public=True,
+    title="Discord",
+    needs_text=True,
+    secret_after=("/api/webhooks/",),
+    is_hosted=True,
     rate="30/min",
+    text_at=("content",),
+    escape=escape,
+    escapes=dict.fromkeys(("author", "footer", "thread_name", "username"), one_line),
     build=build,
     read=read,
     hint=("retry_after",),
+    preview=preview,
+    marks=("content", "embeds", "allowed_mentions"),
 )

@@ -4,13 +4,16 @@ import base64
 
 import msgspec
 
-from gateway.destinations.base import Kind, Parts, Target, json_bytes, read_status
+from gateway.destinations.answers import read_status
+from gateway.destinations.kind import Kind
+from gateway.destinations.requests import json_bytes
+from gateway.destinations.target import Parts, Target
 from gateway.model import FileAppend, Json, Raw, Text
 from gateway.wording import iso_time
 
 
 def build(target: Target, parts: Parts) -> FileAppend:
-    """``{"id", "type", "source", "received_at", "body"}`` of the event; BuildError for what JSON cannot say."""
+    """``{"id", "type", "source", "received_at", "body"}`` of the event; BuildError for what JSON cannot encode."""
     event = parts.event
     line = {
         "id": event.id,
@@ -35,7 +38,7 @@ def _body(parts: Parts) -> object:
 
 
 def _received(body: bytes) -> object:
-    """The bytes received as JSON, digit for digit but on one line; else as text; else as base64."""
+    """The bytes received: as JSON, unchanged but on one line; else as text; else as base64."""
     try:
         msgspec.json.decode(body)
         return msgspec.Raw(msgspec.json.format(body, indent=-1))
@@ -50,4 +53,4 @@ def _readable(body: bytes) -> object:
         return {"base64": base64.b64encode(body).decode()}
 
 
-FILE = Kind(name="file", keys=frozenset({"path"}), build=build, read=read_status)
+FILE = Kind(name="file", title="a file", keys=frozenset({"path"}), text_at=("body",), build=build, read=read_status)

@@ -1,16 +1,22 @@
-"""Google Chat, through an incoming webhook: messages cut to what it takes, its answers in words.
+"""Google Chat, through an incoming webhook: messages shortened to its limits, its answers in words.
 
-Limits: Google's pages on ``spaces.messages.create`` (32,000 bytes of a message) and "Usage limits" (60 messages a
+Limits: Google's pages on ``spaces.messages.create`` (32,000 bytes per message) and "Usage limits" (60 messages per
 minute and space). Answers: its standard error model.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
-from gateway.destinations.base import Kind, Parts, Target, read_status
-from gateway.destinations.chat import Message, as_it_is, field_of, posted, shortened, within_bytes
+from gateway.destinations import previews
+from gateway.destinations.answers import read_status
+from gateway.destinations.chat import as_it_is, field_of, posted, shortened, within_bytes
+from gateway.destinations.escapes import one_line
+from gateway.destinations.kind import Kind
+from gateway.destinations.previews import Message, Part, said
+from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest, Reply, Verdict
 
-#: Characters of the text; a careful figure, for Google's pages bound the bytes of a message.
+#: Characters of the text; a cautious figure, since Google documents only the bytes of a message.
 LONGEST_TEXT: Final = 4_096
 #: Bytes of a whole message as JSON.
 LONGEST_MESSAGE: Final = 32_000
@@ -20,20 +26,20 @@ READABLE: Final = frozenset(
 )
 
 _MEANINGS: Final = {
-    "INVALID_ARGUMENT": "the message is not as Google Chat defines it, or the address is not whole: correct either",
+    "INVALID_ARGUMENT": "the message is not as Google Chat defines it, or the address is incomplete: correct whichever it is",
     "NOT_FOUND": "the space or its webhook is gone: make a new webhook and put its address into url",
     "PERMISSION_DENIED": "the webhook may not post there: make a new one and put its address into url",
-    "UNAUTHENTICATED": "the address is not whole: put it into url with its key and token",
+    "UNAUTHENTICATED": "the address is incomplete: put it into url with its key and token",
 }
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
-    """A POST of the message, shortened to Google's limits; BuildError when there is no message in the content."""
+    """A POST of the message, shortened to Google's limits; BuildError when the content is not a message."""
     return posted(target, parts, "a Google Chat message", lambda text: {"text": text}, fitted)
 
 
 def fitted(message: Message) -> Message:
-    """The message with everything that is too long for Google Chat shortened. Total."""
+    """The message with every text shortened to Google Chat's limit. Total."""
     text = message.get("text")
     fit = {**message, "text": shortened(text, LONGEST_TEXT, _without_half_link)} if isinstance(text, str) else message
     return within_bytes(fit, LONGEST_MESSAGE, READABLE, as_it_is)
@@ -45,18 +51,70 @@ def _without_half_link(kept: str) -> str:
     return kept if opened < 0 else kept[:opened]
 
 
+def escape(text: str) -> str:
+    r"""``text`` as text of Google Chat on one line: no mention and no link with another label of its own.
+
+    Markup: Google's page "Format messages". It has no escape: ``<`` is parted from what it would begin, and
+    the asterisk, the underscore, the tilde and the backtick can still change how the text looks.
+
+    >>> escape("<users/all> Tom")
+    '<\u200busers/all> Tom'
+    """
+    return one_line(text).replace("<", "<\N{ZERO WIDTH SPACE}")
+
+
 def read(target: Target, reply: Reply) -> Verdict:
     """By the status; a refusal that Google names says what to do about it."""
     word = field_of(reply.body, "error", "status")
     return read_status(target, reply, _MEANINGS.get(word, "") if isinstance(word, str) else "")
 
 
+def preview(message: Message) -> Iterator[Part]:
+    """The text, and each card."""
+    yield from previews.text(message.get("text"), "slack")
+    for each in previews.objects(message.get("cardsV2")):
+        if isinstance(card := each.get("card"), dict):
+            yield {"is": "card", "colour": "", "parts": list(_card_parts(card))}
+
+
+def _card_parts(card: Message) -> Iterator[Part]:
+    if isinstance(header := card.get("header"), dict):
+        yield {"is": "header", "html": said(header.get("title"))}
+        if subtitle := previews.word(header.get("subtitle")):
+            yield {"is": "context", "items": [said(subtitle)]}
+    for section in previews.objects(card.get("sections")):
+        if title := previews.word(section.get("header")):
+            yield {"is": "text", "html": said(f"<b>{title}</b>", "card_html")}
+        yield from (part for widget in previews.objects(section.get("widgets")) for part in _widget(widget))
+
+
+def _widget(widget: Message) -> Iterator[Part]:
+    match widget:
+        case {"textParagraph": {"text": str() as text}}:
+            yield {"is": "text", "html": said(text, "card_html")}
+        case {"decoratedText": {"text": str() as text, **rest}}:
+            yield {"is": "facts", "items": [(previews.word(rest.get("topLabel")), said(text, "card_html"))]}
+        case {"buttonList": {"buttons": buttons}}:
+            yield {"is": "buttons", "names": [said(each.get("text")) for each in previews.objects(buttons)]}
+        case {"image": {**rest}}:
+            yield {"is": "image", "alt": previews.word(rest.get("altText"))}
+        case {"divider": _}:
+            yield {"is": "rule"}
+        case _:
+            yield {"is": "other", "type": previews.word(next(iter(widget), "")) or "unknown"}
+
+
 GOOGLECHAT = Kind(
     name="googlechat",
-    escape="googlechat",
-    chat=True,
-    public=True,
+    title="Google Chat",
+    needs_text=True,
+    secret_after=("chat.googleapis.com/",),
+    is_hosted=True,
     rate="1/s",
+    escape=escape,
+    instead_of_markup="write the address without them: it becomes a link by itself",
     build=build,
     read=read,
+    preview=preview,
+    marks=("cardsV2",),
 )

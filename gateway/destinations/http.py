@@ -1,18 +1,11 @@
-"""Any URL: the destination's request with the entry's on top."""
+"""Any URL: the destination's settings with the entry's on top."""
 
 from urllib.parse import quote, unquote_plus
 
-from gateway.destinations.base import (
-    LONGEST_URL,
-    Kind,
-    Pairs,
-    Parts,
-    Target,
-    http_request,
-    json_bytes,
-    read_status,
-    sendable,
-)
+from gateway.destinations.answers import read_status
+from gateway.destinations.kind import Kind
+from gateway.destinations.requests import LONGEST_URL, http_request, json_bytes, sendable
+from gateway.destinations.target import Pairs, Parts, Target
 from gateway.errors import BuildError
 from gateway.model import HttpRequest, Json, Raw, Text
 
@@ -59,7 +52,7 @@ def _content(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
 
 
 def _verbatim(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
-    """The bytes received, with what makes them verifiable; a DELETE must not ship the whole object."""
+    """The bytes received, with what makes them verifiable; a DELETE must not carry the whole object."""
     headers = sendable(parts.verbatim_headers)
     if method in _BODILESS:
         return b"", headers
@@ -69,8 +62,10 @@ def _verbatim(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
 
 HTTP = Kind(
     name="http",
+    title="HTTP",
     keys=frozenset({"url", "method", "headers", "auth"}),
     shapes_request=True,
+    is_path_public=True,
     build=build,
     read=read_status,
 )

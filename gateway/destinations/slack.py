@@ -1,7 +1,7 @@
-"""Slack, through an incoming webhook or chat.postMessage: messages cut to what Slack takes, its answers in words.
+"""Slack, through an incoming webhook or chat.postMessage: messages shortened to Slack's limits, its answers in words.
 
 Limits: Slack's Block Kit reference (docs.slack.dev/reference/block-kit, a page for each block and element) and
-``chat.postMessage``; 1 message a second and channel: "Rate limits" (docs.slack.dev/apis/web-api/rate-limits).
+``chat.postMessage``; 1 message per second and channel: "Rate limits" (docs.slack.dev/apis/web-api/rate-limits).
 Answers: Slack's pages on incoming webhooks and on ``chat.postMessage``, and its changelog of 2016-05-17.
 """
 
@@ -10,27 +10,23 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.destinations.base import (
-    NO_JSON,
-    Kind,
-    Option,
-    Parts,
-    Target,
-    beginning,
-    json_of,
-    read_status,
-)
-from gateway.destinations.chat import Message, posted, shortened, units
+from gateway.destinations import previews
+from gateway.destinations.answers import beginning, json_of, read_status
+from gateway.destinations.chat import posted, shortened, units
+from gateway.destinations.escapes import one_line
+from gateway.destinations.kind import Kind, Option
+from gateway.destinations.previews import Message, Part, Said, said
+from gateway.destinations.target import NO_JSON, Parts, Target
 from gateway.errors import BuildError
 from gateway.model import Dead, HttpRequest, Reply, Retry, Verdict
 
 #: Characters of a message's ``text``.
 LONGEST_TEXT: Final = 40_000
-#: Characters of a text object where nothing else is said.
+#: Characters of a text object without a limit of its own.
 LONGEST_TEXT_OBJECT: Final = 3_000
 #: Characters of all markdown blocks of a message together.
 LONGEST_MARKDOWN: Final = 12_000
-#: Characters by the type of the object that holds a text, and the key that it is under.
+#: Characters of a text, by the type of the object that holds it and its key there.
 LONGEST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
     {
         ("button", "text"): 75,
@@ -44,7 +40,7 @@ LONGEST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
         ("video", "title"): 199,
     }
 )
-#: Members of a list by the type of the object that holds it, and the key that it is under.
+#: Elements of a list, by the type of the object that holds it and its key there.
 MOST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
     {
         ("actions", "elements"): 25,
@@ -55,7 +51,7 @@ MOST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
 MOST_BLOCKS: Final = 50
 MOST_ATTACHMENTS: Final = 100
 
-#: Slack's words for a message that it will not take, and what to do about each.
+#: Slack's words for a message that it refuses, and what to do about each.
 REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "account_inactive": "the app or its owner was removed: install it again and use its new token",
@@ -81,18 +77,18 @@ REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
         "no_team": "the workspace is gone: make a webhook in another one and put its address into url",
         "no_text": "the message is empty: write a text",
         "not_allowed_token_type": "this kind of token may not post: put the app's bot token (xoxb-...) into auth.bearer",
-        "not_authed": "no token came: put the app's bot token (xoxb-...) into auth.bearer",
+        "not_authed": "the request had no token: put the app's bot token (xoxb-...) into auth.bearer",
         "not_in_channel": "the app is not in the channel: invite it there (/invite @app)",
         "posting_to_general_channel_denied": "only some members may post to #general: use another channel's webhook",
         "restricted_action": "the workspace's rules forbid this post: ask a Slack administrator",
         "team_disabled": "the workspace is switched off: make a webhook in another one and put its address into url",
-        "token_expired": "the token has run out: put a new one into auth.bearer",
+        "token_expired": "the token has expired: put a new one into auth.bearer",
         "token_revoked": "the token was revoked: put a new one into auth.bearer",
         "too_many_attachments": "a message can have 100 attachments: send fewer",
         "user_not_found": "the person is gone: make a new webhook and put its address into url",
     }
 )
-#: Slack's words for what may be better later.
+#: Slack's words for errors that may pass.
 PASSING: Final = frozenset(
     {
         "fatal_error",
@@ -104,14 +100,16 @@ PASSING: Final = frozenset(
         "team_added_to_org",
     }
 )
-_OF_THE_LOGIN: Final = frozenset({"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"})
-_OF_THE_RATE: Final = frozenset({"rate_limited", "ratelimited"})
+_ABOUT_THE_LOGIN: Final = frozenset(
+    {"invalid_auth", "not_authed", "token_expired", "token_revoked", "account_inactive"}
+)
+_ABOUT_THE_RATE: Final = frozenset({"rate_limited", "ratelimited"})
 
 _HALF_ENTITIES = re.compile(r"(?:&(?:a|am|amp|l|lt|g|gt)?)+$")
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
-    """A POST of the message, shortened to Slack's limits; BuildError when there is no message in the content."""
+    """A POST of the message, shortened to Slack's limits; BuildError when the content is not a message."""
 
     def fit(message: Message) -> Message:
         message = {"unfurl_links": False, **target.options, **message}
@@ -123,7 +121,7 @@ def build(target: Target, parts: Parts) -> HttpRequest:
 
 
 def fitted(message: Message) -> dict[str, object]:
-    """The message with everything that is too long for Slack shortened; what fits stays as it is. Total."""
+    """The message with every text and list shortened to Slack's limits; what fits is unchanged. Total."""
     fit = {key: _fitted(value, None, holder="message", key=key) for key, value in message.items()}
     if isinstance(text := fit.get("text"), str):
         fit["text"] = shortened(text, LONGEST_TEXT, _without_half_markup)
@@ -135,7 +133,7 @@ def fitted(message: Message) -> dict[str, object]:
 
 
 class _Markdown:
-    """Cuts the markdown blocks of one message, which share a budget; one without room is left out."""
+    """Shortens the markdown blocks of one message, which share a budget; one without room is left out."""
 
     def __init__(self) -> None:
         self._left = LONGEST_MARKDOWN
@@ -200,29 +198,46 @@ def _without_half_markup(kept: str) -> str:
     return _without_half_entity(kept if opened < 0 else kept[:opened])
 
 
+_ACTIVE = re.compile("[&<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def escape(text: str) -> str:
+    r"""``text`` as inert mrkdwn on one line: no mention, link, line break, control or bidi character of its own.
+
+    ``&``, ``<`` and ``>`` are all that Slack lets one escape (docs.slack.dev, "Formatting message text");
+    The asterisk, the underscore and the backtick have no escape and can still change how the text looks.
+
+    >>> escape("<!channel> Tom & Ann\nLtd")
+    '&lt;!channel&gt; Tom &amp; Ann Ltd'
+    """
+    if _ACTIVE.search(text) is None:
+        return text
+    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def read(target: Target, reply: Reply) -> Verdict:
-    """Delivered on Slack's ``ok`` only; a refusal that Slack names is final and says what to do about it."""
+    """Delivered only on Slack's ``ok``; a refusal that Slack names is final and says what to do about it."""
     word = _word(reply.body)
     if word in PASSING:
         return Retry(f"answered {reply.status}: {word}")
     if reply.status < 500 and word in REFUSALS:
-        login = f"; {target.login}" if word in _OF_THE_LOGIN and target.login else ""
+        login = f"; {target.login}" if word in _ABOUT_THE_LOGIN and target.login else ""
         return Dead(f"Slack answered {word}: {REFUSALS[word]}{login}")
     if reply.status != 200 or word == "ok":
         return read_status(target, reply)
     return Retry(f"answered 200 without Slack's ok{beginning(reply.body)}")
 
 
-def stands_for(reply: Reply) -> int:
-    """chat.postMessage answers 200 whatever it means."""
+def status_of(reply: Reply) -> int:
+    """The status that an error would have: chat.postMessage answers 200 to everything."""
     word = _word(reply.body) if reply.status == 200 else ""
-    if word in _OF_THE_LOGIN:
+    if word in _ABOUT_THE_LOGIN:
         return 401
-    return 429 if word in _OF_THE_RATE else reply.status
+    return 429 if word in _ABOUT_THE_RATE else reply.status
 
 
 def _word(body: bytes) -> str:
-    """``ok`` or Slack's name of the error, from plain text and from ``{"ok": false, "error": "..."}``."""
+    """``ok`` or Slack's name for the error, from plain text or from ``{"ok": false, "error": "..."}``."""
     answer = json_of(body)
     if answer is NO_JSON:
         return body[:100].decode("utf-8", "replace").strip().lower()
@@ -231,17 +246,94 @@ def _word(body: bytes) -> str:
     return "ok" if answer.get("ok") is True else str(answer.get("error", ""))
 
 
+# --- as people see it ---
+
+#: Colours of attachments by name.
+_COLOURS: Final = {"good": "2eb67d", "warning": "ecb22e", "danger": "e01e5a"}
+
+
+def preview(message: Message) -> Iterator[Part]:
+    """The blocks, or the text if there are none, and the attachments as cards."""
+    blocks = list(previews.objects(message.get("blocks")))
+    yield from (part for block in blocks for part in _block(block))
+    if not blocks:
+        yield from previews.text(message.get("text"), "slack")
+    for each in previews.objects(message.get("attachments")):
+        colour = previews.colour(each.get("color"), _COLOURS) or "999999"
+        yield {"is": "card", "colour": colour, "parts": list(_attachment(each))}
+
+
+def _block(block: Message) -> Iterator[Part]:
+    match block.get("type"):
+        case "header":
+            yield {"is": "header", "html": _text_object(block.get("text"))}
+        case "section":
+            yield from _section(block)
+        case "context":
+            elements = previews.objects(block.get("elements"))
+            yield {"is": "context", "items": [_text_object(each) for each in elements]}
+        case "divider":
+            yield {"is": "rule"}
+        case "actions":
+            elements = previews.objects(block.get("elements"))
+            yield {"is": "buttons", "names": [_text_object(each.get("text")) for each in elements]}
+        case "image":
+            yield {"is": "image", "alt": previews.word(block.get("alt_text"))}
+        case "markdown":
+            yield from previews.text(block.get("text"), "markdown")
+        case kind:
+            yield {"is": "other", "type": previews.word(kind) or "unknown"}
+
+
+def _section(block: Message) -> Iterator[Part]:
+    if isinstance(block.get("text"), dict):
+        yield {"is": "text", "html": _text_object(block["text"])}
+    if fields := [_text_object(each) for each in previews.objects(block.get("fields"))]:
+        yield {"is": "fields", "items": fields}
+    match block.get("accessory"):
+        case {"type": "image", **rest}:
+            yield {"is": "image", "alt": previews.word(rest.get("alt_text"))}
+        case {"type": "button", **rest}:
+            yield {"is": "buttons", "names": [_text_object(rest.get("text"))]}
+
+
+def _text_object(value: object) -> Said:
+    if not isinstance(value, dict):
+        return said("")
+    if value.get("type") == "image":
+        return said(value.get("alt_text"))
+    return said(value.get("text"), "slack" if value.get("type") == "mrkdwn" else "slack_plain")
+
+
+def _attachment(each: Message) -> Iterator[Part]:
+    yield from previews.text(each.get("pretext"), "slack")
+    if title := previews.word(each.get("title")):
+        yield {"is": "header", "html": said(title, "slack")}
+    yield from previews.text(each.get("text"), "slack")
+    yield from (part for block in previews.objects(each.get("blocks")) for part in _block(block))
+    fields = previews.objects(each.get("fields"))
+    if facts := [(previews.word(one.get("title")), said(one.get("value"), "slack")) for one in fields]:
+        yield {"is": "facts", "items": facts}
+    if footer := previews.word(each.get("footer")):
+        yield {"is": "context", "items": [said(footer, "slack")]}
+
+
 SLACK = Kind(
     name="slack",
-    escape="slack",
-    chat=True,
-    public=True,
-    rate="1/s",
+    title="Slack",
     keys=frozenset({"url", "headers", "auth"}),
+    needs_text=True,
+    secret_after=("hooks.slack.com/",),
+    is_hosted=True,
+    rate="1/s",
+    escape=escape,
+    instead_of_markup="write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
     options=MappingProxyType(
         {"channel": Option(about='the channel of chat.postMessage: "#leads" or C0123456789; a webhook has its own')}
     ),
     build=build,
     read=read,
-    stands_for=stands_for,
+    status_of=status_of,
+    preview=preview,
+    marks=("blocks", "unfurl_links"),
 )

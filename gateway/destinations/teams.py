@@ -1,19 +1,27 @@
 """Microsoft Teams, through a webhook of its Workflows: an Adaptive Card of at most 28 KB, its answers in words.
 
-Form and limits: Microsoft's pages "Create and send messages" (webhooks: 28 KB, 4 requests a second) and "Text
-features" of Adaptive Cards (a part of Markdown). Answers: "Create and send messages": a message that did not arrive
+Form and limits: Microsoft's pages "Create and send messages" (webhooks: 28 KB, 4 requests per second) and "Text
+features" of Adaptive Cards (a subset of Markdown). Answers: "Create and send messages": a message that was not posted
 can be answered 200 with a text about an HTTP error.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
-from gateway.destinations.base import NO_JSON, Kind, Parts, Target, beginning, json_of, read_status
-from gateway.destinations.chat import Message, posted, within_bytes, without_half_escape
+from gateway.destinations import previews
+from gateway.destinations.answers import beginning, is_final, json_of, read_status
+from gateway.destinations.chat import posted, within_bytes, without_half_escape
+from gateway.destinations.escapes import one_line
+from gateway.destinations.kind import Kind
+from gateway.destinations.previews import Message, Part, said
+from gateway.destinations.target import NO_JSON, Parts, Target
 from gateway.model import Dead, HttpRequest, Reply, Retry, Verdict
 
 #: Bytes of a whole message as JSON.
 LONGEST_MESSAGE: Final = 28_000
+#: Levels of containers that a preview shows.
+DEEPEST: Final = 8
 #: Keys of a card whose texts people read.
 READABLE: Final = frozenset({"altText", "fallbackText", "label", "placeholder", "speak", "text", "title", "value"})
 
@@ -22,8 +30,8 @@ _INNER_STATUS: Final = re.compile(r"http error (?:code: ?)?([1-5][0-9]{2})", re.
 
 _MEANINGS: Final = {
     400: "the card is not as Teams defines it: try it in the Adaptive Cards Designer",
-    401: "the workflow asks for a login: set its trigger to be started by anyone",
-    403: "the workflow is closed to others: set its trigger to be started by anyone",
+    401: "the workflow asks for a login: let anyone start its trigger",
+    403: "the workflow is closed to others: let anyone start its trigger",
     404: "the workflow was removed: make a new one and put its address into url",
     410: "the webhook was retired: make one in Workflows and put its address into url",
     413: "the message is over 28 KB: send less",
@@ -31,12 +39,12 @@ _MEANINGS: Final = {
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
-    """A POST of the card, shortened to what Teams takes; BuildError when there is no message in the content."""
+    """A POST of the card, shortened to Teams' limit; BuildError when the content is not a message."""
     return posted(target, parts, "a Teams message", _card, fitted)
 
 
 def _card(text: str) -> Message:
-    # A single line break is a blank to a TextBlock.
+    # A TextBlock shows a single line break as a space.
     lines = "\n\n".join(line for line in text.splitlines() if line.strip())
     block = {"type": "TextBlock", "text": lines, "wrap": True}
     schema = "http://adaptivecards.io/schemas/adaptive-card.json"
@@ -44,44 +52,101 @@ def _card(text: str) -> Message:
 
 
 def fitted(message: Message) -> Message:
-    """The message that Workflows take, of at most 28 KB; a bare card is put into one. Total."""
+    """A message for Workflows of at most 28 KB; a bare card is put into one. Total."""
     if message.get("type") == "AdaptiveCard":
         message = {"type": "message", "attachments": [{"contentType": _CARD, "contentUrl": None, "content": message}]}
     return within_bytes(message, LONGEST_MESSAGE, READABLE, without_half_escape)
 
 
+_ACTIVE = re.compile(r"[\\*_\[\]]|^(?:[-+]|[0-9]+\.)(?=\s)")
+# Each brace before another, one by one: a run of three has two pairs. A final one too: the next value may begin with one.
+_FUNCTION = re.compile(r"\{(?=\{|\Z)")
+
+
+def escape(text: str) -> str:
+    r"""``text`` as inert Markdown of an Adaptive Card on one line: no link, style or list of its own.
+
+    Markdown: Microsoft's page "Text features" of Adaptive Cards; DATE and TIME are functions of a card there.
+
+    >>> escape("[x](https://a.example) *now* {{DATE(1)}}")
+    '\\[x\\](https://a.example) \\*now\\* {\u200b{DATE(1)}}'
+    """
+    inert = _ACTIVE.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", one_line(text))
+    return _FUNCTION.sub("{\N{ZERO WIDTH SPACE}", inert)
+
+
 def read(target: Target, reply: Reply) -> Verdict:
-    """By the status, and by the one that a text inside a 2xx tells."""
-    told = _told(reply)
-    if not told:
+    """By the status, or by the one in the text of a 2xx that reports an error."""
+    if not _error_in(reply):
         return read_status(target, reply, _MEANINGS.get(reply.status, ""))
-    reason = f"answered {reply.status}, but Teams did not take it{beginning(reply.body)}"
-    inner = stands_for(reply)
-    is_final = 400 <= inner < 500 and inner not in (408, 425, 429)
-    return Dead(reason) if is_final else Retry(reason)
+    reason = f"answered {reply.status}, but Teams did not post it{beginning(reply.body)}"
+    return Dead(reason) if is_final(status_of(reply)) else Retry(reason)
 
 
-def stands_for(reply: Reply) -> int:
-    """The status inside a text about an error."""
-    inner = _INNER_STATUS.search(_told(reply))
+def status_of(reply: Reply) -> int:
+    """The status in the text of a 2xx that reports an error."""
+    inner = _INNER_STATUS.search(_error_in(reply))
     return int(inner[1]) if inner else reply.status
 
 
-def _told(reply: Reply) -> str:
-    """The error that the text of a 2xx tells of; empty: it tells of none."""
+def _error_in(reply: Reply) -> str:
+    """The text of a 2xx that reports an error; empty if it reports none."""
     if not 200 <= reply.status < 300 or json_of(reply.body) is not NO_JSON:
         return ""
     text = reply.body.decode("utf-8", "replace")
     return text if "error" in text.lower() else ""
 
 
+def preview(message: Message) -> Iterator[Part]:
+    """The cards of a message, and its text."""
+    for each in previews.objects(message.get("attachments")):
+        if isinstance(card := each.get("content"), dict):
+            yield from _elements(card.get("body"), 0)
+            yield from _actions(card.get("actions"))
+    yield from previews.text(message.get("text"), "markdown")
+
+
+def _elements(body: object, depth: int) -> Iterator[Part]:
+    if depth > DEEPEST:
+        return
+    for each in previews.objects(body):
+        match each.get("type"):
+            case "TextBlock":
+                is_big = each.get("weight") == "Bolder" or each.get("size") in ("Large", "ExtraLarge", "Medium")
+                yield {"is": "header" if is_big else "text", "html": said(each.get("text"), "markdown")}
+            case "FactSet":
+                facts = previews.objects(each.get("facts"))
+                items = [(previews.word(one.get("title")), said(one.get("value"), "markdown")) for one in facts]
+                yield {"is": "facts", "items": items}
+            case "Container" | "Column":
+                yield from _elements(each.get("items"), depth + 1)
+            case "ColumnSet":
+                columns = [{**column, "type": "Column"} for column in previews.objects(each.get("columns"))]
+                yield from _elements(columns, depth + 1)
+            case "Image":
+                yield {"is": "image", "alt": previews.word(each.get("altText"))}
+            case "ActionSet":
+                yield from _actions(each.get("actions"))
+            case kind:
+                yield {"is": "other", "type": previews.word(kind) or "unknown"}
+
+
+def _actions(actions: object) -> Iterator[Part]:
+    if names := [said(each.get("title")) for each in previews.objects(actions)]:
+        yield {"is": "buttons", "names": names}
+
+
 TEAMS = Kind(
     name="teams",
-    escape="teams",
-    chat=True,
-    public=True,
+    title="Teams",
+    needs_text=True,
+    secret_after=("/workflows/",),
+    is_hosted=True,
     rate="4/s",
+    text_at=("attachments", "0", "content", "body", "0", "text"),
+    escape=escape,
     build=build,
     read=read,
-    stands_for=stands_for,
+    status_of=status_of,
+    preview=preview,
 )

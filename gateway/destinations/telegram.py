@@ -1,35 +1,40 @@
-"""Telegram's bots: ``sendMessage`` in HTML, cut to what Telegram takes, its answers in words.
+"""Telegram's bots: ``sendMessage`` in HTML, shortened to Telegram's limit, its answers in words.
 
 Form, limits and answers: "Telegram Bot API" (making requests, ``sendMessage``, formatting options, ResponseParameters);
-20 messages a minute to a group: its Bots FAQ. The token of the bot is a part of the url.
+20 messages per minute to a group: its Bots FAQ. The bot's token is part of the url.
 """
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from gateway.destinations.base import Kind, Option, Parts, Target, beginning, read_status
-from gateway.destinations.chat import ELLIPSIS, Message, field_of, posted, shortened, units
+from gateway.destinations import previews
+from gateway.destinations.answers import beginning, read_status
+from gateway.destinations.chat import ELLIPSIS, field_of, posted, shortened, units
+from gateway.destinations.escapes import html_escape, one_line
+from gateway.destinations.kind import Kind, Option
+from gateway.destinations.previews import Message, Part
+from gateway.destinations.target import Parts, Target
 from gateway.model import HttpRequest, Reply, Retry, Verdict
 
-#: Characters that people see: tags do not count, and an entity counts as what it stands for.
+#: Characters that people see: tags do not count, and an entity counts as its character.
 LONGEST_TEXT: Final = 4_096
 
-#: Parts of Telegram's descriptions, in small letters, and what to do about each.
+#: Parts of Telegram's descriptions, in lower case, and what to do about each.
 REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "blocked by the user": "the person has blocked the bot: they have to unblock it",
+        "blocked by the user": "the person has blocked the bot: ask them to unblock it",
         "bot was kicked": "the bot was removed from the group: add it again",
         "bot is not a member": "the bot is not in the channel: add it",
-        "can't initiate conversation": "the person has not spoken to the bot: they have to press Start first",
+        "can't initiate conversation": "the person has never written to the bot: ask them to press Start",
         "can't parse entities": "the HTML is not as Telegram defines it: correct the tags of the text",
-        "chat not found": "there is no such chat for this bot: correct chat_id, or add the bot to the chat",
+        "chat not found": "this bot has no such chat: correct chat_id, or add the bot to the chat",
         "message is too long": "the message is too long: send less",
         "message text is empty": "the message is empty: write a text",
-        "not enough rights": "the bot may not write there: give it the right to send messages",
+        "not enough rights": "the bot may not write there: allow it to send messages",
         "upgraded to a supergroup": "the group has a new id: put the migrate_to_chat_id of this answer into chat_id",
         "user is deactivated": "the person's account is gone: remove the destination",
     }
@@ -39,13 +44,13 @@ _PIECES: Final = re.compile(r"<(?P<closing>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>|&#
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
-    """A POST to ``sendMessage``, shortened to Telegram's limit; BuildError when there is no message in the content."""
+    """A POST to ``sendMessage``, shortened to Telegram's limit; BuildError when the content is not a message."""
     to = target if target.url.endswith(_METHOD) else replace(target, url=target.url.rstrip("/") + _METHOD)
-    return posted(to, parts, "a Telegram message", lambda text: {"text": text}, lambda said: fitted(to, said))
+    return posted(to, parts, "a Telegram message", lambda text: {"text": text}, lambda message: fitted(to, message))
 
 
 def fitted(target: Target, message: Message) -> Message:
-    """The message for the chat of its destination, with a text that fits. Total."""
+    """The message for the destination's chat, with its text shortened to the limit. Total."""
     defaults = {**target.options, "parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}
     fit: dict[str, object] = {**defaults, **message}
     if isinstance(text := fit.get("text"), str):
@@ -56,7 +61,7 @@ def fitted(target: Target, message: Message) -> Message:
 
 
 def html_shortened(text: str, limit: int) -> str:
-    """At most ``limit`` characters beside the tags, with an ellipsis in place of the rest and every tag closed."""
+    """At most ``limit`` characters, not counting tags, with an ellipsis for the rest and every tag closed."""
     if units(text) <= limit:
         return text
     kept: list[str] = []
@@ -79,31 +84,51 @@ def html_shortened(text: str, limit: int) -> str:
     return text[:end] + ELLIPSIS + "".join(kept)
 
 
+def escape(text: str) -> str:
+    r"""``text`` as inert HTML on one line.
+
+    >>> escape("<b> & \nc")
+    '&lt;b&gt; &amp;  c'
+    """
+    return html_escape(one_line(text))
+
+
 def read(target: Target, reply: Reply) -> Verdict:
-    """Delivered on Telegram's ``ok`` only; a refusal that is known says what to do about it."""
+    """Delivered only on Telegram's ``ok``; a known refusal says what to do about it."""
     if reply.status == 200 and field_of(reply.body, "ok") is not True:
         return Retry(f"answered 200 without Telegram's ok{beginning(reply.body)}")
     described = field_of(reply.body, "description")
     words = described.lower() if isinstance(described, str) else ""
     known = next((remedy for part, remedy in REFUSALS.items() if part in words), "")
-    return read_status(target, reply, known or _OF_THE_TOKEN.get(reply.status, ""))
+    return read_status(target, reply, known or _ABOUT_THE_TOKEN.get(reply.status, ""))
 
 
-_OF_THE_TOKEN: Final = {
-    401: "the token of the bot was revoked: put the new one into url",
+_ABOUT_THE_TOKEN: Final = {
+    401: "the bot's token was revoked: put the new one into url",
     404: "no bot has this token: url is https://api.telegram.org/bot<token>",
 }
 
+
+def preview(message: Message) -> Iterator[Part]:
+    """The text, in HTML unless the body says otherwise."""
+    yield from previews.text(message.get("text"), "telegram" if message.get("parse_mode") == "HTML" else "plain")
+
+
 TELEGRAM = Kind(
     name="telegram",
-    escape="telegram",
-    chat=True,
-    public=True,
+    title="Telegram",
+    needs_text=True,
+    secret_after=("api.telegram.org/",),
+    is_hosted=True,
     rate="20/min",
+    escape=escape,
+    escapes={"reply_markup": one_line},
     options=MappingProxyType(
         {"chat_id": Option(about="the chat: -1001234567890, or @channel for a public one", required=True)}
     ),
     build=build,
     read=read,
     hint=("parameters", "retry_after"),
+    preview=preview,
+    marks=("chat_id", "parse_mode"),
 )

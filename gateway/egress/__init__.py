@@ -1,7 +1,7 @@
-"""The only door out: carries out a request that is ready, once, inside a deadline. No retries, no redirects.
+"""The only door out: sends a finished request once, within a deadline. No retries, no redirects.
 
-Foreign exceptions end here: what comes out of ``send`` is a Reply or an EgressError, whose text never holds a
-path, a query or a credential.
+Foreign exceptions end here: ``send`` returns a Reply or raises an EgressError, whose text never holds a path, a query
+or a credential.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.faults import of_exception
 from gateway.egress.files import Lines
 from gateway.egress.inbox import Inbox, InboxEntry
-from gateway.egress.secrets import masked
 from gateway.errors import ConnectFailed, EgressError, TimedOut
+from gateway.hiding.requests import masked_answer
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 
 __all__ = ["Carrier", "Door", "Egress", "Inbox", "InboxEntry"]
 
-#: Connections through a door that nobody has used for so long are given up when another is opened, seconds.
+#: Seconds after which the unused connections through one door are closed, once another one is opened.
 UNUSED_S: Final = 600.0
 
 #: Bytes of an answer that are read; the connection of a longer one is dropped.
@@ -50,7 +50,7 @@ class _Way:
 
 
 class Egress:
-    """Sends requests over connections that are kept and shared; the number in flight is the caller's to bound."""
+    """Sends requests over connections that are kept and shared. The caller limits how many are in flight."""
 
     def __init__(self, *, carrier: Carrier | None = None, inbox: "Inbox | None" = None) -> None:
         self._carrier = carrier
@@ -61,10 +61,10 @@ class Egress:
         self._files: dict[str, Lines] = {}
 
     async def send(self, request: OutboundRequest, *, timeout_s: float, door: Door = _PLAIN) -> Reply:
-        """Carry out one attempt and return the answer, with at most 16 KiB of its body.
+        """Make one attempt and return the answer, with at most 16 KiB of its body.
 
         Raises AddressBlocked, ConnectFailed, TimedOut (no whole answer within ``timeout_s``), AnswerBroken or FileFailed.
-        A file's line is on the disk when the Reply, a 200, comes back.
+        A line for a file is on disk when the Reply, a 200, is returned.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -81,13 +81,13 @@ class Egress:
         self._listeners.know(urls)
 
     async def warm(self, doors: Iterable[Door] = (_PLAIN,)) -> None:
-        """Load ahead what the first attempts would wait for. Never fails: what is wrong, those attempts will say."""
+        """Load in advance what the first attempts would wait for. Never fails: those attempts will report what is wrong."""
         for door in doors:
             with suppress(Exception):
                 await asyncio.shield(self._way(door).opening)
 
     async def close(self) -> None:
-        """Finish the lines that wait for the disk and close every connection."""
+        """Finish writing the lines of files and close every connection."""
         for file in self._files.values():
             await file.finished()
         for way in list(self._ways.values()):
@@ -110,7 +110,7 @@ class Egress:
             raise
         except Exception as error:  # noqa: BLE001  whatever a destination provokes is an attempt that failed
             raise of_exception(error) from None
-        body = masked(reply.body, request)
+        body = masked_answer(reply.body, request)
         return reply if body is reply.body else replace(reply, body=body)
 
     def _own_carrier(self, request: HttpRequest) -> Carrier | None:
@@ -138,7 +138,7 @@ class Egress:
         return way
 
     def _give_up_unused(self) -> None:
-        """A certificate that was replaced must not leave its connections behind for ever."""
+        """Close connections that are no longer used: those of a replaced certificate must not stay open for ever."""
         before = asyncio.get_running_loop().time() - UNUSED_S
         for door, way in list(self._ways.items()):
             if not way.busy and way.opening.done() and way.left_at < before:

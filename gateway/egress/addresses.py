@@ -1,7 +1,7 @@
 """What an IP address is: public, private, or one that no destination may have.
 
-The table is written out: what Python's ``ipaddress`` takes for global changes from version to version, and on 3.11
-NAT64, 6to4 and a cloud's metadata address are among it. Sources: the IANA registries of special-purpose addresses
+The table is explicit: what Python's ``ipaddress`` calls global changes from version to version, and on 3.11 that
+includes NAT64, 6to4 and a cloud's metadata address. Sources: the IANA registries of special-purpose addresses
 (RFC 6890), and the clouds' own pages on their metadata services.
 """
 
@@ -18,21 +18,21 @@ Address = IPv4Address | IPv6Address
 
 
 class Reach(IntEnum):
-    """Who can have an address; the higher, the worse."""
+    """Where an address leads; the higher, the worse."""
 
     PUBLIC = 0
-    #: Of this machine or its network.
+    #: This machine or its network.
     PRIVATE = 1
-    #: Of no destination, whatever routes.yaml says.
+    #: Not allowed for any destination, whatever routes.yaml says.
     FORBIDDEN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the table says of an address."""
+    """What the table says about an address."""
 
     reach: Reach
-    #: For people: ``a private address (RFC 1918)``.
+    #: In words: ``a private address (RFC 1918)``.
     what: str
 
 
@@ -40,7 +40,7 @@ _METADATA: Final = "a cloud's metadata address"
 _LINK_LOCAL: Final = "a link-local address, where clouds keep their metadata"
 _RESERVED: Final = "a reserved address"
 
-#: The first network that has an address decides.
+#: The first network that contains an address decides.
 _TABLE: Final[Sequence[tuple[Reach, str, Sequence[str]]]] = (
     (Reach.FORBIDDEN, "the unspecified address", ("0.0.0.0/8", "::/128")),
     (Reach.FORBIDDEN, _LINK_LOCAL, ("169.254.0.0/16", "fe80::/10")),
@@ -61,10 +61,10 @@ _TABLE: Final[Sequence[tuple[Reach, str, Sequence[str]]]] = (
     (Reach.PRIVATE, "a provider's internal address (RFC 6598)", ("100.64.0.0/10",)),
     (Reach.PRIVATE, "a test network's address (RFC 2544)", ("198.18.0.0/15", "2001:2::/48")),
     (Reach.PRIVATE, "a private address (RFC 4193)", ("fc00::/7", "fec0::/10")),
-    (Reach.PRIVATE, "a NAT64 address of one's own network (RFC 8215)", ("64:ff9b:1::/48",)),
-    # Nobody offers a service there any more (RFC 7526), and newer Pythons call them private too; what is inside can be worse.
+    (Reach.PRIVATE, "a NAT64 address of a local network (RFC 8215)", ("64:ff9b:1::/48",)),
+    # No service is offered there any more (RFC 7526), and newer Pythons call them private too; the address inside can be worse.
     (Reach.PRIVATE, "the address of a tunnel (6to4, Teredo)", ("2001::/32", "2002::/16")),
-    # These say nothing themselves: the IPv4 address inside decides.
+    # These say nothing by themselves: the IPv4 address inside decides.
     (Reach.PUBLIC, "a public address", ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")),
     (Reach.FORBIDDEN, _RESERVED, ("2001::/23",)),
     (Reach.PUBLIC, "a public address", ("0.0.0.0/0", "2000::/3")),
@@ -80,17 +80,17 @@ def _networks(version: int) -> Sequence[tuple[IPv4Network | IPv6Network, Standin
 _NETWORKS: Final = {4: _networks(4), 6: _networks(6)}
 _MAPPED: Final = tuple(IPv6Network(each) for each in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
 _OWN_NAT64: Final = IPv6Network("64:ff9b:1::/48")
-#: The bytes of the IPv4 address by the length of the NAT64 prefix: 48, 56, 64, 96 (RFC 6052, 2.2).
+#: Positions of the bytes of the IPv4 address, by the length of the NAT64 prefix: 48, 56, 64, 96 (RFC 6052, 2.2).
 _OWN_NAT64_LAYOUTS: Final = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
 _TEREDO: Final = IPv6Network("2001::/32")
 _6TO4: Final = IPv6Network("2002::/16")
-#: Of an interface's half of the address (RFC 5214, 6.1).
+#: How the interface half of an ISATAP address begins (RFC 5214, 6.1).
 _ISATAP: Final = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
 @lru_cache(maxsize=4096)
 def standing(address: Address) -> Standing:
-    """The worst of what an address is itself and of what each IPv4 address inside it is."""
+    """The worst of the address itself and of every IPv4 address inside it."""
     worst = _listed(address)
     for inner in embedded(address):
         found = _listed(inner)
@@ -104,7 +104,7 @@ def _listed(address: Address) -> Standing:
 
 
 def embedded(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that packets to an IPv6 address may end at."""
+    """The IPv4 addresses that packets to an IPv6 address may reach."""
     if not isinstance(address, IPv6Address):
         return
     packed = address.packed
@@ -112,7 +112,7 @@ def embedded(address: Address) -> Iterator[IPv4Address]:
         yield IPv4Address(packed[12:])
     elif address in _OWN_NAT64:
         candidates = [bytes(packed[at] for at in layout) for layout in _OWN_NAT64_LAYOUTS]
-        # Where the prefix has another length there are zeros.
+        # With a prefix of another length these bytes are zeros.
         yield from (IPv4Address(each) for each in candidates if each[0])
     elif address in _6TO4:
         yield IPv4Address(packed[2:6])
@@ -124,7 +124,7 @@ def embedded(address: Address) -> Iterator[IPv4Address]:
 
 
 def without_mapping(address: Address) -> Address:
-    """The IPv4 address that an IPv4-mapped one is."""
+    """The IPv4 address inside an IPv4-mapped one; any other address unchanged."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
@@ -132,7 +132,7 @@ def without_mapping(address: Address) -> Address:
 
 
 def literal(host: str) -> Address | None:
-    """The address that a host is, in the plain spelling; None for a name, or an odd spelling."""
+    """The address that a host is, in its usual spelling; None for a name or an odd spelling."""
     try:
         return ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -140,10 +140,10 @@ def literal(host: str) -> Address | None:
 
 
 def odd_spelling(host: str) -> str | None:
-    """The plain spelling of an IPv4 address in another: ``127.0.0.1`` of 2130706433, 0x7f.1 or 0177.0.0.1.
+    """The usual spelling of an oddly spelled IPv4 address: ``127.0.0.1`` for 2130706433, 0x7f.1 or 0177.0.0.1.
 
-    Empty for what ends like one and is none; None for every other host. What ends in a number is never a name
-    (WHATWG URL, "ends in a number checker").
+    Empty for a host that ends like an address but is not valid; None for every other host. What ends in a number is
+    never a name (WHATWG URL, "ends in a number checker").
     """
     bare = host.rstrip(".")
     if ":" in bare or not re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", bare.rpartition(".")[2]):
@@ -157,6 +157,6 @@ def odd_spelling(host: str) -> str | None:
 
 
 def is_localhost(host: str) -> bool:
-    """Whether a name stands for this machine by definition (RFC 6761, 6.3)."""
+    """Whether a name means this machine by definition (RFC 6761, 6.3)."""
     bare = host.lower().rstrip(".")
     return bare == "localhost" or bare.endswith(".localhost")

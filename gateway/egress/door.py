@@ -1,4 +1,4 @@
-"""How a destination may be reached, and what keeps a connection from going anywhere else."""
+"""How a destination may be reached, and what stops a connection to anywhere else."""
 
 import re
 import socket
@@ -19,11 +19,11 @@ _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """How a destination may be reached. Equal ones share connections, others never do."""
+    """How a destination may be reached. Equal doors share connections, others never do."""
 
-    #: Whether a name may stand for public addresses only. An address in digits and localhost are the operator's word.
+    #: Whether its name may resolve to public addresses only. Numeric addresses and localhost are always the operator's choice.
     public: bool = False
-    #: PEM certificates that stand in for those that the system trusts; empty: the system's.
+    #: PEM certificates to trust instead of the system's; empty: the system's.
     ca: str = field(default="", repr=False)
     #: Files of a client certificate and its key (PEM), read again for each new connection; empty: none is shown.
     cert: str = ""
@@ -35,7 +35,7 @@ class Door:
 
 
 def certificates(data: bytes) -> str:
-    """The certificates of a PEM file, without whatever else it holds. ValueError: it has none that can be read."""
+    """The certificates of a PEM file and nothing else from it. ValueError if it has none that can be read."""
     found = b"\n".join(_CERTIFICATE.findall(data)).decode("ascii", "replace")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
@@ -51,13 +51,13 @@ class Listeners:
         self.bound: frozenset[tuple[Address, int]] = frozenset()
 
     def know(self, urls: Iterable[str]) -> None:
-        """Where the gateway listens: ``http://127.0.0.1:8080``; of ``0.0.0.0`` and ``[::]`` every address it has."""
+        """Set where the gateway listens: ``http://127.0.0.1:8080``; ``0.0.0.0`` and ``[::]`` mean every address it has."""
         parts = [urlsplit(url) for url in urls]
         bound = ((literal((each.hostname or "").partition("%")[0]), each.port) for each in parts)
         self.bound = frozenset((without_mapping(address), port) for address, port in bound if address and port)
 
     def include(self, address: Address, port: int) -> bool:
-        """Whether a connection to there would end here."""
+        """Whether a connection to that address would end here."""
         own = without_mapping(address)
         bound = (each for each, taken in self.bound if taken == port)
         return any(each == own or (each.is_unspecified and _is_of_this_machine(own)) for each in bound)
@@ -67,7 +67,7 @@ def _is_of_this_machine(address: Address) -> bool:
     if address.is_loopback:
         return True
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    # The kernel knows them all, also those that came after the start; a UDP socket that is bound sends nothing.
+    # The kernel knows them all, even those added after the start; a bound UDP socket sends nothing.
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.bind((str(address), 0))
         return True
@@ -75,7 +75,7 @@ def _is_of_this_machine(address: Address) -> bool:
 
 
 class Guard:
-    """Looks at every address before it is connected to. Raises AddressBlocked."""
+    """Checks every address before a connection is made. Raises AddressBlocked."""
 
     def __init__(self, door: Door, listeners: Listeners) -> None:
         self.door = door
@@ -85,14 +85,14 @@ class Guard:
         self._passed_with = listeners.bound
 
     def resolved(self, host: str, port: int, addresses: Iterable[str]) -> None:
-        """Refuse a name for any one of its addresses: another answer must not depend on luck."""
+        """Refuse a name if any one of its addresses is refused: the outcome must not depend on luck."""
         plain = odd_spelling(host)
         if plain is not None:
             raise AddressBlocked(f"blocked address: {host} is an odd spelling: write {plain or 'a name'} into url")
         for text in addresses:
             address = literal(text.partition("%")[0])
             if address is None:
-                raise AddressBlocked(f"blocked address: {host} is {text}, which cannot be judged: name another host")
+                raise AddressBlocked(f"blocked address: {host} is {text}, which cannot be checked: name another host")
             self._refuse(f"{host} is {address}", address, port)
             found = standing(address)
             if self.door.public and found.reach is Reach.PRIVATE and not is_localhost(host):
@@ -109,7 +109,7 @@ class Guard:
             return
         address = literal(text.partition("%")[0])
         if address is None:
-            raise AddressBlocked(f"blocked address: {text} cannot be judged: write a name or another address into url")
+            raise AddressBlocked(f"blocked address: {text} cannot be checked: write a name or another address into url")
         self._refuse(str(address), address, port)
         self._passed.add((text, port))
 
@@ -117,7 +117,7 @@ class Guard:
         found = standing(address)
         if found.reach is Reach.FORBIDDEN:
             raise AddressBlocked(
-                f"blocked address: {what}, {found.what}: no destination may be there; correct it, then replay"
+                f"blocked address: {what}, {found.what}: no destination may use it; correct it, then replay"
             )
         if self.listeners.include(address, port):
             raise AddressBlocked(

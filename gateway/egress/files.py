@@ -1,4 +1,4 @@
-"""Appending lines to files so that they stay: whole, in order, and on the disk before anyone says so."""
+"""Appending lines to files: whole, in order, and on disk before success is reported."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from gateway.errors import FileFailed
 
 
 class Lines:
-    """One file's lines: those that wait together share one write and one fsync."""
+    """The lines of one file: those that wait together share one write and one fsync."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -17,7 +17,7 @@ class Lines:
         self._writing: asyncio.Task[None] | None = None
 
     async def append(self, line: bytes) -> None:
-        """Return when the line is on the disk. A line whose caller has gone before it was written is left out."""
+        """Return when the line is on disk. A line whose caller is cancelled before the write is left out."""
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((line, done))
         if self._writing is None or self._writing.done():
@@ -39,7 +39,7 @@ class Lines:
 
 
 def _append_durably(path: str, lines: Sequence[bytes]) -> str:
-    """Append whole lines and fsync; what went wrong in words, or nothing."""
+    """Append whole lines and fsync. Returns what went wrong, in words; empty if nothing did."""
     data = b"".join(line + b"\n" for line in lines)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
@@ -57,7 +57,7 @@ def _append(descriptor: int, data: bytes) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a regular file")
-    # A crash can leave half a line: it is ended first, so that it spoils no other.
+    # A crash can leave a partial line: end it first, so that it does not spoil the next.
     if status.st_size and os.pread(descriptor, 1, status.st_size - 1) != b"\n":
         data = b"\n" + data
     while data:

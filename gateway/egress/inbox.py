@@ -1,4 +1,4 @@
-"""``gateway dev`` records requests here in place of sending them."""
+"""``gateway dev`` records requests here instead of sending them."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.egress.secrets import PUBLIC_HEADERS
+from gateway.hiding.requests import PUBLIC_HEADERS
 from gateway.model import HttpRequest, Reply
 
 #: Requests that an inbox keeps.
@@ -22,7 +22,7 @@ class InboxEntry:
     method: str
     #: With its query.
     path: str
-    #: Lower-case names; what could be a credential is masked.
+    #: Lower-case names; a value that might be a secret is masked.
     headers: Mapping[str, str] = field(repr=False)
     body: str = field(repr=False)
     #: Wall clock, seconds since the epoch.

@@ -1,4 +1,4 @@
-"""Whether a destination can be reached: its name, the addresses that it may have, TCP, TLS. No request is sent."""
+"""Whether a destination can be reached: its name, its addresses, TCP, TLS. No request is sent."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""What a source redacts: shown as •••, and, where that is asked for, out of the store after the last delivery.
+"""What a source redacts: shown as •••, and removed from the store after the last delivery if the source says so.
 
-Matching and delivering see the real values; all that shows an event sees it through here. Total on any payload.
+Matching and delivery use the real values; whatever shows an event masks it here first. Total on any payload.
 """
 
 import json
@@ -17,19 +17,20 @@ from gateway.errors import Unparsable
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Facts, lookup, split_path
 from gateway.event.payload import is_json, parse, payload_of
+from gateway.hiding.spellings import in_json
 from gateway.model import Event
 
 MASK: Final = "•••"
-#: Characters from which a redacted value is looked for in a text about its event: a shorter one is a part of words.
+#: Characters from which a redacted value is masked in a text about its event: a shorter one is part of a word.
 _SHORTEST: Final = 4
-#: Redacted values that are looked for; of an event with more the whole text is masked.
+#: Redacted values that are searched for; if an event has more, the whole text is masked.
 _MOST: Final = 1000
 
 Path = tuple[str, ...]
 
 
 class _Gone:
-    """Takes the place of what is to be removed."""
+    """Marks what is to be removed."""
 
 
 _GONE: Final = _Gone()
@@ -37,28 +38,28 @@ _GONE: Final = _Gone()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redaction:
-    """Fields of a source's events that people are not to see."""
+    """The fields of a source's events that people must not see."""
 
     #: As they were written: ``attrs.email``.
     paths: tuple[str, ...] = ()
-    #: Where they stand, below the payload.
+    #: Their paths, below the payload.
     fields: tuple[Path, ...] = ()
     #: Lower-case names, or ``*``.
     headers: frozenset[str] = frozenset()
-    #: Whether the fields go out of the store, too.
+    #: Whether the fields are removed from the store too.
     is_stored: bool = False
 
     def masked(self, payload: object) -> object:
-        """The payload with ``•••`` for what is redacted, a whole subtree too; the rest is as it was.
+        """The payload with ``•••`` for what is redacted, whole subtrees included; the rest is unchanged.
 
-        A payload without fields (XML, a text) is masked as a whole: what stands in it cannot be told.
+        A payload without fields (XML, a text) is masked as a whole: its parts cannot be told apart.
         """
         if self.fields and not isinstance(payload, dict | list):
             return MASK
         return _replaced(payload, self.fields, MASK)
 
     def masked_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """The headers of an event with ``•••`` for the values of those that are redacted."""
+        """The headers of an event with ``•••`` for the values of redacted ones."""
         if not self.headers:
             return headers
         return {name: MASK if self._hides(name) else value for name, value in headers.items()}
@@ -71,18 +72,18 @@ class Redaction:
         return replace(event, headers=self.masked_headers(event.headers), body=body)
 
     def mask_of(self, event: Event) -> Callable[[str], str]:
-        """What hides the redacted values of an event in a text about it: an error, an answer that repeats them."""
+        """A function that hides the redacted values of an event in a text about it: an error, or an answer that repeats them."""
         return partial(_without, tuple(islice(self._values(event), _MOST + 1))) if self.paths else str
 
     def key_mask_of(self, event: Event) -> Callable[[str], str]:
-        """What hides a key that is made of redacted values, however short they are, as a whole."""
+        """A function that hides a key as a whole if it holds a redacted value, however short."""
         if not self.paths:
             return str
         values = [value.lower() for value in self._values(event) if value]
         return lambda key: MASK if any(value in key.lower() for value in values) else key
 
     def stripped(self, event: Event) -> bytes:
-        """The body that stays in the store: its JSON without the redacted fields, ``{}`` of one that is no JSON."""
+        """The body that stays in the store: its JSON without the redacted fields; ``{}`` if it is not JSON."""
         if not is_json(event.headers.get("content-type", "")):
             return b"{}"
         try:
@@ -109,7 +110,10 @@ EVERYTHING: Final = Redaction(paths=("payload", "headers"), fields=((),), header
 
 
 def of(naming: Naming, paths: Sequence[str], *, is_stored: bool) -> Redaction:
-    """Of paths that begin with ``payload``, ``headers`` or a shortcut of the source, which may find a field in several places."""
+    """The redaction of paths that begin with ``payload``, ``headers`` or a shortcut of the source.
+
+    A shortcut may find a field in several places.
+    """
     places = [place for path in paths for place in naming.places(split_path(path))]
     return Redaction(
         paths=tuple(paths),
@@ -120,7 +124,7 @@ def of(naming: Naming, paths: Sequence[str], *, is_stored: bool) -> Redaction:
 
 
 def seen(naming: Naming, path: Path, value: object, facts: Facts, masked: Facts) -> object:
-    """What a condition saw at ``path`` of ``facts``, as it may be shown: what stands there in the masked ones."""
+    """What a condition saw at ``path`` of ``facts``, as it may be shown: the value there in ``masked``."""
     for place in naming.places(path):
         if lookup(facts, place) == value:
             shown = lookup(masked, place)
@@ -138,7 +142,7 @@ def _replaced(payload: object, fields: Sequence[Path], by: object) -> object:
 
 
 def _with(value: object, path: Path, by: object) -> object:
-    """A copy of ``value`` with ``by`` at ``path``: ``*`` is any segment, a name leads through a list to each element."""
+    """A copy of ``value`` with ``by`` at ``path``: ``*`` is any segment, a name applies to each element of a list."""
     if not path:
         return by
     match value:
@@ -154,7 +158,7 @@ def _with(value: object, path: Path, by: object) -> object:
 
 
 def _elements(values: Sequence[object], path: Path) -> Iterator[tuple[object, Path | None]]:
-    """Each element with the path that is left of it; None: it is not meant."""
+    """Each element with the rest of the path; None if the path does not lead to it."""
     head, rest = path[0], path[1:]
     if not (head.isascii() and head.isdigit()):
         yield from ((each, rest if head == "*" else path) for each in values)
@@ -164,7 +168,7 @@ def _elements(values: Sequence[object], path: Path) -> Iterator[tuple[object, Pa
 
 
 def _found(value: object, path: Path) -> Iterator[object]:
-    """What stands at ``path``, as ``_with`` finds it."""
+    """The values at ``path``, found as ``_with`` finds them."""
     if not path:
         yield value
     elif isinstance(value, dict):
@@ -197,13 +201,12 @@ def _without(values: Sequence[str], text: str) -> str:
         return MASK if text else text
     lower = text.lower()
     spelled = {each for value in values for each in _spellings(value) if _SHORTEST <= len(each) <= len(text)}
-    # An expression of all of them would cost a step for each at every character.
+    # One expression of all values would cost a step for each at every character.
     there = sorted((each for each in spelled if each.lower() in lower), key=len, reverse=True)
     return re.sub("|".join(map(re.escape, there)), MASK, text, flags=re.IGNORECASE) if there else text
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """As it stands, and inside JSON."""
+    """As it is, and inside JSON."""
     for text in (value, value.strip()):
-        yield text
-        yield from (json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+        yield from in_json(text)

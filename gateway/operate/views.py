@@ -214,9 +214,7 @@ def destination(name: str, config: "Config", standing: "Standing", numbers: Dest
 
 def _address(known: "Destination", config: "Config") -> str:
     """The address, without secrets."""
-    from gateway.rehearsal.rehearse import shown_url
-
-    return config.masks.url(shown_url(known.target.url, known)) if known.target.url else known.target.path
+    return config.masks.url(known.masked_url(known.target.url)) if known.target.url else known.target.path
 
 
 def pause(each: Pause) -> dict[str, Any]:

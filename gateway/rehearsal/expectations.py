@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from gateway.config import load
-from gateway.destinations.base import json_bytes
+from gateway.destinations.requests import json_bytes
 from gateway.errors import BuildError, GatewayError, RequestRefused, Unparsable
 from gateway.event.paths import assign, unassign
 from gateway.event.payload import parse
 from gateway.model import FileAppend, HttpRequest
 from gateway.rehearsal.comparing import difference, lacking, lines, same
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sample, sender_headers, shown, shown_url
+from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sample, sender_headers
 from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
 from gateway.routing import Config, Source
 from gateway.routing.cases import Check, Test
@@ -222,13 +222,13 @@ def _of_request(check: Check, sent: Sent) -> Iterator[str]:
     if check.method not in (None, sent.request.method):
         yield f"method is {sent.request.method}, expected {check.method}"
     if check.url not in (None, sent.request.url):
-        url, expected = (shown_url(each, sent.destination) for each in (sent.request.url, check.url or ""))
+        url, expected = (sent.destination.masked_url(each) for each in (sent.request.url, check.url or ""))
         if url == expected:
             yield f"url is {url}, which differs from the expected url in a masked value"
         else:
             yield f"url is      {url}"
             yield f"expected    {expected}"
-    headers, safe = dict(sent.request.headers), shown(sent.request, sent.destination)
+    headers, safe = dict(sent.request.headers), sent.destination.masked(sent.request)
     assert isinstance(safe, HttpRequest)
     for name, expected in check.headers.items():
         yield from _of_header(name, expected, headers.get(name), dict(safe.headers).get(name))

@@ -19,7 +19,7 @@ from gateway.event.payload import payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event, shown
+from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
 from gateway.routing import Config, Source
 from gateway.routing.entries import Considered
 from gateway.store.nouns import EventHistory, HeldBack
@@ -165,8 +165,8 @@ class _Shown:
         request = next((each.request for each in made if each.request), None)
         if request is None:
             return replace(real, request=None, not_shown="it depends on a value that the source redacts")
-        request = shown(request, config.destinations[real.destination])
-        return replace(real, request=_masked(request, config.masks))
+        masked = config.destinations[real.destination].masked(request)
+        return replace(real, request=config.masks.request(masked))
 
 
 def secretless(values: object, masks: Masks) -> Mapping[str, object]:
@@ -183,21 +183,6 @@ def _without_secrets(config: Config) -> Config:
 
 def _secretless(source: Source, masks: Masks) -> Source:
     return replace(source, naming=replace(source.naming, vars=secretless(source.naming.vars, masks)))
-
-
-def _masked(request: OutboundRequest, masks: Masks) -> OutboundRequest:
-    match request:
-        case FileAppend():
-            return replace(request, path=masks.text(request.path), line=_masked_bytes(request.line, masks))
-        case HttpRequest():
-            headers = tuple((name, masks.text(value)) for name, value in request.headers)
-            return replace(
-                request, url=masks.url(request.url), headers=headers, body=_masked_bytes(request.body, masks)
-            )
-
-
-def _masked_bytes(data: bytes, masks: Masks) -> bytes:
-    return masks.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:

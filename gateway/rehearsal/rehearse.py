@@ -1,16 +1,15 @@
 """Plays an event through a Config: what would be planned and sent. Nothing is stored or leaves the process."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.egress.secrets import PUBLIC_HEADERS, SHORTEST_PATH_SECRET
 from gateway.errors import BodyTooLarge, BuildError, GatewayError, RenderError
 from gateway.event.paths import Facts
-from gateway.model import Delivery, Event, FileAppend, Notice, OutboundRequest, new_id
-from gateway.routing import Config, Destination, Source
+from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
+from gateway.routing import Config, Source
 from gateway.routing.entries import Considered
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
@@ -165,37 +164,3 @@ def attempted(config: Config, delivery: Delivery, event: Event, payload: object,
     except BuildError as error:
         return Rehearsed(route=route, destination=destination, error=str(error))
     return Rehearsed(route=route, destination=destination, request=request)
-
-
-# --- showing it without its secrets ---
-
-
-def shown(request: OutboundRequest, destination: Destination) -> OutboundRequest:
-    """The request with ``***`` for what may be a secret of the destination."""
-    if isinstance(request, FileAppend):
-        return request
-    headers = tuple((name, value if name in PUBLIC_HEADERS else "***") for name, value in request.headers)
-    return replace(request, url=shown_url(request.url, destination), headers=headers)
-
-
-def shown_url(url: str, destination: Destination) -> str:
-    """The url with ``***`` for parts from the destination's own url that may be a secret.
-
-    These are: for a chat the whole path (an incoming webhook); otherwise long path segments and query values.
-    """
-    scheme, separator, rest = url.partition("://")
-    host, slash, behind = rest.partition("/")
-    if destination.kind.chat:
-        return f"{scheme}{separator}{host}{slash}{'***' if behind else ''}"
-    path, question, query = behind.partition("?")
-    own_address, _, own_query = destination.target.url.partition("?")
-    own = {part for part in own_address.split("/")[3:] if len(part) >= SHORTEST_PATH_SECRET}
-    path = "/".join("***" if part in own else part for part in path.split("/"))
-    own_pieces = frozenset(own_query.split("&"))
-    query = "&".join(_shown_piece(piece, own_pieces) for piece in query.split("&"))
-    return f"{scheme}{separator}{host}{slash}{path}{question}{query}"
-
-
-def _shown_piece(piece: str, own: Collection[str]) -> str:
-    name, equals, _ = piece.partition("=")
-    return f"{name}=***" if equals and piece in own else piece

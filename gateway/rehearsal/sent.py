@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 
+from gateway.destinations import KINDS
 from gateway.errors import Unparsable
 from gateway.event.paths import MISSING, lookup
 from gateway.event.payload import parse
@@ -34,16 +34,13 @@ class Sent:
     @property
     def message(self) -> str:
         """What a reader sees: the text of a chat's message, or else the body."""
-        found = (self.value, *(lookup(self.value, path) for path in _TEXT_PATHS))
+        paths = dict.fromkeys((self.destination.kind.text_at, *(kind.text_at for kind in KINDS.values())))
+        found = (self.value, *(lookup(self.value, path) for path in paths))
         return next((each for each in found if isinstance(each, str)), self.text)
 
     def has(self, text: str) -> bool:
         """Whether the body contains ``text``: as sent, or in one of its JSON texts."""
         return text in self.text or any(text in each for each in _texts(self.value))
-
-
-#: Where chats have the text of a message.
-_TEXT_PATHS: Final = (("text",), ("content",), ("attachments", "0", "content", "body", "0", "text"))
 
 
 class _Line(msgspec.Struct):

@@ -9,20 +9,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
+from gateway.destinations.escapes import Escaper, html_escape, no_escape
 from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiler, Folder, Source
 from gateway.render.filters import FUNCTIONS
 from gateway.render.finish import FINISH, FORM_TYPE, header_value, pairs, parsed, query_value, safe_path, tidy
 from gateway.render.run import Namespace, T, run, total
-from gateway.render.values import ESCAPERS, OMIT, Escaper, Omit, encodable, form_escape, html_escape, no_escape
+from gateway.render.values import OMIT, Omit, encodable, form_escape
 from gateway.render.weave import Position
 
-__all__ = ["FORM_TYPE", "FUNCTIONS", "Escape", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree"]
+__all__ = ["FORM_TYPE", "FUNCTIONS", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree", "is_literal"]
 
-#: How values are escaped in text that people read: a key of ESCAPERS.
-Escape = str
+_ESCAPE_OF_ENDING: Final[Mapping[str, Escaper]] = {HTML_ENDING: html_escape, FORM_ENDING: form_escape}
 
 #: From the facts of an event, or the Namespace of a message made of them, to what is sent.
 #: Raises RenderError and nothing else.
@@ -53,26 +55,26 @@ class Templates:
     """
 
     def __init__(self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape) -> None:
-        files = Folder(folder)
+        self._files = Folder(folder)
+        self._roots = roots
         self._hide = hide
         #: The template files read so far, by name: those asked for and those they include.
-        self.texts: Mapping[str, str] = files.texts
-        self._compilers: Mapping[Escape, Compiler] = {
-            name: Compiler(escape, files, roots) for name, escape in ESCAPERS.items()
-        }
-        self._of_ending = {
-            HTML_ENDING: Compiler(html_escape, files, roots),
-            FORM_ENDING: Compiler(form_escape, files, roots),
-        }
+        self.texts: Mapping[str, str] = self._files.texts
+        self._compilers: dict[Escaper, Compiler] = {}
 
-    def text(self, source: TemplateText, escape: Escape) -> Renderer[Text]:
+    def text(self, source: TemplateText, escape: Escaper) -> Renderer[Text]:
         """A text for people; blank lines are dropped at its ends and collapsed elsewhere."""
         render = self._inline(source, escape, "text")
         return lambda facts: Text(tidy(render(facts)))
 
-    def tree(self, tree: Tree, escape: Escape) -> Renderer[Json]:
-        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf and its key."""
-        build = self._tree(tree, escape)
+    def tree(
+        self, tree: Tree, escape: Escaper, escapes: Mapping[str, Escaper] = MappingProxyType({})
+    ) -> Renderer[Json]:
+        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf and its key.
+
+        ``escapes`` apply to certain fields and to everything below them.
+        """
+        build = self._tree(tree, escape, escapes)
 
         def render(facts: Mapping[str, object]) -> Json:
             value = build(Namespace.of(facts))
@@ -85,7 +87,7 @@ class Templates:
 
     def form(self, tree: Tree) -> Renderer[Raw]:
         """A map of fields as a form: a list repeats its name, and a map inside becomes ``name[key]``."""
-        build = self._tree(tree, "none")
+        build = self._tree(tree, no_escape, {})
 
         def render(facts: Mapping[str, object]) -> Raw:
             fields = build(Namespace.of(facts))
@@ -94,17 +96,17 @@ class Templates:
 
         return render
 
-    def file(self, name: str, used_at: Place, escape: Escape) -> Renderer[Json | Raw]:
+    def file(self, name: str, used_at: Place, escape: Escaper) -> Renderer[Json | Raw]:
         """A file of the folder: ``.json.j2`` renders to Json, the other endings to Raw with their content type."""
-        ending = next((each for each in self._of_ending if name.endswith(each)), "")
-        source, compiled = self._of_ending.get(ending, self._compilers[escape]).file(name, used_at)
+        ending = next((each for each in _ESCAPE_OF_ENDING if name.endswith(each)), "")
+        source, compiled = self._compiler(_ESCAPE_OF_ENDING.get(ending, escape)).file(name, used_at)
         finish = partial(parsed, self._hide) if name.endswith(JSON_ENDING) else FINISH[ending]
         return total(lambda facts: finish(run(compiled, Namespace.of(facts))), source, self._hide)
 
     def truth(self, expression: TemplateText) -> Renderer[bool]:
         """Whether one bare expression holds; a missing or null field does not."""
         source = Source(expression.text, expression.place)
-        compiled = self._compilers["none"].expression(source)
+        compiled = self._compiler(no_escape).expression(source)
 
         def evaluate(facts: Mapping[str, object]) -> bool:
             names = Namespace.of(facts)
@@ -115,49 +117,62 @@ class Templates:
 
     def is_constant(self, expression: TemplateText) -> bool:
         """Whether an expression, which ``truth`` accepts, uses nothing of an event."""
-        return self._compilers["none"].is_constant(expression.text)
+        return self._compiler(no_escape).is_constant(expression.text)
 
     def path(self, source: TemplateText) -> Renderer[str]:
         """The path of a url; no value can add, end or climb a segment."""
-        return self._inline(source, "none", "path", safe_path)
+        return self._inline(source, no_escape, "path", safe_path)
 
     def query(self, source: TemplateText) -> Renderer[str]:
         """One query value, percent-encoded."""
-        return self._inline(source, "none", "text", query_value)
+        return self._inline(source, no_escape, "text", query_value)
 
     def header(self, source: TemplateText) -> Renderer[str]:
         """The value of a header field: printable ASCII without spaces at its ends."""
-        return self._inline(source, "none", "text", header_value)
+        return self._inline(source, no_escape, "text", header_value)
 
     def _inline(
-        self, text: TemplateText, escape: Escape, start: Position, finish: Callable[[str], str] = encodable
+        self, text: TemplateText, escape: Escaper, start: Position, finish: Callable[[str], str] = encodable
     ) -> Renderer[str]:
         source = Source(text.text, text.place)
-        compiled = self._compilers[escape].inline(source, start)
+        compiled = self._compiler(escape).inline(source, start)
         return total(lambda facts: finish(run(compiled, Namespace.of(facts))), source, self._hide)
 
-    def _tree(self, tree: Tree, escape: Escape) -> _Build:
+    def _compiler(self, escape: Escaper) -> Compiler:
+        if escape not in self._compilers:
+            self._compilers[escape] = Compiler(escape, self._files, self._roots)
+        return self._compilers[escape]
+
+    def _tree(self, tree: Tree, escape: Escaper, escapes: Mapping[str, Escaper]) -> _Build:
         match tree:
             case TemplateText():
                 return self._leaf(tree, escape)
             case Mapping():
-                return _object([(key, self._tree(child, escape)) for key, child in tree.items()])
+                members = ((key, child, escapes.get(key)) for key, child in tree.items())
+                return _object(
+                    [(key, self._tree(child, own or escape, {} if own else escapes)) for key, child, own in members]
+                )
             case list() | tuple():
-                return _list([self._tree(child, escape) for child in tree])
+                return _list([self._tree(child, escape, escapes) for child in tree])
         return lambda _: tree
 
-    def _leaf(self, leaf: TemplateText, escape: Escape) -> _Build:
-        if "{{" not in leaf.text and "{%" not in leaf.text:
+    def _leaf(self, leaf: TemplateText, escape: Escaper) -> _Build:
+        if is_literal(leaf.text):
             constant = encodable(leaf.text)
             return lambda _: constant
         source = Source(leaf.text, leaf.place)
-        compiled = self._compilers[escape].inline(source, "text", leaf=True)
+        compiled = self._compiler(escape).inline(source, "text", leaf=True)
 
         def build(names: Namespace) -> object:
             text = run(compiled, names)
             return names.budget.result if compiled.whole else encodable(text)
 
         return total(build, source, self._hide)
+
+
+def is_literal(text: str) -> bool:
+    """Whether a text has nothing to render."""
+    return "{{" not in text and "{%" not in text
 
 
 def _object(members: Sequence[tuple[str, _Build]]) -> _Build:

@@ -9,13 +9,14 @@ from typing import Final
 
 from jinja2 import BaseLoader, Environment, Template, TemplateSyntaxError, nodes
 
+from gateway.destinations import KINDS
+from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import weave
 from gateway.render.filters import TESTS
 from gateway.render.grammar import Refused, check_markup, did_you_mean
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
-from gateway.render.values import Escaper, googlechat_escape, slack_escape
 
 JSON_ENDING: Final = ".json.j2"
 TEXT_ENDING: Final = ".txt.j2"
@@ -127,8 +128,7 @@ class _Included(BaseLoader):
 
 #: What to write instead of a value in angle brackets, where those are markup.
 _INSTEAD_OF_MARKUP: Final[Mapping[Escaper, str]] = {
-    slack_escape: "write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
-    googlechat_escape: "write the address without them: it becomes a link on its own",
+    kind.escape: kind.instead_of_markup for kind in KINDS.values() if kind.instead_of_markup
 }
 
 #: The code, the length of the template's own text, and whether it is a single expression.

@@ -7,9 +7,10 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from gateway.destinations.escapes import Escaper
 from gateway.model import Json, Raw
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING
-from gateway.render.values import Escaper, Trouble, encodable, readable
+from gateway.render.values import Trouble, encodable, readable
 from gateway.wording import escaped
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
+from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, RenderError
 from gateway.render.compiler import Compiled, Source, line_of
 from gateway.render.filters import FUNCTIONS
 from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
-from gateway.render.values import Escaper, Trouble
+from gateway.render.values import Trouble
 from gateway.wording import escaped
 
 P = ParamSpec("P")

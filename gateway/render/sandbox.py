@@ -10,7 +10,8 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from gateway.render.values import ELEMENT, Escaper, Trouble, UndefinedField, joined, kind, weigh
+from gateway.destinations.escapes import Escaper
+from gateway.render.values import ELEMENT, Trouble, UndefinedField, joined, kind, weigh
 
 MAX_STEPS = 10_000
 #: Characters of one output.

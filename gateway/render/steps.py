@@ -10,13 +10,13 @@ from urllib.parse import quote
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from gateway.destinations.escapes import Escaper
 from gateway.render.filters import FILTERS
 from gateway.render.filters.texts import default, tojson
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
     OMIT,
     Escaped,
-    Escaper,
     Fragment,
     Trouble,
     UndefinedField,

@@ -3,16 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from urllib.parse import quote_plus
 
 from jinja2 import Undefined
-from markupsafe import escape
 
-from gateway.wording import CONTROLS, TURNING, escaped
+from gateway.destinations.escapes import Escaper, no_escape
+from gateway.wording import escaped
 
-#: Makes a text inert where it is printed.
-Escaper = Callable[[str], str]
 #: Takes a number of characters from the budget of the render.
 Spend = Callable[[int], None]
 
@@ -215,104 +212,6 @@ def encodable(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-#: Line and paragraph breaks, which become a space.
-_BREAKS = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
-_STEERING = re.compile(f"[{CONTROLS}{TURNING}]")
-_SLACK_ACTIVE = re.compile(f"[&<>{CONTROLS}{TURNING}]")
-
-
-def one_line(text: str) -> str:
-    r"""``text`` on one line, without control characters and marks that change the reading order.
-
-    >>> one_line("Ann\nLtd\u202e")
-    'Ann Ltd'
-    """
-    return _STEERING.sub("", _BREAKS.sub(" ", text))
-
-
-# An address is kept: a backslash would become part of it.
-_DISCORD_ACTIVE = re.compile(
-    r"(?P<address>https?://[\w./:?&=%+~#;,!$'-]+)|@(?=everyone|here|[!&]?[0-9]{15})|[\\*_~`|>#\[\]()<-]", re.ASCII
-)
-
-
-def discord_escape(text: str) -> str:
-    r"""``text`` as inert Discord Markdown on one line: no mention, masked link, heading, list or style of its own.
-
-    Markdown: Discord's help page "Markdown Text 101"; forms of mentions: its reference, "Message Formatting".
-
-    >>> discord_escape("**Tom** <@&1> [x](https://a.example/b_c)")
-    '\\*\\*Tom\\*\\* \\<@&1\\> \\[x\\]\\(https://a.example/b_c\\)'
-    """
-    return _DISCORD_ACTIVE.sub(_discord_inert, one_line(text))
-
-
-def _discord_inert(found: re.Match[str]) -> str:
-    if found["address"]:
-        return found[0]
-    # Only an invisible character escapes a mention.
-    return "@\N{ZERO WIDTH SPACE}" if found[0] == "@" else f"\\{found[0]}"
-
-
-_TEAMS_ACTIVE = re.compile(r"[\\*_\[\]]|^(?:[-+]|[0-9]+\.)(?=\s)")
-
-
-def teams_escape(text: str) -> str:
-    r"""``text`` as inert Markdown of an Adaptive Card on one line: no link, style or list of its own.
-
-    Markdown: Microsoft's page "Text features" of Adaptive Cards; DATE and TIME are functions of a card there.
-
-    >>> teams_escape("[x](https://a.example) *now* {{DATE(1)}}")
-    '\\[x\\](https://a.example) \\*now\\* {\u200b{DATE(1)}}'
-    """
-    inert = _TEAMS_ACTIVE.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", one_line(text))
-    return inert.replace("{{", "{\N{ZERO WIDTH SPACE}{")
-
-
-def googlechat_escape(text: str) -> str:
-    r"""``text`` as text of Google Chat on one line: no mention and no link with another label of its own.
-
-    Markup: Google's page "Format messages". It has no escape: ``<`` is separated from what it would begin, and
-    asterisks, underscores, tildes and backticks can still change how the text looks.
-
-    >>> googlechat_escape("<users/all> Tom")
-    '<\u200busers/all> Tom'
-    """
-    return one_line(text).replace("<", "<\N{ZERO WIDTH SPACE}")
-
-
-def telegram_escape(text: str) -> str:
-    r"""``text`` as inert HTML on one line.
-
-    >>> telegram_escape("<b> & \nc")
-    '&lt;b&gt; &amp;  c'
-    """
-    return html_escape(one_line(text))
-
-
-def slack_escape(text: str) -> str:
-    r"""``text`` as inert mrkdwn on one line: no mention, link, line break, control or bidi character of its own.
-
-    Slack has escapes for ``&``, ``<`` and ``>`` only (docs.slack.dev, "Formatting message text"): asterisks,
-    underscores and backticks can still change how the text looks.
-
-    >>> slack_escape("<!channel> Tom & Ann\nLtd")
-    '&lt;!channel&gt; Tom &amp; Ann Ltd'
-    """
-    if _SLACK_ACTIVE.search(text) is None:
-        return text
-    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def html_escape(text: str) -> str:
-    """``text`` as inert HTML, between tags or inside a quoted attribute.
-
-    >>> html_escape("<b> & 'c'")
-    '&lt;b&gt; &amp; &#39;c&#39;'
-    """
-    return str(escape(text))
-
-
 def form_escape(text: str) -> str:
     """``text`` as the value of one pair of a form (WHATWG URL, 5: application/x-www-form-urlencoded).
 
@@ -320,21 +219,3 @@ def form_escape(text: str) -> str:
     'a%26b%3Dc+d'
     """
     return quote_plus(encodable(text))
-
-
-def no_escape(text: str) -> str:
-    """``text`` unchanged: no character has a meaning where it is printed."""
-    return text
-
-
-#: How values are escaped in text for people, by the name that kinds of destinations use.
-ESCAPERS: Mapping[str, Escaper] = MappingProxyType(
-    {
-        "none": no_escape,
-        "slack": slack_escape,
-        "discord": discord_escape,
-        "teams": teams_escape,
-        "googlechat": googlechat_escape,
-        "telegram": telegram_escape,
-    }
-)

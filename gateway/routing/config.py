@@ -117,7 +117,7 @@ class Config:
             # An expression that failed counted as a match: here it raises the reason.
             entry.rule.expression.evaluate(facts)
         parts = message.render(facts, event, delivery.id, source.kept_headers)
-        return destination.kind.build(destination.target, parts)
+        return destination.kind.request(destination.target, parts)
 
     def _destination(self, name: str) -> Destination:
         destination = self.destinations.get(name)

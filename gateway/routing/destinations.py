@@ -7,6 +7,9 @@ from gateway.destinations.gates import Rules
 from gateway.destinations.retry import Policy
 from gateway.egress import Door
 from gateway.event.paths import Facts, lookup
+from gateway.hiding.addresses import masked_url
+from gateway.hiding.requests import masked_request
+from gateway.model import OutboundRequest
 from gateway.routing.keys import key_text
 
 
@@ -28,6 +31,14 @@ class Destination:
     door: Door = field(default_factory=Door)
     #: The path of the field that orders deliveries; empty: they are not ordered.
     order: tuple[str, ...] = ()
+
+    def masked(self, request: OutboundRequest) -> OutboundRequest:
+        """A request to it, with ``***`` for every possible secret of the file."""
+        return masked_request(request, self.target.url, is_path_public=self.kind.is_path_public)
+
+    def masked_url(self, url: str) -> str:
+        """The url of a request to it, masked in the same way."""
+        return masked_url(url, self.target.url, is_path_public=self.kind.is_path_public)
 
     def lane(self, facts: Facts) -> str | None:
         """The key that an event shares with those it must stay in order with; None: it has none."""

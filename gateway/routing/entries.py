@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.destinations import Parts
+from gateway.destinations.target import NO_OPTIONS
 from gateway.errors import Place
 from gateway.event.explain import Explanation, explain
 from gateway.event.match import Matcher, Rule
@@ -39,13 +40,15 @@ class Message:
     headers: tuple[tuple[str, Renderer[str]], ...] = ()
     #: None: the exact bytes received.
     content: Renderer[Content] | None = None
+    #: Options of the destination that are templates.
+    options: tuple[tuple[str, Renderer[Text]], ...] = ()
     #: Whether the text itself mentions how many dead deliveries it covers.
     counts: bool = False
 
     def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
         """Render the parts of the request for one event. Raises RenderError."""
         # Exact bytes, as in an archive, rarely need a template.
-        names = facts if self.content is None else Namespace(facts)
+        names = facts if self.content is None and not self.options else Namespace(facts)
         return Parts(
             event=event,
             delivery_id=delivery_id,
@@ -54,6 +57,7 @@ class Message:
             query=tuple((name, value(names)) for name, value in self.query),
             headers=tuple((name, value(names)) for name, value in self.headers),
             content=None if self.content is None else self._content(names, facts),
+            options={name: value(names).text for name, value in self.options} if self.options else NO_OPTIONS,
             verbatim_headers=()
             if self.content is not None
             else tuple((name, value) for name, value in event.headers.items() if name in kept_headers),

@@ -1,9 +1,10 @@
-"""From what a preset or a ``verify:`` block says to schemes; what makes no sense is refused with the key that says it."""
+"""Schemes from a preset or a ``verify:`` block. What makes no sense is refused, with the key at fault."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from gateway.signatures import ALGORITHMS, Scheme, Signature, SignedRefused, Timestamp, Way, uses
+from gateway.signatures.message import SignedRefused, uses
+from gateway.signatures.schemes import ALGORITHMS, Scheme, Signature, Timestamp, Way
 
 WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret")
 ENCODINGS: Final = ("hex", "hex-any-case", "base64")
@@ -19,7 +20,7 @@ class SchemeRefused(ValueError):
 
 
 def merged(preset: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A preset's block with single knobs replaced; another way than the preset's replaces it whole."""
+    """A preset's block with the operator's keys on top; a different way to verify replaces it whole."""
     way = next((each for each in WAYS if each in own), None)
     if way is not None and way not in preset:
         return own
@@ -36,7 +37,7 @@ def scheme_of(declared: Mapping[str, Any]) -> Scheme:
     ways = [way for way in WAYS if way in declared]
     if len(ways) != 1:
         found = " and ".join(ways) or "none of them"
-        raise SchemeRefused("", f"one of {', '.join(WAYS)} is due, not {found}", "keep one")
+        raise SchemeRefused("", f"it needs one of {', '.join(WAYS)}, not {found}", "keep one")
     way = ways[0]
     if way != "signature":
         of = declared[way] if isinstance(declared[way], Mapping) else {}
@@ -55,7 +56,7 @@ def _signature(declared: Mapping[str, Any]) -> Signature:
     fields = declared.get("fields") or {}
     if bool(declared.get("header")) == bool(declared.get("body")):
         raise SchemeRefused(
-            "signature.header", "a signature stands in a header or in the body", "write header: x-signature"
+            "signature.header", "a signature is in a header or in the body, not in both", "write header: x-signature"
         )
     return Signature(
         header=str(declared.get("header", "")).lower(),
@@ -102,12 +103,12 @@ def _timestamp(declared: Mapping[str, Any] | None) -> Timestamp | None:
 
 
 def _refuse_gaps(scheme: Scheme) -> None:
-    """What would look like a check and be none."""
+    """Refuse what would look like a check and check nothing."""
     used = uses(scheme.signature.signed)
     if not scheme.covers_body and not scheme.unsigned_body:
         raise SchemeRefused(
             "signature.signed",
-            "the signature does not cover the body: whoever has seen one request could send any other",
+            "the signature does not cover the body: anyone who has seen one request could send any other",
             "put {body} into it, or write unsigned_body: accept",
         )
     if not scheme.covers_timestamp:
@@ -117,21 +118,17 @@ def _refuse_gaps(scheme: Scheme) -> None:
             "put {timestamp} into signed",
         )
     if "timestamp" in used and scheme.timestamp is None:
-        raise SchemeRefused(
-            "signature.signed", "{timestamp} is signed and nothing says where it stands", "add timestamp:"
-        )
+        raise SchemeRefused("signature.signed", "{timestamp} is signed, but nothing says where it is", "add timestamp:")
     stamp = scheme.timestamp
     if stamp and [bool(stamp.header), bool(stamp.payload), stamp.in_field].count(True) != 1:
-        raise SchemeRefused("timestamp", "it stands in one place", "write one of header, payload and field")
+        raise SchemeRefused("timestamp", "it is in exactly one place", "write one of header, payload and field")
     if stamp and stamp.in_field and not scheme.signature.timestamp_field:
         raise SchemeRefused(
             "timestamp.field", "the signature's header has no such field", "add signature.fields.timestamp"
         )
     if "id" in used and not scheme.id_header:
-        raise SchemeRefused(
-            "signature.signed", "{id} is signed and nothing says where it stands", "add id: {header: ...}"
-        )
+        raise SchemeRefused("signature.signed", "{id} is signed, but nothing says where it is", "add id: {header: ...}")
     if ("secret" in used) != scheme.signature.algorithm.startswith("plain-"):
         raise SchemeRefused(
-            "signature.signed", "{secret} goes with a plain digest, and only with that", "correct algorithm"
+            "signature.signed", "{secret} belongs to a plain digest, and only to that", "correct algorithm"
         )

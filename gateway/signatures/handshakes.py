@@ -1,4 +1,4 @@
-"""A sender's question before it sends anything: is this your address? Pure; asked only after the request was verified."""
+"""A sender's question before it sends events: is this your address? Pure; answered only once the request is verified."""
 
 import base64
 import hmac
@@ -11,13 +11,13 @@ import msgspec
 from gateway.event.paths import MISSING, lookup, split_path
 from gateway.model import Secret
 
-#: Characters of a challenge that is answered; a sender's own are far shorter.
+#: Characters of the longest challenge that is answered; real ones are far shorter.
 LONGEST_CHALLENGE: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the sender is told; nothing was stored."""
+    """The answer to a handshake; nothing is stored."""
 
     content_type: str
     body: bytes
@@ -25,28 +25,30 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """One question that a preset knows, and how it is answered."""
+    """One question that a preset knows, and how to answer it."""
 
     method: str
-    #: All of these hold: path and value, roots ``payload`` and ``query``.
+    #: It is this question if all of these hold: path and value, under the roots ``payload`` and ``query``.
     when: tuple[tuple[tuple[str, ...], object], ...]
-    #: Where the sender shows the token that the operator gave it; empty: the request's signature says enough.
+    #: Where the sender shows the token that the operator gave it; empty: the request's signature is enough.
     token: tuple[str, ...]
-    #: What is echoed, or what is signed; empty: nothing.
+    #: Path of the value that is echoed or signed; empty: none.
     value: tuple[str, ...]
-    #: ``text``: the value as it came; else JSON whose texts hold ``{of}``, ``{hmac:hex}`` and ``{hmac:base64}``.
+    #: ``text``: the value as it came; else JSON whose texts may hold ``{of}``, ``{hmac:hex}`` and ``{hmac:base64}``.
     answer: object
-    #: The block that verifies a GET which shows no token.
+    #: The block that verifies a GET without a token.
     verify: Mapping[str, Any] | None
 
     @classmethod
     def compile(cls, declared: Mapping[str, Any]) -> Self:
-        """From a preset: ``{query_echo | json_echo | hmac_reply | constant: {...}}``. ValueError without a check."""
+        """From a preset: ``{query_echo | json_echo | hmac_reply | constant: {...}}``. ValueError if nothing would be checked."""
         [(kind, said)] = declared.items()
         method = said.get("method", "GET" if kind == "query_echo" else "POST")
         token = f"query|{said['token']}" if "token" in said else ""
         if method == "GET" and not token and "verify" not in said:
-            raise ValueError(f"{kind}: a GET shows a token or is verified: anyone could have something signed else")
+            raise ValueError(
+                f"{kind}: a GET needs a token or a verify block: otherwise anyone could have a text of their choice signed"
+            )
         value = said.get("of") or said.get("challenge", "")
         return cls(
             method=method,
@@ -64,17 +66,17 @@ class Handshake:
         )
 
     def shows_token(self, facts: Mapping[str, object], tokens: Sequence[Secret]) -> bool:
-        """Whether it shows one of the tokens, where it has to."""
+        """Whether it shows one of the tokens, if it has to."""
         if not self.token:
             return True
         given = (_text(facts, self.token) or "").encode("utf-8", "surrogateescape")
         known = [token.reveal().encode("utf-8", "surrogateescape") for token in tokens]
-        # A list: every one is compared, whichever fits.
-        fits = [hmac.compare_digest(given, each) for each in known if each]
-        return any(fits)
+        # A list: every one is compared, whichever matches.
+        equal = [hmac.compare_digest(given, each) for each in known if each]
+        return any(equal)
 
     def reply(self, facts: Mapping[str, object], secrets: Sequence[Secret]) -> Answer:
-        """The answer, signed with the first of the secrets where it is to be."""
+        """The answer, signed with the first of the secrets if it has to be."""
         value = _text(facts, self.value) or ""
         if self.answer == "text":
             return Answer(content_type="text/plain; charset=utf-8", body=value.encode("utf-8", "replace"))
@@ -110,6 +112,6 @@ def _filled(tree: object, words: Mapping[str, str]) -> object:
         return tree
     for name, text in words.items():
         if name in tree:
-            # One field to a text: what was put in is never looked at again.
+            # One field per text: what was filled in is never scanned again.
             return tree.replace(name, text)
     return tree

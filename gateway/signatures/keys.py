@@ -1,17 +1,18 @@
-"""From the operator's secrets to keys that compare: in constant time, on bytes."""
+"""Keys made from the operator's secrets. They compare bytes, in constant time."""
 
 import base64
 import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.model import Secret
+from gateway.signatures.credentials import KeyRefused
+from gateway.signatures.message import Message
 from gateway.signatures.request import Reading
 
-#: Bytes to the text that a signature header has, and back; ValueError for any but the one canonical spelling.
+#: Bytes to the text of a signature header.
 ENCODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "hex": binascii.hexlify,
     "hex-any-case": binascii.hexlify,
@@ -22,45 +23,23 @@ HMACS: Final = {"sha1": "sha1", "sha256": "sha256", "sha512": "sha512"}
 DIGESTS: Final = {"plain-sha1": "sha1", "plain-sha256": "sha256", "plain-sha512": "sha512"}
 PUBLIC_KEYS: Final = ("ed25519", "ecdsa-p256")
 
-#: What is signed: the pieces in turn, so that a body is never copied.
-Message = Callable[[Reading], Sequence[bytes]]
-
-
-class KeyRefused(ValueError):
-    """A secret cannot be the key of its scheme; the text says why, and never the secret."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """One secret of a source."""
-
-    secret: Secret
-    #: Seconds since the epoch from which it no longer counts; None: for good.
-    until: float | None = None
-
-    def is_past(self, now: float) -> bool:
-        """Whether it no longer counts."""
-        return self.until is not None and now >= self.until
-
 
 class Key(Protocol):
-    """One credential, ready to be held against signatures."""
+    """One credential, ready to check signatures."""
 
-    def fits(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
+    def matches(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
         """Whether one of the given signatures is right for the message."""
 
 
-class SharedKey(Protocol):
-    """A key that the sender has, too: what it checks it can make."""
-
-    def fits(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool: ...
+class SharedKey(Key, Protocol):
+    """A key that the sender has too: it can make the signatures it checks."""
 
     def sign(self, reading: Reading, message: Message) -> bytes:
         """The signature as the sender writes it, without a prefix."""
 
 
 class HmacKey:
-    """HMAC with a key that was hashed in once (RFC 2104)."""
+    """HMAC; the key is hashed once, in advance (RFC 2104)."""
 
     def __init__(self, key: bytes, digest: str, encoding: str) -> None:
         self._ready = hmac.new(key, digestmod=digest)
@@ -72,12 +51,12 @@ class HmacKey:
             made.update(piece)
         return self._encode(made.digest())
 
-    def fits(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
+    def matches(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
         return any_equal(self.sign(reading, message), given)
 
 
 class DigestKey:
-    """A digest without HMAC: the secret is one of the pieces."""
+    """A digest without HMAC: the secret is one of the pieces of the message."""
 
     def __init__(self, key: bytes, digest: str, encoding: str) -> None:
         self._key = key
@@ -91,18 +70,18 @@ class DigestKey:
             made.update(piece)
         return self._encode(made.digest())
 
-    def fits(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
+    def matches(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
         return any_equal(self.sign(reading, message), given)
 
 
 class PublicKey:
-    """A key that checks and cannot sign."""
+    """A key that can check and cannot sign."""
 
     def __init__(self, verifies: Callable[[bytes, bytes], bool], encoding: str) -> None:
         self._verifies = verifies
         self._encoding = encoding
 
-    def fits(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
+    def matches(self, reading: Reading, message: Message, given: Sequence[bytes]) -> bool:
         whole = b"".join(message(reading))
         return any(self._verifies(signature, whole) for signature in map(self._decoded, given) if signature)
 
@@ -114,14 +93,14 @@ class PublicKey:
 
 
 def any_equal(expected: bytes, given: Sequence[bytes]) -> bool:
-    """Whether one of the given texts is the expected one; every one is compared, in constant time."""
-    # A list: every one is compared, whichever fits.
-    fits = [hmac.compare_digest(expected, each) for each in given]
-    return any(fits)
+    """Whether one of the given texts is the expected one, in constant time."""
+    # A list: every one is compared, whichever matches.
+    equal = [hmac.compare_digest(expected, each) for each in given]
+    return any(equal)
 
 
 def decoded(text: bytes, encoding: str) -> bytes:
-    """The bytes of a text in hex or base64; ValueError unless it is spelled in the canonical way."""
+    """The bytes of a text in hex or base64; ValueError for any but the one canonical spelling."""
     if encoding == "base64":
         found = binascii.a2b_base64(text, strict_mode=True)
     else:
@@ -133,7 +112,7 @@ def decoded(text: bytes, encoding: str) -> bytes:
 
 
 def key_of(secret: Secret, *, algorithm: str, encoding: str, form: str, prefix: str) -> Key:
-    """The key that a secret is, written in ``form`` (text, base64, hex) behind ``prefix``. Raises KeyRefused."""
+    """The key in a secret, written in ``form`` (text, base64, hex) after ``prefix``. Raises KeyRefused."""
     if algorithm in PUBLIC_KEYS:
         return PublicKey(_public(secret.reveal(), algorithm, form, prefix), encoding)
     raw = _bytes_of(secret.reveal(), form, prefix)
@@ -151,12 +130,12 @@ def _bytes_of(text: str, form: str, prefix: str) -> bytes:
         begin = f"{prefix} and then " if prefix else ""
         raise KeyRefused(f"it is not {begin}{form}") from None
     if not found:
-        raise KeyRefused(f"nothing stands behind {prefix}")
+        raise KeyRefused(f"nothing follows {prefix}")
     return found
 
 
 def _public(text: str, algorithm: str, form: str, prefix: str) -> Callable[[bytes, bytes], bool]:
-    # Only a configuration with such a scheme pays for the library: its import takes 30 ms and 8 MiB.
+    # Only a configuration with such a scheme pays for the library: importing it takes 30 ms and 8 MiB.
     from gateway.signatures import public
 
     pem = text.strip()
@@ -165,7 +144,7 @@ def _public(text: str, algorithm: str, form: str, prefix: str) -> Callable[[byte
 
 
 def stand_in(text: str, *, algorithm: str, form: str, prefix: str) -> Secret:
-    """A secret of the right form for a scheme, made of a text that everyone knows."""
+    """A secret of the right form for a scheme, made from a text that everyone knows."""
     if algorithm in PUBLIC_KEYS:
         from gateway.signatures import public
 

@@ -1,12 +1,14 @@
-"""What a signature covers: a template such as ``{timestamp}.{body}``, compiled to the pieces of bytes in turn."""
+"""What a signature covers: a template such as ``{timestamp}.{body}``, compiled to a function that makes its bytes."""
 
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
-from gateway.signatures.keys import Message
 from gateway.signatures.request import Reading
+
+#: The pieces of what is signed, in order, so that a body is never copied.
+Message = Callable[[Reading], Sequence[bytes]]
 
 _FIELD: Final = re.compile(r"\{([a-z]+)(?::([^{}]+))?\}")
 
@@ -20,24 +22,24 @@ _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "form": lambda reading: reading.form,
     "secret": lambda reading: reading.secret,
 }
-#: The fields that a signed text can have; the last two with a name behind a colon.
+#: The fields of a signed text; the last two have a name after a colon.
 FIELDS: Final = (*_PLAIN, "header:NAME", "payload:PATH")
 
 
 class SignedRefused(ValueError):
-    """A signed text names a field that there is not."""
+    """A signed text names an unknown field, or has a stray brace."""
 
 
 @cache
 def parts(signed: str) -> Sequence[str | tuple[str, str]]:
-    """The literal texts and the (field, name) in turn. Raises SignedRefused."""
+    """The literal texts and (field, name) pairs, in order. Raises SignedRefused."""
     found: list[str | tuple[str, str]] = []
     end = 0
     for match in _FIELD.finditer(signed):
         found.append(signed[end : match.start()])
         name, of = match[1], match[2] or ""
         if (name in _PLAIN and of) or (name not in _PLAIN and (name not in ("header", "payload") or not of)):
-            raise SignedRefused(f"{match[0]} is no field of a signed text")
+            raise SignedRefused(f"{match[0]} is not a field of a signed text")
         found.append((name, of))
         end = match.end()
     found.append(signed[end:])
@@ -52,7 +54,7 @@ def uses(signed: str) -> frozenset[str]:
 
 
 def message(signed: str) -> Message:
-    """The function that makes the pieces."""
+    """The function that makes the pieces of a signed text."""
     getters = [_getter(each) for each in parts(signed)]
     return lambda reading: [get(reading) for get in getters]
 

@@ -1,4 +1,4 @@
-"""Ed25519 and ECDSA P-256: the one door to the cryptography library, opened for schemes that need it."""
+"""Ed25519 and ECDSA P-256: the only use of the cryptography library, imported for the schemes that need it."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from gateway.signatures.keys import KeyRefused
+from gateway.signatures.credentials import KeyRefused
 
 Verifies = Callable[[bytes, bytes], bool]
 
@@ -17,12 +17,12 @@ def load(raw: bytes, algorithm: str) -> Verifies:
     try:
         key = _key(raw, algorithm)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise KeyRefused(f"it is no public key for {algorithm}: take it as the sender shows it") from None
+        raise KeyRefused(f"it is not a public key for {algorithm}: copy it as the sender shows it") from None
     if isinstance(key, ed25519.Ed25519PublicKey) and algorithm == "ed25519":
         return _ed25519(key)
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return _ecdsa(key)
-    raise KeyRefused(f"it is a public key of another kind than {algorithm}")
+    raise KeyRefused(f"it is a public key, but not for {algorithm}: choose the algorithm that the sender documents")
 
 
 def _key(raw: bytes, algorithm: str) -> object:
@@ -56,7 +56,7 @@ def _ecdsa(key: ec.EllipticCurvePublicKey) -> Verifies:
 
 
 def demo(text: str, algorithm: str) -> str:
-    """The public key, as PEM, whose private half is made of a text that everyone knows."""
+    """The public key, as PEM, whose private half is derived from a text that everyone knows."""
     seed = hashlib.sha256(text.encode()).digest()
     private = (
         ed25519.Ed25519PrivateKey.from_private_bytes(seed)

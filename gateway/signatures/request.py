@@ -1,4 +1,4 @@
-"""One request as a scheme reads it: header fields, form, payload. Whatever is not as it must be stops the verification."""
+"""One request as a scheme reads it: header fields, form, payload. Anything wrong stops the verification."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from gateway.event.payload import parse
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
-#: Fields of a form that are taken apart; a sender's own have a few dozen.
+#: Fields of a form that are parsed; real senders have a few dozen.
 _MAX_FIELDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a sender posted, as far as a signature can cover it."""
+    """What a sender posted: everything that a signature can cover."""
 
     method: str = "POST"
-    #: Behind the ``?`` as it was sent; empty without one.
+    #: After the ``?``, as it was sent; empty without one.
     query: bytes = b""
     headers: RawHeaders
     body: bytes
-    #: The last segment of the path, where the source takes a secret there; percent-encoding undone.
+    #: The last segment of the path, percent-decoded, where a source has its secret there.
     path_secret: bytes = b""
 
 
@@ -35,19 +35,19 @@ class Stop(Exception):
 
 
 class Reading:
-    """A request with what was read of it so far. Everything raises Stop, and nothing else."""
+    """A request and what has been read from it so far. Every method raises Stop, and nothing else."""
 
     def __init__(self, request: Request, public_url: bytes = b"", steps: list[str] | None = None) -> None:
         self.request = request
         self._public_url = public_url
-        #: What was done, in words; None when nobody wants to know.
+        #: What was checked, in words; None: not recorded.
         self.steps = steps
         #: As it was sent; set once it has been checked.
         self.timestamp = b""
         self.id = b""
-        #: Of a signature's header that is a list of them.
+        #: The fields of a signature's header that is a list of ``name=value``.
         self.fields: dict[bytes, bytes] = {}
-        #: The key of a plain digest, set for each in turn.
+        #: The key of a plain digest, set for each secret in turn.
         self.secret = b""
 
     def note(self, step: str) -> None:
@@ -55,7 +55,7 @@ class Reading:
             self.steps.append(step)
 
     def header(self, name: bytes) -> bytes:
-        """The one value of a header; of two nobody knows which another reader would have believed."""
+        """The only value of a header. Two are refused: another reader might trust the other one."""
         values = [value for field, value in self.request.headers if field == name]
         if len(values) == 1:
             return values[0]

@@ -1,4 +1,4 @@
-"""A sender's timestamps, strictly: a fraction or a date where seconds are due is no timestamp."""
+"""A sender's timestamps, read strictly: a fraction or a date where seconds are expected is not a timestamp."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ _ISO: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-
 def _iso(text: bytes) -> float | None:
     if not _ISO.fullmatch(text):
         return None
-    # The interpreter takes three or six digits of a fraction.
+    # Python 3.11 reads fractions of three or six digits only.
     plain = re.sub(r"\.(\d+)", lambda found: f".{found[1][:6]:0<6}", text.decode("ascii"))
     try:
         return datetime.fromisoformat(plain).timestamp()
@@ -21,7 +21,7 @@ def _iso(text: bytes) -> float | None:
         return None
 
 
-#: Seconds since the epoch by unit; None for what is not written so.
+#: By unit: seconds since the epoch, or None for a text in another form.
 UNITS: Final[Mapping[str, Callable[[bytes], float | None]]] = {
     "s": lambda text: float(text) if _SECONDS.fullmatch(text) else None,
     "ms": lambda text: int(text) / 1000 if _MILLISECONDS.fullmatch(text) else None,

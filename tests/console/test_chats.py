@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.console import markup
 from gateway.console.chats import preview
+from gateway.destinations import KINDS
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_the_messages_of_other_chats(kind, body, parts):
 @pytest.mark.parametrize(
     "body", [None, 5, [], {}, "no json", {"text": 5}, {"blocks": 1}, {"attachments": [1, {"content": 2}]}]
 )
-@pytest.mark.parametrize("kind", ["slack", "discord", "teams", "googlechat", "telegram", "http"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_message_is_not_shown_as_one(kind, body):
     seen = preview(kind, body)
     assert seen is None or all(part["is"] in ("card", "other") for part in seen.parts)
@@ -122,7 +123,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(["slack", "discord", "teams", "googlechat", "telegram"]), JSON)
+@given(st.sampled_from([*KINDS]), JSON)
 def test_any_body_is_a_message_or_none(kind, body):
     preview(kind, body)
 

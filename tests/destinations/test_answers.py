@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.config import load
 from gateway.destinations import KINDS, Target
-from gateway.destinations.base import hinted
+from gateway.destinations.answers import hinted
 from gateway.model import Dead, Delivered, Reply, Retry
 from gateway.routing.changes import changed
 
@@ -67,7 +67,7 @@ def test_a_2xx_counts_when_it_meets_a_rule_and_is_tried_again_when_it_meets_none
         assert verdict == Delivered()
     else:
         assert isinstance(verdict, Retry)
-        assert verdict.reason.startswith(f"answered {status}, which no rule of success takes")
+        assert verdict.reason.startswith(f"answered {status}, but no rule of success matched")
         assert body.decode() in verdict.reason
 
 

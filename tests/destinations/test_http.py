@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway import __version__
 from gateway.destinations import KINDS, Target
-from gateway.destinations.base import retry_after
+from gateway.destinations.answers import retry_after
 from gateway.errors import BuildError
 from gateway.model import Dead, Delivered, HttpRequest, Json, Raw, Reply, Retry, Text
 from tests.destinations.values import event, parts
@@ -212,7 +212,7 @@ def test_any_event_and_whatever_was_rendered_become_a_request_or_a_build_error(
     except BuildError:
         return
     if isinstance(request, HttpRequest):
-        assert request.url.startswith(URL)
+        assert request.url.startswith(URL if kind is HTTP else "https://")
         for name, value in request.headers:
             assert name.isascii()
             assert value.isascii()

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from gateway.destinations import KINDS, Target
+from gateway.destinations import KINDS
 from gateway.destinations.chat import units
 from gateway.model import Json
+from tests.destinations import examples
 from tests.destinations.values import parts
 
 MUCH = "x" * 60_000
@@ -151,8 +152,8 @@ PUBLISHED = [
 
 
 def message(kind: str, content: dict[str, object]):
-    target = Target(url="https://host.example/x", options={"chat_id": "1"} if kind == "telegram" else {})
-    return msgspec.json.decode(KINDS[kind].build(target, parts(content=Json(content))).body)
+    request = KINDS[kind].build(examples.target(KINDS[kind]), parts(content=Json(content)))
+    return msgspec.json.decode(request.body)
 
 
 @pytest.mark.parametrize(

@@ -276,4 +276,4 @@ def test_a_refused_token_says_where_it_comes_from() -> None:
     ],
 )
 def test_an_error_inside_a_200_stands_for_the_status_that_others_would_answer(status, body, stands_for) -> None:
-    assert SLACK.stands_for(Reply(status=status, body=body)) == stands_for
+    assert SLACK.status_of(Reply(status=status, body=body)) == stands_for

@@ -176,7 +176,7 @@ def test_what_only_looks_like_localhost_is_a_name(host: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "%eth0", "not an address", "1.2.3", "１.1.1.1"])
 def test_an_answer_that_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(AddressBlocked, match="cannot be judged"):
+    with pytest.raises(AddressBlocked, match="cannot be checked"):
         Guard(Door(), Listeners()).resolved("name.example", 80, [text])
 
 

@@ -204,7 +204,7 @@ def test_the_deadline_is_over_the_whole_attempt_and_the_connection_is_not_used_a
         pytest.param(reset(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx"), "", id="reset inside the body"),
         pytest.param(reset(b"HTTP/1.1 200 O"), "", id="reset inside the status line"),
         pytest.param(raw(b""), "closed before an answer", id="closed without an answer"),
-        pytest.param(raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx"), "broke off", id="closed inside the body"),
+        pytest.param(raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx"), "cut off", id="closed inside the body"),
         pytest.param(raw(b"\x00\xff garbage\r\n\r\n"), "not HTTP", id="garbage"),
         pytest.param(raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "", id="another protocol"),
         pytest.param(raw(b"HTTP/1.1 99999 No\r\n\r\n"), "not HTTP", id="a status of five digits"),

@@ -14,7 +14,7 @@ from gateway.egress import Egress
 from gateway.errors import BodyTooLarge, RequestRefused, Unparsable
 from gateway.model import FileAppend, HttpRequest
 from gateway.pipeline import Gateway, receive
-from gateway.rehearsal.rehearse import EVENT_ID, Rehearsal, UnknownSample, rehearse, sample, sender_headers, shown
+from gateway.rehearsal.rehearse import EVENT_ID, Rehearsal, UnknownSample, rehearse, sample, sender_headers
 from gateway.signatures import Request
 from gateway.store import open_store
 
@@ -196,7 +196,7 @@ def test_a_gateway_plans_the_same_deliveries_of_the_same_event(config, tmp_path,
 
 def test_a_request_is_shown_without_what_the_destination_keeps_secret(config):
     request = request_to(play(config, "contact.updated"), "crm")
-    seen = shown(request, config.destinations["crm"])
+    seen = config.destinations["crm"].masked(request)
     assert isinstance(seen, HttpRequest)
     assert seen.url == (
         "https://crm.example/tenants/***/api/contacts/451?key=***&page=451&at=2026-01-01T00%3A00%3A00.000Z"
@@ -208,9 +208,9 @@ def test_a_request_is_shown_without_what_the_destination_keeps_secret(config):
 
 def test_the_whole_path_of_a_chat_is_a_secret(config):
     request = request_to(play(config, "status.created"), "slack")
-    assert shown(request, config.destinations["slack"]).url == "https://hooks.slack.example/***"
+    assert config.destinations["slack"].masked(request).url == "https://hooks.slack.example/***"
 
 
 def test_a_line_of_a_file_is_shown_as_it_is(config):
     line = request_to(play(config, "contact.updated"), "archive")
-    assert shown(line, config.destinations["archive"]) == line
+    assert config.destinations["archive"].masked(line) == line

@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import no_escape
 from gateway.render import TemplateText
 from tests.render.given import HERE, refusal
 
@@ -41,7 +43,7 @@ from tests.render.given import HERE, refusal
     ],
 )
 def test_a_mistake_is_found_when_the_template_is_compiled(templates, source, line, message, hint):
-    problem = refusal(templates.text, TemplateText(source, HERE), "none")
+    problem = refusal(templates.text, TemplateText(source, HERE), no_escape)
     assert (problem.place.file, problem.place.line) == ("routes.yaml", line)
     assert message in problem.message
     assert hint in problem.hint
@@ -67,12 +69,12 @@ def test_names_a_template_makes_itself_are_known(text):
     ],
 )
 def test_a_value_inside_slacks_angle_brackets_is_refused(templates, folder, source):
-    problem = refusal(templates.text, TemplateText(source, HERE), "slack")
+    problem = refusal(templates.text, TemplateText(source, HERE), slack.escape)
     assert "live markup" in problem.message
     assert "slack_link(url, label)" in problem.hint
     (folder / "case.json.j2").write_text(f'{{"text": "{source}"}}')
-    refusal(templates.file, "case.json.j2", HERE, "slack")
-    templates.text(TemplateText(source, HERE), "none")
+    refusal(templates.file, "case.json.j2", HERE, slack.escape)
+    templates.text(TemplateText(source, HERE), no_escape)
 
 
 @pytest.mark.parametrize(

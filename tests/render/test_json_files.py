@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError, TemplateRefused
 from tests.render.given import FACTS, HERE, failure, refusal
 
@@ -52,7 +54,7 @@ def test_a_value_is_escaped_for_its_place_in_json(json_file, source, value):
     ],
 )
 def test_no_place_of_a_slack_file_makes_a_value_live_markup(json_file, source):
-    shown = repr(json_file(source, "slack"))
+    shown = repr(json_file(source, slack.escape))
     assert "<" not in shown
     assert ">" not in shown
     assert "&lt;!channel&gt;" in shown
@@ -77,7 +79,7 @@ def test_no_place_of_a_slack_file_makes_a_value_live_markup(json_file, source):
 def test_a_json_file_that_cannot_be_kept_whole_is_refused(templates, folder, source, line, message):
     (folder / "case.json.j2").write_text(source)
     (folder / "other.json.j2").write_text("1")
-    problem = refusal(templates.file, "case.json.j2", HERE, "none")
+    problem = refusal(templates.file, "case.json.j2", HERE, no_escape)
     assert (problem.place.file, problem.place.line) == ("templates/case.json.j2", line)
     assert message in problem.message
     assert problem.line_text == source.split("\n")[line - 1]
@@ -92,7 +94,7 @@ def test_a_result_that_is_not_json_is_an_error_that_shows_where(json_file):
 
 def test_the_place_where_a_result_is_not_json_is_shown_in_few_characters(templates, folder):
     (folder / "case.json.j2").write_text("[{{ attrs.x }} {{ attrs.x }}]")
-    message = failure(templates.file("case.json.j2", HERE, "none"), {"attrs": {"x": "\U000e0080" * 30}})
+    message = failure(templates.file("case.json.j2", HERE, no_escape), {"attrs": {"x": "\U000e0080" * 30}})
     assert len(message) < 200
     assert message.isprintable()
 
@@ -109,4 +111,4 @@ def test_an_error_in_a_file_names_the_file_and_its_line(json_file):
 def test_no_result_is_more_than_a_render_error(templates, folder, source):
     (folder / "case.json.j2").write_bytes(source if isinstance(source, bytes) else source.encode())
     with pytest.raises((RenderError, TemplateRefused)):
-        templates.file("case.json.j2", HERE, "none")(FACTS)
+        templates.file("case.json.j2", HERE, no_escape)(FACTS)

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import no_escape
 from gateway.errors import Place, RenderError, TemplateRefused
 from gateway.render import Templates, TemplateText
 
@@ -54,7 +56,8 @@ def templates(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def places(templates):
-    return {escape: templates.file("places.json.j2", HERE, escape) for escape in ("none", "slack")}
+    escapers = {"none": no_escape, "slack": slack.escape}
+    return {name: templates.file("places.json.j2", HERE, escape) for name, escape in escapers.items()}
 
 
 @given(text=texts)
@@ -92,26 +95,26 @@ def test_no_place_of_a_slack_file_lets_a_text_become_markup(places, text):
 
 @given(value=values)
 def test_any_value_survives_value_position(templates, value):
-    render = templates.file("value.json.j2", HERE, "none")
+    render = templates.file("value.json.j2", HERE, no_escape)
     expected = encodable(value)
     assert same(render({"attrs": {"x": value}}).value, {"at": expected, "json": expected})
 
 
 @given(value=values)
 def test_any_value_survives_a_whole_leaf(templates, value):
-    render = templates.tree({"x": TemplateText("{{ attrs.x }}", HERE)}, "none")
+    render = templates.tree({"x": TemplateText("{{ attrs.x }}", HERE)}, no_escape)
     assert same(render({"attrs": {"x": value}}).value, {"x": encodable(value)})
 
 
 @given(value=values)
 def test_no_value_of_a_slack_leaf_has_angle_brackets(templates, value):
-    render = templates.tree({"x": TemplateText("{{ attrs.x }}", HERE)}, "slack")
+    render = templates.tree({"x": TemplateText("{{ attrs.x }}", HERE)}, slack.escape)
     assert not set(repr(render({"attrs": {"x": value}}).value)) & set("<>")
 
 
 @given(text=texts)
 def test_slack_text_never_holds_a_bracket_or_a_line_of_a_value(templates, text):
-    render = templates.text(TemplateText("a {{ attrs.x }} b", HERE), "slack")
+    render = templates.text(TemplateText("a {{ attrs.x }} b", HERE), slack.escape)
     assert not set(render({"attrs": {"x": text}}).text) & set("<>\n\r\x00\u202e")
 
 
@@ -162,7 +165,7 @@ def test_no_error_shows_a_control_or_bidi_character_of_a_value_or_much_of_it(tem
         "0 | date(attrs.x ~ '\ud800')",
     ]
     facts = {"attrs": {"x": text}}
-    renders = [templates.text(TemplateText(f"{{{{ {each} }}}}", HERE), "slack") for each in expressions]
+    renders = [templates.text(TemplateText(f"{{{{ {each} }}}}", HERE), slack.escape) for each in expressions]
     renders.append(templates.header(TemplateText("{{ attrs.x }}", HERE)))
     renders.append(templates.path(TemplateText("/{{ attrs.x }}", HERE)))
     for render in renders:
@@ -242,8 +245,8 @@ pieces = st.lists(
 def test_any_template_is_refused_or_renders_or_is_a_render_error(templates, source, value):
     text = TemplateText(source, HERE)
     compiles = [
-        lambda: templates.text(text, "slack"),
-        lambda: templates.tree([text], "slack"),
+        lambda: templates.text(text, slack.escape),
+        lambda: templates.tree([text], slack.escape),
         lambda: templates.path(text),
         lambda: templates.query(text),
         lambda: templates.header(text),
@@ -261,7 +264,7 @@ def test_whatever_a_json_file_makes_of_an_escaped_text_it_is_json_without_bracke
     (folder / "case.json.j2").write_text(source)
     fresh = Templates(folder, roots={"attrs"})
     try:
-        value = fresh.file("case.json.j2", HERE, "slack")({"attrs": {"x": '<!here>"}'}}).value
+        value = fresh.file("case.json.j2", HERE, slack.escape)({"attrs": {"x": '<!here>"}'}}).value
     except (TemplateRefused, RenderError):
         return
     assert not set(repr(value)) & set("<>")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.destinations.escapes import no_escape
+from gateway.destinations.slack import escape
 from gateway.errors import Place
 from gateway.render import Templates
 
@@ -52,7 +54,7 @@ def facts_of(type, payload):
 @pytest.fixture(scope="module")
 def slack(templates):
     def render(type, payload):
-        return templates.file(SLACK[type], Place("routes.yaml", 1), "slack")(facts_of(type, payload)).value
+        return templates.file(SLACK[type], Place("routes.yaml", 1), escape)(facts_of(type, payload)).value
 
     return render
 
@@ -60,7 +62,7 @@ def slack(templates):
 @pytest.fixture(scope="module")
 def crm(templates):
     def render(type, payload):
-        return templates.file(CRM[type], Place("routes.yaml", 1), "none")(facts_of(type, payload)).value
+        return templates.file(CRM[type], Place("routes.yaml", 1), no_escape)(facts_of(type, payload)).value
 
     return render
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.destinations.escapes import no_escape
 from gateway.errors import Place
 from gateway.render import TemplateText
 from tests.render.given import FACTS, failure
@@ -87,8 +88,8 @@ def test_an_error_in_a_macro_names_the_line_inside_the_macro(text):
 
 
 def test_the_same_text_at_two_places_fails_at_each_own_line(templates):
-    first = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 3)), "none")
-    second = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 9)), "none")
+    first = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 3)), no_escape)
+    second = templates.text(TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 9)), no_escape)
     assert failure(first, FACTS).startswith("routes.yaml:3: ")
     assert failure(second, FACTS).startswith("routes.yaml:9: ")
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import no_escape
 from gateway.model import Text
 from gateway.render import Namespace, TemplateText
 from gateway.render.sandbox import MAX_WORK
@@ -40,7 +42,7 @@ ENDLESS = {
 @pytest.mark.parametrize("source", ENDLESS.values(), ids=ENDLESS.keys())
 @pytest.mark.timeout(20)
 def test_a_template_that_runs_for_ever_ends_as_an_error(templates, source):
-    assert failure(templates.text(TemplateText(source, HERE), "slack"), FACTS).startswith("routes.yaml:40: ")
+    assert failure(templates.text(TemplateText(source, HERE), slack.escape), FACTS).startswith("routes.yaml:40: ")
 
 
 #: Of nearly a megabyte each: nine looks at one of them are what a render can have.
@@ -114,7 +116,7 @@ GROWING = [
 def test_whatever_takes_longer_with_a_longer_value_is_refused_after_a_few_rounds(templates, expression):
     source = f"{{% for i in range(50) %}}{{% set x = {expression} %}}{{% endfor %}}"
     names = Namespace({"payload": BIG})
-    assert "characters handled" in failure(templates.text(TemplateText(source, HERE), "slack"), names)
+    assert "characters handled" in failure(templates.text(TemplateText(source, HERE), slack.escape), names)
     # What was handled after the last of the budget is one operation's.
     assert -40 * 900_000 < names.budget.work < 0
 
@@ -122,27 +124,27 @@ def test_whatever_takes_longer_with_a_longer_value_is_refused_after_a_few_rounds
 def test_looking_at_the_fields_of_a_record_costs_little(templates):
     source = "{% for i in range(1000) %}{% if 'id' in payload and attrs.id == 451 and attrs.x is defined %}{% endif %}{% endfor %}"
     names = Namespace({"payload": BIG, "attrs": {"id": 451, "x": BIG}})
-    templates.text(TemplateText(source, HERE), "none")(names)
+    templates.text(TemplateText(source, HERE), no_escape)(names)
     assert names.budget.work > MAX_WORK - 100_000
 
 
 def test_an_include_in_a_loop_counts_as_its_own_length(templates, folder):
     (folder / "part.txt.j2").write_text("x" * 100_000)
     render = templates.text(
-        TemplateText("{% for a in range(1000) %}{% include 'part.txt.j2' %}{% endfor %}", HERE), "none"
+        TemplateText("{% for a in range(1000) %}{% include 'part.txt.j2' %}{% endfor %}", HERE), no_escape
     )
     assert "characters handled" in failure(render, FACTS)
 
 
 def test_a_megabyte_of_output_is_the_limit(templates):
     source = TemplateText("{% for a in range(11) %}{{ payload.long }}{% endfor %}", HERE)
-    assert "more than 1,048,576 characters of output" in failure(templates.text(source, "none"), FACTS)
+    assert "more than 1,048,576 characters of output" in failure(templates.text(source, no_escape), FACTS)
     source = TemplateText("{% for a in range(10) %}{{ payload.long }}{% endfor %}", HERE)
-    assert len(templates.text(source, "none")(FACTS).text) == 1_000_000
+    assert len(templates.text(source, no_escape)(FACTS).text) == 1_000_000
 
 
 def test_one_render_leaves_nothing_for_the_next(templates):
-    render = templates.text(TemplateText("{% for a in range(1000) %}{{ a }}{% endfor %}", HERE), "none")
+    render = templates.text(TemplateText("{% for a in range(1000) %}{{ a }}{% endfor %}", HERE), no_escape)
     assert len({render(FACTS) for _ in range(50)}) == 1
 
 
@@ -156,7 +158,7 @@ class Hostile(dict):
 
 @pytest.mark.parametrize("source", ["{{ attrs.x }}", "{% if attrs %}{% endif %}", "{{ attrs | length }}"])
 def test_whatever_goes_wrong_is_a_render_error(templates, source):
-    render = templates.text(TemplateText(source, HERE), "none")
+    render = templates.text(TemplateText(source, HERE), no_escape)
     failure(render, {"attrs": Hostile(x=1)}).encode()
 
 
@@ -175,8 +177,8 @@ def test_whatever_goes_wrong_is_a_render_error(templates, source):
     ],
 )
 def test_no_attribute_of_python_can_be_reached(templates, source):
-    failure(templates.text(TemplateText(source, HERE), "none"), FACTS)
+    failure(templates.text(TemplateText(source, HERE), no_escape), FACTS)
 
 
 def test_a_text_is_rendered_into_text(templates):
-    assert templates.text(TemplateText("hi", HERE), "none")({}) == Text("hi")
+    assert templates.text(TemplateText("hi", HERE), no_escape)({}) == Text("hi")

@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import no_escape
 from gateway.render import TemplateText
 from tests.render.given import HERE, failure
 
@@ -11,7 +13,7 @@ def test_a_value_is_inert_in_slack_text(text):
 
 
 def test_without_slack_a_value_is_printed_as_it_is(text):
-    assert text("*{{ attrs.bad }}*", "none") == '*<!channel> "A"\n&\\*'
+    assert text("*{{ attrs.bad }}*", no_escape) == '*<!channel> "A"\n&\\*'
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ def test_without_slack_a_value_is_printed_as_it_is(text):
     ],
 )
 def test_slack_text_has_no_line_breaks_controls_or_bidi_marks_of_a_value(templates, value, shown):
-    render = templates.text(TemplateText("{{ attrs.x }}.", HERE), "slack")
+    render = templates.text(TemplateText("{{ attrs.x }}.", HERE), slack.escape)
     assert render({"attrs": {"x": value}}).text == f"{shown}."
 
 
@@ -53,5 +55,5 @@ def test_only_the_authors_own_markup_is_alive(text, source, shown):
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "!channel", "@U1", "", "http:/x", " data:x"])
 def test_a_link_goes_to_http_https_or_mailto_only(templates, url):
-    render = templates.text(TemplateText("{{ slack_link(attrs.url, 'x') }}", HERE), "slack")
+    render = templates.text(TemplateText("{{ slack_link(attrs.url, 'x') }}", HERE), slack.escape)
     assert "is not an http, https or mailto address" in failure(render, {"attrs": {"url": url}})

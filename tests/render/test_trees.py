@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.destinations import slack
+from gateway.destinations.escapes import no_escape
 from gateway.errors import Place
 from gateway.render import TemplateText
 from tests.render.given import FACTS, HERE, failure
@@ -40,13 +42,13 @@ def test_a_tree_keeps_its_shape_and_leaves_out_what_is_omitted(templates):
         "fixed": [1, 1.5, True, None, {"plain": t("<b>")}],
         "list": [t("{{ attrs.nope | default(omit) }}"), t("{{ attrs.firstname }}")],
     }
-    value = templates.tree(tree, "none")(FACTS).value
+    value = templates.tree(tree, no_escape)(FACTS).value
     assert value == {"id": 451, "fixed": [1, 1.5, True, None, {"plain": "<b>"}], "list": ["Ann"]}
 
 
 def test_a_leaf_for_slack_is_inert_all_the_way_down(templates):
     facts = {"attrs": {"x": {"<a>": ["<!here>", {"b": "&"}]}}}
-    value = templates.tree(TemplateText("{{ attrs.x }}", HERE), "slack")(facts).value
+    value = templates.tree(TemplateText("{{ attrs.x }}", HERE), slack.escape)(facts).value
     assert value == {"&lt;a&gt;": ["&lt;!here&gt;", {"b": "&amp;"}]}
 
 
@@ -68,4 +70,4 @@ def test_a_leaf_that_has_no_json_is_an_error(leaf, source, message):
 
 def test_a_leaf_fails_at_its_own_line(templates):
     tree = {"a": TemplateText("x", HERE), "b": [TemplateText("{{ 1 / 0 }}", Place("routes.yaml", 77, 5))]}
-    assert failure(templates.tree(tree, "none"), FACTS) == "routes.yaml:77: division by zero"
+    assert failure(templates.tree(tree, no_escape), FACTS) == "routes.yaml:77: division by zero"

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway.config.schema import values
+from gateway.config.schema import trees, values
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
@@ -16,6 +16,7 @@ from gateway.destinations import KINDS, Option
 from gateway.destinations.gates import RATE
 from gateway.destinations.retry import Policy
 from gateway.event.paths import split_path
+from gateway.hiding.addresses import SHORTEST_SEGMENT, after_host
 from gateway.model import Secret
 
 
@@ -85,7 +86,8 @@ def _options() -> Mapping[str, Key]:
         for name, option in kind.options.items():
             found.setdefault(name, (option, []))[1].append(kind.name)
     return {
-        name: Key(parse=values.words, about=option.about, types=tuple(types)) for name, (option, types) in found.items()
+        name: Key(parse=trees.template, about=option.about, types=tuple(types))
+        for name, (option, types) in found.items()
     }
 
 
@@ -165,8 +167,8 @@ class DestinationKeys(DefaultsKeys):
     is_inbox: bool = False
 
 
-_OF_FILE: Final = {"properties": {"type": {"const": "file"}}, "required": ["type"]}
-
+_WITHOUT_URL: Final = [kind.name for kind in KINDS.values() if not kind.has_url]
+_OF_FILE: Final = {"properties": {"type": {"enum": _WITHOUT_URL}}, "required": ["type"]}
 
 _NEEDED: Final = {
     kind.name: tuple(name for name, option in kind.options.items() if option.required) for kind in KINDS.values()
@@ -194,15 +196,34 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         found = read_section(reading, node, DestinationKeys, label)
     if found is None:
         return None
+    _hide_address(reading, found)
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
             few = len(declared.types) <= 3
             where = f"a destination of type {' or '.join(declared.types)}" if few else "other types of destination"
             reading.error(found.key_at(text), f'"{text}" belongs to {where}, not to {found.type}')
-    for needed in ("path" if found.type == "file" else "url", *_NEEDED[found.type]):
+    for needed in ("url" if KINDS[found.type].has_url else "path", *_NEEDED[found.type]):
         if needed not in found.written:
             reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
     return dataclasses.replace(found, is_inbox=is_inbox)
+
+
+def _hide_address(reading: Reading, found: DestinationKeys) -> None:
+    """Make a secret of every part of an address in the file that is not known to be public."""
+    if found.url is None or found.url.is_stand_in:
+        return
+    written, kind = found.url.node, KINDS[found.type]
+    is_known = "type" not in found.written or getattr(found.written["type"].value, "text", "") == found.type
+    if kind.is_path_public and is_known:
+        reading.report.public.add(written.text)
+        return
+    reading.secrets.update((found.url.text, *(each for each in kind.secrets_of(found.url.text) if _is_no_word(each))))
+    if secret := after_host(written.text):
+        reading.report.hide(written.content, secret)
+
+
+def _is_no_word(secret: str) -> bool:
+    return len(secret) >= SHORTEST_SEGMENT
 
 
 def _addresses(node: Node) -> Sequence[Node]:

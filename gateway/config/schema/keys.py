@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
 from gateway.config.schema import values
-from gateway.config.schema.reading import Parser, Reading, Shape, Words, shape_of, shaped
+from gateway.config.schema.reading import Parser, Reading, Shape, shape_of, shaped
 from gateway.config.schema.values import NAME_RULE
 from gateway.config.text.reader import Map, Node, Pair, Scalar
 from gateway.errors import Place
+from gateway.render import TemplateText
 from gateway.wording import suggest_or_list
 
 S = TypeVar("S", bound="Section")
@@ -65,7 +66,7 @@ class Section:
     #: Keys that no field declares: the options of destination types.
     options_known: ClassVar[Mapping[str, Key]] = {}
     #: Their values.
-    options: Mapping[str, Words] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, TemplateText] = dataclasses.field(default_factory=dict)
 
     def at(self, key: str) -> Place:
         """The place of a key's value; the section's own place if the key was not written."""

@@ -111,6 +111,7 @@ def _refuse_control_characters(text: str, report: Report) -> None:
 
 
 def _fatal(report: Report, message: str, hint: str = "", line: int = 0, column: int = 0) -> ConfigError:
+    report.is_yaml = False
     report.error(Place(report.file, line, column), message, hint)
     return ConfigError(report.sorted())
 

@@ -1,24 +1,18 @@
 """Problems by place: collected as they are found, and printed for editors and people."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.destinations import KINDS
 from gateway.errors import Place, Problem
+from gateway.hiding import addresses
 from gateway.wording import printable
 
 #: The longest line shown, characters; a longer one is cut around the column.
 _SHOWN: Final = 160
-#: The secret parts of an address: the login, and everything after the host of a chat's webhook.
-_SECRET_OF_URL: Final = re.compile(
-    r"(?<=://)[^\s\"']{1,300}(?=@)"
-    r"|(?<=hooks\.slack\.com/)[^\s\"',}\]]+"
-    r"|(?<=/api/webhooks/)[^\s\"',}\]]+"
-    r"|(?<=api\.telegram\.org/)[^\s\"',}\]]+"
-    r"|(?<=chat\.googleapis\.com/)[^\s\"',}\]]+"
-    r"|(?<=/workflows/)[^\s\"',}\]]+"
-)
+#: Masks the login in any address, and everything after the host of a known service.
+_without_logins: Final = addresses.starred_after(mark for kind in KINDS.values() for mark in kind.secret_after)
 
 
 @dataclass(slots=True)
@@ -27,18 +21,22 @@ class Report:
 
     file: str
     lines: Sequence[str] = ()
+    #: Whether its lines are YAML; if not, nothing is known about the addresses in them.
+    is_yaml: bool = True
     #: The reports on included files by name, in reading order.
     included: dict[str, "Report"] = field(default_factory=dict)
     #: In the order found, each once.
     problems: dict[Problem, None] = field(default_factory=dict)
     #: Text never to show, by file and line: (first column, text).
     hidden: dict[tuple[str, int], list[tuple[int, str]]] = field(default_factory=dict)
+    #: Addresses, as written, that may be shown whole; of any other the path is a secret.
+    public: set[str] = field(default_factory=set)
     #: Masks the values from outside in a text; set once they have been read.
     masked: Callable[[str], str] = str
 
     def of(self, file: str) -> "Report":
         """A report on an included file; its problems are added to this one."""
-        self.included[file] = Report(file, problems=self.problems, hidden=self.hidden)
+        self.included[file] = Report(file, problems=self.problems, hidden=self.hidden, public=self.public)
         return self.included[file]
 
     @property
@@ -60,7 +58,7 @@ class Report:
         self.hidden.setdefault((place.file, place.line), []).append((place.column, text.split("\n", 1)[0]))
 
     def line(self, place: Place) -> str:
-        lines = self.lines if place.file == self.file else self._lines_of(place.file)
+        lines = self.of_place(place).lines
         if not 0 < place.line <= len(lines):
             return ""
         line = lines[place.line - 1]
@@ -68,16 +66,18 @@ class Report:
             line = line[: column - 1] + line[column - 1 :].replace(text, "*" * len(text), 1)
         return line
 
-    def _lines_of(self, file: str) -> Sequence[str]:
-        return self.included[file].lines if file in self.included else ()
+    def of_place(self, place: Place) -> "Report":
+        """The report on the file of a place; an empty one if it is not this file or one that it includes."""
+        return self if place.file == self.file else self.included.get(place.file, Report(place.file))
 
     def sorted(self) -> tuple[Problem, ...]:
         """By place: this file first, then included files, then templates, then problems without a place."""
         return tuple(sorted(map(self._with_final_line, self.problems), key=self._order))
 
     def _with_final_line(self, problem: Problem) -> Problem:
-        texts = (problem.message, problem.hint, self.line(problem.place) or problem.line_text)
-        message, hint, line = (_SECRET_OF_URL.sub(lambda found: "*" * len(found[0]), text) for text in texts)
+        is_yaml = self.of_place(problem.place).is_yaml
+        line = addresses.starred(self.line(problem.place) or problem.line_text, self.public, is_yaml=is_yaml)
+        message, hint, line = map(_without_logins, (problem.message, problem.hint, line))
         return Problem(problem.place, self.masked(message), self.masked(hint), problem.severity, line)
 
     def _order(self, problem: Problem) -> tuple[bool, bool, bool, str, int, int]:

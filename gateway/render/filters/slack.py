@@ -3,7 +3,8 @@
 import re
 from urllib.parse import quote
 
-from gateway.render.values import Escaped, Trouble, readable, slack_escape
+from gateway.destinations import slack
+from gateway.render.values import Escaped, Trouble, readable
 
 
 def mrkdwn_raw(value: object) -> Escaped:
@@ -28,7 +29,7 @@ def slack_link(url: object, label: object = None) -> Escaped:
     target = quote(address, safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
     # The label begins after the first "|"; a second one has no escape.
     shown = readable(address if label is None else label, "the label of slack_link").replace("|", "¦")
-    return Escaped(f"<{target}|{slack_escape(shown)}>")
+    return Escaped(f"<{target}|{slack.escape(shown)}>")
 
 
 def slack_user(id: object) -> Escaped:

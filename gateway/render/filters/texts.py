@@ -6,19 +6,10 @@ import json
 import re
 from urllib.parse import quote
 
+from gateway.destinations.escapes import Escaper, no_escape
 from gateway.render.filters.arguments import short
 from gateway.render.sandbox import MAX_OUTPUT
-from gateway.render.values import (
-    Escaper,
-    Fragment,
-    Spend,
-    Trouble,
-    UndefinedField,
-    encodable,
-    jsonable,
-    no_escape,
-    readable,
-)
+from gateway.render.values import Fragment, Spend, Trouble, UndefinedField, encodable, jsonable, readable
 
 
 def default(value: object, replacement: object = "", empty_too: bool = False) -> object:

@@ -1,0 +1,129 @@
+"""Reading an answer: its status in words, its JSON, and how long it asks to wait."""
+
+import calendar
+import re
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_tz
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from gateway.destinations.target import NO_JSON, Answer, Target
+from gateway.event.paths import lookup
+from gateway.model import Dead, Delivered, Reply, Retry, Verdict
+
+#: The longest wait that a destination can ask for, seconds.
+LONGEST_RETRY_AFTER_S: Final = 86400.0
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+
+
+def answer_of(reply: Reply) -> Answer:
+    return Answer(reply.status, reply.body.decode("utf-8", "replace"), json_of(reply.body))
+
+
+# --- its status ---
+
+#: What a status usually means, and what to do.
+_MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "it does not understand the request: check the content against its documentation",
+        401: "it does not accept the login",
+        402: "its plan does not cover this: check what you pay for",
+        403: "it forbids this: check what the login is allowed to do",
+        404: "nothing is there: correct url or path",
+        405: "it does not accept this method: correct method",
+        408: "it waited too long for the request",
+        409: "it conflicts with what is there; if that is as good as done, say so under success",
+        410: "it is gone for good: put its new address into url, or remove the destination",
+        413: "it is too large: send less of it",
+        415: "it does not accept this content type: send another, or set the header content-type",
+        422: "it does not accept these values: correct the content; if it has them already, say so under success",
+        425: "too early for it",
+        429: "too many requests: set rate to what it accepts",
+    }
+)
+#: Statuses about who is asking.
+_ABOUT_THE_LOGIN: Final = frozenset({401, 403})
+#: Statuses below 500 that may pass.
+_PASSING: Final = frozenset({408, 425, 429})
+
+
+def is_final(status: int) -> bool:
+    """Whether another attempt would get the same answer."""
+    return 400 <= status < 500 and status not in _PASSING
+
+
+def read_status(target: Target, reply: Reply, meaning: str = "") -> Verdict:
+    """The verdict by the status alone: 2xx is a success; 408, 425, 429 and 5xx may pass; the rest is final.
+
+    ``meaning`` is what the kind knows about this answer, with the remedy; it replaces what the status says.
+    """
+    status = reply.status
+    if 200 <= status < 300:
+        return Delivered()
+    if 300 <= status < 400:
+        return Dead(f"redirects are not followed: answered {status}; put the final address into url")
+    reason = f"answered {status}{_meaning(target, status, meaning)}{beginning(reply.body)}"
+    return Dead(reason) if is_final(status) else Retry(reason)
+
+
+def _meaning(target: Target, status: int, known: str) -> str:
+    own_trouble = "it has trouble of its own" if 500 <= status < 600 else ""
+    login = target.login or ("" if known else "the destination has no auth")
+    parts = (known or _MEANINGS.get(status, own_trouble), login if status in _ABOUT_THE_LOGIN else "")
+    said = "; ".join(part for part in parts if part)
+    return said and f" ({said})"
+
+
+# --- its body and headers ---
+
+
+def json_of(body: bytes) -> object:
+    """The JSON value of an answer; NO_JSON if it has none."""
+    try:
+        value: object = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return NO_JSON
+    return value
+
+
+def beginning(body: bytes) -> str:
+    """``": "`` and the first words of an answer on one line; empty for an empty answer."""
+    text = body[:1000].decode("utf-8", "replace")
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return f": {line[:200]}" if line else ""
+
+
+def hinted(body: bytes, path: Sequence[str]) -> float:
+    """The seconds at ``path`` in the JSON of an answer, 0 to 24 h; 0 if it has no number there."""
+    value = lookup(json_of(body), path)
+    if isinstance(value, str) and _SECONDS.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(min(max(value, 0), LONGEST_RETRY_AFTER_S))
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float:
+    """How long an answer asks to wait (RFC 9110, 10.2.3), 0 to 24 h in seconds; 0 if it does not ask.
+
+    A date is compared with the answer's own ``date``, so that their clock is compared with itself; without one, with ``now``.
+    """
+    text = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), LONGEST_RETRY_AFTER_S)
+    until = _http_date(text)
+    if until is None:
+        return 0.0
+    then = _http_date(headers.get("date", ""))
+    return min(max(0.0, until - (now if then is None else then)), LONGEST_RETRY_AFTER_S)
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        parsed = parsedate_tz(text)
+        return None if parsed is None else float(calendar.timegm(parsed[:9]) - (parsed[9] or 0))
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,127 @@
+"""What every kind of destination is made of. Plain values, no I/O."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+
+from gateway.destinations.answers import answer_of, beginning, hinted, retry_after
+from gateway.destinations.escapes import Escaper, no_escape
+from gateway.destinations.previews import Message, Part, text
+from gateway.destinations.target import Parts, Target
+from gateway.errors import BuildError
+from gateway.event.paths import lookup
+from gateway.hiding.addresses import secrets_of
+from gateway.model import Delivered, OutboundRequest, Reply, Retry, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A key in routes.yaml that only one kind has: a text, which may be a template of the event."""
+
+    #: One line for people.
+    about: str
+    required: bool = False
+    #: How values of an event are escaped in it.
+    escape: Escaper = no_escape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One type of destination, with everything that depends on the type.
+
+    The defaults are the safe ones: an HTTP API whose address is a secret, and whose name may resolve to any address.
+    """
+
+    # --- what it is called ---
+
+    #: Its ``type`` in routes.yaml.
+    name: str
+    #: What people call it: ``Google Chat``.
+    title: str
+
+    # --- what can be written about it ---
+
+    #: Of the keys that not every type has, those that it has.
+    keys: frozenset[str] = frozenset({"url", "headers"})
+    options: Mapping[str, Option] = field(default_factory=dict)
+    #: Whether an entry's method, path and query mean something to it.
+    shapes_request: bool = False
+    #: Whether an entry has to say something: a text, body or template. Otherwise it can send the exact bytes received.
+    needs_text: bool = False
+
+    # --- its address ---
+
+    #: Whether the path of its url may be shown. Otherwise everything after the host is a secret and serves as a login.
+    is_path_public: bool = False
+    #: What comes before the secret in its addresses, wherever they turn up: ``hooks.slack.com/``.
+    secret_after: tuple[str, ...] = ()
+    #: Whether it is a service on the internet: its name must not resolve to a private address.
+    is_hosted: bool = False
+    #: The most deliveries that one destination accepts, unless routes.yaml says otherwise: ``1/s``. None: no limit.
+    rate: str | None = None
+
+    # --- the request ---
+
+    #: Where the JSON of a request has the text of an entry.
+    text_at: tuple[str, ...] = ("text",)
+    #: How values of an event are escaped in texts and bodies.
+    escape: Escaper = no_escape
+    #: How they are escaped in certain fields of a body instead, and in everything below those: ``{"footer": one_line}``.
+    escapes: Mapping[str, Escaper] = field(default_factory=dict)
+    #: Where angle brackets in a text are markup: what to write instead of a value inside them. Empty: they are not.
+    instead_of_markup: str = ""
+    #: Raises BuildError, and nothing else.
+    build: Callable[[Target, Parts], OutboundRequest]
+
+    # --- the answer ---
+
+    #: What an answer means according to the kind's documentation. Total.
+    read: Callable[[Target, Reply], Verdict]
+    #: The status that an answer amounts to, where the kind reports errors inside a 2xx. Total.
+    status_of: Callable[[Reply], int] = attrgetter("status")
+    #: Path in the JSON of its answers to the seconds to wait.
+    hint: tuple[str, ...] = ()
+
+    # --- how people see it ---
+
+    #: The parts of a message for the console, from the JSON of a request. None: its text, if it needs one.
+    preview: Callable[[Message], Iterator[Part]] | None = None
+    #: Fields that only its messages have, to recognize one whose destination is unknown.
+    marks: tuple[str, ...] = ()
+
+    @property
+    def has_url(self) -> bool:
+        return "url" in self.keys
+
+    def secrets_of(self, url: str) -> tuple[str, ...]:
+        """The texts of an address that must not be shown, wherever they turn up."""
+        return secrets_of(url, is_path_public=self.is_path_public)
+
+    def previewed(self, message: Message) -> Iterator[Part]:
+        """The parts of a message as its readers see it; none if people do not read it, or it has no text."""
+        if self.preview is not None:
+            return self.preview(message)
+        return text(lookup(message, self.text_at)) if self.needs_text else iter(())
+
+    def request(self, target: Target, parts: Parts) -> OutboundRequest:
+        """The request for one event. Raises BuildError."""
+        target = target.with_options(parts.options)
+        for name in parts.options:
+            if self.options[name].required and name not in target.options:
+                raise BuildError(f"{name} is empty for this event: correct its template, or give it a default")
+        return self.build(target, parts)
+
+    def judge(self, target: Target, reply: Reply, now: float) -> Verdict:
+        """What an answer means: by the operator's rules of success first, then by the kind. Total.
+
+        ``now`` is the wall clock, seconds since the epoch.
+        """
+        if target.success is not None and target.success(answer_of(reply)):
+            return Delivered()
+        verdict = self.read(target, reply)
+        if isinstance(verdict, Delivered) and target.success is not None:
+            verdict = Retry(f"answered {reply.status}, but no rule of success matched{beginning(reply.body)}")
+        if isinstance(verdict, Retry):
+            hints = (hinted(reply.body, path) for path in (target.hint, self.hint) if path)
+            return replace(verdict, after_s=max(retry_after(reply.headers, now), *hints, 0.0))
+        return verdict

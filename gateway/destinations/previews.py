@@ -1,0 +1,70 @@
+"""A message as its readers see it, in parts that the console draws.
+
+Each part is a mapping with ``is`` and the fields of that part: ``text`` (html), ``header`` (html), ``fields`` (items),
+``facts`` (items: pairs of a name and a text), ``context`` (items), ``rule``, ``buttons`` (names), ``image`` (alt),
+``card`` (colour, parts), ``other`` (type: that of a part nobody draws). Texts that have markup are Said.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from gateway.event.paths import lookup
+
+Part = Mapping[str, Any]
+Message = Mapping[str, object]
+
+#: How a text is marked up; ``plain`` has no markup, ``slack_plain`` is Slack's with only its entities and emoji.
+Dialect = Literal["plain", "slack", "slack_plain", "markdown", "telegram", "card_html"]
+
+_COLOUR: Final = re.compile(r"#?([0-9a-fA-F]{6})")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text of a message, to be drawn in its dialect."""
+
+    text: str
+    dialect: Dialect = "plain"
+
+
+def said(value: object, dialect: Dialect = "plain") -> Said:
+    """The text of a field; empty if it has none."""
+    return Said(value if isinstance(value, str) else "", dialect)
+
+
+def text(value: object, dialect: Dialect = "plain") -> Iterator[Part]:
+    """A part with the text of a field; none if it is empty."""
+    if (found := said(value, dialect)).text:
+        yield {"is": "text", "html": found}
+
+
+def titled(title: object, value: object, dialect: Dialect = "plain") -> Iterator[Part]:
+    """A header and a text below it."""
+    if (found := said(title)).text:
+        yield {"is": "header", "html": found}
+    yield from text(value, dialect)
+
+
+def text_of(*path: str, dialect: Dialect = "plain") -> Callable[[Message], Iterator[Part]]:
+    """A preview that shows the text at one place of the message and nothing else."""
+    return lambda message: text(lookup(message, path), dialect)
+
+
+def objects(value: object) -> Iterator[Mapping[str, Any]]:
+    """The objects in a list; none if it is not a list."""
+    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())
+
+
+def word(value: object) -> str:
+    """A short text without markup."""
+    return value if isinstance(value, str) else ""
+
+
+def colour(value: object, named: Mapping[str, str] | None = None) -> str:
+    """Six hex digits; empty if it is not a colour."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0xFFFFFF:
+        return f"{value:06x}"
+    found = _COLOUR.fullmatch((named or {}).get(value, value)) if isinstance(value, str) else None
+    return found[1] if found else ""

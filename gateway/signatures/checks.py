@@ -1,0 +1,172 @@
+"""One scheme with its secrets, applied to one request."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.model import Secret
+from gateway.signatures.credentials import Credential
+from gateway.signatures.keys import Key, any_equal, key_of, stand_in
+from gateway.signatures.message import Message, message
+from gateway.signatures.request import Reading, Stop
+from gateway.signatures.schemes import Scheme, Timestamp
+from gateway.signatures.timestamps import UNITS
+
+#: Signatures of one header that are checked; a sender that rotates its key sends two.
+MOST_SIGNATURES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A scheme with the keys made from its secrets."""
+
+    scheme: Scheme
+    keys: tuple[tuple[Credential, Key | None], ...]
+    message: Message
+    public_url: bytes
+
+    @classmethod
+    def of(cls, scheme: Scheme, credentials: Sequence[Credential], public_url: str) -> "Check":
+        """Raises KeyRefused for a secret that cannot be a key of the scheme."""
+        keys = tuple((each, _key(scheme, each.secret)) for each in credentials)
+        return cls(scheme, keys, message(scheme.signature.signed), public_url.encode())
+
+    def verify(self, reading: Reading, now: float) -> None:
+        """Raises Stop unless the request is authentic."""
+        if self.scheme.way == "none":
+            return
+        alive = [(at, each, key) for at, (each, key) in enumerate(self.keys, start=1) if not each.is_past(now)]
+        if not alive:
+            raise Stop("no secret is valid any more")
+        if self.scheme.way == "signature":
+            matches = self._signed_by(reading, now, [key for _, _, key in alive])
+        else:
+            matches = self._shows(reading, [credential.secret for _, credential, _ in alive])
+        for (at, _, _), does_match in zip(alive, matches, strict=True):
+            reading.note(f"secret {at} of {len(self.keys)}: {'matches' if does_match else 'does not match'}")
+        if not any(matches):
+            raise Stop(f"{_called(self.scheme)} does not match {_covered(self.scheme)} and the secret")
+
+    def _shows(self, reading: Reading, secrets: Sequence[Secret]) -> Sequence[bool]:
+        """Which of the secrets the request shows."""
+        given = _given_token(self.scheme, reading)
+        return [any_equal(token(self.scheme, each), [given]) for each in secrets]
+
+    def _signed_by(self, reading: Reading, now: float, keys: Sequence[Key | None]) -> Sequence[bool]:
+        """Which of the keys signed the request. Raises Stop where the time is wrong or something is missing."""
+        given = self._signatures(reading)
+        self._check_time(reading, now)
+        reading.id = reading.header(self.scheme.id_header.encode()) if self.scheme.id_header else b""
+        if reading.steps is not None:
+            reading.note(f"signed: {_shape(self.scheme.signature.signed, self.message(reading))}")
+        return [key is not None and key.matches(reading, self.message, given) for key in keys]
+
+    def _signatures(self, reading: Reading) -> Sequence[bytes]:
+        """The signatures of a request as they are written, without their prefix."""
+        knobs, called = self.scheme.signature, _called(self.scheme)
+        text = reading.payload(knobs.body.split(".")) if knobs.body else reading.header(knobs.header.encode())
+        reading.note(f"{called}: {len(text)} bytes")
+        if knobs.field:
+            found = self._of_fields(reading, text)
+        elif knobs.divider:
+            found = [part.strip() for part in text.split(knobs.divider.encode())]
+        else:
+            found = [text]
+        prefix = knobs.prefix.encode()
+        found = [each.removeprefix(prefix) for each in found if each.startswith(prefix)][:MOST_SIGNATURES]
+        if not found:
+            shown = f"{knobs.field}=" if knobs.field else knobs.prefix
+            raise Stop(f"{called} has no signature{f' with {shown}' if shown else ''}")
+        reading.note(f"{len(found)} signature{'s' if len(found) > 1 else ''} in it")
+        return found
+
+    def _of_fields(self, reading: Reading, text: bytes) -> list[bytes]:
+        """The signatures of a header that is a list of ``name=value``; all its fields go into the reading."""
+        knobs = self.scheme.signature
+        # Some senders write a space after it, some do not.
+        separator = knobs.separator.strip() or knobs.separator
+        fields = [part.strip().partition(b"=") for part in text.split(separator.encode())]
+        reading.fields = {name: value for name, _, value in fields}
+        if knobs.timestamp_field and [name for name, _, _ in fields].count(knobs.timestamp_field.encode()) > 1:
+            raise Stop(f"{_called(self.scheme)} has several timestamps")
+        return [value for name, _, value in fields if name == knobs.field.encode()]
+
+    def _check_time(self, reading: Reading, now: float) -> None:
+        stamp = self.scheme.timestamp
+        if stamp is None:
+            return
+        reading.timestamp = self._timestamp(reading, stamp)
+        written = UNITS[stamp.unit](reading.timestamp)
+        if written is None:
+            raise Stop(f"the timestamp is not in {stamp.unit}")
+        age = now - written
+        reading.note(
+            f"timestamp: {abs(age):,.0f} s {'ago' if age >= 0 else 'ahead'}, {stamp.tolerance_s:g} s are allowed"
+        )
+        if abs(age) > stamp.tolerance_s:
+            raise Stop(
+                f"the timestamp is {abs(age):.0f} s {'old' if age > 0 else 'in the future'}, over {stamp.tolerance_s:g} s"
+            )
+
+    def _timestamp(self, reading: Reading, stamp: Timestamp) -> bytes:
+        if stamp.in_field:
+            return reading.fields.get(self.scheme.signature.timestamp_field.encode(), b"")
+        if stamp.header:
+            return reading.header(stamp.header.encode())
+        return reading.payload(stamp.payload.split("."))
+
+
+def stand_in_for(scheme: Scheme, text: str) -> Secret:
+    """A secret of the form that a scheme needs, made from a text that everyone knows."""
+    if scheme.way != "signature":
+        return Secret(text)
+    knobs = scheme.signature
+    return stand_in(text, algorithm=knobs.algorithm, form=knobs.key, prefix=knobs.key_prefix)
+
+
+def token(scheme: Scheme, secret: Secret) -> bytes:
+    """What a request shows by a scheme that signs nothing."""
+    text = secret.reveal().encode("utf-8", "surrogateescape")
+    match scheme.way:
+        case "bearer":
+            return b"Bearer " + text
+        case "basic":
+            return b"Basic " + base64.b64encode(scheme.user.encode() + b":" + text)
+        case _:
+            return text
+
+
+def _key(scheme: Scheme, secret: Secret) -> Key | None:
+    if scheme.way != "signature":
+        return None
+    knobs = scheme.signature
+    return key_of(secret, algorithm=knobs.algorithm, encoding=knobs.encoding, form=knobs.key, prefix=knobs.key_prefix)
+
+
+def _given_token(scheme: Scheme, reading: Reading) -> bytes:
+    if scheme.way == "url_secret":
+        return reading.request.path_secret
+    return reading.header(scheme.header.encode() if scheme.way == "token" else b"authorization")
+
+
+def _called(scheme: Scheme) -> str:
+    match scheme.way:
+        case "signature":
+            return f"payload.{scheme.signature.body}" if scheme.signature.body else scheme.signature.header
+        case "token":
+            return scheme.header
+        case "url_secret":
+            return "the end of the path"
+        case _:
+            return "authorization"
+
+
+def _covered(scheme: Scheme) -> str:
+    if scheme.way != "signature":
+        return "the source"
+    return "the body" if scheme.covers_body else "what it signs"
+
+
+def _shape(signed: str, pieces: Sequence[bytes]) -> str:
+    return f"{signed} ({sum(map(len, pieces)):,} bytes)"

@@ -1,0 +1,90 @@
+"""Making a request that a check accepts, as the sender would."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from gateway.errors import Unparsable
+from gateway.event.paths import assign
+from gateway.event.payload import parse
+from gateway.signatures.checks import Check, token
+from gateway.signatures.keys import DigestKey, HmacKey, SharedKey
+from gateway.signatures.message import parts
+from gateway.signatures.request import Reading, Request
+from gateway.signatures.timestamps import written_time
+
+
+class CannotSign(ValueError):
+    """Only the sender has the key, or the body has no place for what is signed; the text says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What to send so that a verifier accepts it."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    #: The segment after the source's path.
+    path_secret: str = ""
+
+
+def signed(check: Check, request: Request, now: float, message_id: str) -> Signed:
+    """What the check accepts, by its first secret that is still valid. Raises CannotSign."""
+    scheme = check.scheme
+    if scheme.way == "none":
+        return Signed(body=request.body)
+    credential, key = next((pair for pair in check.keys if not pair[0].is_past(now)), check.keys[0])
+    if scheme.way == "url_secret":
+        return Signed(body=request.body, path_secret=credential.secret.reveal())
+    if scheme.way != "signature":
+        name = scheme.header if scheme.way == "token" else "authorization"
+        return Signed(headers=((name, token(scheme, credential.secret).decode("latin-1")),), body=request.body)
+    if not isinstance(key, HmacKey | DigestKey):
+        raise CannotSign(f"{scheme.signature.algorithm}: only the sender has the private key")
+    return _with_signature(check, request, now, message_id, key)
+
+
+def _with_signature(check: Check, request: Request, now: float, message_id: str, key: SharedKey) -> Signed:
+    knobs, stamp = check.scheme.signature, check.scheme.timestamp
+    moment = written_time(now, stamp.unit) if stamp else ""
+    body = _with_fields(request.body, _signed_fields(check, moment, message_id))
+    added = {stamp.header: moment} if stamp and stamp.header else {}
+    added |= {check.scheme.id_header: message_id} if check.scheme.id_header else {}
+    reading = Reading(replace(request, headers=_headers(request, added), body=body), check.public_url)
+    reading.timestamp, reading.id = moment.encode(), message_id.encode()
+    signature = key.sign(reading, check.message).decode()
+    if knobs.body:
+        return Signed(body=_with_fields(body, {knobs.body: signature}))
+    value = knobs.prefix + signature
+    if knobs.field:
+        pairs = [(knobs.timestamp_field, moment)] if knobs.timestamp_field else []
+        value = knobs.separator.join(f"{name}={text}" for name, text in [*pairs, (knobs.field, value)])
+    return Signed(headers=((knobs.header, value), *added.items()), body=body)
+
+
+def _signed_fields(check: Check, moment: str, message_id: str) -> Mapping[str, str]:
+    """The fields of the payload that are filled in before it is signed."""
+    knobs, stamp = check.scheme.signature, check.scheme.timestamp
+    fields = {stamp.payload: moment} if stamp and stamp.payload else {}
+    if knobs.body:
+        uses = [part for part in parts(knobs.signed) if not isinstance(part, str)]
+        fields |= {path: message_id for name, path in uses if name == "payload"}
+    return fields
+
+
+def _headers(request: Request, added: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers} | dict(added)
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _with_fields(body: bytes, fields: Mapping[str, str]) -> bytes:
+    if not fields:
+        return body
+    try:
+        payload = parse(body)
+        for path, text in fields.items():
+            assign(payload, path.split("."), int(text) if text.isdigit() and "token" not in path else text)
+    except (Unparsable, ValueError) as error:
+        raise CannotSign(f"the body has no place for what is signed: {error}") from None
+    return msgspec.json.encode(payload)

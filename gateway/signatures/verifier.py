@@ -1,0 +1,80 @@
+"""The schemes of a source with the operator's secrets: pure and total."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.signatures.checks import Check
+from gateway.signatures.credentials import Credential
+from gateway.signatures.request import Reading, Request, Stop
+from gateway.signatures.schemes import Scheme
+from gateway.signatures.signing import CannotSign, Signed, signed
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whoever made the request has one of the secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not authentic, and why. The reason is for our log only."""
+
+    reason: str
+
+
+VERIFIED: Final = Verified()
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """The schemes of a source, any one of which suffices, with its secrets. Raises KeyRefused for a secret that is not a key."""
+
+    schemes: tuple[Scheme, ...]
+    credentials: tuple[Credential, ...] = ()
+    #: The source's address as the sender has it, for schemes that sign it.
+    public_url: str = ""
+    _checks: tuple[Check, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        checks = tuple(Check.of(scheme, self._of(scheme), self.public_url) for scheme in self.schemes)
+        object.__setattr__(self, "_checks", checks)
+
+    def _of(self, scheme: Scheme) -> Sequence[Credential]:
+        """The secrets of a scheme: of several schemes, each has those with its own prefix."""
+        prefix = scheme.signature.key_prefix
+        if len(self.schemes) == 1 or not prefix:
+            return self.credentials
+        return [each for each in self.credentials if each.secret.reveal().startswith(prefix)]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anyone may post: ``verify: none``."""
+        return any(scheme.way == "none" for scheme in self.schemes)
+
+    @property
+    def takes_path_secret(self) -> bool:
+        return any(scheme.way == "url_secret" for scheme in self.schemes)
+
+    def verify(self, request: Request, now: float, steps: list[str] | None = None) -> Verified | Refused:
+        """Whether one of the schemes accepts the request; ``now`` is the wall clock.
+
+        ``steps`` receives what was checked, in words.
+        """
+        reasons = []
+        for check in self._checks:
+            reading = Reading(request, self.public_url.encode(), steps)
+            try:
+                check.verify(reading, now)
+            except Stop as stop:
+                reasons.append(str(stop))
+            else:
+                return VERIFIED
+        return Refused("; ".join(dict.fromkeys(reasons)) or "no scheme is configured")
+
+    def sign(self, request: Request, now: float, message_id: str) -> Signed:
+        """Make what ``verify`` accepts, by the first secret that is still valid. Raises CannotSign."""
+        for check in self._checks:
+            if check.keys or check.scheme.way == "none":
+                return signed(check, request, now, message_id)
+        raise CannotSign("none of the source's secrets fits its scheme")

@@ -1,0 +1,164 @@
+"""What a kind has to say about itself, checked for every one of them: a failure names the field that is missing."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import cli
+from gateway.config import load
+from gateway.console.chats import preview
+from gateway.destinations import KINDS, Kind, Option, Target
+from gateway.destinations.gates import RATE
+from gateway.errors import BuildError
+from gateway.event.paths import lookup
+from gateway.model import Delivery, FileAppend, Text
+from gateway.rehearsal.rehearse import sample
+from tests.destinations import examples
+from tests.destinations.values import parts
+
+ROOT = Path(__file__).parents[2]
+KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+WITH_A_SECRET_PATH = pytest.mark.parametrize(
+    "kind", [each for each in KINDS.values() if each.has_url and not each.is_path_public], ids=lambda each: each.name
+)
+READ_BY_PEOPLE = pytest.mark.parametrize(
+    "kind", [each for each in KINDS.values() if each.needs_text], ids=lambda each: each.name
+)
+
+
+def body_of(kind: Kind) -> object:
+    request = kind.request(examples.target(kind), parts(content=Text("hi there")))
+    return json.loads(request.line if isinstance(request, FileAppend) else request.body)
+
+
+def test_every_kind_is_listed_under_its_own_name() -> None:
+    assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+
+
+@KIND
+def test_a_text_is_where_the_kind_says(kind: Kind) -> None:
+    said = lookup(body_of(kind), kind.text_at)
+    assert said == "hi there", f"correct text_at of {kind.name}: its requests have the text elsewhere"
+
+
+@KIND
+def test_a_rate_is_one_that_a_file_could_have(kind: Kind) -> None:
+    assert kind.rate is None or RATE.fullmatch(kind.rate), f"write rate of {kind.name} as 10/s or 30/min"
+    assert kind.rate or not kind.is_hosted, f"{kind.name} is a hosted service: say its limit in rate"
+
+
+@KIND
+def test_no_kind_has_an_option_that_is_a_key_of_all(kind: Kind) -> None:
+    assert not kind.options.keys() & {"url", "path", "type", "rate", "headers", "auth", "method", "timeout"}
+    assert all(option.about for option in kind.options.values()), f"say what the options of {kind.name} are about"
+
+
+@READ_BY_PEOPLE
+def test_the_console_shows_a_message_as_its_readers_see_it(kind: Kind) -> None:
+    seen = preview(kind.name, body_of(kind))
+    assert seen is not None, f"correct preview of {kind.name}: it shows nothing of a plain text"
+    assert seen.title == kind.title
+    assert any("hi there" in str(part.get("html")) for part in seen.parts), f"preview of {kind.name} lacks the text"
+
+
+def test_a_kind_without_a_preview_of_its_own_shows_its_text() -> None:
+    kind = replace(KINDS["slack"], preview=None)
+    assert [part["html"].text for part in kind.previewed({"text": "hi", "blocks": [{"type": "divider"}]})] == ["hi"]
+
+
+def test_a_template_can_be_rendered_as_for_every_kind_that_takes_one() -> None:
+    [option] = [each for each in cli.commands["render"].params if each.name == "kind"]
+    assert set(option.type.choices) == {name for name, kind in KINDS.items() if kind.has_url}
+
+
+@KIND
+def test_every_kind_is_in_the_how_to(kind: Kind) -> None:
+    page = (ROOT / "docs" / "how-to" / "add-a-destination.md").read_text("utf-8")
+    assert f"| `{kind.name}` |" in page, f"add a row for {kind.name} to the table of docs/how-to/add-a-destination.md"
+
+
+# --- its address ---
+
+
+def test_everything_after_the_host_is_a_secret_unless_the_kind_says_otherwise() -> None:
+    quiet = Kind(name="new", title="New", build=KINDS["http"].build, read=KINDS["http"].read)
+    assert not quiet.is_path_public
+    assert quiet.secrets_of("https://new.example/my-topic") == ("my-topic",)
+
+
+@WITH_A_SECRET_PATH
+def test_an_address_that_stands_in_the_file_is_shown_nowhere(tmp_path, kind: Kind) -> None:
+    secret = "my-own-topic-of-deals"
+    keys = examples.written(kind, "other", secret_in_url=secret)
+    for wrong in ("", ", nonsense: 1", ", concurrency: 0", ", type: no-such-type", ", url: again", "]", "\n  url: ]"):
+        (tmp_path / "routes.yaml").write_text(
+            "version: 1\nsources: {xobito: {preset: xobito, secret: s}}\n"
+            f"destinations: {{there: {{{keys}{wrong}}}}}\n"
+            "routes: [{name: all, to: there, text: hi}]\n"
+        )
+        for verb in (["check"], ["explain", "contact.created"], ["explain", "contact.created", "--curl"], ["test"]):
+            done = CliRunner().invoke(cli, [*verb, "--config", str(tmp_path / "routes.yaml")])
+            assert secret not in done.output, (wrong, verb)
+
+
+# --- its options ---
+
+NOTE = Option(about="a note")
+NEEDED = Option(about="for whom", required=True)
+
+
+def noted(kind: Kind) -> Kind:
+    """A kind with two options, one of them required, that come out as the body."""
+
+    def build(target: Target, entry):
+        made = kind.build(target, entry)
+        return replace(made, body=json.dumps(dict(target.options)).encode())
+
+    return replace(kind, options={"note": NOTE, "needed": NEEDED}, build=build)
+
+
+@pytest.fixture
+def options_sent(tmp_path, monkeypatch):
+    """Load a file in which a Slack destination has these options, and build the request for a sample."""
+
+    def sent(keys: str) -> dict[str, str]:
+        (tmp_path / "routes.yaml").write_text(
+            "version: 1\nsources: {xobito: {preset: xobito, secret: s}}\n"
+            f'destinations: {{there: {{type: slack, url: "https://host.example/x", {keys}}}}}\n'
+            "routes: [{name: all, to: there, text: hi}]\n"
+        )
+        config = load(tmp_path / "routes.yaml", environ={"BRACES": "{{ attrs.firstname }}"})
+        source = config.sources["xobito"]
+        body = sample(source, "contact.created")
+        received = source.received([], body, now=1.0)[0]
+        delivery = Delivery(id="d", event_id="e", route="all", destination="there")
+        return json.loads(config.build(delivery, received.event, received.payload).body)
+
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("channel", "sent"),
+    [
+        ("'#leads'", "#leads"),
+        ("'#{{ attrs.firstname | lower }}'", "#john"),
+        ("'${BRACES}'", "{{ attrs.firstname }}"),
+        ("'{{ attrs.nope | default(\"\") }}'", None),
+    ],
+    ids=["literal", "template", "braces from outside", "empty"],
+)
+def test_an_option_is_a_template_of_the_event(options_sent, channel, sent) -> None:
+    assert options_sent(f"channel: {channel}").get("channel") == sent
+
+
+def test_a_required_option_that_is_empty_is_a_build_error() -> None:
+    kind = noted(KINDS["slack"])
+    target = Target(url="https://host.example/x")
+    made = kind.request(target, parts(content=Text("hi"), options={"needed": "you", "note": ""}))
+    assert json.loads(made.body) == {"needed": "you"}
+    with pytest.raises(BuildError, match=re.escape("needed is empty for this event")):
+        kind.request(target, parts(content=Text("hi"), options={"needed": "", "note": "x"}))
