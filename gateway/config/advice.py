@@ -278,7 +278,7 @@ def _build(entry: Entry, destination: Destination, message: Message, sample: _Sa
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
     parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.kept_headers)
-    destination.kind.build(destination.target, parts)
+    destination.kind.request(destination.target, parts)
 
 
 def _failure(build: Callable[[], None], place: Place) -> Iterator[tuple[Place, str]]:
