@@ -7,10 +7,10 @@ from gateway.cli import api, terminal
 from gateway.cli.look import Place
 from gateway.cli.terminal import Column, Part
 from gateway.errors import GatewayError
-from gateway.holds import Standing, paused_by
+from gateway.holds import Standing
 from gateway.operate import views
 from gateway.store import Reads
-from gateway.store.holds import Hold
+from gateway.store.holds import Hold, paused_by
 from gateway.store.nouns import DestinationStats
 from gateway.wording import duration, is_duration, seconds
 
