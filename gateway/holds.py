@@ -16,7 +16,7 @@ from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.pipeline import Announcement, Gateway
-from gateway.store.holds import Assignment, Circuit, Hold, Pause
+from gateway.store.holds import Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import duration, iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
@@ -243,7 +243,7 @@ class Holds:
             self._changed(name)
             raise
         telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
-        await self._gateway.note("pause", name, by=by, reason=_lasting(pause))
+        await self._gateway.note("pause", name, by=by, reason=lasting_reason(pause))
         if aloud and not self.is_muted(name):
             message = f"{name} is {paused_by(pause)}. Nothing is lost; deliveries continue once it is resumed."
             until = None if pause.until is None else iso_time(pause.until)
@@ -277,7 +277,7 @@ class Holds:
         await self._save(name, "mute", mute=mute)
         self._muted[name] = mute
         telemetry.log("destination.muted", destination=name, by=by, reason=reason, for_s=for_s)
-        await self._gateway.note("mute", name, by=by, reason=_lasting(mute))
+        await self._gateway.note("mute", name, by=by, reason=lasting_reason(mute))
 
     async def unmute(self, name: str, *, by: str) -> bool:
         """Notify of its troubles again; whether it was muted. Raises StoreUnavailable."""
@@ -395,13 +395,3 @@ def _put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:
         pauses.pop(name, None)
     else:
         pauses[name] = pause
-
-
-def _lasting(pause: Pause) -> str:
-    return pause.reason if pause.until is None else f"{pause.reason} (until {iso_time(pause.until)})"
-
-
-def paused_by(pause: Pause) -> str:
-    """A pause in words: ``paused by ann until 2026-12-31T12:00:00Z: their migration``."""
-    until = "" if pause.until is None else f" until {iso_time(pause.until)}"
-    return f"paused by {pause.by}{until}: {pause.reason}"

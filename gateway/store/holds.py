@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from gateway.wording import iso_time
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
@@ -26,6 +28,17 @@ class Pause:
     since: float
     #: When it ends by itself; None: when somebody ends it.
     until: float | None = None
+
+
+def paused_by(pause: Pause) -> str:
+    """A pause in words: ``paused by ann until 2026-12-31T12:00:00Z: their migration``."""
+    until = "" if pause.until is None else f" until {iso_time(pause.until)}"
+    return f"paused by {pause.by}{until}: {pause.reason}"
+
+
+def lasting_reason(pause: Pause) -> str:
+    """Why, and until when: ``their migration (until 2026-12-31T12:00:00Z)``."""
+    return pause.reason if pause.until is None else f"{pause.reason} (until {iso_time(pause.until)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Tasks after a kill, the numbers that follow them, and bodies that retention or redaction takes."""
+"""Tasks after a kill, the numbers and lists that follow them, and bodies that retention or redaction takes."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ import pytest
 from gateway.errors import BodyGone
 from gateway.model import DeliveryState
 from gateway.store import rules
+from gateway.store.activities import Activity
 from gateway.store.nouns import DeliveryQuery, EventQuery, Retention
 from tests.store.conformance.test_tasks import discard, given_dead, replay
 from tests.store.given import delivered, new_event, wants
@@ -53,6 +54,17 @@ def test_the_numbers_follow_what_tasks_move(run):
             assert await store.count(DeliveryQuery(state=state)) == getattr(numbers, state.value)
         assert [(group.cause, group.count) for group in (await store.stats()).dead] == [("no answer", 2)]
         assert await store.check() == []
+
+    run(scenario)
+
+
+def test_twenty_clicks_at_once_are_listed_once_and_one_with_an_unknown_id_never(run):
+    async def scenario(store):
+        [id_, *_] = await given_dead(store, 3)
+        await asyncio.gather(*[store.begin(replay(key="click")) for _ in range(20)])
+        with pytest.raises(KeyError, match="dlv_unknown"):
+            await store.begin(replay(DeliveryQuery(ids=(id_, "dlv_unknown"))))
+        assert len((await store.activities()).rows) == 1
 
     run(scenario)
 
@@ -143,3 +155,25 @@ def test_what_is_to_be_sent_again_keeps_its_body_although_it_was_to_be_redacted(
 
 def _to_redact(new):
     return replace(new, is_redacted_later=True)
+
+
+# --- who did what ---
+
+
+def test_what_people_do_is_remembered_and_listed_from_the_newest(run, monkeypatch):
+    monkeypatch.setattr(rules, "ACTIVITIES_KEPT", 4)
+
+    async def scenario(store):
+        notes = [
+            Activity(id=f"act_{at}", at=float(at), by="ann", verb="pause", subject="crm", reason="why not \ud800")
+            for at in range(6)
+        ]
+        for note in notes:
+            await store.note(note)
+        listed = (await store.activities(limit=3)).rows
+        assert [each.id for each in listed] == ["act_5", "act_4", "act_3"]
+        assert listed[0].reason == "why not ?"
+        assert [each.id for each in (await store.activities(before="act_3")).rows] == ["act_2"]
+        assert await store.activity("act_0") is None
+
+    run(scenario)

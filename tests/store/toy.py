@@ -2,35 +2,20 @@
 
 It proves that the contract needs neither SQLite nor one process, and is for the conformance suite alone: tests of
 everything else use the real store. Whatever every store decides alike comes from ``store/rules.py``. What it leaves
-out: lists that are long, a search, numbers of a minute, retention, copies.
+out: lists of events and of activities, numbers, retention, copies.
 """
 
 import asyncio
 import itertools
-from collections import Counter
+import math
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import Delivery, DeliveryState, Release, Retry, new_id
-from gateway.store import rules
-from gateway.store.activities import Activity, ActivityPage, Task
+from gateway.store import nouns, rules
+from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment
-from gateway.store.nouns import (
-    Appended,
-    DeadGroup,
-    DeliveryPage,
-    DeliveryQuery,
-    DestinationStats,
-    EventHistory,
-    EventPage,
-    EventQuery,
-    EventRow,
-    HeldBack,
-    Lease,
-    NewEvent,
-    Outcome,
-    Stats,
-)
 
 #: A replica decides for a destination this long before it must ask again, seconds.
 ASSIGNED_S = 30.0
@@ -45,32 +30,32 @@ class Row:
     due: float | None
     #: Its place in its lane.
     turn: int
-    lease: Lease | None = None
+    lease: nouns.Lease | None = None
     leased_until: float = 0.0
 
     @property
     def is_pending(self) -> bool:
         return self.delivery.state is DeliveryState.PENDING
 
-    def free_from(self) -> float | None:
-        """When it can be claimed."""
-        if not self.is_pending or self.due is None:
-            return None
-        return max(self.due, self.leased_until) if self.lease else self.due
+    @property
+    def is_untried(self) -> bool:
+        return self.delivery.attempts == self.delivery.attempts_before_replay
 
-    def is_free(self, now: float) -> bool:
-        moment = self.free_from()
-        return moment is not None and moment <= now
+    def free_from(self) -> float:
+        """When it can be claimed; infinity: not as it is."""
+        if not self.is_pending or self.due is None:
+            return math.inf
+        return max(self.due, self.leased_until) if self.lease else self.due
 
 
 @dataclass(slots=True, kw_only=True)
 class Deed:
-    """What somebody did; a task among them is done in slices."""
+    """A task and how far it has come."""
 
     activity: Activity
-    task: Task | None = None
+    task: Task
     #: (event, delivery) as numbers: what it selected, in the order of acceptance.
-    selected: list[tuple[int, int]] = field(default_factory=list)
+    selected: list[tuple[int, int]]
     #: The last event whose deliveries were moved.
     position: int = 0
     moved: int = 0
@@ -87,7 +72,7 @@ class Server:
 
     clock: object
     #: By id, in the order of acceptance, with their deliveries.
-    kept: dict[str, NewEvent] = field(default_factory=dict)
+    kept: dict[str, nouns.NewEvent] = field(default_factory=dict)
     stored_at: dict[str, float] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     attempts: dict[str, list] = field(default_factory=dict)
@@ -95,7 +80,7 @@ class Server:
     keys: dict[tuple[str, bytes], tuple[str, float]] = field(default_factory=dict)
     #: By (entry, key): the event it fired for, when, and until when that counts.
     fired: dict[tuple[str, str], tuple[str, float, float]] = field(default_factory=dict)
-    held_back: dict[str, list[HeldBack]] = field(default_factory=dict)
+    held_back: dict[str, list[nouns.HeldBack]] = field(default_factory=dict)
     #: By (route, destination, dead destination): the delivery that notifies, and when it is due.
     notices: dict[tuple[str, str, str], tuple[str, float]] = field(default_factory=dict)
     #: By destination: the hold, and when it was stored.
@@ -114,28 +99,28 @@ class Server:
         is_due = row.is_pending and row.due is not None
         return replace(row.delivery, due_in_s=row.due - self.now() if is_due else None)
 
-    def others_due(self, destination: str) -> bool:
-        return any(row.delivery.destination == destination and row.is_free(self.now()) for row in self.rows.values())
+    def free(self, destination: str) -> list[Row]:
+        """What can be claimed now, the one overdue the longest first."""
+        rows = [row for row in self.rows.values() if row.delivery.destination == destination]
+        return sorted((row for row in rows if row.free_from() <= self.now()), key=lambda row: (row.due, row.turn))
 
     def busy_lanes(self) -> set[tuple[str, str]]:
         pending = [row.delivery for row in self.rows.values() if row.is_pending]
         return {(each.destination, each.lane) for each in pending if each.lane is not None}
 
-    def came_up(self, destination: str) -> None:
-        """Something can be claimed now: tell every instance."""
+    def came_up(self, *destinations: str) -> None:
+        """Something can be claimed, of these now: tell every instance."""
         for instance in self.instances:
-            instance.told(destination)
+            instance.told(*destinations)
 
     # append
 
-    def append(self, news: list[NewEvent], replica: str) -> list[Appended]:
+    def append(self, news: list[nouns.NewEvent], replica: str) -> list[nouns.Appended]:
         owners = self._owners(news)
-        return [
-            Appended(owner, True) if owner else self._event(new, replica)
-            for new, owner in zip(news, owners, strict=True)
-        ]
+        pairs = zip(news, owners, strict=True)
+        return [nouns.Appended(owner, True) if owner else self._event(new, replica) for new, owner in pairs]
 
-    def _owners(self, news: list[NewEvent]) -> list[str | None]:
+    def _owners(self, news: list[nouns.NewEvent]) -> list[str | None]:
         """Of each event the one whose key it repeats. Nothing is stored yet: it is all or nothing."""
         now, keys, owners = self.now(), dict(self.keys), []
         for new in news:
@@ -148,14 +133,14 @@ class Server:
         self.keys = keys
         return owners
 
-    def _event(self, new: NewEvent, replica: str) -> Appended:
+    def _event(self, new: nouns.NewEvent, replica: str) -> nouns.Appended:
         self.kept[new.event.id], self.stored_at[new.event.id] = new, self.now()
         held_back = self._held_back(new)
         leases, busy = [], self.busy_lanes()
         for each in new.deliveries:
             if each.route in held_back:
                 continue
-            admission = rules.admitted(each, each.lane, busy, others_due=self.others_due(each.destination))
+            admission = rules.admitted(each, each.lane, busy, others_due=bool(self.free(each.destination)))
             row = self._add(_delivery(each, new.event.id))
             busy |= {(each.destination, each.lane)} if each.lane is not None else set()
             if admission == "behind":
@@ -164,9 +149,9 @@ class Server:
                 self.came_up(each.destination)
             else:
                 leases.append(self._lease(row, replica, each.lease_s))
-        return Appended(new.event.id, False, tuple(leases), held_back)
+        return nouns.Appended(new.event.id, False, tuple(leases), held_back)
 
-    def _held_back(self, new: NewEvent) -> frozenset[str]:
+    def _held_back(self, new: nouns.NewEvent) -> frozenset[str]:
         late, now = set(), self.now()
         for firing in new.firings:
             event_id, at, expires = self.fired.get((firing.name, firing.key), ("", 0.0, None))
@@ -174,7 +159,7 @@ class Server:
                 self.fired[firing.name, firing.key] = (new.event.id, now, now + firing.window_s)
             else:
                 late |= firing.routes
-                seen = HeldBack(name=firing.name, key=firing.key, event_id=event_id, fired_at=at)
+                seen = nouns.HeldBack(name=firing.name, key=firing.key, event_id=event_id, fired_at=at)
                 self.held_back.setdefault(new.event.id, []).append(seen)
         return frozenset(late)
 
@@ -183,27 +168,22 @@ class Server:
         self.rows[delivery.id] = row
         return row
 
-    def _lease(self, row: Row, owner: str, lease_s: float) -> Lease:
+    def _lease(self, row: Row, owner: str, lease_s: float) -> nouns.Lease:
         row.leased_until = self.now() + lease_s
-        row.lease = Lease(self.seen(row), owner, next(self.numbers), lease_s)
+        row.lease = nouns.Lease(self.seen(row), owner, next(self.numbers), lease_s)
         return row.lease
 
     # claim and settle
 
-    def claim(self, replica: str, wants) -> list[Lease]:
-        now, claimed = self.now(), []
-        for destination, want in wants.items():
-            free = [row for row in self.rows.values() if row.delivery.destination == destination and row.is_free(now)]
-            free.sort(key=lambda row: (row.due, row.turn))
-            claimed += free[: want.slots]
+    def claim(self, replica: str, wants) -> list[nouns.Lease]:
+        claimed = [row for destination, want in wants.items() for row in self.free(destination)[: want.slots]]
         claimed.sort(key=lambda row: (row.due, row.turn))
         return [self._lease(row, replica, wants[row.delivery.destination].lease_s) for row in claimed]
 
-    def settle(self, outcomes: list[Outcome]) -> frozenset[str]:
-        held = [outcome for outcome in outcomes if self._settled(outcome)]
-        return frozenset(outcome.lease.delivery.id for outcome in held)
+    def settle(self, outcomes: list[nouns.Outcome]) -> frozenset[str]:
+        return frozenset(outcome.lease.delivery.id for outcome in outcomes if self._settled(outcome))
 
-    def _settled(self, outcome: Outcome) -> bool:
+    def _settled(self, outcome: nouns.Outcome) -> bool:
         row = self.rows.get(outcome.lease.delivery.id)
         if row is None or row.lease is None or row.lease.token != outcome.lease.token:
             return False
@@ -222,17 +202,20 @@ class Server:
             self._let_next_go(row.delivery)
         if outcome.told is not None:
             self._notify(row.delivery, outcome.told)
-        for instance in self.instances:
-            instance.told()
+        self.came_up()
         return True
 
     def _let_next_go(self, ended: Delivery) -> None:
-        mates = [row for row in self.rows.values() if row.is_pending and row.delivery.lane == ended.lane is not None]
-        mates = [row for row in mates if row.delivery.destination == ended.destination]
-        first = min(mates, key=lambda row: row.turn, default=None)
+        first = min(self._lane_of(ended), key=lambda row: row.turn, default=None)
         if first is not None and first.due is None:
             first.due = self.now()
             self.came_up(ended.destination)
+
+    def _lane_of(self, delivery: Delivery) -> list[Row]:
+        """The rows pending in a delivery's lane; none if it has no lane."""
+        lane = (delivery.destination, delivery.lane)
+        pending = [row for row in self.rows.values() if row.is_pending and row.delivery.lane is not None]
+        return [row for row in pending if (row.delivery.destination, row.delivery.lane) == lane]
 
     def _notify(self, dead: Delivery, told) -> None:
         for route, destination in told.routes:
@@ -252,7 +235,7 @@ class Server:
 
     # tasks
 
-    def _selected(self, which: DeliveryQuery) -> list[tuple[int, int, Delivery]]:
+    def _selected(self, which: nouns.DeliveryQuery) -> list[tuple[int, int, Delivery]]:
         """The deliveries that a query selects, each with the numbers of its event and of itself."""
         unknown = [id_ for id_ in which.ids if id_ not in self.kept and id_ not in self.rows]
         if unknown:
@@ -261,7 +244,7 @@ class Server:
         rows = [(events[row.delivery.event_id], at, row.delivery) for at, row in enumerate(self.rows.values())]
         return sorted((row for row in rows if self._is_selected(row[2], which)), key=lambda row: row[:2])
 
-    def _is_selected(self, delivery: Delivery, which: DeliveryQuery) -> bool:
+    def _is_selected(self, delivery: Delivery, which: nouns.DeliveryQuery) -> bool:
         event, age_s = self.kept[delivery.event_id].event, self.now() - self.stored_at[delivery.event_id]
         return (
             rules.selects(which, delivery)
@@ -274,8 +257,8 @@ class Server:
 
     def begin(self, task: Task) -> Activity:
         for deed in self.deeds.values():
-            if task.key and deed.task is not None and deed.task.key == task.key:
-                return self._seen_activity(deed)
+            if task.key and deed.task.key == task.key:
+                return self.activity(deed.activity.id)
         named = self._selected(task.which)
         if task.which.ids:
             may = rules.movable(task.verb, [rules.Named(at, one.state, one.event_id, "kept") for _, at, one in named])
@@ -290,13 +273,13 @@ class Server:
             if event_id in self.kept:
                 self._again(deed, self._add(_delivery(new, event_id)), self.now())
         self._slice(deed)
-        return self._seen_activity(deed)
+        return self.activity(id_)
 
     def go_on(self, replica: str) -> bool:
         now = self.now()
         for deed in self.deeds.values():
             is_free = deed.owner in ("", replica) or deed.leased_until <= now
-            if deed.task is not None and not deed.is_finished and is_free:
+            if not deed.is_finished and is_free:
                 deed.owner, deed.leased_until = replica, now + rules.TASK_LEASE_S
                 self._slice(deed)
                 return True
@@ -325,19 +308,16 @@ class Server:
             if before.state in rules.MAY_BE_REPLAYED:
                 self._again(deed, row, due)
         elif before.notice is None:
-            named = {"route": before.route, "destination": before.destination, "lane": before.lane}
-            new = Delivery(id=new_id("dlv", self.clock.wall()), event_id=before.event_id, **named)
-            self._again(deed, self._add(new), due)
+            new = replace(before, id=new_id("dlv", self.clock.wall()))
+            self._again(deed, self._add(_delivery(new, before.event_id)), due)
 
     def _again(self, deed: Deed, row: Row, due: float) -> None:
         """Make a delivery pending for a task, at the end of its lane."""
         deed.moved += 1
-        before, lane = row.delivery, (row.delivery.destination, row.delivery.lane)
+        before, is_behind = row.delivery, any(each is not row for each in self._lane_of(row.delivery))
         fresh = {"spent_s": 0.0, "crashes": 0, "cause": "", "attempts_before_replay": before.attempts}
-        row.due = None  # it is not ahead of itself
-        row.delivery = replace(before, state=DeliveryState.DEAD)
-        row.turn, row.due = next(self.numbers), None if lane in self.busy_lanes() else due
         row.delivery = replace(before, state=DeliveryState.PENDING, replayed_by=deed.activity.id, **fresh)
+        row.turn, row.due = next(self.numbers), None if is_behind else due
         self.came_up(before.destination)
 
     def _end(self, row: Row, **changes) -> None:
@@ -350,13 +330,9 @@ class Server:
         if not deed.stopped_by:
             deed.stopped_by, deed.is_finished = by, True
             for row in self._moved(deed):
-                if (
-                    row.is_pending
-                    and row.lease is None
-                    and row.delivery.attempts == row.delivery.attempts_before_replay
-                ):
+                if row.is_pending and row.lease is None and row.is_untried:
                     self._take_back(row, by)
-        return self._seen_activity(deed)
+        return self.activity(activity_id)
 
     def _moved(self, deed: Deed) -> list[Row]:
         return [row for row in self.rows.values() if row.delivery.replayed_by == deed.activity.id]
@@ -370,21 +346,15 @@ class Server:
         cause = rules.cause_of(row.delivery.reason) if state is DeliveryState.DEAD else ""
         self._end(row, state=state, cause=cause)
 
-    def note(self, activity: Activity) -> None:
-        self.deeds[activity.id] = Deed(activity=replace(activity, reason=_storable(activity.reason)))
-        over = [id_ for id_, deed in self.deeds.items() if deed.task is None or deed.is_finished]
-        for id_ in over[: max(0, len(self.deeds) - rules.ACTIVITIES_KEPT)]:
-            del self.deeds[id_]
-
-    def _seen_activity(self, deed: Deed) -> Activity:
-        if deed.task is None:
-            return deed.activity
-        seen = [row.delivery for row in self._moved(deed)]
-        untried = [each.attempts == each.attempts_before_replay and each.attempts > 0 for each in seen]
-        standing = [rules.Standing(each.state, is_untried, 1) for each, is_untried in zip(seen, untried, strict=True)]
-        how = {"is_finished": deed.is_finished, "stopped_by": deed.stopped_by}
+    def activity(self, activity_id: str) -> Activity | None:
+        deed = self.deeds.get(activity_id)
+        if deed is None:
+            return None
+        rows = [(row.delivery.state, row.is_untried and row.delivery.attempts > 0) for row in self._moved(deed)]
+        standing = [rules.Standing(state, is_untried, 1) for state, is_untried in rows]
+        ends = {"is_finished": deed.is_finished, "stopped_by": deed.stopped_by}
         total = len(deed.selected) + len(deed.task.extra)
-        return replace(deed.activity, progress=rules.progress(total, deed.moved, standing, **how))
+        return replace(deed.activity, progress=rules.progress(total, deed.moved, standing, **ends))
 
     # replicas
 
@@ -412,9 +382,7 @@ class Server:
         return [self._aged(hold, self.now() - at) for _, (hold, at) in sorted(self.kept_holds.items())]
 
     def _aged(self, hold, age_s: float):
-        circuit = hold.circuit
-        if circuit is not None:
-            circuit = replace(circuit, next_probe_s=circuit.next_probe_s - age_s)
+        circuit = hold.circuit and replace(hold.circuit, next_probe_s=hold.circuit.next_probe_s - age_s)
         return replace(hold, circuit=circuit, wait_s=max(0.0, hold.wait_s - age_s))
 
     def crashed(self, delivery_id: str) -> Delivery | None:
@@ -429,24 +397,6 @@ class Server:
     def load(self, event_ids):
         return {id_: self.kept[id_].event for id_ in event_ids if id_ in self.kept}
 
-    def activity(self, activity_id):
-        deed = self.deeds.get(activity_id)
-        return deed and self._seen_activity(deed)
-
-    def activities(self, *, limit=50, before=""):
-        ids = [*reversed(self.deeds)]
-        rows = [self.activity(id_) for id_ in ids[ids.index(before) + 1 if before else 0 :]]
-        return ActivityPage(rows=tuple(rows[:limit]))
-
-    def events(self, query=EventQuery()):  # noqa: B008  it is frozen
-        rows = [self._row(at, new) for at, new in enumerate(self.kept.values(), 1)]
-        return EventPage(rows=tuple(rows[::-1][: query.limit]))
-
-    def _row(self, at, new) -> EventRow:
-        event, deliveries = new.event, self._deliveries_of(new.event.id)
-        named = {"id": event.id, "source": event.source, "type": event.type, "received_at": event.received_at}
-        return EventRow(**named, position=str(at), size=len(event.body), deliveries=deliveries)
-
     def _deliveries_of(self, event_id: str) -> tuple[Delivery, ...]:
         return tuple(self.seen(row) for row in self.rows.values() if row.delivery.event_id == event_id)
 
@@ -458,22 +408,10 @@ class Server:
         deliveries, held_back = self._deliveries_of(id_), tuple(self.held_back.get(id_, ()))
         attempts = {each.id: tuple(self.attempts[each.id]) for each in deliveries if each.id in self.attempts}
         more = {"deliveries": deliveries, "attempts": attempts, "held_back": held_back}
-        return EventHistory(event=self.kept[id_].event, intact=True, **more)
+        return nouns.EventHistory(event=self.kept[id_].event, intact=True, **more)
 
-    def deliveries(self, query: DeliveryQuery):
-        return DeliveryPage(rows=tuple(self.seen(self.rows[each.id]) for _, _, each in self._selected(query)))
-
-    def count(self, which):
-        return len(self._selected(which))
-
-    def stats(self):
-        seen, states = [row.delivery for row in self.rows.values()], {}
-        for each in seen:
-            states.setdefault(each.destination, Counter())[each.state.value] += 1
-        dead = Counter((each.destination, each.cause) for each in seen if each.state is DeliveryState.DEAD)
-        groups = [DeadGroup(destination=name, cause=cause, count=n) for (name, cause), n in dead.most_common()]
-        numbers = {name: DestinationStats(**counts) for name, counts in states.items()}
-        return Stats(destinations=numbers, received={}, dead=tuple(groups))
+    def deliveries(self, query: nouns.DeliveryQuery):
+        return nouns.DeliveryPage(rows=tuple(self.seen(self.rows[each.id]) for _, _, each in self._selected(query)))
 
 
 def _delivery(new, event_id: str) -> Delivery:
@@ -487,7 +425,7 @@ def _storable(value):
 class ToyStore:
     """One replica's way to the server."""
 
-    name = "toy"
+    name, healthy = "toy", True
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -495,15 +433,10 @@ class ToyStore:
         #: Destinations that came up and that no hint has named yet.
         self._fresh: set[str] = set()
         #: Everything that was free by then was named.
-        self._named_to = float("-inf")
+        self._named_to = -math.inf
         self._news = asyncio.Event()
         self._closed = False
-        self._pending: set[asyncio.Future] = set()
         server.instances.append(self)
-
-    @property
-    def healthy(self) -> bool:
-        return not self._closed
 
     def told(self, *destinations: str) -> None:
         self._fresh.update(destinations)
@@ -525,48 +458,35 @@ class ToyStore:
 
     def append(self, events, *, replica=""):
         appending = self._loop.create_future()
-        self._pending.add(appending)
         if self._closed:
-            self._answer(appending, StoreUnavailable("the store is closed"))
+            appending.set_exception(StoreUnavailable("the store is closed"))
         else:
-            self._loop.call_soon(self._append, appending, events, replica)
+            self._loop.call_soon(self._append, appending, list(events), replica)
         return appending
 
     def _append(self, appending, events, replica) -> None:
         try:
-            answer = self._server.append(list(events), replica)
+            appended = self._server.append(events, replica)
         except StoreError as error:
-            answer = error
-        if appending.cancelled() and isinstance(answer, list):
-            leases = [lease for appended in answer for lease in appended.leases]
-            self._server.settle([Outcome(lease, Release()) for lease in leases])
-        self._answer(appending, answer)
-
-    def _answer(self, appending, answer) -> None:
-        self._pending.discard(appending)
-        if isinstance(answer, Exception) and not appending.done():
-            appending.set_exception(answer)
-        elif not appending.done():
-            appending.set_result(answer)
+            appending.cancelled() or appending.set_exception(error)
+            return
+        if appending.cancelled():
+            self._server.settle([nouns.Outcome(lease, Release()) for one in appended for lease in one.leases])
+        else:
+            appending.set_result(appended)
 
     async def wake(self):
         while True:
-            now, moments = self._server.now(), []
-            for row in self._server.rows.values():
-                moment = row.free_from()
-                if moment is not None and self._named_to < moment <= now:
-                    self._fresh.add(row.delivery.destination)
-                elif moment is not None and moment > now:
-                    moments.append(moment)
-            self._named_to, names, self._fresh = now, self._fresh, set()
+            now, rows = self._server.now(), self._server.rows.values()
+            names = {row.delivery.destination for row in rows if self._named_to < row.free_from() <= now} | self._fresh
+            self._named_to, self._fresh = now, set()
             if names:
                 return names
             self._news.clear()
-            try:
-                async with asyncio.timeout(min(moments) - now if moments else None):
+            ahead_s = min((at - now for row in rows if (at := row.free_from()) > now), default=math.inf)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ahead_s if ahead_s < math.inf else None):
                     await self._news.wait()
-            except TimeoutError:
-                pass
 
     async def breathe(self):
         await asyncio.sleep(0)

@@ -82,6 +82,18 @@ def test_a_file_of_the_third_format_keeps_its_pauses_and_mutes(kind, opened):
     assert (numbers["bulk"].pending, numbers["bulk"].dead) == (300, 300), "its replay is half done"
 
 
+def test_a_replay_that_a_file_of_the_third_format_has_begun_is_finished(kind, opened):
+    shutil.copy(THIRD_FORMAT, kind.path)
+
+    async def scenario(store):
+        [replay] = [each for each in (await store.activities()).rows if each.progress is not None]
+        while await store.go_on("main"):
+            pass
+        return replay.progress.moved, (await store.activity(replay.id)).progress.moved
+
+    assert opened(scenario) == (300, 600)
+
+
 def test_a_migration_that_breaks_off_leaves_the_file_in_its_own_format(kind, opened, monkeypatch):
     shutil.copy(FIRST_FORMAT, kind.path)
     monkeypatch.setattr(
