@@ -20,6 +20,23 @@ VARIABLE: Final = "_GATEWAY_COMPLETE"
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
+class Kinds(click.Choice[str]):
+    """The types of destination with a url. They are loaded only when a command line or a help page needs them."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        from gateway.destinations import KINDS
+
+        return tuple(name for name in KINDS if name != "file")
+
+    @choices.setter
+    def choices(self, _: object) -> None:
+        """Click sets what ``__init__`` was given: nothing yet."""
+
+
 def script(cli: click.Command, shell: str) -> str:
     """The script that a shell reads when it starts."""
     kind = get_completion_class(shell)

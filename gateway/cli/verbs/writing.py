@@ -89,7 +89,7 @@ def explain(**given: Any) -> None:
 @options.source_of_sample
 @options.changes
 @click.option(
-    "--for", "kind", type=click.Choice(["slack", "discord", "teams", "googlechat", "telegram", "http"]),
+    "--for", "kind", type=complete.Kinds(),
     help="Escape values for this type of destination. Default: the type its folder is named after (slack/).",
 )  # fmt: skip
 def render(**given: Any) -> None:
