@@ -1,6 +1,6 @@
-"""For pytest: the ``tests`` of a routes.yaml are items wherever this package is installed.
+"""A pytest plugin: wherever this package is installed, pytest collects the ``tests`` of a routes.yaml.
 
-Nothing else of the gateway is imported before there is such a file.
+It imports nothing else of the gateway until there is such a file.
 """
 
 import re
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from gateway.routing import Config
     from gateway.routing.cases import Test
 
-#: Another program may have a routes.yaml too: one of ours has a version, and tests of its own or included ones.
+#: Other programs may have a routes.yaml, too. Ours has a version, and tests in it or in an included file.
 _VERSION = re.compile(rb"^(?:\xef\xbb\xbf)?version:", re.MULTILINE)
 _TESTS = re.compile(rb"^(?:tests|include):", re.MULTILINE)
 
 
 class Failed(Exception):
-    """An event does not become what a test expects."""
+    """A test in routes.yaml failed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--routes``."""
     group = parser.getgroup("gateway")
     group.addoption(
-        "--routes", metavar="FILE", action="append", default=[], help="Run the tests of this routes.yaml, too."
+        "--routes", metavar="FILE", action="append", default=[], help="Also run the tests of this routes.yaml."
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect what ``--routes`` names although it may have another name or folder."""
+    """Collect the files given with ``--routes``, whatever their name and folder."""
     named = config.getoption("--routes")
     config.args.extend(path for path in named if path not in config.args)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "RoutesFile | None":
-    """Take a routes.yaml with tests, and every file that ``--routes`` names."""
+    """Collect a routes.yaml with tests, and every file given with ``--routes``."""
     named = parent.config.getoption("--routes")
     if _is_one_of(file_path, named) or (file_path.name == "routes.yaml" and _is_ours(file_path)):
         return RoutesFile.from_parent(parent, path=file_path)
@@ -61,7 +61,7 @@ class RoutesFile(pytest.File):
     """A routes.yaml."""
 
     def collect(self) -> Iterator["RoutesItem"]:
-        """Its tests. Raises CollectError with the problems of one that does not load."""
+        """Its tests. Raises CollectError with the problems of a file that does not load."""
         from gateway.config import format_problem
         from gateway.errors import ConfigError
         from gateway.rehearsal.expectations import read
@@ -75,14 +75,14 @@ class RoutesFile(pytest.File):
 
 
 class RoutesItem(pytest.Item):
-    """One test of it."""
+    """One test of a routes.yaml."""
 
     gateway_config: "Config"
     test: "Test"
 
     @classmethod
     def of(cls, parent: RoutesFile, config: "Config", test: "Test") -> "RoutesItem":
-        """The item of ``test``."""
+        """The item for ``test``."""
         item: RoutesItem = cls.from_parent(parent, name=test.name)
         item.gateway_config, item.test = config, test
         return item
@@ -96,11 +96,11 @@ class RoutesItem(pytest.Item):
             raise Failed("\n".join(found))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The same words as of ``gateway test``."""
+        """The same text as ``gateway test`` prints."""
         if isinstance(excinfo.value, Failed):
             return f"{self.test.place.file}:{self.test.place.line}: {self.test.name}\n{excinfo.value}"
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where it is written, which may be an included file."""
+        """Where it is written, possibly in an included file."""
         return self.path.parent / self.test.place.file, self.test.place.line - 1, self.test.name

@@ -93,7 +93,7 @@ def _fail(said: str, exit_code: int = 1) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Lead closed streams to nowhere; otherwise a file of ours could get their number, and the lines of others."""
+    """Replace closed streams with the null device, so that no file of ours gets their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  until the end

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.cli import answers, pages, terminal
+from gateway.cli import pages, terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
 
 
 def activity(place: Place, *, limit: int, before: str, as_json: bool) -> int:
     """Print who did what, the newest first."""
-    page = answers.ask(place, lambda asked: asked.activity(limit=limit, before=before))
+    page = place.ask(lambda asked: asked.activity(limit=limit, before=before))
     if as_json:
         terminal.print_json(page["activity"])
     elif not page["activity"]:

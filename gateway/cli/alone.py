@@ -9,6 +9,7 @@ from gateway.cli import api, terminal
 from gateway.cli.activity import outcome
 from gateway.cli.place import Place
 from gateway.cli.surroundings import loaded
+from gateway.cli.wanted import Wanted
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.errors import StoreLocked
@@ -18,19 +19,18 @@ from gateway.pipeline import Gateway
 from gateway.store import Store, open_store
 
 if TYPE_CHECKING:
-    from gateway.cli.replay import Wanted
     from gateway.store.activities import Activity
 
 
 class Alone:
     """The store itself; what is replayed waits for the next start of a gateway."""
 
-    def __init__(self, runner: asyncio.Runner, store: Store, operations: Operations, wanted: "Wanted") -> None:
+    def __init__(self, runner: asyncio.Runner, store: Store, operations: Operations, wanted: Wanted) -> None:
         self._runner, self._store, self._operations, self._wanted = runner, store, operations, wanted
 
     @classmethod
     @contextmanager
-    def opened(cls, place: Place, wanted: "Wanted") -> Iterator["Alone"]:
+    def opened(cls, place: Place, wanted: Wanted) -> Iterator["Alone"]:
         """Own the store. Raises StoreLocked, StoreError, ConfigError."""
         # Events that are matched again must not be matched with made-up values.
         config = loaded(place.config) if wanted.verb == "reroute" else place.loaded()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.cli import answers, pages, terminal
+from gateway.cli import pages, terminal
 from gateway.cli.answers import Row
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
@@ -17,7 +17,7 @@ def dead(place: Place, which: Filter, *, as_list: bool, limit: int, before: str,
         return _list(place, which, limit, before, as_json=as_json)
     groups = [
         each
-        for each in answers.ask(place, lambda asked: asked.dead())
+        for each in place.ask(lambda asked: asked.dead())
         if which.destination in ("", each["destination"]) and which.cause in (None, each["cause"])
     ]
     if as_json:
@@ -37,8 +37,7 @@ def _show_groups(groups: Sequence[Row]) -> None:
 
 def _list(place: Place, which: Filter, limit: int, before: str, *, as_json: bool) -> int:
     of_the_dead = replace(which, state="dead")
-    page = answers.ask(
-        place,
+    page = place.ask(
         lambda asked: pages.searched(
             lambda limit, before: asked.deliveries(of_the_dead, limit=limit, before=before), "deliveries", limit, before
         ),

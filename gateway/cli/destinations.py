@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.cli import answers, terminal
+from gateway.cli import terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
 from gateway.wording import duration
@@ -11,7 +11,7 @@ from gateway.wording import duration
 
 def list_all(place: Place, *, as_json: bool) -> int:
     """Print every destination, a line each: what holds it, what waits, the last hour."""
-    found = answers.ask(place, lambda asked: asked.destinations())
+    found = place.ask(lambda asked: asked.destinations())
     if as_json:
         terminal.print_json(found)
     elif not found:
@@ -23,7 +23,7 @@ def list_all(place: Place, *, as_json: bool) -> int:
 
 def names(place: Place) -> Sequence[str]:
     """Every destination in the file or with deliveries in the store."""
-    return [each["name"] for each in answers.ask(place, lambda asked: asked.destinations())]
+    return [each["name"] for each in place.ask(lambda asked: asked.destinations())]
 
 
 _COLUMNS: Final = (

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.cli import answers, pages, terminal
+from gateway.cli import pages, terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
 from gateway.operate.selection import Filter
@@ -21,8 +21,7 @@ SIGNS: Final = {
 
 def events(place: Place, which: Filter, *, limit: int, before: str, as_json: bool) -> int:
     """Print the newest events that match, a line each."""
-    page = answers.ask(
-        place,
+    page = place.ask(
         lambda asked: pages.searched(
             lambda limit, before: asked.events(which, limit=limit, before=before), "events", limit, before
         ),

@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.cli.answers import Row
-from gateway.cli.place import Place
 from gateway.errors import GatewayError
 from gateway.operate import search, selection, views
 from gateway.operate.selection import Filter
@@ -30,24 +29,24 @@ class NotFound(GatewayError):
 class Offline:
     """An opened store, and the file beside it where an answer depends on it."""
 
-    def __init__(self, place: Place, reads: Reads, runner: asyncio.Runner) -> None:
-        self._place, self._reads, self._runner = place, reads, runner
+    def __init__(self, reads: Reads, load: "Callable[[], Config]", runner: asyncio.Runner) -> None:
+        self._reads, self._load, self._runner = reads, load, runner
 
     @classmethod
     @contextmanager
-    def opened(cls, place: Place) -> Iterator["Offline"]:
-        """Open the store to read. Raises StoreError."""
+    def opened(cls, url: str, load: "Callable[[], Config]") -> Iterator["Offline"]:
+        """Open the store to read; ``load`` loads the file when an answer needs it. Raises StoreError."""
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
-            reads = runner.run(stack.enter_async_context(open_reads(place.store)))
+            reads = runner.run(stack.enter_async_context(open_reads(url)))
             try:
-                yield cls(place, reads, runner)
+                yield cls(reads, load, runner)
             finally:
                 runner.run(stack.aclose())
 
     @cached_property
     def _config(self) -> "Config":
-        return self._place.loaded()
+        return self._load()
 
     def events(self, which: Filter, *, limit: int, before: str = "", after: str = "") -> Row:
         # A file with problems must not hide the events, unless payloads are searched.

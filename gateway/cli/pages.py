@@ -9,12 +9,12 @@ from gateway.cli.answers import Row
 from gateway.cli.terminal import local
 from gateway.wording import count
 
-#: How long a listing goes on searching, seconds.
+#: Time limit for searching on, seconds.
 PATIENCE_S: Final = 10.0
 
 
 def searched(asked: Callable[[int, str], Row], what: str, limit: int, before: str) -> dict[str, Any]:
-    """A page of ``limit`` rows ``what``, of as many answers as it takes in PATIENCE_S: each searches only so far."""
+    """A page of ``limit`` rows ``what``. Each answer searches only a part, so it asks again, for at most PATIENCE_S."""
     until = time.monotonic() + PATIENCE_S
     page = asked(limit, before)
     rows = page[what]

@@ -1,23 +1,46 @@
-"""Where a verb looks and acts."""
+"""Where a verb looks and acts: a running gateway, or its store if none is running."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from gateway.cli import api
+from gateway.cli.answers import Answers
+from gateway.cli.online import Online
 from gateway.cli.surroundings import loaded
 
 if TYPE_CHECKING:
     from gateway.routing import Config
 
+Answer = TypeVar("Answer")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A gateway, or its store and its file when none runs."""
+    """A gateway with its store and its file."""
 
-    #: Admin address; "": the usual one, and the store when no gateway runs there.
+    #: Admin address; "": the usual one, or the store if no gateway runs there.
     url: str
     store: str
     config: Path
+
+    def ask(self, question: Callable[[Answers], Answer]) -> Answer:
+        """What the running gateway answers, or the store if none is running. Raises GatewayError."""
+        try:
+            return question(Online(self.url))
+        except api.NotRunning:
+            with self.offline() as answers:
+                return question(answers)
+
+    @contextmanager
+    def offline(self) -> Iterator[Answers]:
+        """The store itself, opened to read. Raises StoreError."""
+        from gateway.cli.offline import Offline
+
+        with Offline.opened(self.store, self.loaded) as answers:
+            yield answers
 
     def loaded(self) -> "Config":
         """The file, with made-up values for unset variables. Raises ConfigError."""

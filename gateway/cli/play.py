@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway import presets
-from gateway.cli import answers, entries, terminal
+from gateway.cli import entries, terminal
 from gateway.cli.place import Place
 from gateway.cli.samples import fresh, sender_of
 from gateway.errors import GatewayError
@@ -30,7 +30,7 @@ class EventRefused(GatewayError):
 def play(config: Config, place: Place, event: str, *, source: str, changes: Sequence[str]) -> Rehearsal:
     """``event`` played: a sample, a JSON file, or the id of a stored event or delivery; "": the first sample."""
     if event.startswith(("evt_", "dlv_")):
-        return _play_stored(config, answers.ask(place, lambda asked: asked.raw_event(event)), source, changes)
+        return _play_stored(config, place.ask(lambda asked: asked.raw_event(event)), source, changes)
     is_own = source == presets.OWN or (not source and event in presets.load(presets.OWN).samples)
     sender, now = config.own if is_own else sender_of(config, source, event), time.time()
     body = _changed(_body(sender, event), sender, changes, now)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
@@ -11,11 +10,10 @@ import click
 
 from gateway.cli import api, destinations, terminal
 from gateway.cli.activity import outcome
-from gateway.cli.answers import parameters
 from gateway.cli.place import Place
+from gateway.cli.wanted import Wanted
 from gateway.errors import GatewayError
-from gateway.operate.selection import Filter, in_words
-from gateway.store.activities import TaskVerb
+from gateway.operate.selection import in_words
 from gateway.wording import count, suggest_or_list
 
 #: Time between two looks at the progress of a replay, seconds.
@@ -27,7 +25,7 @@ LONGEST_DIFF: Final = 40
 
 
 class NotConfirmed(GatewayError):
-    """Several deliveries are selected, and nobody is there to confirm."""
+    """Several deliveries are selected, and there is no terminal to confirm on."""
 
     exit_code = 2
 
@@ -40,24 +38,6 @@ class NothingSelected(GatewayError):
     """Neither ids nor filters say which deliveries are meant, or they contradict each other."""
 
     exit_code = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to do with which deliveries, and how."""
-
-    verb: TaskVerb
-    ids: tuple[str, ...]
-    which: Filter
-    reason: str = ""
-    rate: str = ""
-    as_new: bool = False
-
-    def body(self, *, dry_run: bool) -> dict[str, object]:
-        """As the API accepts it, without what is left at its default."""
-        asked: dict[str, object] = {**parameters(self.which), "ids": list(self.ids), "reason": self.reason}
-        asked |= {"rate": self.rate, "as_new": self.as_new, "reroute": self.verb == "reroute", "dry_run": dry_run}
-        return {**{name: value for name, value in asked.items() if value}, "by": api.who()}
 
 
 def move(place: Place, wanted: Wanted, *, dry_run: bool, yes: bool, detach: bool, as_json: bool) -> int:

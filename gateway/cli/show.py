@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.cli import answers, entries, terminal
+from gateway.cli import entries, terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import local
 from gateway.wording import duration, printable
@@ -11,7 +11,7 @@ from gateway.wording import duration, printable
 
 def show(place: Place, event_id: str, *, why: bool, request: bool, as_json: bool) -> int:
     """Print the event; with ``why`` also each route, with ``request`` each request as of today."""
-    history = answers.ask(place, lambda asked: asked.event(event_id))
+    history = place.ask(lambda asked: asked.event(event_id))
     if as_json:
         terminal.print_json(history)
         return 0

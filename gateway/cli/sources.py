@@ -26,7 +26,8 @@ def list_all(*, as_json: bool) -> int:
     for each in found:
         print(f"{each.name:<{width}}  {each.title}: {in_words(each)}")
     print(
-        f"\n{_STAY_OUT}\nFor any other sender, describe its signature with verify: in routes.yaml. `gateway sources NAME` shows one."
+        f"\n{_STAY_OUT}\nFor any other sender, describe its signature with verify: in routes.yaml.\n"
+        "`gateway sources NAME` shows one."
     )
     return 0
 

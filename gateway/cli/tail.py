@@ -14,9 +14,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from gateway.cli import answers, api, terminal
-from gateway.cli.answers import Answers, Online, Row, parameters
+from gateway.cli import api, terminal
+from gateway.cli.answers import Answers, Row
 from gateway.cli.events import fates, listed
+from gateway.cli.online import Online, parameters
 from gateway.cli.place import Place
 from gateway.cli.terminal import Part
 from gateway.operate.selection import LARGEST_PAGE, Filter
@@ -43,7 +44,7 @@ def tail(place: Place, which: Filter, *, lines: int, as_json: bool) -> int:
     return 0
 
 
-# --- what is news ---
+# --- news ---
 
 
 class Seen:
@@ -90,7 +91,7 @@ def _rows(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
     try:
         yield from _live(place, which, lines, seen)
     except api.NotRunning:
-        with answers.offline(place) as offline:
+        with place.offline() as offline:
             yield from _polled(offline, which, lines, seen)
 
 

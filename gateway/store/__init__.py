@@ -43,7 +43,7 @@ async def open_reads(url: str, *, wall: Callable[[], float] = time.time) -> Asyn
 
 
 def health_of(url: str) -> Health:
-    """What can be said about a store without opening it. Raises StoreError for a URL that names none."""
+    """The store as seen from outside, without opening it. Raises StoreError for an invalid URL."""
     from gateway.store.sqlite.health import health
 
     return health(path_of(url))

@@ -1,4 +1,4 @@
-"""What can be said about a store without opening it, for ``gateway doctor``."""
+"""What a store looks like from outside, without opening it: for ``gateway doctor``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ class Health:
     state: Literal["missing", "empty", "in use"]
     #: Bytes.
     size: int
-    #: None: nobody has it open, and the last one closed it.
+    #: None if no process has it open and the last one closed it.
     owner: Owner | None
     #: Why the owner is unknown; "" if it is known.
     owner_unknown: str
-    #: Where it takes up space on this machine.
+    #: The folder whose disk it fills.
     folder: Path
     #: Files with what senders sent.
     files: Sequence[Path]
     #: What keeps the data, and its version: ``sqlite``, ``3.51.3``.
     engine: str
     version: str
-    #: What is wrong with this version, and what to do; "" if nothing is.
+    #: A defect of this version and the remedy; "" if it has none.
     defect: str
     remedy: str

@@ -175,7 +175,7 @@ class GatewayProcess:
     def verb(
         self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None, columns: int | None = None
     ) -> Done:
-        """As ``cli``, but in this process, which takes a tenth of the time; with ``columns`` in a terminal."""
+        """Like ``cli``, but in this process, in a tenth of the time; with ``columns``, in a terminal."""
         # A runner of tests may have a terminal of its own in the environment.
         inherited = {name: value for name, value in self.cli_environ.items() if name not in OF_A_TERMINAL}
         done = run(*arguments, cwd=self.folder, environ={**inherited, **(environ or {})}, columns=columns)

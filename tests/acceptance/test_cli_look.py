@@ -1,4 +1,4 @@
-"""The verbs that look, as real commands: what they print, and what becomes of their streams."""
+"""The verbs that look, as real commands: terminals, pipes and closed streams."""
 
 import re
 import subprocess

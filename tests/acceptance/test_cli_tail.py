@@ -1,4 +1,4 @@
-"""``gateway tail``: what happens is told as it happens, over a restart too, and it ends as one expects."""
+"""``gateway tail`` shows what happens as it happens, across a restart, too, and ends when it should."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ routes: [{{name: to-crm, match: contact.created, to: crm}}]
 
 
 class Tail:
-    """A running ``gateway tail`` behind a pipe."""
+    """A running ``gateway tail``, read through a pipe."""
 
     def __init__(self, gateway, *arguments):
         self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The command line in this process: what its entry point prints, and how it exits."""
+"""Runs the command line in this process and captures its output and exit code."""
 
 import contextlib
 import io
@@ -11,13 +11,13 @@ from unittest import mock
 
 from gateway.cli import main
 
-#: Where nobody listens.
+#: An address where nothing listens.
 NOWHERE = "127.0.0.1:1"
 
 
 @dataclass(frozen=True)
 class Done:
-    """As ``subprocess.run`` tells it."""
+    """The result, as of ``subprocess.run``."""
 
     returncode: int
     stdout: str

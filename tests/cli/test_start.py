@@ -1,4 +1,4 @@
-"""What a verb loads before it does anything: most of the time that it takes."""
+"""The modules that a verb loads, which is most of its run time."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from gateway.store import open_store
 from tests.store.given import new_event
 
-#: What only a gateway at work needs, or who compiles routes.yaml.
+#: Modules needed only to run a gateway or to compile routes.yaml.
 HEAVY = {
     "jinja2", "yaml", "prometheus_client", "structlog", "litestar", "uvicorn", "aiohttp", "httpx", "re2", "cryptography",
     "tenacity", "gateway.config.compile", "gateway.routing", "gateway.pipeline", "gateway.telemetry",
@@ -46,7 +46,7 @@ FROM_THE_API = [*ANYWHERE, "events --find john", "show evt_1", "show evt_1 --why
 
 
 def loaded(folder, verbs, **environ):
-    # A file of variables, as most have one.
+    # Most users have one.
     (folder / ".env").write_text("GATEWAY_ADMIN_TOKEN=0123456789abcdef0123456789abcdef\n")
     done = subprocess.run(
         [sys.executable, "-c", RUN], input="\n".join(verbs), cwd=folder, env={**environ, "PATH": ""},
@@ -57,7 +57,7 @@ def loaded(folder, verbs, **environ):
 
 @pytest.fixture
 def api():
-    """The address of what answers like a gateway."""
+    """Address of a server that answers like a gateway."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

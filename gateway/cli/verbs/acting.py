@@ -38,17 +38,18 @@ def _moving(command: Command) -> Command:
 def replay(**given: Any) -> None:
     """Replay deliveries by id, or dead letters by filter.
 
-    The id of an event stands for all of its deliveries. Requests are built from today's routes.yaml. The command waits until every delivery is delivered or dead again
-    (exit 1). After Ctrl-C the replay continues in the gateway.
+    The id of an event selects all of its deliveries. Requests are built from today's routes.yaml. The command waits
+    until every delivery is delivered or dead again (exit 1). After Ctrl-C the replay continues in the gateway.
     """
     from gateway.cli import replay as replays
+    from gateway.cli.wanted import Wanted
 
     place, stopped, reroute, dead = (
         options.place(given), given.pop("stopped"), given.pop("reroute"), given.pop("dead"),
     )  # fmt: skip
     if stopped:
         sys.exit(replays.stop(place, stopped, as_json=given["as_json"]))
-    wanted = replays.Wanted(
+    wanted = Wanted(
         verb="reroute" if reroute else "replay", ids=given.pop("ids"), reason=given.pop("reason"),
         which=options.which(given, state="dead" if dead else ""), rate=given.pop("rate"), as_new=given.pop("as_new"),
     )  # fmt: skip
@@ -65,9 +66,10 @@ def discard(**given: Any) -> None:
     They are never sent and cannot be replayed. Select them as for `replay`.
     """
     from gateway.cli import replay as replays
+    from gateway.cli.wanted import Wanted
 
     place, dead = options.place(given), given.pop("dead")
-    wanted = replays.Wanted(
+    wanted = Wanted(
         verb="discard", ids=given.pop("ids"), reason=given.pop("reason"),
         which=options.which(given, state="dead" if dead else ""),
     )  # fmt: skip

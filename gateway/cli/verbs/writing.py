@@ -40,7 +40,8 @@ def schema() -> None:
 def check(**given: Any) -> None:
     """Report every problem in routes.yaml and its templates.
 
-    Exits with 1 if one of them is an error. Destinations at private addresses are listed for information; they are not warnings.
+    Exits with 1 if one of them is an error. Destinations at private addresses are listed for information; they are not
+    warnings.
     """
     from gateway.cli import check as checks
 
@@ -53,7 +54,8 @@ def check(**given: Any) -> None:
 def test(**given: Any) -> None:
     """Run the tests in routes.yaml.
 
-    They match and render events and build the requests; nothing is sent. Variables have made-up values, and the time is always 2026-01-01T00:00:00Z.
+    They match and render events and build the requests; nothing is sent. Variables have made-up values, and the time is
+    always 2026-01-01T00:00:00Z.
     """
     from gateway.cli import test as tests
 
@@ -70,8 +72,8 @@ def test(**given: Any) -> None:
 def explain(**given: Any) -> None:
     """Show what would happen to EVENT, and why.
 
-    Lists which entries match it, clause by clause, and every request, without secrets. EVENT is a sample (contact.created), a JSON file, or the id of a stored event or delivery. Nothing is sent.
-    Unset variables have made-up values.
+    Lists which entries match it, clause by clause, and every request, without secrets. Nothing is sent. EVENT is a
+    sample (contact.created), a JSON file, or the id of a stored event or delivery. Unset variables have made-up values.
     """
     from gateway.cli import explain as explaining
 

@@ -40,7 +40,7 @@ def _owner(path: str) -> tuple[Owner | None, str]:
 
 
 def defect_of(version: str) -> tuple[str, str]:
-    """What is wrong with a version of SQLite, and the remedy; "" if nothing is."""
+    """The defect of a version of SQLite and the remedy; "" if it has none."""
     if tuple(int(each) for each in version.split(".")[:3]) >= SOUND:
         return "", ""
     return "can damage the store (WAL-reset bug)", f"install apsw {'.'.join(map(str, SOUND))} or newer"
