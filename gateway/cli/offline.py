@@ -99,7 +99,8 @@ async def _awaited(asked: Awaitable[T]) -> T:
 
 
 def _standing(name: str, holds: Mapping[str, Hold]) -> "Standing":
-    from gateway.holds import Standing, paused_by
+    from gateway.holds import Standing
+    from gateway.store.holds import paused_by
 
     hold = holds.get(name, Hold(destination=name))
     return Standing(
