@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import dispatcher, telemetry
+from gateway import dispatcher, pipeline, telemetry
 from gateway.destinations import gates
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
@@ -345,3 +345,68 @@ async def test_the_fields_of_the_moment_go_and_all_of_a_body_whose_source_is_gon
     assert "phone" in left
     assert not {"email", "company"} & {*left}
     assert bodies[1] == b"{}"
+
+
+# --- turns ---
+
+
+@story
+async def test_the_answers_to_all_senders_of_a_transaction_go_out_before_its_deliveries_start(tmp_path, monkeypatch):
+    order, deliver = [], pipeline.deliver
+
+    async def delivered(*given):
+        order.append("delivery")
+        return await deliver(*given)
+
+    monkeypatch.setattr(pipeline, "deliver", delivered)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            finish = world.store._finish
+
+            def together(calls, moment):
+                # As if one transaction had carried all of them.
+                waiting.extend(calls)
+                if len(waiting) == 3:
+                    finish(waiting, moment)
+
+            waiting = []
+            monkeypatch.setattr(world.store, "_finish", together)
+
+            async def sender(number):
+                await world.receive(numbered(number))
+                order.append("answer")
+
+            await asyncio.gather(*map(sender, range(3)))
+            monkeypatch.undo()
+            await world.dispatcher.idle()
+    assert order[:3] == ["answer"] * 3
+
+
+@story
+async def test_what_no_hint_names_is_found_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "UPKEEP_INTERVAL_S", 0.01)
+
+    async def silent():
+        await asyncio.Event().wait()
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            history = await stored(world)
+            world.store.wake = silent
+            running = asyncio.create_task(world.dispatcher.run())
+            await asyncio.to_thread(sink.wait_for, 1)
+            world.dispatcher.stop()
+            await running
+            await world.dispatcher.idle()
+            assert (await world.delivery(history.event.id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_a_hint_at_something_that_is_not_due_costs_nothing_later(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.dispatcher._look_at(["crm", "gone"])
+            assert await world.dispatcher._claim(world.dispatcher._wants()) is None
+            assert not world.dispatcher._due
+            await world.receive()
+            assert world.dispatcher.holds.in_flight == {"crm": 1}, "it starts straight from memory again"
