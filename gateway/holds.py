@@ -22,6 +22,7 @@ from gateway.wording import iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
 GONE_SLOTS: Final = 32
+ITSELF: Final = "the gateway"
 _NOT_OURS: Final = (-math.inf, Assignment())
 
 
@@ -73,7 +74,7 @@ class Holds:
         self._muted: dict[str, Pause] = {}
         #: The revision of each hold that this process knows.
         self._revs: dict[str, int] = {}
-        #: The parts of each hold that are on their way to the store: what another replica has stored does not replace them.
+        #: The parts of each hold that are being stored: what another replica has stored does not replace them.
         self._unsaved: defaultdict[str, list[str]] = defaultdict(list)
 
     # slots
@@ -134,8 +135,11 @@ class Holds:
         pause = self._paused.get(name) if self._paused else None
         if pause is None or rules.paused:
             return rules
-        left_s = math.inf if pause.until is None else pause.until - self._gateway.clock()
+        left_s = self._left_s(pause)
         return replace(rules, paused=paused_by(pause), paused_for_s=left_s) if left_s > 0 else rules
+
+    def _left_s(self, pause: Pause) -> float:
+        return math.inf if pause.until is None else pause.until - self._gateway.clock()
 
     # for people
 
@@ -163,7 +167,7 @@ class Holds:
     def is_muted(self, name: str) -> bool:
         """Whether nobody is to be notified of its troubles now."""
         mute = self._muted.get(name)
-        return mute is not None and not self._is_over(mute)
+        return mute is not None and self._left_s(mute) > 0
 
     # what attempts teach
 
@@ -216,12 +220,11 @@ class Holds:
     async def _pause_itself(self, name: str, reason: str, *, aloud: bool) -> None:
         if self.is_paused(name):
             return  # the answers of those that were in flight with the first one
-        by = "the gateway"
         try:
-            await self.pause(name, by=by, reason=reason, aloud=aloud)
+            await self.pause(name, by=ITSELF, reason=reason, aloud=aloud)
         except StoreUnavailable as error:
             # It holds until this process ends; the next one finds out for itself.
-            self._paused[name] = self._pause(by, reason, None)
+            self._paused[name] = self._pause(ITSELF, reason, None)
             telemetry.log("store.unavailable", reason=str(error))
 
     # what people do
@@ -287,15 +290,12 @@ class Holds:
     async def end_overdue(self) -> None:
         """End the pauses and mutes whose time is over. Raises StoreUnavailable."""
         for those, end in ((self._paused, self.resume), (self._muted, self.unmute)):
-            for name in [name for name, each in those.items() if self._is_over(each) and self.slots(name)]:
+            for name in [name for name, each in those.items() if self._left_s(each) <= 0 and self.slots(name)]:
                 await end(name, by="the clock")
 
     def _pause(self, by: str, reason: str, for_s: float | None) -> Pause:
         now = self._gateway.clock()
         return Pause(by=by, reason=reason, since=now, until=None if for_s is None else now + for_s)
-
-    def _is_over(self, pause: Pause) -> bool:
-        return pause.until is not None and pause.until <= self._gateway.clock()
 
     # what replicas share
 
@@ -358,9 +358,10 @@ class Holds:
         unsaved += parts
         try:
             while not await self._store.set_hold(hold := replace(self._hold(name), **changes)):
-                for stored in await self._store.holds():
-                    if stored.destination == name:
-                        self._adopt(stored)
+                stored = {each.destination: each for each in await self._store.holds()}
+                # Whatever this process believed is out of date.
+                self._revs.pop(name, None)
+                self._adopt(stored.get(name, Hold(destination=name)))
             self._revs[name] = max(hold.rev + 1, self._revs.get(name, 0))
         finally:
             for part in parts:

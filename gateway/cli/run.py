@@ -305,10 +305,9 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
         lines += [
             f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: their url is not set"
         ]
-    data = Path(store_url.removeprefix("sqlite:///")).absolute()
     command = Path(sys.argv[0]).absolute()
     lines += [
-        f"  Data      {data}",
+        f"  Data      {path_of(store_url)}",
         f"  Command   {command}",
         "  Stop      Ctrl-C; the next start continues where it left off",
     ]

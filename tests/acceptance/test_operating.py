@@ -82,7 +82,7 @@ def test_a_wrong_login_is_refused_and_logged_without_what_was_typed(guarded):
     ("environ", "said"),
     [
         ("GATEWAY_READ_TOKEN=short", "GATEWAY_READ_TOKEN is too short"),
-        (f"GATEWAY_ADMIN_TOKEN={TOKEN}\nGATEWAY_READ_TOKEN={TOKEN}", "GATEWAY_READ_TOKEN is GATEWAY_ADMIN_TOKEN"),
+        (f"GATEWAY_ADMIN_TOKEN={TOKEN}\nGATEWAY_READ_TOKEN={TOKEN}", "GATEWAY_READ_TOKEN equals GATEWAY_ADMIN_TOKEN"),
     ],
 )
 def test_a_reading_token_that_protects_nothing_does_not_start(tmp_path, environ, said):

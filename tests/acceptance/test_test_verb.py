@@ -90,8 +90,9 @@ def gateway_test(folder: Path, *options: str, **environ: str) -> command.Done:
 
 
 def pytest_in(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    plugins = ("-p", "gateway.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:xdist")
-    return run("-m", "pytest", *plugins, *options, cwd=folder)
+    plugins = ("-p", "gateway.pytest_plugin", "-p", "no:cacheprovider")
+    # Other plugins take most of the time.
+    return run("-m", "pytest", *plugins, *options, cwd=folder, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
 @pytest.fixture
