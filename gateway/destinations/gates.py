@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from gateway.destinations.retry import DENIED, GONE
 from gateway.model import Delivered, Retry, Verdict
-from gateway.wording import duration
+from gateway.wording import spaced
 
 #: A rate as it is written in the file.
 RATE: Final = re.compile(r"([1-9][0-9]{0,4})/(s|min|h)|none")
@@ -233,7 +233,7 @@ def why_open(failures: int, denied: Sequence[str]) -> str:
 
 def opened_message(name: str, gate: Gate, reason: str) -> str:
     """What has happened to a destination whose circuit has opened, and what to do; ``reason``: of the last attempt."""
-    next_s = duration(gate.probe_interval_s)
+    next_s = spaced(gate.probe_interval_s)
     if gate.is_denied:
         return (
             f"{name} denied {HELD_AFTER} different events with no success between them: {', '.join(gate.denied)}. The "
