@@ -229,9 +229,17 @@ class Dispatcher:
             self._give_back(lease.delivery.destination)
             return
         wait_s = self.holds.turn(lease.delivery)
-        task = asyncio.create_task(self._attempt(lease, event, wait_s))
+        work = self._release(lease) if wait_s is None else self._attempt(lease, event, wait_s)
+        task = asyncio.create_task(work)
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
+
+    async def _release(self, lease: Lease) -> None:
+        """It was leased just before something came to hold its destination, and waits in the store like the others."""
+        try:
+            await self._settle([Outcome(lease, Release())])
+        finally:
+            self._give_back(lease.delivery.destination)
 
     async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, wait_s: float) -> None:
         delivery = lease.delivery

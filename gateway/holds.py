@@ -114,13 +114,18 @@ class Holds:
         """How many deliveries may start now, or when to ask again."""
         return gates.permit(self._gate(name), self._rules(name), self._gateway.monotonic())
 
-    def turn(self, delivery: Delivery) -> float:
-        """Take the next turn of its destination for a delivery; the seconds to wait for it."""
+    def turn(self, delivery: Delivery) -> float | None:
+        """Take the next turn of its destination for a delivery; the seconds to wait for it.
+
+        None: its destination has been held since the delivery was leased.
+        """
         name = delivery.destination
         if self._is_free(name):
             return 0.0
-        now = self._gateway.monotonic()
-        self._gates[name], at = gates.started(self._gate(name), self._rules(name), now, delivery.id)
+        now, rules = self._gateway.monotonic(), self._rules(name)
+        if not gates.may_start(self._gate(name), rules, now):
+            return None
+        self._gates[name], at = gates.started(self._gate(name), rules, now, delivery.id)
         return at - now
 
     def _gate(self, name: str) -> Gate:

@@ -164,11 +164,15 @@ def is_free(gate: Gate, rules: Rules, now: float) -> bool:
     return not rules.paused and not rules.interval_s and not gate.is_open and gate.waits_until <= now
 
 
+def may_start(gate: Gate, rules: Rules, now: float) -> bool:
+    """Whether a delivery that was permitted a moment ago may still start, now or ahead of its turn."""
+    return permit(gate, rules, now + 2 * AHEAD_S).count > 0
+
+
 def started(gate: Gate, rules: Rules, now: float, delivery: str) -> tuple[Gate, float]:
     """The gate after a delivery has taken its turn, and the moment at which that delivery may start."""
     at = max(now, _next_start(gate, rules))
-    is_probe = gate.next_probe is not None and gate.next_probe <= now and not gate.probe
-    return replace(gate, last_start=at, probe=delivery if is_probe else gate.probe), at
+    return replace(gate, last_start=at, probe=delivery if gate.is_open else ""), at
 
 
 def shown(status: int, verdict: Verdict, *, is_own_address: bool = False) -> Learned:

@@ -22,6 +22,7 @@ from gateway.destinations.gates import (
     interval_s,
     is_free,
     is_news,
+    may_start,
     opened,
     opened_message,
     permit,
@@ -130,9 +131,22 @@ def test_an_attempt_from_before_the_circuit_opened_does_not_put_the_probe_off():
     assert permit(learned(probing, FAILED, 2.0, "the probe"), OPEN_RULES, 2.0).again_at == 4.0
 
 
-def test_what_was_claimed_just_before_the_circuit_opened_is_no_probe():
-    gate, _ = started(failed(5), OPEN_RULES, 0.5)
-    assert permit(gate, OPEN_RULES, 1.0).count == 1
+def test_what_was_permitted_just_before_something_held_the_destination_may_not_start():
+    assert may_start(FREE, OPEN_RULES, 0.5)
+    assert not may_start(failed(5), OPEN_RULES, 0.5)
+    assert not may_start(denied("a", "b", "c"), OPEN_RULES, 0.5)
+    assert not may_start(FREE, Rules(paused="by ann"), 0.5)
+    assert not may_start(learned(FREE, Learned(outcome="answered", wait_s=60), 0.0), OPEN_RULES, 0.5)
+    probing, _ = started(failed(5), OPEN_RULES, 1.0)
+    assert not may_start(probing, OPEN_RULES, 1.0)
+
+
+@given(st.integers(1, 2000), st.floats(1e3, 1e6))
+def test_all_that_a_rate_permits_at_once_may_start(per_s, now):
+    rules, gate = Rules(interval_s=1 / per_s), FREE
+    for _ in range(permit(gate, rules, now).count):
+        assert may_start(gate, rules, now)
+        gate, _ = started(gate, rules, now)
 
 
 def test_a_probe_that_was_never_sent_is_followed_by_the_next():
