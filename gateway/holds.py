@@ -185,8 +185,7 @@ class Holds:
         before, now = self._gate(name), self._gateway.monotonic()
         if what.outcome == "accepted" and not before.failures and not before.denied and not before.is_open:
             return False
-        after = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
-        self._gates[name] = after
+        after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
             self._changed(name)
         if gates.is_news(self._stored.get(name, self._opened), after):
@@ -209,18 +208,18 @@ class Holds:
             telemetry.log("store.unavailable", reason=str(error))
 
     async def _say_opened(self, name: str, gate: Gate, reason: str, *, aloud: bool) -> None:
-        denied = gate.denied if gate.is_denied else ()
-        known = {"destination": name, "failures": gate.failures, "denied": denied, "next_s": gate.probe_interval_s}
-        telemetry.log("circuit.opened", **known)
+        failures, denied, next_s = gate.failures, gate.denied if gate.is_denied else (), gate.probe_interval_s
+        telemetry.log("circuit.opened", destination=name, failures=failures, denied=denied, next_s=next_s)
         if aloud:
             message = gates.opened_message(name, gate, reason)
-            await self._announce(Announcement("circuit.opened", message, {**known, "reason": reason}))
+            fields = {"destination": name, "failures": failures, "denied": denied, "reason": reason, "next_s": next_s}
+            await self._announce(Announcement("circuit.opened", message, fields))
 
     async def _say_closed(self, name: str, gate: Gate, *, aloud: bool) -> None:
-        known = {"destination": name, "failures": gate.failures}
-        telemetry.log("circuit.closed", **known)
+        telemetry.log("circuit.closed", destination=name, failures=gate.failures)
         if aloud:
-            await self._announce(Announcement("circuit.closed", gates.closed_message(name, gate), known))
+            fields = {"destination": name, "failures": gate.failures}
+            await self._announce(Announcement("circuit.closed", gates.closed_message(name, gate), fields))
 
     async def _pause_itself(self, name: str, reason: str, *, aloud: bool) -> None:
         if self.is_paused(name):
@@ -270,8 +269,7 @@ class Holds:
             await self._gateway.note("resume", name, by=by)
         if was_paused and not self.is_muted(name):
             message = f"{name} is resumed by {by}. Its deliveries go out now."
-            fields = {"destination": name, "by": by}
-            await self._announce(Announcement("destination.resumed", message, fields))
+            await self._announce(Announcement("destination.resumed", message, {"destination": name, "by": by}))
         return was_paused
 
     async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:

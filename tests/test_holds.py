@@ -311,7 +311,7 @@ async def test_three_different_events_denied_hold_the_destination_and_the_first_
                 ids.append((await world.receive(named(number))).event_id)
                 await world.dispatcher.idle()
             await world.receive(named(6))
-            assert world.dispatcher.holds.health("crm") == "it denied 3 different events, next probe in 1.0 s"
+            assert world.dispatcher.holds.health("crm") == "3 different events denied, next probe in 1.0 s"
             assert world.dispatcher.holds.standing("crm").denied == tuple(ids[3:])
             assert len(sink.requests) == 6, "the last one waits"
             [said] = await opened(world)
@@ -371,7 +371,7 @@ async def test_a_destination_that_denies_everything_is_held_after_a_restart_and_
             world.clock.now = later
             await world.turn()
             standing = world.dispatcher.holds.standing("crm")
-            assert (standing.held, standing.denied) == ("it denied 3 different events, next probe in 0.1 s", denied)
+            assert (standing.held, standing.denied) == ("3 different events denied, next probe in 0.1 s", denied)
             await world.later(0.2)
             assert notes(sink) == [0, 1, 2, 3]
             assert len(await opened(world)) == 1, "it was said before"
@@ -420,7 +420,7 @@ async def test_a_token_that_slack_refuses_inside_a_200_holds_it_as_a_401_does(tm
                 await world.receive(numbered(number))
                 await world.dispatcher.idle()
             assert len(sink.requests) == 3
-            assert "it denied 3 different events" in world.dispatcher.holds.health("slack")
+            assert "3 different events denied" in world.dispatcher.holds.health("slack")
             assert (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows == ()
 
 

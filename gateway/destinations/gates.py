@@ -231,7 +231,7 @@ GONE_FOR_GOOD: Final = f"it answered {GONE}, gone for good: put its new address 
 def why_open(failures: int, denied: Sequence[str]) -> str:
     """Why a circuit is open, for people who look at the destination."""
     if len(denied) >= HELD_AFTER:
-        return f"it denied {HELD_AFTER} different events"
+        return f"{HELD_AFTER} different events denied"
     return f"circuit open after {failures} consecutive failures"
 
 

@@ -92,7 +92,7 @@ def an_hour(delivered: int, *, down_for: int = 0) -> dict[str, list[int]]:
 def a_destination(name: str = "slack-leads", **changes) -> dict[str, Any]:
     return {
         "name": name, "type": "slack", "in_file": True, "held": "", "paused": None, "muted": None, "circuit": "closed",
-        "failures": 0, "in_flight": 0, "concurrency": 32, "rate": "1/s", "address": "https://hooks.slack.com/***",
+        "failures": 0, "denied": [], "in_flight": 0, "concurrency": 32, "rate": "1/s", "address": "https://hooks.slack.com/***",
         "pending": 0, "dead": 0, "delivered": 48213, "discarded": 2, "oldest_due_s": 0.0, "delivered_1h": 412,
         "retried_1h": 0, "died_1h": 0, "p50_ms": 84.0, "p95_ms": 310.0, "traffic": an_hour(14), **changes,
     }  # fmt: skip
@@ -108,7 +108,7 @@ def destinations() -> list[dict[str, Any]]:
         ),
         a_destination(
             "crm", type="http", circuit="open", failures=7, rate="60/min", concurrency=8, pending=1204, dead=37,
-            held="the circuit is open after 7 failures; a probe in 14 s", oldest_due_s=251.0, delivered_1h=902,
+            held="circuit open after 7 consecutive failures, next probe in 14 s", oldest_due_s=251.0, delivered_1h=902,
             retried_1h=311, died_1h=37, p50_ms=412.0, p95_ms=5004.0, traffic=an_hour(30, down_for=14),
             address="https://crm.example.com/api/v1",
         ),

@@ -132,6 +132,16 @@ def test_a_search_that_ended_early_says_how_far_it_came_and_goes_on():
     assert 'href="/?before=x">search further back' in page
 
 
+def test_a_destination_that_denies_everything_names_the_events_that_it_denied():
+    held = "3 different events denied, next probe in 4.0 s"
+    denied = ["evt_1", "evt_2", "evt_3"]
+    page = console.destinations_page(
+        g.a_shell(), [g.a_destination("crm", circuit="open", denied=denied, held=held)]
+    ).decode()
+    assert held in page
+    assert all(f'<a href="/events/{each}">' in page for each in denied)
+
+
 def test_a_refused_file_is_said_on_every_page_with_its_place():
     page = console.destinations_page(g.a_shell(rejection=g.a_rejection()), []).decode()
     assert "routes.yaml:39:5" in page

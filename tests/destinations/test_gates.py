@@ -194,7 +194,7 @@ def test_one_event_or_two_may_be_denied_as_often_as_they_like(times):
 
 def test_the_third_event_that_is_denied_leaves_only_probes_and_the_first_success_frees_it():
     gate = denied("a", "b", "a", "c")
-    assert permit(gate, OPEN_RULES, 0.5).why == "it denied 3 different events, next probe in 0.5 s"
+    assert permit(gate, OPEN_RULES, 0.5).why == "3 different events denied, next probe in 0.5 s"
     asked = permit(gate, OPEN_RULES, 1.0)
     assert (asked.count, asked.last) == (1, ("b", "a", "c")), "the one denied last goes last"
     gate, _ = started(gate, OPEN_RULES, 1.0, "d")
