@@ -70,7 +70,8 @@ class Life(RuleBasedStateMachine):
         before, sent = self.world.dispatcher.holds.health("crm"), self.sent()
         await work
         after, new = self.world.dispatcher.holds.health("crm"), self.sent() - sent
-        if before.startswith("paused") and after.startswith("paused"):
+        if before.startswith("paused") and after == before:
+            # A pause that ends may be followed by one of the gateway's own.
             assert new == 0
         if before.startswith("circuit open") and self.answer == "503":
             assert new <= 1, "one probe"
@@ -209,7 +210,8 @@ def test_ten_thousand_that_waited_through_an_outage_leave_at_the_rate_and_within
             for first in range(0, 10_000, 100):
                 await asyncio.gather(*(world.receive(contact(n, n)) for n in range(first, first + 100)))
         async with World(tmp_path, text) as world:
-            # From here on real time counts; the pause of the outage was not taken up again.
+            await world.dispatcher.holds.resume("crm", by="test")
+            # From here on real time counts.
             world.gateway.monotonic = asyncio.get_running_loop().time
             dispatcher = Dispatcher(world.gateway)
             running = asyncio.create_task(dispatcher.run())

@@ -1,5 +1,6 @@
 """What goes out of the store in the background, and when."""
 
+import asyncio
 import json
 
 from tests.sink import Sink, answer
@@ -76,3 +77,16 @@ async def test_the_fields_of_the_moment_go_and_all_of_a_body_whose_source_is_gon
     assert "phone" in left
     assert not {"email", "company"} & {*left}
     assert bodies[1] == b"{}"
+
+
+@story
+async def test_the_loop_keeps_the_index_up_to_date(tmp_path):
+    async with World(tmp_path, "") as world:
+        for number in range(300):
+            await world.receive(numbered(number))
+        task = asyncio.create_task(world.upkeep.run())
+        async with asyncio.timeout(20):
+            while world.store._database.is_index_behind:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
