@@ -107,9 +107,10 @@ class Dispatcher:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_INTERVAL_S):
                 names = await self._store.wake()
-        if unasked := self.holds.unasked(names):
-            await self.holds.refresh(unasked)
+        # At once: should the store refuse now, it will not name them again.
         self._look_at(names)
+        if unasked := self.holds.unasked(names):
+            self._look_at(await self.holds.refresh(unasked))
 
     async def _refresh(self) -> None:
         self._reread.clear()

@@ -21,6 +21,8 @@ from gateway.wording import duration, iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
 GONE_SLOTS: Final = 32
+ITSELF: Final = "the gateway"
+_NOT_OURS: Final = (-math.inf, Assignment())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +39,6 @@ class Standing:
     #: By a person or the gateway; a pause in the file is not here.
     paused: Pause | None
     muted: Pause | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Assigned:
-    """An assignment, with its end on the monotonic clock."""
-
-    until: float
-    epoch: int
-    share: float
 
 
 class Holds:
@@ -65,9 +58,10 @@ class Holds:
         self._changed = changed
         #: Slots taken, by destination.
         self._taken: Counter[str] = Counter()
-        #: The destinations that this replica asks to decide for, and those that it does.
+        #: The destinations that this replica asks to decide for.
         self._asked: set[str] = set()
-        self._assigned: dict[str, _Assigned] = {}
+        #: Those that it decides for, until a moment on the monotonic clock.
+        self._assigned: dict[str, tuple[float, Assignment]] = {}
         self._opened = gates.opened(gateway.monotonic())
         self._gates: dict[str, Gate] = {}
         #: What of each gate is in the store.
@@ -77,19 +71,19 @@ class Holds:
         self._muted: dict[str, Pause] = {}
         #: The revision of each hold that this process knows.
         self._revs: dict[str, int] = {}
-        #: The parts of each hold that are on their way to the store: what another replica has stored does not replace them.
+        #: The parts of each hold that are being stored: what another replica has stored does not replace them.
         self._unsaved: defaultdict[str, list[str]] = defaultdict(list)
 
     # slots
 
     def slots(self, name: str) -> int:
         """How many deliveries this replica may have in flight; 0: another one decides for the destination."""
-        assigned = self._assigned.get(name)
-        if assigned is None or assigned.until <= self._gateway.monotonic():
+        until, assignment = self._assigned.get(name, _NOT_OURS)
+        if until <= self._gateway.monotonic():
             return 0
         destination = self._gateway.config.destinations.get(name)
         slots = GONE_SLOTS if destination is None else destination.concurrency
-        return slots if assigned.share == 1.0 else max(1, int(slots * assigned.share))
+        return slots if assignment.share == 1.0 else max(1, int(slots * assignment.share))
 
     def reserve(self, name: str) -> bool:
         """Take a slot for a new delivery, unless something holds the destination."""
@@ -137,8 +131,11 @@ class Holds:
         pause = self._paused.get(name) if self._paused else None
         if pause is None or rules.paused:
             return rules
-        left_s = math.inf if pause.until is None else pause.until - self._gateway.clock()
+        left_s = self._left_s(pause)
         return replace(rules, paused=paused_by(pause), paused_for_s=left_s) if left_s > 0 else rules
+
+    def _left_s(self, pause: Pause) -> float:
+        return math.inf if pause.until is None else pause.until - self._gateway.clock()
 
     # for people
 
@@ -165,7 +162,7 @@ class Holds:
     def is_muted(self, name: str) -> bool:
         """Whether nobody is to be notified of its troubles now."""
         mute = self._muted.get(name)
-        return mute is not None and not self._is_over(mute)
+        return mute is not None and self._left_s(mute) > 0
 
     # what attempts teach
 
@@ -204,10 +201,8 @@ class Holds:
         failures, next_s = gate.failures, gate.probe_interval_s
         telemetry.log("circuit.opened", destination=name, failures=failures, next_s=next_s)
         if aloud:
-            message = (
-                f"{name} does not answer: {failures} failures in a row, the last one: {reason}. Its deliveries are "
-                f"held, and one of them is tried in {duration(next_s)}."
-            )
+            message = f"{name} does not answer: {failures} failures in a row, the last one: {reason}."
+            message += f" Its deliveries are held, and one of them is tried in {duration(next_s)}."
             fields = {"destination": name, "failures": failures, "reason": reason, "next_s": next_s}
             await self._announce(Announcement("circuit.opened", message, fields))
 
@@ -221,12 +216,11 @@ class Holds:
     async def _pause_itself(self, name: str, reason: str, *, aloud: bool) -> None:
         if self.is_paused(name):
             return  # the answers of those that were in flight with the first one
-        by = "the gateway"
         try:
-            await self.pause(name, by=by, reason=reason, aloud=aloud)
+            await self.pause(name, by=ITSELF, reason=reason, aloud=aloud)
         except StoreUnavailable as error:
             # It holds until this process ends; the next one finds out for itself.
-            self._paused[name] = self._pause(by, reason, None)
+            self._paused[name] = self._pause(ITSELF, reason, None)
             telemetry.log("store.unavailable", reason=str(error))
 
     # what people do
@@ -292,15 +286,12 @@ class Holds:
     async def end_overdue(self) -> None:
         """End the pauses and mutes whose time is over. Raises StoreUnavailable."""
         for those, end in ((self._paused, self.resume), (self._muted, self.unmute)):
-            for name in [name for name, each in those.items() if self._is_over(each) and self.slots(name)]:
+            for name in [name for name, each in those.items() if self._left_s(each) <= 0 and self.slots(name)]:
                 await end(name, by="the clock")
 
     def _pause(self, by: str, reason: str, for_s: float | None) -> Pause:
         now = self._gateway.clock()
         return Pause(by=by, reason=reason, since=now, until=None if for_s is None else now + for_s)
-
-    def _is_over(self, pause: Pause) -> bool:
-        return pause.until is not None and pause.until <= self._gateway.clock()
 
     # what replicas share
 
@@ -318,10 +309,7 @@ class Holds:
             # Another replica may have started something just now, and knows better what holds it.
             self._gates.pop(name, None)
             self._revs.pop(name, None)
-        self._assigned = {
-            name: _Assigned(until=now + each.until_s, epoch=each.epoch, share=each.share)
-            for name, each in assigned.items()
-        }
+        self._assigned = {name: (now + each.until_s, each) for name, each in assigned.items()}
         for hold in holds:
             if not self._unsaved.get(hold.destination):
                 self._adopt(hold)
@@ -332,8 +320,8 @@ class Holds:
         return set(names) - self._asked
 
     def _is_new(self, name: str, assignment: Assignment, now: float) -> bool:
-        known = self._assigned.get(name)
-        return known is None or known.until <= now or known.epoch != assignment.epoch
+        until, known = self._assigned.get(name, _NOT_OURS)
+        return until <= now or known.epoch != assignment.epoch
 
     def _adopt(self, hold: Hold) -> None:
         """Take over what is stored, unless this process knows it or is about to replace it."""
@@ -363,9 +351,10 @@ class Holds:
         unsaved += parts
         try:
             while not await self._store.set_hold(hold := replace(self._hold(name), **changes)):
-                for stored in await self._store.holds():
-                    if stored.destination == name:
-                        self._adopt(stored)
+                stored = {each.destination: each for each in await self._store.holds()}
+                # Whatever this process believed is out of date.
+                self._revs.pop(name, None)
+                self._adopt(stored.get(name, Hold(destination=name)))
             self._revs[name] = max(hold.rev + 1, self._revs.get(name, 0))
         finally:
             for part in parts:

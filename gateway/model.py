@@ -11,7 +11,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Literal
 
-# Seeded by the system once: asking it for each id costs a system call, and the interpreter's lock with it.
+# Seeded once by the system: asking it for each id would cost a system call, and the interpreter's lock with it.
 _noise = Random().getrandbits  # noqa: S311  ids are names, not secrets
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -27,7 +27,7 @@ def new_id(prefix: Literal["evt", "dlv", "act"], now: float) -> str:
 
 
 class Secret:
-    """A text that never shows itself: not in a repr, a log line or a traceback. ``reveal()`` is easy to search for."""
+    """A text that never shows itself in a repr, a log line or a traceback. ``reveal()`` is easy to search for."""
 
     __slots__ = ("_text",)
 
@@ -48,16 +48,16 @@ class Secret:
 
 
 class DeliveryState(StrEnum):
-    """What became of a delivery. Leased, retrying or held are views of ``pending`` and never stored."""
+    """The state of a delivery. Leased, retrying and held are views of ``pending`` and never stored."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
-    #: A person said no.
+    #: A person decided that it is never sent.
     DISCARDED = "discarded"
 
 
-#: Every legal move; whatever is not here never happens. Back to pending is a replay.
+#: Every legal move; anything else never happens. Back to pending is a replay.
 MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
         DeliveryState.PENDING: frozenset({DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.DISCARDED}),
@@ -80,7 +80,7 @@ class Event:
     type: str
     #: Wall clock, seconds since the epoch.
     received_at: float
-    #: Lower-case names; repeated fields joined by ``, ``. Without authorization, cookie and hop-by-hop fields.
+    #: Lower-case names; repeated fields are joined by ``, ``. Without authorization, cookie and hop-by-hop fields.
     headers: Mapping[str, str]
     #: The exact bytes received.
     body: bytes
@@ -98,15 +98,16 @@ class Delivery:
     route: str
     destination: str
     state: DeliveryState = DeliveryState.PENDING
-    #: Attempts made so far, over all replays.
+    #: Attempts so far, over all replays.
     attempts: int = 0
-    #: Attempts made before the last replay: the retry schedule starts anew behind them.
+    #: Attempts before the last replay: the retry schedule started again after them.
     attempts_before_replay: int = 0
-    #: Planned waiting since it was made or replayed, seconds.
+    #: Planned waiting since it was created or replayed, seconds.
     spent_s: float = 0.0
-    #: How often the process died while it worked on this delivery, since it was made or replayed.
+    #: How many times the process died while it worked on this delivery, since it was created or replayed.
     crashes: int = 0
-    #: Seconds from now until it is due, negative once overdue; None: it is not pending, or behind another one of its lane.
+    #: Seconds from now until it is due, negative when overdue; None: it is not pending, or another one is ahead of it in
+    #: its lane.
     due_in_s: float | None = None
     #: Why the last attempt failed or why it is dead.
     reason: str = ""
@@ -114,26 +115,26 @@ class Delivery:
     last_status: int | None = None
     #: The beginning of the last answer's body.
     last_answer: str = ""
-    #: Deliveries of one destination and lane start one after the other, in the order of acceptance; None: it has none.
+    #: Deliveries of one destination and lane start one after the other, in the order of acceptance; None: no lane.
     lane: str | None = None
-    #: What it tells of, if it is one of ``failed``.
+    #: What it notifies of, if it comes from ``failed``.
     notice: "Notice | None" = None
-    #: Of a dead one: what it has in common with others, ``answered 422``; the group in which people look at it.
+    #: If it is dead: the cause that groups it with others, ``answered 422``.
     cause: str = ""
-    #: The replay that made it pending last, an activity's id; empty: none did.
+    #: The id of the activity that last replayed it; empty: none did.
     replayed_by: str = ""
 
     @property
     def is_behind(self) -> bool:
-        """Whether it waits for another one of its lane."""
+        """Whether it waits for another one ahead of it in its lane."""
         return self.state is DeliveryState.PENDING and self.due_in_s is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What a delivery of ``failed`` tells of: one that is dead, and how many more like it there were."""
+    """The content of a delivery from ``failed``: a delivery that is dead, and how many like it there were."""
 
-    #: Of the dead one, as its destination, route, attempts and reason are.
+    #: The dead delivery's; so are destination, route, attempts and reason.
     id: str
     destination: str
     route: str
@@ -141,13 +142,13 @@ class Notice:
     reason: str
     #: HTTP status of its last answer.
     status: int | None = None
-    #: Dead ones of the same destination that this delivery stands for, this one included.
+    #: The number of dead deliveries of that destination that this notice is about.
     count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at one delivery, and what came of it."""
+    """One try at one delivery, and its result."""
 
     #: 1-based, over all replays.
     number: int
@@ -155,33 +156,33 @@ class Attempt:
     started_at: float
     duration_s: float
     outcome: Literal["delivered", "retry", "dead"]
-    #: HTTP status of the answer, if one came.
+    #: HTTP status of the answer, if there was one.
     status: int | None = None
     reason: str = ""
     #: The beginning of the answer's body, at most 1,024 characters.
     answer: str = ""
-    #: Which routes.yaml made the request.
+    #: The revision of routes.yaml that built the request.
     config_revision: str = ""
-    #: Size and SHA-256 of the body that was sent; bodies themselves are not stored.
+    #: Size and SHA-256 of the body that was sent; the body itself is not stored.
     sent_bytes: int = 0
     sent_sha256: bytes = b""
-    #: Seconds until the next attempt, if there is to be one.
+    #: Seconds until the next attempt, if there is one.
     next_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request that is ready to be sent. Its repr hides url and headers: both can hold secrets."""
+    """A request that is ready to be sent. Its repr hides url and headers: both can contain secrets."""
 
     method: str
     url: str = field(repr=False)
-    #: Lower-case names, values without CR, LF, NUL; all ASCII.
+    #: Lower-case names; values without CR, LF and NUL; all ASCII.
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False, default=b"")
 
     @property
     def sent(self) -> bytes:
-        """What an attempt records the SHA-256 of."""
+        """The bytes whose SHA-256 an attempt records."""
         return self.body
 
 
@@ -194,7 +195,7 @@ class FileAppend:
 
     @property
     def sent(self) -> bytes:
-        """What an attempt records the SHA-256 of."""
+        """The bytes whose SHA-256 an attempt records."""
         return self.line
 
 
@@ -212,7 +213,7 @@ class Reply:
     body: bytes = b""
 
 
-# --- what was rendered: the content of a request before its destination's kind gives it a shape ---
+# --- rendered content, before the destination's kind makes a request of it ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ class Json:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Bytes as they are, a ``.txt.j2`` template's; empty for ``body: ""``."""
+    """Bytes as they are, from a ``.txt.j2`` template; empty for ``body: ""``."""
 
     body: bytes
     content_type: str
@@ -240,20 +241,20 @@ class Raw:
 Content = Text | Json | Raw
 
 
-# --- what an attempt comes to ---
+# --- the result of an attempt ---
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination has taken it."""
+    """The destination has accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Not taken; it may be later."""
+    """Not accepted; it may be later."""
 
     reason: str
-    #: As a verdict: the least wait the destination asked for. As an outcome: the wait that was chosen. Seconds.
+    #: In a verdict: the shortest wait that the destination asked for. In an outcome: the wait that was chosen. Seconds.
     after_s: float = 0.0
     #: How much of the retry budget that wait uses up, seconds.
     spent_s: float = 0.0
@@ -261,23 +262,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Not taken, and trying again would not change that."""
+    """Not accepted, and trying again would not change that."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Not tried after all (shutting down): as if it had never been claimed. No attempt is recorded."""
+    """Not tried after all, as if it had never been claimed. No attempt is recorded."""
 
 
 Verdict = Delivered | Retry | Dead
-
-
-# --- what crosses the store's seam ---
-
-
-# --- what people ask the store ---
-
-
-# --- what people do ---

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import dispatcher, telemetry
+from gateway import dispatcher, pipeline, telemetry
 from gateway.destinations import gates
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
@@ -49,15 +49,15 @@ async def test_while_draining_nothing_starts_and_everything_is_kept(tmp_path):
 
 
 @story
-async def test_a_defect_in_upkeep_ends_neither_retries_nor_the_stop(tmp_path, monkeypatch):
+async def test_a_defect_beside_deliveries_ends_neither_retries_nor_the_stop(tmp_path, monkeypatch):
     monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
 
     async def defect(*_, **__):
-        raise StoreError("a prune that cannot work")
+        raise ValueError("a pause that cannot end")
 
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            world.store.prune = defect
+            world.dispatcher.holds.end_overdue = defect
             history = await stored(world)
             running = asyncio.create_task(world.dispatcher.run())
             await asyncio.to_thread(sink.wait_for, 1)
@@ -269,3 +269,85 @@ async def test_a_destination_without_a_slot_is_asked_once_and_not_at_every_turn_
             await world.dispatcher.abandon()
     assert asked["quick"] > 25
     assert all(asked[name] <= 1 for name in hanging), asked
+
+
+# --- turns ---
+
+
+@story
+async def test_the_answers_to_all_senders_of_a_transaction_go_out_before_its_deliveries_start(tmp_path, monkeypatch):
+    order, deliver = [], pipeline.deliver
+
+    async def delivered(*given):
+        order.append("delivery")
+        return await deliver(*given)
+
+    monkeypatch.setattr(pipeline, "deliver", delivered)
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            finish = world.store._finish
+
+            def together(calls, moment):
+                # As if one transaction had carried all of them.
+                waiting.extend(calls)
+                if len(waiting) == 3:
+                    finish(waiting, moment)
+
+            waiting = []
+            monkeypatch.setattr(world.store, "_finish", together)
+
+            async def sender(number):
+                await world.receive(numbered(number))
+                order.append("answer")
+
+            await asyncio.gather(*map(sender, range(3)))
+            monkeypatch.undo()
+            await world.dispatcher.idle()
+    assert order[:3] == ["answer"] * 3
+
+
+@story
+async def test_what_no_hint_names_is_found_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "LOOK_INTERVAL_S", 0.01)
+
+    async def silent():
+        await asyncio.Event().wait()
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            history = await stored(world)
+            world.store.wake = silent
+            running = asyncio.create_task(world.dispatcher.run())
+            await asyncio.to_thread(sink.wait_for, 1)
+            world.dispatcher.stop()
+            await running
+            await world.dispatcher.idle()
+            assert (await world.delivery(history.event.id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_a_hint_at_something_that_is_not_due_costs_nothing_later(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.dispatcher._look_at(["crm", "gone"])
+            assert await world.dispatcher._claim(world.dispatcher._wants()) is None
+            assert not world.dispatcher._due
+            await world.receive()
+            assert world.dispatcher.holds.in_flight == {"crm": 1}, "it starts straight from memory again"
+
+
+@story
+async def test_a_hint_is_not_lost_when_the_store_refuses_right_after_it(tmp_path, monkeypatch):
+    async def hint():
+        return {"crm", "gone"}
+
+    async def refuse(_names=()):
+        raise StoreUnavailable("the disk is full")
+
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            monkeypatch.setattr(world.store, "wake", hint)
+            monkeypatch.setattr(world.dispatcher.holds, "refresh", refuse)
+            with pytest.raises(StoreUnavailable):
+                await world.dispatcher._listen()
+            assert "crm" in world.dispatcher._wants()

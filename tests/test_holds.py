@@ -265,3 +265,58 @@ async def test_a_pause_survives_a_restart_and_ends_by_itself(tmp_path):
             assert sink.requests == []
             await world.later(3600)
             assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+
+
+# --- after a restart ---
+
+
+@story
+async def test_an_open_circuit_is_still_open_after_a_restart_and_its_probe_is_due_when_it_was(tmp_path):
+    with Sink(answer(503)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            for number in range(6):
+                await world.receive(numbered(number))
+                await world.dispatcher.idle()
+            assert len(sink.requests) == 5
+        later = world.clock.now + 20
+        async with World(tmp_path, to_crm(sink)) as world:
+            world.clock.now = later
+            await world.turn()
+            assert world.dispatcher.holds.standing("crm").circuit == "open"
+            assert world.dispatcher.holds.standing("crm").failures == 5
+            assert len(sink.requests) == 5
+            await world.later(11)
+            assert len(sink.requests) == 6, "one probe"
+            assert "next probe in 60 s" in world.dispatcher.holds.health("crm")
+            sink.at("/", answer(200))
+            await world.later(61)
+        async with World(tmp_path, to_crm(sink)) as world:
+            assert world.dispatcher.holds.standing("crm").circuit == "closed"
+
+
+@story
+async def test_what_a_429_asked_for_holds_after_a_restart(tmp_path):
+    with Sink(answer(429, headers=[("Retry-After", "600")])) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            await world.receive()
+            await world.dispatcher.idle()
+        async with World(tmp_path, to_crm(sink)) as world:
+            sink.at("/", answer(200))
+            await world.receive(numbered(1))
+            await world.later(590)
+            assert len(sink.requests) == 1
+            await world.later(11)
+            assert len(sink.requests) == 3
+
+
+@story
+async def test_a_burst_of_answers_with_429_writes_its_wait_once(tmp_path, monkeypatch):
+    with Sink(answer(429, after_s=0.1, headers=[("Retry-After", "600")])) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            stored, set_hold = [], world.store.set_hold
+            monkeypatch.setattr(world.store, "set_hold", lambda hold: stored.append(hold) or set_hold(hold))
+            for number in range(10):
+                await world.receive(numbered(number))
+            await world.dispatcher.idle()
+    assert len(sink.requests) == 10
+    assert len(stored) == 1

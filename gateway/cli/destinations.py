@@ -49,13 +49,17 @@ async def _of_the_store(reader: Reads, place: Place) -> Any:
 def _standing(name: str, holds: Mapping[str, Hold]) -> Standing:
     hold = holds.get(name, Hold(destination=name))
     return Standing(
-        held=paused_by(hold.pause) if hold.pause else "",
+        held=paused_by(hold.pause) if hold.pause else _circuit(hold),
         circuit="open" if hold.circuit else "closed",
         failures=hold.circuit.failures if hold.circuit else 0,
         in_flight=0,
         paused=hold.pause,
         muted=hold.mute,
     )
+
+
+def _circuit(hold: Hold) -> str:
+    return f"circuit open after {hold.circuit.failures} failures in a row" if hold.circuit else ""
 
 
 _COLUMNS: Final = (

@@ -1,4 +1,4 @@
-"""``gateway serve`` and ``gateway dev``: put the parts together and run until a signal."""
+"""``gateway serve`` and ``gateway dev``: assemble the parts and run until a signal."""
 
 import asyncio
 import gc
@@ -55,11 +55,11 @@ def serve(
     watch: bool,
     dev: bool,
 ) -> int:
-    """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file is put in force at once."""
+    """Run until SIGTERM or SIGINT; return the exit code. With ``watch``, a saved file takes effect at once."""
     _occupy_standard_descriptors()
     telemetry.configure_log(log_format, log_level)
     telemetry.BUILD_INFO.labels(__version__).set(1)
-    # Before the file is read: what is saved in between is noticed.
+    # Before the file is read, so that what is saved in between is noticed.
     watching = Watch(config, env_file if dev else None) if watch else None
     try:
         environ = check.environment(env_file)
@@ -76,7 +76,7 @@ def serve(
 
 
 def _occupy_standard_descriptors() -> None:
-    """Where stdin, stdout or stderr was closed, the next socket or file would get its number, and the log's lines."""
+    """If stdin, stdout or stderr is closed, occupy it: the next socket or file would get its number, and the log's lines."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -86,7 +86,7 @@ def _occupy_standard_descriptors() -> None:
 
 
 def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
-    """The file as it is now; variables are those of the start, except that ``gateway dev`` reads .env again."""
+    """The file as it is now, with the variables of the start; ``gateway dev`` reads .env again."""
     try:
         return load(config, environ=check.environment(env_file) if dev else environ, dev=dev)
     except check.EnvFileUnreadable as error:
@@ -181,8 +181,8 @@ async def _serve(
 
 
 def _settle_garbage_collector() -> None:
-    """What the start has made lives for ever: looking through it again and again was 7 % of the CPU time at load,
-    and its longest pauses the worst answers to senders (99th percentile 68 ms before, 27 ms after).
+    """Exempt what the start has created from collection: scanning it again and again took 7 % of the CPU time under load,
+    and the longest pauses gave senders their slowest answers (99th percentile 68 ms before, 27 ms after).
     """
     gc.collect()
     gc.freeze()
@@ -199,7 +199,7 @@ def _log_failed(error: Exception) -> None:
 
 @dataclass(slots=True)
 class _Lifecycle:
-    """What happens at the server's turning points."""
+    """What happens when the server starts, drains and stops."""
 
     gateway: Gateway
     dispatcher: Dispatcher
@@ -212,7 +212,7 @@ class _Lifecycle:
     store_url: str
     dev: bool
     running: asyncio.Task[None] | None = None
-    #: Of which nothing is left to wait for at the end.
+    #: Tasks that are cancelled at the end without waiting for them.
     others: set[asyncio.Task[None]] = field(default_factory=set)
     closed: bool = False
 
@@ -240,8 +240,8 @@ class _Lifecycle:
         task.add_done_callback(self.others.discard)
 
     def listen_for_changes(self) -> None:
-        """Obey SIGHUP, and watch if it was asked for; before the ready line, which invites whoever sends signals."""
-        # A terminal that closes sends SIGHUP too, and must end what was tried out in it.
+        """Obey SIGHUP, and watch if asked to; before the ready line, which invites signals."""
+        # A terminal that closes sends SIGHUP too, and must end what runs in it.
         if not (self.dev and os.isatty(0)):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload("SIGHUP")))
         if self.watching is not None:
@@ -257,7 +257,7 @@ class _Lifecycle:
         try:
             await self.reloader.reload(by=by)
         except ConfigError as error:
-            # It is in the log; whoever tries things out sees it as `gateway check` shows it.
+            # The log has it; at a terminal it is shown as `gateway check` shows it.
             if self.dev:
                 check.report(error)
 
@@ -275,7 +275,7 @@ class _Lifecycle:
             await self.rejections.flush()
 
     async def stopped(self) -> None:
-        """Also after a start that failed; once."""
+        """Release everything, once; after a failed start too."""
         if self.closed:
             return
         self.closed = True
@@ -303,10 +303,9 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
         lines += [
             f"  Inbox     {admin_address}/inbox   records {', '.join(sorted(config.inboxes))}: their url is not set"
         ]
-    data = Path(store_url.removeprefix("sqlite:///")).absolute()
     command = Path(sys.argv[0]).absolute()
     lines += [
-        f"  Data      {data}",
+        f"  Data      {path_of(store_url)}",
         f"  Command   {command}",
         "  Stop      Ctrl-C; start again and it goes on where it was",
     ]

@@ -1,4 +1,4 @@
-"""When the next attempt is made, if at all: a policy's schedule evaluated on stored facts. Nothing here sleeps."""
+"""When the next attempt is made, if at all: a policy's schedule, evaluated on stored facts. Nothing here sleeps."""
 
 import math
 from dataclasses import dataclass
@@ -19,41 +19,41 @@ Statuses = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a failed delivery is tried again: ``first_s`` doubling up to ``max_s``, for ``for_s`` in total."""
+    """How a failed delivery is retried: after ``first_s``, doubling up to ``max_s``, for ``for_s`` in total."""
 
-    #: The budget of planned waiting, seconds. Zero: one attempt. Infinite: no budget.
+    #: The budget of planned waiting, seconds. Zero: one attempt. Infinity: no limit.
     for_s: float = 86400
-    #: The first delay, seconds; above zero.
+    #: The first delay, seconds; positive.
     first_s: float = 1
     #: The longest delay before jitter, seconds.
     max_s: float = 3600
-    #: Each delay is spread by so much in both directions: 0.2 is 20 %.
+    #: The fraction by which each delay is spread in both directions: 0.2 is 20 %.
     jitter: float = 0.2
-    #: Every delay written out, in place of first and max, seconds; behind the last one there is no other attempt.
+    #: Every delay, in seconds, instead of ``first_s`` and ``max_s``; after the last one there are no more attempts.
     delays: tuple[float, ...] = ()
-    #: The most attempts, the first one included; None: as many as the budget allows.
+    #: The most attempts, including the first; None: as many as the budget allows.
     attempts: int | None = None
-    #: How old an event may be at an attempt behind the first, seconds; None: any age.
+    #: How old an event may be at any attempt but the first, seconds; None: any age.
     max_age_s: float | None = None
-    #: Answers that are tried again whatever they mean otherwise.
+    #: Answers that are retried whatever their kind makes of them.
     statuses: Statuses = ()
-    #: Answers that are final; before ``statuses``.
+    #: Answers that are final; takes precedence over ``statuses``.
     never: Statuses = ()
 
 
-#: Not accepted, forbidden, gone: a person mends that, and then what waits is delivered.
+#: Unauthorized, forbidden, gone: a person fixes that, and then what waits is delivered.
 ABOUT_THE_DESTINATION: Final = frozenset({401, 403, 410})
 
 ONCE: Final = Policy(attempts=1)
 
 
 def listed(delays: tuple[float, ...]) -> Policy:
-    """Exactly these delays, seconds, and then no more."""
+    """Exactly these delays, in seconds, and then no more."""
     return Policy(for_s=math.inf, jitter=0.0, delays=delays)
 
 
 def overridden(policy: Policy, verdict: Verdict, status: int) -> Verdict:
-    """What the operator's ``never`` and ``statuses`` make of an answer that was not taken."""
+    """The verdict on a failed attempt after the operator's ``never`` and ``statuses``."""
     if isinstance(verdict, Delivered):
         return verdict
     if _among(status, policy.never):
@@ -68,7 +68,7 @@ def _among(status: int, statuses: Statuses) -> bool:
 
 
 def check_age(policy: Policy, *, failures: int, age_s: float) -> None:
-    """Raise TooOld for an event that is too old for another attempt; the first one is always made."""
+    """Raise TooOld for an event that is too old for another attempt; the first attempt is always made."""
     if failures > 0 and policy.max_age_s is not None and age_s >= policy.max_age_s:
         raise TooOld(f"too old to be tried again, retry.max_age is {duration(policy.max_age_s)}")
 
@@ -78,10 +78,10 @@ def decide(
 ) -> Retry | Dead:
     """The wait until the next attempt, or Dead once the schedule is over.
 
-    ``failures`` is the number of failed attempts in this schedule, the one just judged included;
-    ``spent_s`` the waiting planned so far and ``age_s`` how long ago the event was received, seconds; ``noise`` a
-    random number in [0, 1). ``verdict.after_s``, which its destination's kind has bounded, is the least wait; only
-    the policy's own delay is charged to the budget, so a destination that asks for patience does not use it up.
+    ``failures`` is the number of failed attempts in this schedule, including the one just judged; ``spent_s`` the
+    waiting planned so far, and ``age_s`` the age of the event, both in seconds; ``noise`` a random number in [0, 1).
+    ``verdict.after_s``, bounded by the destination's kind, is the shortest wait. Only the policy's own delay is charged
+    to the budget, so a destination that asks for patience does not use it up.
     """
     strategies = _strategies(policy)
     spent = _state(strategies, max(1, failures), max(0.0, spent_s))
@@ -136,7 +136,7 @@ def _most_attempts(policy: Policy) -> int | None:
 
 
 def longest_s(policy: Policy) -> float:
-    """The waiting that a policy plans for a delivery that always fails, without jitter, seconds."""
+    """The total waiting that a policy plans for a delivery that always fails, without jitter, in seconds."""
     if policy.attempts is None and not policy.delays:
         return policy.for_s
     waits = policy.delays or (min(policy.first_s * 2.0**number, policy.max_s) for number in range(1000))
@@ -176,7 +176,7 @@ def schedule(policy: Policy) -> str:
 
 
 def _waits(policy: Policy) -> list[float]:
-    """The delays of a delivery that always fails, without jitter; those of no list only until they repeat."""
+    """The delays of a delivery that always fails, without jitter; unless they are a list, only until they repeat."""
     waits: list[float] = []
     reference = Retry("")
     while policy.delays or waits[-1:] != waits[-2:-1] or not waits:
@@ -189,7 +189,7 @@ def _waits(policy: Policy) -> list[float]:
 
 
 def _repeated(policy: Policy, waits: list[float]) -> int:
-    """How often the last delay comes again behind those; counted, for there may be millions."""
+    """How many more times the last of these delays comes; computed, for there may be millions."""
     if policy.delays or waits[-1:] != waits[-2:-1]:
         return 0
     end_s = min(policy.for_s, math.inf if policy.max_age_s is None else policy.max_age_s)
@@ -199,7 +199,7 @@ def _repeated(policy: Policy, waits: list[float]) -> int:
 
 
 def _shortened(waits: list[float]) -> str:
-    """The first ones, and the longest once it repeats or the list is long."""
+    """The first ones, and the longest if it repeats or the list is long."""
     grows = next((at + 1 for at, (one, other) in enumerate(pairwise(waits)) if one == other), len(waits))
     different = waits[:grows]
     if len(different) <= 5:

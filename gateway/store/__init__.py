@@ -1,4 +1,4 @@
-"""Where the promises live: one contract (``base``) and one module per kind of store."""
+"""Where events are kept: one contract (``base``), one package per store, and the rules that all stores share."""
 
 import os
 import time
@@ -18,9 +18,9 @@ _SQLITE: Final = "sqlite:///"
 async def open_store(
     url: str, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
 ) -> Store:
-    """Own the store of this URL: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, made when there is none.
+    """Own the store at this URL: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, created if absent.
 
-    Raises StoreLocked, StoreCorrupt, StoreTooNew, or StoreError for what cannot be opened.
+    Raises StoreLocked, StoreCorrupt, StoreTooNew, or StoreError if it cannot be opened.
     """
     from gateway.store.sqlite.owner import SQLiteStore
 
@@ -43,15 +43,15 @@ async def open_reads(url: str, *, wall: Callable[[], float] = time.time) -> Asyn
 
 
 def sqlite_version() -> str:
-    """Of the library that stores are kept with: ``3.51.3``."""
+    """The version of the SQLite library in use: ``3.51.3``."""
     from gateway.store.sqlite import connection
 
     return connection.sqlite_version()
 
 
 def path_of(url: str) -> str:
-    """The file of a store, through symlinks; StoreError for what names none."""
+    """The file of a store, with symlinks resolved. Raises StoreError for a URL that names none."""
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
-        raise StoreError(f'"{url}" names no store; write sqlite:///relative.db or sqlite:////absolute.db')
-    # The lock is named after the file: every way to write its path, through symlinks too, has to give one name.
+        raise StoreError(f'"{url}" is not the URL of a store: write sqlite:///relative.db or sqlite:////absolute.db')
+    # The lock is named after the file: every spelling of its path, through symlinks too, must give the same name.
     return os.path.realpath(url.removeprefix(_SQLITE))

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from gateway import dispatcher
+from gateway.errors import StoreError
 from tests.sink import Sink, answer
 from tests.world import BODY, HEAD, REDACTING, World, numbered, story, to_crm
 
@@ -87,6 +89,26 @@ async def test_the_loop_keeps_the_index_up_to_date(tmp_path):
         task = asyncio.create_task(world.upkeep.run())
         async with asyncio.timeout(20):
             while world.store._database.is_index_behind:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@story
+async def test_a_defect_in_pruning_ends_neither_its_rounds_nor_the_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    rounds = []
+
+    async def defect(*_, **__):
+        rounds.append("a round")
+        raise StoreError("a prune that cannot work")
+
+    async with World(tmp_path, "") as world:
+        await world.receive()
+        world.store.prune = defect
+        task = asyncio.create_task(world.upkeep.run())
+        async with asyncio.timeout(20):
+            while world.store._database.is_index_behind or len(rounds) < 3:
                 await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.wait([task])

@@ -11,11 +11,11 @@ from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailab
 from gateway.store.rules import cause_of, state_before
 from gateway.store.sqlite import tables
 
-#: Another program may hold the file for so long before the callers are refused, seconds.
+#: How long another program may hold the file before callers are refused, seconds.
 BUSY_S: Final = 1.0
-#: After an unclean end the file is looked through for at most so long, seconds.
+#: How long the file is checked after an unclean end, at most, seconds.
 CHECK_S: Final = 5.0
-#: Statements that stay compiled: every size of every statement that carries many rows, and the rest.
+#: The number of statements that stay compiled: every size of every statement that carries many rows, and the rest.
 STATEMENTS: Final = 256
 
 
@@ -41,7 +41,7 @@ def sqlite_version() -> str:
 
 
 def check_version(connection: apsw.Connection, path: str) -> int:
-    """The format of one of our files; 0: a new, empty one. Anything else is refused and left as it is."""
+    """The format of one of our files; 0: a new, empty one. Any other file is refused and left as it is."""
     application = connection.pragma("application_id")
     version = connection.pragma("user_version")
     if application != tables.APPLICATION:
@@ -50,13 +50,13 @@ def check_version(connection: apsw.Connection, path: str) -> int:
         return 0
     if version > tables.VERSION:
         raise StoreTooNew(
-            f"{path} has format {version}, written by a newer release; this one knows {tables.VERSION}: use the newer one"
+            f"{path} has format {version}, written by a newer release; this one reads up to format {tables.VERSION}: use the newer one"
         )
     return int(version)
 
 
 def refuse_old(connection: apsw.Connection, path: str) -> None:
-    """For those who only look: a file of an older format is the owner's to bring up to date."""
+    """Refuse to read a file of an older format: only its owner brings it up to date."""
     version = check_version(connection, path)
     if version < tables.VERSION:
         raise StoreError(
@@ -75,7 +75,7 @@ def migrate(connection: apsw.Connection, version: int) -> None:
 
 
 def quick_check(connection: apsw.Connection, path: str) -> None:
-    """Look through the file for at most CHECK_S; what could not be looked at in that time passes."""
+    """Check the file for at most CHECK_S; whatever could not be checked in that time passes."""
     until = time.monotonic() + CHECK_S
     connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
     try:
@@ -90,12 +90,12 @@ def quick_check(connection: apsw.Connection, path: str) -> None:
 
 def corrupt(path: str, finding: object) -> StoreCorrupt:
     line = str(finding).replace("\n", " ")
-    return StoreCorrupt(f"{path} is damaged ({line}); it was left as it is: restore a backup, or name another file")
+    return StoreCorrupt(f"{path} is damaged ({line}) and was left as it is: restore a backup, or name another file")
 
 
 @contextmanager
 def opening(path: str) -> Generator[None]:
-    """Say what SQLite's errors mean for a file that is being opened or read."""
+    """Translate SQLite's errors for a file that is being opened or read."""
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
@@ -103,23 +103,23 @@ def opening(path: str) -> Generator[None]:
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreUnavailable(busy_message(path)) from error
     except (apsw.Error, OSError) as error:
-        raise StoreUnavailable(f"{path} cannot be opened ({error}); look at its permissions and at the disk") from error
+        raise StoreUnavailable(f"{path} cannot be opened ({error}): check its permissions and the disk") from error
 
 
 def busy_message(path: str) -> str:
-    return f"{path} has been locked by another program for {BUSY_S:g} s; close what has it open"
+    return f"{path} has been locked by another program for {BUSY_S:g} s: close that program"
 
 
 def disk_message(path: str, error: BaseException) -> str:
-    return f"{path}: the disk refuses ({error}); nothing was stored: look at the disk and its free space"
+    return f"{path}: writing failed ({error}) and nothing was stored: check the disk and its free space"
 
 
 def unchecked_message(path: str) -> str:
-    return f"{path}: the disk refused, and the store was not reopened and checked since; nothing was stored"
+    return f"{path}: writing failed, and the file has not been opened again and checked yet; nothing was stored"
 
 
 def gone_message(path: str) -> str:
     return (
-        f"{path} was removed, replaced or cut off while it was in use: nothing is accepted any more; "
-        "put it back, or what is left of it, and start again"
+        f"{path} was removed, replaced or truncated while it was in use, so nothing is accepted any more: "
+        "put it, or what is left of it, back and start again"
     )

@@ -137,7 +137,7 @@ class Database:
                 self.write([call])
         else:
             calls[0].answer = None
-            calls[0].error = StoreError(f"{self.file.path} cannot hold what it was given: {error}")
+            calls[0].error = StoreError(f"{self.file.path} cannot store what it was given: {error}")
             calls[0].error.__cause__ = error
 
     def _refuse(self, calls: Iterable[Call], reason: str) -> None:

@@ -12,7 +12,7 @@ from gateway.errors import StoreError, StoreLocked
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who has a store open, or had it when it died."""
+    """The process that has a store open, or had it open when it died."""
 
     #: ``pid 4711, started 2026-12-31T12:00:00+00:00``.
     name: str
@@ -21,7 +21,7 @@ class Owner:
 
 
 def owner_of(path: str) -> Owner | None:
-    """The owner of the store at ``path``; None: nobody has it, and the last one closed it."""
+    """The owner of the store at ``path``; None: nobody has it open, and the last owner closed it."""
     try:
         file = Path(path + ".lock").open("rb")  # noqa: SIM115  closed below
     except FileNotFoundError:
@@ -29,7 +29,7 @@ def owner_of(path: str) -> Owner | None:
     with closing(file):
         name = file.read(200).decode("utf-8", "replace").strip()
         try:
-            # For a moment only, and shared: a gateway that starts in it would be refused.
+            # Shared, and for a moment only: a gateway that starts meanwhile would be refused.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return Owner(name or "another process", is_alive=True)
@@ -47,7 +47,7 @@ class OwnerLock:
             owner = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
             os.close(self._descriptor)
             raise StoreLocked(f"{path} is in use by {owner}; stop that one first, or name another file") from None
-        #: The last owner wrote its name and did not remove it.
+        #: Whether the last owner ended without removing its name.
         self.was_left = os.fstat(self._descriptor).st_size > 0
         started = datetime.now(UTC).isoformat(timespec="seconds")
         os.ftruncate(self._descriptor, 0)

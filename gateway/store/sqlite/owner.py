@@ -31,7 +31,8 @@ from gateway.store.sqlite.snapshots import Snapshots
 RETRY_S: Final = 1.0
 #: Nothing that waits in the store starts while a commit is older than this: a loop that never idles starves the writer.
 WRITER_PATIENCE_S: Final = 0.005
-EVERYTHING_OF_IT: Final = Assignment()
+#: The file has one owner, so the owner decides for every destination, for good and with all slots.
+FOR_GOOD: Final = Assignment()
 
 
 class SQLiteStore(SQLiteReads):
@@ -47,7 +48,7 @@ class SQLiteStore(SQLiteReads):
         #: Appends and settles that wait for their commit, the oldest first.
         self._uncommitted: dict[Call, None] = {}
         self._closed: asyncio.Future[None] | None = None
-        #: When there is something that the last ``wake`` did not tell of, and a signal that it moved.
+        #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
         self._next_try = 0.0
@@ -105,16 +106,16 @@ class SQLiteStore(SQLiteReads):
         return 0.0
 
     async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:  # noqa: ARG002
-        # The file has one owner, so the owner decides for every destination.
-        return dict.fromkeys(destinations, EVERYTHING_OF_IT)
+        return dict.fromkeys(destinations, FOR_GOOD)
 
     async def set_hold(self, hold: Hold) -> bool:
         is_set: bool = await self._ask(Write, run=lambda change: self._database.records.set_hold(hold, change.now))
         return is_set
 
     async def crashed(self, delivery_id: str) -> Delivery | None:
-        run = lambda change: self._database.records.crashed(delivery_id, change.now)  # noqa: E731
-        delivery: Delivery | None = await self._ask(Write, run=run)
+        delivery: Delivery | None = await self._ask(
+            Write, run=lambda change: self._database.records.crashed(delivery_id, change.now)
+        )
         return delivery
 
     async def begin(self, task: Task) -> Activity:
@@ -162,7 +163,7 @@ class SQLiteStore(SQLiteReads):
         return redacted
 
     async def index(self, *, limit: int = 250) -> bool:
-        # It is asked every now and then; nothing is written when nothing has come.
+        # Called every second or so: nothing is written if nothing is new.
         more: bool = self._database.is_index_behind and await self._ask(
             Write, run=lambda _change: self._database.index(limit)
         )

@@ -39,7 +39,7 @@ d.reason, d.last_status, d.last_answer, d.lane,
 (SELECT n.count || ' ' || n.dead FROM notice n WHERE n.delivery_seq = d.seq),
 d.cause, (SELECT id FROM activity WHERE seq = d.task)
 """
-# One more than there are slots: the first that is left says what is due next.
+# One row more than there are slots: the first one that is left over says what is due next.
 CLAIM: Final = f"""
 SELECT CAST(json_group_array(json_array(c.due, d.seq, {DELIVERY}) ORDER BY c.due, c.seq) AS BLOB) FROM (
     SELECT seq, due FROM delivery INDEXED BY delivery_due
@@ -52,7 +52,7 @@ EVENT: Final = """
 CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256, e.body_is
 """
 LOAD: Final = f"SELECT {EVENT} FROM event e WHERE e.id IN (SELECT value FROM json_each(?))"
-# Only of a transaction that stores no event and no attempt: those have its time already.
+# Only in a transaction that stores no event and no attempt: those already carry its time.
 SET_CLOCK: Final = "UPDATE clock SET now = ?"
 STORED_TIME: Final = """
 SELECT max(now, coalesce((SELECT stored_at FROM event ORDER BY seq DESC LIMIT 1), 0),
@@ -105,7 +105,7 @@ FROM (
     FROM (SELECT seq, stored_at, length(body) AS size FROM event WHERE seq > ?2 ORDER BY seq LIMIT ?3)
 ) e WHERE e.stored_at <= ?4 AND e.bytes_before < ?5
 """
-# Of those the body is not needed any more.
+# True of events whose body is no longer needed.
 _AT_REST: Final = """
 NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_seq = e.seq AND d.state IN ('pending', 'dead'))
 """
@@ -142,7 +142,7 @@ PRUNE_EVENTS: Final = (
     "DELETE FROM event WHERE seq IN (SELECT value FROM json_each(?))",
 )
 
-# --- statements of the read side ---
+# --- reading ---
 
 EVENT_ROWS: Final = """
 SELECT seq, id, source, type, received_at, length(body) FROM event

@@ -1,4 +1,4 @@
-"""The tables of the SQLite store, and how a file of an older format gets them; no I/O."""
+"""The tables of the SQLite store, and the migrations from older formats; no I/O."""
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
 from collections.abc import Mapping
@@ -6,20 +6,20 @@ from typing import Final
 
 from gateway.model import DeliveryState
 
-#: The classes in which the durations of attempts are counted: up to so many seconds each, and one beyond.
+#: The upper bounds, in seconds, of the buckets that count attempts by duration; one more bucket is for longer ones.
 BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for at, most in enumerate(BUCKETS))} ELSE {len(BUCKETS)} END"
 
-#: How a file of ours is known: "WHGW".
+#: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
 VERSION: Final = 4
 
-#: When a delivery is due that waits behind another one of its lane, seconds: never. It stays at the end of the index.
+#: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
 
 # Rows name each other by seq, which is the order of acceptance. Times are by the store's clock,
 # except attempt.started_at, event.received_at and those in hold.pause and hold.mute, which are for people.
-# This is format 1: a new file takes the way of an old one, through every migration.
+# This is format 1: a new file goes through every migration, as an old one does.
 SCHEMA: Final = f"""
 CREATE TABLE clock (now REAL NOT NULL) STRICT;
 INSERT INTO clock VALUES (0);
@@ -84,7 +84,7 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = 1;
 """
 
-#: A hold that has ended stays, for its revision: nobody may mistake a later one for it.
+#: A hold that has ended keeps its row, for the revision: a later hold must not be mistaken for it.
 HOLDS: Final = """
     CREATE TABLE hold (
         destination TEXT NOT NULL PRIMARY KEY,
@@ -109,7 +109,7 @@ TASK_LEASES: Final = """
     ALTER TABLE activity ADD COLUMN leased_until REAL NOT NULL DEFAULT 0;
 """
 
-#: From the format that a file has to the next one.
+#: From each format to the next one.
 MIGRATIONS: Final[Mapping[int, str]] = {
     1: """
     CREATE TABLE pause (
@@ -149,7 +149,7 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     CREATE INDEX notice_teller ON notice (teller, due);
     PRAGMA user_version = 2;
     """,
-    # Triggers keep the numbers: whatever changes a row, they are right in the same transaction.
+    # Triggers keep the counts: whatever changes a row, they are right in the same transaction.
     2: f"""
     ALTER TABLE delivery ADD COLUMN cause TEXT NOT NULL DEFAULT '';
     ALTER TABLE delivery ADD COLUMN task INTEGER;

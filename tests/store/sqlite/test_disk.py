@@ -140,10 +140,10 @@ def test_after_a_disk_error_it_refuses_until_it_was_reopened_and_checked(opened,
 
         monkeypatch.setattr(store._database, "reopen", watched)
         with broken_disk:
-            with pytest.raises(StoreUnavailable, match="the disk refuses"):
+            with pytest.raises(StoreUnavailable, match="writing failed"):
                 await store.append([new_event("slack", body=os.urandom(300_000), lease_s=30.0)])
             assert not store.healthy
-            with pytest.raises(StoreUnavailable, match="reopened and checked"):
+            with pytest.raises(StoreUnavailable, match="opened again and checked"):
                 await store.append([new_event("slack")])
             for refused in (
                 store.settle([delivered(kept.leases[0])]),

@@ -124,7 +124,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(kind, opened
 
 def test_a_file_that_is_not_sqlite_is_refused_and_left_as_it_is(kind, opened):
     kind.path.write_bytes(b"my notes\n" * 1000)
-    with pytest.raises(StoreCorrupt, match=r"gateway.db is damaged .*it was left as it is"):
+    with pytest.raises(StoreCorrupt, match=r"gateway.db is damaged .*and was left as it is"):
         opened(nothing)
     assert kind.path.read_bytes() == b"my notes\n" * 1000
 
