@@ -98,7 +98,7 @@ def test_a_broken_file_keeps_the_old_one_and_says_so_everywhere(tmp_path, sink):
         save(gateway, routes(sink.url, "two", "    whre: {attrs.type: lead}\n    colour: red\n"))
         status, answered = gateway.api("/api/reload", {})
         assert status == 422
-        assert "one before" in answered["error"]
+        assert "previous version stays" in answered["error"]
         first, second = answered["problems"]
         line = routes(sink.url).count("\n") + 1
         assert (first["file"], first["line"], first["column"]) == ("routes.yaml", line, 5)
