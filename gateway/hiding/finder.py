@@ -24,7 +24,7 @@ FEW: Final = 128
 _SHORTEST_LINE: Final = 16
 _GRAM: Final = 4
 #: The places in a needle from which its four bytes are chosen.
-_PLACES: Final = 8
+_PLACES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,15 @@ class Finder:
     escapers: Collection[Callable[[str], str]] = ()
     _needles: "_Needles | None" = field(default=None, init=False)
 
+    def prepare(self) -> "_Needles":
+        """Make what is searched for, which is otherwise made when it is first needed: most files load without a problem."""
+        if self._needles is None:
+            self._needles = _Needles(self._made())
+        return self._needles
+
     def found(self, layer: Layer) -> Iterator[Span]:
         """Where a layer has any of them, in any order."""
-        if self._needles is None:
-            # Made when first needed: most files load without a problem.
-            self._needles = _Needles(self._made())
-        for needle in self._needles.in_(layer.lower):
+        for needle in self.prepare().in_(layer.lower):
             yield from needle.found(layer)
 
     def _made(self) -> Iterator[Needle]:
@@ -78,10 +81,10 @@ class Finder:
     def _spellings(self, text: str) -> Iterator[bytes]:
         # An escaped text can be shorter, down to nothing, which would be found everywhere.
         least = min(len(_bytes(text)), _SHORTEST_ENCODED)
-        for shaped in {shape(text) for shape in SHAPES}:
+        for shaped in {_in_one_case(shape(text)) for shape in SHAPES}:
             for escaped in {shaped, *(escape(shaped) for escape in self.escapers)}:
                 data = _bytes(escaped)
-                yield from (each.lower() for each in (data, bare(data)) if len(each) >= least)
+                yield from (each.lower() for each in {data, bare(data)} if len(each) >= least)
         yield from _encoded(text)
 
 
@@ -126,10 +129,14 @@ class _Needles:
         self._by_gram: dict[int, list[Needle]] = {}
         if len(self._all) > FEW:
             for needle in self._all:
-                # The rarest of its own: thousands of tokens begin with the same few letters.
-                rarest = min(_grams(needle.lower), key=lambda gram: len(self._by_gram.get(gram, ())))
-                self._by_gram.setdefault(rarest, []).append(needle)
+                self._by_gram.setdefault(self._rarest(needle), []).append(needle)
         self._grams = frozenset(self._by_gram)
+
+    def _rarest(self, needle: Needle) -> int:
+        """Of its fours of bytes, one that is rare: thousands of tokens begin with the same few letters."""
+        grams = list(_grams(needle.lower))
+        unused = next((gram for gram in grams if gram not in self._by_gram), None)
+        return min(grams, key=lambda gram: len(self._by_gram[gram])) if unused is None else unused
 
     def in_(self, lower: bytes) -> Iterable[Needle]:
         """Those that may be in a text."""
@@ -163,6 +170,11 @@ def _cut(text: str) -> Iterator[str]:
 
 def _encoded(text: str) -> Iterator[bytes]:
     return (each.lower() for each in encoded(text) if len(each) >= _SHORTEST_ENCODED)
+
+
+def _in_one_case(text: str) -> str:
+    # Texts are searched without regard to the case of ASCII.
+    return text.lower() if text.isascii() else text
 
 
 def _bytes(text: str) -> bytes:

@@ -58,9 +58,10 @@ def layers(data: bytes) -> Iterator[Layer]:
 
 
 def bare(data: bytes) -> bytes:
-    """The last layer of a text."""
-    *_, last = layers(data)
-    return last.data
+    """What the last layer of a text says."""
+    for _ in range(MOST_LAYERS - 1):
+        data = unescaped(data)
+    return data
 
 
 def unescaped(data: bytes) -> bytes:

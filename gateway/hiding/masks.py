@@ -45,6 +45,11 @@ class Masks:
             name: (*self._answered, _for_answers(texts, printed, escapes)) for name, texts in (own or {}).items()
         }
 
+    def prepare(self) -> None:
+        """Do in advance what the first answer would wait for: 80 us for each secret."""
+        for finder in self._answered:
+            finder.prepare()
+
     def text(self, text: str) -> str:
         """The text with ``***`` for every secret of at least six characters."""
         return hidden_text(text, self._printed, MASK)
