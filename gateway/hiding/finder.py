@@ -42,7 +42,7 @@ class Needle:
             end = at + len(self.lower)
             if not self.word or self._is_word(layer.data, at, end):
                 yield at, end
-            at = layer.lower.find(self.lower, end)
+            at = layer.lower.find(self.lower, at + 1)
 
     def _is_word(self, data: bytes, at: int, end: int) -> bool:
         seams = (data[max(0, at - 1) : at + 1], data[end - 1 : end + 1])
