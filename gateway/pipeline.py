@@ -310,7 +310,8 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):
-            reply = replace(reply, shown=hiding.answer(reply.body))
+            if (shown := hiding.answer(reply.body)) is not reply.body:
+                reply = replace(reply, shown=shown)
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
             status = destination.kind.status_of(reply)
         verdict = retry.overridden(policy, verdict, status)

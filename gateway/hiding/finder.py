@@ -57,6 +57,10 @@ class Finder:
     words: Collection[str] = ()
     #: The ways in which templates escape values.
     escapers: Collection[Callable[[str], str]] = ()
+    #: What templates may make of a text.
+    shapes: Sequence[Callable[[str], str]] = SHAPES
+    #: Whether it is looked for in base64 and hex, too.
+    is_encoded: bool = True
     _needles: "_Needles | None" = field(default=None, init=False)
 
     def prepare(self) -> "_Needles":
@@ -81,11 +85,12 @@ class Finder:
     def _spellings(self, text: str) -> Iterator[bytes]:
         # An escaped text can be shorter, down to nothing, which would be found everywhere.
         least = min(len(_bytes(text)), _SHORTEST_ENCODED)
-        for shaped in {_in_one_case(shape(text)) for shape in SHAPES}:
+        for shaped in {_in_one_case(shape(text)) for shape in self.shapes}:
             for escaped in {shaped, *(escape(shaped) for escape in self.escapers)}:
                 data = _bytes(escaped)
                 yield from (each.lower() for each in {data, bare(data)} if len(each) >= least)
-        yield from _encoded(text)
+        if self.is_encoded:
+            yield from _encoded(text)
 
 
 def hidden(data: bytes, finders: Sequence[Finder], mask: bytes) -> bytes:

@@ -22,8 +22,8 @@ class Masks:
     ``escapers`` are the ways in which templates escape values.
 
     From six characters on a secret is masked wherever it is, as part of a word and in any case: ``text`` and the others
-    hide it in what is printed. In what a destination said (``answer``) the shorter ones are masked, too, from four
-    characters on, but only where they stand alone as they were written, with no letter, digit or ``_`` next to them: a
+    hide it in what is printed. In what a destination says and is told (``answer``, the body of a ``request``) the
+    shorter ones are masked, too, from four characters on, but only where they stand alone as they were written, with no letter, digit or ``_`` next to them: a
     secret ``beta`` leaves ``alphabetagamma`` and ``Beta`` alone. ``true``, ``false``, ``null``, ``http`` and ``https``
     are never masked. Of an address, its answers are also searched for its path and for each segment of it, but for
     words of less than 16 small letters: ``/services/T012AB/x1y2`` hides ``T012AB`` and ``x1y2``, not ``services``.
@@ -54,8 +54,8 @@ class Masks:
         """The text with ``***`` for every secret of at least six characters."""
         return hidden_text(text, self._printed, MASK)
 
-    def answer(self, data: bytes, destination: str) -> bytes:
-        """What a destination said, with ``***`` for every secret."""
+    def answer(self, data: bytes, destination: str = "") -> bytes:
+        """What a destination said, or is told, with ``***`` for every secret."""
         return hidden(data, self._own.get(destination, self._answered), MASK.encode())
 
     def reason(self, text: str, destination: str) -> str:
@@ -85,13 +85,10 @@ class Masks:
         """The request with every secret in it masked."""
         match request:
             case FileAppend():
-                return replace(request, path=self.text(request.path), line=self._bytes(request.line))
+                return replace(request, path=self.text(request.path), line=self.answer(request.line))
             case HttpRequest():
                 headers = tuple((name, self.text(value)) for name, value in request.headers)
-                return replace(request, url=self.url(request.url), headers=headers, body=self._bytes(request.body))
-
-    def _bytes(self, data: bytes) -> bytes:
-        return hidden(data, self._printed, MASK.encode())
+                return replace(request, url=self.url(request.url), headers=headers, body=self.answer(request.body))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ MASK: Final = "•••"
 _SHORTEST: Final = 4
 #: Redacted values that are searched for; if an event has more, the whole text is masked.
 _MOST: Final = 1000
+#: What an answer may make of a value.
+_CASES: Final = (str, str.upper, str.lower, str.title)
 
 Path = tuple[str, ...]
 
@@ -199,4 +201,4 @@ def _without(values: Sequence[str], text: str) -> str:
     if len(values) > _MOST:
         return MASK if text else text
     wanted = {each for value in values for each in (value, value.strip()) if _SHORTEST <= len(each) <= len(text)}
-    return hidden_text(text, (Finder(wanted),), MASK)
+    return hidden_text(text, (Finder(wanted, shapes=_CASES, is_encoded=False),), MASK)

@@ -176,7 +176,7 @@ destinations:
   chat: {type: slack, url: "SINK/services/T01AB/B02CD/w3x4y5", public: false, rate: none}
   hook: {url: "${file:hook}"}
 routes:
-  - {name: all, to: crm, headers: {x-two: literal-Two2}, body: {pin: "{{ vars.pin }}{{ vars.five }}{{ vars.key }}"}}
+  - {name: all, to: crm, headers: {x-two: literal-Two2}, body: {a: "{{ vars.pin }}", b: "{{ vars.five }}", c: "{{ vars.key }}"}}
   - {name: rest, to: [basic, other], body: {a: b}}
   - {name: chat, to: chat, text: hi}
 """
@@ -215,9 +215,8 @@ def everywhere(folder: Path, *more: str) -> bytes:
     return kept + "".join(more).encode()
 
 
-@pytest.mark.parametrize("status", [200, 422])
 @pytest.mark.parametrize("spell", [pytest.param(each, id=name) for name, each in SPELLINGS.items()])
-def test_no_secret_is_kept_or_shown_however_an_answer_spells_it(tmp_path, capfd, spell, status: int) -> None:
+def test_no_secret_is_kept_or_shown_however_an_answer_spells_it(tmp_path, capfd, spell) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     telemetry.configure_log("json", "debug")
@@ -230,6 +229,7 @@ def test_no_secret_is_kept_or_shown_however_an_answer_spells_it(tmp_path, capfd,
                 path = "/services" if destination == "chat" else f"/{destination}"
                 for each in ("/crm", "/basic", "/other", "/services"):
                     sink.at(each, answer(204))
+                status = 422 if number % 2 else 200
                 sink.at(path, answer(status, f"no such thing: {spell(secret)}, sorry".encode()))
                 event_id = (await desk.receive(numbered(number))).event_id
                 await desk.dispatcher.idle()
