@@ -145,6 +145,7 @@ async def _serve(
     except GatewayError:
         await store.close()
         raise
+    telemetry.hide_in_log(config.masks.text)
     gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox), crash_slot=crash_slot)
     dispatcher = Dispatcher(gateway)
     operations = Operations(gateway, dispatcher)
@@ -232,6 +233,7 @@ class _Lifecycle:
             f"destinations={len(config.destinations)} store={self.gateway.store.name} config={config.revision}"
         )
         telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
+        self._begin(asyncio.to_thread(config.masks.prepare))
         self._begin(self.gateway.egress.warm({each.door for each in config.destinations.values()}))
         if self.dev:
             telemetry.say(_banner(config, ingest_address, admin_address, self.store_url))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.config.schema.destinations import AuthKeys, DestinationKeys
+from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
 from gateway.config.schema.reading import TEST_TEXT, Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Map, Node, Scalar
@@ -211,6 +211,9 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     header = _auth_header(keys)
     if header is not None:
         header_name(reading, header[0], keys.place)
+        if keys.basic is not None:
+            # A server may answer with the login it has decoded.
+            reading.secrets.add(_login(keys.basic))
         written = " ".join(_texts(keys.written[ways[0]].value))
         header_value(reading, "auth", header[1], written, keys.place)
     return header
@@ -261,12 +264,18 @@ def _texts(node: Node) -> Iterator[str]:
 def _auth_header(keys: AuthKeys) -> tuple[str, str] | None:
     if keys.bearer is not None:
         return "authorization", f"Bearer {keys.bearer.reveal()}"
-    if keys.basic is not None and keys.basic.user is not None and keys.basic.password is not None:
-        login = f"{keys.basic.user.text}:{keys.basic.password.reveal()}".encode("utf-8", "replace")
-        return "authorization", f"Basic {base64.b64encode(login).decode()}"
+    if keys.basic is not None and (login := _login(keys.basic)):
+        return "authorization", f"Basic {base64.b64encode(login.encode('utf-8', 'replace')).decode()}"
     if keys.header is not None and keys.header.name is not None and keys.header.value is not None:
         return keys.header.name.text, keys.header.value.reveal()
     return None
+
+
+def _login(keys: BasicKeys) -> str:
+    """User and password as they are encoded; empty if one of them is missing."""
+    if keys.user is None or keys.password is None:
+        return ""
+    return f"{keys.user.text}:{keys.password.reveal()}"
 
 
 def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str] | None = None) -> None:

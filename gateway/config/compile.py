@@ -14,6 +14,7 @@ from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
+from gateway.config.own_secrets import own_secrets
 from gateway.config.schema.conditions import ConditionCompiler
 from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
 from gateway.config.schema.entries import EntryKeys
@@ -43,6 +44,7 @@ from gateway.routing.success import Success, SuccessRule
 from gateway.signatures import Verifier
 from gateway.store.nouns import Retention
 
+_ESCAPERS: Final = frozenset(kind.escape for kind in KINDS.values())
 PAUSED_IN_FILE: Final = "paused in routes.yaml"
 #: The text for a chat destination if the entry has no content, by section.
 FALLBACK_TEXTS: Final[Mapping[str, str]] = {
@@ -62,7 +64,7 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
     references = References(environ, path.parent, TEST_TEXT if no_env else "")
     reading = Reading(report, references, dev, no_env, home_of)
     written = read_all(reading, path)
-    masks = Masks(reading.secrets, {kind.escape for kind in KINDS.values()})
+    masks = Masks(reading.secrets, _ESCAPERS)
     report.masked = masks.text
     config = None if written is None else _Compiler(reading, written, path.parent, masks).config()
     _report_missing(reading)
@@ -153,7 +155,9 @@ class _Compiler:
             disabled=disabled,
             tests=self._tests(compiler, [each.name for _, found in entries for each in found]),
             warnings=self._reading.report.sorted(),
-            masks=self._masks,
+            masks=Masks(
+                self._reading.secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._reading.secrets)
+            ),
         )
 
     def _own(self) -> Source:
@@ -345,7 +349,6 @@ class _Compiler:
             options=MappingProxyType({name: each.text for name, each in keys.options.items() if is_literal(each.text)}),
             success=self._success(keys),
             hint=keys.retry_after or (),
-            secrets=KINDS[keys.type].secrets_of(url.text) if url and not keys.is_inbox else (),
         )
 
     def _success(self, keys: DestinationKeys) -> Success | None:

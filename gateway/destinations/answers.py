@@ -65,7 +65,7 @@ def read_status(target: Target, reply: Reply, meaning: str = "") -> Verdict:
         return Delivered()
     if 300 <= status < 400:
         return Dead(f"redirects are not followed: answered {status}; put the final address into url")
-    reason = f"answered {status}{_meaning(target, status, meaning)}{beginning(reply.body)}"
+    reason = f"answered {status}{_meaning(target, status, meaning)}{beginning(reply)}"
     return Dead(reason) if is_final(status) else Retry(reason)
 
 
@@ -89,9 +89,9 @@ def json_of(body: bytes) -> object:
     return value
 
 
-def beginning(body: bytes) -> str:
-    """``": "`` and the first words of an answer on one line; empty for an empty answer."""
-    text = body[:1000].decode("utf-8", "replace")
+def beginning(reply: Reply) -> str:
+    """``": "`` and the first words of an answer on one line, without secrets; empty for an empty answer."""
+    text = reply.quotable[:1000].decode("utf-8", "replace")
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return f": {line[:200]}" if line else ""
 

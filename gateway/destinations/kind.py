@@ -120,7 +120,7 @@ class Kind:
             return Delivered()
         verdict = self.read(target, reply)
         if isinstance(verdict, Delivered) and target.success is not None:
-            verdict = Retry(f"answered {reply.status}, but no rule of success matched{beginning(reply.body)}")
+            verdict = Retry(f"answered {reply.status}, but no rule of success matched{beginning(reply)}")
         if isinstance(verdict, Retry):
             hints = (hinted(reply.body, path) for path in (target.hint, self.hint) if path)
             return replace(verdict, after_s=max(retry_after(reply.headers, now), *hints, 0.0))

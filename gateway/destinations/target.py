@@ -45,8 +45,6 @@ class Target:
     success: Callable[[Answer], bool] | None = None
     #: Path in the JSON of an answer to the seconds to wait.
     hint: tuple[str, ...] = ()
-    #: Texts of ``url`` that no answer may bring onto record.
-    secrets: tuple[str, ...] = field(default=(), repr=False)
     #: Sent with every request, by lower-case name: ``headers``, ``auth`` and the gateway's own.
     fixed_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
 

@@ -79,7 +79,7 @@ def read(target: Target, reply: Reply) -> Verdict:
     """By the status, or by the one in the text of a 2xx that reports an error."""
     if not _error_in(reply):
         return read_status(target, reply, _MEANINGS.get(reply.status, ""))
-    reason = f"answered {reply.status}, but Teams did not post it{beginning(reply.body)}"
+    reason = f"answered {reply.status}, but Teams did not post it{beginning(reply)}"
     return Dead(reason) if is_final(status_of(reply)) else Retry(reason)
 
 

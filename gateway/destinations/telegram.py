@@ -96,7 +96,7 @@ def escape(text: str) -> str:
 def read(target: Target, reply: Reply) -> Verdict:
     """Delivered only on Telegram's ``ok``; a known refusal says what to do about it."""
     if reply.status == 200 and field_of(reply.body, "ok") is not True:
-        return Retry(f"answered 200 without Telegram's ok{beginning(reply.body)}")
+        return Retry(f"answered 200 without Telegram's ok{beginning(reply)}")
     described = field_of(reply.body, "description")
     words = described.lower() if isinstance(described, str) else ""
     known = next((remedy for part, remedy in REFUSALS.items() if part in words), "")

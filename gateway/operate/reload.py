@@ -59,6 +59,7 @@ class Reloader:
                 await self._note(by, f"refused: {count(len(error.problems), 'problem')}")
                 raise
             self._gateway.config = new
+            telemetry.hide_in_log(new.masks.text)
             self._dispatcher.reconfigured()
             self.rejection = None
             self._count_success()
@@ -79,6 +80,7 @@ class Reloader:
         with _short_turns():
             try:
                 new = self._read()
+                new.masks.prepare()
                 return new, changes.changed(old, new)
             except ConfigError:
                 raise

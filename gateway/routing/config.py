@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.errors import NameGone, Problem
 from gateway.event.paths import Facts
-from gateway.hiding.masks import Masks
+from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.model import Delivery, Event, Notice, OutboundRequest
 from gateway.presets import OWN
@@ -142,6 +142,10 @@ class Config:
         if source is not None:
             return source.redaction
         return EVERYTHING if any(each.redaction.paths for each in self.sources.values()) else NOTHING
+
+    def hiding(self, event: Event, destination: str) -> Hiding:
+        """Hides the secrets of the file and the redacted values of an event in what a destination said."""
+        return Hiding(masks=self.masks, destination=destination, redact=self.redaction(event).mask_of(event))
 
     def stripped(self, event: Event) -> bytes:
         """The stored body of an event, redacted; ``{}`` if the file no longer says how."""
