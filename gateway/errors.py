@@ -62,8 +62,9 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     └── UnsafeBind                 (cli) the admin listener would be open to others without a token
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from gateway.wording import count
@@ -105,10 +106,17 @@ class Problem:
 class ConfigError(GatewayError):
     """The configuration has problems; none of it is in force."""
 
-    def __init__(self, problems: Sequence[Problem], includes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        includes: Sequence[str] = (),
+        files: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         self.problems = tuple(problems)
         #: The file patterns it includes, as far as they could be read.
         self.includes = tuple(includes)
+        #: SHA-256 of every file that was read, by name in the folder.
+        self.files = files
         super().__init__(f"{count(len(self.problems), 'problem')} in the configuration")
 
 
