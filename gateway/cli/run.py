@@ -250,7 +250,7 @@ class _Lifecycle:
             self._begin(for_ever(partial(self._watch, self.watching)))
 
     async def _watch(self, watching: Watch) -> None:
-        await asyncio.to_thread(watching.follow, self.gateway.config.files, self.reloader.includes)
+        await asyncio.to_thread(watching.follow, self.reloader.files, self.reloader.includes)
         await asyncio.sleep(INTERVAL_S)
         if await asyncio.to_thread(watching.poll):
             await self._reload("a saved file")

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +28,9 @@ class Rejection:
     #: When the file was first refused, wall clock, seconds since the epoch.
     since: float
     #: Its include patterns: a mistake in an included file is fixed there.
-    includes: Sequence[str] = ()
+    includes: Sequence[str]
+    #: SHA-256 of the files that were read, by name.
+    files: Mapping[str, bytes]
 
 
 class Reloader:
@@ -47,6 +49,11 @@ class Reloader:
     def includes(self) -> Collection[str]:
         """Include patterns of the file in force and of a refused one: a change there makes another configuration."""
         return {*self._gateway.config.includes, *(self.rejection.includes if self.rejection else ())}
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """SHA-256 of each file as it was last read, for the configuration in force or for a refused one."""
+        return {**self._gateway.config.files, **(self.rejection.files if self.rejection else {})}
 
     async def reload(self, *, by: str = "unknown") -> str:
         """Reload the file and apply it; returns what changed. Raises ConfigError, and the old one stays in force."""
@@ -91,7 +98,7 @@ class Reloader:
         is_first = self.rejection is None
         since = self.rejection.since if self.rejection else self._gateway.clock()
         errors = tuple(problem for problem in error.problems if problem.severity == "error")
-        self.rejection = Rejection(problems=errors, since=since, includes=error.includes)
+        self.rejection = Rejection(problems=errors, since=since, includes=error.includes, files=error.files)
         telemetry.CONFIG_SUCCESSFUL.set(0)
         # The first line says everything; the others show the place on a terminal.
         problems = [format_problem(problem).partition("\n")[0] for problem in error.problems]
