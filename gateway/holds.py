@@ -16,7 +16,7 @@ from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.pipeline import Announcement, Gateway
-from gateway.store.holds import Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
+from gateway.store.holds import ITSELF, Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import duration, iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
@@ -221,12 +221,11 @@ class Holds:
     async def _pause_itself(self, name: str, reason: str, *, aloud: bool) -> None:
         if self.is_paused(name):
             return  # the answers of those that were in flight with the first one
-        by = "the gateway"
         try:
-            await self.pause(name, by=by, reason=reason, aloud=aloud)
+            await self.pause(name, by=ITSELF, reason=reason, aloud=aloud)
         except StoreUnavailable as error:
             # It holds until this process ends; the next one finds out for itself.
-            self._paused[name] = self._pause(by, reason, None)
+            self._paused[name] = self._pause(ITSELF, reason, None)
             telemetry.log("store.unavailable", reason=str(error))
 
     # what people do
