@@ -19,7 +19,7 @@ from gateway.event import traces
 from gateway.holds import Holds
 from gateway.model import Dead, Delivered, Delivery, Event, Release, Retry
 from gateway.pipeline import OUTCOMES, Announcement, Gateway, Tried
-from gateway.routing import Destination
+from gateway.routing import Config, Destination
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
 
 #: A lease outlives the attempt it is for by this many seconds, so it is never renewed.
@@ -54,6 +54,8 @@ class Dispatcher:
         #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
         self._recording = asyncio.Event()
         self._recording.set()
+        #: Looks for another login at once; called when a destination refuses what it was sent.
+        self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -238,8 +240,12 @@ class Dispatcher:
             if isinstance(event, Event):
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
+                used = self._gateway.config
                 tried = await pipeline.deliver(delivery, event, self._gateway)
-                outcome, word = await self._judged(lease, event, tried), tried.word
+                if tried.learned.outcome == "denied" and await self._is_outdated(used):
+                    outcome, word = await self._with_another_login(lease, tried), tried.word
+                else:
+                    outcome, word = await self._judged(lease, event, tried), tried.word
             else:
                 reason = str(event or f"event {delivery.event_id} is not in the store")
                 outcome, word = Outcome(lease, Dead(reason)), CorruptEvent.reason
@@ -252,6 +258,18 @@ class Dispatcher:
             telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
             self._give_back(delivery.destination)
+
+    async def _is_outdated(self, used: Config) -> bool:
+        """Whether the configuration in force is another than the one used, or has just become it."""
+        if self._gateway.config is used:
+            await self.look_for_login()
+        return self._gateway.config is not used
+
+    async def _with_another_login(self, lease: Lease, tried: Tried) -> Outcome:
+        """Try again at once and at no expense: what was refused is no longer in force."""
+        await self.holds.learn(lease.delivery.destination, gates.NOTHING)
+        again = Retry(tried.attempt.reason, after_s=0.0, spent_s=0.0)
+        return Outcome(lease, again, replace(tried.attempt, outcome="retry", next_s=0.0))
 
     async def _judged(self, lease: Lease, event: Event, tried: Tried) -> Outcome:
         """The outcome of an attempt, after its destination was judged by it."""
@@ -329,6 +347,10 @@ class Dispatcher:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
             task.cancel()
         await self.idle()
+
+
+async def _nowhere() -> None:
+    """There is nowhere to look."""
 
 
 async def for_ever(step: Callable[[], Awaitable[None]]) -> None:

@@ -16,7 +16,7 @@ from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.pipeline import Announcement, Gateway
-from gateway.store.holds import Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
+from gateway.store.holds import ITSELF, Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import duration, iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.

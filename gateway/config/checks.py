@@ -1,12 +1,10 @@
 """Checks of urls, paths, headers and names. Problems never show a value that could contain a secret."""
 
 import base64
-import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -171,17 +169,14 @@ def way(reading: Reading, keys: DestinationKeys, url: Words) -> None:
 _MOST_CERTIFICATES: Final = 1024 * 1024
 
 
-def certificate_file(reading: Reading, written: Words, folder: Path) -> str:
+def certificate_file(reading: Reading, written: Words) -> str:
     """The PEM certificates in a file; empty after a problem was reported."""
     if written.is_stand_in:
         return ""
     try:
-        # A pipe or a device could block the reader.
-        descriptor = os.open(folder / written.text, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            return certificates(file.read(_MOST_CERTIFICATES) or b"")
+        return certificates(reading.references.values.read(written.text, _MOST_CERTIFICATES))
     except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
+        reason = (error.strerror or "it cannot be read").lower()
     except ValueError as error:
         reason = str(error)
     hint = "name a file that starts with -----BEGIN CERTIFICATE-----, relative to the folder of routes.yaml"

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -23,6 +24,7 @@ from gateway.config.schema.reading import TEST_TEXT, Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.verify import VerifyKeys
+from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
 from gateway.destinations import KINDS, Kind, Target
@@ -60,16 +62,24 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
     inbox, and an unset secret of a source becomes DEMO_SECRET. With ``no_env`` every unset variable gets a made-up
     value.
     """
-    report = Report(path.name)
-    references = References(environ, path.parent, TEST_TEXT if no_env else "")
-    reading = Reading(report, references, dev, no_env, home_of)
+    return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=no_env)
+
+
+def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool) -> Config:
+    report, values = Report(path.name), Values(path.parent)
+    references = References(environ, values, TEST_TEXT if no_env else "")
+    reading = Reading(report, disk, references, dev, no_env, home_of)
     written = read_all(reading, path)
-    masks = Masks(reading.secrets, _ESCAPERS)
+    # The secrets from before, too: an answer that is on its way may show one.
+    secrets = disk.secrets | reading.secrets
+    masks = Masks(secrets, _ESCAPERS)
     report.masked = masks.text
-    config = None if written is None else _Compiler(reading, written, path.parent, masks).config()
+    again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env)
+    config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
     _report_missing(reading)
     if config is None or report.has_errors:
-        raise ConfigError(report.sorted(), reading.includes)
+        raise ConfigError(report.sorted(), reading.includes, disk.digests)
+    disk.secrets = frozenset(reading.secrets)
     return config
 
 
@@ -98,14 +108,15 @@ def _reaches(keys: EntryKeys, disabled: Collection[str]) -> bool:
 class _Compiler:
     """Checks the parts of one file against each other, and compiles them."""
 
-    def __init__(self, reading: Reading, written: Written, folder: Path, masks: Masks) -> None:
+    def __init__(
+        self, reading: Reading, written: Written, secrets: Set[str], masks: Masks, reread: Callable[[], Config]
+    ) -> None:
         self._reading = reading
         self._written = written.keys
-        self._content = written.content
         self._names = written.names
-        self._folder = folder
-        self._templates = folder / "templates"
+        self._secrets = secrets
         self._masks = masks
+        self._reread = reread
         #: PEM by path, as written in the file.
         self._certificates: dict[str, str] = {}
 
@@ -115,7 +126,7 @@ class _Compiler:
         every = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
         disabled = frozenset(name for name, keys in written.destinations.items() if not keys.enabled)
         destinations = {name: destination for name, destination in every.items() if name not in disabled}
-        compiler = EntryCompiler(self._reading, written, every, disabled, self._templates, self._masks.text)
+        compiler = EntryCompiler(self._reading, written, every, disabled, self._masks.text)
         compiler.check_conditions()
         destinations = {
             name: replace(each, order=compiler.lane(name, written.destinations[name]))
@@ -133,8 +144,9 @@ class _Compiler:
                 enabled
             )
         return Config(
-            revision=self._revision({**compiler.template_texts(), **self._certificates}),
-            files=self._files(compiler.template_texts()),
+            revision=self._revision(),
+            files=self._reading.disk.digests,
+            values=self._reading.references.values.looks,
             includes=tuple(self._reading.includes),
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
@@ -155,9 +167,8 @@ class _Compiler:
             disabled=disabled,
             tests=self._tests(compiler, [each.name for _, found in entries for each in found]),
             warnings=self._reading.report.sorted(),
-            masks=Masks(
-                self._reading.secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._reading.secrets)
-            ),
+            masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
+            reread=self._reread,
         )
 
     def _own(self) -> Source:
@@ -206,17 +217,13 @@ class _Compiler:
                 message = f'two entries are named "{entry.name}": this one and the one in {where}'
                 self._reading.error(keys.at("name"), message, "give each its own name")
 
-    def _revision(self, used: Mapping[str, str]) -> str:
+    def _revision(self) -> str:
         """A hash of the files, and of every template and certificate that they use."""
+        disk = self._reading.disk
+        used = {**disk.templates, **self._certificates}
         texts = [part for name in sorted(used) for part in (name, used[name])]
-        content = [*self._content.values(), *(text.encode() for text in texts)]
+        content = [*disk.contents.values(), *(text.encode() for text in texts)]
         return hashlib.sha256(b"\0".join(content)).hexdigest()[:8]
-
-    def _files(self, templates: Mapping[str, str]) -> Mapping[str, bytes]:
-        texts = {f"templates/{name}": text.encode() for name, text in templates.items()} | {
-            path: text.encode() for path, text in self._certificates.items()
-        }
-        return {name: hashlib.sha256(content).digest() for name, content in {**self._content, **texts}.items()}
 
     # --- sources and destinations ---
 
@@ -298,7 +305,7 @@ class _Compiler:
     def _door(self, keys: DestinationKeys, kind: Kind) -> Door:
         ca = keys.tls.ca if keys.tls and kind.has_url else None
         if ca is not None:
-            self._certificates[ca.text] = checks.certificate_file(self._reading, ca, self._folder)
+            self._certificates[ca.text] = checks.certificate_file(self._reading, ca)
         return Door(
             public=kind.is_hosted if keys.public is None else keys.public,
             ca="" if ca is None else self._certificates[ca.text],

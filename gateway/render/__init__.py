@@ -50,16 +50,17 @@ class Templates:
     """All templates of one configuration, each compiled once.
 
     ``folder`` holds the template files; ``roots`` are the names of the facts that a template may use; ``hide`` removes
-    secrets from a text, so that no RenderError shows one.
+    secrets from a text, so that no RenderError shows one. ``texts`` are the files known already, by name: each file read
+    is added.
     Every method raises TemplateRefused with the place of a mistake.
     """
 
-    def __init__(self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape) -> None:
-        self._files = Folder(folder)
+    def __init__(
+        self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape, texts: dict[str, str] | None = None
+    ) -> None:
+        self._files = Folder(folder, {} if texts is None else texts)
         self._roots = roots
         self._hide = hide
-        #: The template files read so far, by name: those asked for and those they include.
-        self.texts: Mapping[str, str] = self._files.texts
         self._compilers: dict[Escaper, Compiler] = {}
 
     def text(self, source: TemplateText, escape: Escaper) -> Renderer[Text]:

@@ -66,10 +66,10 @@ class Compiled:
 class Folder:
     """The template files; nothing outside the folder is ever read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, texts: dict[str, str]) -> None:
         self._path = path
-        #: The texts of the files read so far, by name.
-        self.texts: dict[str, str] = {}
+        #: The texts of the files read so far, by name: each is read once.
+        self._texts = texts
 
     def read(self, name: str, used_at: Place) -> Source:
         """The file called ``name`` (``slack/lead.json.j2``). Raises TemplateRefused."""
@@ -77,20 +77,24 @@ class Folder:
             hint = self._suggestion(name) or "the ending decides how values are escaped"
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
             raise _problem(used_at, f'template "{name}" must end in {endings}', hint)
+        place = Place(f"{self._path.name}/{name}", 1)
+        if name not in self._texts:
+            self._texts[name] = self._text(name, used_at, place)
+        return Source(self._texts[name], place, name)
+
+    def _text(self, name: str, used_at: Place, place: Place) -> str:
         file = self._file(name)
         if file is None:
             raise _problem(used_at, f'unknown template "{name}"', self._suggestion(name))
-        place = Place(f"{self._path.name}/{name}", 1)
         try:
             if file.stat().st_size > MAX_FILE:
                 raise _problem(place, f"a template has at most {MAX_FILE:,} bytes")
-            self.texts[name] = file.read_bytes().decode("utf-8-sig")
+            return file.read_bytes().decode("utf-8-sig")
         except OSError as error:
             raise _problem(used_at, f'template "{name}" cannot be read: {error.strerror}') from None
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             raise _problem(Place(place.file, line), "this line is not UTF-8", "save the file as UTF-8") from None
-        return Source(self.texts[name], place, name)
 
     def _file(self, name: str) -> Path | None:
         path = PurePosixPath(name)

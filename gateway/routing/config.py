@@ -1,6 +1,6 @@
 """The Config in force: immutable, and valid by construction, so nothing checks it again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import NameGone, Problem
@@ -15,6 +15,9 @@ from gateway.routing.entries import Considered, Entries, Entry, Message, Section
 from gateway.routing.sources import Source
 from gateway.store.nouns import Retention
 
+#: How a file looks without being read: inode, time of its content and of its inode, size.
+Look = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -24,6 +27,8 @@ class Config:
     revision: str
     #: SHA-256 of every file that was read, by name in the folder: routes.yaml, included files, templates.
     files: Mapping[str, bytes]
+    #: How each file that holds a value looked when it was read, by its path as written: ``${file:...}``, ``tls.ca``.
+    values: Mapping[str, Look | None]
     #: The patterns under ``include``: a new file that matches one will be read, too.
     includes: tuple[str, ...]
     sources: Mapping[str, Source]
@@ -53,6 +58,8 @@ class Config:
     warnings: tuple[Problem, ...] = ()
     #: Hides the secrets of the file in everything that is printed.
     masks: Masks = field(default_factory=lambda: Masks(()))
+    #: The same configuration with the values that its files hold now, whatever was saved elsewhere. Raises ConfigError.
+    reread: Callable[[], "Config"] = field(repr=False, compare=False)
 
     @property
     def routes(self) -> int:
