@@ -21,7 +21,6 @@ from gateway.wording import duration, iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
 GONE_SLOTS: Final = 32
-ITSELF: Final = "the gateway"
 _NOT_OURS: Final = (-math.inf, Assignment())
 
 
