@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
+from gateway.destinations.gates import Permit
 from gateway.errors import CorruptEvent, RenderError, StoreUnavailable
 from gateway.event import traces
 from gateway.holds import Holds
@@ -173,21 +174,21 @@ class Dispatcher:
             self._due.discard(name)
             return None
         # What waits for a destination that is no longer in the file only ends.
-        permitted = slots if destination is None else self._permitted(name)
+        permit = Permit(count=slots) if destination is None else self._permit(name)
         free = slots - self.holds.in_flight[name]
-        if permitted and free <= 0:
+        if permit.count and free <= 0:
             self._full.add(name)
-        if not permitted or free <= 0:
+        if not permit.count or free <= 0:
             return None
         timeout_s = destination.timeout_s if destination else 0.0
-        return Want(slots=min(permitted, free), lease_s=timeout_s + LEASE_MARGIN_S)
+        return Want(slots=min(permit.count, free), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
 
-    def _permitted(self, name: str) -> int:
+    def _permit(self, name: str) -> Permit:
         """How many deliveries may start; if none, the destination is held until that may have changed."""
         permit = self.holds.permit(name)
         if permit.count == 0:
             self._hold(name, permit.again_at - self._gateway.monotonic())
-        return permit.count
+        return permit
 
     def _learn_what_is_left(self, wants: Mapping[str, Want], claimed: Mapping[str, int]) -> None:
         """A destination that gave all that it was asked for may have more; of the others nothing else is due."""
@@ -229,10 +230,18 @@ class Dispatcher:
         if self._stop.is_set():
             self._give_back(lease.delivery.destination)
             return
-        wait_s = self.holds.turn(lease.delivery.destination)
-        task = asyncio.create_task(self._attempt(lease, event, wait_s))
+        wait_s = self.holds.turn(lease.delivery)
+        work = self._release(lease) if wait_s is None else self._attempt(lease, event, wait_s)
+        task = asyncio.create_task(work)
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
+
+    async def _release(self, lease: Lease) -> None:
+        """It was leased just before something came to hold its destination, and waits in the store like the others."""
+        try:
+            await self._settle([Outcome(lease, Release())])
+        finally:
+            self._give_back(lease.delivery.destination)
 
     async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, wait_s: float) -> None:
         delivery = lease.delivery
@@ -249,7 +258,7 @@ class Dispatcher:
             else:
                 reason = str(event or f"event {delivery.event_id} is not in the store")
                 outcome, word = Outcome(lease, Dead(reason)), CorruptEvent.reason
-                await self.holds.learn(delivery.destination, gates.NOTHING)
+                await self.holds.learn(delivery, gates.NOTHING)
                 await self._say_damaged(delivery, reason)
             await self._settle([outcome])
             _log_outcome(delivery, event, outcome)
@@ -276,7 +285,7 @@ class Dispatcher:
         delivery, result, attempt = lease.delivery, tried.result, tried.attempt
         is_muted = self.holds.is_muted(delivery.destination)
         aloud = not is_muted and not pipeline.is_notice(delivery, event)
-        if await self.holds.learn(delivery.destination, tried.learned, reason=attempt.reason, aloud=aloud):
+        if await self.holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
             # It waits for a person, so nothing of its budget is spent.
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))

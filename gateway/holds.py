@@ -2,7 +2,7 @@
 
 The rules are those of ``destinations/gates.py``. A pause, a mute, an open circuit and the wait after a 429 are durable
 and the same for every replica (``store.holds``). The rest is in memory, for the destinations that this replica decides
-for (``store.assigned``): slots taken, the last start, consecutive failures and denials.
+for (``store.assigned``): slots taken, the last start, consecutive failures, and the events denied since the last success.
 """
 
 import math
@@ -15,9 +15,10 @@ from gateway import telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
+from gateway.model import Delivery
 from gateway.pipeline import Announcement, Gateway
 from gateway.store.holds import ITSELF, Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
-from gateway.wording import duration, iso_time
+from gateway.wording import iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
 GONE_SLOTS: Final = 32
@@ -33,6 +34,8 @@ class Standing:
     circuit: Literal["closed", "open", "probing"]
     #: Consecutive failures.
     failures: int
+    #: The events denied since the last success, if that is why the circuit is open.
+    denied: tuple[str, ...] = ()
     #: Slots taken.
     in_flight: int
     #: By a person or the gateway; a pause in the file is not here.
@@ -110,12 +113,18 @@ class Holds:
         """How many deliveries may start now, or when to ask again."""
         return gates.permit(self._gate(name), self._rules(name), self._gateway.monotonic())
 
-    def turn(self, name: str) -> float:
-        """Take the next turn of a destination; the seconds to wait for it."""
+    def turn(self, delivery: Delivery) -> float | None:
+        """Take the next turn of its destination for a delivery; the seconds to wait for it.
+
+        None: its destination has been held since the delivery was leased.
+        """
+        name = delivery.destination
         if self._is_free(name):
             return 0.0
-        now = self._gateway.monotonic()
-        self._gates[name], at = gates.started(self._gate(name), self._rules(name), now)
+        now, rules = self._gateway.monotonic(), self._rules(name)
+        if not gates.may_start(self._gate(name), rules, now):
+            return None
+        self._gates[name], at = gates.started(self._gate(name), rules, now, delivery.id)
         return at - now
 
     def _gate(self, name: str) -> Gate:
@@ -143,8 +152,9 @@ class Holds:
         gate = self._gate(name)
         return Standing(
             held=self.health(name),
-            circuit="closed" if not gate.is_open else "probing" if gate.is_probing else "open",
+            circuit="closed" if not gate.is_open else "probing" if gate.probe else "open",
             failures=gate.failures,
+            denied=gate.denied if gate.is_open and gate.is_denied else (),
             in_flight=self._taken[name],
             paused=self._paused.get(name),
             muted=self._muted.get(name) if self.is_muted(name) else None,
@@ -165,27 +175,28 @@ class Holds:
 
     # what attempts teach
 
-    async def learn(self, name: str, what: Learned, *, reason: str = "", aloud: bool = True) -> bool:
-        """Remember what an attempt taught about its destination; whether it has to wait for a person now.
+    async def learn(self, delivery: Delivery, what: Learned, *, reason: str = "", aloud: bool = True) -> bool:
+        """Remember what an attempt taught about its destination; whether that has to wait for a person now.
 
         ``aloud``: with an event for those who want to be notified, too.
         """
-        before = self._gate(name)
-        quiet = what.outcome == "answered" and not what.wait_s
-        if quiet and not before.failures and not before.denials and not before.is_open:
+        name = delivery.destination
+        before, now = self._gate(name), self._gateway.monotonic()
+        if what.outcome == "accepted" and not before.failures and not before.denied and not before.is_open:
             return False
-        after = self._gates[name] = gates.learned(before, what, self._gateway.monotonic())
+        after = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
+        self._gates[name] = after
         if before.is_open or after.is_open or what.wait_s:
             self._changed(name)
         if gates.is_news(self._stored.get(name, self._opened), after):
             await self._store_gate(name, after)
-        if after.is_open and not before.is_open:
+        if after.is_open and (not before.is_open or after.is_denied > before.is_denied):
             await self._say_opened(name, after, reason, aloud=aloud)
         elif before.is_open and not after.is_open:
             await self._say_closed(name, before, aloud=aloud)
-        if why := gates.must_pause(after, what):
-            await self._pause_itself(name, why, aloud=aloud)
-        return bool(why)
+        if what.outcome == "gone":
+            await self._pause_itself(name, gates.GONE_FOR_GOOD, aloud=aloud)
+        return what.outcome == "gone"
 
     async def _store_gate(self, name: str, gate: Gate) -> None:
         before, self._stored[name] = self._stored.get(name, self._opened), gate
@@ -197,20 +208,18 @@ class Holds:
             telemetry.log("store.unavailable", reason=str(error))
 
     async def _say_opened(self, name: str, gate: Gate, reason: str, *, aloud: bool) -> None:
-        failures, next_s = gate.failures, gate.probe_interval_s
-        telemetry.log("circuit.opened", destination=name, failures=failures, next_s=next_s)
+        denied = gate.denied if gate.is_denied else ()
+        known = {"destination": name, "failures": gate.failures, "denied": denied, "next_s": gate.probe_interval_s}
+        telemetry.log("circuit.opened", **known)
         if aloud:
-            message = f"{name} does not answer: {failures} failures in a row, the last one: {reason}."
-            message += f" Its deliveries are held, and one of them is tried in {duration(next_s)}."
-            fields = {"destination": name, "failures": failures, "reason": reason, "next_s": next_s}
-            await self._announce(Announcement("circuit.opened", message, fields))
+            message = gates.opened_message(name, gate, reason)
+            await self._announce(Announcement("circuit.opened", message, {**known, "reason": reason}))
 
     async def _say_closed(self, name: str, gate: Gate, *, aloud: bool) -> None:
-        telemetry.log("circuit.closed", destination=name, failures=gate.failures)
+        known = {"destination": name, "failures": gate.failures}
+        telemetry.log("circuit.closed", **known)
         if aloud:
-            message = f"{name} answers again, after {gate.failures} failures in a row. Its deliveries go out now."
-            fields = {"destination": name, "failures": gate.failures}
-            await self._announce(Announcement("circuit.closed", message, fields))
+            await self._announce(Announcement("circuit.closed", gates.closed_message(name, gate), known))
 
     async def _pause_itself(self, name: str, reason: str, *, aloud: bool) -> None:
         if self.is_paused(name):
@@ -335,13 +344,16 @@ class Holds:
             _put(self._muted, name, hold.mute)
         if "gate" not in unsaved:
             now, circuit = self._gateway.monotonic(), hold.circuit
-            self._gates[name] = self._stored[name] = gates.restored(
-                self._gate(name),
-                failures=circuit.failures if circuit else 0,
-                next_probe=now + circuit.next_probe_s if circuit else None,
-                probe_interval_s=circuit.interval_s if circuit else 0.0,
-                waits_until=now + hold.wait_s if hold.wait_s > 0 else -math.inf,
-            )
+            durable = Gate(waits_until=now + hold.wait_s if hold.wait_s > 0 else -math.inf)
+            if circuit is not None:
+                durable = replace(
+                    durable,
+                    failures=circuit.failures,
+                    denied=circuit.denied,
+                    next_probe=now + circuit.next_probe_s,
+                    probe_interval_s=circuit.interval_s,
+                )
+            self._gates[name] = self._stored[name] = gates.restored(self._gate(name), durable)
         self._changed(name)
 
     async def _save(self, name: str, *parts: str, **changes: Any) -> None:
@@ -373,7 +385,10 @@ class Holds:
         now, circuit = self._gateway.monotonic(), None
         if gate.next_probe is not None:
             circuit = Circuit(
-                failures=gate.failures, next_probe_s=gate.next_probe - now, interval_s=gate.probe_interval_s
+                failures=gate.failures,
+                denied=gate.denied,
+                next_probe_s=gate.next_probe - now,
+                interval_s=gate.probe_interval_s,
             )
         return {"circuit": circuit, "wait_s": max(0.0, gate.waits_until - now)}
 

@@ -314,8 +314,10 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
                 reply = replace(reply, shown=shown)
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
             status = destination.kind.status_of(reply)
-        verdict = retry.overridden(policy, verdict, status)
-        learned, word = _learned(status, verdict), _word(status, verdict)
+        is_own_address = config.is_own_address(delivery)
+        verdict = retry.overridden(policy, verdict, status, is_own_address=is_own_address)
+        learned = gates.shown(status, verdict, is_own_address=is_own_address)
+        word = _word(status, verdict)
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
         verdict, word = Dead(str(error)), error.reason
     except EgressError as error:
@@ -360,18 +362,6 @@ def _word(status: int, verdict: Verdict) -> str:
     if 200 <= status < 300 and not isinstance(verdict, Delivered):
         return "not_taken"
     return "429" if status == 429 else f"{status // 100}xx"
-
-
-def _learned(status: int, verdict: Verdict) -> Learned:
-    """Any answer except a failure of its own shows that the destination works; a 429 asks all of us to wait."""
-    if status >= 500:
-        return Learned(outcome="failed")
-    if not isinstance(verdict, Retry):
-        return Learned(outcome="answered")
-    if status in retry.ABOUT_THE_DESTINATION:
-        return Learned(outcome="gone" if status == 410 else "denied")
-    is_limit = status == 429 or status < 300
-    return Learned(outcome="answered", wait_s=verdict.after_s if is_limit else 0.0)
 
 
 # --- somebody is notified of a dead delivery ---

@@ -54,6 +54,8 @@ class Wire:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    #: Of the request being answered, unless its behaviour is early.
+    body: bytes = b""
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -85,6 +87,16 @@ def answer(
         return not early
 
     return Behaviour(run, early=early)
+
+
+def firewall(*words: bytes, status: int = 403) -> Behaviour:
+    """Refuses a body with one of these words in it and accepts any other."""
+
+    async def run(wire: Wire) -> bool:
+        refuses = any(word in wire.body for word in words)
+        return await answer(status if refuses else 200).run(wire)
+
+    return Behaviour(run)
 
 
 def raw(data: bytes, *, early: bool = False) -> Behaviour:
@@ -269,7 +281,7 @@ class Sink:
         behaviour = self._next(path)
         if behaviour.early:
             return await behaviour.run(wire)
-        body = await _body(wire.reader, headers)
+        body = wire.body = await _body(wire.reader, headers)
         with self._changed:
             self._requests.append(Received(method, path, headers, body, time.monotonic(), connection))
             self._changed.notify_all()

@@ -176,6 +176,23 @@ async def test_a_corrupt_event_is_dead_logged_and_never_sent(tmp_path, monkeypat
 
 
 @story
+async def test_what_was_leased_just_before_its_destination_was_held_is_not_sent_and_keeps_no_slot(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            holds = world.dispatcher.holds
+            # The pause holds at once, and before the append is over.
+            appended, _ = await asyncio.gather(world.receive(), holds.pause("crm", by="ann", reason="their migration"))
+            await world.dispatcher.idle()
+            delivery = await world.delivery(appended.event_id)
+            assert (delivery.state, delivery.attempts, dict(holds.in_flight)) == (DeliveryState.PENDING, 0, {})
+            assert not sink.requests
+            await holds.resume("crm", by="ann")
+            await world.turn()
+            assert (await world.delivery(appended.event_id)).state is DeliveryState.DELIVERED
+    assert len(sink.requests) == 1
+
+
+@story
 async def test_a_new_event_takes_no_slot_from_those_that_wait(tmp_path):
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink, concurrency=1)) as world:

@@ -1,16 +1,20 @@
 """What keeps a destination from being sent to, and what ends that."""
 
 import asyncio
+import json
 
 import pytest
 
 from gateway import telemetry
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
+from gateway.operate.operations import Move
 from gateway.store.nouns import DeliveryQuery
-from tests.sink import Sink, answer
+from tests.sink import Sink, answer, firewall
 from tests.world import (
     World,
+    contact,
+    notes,
     numbered,
     story,
     to_crm,
@@ -26,8 +30,10 @@ async def test_five_failures_in_a_row_leave_only_probes_and_an_answer_lets_all_o
                 await world.dispatcher.idle()
             await world.turn()
             assert len(sink.requests) == 5
-            assert "circuit open after 5 failures in a row, next probe in 30 s" in world.dispatcher.holds.health("crm")
-            for wait, attempts in ((29.9, 5), (0.2, 6), (59.8, 6), (0.4, 7)):
+            assert "circuit open after 5 consecutive failures, next probe in 1.0 s" in world.dispatcher.holds.health(
+                "crm"
+            )
+            for wait, attempts in ((0.9, 5), (0.2, 6), (1.8, 6), (0.4, 7)):
                 await world.later(wait)
                 assert len(sink.requests) == attempts, "one probe for each interval, and the interval doubles"
             sink.at("/", answer(200))
@@ -130,10 +136,10 @@ async def test_resuming_tries_at_once_what_an_open_circuit_or_a_429_holds(tmp_pa
             assert len(sink.requests) == 1, "it asked for the day that is the most"
             assert not await world.dispatcher.holds.resume("crm", by="ann")
             await world.turn()
-            sink.at("/", answer(200))
-            await world.later(2)
+            await world.later(1.1)
             assert "circuit open" in world.dispatcher.holds.health("crm")
-            assert len(sink.requests) == 8
+            assert len(sink.requests) == 9
+            sink.at("/", answer(200))
             await world.dispatcher.holds.resume("crm", by="ann")
             await world.turn()
             assert len(sink.requests) == 15, "the probe, and with its answer the others"
@@ -191,54 +197,6 @@ async def test_a_410_pauses_the_destination_and_what_got_it_stays_pending_with_i
 
 
 @story
-async def test_a_login_denied_three_times_in_a_row_pauses_and_an_answer_between_starts_the_count_anew(tmp_path):
-    with Sink() as sink:
-        async with World(tmp_path, to_crm(sink)) as world:
-            for number, status in enumerate((401, 403, 200, 401, 401, 403)):
-                assert world.dispatcher.holds.health("crm") == ""
-                sink.at("/", answer(status))
-                await world.receive(numbered(number))
-                await world.dispatcher.idle()
-            assert "it refused the login 3 times in a row" in world.dispatcher.holds.health("crm")
-            assert (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows == ()
-            sink.at("/", answer(200))
-            await world.dispatcher.holds.resume("crm", by="test")
-            await world.later(60)
-            states = {each.state for row in (await world.store.events()).rows for each in row.deliveries}
-    assert states == {DeliveryState.DELIVERED}
-
-
-@story
-async def test_a_token_that_slack_refuses_inside_a_200_pauses_as_a_401_does(tmp_path):
-    text = (
-        "destinations: {slack: {type: slack, url: '%s/api/chat.postMessage', auth: {bearer: xoxb-1}, channel: c, rate: none}}\n"
-        "routes: [{name: all, to: slack, text: hi}]\n"
-    )
-    with Sink(answer(200, b'{"ok":false,"error":"token_revoked"}')) as sink:
-        async with World(tmp_path, text % sink.url) as world:
-            for number in range(5):
-                await world.receive(numbered(number))
-                await world.dispatcher.idle()
-            assert len(sink.requests) == 3
-            assert "it refused the login 3 times in a row" in world.dispatcher.holds.health("slack")
-            assert (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows == ()
-
-
-@story
-async def test_many_that_are_denied_at_once_pause_it_once_and_none_of_them_is_given_up(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(telemetry, "log", lambda name, **_: said.append(name))
-    with Sink(answer(403, after_s=0.2)) as sink:
-        async with World(tmp_path, to_crm(sink)) as world:
-            for number in range(10):
-                await world.receive(numbered(number))
-            await world.turn()
-            assert len(sink.requests) == 10
-            assert len((await world.store.deliveries(DeliveryQuery(state=DeliveryState.PENDING))).rows) == 10
-    assert said.count("destination.paused") == 1
-
-
-@story
 async def test_a_pause_that_has_run_out_does_not_stand_in_for_the_next_one(tmp_path):
     with Sink(answer(410)) as sink:
         async with World(tmp_path, to_crm(sink)) as world:
@@ -267,6 +225,247 @@ async def test_a_pause_survives_a_restart_and_ends_by_itself(tmp_path):
             assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
 
 
+# --- a short outage ---
+
+
+@pytest.mark.parametrize("before_s", [0.0, 0.7, 1.9])
+@story
+async def test_after_an_outage_of_ten_seconds_all_that_waited_arrives_within_as_many(tmp_path, before_s):
+    with Sink() as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            ends = world.clock.now + before_s + 10.0
+            await world.later(before_s)
+            sink.at("/", answer(503))
+            for number in range(20):
+                await world.receive(numbered(number))
+                await world.later(0.5)
+            assert world.dispatcher.holds.standing("crm").circuit == "open"
+            sink.at("/", answer(200))
+            while "circuit open" in world.dispatcher.holds.health("crm"):
+                await world.later(0.1)
+            waited = world.clock.now - ends
+            rows = (await world.store.events()).rows
+    assert {each.state for row in rows for each in row.deliveries if row.source == "xobito"} == {
+        DeliveryState.DELIVERED
+    }
+    assert waited <= 8.0
+
+
+# --- denials ---
+
+SCRIPT = b"<script>"
+
+
+def named(number: int, name: str = "John") -> bytes:
+    return contact(number).replace(b'"John"', f'"{name}"'.encode())
+
+
+def by_name(sink: Sink, **options: object) -> str:
+    destination = json.dumps({"url": sink.url, **options})
+    body = "{note: '{{ attrs.note }}', name: '{{ attrs.firstname }}'}"
+    return f"destinations: {{crm: {destination}}}\nroutes: [{{name: all, to: crm, body: {body}}}]\n"
+
+
+async def opened(world: World) -> list[dict]:
+    """What the gateway said of circuits that opened, oldest first."""
+    rows = [row for row in (await world.store.events()).rows if row.type == "gateway.circuit.opened"]
+    events = await world.store.load({row.id for row in rows})
+    return [json.loads(events[row.id].body) for row in reversed(rows)]
+
+
+@story
+async def test_one_event_that_a_firewall_denies_holds_no_other_up_and_is_dead_at_the_end_of_its_schedule(tmp_path):
+    with Sink(firewall(SCRIPT)) as sink:
+        async with World(tmp_path, by_name(sink, retry={"for": "1m"})) as world:
+            denied = await world.receive(named(0, "<script>"))
+            for number in range(1, 60):
+                appended = await world.receive(named(number))
+                await world.later(2.0)
+                assert (await world.delivery(appended.event_id)).state is DeliveryState.DELIVERED
+                assert world.dispatcher.holds.health("crm") == ""
+            delivery = await world.delivery(denied.event_id)
+            assert (delivery.state, delivery.last_status) == (DeliveryState.DEAD, 403)
+            assert (delivery.attempts, delivery.spent_s) == (6, 31.0)
+            assert await opened(world) == []
+
+
+@story
+async def test_two_such_events_and_no_other_hold_nothing(tmp_path):
+    with Sink(firewall(SCRIPT)) as sink:
+        async with World(tmp_path, by_name(sink, retry={"for": "1m"})) as world:
+            for number in range(2):
+                await world.receive(named(number, "<script>"))
+            for _ in range(100):
+                await world.later(1.0)
+                assert world.dispatcher.holds.health("crm") == ""
+
+
+@story
+async def test_three_different_events_denied_hold_the_destination_and_the_first_success_frees_it(tmp_path):
+    with Sink() as sink:
+        async with World(tmp_path, by_name(sink)) as world:
+            ids = []
+            for number, status in enumerate((401, 403, 200, 401, 401, 403)):
+                assert world.dispatcher.holds.health("crm") == ""
+                sink.at("/", answer(status))
+                ids.append((await world.receive(named(number))).event_id)
+                await world.dispatcher.idle()
+            await world.receive(named(6))
+            assert world.dispatcher.holds.health("crm") == "it denied 3 different events, next probe in 1.0 s"
+            assert world.dispatcher.holds.standing("crm").denied == tuple(ids[3:])
+            assert len(sink.requests) == 6, "the last one waits"
+            [said] = await opened(world)
+            assert said["denied"] == ids[3:]
+            assert "crm denied 3 different events with no success between them" in said["message"]
+            assert (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows == ()
+            sink.at("/", answer(200))
+            await world.later(1.1)
+            assert notes(sink)[6:] == [6, 0, 1, 3, 4, 5], "the probe is another event, and its success frees the others"
+            states = {each.state for row in (await world.store.events()).rows for each in row.deliveries}
+    assert states == {DeliveryState.DELIVERED}
+
+
+@story
+async def test_each_probe_is_another_event_than_the_last_and_none_is_tried_before_its_time(tmp_path):
+    with Sink(answer(403)) as sink:
+        async with World(tmp_path, by_name(sink)) as world:
+            for number in range(5):
+                await world.receive(named(number))
+                await world.dispatcher.idle()
+            assert notes(sink) == [0, 1, 2]
+            for wait in (1, 2, 4, 8, 16, 32, 64, 128):
+                await world.later(wait - 0.1)
+                before = len(sink.requests)
+                await world.later(0.1)
+                assert len(sink.requests) == before + 1
+            assert notes(sink) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0]
+
+
+@story
+async def test_the_last_one_that_waits_is_a_probe_although_it_was_the_last_one_denied(tmp_path):
+    with Sink(answer(401)) as sink:
+        async with World(tmp_path, by_name(sink, retry={"for": "5m"})) as world:
+            ids = [(await world.receive(named(number))).event_id for number in range(3)]
+            await world.dispatcher.idle()
+            rows = (await world.store.deliveries(DeliveryQuery())).rows
+            given_up = [each.id for each in rows if each.event_id in ids[:2]]
+            await world.operations.carry_out(Move(verb="discard", by="test", ids=given_up, reason="enough"))
+            await world.later(1.1)
+            assert notes(sink) == [0, 1, 2, 2]
+            for _ in range(20):
+                await world.later(300)
+            delivery = await world.delivery(ids[2])
+    assert (delivery.state, delivery.last_status) == (DeliveryState.DEAD, 401)
+
+
+@story
+async def test_a_destination_that_denies_everything_is_held_after_a_restart_and_probed_with_another_event(tmp_path):
+    with Sink(answer(403)) as sink:
+        async with World(tmp_path, by_name(sink)) as world:
+            for number in range(4):
+                await world.receive(named(number))
+                await world.dispatcher.idle()
+            denied = world.dispatcher.holds.standing("crm").denied
+        later = world.clock.now + 0.9
+        async with World(tmp_path, by_name(sink)) as world:
+            world.clock.now = later
+            await world.turn()
+            standing = world.dispatcher.holds.standing("crm")
+            assert (standing.held, standing.denied) == ("it denied 3 different events, next probe in 0.1 s", denied)
+            await world.later(0.2)
+            assert notes(sink) == [0, 1, 2, 3]
+            assert len(await opened(world)) == 1, "it was said before"
+            sink.at("/", answer(200))
+            await world.later(2.1)
+            assert world.dispatcher.holds.health("crm") == ""
+            assert sorted(notes(sink)[4:]) == [0, 1, 2, 3]
+        async with World(tmp_path, by_name(sink)) as world:
+            assert world.dispatcher.holds.standing("crm").circuit == "closed"
+
+
+@story
+async def test_a_destination_that_denies_everything_is_tried_at_once_when_somebody_resumes_it(tmp_path):
+    with Sink(answer(403)) as sink:
+        async with World(tmp_path, by_name(sink)) as world:
+            for number in range(4):
+                await world.receive(named(number))
+                await world.dispatcher.idle()
+            sink.at("/", answer(200))
+            await world.dispatcher.holds.resume("crm", by="ann")
+            await world.turn()
+            assert notes(sink)[3:] == [3]
+            assert world.dispatcher.holds.health("crm") == ""
+
+
+@story
+async def test_a_403_that_the_file_makes_final_holds_nothing(tmp_path):
+    with Sink(answer(403)) as sink:
+        async with World(tmp_path, by_name(sink, retry={"never": [403]})) as world:
+            for number in range(5):
+                await world.receive(named(number))
+            await world.turn()
+            assert world.dispatcher.holds.health("crm") == ""
+            assert len((await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows) == 5
+
+
+@story
+async def test_a_token_that_slack_refuses_inside_a_200_holds_it_as_a_401_does(tmp_path):
+    text = (
+        "destinations: {slack: {type: slack, url: '%s/api/chat.postMessage', auth: {bearer: xoxb-1}, channel: c, rate: none}}\n"
+        "routes: [{name: all, to: slack, text: hi}]\n"
+    )
+    with Sink(answer(200, b'{"ok":false,"error":"token_revoked"}')) as sink:
+        async with World(tmp_path, text % sink.url) as world:
+            for number in range(5):
+                await world.receive(numbered(number))
+                await world.dispatcher.idle()
+            assert len(sink.requests) == 3
+            assert "it denied 3 different events" in world.dispatcher.holds.health("slack")
+            assert (await world.store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows == ()
+
+
+@story
+async def test_many_that_are_denied_at_once_hold_it_once_and_each_keeps_its_schedule(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(telemetry, "log", lambda name, **_: said.append(name))
+    with Sink(answer(403, after_s=0.2)) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            for number in range(10):
+                await world.receive(numbered(number))
+            await world.turn()
+            assert len(sink.requests) == 10
+            rows = (await world.store.deliveries(DeliveryQuery(state=DeliveryState.PENDING))).rows
+            assert [each.spent_s for each in rows] == [1.0] * 10
+    assert said.count("circuit.opened") == 1
+
+
+# --- a 410 ---
+
+
+@pytest.mark.parametrize(
+    ("asks", "dies"),
+    [
+        ("path: '/contacts/{{ attrs.id }}'", True),
+        ("query: {id: '{{ attrs.id }}'}", True),
+        ("path: /contacts, query: {limit: 10}", False),
+    ],
+)
+@story
+async def test_a_410_is_about_the_record_where_path_or_query_is_made_from_the_event(tmp_path, asks, dies):
+    text = "destinations: {crm: {url: '%s'}}\nroutes: [{name: all, to: crm, %s}]\n"
+    with Sink(answer(410)) as sink:
+        async with World(tmp_path, text % (sink.url, asks)) as world:
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            delivery, health = await world.delivery(event_id), world.dispatcher.holds.health("crm")
+    if dies:
+        assert (delivery.state, health) == (DeliveryState.DEAD, "")
+        assert delivery.reason.endswith("path or query is made from the event, so only this delivery is given up")
+    else:
+        assert delivery.state is DeliveryState.PENDING
+        assert "it answered 410, gone for good: put its new address into url, then resume it" in health
+
+
 # --- after a restart ---
 
 
@@ -278,16 +477,16 @@ async def test_an_open_circuit_is_still_open_after_a_restart_and_its_probe_is_du
                 await world.receive(numbered(number))
                 await world.dispatcher.idle()
             assert len(sink.requests) == 5
-        later = world.clock.now + 20
+        later = world.clock.now + 0.9
         async with World(tmp_path, to_crm(sink)) as world:
             world.clock.now = later
             await world.turn()
             assert world.dispatcher.holds.standing("crm").circuit == "open"
             assert world.dispatcher.holds.standing("crm").failures == 5
             assert len(sink.requests) == 5
-            await world.later(11)
+            await world.later(0.2)
             assert len(sink.requests) == 6, "one probe"
-            assert "next probe in 60 s" in world.dispatcher.holds.health("crm")
+            assert "next probe in 2.0 s" in world.dispatcher.holds.health("crm")
             sink.at("/", answer(200))
             await world.later(61)
         async with World(tmp_path, to_crm(sink)) as world:

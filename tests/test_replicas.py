@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gateway.destinations.gates import Learned
 from gateway.holds import Holds
-from gateway.model import DeliveryState
+from gateway.model import Delivery, DeliveryState
 from gateway.store.holds import Assignment
 from tests.sink import Sink, answer
 from tests.world import (
@@ -62,10 +62,11 @@ async def test_a_pause_and_an_open_circuit_of_one_process_are_both_stored(tmp_pa
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
             holds, other = world.dispatcher.holds, another(world)
+            delivery = Delivery(id="dlv_1", event_id="evt_1", route="all", destination="crm")
             for _ in range(4):
-                await holds.learn("crm", Learned(outcome="failed"))
+                await holds.learn(delivery, Learned(outcome="failed"))
             await asyncio.gather(
-                holds.pause("crm", by="ann", reason="their migration"), holds.learn("crm", Learned(outcome="failed"))
+                holds.pause("crm", by="ann", reason="their migration"), holds.learn(delivery, Learned(outcome="failed"))
             )
             await other.refresh()
             standing = other.standing("crm")

@@ -107,6 +107,7 @@ def _standing(name: str, holds: Mapping[str, Hold]) -> "Standing":
         held=paused_by(hold.pause) if hold.pause else _circuit(hold),
         circuit="open" if hold.circuit else "closed",
         failures=hold.circuit.failures if hold.circuit else 0,
+        denied=hold.circuit.denied if hold.circuit else (),
         in_flight=0,
         paused=hold.pause,
         muted=hold.mute,
@@ -114,4 +115,6 @@ def _standing(name: str, holds: Mapping[str, Hold]) -> "Standing":
 
 
 def _circuit(hold: Hold) -> str:
-    return f"circuit open after {hold.circuit.failures} consecutive failures" if hold.circuit else ""
+    from gateway.destinations.gates import why_open
+
+    return why_open(hold.circuit.failures, hold.circuit.denied) if hold.circuit else ""

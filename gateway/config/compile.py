@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -109,7 +110,7 @@ class _Compiler:
     """Checks the parts of one file against each other, and compiles them."""
 
     def __init__(
-        self, reading: Reading, written: Written, secrets: Set[str], masks: Masks, reread: Callable[[], Config]
+        self, reading: Reading, written: Written, secrets: AbstractSet[str], masks: Masks, reread: Callable[[], Config]
     ) -> None:
         self._reading = reading
         self._written = written.keys

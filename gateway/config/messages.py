@@ -88,6 +88,7 @@ class MessageCompiler:
             method=keys.method,
             path=self._path(keys, templates),
             query=self._named(keys.query, templates.query),
+            is_own_address=_is_own_address(keys),
             headers=self._named(keys.headers, templates.header),
             content=self._content(keys, destination.kind, templates, fallback),
             options=self._options(destination, templates),
@@ -183,6 +184,11 @@ def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwa
     except TemplateRefused as refused:
         reading.report.add(refused.problem)
         return None
+
+
+def _is_own_address(keys: MessageKeys) -> bool:
+    written = [*([keys.path] if keys.path is not None else []), *keys.query.values()]
+    return not all(is_literal(each.text) for each in written)
 
 
 def _content_of(keys: MessageKeys) -> str | None:

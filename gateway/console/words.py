@@ -129,7 +129,7 @@ def condition(destination: Mapping[str, Any]) -> tuple[str, str]:
     if not destination.get("in_file", True):
         return "discarded", "not in routes.yaml"
     if destination.get("circuit") == "open":
-        return "dead", "circuit open"
+        return "dead", "denied" if destination.get("denied") else "circuit open"
     if destination.get("circuit") == "probing":
         return "retrying", "probing"
     if destination.get("failures", 0) > 0:

@@ -36,7 +36,7 @@ _MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
         405: "it does not accept this method: correct method",
         408: "it waited too long for the request",
         409: "it conflicts with what is there; if that is as good as done, say so under success",
-        410: "it is gone for good: put its new address into url, or remove the destination",
+        410: "it is gone for good",
         413: "it is too large: send less of it",
         415: "it does not accept this content type: send another, or set the header content-type",
         422: "it does not accept these values: correct the content; if it has them already, say so under success",

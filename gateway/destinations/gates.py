@@ -2,18 +2,23 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
+
+from gateway.destinations.retry import DENIED, GONE
+from gateway.model import Delivered, Retry, Verdict
+from gateway.wording import spaced
 
 #: A rate as it is written in the file.
 RATE: Final = re.compile(r"([1-9][0-9]{0,4})/(s|min|h)|none")
 _PER: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 #: Consecutive failures, over all deliveries of a destination, after which only probes are sent to it.
 OPENS_AFTER: Final = 5
-#: Consecutive answers that refuse the login, after which a person is needed.
-PAUSES_AFTER: Final = 3
+#: Different events denied with no success between them, after which only probes are sent to it, too.
+HELD_AFTER: Final = 3
 #: Seconds until the first probe, and the longest interval between two.
-FIRST_PROBE_S: Final = 30.0
+FIRST_PROBE_S: Final = 1.0
 LONGEST_PROBE_S: Final = 300.0
 #: Starts due within this many seconds are granted together; each still has its own moment.
 AHEAD_S: Final = 0.05
@@ -35,9 +40,9 @@ class Rules:
 class Learned:
     """What one attempt shows about its destination."""
 
-    #: ``failed``: no connection, no answer in time, or a 5xx; ``denied``: the login was refused; ``gone``: a 410;
-    #: ``answered``: any other answer; ``nothing``: no request was sent.
-    outcome: Literal["answered", "failed", "denied", "gone", "nothing"]
+    #: ``accepted``: a success; ``failed``: no connection, no answer in time, or a 5xx; ``denied``: a 401 or 403;
+    #: ``gone``: its address is no longer in use; ``answered``: any other answer; ``nothing``: no request was sent.
+    outcome: Literal["accepted", "answered", "failed", "denied", "gone", "nothing"]
     #: The seconds for which it asked all of us to wait (429).
     wait_s: float = 0.0
 
@@ -54,6 +59,8 @@ class Permit:
     again_at: float = 0.0
     #: For people; empty: nothing holds the destination.
     why: str = ""
+    #: Events that may start only if no other is due, and the last of them only if nothing else is.
+    last: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +73,23 @@ class Gate:
     waits_until: float = -math.inf
     #: Consecutive failures.
     failures: int = 0
+    #: The events denied since the last success, each once, at most HELD_AFTER: the most recently denied last.
+    denied: tuple[str, ...] = ()
     #: When the next probe may start; None: the circuit is closed.
     next_probe: float | None = None
     probe_interval_s: float = 0.0
-    is_probing: bool = False
-    #: Consecutive answers that refuse the login.
-    denials: int = 0
+    #: The delivery that is the probe in flight; empty: there is none.
+    probe: str = ""
 
     @property
     def is_open(self) -> bool:
         """Whether its circuit is open: everything except probes waits."""
         return self.next_probe is not None
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether its circuit is open, or is to open, because it denies whatever is sent to it."""
+        return len(self.denied) >= HELD_AFTER
 
 
 def interval_s(rate: str | None) -> float:
@@ -102,24 +115,17 @@ def opened(now: float) -> Gate:
 
 def resumed(gate: Gate, now: float) -> Gate:
     """After a person has seen to the destination: it need not wait any longer, and a probe is due."""
-    next_probe = now if gate.is_open else None
-    return replace(gate, waits_until=-math.inf, denials=0, next_probe=next_probe)
+    if not gate.is_open:
+        return replace(gate, waits_until=-math.inf, denied=())
+    return replace(gate, waits_until=-math.inf, next_probe=now)
 
 
-def restored(
-    gate: Gate, *, failures: int, next_probe: float | None, probe_interval_s: float, waits_until: float
-) -> Gate:
+def restored(gate: Gate, durable: Gate) -> Gate:
     """With the durable part as it was stored; a probe that was in flight is forgotten."""
-    if next_probe is None and not gate.is_open:
-        failures = gate.failures
-    return replace(
-        gate,
-        failures=failures,
-        next_probe=next_probe,
-        probe_interval_s=probe_interval_s,
-        is_probing=False,
-        waits_until=waits_until,
-    )
+    restored = replace(durable, last_start=gate.last_start)
+    if not durable.is_open and not gate.is_open:
+        return replace(restored, failures=gate.failures, denied=gate.denied)
+    return restored
 
 
 def is_news(stored: Gate, gate: Gate) -> bool:
@@ -127,7 +133,7 @@ def is_news(stored: Gate, gate: Gate) -> bool:
 
     A burst of answers with 429 moves the end of the wait a little with each of them.
     """
-    if gate.next_probe != stored.next_probe:
+    if gate.next_probe != stored.next_probe or (gate.is_open and gate.is_denied != stored.is_denied):
         return True
     return gate.waits_until < stored.waits_until or gate.waits_until > stored.waits_until + 1.0
 
@@ -141,12 +147,12 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
         return Permit(count=0, again_at=next_start, why=f"next start in {_in(next_start - now)}")
     if gate.next_probe is None:
         return Permit(count=int(AHEAD_S / rules.interval_s) + 1 if rules.interval_s else 1_000_000)
-    if gate.is_probing:
-        return Permit(count=0, again_at=math.inf, why=f"circuit open after {_failures(gate)}, a probe is in flight")
+    if gate.probe:
+        return Permit(count=0, again_at=math.inf, why=f"{why_open(gate.failures, gate.denied)}, a probe is in flight")
     if gate.next_probe > now:
-        why = f"circuit open after {_failures(gate)}, next probe in {_in(gate.next_probe - now)}"
+        why = f"{why_open(gate.failures, gate.denied)}, next probe in {_in(gate.next_probe - now)}"
         return Permit(count=0, again_at=gate.next_probe, why=why)
-    return Permit(count=1)
+    return Permit(count=1, last=gate.denied if gate.is_denied else ())
 
 
 def _next_start(gate: Gate, rules: Rules) -> float:
@@ -158,45 +164,98 @@ def is_free(gate: Gate, rules: Rules, now: float) -> bool:
     return not rules.paused and not rules.interval_s and not gate.is_open and gate.waits_until <= now
 
 
-def started(gate: Gate, rules: Rules, now: float) -> tuple[Gate, float]:
+def may_start(gate: Gate, rules: Rules, now: float) -> bool:
+    """Whether a delivery that was permitted a moment ago may still start, now or ahead of its turn."""
+    return permit(gate, rules, now + 2 * AHEAD_S).count > 0
+
+
+def started(gate: Gate, rules: Rules, now: float, delivery: str) -> tuple[Gate, float]:
     """The gate after a delivery has taken its turn, and the moment at which that delivery may start."""
     at = max(now, _next_start(gate, rules))
-    return replace(gate, last_start=at, is_probing=gate.is_open), at
+    return replace(gate, last_start=at, probe=delivery if gate.is_open else ""), at
 
 
-def learned(gate: Gate, what: Learned, now: float) -> Gate:
-    """The gate after an attempt."""
+def shown(status: int, verdict: Verdict, *, is_own_address: bool = False) -> Learned:
+    """What an answer shows; ``is_own_address``: its path or query was made from the event.
+
+    Any answer except a failure of its own shows that the destination works; a 429 asks all of us to wait.
+    """
+    if isinstance(verdict, Delivered):
+        return Learned(outcome="accepted")
+    if status >= 500:
+        return Learned(outcome="failed")
+    if not isinstance(verdict, Retry):
+        return Learned(outcome="answered")
+    if status in DENIED:
+        return Learned(outcome="denied")
+    if status == GONE and not is_own_address:
+        return Learned(outcome="gone")
+    is_limit = status == 429 or status < 300
+    return Learned(outcome="answered", wait_s=verdict.after_s if is_limit else 0.0)
+
+
+def learned(gate: Gate, what: Learned, now: float, *, delivery: str, event: str) -> Gate:
+    """The gate after an attempt at a delivery of an event."""
+    is_probe = gate.probe == delivery
     if what.outcome == "nothing":
         # A probe that was never sent: the next one is due.
-        return replace(gate, is_probing=False)
-    waits = replace(gate, waits_until=max(gate.waits_until, now + what.wait_s)) if what.wait_s > 0 else gate
-    if what.outcome != "failed":
-        denials = gate.denials + 1 if what.outcome == "denied" else 0
-        return replace(waits, failures=0, next_probe=None, probe_interval_s=0.0, is_probing=False, denials=denials)
-    waits = replace(waits, denials=0)
-    failures = gate.failures + 1
-    if gate.next_probe is None:
-        if failures < OPENS_AFTER:
-            return replace(waits, failures=failures)
-        return replace(waits, failures=failures, next_probe=now + FIRST_PROBE_S, probe_interval_s=FIRST_PROBE_S)
-    if not gate.is_probing:
+        return replace(gate, probe="") if is_probe else gate
+    waits_until = max(gate.waits_until, now + what.wait_s) if what.wait_s > 0 else gate.waits_until
+    failures = gate.failures + 1 if what.outcome == "failed" else 0
+    after = replace(gate, waits_until=waits_until, failures=failures, denied=_denied(gate, what, event))
+    if failures < OPENS_AFTER and not after.is_denied:
+        return replace(after, next_probe=None, probe_interval_s=0.0, probe="")
+    if not gate.is_open:
+        return replace(after, next_probe=now + FIRST_PROBE_S, probe_interval_s=FIRST_PROBE_S)
+    if not is_probe:
         # Started before the circuit opened.
-        return replace(waits, failures=failures)
+        return after
     interval_s = min(gate.probe_interval_s * 2, LONGEST_PROBE_S)
-    return replace(waits, failures=failures, next_probe=now + interval_s, probe_interval_s=interval_s, is_probing=False)
+    return replace(after, next_probe=now + interval_s, probe_interval_s=interval_s, probe="")
 
 
-def must_pause(gate: Gate, what: Learned) -> str:
-    """Why a destination must be paused after an attempt that ``gate`` has learned from; empty: it need not be."""
-    if what.outcome == "gone":
-        return "it answered 410, gone for good: put its new address into url, then resume it"
-    if what.outcome == "denied" and gate.denials >= PAUSES_AFTER:
-        return f"it refused the login {gate.denials} times in a row: correct auth or its secret, then resume it"
-    return ""
+def _denied(gate: Gate, what: Learned, event: str) -> tuple[str, ...]:
+    if what.outcome == "accepted":
+        return ()
+    if what.outcome != "denied":
+        return gate.denied
+    return (*(each for each in gate.denied if each != event), event)[-HELD_AFTER:]
 
 
-def _failures(gate: Gate) -> str:
-    return f"{gate.failures} failures in a row"
+# --- in words ---
+
+#: Why a destination that is gone is paused.
+GONE_FOR_GOOD: Final = f"it answered {GONE}, gone for good: put its new address into url, then resume it"
+
+
+def why_open(failures: int, denied: Sequence[str]) -> str:
+    """Why a circuit is open, for people who look at the destination."""
+    if len(denied) >= HELD_AFTER:
+        return f"it denied {HELD_AFTER} different events"
+    return f"circuit open after {failures} consecutive failures"
+
+
+def opened_message(name: str, gate: Gate, reason: str) -> str:
+    """What has happened to a destination whose circuit has opened, and what to do; ``reason``: of the last attempt."""
+    next_s = spaced(gate.probe_interval_s)
+    if gate.is_denied:
+        return (
+            f"{name} denied {HELD_AFTER} different events with no success between them: {', '.join(gate.denied)}. The "
+            f"last one: {reason}. Its deliveries are held, and another event is tried in {next_s}; the first success "
+            "lets all of them go. Correct auth, its secret or what that login may do. If it denies only these events, their "
+            "content is the cause (a web firewall, perhaps): discard them."
+        )
+    return (
+        f"{name} does not answer: {gate.failures} consecutive failures, the last one: {reason}. Its deliveries are held, "
+        f"and one of them is tried in {next_s}."
+    )
+
+
+def closed_message(name: str, before: Gate) -> str:
+    """What has happened to a destination whose circuit has closed; ``before``: the gate while it was open."""
+    after = f"after {before.failures} consecutive failures"
+    what = "accepts events again, after it had denied several" if before.is_denied else f"answers again, {after}"
+    return f"{name} {what}. Its deliveries go out now."
 
 
 def _in(seconds: float) -> str:

@@ -41,8 +41,10 @@ class Policy:
     never: Statuses = ()
 
 
-#: Unauthorized, forbidden, gone: a person fixes that, and then what waits is delivered.
-ABOUT_THE_DESTINATION: Final = frozenset({401, 403, 410})
+#: Unauthorized and forbidden: a person corrects that, and then what waits is delivered.
+DENIED: Final = frozenset({401, 403})
+#: So is an address that is gone, unless it was made from the event.
+GONE: Final = 410
 
 ONCE: Final = Policy(attempts=1)
 
@@ -52,15 +54,24 @@ def listed(delays: tuple[float, ...]) -> Policy:
     return Policy(for_s=math.inf, jitter=0.0, delays=delays)
 
 
-def overridden(policy: Policy, verdict: Verdict, status: int) -> Verdict:
-    """The verdict on a failed attempt after the operator's ``never`` and ``statuses``."""
+def overridden(policy: Policy, verdict: Verdict, status: int, *, is_own_address: bool = False) -> Verdict:
+    """The verdict on a failed attempt after the operator's ``never`` and ``statuses``.
+
+    ``is_own_address``: path or query of the request was made from the event.
+    """
     if isinstance(verdict, Delivered):
         return verdict
     if _among(status, policy.never):
         return Dead(f"{verdict.reason}; retry.never has {status}")
-    if isinstance(verdict, Dead) and (status in ABOUT_THE_DESTINATION or _among(status, policy.statuses)):
+    if not isinstance(verdict, Dead):
+        return verdict
+    if status in DENIED or _among(status, policy.statuses):
         return Retry(verdict.reason)
-    return verdict
+    if status != GONE:
+        return verdict
+    if is_own_address:
+        return Dead(f"{verdict.reason}; path or query is made from the event, so only this delivery is given up")
+    return Retry(verdict.reason)
 
 
 def _among(status: int, statuses: Statuses) -> bool:

@@ -205,6 +205,7 @@ def destination(name: str, config: "Config", standing: "Standing", numbers: Dest
         "muted": standing.muted and pause(standing.muted),
         "circuit": standing.circuit,
         "failures": standing.failures,
+        "denied": list(standing.denied),
         "in_flight": standing.in_flight,
         "concurrency": known.concurrency if known else 0,
         "rate": gates.rate(known.gate.interval_s) if known else "",

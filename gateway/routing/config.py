@@ -126,6 +126,10 @@ class Config:
         parts = message.render(facts, event, delivery.id, source.kept_headers)
         return destination.kind.request(destination.target, parts)
 
+    def is_own_address(self, delivery: Delivery) -> bool:
+        """Whether path or query of its request is made from the event. Raises NameGone."""
+        return self._message(delivery)[1].is_own_address
+
     def _destination(self, name: str) -> Destination:
         destination = self.destinations.get(name)
         if name in self.disabled:

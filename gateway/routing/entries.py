@@ -37,6 +37,8 @@ class Message:
     method: str | None = None
     path: Renderer[str] | None = None
     query: tuple[tuple[str, Renderer[str]], ...] = ()
+    #: Whether path or query is made from the event.
+    is_own_address: bool = False
     headers: tuple[tuple[str, Renderer[str]], ...] = ()
     #: None: the exact bytes received.
     content: Renderer[Content] | None = None

@@ -47,10 +47,12 @@ def lasting_reason(pause: Pause) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """The open circuit of a destination that does not answer: nothing but probes is sent to it."""
+    """The open circuit of a destination that does not answer or denies everything: only probes are sent to it."""
 
     #: Consecutive failures.
     failures: int
+    #: The events that it has denied since the last success, the most recently denied last.
+    denied: tuple[str, ...] = ()
     #: Seconds from now until the next probe is due; negative when overdue.
     next_probe_s: float
     #: Seconds between the last two probes; the next interval is twice as long.

@@ -100,6 +100,9 @@ class Want:
 
     slots: int
     lease_s: float
+    #: Events whose deliveries are claimed only if no other is due, and those of the last of them only if nothing else
+    #: is. For one slot.
+    last: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

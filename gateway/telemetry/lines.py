@@ -41,6 +41,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "deliveries": "number of deliveries concerned",
     "path": "path of the request, with possible secrets masked",
     "failures": "consecutive failures",
+    "denied": "ids of the events that the destination denied with no success between them; empty if it does not answer",
     "crashes": "number of times the process died while working on this delivery",
     "state": "state of the delivery now",
     "by": "who did it",
@@ -134,11 +135,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "activity.stopped": LogEvent("info", "a person stopped a replay before its end", ("activity", "verb", "by")),
     "circuit.opened": LogEvent(
         "warning",
-        "a destination failed repeatedly: only probes are sent from now on",
-        ("destination", "failures", "next_s"),
+        "a destination failed repeatedly, or denied three different events: only probes are sent from now on",
+        ("destination", "failures", "denied", "next_s"),
     ),
     "circuit.closed": LogEvent(
-        "info", "a destination answered: its waiting deliveries are sent", ("destination", "failures")
+        "info", "a destination answers or accepts again: its waiting deliveries are sent", ("destination", "failures")
     ),
     "destination.paused": LogEvent(
         "warning",

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
-from tests.sink import Sink, answer, chunk_garbage, drip, hang, header_flood, huge, raw, reset
+from tests.sink import Sink, answer, chunk_garbage, drip, firewall, hang, header_flood, huge, raw, reset
 
 HEAD = """
 version: 1
@@ -337,3 +337,66 @@ def test_a_destination_that_says_it_is_gone_gets_no_more_until_it_is_resumed_and
         sink.at("/", answer(200))
         gateway.cli("destinations", "resume", "crm")
         sink.wait_for(21)
+
+
+def named(number: int, name: str) -> bytes:
+    return distinct(number).replace(b'"John"', f'"{name}"'.encode())
+
+
+def by_name(url: str, **destination: object) -> str:
+    return routes(url, **destination).replace("'{{ attrs.id }}'", "'{{ attrs.id }}', name: '{{ attrs.firstname }}'")
+
+
+def numbers(sink: Sink) -> list[int]:
+    return [json.loads(request.body)["id"] for request in sink.requests]
+
+
+def test_one_content_that_a_firewall_denies_never_holds_the_others_up_and_is_dead_at_its_end(tmp_path):
+    retry = {"for": "2s", "first": "100ms", "max": "500ms"}
+    with Sink(firewall(b"<script>")) as sink, GatewayProcess(tmp_path, by_name(sink.url, retry=retry)) as gateway:
+        denied = gateway.post(named(0, "<script>"))[1]["id"]
+        for number in range(1, 30):
+            [delivery] = gateway.settled(gateway.post(named(number, "Ann"))[1]["id"])
+            assert (delivery["state"], delivery["attempts"]) == ("delivered", 1)
+        [dead] = gateway.settled(denied)
+        [row] = gateway.api("/api/destinations")[1]
+        assert gateway.log_lines("circuit.opened") == []
+    assert (dead["state"], dead["status"], row["held"], row["circuit"]) == ("dead", 403, "", "closed")
+    assert 4 <= dead["attempts"] == sum(number == 0 for number in numbers(sink))
+
+
+def test_three_different_events_that_are_denied_hold_the_destination_over_a_kill_until_the_first_success(tmp_path):
+    with Sink(answer(401)) as sink:
+        gateway = GatewayProcess(tmp_path, by_name(sink.url))
+        with gateway:
+            ids = [gateway.post(named(number, "Ann"))[1]["id"] for number in range(3)]
+            [said] = eventually(lambda: gateway.log_lines("circuit.opened"), "it is held")
+            assert sorted(said["denied"]) == sorted(ids)
+            ids += [gateway.post(named(number, "Ann"))[1]["id"] for number in range(3, 6)]
+            sink.wait_for(5)
+            assert all(one != next_one for one, next_one in pairwise(numbers(sink)[2:])), "each is another event"
+            [row] = gateway.api("/api/destinations")[1]
+            assert row["held"].startswith("it denied 3 different events, ")
+            assert row["paused"] is None
+            gateway.kill()
+        assert "it denied 3 different events" in gateway.cli("destinations").stdout, "without a gateway, too"
+        with gateway:
+            [row] = gateway.api("/api/destinations")[1]
+            assert len(row["denied"]) == 3
+            sink.at("/", answer(200))
+            gateway.cli("destinations", "resume", "crm")
+            for event_id in ids:
+                assert gateway.settled(event_id)[0]["state"] == "delivered"
+            assert gateway.api("/api/destinations")[1][0]["held"] == ""
+
+
+def test_after_a_short_outage_everything_arrives_soon(tmp_path):
+    with Sink(answer(503)) as sink, GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+        ids = [gateway.post(distinct(number))[1]["id"] for number in range(8)]
+        eventually(lambda: gateway.log_lines("circuit.opened"), "it is open")
+        sink.wait_for(6)
+        sink.at("/", answer(200))
+        for event_id in ids:
+            assert gateway.settled(event_id)[0]["state"] == "delivered"
+        [opened] = gateway.log_lines("circuit.opened")
+    assert opened["next_s"] == 1.0

@@ -19,7 +19,7 @@ from tests.browser.conftest import OPTIONS
 from tests.console import given
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
-HOLDS = {"crm": "circuit open after 7 failures in a row, next probe in 14 s"}
+HOLDS = {"crm": "circuit open after 7 consecutive failures, next probe in 14 s"}
 
 
 def pages() -> Mapping[str, bytes]:

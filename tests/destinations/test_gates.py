@@ -2,36 +2,64 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.destinations import gates
 from gateway.destinations.gates import (
+    HELD_AFTER,
+    LONGEST_PROBE_S,
     NOTHING,
+    OPENS_AFTER,
     RATE,
     Gate,
     Learned,
     Rules,
+    closed_message,
     interval_s,
     is_free,
-    learned,
+    is_news,
+    may_start,
     opened,
+    opened_message,
     permit,
     rate,
+    restored,
     resumed,
-    started,
+    shown,
 )
+from gateway.model import Dead, Delivered, Retry
 
 FREE, OPEN_RULES = Gate(), Rules()
+ACCEPTED = Learned(outcome="accepted")
 FAILED = Learned(outcome="failed")
 ANSWERED = Learned(outcome="answered")
+DENIED = Learned(outcome="denied")
+
+
+def started(gate, rules, now, event="a"):
+    """Here an event has one delivery."""
+    return gates.started(gate, rules, now, f"delivery of {event}")
+
+
+def learned(gate, what, now, event="a"):
+    return gates.learned(gate, what, now, delivery=f"delivery of {event}", event=event)
 
 
 def failed(times: int, now: float = 0.0) -> Gate:
     gate = FREE
     for _ in range(times):
         gate = learned(gate, FAILED, now)
+    return gate
+
+
+def denied(*events: str, now: float = 0.0) -> Gate:
+    gate = FREE
+    for event in events:
+        gate = learned(gate, DENIED, now, event)
     return gate
 
 
@@ -79,7 +107,7 @@ def test_the_fifth_failure_opens_the_circuit_and_a_probe_goes_each_interval_up_t
     assert not failed(4).is_open
     gate = failed(5)
     now, waits = 0.0, []
-    for _ in range(6):
+    for _ in range(11):
         asked = permit(gate, OPEN_RULES, now)
         assert asked.count == 0
         waits.append(asked.again_at - now)
@@ -89,17 +117,41 @@ def test_the_fifth_failure_opens_the_circuit_and_a_probe_goes_each_interval_up_t
         assert at == now
         assert permit(gate, OPEN_RULES, now).count == 0, "one probe at a time"
         gate = learned(gate, FAILED, now)
-    assert waits == [30, 60, 120, 240, 300, 300]
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     assert is_free(learned(gate, ANSWERED, now), OPEN_RULES, now)
 
 
 def test_an_attempt_from_before_the_circuit_opened_does_not_put_the_probe_off():
     gate = failed(5)
-    assert learned(gate, FAILED, 29.0).next_probe == gate.next_probe
+    assert learned(gate, FAILED, 0.9).next_probe == gate.next_probe
+    probing, _ = started(gate, OPEN_RULES, 1.0, "the probe")
+    for number in range(30):
+        probing = learned(probing, FAILED, 1.1, f"one of {number}")
+    assert permit(probing, OPEN_RULES, 1.2).why.endswith("a probe is in flight")
+    assert permit(learned(probing, FAILED, 2.0, "the probe"), OPEN_RULES, 2.0).again_at == 4.0
+
+
+def test_what_was_permitted_just_before_something_held_the_destination_may_not_start():
+    assert may_start(FREE, OPEN_RULES, 0.5)
+    assert not may_start(failed(5), OPEN_RULES, 0.5)
+    assert not may_start(denied("a", "b", "c"), OPEN_RULES, 0.5)
+    assert not may_start(FREE, Rules(paused="by ann"), 0.5)
+    assert not may_start(learned(FREE, Learned(outcome="answered", wait_s=60), 0.0), OPEN_RULES, 0.5)
+    probing, _ = started(failed(5), OPEN_RULES, 1.0)
+    assert not may_start(probing, OPEN_RULES, 1.0)
+
+
+@given(st.integers(1, 2000), st.floats(1e3, 1e6))
+def test_all_that_a_rate_permits_at_once_may_start(per_s, now):
+    rules, gate = Rules(interval_s=1 / per_s), FREE
+    for _ in range(permit(gate, rules, now).count):
+        assert may_start(gate, rules, now)
+        gate, _ = started(gate, rules, now)
 
 
 def test_a_probe_that_was_never_sent_is_followed_by_the_next():
     gate, _ = started(failed(5), OPEN_RULES, 30.0)
+    assert permit(learned(gate, NOTHING, 31.0, "another"), OPEN_RULES, 31.0).count == 0
     assert permit(learned(gate, NOTHING, 31.0), OPEN_RULES, 31.0).count == 1
 
 
@@ -122,13 +174,172 @@ def test_another_rate_counts_from_the_next_start_on():
 
 
 def test_what_a_person_resumes_is_tried_at_once_and_an_open_circuit_by_one_probe_only():
-    waits = learned(FREE, Learned(outcome="denied", wait_s=86_400), 0.0)
+    waits = learned(denied("a", "b"), Learned(outcome="answered", wait_s=86_400), 0.0)
     assert resumed(waits, 1.0) == FREE
     gate = resumed(failed(5), 1.0)
     assert permit(gate, OPEN_RULES, 1.0).count == 1
     gate, _ = started(gate, OPEN_RULES, 1.0)
     assert permit(resumed(gate, 2.0), OPEN_RULES, 2.0).count == 0
-    assert permit(learned(gate, FAILED, 3.0), OPEN_RULES, 3.0).again_at == 63
+    assert permit(learned(gate, FAILED, 3.0), OPEN_RULES, 3.0).again_at == 5
+
+
+# --- denials ---
+
+
+@pytest.mark.parametrize("times", [1, 2, 1000])
+def test_one_event_or_two_may_be_denied_as_often_as_they_like(times):
+    gate = denied(*["a", "b"] * times)
+    assert is_free(gate, OPEN_RULES, 0.0)
+
+
+def test_the_third_event_that_is_denied_leaves_only_probes_and_the_first_success_frees_it():
+    gate = denied("a", "b", "a", "c")
+    assert permit(gate, OPEN_RULES, 0.5).why == "it denied 3 different events, next probe in 0.5 s"
+    asked = permit(gate, OPEN_RULES, 1.0)
+    assert (asked.count, asked.last) == (1, ("b", "a", "c")), "the one denied last goes last"
+    gate, _ = started(gate, OPEN_RULES, 1.0, "d")
+    assert "a probe is in flight" in permit(gate, OPEN_RULES, 1.0).why
+    gate = learned(gate, DENIED, 1.0, "d")
+    asked = permit(gate, OPEN_RULES, 3.0)
+    assert (permit(gate, OPEN_RULES, 2.9).count, asked.count, asked.last) == (0, 1, ("a", "c", "d"))
+    gate, _ = started(gate, OPEN_RULES, 3.0, "e")
+    assert learned(gate, ACCEPTED, 3.0, "e") == replace(FREE, last_start=3.0)
+
+
+def test_between_denials_only_a_success_starts_the_count_again():
+    for what in (ANSWERED, FAILED, NOTHING, Learned(outcome="answered", wait_s=1)):
+        gate = learned(denied("a", "b"), what, 0.0, "x")
+        assert learned(gate, DENIED, 0.0, "c").is_open, what
+    gate = learned(denied("a", "b"), ACCEPTED, 0.0, "x")
+    assert not learned(gate, DENIED, 0.0, "c").is_open
+
+
+def test_what_denies_everything_is_not_freed_by_an_answer_that_is_no_success():
+    gate, _ = started(denied("a", "b", "c"), OPEN_RULES, 1.0, "d")
+    gate = learned(gate, ANSWERED, 1.0, "d")
+    assert permit(gate, OPEN_RULES, 1.0).again_at == 3.0
+
+
+def test_a_destination_that_is_up_again_and_denies_everything_is_still_held_and_said_to_deny():
+    gate, _ = started(failed(5), OPEN_RULES, 1.0, "a")
+    gate = learned(gate, DENIED, 1.0, "a")
+    assert not gate.is_open, "it answers"
+    gate = learned(learned(gate, DENIED, 1.0, "b"), DENIED, 1.0, "c")
+    assert (gate.is_open, gate.is_denied, gate.failures) == (True, True, 0)
+    both = replace(gate, failures=OPENS_AFTER)
+    assert learned(both, ANSWERED, 1.0).is_open
+    assert not learned(both, ACCEPTED, 1.0).is_open
+
+
+def test_resuming_probes_what_denies_everything_with_another_event_and_forgets_fewer_denials():
+    gate = resumed(denied("a", "b", "c"), 0.1)
+    asked = permit(gate, OPEN_RULES, 0.1)
+    assert (asked.count, asked.last) == (1, ("a", "b", "c"))
+    assert resumed(denied("a", "b"), 0.1) == FREE
+
+
+def test_what_is_stored_of_a_gate_holds_the_destination_again_after_a_restart():
+    for gate in (failed(7), denied("a", "b", "c")):
+        probing, _ = started(gate, OPEN_RULES, 1.0, "d")
+        stored = replace(gate, last_start=-math.inf)
+        again = restored(opened(5.0), stored)
+        assert again == replace(stored, last_start=5.0)
+        assert restored(probing, stored).probe == ""
+    assert restored(denied("a", "b"), FREE) == denied("a", "b"), "less than that is not stored"
+
+
+def test_it_is_news_when_another_reason_holds_a_destination():
+    stored = failed(5)
+    gate = replace(stored, failures=0, denied=("a", "b", "c"))
+    assert is_news(stored, gate)
+    assert not is_news(gate, replace(gate, denied=("b", "c", "d")))
+    assert not is_news(FREE, denied("a", "b"))
+
+
+def test_the_message_of_a_denial_names_the_events_and_what_to_correct():
+    said = opened_message("crm", denied("evt_1", "evt_2", "evt_3"), "answered 401 (it does not accept the login)")
+    for part in (
+        "crm denied 3 different events",
+        "evt_1, evt_2, evt_3",
+        "answered 401",
+        "tried in 1 s",
+        "Correct auth",
+    ):
+        assert part in said
+    assert "accepts events again" in closed_message("crm", denied("evt_1", "evt_2", "evt_3"))
+    assert opened_message("crm", failed(5), "timed out").startswith("crm does not answer: 5 consecutive failures")
+    assert closed_message("crm", failed(7)).startswith("crm answers again, after 7 consecutive failures")
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "is_own_address", "outcome"),
+    [
+        (200, Delivered(), False, "accepted"),
+        (409, Delivered(), False, "accepted"),
+        (500, Delivered(), False, "accepted"),
+        (503, Retry("x"), False, "failed"),
+        (503, Dead("retry.never has 503"), False, "failed"),
+        (401, Retry("x"), False, "denied"),
+        (403, Retry("x"), True, "denied"),
+        (403, Dead("retry.never has 403"), False, "answered"),
+        (410, Retry("x"), False, "gone"),
+        (410, Dead("x"), True, "answered"),
+        (410, Retry("retry.statuses has 410"), True, "answered"),
+        (404, Dead("x"), False, "answered"),
+        (200, Retry("no rule of success matched"), False, "answered"),
+    ],
+)
+def test_what_an_answer_shows_of_its_destination(status, verdict, is_own_address, outcome):
+    assert shown(status, verdict, is_own_address=is_own_address).outcome == outcome
+
+
+def test_only_a_429_or_an_error_inside_a_success_makes_all_of_us_wait():
+    waits = {status: shown(status, Retry("x", after_s=9)).wait_s for status in (200, 408, 425, 429, 403, 503)}
+    assert waits == {200: 9, 408: 0, 425: 0, 429: 9, 403: 0, 503: 0}
+
+
+EVENTS = st.sampled_from("abcde")
+OUTCOMES = st.sampled_from([ACCEPTED, ANSWERED, FAILED, DENIED, NOTHING])
+
+
+@given(st.lists(st.tuples(EVENTS, OUTCOMES, st.floats(0, 400)), max_size=60))
+def test_a_gate_is_open_exactly_while_its_failures_or_denials_say_so(attempts):
+    gate, now, failures, events = FREE, 0.0, 0, set()
+    for event, what, wait_s in attempts:
+        now += wait_s
+        if permit(gate, OPEN_RULES, now).count:
+            gate, _ = started(gate, OPEN_RULES, now, event)
+        gate = learned(gate, what, now, event)
+        if what is ACCEPTED:
+            events.clear()
+        elif what is DENIED:
+            events.add(event)
+        if what is not NOTHING:
+            failures = failures + 1 if what is FAILED else 0
+        assert gate.is_open == (failures >= OPENS_AFTER or len(events) >= HELD_AFTER)
+        assert gate.is_denied == (len(events) >= HELD_AFTER)
+        assert set(gate.denied) <= events
+
+
+@given(st.lists(st.sampled_from([DENIED, FAILED, ANSWERED]), min_size=1, max_size=40))
+def test_while_it_is_held_one_probe_goes_for_each_interval_and_never_the_event_denied_last(outcomes):
+    gate, now = denied("a", "b", "c"), 0.0
+    waiting, sent = ["a", "b", "c", "d"], []
+    for number, what in enumerate(outcomes):
+        asked = permit(gate, OPEN_RULES, now)
+        assert (asked.count, asked.again_at - now) == (0, min(2.0**number, LONGEST_PROBE_S))
+        now = asked.again_at
+        last = permit(gate, OPEN_RULES, now).last
+        event = min(waiting, key=lambda each: last.index(each) if each in last else -1)
+        assert event != last[-1]
+        gate, _ = started(gate, OPEN_RULES, now, event)
+        gate = learned(gate, what, now, event)
+        sent.append(event)
+    if set(outcomes) == {DENIED}:
+        assert all(len(set(four)) == len(four) for four in zip(*(sent[n:] for n in range(4)), strict=False))
+
+
+# --- whatever happens ---
 
 
 @given(

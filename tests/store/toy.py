@@ -168,6 +168,10 @@ class Server:
         self.rows[delivery.id] = row
         return row
 
+    def _next(self, destination: str, want: nouns.Want) -> list[Row]:
+        ranks = dict.fromkeys(want.last, 1) | dict.fromkeys(want.last[-1:], 2)
+        return sorted(self.free(destination), key=lambda row: ranks.get(row.delivery.event_id, 0))[: want.slots]
+
     def _lease(self, row: Row, owner: str, lease_s: float) -> nouns.Lease:
         row.leased_until = self.now() + lease_s
         row.lease = nouns.Lease(self.seen(row), owner, next(self.numbers), lease_s)
@@ -176,7 +180,7 @@ class Server:
     # claim and settle
 
     def claim(self, replica: str, wants) -> list[nouns.Lease]:
-        claimed = [row for destination, want in wants.items() for row in self.free(destination)[: want.slots]]
+        claimed = [row for destination, want in wants.items() for row in self._next(destination, want)]
         claimed.sort(key=lambda row: (row.due, row.turn))
         return [self._lease(row, replica, wants[row.delivery.destination].lease_s) for row in claimed]
 

@@ -138,6 +138,7 @@ def hold_row(hold: Hold, now: float) -> tuple[Any, ...]:
         _pause_row(hold.pause),
         _pause_row(hold.mute),
         circuit and circuit.failures,
+        circuit and to_json(circuit.denied),
         circuit and now + circuit.next_probe_s,
         circuit and circuit.interval_s,
         now + hold.wait_s if hold.wait_s > 0 else None,
@@ -151,10 +152,15 @@ def _pause_row(pause: Pause | None) -> str | None:
 
 
 def hold_of(row: Sequence[Any], now: float) -> Hold:
-    destination, rev, pause, mute, failures, next_probe, interval_s, waits_until = row
+    destination, rev, pause, mute, failures, denied, next_probe, interval_s, waits_until = row
     circuit = None
     if failures is not None:
-        circuit = Circuit(failures=failures, next_probe_s=next_probe - now, interval_s=interval_s)
+        circuit = Circuit(
+            failures=failures,
+            denied=tuple(msgspec.json.decode(denied)),
+            next_probe_s=next_probe - now,
+            interval_s=interval_s,
+        )
     return Hold(
         destination=destination,
         rev=rev,

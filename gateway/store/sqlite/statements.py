@@ -47,6 +47,15 @@ SELECT CAST(json_group_array(json_array(c.due, d.seq, {DELIVERY}) ORDER BY c.due
     ORDER BY due LIMIT ?
 ) c CROSS JOIN delivery d ON d.seq = c.seq CROSS JOIN event e ON e.seq = d.event_seq
 """
+# The first that is due of another event than some.
+CLAIM_ANOTHER: Final = f"""
+SELECT CAST(json_group_array(json_array(c.due, d.seq, {DELIVERY})) AS BLOB) FROM (
+    SELECT seq, due FROM delivery INDEXED BY delivery_due
+    WHERE state = 'pending' AND destination = ? AND seq NOT IN (SELECT value FROM json_each(?)) AND due <= ?
+        AND event_seq NOT IN (SELECT seq FROM event WHERE id IN (SELECT value FROM json_each(?)))
+    ORDER BY due LIMIT 1
+) c CROSS JOIN delivery d ON d.seq = c.seq CROSS JOIN event e ON e.seq = d.event_seq
+"""
 # As bytes: a text that the disk has damaged must not fail the whole answer.
 EVENT: Final = """
 CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256, e.body_is
@@ -206,12 +215,12 @@ EVENT_OF: Final = "SELECT event_seq FROM delivery WHERE seq = ?"
 
 # --- holds ---
 
-_HOLD: Final = "destination, rev, pause, mute, failures, next_probe, probe_interval_s, waits_until"
+_HOLD: Final = "destination, rev, pause, mute, failures, denied, next_probe, probe_interval_s, waits_until"
 SET_HOLD: Final = f"""
-INSERT INTO hold ({_HOLD}) SELECT ?1, ?2 + 1, ?3, ?4, ?5, ?6, ?7, ?8
+INSERT INTO hold ({_HOLD}) SELECT ?1, ?2 + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9
 WHERE ?2 = coalesce((SELECT rev FROM hold WHERE destination = ?1), 0)
 ON CONFLICT DO UPDATE SET rev = excluded.rev, pause = excluded.pause, mute = excluded.mute, failures = excluded.failures,
-    next_probe = excluded.next_probe, probe_interval_s = excluded.probe_interval_s, waits_until = excluded.waits_until
+    denied = excluded.denied, next_probe = excluded.next_probe, probe_interval_s = excluded.probe_interval_s, waits_until = excluded.waits_until
 """
 HOLDS: Final = f"SELECT {_HOLD} FROM hold ORDER BY destination"
 

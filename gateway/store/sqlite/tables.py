@@ -92,6 +92,7 @@ HOLDS: Final = """
         pause TEXT,
         mute TEXT,
         failures INTEGER,
+        denied TEXT,
         next_probe REAL,
         probe_interval_s REAL,
         waits_until REAL

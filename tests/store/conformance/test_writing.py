@@ -211,6 +211,28 @@ def test_the_longest_due_are_claimed_first_and_no_more_than_there_are_slots(run,
     run(scenario)
 
 
+def test_events_that_go_last_are_claimed_after_the_others_and_the_last_of_them_last_of_all(run, clock):
+    async def scenario(store):
+        events = []
+        for _ in range(4):
+            new = new_event("slack", "crm")
+            events.append(new.event.id)
+            await store.append([new])
+            clock.move(1.0)
+        b, a, c, d = events
+        wanted = {"slack": Want(1, 30.0, last=(a, b))}
+        claimed = [lease for _ in range(5) for lease in await store.claim("a", wanted)]
+        assert [lease.delivery.event_id for lease in claimed] == [c, d, a, b]
+        assert [lease.delivery.destination for lease in claimed] == ["slack"] * 4
+        await store.settle([retry(lease, after_s=5.0) for lease in claimed[2:]])
+        assert await store.claim("a", wanted) == [], "they are not due yet"
+        clock.move(6.0)
+        claimed = [lease for _ in range(3) for lease in await store.claim("a", wanted)]
+        assert [lease.delivery.event_id for lease in claimed] == [a, b]
+
+    run(scenario)
+
+
 def test_an_expired_lease_can_be_claimed_again_and_the_old_one_is_lost_then(run, clock):
     async def scenario(store):
         [old] = await leased(store, "slack")
