@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
@@ -48,7 +47,7 @@ def attempted(folder: Path, kind: str, url: str) -> Attempt:
         await egress.warm({each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
-            attempt = (await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())).attempt
+            attempt = (await deliver(DELIVERY, EVENT, gateway)).attempt
         finally:
             await egress.close()
         return attempt
