@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config import checks, retention, sources
+from gateway.config import checks, retention, sources, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
@@ -27,7 +27,6 @@ from gateway.config.text.report import Report
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
-from gateway.egress import Door
 from gateway.errors import ConfigError, Place
 from gateway.event.naming import Naming
 from gateway.hiding import redaction
@@ -104,8 +103,7 @@ class _Compiler:
         self._folder = folder
         self._templates = folder / "templates"
         self._masks = masks
-        #: PEM by path, as written in the file.
-        self._certificates: dict[str, str] = {}
+        self._ways = ways.Ways(reading, folder, written.keys.defaults)
 
     def config(self) -> Config:
         written = self._written
@@ -131,7 +129,7 @@ class _Compiler:
                 enabled
             )
         return Config(
-            revision=self._revision({**compiler.template_texts(), **self._certificates}),
+            revision=self._revision({**compiler.template_texts(), **self._ways.certificates}),
             files=self._files(compiler.template_texts()),
             includes=tuple(self._reading.includes),
             sources=MappingProxyType(sources),
@@ -210,7 +208,7 @@ class _Compiler:
 
     def _files(self, templates: Mapping[str, str]) -> Mapping[str, bytes]:
         texts = {f"templates/{name}": text.encode() for name, text in templates.items()} | {
-            path: text.encode() for path, text in self._certificates.items()
+            path: text.encode() for path, text in self._ways.certificates.items()
         }
         return {name: hashlib.sha256(content).digest() for name, content in {**self._content, **texts}.items()}
 
@@ -288,16 +286,7 @@ class _Compiler:
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
-            door=Door() if keys.is_inbox else self._door(keys, kind),
-        )
-
-    def _door(self, keys: DestinationKeys, kind: Kind) -> Door:
-        ca = keys.tls.ca if keys.tls and kind.has_url else None
-        if ca is not None:
-            self._certificates[ca.text] = checks.certificate_file(self._reading, ca, self._folder)
-        return Door(
-            public=kind.is_hosted if keys.public is None else keys.public,
-            ca="" if ca is None else self._certificates[ca.text],
+            door=self._ways.door(keys, kind),
         )
 
     def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
@@ -325,10 +314,9 @@ class _Compiler:
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
-        url = keys.url and checks.made_up_url(name, keys.url)
+        url = keys.url and ways.made_up_url(name, keys.url)
         if url is not None and not keys.is_inbox:
-            checks.url(reading, url)
-            checks.way(reading, keys, url)
+            self._ways.check(keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)
         auth = checks.auth(reading, keys.auth)
@@ -341,6 +329,8 @@ class _Compiler:
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,
+            host=keys.host or "",
+            user_agent=keys.user_agent or "",
             login=checks.login(self._reading, keys),
             options=MappingProxyType({name: each.text for name, each in keys.options.items() if is_literal(each.text)}),
             success=self._success(keys),

@@ -11,7 +11,7 @@ from gateway.model import FileAppend, HttpRequest, OutboundRequest
 
 #: Headers that are never secret; the value of any other might be.
 PUBLIC_HEADERS: Final = frozenset(
-    {"accept-encoding", "content-type", "user-agent", "webhook-id", "x-webhook-event", "x-webhook-signature"}
+    {"accept-encoding", "content-type", "host", "user-agent", "webhook-id", "x-webhook-event", "x-webhook-signature"}
 )
 
 
