@@ -70,7 +70,9 @@ class Engine:
         transfer = self._transfer(Shape("GET", has_body=False, socket=where.socket))
         said = transfer.only_connect(where.url, await self._resolved(where))
         await self._carry_out(transfer)
-        return f"{transfer.curl.getinfo(pycurl.PRIMARY_IP)}, {_tls_version(said) or 'without TLS'}"
+        there = where.socket or transfer.curl.getinfo(pycurl.PRIMARY_IP)
+        by = " (the proxy)" if self._door.proxy else ""
+        return f"{there}{by}, {_tls_version(said) or 'without TLS'}"
 
     async def close(self) -> None:
         """Close every connection."""

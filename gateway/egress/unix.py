@@ -18,7 +18,7 @@ def parted(url: str) -> tuple[str, str]:
     found = _PARTS.fullmatch(url, len(SCHEME)) if url.startswith(SCHEME) else None
     path = "" if found is None else unquote(found[1])
     if found is None or not path.startswith("/") or not path.isprintable():
-        raise ValueError("the url names no socket")
+        raise ValueError("the socket's path must begin with / and be percent-encoded")
     if len(path.encode()) > LONGEST:
-        raise ValueError(f"the path of a socket has at most {LONGEST} bytes")
+        raise ValueError(f"the socket's path must not be longer than {LONGEST} bytes")
     return path, f"http://localhost{'' if found[2].startswith('/') else '/'}{found[2]}"

@@ -44,6 +44,8 @@ def _proxy(written: Words, label: str) -> str:
     """``http://proxy.lan:3128``, with the login as it is written; NO_PROXY for none."""
     if written.text == NO_PROXY:
         return NO_PROXY
+    if problem := hosts.unknown_name(written.text):
+        raise Unfit(f"{label}: {problem[0]}", problem[1])
     address = hosts.in_ascii(written.text)
     scheme, separator, rest = address.partition("://")
     if scheme not in _PROXIES or not separator:

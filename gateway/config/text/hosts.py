@@ -46,7 +46,7 @@ def url_problem(text: str) -> Problem | None:
             return "scheme and host must be literal, so that no event can choose where it goes", "write https://host"
         return "a url must be literal", 'write the changing part under "path" or "query" of the route'
     text = in_ascii(text)
-    if problem := _unknown_name(text):
+    if problem := unknown_name(text):
         return problem
     if not _URL_CHARACTERS.fullmatch(text):
         return "it is empty, or contains a space or a non-ASCII character", "percent-encode it: %20 for a space"
@@ -72,8 +72,8 @@ def _http_problem(text: str) -> Problem | None:
     return host_problem(host or "")
 
 
-def _unknown_name(url: str) -> Problem | None:
-    """Why a host that is not ASCII is not a name."""
+def unknown_name(url: str) -> Problem | None:
+    """Why the host of a url, if it is not ASCII, is not a name."""
     found = _PARTS.fullmatch(url)
     try:
         _a_labels(found[2] if found else "")
@@ -84,11 +84,11 @@ def _unknown_name(url: str) -> Problem | None:
 
 def _socket_problem(url: str) -> Problem | None:
     if not url.startswith(unix.SCHEME):
-        return "a Unix socket is asked over http+unix", unix.EXAMPLE
+        return "the url of a Unix socket begins with http+unix://", unix.EXAMPLE
     try:
         path, asked = unix.parted(url)
     except ValueError as error:
-        return f"{error}: its path begins with / and is percent-encoded", unix.EXAMPLE
+        return str(error), unix.EXAMPLE
     if path.endswith("/"):
         return "the url names a folder, not a socket", unix.EXAMPLE
     return ("the part after # is never sent", "remove it") if "#" in asked else None
