@@ -109,7 +109,11 @@ class DestinationKeys(DefaultsKeys):
     type: str = key(
         values.choice(KINDS, "destination type", values.named), f"{', '.join(KINDS)}; http if left out", default="http"
     )
-    url: Words | None = key(values.words, "its address: https://crm.example.com/api", types=_types_with("url"))
+    url: Words | None = key(
+        values.words,
+        "its address: https://crm.example.com/api, or http+unix://%2Frun%2Fapp.sock/path for a Unix socket",
+        types=_types_with("url"),
+    )
     method: str | None = key(
         values.method, "the HTTP method; POST if neither this nor the route sets it", types=_types_with("method")
     )
