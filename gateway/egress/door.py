@@ -98,7 +98,7 @@ class Guard:
             self._refuse(f"{host} is {address}", address, port)
             found = standing(address)
             # The names of this machine are the operator's word, as 127.0.0.1 is, as long as they mean it.
-            is_own = is_localhost(host) and address.is_loopback
+            is_own = is_localhost(host) and without_mapping(address).is_loopback
             if self.door.public and found.reach is Reach.PRIVATE and not is_own:
                 raise AddressBlocked(
                     f"blocked address: {host} is {address}, {found.what}; only public ones are allowed here: "

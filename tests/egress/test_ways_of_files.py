@@ -127,6 +127,31 @@ async def reached(config) -> str:
 # --- TLS ---
 
 
+def test_a_tunnel_carries_everything_and_its_proxy_sees_nothing(
+    tmp_path: Path, authority: Authority, monkeypatch
+) -> None:
+    system = Authority("the system's")
+    (tmp_path / "system.pem").write_text(system.pem)
+    (tmp_path / "proxy").mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "system.pem"))
+    server = authority.server(tmp_path / "server", host="hooks.test")
+    with (
+        Sink(tls=server) as sink,
+        Proxy(sink.port, login="ada:pr0xy-pass", tls=system.server(tmp_path / "proxy")) as proxy,
+    ):
+        keys = (
+            f'proxy: "https://ada:pr0xy-pass@127.0.0.1:{proxy.port}", auth: {{bearer: s3cret-token}}, host: other.test'
+        )
+        result, _ = attempted(tmp_path, f'url: "https://hooks.test/in", tls: {{ca: ca.pem}}, {keys}')
+        assert isinstance(result, Delivered)
+        [request] = sink.requests
+        [head] = proxy.heads
+    assert head.startswith("connect hooks.test:443 ")
+    assert not any(each in head for each in ("s3cret-token", "other.test", "webhook-id"))
+    assert request.headers["host"] == "other.test"
+    assert "proxy-authorization" not in request.headers
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     """An authority, trusted as ca.pem, with a client's certificate in client.pem."""
