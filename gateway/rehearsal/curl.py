@@ -4,6 +4,7 @@ import base64
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from gateway.egress import Door, unix
@@ -39,8 +40,10 @@ def command(request: HttpRequest, *, door: Door = _PLAIN, between: str = LINES) 
 def _address(url: str) -> str:
     """The url with what curl needs to send it as it is written."""
     if url.startswith(unix.SCHEME):
-        path, url = unix.parted(url)
-        return f"--unix-socket {shlex.quote(path)} {_address(url)}"
+        # The socket of an address that was masked is not known.
+        with suppress(ValueError):
+            path, asked = unix.parted(url)
+            return f"--unix-socket {shlex.quote(path)} {_address(asked)}"
     exact = [
         "--globoff " if re.search(r"[\[\]{}]", url) else "",
         "--path-as-is " if re.search(r"/\.{1,2}(?:[/?]|$)", url) else "",

@@ -112,6 +112,8 @@ def safe_path(path: str) -> str:
 
 def _climbing(path: str) -> str:
     """The first segment that is ``.`` or ``..``, between slashes or backslashes, however it is encoded; empty: none is."""
+    if "." not in path and "%" not in path:
+        return ""
     decoded = path
     for _ in range(_DECODINGS):
         before, decoded = decoded, unquote(decoded, "latin-1")

@@ -18,12 +18,12 @@ from tests.egress.test_ways import UnixSink
 from tests.sink import Sink, answer
 
 
-def read(folder: Path, destination: str, *, defaults: str = "", dev: bool = False):
+def read(folder: Path, destination: str, *, defaults: str = "", dev: bool = False, **environ: str):
     (folder / "routes.yaml").write_text(
         "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
         f"defaults: {{{defaults}}}\ndestinations: {{there: {{{destination}}}}}\nalways: [{{to: there}}]\n"
     )
-    return load(folder / "routes.yaml", environ={}, dev=dev)
+    return load(folder / "routes.yaml", environ=environ, dev=dev)
 
 
 def problems(folder: Path, destination: str) -> str:
@@ -106,6 +106,17 @@ def test_a_unix_socket_is_shown_as_what_it_is(tmp_path: Path) -> None:
     assert f"--unix-socket {tmp_path}/app.sock" in as_curl.output
     assert "http://localhost/in?key=" in as_curl.output
     assert f"POST {url}?key=***" in explain.output
+
+
+def test_a_socket_from_the_environment_is_masked(tmp_path: Path) -> None:
+    read(tmp_path, 'url: "http+unix://${SOCKET}/in"', SOCKET="%2Frun%2Fs3cret.sock")
+    for verb in VERBS:
+        done = CliRunner().invoke(
+            cli, [*verb, "-c", str(tmp_path / "routes.yaml")], env={"SOCKET": "%2Frun%2Fs3cret.sock"}
+        )
+        assert done.exit_code == 0
+        assert "s3cret.sock" not in done.output
+        assert "***" in done.output
 
 
 def test_doctor_reaches_a_unix_socket_and_a_proxy(tmp_path: Path) -> None:
