@@ -276,7 +276,7 @@ class Dispatcher:
 
     async def _with_another_login(self, lease: Lease, tried: Tried) -> Outcome:
         """Try again at once and at no expense: what was refused is no longer in force."""
-        await self.holds.learn(lease.delivery.destination, gates.NOTHING)
+        await self.holds.learn(lease.delivery, gates.NOTHING)
         again = Retry(tried.attempt.reason, after_s=0.0, spent_s=0.0)
         return Outcome(lease, again, replace(tried.attempt, outcome="retry", next_s=0.0))
 

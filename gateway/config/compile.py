@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config import checks, retention, sources
+from gateway.config import checks, retention, sources, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
@@ -31,7 +31,6 @@ from gateway.config.text.report import Report
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
-from gateway.egress import Door
 from gateway.errors import ConfigError, Place
 from gateway.event.naming import Naming
 from gateway.hiding import redaction
@@ -118,8 +117,7 @@ class _Compiler:
         self._secrets = secrets
         self._masks = masks
         self._reread = reread
-        #: PEM by path, as written in the file.
-        self._certificates: dict[str, str] = {}
+        self._ways = ways.Ways(reading, written.keys.defaults)
 
     def config(self) -> Config:
         written = self._written
@@ -221,7 +219,7 @@ class _Compiler:
     def _revision(self) -> str:
         """A hash of the files, and of every template and certificate that they use."""
         disk = self._reading.disk
-        used = {**disk.templates, **self._certificates}
+        used = {**disk.templates, **self._ways.certificates}
         texts = [part for name in sorted(used) for part in (name, used[name])]
         content = [*disk.contents.values(), *(text.encode() for text in texts)]
         return hashlib.sha256(b"\0".join(content)).hexdigest()[:8]
@@ -300,16 +298,7 @@ class _Compiler:
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
-            door=Door() if keys.is_inbox else self._door(keys, kind),
-        )
-
-    def _door(self, keys: DestinationKeys, kind: Kind) -> Door:
-        ca = keys.tls.ca if keys.tls and kind.has_url else None
-        if ca is not None:
-            self._certificates[ca.text] = checks.certificate_file(self._reading, ca)
-        return Door(
-            public=kind.is_hosted if keys.public is None else keys.public,
-            ca="" if ca is None else self._certificates[ca.text],
+            door=self._ways.door(keys, kind),
         )
 
     def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
@@ -337,10 +326,9 @@ class _Compiler:
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
-        url = keys.url and checks.made_up_url(name, keys.url)
+        url = keys.url and ways.made_up_url(name, keys.url)
         if url is not None and not keys.is_inbox:
-            checks.url(reading, url)
-            checks.way(reading, keys, url)
+            self._ways.check(keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)
         auth = checks.auth(reading, keys.auth)
@@ -353,6 +341,8 @@ class _Compiler:
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,
+            host=keys.host or "",
+            user_agent=keys.user_agent or "",
             login=checks.login(self._reading, keys),
             options=MappingProxyType({name: each.text for name, each in keys.options.items() if is_literal(each.text)}),
             success=self._success(keys),

@@ -144,7 +144,7 @@ class Egress:
                 closing.add_done_callback(self._closing.discard)
 
     async def _open(self, door: Door) -> Carrier:
-        ca_file = await asyncio.to_thread(_load, door.ca)
+        ca_file = await asyncio.to_thread(_load, door)
         from gateway.egress.engine import Engine
 
         return Engine(door, Guard(door, self._listeners), ca_file)
@@ -166,10 +166,10 @@ async def _close(way: _Way) -> None:
         await way.opening.result().close()
 
 
-def _load(ca: str) -> str:
+def _load(door: Door) -> str:
     """The slow part of the first attempt, for a thread: libcurl, and where the system's certificates are."""
     import pycurl  # noqa: F401
 
     from gateway.egress import trust
 
-    return "" if ca else trust.bundle()
+    return trust.bundle_for(door)

@@ -9,7 +9,7 @@ from gateway.model import FileAppend, OutboundRequest
 
 #: Headers that are never secret; the value of any other might be.
 PUBLIC_HEADERS: Final = frozenset(
-    {"accept-encoding", "content-type", "user-agent", "webhook-id", "x-webhook-event", "x-webhook-signature"}
+    {"accept-encoding", "content-type", "host", "user-agent", "webhook-id", "x-webhook-event", "x-webhook-signature"}
 )
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 import msgspec
 
@@ -14,8 +14,14 @@ from gateway.render.values import Trouble, encodable, readable
 from gateway.wording import escaped
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
-#: Characters of one query value once it is encoded: no server accepts a longer address.
-MAX_QUERY: Final = 32_768
+#: Characters of a path, or of one query value, once it is encoded: no server accepts a longer address.
+MAX_ENCODED: Final = 32_768
+#: How often a path is decoded in search of a segment that climbs: a value that is itself encoded twice, and once more.
+_DECODINGS: Final = 4
+#: Overlong UTF-8 for the signs that matter, which lenient servers accept (CVE-2000-0884), read as Latin-1.
+_OVERLONG: Final = {"\xc0\xae": ".", "\xc0\xaf": "/", "\xc1\x9c": "\\"}
+#: A segment that climbs, or stays where it is; servers cut parameters (``..;x``), and some trim what is not printed.
+_CLIMBING: Final = re.compile(r"(?:^|[/\\])[\x00-\x20\x7f]*(\.{1,2})[\x00-\x20\x7f]*(?=$|[/\\;?#])")
 #: Characters shown before and after the place where a result is not JSON.
 _NEAR: Final = 20
 
@@ -95,18 +101,35 @@ def pairs(name: str, value: object) -> Sequence[str]:
 
 
 def safe_path(path: str) -> str:
-    """``path`` if none of its segments climbs. Raises Trouble."""
-    climbing = {".", ".."} & set(path.replace("%2E", ".").replace("%2e", ".").split("/"))
+    """``path`` if none of its segments climbs, not even on a server that decodes it before it looks. Raises Trouble."""
+    if len(path) > MAX_ENCODED:
+        raise Trouble(f"a path has at most {MAX_ENCODED:,} characters, percent-encoded: send the rest in the body")
+    climbing = _climbing(path)
     if climbing:
-        raise Trouble(f'the path has a segment "{climbing.pop()}", which would lead elsewhere')
+        raise Trouble(f'the path has a segment "{climbing}", which would lead elsewhere')
     return path
+
+
+def _climbing(path: str) -> str:
+    """The first segment that is ``.`` or ``..``, between slashes or backslashes, however it is encoded; empty: none is."""
+    if "." not in path and "%" not in path:
+        return ""
+    decoded = path
+    for _ in range(_DECODINGS):
+        before, decoded = decoded, unquote(decoded, "latin-1")
+        for overlong, meant in _OVERLONG.items():
+            decoded = decoded.replace(overlong, meant)
+        if decoded == before:
+            break
+    found = _CLIMBING.search(decoded)
+    return found[1] if found else ""
 
 
 def query_value(text: str) -> str:
     """``text`` percent-encoded. Raises Trouble if the result is too long."""
     encoded = quote(encodable(text), safe="")
-    if len(encoded) > MAX_QUERY:
-        raise Trouble(f"a query value has at most {MAX_QUERY:,} characters, percent-encoded: send it in the body")
+    if len(encoded) > MAX_ENCODED:
+        raise Trouble(f"a query value has at most {MAX_ENCODED:,} characters, percent-encoded: send it in the body")
     return encoded
 
 
