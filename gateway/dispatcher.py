@@ -15,11 +15,11 @@ from typing import Final
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Permit
-from gateway.errors import CorruptEvent, RenderError, StoreUnavailable
-from gateway.event import traces
+from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
-from gateway.model import Dead, Delivered, Delivery, Event, Release, Retry
-from gateway.pipeline import OUTCOMES, Announcement, Gateway, Tried
+from gateway.model import Dead, Delivery, Event, Release, Retry
+from gateway.pipeline import Announcement, Gateway, Tried
+from gateway.reporting import count_outcome, log_outcome
 from gateway.routing import Config, Destination
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
 
@@ -261,8 +261,8 @@ class Dispatcher:
                 await self.holds.learn(delivery, gates.NOTHING)
                 await self._say_damaged(delivery, reason)
             await self._settle([outcome])
-            _log_outcome(delivery, event, outcome)
-            _count_outcome(outcome, event, word, self._gateway.clock())
+            log_outcome(delivery, event, outcome)
+            count_outcome(outcome, event, word, self._gateway.clock())
         except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
             telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
@@ -373,35 +373,3 @@ async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
         except Exception:  # noqa: BLE001
             telemetry.log("internal.error", exc_info=True)
             await asyncio.sleep(STORE_PAUSE_S)
-
-
-def _log_outcome(delivery: Delivery, event: Event | CorruptEvent | None, outcome: Outcome) -> None:
-    attempt, named = outcome.attempt, event if isinstance(event, Event) else None
-    telemetry.log(
-        "delivery.dead" if isinstance(outcome.result, Dead) else "delivery.attempted",
-        event_id=delivery.event_id,
-        delivery_id=delivery.id,
-        source=named.source if named else None,
-        type=named.type if named else None,
-        route=delivery.route,
-        destination=delivery.destination,
-        outcome=OUTCOMES[type(outcome.result)],
-        reason="" if isinstance(outcome.result, Delivered | Release) else outcome.result.reason,
-        attempt=attempt.number if attempt else None,
-        status=attempt.status if attempt else None,
-        duration_ms=round(attempt.duration_s * 1000, 1) if attempt else None,
-        next_s=attempt.next_s if attempt else None,
-        trace_id=traces.trace_id(named.headers) if named else None,
-    )
-
-
-def _count_outcome(outcome: Outcome, event: Event | CorruptEvent | None, word: str, now: float) -> None:
-    delivery, attempt = outcome.lease.delivery, outcome.attempt
-    telemetry.ATTEMPTS.of(delivery.destination, OUTCOMES[type(outcome.result)], word).inc()
-    if word == RenderError.reason:
-        telemetry.RENDER_ERRORS.of(delivery.route).inc()
-    if attempt is not None and attempt.sent_sha256:
-        telemetry.ATTEMPT_SECONDS.of(delivery.destination).observe(attempt.duration_s)
-    is_first = not delivery.attempts_before_replay
-    if isinstance(outcome.result, Delivered) and isinstance(event, Event) and is_first:
-        telemetry.LATENCY_SECONDS.of(delivery.destination).observe(max(0.0, now - event.received_at))
