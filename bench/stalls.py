@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -94,7 +95,10 @@ ENTRIES = {
     f"e{number}": each
     for number, each in enumerate(
         [(kind, what, said) for kind in ADDRESSES for what, said in SAID.items()]
-        + [("http", f"| {each}", f"text: \"{{{{ payload.text | {each.replace(chr(34), chr(39))} }}}}\"") for each in FILTERED]
+        + [
+            ("http", f"| {each}", f'text: "{{{{ payload.text | {each.replace(chr(34), chr(39))} }}}}"')
+            for each in FILTERED
+        ]
         + [(kind, what, said) for (kind, what), said in SHAPED.items()]
     )
 }
@@ -186,7 +190,9 @@ def loaded(folder: Path, size: int) -> Config:
         *(f"  {kind}: {{type: {kind}, {address}}}" for kind, address in ADDRESSES.items()),
         "routes:",
     ]
-    lines += [f"  - {{name: {name}, to: {kind}{', ' if said else ''}{said}}}" for name, (kind, _, said) in ENTRIES.items()]
+    lines += [
+        f"  - {{name: {name}, to: {kind}{', ' if said else ''}{said}}}" for name, (kind, _, said) in ENTRIES.items()
+    ]
     lines += [
         f"  - {{name: where-{field}-{operator}, to: file, where: {{payload.{field}: {{{operator}: {operands}}}}}}}"
         for field in ("text", "list", "object")
@@ -215,7 +221,9 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
 
     source = config.sources["own"]
     request = request_of(source, body, "", NOW)
-    taken, received = piece("receive", "verify, parse, name", lambda: source.received(request.headers, request.body, now=NOW))
+    taken, received = piece(
+        "receive", "verify, parse, name", lambda: source.received(request.headers, request.body, now=NOW)
+    )
     yield taken
     if not isinstance(received, list):
         return
@@ -230,7 +238,9 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
     yield hide
     del entries, facts
     for name, (destination, what, _) in ENTRIES.items():
-        delivery = Delivery(id="dlv_1", event_id=one.event.id, route=name, destination=destination, state=DeliveryState.PENDING)
+        delivery = Delivery(
+            id="dlv_1", event_id=one.event.id, route=name, destination=destination, state=DeliveryState.PENDING
+        )
 
         def build(delivery: Delivery = delivery) -> object:
             from gateway.event.payload import payload_of
@@ -241,7 +251,7 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
         yield built
         if isinstance(sent, HttpRequest) and KINDS[destination].needs_text:
             text = sent.body.decode("utf-8", "replace")
-            yield piece(f"show {destination}", what, lambda text=text: preview(destination, text))[0]
+            yield piece(f"show {destination}", what, partial(preview, destination, text))[0]
 
 
 def judged(config: Config) -> Iterator[Piece]:
@@ -279,10 +289,19 @@ def main() -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 50, 100)
-        pieces = [piece for payload, body in payloads(size) if options.only in payload for piece in measured(config, payload, body)]
+        pieces = [
+            piece
+            for payload, body in payloads(size)
+            if options.only in payload
+            for piece in measured(config, payload, body)
+        ]
         pieces += judged(config)
     print(f"{'stage':<18}{'longest ms':>11}   {'with':<26} {'of':<36}")
-    rows = sorted(pieces, key=lambda each: -each.seconds) if options.all else longest(pieces, lambda each: each.stage).values()
+    rows = (
+        sorted(pieces, key=lambda each: -each.seconds)
+        if options.all
+        else longest(pieces, lambda each: each.stage).values()
+    )
     for each in rows:
         if not options.all or each.seconds > limit:
             ended = f"  {each.said[:80]}" if each.said else ""
