@@ -64,6 +64,8 @@ class Kind:
 
     #: Where the JSON of a request has the text of an entry.
     text_at: tuple[str, ...] = ("text",)
+    #: Characters of a value that its messages can show: it is cut to them before it is escaped. None: it is not cut.
+    longest: int | None = None
     #: How values of an event are escaped in texts and bodies.
     escape: Escaper = no_escape
     #: How they are escaped in certain fields of a body instead, and in everything below those: ``{"footer": one_line}``.

@@ -326,6 +326,7 @@ SLACK = Kind(
     secret_after=("hooks.slack.com/",),
     is_hosted=True,
     rate="1/s",
+    longest=LONGEST_TEXT,
     escape=escape,
     instead_of_markup="write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
     options=MappingProxyType(

@@ -17,7 +17,7 @@ from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiler, Folder, Source
 from gateway.render.filters import FUNCTIONS
-from gateway.render.finish import FINISH, FORM_TYPE, header_value, pairs, parsed, query_value, safe_path, tidy
+from gateway.render.finish import FINISH, FORM_TYPE, form, header_value, parsed, query_value, safe_path, tidy
 from gateway.render.run import Namespace, T, run, total
 from gateway.render.values import OMIT, Omit, encodable, form_escape
 from gateway.render.weave import Position
@@ -93,7 +93,7 @@ class Templates:
         def render(facts: Mapping[str, object]) -> Raw:
             fields = build(Namespace.of(facts))
             assert isinstance(fields, Mapping)
-            return Raw("&".join(pairs("", fields)).encode(), FORM_TYPE)
+            return Raw(form(fields), FORM_TYPE)
 
         return render
 

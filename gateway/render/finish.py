@@ -1,16 +1,17 @@
 """From the text that a template printed to what is sent: text, JSON, a form, or a part of a request."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from gateway.destinations.escapes import Escaper
 from gateway.model import Json, Raw
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING
-from gateway.render.values import Trouble, encodable, readable
+from gateway.render.values import Trouble, encodable, form_escape, percent_encoded, readable
 from gateway.wording import escaped
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -22,6 +23,8 @@ _DECODINGS: Final = 4
 _OVERLONG: Final = {"\xc0\xae": ".", "\xc0\xaf": "/", "\xc1\x9c": "\\"}
 #: A segment that climbs, or stays where it is; servers cut parameters (``..;x``), and some trim what is not printed.
 _CLIMBING: Final = re.compile(r"(?:^|[/\\])[\x00-\x20\x7f]*(\.{1,2})[\x00-\x20\x7f]*(?=$|[/\\;?#])")
+#: Fields of a form; PHP reads 1,000.
+MAX_PAIRS: Final = 10_000
 #: Characters shown before and after the place where a result is not JSON.
 _NEAR: Final = 20
 
@@ -89,15 +92,25 @@ def _form(text: str) -> Raw:
 FINISH: Final[Mapping[str, Callable[[str], Raw]]] = {HTML_ENDING: _html, FORM_ENDING: _form, "": _plain}
 
 
-def pairs(name: str, value: object) -> Sequence[str]:
-    """The encoded pairs of one field of a form; null is empty text."""
+def form(fields: Mapping[str, object]) -> bytes:
+    """A map of fields as a form: a list repeats its name, a map inside becomes ``name[key]``, and null is empty text."""
+    found = list(islice(_pairs("", fields), MAX_PAIRS + 1))
+    if len(found) > MAX_PAIRS:
+        raise Trouble(f"a form has at most {MAX_PAIRS:,} fields: send JSON")
+    return "&".join(found).encode()
+
+
+def _pairs(name: str, value: object) -> Iterator[str]:
+    """``name`` is encoded already."""
     if isinstance(value, Mapping):
-        inner = ((f"{name}[{key}]" if name else key, each) for key, each in value.items())
-        return [pair for called, each in inner for pair in pairs(called, each)]
-    if isinstance(value, list):
-        return [pair for each in value for pair in pairs(name, each)]
-    text = "" if value is None else readable(value)
-    return [f"{quote_plus(encodable(name))}={quote_plus(encodable(text))}"]
+        for key, each in value.items():
+            called = form_escape(key)
+            yield from _pairs(f"{name}%5B{called}%5D" if name else called, each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _pairs(name, each)
+    else:
+        yield f"{name}={'' if value is None else form_escape(readable(value))}"
 
 
 def safe_path(path: str) -> str:
@@ -127,7 +140,8 @@ def _climbing(path: str) -> str:
 
 def query_value(text: str) -> str:
     """``text`` percent-encoded. Raises Trouble if the result is too long."""
-    encoded = quote(encodable(text), safe="")
+    # Encoding never makes a text shorter.
+    encoded = percent_encoded(text) if len(text) <= MAX_ENCODED else text
     if len(encoded) > MAX_ENCODED:
         raise Trouble(f"a query value has at most {MAX_ENCODED:,} characters, percent-encoded: send it in the body")
     return encoded
