@@ -15,12 +15,12 @@ from typing import Final
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Permit
-from gateway.errors import CorruptEvent, RenderError, StoreUnavailable
-from gateway.event import traces
+from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
-from gateway.model import Dead, Delivered, Delivery, Event, Release, Retry
-from gateway.pipeline import OUTCOMES, Announcement, Gateway, Tried
-from gateway.routing import Destination
+from gateway.model import Dead, Delivery, Event, Release, Retry
+from gateway.pipeline import Announcement, Gateway, Tried
+from gateway.reporting import count_outcome, log_outcome
+from gateway.routing import Config, Destination
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
 
 #: A lease outlives the attempt it is for by this many seconds, so it is never renewed.
@@ -55,6 +55,8 @@ class Dispatcher:
         #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
         self._recording = asyncio.Event()
         self._recording.set()
+        #: Looks for another login at once; called when a destination refuses what it was sent.
+        self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -247,20 +249,36 @@ class Dispatcher:
             if isinstance(event, Event):
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
+                used = self._gateway.config
                 tried = await pipeline.deliver(delivery, event, self._gateway)
-                outcome, word = await self._judged(lease, event, tried), tried.word
+                if tried.learned.outcome == "denied" and await self._is_outdated(used):
+                    outcome, word = await self._with_another_login(lease, tried), tried.word
+                else:
+                    outcome, word = await self._judged(lease, event, tried), tried.word
             else:
                 reason = str(event or f"event {delivery.event_id} is not in the store")
                 outcome, word = Outcome(lease, Dead(reason)), CorruptEvent.reason
                 await self.holds.learn(delivery, gates.NOTHING)
                 await self._say_damaged(delivery, reason)
             await self._settle([outcome])
-            _log_outcome(delivery, event, outcome)
-            _count_outcome(outcome, event, word, self._gateway.clock())
+            log_outcome(delivery, event, outcome)
+            count_outcome(outcome, event, word, self._gateway.clock())
         except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
             telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
             self._give_back(delivery.destination)
+
+    async def _is_outdated(self, used: Config) -> bool:
+        """Whether the configuration in force is another than the one used, or has just become it."""
+        if self._gateway.config is used:
+            await self.look_for_login()
+        return self._gateway.config is not used
+
+    async def _with_another_login(self, lease: Lease, tried: Tried) -> Outcome:
+        """Try again at once and at no expense: what was refused is no longer in force."""
+        await self.holds.learn(lease.delivery, gates.NOTHING)
+        again = Retry(tried.attempt.reason, after_s=0.0, spent_s=0.0)
+        return Outcome(lease, again, replace(tried.attempt, outcome="retry", next_s=0.0))
 
     async def _judged(self, lease: Lease, event: Event, tried: Tried) -> Outcome:
         """The outcome of an attempt, after its destination was judged by it."""
@@ -340,6 +358,10 @@ class Dispatcher:
         await self.idle()
 
 
+async def _nowhere() -> None:
+    """There is nowhere to look."""
+
+
 async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
     """Take ``step`` again and again: neither a disk that refuses nor a bug may end deliveries in silence."""
     while True:
@@ -351,35 +373,3 @@ async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
         except Exception:  # noqa: BLE001
             telemetry.log("internal.error", exc_info=True)
             await asyncio.sleep(STORE_PAUSE_S)
-
-
-def _log_outcome(delivery: Delivery, event: Event | CorruptEvent | None, outcome: Outcome) -> None:
-    attempt, named = outcome.attempt, event if isinstance(event, Event) else None
-    telemetry.log(
-        "delivery.dead" if isinstance(outcome.result, Dead) else "delivery.attempted",
-        event_id=delivery.event_id,
-        delivery_id=delivery.id,
-        source=named.source if named else None,
-        type=named.type if named else None,
-        route=delivery.route,
-        destination=delivery.destination,
-        outcome=OUTCOMES[type(outcome.result)],
-        reason="" if isinstance(outcome.result, Delivered | Release) else outcome.result.reason,
-        attempt=attempt.number if attempt else None,
-        status=attempt.status if attempt else None,
-        duration_ms=round(attempt.duration_s * 1000, 1) if attempt else None,
-        next_s=attempt.next_s if attempt else None,
-        trace_id=traces.trace_id(named.headers) if named else None,
-    )
-
-
-def _count_outcome(outcome: Outcome, event: Event | CorruptEvent | None, word: str, now: float) -> None:
-    delivery, attempt = outcome.lease.delivery, outcome.attempt
-    telemetry.ATTEMPTS.of(delivery.destination, OUTCOMES[type(outcome.result)], word).inc()
-    if word == RenderError.reason:
-        telemetry.RENDER_ERRORS.of(delivery.route).inc()
-    if attempt is not None and attempt.sent_sha256:
-        telemetry.ATTEMPT_SECONDS.of(delivery.destination).observe(attempt.duration_s)
-    is_first = not delivery.attempts_before_replay
-    if isinstance(outcome.result, Delivered) and isinstance(event, Event) and is_first:
-        telemetry.LATENCY_SECONDS.of(delivery.destination).observe(max(0.0, now - event.received_at))

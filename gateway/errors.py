@@ -46,24 +46,24 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── ApiRefused                 (cli) the running gateway refused
     ├── Unreachable                (cli) exit 3: no answer at the address given
     │   └── NobodyListens          (cli) exit 3: no gateway there
-    ├── NobodyListens              (cli) exit 3: no gateway there
-    ├── NotAsked                   (cli) exit 2: a confirmation is needed and nobody can be asked
-    ├── NothingNamed               (cli) exit 2: nothing was selected
+    ├── NotConfirmed               (cli) exit 2: a confirmation is needed and there is no terminal
+    ├── NothingSelected            (cli) exit 2: nothing was selected
     ├── NotFound                   (cli) the store has no such thing
     ├── EventRefused               (cli) no such event, or it cannot be explained as asked
     ├── SendRefused                (cli) the event cannot be built or sent as asked
     ├── SourceUnclear              (cli) no such source, or several are possible
     ├── UnknownSender              (cli) no preset of that name
     ├── UnknownDestination         (cli) no destination of that name, past or present
-    ├── Refused                    (cli) no pause or mute can last that long
+    ├── BadDuration                (cli) no pause or mute can last that long
     ├── RequestUnreadable          (cli) not an HTTP request, or it names no source
     ├── EnvFileUnreadable          (cli) the file of variables cannot be read
     ├── InTheWay                   (cli) a file to write exists already, or cannot be written
     └── UnsafeBind                 (cli) the admin listener would be open to others without a token
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from gateway.wording import count
@@ -105,10 +105,17 @@ class Problem:
 class ConfigError(GatewayError):
     """The configuration has problems; none of it is in force."""
 
-    def __init__(self, problems: Sequence[Problem], includes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        includes: Sequence[str] = (),
+        files: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         self.problems = tuple(problems)
         #: The file patterns it includes, as far as they could be read.
         self.includes = tuple(includes)
+        #: SHA-256 of every file that was read, by name in the folder.
+        self.files = files
         super().__init__(f"{count(len(self.problems), 'problem')} in the configuration")
 
 

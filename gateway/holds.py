@@ -17,12 +17,11 @@ from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.model import Delivery
 from gateway.pipeline import Announcement, Gateway
-from gateway.store.holds import Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
+from gateway.store.holds import ITSELF, Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
 GONE_SLOTS: Final = 32
-ITSELF: Final = "the gateway"
 _NOT_OURS: Final = (-math.inf, Assignment())
 
 

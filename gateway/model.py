@@ -179,8 +179,6 @@ class HttpRequest:
     #: Lower-case names; values without CR, LF and NUL; all ASCII.
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False, default=b"")
-    #: Texts of its url that an answer must not bring back onto record, beside those that any url may hold.
-    secrets: tuple[str, ...] = field(repr=False, compare=False, default=())
 
     @property
     def sent(self) -> bytes:
@@ -211,8 +209,15 @@ class Reply:
     status: int
     #: Lower-case names; the first of repeated fields.
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
-    #: At most the first 16 KiB.
-    body: bytes = b""
+    #: At most the first 16 KiB. It may repeat secrets of the request, so its repr hides it.
+    body: bytes = field(repr=False, default=b"")
+    #: The body as it may be quoted in a reason or go on record; None: as it is.
+    shown: bytes | None = None
+
+    @property
+    def quotable(self) -> bytes:
+        """What may be shown of the body."""
+        return self.body if self.shown is None else self.shown
 
 
 # --- rendered content, before the destination's kind makes a request of it ---

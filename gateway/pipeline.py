@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -300,6 +301,7 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
     request: OutboundRequest | None = None
     reply: Reply | None = None
     learned = gates.NOTHING
+    hiding = config.hiding(event, delivery.destination)
     try:
         poison.check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
@@ -308,6 +310,8 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):
+            if (shown := hiding.answer(reply.body)) is not reply.body:
+                reply = replace(reply, shown=shown)
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
             status = destination.kind.status_of(reply)
         is_own_address = config.is_own_address(delivery)
@@ -320,12 +324,10 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         verdict, learned, word = Retry(str(error)), Learned(outcome="failed"), error.reason
     except Exception as error:  # noqa: BLE001
         # Our own bug and not the event's fault: it is visible, it can be replayed, and the others continue.
-        telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
+        telemetry.log("internal.error", delivery_id=delivery.id, exception=hiding.text(traceback.format_exc()))
         verdict, word = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay"), "defect"
-    # A destination often repeats what it refuses in its reason, and both are stored and logged.
-    hide = config.redaction(event).mask_of(event)
     if not isinstance(verdict, Delivered):
-        verdict = replace(verdict, reason=hide(verdict.reason))
+        verdict = replace(verdict, reason=hiding.text(verdict.reason))
     result = verdict
     if isinstance(verdict, Retry):
         noise = gateway.noise()
@@ -340,7 +342,7 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         outcome=OUTCOMES[type(result)],
         status=reply.status if reply else None,
         reason="" if isinstance(result, Delivered) else result.reason,
-        answer=hide(reply.body.decode("utf-8", "replace"))[:KEPT_ANSWER] if reply else "",
+        answer=reply.quotable.decode("utf-8", "replace")[:KEPT_ANSWER] if reply else "",
         config_revision=config.revision,
         sent_bytes=len(sent),
         sent_sha256=hashlib.sha256(sent).digest() if request else b"",

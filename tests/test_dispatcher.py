@@ -49,15 +49,15 @@ async def test_while_draining_nothing_starts_and_everything_is_kept(tmp_path):
 
 
 @story
-async def test_a_defect_in_upkeep_ends_neither_retries_nor_the_stop(tmp_path, monkeypatch):
+async def test_a_defect_beside_deliveries_ends_neither_retries_nor_the_stop(tmp_path, monkeypatch):
     monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
 
     async def defect(*_, **__):
-        raise StoreError("a prune that cannot work")
+        raise ValueError("a pause that cannot end")
 
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            world.store.prune = defect
+            world.dispatcher.holds.end_overdue = defect
             history = await stored(world)
             running = asyncio.create_task(world.dispatcher.run())
             await asyncio.to_thread(sink.wait_for, 1)

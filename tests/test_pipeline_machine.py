@@ -85,7 +85,8 @@ class Life(RuleBasedStateMachine):
         before, sent = self.world.dispatcher.holds.health("crm"), self.sent()
         await work
         after, new = self.world.dispatcher.holds.health("crm"), self.sent() - sent
-        if before.startswith("paused") and after.startswith("paused"):
+        if before.startswith("paused") and after == before:
+            # A pause that ends may be followed by one of the gateway's own.
             assert new == 0
         if before.startswith("circuit open") and self.answer == "503":
             assert new <= 1, "one probe"

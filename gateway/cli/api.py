@@ -1,18 +1,17 @@
 """Requests to the admin API of a running gateway."""
 
 import getpass
-import http.client
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import msgspec
 
+from gateway.cli.client import FAILURES, Client, NobodyListens, Unreachable
 from gateway.cli.surroundings import environment, usual_address
 from gateway.errors import GatewayError
 from gateway.wording import printable
@@ -32,16 +31,6 @@ class ApiRefused(GatewayError):
         super().__init__(message)
 
 
-class Unreachable(GatewayError):
-    """No gateway answers at the given address."""
-
-    exit_code = 3
-
-
-class NotRunning(Unreachable):
-    """No address was given, and no gateway listens at the usual one."""
-
-
 def ask(
     url: str,
     path: str,
@@ -53,15 +42,23 @@ def ask(
     """The decoded answer of the running gateway; a request with a ``body`` is a POST.
 
     ``url`` "" is the usual address. Empty parameters of ``query`` are left out. A POST repeated with the same ``key``
-    is carried out once. Raises NotRunning, Unreachable, ApiRefused.
+    is carried out once. Raises NobodyListens if there is none at the usual address, Unreachable, ApiRefused.
     """
-    with _translated(url), _opened(_request(url, path, body, query or {}, key), API_TIMEOUT_S) as response:
-        return msgspec.json.decode(response.read())
+    with _translated(url), Client(_address(url), timeout_s=API_TIMEOUT_S) as client:
+        target = _target(client, path, query or {})
+        if body is None:
+            status, answer = client.answer("GET", target, headers=_headers(key))
+        else:
+            headers = {**_headers(key), "content-type": "application/json"}
+            status, answer = client.answer("POST", target, body=msgspec.json.encode(body), headers=headers)
+        if status // 100 != 2:
+            raise _refused(url, status, answer)
+        return msgspec.json.decode(answer)
 
 
 def part(text: str) -> str:
     """A name or an id as one segment of a path."""
-    return urllib.parse.quote(text, safe="")
+    return quote(text, safe="")
 
 
 def who() -> str:
@@ -87,12 +84,17 @@ class Message:
 def listening(url: str, path: str, query: Mapping[str, object]) -> Iterator[Iterator[Message]]:
     """The messages of a stream as they arrive, until it ends or raises Unreachable. Raises as ``ask`` does."""
     with _translated(url):
-        response = _opened(_request(url, path, None, query, ""), STREAM_TIMEOUT_S)
-    with response:
-        yield messages(_lines(response, url))
+        client = Client(_address(url), timeout_s=STREAM_TIMEOUT_S)
+    with client:
+        with _translated(url):
+            response = client.open("GET", _target(client, path, query), headers=_headers())
+            if response.status // 100 != 2:
+                raise _refused(url, response.status, response.read())
+        with response:
+            yield messages(_lines(response, url))
 
 
-def _lines(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
+def _lines(response: HTTPResponse, url: str) -> Iterator[bytes]:
     while True:
         with _translated(url):
             line = response.readline(LONGEST_MESSAGE)
@@ -135,50 +137,36 @@ def _translated(url: str) -> Iterator[None]:
     """Raise what a failed request means."""
     try:
         yield
-    except urllib.error.HTTPError as error:
-        raise ApiRefused(_refusal(_address(url), error), error.code) from None
+    # An untrusted certificate is a ValueError, too.
+    except FAILURES as error:
+        raise _unreachable(url, error) from None
     except (msgspec.DecodeError, ValueError):
         raise ApiRefused(f"{_address(url)} is not a gateway's admin address: use --url http://127.0.0.1:8081") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(url, getattr(error, "reason", error)) from None
 
 
-def _unreachable(url: str, reason: object) -> Unreachable:
+def _unreachable(url: str, reason: Exception) -> Unreachable:
     if not url and isinstance(reason, ConnectionRefusedError):
-        return NotRunning(f"no gateway is running at {_address(url)}: start it, or give its admin address with --url")
+        return NobodyListens(
+            f"no gateway is running at {_address(url)}: start it, or give its admin address with --url"
+        )
     return Unreachable(f"no gateway answers at {_address(url)} ({reason}): is it running, and is --url right?")
 
 
-def _opened(request: urllib.request.Request, timeout_s: float) -> http.client.HTTPResponse:
-    # Proxies of the environment are for other machines.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
-    return response
+def _target(client: Client, path: str, query: Mapping[str, object]) -> str:
+    asked = urlencode({name: value for name, value in query.items() if value not in (None, "")})
+    return f"{client.path}{path}{'?' if asked else ''}{asked}"
 
 
-def _request(
-    url: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, object], key: str
-) -> urllib.request.Request:
-    address = _address(url)
-    if not address.startswith(("http://", "https://")):
-        raise ValueError(address)
-    asked = urllib.parse.urlencode({name: value for name, value in query.items() if value not in (None, "")})
-    whole = f"{address.rstrip('/')}{path}{'?' if asked else ''}{asked}"
-    request = urllib.request.Request(whole)  # noqa: S310  the operator's own address
-    if token := environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN"):
-        request.add_header("authorization", f"Bearer {token}")
-    if key:
-        request.add_header("idempotency-key", key)
-    if body is not None:
-        request.data = msgspec.json.encode(body)
-        request.add_header("content-type", "application/json")
-    return request
+def _headers(key: str = "") -> Mapping[str, str]:
+    token = environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN")
+    headers = {"authorization": f"Bearer {token}" if token else "", "idempotency-key": key}
+    return {name: value for name, value in headers.items() if value}
 
 
-def _refusal(address: str, error: urllib.error.HTTPError) -> str:
+def _refused(url: str, status: int, body: bytes) -> ApiRefused:
     try:
-        said = str(msgspec.json.decode(error.read())["error"])
+        said = str(msgspec.json.decode(body)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
         said = "is it a gateway's admin address?"
-    hint = " (GATEWAY_ADMIN_TOKEN)" if error.code == 401 else ""
-    return f"{address} answered {error.code}: {printable(said)}{hint}"
+    hint = " (GATEWAY_ADMIN_TOKEN)" if status == 401 else ""
+    return ApiRefused(f"{_address(url)} answered {status}: {printable(said)}{hint}", status)

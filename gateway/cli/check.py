@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from gateway.cli import surroundings, terminal
 from gateway.config import format_problem
+from gateway.egress import unix
 from gateway.egress.addresses import Reach, is_localhost, literal, standing
 from gateway.errors import ConfigError, Problem
 from gateway.operate import views
 from gateway.routing import Config
+from gateway.routing.destinations import Destination
 from gateway.wording import count
 
 
@@ -101,15 +103,27 @@ def _errors(problems: Sequence[Problem]) -> int:
 def _private_addresses(config: Config) -> Iterator[str]:
     """Information, not a finding: a sidecar is meant to forward to a service next to it."""
     for name, destination in config.destinations.items():
-        host = urlsplit(destination.target.url).hostname or ""
-        if not host or name in config.inboxes:
-            continue
-        if _is_private(host):
-            yield f"{name}: {config.masks.text(host)} is a private address"
-        elif destination.kind.is_hosted and not destination.door.public:
-            yield f"{name}: {config.masks.text(host)} may resolve to a private address (public: false)"
-        elif "." not in host and ":" not in host and not destination.door.public:
-            yield f"{name}: {config.masks.text(host)} is a name in the local network"
+        if name not in config.inboxes and (where := _whereabouts(destination)):
+            yield f"{name}: {config.masks.text(where)}"
+
+
+def _whereabouts(destination: Destination) -> str:
+    """What is not on the internet, or may not be; empty: nothing to say."""
+    url, door = destination.target.url, destination.door
+    if url.startswith(unix.SCHEME):
+        return f"{unix.parted(url)[0]} is a socket of this machine"
+    host = urlsplit(url).hostname or ""
+    if host and door.proxy:
+        return f"{host} is looked up by the proxy {urlsplit(door.proxy).hostname}"
+    if host and _is_private(host):
+        return f"{host} is a private address"
+    if destination.kind.is_hosted and not door.public:
+        return f"{host} may resolve to a private address (public: false)"
+    return f"{host} is a name in the local network" if _is_short(host) and not door.public else ""
+
+
+def _is_short(host: str) -> bool:
+    return bool(host) and "." not in host and ":" not in host
 
 
 def _is_private(host: str) -> bool:

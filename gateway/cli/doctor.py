@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from gateway.cli import api, check, surroundings, terminal
+from gateway.cli.client import NobodyListens
 from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
 from gateway.routing import Config, Destination
 from gateway.store import Health, health_of, open_reads
@@ -241,7 +242,7 @@ def _running(url: str) -> Finding:
         answer = api.ask(url, "/readyz")
     except api.ApiRefused as error:
         return Finding("gateway", "fail", str(error), "look at its log")
-    except api.NotRunning:
+    except NobodyListens:
         return readiness(None)
     except GatewayError as error:
         return Finding("gateway", "fail", str(error))

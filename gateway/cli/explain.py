@@ -23,7 +23,7 @@ def explain(place: Place, *, event: str, source: str, changes: Sequence[str], as
     if as_json:
         terminal.print_json(explained.explained(loaded, rehearsal))
     elif as_curl:
-        echo(line for each in explained.requests(loaded, rehearsal) for line in _curl(each))
+        echo(line for each in explained.requests(loaded, rehearsal) for line in _curl(each, loaded))
     else:
         echo(_lines(loaded, rehearsal))
     return 0
@@ -66,11 +66,11 @@ def _dead(each: Rehearsed) -> str:
     return click.style(f"  dead: {printable(each.error)}", fg="red")
 
 
-def _curl(each: Rehearsed) -> Iterator[str]:
+def _curl(each: Rehearsed, config: Config) -> Iterator[str]:
     yield f"# {each.route} > {each.destination}"
     match each.request:
         case HttpRequest() as request:
-            yield curl.command(request)
+            yield curl.command(request, door=config.destinations[each.destination].door)
         case FileAppend(path=path):
             yield f"# a line in {printable(path)}, no request"
         case None:

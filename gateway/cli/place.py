@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.cli import api
 from gateway.cli.answers import Answers
+from gateway.cli.client import NobodyListens
 from gateway.cli.online import Online
 from gateway.cli.surroundings import loaded
 
@@ -30,7 +30,7 @@ class Place:
         """What the running gateway answers, or the store if none is running. Raises GatewayError."""
         try:
             return question(Online(self.url))
-        except api.NotRunning:
+        except NobodyListens:
             with self.offline() as answers:
                 return question(answers)
 

@@ -10,6 +10,7 @@ import click
 
 from gateway.cli import api, destinations, terminal
 from gateway.cli.activity import outcome
+from gateway.cli.client import NobodyListens, Unreachable
 from gateway.cli.place import Place
 from gateway.cli.wanted import Wanted
 from gateway.errors import GatewayError
@@ -166,7 +167,7 @@ class Mover(Protocol):
 def _somewhere(place: Place, wanted: Wanted) -> Iterator[Mover]:
     try:
         running = Running(place, wanted, api.ask(place.url, _path(wanted), wanted.body(dry_run=True)))
-    except api.NotRunning:
+    except NobodyListens:
         from gateway.cli.alone import Alone
 
         with Alone.opened(place, wanted) as alone:
@@ -230,7 +231,7 @@ def _patiently(ask: Callable[[], Any]) -> Any:
     while True:
         try:
             return ask()
-        except api.Unreachable:
+        except Unreachable:
             if time.monotonic() > until:
                 raise
         time.sleep(ASK_S)

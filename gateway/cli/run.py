@@ -24,6 +24,7 @@ from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnava
 from gateway.model import Secret
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader, log_warnings
+from gateway.operate.rotation import Rotation
 from gateway.operate.upkeep import Upkeep
 from gateway.operate.watch import INTERVAL_S, Watch
 from gateway.pipeline import Gateway
@@ -67,10 +68,10 @@ def serve(
     except ConfigError as error:
         check.report(error)
         return 1
-    log_warnings(loaded)
+    log_warnings(loaded.warnings)
     read = partial(_read_again, config, env_file, environ, dev=dev)
     try:
-        return server.run(_serve(loaded, read, watching, environ, bind, admin_bind, store, dev=dev))
+        return server.run(_serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, dev=dev))
     finally:
         telemetry.flush_log()
 
@@ -127,6 +128,7 @@ def _loopback_or_token(options: AdminOptions, host: str) -> None:
 
 async def _serve(
     config: Config,
+    folder: Path,
     read: Callable[[], Config],
     watching: Watch | None,
     environ: Mapping[str, str],
@@ -145,6 +147,7 @@ async def _serve(
     except GatewayError:
         await store.close()
         raise
+    telemetry.hide_in_log(config.masks.text)
     gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox), crash_slot=crash_slot)
     dispatcher = Dispatcher(gateway)
     operations = Operations(gateway, dispatcher)
@@ -152,8 +155,10 @@ async def _serve(
     live = Live(store)
     readiness = Readiness()
     reloader = Reloader(gateway, dispatcher, read)
+    rotation = Rotation(gateway, dispatcher, reloader, folder)
+    dispatcher.look_for_login = rotation.look_now
     hooks = _Lifecycle(
-        gateway, dispatcher, operations, rejections, live, readiness, reloader, watching, store_url, dev=dev
+        gateway, dispatcher, operations, rejections, live, readiness, reloader, rotation, watching, store_url, dev=dev
     )
     hooks.listen_for_changes()
     context = Context(
@@ -210,6 +215,7 @@ class _Lifecycle:
     live: Live
     readiness: Readiness
     reloader: Reloader
+    rotation: Rotation
     watching: Watch | None
     store_url: str
     dev: bool
@@ -232,6 +238,7 @@ class _Lifecycle:
             f"destinations={len(config.destinations)} store={self.gateway.store.name} config={config.revision}"
         )
         telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
+        self._begin(asyncio.to_thread(config.masks.prepare))
         self._begin(self.gateway.egress.warm({each.door for each in config.destinations.values()}))
         if self.dev:
             telemetry.say(_banner(config, ingest_address, admin_address, self.store_url))
@@ -242,15 +249,16 @@ class _Lifecycle:
         task.add_done_callback(self.others.discard)
 
     def listen_for_changes(self) -> None:
-        """Obey SIGHUP, and watch the files if asked to. Call it before the ready line, after which signals may come."""
+        """Obey SIGHUP, look after secrets, and watch the files if asked to. Call it before the ready line, after which signals may come."""
         # A terminal that closes sends SIGHUP, too, and must end `gateway dev`.
         if not (self.dev and os.isatty(0)):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload("SIGHUP")))
+        self._begin(for_ever(self.rotation.step))
         if self.watching is not None:
             self._begin(for_ever(partial(self._watch, self.watching)))
 
     async def _watch(self, watching: Watch) -> None:
-        await asyncio.to_thread(watching.follow, self.gateway.config.files, self.reloader.includes)
+        await asyncio.to_thread(watching.follow, self.reloader.files, self.reloader.includes)
         await asyncio.sleep(INTERVAL_S)
         if await asyncio.to_thread(watching.poll):
             await self._reload("a saved file")

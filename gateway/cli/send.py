@@ -1,26 +1,19 @@
 """``gateway send``: sign and post sample events."""
 
-import http.client
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from gateway import presets
 from gateway.cli import surroundings
+from gateway.cli.client import FAILURES, Client, NobodyListens
 from gateway.cli.samples import fresh, sender_of
 from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Source
 from gateway.signatures import CannotSign, Request
-
-
-class NobodyListens(GatewayError):
-    """Nothing listens at the address."""
-
-    exit_code = 3
 
 
 class SendRefused(GatewayError):
@@ -44,11 +37,12 @@ def send(
     raw = _sample(sender, sample)
     url = to or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
     began, refused = time.monotonic(), 0
-    with closing(_Poster(url, sender.path)) as poster:
+    with _client(url, sender) as client:
         for number in range(count):
             if rate:
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            status, answer = poster.post(_signed(sender, raw if same else _fresh(raw, sender, changes), sample))
+            event = _signed(sender, raw if same else _fresh(raw, sender, changes), sample)
+            status, answer = _post(client, url, sender, event)
             is_accepted = 200 <= status < 300
             refused += not is_accepted
             if as_json or count == 1 or not is_accepted:
@@ -80,44 +74,26 @@ def _signed(source: Source, body: bytes, sample: str) -> Request:
         raise SendRefused(f"cannot sign a request of {source.name}: {error}") from None
 
 
-class _Poster:
-    """One connection for all posts, reopened when the other side closes it."""
+def _client(url: str, source: Source) -> Client:
+    try:
+        return Client(url, timeout_s=30.0)
+    except ValueError:
+        example = f"http://127.0.0.1:8080{source.path}"
+        raise SendRefused(f"--to {url}: write an address, for example {example}") from None
 
-    def __init__(self, url: str, default_path: str) -> None:
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if host is None or parts.scheme not in ("http", "https"):
-            raise SendRefused(f"--to {url}: write an address, for example http://127.0.0.1:8080{default_path}")
-        self._url = url
-        self._path = (parts.path.rstrip("/") or default_path) + (f"?{parts.query}" if parts.query else "")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(host, port, timeout=30)
 
-    def post(self, request: Request) -> tuple[int, str]:
-        """Status and answer. Raises NobodyListens."""
-        headers = {name.decode(): value.decode() for name, value in request.headers}
-        path = f"{self._path}/{quote(request.path_secret)}" if request.path_secret else self._path
-        try:
-            try:
-                return self._posted(path, request.body, headers)
-            except http.client.RemoteDisconnected:
-                self.close()
-                return self._posted(path, request.body, headers)
-        except (OSError, http.client.HTTPException) as error:
-            raise NobodyListens(
-                f"no gateway listens at {self._url} ({error}): start `gateway dev`, or give its address with --to"
-            ) from None
-
-    def _posted(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
-        self._connection.request("POST", path, body, headers)
-        response = self._connection.getresponse()
-        return response.status, response.read().decode("utf-8", "replace")
-
-    def close(self) -> None:
-        self._connection.close()
+def _post(client: Client, url: str, source: Source, request: Request) -> tuple[int, str]:
+    """Status and answer. Raises NobodyListens."""
+    headers = {name.decode(): value.decode() for name, value in request.headers}
+    secret = f"/{quote(request.path_secret)}" if request.path_secret else ""
+    target = f"{client.path or source.path}{secret}" + (f"?{client.query}" if client.query else "")
+    try:
+        status, answer = client.answer("POST", target, body=request.body, headers=headers)
+    except FAILURES as error:
+        raise NobodyListens(
+            f"no gateway listens at {url} ({error}): start `gateway dev`, or give its address with --to"
+        ) from None
+    return status, answer.decode("utf-8", "replace")
 
 
 def _sentence(status: int, answer: str, sample: str) -> str:

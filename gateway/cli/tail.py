@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.cli import api, terminal
 from gateway.cli.answers import Answers, Row
+from gateway.cli.client import NobodyListens, Unreachable
 from gateway.cli.events import fates, listed
 from gateway.cli.online import Online, parameters
 from gateway.cli.place import Place
@@ -90,13 +91,13 @@ def _rows(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
     """Rows of events as they arrive and change, forever."""
     try:
         yield from _live(place, which, lines, seen)
-    except api.NotRunning:
+    except NobodyListens:
         with place.offline() as offline:
             yield from _polled(offline, which, lines, seen)
 
 
 def _live(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
-    """From the running gateway, and from the next one when it restarts. Raises NotRunning if there was none."""
+    """From the running gateway, and from the next one when it restarts. Raises NobodyListens if there was none."""
     online = Online(place.url)
     connected = is_away = False
     while True:
@@ -109,7 +110,7 @@ def _live(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
                 connected, is_away = True, False
                 for message in messages:
                     yield from rows_of(message)
-        except api.Unreachable:
+        except Unreachable:
             if not connected:
                 raise
         if not is_away:

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from gateway import presets
-from gateway.config.checks import made_up_url
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
 from gateway.config.text.reader import Scalar
+from gateway.config.ways import made_up_url
 from gateway.event.paths import split_path
 from gateway.routing.cases import Check, Test
 from gateway.wording import suggest_or_list

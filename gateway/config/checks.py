@@ -1,23 +1,17 @@
-"""Checks of urls, paths, headers and names. Problems never show a value that could contain a secret."""
+"""Checks of paths, headers, logins and names. Problems never show a value that could contain a secret."""
 
 import base64
-import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from gateway.config.schema.destinations import AuthKeys, DestinationKeys
-from gateway.config.schema.reading import TEST_TEXT, Reading, Words
+from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
+from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS
 from gateway.destinations.requests import RESERVED_HEADERS
-from gateway.egress.addresses import Reach, literal, odd_spelling, standing
-from gateway.egress.door import certificates
 from gateway.errors import Place
 from gateway.event.naming import template_problem
 from gateway.event.paths import ROOTS
@@ -26,14 +20,14 @@ from gateway.render import FUNCTIONS
 from gateway.wording import suggest
 
 _SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-_URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REFERENCE: Final = re.compile(r"(?<!\$)\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 #: Set by the gateway on every request.
 _OF_THE_GATEWAY: Final = frozenset({"webhook-id", "accept-encoding", "user-agent"})
+#: Those that a key of the destination sets.
+_WITH_A_KEY: Final = {"host": "host", "user-agent": "user_agent"}
 
 
 def source_path(reading: Reading, path: Words) -> None:
@@ -103,102 +97,6 @@ def file_path(reading: Reading, path: Words) -> None:
         reading.error(path.node, "path: this is not a file name", "write one: unmatched.ndjson")
 
 
-def url(reading: Reading, written: Words) -> None:
-    """Check a url: http or https, a literal host, and nothing that belongs under another key."""
-    problem = _url_problem(written.text)
-    if "@" in written.node.text:
-        # A login in a url is a secret, wherever the url is shown.
-        reading.report.hide(written.node.content, written.node.text)
-    if problem is not None:
-        reading.error(written.node, f"url: {problem[0]}", problem[1])
-
-
-def _url_problem(text: str) -> tuple[str, str] | None:
-    head = re.match(r"[^:/?#]*://[^/?#]*", text)
-    if "{{" in text or "{%" in text:
-        if head is None or "{{" in head[0] or "{%" in head[0]:
-            return "scheme and host must be literal, so that no event can choose where it goes", "write https://host"
-        return "a url must be literal", 'write the changing part under "path" or "query" of the route'
-    if not _URL_CHARACTERS.fullmatch(text):
-        return "it is empty, or contains a space or a non-ASCII character", "percent-encode it: %20 for a space"
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "its host or port cannot be read", "write https://host:port/path"
-    if parts.scheme not in ("http", "https"):
-        return "it does not start with https:// or http://", "write the whole address: https://crm.example.com/api"
-    if parts.username is not None or parts.password is not None:
-        return "it contains a user or password", "write auth: {basic: {user: ..., password: ...}}"
-    if not host or not _HOST.fullmatch(host if ":" not in host else f"[{host}]") or port == 0:
-        return "it has no valid host", "write https://host:port/path"
-    if parts.fragment:
-        return "the part after # is never sent", "remove it"
-    return _host_problem(host)
-
-
-def _host_problem(host: str) -> tuple[str, str] | None:
-    plain = odd_spelling(host)
-    if plain is not None:
-        meant = f"{host} is an odd spelling of {plain}" if plain else "its host looks like an IP address but is not one"
-        return meant, f"write {plain or 'a name, or four numbers from 0 to 255'}"
-    address = literal(host)
-    found = None if address is None else standing(address)
-    if found is None or found.reach is not Reach.FORBIDDEN:
-        return None
-    hint = "write 127.0.0.1 for this machine" if host in ("0.0.0.0", "::") else "write the address of a service"  # noqa: S104  nothing is bound to it
-    return f"{host} is not allowed: it is {found.what}", hint
-
-
-def way(reading: Reading, keys: DestinationKeys, url: Words) -> None:
-    """Check ``public`` and ``tls`` against the url."""
-    try:
-        parts = urlsplit(url.text)
-        scheme, host = parts.scheme, parts.hostname or ""
-    except ValueError:
-        return
-    address = literal(host)
-    if keys.tls is not None and scheme == "http" and not url.is_stand_in:
-        reading.error(
-            keys.key_at("tls"), "tls: a url that starts with http:// does not use TLS", "write https://, or remove tls"
-        )
-    if keys.public and address is not None and standing(address).reach is Reach.PRIVATE:
-        message = f"public: {host} in the url is {standing(address).what}"
-        reading.error(keys.at("public"), message, "remove public, or write a public name in the url")
-
-
-#: The largest file of certificates, bytes; a system's whole trust store is a quarter of it.
-_MOST_CERTIFICATES: Final = 1024 * 1024
-
-
-def certificate_file(reading: Reading, written: Words, folder: Path) -> str:
-    """The PEM certificates in a file; empty after a problem was reported."""
-    if written.is_stand_in:
-        return ""
-    try:
-        # A pipe or a device could block the reader.
-        descriptor = os.open(folder / written.text, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            return certificates(file.read(_MOST_CERTIFICATES) or b"")
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-    except ValueError as error:
-        reason = str(error)
-    hint = "name a file that starts with -----BEGIN CERTIFICATE-----, relative to the folder of routes.yaml"
-    reading.error(written.node, f'ca: "{written.shown}" cannot be used: {reason}', hint)
-    return ""
-
-
-def made_up_url(destination: str, written: Words) -> Words:
-    """A made-up address if a variable in it is not set, with a scheme, host and port that can be read."""
-    if not written.is_stand_in:
-        return written
-    text = re.sub(rf"^[^:/?#]*{TEST_TEXT}[^:/?#]*://", "https://", written.text)
-    text = re.sub(rf"^{TEST_TEXT}", f"https://{destination}.example", text)
-    text = re.sub(rf"^(https?://[^/?#@]*):[0-9]*(?:{TEST_TEXT})+[0-9]*(?=[/?#]|$)", r"\1:443", text)
-    return replace(written, text=text)
-
-
 def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     """The header that authenticates; None if there is none or a problem was reported."""
     if keys is None:
@@ -211,6 +109,9 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     header = _auth_header(keys)
     if header is not None:
         header_name(reading, header[0], keys.place)
+        if keys.basic is not None:
+            # A server may answer with the login it has decoded.
+            reading.secrets.add(_login(keys.basic))
         written = " ".join(_texts(keys.written[ways[0]].value))
         header_value(reading, "auth", header[1], written, keys.place)
     return header
@@ -261,23 +162,30 @@ def _texts(node: Node) -> Iterator[str]:
 def _auth_header(keys: AuthKeys) -> tuple[str, str] | None:
     if keys.bearer is not None:
         return "authorization", f"Bearer {keys.bearer.reveal()}"
-    if keys.basic is not None and keys.basic.user is not None and keys.basic.password is not None:
-        login = f"{keys.basic.user.text}:{keys.basic.password.reveal()}".encode("utf-8", "replace")
-        return "authorization", f"Basic {base64.b64encode(login).decode()}"
+    if keys.basic is not None and (login := _login(keys.basic)):
+        return "authorization", f"Basic {base64.b64encode(login.encode('utf-8', 'replace')).decode()}"
     if keys.header is not None and keys.header.name is not None and keys.header.value is not None:
         return keys.header.name.text, keys.header.value.reveal()
     return None
 
 
+def _login(keys: BasicKeys) -> str:
+    """User and password as they are encoded; empty if one of them is missing."""
+    if keys.user is None or keys.password is None:
+        return ""
+    return f"{keys.user.text}:{keys.password.reveal()}"
+
+
 def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str] | None = None) -> None:
     """Check that the file may set a header."""
     lower = name.lower()
+    remedy = f"write {_WITH_A_KEY[lower]}: ... on the destination" if lower in _WITH_A_KEY else "remove it"
     if not _TOKEN.fullmatch(name):
         reading.error(place, f'"{name}" is not a valid header name', "use letters, digits and -")
     elif lower in RESERVED_HEADERS:
-        reading.error(place, f'the header "{name}" is managed by the connection and cannot be set', "remove it")
+        reading.error(place, f'the header "{name}" is managed by the connection and cannot be set', remedy)
     elif lower in _OF_THE_GATEWAY:
-        reading.error(place, f'the header "{name}" is set by the gateway', "remove it")
+        reading.error(place, f'the header "{name}" is set by the gateway', remedy)
     elif auth is not None and lower == auth[0].lower():
         reading.error(place, f'the header "{name}" is set by the auth of the destination', "keep one of them")
 

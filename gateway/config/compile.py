@@ -2,18 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
-from gateway.config import checks, retention, sources
+from gateway.config import checks, retention, sources, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
+from gateway.config.own_secrets import own_secrets
 from gateway.config.schema.conditions import ConditionCompiler
 from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
 from gateway.config.schema.entries import EntryKeys
@@ -22,12 +25,12 @@ from gateway.config.schema.reading import TEST_TEXT, Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.verify import VerifyKeys
+from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
-from gateway.egress import Door
 from gateway.errors import ConfigError, Place
 from gateway.event.naming import Naming
 from gateway.hiding import redaction
@@ -43,6 +46,7 @@ from gateway.routing.success import Success, SuccessRule
 from gateway.signatures import Verifier
 from gateway.store.nouns import Retention
 
+_ESCAPERS: Final = frozenset(kind.escape for kind in KINDS.values())
 PAUSED_IN_FILE: Final = "paused in routes.yaml"
 #: The text for a chat destination if the entry has no content, by section.
 FALLBACK_TEXTS: Final[Mapping[str, str]] = {
@@ -58,16 +62,24 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
     inbox, and an unset secret of a source becomes DEMO_SECRET. With ``no_env`` every unset variable gets a made-up
     value.
     """
-    report = Report(path.name)
-    references = References(environ, path.parent, TEST_TEXT if no_env else "")
-    reading = Reading(report, references, dev, no_env, home_of)
+    return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=no_env)
+
+
+def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool) -> Config:
+    report, values = Report(path.name), Values(path.parent)
+    references = References(environ, values, TEST_TEXT if no_env else "")
+    reading = Reading(report, disk, references, dev, no_env, home_of)
     written = read_all(reading, path)
-    masks = Masks(reading.secrets, {kind.escape for kind in KINDS.values()})
+    # The secrets from before, too: an answer that is on its way may show one.
+    secrets = disk.secrets | reading.secrets
+    masks = Masks(secrets, _ESCAPERS)
     report.masked = masks.text
-    config = None if written is None else _Compiler(reading, written, path.parent, masks).config()
+    again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env)
+    config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
     _report_missing(reading)
     if config is None or report.has_errors:
-        raise ConfigError(report.sorted(), reading.includes)
+        raise ConfigError(report.sorted(), reading.includes, disk.digests)
+    disk.secrets = frozenset(reading.secrets)
     return config
 
 
@@ -96,16 +108,16 @@ def _reaches(keys: EntryKeys, disabled: Collection[str]) -> bool:
 class _Compiler:
     """Checks the parts of one file against each other, and compiles them."""
 
-    def __init__(self, reading: Reading, written: Written, folder: Path, masks: Masks) -> None:
+    def __init__(
+        self, reading: Reading, written: Written, secrets: AbstractSet[str], masks: Masks, reread: Callable[[], Config]
+    ) -> None:
         self._reading = reading
         self._written = written.keys
-        self._content = written.content
         self._names = written.names
-        self._folder = folder
-        self._templates = folder / "templates"
+        self._secrets = secrets
         self._masks = masks
-        #: PEM by path, as written in the file.
-        self._certificates: dict[str, str] = {}
+        self._reread = reread
+        self._ways = ways.Ways(reading, written.keys.defaults)
 
     def config(self) -> Config:
         written = self._written
@@ -113,7 +125,7 @@ class _Compiler:
         every = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
         disabled = frozenset(name for name, keys in written.destinations.items() if not keys.enabled)
         destinations = {name: destination for name, destination in every.items() if name not in disabled}
-        compiler = EntryCompiler(self._reading, written, every, disabled, self._templates, self._masks.text)
+        compiler = EntryCompiler(self._reading, written, every, disabled, self._masks.text)
         compiler.check_conditions()
         destinations = {
             name: replace(each, order=compiler.lane(name, written.destinations[name]))
@@ -131,8 +143,9 @@ class _Compiler:
                 enabled
             )
         return Config(
-            revision=self._revision({**compiler.template_texts(), **self._certificates}),
-            files=self._files(compiler.template_texts()),
+            revision=self._revision(),
+            files=self._reading.disk.digests,
+            values=self._reading.references.values.looks,
             includes=tuple(self._reading.includes),
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
@@ -153,7 +166,8 @@ class _Compiler:
             disabled=disabled,
             tests=self._tests(compiler, [each.name for _, found in entries for each in found]),
             warnings=self._reading.report.sorted(),
-            masks=self._masks,
+            masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
+            reread=self._reread,
         )
 
     def _own(self) -> Source:
@@ -202,17 +216,13 @@ class _Compiler:
                 message = f'two entries are named "{entry.name}": this one and the one in {where}'
                 self._reading.error(keys.at("name"), message, "give each its own name")
 
-    def _revision(self, used: Mapping[str, str]) -> str:
+    def _revision(self) -> str:
         """A hash of the files, and of every template and certificate that they use."""
+        disk = self._reading.disk
+        used = {**disk.templates, **self._ways.certificates}
         texts = [part for name in sorted(used) for part in (name, used[name])]
-        content = [*self._content.values(), *(text.encode() for text in texts)]
+        content = [*disk.contents.values(), *(text.encode() for text in texts)]
         return hashlib.sha256(b"\0".join(content)).hexdigest()[:8]
-
-    def _files(self, templates: Mapping[str, str]) -> Mapping[str, bytes]:
-        texts = {f"templates/{name}": text.encode() for name, text in templates.items()} | {
-            path: text.encode() for path, text in self._certificates.items()
-        }
-        return {name: hashlib.sha256(content).digest() for name, content in {**self._content, **texts}.items()}
 
     # --- sources and destinations ---
 
@@ -288,16 +298,7 @@ class _Compiler:
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
-            door=Door() if keys.is_inbox else self._door(keys, kind),
-        )
-
-    def _door(self, keys: DestinationKeys, kind: Kind) -> Door:
-        ca = keys.tls.ca if keys.tls and kind.has_url else None
-        if ca is not None:
-            self._certificates[ca.text] = checks.certificate_file(self._reading, ca, self._folder)
-        return Door(
-            public=kind.is_hosted if keys.public is None else keys.public,
-            ca="" if ca is None else self._certificates[ca.text],
+            door=self._ways.door(keys, kind),
         )
 
     def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
@@ -325,10 +326,9 @@ class _Compiler:
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
-        url = keys.url and checks.made_up_url(name, keys.url)
+        url = keys.url and ways.made_up_url(name, keys.url)
         if url is not None and not keys.is_inbox:
-            checks.url(reading, url)
-            checks.way(reading, keys, url)
+            self._ways.check(keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)
         auth = checks.auth(reading, keys.auth)
@@ -341,11 +341,12 @@ class _Compiler:
             method=keys.method,
             headers=tuple((header, value.text) for header, value in keys.headers.items()),
             auth=auth,
+            host=keys.host or "",
+            user_agent=keys.user_agent or "",
             login=checks.login(self._reading, keys),
             options=MappingProxyType({name: each.text for name, each in keys.options.items() if is_literal(each.text)}),
             success=self._success(keys),
             hint=keys.retry_after or (),
-            secrets=KINDS[keys.type].secrets_of(url.text) if url and not keys.is_inbox else (),
         )
 
     def _success(self, keys: DestinationKeys) -> Success | None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 
 from gateway import presets
@@ -14,6 +13,7 @@ from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading, Words
+from gateway.config.text.disk import TEMPLATES
 from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
@@ -33,7 +33,6 @@ class EntryCompiler:
         written: FileKeys,
         destinations: Mapping[str, Destination],
         disabled: Collection[str],
-        folder: Path,
         hide: Callable[[str], str],
     ) -> None:
         self._reading = reading
@@ -41,7 +40,6 @@ class EntryCompiler:
         self._where_named = {name: named.where for name, named in written.conditions.items()}
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
-        self._folder = folder
         self._hide = hide
         self._templates: dict[frozenset[str], Templates] = {}
 
@@ -209,11 +207,9 @@ class EntryCompiler:
 
     # --- templates ---
 
-    def template_texts(self) -> Mapping[str, str]:
-        """Every template file that the entries use, by name, with what it includes."""
-        return {name: text for templates in self._templates.values() for name, text in templates.texts.items()}
-
     def _templates_for(self, roots: frozenset[str]) -> Templates:
         if roots not in self._templates:
-            self._templates[roots] = Templates(self._folder, roots=roots, hide=self._hide)
+            disk = self._reading.disk
+            folder = disk.folder / TEMPLATES
+            self._templates[roots] = Templates(folder, roots=roots, hide=self._hide, texts=disk.templates)
         return self._templates[roots]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.config.schema.file import FileKeys, IncludedKeys, read_file, read_included
 from gateway.config.schema.reading import Reading, Words
+from gateway.config.text.disk import Disk, Match
 from gateway.config.text.reader import MAX_BYTES, read
 from gateway.errors import ConfigError, Place, Problem
 
@@ -21,41 +22,37 @@ class Written:
     """The merged content of all files."""
 
     keys: FileKeys
-    #: The content of each file by name, in reading order.
-    content: Mapping[str, bytes]
     #: The place of each name, by section and name: ``("destinations", "crm")``.
     names: Mapping[tuple[str, str], Place]
 
 
 def read_all(reading: Reading, path: Path) -> Written | None:
     """The file at ``path`` with everything it includes; None if it is not a map. Raises ConfigError if it is not YAML."""
-    data = _content(path)
-    main = read_file(reading, read(data, reading.report))
+    main = read_file(reading, read(_content(reading.disk, path.name), reading.report))
     if main is None:
         return None
-    content = {path.name: data}
     parts: list[IncludedKeys] = [main]
     for pattern in main.include:
-        for file in _matching(reading, pattern, path):
-            part = _included(reading, file, file.relative_to(path.parent).as_posix(), content)
+        for name in _matching(reading, pattern, path.name):
+            part = _included(reading, name)
             parts += [] if part is None else [part]
-    return _merged(reading, main, parts, content)
+    return _merged(reading, main, parts)
 
 
-def _content(path: Path) -> bytes:
+def _content(disk: Disk, name: str) -> bytes:
+    path = disk.folder / name
     try:
         if path.is_fifo() or path.is_socket():
             # Opening one would block a reload until something opens its other end.
             raise ConfigError([Problem(Place(path.name), f"{path} is not a file", "name a file with -c")])
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return disk.read(name, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a valid path"
         problem = Problem(Place(path.name), f"cannot read {path}: {reason}", "name the file with -c")
         raise ConfigError([problem]) from None
 
 
-def _matching(reading: Reading, pattern: Words, main: Path) -> Sequence[Path]:
+def _matching(reading: Reading, pattern: Words, main: str) -> Sequence[str]:
     parts = Path(pattern.text).parts
     if not parts or Path(pattern.text).is_absolute() or ".." in parts or "\0" in pattern.text:
         hint = "name files below this file's folder: routes.d/*.yaml"
@@ -63,27 +60,27 @@ def _matching(reading: Reading, pattern: Words, main: Path) -> Sequence[Path]:
         return ()
     reading.includes.append(pattern.text)
     try:
-        found = sorted(file for file in main.parent.glob(pattern.text) if file.is_file())
+        found = reading.disk.matching(pattern.text)
     except (OSError, ValueError, NotImplementedError) as error:
         reading.error(pattern.node, f'include: "{pattern.shown}" cannot be searched: {error}')
         return ()
     _judge(reading, pattern, found, main)
-    others = [file for file in found if file != main and not _leads_out(file, main.parent)]
-    return [file for file in others if file.relative_to(main.parent).as_posix() not in reading.report.included]
+    others = [match.name for match in found if match.name != main and not match.leads_out]
+    return [name for name in others if name not in reading.report.included]
 
 
-def _judge(reading: Reading, pattern: Words, found: Sequence[Path], main: Path) -> None:
+def _judge(reading: Reading, pattern: Words, found: Sequence[Match], main: str) -> None:
     """Report files that a pattern should not match, and a pattern that matches nothing."""
-    if found == [main] and not _is_glob(pattern.text):
+    names = [match.name for match in found]
+    if names == [main] and not _is_glob(pattern.text):
         reading.error(pattern.node, f'include: "{pattern.shown}" is this file itself', "remove it")
     elif not found and not _is_glob(pattern.text):
         reading.error(pattern.node, f'include: there is no file "{pattern.shown}"', "name an existing file")
-    elif not any(file != main for file in found):
+    elif not any(name != main for name in names):
         reading.warning(pattern.node, f'include: no file matches "{pattern.shown}"', "add one, or remove the pattern")
-    for file in found:
-        if _leads_out(file, main.parent):
-            name = file.relative_to(main.parent).as_posix()
-            message = f'include: "{name}" is a link that leads outside this file\'s folder'
+    for match in found:
+        if match.leads_out:
+            message = f'include: "{match.name}" is a link that leads outside this file\'s folder'
             reading.error(pattern.node, message, "replace the link with the file itself")
 
 
@@ -91,25 +88,19 @@ def _is_glob(pattern: str) -> bool:
     return any(sign in pattern for sign in "*?[")
 
 
-def _leads_out(file: Path, folder: Path) -> bool:
-    # A link within the folder is fine, as in a mounted ConfigMap.
-    return not file.resolve().is_relative_to(folder.resolve())
-
-
-def _included(reading: Reading, path: Path, name: str, content: dict[str, bytes]) -> IncludedKeys | None:
+def _included(reading: Reading, name: str) -> IncludedKeys | None:
     report = reading.report.of(name)
     try:
-        content[name] = _content(path)
-        return read_included(reading, read(content[name], report, begin="routes:"), name)
+        return read_included(reading, read(_content(reading.disk, name), report, begin="routes:"), name)
     except ConfigError as error:
         # The reader's own problems are in the report already; a file that cannot be read is not.
         for problem in error.problems:
-            if problem.place.file == path.name != name:
+            if problem.place.file == Path(name).name != name:
                 report.error(Place(name), problem.message)
         return None
 
 
-def _merged(reading: Reading, main: FileKeys, parts: Sequence[IncludedKeys], content: Mapping[str, bytes]) -> Written:
+def _merged(reading: Reading, main: FileKeys, parts: Sequence[IncludedKeys]) -> Written:
     names: dict[tuple[str, str], Place] = {}
     sections: dict[str, Any] = {section: {} for section in _NAMED}
     for keys in parts:
@@ -124,7 +115,7 @@ def _merged(reading: Reading, main: FileKeys, parts: Sequence[IncludedKeys], con
     lists: dict[str, Any] = {
         section: tuple(each for keys in parts for each in getattr(keys, section)) for section in _LISTED
     }
-    return Written(keys=dataclasses.replace(main, **sections, **lists), content=content, names=names)
+    return Written(keys=dataclasses.replace(main, **sections, **lists), names=names)
 
 
 def _refuse_second(reading: Reading, section: str, name: str, first: Place, second: Place) -> None:

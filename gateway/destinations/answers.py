@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.destinations.target import NO_JSON, Answer, Target
 from gateway.event.paths import lookup
+from gateway.hiding.addresses import masked_location, parts_that_open
 from gateway.model import Dead, Delivered, Reply, Retry, Verdict
 
 #: The longest wait that a destination can ask for, seconds.
@@ -64,9 +65,22 @@ def read_status(target: Target, reply: Reply, meaning: str = "") -> Verdict:
     if 200 <= status < 300:
         return Delivered()
     if 300 <= status < 400:
-        return Dead(f"redirects are not followed: answered {status}; put the final address into url")
-    reason = f"answered {status}{_meaning(target, status, meaning)}{beginning(reply.body)}"
+        return Dead(f"redirects are not followed: answered {status}{_elsewhere(target, reply)}, then replay")
+    reason = f"answered {status}{_meaning(target, status, meaning)}{beginning(reply)}"
     return Dead(reason) if is_final(status) else Retry(reason)
+
+
+def _elsewhere(target: Target, reply: Reply) -> str:
+    """Where a redirect points, without secrets, and what to do about it."""
+    location = reply.headers.get("location", "")
+    if not location:
+        return "; put the final address into url"
+    sent = [value for _, value in (*target.headers, *([target.auth] if target.auth else []))]
+    words = (word for value in sent for word in (value, value.rpartition(" ")[2]))
+    shown = masked_location(location, {*parts_that_open(target.url), *words})
+    if reply.status in (302, 303):
+        return f", to {shown}; put the final address into url, or add status: {reply.status} to success if it means accepted"
+    return f", to {shown}; put the final address into url"
 
 
 def _meaning(target: Target, status: int, known: str) -> str:
@@ -89,9 +103,9 @@ def json_of(body: bytes) -> object:
     return value
 
 
-def beginning(body: bytes) -> str:
-    """``": "`` and the first words of an answer on one line; empty for an empty answer."""
-    text = body[:1000].decode("utf-8", "replace")
+def beginning(reply: Reply) -> str:
+    """``": "`` and the first words of an answer on one line, without secrets; empty for an empty answer."""
+    text = reply.quotable[:1000].decode("utf-8", "replace")
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return f": {line[:200]}" if line else ""
 

@@ -1,6 +1,8 @@
 """What the kinds that people read share: a message made of any content, and shortened to a limit. No message is too long."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import accumulate
 
 from gateway.destinations.answers import json_of
 from gateway.destinations.previews import Message
@@ -11,6 +13,8 @@ from gateway.event.paths import lookup
 from gateway.model import Content, HttpRequest, Json, Raw, Text
 
 ELLIPSIS = "…"
+#: Bytes of JSON that a value has with the comma after it.
+LEAST_BYTES = 2
 
 
 def message_of(content: Content | None, called: str, wrap: Callable[[str], Message]) -> Message:
@@ -85,35 +89,64 @@ def within_bytes(message: Message, limit: int, readable: Collection[str], mend: 
 
     ``readable`` are the keys whose texts may be shortened; all of them are cut to one length, the longest that fits.
     """
-    if _fits(message, limit):
+    if len(json_bytes(message)) <= limit:
         return message
-    fits, too_long = 1, limit
+    texts: list[str] = []
+    try:
+        rest = _Texts(readable, limit // LEAST_BYTES, partial(_taken_out, texts)).changed(message)
+    except _TooMany:
+        # No text is as long as what is around it.
+        return message
+    length = _longest_that_fits(texts, limit - len(json_bytes(rest)), mend)
+    return _Texts(readable, limit, lambda text: shortened(text, length, mend)).changed(message)
+
+
+def _taken_out(texts: list[str], text: str) -> str:
+    texts.append(text)
+    return ""
+
+
+def _longest_that_fits(texts: Sequence[str], limit: int, mend: Callable[[str], str]) -> int:
+    """The length to cut the texts to, so that they have at most ``limit`` bytes together; at least 1."""
+    fits, too_long = 1, max(limit, 2)
     while too_long - fits > 1:
         length = (fits + too_long) // 2
-        if _fits(_object(message, length, readable, mend), limit):
-            fits = length
-        else:
+        sizes = (len(json_bytes(shortened(text, length, mend))) - len(b'""') for text in texts)
+        # Stops at the first text that is too much.
+        if any(total > limit for total in accumulate(sizes)):
             too_long = length
-    return _object(message, fits, readable, mend)
+        else:
+            fits = length
+    return fits
 
 
-def _fits(message: object, limit: int) -> bool:
-    return len(json_bytes(message)) <= limit
+class _TooMany(Exception):
+    """The message has more values than its limit has room for."""
 
 
-def _object(message: Message, length: int, readable: Collection[str], mend: Callable[[str], str]) -> Message:
-    return {key: _cut(each, length, readable, mend, key) for key, each in message.items()}
+class _Texts:
+    """A copy of a message with every text under one of the keys changed."""
 
+    def __init__(self, keys: Collection[str], most: int, change: Callable[[str], str]) -> None:
+        self._keys, self._change = keys, change
+        #: Values that it may still have.
+        self._left = most
 
-def _cut(value: object, length: int, readable: Collection[str], mend: Callable[[str], str], key: str) -> object:
-    match value:
-        case str() if key in readable:
-            return shortened(value, length, mend)
-        case dict():
-            return _object(value, length, readable, mend)
-        case list():
-            return [_cut(each, length, readable, mend, key) for each in value]
-    return value
+    def changed(self, message: Message) -> Message:
+        return {key: self._changed(each, key) for key, each in message.items()}
+
+    def _changed(self, value: object, key: str) -> object:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMany
+        match value:
+            case str() if key in self._keys:
+                return self._change(value)
+            case dict():
+                return self.changed(value)
+            case list():
+                return [self._changed(each, key) for each in value]
+        return value
 
 
 def field_of(body: bytes, *path: str) -> object:

@@ -13,7 +13,7 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
 from gateway.destinations.chat import field_of, posted, shortened, units, without_half_escape
-from gateway.destinations.escapes import one_line
+from gateway.destinations.escapes import one_line, with_backslashes
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import Parts, Target
@@ -117,9 +117,10 @@ class _Embeds:
 
 
 # An address stays whole: a backslash in it would be a part of it.
-_ACTIVE = re.compile(
-    r"(?P<address>https?://[\w./:?&=%+~#;,!$'-]+)|@(?=everyone|here|[!&]?[0-9]{15})|[\\*_~`|>#\[\]()<-]", re.ASCII
-)
+_ADDRESS = re.compile(r"(https?://[\w./:?&=%+~#;,!$'-]+)", re.ASCII)
+_MENTION = re.compile(r"@(?=everyone|here|[!&]?[0-9]{15})")
+_ACTIVE = "\\*_~`|>#[]()<-"
+_SPECIAL = re.compile(r"[\\*_~`|>#\[\]()<@-]")
 
 
 def escape(text: str) -> str:
@@ -130,14 +131,18 @@ def escape(text: str) -> str:
     >>> escape("**Tom** <@&1> [x](https://a.example/b_c)")
     '\\*\\*Tom\\*\\* \\<@&1\\> \\[x\\]\\(https://a.example/b_c\\)'
     """
-    return _ACTIVE.sub(_inert, one_line(text))
+    line = one_line(text)
+    if _SPECIAL.search(line) is None:
+        return line
+    pieces = _ADDRESS.split(line)
+    # Every second piece is an address.
+    pieces[::2] = map(_inert, pieces[::2])
+    return "".join(pieces)
 
 
-def _inert(found: re.Match[str]) -> str:
-    if found["address"]:
-        return found[0]
+def _inert(text: str) -> str:
     # Nothing escapes a mention but a character that nobody sees.
-    return "@\N{ZERO WIDTH SPACE}" if found[0] == "@" else f"\\{found[0]}"
+    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", with_backslashes(text, _ACTIVE))
 
 
 def read(target: Target, reply: Reply) -> Verdict:
@@ -179,6 +184,7 @@ DISCORD = Kind(
     is_hosted=True,
     rate="30/min",
     text_at=("content",),
+    longest=LONGEST_CONTENT + LONGEST_EMBEDS,
     escape=escape,
     escapes=dict.fromkeys(("author", "footer", "thread_name", "username"), one_line),
     build=build,

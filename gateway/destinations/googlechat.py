@@ -111,6 +111,7 @@ GOOGLECHAT = Kind(
     secret_after=("chat.googleapis.com/",),
     is_hosted=True,
     rate="1/s",
+    longest=LONGEST_MESSAGE,
     escape=escape,
     instead_of_markup="write the address without them: it becomes a link by itself",
     build=build,

@@ -64,6 +64,8 @@ class Kind:
 
     #: Where the JSON of a request has the text of an entry.
     text_at: tuple[str, ...] = ("text",)
+    #: Characters of a value that its messages can show: it is cut to them before it is escaped. None: it is not cut.
+    longest: int | None = None
     #: How values of an event are escaped in texts and bodies.
     escape: Escaper = no_escape
     #: How they are escaped in certain fields of a body instead, and in everything below those: ``{"footer": one_line}``.
@@ -120,7 +122,7 @@ class Kind:
             return Delivered()
         verdict = self.read(target, reply)
         if isinstance(verdict, Delivered) and target.success is not None:
-            verdict = Retry(f"answered {reply.status}, but no rule of success matched{beginning(reply.body)}")
+            verdict = Retry(f"answered {reply.status}, but no rule of success matched{beginning(reply)}")
         if isinstance(verdict, Retry):
             hints = (hinted(reply.body, path) for path in (target.hint, self.hint) if path)
             return replace(verdict, after_s=max(retry_after(reply.headers, now), *hints, 0.0))

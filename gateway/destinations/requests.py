@@ -45,7 +45,7 @@ def http_request(
     headers = {**defaults, **target.fixed_headers}
     headers.update((name.lower(), value) for name, value in parts.headers)
     headers["webhook-id"] = parts.delivery_id
-    return HttpRequest(method=method, url=url, headers=tuple(headers.items()), body=body, secrets=target.secrets)
+    return HttpRequest(method=method, url=url, headers=tuple(headers.items()), body=body)
 
 
 def sendable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

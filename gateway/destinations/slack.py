@@ -225,7 +225,7 @@ def read(target: Target, reply: Reply) -> Verdict:
         return Dead(f"Slack answered {word}: {REFUSALS[word]}{login}")
     if reply.status != 200 or word == "ok":
         return read_status(target, reply)
-    return Retry(f"answered 200 without Slack's ok{beginning(reply.body)}")
+    return Retry(f"answered 200 without Slack's ok{beginning(reply)}")
 
 
 def status_of(reply: Reply) -> int:
@@ -326,6 +326,7 @@ SLACK = Kind(
     secret_after=("hooks.slack.com/",),
     is_hosted=True,
     rate="1/s",
+    longest=LONGEST_TEXT,
     escape=escape,
     instead_of_markup="write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
     options=MappingProxyType(

@@ -37,6 +37,9 @@ class Target:
     headers: Pairs = field(default=(), repr=False)
     #: A header that no entry can replace: ``("authorization", "Bearer ...")``.
     auth: tuple[str, str] | None = field(default=None, repr=False)
+    #: What requests name as their host and their user agent; empty: the url's, and the gateway's.
+    host: str = ""
+    user_agent: str = ""
     #: Where the login comes from, in words: ``auth.bearer is ${CRM_TOKEN}, which is read at start``.
     login: str = ""
     #: The options of its kind: ``{"channel": "#leads"}``. ``build`` gets them rendered for the event.
@@ -45,14 +48,13 @@ class Target:
     success: Callable[[Answer], bool] | None = None
     #: Path in the JSON of an answer to the seconds to wait.
     hint: tuple[str, ...] = ()
-    #: Texts of ``url`` that no answer may bring onto record.
-    secrets: tuple[str, ...] = field(default=(), repr=False)
     #: Sent with every request, by lower-case name: ``headers``, ``auth`` and the gateway's own.
     fixed_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         fixed = {name.lower(): value for name, value in (*self.headers, *([self.auth] if self.auth else []))}
-        fixed |= {"user-agent": f"gateway/{__version__}", "accept-encoding": "identity"}
+        fixed |= {"user-agent": self.user_agent or f"gateway/{__version__}", "accept-encoding": "identity"}
+        fixed |= {"host": self.host} if self.host else {}
         object.__setattr__(self, "fixed_headers", MappingProxyType(fixed))
 
     def with_options(self, rendered: Mapping[str, str]) -> "Target":

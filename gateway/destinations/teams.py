@@ -12,7 +12,7 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, is_final, json_of, read_status
 from gateway.destinations.chat import posted, within_bytes, without_half_escape
-from gateway.destinations.escapes import one_line
+from gateway.destinations.escapes import one_line, with_backslashes
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import NO_JSON, Parts, Target
@@ -58,7 +58,8 @@ def fitted(message: Message) -> Message:
     return within_bytes(message, LONGEST_MESSAGE, READABLE, without_half_escape)
 
 
-_ACTIVE = re.compile(r"[\\*_\[\]]|^(?:[-+]|[0-9]+\.)(?=\s)")
+_ACTIVE = "\\*_[]"
+_LIST = re.compile(r"(?:[-+]|[0-9]+\.)(?=\s)")
 # Each brace before another, one by one: a run of three has two pairs. A final one too: the next value may begin with one.
 _FUNCTION = re.compile(r"\{(?=\{|\Z)")
 
@@ -71,7 +72,11 @@ def escape(text: str) -> str:
     >>> escape("[x](https://a.example) *now* {{DATE(1)}}")
     '\\[x\\](https://a.example) \\*now\\* {\u200b{DATE(1)}}'
     """
-    inert = _ACTIVE.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", one_line(text))
+    line = one_line(text)
+    mark = _LIST.match(line)
+    # Only the last character of what begins a list is escaped.
+    end = mark.end() - 1 if mark else 0
+    inert = line[:end] + "\\" * bool(mark) + with_backslashes(line[end:], _ACTIVE)
     return _FUNCTION.sub("{\N{ZERO WIDTH SPACE}", inert)
 
 
@@ -79,7 +84,7 @@ def read(target: Target, reply: Reply) -> Verdict:
     """By the status, or by the one in the text of a 2xx that reports an error."""
     if not _error_in(reply):
         return read_status(target, reply, _MEANINGS.get(reply.status, ""))
-    reason = f"answered {reply.status}, but Teams did not post it{beginning(reply.body)}"
+    reason = f"answered {reply.status}, but Teams did not post it{beginning(reply)}"
     return Dead(reason) if is_final(status_of(reply)) else Retry(reason)
 
 
@@ -144,6 +149,7 @@ TEAMS = Kind(
     is_hosted=True,
     rate="4/s",
     text_at=("attachments", "0", "content", "body", "0", "text"),
+    longest=LONGEST_MESSAGE,
     escape=escape,
     build=build,
     read=read,

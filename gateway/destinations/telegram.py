@@ -40,7 +40,11 @@ REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _METHOD: Final = "/sendMessage"
-_PIECES: Final = re.compile(r"<(?P<closing>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>|&#?[0-9A-Za-z]{1,31};|.", re.DOTALL)
+#: Characters of HTML for each character that people see.
+_MOST_MARKUP: Final = 16
+_TAG: Final = r"<(?P<closing>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>"
+_TAGS: Final = re.compile(_TAG)
+_PIECES: Final = re.compile(_TAG + r"|&#?[0-9A-Za-z]{1,31};|.", re.DOTALL)
 
 
 def build(target: Target, parts: Parts) -> HttpRequest:
@@ -64,24 +68,32 @@ def html_shortened(text: str, limit: int) -> str:
     """At most ``limit`` characters, not counting tags, with an ellipsis for the rest and every tag closed."""
     if units(text) <= limit:
         return text
-    kept: list[str] = []
-    opened: list[str] = []
+    # What shows so little of so much is cut without a look at its end.
+    looked_at = text[: limit * _MOST_MARKUP]
     left, end = limit, 0
-    for piece in _PIECES.finditer(text):
-        tag = piece["tag"]
-        if tag and piece["closing"]:
-            opened = opened[:-1] if opened[-1:] == [tag] else opened
-        elif tag:
-            opened.append(tag)
-        else:
+    for piece in _PIECES.finditer(looked_at):
+        if not piece["tag"]:
             left -= units(html.unescape(piece[0]))
         if left < 0:
             break
         if left >= 1:
-            kept, end = [f"</{each}>" for each in reversed(opened)], piece.end()
+            end = piece.end()
     else:
-        return text
-    return text[:end] + ELLIPSIS + "".join(kept)
+        if looked_at == text:
+            return text
+        end = min(end, looked_at.rfind("<") if looked_at.rfind("<") > looked_at.rfind(">") else end)
+    return text[:end] + ELLIPSIS + "".join(f"</{each}>" for each in reversed(_opened(text[:end])))
+
+
+def _opened(text: str) -> list[str]:
+    """The tags that are open at its end."""
+    opened: list[str] = []
+    for piece in _TAGS.finditer(text):
+        if not piece["closing"]:
+            opened.append(piece["tag"])
+        elif opened[-1:] == [piece["tag"]]:
+            opened.pop()
+    return opened
 
 
 def escape(text: str) -> str:
@@ -96,7 +108,7 @@ def escape(text: str) -> str:
 def read(target: Target, reply: Reply) -> Verdict:
     """Delivered only on Telegram's ``ok``; a known refusal says what to do about it."""
     if reply.status == 200 and field_of(reply.body, "ok") is not True:
-        return Retry(f"answered 200 without Telegram's ok{beginning(reply.body)}")
+        return Retry(f"answered 200 without Telegram's ok{beginning(reply)}")
     described = field_of(reply.body, "description")
     words = described.lower() if isinstance(described, str) else ""
     known = next((remedy for part, remedy in REFUSALS.items() if part in words), "")
@@ -121,6 +133,7 @@ TELEGRAM = Kind(
     secret_after=("api.telegram.org/",),
     is_hosted=True,
     rate="20/min",
+    longest=LONGEST_TEXT,
     escape=escape,
     escapes={"reply_markup": one_line},
     options=MappingProxyType(

@@ -7,7 +7,6 @@ or a credential.
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, Protocol
 
 from gateway.egress.door import Door, Guard, Listeners
@@ -15,7 +14,6 @@ from gateway.egress.faults import of_exception
 from gateway.egress.files import Lines
 from gateway.egress.inbox import Inbox, InboxEntry
 from gateway.errors import ConnectFailed, EgressError, TimedOut
-from gateway.hiding.requests import masked_answer
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 
 __all__ = ["Carrier", "Door", "Egress", "Inbox", "InboxEntry"]
@@ -105,13 +103,11 @@ class Egress:
         try:
             own = self._own_carrier(request)
             carried = own.exchange(request, LONGEST_ANSWER) if own is not None else self._through(door, request)
-            reply = await carried
+            return await carried
         except EgressError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a destination provokes is an attempt that failed
             raise of_exception(error) from None
-        body = masked_answer(reply.body, request)
-        return reply if body is reply.body else replace(reply, body=body)
 
     def _own_carrier(self, request: HttpRequest) -> Carrier | None:
         """What carries a request instead of connections."""
@@ -148,7 +144,7 @@ class Egress:
                 closing.add_done_callback(self._closing.discard)
 
     async def _open(self, door: Door) -> Carrier:
-        ca_file = await asyncio.to_thread(_load, door.ca)
+        ca_file = await asyncio.to_thread(_load, door)
         from gateway.egress.engine import Engine
 
         return Engine(door, Guard(door, self._listeners), ca_file)
@@ -170,10 +166,10 @@ async def _close(way: _Way) -> None:
         await way.opening.result().close()
 
 
-def _load(ca: str) -> str:
+def _load(door: Door) -> str:
     """The slow part of the first attempt, for a thread: libcurl, and where the system's certificates are."""
     import pycurl  # noqa: F401
 
     from gateway.egress import trust
 
-    return "" if ca else trust.bundle()
+    return trust.bundle_for(door)

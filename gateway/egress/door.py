@@ -32,6 +32,8 @@ class Door:
     least_tls: Literal["1.2", "1.3"] = "1.2"
     #: ``http://``, ``https://`` or ``socks5h://`` with host and port, and a login if it needs one; empty: no proxy.
     proxy: str = field(default="", repr=False)
+    #: Whether HTTP/2 is offered over TLS.
+    http2: bool = False
 
 
 def certificates(data: bytes) -> str:
@@ -95,7 +97,9 @@ class Guard:
                 raise AddressBlocked(f"blocked address: {host} is {text}, which cannot be checked: name another host")
             self._refuse(f"{host} is {address}", address, port)
             found = standing(address)
-            if self.door.public and found.reach is Reach.PRIVATE and not is_localhost(host):
+            # The names of this machine are the operator's word, as 127.0.0.1 is, as long as they mean it.
+            is_own = is_localhost(host) and without_mapping(address).is_loopback
+            if self.door.public and found.reach is Reach.PRIVATE and not is_own:
                 raise AddressBlocked(
                     f"blocked address: {host} is {address}, {found.what}; only public ones are allowed here: "
                     "correct the name, or write public: false into the destination, then replay"

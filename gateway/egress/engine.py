@@ -7,10 +7,11 @@ the socket is made, and again when the connection is used once more.
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pycurl
 
+from gateway.egress import unix
 from gateway.egress.addresses import literal
 from gateway.egress.door import Door, Guard
 from gateway.egress.names import Names, Resolved
@@ -18,8 +19,6 @@ from gateway.egress.transfer import Ends, Shape, Transfer
 from gateway.errors import ConnectFailed
 from gateway.model import HttpRequest, Reply
 
-#: How the url of a Unix socket begins, as other tools write it.
-UNIX: Final = "http+unix://"
 _PORTS: Final = {"http": 80, "https": 443, "socks5h": 1080}
 #: Idle connections that an engine keeps, to all hosts.
 MOST_IDLE: Final = 1_000
@@ -71,7 +70,9 @@ class Engine:
         transfer = self._transfer(Shape("GET", has_body=False, socket=where.socket))
         said = transfer.only_connect(where.url, await self._resolved(where))
         await self._carry_out(transfer)
-        return f"{transfer.curl.getinfo(pycurl.PRIMARY_IP)}, {_tls_version(said) or 'without TLS'}"
+        there = where.socket or transfer.curl.getinfo(pycurl.PRIMARY_IP)
+        by = " (the proxy)" if self._door.proxy else ""
+        return f"{there}{by}, {_tls_version(said) or 'without TLS'}"
 
     async def close(self) -> None:
         """Close every connection."""
@@ -116,13 +117,13 @@ class Target(NamedTuple):
 
 def target(url: str) -> Target:
     """Where a url leads. Raises ConnectFailed for one that cannot be used."""
-    if not url.startswith(UNIX):
+    if not url.startswith(unix.SCHEME):
         return Target(url, origin(url))
-    path, _, rest = url.removeprefix(UNIX).partition("/")
-    found = unquote(path)
-    if not found.startswith("/") or not found.isprintable():
-        raise ConnectFailed("the url names no socket: write http+unix://%2Frun%2Fapp.sock/path")
-    return Target(f"http://localhost/{rest}", ("localhost", 80, True), found)
+    try:
+        path, asked = unix.parted(url)
+    except ValueError as error:
+        raise ConnectFailed(f"{error}: {unix.EXAMPLE}") from None
+    return Target(asked, ("localhost", 80, True), path)
 
 
 def origin(url: str) -> tuple[str, int, bool]:

@@ -13,7 +13,7 @@ async def reach(url: str, door: Door, *, timeout_s: float) -> str:
     """Connect as an attempt would, and say to what: ``93.184.215.14, TLSv1.3``. Raises EgressError."""
     try:
         async with asyncio.timeout(timeout_s):
-            ca_file = "" if door.ca else await asyncio.to_thread(trust.bundle)
+            ca_file = await asyncio.to_thread(trust.bundle_for, door)
             engine = Engine(door, Guard(door, Listeners()), ca_file)
             try:
                 return await engine.connect(url)

@@ -39,7 +39,7 @@ _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
 #: libcurl adds these by itself unless a request has them; a header without a value takes them away.
 _UNASKED: Final = ("accept", "expect", "content-type", "user-agent")
 
-_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?![0-9])")
+_STATUS: Final = re.compile(rb"HTTP/(?:1\.[01]|2) ([1-9][0-9]{2})(?![0-9])")
 _TOO_LARGE: Final = "the answer is not HTTP, or its header is too large"
 
 
@@ -56,6 +56,9 @@ class Shape(NamedTuple):
 Ends = tuple[str, int, str, int]
 
 
+_NOWHERE: Final[Ends] = ("", 0, "", 0)
+
+
 class Transfer:
     """A libcurl handle for requests of one method, used again and again, one at a time."""
 
@@ -64,6 +67,7 @@ class Transfer:
         #: The descriptors of connections that may be used again, shared by all transfers of an engine.
         self._kept = kept
         self._is_unix = bool(shape.socket)
+        self._may_be_http2 = door.http2
         #: The addresses that libcurl was given last.
         self._given: Resolved | None = None
         self.curl = pycurl.Curl()
@@ -80,7 +84,7 @@ class Transfer:
         options = {
             pycurl.NOSIGNAL: 1,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
+            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS if door.http2 else pycurl.CURL_HTTP_VERSION_1_1,
             # A path is sent as it was written, dots and all.
             pycurl.PATH_AS_IS: 1,
             # The environment's proxies are not used, nor are its exceptions from ours.
@@ -145,6 +149,7 @@ class Transfer:
         self._fault: EgressError | None = None
         #: The descriptors of sockets that were made for this transfer.
         self._made: list[int] = []
+        self._ends: Ends | None = None
         #: The transfer was ended because enough of the answer was read.
         self.is_enough = False
         #: It was ended before anything was sent: the kept connection had been closed, or an answer nobody asked for was on it.
@@ -186,6 +191,9 @@ class Transfer:
 
     def reply(self) -> Reply:
         """The answer. Raises AnswerBroken for a success that came before the whole request was sent."""
+        if self._may_be_http2 and self.curl.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2:
+            # Its answers name their requests, and frames may come at any time.
+            self._kept.pop(self._ends or _NOWHERE, None)
         if 200 <= self._status < 300 and (self._is_early or self.curl.getinfo(pycurl.SIZE_UPLOAD_T) < len(self._body)):
             raise AnswerBroken("it answered before the whole request was sent, so it has not taken it")
         return Reply(status=self._status, headers=_first_fields(self._fields), body=bytes(self._answer[: self._most]))
@@ -218,7 +226,7 @@ class Transfer:
         """Called when a connection is there, new or kept, before anything is sent on it."""
         if self._is_unix:
             return int(pycurl.PREREQFUNC_OK)
-        ends = (address, port, own, own_port)
+        self._ends = ends = (address, port, own, own_port)
         if self._made:
             self._kept[ends] = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
         elif (descriptor := self._kept.get(ends)) is not None and has_news(descriptor):

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from gateway.egress.door import Door
 from gateway.errors import TLSFailed
 
 #: Where distributions keep their bundle.
@@ -29,6 +30,11 @@ def bundle(environ: Mapping[str, str] = os.environ) -> str:
     if found is None:
         raise TLSFailed("TLS: no certificates to trust were found: install ca-certificates, or set SSL_CERT_FILE")
     return found
+
+
+def bundle_for(door: Door) -> str:
+    """The bundle where something is verified by it: a destination without a CA of its own, or a proxy. Raises TLSFailed."""
+    return "" if door.ca and not door.proxy.startswith("https:") else bundle()
 
 
 @cache

@@ -22,7 +22,7 @@ _FIELD = re.compile(r"\{([^{}|]+)((?:\|\w+)*)\}")
 
 _MODIFIERS: Mapping[str, Callable[[str], str]] = {
     #: The part after the last separator: ``App\\Models\\Tenant\\Contact`` -> ``Contact``.
-    "last": lambda text: re.split(r"[\\/.:]", text)[-1],
+    "last": lambda text: text[max(map(text.rfind, "\\/.:")) + 1 :],
     "lower": str.lower,
     #: Only a text with a dot, which is already a whole type.
     "dotted": lambda text: text if "." in text else "",

@@ -172,7 +172,8 @@ def _suffix(text: str) -> Test:
 @any_of
 def _equals_ignore_case(text: str) -> Test:
     folded = text.casefold()
-    return lambda value: isinstance(value, str) and value.casefold() == folded
+    # Folding never makes a text shorter, so a longer one is not folded at all.
+    return lambda value: isinstance(value, str) and len(value) <= len(folded) and value.casefold() == folded
 
 
 @any_of
@@ -210,7 +211,8 @@ def _contains(operand: Value) -> Test:
 
     def test(value: object) -> bool:
         if isinstance(value, list):
-            return any(json_key(element) == wanted for element in value)
+            # What Python calls equal includes what JSON does, and is found a dozen times faster.
+            return operand in value and any(json_key(element) == wanted for element in value)
         return isinstance(value, str) and isinstance(operand, str) and operand in value
 
     return test

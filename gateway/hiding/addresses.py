@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from string import punctuation
 from typing import Final
+from urllib.parse import quote
 
 MASK: Final = "***"
 #: Characters from which a value is masked wherever it turns up: a shorter one is a word.
 SHORTEST_SECRET: Final = 6
 #: The same for a segment of a path: many shorter ones are words.
 SHORTEST_SEGMENT: Final = 16
+#: Characters of a ``Location`` that are looked at.
+_LONGEST_LOCATION: Final = 2_000
 
 
 def masked_url(url: str, own: str, *, is_path_public: bool) -> str:
@@ -58,6 +62,24 @@ def parts_that_open(url: str) -> Iterator[str]:
 
 def _long_segments(address: str) -> Iterator[str]:
     return (segment for segment in address.split("/")[3:] if len(segment) >= SHORTEST_SEGMENT)
+
+
+_LOCATION: Final = re.compile(r"((?:[a-z][a-z0-9+.-]*:)?//)?([^/?#]*@)?([^?#]*)(\??[^#]*)", re.IGNORECASE)
+
+
+def masked_location(location: str, secrets: Iterable[str]) -> str:
+    """Where an answer points, on one line, with ``***`` for the secrets and for whatever else may be one; at most 200 characters."""
+    text = quote(location[:_LONGEST_LOCATION], safe=punctuation, errors="replace")
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
+    found = _LOCATION.match(text)
+    scheme, login, path, query = found.groups("") if found else ("", "", "", "")
+    host, *segments = path.split("/")
+    path = "/".join([host, *(MASK if len(each) >= SHORTEST_SEGMENT else each for each in segments)])
+    pieces = (piece.partition("=")[:2] for piece in query.removeprefix("?").split("&") if piece)
+    query = "&".join(f"{name}={MASK}" if equals else MASK for name, equals in pieces)
+    return f"{scheme}{f'{MASK}@' if login else ''}{path}{'?' if query else ''}{query}"[:200]
 
 
 def masked_path(path: str) -> str:

@@ -4,7 +4,6 @@ Matching and delivery use the real values; whatever shows an event masks it here
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +16,7 @@ from gateway.errors import Unparsable
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Facts, lookup, split_path
 from gateway.event.payload import is_json, parse, payload_of
-from gateway.hiding.spellings import in_json
+from gateway.hiding.finder import Finder, hidden_text
 from gateway.model import Event
 
 MASK: Final = "•••"
@@ -25,6 +24,8 @@ MASK: Final = "•••"
 _SHORTEST: Final = 4
 #: Redacted values that are searched for; if an event has more, the whole text is masked.
 _MOST: Final = 1000
+#: What an answer may make of a value.
+_CASES: Final = (str, str.upper, str.lower, str.title)
 
 Path = tuple[str, ...]
 
@@ -199,14 +200,5 @@ def _texts(value: object) -> Iterator[str]:
 def _without(values: Sequence[str], text: str) -> str:
     if len(values) > _MOST:
         return MASK if text else text
-    lower = text.lower()
-    spelled = {each for value in values for each in _spellings(value) if _SHORTEST <= len(each) <= len(text)}
-    # One expression of all values would cost a step for each at every character.
-    there = sorted((each for each in spelled if each.lower() in lower), key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, there)), MASK, text, flags=re.IGNORECASE) if there else text
-
-
-def _spellings(value: str) -> Iterator[str]:
-    """As it is, and inside JSON."""
-    for text in (value, value.strip()):
-        yield from in_json(text)
+    wanted = {each for value in values for each in (value, value.strip()) if _SHORTEST <= len(each) <= len(text)}
+    return hidden_text(text, (Finder(wanted, shapes=_CASES, is_encoded=False),), MASK)

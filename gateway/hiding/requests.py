@@ -1,17 +1,15 @@
-"""What of a request may be a secret of its destination: in the request as it is shown, and in an answer that repeats it."""
+"""What of a request may be a secret of its destination, and the request without it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-from gateway.hiding.addresses import MASK, SHORTEST_SECRET, masked_url, parts_that_open
-from gateway.hiding.spellings import escaped_bytes
-from gateway.model import FileAppend, HttpRequest, OutboundRequest
+from gateway.hiding.addresses import MASK, masked_url, parts_that_open
+from gateway.model import FileAppend, OutboundRequest
 
 #: Headers that are never secret; the value of any other might be.
 PUBLIC_HEADERS: Final = frozenset(
-    {"accept-encoding", "content-type", "user-agent", "webhook-id", "x-webhook-event", "x-webhook-signature"}
+    {"accept-encoding", "content-type", "host", "user-agent", "webhook-id", "x-webhook-event", "x-webhook-signature"}
 )
 
 
@@ -29,22 +27,14 @@ def masked_request(request: OutboundRequest, own: str, *, is_path_public: bool) 
     return replace(request, url=masked_url(request.url, own, is_path_public=is_path_public), headers=headers)
 
 
-def masked_answer(body: bytes, request: HttpRequest) -> bytes:
-    """The answer without the secrets of the request that it repeats: ``Cannot POST /services/T0/B0/...`` goes on record."""
-    if len(body) < SHORTEST_SECRET:
-        return body
-    # The longest first: one secret may be a part of another.
-    secrets = {unquote_to_bytes(secret) for secret in _secrets(request)}
-    is_escaped = b"%" in body or b"\\" in body
-    mask = MASK.encode()
-    for secret in sorted(secrets, key=len, reverse=True):
-        body = escaped_bytes(secret).sub(mask, body) if is_escaped else body.replace(secret, mask)
-    return body
+def secret_values(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The values of headers that might be secrets, with and without a scheme such as ``Bearer``."""
+    for name, value in headers:
+        if name.lower() not in PUBLIC_HEADERS:
+            yield from {value, value.rpartition(" ")[2]}
 
 
-def _secrets(request: HttpRequest) -> Iterator[str]:
-    values = [*request.secrets, *parts_that_open(request.url)]
-    for name, value in request.headers:
-        if name not in PUBLIC_HEADERS:
-            values += [value, value.rpartition(" ")[2]]
-    return (value for value in values if len(value) >= SHORTEST_SECRET)
+def secrets_of_settings(url: str, headers: Iterable[tuple[str, str]], *, is_path_public: bool) -> Iterator[str]:
+    """What may be a secret in the address and the headers of a destination."""
+    yield from (parts_that_open(url) if is_path_public else (url,))
+    yield from secret_values(headers)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +28,9 @@ class Rejection:
     #: When the file was first refused, wall clock, seconds since the epoch.
     since: float
     #: Its include patterns: a mistake in an included file is fixed there.
-    includes: Sequence[str] = ()
+    includes: Sequence[str]
+    #: SHA-256 of the files that were read, by name.
+    files: Mapping[str, bytes]
 
 
 class Reloader:
@@ -48,25 +50,42 @@ class Reloader:
         """Include patterns of the file in force and of a refused one: a change there makes another configuration."""
         return {*self._gateway.config.includes, *(self.rejection.includes if self.rejection else ())}
 
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """SHA-256 of each file as it was last read, for the configuration in force or for a refused one."""
+        return {**self._gateway.config.files, **(self.rejection.files if self.rejection else {})}
+
     async def reload(self, *, by: str = "unknown") -> str:
         """Reload the file and apply it; returns what changed. Raises ConfigError, and the old one stays in force."""
         async with self._one_at_a_time:
             old = self._gateway.config
             try:
-                new, changed = await asyncio.to_thread(self._prepare, old)
+                new, changed = await asyncio.to_thread(_prepared, old, self._read)
             except ConfigError as error:
                 await self._refuse(error)
                 await self._note(by, f"refused: {count(len(error.problems), 'problem')}")
                 raise
-            self._gateway.config = new
-            self._dispatcher.reconfigured()
+            self._put_in_force(new)
             self.rejection = None
             self._count_success()
             telemetry.log("config.reloaded", changed=changed, config=new.revision)
-            log_warnings(new)
+            log_warnings(new.warnings)
             await self._log_orphans(old, new)
             await self._note(by, f"{new.revision}: {changed}")
             return changed
+
+    async def reread(self) -> str:
+        """Apply the values that their files hold now, and nothing else; returns what changed. Raises ConfigError."""
+        async with self._one_at_a_time:
+            old = self._gateway.config
+            new, changed = await asyncio.to_thread(_prepared, old, old.reread)
+            self._put_in_force(new)
+            return changed
+
+    def _put_in_force(self, new: Config) -> None:
+        self._gateway.config = new
+        telemetry.hide_in_log(new.masks.text)
+        self._dispatcher.reconfigured()
 
     async def _note(self, by: str, subject: str) -> None:
         try:
@@ -75,23 +94,11 @@ class Reloader:
             # A new configuration needs no store, and the log mentions it.
             telemetry.log("store.unavailable", reason=str(error))
 
-    def _prepare(self, old: Config) -> tuple[Config, str]:
-        with _short_turns():
-            try:
-                new = self._read()
-                return new, changes.changed(old, new)
-            except ConfigError:
-                raise
-            except Exception as error:
-                telemetry.log("internal.error", exc_info=True)
-                message = f"a defect of the gateway: {type(error).__name__}"
-                raise ConfigError([Problem(Place("routes.yaml"), message, "see the log")]) from error
-
     async def _refuse(self, error: ConfigError) -> None:
         is_first = self.rejection is None
         since = self.rejection.since if self.rejection else self._gateway.clock()
         errors = tuple(problem for problem in error.problems if problem.severity == "error")
-        self.rejection = Rejection(problems=errors, since=since, includes=error.includes)
+        self.rejection = Rejection(problems=errors, since=since, includes=error.includes, files=error.files)
         telemetry.CONFIG_SUCCESSFUL.set(0)
         # The first line says everything; the others show the place on a terminal.
         problems = [format_problem(problem).partition("\n")[0] for problem in error.problems]
@@ -126,9 +133,24 @@ class Reloader:
                 telemetry.log("config.orphans", route=route, destination=destination, deliveries=deliveries)
 
 
-def log_warnings(config: Config) -> None:
+def _prepared(old: Config, read: Callable[[], Config]) -> tuple[Config, str]:
+    """Another configuration, and how it differs. Raises ConfigError."""
+    with _short_turns():
+        try:
+            new = read()
+            new.masks.prepare()
+            return new, changes.changed(old, new)
+        except ConfigError:
+            raise
+        except Exception as error:
+            telemetry.log("internal.error", exc_info=True)
+            message = f"a defect of the gateway: {type(error).__name__}"
+            raise ConfigError([Problem(Place("routes.yaml"), message, "see the log")]) from error
+
+
+def log_warnings(warnings: Iterable[Problem]) -> None:
     """Log the warnings of a file that is in force."""
-    for warning in config.warnings:
+    for warning in warnings:
         telemetry.log("config.warning", place=str(warning.place), message=warning.message)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import Problem, Unparsable
 from gateway.event.payload import parse, payload_of
+from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
 from gateway.model import Attempt, Delivery
 from gateway.store.activities import Activity, ActivityPage
@@ -323,15 +324,15 @@ def problem(each: Problem) -> dict[str, Any]:
     }
 
 
-def inbox_entry(entry: "InboxEntry") -> dict[str, Any]:
-    """A request that ``gateway dev`` recorded instead of sending it."""
+def inbox_entry(entry: "InboxEntry", masks: Masks) -> dict[str, Any]:
+    """A request that ``gateway dev`` recorded instead of sending it, without the secrets of the file."""
     return {
         "received_at": iso_time(entry.received_at),
         "destination": entry.destination,
         "method": entry.method,
-        "path": entry.path,
+        "path": masks.text(entry.path),
         "headers": dict(entry.headers),
-        "body": entry.body,
+        "body": masks.text(entry.body),
     }
 
 

@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from gateway.config.text.disk import look_of
+from gateway.routing.config import Look
+
 #: How often the folders are looked at, seconds.
 INTERVAL_S: Final = 0.5
 #: Below the folder of routes.yaml; also templates that no route names yet.
 _TEMPLATES: Final = "templates/**/*.j2"
-
-#: What shows without reading it that a file was written: inode, time of its content and of its inode, size.
-_Look = tuple[int, int, int, int]
 
 
 class Watch:
@@ -42,8 +42,8 @@ class Watch:
         self._forget({path for path in self._looks.keys() - looks.keys() if path.exists()})
         read = {self._config.parent / name: digest for name, digest in files.items()}
         new = {*looks, *read} - self._looks.keys()
-        # A file saved after it was read is a change that was not noticed yet.
-        self._digests |= {path: read.get(path) or _digest(path) for path in new}
+        # A file saved after it was read, or not read at all, is a change that was not noticed yet.
+        self._digests |= {path: read.get(path, b"") for path in new}
         self._touched |= new
         # Files watched before are compared by the next poll.
         self._looks |= {path: looks[path] for path in new & looks.keys()}
@@ -72,12 +72,11 @@ class Watch:
         self._touched = set()
         return self._digests != before
 
-    def _look(self) -> dict[Path, _Look]:
-        found: dict[Path, _Look] = {}
+    def _look(self) -> dict[Path, Look]:
+        found: dict[Path, Look] = {}
         for path in self._paths():
             with suppress(OSError):
-                status = path.stat()
-                found[path] = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+                found[path] = look_of(path.stat())
         return found
 
     def _paths(self) -> Iterator[Path]:

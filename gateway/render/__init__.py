@@ -17,7 +17,7 @@ from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiler, Folder, Source
 from gateway.render.filters import FUNCTIONS
-from gateway.render.finish import FINISH, FORM_TYPE, header_value, pairs, parsed, query_value, safe_path, tidy
+from gateway.render.finish import FINISH, FORM_TYPE, form, header_value, parsed, query_value, safe_path, tidy
 from gateway.render.run import Namespace, T, run, total
 from gateway.render.values import OMIT, Omit, encodable, form_escape
 from gateway.render.weave import Position
@@ -50,16 +50,17 @@ class Templates:
     """All templates of one configuration, each compiled once.
 
     ``folder`` holds the template files; ``roots`` are the names of the facts that a template may use; ``hide`` removes
-    secrets from a text, so that no RenderError shows one.
+    secrets from a text, so that no RenderError shows one. ``texts`` are the files known already, by name: each file read
+    is added.
     Every method raises TemplateRefused with the place of a mistake.
     """
 
-    def __init__(self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape) -> None:
-        self._files = Folder(folder)
+    def __init__(
+        self, folder: Path, *, roots: Collection[str], hide: Escaper = no_escape, texts: dict[str, str] | None = None
+    ) -> None:
+        self._files = Folder(folder, {} if texts is None else texts)
         self._roots = roots
         self._hide = hide
-        #: The template files read so far, by name: those asked for and those they include.
-        self.texts: Mapping[str, str] = self._files.texts
         self._compilers: dict[Escaper, Compiler] = {}
 
     def text(self, source: TemplateText, escape: Escaper) -> Renderer[Text]:
@@ -92,7 +93,7 @@ class Templates:
         def render(facts: Mapping[str, object]) -> Raw:
             fields = build(Namespace.of(facts))
             assert isinstance(fields, Mapping)
-            return Raw("&".join(pairs("", fields)).encode(), FORM_TYPE)
+            return Raw(form(fields), FORM_TYPE)
 
         return render
 

@@ -13,7 +13,7 @@ from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import weave
-from gateway.render.filters import TESTS
+from gateway.render.filters import PRICES, TESTS
 from gateway.render.grammar import Refused, check_markup, did_you_mean
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
@@ -57,8 +57,8 @@ class Compiled:
     """A template that can be rendered."""
 
     template: Template
-    #: Number of characters of the template's own text.
-    length: int
+    #: What running it once costs beyond the values it handles, in characters.
+    cost: int
     #: Whether it is a single expression, whose value is kept.
     whole: bool
 
@@ -66,10 +66,10 @@ class Compiled:
 class Folder:
     """The template files; nothing outside the folder is ever read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, texts: dict[str, str]) -> None:
         self._path = path
-        #: The texts of the files read so far, by name.
-        self.texts: dict[str, str] = {}
+        #: The texts of the files read so far, by name: each is read once.
+        self._texts = texts
 
     def read(self, name: str, used_at: Place) -> Source:
         """The file called ``name`` (``slack/lead.json.j2``). Raises TemplateRefused."""
@@ -77,20 +77,24 @@ class Folder:
             hint = self._suggestion(name) or "the ending decides how values are escaped"
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
             raise _problem(used_at, f'template "{name}" must end in {endings}', hint)
+        place = Place(f"{self._path.name}/{name}", 1)
+        if name not in self._texts:
+            self._texts[name] = self._text(name, used_at, place)
+        return Source(self._texts[name], place, name)
+
+    def _text(self, name: str, used_at: Place, place: Place) -> str:
         file = self._file(name)
         if file is None:
             raise _problem(used_at, f'unknown template "{name}"', self._suggestion(name))
-        place = Place(f"{self._path.name}/{name}", 1)
         try:
             if file.stat().st_size > MAX_FILE:
                 raise _problem(place, f"a template has at most {MAX_FILE:,} bytes")
-            self.texts[name] = file.read_bytes().decode("utf-8-sig")
+            return file.read_bytes().decode("utf-8-sig")
         except OSError as error:
             raise _problem(used_at, f'template "{name}" cannot be read: {error.strerror}') from None
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             raise _problem(Place(place.file, line), "this line is not UTF-8", "save the file as UTF-8") from None
-        return Source(self.texts[name], place, name)
 
     def _file(self, name: str) -> Path | None:
         path = PurePosixPath(name)
@@ -131,7 +135,15 @@ _INSTEAD_OF_MARKUP: Final[Mapping[Escaper, str]] = {
     kind.escape: kind.instead_of_markup for kind in KINDS.values() if kind.instead_of_markup
 }
 
-#: The code, the length of the template's own text, and whether it is a single expression.
+#: Characters that the reader of a value can be shown, by how it is escaped; others show all of it.
+_LONGEST: Final[Mapping[Escaper, int]] = {
+    escape: max(other.longest or 0 for other in KINDS.values() if escape in (other.escape, *other.escapes.values()))
+    for kind in KINDS.values()
+    if kind.longest is not None
+    for escape in (kind.escape, *kind.escapes.values())
+}
+
+#: The code, the cost of running it, and whether it is a single expression.
 _Woven = tuple[CodeType, int, bool]
 
 #: Code of earlier loads, by everything it depends on: a reload changes a few of a thousand templates.
@@ -153,7 +165,7 @@ class Compiler:
         self._folder = folder
         self._roots = frozenset(roots)
         self._included = _Included()
-        self._sandbox = Sandbox(escape, self._included)
+        self._sandbox = Sandbox(escape, _LONGEST.get(escape), PRICES, self._included)
         self._sandbox.filters = dict(STEPS)
         self._sandbox.tests = dict(TESTS)
         #: By text and position: a thousand routes often share a text.
@@ -205,8 +217,8 @@ class Compiler:
             kept, alone = self._woven(source, start, leaf=leaf)
             if alone:
                 _keep(key, kept)
-        code, length, whole = kept
-        return Compiled(Template.from_code(self._sandbox, code, {}, None), length, whole)
+        code, cost, whole = kept
+        return Compiled(Template.from_code(self._sandbox, code, {}, None), cost, whole)
 
     def _woven(self, source: Source, start: weave.Position, *, leaf: bool) -> tuple[_Woven, bool]:
         """The code of a template, and whether it includes no other."""
@@ -215,7 +227,7 @@ class Compiler:
             others = nodes.Include | nodes.Import | nodes.FromImport
             alone = not any(isinstance(node, others) for node in tree.find_all(nodes.Stmt))
             whole = leaf and weave.whole_expression(tree)
-            length = weave.length_of(tree)
+            cost = weave.cost_of(tree)
             if self._escape in _INSTEAD_OF_MARKUP:
                 check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
             place: weave.Position = "result" if whole and start == "text" else start
@@ -227,7 +239,7 @@ class Compiler:
             raise source.refused(error.lineno, *_in_plain_words(error.message or "syntax error", start)) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
             raise source.refused(1, f"the template is too deep or too large: {error}") from None
-        return (code, length, whole), alone
+        return (code, cost, whole), alone
 
     def _include(self, source: Source) -> Callable[[str, int], int]:
         ending = next((end for end in ENDINGS if source.name.endswith(end)), TEXT_ENDING)
@@ -237,7 +249,7 @@ class Compiler:
                 raise source.refused(
                     line, f'"{name}" cannot be used here', f"only {ending} files escape values in the same way"
                 )
-            return self.file(name, source.at(line))[1].length
+            return self.file(name, source.at(line))[1].cost
 
         return include
 

@@ -1,21 +1,30 @@
 """From the text that a template printed to what is sent: text, JSON, a form, or a part of a request."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from gateway.destinations.escapes import Escaper
 from gateway.model import Json, Raw
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING
-from gateway.render.values import Trouble, encodable, readable
+from gateway.render.values import Trouble, encodable, form_escape, percent_encoded, readable
 from gateway.wording import escaped
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
-#: Characters of one query value once it is encoded: no server accepts a longer address.
-MAX_QUERY: Final = 32_768
+#: Characters of a path, or of one query value, once it is encoded: no server accepts a longer address.
+MAX_ENCODED: Final = 32_768
+#: How often a path is decoded in search of a segment that climbs: a value that is itself encoded twice, and once more.
+_DECODINGS: Final = 4
+#: Overlong UTF-8 for the signs that matter, which lenient servers accept (CVE-2000-0884), read as Latin-1.
+_OVERLONG: Final = {"\xc0\xae": ".", "\xc0\xaf": "/", "\xc1\x9c": "\\"}
+#: A segment that climbs, or stays where it is; servers cut parameters (``..;x``), and some trim what is not printed.
+_CLIMBING: Final = re.compile(r"(?:^|[/\\])[\x00-\x20\x7f]*(\.{1,2})[\x00-\x20\x7f]*(?=$|[/\\;?#])")
+#: Fields of a form; PHP reads 1,000.
+MAX_PAIRS: Final = 10_000
 #: Characters shown before and after the place where a result is not JSON.
 _NEAR: Final = 20
 
@@ -83,30 +92,58 @@ def _form(text: str) -> Raw:
 FINISH: Final[Mapping[str, Callable[[str], Raw]]] = {HTML_ENDING: _html, FORM_ENDING: _form, "": _plain}
 
 
-def pairs(name: str, value: object) -> Sequence[str]:
-    """The encoded pairs of one field of a form; null is empty text."""
+def form(fields: Mapping[str, object]) -> bytes:
+    """A map of fields as a form: a list repeats its name, a map inside becomes ``name[key]``, and null is empty text."""
+    found = list(islice(_pairs("", fields), MAX_PAIRS + 1))
+    if len(found) > MAX_PAIRS:
+        raise Trouble(f"a form has at most {MAX_PAIRS:,} fields: send JSON")
+    return "&".join(found).encode()
+
+
+def _pairs(name: str, value: object) -> Iterator[str]:
+    """``name`` is encoded already."""
     if isinstance(value, Mapping):
-        inner = ((f"{name}[{key}]" if name else key, each) for key, each in value.items())
-        return [pair for called, each in inner for pair in pairs(called, each)]
-    if isinstance(value, list):
-        return [pair for each in value for pair in pairs(name, each)]
-    text = "" if value is None else readable(value)
-    return [f"{quote_plus(encodable(name))}={quote_plus(encodable(text))}"]
+        for key, each in value.items():
+            called = form_escape(key)
+            yield from _pairs(f"{name}%5B{called}%5D" if name else called, each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _pairs(name, each)
+    else:
+        yield f"{name}={'' if value is None else form_escape(readable(value))}"
 
 
 def safe_path(path: str) -> str:
-    """``path`` if none of its segments climbs. Raises Trouble."""
-    climbing = {".", ".."} & set(path.replace("%2E", ".").replace("%2e", ".").split("/"))
+    """``path`` if none of its segments climbs, not even on a server that decodes it before it looks. Raises Trouble."""
+    if len(path) > MAX_ENCODED:
+        raise Trouble(f"a path has at most {MAX_ENCODED:,} characters, percent-encoded: send the rest in the body")
+    climbing = _climbing(path)
     if climbing:
-        raise Trouble(f'the path has a segment "{climbing.pop()}", which would lead elsewhere')
+        raise Trouble(f'the path has a segment "{climbing}", which would lead elsewhere')
     return path
+
+
+def _climbing(path: str) -> str:
+    """The first segment that is ``.`` or ``..``, between slashes or backslashes, however it is encoded; empty: none is."""
+    if "." not in path and "%" not in path:
+        return ""
+    decoded = path
+    for _ in range(_DECODINGS):
+        before, decoded = decoded, unquote(decoded, "latin-1")
+        for overlong, meant in _OVERLONG.items():
+            decoded = decoded.replace(overlong, meant)
+        if decoded == before:
+            break
+    found = _CLIMBING.search(decoded)
+    return found[1] if found else ""
 
 
 def query_value(text: str) -> str:
     """``text`` percent-encoded. Raises Trouble if the result is too long."""
-    encoded = quote(encodable(text), safe="")
-    if len(encoded) > MAX_QUERY:
-        raise Trouble(f"a query value has at most {MAX_QUERY:,} characters, percent-encoded: send it in the body")
+    # Encoding never makes a text shorter.
+    encoded = percent_encoded(text) if len(text) <= MAX_ENCODED else text
+    if len(encoded) > MAX_ENCODED:
+        raise Trouble(f"a query value has at most {MAX_ENCODED:,} characters, percent-encoded: send it in the body")
     return encoded
 
 

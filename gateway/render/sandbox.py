@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from jinja2 import BaseLoader
@@ -10,14 +11,22 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from gateway.destinations.escapes import Escaper
-from gateway.render.values import ELEMENT, Trouble, UndefinedField, joined, kind, weigh
+from gateway.destinations.chat import ELLIPSIS
+from gateway.destinations.escapes import Escaper, no_escape
+from gateway.render.values import ELEMENT, SCALAR, Trouble, UndefinedField, joined, kind, weigh
 
 MAX_STEPS = 10_000
 #: Characters of one output.
 MAX_OUTPUT = 1 << 20
-#: Characters that one render may handle in total, which bounds its memory and time.
+#: Characters that one render may handle in total, which bounds its memory and time. Whatever takes longer than looking at
+#: a character, 5 ns, has a price in characters: all of it is 40 ms.
 MAX_WORK = 8 << 20
+#: Prices of one character: escaped for a chat, escaped in another way, and run through a method of texts.
+CHAT_ESCAPED = 16
+ESCAPED = 4
+IN_METHOD = 2
+#: Price of an expression in the body of a loop or macro, each time.
+EXPRESSION = 96
 #: Bits of an integer: no message needs a larger number.
 MAX_BITS = 1024
 MAX_RANGE = 1000
@@ -98,7 +107,9 @@ def size(value: object) -> int:
 
 def cost(value: object) -> int:
     """The cost of making ``value`` or walking through it once, in characters."""
-    return len(value) if isinstance(value, str) else ELEMENT * size(value)
+    if isinstance(value, str):
+        return len(value)
+    return ELEMENT * len(value) if isinstance(value, list | tuple | dict | range) else SCALAR
 
 
 def member(value: object, key: object) -> object:
@@ -135,7 +146,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
 
-    def __init__(self, escape: Escaper, loader: BaseLoader) -> None:
+    """``longest``: characters that the reader of a value can be shown; ``prices``: of functions, by character."""
+
+    def __init__(
+        self, escape: Escaper, longest: int | None, prices: Mapping[Callable[..., object], int], loader: BaseLoader
+    ) -> None:
         super().__init__(
             undefined=UndefinedField,
             loader=loader,
@@ -146,7 +161,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
             auto_reload=False,
         )
         self.escape = escape
+        self._longest = longest
+        self._prices = prices
+        self._price = 0 if escape is no_escape else ESCAPED if longest is None else CHAT_ESCAPED
         self.globals.clear()
+
+    def escaper(self, context: Context) -> Escaper:
+        """How values are escaped in one render; each is cut first to what its reader can be shown of it."""
+        return self.escape if self.escape is no_escape else partial(self._escaped, budget_of(context))
+
+    def _escaped(self, budget: Budget, text: str) -> str:
+        if self._longest is not None and len(text) > self._longest:
+            text = text[: self._longest] + ELLIPSIS
+        budget.spend(self._price * len(text))
+        return self.escape(text)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         return self.getitem(obj, attribute)
@@ -163,10 +191,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(owner, str):
             # CPython searches from the right by comparing the whole needle at every position.
             needle = max(map(size, arguments), default=1) if obj.__name__ in ("rpartition", "rsplit") else 1
-            spend(len(owner) * needle)
+            spend(len(owner) * needle * IN_METHOD)
         elif isinstance(owner, LoopContext):
             # changed() compares its arguments.
             weigh(arguments, spend)
+        if callable(obj):
+            spend(self._prices.get(obj, 0) * sum(map(size, arguments)))
         result = super().call(context, obj, *args, **kwargs)
         spend(cost(result))
         return result
@@ -177,7 +207,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 raise side.trouble()
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             budget_of(context).spend(len(left) + len(right))
-            return joined((left, right), ("", ""), self.escape)
+            return joined((left, right), ("", ""), self.escaper(context))
         if operator == "+" and isinstance(left, list) and isinstance(right, list):
             budget_of(context).spend(len(left) + len(right))
             return left + right

@@ -5,24 +5,27 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from gateway.destinations.escapes import Escaper
-from gateway.render.filters import FILTERS
+from gateway.destinations.requests import LONGEST_URL
+from gateway.render.filters import AT_ONCE, FILTERS, PRICES
 from gateway.render.filters.texts import default, tojson
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
     OMIT,
+    SCALAR,
     Escaped,
     Fragment,
     Trouble,
     UndefinedField,
     encodable,
     joined,
+    json_of,
     jsonable,
+    percent_encoded,
     readable,
     weigh,
 )
@@ -31,7 +34,7 @@ from gateway.render.values import (
 def _escape_of(context: Context) -> Escaper:
     sandbox = context.environment
     assert isinstance(sandbox, Sandbox)
-    return sandbox.escape
+    return sandbox.escaper(context)
 
 
 # --- printing ---
@@ -60,7 +63,7 @@ def print_value(context: Context, value: object, path: str) -> str:
     if isinstance(value, Fragment):
         spend(len(value))
         return value
-    return json.dumps(jsonable(value, path, _escape_of(context), spend), ensure_ascii=False)
+    return json_of(value, path, _escape_of(context), spend)
 
 
 @pass_context
@@ -69,7 +72,9 @@ def print_path(context: Context, value: object, path: str) -> str:
     text = readable(value, path)
     if text in ("", ".", ".."):
         raise Trouble(f'{path} is "{text}", which would change the path')
-    quoted = quote(encodable(text), safe="")
+    if len(text) > LONGEST_URL:
+        raise Trouble(f"{path} has {len(text):,} characters: a url has at most {LONGEST_URL:,}")
+    quoted = percent_encoded(text)
     budget_of(context).spend(len(quoted) + 1)
     return quoted
 
@@ -183,6 +188,7 @@ def _tojson(context: Context, value: object) -> object:
 
 def _guarded(function: Callable[..., object]) -> Callable[..., object]:
     looks_inside = "spend" in signature(function).parameters
+    at_once, dear = function in AT_ONCE, PRICES.get(function, 0)
 
     @pass_context
     @wraps(function)
@@ -190,7 +196,8 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
         if isinstance(value, UndefinedField):
             raise value.trouble()
         spend = budget_of(context).spend
-        spend(cost(value) + sum(map(size, (*args, *kwargs.values()))))
+        arguments = sum(map(size, (*args, *kwargs.values())))
+        spend(SCALAR + arguments if at_once else cost(value) + dear * size(value) + (1 + dear) * arguments)
         if looks_inside:
             kwargs["spend"] = spend
         result = function(value, *args, **kwargs)

@@ -1,10 +1,12 @@
 """What a value of an event becomes when it is printed: text for people, JSON, or text without markup of its own."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
+import msgspec
 from jinja2 import Undefined
 
 from gateway.destinations.escapes import Escaper, no_escape
@@ -13,8 +15,14 @@ from gateway.wording import escaped
 #: Takes a number of characters from the budget of the render.
 Spend = Callable[[int], None]
 
-#: Cost of an element of a list or an object, in characters.
-ELEMENT = 10
+#: Costs in characters: of a number or another small value, and of an element of a list or an object that is copied, that
+#: is looked into, and that becomes a value of a body.
+SCALAR = 10
+ELEMENT = 32
+LOOKED_INTO = 64
+MADE = 256
+#: The same, of a character of JSON that msgspec and json write: they need no step in Python for an element.
+WRITTEN = 4
 
 #: Characters shown of a value that an error quotes.
 MAX_SHOWN = 40
@@ -151,7 +159,34 @@ def _unreadable(value: object, path: str) -> Trouble:
 
 def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
     """``value`` as plain JSON values, every text in it escaped. Raises Trouble for a value that JSON does not have."""
-    spend(ELEMENT)
+    if escape is no_escape and isinstance(value, dict | list):
+        written = _written(value, spend)
+        return _made(value, path, escape, spend) if written is None else msgspec.json.decode(written)
+    return _made(value, path, escape, spend)
+
+
+def json_of(value: object, path: str, escape: Escaper, spend: Spend) -> str:
+    """``value`` as the text of JSON, every text in it escaped. Raises Trouble for a value that JSON does not have."""
+    text = json.dumps(jsonable(value, path, escape, spend), ensure_ascii=False)
+    spend(len(text))
+    return text
+
+
+def _written(value: object, spend: Spend) -> bytes | None:
+    """``value`` as JSON; None if there is anything in it that only ``_made`` knows how to write, or to refuse."""
+    try:
+        written = msgspec.json.encode(value)
+        spend(WRITTEN * len(written))
+        if b"null" in written:
+            # Which may be a number that is not finite.
+            json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return written
+
+
+def _made(value: object, path: str, escape: Escaper, spend: Spend) -> object:
+    spend(SCALAR)
     match value:
         case None | bool() | int():
             return value
@@ -160,12 +195,13 @@ def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
         case str():
             return json_text(value, escape, spend)
         case Mapping():
+            spend(MADE * len(value))
             return {
-                json_text(readable(key), escape, spend): jsonable(item, path, escape, spend)
-                for key, item in value.items()
+                json_text(readable(key), escape, spend): _made(item, path, escape, spend) for key, item in value.items()
             }
         case list() | tuple() | range():
-            return [jsonable(item, path, escape, spend) for item in value]
+            spend(MADE * len(value))
+            return [_made(item, path, escape, spend) for item in value]
         case UndefinedField():
             raise value.trouble()
         case Omit():
@@ -183,15 +219,17 @@ def json_text(text: str, escape: Escaper, spend: Spend) -> str:
 
 def weigh(value: object, spend: Spend) -> None:
     """Spend the cost of walking through everything in ``value``, as comparing and sorting may."""
-    spend(ELEMENT)
+    spend(SCALAR)
     match value:
         case str() | range():
             spend(len(value))
         case Mapping():
+            spend(2 * LOOKED_INTO * len(value))
             for key, item in value.items():
                 weigh(key, spend)
                 weigh(item, spend)
         case list() | tuple():
+            spend(LOOKED_INTO * len(value))
             for item in value:
                 weigh(item, spend)
 
@@ -212,10 +250,22 @@ def encodable(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+_QUOTED = tuple(quote(bytes([byte]), safe="") for byte in range(256))
+
+
+def percent_encoded(text: str) -> str:
+    """``quote(text, safe="")`` in two thirds of the time.
+
+    >>> percent_encoded("a b/c")
+    'a%20b%2Fc'
+    """
+    return "".join(map(_QUOTED.__getitem__, encodable(text).encode()))
+
+
 def form_escape(text: str) -> str:
     """``text`` as the value of one pair of a form (WHATWG URL, 5: application/x-www-form-urlencoded).
 
     >>> form_escape("a&b=c d")
     'a%26b%3Dc+d'
     """
-    return quote_plus(encodable(text))
+    return percent_encoded(text).replace("%20", "+")

@@ -21,10 +21,11 @@ from jinja2 import nodes
 
 from gateway.render.expressions import Expressions, shown, step
 from gateway.render.grammar import Refused, check
+from gateway.render.sandbox import EXPRESSION
 
 Position = Literal["text", "string", "value", "path", "result", "truth"]
 
-#: Compiles the file with that name, used on that line, and returns the length of its own text.
+#: Compiles the file with that name, used on that line, and returns what running it once costs.
 Include = Callable[[str, int], int]
 
 
@@ -46,9 +47,10 @@ def whole_expression(tree: nodes.Template) -> bool:
     return False
 
 
-def length_of(node: nodes.Node) -> int:
-    """The number of characters of a template's, loop's or macro's own text."""
-    return sum(len(data.data) for data in node.find_all(nodes.TemplateData))
+def cost_of(node: nodes.Node) -> int:
+    """What running a template, or the body of a loop or macro, once costs: its own text, and its expressions."""
+    written = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
+    return written + EXPRESSION * sum(not isinstance(each, nodes.TemplateData) for each in node.find_all(nodes.Expr))
 
 
 def _last_line(tree: nodes.Template) -> int:
@@ -121,7 +123,7 @@ class _Weaver:
         return ends.pop()
 
     def _for(self, node: nodes.For, place: Position) -> Position:
-        size = nodes.Const(length_of(node))
+        size = nodes.Const(cost_of(node))
         node.iter = step(self._expression(node.iter), "count steps", size, line=node.lineno)
         node.test = node.test and self._expression(node.test)
         if {self.body(node.body, place), self.body(node.else_, place)} != {place}:
@@ -134,7 +136,7 @@ class _Weaver:
 
     def _macro(self, node: nodes.Macro) -> Iterator[nodes.Node]:
         """The macro, then its name bound to one whose output is marked as escaped."""
-        size = nodes.Const(length_of(node))
+        size = nodes.Const(cost_of(node))
         node.defaults = [self._expression(default) for default in node.defaults]
         mark = f"macro {self._fragment(node)}"
         yield node

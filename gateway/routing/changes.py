@@ -42,6 +42,16 @@ def gone(old: Config, new: Config) -> AbstractSet[tuple[str, str]]:
     return _pairs(old) - _pairs(new)
 
 
+def renewed(old: Config, new: Config) -> Collection[str]:
+    """The destinations of both to which something else is sent now."""
+    entries = _changed_names(old.entries, new.entries)
+    found = {
+        *_changed_names(old.destinations, new.destinations),
+        *(to for name in entries for to in new.entries[name].messages),
+    }
+    return [name for name in new.destinations if name in found and name in old.destinations]
+
+
 def _pairs(config: Config) -> AbstractSet[tuple[str, str]]:
     return {
         (name, destination)
@@ -68,10 +78,14 @@ def _order(config: Config) -> object:
 def _differences(noun: str, old: Mapping[str, object], new: Mapping[str, object]) -> Sequence[str]:
     groups = {
         "added": [name for name in new if name not in old],
-        "changed": [name for name in new if name in old and _essence(old[name]) != _essence(new[name])],
+        "changed": _changed_names(old, new),
         "removed": [name for name in old if name not in new],
     }
     return [_counted(noun, verb, names) for verb, names in groups.items() if names]
+
+
+def _changed_names(old: Mapping[str, object], new: Mapping[str, object]) -> Sequence[str]:
+    return [name for name in new if name in old and _essence(old[name]) != _essence(new[name])]
 
 
 def _counted(noun: str, verb: str, names: Collection[str]) -> str:

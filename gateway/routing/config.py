@@ -1,11 +1,11 @@
 """The Config in force: immutable, and valid by construction, so nothing checks it again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import NameGone, Problem
 from gateway.event.paths import Facts
-from gateway.hiding.masks import Masks
+from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.model import Delivery, Event, Notice, OutboundRequest
 from gateway.presets import OWN
@@ -14,6 +14,9 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
 from gateway.routing.sources import Source
 from gateway.store.nouns import Retention
+
+#: How a file looks without being read: inode, time of its content and of its inode, size.
+Look = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,8 @@ class Config:
     revision: str
     #: SHA-256 of every file that was read, by name in the folder: routes.yaml, included files, templates.
     files: Mapping[str, bytes]
+    #: How each file that holds a value looked when it was read, by its path as written: ``${file:...}``, ``tls.ca``.
+    values: Mapping[str, Look | None]
     #: The patterns under ``include``: a new file that matches one will be read, too.
     includes: tuple[str, ...]
     sources: Mapping[str, Source]
@@ -53,6 +58,8 @@ class Config:
     warnings: tuple[Problem, ...] = ()
     #: Hides the secrets of the file in everything that is printed.
     masks: Masks = field(default_factory=lambda: Masks(()))
+    #: The same configuration with the values that its files hold now, whatever was saved elsewhere. Raises ConfigError.
+    reread: Callable[[], "Config"] = field(repr=False, compare=False)
 
     @property
     def routes(self) -> int:
@@ -146,6 +153,10 @@ class Config:
         if source is not None:
             return source.redaction
         return EVERYTHING if any(each.redaction.paths for each in self.sources.values()) else NOTHING
+
+    def hiding(self, event: Event, destination: str) -> Hiding:
+        """Hides the secrets of the file and the redacted values of an event in what a destination said."""
+        return Hiding(masks=self.masks, destination=destination, redact=self.redaction(event).mask_of(event))
 
     def stripped(self, event: Event) -> bytes:
         """The stored body of an event, redacted; ``{}`` if the file no longer says how."""

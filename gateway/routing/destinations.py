@@ -1,5 +1,6 @@
 """A destination: where deliveries go."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.destinations import Kind, Target
@@ -8,7 +9,7 @@ from gateway.destinations.retry import Policy
 from gateway.egress import Door
 from gateway.event.paths import Facts, lookup
 from gateway.hiding.addresses import masked_url
-from gateway.hiding.requests import masked_request
+from gateway.hiding.requests import masked_request, secrets_of_settings
 from gateway.model import OutboundRequest
 from gateway.routing.keys import key_text
 
@@ -31,6 +32,12 @@ class Destination:
     door: Door = field(default_factory=Door)
     #: The path of the field that orders deliveries; empty: they are not ordered.
     order: tuple[str, ...] = ()
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What may be a secret in its settings."""
+        headers = self.target.fixed_headers.items()
+        return secrets_of_settings(self.target.url, headers, is_path_public=self.kind.is_path_public)
 
     def masked(self, request: OutboundRequest) -> OutboundRequest:
         """A request to it, with ``***`` for every possible secret of the file."""

@@ -3,9 +3,8 @@
 The promises of the gateway are kept on the other side of it. Whatever every store decides alike is in ``rules``.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
@@ -31,6 +30,9 @@ from gateway.store.nouns import (
 
 #: Called now and then, from another thread, with how much is done of how much.
 OnProgress = Callable[[int, int], None]
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Reads(Protocol):

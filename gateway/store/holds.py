@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.wording import iso_time
+
+#: Who paused a destination if no person did.
+ITSELF: Final = "the gateway"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "config": "revision of the configuration in force",
     "in_force": "revision of the configuration that stays in force",
     "changed": "differences from the previous configuration",
+    "files": "paths of the files, as written in routes.yaml",
     "problems": "first line of each problem",
     "place": "file:line:column",
     "message": "text of the message",
@@ -87,6 +88,16 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning",
         "deliveries wait for a route or destination that routes.yaml no longer has: they will be dead, and replayable",
         ("route", "destination", "deliveries"),
+    ),
+    "secret.reloaded": LogEvent(
+        "info",
+        "a file of a `${file:...}` or of `tls.ca` has changed: its content applies to all attempts from now on",
+        ("files", "changed"),
+    ),
+    "secret.rejected": LogEvent(
+        "error",
+        "a file of a `${file:...}` or of `tls.ca` has changed and cannot be used: its previous content stays in force",
+        ("problems",),
     ),
     "event.received": LogEvent(
         "info",

@@ -15,6 +15,9 @@ from gateway.wording import printable
 _STDOUT: Final = 1
 _STDERR: Final = 2
 
+#: The fields of an exception, and of its traceback as text.
+_TRACEBACK: Final = frozenset({"exc_info", "exception"})
+
 #: Writes the fields of one line of this name and level.
 _Write = Callable[[str, Level, MutableMapping[str, Any]], None]
 
@@ -22,6 +25,8 @@ _pump: LinePump | None = None
 _write: _Write | None = None
 #: Levels of the lines that are written, by name; empty before ``configure_log``.
 _levels: Mapping[str, Level] = {}
+#: Hides the secrets of the configuration in force.
+_hide: Callable[[str], str] = str
 
 
 def log(name: str, **fields: Any) -> None:
@@ -30,7 +35,13 @@ def log(name: str, **fields: Any) -> None:
     ``exc_info`` is True for the exception being handled, or an exception: its traceback is the field ``exception``.
     """
     if _write is not None and (level := _levels.get(name)):
-        _write(name, level, fields)
+        _write(name, level, fields if _TRACEBACK.isdisjoint(fields) else _traced(level, fields))
+
+
+def hide_in_log(hide: Callable[[str], str]) -> None:
+    """Have ``hide`` applied to what others wrote: the text of an exception, and the message of a library."""
+    global _hide  # noqa: PLW0603  every part of a process shares one log
+    _hide = hide
 
 
 def configure_log(form: str = "auto", level: str = "info") -> None:
@@ -74,10 +85,6 @@ def _json_lines(put: Callable[[bytes], None]) -> _Write:
     encode = msgspec.json.Encoder(enc_hook=str).encode
 
     def write(name: str, level: Level, fields: MutableMapping[str, Any]) -> None:
-        if "exc_info" in fields:
-            import structlog
-
-            fields = structlog.processors.format_exc_info(None, level, fields)
         line = {"time": datetime.now(UTC), "level": level, "event": name, **fields}
         try:
             put(encode(line))
@@ -103,6 +110,14 @@ def _console_lines(put: Callable[[bytes], None]) -> _Write:
     return write
 
 
+def _traced(level: Level, fields: dict[str, Any]) -> MutableMapping[str, Any]:
+    """The fields with a traceback as text, without secrets."""
+    import structlog
+
+    found = structlog.processors.format_exc_info(None, level, fields)
+    return {**found, "exception": _hide(found["exception"])} if "exception" in found else found
+
+
 def _harmless(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields that are safe to print: a reason can quote a sender's text, and a terminal obeys control characters."""
     return {
@@ -115,4 +130,4 @@ class _Libraries(logging.Handler):
     """Turns what libraries log into lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log("library.warning", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+        log("library.warning", logger=record.name, message=_hide(record.getMessage()), exc_info=record.exc_info)

@@ -1,6 +1,7 @@
 """The ingest listener's application: one request in, one answer out. Decisions are made elsewhere."""
 
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
@@ -99,7 +100,7 @@ class Door:
         except SenderGone:
             raise
         except Exception as error:  # noqa: BLE001  a defect of ours may cost the sender a retry, but not its event
-            telemetry.log("internal.error", source=name, exc_info=True)
+            telemetry.log("internal.error", source=name, exception=_traceback(error, config.source(name)))
             return _unavailable(name, "defect", type(error).__name__)
         if isinstance(appended, handshakes.Answer):
             extra = [(b"content-type", appended.content_type.encode()), (b"x-content-type-options", b"nosniff")]
@@ -144,6 +145,13 @@ class Door:
             if self._bytes_in_flight > BYTES_IN_FLIGHT:
                 raise OverBudget("too many bytes in flight")
             more = message["more_body"]
+
+
+def _traceback(error: Exception, source: Source | None) -> str:
+    """An error for the log; without what it says if that could quote a redacted value."""
+    if source is None or not source.redaction.paths:
+        return "".join(traceback.format_exception(error))
+    return "".join((*traceback.format_tb(error.__traceback__), type(error).__name__))
 
 
 def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:

@@ -306,7 +306,7 @@ def _inbox(context: Context) -> list[Any]:
         return []
 
     def entries() -> list[dict[str, Any]]:
-        return [views.inbox_entry(entry) for entry in inbox.entries()]
+        return [views.inbox_entry(entry, context.gateway.config.masks) for entry in inbox.entries()]
 
     @get("/inbox")
     async def page(request: Request[Any, Any, Any]) -> Response[Any]:

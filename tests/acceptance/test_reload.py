@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import signal
 import threading
 import time
@@ -211,18 +212,26 @@ def test_dev_reads_saved_variables_and_shows_mistakes_as_check_does(tmp_path, si
         assert ".env:1" in last(gateway, "config.rejected", 2)["problems"][0]
 
 
-def test_variables_of_serve_are_those_of_its_start_and_secret_files_are_read_again(tmp_path, sink):
+def test_variables_of_serve_are_those_of_its_start_and_secret_files_are_read_again_without_a_reload(tmp_path, sink):
     (tmp_path / "env").write_text(f"CRM_URL={sink.url}/one\n")
-    (tmp_path / "token").write_text("first\n")
+    for version in ("first", "second"):
+        (tmp_path / f"..{version}").mkdir()
+        (tmp_path / f"..{version}/token").write_text(f"{version}\n")
+    # As Kubernetes mounts a secret, and replaces it.
+    (tmp_path / "..data").symlink_to("..first")
+    (tmp_path / "token").symlink_to("..data/token")
     text = routes("${CRM_URL}").replace("}\nroutes", ', auth: {bearer: "${file:token}"}}\nroutes')
     with GatewayProcess(tmp_path, text, options=("--env-file", str(tmp_path / "env"))) as gateway:
         (tmp_path / "env").write_text(f"CRM_URL={sink.url}/two\n")
-        (tmp_path / "token").write_text("second\n")
-        assert gateway.api("/api/reload", {}) == (200, {"changed": "1 destination changed (crm)"})
+        (tmp_path / "..data_tmp").symlink_to("..second")
+        (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+        line = last(gateway, "secret.reloaded", 1)
+        assert (line["files"], line["changed"]) == (["token"], "1 destination changed (crm)")
+        assert gateway.api("/api/reload", {}) == (200, {"changed": "nothing"})
         gateway.post(distinct(1))
         [request] = sink.wait_for(1)
         assert (request.path, request.headers["authorization"]) == ("/one", "Bearer second")
-        assert "second" not in gateway.log_text()
+        assert not {"first", "second"} & set(re.findall(r"\w+", gateway.log_text()))
 
 
 def test_a_new_source_listens_at_once_and_a_removed_one_is_unknown(tmp_path, sink):

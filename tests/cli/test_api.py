@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.cli import api
 from gateway.cli.api import Message, messages
+from gateway.cli.client import NobodyListens, Unreachable
 
 
 def lines(text):
@@ -97,12 +98,12 @@ def test_a_refusal_says_why_and_steers_nothing(server, answer, said):
 
 def test_no_gateway_at_the_usual_address_is_not_the_same_as_none_at_a_named_one(monkeypatch):
     monkeypatch.setenv("GATEWAY_ADMIN_BIND", "127.0.0.1:1")
-    with pytest.raises(api.NotRunning, match=r"no gateway is running at http://127\.0\.0\.1:1: start it"):
+    with pytest.raises(NobodyListens, match=r"no gateway is running at http://127\.0\.0\.1:1: start it"):
         api.ask("", "/api/events")
-    with pytest.raises(api.Unreachable, match="is --url right") as caught:
+    with pytest.raises(Unreachable, match="is --url right") as caught:
         api.ask("http://127.0.0.1:1", "/api/events")
-    assert not isinstance(caught.value, api.NotRunning)
-    assert caught.value.exit_code == api.NotRunning.exit_code == 3
+    assert not isinstance(caught.value, NobodyListens)
+    assert caught.value.exit_code == NobodyListens.exit_code == 3
 
 
 def test_a_stream_that_breaks_off_is_unreachable_and_not_the_readers_fault(server):

@@ -236,8 +236,8 @@ def test_the_command_of_a_request_sends_all_of_it_or_there_is_none():
         return event(deliveries=[{**g.a_delivery(1), "attempts_made": []}], requests=[made])
 
     short, long = "x" * 9_000, "x" * 90_000
-    assert f"--data-binary {short}" in with_body(short)
-    assert "--data-binary" not in with_body(long)
+    assert f"--data-raw {short}" in with_body(short)
+    assert "--data-raw" not in with_body(long)
 
 
 def test_the_test_that_is_made_of_an_event_holds(tmp_path):

@@ -32,7 +32,7 @@ def target(kind: Kind, secret: str = "s3cr3t") -> Target:
     """A destination of that kind, compiled."""
     address = url(kind, secret) if kind.has_url else ""
     path = "" if kind.has_url else "events.ndjson"
-    return Target(url=address, path=path, options=options(kind), secrets=kind.secrets_of(address))
+    return Target(url=address, path=path, options=options(kind))
 
 
 def written(kind: Kind, secret: str = "s3cr3t", *, secret_in_url: str | None = None, host: str = HOST) -> str:

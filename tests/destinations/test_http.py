@@ -266,10 +266,28 @@ def test_a_refused_login_says_where_it_comes_from(status: int) -> None:
     assert judged(status, b"no").reason.endswith("; the destination has no auth): no")
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
-def test_a_redirect_is_final_and_its_address_is_not_told(status: int) -> None:
-    verdict = judged(status, b"see https://x/?token=secret", location="https://x/?token=secret")
-    assert verdict == Dead(f"redirects are not followed: answered {status}; put the final address into url")
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_redirect_is_final_and_says_where_to(status: int) -> None:
+    verdict = judged(status, b"see https://x/?token=secret", location="https://x:8443/v2/in?token=secret#there")
+    to = "https://x:8443/v2/in?token=***"
+    said = f"redirects are not followed: answered {status}, to {to}; put the final address into url, then replay"
+    assert verdict == Dead(said)
+
+
+@pytest.mark.parametrize("status", [302, 303])
+def test_a_redirect_that_often_follows_a_success_says_how_to_count_it_as_one(status: int) -> None:
+    assert (
+        f", or add status: {status} to success if it means accepted, then replay"
+        in judged(status, location="/done").reason
+    )
+
+
+@pytest.mark.parametrize("status", [300, 301, 304, 308])
+def test_a_redirect_to_nowhere_is_final_too(status: int) -> None:
+    verdict = judged(status)
+    assert verdict == Dead(
+        f"redirects are not followed: answered {status}; put the final address into url, then replay"
+    )
 
 
 def test_only_the_beginning_of_a_long_answer_is_told_and_on_one_line() -> None:

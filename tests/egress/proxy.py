@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ssl
 import threading
 from contextlib import suppress
 from typing import Self
@@ -10,15 +11,18 @@ from typing import Self
 class Proxy:
     """Carries everything to one port of this machine, whatever it is asked for; remembers what that was."""
 
-    def __init__(self, port: int, *, login: str = "", refuses: int = 0) -> None:
+    def __init__(self, port: int, *, login: str = "", refuses: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._to = port
         self._login = login
         self._refuses = refuses
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
         #: ``CONNECT hooks.example:443``, ``POST http://hooks.example/x``, ``SOCKS hooks.example:80``.
         self.asked: list[str] = []
+        #: The whole of each request for HTTP, up to the end of its header.
+        self.heads: list[str] = []
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -33,7 +37,7 @@ class Proxy:
         self._loop.close()
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
@@ -41,6 +45,9 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Each layer of an aborted transport is closed at a later turn of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._serve(reader, writer))
@@ -63,6 +70,7 @@ class Proxy:
         head = first + await reader.readuntil(b"\r\n\r\n")
         method, target, _ = head.split(b" ", 2)
         self.asked.append(f"{method.decode()} {target.decode()}")
+        self.heads.append(head.decode("latin-1").lower())
         wanted = b"basic " + base64.b64encode(self._login.encode()).lower()
         if self._refuses or (self._login and wanted not in head.lower()):
             writer.write(b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % (self._refuses or 407))

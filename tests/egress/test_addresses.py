@@ -169,6 +169,15 @@ def test_localhost_is_the_operators_word(host: str) -> None:
     Guard(Door(public=True), Listeners()).resolved(host, 80, ["127.0.0.1", "::1"])
 
 
+@pytest.mark.parametrize("host", ["localhost", "crm.localhost"])
+def test_a_name_of_this_machine_counts_as_127_0_0_1_only_if_it_means_that(host: str) -> None:
+    guard = Guard(Door(public=True), Listeners())
+    guard.resolved(host, 80, ["127.0.0.1", "127.0.0.53", "::1", "::ffff:127.0.0.1"])
+    for elsewhere in ("10.0.0.5", "192.168.1.1", "fd00::1"):
+        with pytest.raises(AddressBlocked):
+            guard.resolved(host, 80, ["127.0.0.1", elsewhere])
+
+
 @pytest.mark.parametrize("host", ["localhost.example.com", "notlocalhost", "localhos"])
 def test_what_only_looks_like_localhost_is_a_name(host: str) -> None:
     assert not is_localhost(host)

@@ -1,12 +1,13 @@
-"""No secret of any kind of destination comes back: not in an error, an attempt or a log line, whatever the other side does."""
+"""No secret comes back: not in an error, an attempt, a log line, the store, the API or a backup, whatever the other side does."""
 
 import asyncio
+import base64
 import json
 import socket
-from contextlib import nullcontext
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -14,13 +15,16 @@ from gateway import telemetry
 from gateway.config import load
 from gateway.destinations import KINDS
 from gateway.egress import Egress
-from gateway.model import Attempt, Delivery, Event
+from gateway.hiding.finder import Needle
+from gateway.model import Attempt, Delivery, Event, HttpRequest, Reply
 from gateway.pipeline import Gateway, deliver
 from gateway.presets import load as load_preset
 from gateway.telemetry import logs
 from tests.destinations import examples
 from tests.egress.certificates import Authority
 from tests.sink import Behaviour, Sink, Wire, answer, chunk_garbage, continue_flood, hang, header_flood, raw, reset
+from tests.web.desk import Desk
+from tests.world import numbered, story
 
 BODY = load_preset("xobito").samples["contact.created"]
 EVENT = Event(id="evt_1", source="xobito", type="contact.created", received_at=0.0, headers={}, body=BODY, sha256=b"")
@@ -48,7 +52,7 @@ def attempted(folder: Path, kind: str, url: str) -> Attempt:
         await egress.warm({each.door for each in config.destinations.values()})
         gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
         try:
-            attempt = (await deliver(DELIVERY, EVENT, gateway, lambda _: nullcontext())).attempt
+            attempt = (await deliver(DELIVERY, EVENT, gateway)).attempt
         finally:
             await egress.close()
         return attempt
@@ -147,3 +151,200 @@ def test_no_name_that_leads_nowhere_tells_a_secret(tmp_path, capfd, monkeypatch,
     attempt = attempted(tmp_path, kind, "https://hooks.test")
     assert attempt.reason.startswith("blocked address: hooks.test is " if answers else "name not found")
     check_nothing_leaks(attempt, capfd)
+
+
+# --- every kind of secret, in every spelling, everywhere ---
+
+KEY = "-----BEGIN KEY-----\n" + "\n".join(f"MIIEvQ{number}{'Ab0+' * 14}" for number in range(9)) + "\n-----END KEY-----"
+#: From outside, as files next to routes.yaml.
+FILES = {
+    "bearer": "tok-Bearer+01/x",
+    "password": "correct horse_9",
+    "header": "k-Header~77",
+    "pin": "7Kp2",
+    "five": "ab-12",
+    "hook": "http://127.0.0.1:1/hooks/x1y2z3",
+    "key": KEY,
+}
+SETTINGS = """version: 1
+sources: {xobito: {preset: xobito, secret: s3cret-of-source}}
+vars: {pin: "${file:pin}", five: "${file:five}", key: "${file:key}"}
+destinations:
+  crm: {url: "SINK/crm?key=Q1w2e3", auth: {bearer: "${file:bearer}"}, headers: {x-one: literal-One1}}
+  basic: {url: "SINK/basic", auth: {basic: {user: ann, password: "${file:password}"}}}
+  other: {url: "SINK/other", auth: {header: {name: x-key, value: "${file:header}"}}}
+  chat: {type: slack, url: "SINK/services/T01AB/B02CD/w3x4y5", public: false, rate: none}
+  hook: {url: "${file:hook}"}
+routes:
+  - {name: all, to: crm, headers: {x-two: literal-Two2}, body: {a: "{{ vars.pin }}", b: "{{ vars.five }}", c: "{{ vars.key }}"}}
+  - {name: rest, to: [basic, other], body: {a: b}}
+  - {name: chat, to: chat, text: hi}
+"""
+#: What an answer repeats, by the destination that gives it.
+REPEATED = [
+    ("crm", "tok-Bearer+01/x"),
+    ("crm", "Q1w2e3"),
+    ("crm", "literal-One1"),
+    ("crm", "literal-Two2"),
+    ("crm", "7Kp2"),
+    ("crm", "ab-12"),
+    ("crm", KEY.split("\n")[3]),
+    ("crm", "s3cret-of-source"),
+    ("basic", "correct horse_9"),
+    ("basic", "ann:correct horse_9"),
+    ("other", "k-Header~77"),
+    ("chat", "T01AB/B02CD/w3x4y5"),
+    ("chat", "w3x4y5"),
+    ("crm", "/hooks/x1y2z3"),
+    ("crm", "x1y2z3"),
+]
+SPELLINGS = {
+    "plain": str,
+    "percent": lambda text: quote(text, safe=""),
+    "JSON": lambda text: "".join(f"\\u{ord(each):04x}" for each in text),
+    "JSON in JSON": lambda text: json.dumps(json.dumps({"said": text})),
+    "HTML": lambda text: "".join(f"&#{ord(each)};" for each in text),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+}
+
+
+def everywhere(folder: Path, *more: str) -> bytes:
+    """All that was kept on disk."""
+    kept = b"".join(path.read_bytes() for path in folder.glob("*.db*"))
+    return kept + "".join(more).encode()
+
+
+@pytest.mark.parametrize("spell", [pytest.param(each, id=name) for name, each in SPELLINGS.items()])
+def test_no_secret_is_kept_or_shown_however_an_answer_spells_it(tmp_path, capfd, spell) -> None:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    telemetry.configure_log("json", "debug")
+    seen: list[str] = []
+
+    @story
+    async def scenario() -> None:
+        async with Desk(tmp_path, SETTINGS.replace("SINK", sink.url)) as desk:
+            for number, (destination, secret) in enumerate(REPEATED):
+                path = "/services" if destination == "chat" else f"/{destination}"
+                for each in ("/crm", "/basic", "/other", "/services"):
+                    sink.at(each, answer(204))
+                status = 422 if number % 2 else 200
+                sink.at(path, answer(status, f"no such thing: {spell(secret)}, sorry".encode()))
+                event_id = (await desk.receive(numbered(number))).event_id
+                await desk.dispatcher.idle()
+                _, shown = await desk.ask(f"/api/events/{event_id}")
+                [said] = [each for each in shown["deliveries"] if each["destination"] == destination]
+                assert "***" in said["answer"], secret
+                seen.append(json.dumps(shown))
+            await desk.store.backup(str(tmp_path / "backup.db"))
+
+    with Sink() as sink:
+        scenario()
+    telemetry.flush_log()
+    out, err = capfd.readouterr()
+    kept = everywhere(tmp_path, out, err, *seen)
+    assert b"no such thing" in kept
+    for _, secret in REPEATED:
+        assert secret.encode() not in kept
+        assert spell(secret).encode() not in kept
+        assert json.dumps(spell(secret))[1:-1].encode() not in kept
+
+
+# --- what is cut ---
+
+
+class Says:
+    """Answers with a text, without a connection."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._reply = Reply(status=status, body=body)
+
+    async def exchange(self, request: HttpRequest, most: int) -> Reply:
+        return self._reply
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def said_by(folder: Path, kind: str, status: int, bodies: Sequence[bytes], event: Event = EVENT) -> list[Attempt]:
+    """The attempts that these answers come to."""
+    keys = examples.written(KINDS[kind], SECRET, secret_in_url=QUOTED)
+    (folder / "routes.yaml").write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret, redact: {paths: [attrs.email]}}}\n"
+        f"destinations: {{there: {{{keys}}}}}\nroutes: [{{name: all, to: there, text: hi}}]\n"
+    )
+    config = load(folder / "routes.yaml", environ={})
+
+    async def run() -> list[Attempt]:
+        gateways = [Gateway(config=config, store=None, egress=Egress(carrier=Says(status, body))) for body in bodies]
+        return [(await deliver(DELIVERY, event, gateway)).attempt for gateway in gateways]
+
+    return asyncio.run(run())
+
+
+EMAIL = json.loads(BODY)["data"]["attributes"]["email"]
+
+
+@KIND
+@pytest.mark.parametrize("hidden", [SECRET, EMAIL], ids=["a secret", "a redacted value"])
+def test_no_part_of_a_hidden_text_is_left_where_an_answer_is_cut(tmp_path, kind: str, hidden: str) -> None:
+    ends = [*range(150, 205), *range(980, 1_025)]
+    bodies = [f"{'x' * end} {hidden} and more".encode() for end in ends]
+    bodies += [f"{' ' * end} {hidden} and more".encode() for end in ends]
+    for attempt in said_by(tmp_path, kind, 500, bodies):
+        assert attempt.reason.startswith("answered 500")
+        assert hidden[:3] not in attempt.reason + attempt.answer
+
+
+@KIND
+def test_a_secret_that_is_hidden_does_not_change_what_an_answer_means(tmp_path, kind: str) -> None:
+    bodies = [b'{"ok": true, "said": "%s"}' % SECRET.encode(), b'{"ok": false, "error": "x", "retry_after": 7}']
+    plain, _ = said_by(tmp_path, kind, 200, bodies)
+    assert SENTINEL not in plain.answer
+    assert plain.outcome == said_by(tmp_path, kind, 200, [b'{"ok": true, "said": "nothing"}'])[0].outcome
+
+
+# --- work ---
+
+
+def test_a_payload_in_a_path_a_query_and_a_header_makes_no_answer_slower_to_hide(tmp_path, monkeypatch) -> None:
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+        "destinations: {there: {url: 'https://a.example/p', auth: {bearer: s3cr3t-token}}}\n"
+        "routes: [{name: all, to: there, path: '{{ attrs.note }}', query: {q: '{{ attrs.note }}'}, "
+        "headers: {x-note: '{{ attrs.note }}'}, body: {}}]\n"
+    )
+    config = load(tmp_path / "routes.yaml", environ={})
+    config.masks.prepare()
+    searched: list[int] = []
+    found = Needle.found
+    monkeypatch.setattr(Needle, "found", lambda self, layer: searched.append(len(layer.data)) or found(self, layer))
+
+    async def run(note: str) -> int:
+        payload = json.loads(BODY)
+        payload["data"]["attributes"]["note"] = note
+        event = replace(EVENT, body=json.dumps(payload).encode())
+        gateway = Gateway(config=config, store=None, egress=Egress(carrier=Says(400, rb'%41 \u0041 "x"')))
+        searched.clear()
+        attempt = (await deliver(DELIVERY, event, gateway)).attempt
+        assert attempt.status == 400
+        return sum(searched)
+
+    assert asyncio.run(run("n" * 7_000)) == asyncio.run(run("n"))
+
+
+def test_a_defect_is_logged_without_secrets_and_redacted_values(tmp_path, capfd, monkeypatch) -> None:
+    telemetry.configure_log("json", "debug")
+
+    def burst(*_: object) -> None:
+        raise ValueError(f"cannot read {SECRET} of {EMAIL}")
+
+    monkeypatch.setattr("gateway.destinations.kind.Kind.judge", burst)
+    [attempt] = said_by(tmp_path, "http", 200, [b"ok"])
+    telemetry.flush_log()
+    assert attempt.reason.startswith("a defect of the gateway: ValueError")
+    _, err = capfd.readouterr()
+    assert "cannot read *** of •••" in err
+    assert SENTINEL not in err
+    assert EMAIL not in err

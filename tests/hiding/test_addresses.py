@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.hiding.addresses import MASK, masked_path, masked_url, parts_that_open, secrets_of, starred, starred_after
+from gateway.hiding.addresses import (
+    MASK,
+    masked_location,
+    masked_path,
+    masked_url,
+    parts_that_open,
+    secrets_of,
+    starred,
+    starred_after,
+)
 
 LONG = "a-segment-of-20-char"
 
@@ -84,3 +93,37 @@ def test_hiding_is_total_and_keeps_the_width_of_a_line(text, own, is_public):
 def test_the_path_of_a_received_request_is_shown_up_to_the_name_of_its_source():
     assert masked_path("/in/crm") == "/in/crm"
     assert masked_path("/in/crm/s3cr3t/more") == f"/in/crm/{MASK}"
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://a.example/v2/in", "https://a.example/v2/in"),
+        ("/login", "/login"),
+        ("//a.example:8443/x", "//a.example:8443/x"),
+        ("../up?", "../up"),
+        (
+            f"https://me:pass@a.example/x/{LONG}?k=v&{LONG}&page=2#here",
+            "https://***@a.example/x/***?k=***&***&page=***",
+        ),
+        ("https://a.example/x/s3cr+t/y?s3cr+t", "https://a.example/x/***/y?***"),
+        ("https://a.example/x/s3cr%2Bt.", "https://a.example/x/***."),
+        ("http://[fd00:ec2::254]/", "http://[fd00:ec2::254]/"),
+    ],
+)
+def test_a_location_is_shown_without_what_may_be_a_secret(location, shown):
+    assert masked_location(location, {"s3cr+t", "x"}) == shown
+
+
+@given(location=st.text(), secret=st.text(alphabet="abcdef0123456789", min_size=16, max_size=40))
+def test_a_location_is_one_short_line_and_never_has_a_long_part(location, secret):
+    for text in (
+        f"{location}/{secret}/x",
+        f"https://{secret}@host/{location}",
+        f"/x?{location}={secret}",
+        f"/{secret}",
+    ):
+        shown = masked_location(text, {secret})
+        assert secret not in shown
+        assert len(shown) <= 200
+        assert shown.isprintable()

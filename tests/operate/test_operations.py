@@ -534,14 +534,3 @@ async def test_a_destination_that_left_the_file_can_still_be_resumed(tmp_path):
 
 
 # --- the index ---
-
-
-@story
-async def test_the_loop_keeps_the_index_up_to_date(tmp_path):
-    async with World(tmp_path, "") as world:
-        for number in range(300):
-            await world.receive(numbered(number))
-        async with running(world):
-            async with asyncio.timeout(20):
-                while world.store._database.is_index_behind:
-                    await asyncio.sleep(0.01)

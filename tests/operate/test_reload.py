@@ -1,6 +1,7 @@
 """Another file: what is said about it, when it is noticed, and what happens to what was on its way."""
 
 import asyncio
+import hashlib
 import itertools
 import os
 import sys
@@ -290,6 +291,14 @@ def test_what_was_saved_between_the_reading_and_the_first_look_is_noticed(folder
     assert settled(watch).count(True) == 1
 
 
+def test_what_was_added_between_the_reading_and_the_first_look_is_noticed(folder):
+    config = including(folder, "a/b/*.yaml", "a/b/c.yaml")
+    watch = Watch(folder / "routes.yaml")
+    (folder / "a/b/d.yaml").write_text("routes: []\n")
+    watch.follow(config.files, config.includes)
+    assert settled(watch).count(True) == 1
+
+
 def test_what_changes_before_new_files_are_followed_is_noticed(folder):
     config = including(folder, "a/b/*.yaml", "a/b/c.yaml")
     watch = Watch(folder / "routes.yaml")
@@ -322,6 +331,10 @@ def test_a_refused_file_says_what_it_would_have_included(folder):
     with pytest.raises(ConfigError) as refused:
         loaded(folder, f"{FILE}include: deep/er/*.yaml\n")
     assert refused.value.includes == ("deep/er/*.yaml",)
+    assert refused.value.files == {
+        name: hashlib.sha256((folder / name).read_bytes()).digest()
+        for name in ("routes.yaml", "deep/er/a.yaml", "templates/crm.json.j2")
+    }
 
 
 def test_variables_are_watched_where_they_are_read_again(folder):
@@ -436,6 +449,31 @@ def test_a_broken_file_changes_nothing_until_it_is_mended(tmp_path, logged):
             assert await world.reloader.reload() == "nothing"
             assert world.reloader.rejection is None
             assert telemetry.CONFIG_SUCCESSFUL._value.get() == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_saved_before", [True, False])
+def test_the_correction_of_a_refused_file_is_noticed_however_soon_it_is_saved(tmp_path, is_saved_before):
+    async def scenario():
+        async with Reloadable(tmp_path, crm("http://127.0.0.1:9/a")) as world:
+            watch = Watch(tmp_path / "routes.yaml")
+            new = tmp_path / "new.conf"
+            new.write_text("routes: [{nonsense: 1}]\n")
+            world.save(crm("http://127.0.0.1:9/a") + "include: new.conf\n")
+            settled(watch)
+            with pytest.raises(ConfigError):
+                await world.reloader.reload()
+            if is_saved_before:
+                new.write_text("vars: {a: 1}\n")
+            watch.follow(world.reloader.files, world.reloader.includes)
+            assert settled(watch).count(True) == is_saved_before
+            if not is_saved_before:
+                new.write_text("vars: {a: 1}\n")
+                assert settled(watch) == ONCE
+            assert await world.reloader.reload() == "1 variable added (a)"
+            watch.follow(world.reloader.files, world.reloader.includes)
+            assert settled(watch) == NEVER
 
     asyncio.run(scenario())
 

@@ -1,7 +1,10 @@
 """What goes out of the store in the background, and when."""
 
+import asyncio
 import json
 
+from gateway import dispatcher
+from gateway.errors import StoreError
 from tests.sink import Sink, answer
 from tests.world import BODY, HEAD, REDACTING, World, numbered, story, to_crm
 
@@ -76,3 +79,36 @@ async def test_the_fields_of_the_moment_go_and_all_of_a_body_whose_source_is_gon
     assert "phone" in left
     assert not {"email", "company"} & {*left}
     assert bodies[1] == b"{}"
+
+
+@story
+async def test_the_loop_keeps_the_index_up_to_date(tmp_path):
+    async with World(tmp_path, "") as world:
+        for number in range(300):
+            await world.receive(numbered(number))
+        task = asyncio.create_task(world.upkeep.run())
+        async with asyncio.timeout(20):
+            while world.store._database.is_index_behind:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@story
+async def test_a_defect_in_pruning_ends_neither_its_rounds_nor_the_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    rounds = []
+
+    async def defect(*_, **__):
+        rounds.append("a round")
+        raise StoreError("a prune that cannot work")
+
+    async with World(tmp_path, "") as world:
+        await world.receive()
+        world.store.prune = defect
+        task = asyncio.create_task(world.upkeep.run())
+        async with asyncio.timeout(20):
+            while world.store._database.is_index_behind or len(rounds) < 3:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])

@@ -1,5 +1,7 @@
 """Paths, query values and header fields."""
 
+import re
+
 import pytest
 
 from gateway.errors import RenderError
@@ -12,11 +14,12 @@ from tests.render.given import FACTS, HERE, failure
     [
         ("/contacts/{{ attrs.id }}", "/contacts/451"),
         ("/contacts/{{ 'a/b?c#d%2F e' }}/x", "/contacts/a%2Fb%3Fc%23d%252F%20e/x"),
-        ("/{{ '%2e%2e' }}", "/%252e%252e"),
+        ("/{{ '...' }}/{{ '.x' }}/{{ 'x..' }}", "/.../.x/x.."),
+        ("/{{ 'a..b/1.5' }}", "/a..b%2F1.5"),
+        ("/{{ '100%25 ; .. x' }}", "/100%2525%20%3B%20..%20x"),
         ("/ü b/{{ attrs.vip }}", "/%C3%BC%20b/true"),
         ("/a%20b/{{ '\ud800' }}", "/a%20b/%EF%BF%BD"),
         ("/{% set p %}a/{{ attrs.id }}{% endset %}{{ p }}", "/a%2F451"),
-        ("/{{ '\\\\..\\\\' }}", "/%5C..%5C"),
     ],
 )
 def test_a_value_stays_inside_its_segment(templates, source, expected):
@@ -39,6 +42,49 @@ def test_a_value_stays_inside_its_segment(templates, source, expected):
 )
 def test_a_value_that_would_change_the_path_is_an_error(templates, source, message):
     assert message in failure(templates.path(TemplateText(source, HERE)), FACTS)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "../../admin",
+        "..\\..\\admin",
+        "a/../b",
+        "a\\./b",
+        "./x",
+        "x/..",
+        "%2e%2e",
+        "%2e%2E/x",
+        "..%2fadmin",
+        "..%5Cadmin",
+        "a%2f.%2E%2fb",
+        "%252e%252e%252fadmin",
+        "x%255c%252e.",
+        "%25%32%65./x",
+        "..;a=b/x",
+        "../\u00e9",
+        ".. /x",
+        "..\0/x",
+        "%c0%ae%c0%ae%c0%afx",
+        "..%c1%9cx",
+    ],
+)
+def test_a_value_never_climbs_even_where_it_is_decoded_first(templates, value):
+    render = templates.path(TemplateText("/contacts/{{ attrs.x }}", HERE))
+    reason = failure(render, {"attrs": {"x": value}})
+    assert re.search(r'the path has a segment "\.{1,2}", which would lead elsewhere', reason)
+
+
+def test_a_segment_that_climbs_is_not_put_together_from_several_values(templates):
+    render = templates.path(TemplateText("/{{ attrs.x }}{{ attrs.y }}", HERE))
+    assert render({"attrs": {"x": "a.", "y": ".b"}}) == "/a..b"
+    assert 'a segment ".."' in failure(render, {"attrs": {"x": "a/.", "y": "./b"}})
+
+
+def test_a_path_is_measured_before_it_is_looked_at(templates):
+    render = templates.path(TemplateText("/{{ attrs.x }}", HERE))
+    assert len(render({"attrs": {"x": "." * 32_767}})) == 32_768
+    assert "at most 32,768" in failure(render, {"attrs": {"x": "." * 32_768}})
 
 
 def test_a_query_value_is_percent_encoded_whole(templates):

@@ -1,5 +1,6 @@
+import posixpath
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import example, given
@@ -118,14 +119,48 @@ def test_slack_text_never_holds_a_bracket_or_a_line_of_a_value(templates, text):
     assert not set(render({"attrs": {"x": text}}).text) & set("<>\n\r\x00\u202e")
 
 
+#: What some servers trim.
+TRIMMED = "".join(map(chr, range(33))) + "\x7f"
+
+
+def climbs(path):
+    """Whether a server that decodes a path, once or more, and then normalises it, would leave a folder."""
+    for _ in range(5):
+        path = unquote(path, "latin-1")
+    return bool({".", ".."} & {each.partition(";")[0].strip(TRIMMED) for each in re.split(r"[/\\?#]", path)})
+
+
+pieces = st.lists(
+    st.sampled_from(["..", ".", "/", "\\", "%2e", "%2F", "%5c", "%25", "2e", "x", "", ";", " "]), max_size=8
+)
+
+
+@given(pieces=pieces, decoded=st.integers(0, 2))
+def test_no_value_climbs_a_path_however_it_is_encoded(templates, pieces, decoded):
+    value = "".join(pieces)
+    for _ in range(decoded):
+        value = quote(value, safe="")
+    try:
+        path = templates.path(TemplateText("/api/{{ attrs.x }}/end", HERE))({"attrs": {"x": value}})
+    except RenderError:
+        return
+    plain = path
+    for _ in range(4):
+        parts = [each.partition(";")[0] for each in re.split(r"[/\\]", plain)]
+        assert not {".", ".."} & set(parts)
+        assert posixpath.normpath(plain.replace("\\", "/")).startswith("/api")
+        plain = unquote(plain)
+
+
 @given(text=texts, other=texts)
 def test_a_path_value_never_adds_a_segment(templates, text, other):
     render = templates.path(TemplateText("/a/{{ attrs.x }}/.{{ attrs.y }}", HERE))
     try:
         path = render({"attrs": {"x": text, "y": other}})
     except RenderError:
-        assert {text, other} & {"", ".", ".."}
+        assert {text, other} & {"", ".", ".."} or climbs(f"/{text}/.{other}")
         return
+    assert not climbs(path)
     assert path.isascii()
     segments = path.split("/")
     assert [unquote(segment) for segment in segments] == ["", "a", encodable(text), f".{encodable(other)}"]

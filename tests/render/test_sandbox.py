@@ -95,7 +95,6 @@ GROWING = [
     "payload.object | items",
     "payload.objects | sort(attribute='x')",
     "payload.text | list",
-    "payload.text | last",
     "payload.text | reverse",
     "payload.text | upper",
     "payload.text | replace('b', 'c')",
@@ -125,7 +124,8 @@ def test_looking_at_the_fields_of_a_record_costs_little(templates):
     source = "{% for i in range(1000) %}{% if 'id' in payload and attrs.id == 451 and attrs.x is defined %}{% endif %}{% endfor %}"
     names = Namespace({"payload": BIG, "attrs": {"id": 451, "x": BIG}})
     templates.text(TemplateText(source, HERE), no_escape)(names)
-    assert names.budget.work > MAX_WORK - 100_000
+    # Each round pays for its expressions, and nothing for the size of what it looks at.
+    assert names.budget.work > MAX_WORK - 2_000_000
 
 
 def test_an_include_in_a_loop_counts_as_its_own_length(templates, folder):

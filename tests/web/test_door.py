@@ -289,8 +289,10 @@ async def test_a_probe_of_the_sender_is_200_and_empty(door):
 
 @at_the_door
 async def test_a_store_that_refuses_is_503_with_a_time_to_wait_and_readiness_knows_until_an_event_is_kept(door):
-    async def refuse(*_):
-        raise StoreUnavailable("the disk is full")
+    def refuse(*_, **__):
+        appending = asyncio.get_running_loop().create_future()
+        appending.set_exception(StoreUnavailable("the disk is full"))
+        return appending
 
     append, door.gateway.store.append = door.gateway.store.append, refuse
     answer = await door.send(BODY)

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway.config.schema import trees, values
+from gateway.config.schema import trees, values, ways
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
@@ -51,16 +51,6 @@ def _types_with(name: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TlsKeys(Section):
-    noun = "tls"
-    ca: Words | None = key(
-        values.words,
-        "a file of PEM certificates to trust instead of the system's, relative to the folder of routes.yaml: crm-ca.pem",
-        required=True,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class DefaultsKeys(Section):
     """Each key applies to destinations that do not set it; a destination's own value replaces it entirely."""
 
@@ -75,6 +65,12 @@ class DefaultsKeys(Section):
         read_success,
         "which responses count as accepted, a rule or a list of rules of which one must match: {json: {ok: true}}; "
         "under defaults it applies to type http only, as the other types have their own",
+        types=_types_with("url"),
+    )
+    proxy: str | None = key(
+        ways.proxy,
+        "the proxy that requests go through: http://proxy.example.com:3128, https://... or socks5h://..., with user:password@ "
+        "before the host if it asks for a login; none: directly",
         types=_types_with("url"),
     )
 
@@ -113,7 +109,11 @@ class DestinationKeys(DefaultsKeys):
     type: str = key(
         values.choice(KINDS, "destination type", values.named), f"{', '.join(KINDS)}; http if left out", default="http"
     )
-    url: Words | None = key(values.words, "its address: https://crm.example.com/api", types=_types_with("url"))
+    url: Words | None = key(
+        values.words,
+        "its address: https://crm.example.com/api, or http+unix://%2Frun%2Fapp.sock/path for a Unix socket",
+        types=_types_with("url"),
+    )
     method: str | None = key(
         values.method, "the HTTP method; POST if neither this nor the route sets it", types=_types_with("method")
     )
@@ -150,10 +150,30 @@ class DestinationKeys(DefaultsKeys):
         "true: its name may resolve to public addresses only; the default is true for hosted services, false for http",
         types=_types_with("url"),
     )
-    tls: TlsKeys | None = key(
-        nested(TlsKeys),
-        "which certificates to trust instead of the system's: {ca: crm-ca.pem}",
+    insecure: bool = key(
+        values.boolean,
+        "true: a login, or a message for a hosted service, may cross the internet over http://, where anyone on the way can read it",
+        default=False,
         types=_types_with("url"),
+    )
+    tls: ways.TlsKeys | None = key(
+        nested(ways.TlsKeys),
+        'which certificates to trust and to show, and the least version of TLS: {ca: crm-ca.pem, cert: crm.pem, min: "1.3"}',
+        types=_types_with("url"),
+    )
+    http2: bool = key(
+        values.boolean,
+        "true: use HTTP/2 if the destination offers it; needs https://",
+        default=False,
+        types=_types_with("url"),
+    )
+    host: str | None = key(
+        ways.host,
+        "the host that requests name instead of the url's; TLS still verifies the url's: crm.example.com",
+        types=_types_with("url"),
+    )
+    user_agent: str | None = key(
+        ways.user_agent, "the user agent that requests name instead of gateway/<version>", types=_types_with("url")
     )
     path: Words | None = key(
         values.words,

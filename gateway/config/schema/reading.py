@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from gateway.config.text.disk import Disk
 from gateway.config.text.reader import Node, Scalar
 from gateway.config.text.references import ReferenceRefused, References, Resolved
 from gateway.config.text.report import Report
@@ -25,6 +26,7 @@ class Reading:
     """The state of reading one file: where problems go, and where references are looked up."""
 
     report: Report
+    disk: Disk
     references: References
     #: Whether unset variables get a made-up value inside `stand_in`.
     dev: bool

@@ -7,8 +7,9 @@ outside are treated as secrets: problems show the reference, never the value.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
+
+from gateway.config.text.disk import Values
 
 #: A reference, the escape, or a ``${`` that is neither.
 _REFERENCE: Final = re.compile(
@@ -37,11 +38,11 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Where values come from. An empty variable counts as not set."""
+    """Where values come from. An empty variable or file counts as not set."""
 
     environ: Mapping[str, str]
-    #: The folder that paths in ``${file:...}`` are relative to.
-    folder: Path
+    #: The files of ``${file:...}``.
+    values: Values
     #: The text used for a missing value, which is reported as well.
     stand_in: str = ""
 
@@ -93,13 +94,16 @@ class References:
 
     def _file(self, name: str, pieces: "_Pieces") -> str:
         try:
-            with (self.folder / name).open("rb") as file:
-                content = file.read(_MAX_FILE_BYTES + 1)
+            content = self.values.read(name, _MAX_FILE_BYTES + 1)
             if len(content) > _MAX_FILE_BYTES:
                 pieces.missing.append(f"file:{name} (more than 64 KiB)")
                 return self.stand_in
-            pieces.values.append(content.decode("utf-8").removesuffix("\n").removesuffix("\r"))
-            return pieces.values[-1]
+            value = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            if value:
+                pieces.values.append(value)
+                return value
+            # Whoever writes it may have only begun.
+            pieces.missing.append(f"file:{name} (empty)")
         except OSError as error:
             pieces.missing.append(f"file:{name} ({error.strerror or 'cannot be read'})")
         except ValueError:

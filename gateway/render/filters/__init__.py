@@ -11,6 +11,7 @@ from typing import Any, cast
 from jinja2 import tests as jinja_tests
 
 from gateway.render.filters import lists, numbers, slack, texts
+from gateway.render.sandbox import CHAT_ESCAPED
 from gateway.render.values import OMIT
 
 #: Each with its name in templates.
@@ -53,6 +54,29 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "upper": texts.upper,
     "urlencode": texts.urlencode,
 }
+
+#: What a filter or function costs for each character or element of its value, beyond reading it and making the result:
+#: one that stops at every word or element takes longer than one that copies a text.
+PRICES: Mapping[Callable[..., object], int] = {
+    lists.join: 32,
+    lists.list_: 8,
+    lists.map_: 64,
+    lists.max_: 16,
+    lists.min_: 16,
+    lists.sort: 32,
+    lists.sum_: 16,
+    lists.unique: 16,
+    slack.slack_link: CHAT_ESCAPED,
+    texts.capitalize: 2,
+    texts.lower: 2,
+    texts.phone: 8,
+    texts.title: 32,
+    texts.upper: 2,
+    texts.urlencode: 8,
+}
+
+#: Those that look at the ends of a value only.
+AT_ONCE = frozenset({lists.first, lists.last, lists.length})
 
 FUNCTIONS: Mapping[str, object] = {
     "omit": OMIT,

@@ -28,8 +28,8 @@ def slack_link(url: object, label: object = None) -> Escaped:
     # "|" and ">" end an address, whitespace and control characters break it, and "&" is escaped as in text.
     target = quote(address, safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
     # The label begins after the first "|"; a second one has no escape.
-    shown = readable(address if label is None else label, "the label of slack_link").replace("|", "¦")
-    return Escaped(f"<{target}|{slack.escape(shown)}>")
+    shown = readable(address if label is None else label, "the label of slack_link")[: slack.LONGEST_TEXT]
+    return Escaped(f"<{target}|{slack.escape(shown.replace('|', '¦'))}>")
 
 
 def slack_user(id: object) -> Escaped:

@@ -2,14 +2,21 @@
 
 import hashlib
 import hmac
-import json
 import re
-from urllib.parse import quote
 
 from gateway.destinations.escapes import Escaper, no_escape
 from gateway.render.filters.arguments import short
 from gateway.render.sandbox import MAX_OUTPUT
-from gateway.render.values import Fragment, Spend, Trouble, UndefinedField, encodable, jsonable, readable
+from gateway.render.values import (
+    Fragment,
+    Spend,
+    Trouble,
+    UndefinedField,
+    encodable,
+    json_of,
+    percent_encoded,
+    readable,
+)
 
 
 def default(value: object, replacement: object = "", empty_too: bool = False) -> object:
@@ -105,7 +112,7 @@ def urlencode(value: object) -> str:
     >>> urlencode("a b/c")
     'a%20b%2Fc'
     """
-    return quote(readable(value), safe="", errors="replace")
+    return percent_encoded(readable(value))
 
 
 def tojson(value: object, escape: Escaper = no_escape, spend: Spend = lambda _: None) -> Fragment:
@@ -114,7 +121,7 @@ def tojson(value: object, escape: Escaper = no_escape, spend: Spend = lambda _: 
     >>> tojson({"groups": [1, 2]})
     '{"groups": [1, 2]}'
     """
-    return Fragment(json.dumps(jsonable(value, "", escape, spend), ensure_ascii=False))
+    return Fragment(json_of(value, "", escape, spend))
 
 
 def sha256(value: object) -> str:

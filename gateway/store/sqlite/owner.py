@@ -221,7 +221,10 @@ class SQLiteStore(SQLiteReads):
             leases = [lease for appended in call.answer or () for lease in appended.leases]
         if leases and self._refusal() is None:
             outcomes = [Outcome(lease, Release()) for lease in leases]
-            self._submit(Settle(future=self._loop.create_future(), since=time.monotonic(), outcomes=outcomes))
+            released = Settle(future=self._loop.create_future(), since=time.monotonic(), outcomes=outcomes)
+            # Should the disk refuse, the leases expire.
+            released.future.add_done_callback(lambda future: future.exception())
+            self._submit(released)
 
     # on the store's thread
 

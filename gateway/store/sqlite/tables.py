@@ -84,7 +84,7 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = 1;
 """
 
-#: A hold that has ended stays, for its revision: nobody may mistake a later one for it.
+#: A hold that has ended keeps its row, for the revision: a later hold must not be mistaken for it.
 HOLDS: Final = """
     CREATE TABLE hold (
         destination TEXT NOT NULL PRIMARY KEY,
@@ -110,7 +110,7 @@ TASK_LEASES: Final = """
     ALTER TABLE activity ADD COLUMN leased_until REAL NOT NULL DEFAULT 0;
 """
 
-#: From the format that a file has to the next one.
+#: From each format to the next one.
 MIGRATIONS: Final[Mapping[int, str]] = {
     1: """
     CREATE TABLE pause (

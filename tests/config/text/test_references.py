@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from gateway.config.text.disk import Values
 from gateway.config.text.references import ReferenceRefused, References, Resolved, literal_text
 
 ENVIRON = {"NAME": "value", "EMPTY": "", "BRACES": "{{ 7 * 7 }}{% raw %}"}
@@ -15,8 +16,9 @@ def references(tmp_path):
     (tmp_path / "secret").write_bytes(b"from a file\n")
     (tmp_path / "two-lines").write_bytes(b"a\n\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "empty").write_bytes(b"\n")
     (tmp_path / "large").write_bytes(b"x" * 70_000)
-    return References(ENVIRON, tmp_path)
+    return References(ENVIRON, Values(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -53,12 +55,14 @@ def test_what_begins_like_a_reference_and_is_none_is_refused(references, text):
 
 
 def test_all_that_is_not_there_is_named(references):
-    found = references.resolve("${UNSET} ${EMPTY} ${file:nowhere} ${file:binary} ${file:large}")
+    found = references.resolve("${UNSET} ${EMPTY} ${file:nowhere} ${file:binary} ${file:empty} ${file:.} ${file:large}")
     assert found.missing == (
         "UNSET",
         "EMPTY",
         "file:nowhere (No such file or directory)",
         "file:binary (not UTF-8 text)",
+        "file:empty (empty)",
+        "file:. (Is a directory)",
         "file:large (more than 64 KiB)",
     )
 
@@ -114,7 +118,7 @@ pieces = st.text(alphabet="{}%#x \"'-+\\\n", max_size=8)
 @example(before="", value="{", after="{ 7 * 7 }}")
 @example(before="", value="# {", after="# x #}")
 def test_no_value_is_ever_template_source(before, value, after, tmp_path_factory):
-    references = References({"VALUE": value}, tmp_path_factory.getbasetemp())
+    references = References({"VALUE": value}, Values(tmp_path_factory.getbasetemp()))
     mark = "MARK"
     try:
         text = references.resolve_in_template(f"{before}${{VALUE}}{after}").text
