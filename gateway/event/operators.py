@@ -4,8 +4,8 @@ The loader, the JSON Schema, the reference, the warnings about conditions that a
 all derived from the entries. ``explain`` quotes a condition as it was written, so an operator needs no words for it.
 Only plain values are indexed (see ``match``): an operator is evaluated for each rule that uses it.
 
-To add an operator, write its entry here and its cases in tests/event/test_operators.py, then run
-``python docs/generate.py`` and ``gateway schema > routes.schema.json``. A test reports each part that is missing.
+To add an operator, write its entry here and its cases in tests/event/test_operators.py, then run ``make docs`` and
+``make test``. A test reports each part that is missing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
