@@ -12,7 +12,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.PHONY: help run install lint fix test cover docs bench judges pictures lock clean
+.PHONY: help run install lint fix test cover docs corpus bench judges pictures lock clean
 
 run: $(VENV)/.run ## Start the gateway with a demo secret and an inbox (the default target)
 	@$(BIN)/gateway dev
@@ -64,9 +64,12 @@ cover: lint ## As `test`, with branch coverage; fails below the floor in pyproje
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-docs: $(VENV)/.dev ## Regenerate docs/reference, and check every page's links, examples and commands
+docs: $(VENV)/.dev ## Regenerate docs/reference and routes.schema.json; check every page's links, examples and commands
 	$(BIN)/python docs/generate.py
 	$(BIN)/pytest -q tests/test_docs.py
+
+corpus: $(VENV)/.dev ## Write again what `gateway check` says of each file in tests/config
+	$(BIN)/python -m tests.config.corpus
 
 bench: $(VENV)/.run ## Measure throughput, latency, CPU and memory (options: BENCH="...")
 	$(BIN)/python bench/run.py $(BENCH)

@@ -503,11 +503,33 @@ def test_what_a_route_fired_for_already_is_shown_with_the_event_it_fired_for(tmp
     assert "fires once in 90d for the key 451" in before
 
 
+CONDITIONS = """version: 1
+sources: {xobito: {preset: xobito, secret: acceptance-secret}}
+destinations: {crm: {url: "https://crm.example.com/api"}}
+conditions: {both: {attrs.id: 1, attrs.type: lead}}
+routes:
+  - name: nested
+    where:
+      attrs.id: {not: {gte: 452}}
+      attrs.type: {not: {prefix: a, suffix: b}}
+      any: [{attrs.id: 1, attrs.type: lead}, {is: both}, {not: {attrs.id: 1}}]
+    to: crm
+"""
+
+
+def test_every_line_of_an_explanation_names_the_condition_that_it_is_about(tmp_path):
+    (tmp_path / "routes.yaml").write_text(CONDITIONS)
+    lines = [line.strip() for line in run(tmp_path, "explain", "contact.created").stdout.splitlines()]
+    at = lines.index("yes  attrs.id: {not: {gte: 452}}")
+    assert " ".join(lines[at + 1].split()) == "no attrs.id: {gte: 452} attrs.id: 451"
+    assert not {"yes", "no"} & set(lines)
+
+
 def test_who_would_be_told_of_a_dead_delivery_is_explained_with_the_rest(tmp_path):
     (tmp_path / "routes.yaml").write_text(ONCE)
     gateway = GatewayProcess(tmp_path)
     shown = gateway.verb("explain", "contact.created").stdout
-    assert "failed\n  yes  failed/ops (routes.yaml:9)  told of the first delivery, should that be given up" in shown
+    assert "failed\n  yes  failed/ops (routes.yaml:9)  reports the first delivery if it becomes dead" in shown
     own = gateway.verb("explain", "gateway.circuit.opened").stdout
     assert own.startswith("gateway.circuit.opened from gateway")
     assert "Nothing is sent." in own
