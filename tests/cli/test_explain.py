@@ -507,7 +507,7 @@ def test_who_would_be_told_of_a_dead_delivery_is_explained_with_the_rest(tmp_pat
     (tmp_path / "routes.yaml").write_text(ONCE)
     gateway = GatewayProcess(tmp_path)
     shown = gateway.verb("explain", "contact.created").stdout
-    assert "failed\n  yes  failed/ops (routes.yaml:9)  told of the first delivery, should that be given up" in shown
+    assert "failed\n  yes  failed/ops (routes.yaml:9)  would report the first delivery that is given up" in shown
     own = gateway.verb("explain", "gateway.circuit.opened").stdout
     assert own.startswith("gateway.circuit.opened from gateway")
     assert "Nothing is sent." in own
