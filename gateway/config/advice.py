@@ -117,7 +117,7 @@ class Adviser:
         for name in self._destinations:
             if name not in used:
                 place = self._names["destinations", name]
-                self._reading.warning(place, f'nothing is sent to "{name}"', "name it under to, or remove it")
+                self._reading.warning(place, f'nothing is sent to "{name}"', 'add it to a route\'s "to", or remove it')
 
     def _unreachable(self, entries: Sequence[Compiled]) -> None:
         ends: list[tuple[EntryKeys, Rule]] = []

@@ -87,6 +87,26 @@ def test_every_kind_is_in_the_how_to(kind: Kind) -> None:
     assert f"| `{kind.name}` |" in page, f"add a row for {kind.name} to the table of docs/how-to/add-a-destination.md"
 
 
+@pytest.mark.parametrize(
+    ("page", "begins", "named"),
+    [
+        pytest.param("README.md", "- Destination types:", {f"`{name}`" for name in KINDS}, id="types"),
+        pytest.param(
+            "docs/explanation/the-door-out.md", "- Hosted kinds are",
+            {name for name, kind in KINDS.items() if kind.is_hosted}, id="hosted",
+        ),
+        pytest.param(
+            "docs/explanation/retries-and-circuit.md", "**Its rate.**",
+            {kind.title for kind in KINDS.values() if kind.rate}, id="with a rate",
+        ),
+    ],
+)  # fmt: skip
+def test_a_page_that_lists_kinds_lists_all_of_them(page: str, begins: str, named: set[str]) -> None:
+    [said] = [each for each in re.split(r"\n\n|\n(?=- )", (ROOT / page).read_text("utf-8")) if each.startswith(begins)]
+    missing = {name for name in named if not re.search(rf"(?<!\w){name}(?!\w)", said)}
+    assert not missing, f'name it in {page}, in the paragraph that begins with "{begins}"'
+
+
 # --- its address ---
 
 
