@@ -149,7 +149,7 @@ def test_the_exact_request_of_every_delivery_follows(explained):
 def test_when_each_destination_is_tried_again_stands_at_the_end(explained):
     schedules = explained.partition("\nif a delivery fails\n")[2].splitlines()
     assert [" ".join(line.split()) for line in schedules] == [
-        f"{name} tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 35 attempts"
+        f"{name} retried after 1 s, 2 s, 4 s ... up to 1 h, for 24 h (about 35 attempts)"
         for name in ("archive", "crm", "slack-leads")
     ]
 
