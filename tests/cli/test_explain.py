@@ -149,7 +149,7 @@ def test_the_exact_request_of_every_delivery_follows(explained):
 def test_when_each_destination_is_tried_again_stands_at_the_end(explained):
     schedules = explained.partition("\nif a delivery fails\n")[2].splitlines()
     assert [" ".join(line.split()) for line in schedules] == [
-        f"{name} tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 35 attempts"
+        f"{name} retried after 1 s, 2 s, 4 s ... up to 1 h, for 24 h (about 35 attempts)"
         for name in ("archive", "crm", "slack-leads")
     ]
 
@@ -529,7 +529,7 @@ def test_who_would_be_told_of_a_dead_delivery_is_explained_with_the_rest(tmp_pat
     (tmp_path / "routes.yaml").write_text(ONCE)
     gateway = GatewayProcess(tmp_path)
     shown = gateway.verb("explain", "contact.created").stdout
-    assert "failed\n  yes  failed/ops (routes.yaml:9)  reports the first delivery if it becomes dead" in shown
+    assert "failed\n  yes  failed/ops (routes.yaml:9)  would report the first delivery that is given up" in shown
     own = gateway.verb("explain", "gateway.circuit.opened").stdout
     assert own.startswith("gateway.circuit.opened from gateway")
     assert "Nothing is sent." in own

@@ -167,14 +167,14 @@ def test_the_operators_statuses_go_before_the_table_and_never_before_them(status
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Policy(), "tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 35 attempts"),
+        (Policy(), "retried after 1 s, 2 s, 4 s ... up to 1 h, for 24 h (about 35 attempts)"),
         (Policy(for_s=0), "tried once"),
         (ONCE, "tried once"),
-        (listed((1, 10, 60)), "tried again after 1 s, 10 s, 1 min, 4 attempts"),
-        (Policy(attempts=3, jitter=0), "tried again after 1 s, 2 s, for 24 h, 3 attempts"),
+        (listed((1, 10, 60)), "retried after 1 s, 10 s, 1 min (4 attempts)"),
+        (Policy(attempts=3, jitter=0), "retried after 1 s, 2 s, for 24 h (3 attempts)"),
         (
             Policy(for_s=60, max_age_s=30),
-            "tried again after 1 s, 2 s, 4 s, 8 s, for 1 min, until the event is 30 s old, about 5 attempts",
+            "retried after 1 s, 2 s, 4 s, 8 s, for 1 min, until the event is 30 s old (about 5 attempts)",
         ),
     ],
 )
@@ -197,7 +197,7 @@ def test_the_attempts_that_are_told_are_those_that_are_made(for_s, first_s, max_
 
 def test_a_schedule_of_millions_of_attempts_is_told_at_once() -> None:
     policy = Policy(for_s=30 * DAY_S, first_s=0.1, max_s=0.1)
-    assert in_words(policy) == "tried again after 0.1 s, for 30 d, about 25920000 attempts"
+    assert in_words(policy) == "retried after 0.1 s, for 30 d (about 25920000 attempts)"
 
 
 @given(

@@ -299,4 +299,6 @@ class ConditionCompiler:
         if frozenset(cycle) not in self._cycles:
             self._cycles.add(frozenset(cycle))
             path = " > ".join((*cycle, name.text))
-            self._reading.error(name.node, f"a condition that refers to itself: {path}", "write one of them out")
+            self._reading.error(
+                name.node, f"this condition refers to itself: {path}", 'replace one "is:" with its conditions'
+            )
