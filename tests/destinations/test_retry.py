@@ -165,6 +165,20 @@ def test_the_operators_statuses_go_before_the_table_and_never_before_them(status
 
 
 @pytest.mark.parametrize(
+    ("policy", "status", "expected"),
+    [
+        (Policy(), 410, Dead("no; path or query is made from the event, so only this delivery is given up")),
+        (Policy(statuses=((410, 411),)), 410, Retry("no")),
+        (Policy(never=((410, 411),)), 410, Dead("no; retry.never has 410")),
+        (Policy(), 403, Retry("no")),
+        (Policy(), 404, Dead("no")),
+    ],
+)
+def test_a_410_at_an_address_made_from_the_event_is_about_that_event(policy, status, expected) -> None:
+    assert overridden(policy, Dead("no"), status, is_own_address=True) == expected
+
+
+@pytest.mark.parametrize(
     ("policy", "words"),
     [
         (Policy(), "retried after 1 s, 2 s, 4 s ... up to 1 h, for 24 h (about 35 attempts)"),
