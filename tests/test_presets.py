@@ -111,6 +111,12 @@ def test_a_key_of_a_preset_that_nothing_reads_is_refused(keys, refusal):
     assert refusal in str(refused.value)
 
 
+@pytest.mark.parametrize("key", ["type", "id", "split", "headers"])
+def test_one_text_means_the_same_as_a_list_of_it(key):
+    one, listed = (presets.compiled("a", {**LEAST, key: each}, {}) for each in ("payload.a", ["payload.a"]))
+    assert one == listed
+
+
 @pytest.mark.parametrize("key", LEAST)
 def test_a_preset_without_a_required_key_is_refused(key):
     with pytest.raises(presets.PresetRefused, match=rf"a\.yaml lacks {key}"):

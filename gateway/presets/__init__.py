@@ -5,9 +5,9 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``title``: the sender's name. ``page``: the vendor's page that the preset follows.
 - ``verify``: ``none``, a block as under ``verify:`` of a source in routes.yaml, or a list of blocks, any of which will
   do.
-- ``type``: templates such as ``{payload.event}`` or ``{headers.x-event|lower}``, tried in order; a text without braces
-  is the type of everything else.
-- ``id``: templates of what identifies an event, tried in order. Without it the hash of the body does.
+- ``type``: a template such as ``{payload.event}`` or ``{headers.x-event|lower}``, or a list of them, tried in order; a
+  text without braces is the type of everything else.
+- ``id``: the same for what identifies an event. Without it the hash of the body does.
 - ``shortcuts``: ``{attrs: {first: [paths], fill: {field: [paths]}}}``. ``first`` is where the record can be; ``fill``
   adds fields from elsewhere if the record lacks them.
 - ``split``: the path or paths of the events in a body that holds several: ``payload.*``.
@@ -111,13 +111,13 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         page=declared["page"],
         verify=tuple(_plain(block) for block in blocks),
         naming=Naming.compile(
-            declared.get("type", ()),
+            _listed(declared["type"]),
             declared.get("shortcuts", {}),
-            declared.get("id", ()),
+            _listed(declared.get("id", ())),
             _listed(declared.get("split", ())),
         ),
         handshakes=tuple(Handshake.compile(each) for each in declared.get("handshake", ())),
-        kept_headers=frozenset(name.lower() for name in declared.get("headers", ())),
+        kept_headers=frozenset(name.lower() for name in _listed(declared.get("headers", ()))),
         samples={type_: body for type_, (body, _) in samples.items()},
         sample_headers={
             type_: {"content-type": _CONTENT_TYPES[suffix], **_headers(declared, type_)}
@@ -173,7 +173,8 @@ def _headers(declared: Mapping[str, Any], type_: str) -> Mapping[str, str]:
     return {name.lower(): str(value) for name, value in written.items()}
 
 
-def _listed(written: str | list[str]) -> Sequence[str]:
+def _listed(written: str | Sequence[str]) -> Sequence[str]:
+    """One text, or a list of texts."""
     return [written] if isinstance(written, str) else written
 
 
