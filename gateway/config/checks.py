@@ -187,7 +187,7 @@ def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str]
     if not _TOKEN.fullmatch(name):
         reading.error(place, f'"{name}" is not a valid header name', "use letters, digits and -")
     elif lower in RESERVED_HEADERS:
-        reading.error(place, f'the header "{name}" is set automatically and cannot be overridden', remedy)
+        reading.error(place, f'the header "{name}" is set automatically and cannot be overridden under headers', remedy)
     elif lower in _OF_THE_GATEWAY:
         reading.error(place, f'the header "{name}" is set by the gateway', remedy)
     elif auth is not None and lower == auth[0].lower():

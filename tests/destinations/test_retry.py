@@ -151,8 +151,8 @@ def test_the_first_attempt_is_made_however_old_the_event_is() -> None:
     [
         (404, Dead("answered 404"), Retry("answered 404")),
         (503, Retry("answered 503", after_s=9), Retry("answered 503", after_s=9)),
-        (501, Retry("answered 501"), Dead("answered 501; retry.never has 501")),
-        (409, Dead("answered 409"), Dead("answered 409; retry.never has 409")),
+        (501, Retry("answered 501"), Dead("answered 501; 501 is listed in retry.never")),
+        (409, Dead("answered 409"), Dead("answered 409; 409 is listed in retry.never")),
         (410, Dead("answered 410"), Retry("answered 410")),
         (422, Dead("answered 422"), Dead("answered 422")),
         (404, Delivered(), Delivered()),
@@ -206,7 +206,7 @@ def test_the_attempts_that_are_told_are_those_that_are_made(for_s, first_s, max_
     policy = Policy(for_s=for_s, first_s=first_s, max_s=max_s, attempts=attempts, jitter=0)
     waits, _ = schedule(policy)
     told = in_words(policy)
-    assert told == "tried once" if not waits else told.endswith(f", {len(waits) + 1} attempts")
+    assert told == "tried once" if not waits else told.endswith(f" ({len(waits) + 1} attempts)")
 
 
 def test_a_schedule_of_millions_of_attempts_is_told_at_once() -> None:
