@@ -4,7 +4,7 @@ The kind of destination says what the parts of a message are (``gateway.destinat
 become markup.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -18,9 +18,8 @@ from gateway.console.text import cut, marked
 from gateway.destinations import KINDS, Kind
 from gateway.destinations.previews import Part, Said
 
-#: Characters of one text and of all texts, and parts of a message, that are shown.
+#: Characters of all texts, and parts of a message, that are shown.
 LONGEST: Final = 6_000
-LONGEST_TOGETHER: Final = 8_000
 MOST_PARTS: Final = 60
 #: Characters of one text, and parts, above which a message is long.
 LONG, LONG_PARTS = 1_200, 20
@@ -65,8 +64,7 @@ def preview(kind: str, body: object) -> Preview | None:
     if found is None or not message:
         return None
     try:
-        draw = _Drawing().drawn
-        parts = [draw(part) for part in islice(found.previewed(message), MOST_PARTS)]
+        parts = list(islice(_Drawing().parts(found.previewed(message)), MOST_PARTS))
     except RecursionError:
         return None
     sender = message.get("username")
@@ -94,13 +92,20 @@ class _Drawing:
     """Draws the texts of one message until it is long enough."""
 
     def __init__(self) -> None:
-        self._left = LONGEST_TOGETHER
+        self._left = LONGEST
+
+    def parts(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """The parts with every text in them as markup."""
+        for part in parts:
+            if self._left <= 0:
+                return
+            yield self.drawn(part)
 
     def drawn(self, value: Any) -> Any:
         """A part with every text in it as markup."""
         match value:
             case Said(text, dialect):
-                shown = cut(text, min(LONGEST, max(self._left, 0)))
+                shown = cut(text, max(self._left, 0))
                 self._left -= len(shown)
                 return _DRAW[dialect](shown)
             case dict():

@@ -55,6 +55,8 @@ class _Dialect:
         return self._leaf(text) if depth > _DEEPEST else Markup().join(self._parts(text, 0, depth))
 
     def _parts(self, text: str, level: int, depth: int) -> Iterator[Markup]:
+        while level < len(self._pieces) and self._pieces[level][0].search(text) is None:
+            level += 1
         if level == len(self._pieces):
             yield self._leaf(text)
             return

@@ -101,6 +101,11 @@ def within_bytes(message: Message, limit: int, readable: Collection[str], mend: 
     return _Texts(readable, limit, lambda text: shortened(text, length, mend)).changed(message)
 
 
+def _size(text: str) -> int:
+    """Bytes of a text in JSON, without its quotes."""
+    return len(json_bytes(text)) - len(b'""')
+
+
 def _taken_out(texts: list[str], text: str) -> str:
     texts.append(text)
     return ""
@@ -108,10 +113,11 @@ def _taken_out(texts: list[str], text: str) -> str:
 
 def _longest_that_fits(texts: Sequence[str], limit: int, mend: Callable[[str], str]) -> int:
     """The length to cut the texts to, so that they have at most ``limit`` bytes together; at least 1."""
+    whole = [(text, units(text), _size(text)) for text in texts]
     fits, too_long = 1, max(limit, 2)
     while too_long - fits > 1:
         length = (fits + too_long) // 2
-        sizes = (len(json_bytes(shortened(text, length, mend))) - len(b'""') for text in texts)
+        sizes = (size if long <= length else _size(shortened(text, length, mend)) for text, long, size in whole)
         # Stops at the first text that is too much.
         if any(total > limit for total in accumulate(sizes)):
             too_long = length

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 128
 #: Lists and objects in a payload of any size, and bytes for each further one. Making one takes a hundred times as long
 #: as reading its two brackets, and whatever walks a payload pays for it again.
-MAX_CONTAINERS: Final = 100_000
-BYTES_OF_A_CONTAINER: Final = 10
+MAX_CONTAINERS: Final = 50_000
+BYTES_OF_A_CONTAINER: Final = 16
 
 
 #: Header fields that are not kept: credentials, and those that belong to one connection.

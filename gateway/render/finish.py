@@ -102,8 +102,8 @@ def form(fields: Mapping[str, object]) -> bytes:
     found: list[str] = []
     left = MAX_OUTPUT
     for name, text in _pairs("", fields):
-        # Encoding never makes a text shorter.
-        left -= len(name) + len(text) + len("=&")
+        # Percent-encoding never makes bytes fewer.
+        left -= len(name) + len(encodable(text).encode()) + len("=&")
         if left < 0 or len(found) == MAX_PAIRS:
             raise Trouble(f"a form has at most {MAX_PAIRS:,} fields and {MAX_OUTPUT:,} characters: send JSON")
         found.append(f"{name}={form_escape(text)}")

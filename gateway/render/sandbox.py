@@ -25,6 +25,8 @@ MAX_WORK = 8 << 20
 CHAT_ESCAPED = 16
 ESCAPED: Mapping[Escaper, int] = {no_escape: 0, html_escape: 2, form_escape: 8}
 IN_METHOD = 2
+#: Price of escaping a text, however short it is.
+EACH_ESCAPED = 160
 #: Price of an expression in the body of a loop or macro, each time.
 EXPRESSION = 96
 #: Bits of an integer: no message needs a larger number.
@@ -173,7 +175,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _escaped(self, budget: Budget, text: str) -> str:
         if self._longest is not None and len(text) > self._longest:
             text = text[: self._longest] + ELLIPSIS
-        budget.spend(self._price * len(text))
+        budget.spend(EACH_ESCAPED + self._price * len(text))
         return self.escape(text)
 
     def getattr(self, obj: Any, attribute: str) -> Any:

@@ -197,7 +197,11 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
             raise value.trouble()
         spend = budget_of(context).spend
         arguments = sum(map(size, (*args, *kwargs.values())))
-        spend(SCALAR + arguments if at_once else cost(value) + dear * size(value) + (1 + dear) * arguments)
+        spend(
+            SCALAR + arguments
+            if at_once
+            else cost(value) + dear * size(value) + (1 + dear * isinstance(value, str)) * arguments
+        )
         if looks_inside:
             kwargs["spend"] = spend
         result = function(value, *args, **kwargs)

@@ -19,7 +19,7 @@ Spend = Callable[[int], None]
 #: is looked into, and that becomes a value of a body.
 SCALAR = 10
 ELEMENT = 32
-LOOKED_INTO = 64
+LOOKED_INTO = 96
 MADE = 400
 #: The same, of a character of JSON that msgspec and json write: they need no step in Python for an element.
 WRITTEN = 4
@@ -167,6 +167,15 @@ def jsonable(value: object, path: str, escape: Escaper, spend: Spend) -> object:
 
 def json_of(value: object, path: str, escape: Escaper, spend: Spend) -> str:
     """``value`` as the text of JSON, every text in it escaped. Raises Trouble for a value that JSON does not have."""
+    if escape is no_escape and isinstance(value, dict | list):
+        try:
+            text = encodable(json.dumps(value, ensure_ascii=False, allow_nan=False))
+            spend(WRITTEN * len(text))
+        except (TypeError, ValueError, RecursionError):
+            # There is something in it that only jsonable knows how to write, or to refuse.
+            pass
+        else:
+            return text
     text = json.dumps(jsonable(value, path, escape, spend), ensure_ascii=False)
     spend(len(text))
     return text

@@ -60,7 +60,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
 PRICES: Mapping[Callable[..., object], int] = {
     lists.join: 32,
     lists.list_: 8,
-    lists.map_: 64,
+    lists.map_: 96,
     lists.max_: 16,
     lists.min_: 16,
     lists.sort: 32,

@@ -10,6 +10,10 @@ from jinja2.utils import missing
 from gateway.render.filters.arguments import short, trouble_with
 from gateway.render.values import Trouble, kind, readable
 
+#: Characters of a text that may be a number or a time.
+LONGEST_NUMBER = 4_000
+LONGEST_TIME = 100
+
 
 def int_(value: object, default: object = missing) -> object:
     """As a whole number; ``default`` if it is not one, or an error without a default.
@@ -33,7 +37,9 @@ def float_(value: object, default: object = missing) -> object:
 
 def _number(value: object, convert: Callable[[str], object], default: object) -> object:
     try:
-        return convert(str(int(value)) if isinstance(value, bool) else readable(value))
+        text = str(int(value)) if isinstance(value, bool) else readable(value)
+        # The error about a long text would quote all of it.
+        return convert(text if len(text) <= LONGEST_NUMBER else "")
     except (ValueError, OverflowError, Trouble):
         if default is missing:
             raise trouble_with(value, "{} is not a number") from None
@@ -78,7 +84,7 @@ def date(value: object, format: str = "%Y-%m-%d %H:%M", tz: str = "UTC") -> str:
 
 def _moment(value: object) -> datetime:
     try:
-        if isinstance(value, str):
+        if isinstance(value, str) and len(value) <= LONGEST_TIME:
             moment = datetime.fromisoformat(value.strip())
             return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
