@@ -12,7 +12,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.PHONY: help run install lint fix test cover docs bench judges pictures lock clean
+.PHONY: help run install lint fix test cover docs corpus bench judges pictures lock clean
 
 run: $(VENV)/.run ## Start the gateway with a demo secret and an inbox (the default target)
 	@$(BIN)/gateway dev
@@ -56,17 +56,24 @@ fix: $(VENV)/.dev ## Fix style and formatting where ruff can
 	$(BIN)/ruff format .
 
 test: lint ## Lint, and run every test
-	$(BIN)/pytest -n auto --dist loadfile
-
-cover: lint ## As `test`, with branch coverage; fails below the floor in pyproject.toml
+ifdef COVER
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+else
+	$(BIN)/pytest -n auto --dist loadfile
+endif
 
-docs: $(VENV)/.dev ## Regenerate docs/reference, and check every page's links, examples and commands
+cover: ## As `test`, with branch coverage; fails below the floor in pyproject.toml
+	@$(MAKE) --no-print-directory test COVER=1
+
+docs: $(VENV)/.dev ## Regenerate docs/reference and routes.schema.json; check every page's links, examples and commands
 	$(BIN)/python docs/generate.py
 	$(BIN)/pytest -q tests/test_docs.py
+
+corpus: $(VENV)/.dev ## Write again what `gateway check` says of each file in tests/config
+	$(BIN)/python -m tests.config.corpus
 
 bench: $(VENV)/.run ## Measure throughput, latency, CPU and memory (options: BENCH="...")
 	$(BIN)/python bench/run.py $(BENCH)

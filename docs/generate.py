@@ -1,4 +1,4 @@
-"""Generate docs/reference from the program. Run it after a change: make docs"""
+"""Generate docs/reference and routes.schema.json from the program. Run it after a change: make docs"""
 
 import json
 import re
@@ -12,7 +12,7 @@ import click
 import yaml
 
 from gateway import presets
-from gateway.cli import cli
+from gateway.cli import cli, schema
 from gateway.cli.sources import in_words
 from gateway.config.jsonschema import json_schema
 from gateway.config.schema.conditions import COMBINING
@@ -22,13 +22,20 @@ from gateway.telemetry.lines import FIELDS, LOG_EVENTS
 from gateway.telemetry.metrics import METRICS
 from gateway.web import admin_app
 
-JUDGES = Path(__file__).parent.parent / "tests" / "judges"
-REFERENCE = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[1]
+JUDGES = ROOT / "tests" / "judges"
+REFERENCE = ROOT / "docs" / "reference"
+SCHEMA = ROOT / "routes.schema.json"
 
 Shape = Mapping[str, Any]
 
 #: Names of JSON types in the tables, for keys that have no better description.
 PLAIN = {"boolean": "true or false", "string": "text", "object": "map", "['object', 'null']": "map"}
+
+
+def files() -> Mapping[Path, str]:
+    """Every generated file with its current text."""
+    return {**pages(), SCHEMA: schema.text()}
 
 
 def pages() -> Mapping[Path, str]:
@@ -283,6 +290,6 @@ def paragraphs(text: str | None) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for path, text in pages().items():
+    for path, text in files().items():
         path.write_text(text, "utf-8")
         print(path)

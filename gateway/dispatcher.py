@@ -52,7 +52,7 @@ class Dispatcher:
         #: Set when the store is to be asked at once what this replica decides for.
         self._reread = asyncio.Event()
         self._stop = asyncio.Event()
-        #: Cleared while the store refuses outcomes: what is claimed then would be sent without a record, again and again.
+        #: Cleared while the store rejects outcomes: what is claimed then would be sent without a record, again and again.
         self._recording = asyncio.Event()
         self._recording.set()
         #: Looks for another login at once; called when a destination refuses what it was sent.

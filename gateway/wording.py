@@ -37,7 +37,7 @@ def suggest(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
 
 def suggest_or_list(word: str, known: Collection[str]) -> str:
     """The closest known word, else all of them."""
-    return suggest(word, known) or (f"known: {', '.join(known)}" if known else "none is known here")
+    return suggest(word, known) or (f"known: {', '.join(known)}" if known else "there are none here")
 
 
 # --- times and durations ---

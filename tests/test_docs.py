@@ -114,12 +114,16 @@ def test_the_mistake_of_the_tutorial_is_explained_as_it_says(tmp_path):
 
 @pytest.fixture(scope="module")
 def generated():
-    return generator().pages()
+    return generator().files()
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in REFERENCE.iterdir()))
 def test_the_reference_is_what_the_program_says(generated, name):
     assert generated[REFERENCE / name] == (REFERENCE / name).read_text("utf-8"), "run: make docs"
+
+
+def test_the_schema_for_editors_is_generated_with_the_reference(generated):
+    assert generated[ROOT / "routes.schema.json"] == (ROOT / "routes.schema.json").read_text("utf-8"), "run: make docs"
 
 
 def named_in(page: str) -> set[str]:
@@ -129,8 +133,8 @@ def named_in(page: str) -> set[str]:
 
 def test_every_key_and_operator_is_in_the_reference():
     named = named_in("routes-yaml.md")
-    assert keys_in(json_schema()) - named == set(), "run: python docs/generate.py"
-    assert {*OPERATORS, *COMBINING} - named == set(), "run: python docs/generate.py"
+    assert keys_in(json_schema()) - named == set(), "run: make docs"
+    assert {*OPERATORS, *COMBINING} - named == set(), "run: make docs"
 
 
 def keys_in(schema: object) -> set[str]:
@@ -147,7 +151,7 @@ def keys_in(schema: object) -> set[str]:
 
 def test_every_filter_function_and_test_is_in_the_reference():
     named = named_in("templates.md")
-    assert {*filters.FILTERS, *filters.FUNCTIONS, *filters.TESTS} - named == set(), "run: python docs/generate.py"
+    assert {*filters.FILTERS, *filters.FUNCTIONS, *filters.TESTS} - named == set(), "run: make docs"
 
 
 @pytest.mark.parametrize(

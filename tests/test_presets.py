@@ -1,23 +1,29 @@
 """Presets are data, and the data is right."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import jsonschema
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import presets
 from gateway.config import load
+from gateway.config.jsonschema import json_schema
 from gateway.errors import Unparsable
 from gateway.rehearsal.rehearse import request_of
 from gateway.signatures import Refused, Request, Verified
 from gateway.signatures.declared import scheme_of
 
 NOW = 1_800_000_000.0
+FOLDER = Path(presets.__file__).parent
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 
 @cache
@@ -43,6 +49,90 @@ def test_every_preset_loads_and_names_its_own_samples(name):
         headers = [(key.encode(), value.encode()) for key, value in preset.sample_headers[type_].items()]
         assert source.received(headers, body, now=0.0)[0].event.type == type_
     assert all(scheme.headers <= source.kept_headers for scheme in schemes)
+
+
+def facts_of_samples(name):
+    """The facts of each event in the samples of a preset."""
+    source = source_of(name)
+    for type_, body in presets.load(name).samples.items():
+        headers = [(key.encode(), value.encode()) for key, value in presets.load(name).sample_headers[type_].items()]
+        for received in source.received(headers, body, now=0.0):
+            yield source.naming.facts(received.event, received.payload)
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_the_id_and_the_shortcuts_of_a_preset_are_found_in_its_samples(name):
+    preset, events = presets.load(name), list(facts_of_samples(name))
+    assert events, f"add a documented event: gateway/presets/{name}/<type>.json"
+    found = {template.render(facts) for template in preset.naming.ids for facts in events}
+    assert any(found) or not preset.naming.ids, f"none of the samples has the id of {name}.yaml: correct its path"
+    for shortcut in preset.naming.shortcuts:
+        is_found = any(facts[shortcut] for facts in events)
+        assert is_found, f"shortcuts.{shortcut} of {name}.yaml is empty in every sample: correct its paths"
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_a_preset_writes_verify_as_an_operator_may(name):
+    declared = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
+    verified = [declared["verify"], *(each["verify"] for each in handshakes(declared) if "verify" in each)]
+    blocks = [block for each in verified for block in (each if isinstance(each, list) else [each])]
+    for block in blocks:
+        problems = [problem.message for problem in VALIDATOR.iter_errors(one_source(verify=block))]
+        assert problems == [], f"verify of {name}.yaml"
+
+
+def handshakes(declared):
+    return [said for each in declared.get("handshake", []) for said in each.values()]
+
+
+def one_source(**keys):
+    return {"version": 1, "sources": {"any": keys}}
+
+
+LEAST = {"title": "A", "page": "https://a.example", "verify": {"token": {"header": "x"}}, "type": "a"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "refusal"),
+    [
+        ({"idd": ["{payload.id}"]}, 'unknown key "idd" in a.yaml  (did you mean "id"?)'),
+        ({"shortcuts": {"attrs": {"frist": []}}}, 'unknown key "frist" in shortcuts.attrs of a.yaml'),
+        ({"samples": {"crated": {}}}, 'unknown key "crated" in samples of a.yaml  (did you mean "created"?)'),
+        ({"samples": {"created": {"header": {}}}}, 'unknown key "header" in samples.created of a.yaml'),
+        ({"promised": {"crated": ["id"]}}, 'unknown key "crated" in promised of a.yaml  (did you mean "created"?)'),
+    ],
+    ids=["a key", "of a shortcut", "of samples", "of a sample", "of promised"],
+)
+def test_a_key_of_a_preset_that_nothing_reads_is_refused(keys, refusal):
+    samples = {"created": (b"{}", "json")}
+    assert presets.compiled("a", LEAST, samples).title == "A"
+    with pytest.raises(presets.PresetRefused) as refused:
+        presets.compiled("a", {**LEAST, **keys}, samples)
+    assert refusal in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["type", "id", "split", "headers"])
+def test_one_text_means_the_same_as_a_list_of_it(key):
+    one, listed = (presets.compiled("a", {**LEAST, key: each}, {}) for each in ("payload.a", ["payload.a"]))
+    assert one == listed
+
+
+@pytest.mark.parametrize("key", LEAST)
+def test_a_preset_without_a_required_key_is_refused(key):
+    with pytest.raises(presets.PresetRefused, match=rf"a\.yaml lacks {key}"):
+        presets.compiled("a", {name: value for name, value in LEAST.items() if name != key}, {})
+
+
+@pytest.mark.parametrize("handshake", [{"json_ecko": {}}, {"json_echo": {"challange": "payload.challenge"}}], ids=str)
+def test_a_handshake_with_an_unknown_word_is_refused(handshake):
+    with pytest.raises(ValueError, match=r"unknown (json_ecko|challange); known: query_echo"):
+        presets.compiled("a", {**LEAST, "handshake": [handshake]}, {})
+
+
+def test_every_key_of_a_preset_is_described_where_presets_are_read():
+    written = {key for file in FOLDER.glob("*.yaml") for key in yaml.safe_load(file.read_text("utf-8"))}
+    described = set(re.findall(r"``(\w+)``", presets.__doc__))
+    assert written <= described, "describe it in the docstring of gateway/presets/__init__.py"
 
 
 @pytest.mark.parametrize("name", presets.NAMES)

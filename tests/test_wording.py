@@ -88,7 +88,7 @@ def test_counts_suggestions_and_times():
     assert suggest("wehre", ["where", "send"]) == 'did you mean "where"?'
     assert suggest("nothing-like-it", ["where"]) == ""
     assert suggest_or_list("xyz", ["crm", "slack"]) == "known: crm, slack"
-    assert suggest_or_list("xyz", []) == "none is known here"
+    assert suggest_or_list("xyz", []) == "there are none here"
     assert iso_time(1776342896.789) == "2026-04-16T12:34:56.789Z"
 
 

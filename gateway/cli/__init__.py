@@ -1,6 +1,7 @@
 """The command line: the group of all verbs and the entry point."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from gateway.cli.verbs import acting, looking, running, sending, writing
 from gateway.errors import ConfigError, GatewayError
 from gateway.wording import printable
 
+#: A file among the arguments that a verb refuses.
+_EXTRA_FILE: Final = re.compile(r"extra arguments? \(.*?([^\s(]+\.ya?ml)\b")
+
 
 class Verbs(click.RichGroup):
     """Ends quietly when its reader has seen enough, and with 130 on Ctrl-C."""
@@ -25,7 +29,7 @@ class Verbs(click.RichGroup):
             return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _ending_quietly():
+        with _ending_quietly(), _naming_the_option():
             return super().invoke(ctx)
 
 
@@ -42,6 +46,18 @@ def _ending_quietly() -> Iterator[None]:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@contextmanager
+def _naming_the_option() -> Iterator[None]:
+    """A file that is written as an argument belongs after ``--config``; say so."""
+    try:
+        yield
+    except click.UsageError as error:
+        file = _EXTRA_FILE.search(error.message)
+        if file and error.ctx and any(each.name == "config" for each in error.ctx.command.params):
+            raise click.UsageError(f"{error.message}: write --config {file[1]}", error.ctx) from None
+        raise
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

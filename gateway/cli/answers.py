@@ -13,7 +13,7 @@ class Answers(Protocol):
 
     def events(self, which: Filter, *, limit: int, before: str = "", after: str = "") -> Row: ...
     def event(self, event_id: str) -> Row:
-        """One event by its id or a delivery's, with why each route matches it and its requests as of today."""
+        """One event by its id or a delivery's, with why each route matches it and its requests as they would be sent now."""
 
     def raw_event(self, event_id: str) -> Row:
         """One event by its id or a delivery's, as ``explain`` plays it."""

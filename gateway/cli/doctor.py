@@ -34,7 +34,7 @@ LEAST_OPEN_FILES: Final = 256
 YEARS: Final = range(2025, 2101)
 #: How far the store's clock may be ahead before it is a warning, seconds.
 AHEAD_S: Final = 60.0
-NONE_RUNS: Final = "none is running here (--url gives another address)"
+NONE_RUNS: Final = "no gateway is running here (use --url for another address)"
 #: Time limit for DNS, connection and TLS together, seconds.
 REACH_S: Final = 10.0
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -97,7 +97,7 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
     """What ``gateway check`` says, in a line. ``is_running``: a gateway is running and accepted its file."""
     if isinstance(loaded, ConfigError):
         if is_running and isinstance(_loaded(path, no_env=True), Config):
-            said = f"{path}: variables are not set here; the running gateway has its own, or does without them"
+            said = f"{path}: variables are not set here; the running gateway may have them"
             return Finding("config", "warn", said, "`gateway check` lists each with its line")
         return Finding("config", "fail", f"{path}: {loaded}", "`gateway check` lists each with its line")
     if loaded.warnings:

@@ -13,7 +13,7 @@ class BadDuration(GatewayError):
 
 
 def hold(verb: Literal["pause", "mute"], *, url: str, as_json: bool, name: str, reason: str, for_: str | None) -> int:
-    """Hold a destination's deliveries, or silence its notifications, for a time or until undone."""
+    """Hold a destination's deliveries, or silence its notifications, for a time, or until a person resumes or unmutes it."""
     if for_ is not None and not is_duration(for_):
         raise BadDuration(f"--for {for_}: not a valid duration; write 30m, 2h or 1d")
     for_s = None if for_ is None else seconds(for_)

@@ -36,7 +36,7 @@ url = click.option(
 )  # fmt: skip
 source_of_sample = click.option(
     "--source", default="", metavar="NAME", shell_complete=complete.sources,
-    help="Source in routes.yaml that sent the event; required if several could have.",
+    help="Source in routes.yaml that sent the event; required if more than one source matches.",
 )  # fmt: skip
 changes = click.option(
     "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c"

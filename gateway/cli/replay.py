@@ -141,11 +141,11 @@ def _nothing(wanted: Wanted, *, as_json: bool) -> int:
     if as_json:
         terminal.print_json(None)
     elif wanted.verb == "reroute":
-        terminal.say(f"Nothing to do: today's file sends nothing for {in_words(wanted.which, wanted.ids)}.")
+        terminal.say(f"Nothing to do: the current routes.yaml sends nothing for {in_words(wanted.which, wanted.ids)}.")
     elif wanted.ids:
-        terminal.say(f"Nothing to do: {in_words(wanted.which, wanted.ids)} has no delivery to {wanted.verb}.")
+        terminal.say(f"Nothing to do: there is no delivery to {wanted.verb} for {in_words(wanted.which, wanted.ids)}.")
     else:
-        terminal.say(f"Nothing to do: no delivery is {in_words(wanted.which)}.")
+        terminal.say(f"Nothing to do: no deliveries match: {in_words(wanted.which)}.")
     return 0
 
 

@@ -10,7 +10,7 @@ from gateway.wording import duration, printable
 
 
 def show(place: Place, event_id: str, *, why: bool, request: bool, as_json: bool) -> int:
-    """Print the event; with ``why`` also each route, with ``request`` each request as of today."""
+    """Print the event; with ``why`` also each route, with ``request`` each request as it would be sent now."""
     history = place.ask(lambda asked: asked.event(event_id))
     if as_json:
         terminal.print_json(history)

@@ -117,7 +117,7 @@ class Adviser:
         for name in self._destinations:
             if name not in used:
                 place = self._names["destinations", name]
-                self._reading.warning(place, f'nothing is sent to "{name}"', "name it under to, or remove it")
+                self._reading.warning(place, f'nothing is sent to "{name}"', 'add it to a route\'s "to", or remove it')
 
     def _unreachable(self, entries: Sequence[Compiled]) -> None:
         ends: list[tuple[EntryKeys, Rule]] = []
@@ -271,7 +271,9 @@ class Adviser:
                         # The whole sample comes first: a failure with it is reported once.
                         types += [sample.called] if sample.event.type not in types else []
         for (place, words), types in failed.items():
-            self._reading.warning(place, f"with the sample {_listed(list(dict.fromkeys(types)))}: {words}")
+            each = list(dict.fromkeys(types))
+            noun = "sample" if len(each) == 1 else "samples"
+            self._reading.warning(place, f"with the {noun} {_listed(each)}: {words}")
 
 
 def _build(entry: Entry, destination: Destination, message: Message, sample: _Sample) -> None:

@@ -103,8 +103,12 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
         return None
     ways = [way for way in ("bearer", "basic", "header") if way in keys.written]
     if len(ways) != 1:
-        found = " and ".join(ways) or "none of them"
-        reading.error(keys.place, f"auth needs one of bearer, basic and header, not {found}", "keep one")
+        if ways:
+            reading.error(
+                keys.place, f"auth needs one of bearer, basic and header, not {' and '.join(ways)}", "keep one"
+            )
+        else:
+            reading.error(keys.place, "auth is empty", "add bearer, basic or header")
         return None
     header = _auth_header(keys)
     if header is not None:
@@ -183,7 +187,7 @@ def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str]
     if not _TOKEN.fullmatch(name):
         reading.error(place, f'"{name}" is not a valid header name', "use letters, digits and -")
     elif lower in RESERVED_HEADERS:
-        reading.error(place, f'the header "{name}" is managed by the connection and cannot be set', remedy)
+        reading.error(place, f'the header "{name}" is set automatically and cannot be overridden under headers', remedy)
     elif lower in _OF_THE_GATEWAY:
         reading.error(place, f'the header "{name}" is set by the gateway', remedy)
     elif auth is not None and lower == auth[0].lower():

@@ -76,7 +76,7 @@ class Fields:
 
     def _hint(self, root: str, rest: Sequence[str], sources: Sequence[str], roots: frozenset[str]) -> str:
         if root == "delivery":
-            return "only entries of failed know a delivery"
+            return '"delivery" exists only in entries under failed'
         declaring = [source for source in sources if root in self.shortcuts(source)]
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"

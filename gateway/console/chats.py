@@ -18,8 +18,9 @@ from gateway.console.text import cut, marked
 from gateway.destinations import KINDS, Kind
 from gateway.destinations.previews import Part, Said
 
-#: Characters of one text and parts of a message that are shown.
+#: Characters of one text and of all texts, and parts of a message, that are shown.
 LONGEST: Final = 6_000
+LONGEST_TOGETHER: Final = 8_000
 MOST_PARTS: Final = 60
 #: Characters of one text, and parts, above which a message is long.
 LONG, LONG_PARTS = 1_200, 20
@@ -64,7 +65,8 @@ def preview(kind: str, body: object) -> Preview | None:
     if found is None or not message:
         return None
     try:
-        parts = [_drawn(part) for part in islice(found.previewed(message), MOST_PARTS)]
+        draw = _Drawing().drawn
+        parts = [draw(part) for part in islice(found.previewed(message), MOST_PARTS)]
     except RecursionError:
         return None
     sender = message.get("username")
@@ -88,15 +90,23 @@ def _guessed(message: Mapping[str, Any]) -> Kind | None:
     return next(by_mark, None) or next(by_text, None)
 
 
-def _drawn(value: Any) -> Any:
-    """A part with every text in it as markup."""
-    match value:
-        case Said(text, dialect):
-            return _DRAW[dialect](cut(text, LONGEST))
-        case dict():
-            return {key: _drawn(each) for key, each in value.items()}
-        case list():
-            return [_drawn(each) for each in value]
-        case tuple():
-            return tuple(_drawn(each) for each in value)
-    return value
+class _Drawing:
+    """Draws the texts of one message until it is long enough."""
+
+    def __init__(self) -> None:
+        self._left = LONGEST_TOGETHER
+
+    def drawn(self, value: Any) -> Any:
+        """A part with every text in it as markup."""
+        match value:
+            case Said(text, dialect):
+                shown = cut(text, min(LONGEST, max(self._left, 0)))
+                self._left -= len(shown)
+                return _DRAW[dialect](shown)
+            case dict():
+                return {key: self.drawn(each) for key, each in value.items()}
+            case list():
+                return [self.drawn(each) for each in value[:MOST_PARTS]]
+            case tuple():
+                return tuple(self.drawn(each) for each in value)
+        return value

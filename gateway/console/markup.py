@@ -6,6 +6,7 @@ only http, https and mailto addresses become links.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from html.parser import HTMLParser
 from typing import Final
 
@@ -16,6 +17,9 @@ from gateway.console.text import flat, marked
 
 #: Makes markup from a match, with the dialect for the text inside.
 Replacement = Callable[[re.Match[str], Callable[[str], Markup]], Markup]
+
+#: Pieces inside of pieces that are formatted.
+_DEEPEST: Final = 4
 
 _SAFE_ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[^\s]+", re.IGNORECASE)
 
@@ -47,20 +51,20 @@ class _Dialect:
         self._pieces = [(re.compile(pattern, re.DOTALL | re.MULTILINE), replace) for pattern, replace in pieces]
         self._leaf = leaf
 
-    def __call__(self, text: str) -> Markup:
-        return Markup().join(self._parts(text, 0))
+    def __call__(self, text: str, depth: int = 0) -> Markup:
+        return self._leaf(text) if depth > _DEEPEST else Markup().join(self._parts(text, 0, depth))
 
-    def _parts(self, text: str, level: int) -> Iterator[Markup]:
+    def _parts(self, text: str, level: int, depth: int) -> Iterator[Markup]:
         if level == len(self._pieces):
             yield self._leaf(text)
             return
         pattern, replace = self._pieces[level]
         at = 0
         for found in pattern.finditer(text):
-            yield from self._parts(text[at : found.start()], level + 1)
-            yield replace(found, self)
+            yield from self._parts(text[at : found.start()], level + 1, depth)
+            yield replace(found, partial(self, depth=depth + 1))
             at = found.end()
-        yield from self._parts(text[at:], level + 1)
+        yield from self._parts(text[at:], level + 1, depth)
 
 
 # --- Slack and Google Chat ---
@@ -142,6 +146,10 @@ _TELEGRAM_TAGS: Final = {
 }  # fmt: skip
 
 
+#: A sign that begins no whole tag: the parser would look for its end in all of the rest, for each of them.
+_NO_TAG: Final = re.compile(r"<(?!/?[a-zA-Z][^<>]*>)")
+
+
 class _Telegram(HTMLParser):
     """Keeps Telegram's own tags, drops all others, closes those left open."""
 
@@ -178,7 +186,7 @@ class _Telegram(HTMLParser):
 def telegram(text: str) -> Markup:
     """Telegram's HTML."""
     parser = _Telegram()
-    parser.feed(text)
+    parser.feed(_NO_TAG.sub("&lt;", text))
     return parser.closed()
 
 

@@ -91,15 +91,10 @@ class _Lines:
     def _value(self, value: object, indent: str, head: str, comma: str, depth: int) -> None:
         match value:
             case Mapping() if value and depth < DEEPEST:
-                members = [
-                    (f'<span class="k">{self._quoted(str(key))}</span>: ', each)
-                    for key, each in self._some(value.items())
-                ]
-                self._nested(members, "{", "}", indent, head, comma, depth, len(value))
+                self._nested(self._some(value.items()), "{", "}", indent, head, comma, depth, len(value))
             case list() | tuple() if value and depth < DEEPEST:
-                self._nested(
-                    [("", each) for each in self._some(value)], "[", "]", indent, head, comma, depth, len(value)
-                )
+                members = [(None, each) for each in self._some(value)]
+                self._nested(members, "[", "]", indent, head, comma, depth, len(value))
             case _:
                 self._put(indent, f"{head}{self._leaf(value)}{comma}", "\n")
 
@@ -109,7 +104,7 @@ class _Lines:
 
     def _nested(
         self,
-        members: Sequence[tuple[str, object]],
+        members: Sequence[tuple[object, object]],
         left: str,
         right: str,
         indent: str,
@@ -127,7 +122,7 @@ class _Lines:
             self.parts.append("</summary>")
         written = 0
         for written, (key, each) in enumerate(members, start=1):
-            self._value(each, indent + "  ", key, "," if written < count else "", depth + 1)
+            self._value(each, indent + "  ", self._key(key), "," if written < count else "", depth + 1)
             if self._is_spent:
                 break
         if written < count:
@@ -136,6 +131,10 @@ class _Lines:
         self._put(indent, f"{right}{comma}", "\n")
         if fold:
             self.parts.append("</details>")
+
+    def _key(self, key: object) -> str:
+        """The name of a member of an object; an element of a list has none."""
+        return "" if key is None else f'<span class="k">{self._quoted(self._bounded(str(key)))}</span>: '
 
     def _leaf(self, value: object) -> str:
         match value:

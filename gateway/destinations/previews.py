@@ -18,6 +18,9 @@ Message = Mapping[str, object]
 #: How a text is marked up; ``plain`` has no markup, ``slack_plain`` is Slack's with only its entities and emoji.
 Dialect = Literal["plain", "slack", "slack_plain", "markdown", "telegram", "card_html"]
 
+#: Elements of a list that a preview looks at: more than any kind accepts.
+MOST: Final = 100
+
 _COLOUR: Final = re.compile(r"#?([0-9a-fA-F]{6})")
 
 
@@ -53,8 +56,8 @@ def text_of(*path: str, dialect: Dialect = "plain") -> Callable[[Message], Itera
 
 
 def objects(value: object) -> Iterator[Mapping[str, Any]]:
-    """The objects in a list; none if it is not a list."""
-    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())
+    """The first objects in a list; none if it is not a list."""
+    return (each for each in value[:MOST] if isinstance(each, dict)) if isinstance(value, list) else iter(())
 
 
 def word(value: object) -> str:

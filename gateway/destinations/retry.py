@@ -62,7 +62,7 @@ def overridden(policy: Policy, verdict: Verdict, status: int, *, is_own_address:
     if isinstance(verdict, Delivered):
         return verdict
     if _among(status, policy.never):
-        return Dead(f"{verdict.reason}; retry.never has {status}")
+        return Dead(f"{verdict.reason}; {status} is listed in retry.never")
     if not isinstance(verdict, Dead):
         return verdict
     if status in DENIED or _among(status, policy.statuses):
@@ -169,7 +169,7 @@ def _end(policy: Policy, failures: int) -> str:
 
 
 def schedule(policy: Policy) -> str:
-    """All of it in one line: ``tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 37 attempts``."""
+    """All of it in one line: ``retried after 1 s, 2 s, 4 s ... up to 1 h, for 24 h (about 37 attempts)``."""
     waits = _waits(policy)
     if not waits:
         return "tried once"
@@ -177,13 +177,8 @@ def schedule(policy: Policy) -> str:
     if policy.max_age_s is not None:
         bounds.append(f"until the event is {spaced(policy.max_age_s)} old")
     about = "about " if policy.jitter and not math.isinf(policy.for_s) else ""
-    return ", ".join(
-        [
-            f"tried again after {_shortened(waits)}",
-            *bounds,
-            f"{about}{_attempts(len(waits) + _repeated(policy, waits) + 1)}",
-        ]
-    )
+    attempts = f"({about}{_attempts(len(waits) + _repeated(policy, waits) + 1)})"
+    return f"{', '.join([f'retried after {_shortened(waits)}', *bounds])} {attempts}"
 
 
 def _waits(policy: Policy) -> list[float]:
@@ -215,7 +210,7 @@ def _shortened(waits: list[float]) -> str:
     different = waits[:grows]
     if len(different) <= 5:
         return ", ".join(map(spaced, different))
-    return f"{', '.join(map(spaced, different[:3]))} ... {spaced(different[-1])}"
+    return f"{', '.join(map(spaced, different[:3]))} ... up to {spaced(different[-1])}"
 
 
 def _attempts(number: int) -> str:

@@ -57,6 +57,11 @@ class Target:
         fixed |= {"host": self.host} if self.host else {}
         object.__setattr__(self, "fixed_headers", MappingProxyType(fixed))
 
+    @property
+    def is_inbox(self) -> bool:
+        """Whether ``gateway dev`` records its requests instead of sending them."""
+        return self.url.startswith("inbox:")
+
     def with_options(self, rendered: Mapping[str, str]) -> "Target":
         """The settings for one event. An option that is rendered empty is left out."""
         if not rendered:

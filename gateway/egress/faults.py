@@ -63,7 +63,7 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
 )
 #: What libcurl says more of than its code; the first that its words contain.
 _WORDS: Final = (
-    ("Invalid Content-Length", "the answer is not HTTP: its length is none"),
+    ("Invalid Content-Length", "the answer is not HTTP: its length is not a number"),
     ("Content-Length", "the answer is not HTTP: it has two lengths"),
     ("chunk", "the answer is not HTTP: its chunks are broken"),
     ("Too large response headers", "the answer is not HTTP, or its header is too large"),
@@ -71,7 +71,7 @@ _WORDS: Final = (
     ("Nul byte in header", "the answer is not HTTP"),
     ("HTTP version", "the answer is not HTTP"),
     ("HTTP/0.9", "the answer is not HTTP"),
-    ("Unsupported response code", "the answer is not HTTP: its status is none"),
+    ("Unsupported response code", "the answer is not HTTP: its status code is invalid"),
 )
 _ABOUT_ANSWERS: Final = frozenset({1, 8, 16, 43, 52, 56, 61, 63, 88, 92})
 _BY_PROXY: Final = re.compile(r"CONNECT tunnel failed, response ([0-9]{3})")

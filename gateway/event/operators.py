@@ -4,8 +4,8 @@ The loader, the JSON Schema, the reference, the warnings about conditions that a
 all derived from the entries. ``explain`` quotes a condition as it was written, so an operator needs no words for it.
 Only plain values are indexed (see ``match``): an operator is evaluated for each rule that uses it.
 
-To add an operator, write its entry here and its cases in tests/event/test_operators.py, then run
-``python docs/generate.py`` and ``gateway schema > routes.schema.json``. A test reports each part that is missing.
+To add an operator, write its entry here and its cases in tests/event/test_operators.py, then run ``make docs`` and
+``make test``. A test reports each part that is missing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +29,10 @@ _REGEXES_KEPT: Final = 4096
 class OperandRefused(ValueError):
     """The operand does not fit the operator; the message continues '"prefix" of "attrs.phone"'."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", position: int | None = None) -> None:
         self.hint = hint
+        #: Which of the operands is at fault; None: all of them, or how they go together.
+        self.position = position
         super().__init__(message)
 
 
@@ -41,6 +43,8 @@ class Kind:
     #: The same as JSON Schema.
     schema: Mapping[str, Any]
     fits: Callable[[Value], bool]
+    #: What to write, for hints.
+    needs: str
     #: What to say of a value that does not fit; ``{}`` is the value.
     problem: str = ""
     #: Stands in for an unset variable where any text would not fit.
@@ -62,15 +66,21 @@ class Operand:
         several = {"type": "array", "items": self.kind.schema, "minItems": self.count or 1, **most}
         return several if self.count and self.count > 1 else {"anyOf": [self.kind.schema, several]}
 
+    @property
+    def needs(self) -> str:
+        """What to write, for hints."""
+        if self.count in (None, 1):
+            return self.kind.needs
+        return f"a list of {self.count} values, each {self.kind.needs}"
+
     def check(self, values: Sequence[Value]) -> None:
         """Raises OperandRefused."""
         if self.count not in (None, len(values)):
-            raise OperandRefused(
-                "needs one value, not a list" if self.count == 1 else f"needs {self.count} values in a list"
-            )
-        for value in values:
+            problem = "needs one value, not a list" if self.count == 1 else f"needs {self.count} values in a list"
+            raise OperandRefused(problem, f"write {self.needs}")
+        for position, value in enumerate(values):
             if not self.kind.fits(value):
-                raise OperandRefused(self.kind.problem.format(as_json(value)))
+                raise OperandRefused(self.kind.problem.format(as_json(value)), position=position)
 
 
 def _depends(*_: Value) -> bool | None:
@@ -242,18 +252,30 @@ def _ordered(compare: Callable[[float, float], bool]) -> Callable[..., Test]:
 # --- the registry ---
 
 FLAG: Final = Kind(
-    schema={"type": "boolean"}, fits=lambda value: isinstance(value, bool), problem="must be true or false"
+    schema={"type": "boolean"},
+    fits=lambda value: isinstance(value, bool),
+    needs="true or false",
+    problem="must be true or false",
 )
 TEXT: Final = Kind(
-    schema={"type": "string"}, fits=lambda value: isinstance(value, str), problem='needs text: write "{}" in quotes'
+    schema={"type": "string"},
+    fits=lambda value: isinstance(value, str),
+    needs='text: "abc"',
+    problem='needs text: write "{}" in quotes',
 )
+_NUMBER_OR_TIME: Final = "a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z"
 ORDERED: Final = Kind(
     schema={"type": ["number", "string"]},
     fits=_is_ordered,
-    problem="needs a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z",
+    needs=_NUMBER_OR_TIME,
+    problem=f"needs {_NUMBER_OR_TIME}",
     stand_in="2026-01-01T00:00:00Z",
 )
-ANY: Final = Kind(schema={"title": "value", "type": ["string", "number", "boolean", "null"]}, fits=lambda _: True)
+ANY: Final = Kind(
+    schema={"title": "value", "type": ["string", "number", "boolean", "null"]},
+    fits=lambda _: True,
+    needs="a plain value",
+)
 
 #: Every operator, in the order of the reference.
 OPERATORS: Final[Mapping[str, Operator]] = {

@@ -49,7 +49,7 @@ class Move:
     #: Ids of deliveries, or of events for all their deliveries.
     ids: tuple[str, ...] = ()
     reason: str = ""
-    #: A second move with the same key does nothing and is answered with the first.
+    #: A second request with the same key does nothing and is answered with the first.
     key: str = ""
     #: ``5/s``; empty: all at once.
     rate: str = ""
@@ -59,7 +59,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a move would do."""
+    """What a request would do."""
 
     count: int
     sample: Sequence[Delivery]
@@ -83,7 +83,7 @@ class Operations:
     # deliveries
 
     async def preview(self, move: Move) -> Preview:
-        """What a move would do. Raises BadRequest, UnknownName."""
+        """What a request would do. Raises BadRequest, UnknownName."""
         if move.verb == "reroute":
             diff, task = await self._rerouted(move)
             sample = await self._sample(task.which, move.verb) if task.which.ids else ()

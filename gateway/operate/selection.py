@@ -115,7 +115,7 @@ def delivery_query(
 def in_words(asked: Filter, ids: Sequence[str] = ()) -> str:
     """A selection for people: ``dead for crm, answered 422, since 2h``."""
     if ids:
-        return ids[0] if len(ids) == 1 else f"{len(ids):,} by their ids, the first one {ids[0]}"
+        return ids[0] if len(ids) == 1 else f"{len(ids):,} ids, starting with {ids[0]}"
     said = [
         asked.state,
         f"for {asked.destination}" if asked.destination else "",

@@ -19,7 +19,7 @@ INDEX_INTERVAL_S: Final = 1.0
 
 
 class Upkeep:
-    """The loops that keep the store small, discreet and searchable. One per process."""
+    """The loops that keep the store small, redacted and searchable. One per process."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway

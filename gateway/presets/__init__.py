@@ -1,6 +1,28 @@
-"""Known senders, as data: one YAML file each, with its documented events in a folder of the same name."""
+"""Known senders, as data: one YAML file each, with its documented events in a folder of the same name.
 
-from collections.abc import Iterator, Mapping, Sequence
+The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
+
+- ``title``: the sender's name. ``page``: the vendor's page that the preset follows.
+- ``verify``: ``none``, a block as under ``verify:`` of a source in routes.yaml, or a list of blocks, any of which will
+  do.
+- ``type``: a template such as ``{payload.event}`` or ``{headers.x-event|lower}``, or a list of them, tried in order; a
+  text without braces is the type of everything else.
+- ``id``: the same for what identifies an event. Without it the hash of the body does.
+- ``shortcuts``: ``{attrs: {first: [paths], fill: {field: [paths]}}}``. ``first`` is where the record can be; ``fill``
+  adds fields from elsewhere if the record lacks them.
+- ``split``: the path or paths of the events in a body that holds several: ``payload.*``.
+- ``headers``: the headers that are forwarded with verbatim bytes, because the receiver needs them to verify again.
+- ``handshake``: a list of questions that the sender asks before it sends events: see ``signatures/handshakes.py``.
+- ``samples``: ``{type: {headers: {name: value}}}``, the headers of a documented event besides its content type.
+- ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
+- ``secret``: where operators find the secret. ``notes``: what else they should know.
+- ``reply``: the status that tells the sender "accepted", if it is not 202.
+- ``probe``: the method that the sender uses to check the address before it sends anything: ``HEAD``.
+
+A documented event is ``<preset>/<type>.json``, ``.form``, ``.xml`` or ``.txt``, exactly as the vendor's page shows it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -11,7 +33,7 @@ import yaml
 
 from gateway.event.naming import Naming
 from gateway.signatures.handshakes import Handshake
-from gateway.wording import is_duration, seconds
+from gateway.wording import is_duration, seconds, suggest_or_list
 
 _FOLDER: Final = resources.files(__name__)
 
@@ -28,14 +50,15 @@ _CONTENT_TYPES: Final = {
     "txt": "text/plain",
 }
 
+_REQUIRED: Final = ("title", "page", "verify", "type")
+_KEYS: Final = (
+    *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "samples", "promised"),
+    *("secret", "notes", "reply", "probe"),
+)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One documented request."""
 
-    body: bytes
-    #: Lower-case names; the content type among them.
-    headers: Mapping[str, str]
+class PresetRefused(ValueError):
+    """A preset's file lacks a key, or has one that nothing reads; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,27 +92,32 @@ class Preset:
 
 @cache
 def load(name: str) -> Preset:
-    """The preset called ``name``; an empty one for "". Raises KeyError for an unknown name."""
+    """The preset called ``name``; an empty one for "". Raises KeyError for an unknown name, or PresetRefused."""
     if not name:
         return _NONE
     if name not in NAMES and name != OWN:
         raise KeyError(name)
     declared = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
+    return compiled(name, declared, _samples(name))
+
+
+def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple[bytes, str]]) -> Preset:
+    """A preset from the content of its file, and from body and suffix of each sample by type. Raises PresetRefused."""
+    _refuse_unread(name, declared, samples)
     blocks = declared["verify"] if isinstance(declared["verify"], list) else [declared["verify"]]
-    samples = _samples(name)
     return Preset(
         name=name,
         title=declared["title"],
         page=declared["page"],
         verify=tuple(_plain(block) for block in blocks),
         naming=Naming.compile(
-            declared.get("type", ()),
+            _listed(declared["type"]),
             declared.get("shortcuts", {}),
-            declared.get("id", ()),
+            _listed(declared.get("id", ())),
             _listed(declared.get("split", ())),
         ),
         handshakes=tuple(Handshake.compile(each) for each in declared.get("handshake", ())),
-        kept_headers=frozenset(name.lower() for name in declared.get("headers", ())),
+        kept_headers=frozenset(name.lower() for name in _listed(declared.get("headers", ()))),
         samples={type_: body for type_, (body, _) in samples.items()},
         sample_headers={
             type_: {"content-type": _CONTENT_TYPES[suffix], **_headers(declared, type_)}
@@ -101,6 +129,25 @@ def load(name: str) -> Preset:
         reply=declared.get("reply", 202),
         probe=declared.get("probe", ""),
     )
+
+
+def _refuse_unread(name: str, declared: Mapping[str, Any], samples: Collection[str]) -> None:
+    """Refuse a missing key, and any that nothing would read. ``samples`` are the types of the documented events."""
+    _refuse_others(f"{name}.yaml", declared, _KEYS)
+    if lacking := [key for key in _REQUIRED if key not in declared]:
+        raise PresetRefused(f"{name}.yaml lacks {', '.join(lacking)}")
+    for shortcut, inner in declared.get("shortcuts", {}).items():
+        _refuse_others(f"shortcuts.{shortcut} of {name}.yaml", inner, ("first", "fill"))
+    for key in ("samples", "promised"):
+        _refuse_others(f"{key} of {name}.yaml", declared.get(key, {}), samples)
+    for type_, inner in declared.get("samples", {}).items():
+        _refuse_others(f"samples.{type_} of {name}.yaml", inner, ("headers",))
+
+
+def _refuse_others(place: str, written: Mapping[str, Any], known: Collection[str]) -> None:
+    for key in written:
+        if key not in known:
+            raise PresetRefused(f'unknown key "{key}" in {place}  ({suggest_or_list(key, known)})')
 
 
 def _samples(name: str) -> Mapping[str, tuple[bytes, str]]:
@@ -126,7 +173,8 @@ def _headers(declared: Mapping[str, Any], type_: str) -> Mapping[str, str]:
     return {name.lower(): str(value) for name, value in written.items()}
 
 
-def _listed(written: str | list[str]) -> Sequence[str]:
+def _listed(written: str | Sequence[str]) -> Sequence[str]:
+    """One text, or a list of texts."""
     return [written] if isinstance(written, str) else written
 
 

@@ -283,7 +283,7 @@ def in_words(entry: Mapping[str, Any]) -> str:
     if entry["ignores"]:
         return "to: [] ignores the event"
     every = "" if entry["clauses"] else "matches every event"
-    told = "reports the first delivery if it becomes dead" if entry["section"] == "failed" else ""
+    told = "would report the first delivery that is given up" if entry["section"] == "failed" else ""
     ends = "stop: no later entry is checked" if entry["ends"] else ""
     return ", ".join(filter(None, (told or every, entry["once"], ends)))
 

@@ -95,7 +95,7 @@ class Templates:
             assert isinstance(fields, Mapping)
             return Raw(form(fields), FORM_TYPE)
 
-        return render
+        return total(render, Source("", _place_of(tree) or Place("", 0)), self._hide)
 
     def file(self, name: str, used_at: Place, escape: Escaper) -> Renderer[Json | Raw]:
         """A file of the folder: ``.json.j2`` renders to Json, the other endings to Raw with their content type."""
@@ -169,6 +169,18 @@ class Templates:
             return names.budget.result if compiled.whole else encodable(text)
 
         return total(build, source, self._hide)
+
+
+def _place_of(tree: Tree) -> Place | None:
+    """Where the first text of a tree is."""
+    match tree:
+        case TemplateText(place=place):
+            return place
+        case Mapping():
+            return next(filter(None, map(_place_of, tree.values())), None)
+        case list() | tuple():
+            return next(filter(None, map(_place_of, tree)), None)
+    return None
 
 
 def is_literal(text: str) -> bool:

@@ -258,21 +258,23 @@ class Compiler:
 _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"expected an expression, got 'end of print statement'", "there is nothing between {{{{ and }}}}", "name a field: {{{{ attrs.id }}}}"),
     (r"expected an expression, got 'end of statement block'", "there is nothing before %}}", "name a field: {{% if attrs.id %}}"),
-    (r"expected token 'in', got .*", "{{% for %}} needs an in", "write {{% for one in attrs.groups %}}"),
+    (r"expected token 'in', got .*", '{{% for %}} needs "in"', "write {{% for one in attrs.groups %}}"),
     (r"expected token '[^']*', got '='", "= is not a comparison", "write =="),
     (r"unexpected char '&'.*", "& is not an operator", "write and"),
     (r"expected token 'name', got '\|'", "a | must be followed by a filter", "for either of two conditions, write or"),
     (r"unexpected char '!'.*", "! is not an operator", "write not"),
     (r"unexpected char [\"'](['\"])[\"'].*", "the text that begins with {0} is never closed", "add a {0} at its end"),
     (r"unexpected char '(.)'.*", "{0} is not allowed here", ""),
-    (r"unexpected 'end of (?:print statement|statement block)'", "a value is missing at its end", "name a field, or write a value"),
+    (r"unexpected 'end of (?:print statement|statement block)'", "a value is missing at the end", "name a field, or write a value"),
     (r"unexpected '(?:\}|%\}|end of print statement)', expected '(.)'", "a {0} is missing", "add it"),
-    (r"unexpected '([)\]}])'", "this {0} closes nothing", "remove it"),
+    (r"unexpected '\)'", "this ) has no matching (", "remove it"),
+    (r"unexpected '\]'", "this ] has no matching [", "remove it"),
+    (r"unexpected '\}'", "this }} has no matching {{", "remove it"),
     (r"unexpected end of template, expected 'end of print statement'", "a {{{{ is never closed", "add }}}}"),
     (r"unexpected end of template\. .*needs to be closed is '(\w+)'", "{{% {0} %}} is never closed", "add {{% end{0} %}}"),
-    (r"encountered unknown tag '(end\w+|else|elif)'.*", "{{% {0} %}} closes nothing", "remove it"),
+    (r"encountered unknown tag '(end\w+|else|elif)'.*", "{{% {0} %}} has no matching tag", "remove it"),
     (r"encountered unknown tag '(\w+)'.*", "unknown tag {{% {0} %}}", ""),
-    (r"expected token 'end of print statement', got '(.*)'", 'the expression ends before "{0}"', "remove it, or write an operator before it"),
+    (r"expected token 'end of print statement', got '(.*)'", 'unexpected "{0}" after the end of the expression', "remove it, or write an operator before it"),
 )  # fmt: skip
 
 
@@ -280,7 +282,7 @@ def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
     """What is wrong and what to write, from Jinja's message."""
     sentence = (message[:1].lower() + message[1:]).rstrip(".")
     if start == "truth" and sentence == "expected an expression, got 'end of print statement'":
-        return "it is empty", 'write a condition: attrs.type == "lead"; or remove the key'
+        return "the expression is empty", 'write a condition: attrs.type == "lead"; or remove the key'
     for pattern, words, remedy in _SAID:
         if found := re.fullmatch(pattern, sentence, re.DOTALL):
             return words.format(*found.groups()), remedy.format(*found.groups())

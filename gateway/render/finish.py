@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -11,6 +10,7 @@ import msgspec
 from gateway.destinations.escapes import Escaper
 from gateway.model import Json, Raw
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING
+from gateway.render.sandbox import MAX_OUTPUT
 from gateway.render.values import Trouble, encodable, form_escape, percent_encoded, readable
 from gateway.wording import escaped
 
@@ -29,13 +29,18 @@ MAX_PAIRS: Final = 10_000
 _NEAR: Final = 20
 
 
+_BLANK: Final = re.compile(r"\n(?:[^\S\n]*+\n){2,}+")
+
+
 def tidy(text: str) -> str:
     """``text`` without blank lines at its ends, and with at most one between others."""
-    lines = re.sub(r"\n(?:[^\S\n]*\n){2,}", "\n\n", text)
-    kept = re.sub(r"\A(?:[^\S\n]*\n)+", "", lines, count=1)
-    # The end without a regular expression, which would start at every character.
-    end = kept.find("\n", len(kept.rstrip()))
-    return kept if end < 0 else kept[:end]
+    start = text.rfind("\n", 0, len(text) - len(text.lstrip())) + 1
+    end = text.find("\n", max(len(text.rstrip()), start))
+    kept = text[start:] if end < 0 else text[start:end]
+    # Ten times faster than the expression alone where there is nothing else.
+    while "\n\n\n" in kept:
+        kept = kept.replace("\n\n\n", "\n\n")
+    return _BLANK.sub("\n\n", kept)
 
 
 def parsed(hide: Escaper, text: str) -> Json:
@@ -94,14 +99,19 @@ FINISH: Final[Mapping[str, Callable[[str], Raw]]] = {HTML_ENDING: _html, FORM_EN
 
 def form(fields: Mapping[str, object]) -> bytes:
     """A map of fields as a form: a list repeats its name, a map inside becomes ``name[key]``, and null is empty text."""
-    found = list(islice(_pairs("", fields), MAX_PAIRS + 1))
-    if len(found) > MAX_PAIRS:
-        raise Trouble(f"a form has at most {MAX_PAIRS:,} fields: send JSON")
+    found: list[str] = []
+    left = MAX_OUTPUT
+    for name, text in _pairs("", fields):
+        # Encoding never makes a text shorter.
+        left -= len(name) + len(text) + len("=&")
+        if left < 0 or len(found) == MAX_PAIRS:
+            raise Trouble(f"a form has at most {MAX_PAIRS:,} fields and {MAX_OUTPUT:,} characters: send JSON")
+        found.append(f"{name}={form_escape(text)}")
     return "&".join(found).encode()
 
 
-def _pairs(name: str, value: object) -> Iterator[str]:
-    """``name`` is encoded already."""
+def _pairs(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """The name of each field, which is encoded already, and its text."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             called = form_escape(key)
@@ -110,7 +120,7 @@ def _pairs(name: str, value: object) -> Iterator[str]:
         for each in value:
             yield from _pairs(name, each)
     else:
-        yield f"{name}={'' if value is None else form_escape(readable(value))}"
+        yield name, "" if value is None else readable(value)
 
 
 def safe_path(path: str) -> str:

@@ -12,8 +12,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from gateway.destinations.chat import ELLIPSIS
-from gateway.destinations.escapes import Escaper, no_escape
-from gateway.render.values import ELEMENT, SCALAR, Trouble, UndefinedField, joined, kind, weigh
+from gateway.destinations.escapes import Escaper, html_escape, no_escape
+from gateway.render.values import ELEMENT, SCALAR, Trouble, UndefinedField, form_escape, joined, kind, weigh
 
 MAX_STEPS = 10_000
 #: Characters of one output.
@@ -23,7 +23,7 @@ MAX_OUTPUT = 1 << 20
 MAX_WORK = 8 << 20
 #: Prices of one character: escaped for a chat, escaped in another way, and run through a method of texts.
 CHAT_ESCAPED = 16
-ESCAPED = 4
+ESCAPED: Mapping[Escaper, int] = {no_escape: 0, html_escape: 2, form_escape: 8}
 IN_METHOD = 2
 #: Price of an expression in the body of a loop or macro, each time.
 EXPRESSION = 96
@@ -163,7 +163,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.escape = escape
         self._longest = longest
         self._prices = prices
-        self._price = 0 if escape is no_escape else ESCAPED if longest is None else CHAT_ESCAPED
+        self._price = ESCAPED.get(escape, CHAT_ESCAPED)
         self.globals.clear()
 
     def escaper(self, context: Context) -> Escaper:

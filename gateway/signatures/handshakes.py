@@ -14,6 +14,9 @@ from gateway.model import Secret
 #: Characters of the longest challenge that is answered; real ones are far shorter.
 LONGEST_CHALLENGE: Final = 2048
 
+_KINDS: Final = ("query_echo", "json_echo", "hmac_reply", "constant")
+_KEYS: Final = ("method", "when", "token", "of", "challenge", "answer", "verify")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -41,8 +44,13 @@ class Handshake:
 
     @classmethod
     def compile(cls, declared: Mapping[str, Any]) -> Self:
-        """From a preset: ``{query_echo | json_echo | hmac_reply | constant: {...}}``. ValueError if nothing would be checked."""
+        """From a preset: ``{query_echo | json_echo | hmac_reply | constant: {...}}``.
+
+        Raises ValueError for an unknown key, or if nothing would be checked.
+        """
         [(kind, said)] = declared.items()
+        if unknown := {kind} - set(_KINDS) or set(said) - set(_KEYS):
+            raise ValueError(f"{kind}: unknown {', '.join(sorted(unknown))}; known: {', '.join((*_KINDS, *_KEYS))}")
         method = said.get("method", "GET" if kind == "query_echo" else "POST")
         token = f"query|{said['token']}" if "token" in said else ""
         if method == "GET" and not token and "verify" not in said:

@@ -283,7 +283,7 @@ class DestinationStats:
     dead: int = 0
     delivered: int = 0
     discarded: int = 0
-    #: Seconds the longest-overdue delivery has been due; 0 if none is.
+    #: Seconds by which the most overdue delivery is late; 0 if none.
     oldest_due_s: float = 0.0
     traffic: Traffic = Traffic()
 

@@ -86,7 +86,7 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "config.orphans": LogEvent(
         "warning",
-        "deliveries wait for a route or destination that routes.yaml no longer has: they will be dead, and replayable",
+        "deliveries wait for a route or destination that routes.yaml no longer has: they will become dead letters and can be replayed",
         ("route", "destination", "deliveries"),
     ),
     "secret.reloaded": LogEvent(
@@ -105,11 +105,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         ("event_id", "source", "type", "duplicate", "deliveries", "trace_id"),
     ),
     "event.rejected": LogEvent("warning", "a request was refused", ("source", "path", "status", "reason")),
-    "source.handshake": LogEvent("info", "a sender verified its endpoint and got its answer", ("source",)),
+    "source.handshake": LogEvent("info", "a sender's verification request was answered", ("source",)),
     "event.not_stored": LogEvent(
         "error", "a request could not be stored; its sender was asked to retry", ("source", "reason")
     ),
-    "delivery.attempted": LogEvent("info", "an attempt was delivered or will be retried", _ATTEMPTED),
+    "delivery.attempted": LogEvent("info", "an attempt succeeded or will be retried", _ATTEMPTED),
     "delivery.dead": LogEvent("error", "a delivery was given up; it can be replayed", _ATTEMPTED),
     "delivery.unkeyed": LogEvent(
         "warning",

@@ -64,7 +64,7 @@ INGEST_SECONDS: Final = declare(
 ROUTE_MATCHES: Final = Family(
     Counter,
     "gateway_route_matches_total",
-    "Events matched by an entry of always, routes or unmatched; 0 as soon as the configuration is in force.",
+    "Events matched by an entry of always, routes or unmatched; starts at 0 when the configuration is loaded.",
     ("route",),
     begins=[()],
 )
@@ -120,7 +120,7 @@ OPEN: Final = declare(
 OLDEST_DUE_SECONDS: Final = declare(
     Gauge,
     "gateway_deliveries_oldest_due_seconds",
-    "Seconds the longest-overdue delivery has been due; 0 if none is.",
+    "Seconds by which the most overdue delivery is late; 0 if none.",
     ("destination",),
 )
 DEAD: Final = declare(

@@ -75,7 +75,7 @@ def test_a_destination_that_nobody_knows_is_no_replay_of_nothing(gateway, is_run
 
 def test_a_replay_of_nothing_says_what_there_is_none_of(gateway):
     said = gateway.verb("replay", "--dead", "--destination", "crm", "--cause", "answered 500").stdout
-    assert said == "Nothing to do: no delivery is dead for crm, answered 500.\n"
+    assert said == "Nothing to do: no deliveries match: dead for crm, answered 500.\n"
     assert gateway.verb("replay", "--dead", "--destination", "crm", "--json").stdout == "null\n"
 
 
@@ -178,7 +178,7 @@ def test_what_is_discarded_stays_so_and_it_is_known_who_did_it_and_why(gateway):
     assert "discarded" in gateway.verb("show", ids[0]).stdout
     [deed] = json.loads(gateway.verb("activity", "--json").stdout)
     assert (deed["verb"], deed["reason"], deed["progress"]["moved"]) == ("discard", "test data", 3)
-    assert gateway.verb("replay", ids[0]).stdout == f"Nothing to do: {ids[0]} has no delivery to replay.\n"
+    assert gateway.verb("replay", ids[0]).stdout == f"Nothing to do: there is no delivery to replay for {ids[0]}.\n"
 
 
 def test_without_a_gateway_they_go_out_at_its_next_start(gateway, sink):

@@ -36,6 +36,26 @@ def test_strict_counts_warnings_and_every_format_exits_alike(tmp_path, routes, l
     assert (done.returncode, done.stderr) == (strict, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "b.yaml"], "Got unexpected extra argument (b.yaml): write --config b.yaml"),
+        (
+            ["explain", "contact.created", "a", "b.yml"],
+            "Got unexpected extra arguments (a b.yml): write --config b.yml",
+        ),
+        (["check", "b"], "Got unexpected extra argument (b) "),
+        (["schema", "b.yaml"], "Got unexpected extra argument (b.yaml) "),
+        (["check", "--format", "b.yaml"], "'b.yaml' is not one of 'text', 'json', 'github'. "),
+    ],
+    ids=["a file", "one of several", "no file", "a verb without a file", "another mistake"],
+)
+def test_a_file_that_is_written_as_an_argument_belongs_after_config(tmp_path, arguments, said):
+    done = command.run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", "").split()) + " "
+
+
 def test_text_shows_the_place_the_line_and_the_remedy_on_standard_output(tmp_path):
     done = run(tmp_path, BROKEN)
     assert 'routes.yaml:4:22: unknown key "mtch"' in done.stdout

@@ -149,7 +149,7 @@ def test_the_exact_request_of_every_delivery_follows(explained):
 def test_when_each_destination_is_tried_again_stands_at_the_end(explained):
     schedules = explained.partition("\nif a delivery fails\n")[2].splitlines()
     assert [" ".join(line.split()) for line in schedules] == [
-        f"{name} tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 35 attempts"
+        f"{name} retried after 1 s, 2 s, 4 s ... up to 1 h, for 24 h (about 35 attempts)"
         for name in ("archive", "crm", "slack-leads")
     ]
 
@@ -503,11 +503,33 @@ def test_what_a_route_fired_for_already_is_shown_with_the_event_it_fired_for(tmp
     assert "fires once in 90d for the key 451" in before
 
 
+CONDITIONS = """version: 1
+sources: {xobito: {preset: xobito, secret: acceptance-secret}}
+destinations: {crm: {url: "https://crm.example.com/api"}}
+conditions: {both: {attrs.id: 1, attrs.type: lead}}
+routes:
+  - name: nested
+    where:
+      attrs.id: {not: {gte: 452}}
+      attrs.type: {not: {prefix: a, suffix: b}}
+      any: [{attrs.id: 1, attrs.type: lead}, {is: both}, {not: {attrs.id: 1}}]
+    to: crm
+"""
+
+
+def test_every_line_of_an_explanation_names_the_condition_that_it_is_about(tmp_path):
+    (tmp_path / "routes.yaml").write_text(CONDITIONS)
+    lines = [line.strip() for line in run(tmp_path, "explain", "contact.created").stdout.splitlines()]
+    at = lines.index("yes  attrs.id: {not: {gte: 452}}")
+    assert " ".join(lines[at + 1].split()) == "no attrs.id: {gte: 452} attrs.id: 451"
+    assert not {"yes", "no"} & set(lines)
+
+
 def test_who_would_be_told_of_a_dead_delivery_is_explained_with_the_rest(tmp_path):
     (tmp_path / "routes.yaml").write_text(ONCE)
     gateway = GatewayProcess(tmp_path)
     shown = gateway.verb("explain", "contact.created").stdout
-    assert "failed\n  yes  failed/ops (routes.yaml:9)  told of the first delivery, should that be given up" in shown
+    assert "failed\n  yes  failed/ops (routes.yaml:9)  would report the first delivery that is given up" in shown
     own = gateway.verb("explain", "gateway.circuit.opened").stdout
     assert own.startswith("gateway.circuit.opened from gateway")
     assert "Nothing is sent." in own

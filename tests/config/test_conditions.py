@@ -8,12 +8,15 @@ import pytest
 from gateway.config import load
 from gateway.config.jsonschema import json_schema
 from gateway.errors import ConfigError
-from gateway.event.operators import OPERATORS
+from gateway.event.operators import OPERATORS, ORDERED, Operand, OperandRefused, Operator
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 #: Operands of every shape, right or wrong.
 WRITTEN = [True, 7, "a", "2026-04-16", None, [], [True], [1, 2], ["a", "b"], [1, 2, 3], [["a"]], {}, {"a": 1}]
+
+NUMBER_OR_TIME = "a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z"
+TWO = f"a list of 2 values, each {NUMBER_OR_TIME}"
 
 
 def file_with(where):
@@ -54,6 +57,73 @@ def test_the_name_of_an_operator_in_another_language_is_translated(tmp_path, for
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "routes.yaml", environ={})
     assert caught.value.problems[0].hint in (f"write attrs.id: {{{name}: a}}", f'did you mean "{name}"?')
+
+
+def _increasing(low, high):
+    if low > high:
+        raise OperandRefused("needs the smaller value first", f"write [{high}, {low}]")
+    return lambda value: type(value) is type(low) and low <= value <= high
+
+
+@pytest.fixture
+def two_operands(monkeypatch):
+    """An operator that compares with both of its operands, which have to be in order."""
+    span = Operator(about="from the first number to the second", operand=Operand(ORDERED, 2), compile=_increasing)
+    monkeypatch.setitem(OPERATORS, "span", span)
+
+
+@pytest.mark.parametrize(
+    ("written", "operands"),
+    [
+        ([5, "${MAX:number}"], (5, 5)),
+        (["${MIN:number}", 7], (7, 7)),
+        (["${MIN:number}", "${MAX:number}"], (0, 0)),
+        (["2026-04-16", "${UNTIL}"], ("2026-04-16", "2026-04-16")),
+        (["${SINCE}", "${UNTIL}"], ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z")),
+    ],
+    ids=str,
+)
+def test_an_operand_that_is_made_up_fits_those_that_are_written(tmp_path, two_operands, written, operands):
+    assert made_up(tmp_path, {"attrs.id": {"span": written}}) == operands
+
+
+def made_up(tmp_path, where):
+    """The operands of the only condition of a file that is read without its environment."""
+    (tmp_path / "routes.yaml").write_text(json.dumps(file_with(where)))
+    [considered] = load(tmp_path / "routes.yaml", environ={}, no_env=True).sections.routed.passed_over()
+    [condition] = considered.entry.rule.where
+    return condition.operands
+
+
+@pytest.mark.parametrize("name", ["gt", "not", "prefix"])
+def test_alternatives_are_made_up_one_by_one(tmp_path, name):
+    operands = made_up(tmp_path, {"attrs.id": {name: ["2026-04-16", "${OTHER}"]}})
+    assert operands == ("2026-04-16", "2026-01-01T00:00:00Z" if name == "gt" else "test")
+
+
+@pytest.mark.parametrize(
+    ("written", "message", "hint", "caret"),
+    [
+        ("5", "needs 2 values in a list", f"write {TWO}", "5"),
+        ("[5]", "needs 2 values in a list", f"write {TWO}", "span"),
+        ("[5, true]", f"needs {NUMBER_OR_TIME}", "", "true"),
+        ("[7, 5]", "needs the smaller value first", "write [5, 7]", "span"),
+        ("[]", "is compared with an empty list", f"write {TWO}", "[]"),
+        ("{from: 5}", "is compared with a map", f"write {TWO}", "{from"),
+        ("", "has no value", f"write {TWO}", "span"),
+    ],
+)
+def test_a_mistake_with_several_operands_is_at_the_value_or_at_the_operator(
+    tmp_path, two_operands, written, message, hint, caret
+):
+    line = f"      attrs.id: {{span: {written}}}"
+    file = f"version: 1\nroutes:\n  - to: crm\n    where:\n{line}"
+    (tmp_path / "routes.yaml").write_text(file)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "routes.yaml", environ={})
+    [problem] = [each for each in caught.value.problems if '"span"' in each.message]
+    assert (problem.message, problem.hint) == (f'"span" of "attrs.id" {message}', hint)
+    assert line[problem.place.column - 1 :].startswith(caret)
 
 
 def test_a_refused_operand_from_the_environment_is_not_quoted(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.config import format_problem, load
 from gateway.config.schema.keys import Section, keys_of
+from gateway.destinations import KINDS
 from gateway.errors import ConfigError
 from tests.config.given import GOOD
 
@@ -28,6 +29,12 @@ def test_every_key_is_in_the_file_that_shows_them_all():
     written = (GOOD / "every-key.yaml").read_text("utf-8")
     names = {name for section in every_section() for name in keys_of(section)}
     assert {name for name in names if f"{name}:" not in written} == set()
+
+
+def test_every_type_of_destination_is_in_the_file_that_shows_them_all():
+    config = load(GOOD / "every-key.yaml", environ={"HUSH": "hush", "CRM_TOKEN": "t0ken"})
+    shown = {each.kind.name for each in config.destinations.values()}
+    assert KINDS.keys() - shown == set(), "add one to every-key.yaml, and its name to the `to` of a route"
 
 
 KEYS = sorted({name for section in every_section() for name in keys_of(section)} | {"x", "${A}", ""})

@@ -1,22 +1,25 @@
 """What a kind has to say about itself, checked for every one of them: a failure names the field that is missing."""
 
+import asyncio
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from gateway.cli import cli
 from gateway.config import load
 from gateway.console.chats import preview
 from gateway.destinations import KINDS, Kind, Option, Target
 from gateway.destinations.gates import RATE
+from gateway.egress import Egress, Inbox
 from gateway.errors import BuildError
 from gateway.event.paths import lookup
-from gateway.model import Delivery, FileAppend, Text
+from gateway.model import Attempt, Delivery, FileAppend, Text
+from gateway.pipeline import Gateway, deliver
 from gateway.rehearsal.rehearse import sample
+from tests.cli import command
 from tests.destinations import examples
 from tests.destinations.values import parts
 
@@ -24,6 +27,9 @@ ROOT = Path(__file__).parents[2]
 KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 WITH_A_SECRET_PATH = pytest.mark.parametrize(
     "kind", [each for each in KINDS.values() if each.has_url and not each.is_path_public], ids=lambda each: each.name
+)
+WITH_AN_ADDRESS = pytest.mark.parametrize(
+    "kind", [each for each in KINDS.values() if each.has_url], ids=lambda each: each.name
 )
 READ_BY_PEOPLE = pytest.mark.parametrize(
     "kind", [each for each in KINDS.values() if each.needs_text], ids=lambda each: each.name
@@ -81,6 +87,26 @@ def test_every_kind_is_in_the_how_to(kind: Kind) -> None:
     assert f"| `{kind.name}` |" in page, f"add a row for {kind.name} to the table of docs/how-to/add-a-destination.md"
 
 
+@pytest.mark.parametrize(
+    ("page", "begins", "named"),
+    [
+        pytest.param("README.md", "- Destination types:", {f"`{name}`" for name in KINDS}, id="types"),
+        pytest.param(
+            "docs/explanation/the-door-out.md", "- Hosted kinds are",
+            {name for name, kind in KINDS.items() if kind.is_hosted}, id="hosted",
+        ),
+        pytest.param(
+            "docs/explanation/retries-and-circuit.md", "**Its rate.**",
+            {kind.title for kind in KINDS.values() if kind.rate}, id="with a rate",
+        ),
+    ],
+)  # fmt: skip
+def test_a_page_that_lists_kinds_lists_all_of_them(page: str, begins: str, named: set[str]) -> None:
+    [said] = [each for each in re.split(r"\n\n|\n(?=- )", (ROOT / page).read_text("utf-8")) if each.startswith(begins)]
+    missing = {name for name in named if not re.search(rf"(?<!\w){name}(?!\w)", said)}
+    assert not missing, f'name it in {page}, in the paragraph that begins with "{begins}"'
+
+
 # --- its address ---
 
 
@@ -101,8 +127,35 @@ def test_an_address_that_stands_in_the_file_is_shown_nowhere(tmp_path, kind: Kin
             "routes: [{name: all, to: there, text: hi}]\n"
         )
         for verb in (["check"], ["explain", "contact.created"], ["explain", "contact.created", "--curl"], ["test"]):
-            done = CliRunner().invoke(cli, [*verb, "--config", str(tmp_path / "routes.yaml")])
-            assert secret not in done.output, (wrong, verb)
+            done = command.run(*verb, cwd=tmp_path)
+            assert done.stdout + done.stderr, (wrong, verb)
+            assert secret not in done.stdout + done.stderr, (wrong, verb)
+
+
+# --- an inbox in its place ---
+
+
+def recorded(kind: Kind, folder: Path, keys: str = "") -> Attempt:
+    """The attempt that ``gateway dev`` makes when the destination's url is not set."""
+    options = "".join(f", {name}: {text}" for name, text in examples.options(kind).items())
+    (folder / "routes.yaml").write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s}}\n"
+        f"destinations: {{there: {{type: {kind.name}, url: '${{NOWHERE}}'{options}{keys}}}}}\n"
+        "routes: [{name: all, to: there, text: hi}]\n"
+    )
+    config = load(folder / "routes.yaml", environ={}, dev=True)
+    received = config.sources["xobito"].received([], sample(config.sources["xobito"], "contact.created"), now=1.0)[0]
+    egress = Egress(inbox=Inbox(clock=lambda: 1.0))
+    delivery = Delivery(id="d", event_id=received.event.id, route="all", destination="there")
+    gateway = Gateway(config=config, store=None, egress=egress)
+    return asyncio.run(deliver(delivery, received.event, gateway)).attempt
+
+
+@WITH_AN_ADDRESS
+@pytest.mark.parametrize("success", ["", ", success: {json: {result: created}}"], ids=["by the kind", "by own rules"])
+def test_what_an_inbox_recorded_is_delivered(tmp_path, kind: Kind, success: str) -> None:
+    attempt = recorded(kind, tmp_path, success)
+    assert (attempt.outcome, attempt.reason) == ("delivered", "")
 
 
 # --- its options ---

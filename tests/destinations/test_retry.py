@@ -151,8 +151,8 @@ def test_the_first_attempt_is_made_however_old_the_event_is() -> None:
     [
         (404, Dead("answered 404"), Retry("answered 404")),
         (503, Retry("answered 503", after_s=9), Retry("answered 503", after_s=9)),
-        (501, Retry("answered 501"), Dead("answered 501; retry.never has 501")),
-        (409, Dead("answered 409"), Dead("answered 409; retry.never has 409")),
+        (501, Retry("answered 501"), Dead("answered 501; 501 is listed in retry.never")),
+        (409, Dead("answered 409"), Dead("answered 409; 409 is listed in retry.never")),
         (410, Dead("answered 410"), Retry("answered 410")),
         (422, Dead("answered 422"), Dead("answered 422")),
         (404, Delivered(), Delivered()),
@@ -181,14 +181,14 @@ def test_a_410_at_an_address_made_from_the_event_is_about_that_event(policy, sta
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Policy(), "tried again after 1 s, 2 s, 4 s ... 1 h, for 24 h, about 35 attempts"),
+        (Policy(), "retried after 1 s, 2 s, 4 s ... up to 1 h, for 24 h (about 35 attempts)"),
         (Policy(for_s=0), "tried once"),
         (ONCE, "tried once"),
-        (listed((1, 10, 60)), "tried again after 1 s, 10 s, 1 min, 4 attempts"),
-        (Policy(attempts=3, jitter=0), "tried again after 1 s, 2 s, for 24 h, 3 attempts"),
+        (listed((1, 10, 60)), "retried after 1 s, 10 s, 1 min (4 attempts)"),
+        (Policy(attempts=3, jitter=0), "retried after 1 s, 2 s, for 24 h (3 attempts)"),
         (
             Policy(for_s=60, max_age_s=30),
-            "tried again after 1 s, 2 s, 4 s, 8 s, for 1 min, until the event is 30 s old, about 5 attempts",
+            "retried after 1 s, 2 s, 4 s, 8 s, for 1 min, until the event is 30 s old (about 5 attempts)",
         ),
     ],
 )
@@ -206,12 +206,12 @@ def test_the_attempts_that_are_told_are_those_that_are_made(for_s, first_s, max_
     policy = Policy(for_s=for_s, first_s=first_s, max_s=max_s, attempts=attempts, jitter=0)
     waits, _ = schedule(policy)
     told = in_words(policy)
-    assert told == "tried once" if not waits else told.endswith(f", {len(waits) + 1} attempts")
+    assert told == "tried once" if not waits else told.endswith(f" ({len(waits) + 1} attempts)")
 
 
 def test_a_schedule_of_millions_of_attempts_is_told_at_once() -> None:
     policy = Policy(for_s=30 * DAY_S, first_s=0.1, max_s=0.1)
-    assert in_words(policy) == "tried again after 0.1 s, for 30 d, about 25920000 attempts"
+    assert in_words(policy) == "retried after 0.1 s, for 30 d (about 25920000 attempts)"
 
 
 @given(

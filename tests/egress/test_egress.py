@@ -609,20 +609,6 @@ def test_whatever_a_carrier_raises_comes_out_as_our_own_error_without_its_words(
     with_egress(main, carrier=Scripted(broken))
 
 
-def test_what_an_answer_repeats_of_the_request_is_masked() -> None:
-    def parrot(request: HttpRequest) -> Reply:
-        return Reply(status=404, body=f"Cannot POST {request.url} {dict(request.headers)}".encode())
-
-    async def main(egress: Egress) -> Reply:
-        request = post(f"http://host/services/T0/{SECRET}?key=k-{SECRET}", authorization=f"Bearer t-{SECRET}")
-        return await egress.send(request, timeout_s=LONG_S)
-
-    body = with_egress(main, carrier=Scripted(parrot)).body.decode()
-    assert SECRET not in body
-    assert "Cannot POST http://host/services/T0/***?key=***" in body
-    assert "dlv_1" in body
-
-
 @given(st.binary(max_size=400))
 def test_any_bytes_for_an_answer_are_a_reply_or_our_own_error(data: bytes) -> None:
     ANY_BYTES.at("/", raw(b"HTTP/1.1 200 OK\r\n" + data))

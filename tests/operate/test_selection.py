@@ -118,7 +118,7 @@ def test_what_is_no_rate_is_said(rate):
         (Filter(source="xobito", type="contact.*", until="1d"), (), "from xobito, contact.*, until 1d"),
         (Filter(route="leads"), (), "of the route leads"),
         (Filter(), ("evt_1",), "evt_1"),
-        (Filter(), ("evt_1", "evt_2"), "2 by their ids, the first one evt_1"),
+        (Filter(), ("evt_1", "evt_2"), "2 ids, starting with evt_1"),
     ],
 )  # fmt: skip
 def test_a_selection_can_be_read(asked, ids, said):

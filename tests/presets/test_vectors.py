@@ -1,7 +1,19 @@
-"""Every preset gives the verdict that its sender would: constants that vendors publish, and what openssl signs."""
+"""Every preset gives the verdict that its sender would: constants that vendors publish, and what openssl signs.
+
+A file of vectors is a list of requests, each with
+
+- ``name``: what it shows, as a sentence,
+- ``request``: ``method``, ``url``, ``headers`` as pairs, and ``body`` or ``body_base64``,
+- ``secrets`` that the source has, and ``public_url`` if the sender signs its address,
+- ``at``: when the request arrives, Unix seconds,
+- ``verdict``: ``accepted`` or ``refused``,
+- ``made_with``: the vendor's page that publishes it, or the command that signed it; never the gateway's own code.
+"""
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,8 +23,10 @@ from gateway import presets
 from gateway.model import Secret
 from gateway.signatures import Credential, KeyRefused, Request, Verified, Verifier
 from gateway.signatures.declared import scheme_of
+from tests.needs import needs
+from tests.presets.make import FOLDER, Signer, vectors
 
-FILES = {file.stem: json.loads(file.read_text("utf-8")) for file in (Path(__file__).parent / "vectors").glob("*.json")}
+FILES = {file.stem: json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")}
 VECTORS = [
     pytest.param(preset, vector, id=f"{preset}: {vector['name']}")
     for preset, vectors in sorted(FILES.items())
@@ -47,13 +61,40 @@ def test_the_verdict_is_the_senders(preset, vector):
     assert verdict(preset, vector) == vector["verdict"]
 
 
-def test_every_preset_has_vectors():
-    assert set(FILES) == set(presets.NAMES)
+@pytest.mark.parametrize("preset", presets.NAMES)
+def test_every_preset_has_vectors(preset):
+    assert preset in FILES, f"write tests/presets/vectors/{preset}.json: python -m tests.presets.make --help"
+
+
+def test_all_vectors_are_of_a_preset():
+    assert set(FILES) <= set(presets.NAMES), "remove the vectors, or add the preset"
 
 
 @pytest.mark.parametrize("preset", sorted(FILES))
 def test_there_are_requests_of_both_kinds_and_each_says_how_it_was_made(preset):
+    file = f"tests/presets/vectors/{preset}.json"
     verdicts = [vector["verdict"] for vector in FILES[preset]]
-    assert verdicts.count("accepted") >= 1
-    assert verdicts.count("refused") >= 2
-    assert all(vector["made_with"] for vector in FILES[preset])
+    assert verdicts.count("accepted") >= 1, f"add an accepted vector to {file}"
+    assert verdicts.count("refused") >= 2, f"add refused vectors to {file}: at least 2"
+    assert all(vector["made_with"] for vector in FILES[preset]), f"say in {file} what made each signature: made_with"
+
+
+def test_the_first_vectors_of_a_preset_are_made_from_its_samples():
+    needs("openssl")
+    stripe = presets.load("stripe")
+    command = 'printf "%s" "$TIMESTAMP.$BODY" | openssl dgst -sha256 -hmac "$SECRET"'
+    signer = Signer(["Stripe-Signature: t=$TIMESTAMP,v1=$SIGNATURE"], command)
+    made = list(vectors(stripe.samples, stripe.sample_headers, signer))
+    verdicts = [vector["verdict"] for vector in made]
+    assert verdicts == [*["accepted"] * len(stripe.samples), *["refused"] * 4]
+    assert [verdict("stripe", vector) for vector in made] == verdicts
+    assert {key for vector in made for key in vector} == {key for vector in FILES["stripe"] for key in vector}
+
+
+def test_vectors_that_exist_are_not_written_again():
+    before = (FOLDER / "stripe.json").read_bytes()
+    command = [sys.executable, "-m", "tests.presets.make", "stripe", "--header", "X: $SIGNATURE", "echo a"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 2
+    assert "stripe.json exists: add to it by hand, or remove it first" in done.stderr
+    assert (FOLDER / "stripe.json").read_bytes() == before

@@ -16,7 +16,9 @@ def _moving(command: Command) -> Command:
     command = click.option(
         "--yes", is_flag=True, help="Skip the confirmation; required in scripts for more than one delivery."
     )(command)  # fmt: skip
-    command = click.option("--detach", is_flag=True, help="Return at once and leave the gateway to finish it.")(command)
+    command = click.option("--detach", is_flag=True, help="Return at once; the gateway finishes in the background.")(
+        command
+    )
     command = click.option("--dry-run", is_flag=True, help="Show what would be affected and change nothing.")(command)
     command = click.option("--reason", default="", metavar="TEXT", help="Reason, shown in `gateway activity`.")(command)
     command = click.option("--dead", is_flag=True, help="Select dead letters; the filters narrow the selection.")(
@@ -28,9 +30,9 @@ def _moving(command: Command) -> Command:
 @click.command("replay")
 @_moving
 @click.option("--rate", default="", metavar="RATE", help="Maximum rate: 5/s, 60/min.")
-@click.option("--reroute", is_flag=True, help="Match the events against today's routes; show the changes first.")
+@click.option("--reroute", is_flag=True, help="Match the events against the current routes; show the changes first.")
 @click.option(
-    "--new-id", "as_new", is_flag=True, help="Send under new ids, for receivers that ignore ids they have already seen."
+    "--new-id", "as_new", is_flag=True, help="Send under new ids, so that receivers that skip known ids accept the delivery."
 )  # fmt: skip
 @click.option("--stop", "stopped", default="", metavar="ACTIVITY", help="Stop a replay or discard by its id: act_...")
 @options.config
@@ -38,7 +40,7 @@ def _moving(command: Command) -> Command:
 def replay(**given: Any) -> None:
     """Replay deliveries by id, or dead letters by filter.
 
-    The id of an event selects all of its deliveries. Requests are built from today's routes.yaml. The command waits
+    The id of an event selects all of its deliveries. Requests are built from the current routes.yaml. The command waits
     until every delivery is delivered or dead again (exit 1). After Ctrl-C the replay continues in the gateway.
     """
     from gateway.cli import replay as replays
@@ -63,7 +65,7 @@ def replay(**given: Any) -> None:
 def discard(**given: Any) -> None:
     """Discard deliveries for good.
 
-    They are never sent and cannot be replayed. Select them as for `replay`.
+    They are never sent and cannot be replayed. Select them with the same options as `replay`.
     """
     from gateway.cli import replay as replays
     from gateway.cli.wanted import Wanted
@@ -83,8 +85,8 @@ def discard(**given: Any) -> None:
 def destinations(context: click.Context, /, **given: Any) -> None:
     """List destinations; pause, resume, mute or unmute one.
 
-    1h columns count the last hour's attempts: delivered, to be retried, given up. p50 and p95 are the attempt durations
-    that half and 95 % of them stayed within.
+    The 1h columns count attempts in the last hour: delivered, retried, given up. p50 and p95: half and 95 % of attempts
+    took no longer than this.
     """
     context.obj = given
     if context.invoked_subcommand is None:
@@ -95,7 +97,7 @@ def destinations(context: click.Context, /, **given: Any) -> None:
 
 def _held(command: Command) -> Command:
     command = click.option(
-        "--for", "for_", metavar="DURATION", help="End automatically after this time: 30m, 2h. Default: until undone."
+        "--for", "for_", metavar="DURATION", help="How long it lasts: 30m, 2h. Default: until you resume or unmute it."
     )(command)  # fmt: skip
     command = click.option("--reason", required=True, metavar="TEXT", help="Reason, shown in `gateway destinations`.")(
         command
@@ -119,7 +121,7 @@ def _either(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def pause(before: Any, /, **given: Any) -> None:
     """Hold a destination's deliveries.
 
-    It stays paused across restarts. Nothing is lost, and the time for retries does not run.
+    It stays paused across restarts. Nothing is lost, and time spent paused does not count towards retry.for.
     """
     from gateway.cli import holding
 

@@ -16,8 +16,8 @@ from gateway.cli import options
 def events(**given: Any) -> None:
     """List the newest events, or find events by payload.
 
-    A narrow terminal shows how many deliveries are dead \N{BALLOT X}, pending \N{HORIZONTAL ELLIPSIS}, delivered
-    \N{CHECK MARK} and discarded -.
+    On a narrow terminal, deliveries are counted by state: dead \N{BALLOT X}, pending \N{HORIZONTAL ELLIPSIS}, delivered
+    \N{CHECK MARK}, discarded -.
     """
     from gateway.cli import events as listing
 
@@ -26,8 +26,8 @@ def events(**given: Any) -> None:
 
 @click.command("show")
 @click.argument("event_id", metavar="ID")
-@click.option("--why", is_flag=True, help="For every route, why it matches the event today, or which clause does not.")
-@click.option("--request", is_flag=True, help="Each request as it would be made now, without secrets.")
+@click.option("--why", is_flag=True, help="Show why each route matches the event now, or which condition fails.")
+@click.option("--request", is_flag=True, help="Show each request as it would be sent now, with secrets hidden.")
 @options.config
 @options.server
 def show(**given: Any) -> None:
@@ -43,7 +43,7 @@ def show(**given: Any) -> None:
 @click.command("dead")
 @click.option(
     "--list", "as_list", is_flag=True,
-    help="List them one by one with their reasons; implied by any filter except --destination and --cause.",
+    help="List them one by one with their reasons; this is the default with any filter except --destination and --cause.",
 )  # fmt: skip
 @options.deliveries
 @options.page
@@ -67,8 +67,8 @@ def dead(**given: Any) -> None:
 def tail(**given: Any) -> None:
     """Follow events and their deliveries as they happen.
 
-    Ctrl-C ends it; a restart of the gateway does not. When no gateway is running, it follows the store. With --json it
-    prints one object per line.
+    Press Ctrl-C to stop. It keeps following when the gateway restarts. When no gateway is running, it follows the
+    store. With --json it prints one object per line.
     """
     from gateway.cli import tail as following
 

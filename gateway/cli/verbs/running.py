@@ -27,7 +27,7 @@ def _logging(command: Command) -> Command:
     command = click.option(
         "--log-level", envvar="GATEWAY_LOG_LEVEL", show_envvar=True, default="info", show_default=True,
         type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-        help="Least severe level to log.",
+        help="Lowest level to log.",
     )(command)  # fmt: skip
     return click.option(
         "--log", "log_format", envvar="GATEWAY_LOG", show_envvar=True, default="auto", show_default=True,
@@ -65,7 +65,7 @@ def serve(**given: Any) -> None:
 @options.store
 @_logging
 def dev(**given: Any) -> None:
-    """Run the gateway with a demo secret and an inbox, to try it out.
+    """Run the gateway for trying it out, with a demo secret and an inbox.
 
     An unset secret of a source becomes the demo secret. Requests to a destination whose url is not set are recorded in
     the inbox and not sent.

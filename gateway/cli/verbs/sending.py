@@ -25,7 +25,7 @@ from gateway.cli import complete, options
     "--rate", default=0.0, metavar="N", type=click.FloatRange(0),
     help="Maximum events per second. Default: as fast as they are answered.",
 )  # fmt: skip
-@click.option("--same", is_flag=True, help="Send the documented bytes unchanged: a second one is a duplicate.")
+@click.option("--same", is_flag=True, help="Send the sample unchanged; sent twice, the second is a duplicate.")
 @click.option("--json", "as_json", is_flag=True, help="Print each answer as JSON.")
 def send(**given: Any) -> None:
     """Sign and post a sample event.
@@ -62,7 +62,7 @@ def sources(name: str, as_json: bool) -> None:
 )  # fmt: skip
 @options.as_json
 def verify(**given: Any) -> None:
-    """Show step by step how a request is verified, or why not."""
+    """Show step by step how a request is verified, or why it is refused."""
     from gateway.cli import verify as verifying
 
     sys.exit(verifying.verify(**given))

@@ -40,7 +40,7 @@ def schema() -> None:
 def check(**given: Any) -> None:
     """Report every problem in routes.yaml and its templates.
 
-    Exits with 1 if one of them is an error. Destinations at private addresses are listed for information; they are not
+    Exits with 1 if any problem is an error. Destinations at private addresses are listed for information; they are not
     warnings.
     """
     from gateway.cli import check as checks

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.config.schema import values
+from gateway.config.schema.operands import as_written, of_field, of_operator
 from gateway.config.schema.reading import Reading, Shape, Words, shaped
 from gateway.config.schema.values import some
-from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, json_scalar
-from gateway.config.text.references import is_number
+from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.errors import Place
 from gateway.event import operators
 from gateway.event.conditions import Check, Clause, Combined, Condition, combined, constant
-from gateway.event.operators import OPERATORS, OperandRefused
+from gateway.event.operators import OPERATORS
 from gateway.event.paths import split_path
-from gateway.event.values import Value
 from gateway.wording import suggest, suggest_or_list
 
 _VALUES: Final = some(operators.ANY.schema)
@@ -99,7 +98,7 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
 
 def _line(reading: Reading, pair: Pair, label: str) -> Field | Nested | Is | None:
     key = pair.key.text
-    text = f"{key}: {_written(pair.value)}"
+    text = f"{key}: {as_written(pair.value)}"
     if key == "is":
         names = values.one_or_more(values.named)(reading, pair.value, f'"is" of {label}')
         if names == ():
@@ -133,8 +132,8 @@ def of_value(reading: Reading, field: str, node: Node, path: tuple[str, ...]) ->
     """
     if isinstance(node, Map):
         return _operated(reading, field, node, path)
-    operands = _operands(reading, field, node)
-    return None if operands is None else (Clause(path=path, values=operands, text=f"{field}: {_written(node)}"),)
+    operands = of_field(reading, field, node)
+    return None if operands is None else (Clause(path=path, values=operands, text=f"{field}: {as_written(node)}"),)
 
 
 def _operated(reading: Reading, field: str, node: Map, path: tuple[str, ...]) -> tuple[Condition, ...] | None:
@@ -149,85 +148,21 @@ def _operated(reading: Reading, field: str, node: Map, path: tuple[str, ...]) ->
 
 def _operator(reading: Reading, field: str, pair: Pair, path: tuple[str, ...]) -> Condition | None:
     name = pair.key.text
-    text = f"{field}: {{{name}: {_written(pair.value)}}}"
+    text = f"{field}: {{{name}: {as_written(pair.value)}}}"
     if name not in OPERATORS:
         reading.error(pair.key, f'unknown operator "{name}" for "{field}"', suggest_or_list(name, sorted(OPERATORS)))
         return None
     if OPERATORS[name].nests and isinstance(pair.value, Map):
         inner = _operated(reading, field, pair.value, path)
-        return Combined(how="not", conditions=(Combined(how="all", conditions=inner),), text=text) if inner else None
-    kind = OPERATORS[name].operand.kind
-    operands = _operands(reading, f"{field}: {{{name}: ...}}", pair.value, kind.stand_in)
-    if operands is None or not _is_accepted(reading, field, pair, operands):
-        return None
-    return Check(path=path, operator=name, operands=operands, text=text)
+        return Combined(how="not", conditions=(_together(inner),), text=text) if inner else None
+    operands = of_operator(reading, field, pair)
+    return None if operands is None else Check(path=path, operator=name, operands=operands, text=text)
 
 
-def _is_accepted(reading: Reading, field: str, pair: Pair, operands: Sequence[Value]) -> bool:
-    name = pair.key.text
-    try:
-        OPERATORS[name].test(operands)
-    except OperandRefused as refused:
-        message, hint = f'"{name}" of "{field}" {refused}', refused.hint
-        if "${" in _written(pair.value):
-            # The reason would quote the value.
-            message = f'"{name}" of "{field}" does not accept the value of {_written(pair.value)}'
-            hint = f"{name}: {OPERATORS[name].about}"
-        reading.error(pair.value, message, hint)
-        return False
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Operand:
-    #: None is JSON's null.
-    value: Value
-
-
-def _operands(reading: Reading, called: str, node: Node, stand_in: str | None = None) -> tuple[Value, ...] | None:
-    """The values to compare with; ``stand_in`` replaces a text with an unset variable."""
-    if isinstance(node, Items) and not node.nodes:
-        reading.error(
-            node, f'"{called}" is compared with an empty list, which nothing equals', "list the values it may have"
-        )
-        return None
-    nodes = node.nodes if isinstance(node, Items) else (node,)
-    found = [_operand(reading, called, each, stand_in) for each in nodes]
-    kept = tuple(operand.value for operand in found if operand is not None)
-    return kept if len(kept) == len(found) else None
-
-
-def _operand(reading: Reading, called: str, node: Node, stand_in: str | None) -> _Operand | None:
-    if isinstance(node, Broken):
-        return None
-    if not isinstance(node, Scalar):
-        reading.error(
-            node,
-            f'"{called}" is compared with a {"map" if isinstance(node, Map) else "list"} inside a list',
-            "list plain values",
-        )
-        return None
-    if node.empty:
-        reading.error(node, f'"{called}" has no value', _missing_value_hint(called))
-        return None
-    if not isinstance(node.value, str):
-        return _Operand(node.value)
-    if is_number(node.text):
-        value = values.number(reading, node)
-        return None if value is None else _Operand(value)
-    written = reading.resolved(node, reading.references.resolve)
-    if written is None:
-        return None
-    return _Operand(stand_in if written.is_stand_in and stand_in is not None else written.text)
-
-
-def _missing_value_hint(called: str) -> str:
-    field, colon, value = called.partition(":")
-    return (
-        f"write {field}: {value}, with a space after the colon"
-        if colon and value and "{" not in value
-        else 'write null for null, "" for empty text'
-    )
+def _together(conditions: tuple[Condition, ...]) -> Condition:
+    """One condition that holds if all of them do."""
+    text = ", ".join(each.text for each in conditions)
+    return conditions[0] if len(conditions) == 1 else Combined(how="all", conditions=conditions, text=text)
 
 
 #: What other languages write, and the equivalent here.
@@ -245,25 +180,11 @@ _FOREIGN: Final[Mapping[str, str]] = {
 def _explain_nested_map(reading: Reading, field: str, node: Map) -> None:
     if len(node.pairs) == 1 and node.pairs[0].key.text in _FOREIGN:
         [pair] = node.pairs
-        right = _FOREIGN[pair.key.text].format(field=field, value=_written(pair.value))
+        right = _FOREIGN[pair.key.text].format(field=field, value=as_written(pair.value))
         reading.error(pair.key, f'unknown operator "{pair.key.text}" for "{field}"', f"write {right}")
         return
-    dotted = ", ".join(f"{field}.{pair.key.text}: {_written(pair.value)}" for pair in node.pairs)
+    dotted = ", ".join(f"{field}.{pair.key.text}: {as_written(pair.value)}" for pair in node.pairs)
     reading.error(node, f'"{field}" is compared with a map', f"write {dotted}" if dotted else "name a field of it")
-
-
-def _written(node: Node) -> str:
-    """As written in the file, on one line."""
-    match node:
-        case Map(_, pairs):
-            return f"{{{', '.join(f'{pair.key.text}: {_written(pair.value)}' for pair in pairs)}}}"
-        case Items(_, nodes):
-            return f"[{', '.join(map(_written, nodes))}]"
-        case Scalar(text=text, value=str()) if text == "" or not isinstance(json_scalar(text), str):
-            return f'"{text}"'
-        case Scalar(text=text):
-            return text
-    return "..."
 
 
 # --- compiling ---
@@ -354,9 +275,7 @@ class ConditionCompiler:
         return tuple(found)
 
     def _group(self, where: Where, check_path: Callable[[Scalar], None], around: tuple[str, ...]) -> Condition:
-        lines = self._lines(where, check_path, around)
-        text = ", ".join(line.text for line in lines)
-        return lines[0] if len(lines) == 1 else Combined(how="all", conditions=lines, text=text)
+        return _together(self._lines(where, check_path, around))
 
     def _is(self, name: Words, check_path: Callable[[Scalar], None], around: tuple[str, ...]) -> Condition:
         nothing = Combined(how="any", conditions=(), text=name.shown)
@@ -380,4 +299,6 @@ class ConditionCompiler:
         if frozenset(cycle) not in self._cycles:
             self._cycles.add(frozenset(cycle))
             path = " > ".join((*cycle, name.text))
-            self._reading.error(name.node, f"a condition that refers to itself: {path}", "write one of them out")
+            self._reading.error(
+                name.node, f"this condition refers to itself: {path}", 'replace one "is:" with its conditions'
+            )

@@ -23,15 +23,15 @@ from gateway.model import Secret
 @dataclass(frozen=True, kw_only=True)
 class BasicKeys(Section):
     noun = "auth.basic"
-    user: Words | None = key(values.words, "the user name", required=True)
-    password: Secret | None = key(values.secret, "the password", required=True)
+    user: Words | None = key(values.words, "the user name: crm-user", required=True)
+    password: Secret | None = key(values.secret, 'the password: "${PASSWORD}"', required=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeaderKeys(Section):
     noun = "auth.header"
     name: Words | None = key(values.words, "the header's name: x-api-key", required=True)
-    value: Secret | None = key(values.secret, "the header's value", required=True)
+    value: Secret | None = key(values.secret, 'the header\'s value: "${API_KEY}"', required=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +219,9 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
     _hide_address(reading, found)
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
-            few = len(declared.types) <= 3
-            where = f"a destination of type {' or '.join(declared.types)}" if few else "other types of destination"
-            reading.error(found.key_at(text), f'"{text}" belongs to {where}, not to {found.type}')
+            only = f"; only type {' or '.join(declared.types)} has it" if len(declared.types) <= 3 else ""
+            message = f'a destination of type {found.type} cannot have "{text}"'
+            reading.error(found.key_at(text), message, f"remove it{only}")
     for needed in ("url" if KINDS[found.type].has_url else "path", *_NEEDED[found.type]):
         if needed not in found.written:
             reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)

@@ -61,6 +61,8 @@ class Section:
     place: Place
     #: The pairs as written, by key.
     written: Mapping[str, Pair]
+    #: Keys of other sections that people write here, and those that are meant.
+    foreign: ClassVar[Mapping[str, str]] = {}
     #: Whether keys that start with ``x-`` are the user's own.
     may_have_x: ClassVar[bool] = False
     #: Keys that no field declares: the options of destination types.
@@ -140,6 +142,9 @@ def _report_unknown(reading: Reading, key: Scalar, section: type[Section], label
     elsewhere = reading.home_of(key.text)
     if key.text in _FOREIGN and _FOREIGN[key.text] in keys_of(section):
         reading.error(key, f'unknown key "{key.text}" in {label}', f"write {_FOREIGN[key.text]}")
+        return
+    if key.text in section.foreign:
+        reading.error(key, f'{section.noun} cannot have "{key.text}"', f"write {section.foreign[key.text]}")
         return
     if elsewhere:
         reading.error(key, f'"{key.text}" belongs to {elsewhere}, not to {section.noun}', "move it there")

@@ -17,7 +17,7 @@ from gateway.wording import suggest
 @dataclass(frozen=True, kw_only=True)
 class SecretKeys(Section):
     noun = "a secret"
-    value: Secret | None = key(values.secret, "the secret itself", required=True)
+    value: Secret | None = key(values.secret, 'the secret itself: "${OLD_SECRET}"', required=True)
     until: Words | None = key(values.words, "the day it stops being accepted: 2026-12-31", required=True)
 
 

@@ -8,7 +8,7 @@ from gateway.config.schema import conditions, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import Parser, Reading, Unfit, Words, shape_of, shaped
-from gateway.config.text.reader import Items, Node
+from gateway.config.text.reader import Items, Node, Scalar
 from gateway.event.conditions import Check, Clause, Combined, Condition
 
 
@@ -33,7 +33,7 @@ def _statuses(reading: Reading, node: Node, label: str) -> Condition | None:
     """``2xx``, ``422``, or a list."""
     found = _some_statuses(reading, node, label)
     if found == ():
-        reading.error(node, f"{label} is an empty list, which no response can meet", "write status: 2xx")
+        reading.error(node, f"{label} is an empty list, so no response matches", "write status: 2xx")
     return Combined(how="any", conditions=found) if found else None
 
 
@@ -42,13 +42,21 @@ def _answer_text(reading: Reading, node: Node, label: str) -> tuple[Condition, .
     return conditions.of_value(reading, "text", node, ())
 
 
+@shaped(conditions.WHERE)
+def _answer_json(reading: Reading, node: Node, label: str) -> Where | None:
+    if isinstance(node, Scalar | Items):
+        reading.error(node, f"{label} must be a map", "write json: {ok: true}")
+        return None
+    return conditions.where(reading, node, label)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SuccessKeys(Section):
     """One rule about a response: every key of it must match."""
 
     noun = "success"
     status: Condition | None = key(_statuses, "its status: 2xx, 422 or a list; 2xx if left out")
-    json: Where | None = key(conditions.where, "fields of its JSON, as in where: {ok: true}")
+    json: Where | None = key(_answer_json, "fields of its JSON, as in where: {ok: true}")
     text: tuple[Condition, ...] | None = key(
         _answer_text, 'its body as text: {contains: "already been taken"}, or the exact text'
     )
@@ -66,7 +74,7 @@ def read_success(reading: Reading, node: Node, label: str) -> tuple[SuccessKeys,
     """One rule, or a list of rules of which one must match."""
     nodes = node.nodes if isinstance(node, Items) else (node,)
     if not nodes:
-        reading.error(node, f"{label} is an empty list, which no response can meet", "write {status: 2xx}")
+        reading.error(node, f"{label} is an empty list, so no response matches", "write {status: 2xx}")
     rules = [read_section(reading, each, SuccessKeys, label) for each in nodes]
     for each, rule in zip(nodes, rules, strict=True):
         if rule is not None and not rule.written:

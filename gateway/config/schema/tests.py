@@ -26,7 +26,8 @@ def _sought(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | Non
 class CheckKeys(Section):
     """What a test expects of one delivery."""
 
-    noun = "an expectation of a test"
+    noun = "an expectation"
+    foreign: ClassVar[Mapping[str, str]] = {"body": "json or text"}
     method: str | None = key(values.method, "the method of the request")
     url: Words | None = key(values.words, "the whole url of the request")
     headers: Mapping[str, Words] = key(values.map_of(values.words), "headers of the request", factory=dict)

@@ -116,9 +116,16 @@ def integer(least: int, most: int) -> Parser[int]:
     return typed(convert, {**spelled(title, _DIGITS.pattern), "minimum": least, "maximum": most})
 
 
+#: Other words for true and false, and what to write instead.
+_MEANT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("yes", "on", "y", "1"), "write true"),
+    **dict.fromkeys(("no", "off", "n", "0"), "write false"),
+}
+
+
 def _boolean(written: Words, label: str) -> bool:
     if written.text not in ("true", "false"):
-        raise Unfit(f'{label}: "{written.shown}" is neither true nor false')
+        raise Unfit(f'{label}: "{written.shown}" must be true or false', _MEANT.get(written.text.lower(), ""))
     return written.text == "true"
 
 
