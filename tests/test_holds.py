@@ -345,8 +345,10 @@ async def test_each_probe_is_another_event_than_the_last_and_none_is_tried_befor
 async def test_the_last_one_that_waits_is_a_probe_although_it_was_the_last_one_denied(tmp_path):
     with Sink(answer(401)) as sink:
         async with World(tmp_path, by_name(sink, retry={"for": "5m"})) as world:
-            ids = [(await world.receive(named(number))).event_id for number in range(3)]
-            await world.dispatcher.idle()
+            ids = []
+            for number in range(3):
+                ids.append((await world.receive(named(number))).event_id)
+                await world.dispatcher.idle()
             rows = (await world.store.deliveries(DeliveryQuery())).rows
             given_up = [each.id for each in rows if each.event_id in ids[:2]]
             await world.operations.carry_out(Move(verb="discard", by="test", ids=given_up, reason="enough"))

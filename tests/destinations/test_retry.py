@@ -169,7 +169,7 @@ def test_the_operators_statuses_go_before_the_table_and_never_before_them(status
     [
         (Policy(), 410, Dead("no; path or query is made from the event, so only this delivery is given up")),
         (Policy(statuses=((410, 411),)), 410, Retry("no")),
-        (Policy(never=((410, 411),)), 410, Dead("no; retry.never has 410")),
+        (Policy(never=((410, 411),)), 410, Dead("no; 410 is listed in retry.never")),
         (Policy(), 403, Retry("no")),
         (Policy(), 404, Dead("no")),
     ],
