@@ -22,10 +22,12 @@ ELEMENT = 32
 LOOKED_INTO = 96
 MADE = 400
 #: The same, of a character of JSON that msgspec and json write: they need no step in Python for an element.
-WRITTEN = 4
+WRITTEN = 5
 
 #: Characters shown of a value that an error quotes.
 MAX_SHOWN = 40
+#: Characters in which secrets are looked for around them: no secret is longer.
+MAX_SECRET = 1 << 16
 
 REMEDY = 'write | default("...")'
 
@@ -57,7 +59,7 @@ class Trouble(Exception):
 
 
 def _quoted(value: str | float, hide: Escaper) -> str:
-    text = readable(value)
+    text = readable(value)[:MAX_SECRET]
     if hide(text) != text:
         return "***"
     return f'"{excerpt(text)}"' if isinstance(value, str) else excerpt(text)
