@@ -22,7 +22,7 @@ ELEMENT = 32
 LOOKED_INTO = 96
 MADE = 400
 #: The same, of a character of JSON that msgspec and json write: they need no step in Python for an element.
-WRITTEN = 5
+WRITTEN = 6
 
 #: Characters shown of a value that an error quotes.
 MAX_SHOWN = 40
@@ -171,13 +171,12 @@ def json_of(value: object, path: str, escape: Escaper, spend: Spend) -> str:
     """``value`` as the text of JSON, every text in it escaped. Raises Trouble for a value that JSON does not have."""
     if escape is no_escape and isinstance(value, dict | list):
         try:
-            text = encodable(json.dumps(value, ensure_ascii=False, allow_nan=False))
-            spend(WRITTEN * len(text))
+            # Written twice: msgspec knows the size, which is paid for first, in a tenth of the time.
+            spend(WRITTEN * len(msgspec.json.encode(value)))
+            return json.dumps(value, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             # There is something in it that only jsonable knows how to write, or to refuse.
             pass
-        else:
-            return text
     text = json.dumps(jsonable(value, path, escape, spend), ensure_ascii=False)
     spend(len(text))
     return text
