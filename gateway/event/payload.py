@@ -51,15 +51,16 @@ def parse(body: bytes) -> object:
 
     Raises Unparsable, also for a body that is little more than brackets.
     """
-    brackets = body.count(b"[") + body.count(b"{")
+    skeleton = b""
     # A body with few brackets cannot be deep.
-    skeleton = _skeleton(body) if brackets > MAX_DEPTH else b""
-    _check_containers(len(skeleton) // 2, len(body))
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        skeleton = _skeleton(body)
+        _check_containers(len(skeleton) // 2, len(body))
     try:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Unparsable(f"the body is not valid JSON: {error}") from None
-    if _is_deeper(skeleton, MAX_DEPTH):
+    if skeleton and _is_deeper(skeleton, MAX_DEPTH):
         raise Unparsable(f"the body nests deeper than {MAX_DEPTH} levels")
     return payload
 

@@ -10,8 +10,7 @@ import msgspec
 from gateway.destinations.escapes import Escaper
 from gateway.model import Json, Raw
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING
-from gateway.render.sandbox import MAX_OUTPUT
-from gateway.render.values import Trouble, encodable, form_escape, percent_encoded, readable
+from gateway.render.values import MAX_SECRET, Trouble, encodable, form_escape, percent_encoded, readable
 from gateway.wording import escaped
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -23,8 +22,9 @@ _DECODINGS: Final = 4
 _OVERLONG: Final = {"\xc0\xae": ".", "\xc0\xaf": "/", "\xc1\x9c": "\\"}
 #: A segment that climbs, or stays where it is; servers cut parameters (``..;x``), and some trim what is not printed.
 _CLIMBING: Final = re.compile(r"(?:^|[/\\])[\x00-\x20\x7f]*(\.{1,2})[\x00-\x20\x7f]*(?=$|[/\\;?#])")
-#: Fields of a form; PHP reads 1,000.
+#: Fields of a form, of which PHP reads 1,000; and its bytes before they are encoded.
 MAX_PAIRS: Final = 10_000
+MAX_FORM: Final = 1 << 19
 #: Characters shown before and after the place where a result is not JSON.
 _NEAR: Final = 20
 
@@ -60,7 +60,7 @@ def _where(message: str, body: bytes, hide: Escaper) -> str:
     before, after = body[:at].decode(errors="replace"), body[at:].decode(errors="replace")
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
     # Secrets are hidden before the cut: a part of one would not be recognized.
-    near = _end(hide(before)) + _beginning(hide(after))
+    near = _end(hide(before[-MAX_SECRET:])) + _beginning(hide(after[:MAX_SECRET]))
     return f"{words[: found.start()] if found else words} in line {line}, column {column} of it, near '{near}'"
 
 
@@ -100,12 +100,12 @@ FINISH: Final[Mapping[str, Callable[[str], Raw]]] = {HTML_ENDING: _html, FORM_EN
 def form(fields: Mapping[str, object]) -> bytes:
     """A map of fields as a form: a list repeats its name, a map inside becomes ``name[key]``, and null is empty text."""
     found: list[str] = []
-    left = MAX_OUTPUT
+    left = MAX_FORM
     for name, text in _pairs("", fields):
         # Percent-encoding never makes bytes fewer.
         left -= len(name) + len(encodable(text).encode()) + len("=&")
         if left < 0 or len(found) == MAX_PAIRS:
-            raise Trouble(f"a form has at most {MAX_PAIRS:,} fields and {MAX_OUTPUT:,} characters: send JSON")
+            raise Trouble(f"a form has at most {MAX_PAIRS:,} fields and {MAX_FORM:,} bytes: send JSON")
         found.append(f"{name}={form_escape(text)}")
     return "&".join(found).encode()
 

@@ -10,7 +10,7 @@ from gateway.errors import Place, RenderError
 from gateway.render.compiler import Compiled, Source, line_of
 from gateway.render.filters import FUNCTIONS
 from gateway.render.sandbox import BUDGET, MAX_OUTPUT, Budget
-from gateway.render.values import Trouble
+from gateway.render.values import MAX_SECRET, Trouble
 from gateway.wording import escaped
 
 P = ParamSpec("P")
@@ -88,7 +88,9 @@ def _message(error: Exception, hide: Escaper) -> str:
         case MemoryError():
             return "the template needs too much memory"
     text = re.sub(
-        r"'[<>]=?' not supported between instances of (\S+) and (\S+)", r"cannot compare \1 with \2", str(error)
+        r"'[<>]=?' not supported between instances of (\S+) and (\S+)",
+        r"cannot compare \1 with \2",
+        str(error)[:MAX_SECRET],
     )
     # In code, names that Python or we reserve are spelled list_() and _tojson().
     text = re.sub(r"\b_?([a-z0-9]+)_?\(\)", r"\1", text)

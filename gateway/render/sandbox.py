@@ -23,7 +23,7 @@ MAX_OUTPUT = 1 << 20
 MAX_WORK = 8 << 20
 #: Prices of one character: escaped for a chat, escaped in another way, and run through a method of texts.
 CHAT_ESCAPED = 16
-ESCAPED: Mapping[Escaper, int] = {no_escape: 0, html_escape: 2, form_escape: 8}
+ESCAPED: Mapping[Escaper, int] = {no_escape: 0, html_escape: 2, form_escape: 12}
 IN_METHOD = 2
 #: Price of escaping a text, however short it is.
 EACH_ESCAPED = 160
@@ -165,17 +165,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.escape = escape
         self._longest = longest
         self._prices = prices
-        self._price = ESCAPED.get(escape, CHAT_ESCAPED)
+        self._price = 1 + ESCAPED.get(escape, CHAT_ESCAPED)
+        self._each = 1 if escape is no_escape else EACH_ESCAPED
         self.globals.clear()
 
     def escaper(self, context: Context) -> Escaper:
         """How values are escaped in one render; each is cut first to what its reader can be shown of it."""
-        return self.escape if self.escape is no_escape else partial(self._escaped, budget_of(context))
+        return self.escape if self.escape is no_escape else partial(self.escaped, budget_of(context))
 
-    def _escaped(self, budget: Budget, text: str) -> str:
+    def escaped(self, budget: Budget, text: str) -> str:
+        """A value as its reader may see it, at the cost of escaping and printing it."""
         if self._longest is not None and len(text) > self._longest:
             text = text[: self._longest] + ELLIPSIS
-        budget.spend(EACH_ESCAPED + self._price * len(text))
+        budget.spend(self._each + self._price * len(text))
         return self.escape(text)
 
     def getattr(self, obj: Any, attribute: str) -> Any:

@@ -44,10 +44,13 @@ def _escape_of(context: Context) -> Escaper:
 def print_text(context: Context, value: object, path: str) -> str:
     """A value inside text for people."""
     text = readable(value, path)
-    if not isinstance(text, Escaped):
-        text = _escape_of(context)(text)
-    budget_of(context).spend(len(text) + 1)
-    return text
+    budget = budget_of(context)
+    if isinstance(text, Escaped):
+        budget.spend(len(text) + 1)
+        return text
+    sandbox = context.environment
+    assert isinstance(sandbox, Sandbox)
+    return sandbox.escaped(budget, text)
 
 
 @pass_context

@@ -22,10 +22,12 @@ ELEMENT = 32
 LOOKED_INTO = 96
 MADE = 400
 #: The same, of a character of JSON that msgspec and json write: they need no step in Python for an element.
-WRITTEN = 4
+WRITTEN = 6
 
 #: Characters shown of a value that an error quotes.
 MAX_SHOWN = 40
+#: Characters in which secrets are looked for around them: no secret is longer.
+MAX_SECRET = 1 << 16
 
 REMEDY = 'write | default("...")'
 
@@ -57,7 +59,7 @@ class Trouble(Exception):
 
 
 def _quoted(value: str | float, hide: Escaper) -> str:
-    text = readable(value)
+    text = readable(value)[:MAX_SECRET]
     if hide(text) != text:
         return "***"
     return f'"{excerpt(text)}"' if isinstance(value, str) else excerpt(text)
@@ -169,13 +171,12 @@ def json_of(value: object, path: str, escape: Escaper, spend: Spend) -> str:
     """``value`` as the text of JSON, every text in it escaped. Raises Trouble for a value that JSON does not have."""
     if escape is no_escape and isinstance(value, dict | list):
         try:
-            text = encodable(json.dumps(value, ensure_ascii=False, allow_nan=False))
-            spend(WRITTEN * len(text))
+            # Written twice: msgspec knows the size, which is paid for first, in a tenth of the time.
+            spend(WRITTEN * len(msgspec.json.encode(value)))
+            return json.dumps(value, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             # There is something in it that only jsonable knows how to write, or to refuse.
             pass
-        else:
-            return text
     text = json.dumps(jsonable(value, path, escape, spend), ensure_ascii=False)
     spend(len(text))
     return text
