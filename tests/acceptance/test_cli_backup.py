@@ -189,6 +189,7 @@ def test_the_doctor_names_a_gateway_that_died(tmp_path, sink):
     gateway = GatewayProcess(tmp_path, ROUTES.format(url=sink.url))
     with gateway:
         pid = gateway.process.pid
+        gateway.kill()
     done = gateway.verb("doctor")
     assert f"pid {pid}" in done.stdout
     assert "ended without closing it" in done.stdout

@@ -36,7 +36,7 @@ def test_a_metadata_address_is_refused_when_the_file_is_read(tmp_path):
     (tmp_path / "routes.yaml").write_text(routes("http://169.254.169.254/latest/meta-data"))
     done = GatewayProcess(tmp_path).cli("check", check=False)
     assert done.returncode == 1
-    assert "169.254.169.254 is a link-local address, where clouds keep their metadata" in done.stdout
+    assert "169.254.169.254 is not allowed: it is a link-local address, where clouds keep their metadata" in done.stdout
 
 
 def test_a_service_next_door_is_reached(tmp_path):
