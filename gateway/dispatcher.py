@@ -370,6 +370,6 @@ async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
         except StoreUnavailable as error:
             telemetry.log("store.unavailable", reason=str(error))
             await asyncio.sleep(STORE_PAUSE_S)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  logged, and the loop lives on
             telemetry.log("internal.error", exc_info=True)
             await asyncio.sleep(STORE_PAUSE_S)

@@ -322,7 +322,7 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         verdict, word = Dead(str(error)), error.reason
     except EgressError as error:
         verdict, learned, word = Retry(str(error)), Learned(outcome="failed"), error.reason
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  whatever it is, the delivery gets a verdict
         # Our own bug and not the event's fault: it is visible, it can be replayed, and the others continue.
         telemetry.log("internal.error", delivery_id=delivery.id, exception=hiding.text(traceback.format_exc()))
         verdict, word = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay"), "defect"

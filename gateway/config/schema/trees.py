@@ -1,7 +1,8 @@
 """Parsers for templates and trees: bodies with templates in them, and plain JSON."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway.config.schema.reading import Reading, Shape, shaped
 from gateway.config.schema.values import TEXT, expect_scalar, number
@@ -9,6 +10,9 @@ from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.config.text.references import is_number
 from gateway.render import TemplateText, Tree
 from gateway.routing.cases import Plain
+
+#: What becomes of a text in a tree.
+_Text: TypeAlias = Callable[[Reading, Scalar], TemplateText | str | None]
 
 TEMPLATE: Final[Shape] = {**TEXT, "title": "template"}
 
@@ -43,44 +47,40 @@ def body(reading: Reading, node: Node, label: str) -> Body | None:
     """A tree whose texts are templates."""
     if isinstance(node, Scalar) and node.text == "" and not node.empty:
         return Body(None, is_empty=True)
-    before = len(reading.report.problems), len(reading.missing)
-    found = _tree(reading, node, label)
-    after = len(reading.report.problems), len(reading.missing)
-    return Body(found, is_empty=False) if before == after else None
-
-
-def _tree(reading: Reading, node: Node, label: str) -> Tree:
-    match node:
-        case Map(_, pairs):
-            return {pair.key.text: _tree(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in pairs}
-        case Items(_, nodes):
-            return [_tree(reading, each, label) for each in nodes]
-        case Broken():
-            return None
-    if node.empty:
-        reading.error(node, f"{label} has no value", 'write one, null, or ""')
-        return None
-    if not isinstance(node.value, str):
-        return node.value
-    return number(reading, node) if is_number(node.text) else _template_text(reading, node)
+    found, is_sound = _walked(reading, node, label, _template_text)
+    return Body(found, is_empty=False) if is_sound else None
 
 
 @shaped({"title": "any value"})
 def json(reading: Reading, node: Node, label: str) -> Plain | None:
     """Any value; references in its texts are replaced."""
-    before = len(reading.report.problems), len(reading.missing)
-    found = plain(reading, node, label)
-    after = len(reading.report.problems), len(reading.missing)
-    return Plain(found) if before == after else None
+    found, is_sound = _walked(reading, node, label, _resolved)
+    return Plain(found) if is_sound else None
 
 
 def plain(reading: Reading, node: Node, label: str) -> object:
     """The value of a tree without templates; None for each part that was reported as a problem."""
+    return _tree(reading, node, label, _resolved)
+
+
+def _resolved(reading: Reading, scalar: Scalar) -> str | None:
+    written = reading.resolved(scalar, reading.references.resolve)
+    return None if written is None else written.text
+
+
+def _walked(reading: Reading, node: Node, label: str, text: _Text) -> tuple[Tree, bool]:
+    """The value of a tree, and whether all of it could be read: None alone may also be what was written."""
+    before = len(reading.report.problems), len(reading.missing)
+    found = _tree(reading, node, label, text)
+    return found, before == (len(reading.report.problems), len(reading.missing))
+
+
+def _tree(reading: Reading, node: Node, label: str, text: _Text) -> Tree:
     match node:
         case Map(_, pairs):
-            return {pair.key.text: plain(reading, pair.value, f'"{pair.key.text}" in {label}') for pair in pairs}
+            return {pair.key.text: _tree(reading, pair.value, f'"{pair.key.text}" in {label}', text) for pair in pairs}
         case Items(_, nodes):
-            return [plain(reading, each, label) for each in nodes]
+            return [_tree(reading, each, label, text) for each in nodes]
         case Broken():
             return None
     if node.empty:
@@ -88,7 +88,4 @@ def plain(reading: Reading, node: Node, label: str) -> object:
         return None
     if not isinstance(node.value, str):
         return node.value
-    if is_number(node.text):
-        return number(reading, node)
-    written = reading.resolved(node, reading.references.resolve)
-    return None if written is None else written.text
+    return number(reading, node) if is_number(node.text) else text(reading, node)
