@@ -6,11 +6,9 @@ Each part is a mapping with ``is`` and the fields of that part: ``text`` (html),
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-
-from gateway.event.paths import lookup
 
 Part = Mapping[str, Any]
 Message = Mapping[str, object]
@@ -41,18 +39,6 @@ def text(value: object, dialect: Dialect = "plain") -> Iterator[Part]:
     """A part with the text of a field; none if it is empty."""
     if (found := said(value, dialect)).text:
         yield {"is": "text", "html": found}
-
-
-def titled(title: object, value: object, dialect: Dialect = "plain") -> Iterator[Part]:
-    """A header and a text below it."""
-    if (found := said(title)).text:
-        yield {"is": "header", "html": found}
-    yield from text(value, dialect)
-
-
-def text_of(*path: str, dialect: Dialect = "plain") -> Callable[[Message], Iterator[Part]]:
-    """A preview that shows the text at one place of the message and nothing else."""
-    return lambda message: text(lookup(message, path), dialect)
 
 
 def objects(value: object) -> Iterator[Mapping[str, Any]]:
