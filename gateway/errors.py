@@ -62,9 +62,10 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
+
+from msgspec import Struct
 
 from gateway.wording import count
 
@@ -76,8 +77,7 @@ class GatewayError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A position in a file: line and column count from 1; 0 is the whole file."""
 
     file: str
@@ -89,8 +89,7 @@ class Place:
         return ":".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One finding of ``gateway check``: where, what, and the remedy."""
 
     place: Place

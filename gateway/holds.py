@@ -8,8 +8,10 @@ for (``store.assigned``): slots taken, the last start, consecutive failures, and
 import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.destinations import gates
@@ -25,8 +27,7 @@ GONE_SLOTS: Final = 32
 _NOT_OURS: Final = (-math.inf, Assignment())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """The current status of one destination."""
 
     #: What holds it, in words; empty: nothing does.

@@ -5,11 +5,12 @@ durations are seconds. The store keeps its own clock for what is due.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 from types import MappingProxyType
 from typing import Literal
+
+from msgspec import Struct
 
 # Seeded once by the system: asking it for each id would cost a system call, and the interpreter's lock with it.
 _noise = Random().getrandbits  # noqa: S311  ids are names, not secrets
@@ -68,8 +69,7 @@ MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """One verified webhook, as it was received."""
 
     #: ``evt_`` + UUIDv7.
@@ -88,8 +88,7 @@ class Event:
     sha256: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """One event on its way to one destination because of one route."""
 
     #: ``dlv_`` + UUIDv7; the ``webhook-id`` of every attempt.
@@ -130,8 +129,7 @@ class Delivery:
         return self.state is DeliveryState.PENDING and self.due_in_s is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """The content of a delivery from ``failed``: a delivery that is dead, and how many like it there were."""
 
     #: The dead delivery's; so are destination, route, attempts and reason.
@@ -146,8 +144,7 @@ class Notice:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One try at one delivery, and its result."""
 
     #: 1-based, over all replays.
@@ -170,15 +167,17 @@ class Attempt:
     next_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True, kw_only=True):
     """A request that is ready to be sent. Its repr hides url and headers: both can contain secrets."""
 
     method: str
-    url: str = field(repr=False)
+    url: str
     #: Lower-case names; values without CR, LF and NUL; all ASCII.
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes = field(repr=False, default=b"")
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"HttpRequest(method={self.method!r}, {len(self.body)} bytes)"
 
     @property
     def sent(self) -> bytes:
@@ -186,8 +185,7 @@ class HttpRequest:
         return self.body
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileAppend:
+class FileAppend(Struct, frozen=True, kw_only=True):
     """One line for an NDJSON file, without its newline."""
 
     path: str
@@ -202,17 +200,19 @@ class FileAppend:
 OutboundRequest = HttpRequest | FileAppend
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """A destination's answer. A durable append to a file is a 200 without a body."""
 
     status: int
     #: Lower-case names; the first of repeated fields.
-    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    headers: Mapping[str, str] = NO_HEADERS
     #: At most the first 16 KiB. It may repeat secrets of the request, so its repr hides it.
-    body: bytes = field(repr=False, default=b"")
+    body: bytes = b""
     #: The body as it may be quoted in a reason or go on record; None: as it is.
     shown: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Reply(status={self.status}, {len(self.body)} bytes)"
 
     @property
     def quotable(self) -> bytes:
@@ -223,22 +223,19 @@ class Reply:
 # --- rendered content, before the destination's kind makes a request of it ---
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """One readable text, already escaped for its kind; each kind wraps it in its own way."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Json:
+class Json(Struct, frozen=True):
     """A JSON value: a ``body:`` tree or a ``.json.j2`` template."""
 
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(Struct, frozen=True):
     """Bytes as they are, from a ``.txt.j2`` template; empty for ``body: ""``."""
 
     body: bytes
@@ -251,13 +248,11 @@ Content = Text | Json | Raw
 # --- the result of an attempt ---
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The destination has accepted it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Not accepted; it may be later."""
 
     reason: str
@@ -267,15 +262,13 @@ class Retry:
     spent_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(Struct, frozen=True):
     """Not accepted, and trying again would not change that."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """Not tried after all, as if it had never been claimed. No attempt is recorded."""
 
 

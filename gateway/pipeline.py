@@ -10,12 +10,13 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway import poison, signatures, telemetry
 from gateway.destinations import gates, retry
@@ -65,8 +66,7 @@ KEPT_ANSWER: Final = 1024
 _JSON: Final = [(b"content-type", b"application/json")]
 
 
-@dataclass(slots=True, kw_only=True)
-class Gateway:
+class Gateway(Struct, kw_only=True):
     """Everything an event needs on its way; the only dependency injection."""
 
     #: Replaced whole on a reload, never changed.
@@ -192,8 +192,7 @@ def _count_matches(event: Event, entries: Sequence[Entry]) -> None:
         telemetry.EVENTS_UNMATCHED.of(event.source).inc()
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(Struct, frozen=True):
     """Something that happened to the gateway itself, as an event of the source ``gateway``."""
 
     #: ``circuit.opened``: the event's type without ``gateway.``.
@@ -273,8 +272,7 @@ def _append(gateway: Gateway, starter: Starter, new: Sequence[NewEvent]) -> "asy
 # --- a delivery goes out ---
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class Tried(Struct, frozen=True, kw_only=True):
     """One attempt: its result, the record of it, and what it says about its destination."""
 
     result: Delivered | Retry | Dead

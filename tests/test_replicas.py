@@ -1,7 +1,8 @@
 """What several replicas know of the same destinations."""
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.destinations.gates import Learned
 from gateway.holds import Holds

@@ -3,13 +3,13 @@
 import getpass
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec import Struct
 
 from gateway.cli.client import FAILURES, Client, NobodyListens, Unreachable
 from gateway.cli.surroundings import environment, usual_address
@@ -72,8 +72,7 @@ def who() -> str:
 # --- a stream ---
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One message of a stream of server-sent events."""
 
     kind: str

@@ -1,8 +1,9 @@
 """``gateway dead``: dead letters, counted by cause or one by one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from gateway.cli import pages, terminal
 from gateway.cli.answers import Row

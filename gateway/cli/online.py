@@ -1,7 +1,9 @@
 """Answers from a running gateway, through its API."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from gateway.cli import api
 from gateway.cli.answers import Row
@@ -14,8 +16,7 @@ def parameters(which: Filter) -> dict[str, object]:
     return {name: value for name, value in pairs if value not in ("", None)}
 
 
-@dataclass(frozen=True, slots=True)
-class Online:
+class Online(Struct, frozen=True):
     """A running gateway. Every question raises what ``api.ask`` raises."""
 
     url: str

@@ -115,7 +115,7 @@ def place(options: dict[str, Any]) -> Place:
 
 def which(options: dict[str, Any], **more: str) -> "Filter":
     """Take the options of ``events`` or ``deliveries`` out of ``options``."""
-    from dataclasses import fields
+    from msgspec.structs import fields
 
     from gateway.operate.selection import Filter
 

@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from gateway import __version__, presets, server, telemetry
 from gateway.cli import check, surroundings
@@ -204,8 +205,7 @@ def _log_failed(error: Exception) -> None:
     telemetry.log("internal.error", exc_info=error)
 
 
-@dataclass(slots=True)
-class _Lifecycle:
+class _Lifecycle(Struct):
     """What happens when the server starts, drains and stops."""
 
     gateway: Gateway

@@ -1,6 +1,6 @@
 """What ``replay`` and ``discard`` are asked to do."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gateway.cli import api
 from gateway.cli.online import parameters
@@ -8,8 +8,7 @@ from gateway.operate.selection import Filter
 from gateway.store.activities import TaskVerb
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """What to do with which deliveries, and how."""
 
     verb: TaskVerb

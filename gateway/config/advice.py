@@ -1,8 +1,10 @@
 """Warnings: what is valid but probably a mistake, found by trying the file on the sample events of its sources."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import presets
 from gateway.config.entries import EntryCompiler
@@ -53,8 +55,7 @@ _Values = Sequence[tuple[str, object]]
 Compiled = tuple[EntryKeys, Sequence[Entry]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(Struct, frozen=True):
     """One documented event of a source, as rules and templates see it: whole, or with its promised fields only."""
 
     source: Source

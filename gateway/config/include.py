@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from gateway.config.schema.file import FileKeys, IncludedKeys, read_file, read_included
 from gateway.config.schema.reading import Reading, Words
@@ -17,8 +18,7 @@ _NAMED: Final = {"sources": "source", "destinations": "destination", "vars": "va
 _LISTED: Final = ("always", "routes", "unmatched", "failed", "tests")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class Written(Struct, frozen=True, kw_only=True):
     """The merged content of all files."""
 
     keys: FileKeys

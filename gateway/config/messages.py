@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
+
+from msgspec.structs import replace
 
 from gateway.config import checks
 from gateway.config.schema.destinations import DestinationKeys

@@ -5,13 +5,13 @@ become markup.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 from markupsafe import Markup
+from msgspec import Struct
 
 from gateway.console import markup
 from gateway.console.text import cut, marked
@@ -37,8 +37,7 @@ _DRAW: Final[Mapping[str, Callable[[str], Markup]]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """A message to be drawn."""
 
     #: The ``type`` of its destination.

@@ -3,8 +3,10 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.destinations.retry import DENIED, GONE
 from gateway.model import Delivered, Retry, Verdict
@@ -24,8 +26,7 @@ LONGEST_PROBE_S: Final = 300.0
 AHEAD_S: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """The rules of one destination: its rate in the file, and a pause of whatever origin."""
 
     #: Seconds between two starts; 0: no limit.
@@ -36,8 +37,7 @@ class Rules:
     paused_for_s: float = math.inf
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
+class Learned(Struct, frozen=True, kw_only=True):
     """What one attempt shows about its destination."""
 
     #: ``accepted``: a success; ``failed``: no connection, no answer in time, or a 5xx; ``denied``: a 401 or 403;
@@ -50,8 +50,7 @@ class Learned:
 NOTHING: Final = Learned(outcome="nothing")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permit:
+class Permit(Struct, frozen=True, kw_only=True):
     """How many deliveries may start now, or when to ask again and why none may."""
 
     count: int
@@ -63,8 +62,7 @@ class Permit:
     last: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Gate(Struct, frozen=True, kw_only=True):
     """What is known about one destination."""
 
     #: When the last delivery started, or is to start; by the rate the next one follows an interval later.

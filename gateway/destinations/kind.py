@@ -1,8 +1,10 @@
 """What every kind of destination is made of. Plain values, no I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from operator import attrgetter
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.destinations.answers import answer_of, beginning, hinted, retry_after
 from gateway.destinations.escapes import Escaper, no_escape
@@ -14,8 +16,7 @@ from gateway.hiding.addresses import secrets_of
 from gateway.model import Delivered, OutboundRequest, Reply, Retry, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(Struct, frozen=True, kw_only=True):
     """A key in routes.yaml that only one kind has: a text, which may be a template of the event."""
 
     #: One line for people.
@@ -25,8 +26,7 @@ class Option:
     escape: Escaper = no_escape
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(Struct, frozen=True, kw_only=True):
     """One type of destination, with everything that depends on the type.
 
     The defaults are the safe ones: an HTTP API whose address is a secret, and whose name may resolve to any address.

@@ -7,8 +7,9 @@ Each part is a mapping with ``is`` and the fields of that part: ``text`` (html),
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 Part = Mapping[str, Any]
 Message = Mapping[str, object]
@@ -22,8 +23,7 @@ MOST: Final = 100
 _COLOUR: Final = re.compile(r"#?([0-9a-fA-F]{6})")
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """A text of a message, to be drawn in its dialect."""
 
     text: str

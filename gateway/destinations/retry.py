@@ -1,10 +1,11 @@
 """When the next attempt is made, if at all: a policy's schedule, evaluated on stored facts. Nothing here sleeps."""
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from gateway.errors import TooOld
 from gateway.model import Dead, Delivered, Retry, Verdict
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 Statuses = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """How a failed delivery is retried: after ``first_s``, doubling up to ``max_s``, for ``for_s`` in total."""
 
     #: The budget of planned waiting, seconds. Zero: one attempt. Infinity: no limit.

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
+from msgspec import Struct
+
 from gateway import __version__
 from gateway.model import Content, Event
 
@@ -15,8 +17,7 @@ NO_JSON: Final = object()
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What rules of ``success`` look at."""
 
     status: int
@@ -70,21 +71,23 @@ class Target:
         return replace(self, options=MappingProxyType(options))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What an entry of routes.yaml rendered for one event."""
+class Parts(Struct, frozen=True, kw_only=True):
+    """What an entry of routes.yaml rendered for one event. Its repr hides what can hold a secret."""
 
-    event: Event = field(repr=False)
+    event: Event
     delivery_id: str
     method: str | None = None
     #: Percent-encoded; with or without a leading slash.
-    path: str = field(default="", repr=False)
+    path: str = ""
     #: Names as written, values percent-encoded.
-    query: Pairs = field(default=(), repr=False)
-    headers: Pairs = field(default=(), repr=False)
+    query: Pairs = ()
+    headers: Pairs = ()
     #: None: the exact bytes received.
-    content: Content | None = field(default=None, repr=False)
+    content: Content | None = None
     #: Headers that travel with the exact bytes: those that the source signs or names events by.
-    verbatim_headers: Pairs = field(default=(), repr=False)
+    verbatim_headers: Pairs = ()
     #: The options of the destination that are templates.
-    options: Mapping[str, str] = field(default_factory=lambda: NO_OPTIONS, repr=False)
+    options: Mapping[str, str] = NO_OPTIONS
+
+    def __repr__(self) -> str:
+        return f"Parts(delivery_id={self.delivery_id!r}, method={self.method!r})"

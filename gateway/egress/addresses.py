@@ -8,11 +8,12 @@ includes NAT64, 6to4 and a cloud's metadata address. Sources: the IANA registrie
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
+
+from msgspec import Struct
 
 Address = IPv4Address | IPv6Address
 
@@ -27,8 +28,7 @@ class Reach(IntEnum):
     FORBIDDEN = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What the table says about an address."""
 
     reach: Reach

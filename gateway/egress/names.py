@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from gateway.egress.door import Guard
 from gateway.errors import ConnectFailed
@@ -23,8 +24,7 @@ MOST_LOOKUPS: Final = 32
 _NUMERIC: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Resolved:
+class Resolved(Struct, frozen=True, eq=False):
     """The addresses of one name, every one of them checked."""
 
     addresses: frozenset[str]

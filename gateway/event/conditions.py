@@ -1,16 +1,16 @@
 """Conditions on the fields of an event, and the tests that they compile to. Pure, and total on every payload."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from gateway.event.operators import OPERATORS
 from gateway.event.paths import lookup
 from gateway.event.values import Value, json_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clause:
+class Clause(Struct, frozen=True, kw_only=True):
     """The field at ``path`` equals one of ``values``, compared as in JSON.
 
     A missing field equals nothing; null equals only null.
@@ -22,8 +22,7 @@ class Clause:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One of OPERATORS holds for the field at ``path`` with these ``operands``."""
 
     path: tuple[str, ...]
@@ -33,8 +32,7 @@ class Check:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Combined:
+class Combined(Struct, frozen=True, kw_only=True):
     """``any``: at least one of the conditions holds; ``all``: every one does; ``not``: none does."""
 
     how: Literal["any", "all", "not"]

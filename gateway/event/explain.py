@@ -1,6 +1,6 @@
 """Why a rule matches an event, or why not. For people: the event's own path is ``match``."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gateway.errors import RenderError
 from gateway.event.conditions import Combined, Condition, Seen, predicate
@@ -9,8 +9,7 @@ from gateway.event.paths import MISSING, Facts, lookup
 from gateway.event.patterns import fits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """Whether one condition of a rule holds for one event."""
 
     #: The condition as written.
@@ -26,8 +25,7 @@ class Finding:
     inner: tuple["Finding", ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """Why a rule matches an event, or why not."""
 
     #: Whether the event comes from one of its sources.

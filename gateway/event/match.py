@@ -7,10 +7,11 @@ predicate, compiled together with the rules.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import TypeVar
+
+from msgspec import Struct
 
 from gateway.errors import RenderError
 from gateway.event.conditions import Clause, Combined, Condition, Predicate, Seen, predicate
@@ -21,8 +22,7 @@ from gateway.event.values import json_key
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expression:
+class Expression(Struct, frozen=True, kw_only=True):
     """The ``if`` of an entry. If it fails, the rule matches: the delivery then says why it is dead."""
 
     text: str
@@ -30,8 +30,7 @@ class Expression:
     evaluate: Callable[[Facts], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """Which events an entry of routes.yaml matches: every part of the rule must hold."""
 
     #: Names of sources; None: every source.
@@ -87,8 +86,7 @@ def _or_all(asked: Collection[str] | None, everything: _T) -> Collection[str | _
     return (everything,) if asked is None else asked
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(Struct, frozen=True):
     position: int
     #: The conditions that the index has not decided.
     holds: Predicate

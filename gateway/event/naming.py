@@ -3,8 +3,10 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.event.paths import MISSING, Facts, lookup, split_path
 from gateway.model import Event
@@ -48,8 +50,7 @@ def template_problem(source: str) -> tuple[str, str] | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     path: tuple[str, ...]
     modifiers: tuple[Callable[[str], str], ...]
 
@@ -63,8 +64,7 @@ class _Field:
         return text
 
 
-@dataclass(frozen=True, slots=True)
-class _TypeTemplate:
+class _TypeTemplate(Struct, frozen=True):
     """Literal texts and fields, in order; renders to nothing if one of the fields has no text."""
 
     parts: tuple[str | _Field, ...]
@@ -96,8 +96,7 @@ class _TypeTemplate:
         return "".join(texts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shortcut:
+class _Shortcut(Struct, frozen=True):
     """A map found at the first of several paths that has one, with fields added from elsewhere."""
 
     first: tuple[tuple[str, ...], ...]
@@ -134,8 +133,7 @@ def _first(facts: Facts, paths: Sequence[tuple[str, ...]]) -> object:
     return next((value for value in found if value is not MISSING), MISSING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
+class Naming(Struct, frozen=True, kw_only=True):
     """How the events of a source are named and identified, and the shortcuts to their fields."""
 
     types: tuple[_TypeTemplate, ...]

@@ -9,10 +9,11 @@ To add an operator, write its entry here and its cases in tests/event/test_opera
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from gateway.event.paths import MISSING
 from gateway.event.values import Value, as_json, json_key, moment, number
@@ -36,8 +37,7 @@ class OperandRefused(ValueError):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Kind:
+class Kind(Struct, frozen=True, kw_only=True, eq=False):
     """What each value of an operand must be."""
 
     #: The same as JSON Schema.
@@ -51,8 +51,7 @@ class Kind:
     stand_in: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(Struct, frozen=True):
     """The shape of an operand: which values, and how many of them."""
 
     kind: Kind
@@ -87,8 +86,7 @@ def _depends(*_: Value) -> bool | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
+class Operator(Struct, frozen=True, kw_only=True):
     """Everything about one operator of a condition."""
 
     #: When it holds, or what it is given, in one line: for the reference, editors and hints.

@@ -1,9 +1,10 @@
 """Patterns of event types: ``*`` is one segment, ``**`` any number of them. Case-sensitive."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct, field
 
 #: Event types and patterns to remember: senders can invent types without end.
 TYPES_KEPT: Final = 4096
@@ -37,8 +38,7 @@ def _trie_of(pattern: str) -> "Trie":
     return Trie([pattern])
 
 
-@dataclass(slots=True, eq=False)
-class _Node:
+class _Node(Struct, eq=False):
     """A node of the trie, reached by the segments read so far."""
 
     #: By segment; ``*`` matches any one segment.

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from gateway.hiding.layers import Layer, Span, bare, layers
 from gateway.hiding.spellings import SHAPES, encoded
 
@@ -27,8 +29,7 @@ _GRAM: Final = 4
 _PLACES: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Needle:
+class Needle(Struct, frozen=True):
     """One spelling of a text."""
 
     lower: bytes

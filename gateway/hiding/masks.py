@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 import markupsafe
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.hiding.addresses import MASK, SHORTEST_SECRET, SHORTEST_SEGMENT, after_host, parts_that_open
 from gateway.hiding.finder import SHORTEST, Finder, hidden, hidden_text
@@ -91,8 +92,7 @@ class Masks:
                 return replace(request, url=self.url(request.url), headers=headers, body=self.answer(request.body))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hiding:
+class Hiding(Struct, frozen=True, kw_only=True):
     """Hides what must not go on record of an attempt: secrets first, as a redacted value may be a part of one."""
 
     masks: Masks

@@ -5,12 +5,13 @@ Matching and delivery use the real values; whatever shows an event masks it here
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import Unparsable
 from gateway.event.naming import Naming
@@ -37,8 +38,7 @@ class _Gone:
 _GONE: Final = _Gone()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redaction:
+class Redaction(Struct, frozen=True, kw_only=True):
     """The fields of a source's events that people must not see."""
 
     #: As they were written: ``attrs.email``.

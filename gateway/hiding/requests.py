@@ -1,8 +1,9 @@
 """What of a request may be a secret of its destination, and the request without it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from gateway.hiding.addresses import MASK, masked_url, parts_that_open
 from gateway.model import FileAppend, OutboundRequest

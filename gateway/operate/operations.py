@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.dispatcher import Dispatcher, for_ever
@@ -36,8 +38,7 @@ BETWEEN_SLICES_S: Final = 0.005
 ORPHANS_INTERVAL_S: Final = 15.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(Struct, frozen=True, kw_only=True):
     """What somebody wants done to deliveries.
 
     Without ids and without a state it selects dead ones; a reroute selects events, whatever became of them.
@@ -57,8 +58,7 @@ class Move:
     as_new: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class Preview(Struct, frozen=True, kw_only=True):
     """What a request would do."""
 
     count: int

@@ -4,8 +4,9 @@ import asyncio
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from gateway import telemetry
 from gateway.config import format_problem
@@ -20,8 +21,7 @@ from gateway.wording import count
 TURN_S: Final = 0.0005
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
+class Rejection(Struct, frozen=True, kw_only=True):
     """Why the file on disk is not in force."""
 
     problems: Sequence[Problem]

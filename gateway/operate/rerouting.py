@@ -1,8 +1,9 @@
 """A stored event matched again by today's file: what would be made of it now, next to what was made. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from gateway.errors import Unparsable
 from gateway.event.paths import MISSING, Facts, lookup
@@ -18,8 +19,7 @@ _IMPORTANCE: Final = (DeliveryState.DISCARDED, DeliveryState.DEAD, DeliveryState
 Pair = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rerouted:
+class Rerouted(Struct, frozen=True, kw_only=True):
     """The result of matching an event again, for one route and destination."""
 
     event_id: str

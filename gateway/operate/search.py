@@ -1,8 +1,10 @@
 """Searching events: the store narrows them down by its indexes, payloads are compared here."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.errors import QueryRefused
 from gateway.model import Event
@@ -16,8 +18,7 @@ MOST_BODIES: Final = 256
 Matches = Callable[[Event], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class Search(Struct, frozen=True, kw_only=True):
     """Which events somebody is looking for."""
 
     #: ``after`` may also be the id of an event.

@@ -5,11 +5,11 @@ Pure: ``now`` is the wall clock, seconds since the epoch.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import Struct
 
 from gateway.errors import BadRequest, Unparsable
 from gateway.event.paths import MISSING, lookup, split_path
@@ -37,8 +37,7 @@ _PATH: Final = re.compile(r"([\w.@$-]*)=(.*)", re.DOTALL)
 _ODD_NUMBER: Final = re.compile(r"-?[0-9]*(?:[0-9]{18}|[.eE])[0-9.eE+-]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(Struct, frozen=True, kw_only=True):
     """Filters on events or deliveries, as people write them; an empty one narrows nothing."""
 
     source: str = ""

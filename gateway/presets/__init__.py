@@ -23,13 +23,13 @@ A documented event is ``<preset>/<type>.json``, ``.form``, ``.xml`` or ``.txt``,
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 import yaml
+from msgspec import Struct
 
 from gateway.event.naming import Naming
 from gateway.signatures.handshakes import Handshake
@@ -61,8 +61,7 @@ class PresetRefused(ValueError):
     """A preset's file lacks a key, or has one that nothing reads; the message says which."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(Struct, frozen=True, kw_only=True):
     """How one sender's webhooks are verified, named and read."""
 
     name: str

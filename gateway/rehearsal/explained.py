@@ -3,12 +3,14 @@ console. It contains no secret of the file.
 """
 
 import base64
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.destinations.retry import schedule
 from gateway.errors import Unparsable
@@ -178,7 +180,7 @@ def secretless(values: object, masks: Masks) -> Mapping[str, object]:
 
 def _without_secrets(config: Config) -> Config:
     sources = {name: _secretless(source, config.masks) for name, source in config.sources.items()}
-    return replace(config, sources=sources, own=_secretless(config.own, config.masks))
+    return dataclasses.replace(config, sources=sources, own=_secretless(config.own, config.masks))
 
 
 def _secretless(source: Source, masks: Masks) -> Source:
@@ -226,8 +228,7 @@ def _content(data: bytes) -> object:
 # --- entries ---
 
 
-@dataclass(frozen=True, slots=True)
-class _Hiding:
+class _Hiding(Struct, frozen=True):
     """Hides secrets and redacted values in entries."""
 
     #: In a text.

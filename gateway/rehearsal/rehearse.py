@@ -1,9 +1,11 @@
 """Plays an event through a Config: what would be planned and sent. Nothing is stored or leaves the process."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway import presets
 from gateway.errors import BodyTooLarge, BuildError, GatewayError, RenderError
@@ -24,8 +26,7 @@ class UnknownSample(GatewayError):
     """The source's preset has no sample of that name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsed:
+class Rehearsed(Struct, frozen=True, kw_only=True):
     """One delivery, as its first attempt would send it."""
 
     route: str
@@ -37,8 +38,7 @@ class Rehearsed:
     not_shown: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class Rehearsal(Struct, frozen=True, kw_only=True):
     """Everything that would happen to one event."""
 
     event: Event

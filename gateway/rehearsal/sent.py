@@ -1,9 +1,9 @@
 """A delivery as the checks of a test see it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from gateway.destinations import KINDS
 from gateway.errors import Unparsable
@@ -14,8 +14,7 @@ from gateway.rehearsal.comparing import lines
 from gateway.routing import Destination
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(Struct, frozen=True, kw_only=True):
     """One delivery as checks see it."""
 
     destination: Destination

@@ -6,11 +6,12 @@ the template's line.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from gateway.destinations.escapes import Escaper, html_escape, no_escape
 from gateway.errors import Place, RenderError
@@ -31,8 +32,7 @@ _ESCAPE_OF_ENDING: Final[Mapping[str, Escaper]] = {HTML_ENDING: html_escape, FOR
 Renderer = Callable[[Mapping[str, object]], T]
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateText:
+class TemplateText(Struct, frozen=True):
     """A template written in routes.yaml."""
 
     text: str

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import CodeType
 from typing import Final
 
 from jinja2 import BaseLoader, Environment, Template, TemplateSyntaxError, nodes
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
@@ -31,8 +32,7 @@ def line_of(first: Place, line: int) -> Place:
     return Place(first.file, max(first.line, 1) + max(line, 1) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """The text of one template, and the places of its lines."""
 
     text: str
@@ -52,8 +52,7 @@ class Source:
         return TemplateRefused(Problem(self.at(line), message, hint, line_text=shown))
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """A template that can be rendered."""
 
     template: Template

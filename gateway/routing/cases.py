@@ -1,21 +1,20 @@
 """The tests of a routes.yaml, compiled: an event and what is expected of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from gateway.errors import Place
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(Struct, frozen=True):
     """A literal value without templates, possibly null."""
 
     value: object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """What is expected of one delivery; None and empty expect nothing."""
 
     place: Place
@@ -37,8 +36,7 @@ class Check:
     count: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
+class Test(Struct, frozen=True, kw_only=True):
     """One of ``tests``. Exactly one of ``event``, ``file`` and ``payload`` is set."""
 
     #: Keeps pytest from collecting it.

@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import partial
 from types import FunctionType, NoneType
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from gateway.errors import Place
 from gateway.model import Secret
@@ -108,6 +111,8 @@ def _essence(value: Any, depth: int = 0) -> object:
     if kind is FunctionType:
         cells = value.__closure__ or ()
         return value.__qualname__, tuple([_essence(cell.cell_contents, depth) for cell in cells])
+    if isinstance(value, Struct):
+        return kind, tuple([_essence(each, depth) for each in astuple(value)])
     if is_dataclass(value):
         return kind, tuple([_essence(getattr(value, each.name), depth) for each in fields(value) if each.compare])
     match value:

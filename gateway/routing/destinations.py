@@ -1,7 +1,8 @@
 """A destination: where deliveries go."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gateway.destinations import Kind, Target
 from gateway.destinations.gates import Rules
@@ -14,8 +15,7 @@ from gateway.model import OutboundRequest
 from gateway.routing.keys import key_text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class Destination(Struct, frozen=True, kw_only=True):
     """How to reach a destination, and how to pace and retry its deliveries."""
 
     name: str

@@ -1,8 +1,9 @@
 """The entries of a file, compiled: which events they match, and what they send to each destination."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from gateway.destinations import Parts
 from gateway.destinations.target import NO_OPTIONS
@@ -16,8 +17,7 @@ from gateway.routing.keys import key_text
 from gateway.store.nouns import Firing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Once:
+class Once(Struct, frozen=True, kw_only=True):
     """Lets an entry fire only once per key."""
 
     per: Renderer[Text]
@@ -30,8 +30,7 @@ class Once:
         return None if key is None else Firing(name=entry.name, key=key, window_s=self.window_s, routes=routes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """What an entry sends to one destination, compiled."""
 
     method: str | None = None
@@ -77,8 +76,7 @@ class Message:
 _COUNT: Final = ("delivery", "count")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One entry of ``always``, ``routes``, ``unmatched`` or ``failed``."""
 
     name: str
@@ -93,8 +91,7 @@ class Entry:
     once: Once | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Considered:
+class Considered(Struct, frozen=True, kw_only=True):
     """One entry checked against one event."""
 
     entry: Entry
@@ -139,8 +136,7 @@ class Entries:
         return [Considered(entry=entry, explanation=None) for entry in self._entries]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sections:
+class Sections(Struct, frozen=True, kw_only=True):
     """The sections that route events."""
 
     always: Entries = field(default_factory=Entries)

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.event.naming import Naming
 from gateway.event.payload import kept_headers, parse, parse_body, slices
@@ -12,8 +13,7 @@ from gateway.signatures import RawHeaders, Verifier
 from gateway.signatures.handshakes import Handshake
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(Struct, frozen=True, kw_only=True):
     """One event of a request, not matched yet."""
 
     event: Event
@@ -22,8 +22,7 @@ class Received:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """Who sends events, and how they are verified and named."""
 
     name: str

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from gateway.destinations import NO_JSON, Answer
 from gateway.event.conditions import Condition, holds
 
@@ -34,8 +36,7 @@ class SuccessRule:
         return self._status(answer.status) and self._text(answer.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Success:
+class Success(Struct, frozen=True):
     """Rules, one of which must match."""
 
     rules: tuple[SuccessRule, ...]

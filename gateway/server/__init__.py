@@ -10,10 +10,10 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 import uvloop
+from msgspec.structs import replace
 
 from gateway.server.limits import Limits
 from gateway.server.listeners import Listener, sweep

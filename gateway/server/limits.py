@@ -1,7 +1,8 @@
 """Caps on what one connection may cost."""
 
 import resource
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
 def _connection_cap() -> int:
@@ -9,8 +10,7 @@ def _connection_cap() -> int:
     return 1024 if hard == resource.RLIM_INFINITY else max(16, min(1024, (hard - 64) // 2))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """Caps and deadlines of one connection. Sizes in bytes, times in seconds."""
 
     #: Request line and headers together, as received; also the request line alone (414), and the trailers.

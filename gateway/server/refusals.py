@@ -1,12 +1,12 @@
 """Answers that the protocol gives by itself, before any app sees the request."""
 
 import json
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+
+class Refusal(Struct, frozen=True):
     """One such answer; ``reason`` labels its counter."""
 
     status: HTTPStatus

@@ -2,8 +2,9 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from gateway.model import Secret
 from gateway.signatures.credentials import Credential
@@ -17,8 +18,7 @@ from gateway.signatures.timestamps import UNITS
 MOST_SIGNATURES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """A scheme with the keys made from its secrets."""
 
     scheme: Scheme

@@ -1,6 +1,6 @@
 """The operator's secrets for one source."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gateway.model import Secret
 
@@ -9,8 +9,7 @@ class KeyRefused(ValueError):
     """A secret cannot be the key of its scheme; the text says why, and never the secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Struct, frozen=True):
     """One secret of a source."""
 
     secret: Secret

@@ -3,10 +3,10 @@
 import base64
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import msgspec
+from msgspec import Struct
 
 from gateway.event.paths import MISSING, lookup, split_path
 from gateway.model import Secret
@@ -18,16 +18,14 @@ _KINDS: Final = ("query_echo", "json_echo", "hmac_reply", "constant")
 _KEYS: Final = ("method", "when", "token", "of", "challenge", "answer", "verify")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """The answer to a handshake; nothing is stored."""
 
     content_type: str
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handshake:
+class Handshake(Struct, frozen=True, kw_only=True):
     """One question that a preset knows, and how to answer it."""
 
     method: str

@@ -1,10 +1,11 @@
 """One request as a scheme reads it: header fields, form, payload. Anything wrong stops the verification."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from gateway.errors import Unparsable
 from gateway.event.paths import lookup
@@ -17,8 +18,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 _MAX_FIELDS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What a sender posted: everything that a signature can cover."""
 
     method: str = "POST"

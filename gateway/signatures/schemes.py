@@ -1,7 +1,8 @@
 """What a sender's documentation says about its requests, as data: which header, what is signed, how it is written."""
 
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct, field
 
 from gateway.signatures.keys import DIGESTS, HMACS, PUBLIC_KEYS
 from gateway.signatures.message import uses
@@ -11,8 +12,7 @@ ALGORITHMS: Final = (*HMACS, *PUBLIC_KEYS, *DIGESTS)
 Way = Literal["signature", "token", "bearer", "basic", "url_secret", "none"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class Signature(Struct, frozen=True, kw_only=True):
     """Where a signature is, what it covers, and how it is written."""
 
     #: Lower case. Exactly one of ``header`` and ``body`` is set.
@@ -37,8 +37,7 @@ class Signature:
     key_prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timestamp:
+class Timestamp(Struct, frozen=True, kw_only=True):
     """When the sender signed; trusted because the signature covers it."""
 
     #: One of these three says where it is: a header, a path in the payload, or a field of the signature's header.
@@ -50,8 +49,7 @@ class Timestamp:
     tolerance_s: float = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scheme:
+class Scheme(Struct, frozen=True, kw_only=True):
     """One way for a sender to prove who it is."""
 
     way: Way = "signature"

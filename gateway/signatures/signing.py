@@ -1,9 +1,10 @@
 """Making a request that a check accepts, as the sender would."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import Unparsable
 from gateway.event.paths import assign
@@ -19,8 +20,7 @@ class CannotSign(ValueError):
     """Only the sender has the key, or the body has no place for what is signed; the text says which."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
+class Signed(Struct, frozen=True, kw_only=True):
     """What to send so that a verifier accepts it."""
 
     headers: tuple[tuple[str, str], ...] = ()

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from gateway.signatures.checks import Check
 from gateway.signatures.credentials import Credential
 from gateway.signatures.request import Reading, Request, Stop
@@ -11,13 +13,11 @@ from gateway.signatures.schemes import Scheme
 from gateway.signatures.signing import CannotSign, Signed, signed
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """Whoever made the request has one of the secrets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Not authentic, and why. The reason is for our log only."""
 
     reason: str

@@ -1,8 +1,9 @@
 """What people do to deliveries and destinations: activities, and the tasks among them that take their time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from gateway.store.nouns import DeliveryQuery, NewDelivery
 
@@ -11,8 +12,7 @@ TaskVerb = Literal["replay", "reroute", "discard"]
 Verb = TaskVerb | Literal["stop", "pause", "resume", "mute", "unmute", "reload"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """How far a task has come, in deliveries."""
 
     #: Selected by the task.
@@ -36,8 +36,7 @@ class Progress:
         return self.is_finished and not self.pending
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
+class Activity(Struct, frozen=True, kw_only=True):
     """Something that somebody did, for others who look after the gateway."""
 
     #: ``act_`` + UUIDv7.
@@ -53,8 +52,7 @@ class Activity:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivityPage:
+class ActivityPage(Struct, frozen=True, kw_only=True):
     """Part of what was done, newest first."""
 
     rows: tuple[Activity, ...]
@@ -62,8 +60,7 @@ class ActivityPage:
     next: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Struct, frozen=True, kw_only=True):
     """A replay, reroute or discard, as requested."""
 
     verb: TaskVerb

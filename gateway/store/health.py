@@ -1,13 +1,13 @@
 """What a store looks like from outside, without opening it: for ``gateway doctor``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+
+class Owner(Struct, frozen=True):
     """The process that has a store open, or had it when it died."""
 
     #: ``pid 4711, started 2026-12-31T12:00:00+00:00``.
@@ -16,8 +16,7 @@ class Owner:
     is_alive: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(Struct, frozen=True, kw_only=True):
     """A store as seen from outside."""
 
     #: What people call it: its file.

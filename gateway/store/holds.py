@@ -1,8 +1,9 @@
 """What keeps a destination from being sent to, as it is stored; and which replica decides for a destination."""
 
 import math
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from gateway.wording import iso_time
 
@@ -10,8 +11,7 @@ from gateway.wording import iso_time
 ITSELF: Final = "the gateway"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(Struct, frozen=True, kw_only=True):
     """A destination that a replica decides for: it alone claims from it and judges its health."""
 
     #: Seconds from now until the replica must ask again; infinity: for good.
@@ -22,8 +22,7 @@ class Assignment:
     share: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class Pause(Struct, frozen=True, kw_only=True):
     """Who paused or muted a destination, and why."""
 
     by: str
@@ -45,8 +44,7 @@ def lasting_reason(pause: Pause) -> str:
     return pause.reason if pause.until is None else f"{pause.reason} (until {iso_time(pause.until)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circuit:
+class Circuit(Struct, frozen=True, kw_only=True):
     """The open circuit of a destination that does not answer or denies everything: only probes are sent to it."""
 
     #: Consecutive failures.
@@ -59,8 +57,7 @@ class Circuit:
     interval_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(Struct, frozen=True, kw_only=True):
     """Everything durable that keeps one destination from being sent to, the same for every replica."""
 
     destination: str

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct, field
 
 from gateway.errors import CorruptEvent
 from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Event, Notice, Release, Retry
@@ -17,8 +18,7 @@ BODY_EFFORT: Final = 5
 BodyIs = Literal["kept", "removed", "redacted"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDelivery:
+class NewDelivery(Struct, frozen=True, kw_only=True):
     """A delivery to be stored with its event."""
 
     id: str
@@ -30,8 +30,7 @@ class NewDelivery:
     lane: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Firing:
+class Firing(Struct, frozen=True, kw_only=True):
     """An entry that fires once per key: only the first event with its key in ``window_s`` seconds is sent."""
 
     #: The entry's name.
@@ -42,8 +41,7 @@ class Firing:
     routes: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldBack:
+class HeldBack(Struct, frozen=True, kw_only=True):
     """An entry that matched an event but had already fired for its key."""
 
     #: The entry's name.
@@ -55,8 +53,7 @@ class HeldBack:
     fired_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
+class NewEvent(Struct, frozen=True, kw_only=True):
     """An event to be stored with all of its deliveries, or recognised as a duplicate."""
 
     event: Event
@@ -70,8 +67,7 @@ class NewEvent:
     is_redacted_later: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """The right of one replica to attempt one delivery; ``token`` fences the outcome of a lease that was lost."""
 
     delivery: Delivery
@@ -82,8 +78,7 @@ class Lease:
     expires: float
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """The result for one NewEvent: stored now, or known already."""
 
     #: The id of the first event with this key.
@@ -94,8 +89,7 @@ class Appended:
     held_back: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(Struct, frozen=True):
     """The most deliveries of one destination to claim, and the length of their leases in seconds."""
 
     slots: int
@@ -105,8 +99,7 @@ class Want:
     last: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The result of an attempt, for the store."""
 
     lease: Lease
@@ -116,16 +109,14 @@ class Outcome:
     told: "Told | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """A dead delivery, and the (route, destination) pairs to notify of it."""
 
     notice: Notice
     routes: Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
+class Retention(Struct, frozen=True, kw_only=True):
     """How long finished things are kept, seconds. A pending delivery is never removed, nor what it needs."""
 
     events_s: float = 30 * 86400.0
@@ -135,8 +126,7 @@ class Retention:
     dead_s: float = 90 * 86400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventQuery:
+class EventQuery(Struct, frozen=True, kw_only=True):
     """Which events, newest first; a field left at its default does not narrow the result."""
 
     source: str = ""
@@ -161,8 +151,7 @@ class EventQuery:
     effort: int = EFFORT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryQuery:
+class DeliveryQuery(Struct, frozen=True, kw_only=True):
     """Which deliveries, those of the newest event first. Stored with a task as JSON, so names of fields stay."""
 
     state: DeliveryState | None = None
@@ -184,8 +173,7 @@ class DeliveryQuery:
     effort: int = EFFORT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRow:
+class EventRow(Struct, frozen=True, kw_only=True):
     """An event in a list: without its body, with its deliveries."""
 
     #: For ``before`` and ``after``; opaque.
@@ -198,8 +186,7 @@ class EventRow:
     deliveries: tuple[Delivery, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventPage:
+class EventPage(Struct, frozen=True, kw_only=True):
     """Part of a query's result. A search that takes too long ends early: then there may be few rows, or none."""
 
     rows: tuple[EventRow, ...]
@@ -217,8 +204,7 @@ class Candidate(NamedTuple):
     event: Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandidatePage:
+class CandidatePage(Struct, frozen=True, kw_only=True):
     """Like EventPage, with bodies; events without an intact body are left out. Large bodies end a page early."""
 
     rows: tuple[Candidate, ...]
@@ -228,8 +214,7 @@ class CandidatePage:
     spent: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryPage:
+class DeliveryPage(Struct, frozen=True, kw_only=True):
     """Like EventPage, for deliveries."""
 
     rows: tuple[Delivery, ...]
@@ -237,8 +222,7 @@ class DeliveryPage:
     searched_to: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventHistory:
+class EventHistory(Struct, frozen=True, kw_only=True):
     """Everything known of one event."""
 
     #: For ``before`` and ``after``; opaque.
@@ -253,8 +237,7 @@ class EventHistory:
     body_is: BodyIs = "kept"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unredacted:
+class Unredacted(Struct, frozen=True, kw_only=True):
     """Events whose source redacts their bodies, after their last delivery, by id; CorruptEvent for a damaged body."""
 
     events: Mapping[str, Event | CorruptEvent]
@@ -262,8 +245,7 @@ class Unredacted:
     next: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class Traffic(Struct, frozen=True, kw_only=True):
     """Attempts of the last hour at one destination, a number per minute, oldest first; the last minute is incomplete."""
 
     delivered: tuple[int, ...] = ()
@@ -275,8 +257,7 @@ class Traffic:
     p95_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationStats:
+class DestinationStats(Struct, frozen=True, kw_only=True):
     """Deliveries of one destination by state."""
 
     pending: int = 0
@@ -288,8 +269,7 @@ class DestinationStats:
     traffic: Traffic = Traffic()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadGroup:
+class DeadGroup(Struct, frozen=True, kw_only=True):
     """Dead deliveries with the same destination and cause."""
 
     destination: str
@@ -297,8 +277,7 @@ class DeadGroup:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
+class Stats(Struct, frozen=True, kw_only=True):
     """Numbers that the store keeps as it goes; reading them looks at no event and no delivery."""
 
     #: By destination; also those that are no longer in routes.yaml but still have deliveries.
@@ -312,8 +291,7 @@ class Stats:
     free_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(Struct, frozen=True, kw_only=True):
     """A refused request, without its body, its headers or a secret in its path."""
 
     #: Wall clock, seconds since the epoch.

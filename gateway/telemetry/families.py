@@ -1,9 +1,9 @@
 """How a metric is declared: its name, help and labels, and one child for each name in force."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 
+from msgspec import Struct
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -19,8 +19,7 @@ OTHER: Final = "other"
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class Declared(Struct, frozen=True, kw_only=True):
     """A metric as the reference documents it."""
 
     type: Literal["counter", "gauge", "histogram"]

@@ -1,15 +1,15 @@
 """Every line that the gateway writes to its log, with its fields."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 Level = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: Final[tuple[str, ...]] = ("debug", "info", "warning", "error")
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(Struct, frozen=True):
     """A log line as the reference documents it."""
 
     level: Level

@@ -1,6 +1,5 @@
 """The JSON API, used by ``gateway events`` and similar verbs, and by scripts."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -10,6 +9,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
+from msgspec.structs import replace
 
 from gateway.errors import BadRequest
 from gateway.operate import search, selection, views

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ from litestar.datastructures import Cookie
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Redirect
+from msgspec import Struct
 
 from gateway import telemetry
 from gateway.model import Secret
@@ -29,8 +29,7 @@ _PROBES: Final = frozenset({"/healthz", "/readyz"})
 _LOGIN: Final = frozenset({"/login", "/logout", "/console.css", "/console.js"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminOptions:
+class AdminOptions(Struct, frozen=True, kw_only=True):
     """Who may talk to the admin listener."""
 
     #: Host names it answers to, in lower case, without a port.

@@ -1,6 +1,6 @@
 """What the handlers of the admin listener work with."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Inbox
@@ -12,8 +12,7 @@ from gateway.web.health import Readiness
 from gateway.web.live import Live
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """The running gateway, as operators see it."""
 
     gateway: Gateway

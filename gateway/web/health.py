@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from litestar import Response, get
+from msgspec import Struct
 
 from gateway import telemetry
 from gateway.dispatcher import Dispatcher
@@ -21,8 +21,7 @@ from gateway.wording import count, iso_time
 REFUSED_COUNTS_S: Final = 10.0
 
 
-@dataclass(slots=True, kw_only=True)
-class Readiness:
+class Readiness(Struct, kw_only=True):
     """Whether a load balancer should send events here, and if not, why."""
 
     draining: bool = False

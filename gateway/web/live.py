@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.errors import GatewayError, StoreError
@@ -34,8 +36,7 @@ class TooManyListen(GatewayError):
     """All places are taken (each listener costs queries), or the gateway is stopping."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Turn(Struct, frozen=True, kw_only=True):
     """What a listener gets at one time."""
 
     #: New events, newest first, and events sent before whose deliveries have changed.

@@ -5,9 +5,9 @@ import http.client
 import json
 import time
 import urllib.parse
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.model import Attempt, Dead, new_id
 from gateway.store import open_store

@@ -1,11 +1,11 @@
 """How long things are kept, as the file says it, and how it goes together with retries."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.config import load
 from gateway.destinations.retry import ONCE, Policy, listed, longest_s

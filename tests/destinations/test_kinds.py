@@ -3,10 +3,10 @@
 import asyncio
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.cli import cli
 from gateway.config import load

@@ -5,11 +5,11 @@ import base64
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from gateway import telemetry
 from gateway.config import load

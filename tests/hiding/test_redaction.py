@@ -1,13 +1,14 @@
 """What a source redacts is in nothing that is shown, whatever its events look like, and all else is as it was."""
 
+import dataclasses
 import hashlib
 import json
 import string
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.config import load
 from gateway.event.paths import lookup
@@ -315,7 +316,9 @@ def test_what_no_longer_says_how_it_is_redacted_goes_whole(tmp_path):
     assert json.loads(config.stripped(kept))["data"]["attributes"] == {"type": "lead"}
     assert config.stripped(replace(kept, source="gone")) == b"{}"
     assert (
-        replace(config, sources={"xobito": replace(config.sources["xobito"], redaction=NOTHING)}).stripped(kept)
+        dataclasses.replace(config, sources={"xobito": replace(config.sources["xobito"], redaction=NOTHING)}).stripped(
+            kept
+        )
         == b"{}"
     )
 
@@ -325,5 +328,5 @@ def test_events_of_a_source_that_is_gone_are_hidden_whole_where_the_file_redacts
     kept = replace(event(json.dumps(CONTACT).encode()), source="gone")
     assert config.redaction(kept).masked(CONTACT) == MASK
     assert set(config.redaction(kept).masked_headers(kept.headers).values()) == {MASK}
-    open_file = replace(config, sources={"xobito": replace(config.sources["xobito"], redaction=NOTHING)})
+    open_file = dataclasses.replace(config, sources={"xobito": replace(config.sources["xobito"], redaction=NOTHING)})
     assert open_file.redaction(kept).masked(CONTACT) == CONTACT

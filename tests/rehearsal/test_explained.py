@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.config import load
 from gateway.egress import Egress

@@ -6,9 +6,9 @@ import json
 import socket
 import threading
 import time
-from dataclasses import replace
 
 import uvloop
+from msgspec.structs import replace
 
 from gateway.server import Limits, serve
 from gateway.server.listeners import Listener

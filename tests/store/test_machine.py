@@ -4,13 +4,13 @@ import asyncio
 import itertools
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from gateway.model import MOVES, DeliveryState, Release
 from gateway.store.activities import Task

@@ -9,7 +9,9 @@ import asyncio
 import itertools
 import math
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import Delivery, DeliveryState, Release, Retry, new_id

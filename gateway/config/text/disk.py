@@ -4,9 +4,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from gateway.routing.config import Look
 
@@ -19,8 +20,7 @@ def look_of(status: os.stat_result) -> Look:
     return (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A file that an ``include`` names."""
 
     #: Its path below the folder.

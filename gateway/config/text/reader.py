@@ -6,10 +6,10 @@ events without recursion, because libyaml's composer crashes on deep nesting.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import yaml
+from msgspec import Struct, field
 
 from gateway.config.text import mistakes
 from gateway.config.text.report import Report
@@ -26,8 +26,7 @@ _LINE_BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A text, and its value as JSON if it was written without quotes."""
 
     place: Place
@@ -41,28 +40,24 @@ class Scalar:
     cut_off: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """One ``key: value`` of a map."""
 
     key: Scalar
     value: "Node"
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(Struct, frozen=True):
     place: Place
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     place: Place
     nodes: tuple["Node", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """A node that was reported already: no further problem is reported for it."""
 
     place: Place
@@ -141,8 +136,7 @@ class _Mark(Protocol):
     def column(self) -> int: ...
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A collection whose end was not read yet."""
 
     place: Place

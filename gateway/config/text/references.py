@@ -6,8 +6,9 @@ outside are treated as secrets: problems show the reference, never the value.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from gateway.config.text.disk import Values
 
@@ -23,8 +24,7 @@ class ReferenceRefused(ValueError):
     """A reference is malformed or misplaced; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """A text with its references replaced."""
 
     text: str
@@ -36,8 +36,7 @@ class Resolved:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class References:
+class References(Struct, frozen=True):
     """Where values come from. An empty variable or file counts as not set."""
 
     environ: Mapping[str, str]
@@ -116,8 +115,7 @@ def is_number(text: str) -> bool:
     return _NUMBER.fullmatch(text) is not None
 
 
-@dataclass(slots=True)
-class _Pieces:
+class _Pieces(Struct):
     written: list[str] = field(default_factory=list)
     is_foreign: bool = False
     missing: list[str] = field(default_factory=list)

@@ -1,8 +1,9 @@
 """Problems by place: collected as they are found, and printed for editors and people."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from gateway.destinations import KINDS
 from gateway.errors import Place, Problem
@@ -15,8 +16,7 @@ _SHOWN: Final = 160
 _without_logins: Final = addresses.starred_after(mark for kind in KINDS.values() for mark in kind.secret_after)
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """Every problem in one file and the files it includes."""
 
     file: str

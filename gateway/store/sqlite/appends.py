@@ -1,10 +1,10 @@
 """How new events are stored with their deliveries: which are duplicates, which routes fire, which deliveries start."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct, field
 
 from gateway.model import Delivery, Event
 from gateway.store import rules
@@ -58,8 +58,7 @@ def _busy_lanes(records: Records, calls: Iterable[Append]) -> set[tuple[str, str
     return set(records.db.execute(sql.BUSY_LANES, (to_json(list(lanes)),))) if lanes else lanes
 
 
-@dataclass(slots=True, kw_only=True)
-class _Adding:
+class _Adding(Struct, kw_only=True):
     """The rows that a transaction adds."""
 
     records: Records

@@ -3,15 +3,15 @@
 import asyncio
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gateway.store.nouns import NewEvent, Outcome, Want
 from gateway.store.sqlite.leases import Held
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Call:
+class Call(Struct, kw_only=True, eq=False):
     """A caller that waits, and its answer."""
 
     future: asyncio.Future[Any]
@@ -21,37 +21,31 @@ class Call:
     error: Exception | None = None
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Append(Call):
+class Append(Call, kw_only=True, eq=False):
     events: Sequence[NewEvent]
     replica: str
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Settle(Call):
+class Settle(Call, kw_only=True, eq=False):
     outcomes: Sequence[Outcome]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Write(Call):
+class Write(Call, kw_only=True, eq=False):
     """A rare change: carried out by itself inside the transaction. A KeyError must come before any change."""
 
     run: "Callable[[Change], object]"
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Claim(Call):
+class Claim(Call, kw_only=True, eq=False):
     replica: str
     wants: Mapping[str, Want]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Load(Call):
+class Load(Call, kw_only=True, eq=False):
     event_ids: Collection[str]
 
 
-@dataclass(slots=True, kw_only=True)
-class Change:
+class Change(Struct, kw_only=True):
     """What a transaction does to the leases once it is on disk."""
 
     now: float

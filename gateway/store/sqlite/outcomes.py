@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.errors import CorruptEvent
 from gateway.model import Event, Notice, Release, Retry, new_id
@@ -33,8 +35,7 @@ def settle(records: Records, calls: Sequence[Settle], change: Change) -> int:
     return records.add(sql.ADD_ATTEMPTS, settling.attempts)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Settling:
+class _Settling(Struct, kw_only=True):
     """The rows that a transaction changes."""
 
     records: Records

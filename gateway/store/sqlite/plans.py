@@ -1,10 +1,10 @@
 """What a task does next, planned on a read connection so that the search stays off the writer."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apsw
 import msgspec
+from msgspec import Struct
 
 from gateway.model import DeliveryState
 from gateway.store import rules
@@ -16,8 +16,7 @@ from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.search import Searcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """How a task begins."""
 
     total: int
@@ -28,8 +27,7 @@ class Plan:
     first: Slice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
+class Unfinished(Struct, frozen=True, kw_only=True):
     """A task to continue, with its next slice."""
 
     seq: int

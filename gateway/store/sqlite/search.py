@@ -4,10 +4,10 @@ A search looks at a bounded number of rows, whatever is asked; one that reaches 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 import apsw
+from msgspec import Struct
 
 from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
@@ -36,8 +36,7 @@ class Group(NamedTuple):
     deliveries: int
 
 
-@dataclass(slots=True)
-class Effort:
+class Effort(Struct):
     """Rows that may still be looked at."""
 
     left: int

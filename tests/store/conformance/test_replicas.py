@@ -1,9 +1,9 @@
 """What every store promises the replicas that share it: hints, holds, who decides for a destination, crashes."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.model import Release
 from gateway.store.holds import Circuit, Hold, Pause

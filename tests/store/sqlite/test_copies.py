@@ -1,10 +1,10 @@
 """Looking into a file, copying it and checking it."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import StoreError
 from gateway.model import Dead, DeliveryState, Retry
