@@ -16,6 +16,7 @@ from gateway.cli import cli, schema
 from gateway.cli.sources import in_words
 from gateway.config.jsonschema import json_schema
 from gateway.config.schema.conditions import COMBINING
+from gateway.destinations import KINDS, Kind
 from gateway.event.operators import OPERATORS
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
 from gateway.telemetry.lines import FIELDS, LOG_EVENTS
@@ -25,6 +26,7 @@ from gateway.web import admin_app
 ROOT = Path(__file__).parents[1]
 JUDGES = ROOT / "tests" / "judges"
 REFERENCE = ROOT / "docs" / "reference"
+TYPES = ROOT / "docs" / "how-to" / "add-a-destination.md"
 SCHEMA = ROOT / "routes.schema.json"
 
 Shape = Mapping[str, Any]
@@ -35,7 +37,8 @@ PLAIN = {"boolean": "true or false", "string": "text", "object": "map", "['objec
 
 def files() -> Mapping[Path, str]:
     """Every generated file with its current text."""
-    return {**pages(), SCHEMA: schema.text()}
+    types = with_blocks(TYPES.read_text("utf-8"), {"types": kinds()})
+    return {**pages(), TYPES: types, SCHEMA: schema.text()}
 
 
 def pages() -> Mapping[Path, str]:
@@ -131,6 +134,21 @@ def differences() -> str:
     return table(["preset", "request", "why they differ"], rows)
 
 
+# --- destinations ---
+
+
+def kinds() -> str:
+    """Every type of destination: what it needs, what it sends, and how fast."""
+    rows = [[f"`{name}`", plain(each.needs), plain(each.sends), rate(each)] for name, each in KINDS.items()]
+    options = [option for each in KINDS.values() for option in each.options]
+    said = f'{in_words_of([f"`{each}`" for each in options])} may be templates of the event: `channel: "#{{{{ attrs.team }}}}"`.'
+    return table(["type", "needs", "what is sent", "rate"], rows) + f"\n\n{said}"
+
+
+def rate(kind: Kind) -> str:
+    return f"[{kind.rate}]({kind.rate_page})" if kind.rate else ""
+
+
 # --- routes.yaml ---
 
 
@@ -173,14 +191,24 @@ def types_by_key(shape: Shape) -> Mapping[str, str]:
     refused = {
         rule["if"]["properties"]["type"]["const"]: set(rule["then"]["properties"]) for rule in shape.get("allOf", [])
     }
-    return {key: f" ({of_types(key, refused)})" for key in set().union(*refused.values())}
+    return {
+        key: f" ({of_types(key, refused)})"
+        for key in set().union(*refused.values())
+        if any(key not in keys for keys in refused.values())
+    }
 
 
 def of_types(key: str, refused: Mapping[str, set[str]]) -> str:
     """The types that have the key, or those that lack it if they are fewer."""
     having = [kind for kind in refused if key not in refused[kind]]
     lacking = [kind for kind in refused if key in refused[kind]]
-    return f"type {' and '.join(having)}" if len(having) <= len(lacking) else f"not type {' and '.join(lacking)}"
+    return f"type {in_words_of(having)}" if len(having) <= len(lacking) else f"not type {in_words_of(lacking)}"
+
+
+def in_words_of(names: Sequence[str]) -> str:
+    """``http, slack and ntfy``."""
+    *most, last = names
+    return " and ".join(filter(None, [", ".join(most), last]))
 
 
 def value_of(shape: Shape) -> str:

@@ -19,7 +19,6 @@ from gateway.config.jsonschema import json_schema
 from gateway.errors import Unparsable
 from gateway.rehearsal.rehearse import request_of
 from gateway.signatures import Refused, Request, Verified
-from gateway.signatures.declared import scheme_of
 
 NOW = 1_800_000_000.0
 FOLDER = Path(presets.__file__).parent
@@ -42,13 +41,12 @@ def source_of(name):
 def test_every_preset_loads_and_names_its_own_samples(name):
     preset = presets.load(name)
     assert preset.title
-    assert preset.page.startswith("https://")
-    schemes = [scheme_of(block) for block in preset.verify if block != {"none": True}]
+    assert preset.page.startswith("https://"), f"page: in {name}.yaml is no https address: {preset.page}"
     source = source_of(name)
     for type_, body in preset.samples.items():
         headers = [(key.encode(), value.encode()) for key, value in preset.sample_headers[type_].items()]
-        assert source.received(headers, body, now=0.0)[0].event.type == type_
-    assert all(scheme.headers <= source.kept_headers for scheme in schemes)
+        got = source.received(headers, body, now=0.0)[0].event.type
+        assert got == type_, f"the sample {type_} is named {got}: correct type: in {name}.yaml, or the file's name"
 
 
 def facts_of_samples(name):
@@ -60,15 +58,32 @@ def facts_of_samples(name):
             yield source.naming.facts(received.event, received.payload)
 
 
+#: Documented events in which the vendor sends no id, or no record: preset, sample, and the key of the preset.
+BARE = {
+    ("discord-events", "PING", "shortcuts.attrs"),
+    ("gitlab", "push", "shortcuts.attrs"),
+    ("gitlab-token", "push", "shortcuts.attrs"),
+    ("x", "account_activity", "id"),
+}
+
+
+def lacking(name):
+    """What the samples of a preset do not have: preset, sample, and the key of the preset that should find it."""
+    naming = presets.load(name).naming
+    for facts in facts_of_samples(name):
+        sample = facts["event"]["type"]
+        if naming.ids and not any(template.render(facts) for template in naming.ids):
+            yield name, sample, "id"
+        yield from ((name, sample, f"shortcuts.{shortcut}") for shortcut in naming.shortcuts if not facts[shortcut])
+
+
 @pytest.mark.parametrize("name", presets.NAMES)
 def test_the_id_and_the_shortcuts_of_a_preset_are_found_in_its_samples(name):
-    preset, events = presets.load(name), list(facts_of_samples(name))
-    assert events, f"add a documented event: gateway/presets/{name}/<type>.json"
-    found = {template.render(facts) for template in preset.naming.ids for facts in events}
-    assert any(found) or not preset.naming.ids, f"none of the samples has the id of {name}.yaml: correct its path"
-    for shortcut in preset.naming.shortcuts:
-        is_found = any(facts[shortcut] for facts in events)
-        assert is_found, f"shortcuts.{shortcut} of {name}.yaml is empty in every sample: correct its paths"
+    assert presets.load(name).samples, f"add a documented event: gateway/presets/{name}/<type>.json"
+    found = set(lacking(name))
+    assert found == {each for each in BARE if each[0] == name}, (
+        f"correct these paths in {name}.yaml, or list them in BARE"
+    )
 
 
 @pytest.mark.parametrize("name", presets.NAMES)

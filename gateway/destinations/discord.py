@@ -179,10 +179,13 @@ def _embed_parts(embed: Message) -> Iterator[Part]:
 DISCORD = Kind(
     name="discord",
     title="Discord",
+    needs="``url``: a webhook",
+    sends="``text`` as content in Markdown; mentions nobody unless the body has ``allowed_mentions``",
     needs_text=True,
     secret_after=("/api/webhooks/",),
     is_hosted=True,
     rate="30/min",
+    rate_page="https://discord.com/developers/docs/topics/rate-limits",
     text_at=("content",),
     longest=LONGEST_CONTENT + LONGEST_EMBEDS,
     escape=escape,

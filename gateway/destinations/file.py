@@ -53,4 +53,13 @@ def _readable(body: bytes) -> object:
         return {"base64": base64.b64encode(body).decode()}
 
 
-FILE = Kind(name="file", title="a file", keys=frozenset({"path"}), text_at=("body",), build=build, read=read_status)
+FILE = Kind(
+    name="file",
+    title="a file",
+    needs="``path``",
+    sends="one line of JSON per delivery",
+    keys=frozenset({"path"}),
+    text_at=("body",),
+    build=build,
+    read=read_status,
+)

@@ -107,10 +107,13 @@ def _widget(widget: Message) -> Iterator[Part]:
 GOOGLECHAT = Kind(
     name="googlechat",
     title="Google Chat",
+    needs="``url``: a webhook",
+    sends="``text`` as a message",
     needs_text=True,
     secret_after=("chat.googleapis.com/",),
     is_hosted=True,
     rate="1/s",
+    rate_page="https://developers.google.com/workspace/chat/limits",
     longest=LONGEST_MESSAGE,
     escape=escape,
     instead_of_markup="write the address without them: it becomes a link by itself",

@@ -63,6 +63,11 @@ def _verbatim(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
 HTTP = Kind(
     name="http",
     title="HTTP",
+    needs="``url``",
+    sends=(
+        '``text`` as ``{"text": ...}``, ``body`` as JSON, a template by its file\'s extension; without any of them the '
+        "bytes received"
+    ),
     keys=frozenset({"url", "method", "headers", "auth"}),
     shapes_request=True,
     is_path_public=True,

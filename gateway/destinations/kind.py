@@ -1,9 +1,12 @@
 """What every kind of destination is made of. Plain values, no I/O."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
+from typing import Final
+from urllib.parse import unquote
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json
 from msgspec.structs import replace
 
 from gateway.destinations.answers import answer_of, beginning, hinted, retry_after
@@ -12,8 +15,15 @@ from gateway.destinations.previews import Message, Part, text
 from gateway.destinations.target import Parts, Target
 from gateway.errors import BuildError
 from gateway.event.paths import lookup
-from gateway.hiding.addresses import secrets_of
-from gateway.model import Delivered, OutboundRequest, Reply, Retry, Verdict
+from gateway.hiding.addresses import after_host, secrets_of
+from gateway.model import Delivered, Event, OutboundRequest, Reply, Retry, Text, Verdict
+
+#: What a request is made from to see where its kind puts the parts of an address.
+_PROBE: Final = Parts(
+    event=Event(id="", source="", type="", received_at=0.0, headers={}, body=b"{}", sha256=b""),
+    delivery_id="",
+    content=Text("?"),
+)
 
 
 class Option(Struct, frozen=True, kw_only=True):
@@ -38,6 +48,9 @@ class Kind(Struct, frozen=True, kw_only=True):
     name: str
     #: What people call it: ``Google Chat``.
     title: str
+    #: What a destination of it needs in routes.yaml, and what becomes of an entry's text, for the table of all types.
+    needs: str
+    sends: str
 
     # --- what can be written about it ---
 
@@ -59,6 +72,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     is_hosted: bool = False
     #: The most deliveries that one destination accepts, unless routes.yaml says otherwise: ``1/s``. None: no limit.
     rate: str | None = None
+    #: The vendor's page about that, or about how it answers those who are too fast.
+    rate_page: str = ""
 
     # --- the request ---
 
@@ -98,6 +113,20 @@ class Kind(Struct, frozen=True, kw_only=True):
     def secrets_of(self, url: str) -> tuple[str, ...]:
         """The texts of an address that must not be shown, wherever they turn up."""
         return secrets_of(url, is_path_public=self.is_path_public)
+
+    def moved(self, url: str) -> tuple[str, ...]:
+        """The parts of an address that its requests have in their body, where even a word must be hidden: a topic, say."""
+        here, elsewhere = self._probed(url), self._probed(url.partition("://")[0] + "://elsewhere.example/")
+        parts = re.split(r"[/?&=:]", after_host(url))
+        return tuple(part for part in parts if (word := json.encode(unquote(part))) in here and word not in elsewhere)
+
+    def _probed(self, url: str) -> bytes:
+        """The body of some request to an address; empty if none can be made."""
+        options = {name: "7" for name, option in self.options.items() if option.required}
+        try:
+            return self.build(Target(url=url, options=options), _PROBE).sent
+        except BuildError:
+            return b""
 
     def previewed(self, message: Message) -> Iterator[Part]:
         """The parts of a message as its readers see it; none if people do not read it, or it has no text."""

@@ -144,10 +144,13 @@ def _actions(actions: object) -> Iterator[Part]:
 TEAMS = Kind(
     name="teams",
     title="Teams",
+    needs="``url``: a Workflows webhook",
+    sends="``text`` as an Adaptive Card; a body is your own card",
     needs_text=True,
     secret_after=("/workflows/",),
     is_hosted=True,
     rate="4/s",
+    rate_page="https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook",
     text_at=("attachments", "0", "content", "body", "0", "text"),
     longest=LONGEST_MESSAGE,
     escape=escape,

@@ -129,10 +129,13 @@ def preview(message: Message) -> Iterator[Part]:
 TELEGRAM = Kind(
     name="telegram",
     title="Telegram",
+    needs="``url``: ``https://api.telegram.org/bot<token>``, and ``chat_id``",
+    sends="``text`` as a message in HTML",
     needs_text=True,
     secret_after=("api.telegram.org/",),
     is_hosted=True,
     rate="20/min",
+    rate_page="https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this",
     longest=LONGEST_TEXT,
     escape=escape,
     escapes={"reply_markup": one_line},

@@ -75,8 +75,9 @@ class Operand(Struct, frozen=True):
     def check(self, values: Sequence[Value]) -> None:
         """Raises OperandRefused."""
         if self.count not in (None, len(values)):
-            problem = "needs one value, not a list" if self.count == 1 else f"needs {self.count} values in a list"
-            raise OperandRefused(problem, f"write {self.needs}")
+            if self.count == 1:
+                raise OperandRefused("needs one value, not a list", f"write {self.needs}")
+            raise OperandRefused(f"needs a list of {self.count} values", f"each {self.kind.needs}")
         for position, value in enumerate(values):
             if not self.kind.fits(value):
                 raise OperandRefused(self.kind.problem.format(as_json(value)), position=position)

@@ -11,7 +11,8 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``shortcuts``: ``{attrs: {first: [paths], fill: {field: [paths]}}}``. ``first`` is where the record can be; ``fill``
   adds fields from elsewhere if the record lacks them.
 - ``split``: the path or paths of the events in a body that holds several: ``payload.*``.
-- ``headers``: the headers that are forwarded with verbatim bytes, because the receiver needs them to verify again.
+- ``headers``: the headers that are forwarded with verbatim bytes because the receiver needs them, besides those that
+  carry the signature, which always are.
 - ``handshake``: a list of questions that the sender asks before it sends events: see ``signatures/handshakes.py``.
 - ``samples``: ``{type: {headers: {name: value}}}``, the headers of a documented event besides its content type.
 - ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
@@ -154,8 +155,9 @@ def _samples(name: str) -> Mapping[str, tuple[bytes, str]]:
     found = {}
     for path, file in _files(_FOLDER / name, ""):
         type_, _, suffix = path.rpartition(".")
-        if suffix in _CONTENT_TYPES:
-            found[type_] = (file.read_bytes(), suffix)
+        if suffix not in _CONTENT_TYPES:
+            raise PresetRefused(f"{name}/{path}: a documented event ends in .{', .'.join(_CONTENT_TYPES)}")
+        found[type_] = (file.read_bytes(), suffix)
     return dict(sorted(found.items()))
 
 
@@ -184,7 +186,8 @@ def _plain(block: Any) -> Mapping[str, Any]:
     assert isinstance(block, dict)
     stamp = block.get("timestamp")
     if stamp and "tolerance" in stamp:
-        assert is_duration(str(stamp["tolerance"])), block
+        if not is_duration(str(stamp["tolerance"])):
+            raise PresetRefused(f'tolerance: "{stamp["tolerance"]}" is no duration: write 5m')
         rest = {key: value for key, value in stamp.items() if key != "tolerance"}
         return {**block, "timestamp": {**rest, "tolerance_s": seconds(str(stamp["tolerance"]))}}
     return block

@@ -104,8 +104,8 @@ def test_alternatives_are_made_up_one_by_one(tmp_path, name):
 @pytest.mark.parametrize(
     ("written", "message", "hint", "caret"),
     [
-        ("5", "needs 2 values in a list", f"write {TWO}", "5"),
-        ("[5]", "needs 2 values in a list", f"write {TWO}", "span"),
+        ("5", "needs a list of 2 values", f"write {TWO}", "5"),
+        ("[5]", "needs a list of 2 values", f"write {TWO}", "span"),
         ("[5, true]", f"needs {NUMBER_OR_TIME}", "", "true"),
         ("[7, 5]", "needs the smaller value first", "write [5, 7]", "span"),
         ("[]", "is compared with an empty list", f"write {TWO}", "[]"),

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from gateway.cli import cli
 from gateway.config import load
 from gateway.console.chats import preview
-from gateway.destinations import KINDS, Kind, Option, Target
+from gateway.destinations import KINDS, Kind, Option, Parts, Target
 from gateway.destinations.gates import RATE
 from gateway.egress import Egress, Inbox
 from gateway.errors import BuildError
 from gateway.event.paths import lookup
-from gateway.model import Attempt, Delivery, FileAppend, Text
+from gateway.model import Attempt, Delivery, FileAppend, HttpRequest, Text
 from gateway.pipeline import Gateway, deliver
 from gateway.rehearsal.rehearse import sample
 from tests.cli import command
@@ -54,7 +54,8 @@ def test_a_text_is_where_the_kind_says(kind: Kind) -> None:
 @KIND
 def test_a_rate_is_one_that_a_file_could_have(kind: Kind) -> None:
     assert kind.rate is None or RATE.fullmatch(kind.rate), f"write rate of {kind.name} as 10/s or 30/min"
-    assert kind.rate or not kind.is_hosted, f"{kind.name} is a hosted service: say its limit in rate"
+    assert bool(kind.rate) == kind.is_hosted, f"say in rate how many requests {kind.name} accepts if it is hosted"
+    assert kind.rate_page.startswith("https://") or not kind.rate, f"say in rate_page of {kind.name} who publishes that"
 
 
 @KIND
@@ -82,43 +83,61 @@ def test_a_template_can_be_rendered_as_for_every_kind_that_takes_one() -> None:
 
 
 @KIND
-def test_every_kind_is_in_the_how_to(kind: Kind) -> None:
-    page = (ROOT / "docs" / "how-to" / "add-a-destination.md").read_text("utf-8")
-    assert f"| `{kind.name}` |" in page, f"add a row for {kind.name} to the table of docs/how-to/add-a-destination.md"
+def test_every_kind_can_be_written_with_all_of_its_options(kind: Kind, tmp_path: Path) -> None:
+    options = "".join(f", {name}: '7'" for name, option in kind.options.items() if not option.required)
+    (tmp_path / "routes.yaml").write_text(
+        f"version: 1\nsources: {{}}\ndestinations:\n  other: {{{examples.written(kind)}{options}}}\nroutes: []\n"
+    )
+    [made] = load(tmp_path / "routes.yaml", environ={}).destinations.values()
+    assert made.kind.name == kind.name
+    assert dict(made.target.options) == dict.fromkeys(kind.options, "7")
 
 
-@pytest.mark.parametrize(
-    ("page", "begins", "named"),
-    [
-        pytest.param("README.md", "- Destination types:", {f"`{name}`" for name in KINDS}, id="types"),
-        pytest.param(
-            "docs/explanation/the-door-out.md", "- Hosted kinds are",
-            {name for name, kind in KINDS.items() if kind.is_hosted}, id="hosted",
-        ),
-        pytest.param(
-            "docs/explanation/retries-and-circuit.md", "**Its rate.**",
-            {kind.title for kind in KINDS.values() if kind.rate}, id="with a rate",
-        ),
-    ],
-)  # fmt: skip
-def test_a_page_that_lists_kinds_lists_all_of_them(page: str, begins: str, named: set[str]) -> None:
-    [said] = [each for each in re.split(r"\n\n|\n(?=- )", (ROOT / page).read_text("utf-8")) if each.startswith(begins)]
-    missing = {name for name in named if not re.search(rf"(?<!\w){name}(?!\w)", said)}
-    assert not missing, f'name it in {page}, in the paragraph that begins with "{begins}"'
+@WITH_AN_ADDRESS
+def test_every_kind_can_be_tried_before_its_address_is_known(kind: Kind, tmp_path: Path) -> None:
+    options = "".join(f", {name}: {text}" for name, text in examples.options(kind).items())
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret-of-xobito}}\n"
+        f"destinations: {{other: {{type: {kind.name}, url: '${{NOWHERE}}'{options}}}}}\n"
+        "routes: [{name: all, to: other, text: hi}]\n"
+        "tests: [{name: it is sent, event: contact.created, expect: [other]}]\n"
+    )
+    done = command.run("test", cwd=tmp_path)
+    assert done.returncode == 0, (
+        f"build of {kind.name} must accept an address without a path: {done.stdout}{done.stderr}"
+    )
 
 
 # --- its address ---
 
 
 def test_everything_after_the_host_is_a_secret_unless_the_kind_says_otherwise() -> None:
-    quiet = Kind(name="new", title="New", build=KINDS["http"].build, read=KINDS["http"].read)
+    quiet = Kind(name="new", title="New", needs="", sends="", build=KINDS["http"].build, read=KINDS["http"].read)
     assert not quiet.is_path_public
     assert quiet.secrets_of("https://new.example/my-topic") == ("my-topic",)
 
 
+def test_a_part_of_an_address_that_moves_into_the_body_is_hidden_even_if_it_is_a_word(tmp_path, monkeypatch) -> None:
+    def build(target: Target, parts: Parts) -> HttpRequest:
+        host, _, topic = target.url.removeprefix("https://").partition("/")
+        body = json.dumps({"topic": topic, "text": parts.content.text}).encode()
+        return HttpRequest(method="POST", url=f"https://{host}/", headers=(), body=body)
+
+    kind = replace(KINDS["googlechat"], build=build)
+    assert kind.moved("https://host.example/deals") == ("deals",)
+    assert KINDS["googlechat"].moved("https://host.example/text") == ()
+    monkeypatch.setattr("gateway.config.schema.destinations.KINDS", {**KINDS, "googlechat": kind})
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\nsources: {}\ndestinations:\n  other: {type: googlechat, url: https://host.example/my-deals}\nroutes: []\n"
+    )
+    masks = load(tmp_path / "routes.yaml", environ={}).masks
+    assert masks.answer(b'{"topic": "my-deals", "text": "my dealings"}') == b'{"topic": "***", "text": "my dealings"}'
+    assert masks.text("no such topic: my-deals") == "no such topic: ***"
+
+
 @WITH_A_SECRET_PATH
 def test_an_address_that_stands_in_the_file_is_shown_nowhere(tmp_path, kind: Kind) -> None:
-    secret = "my-own-topic-of-deals"
+    secret = "my-deals"
     keys = examples.written(kind, "other", secret_in_url=secret)
     for wrong in ("", ", nonsense: 1", ", concurrency: 0", ", type: no-such-type", ", url: again", "]", "\n  url: ]"):
         (tmp_path / "routes.yaml").write_text(

@@ -167,31 +167,6 @@ def test_what_is_sent_is_within_what_the_vendor_publishes(kind, content, page, m
     assert 0.9 * limit <= after <= limit, page
 
 
-RATES = [
-    ("slack", "1/s", "https://docs.slack.dev/apis/web-api/rate-limits"),
-    (
-        "teams",
-        "4/s",
-        "https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook",
-    ),
-    ("googlechat", "1/s", "https://developers.google.com/workspace/chat/limits"),
-    ("telegram", "20/min", "https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"),
-]
-#: Their vendors publish no number, only answers that say how long to wait.
-UNPUBLISHED = {"discord"}
-
-
-@pytest.mark.parametrize(("kind", "rate", "page"), RATES)
-def test_the_pace_of_a_chat_is_the_one_that_its_vendor_publishes(kind: str, rate: str, page: str) -> None:
-    assert KINDS[kind].rate == rate, page
-
-
-@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.needs_text])
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.needs_text and kind.longest])
 def test_every_kind_that_people_read_has_a_published_limit_here(kind: str) -> None:
     assert kind in {name for name, *_ in PUBLISHED}, f"add a row for {kind} to PUBLISHED, with the vendor's page"
-
-
-@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.rate])
-def test_every_rate_has_its_published_page_here(kind: str) -> None:
-    known = {name for name, *_ in RATES} | UNPUBLISHED
-    assert kind in known, f"add a row for {kind} to RATES, with the vendor's page"

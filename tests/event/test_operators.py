@@ -116,19 +116,19 @@ def test_a_list_of_alternatives_means_any_of_them_or_none_of_them_after_not(name
 
 
 @pytest.mark.parametrize(
-    ("operator", "operand", "problem"),
+    ("operator", "operands", "problem"),
     [
-        ("exists", "yes", "must be true or false"),
-        ("prefix", 13, 'needs text: write "13" in quotes'),
-        ("suffix", None, 'needs text: write "null" in quotes'),
-        ("gt", "many", "needs a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z"),
-        ("lte", True, "needs a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z"),
-        ("regex", "(a", "cannot be compiled: missing ): (a"),
+        ("exists", ["yes"], "must be true or false"),
+        ("prefix", [13], 'needs text: write "13" in quotes'),
+        ("suffix", [None], 'needs text: write "null" in quotes'),
+        ("gt", ["many"], "needs a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z"),
+        ("lte", [True], "needs a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z"),
+        ("regex", ["(a"], "cannot be compiled: missing ): (a"),
     ],
 )
-def test_an_operand_that_does_not_fit_is_refused(operator, operand, problem):
+def test_operands_that_do_not_fit_are_refused(operator, operands, problem):
     with pytest.raises(OperandRefused) as refused:
-        OPERATORS[operator].test([operand])
+        OPERATORS[operator].test(operands)
     assert str(refused.value) == problem
 
 
@@ -137,7 +137,7 @@ def test_an_operand_that_does_not_fit_is_refused(operator, operand, problem):
     [
         (None, [1, [1], [1, 2]], [], ""),
         (1, [1, [1]], [[1, 2]], "needs one value, not a list"),
-        (2, [[1, 2]], [[1], [1, 2, 3]], "needs 2 values in a list"),
+        (2, [[1, 2]], [[1], [1, 2, 3]], "needs a list of 2 values"),
     ],
 )
 def test_an_operand_has_as_many_values_as_its_shape_says(count, fitting, refused, problem):

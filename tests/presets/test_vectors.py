@@ -45,20 +45,22 @@ def requested(written) -> Request:
     )
 
 
-def verdict(preset: str, vector) -> str:
+def verdict(preset: str, vector) -> tuple[str, str]:
+    """``accepted`` or ``refused``, and why it is refused."""
     schemes = tuple(scheme_of(block) for block in presets.load(preset).verify)
     credentials = tuple(Credential(Secret(text)) for text in vector["secrets"])
     try:
         verifier = Verifier(schemes, credentials, vector.get("public_url", ""))
-    except KeyRefused:
-        return "refused"
+    except KeyRefused as refused:
+        return "refused", str(refused)
     outcome = verifier.verify(requested(vector["request"]), vector["at"])
-    return "accepted" if isinstance(outcome, Verified) else "refused"
+    return ("accepted", "") if isinstance(outcome, Verified) else ("refused", outcome.reason)
 
 
 @pytest.mark.parametrize(("preset", "vector"), VECTORS)
 def test_the_verdict_is_the_senders(preset, vector):
-    assert verdict(preset, vector) == vector["verdict"]
+    got, reason = verdict(preset, vector)
+    assert got == vector["verdict"], f"{preset}.yaml: {reason or 'accepted'}; signed by {vector['made_with']}"
 
 
 @pytest.mark.parametrize("preset", presets.NAMES)
@@ -83,18 +85,31 @@ def test_the_first_vectors_of_a_preset_are_made_from_its_samples():
     needs("openssl")
     stripe = presets.load("stripe")
     command = 'printf "%s" "$TIMESTAMP.$BODY" | openssl dgst -sha256 -hmac "$SECRET"'
-    signer = Signer(["Stripe-Signature: t=$TIMESTAMP,v1=$SIGNATURE"], command)
+    signer = Signer(["Stripe-Signature: t=$TIMESTAMP,v1=$SIGNATURE"], command, tolerance=300)
     made = list(vectors(stripe.samples, stripe.sample_headers, signer))
     verdicts = [vector["verdict"] for vector in made]
-    assert verdicts == [*["accepted"] * len(stripe.samples), *["refused"] * 4]
-    assert [verdict("stripe", vector) for vector in made] == verdicts
+    assert verdicts == [*["accepted"] * len(stripe.samples), *["refused"] * 4, "accepted", *["refused"] * 3]
+    assert [verdict("stripe", vector)[0] for vector in made] == verdicts
     assert {key for vector in made for key in vector} == {key for vector in FILES["stripe"] for key in vector}
 
 
-def test_vectors_that_exist_are_not_written_again():
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["stripe", "--header", "X: $SIGNATURE", "echo a"],
+            "stripe.json exists: add to it by hand, or remove it first",
+        ),
+        (["nope", "--header", "X: $SIGNATURE", "echo a"], "there is no gateway/presets/nope.yaml: write it first"),
+        (["stripe", "--header", "X:$SIGNATURE", "echo a"], "write 'Name: value', with a space after the colon"),
+        (["stripe", "--header", "X: $SIGNATURE", "echo $TIMESTAMP"], "for example --tolerance 300"),
+    ],
+    ids=["vectors that exist", "an unknown preset", "a header without a space", "a tolerance that is missing"],
+)
+def test_what_cannot_be_made_into_vectors_is_refused_and_nothing_is_written(given, said):
     before = (FOLDER / "stripe.json").read_bytes()
-    command = [sys.executable, "-m", "tests.presets.make", "stripe", "--header", "X: $SIGNATURE", "echo a"]
+    command = [sys.executable, "-m", "tests.presets.make", *given]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 2
-    assert "stripe.json exists: add to it by hand, or remove it first" in done.stderr
+    assert said in done.stderr
     assert (FOLDER / "stripe.json").read_bytes() == before

@@ -237,7 +237,9 @@ def _hide_address(reading: Reading, found: DestinationKeys) -> None:
     if kind.is_path_public and is_known:
         reading.report.public.add(written.text)
         return
-    reading.secrets.update((found.url.text, *(each for each in kind.secrets_of(found.url.text) if _is_no_word(each))))
+    address = found.url.text
+    long = (each for each in kind.secrets_of(address) if _is_no_word(each))
+    reading.secrets.update((address, *long, *kind.moved(address)))
     if secret := after_host(written.text):
         reading.report.hide(written.content, secret)
 

@@ -1,5 +1,6 @@
 """What a field is compared with: one value or a list, after the field itself or after an operator."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +9,7 @@ from gateway.config.schema import values
 from gateway.config.schema.reading import Reading
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.config.text.references import is_number
-from gateway.event.operators import ANY, OPERATORS, Operand, OperandRefused
+from gateway.event.operators import ANY, OPERATORS, ORDERED, Operand, OperandRefused
 from gateway.event.values import Value
 
 #: The remedy for an empty value where any is allowed.
@@ -66,10 +67,16 @@ def _is_accepted(reading: Reading, called: str, pair: Pair, operands: Sequence[V
         if "${" in as_written(pair.value):
             # The reason would quote the value.
             message = f"{called} does not accept the value of {as_written(pair.value)}"
-            hint = f"{name}: {operator.about}"
+            hint = f"{name}: {operator.about}{_as_number(pair.value, operator.operand)}"
         reading.error(_at_fault(pair, refused), message, hint)
         return False
     return True
+
+
+def _as_number(written: Node, operand: Operand) -> str:
+    """How to read a variable as a number, where one is compared by size: as it stands it is a text."""
+    variable = re.search(r"\$\{(\w+)\}", as_written(written))
+    return f"; for a number write ${{{variable[1]}:number}}" if variable and operand.kind is ORDERED else ""
 
 
 def _at_fault(pair: Pair, refused: OperandRefused) -> Node:
