@@ -16,6 +16,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 WRITTEN = [True, 7, "a", "2026-04-16", None, [], [True], [1, 2], ["a", "b"], [1, 2, 3], [["a"]], {}, {"a": 1}]
 
 NUMBER_OR_TIME = "a number or an ISO time: 5, 2026-04-16, 2026-04-16T12:00:00Z"
+TWO = f"a list of 2 values, each {NUMBER_OR_TIME}"
 
 
 def file_with(where):
@@ -107,9 +108,9 @@ def test_alternatives_are_made_up_one_by_one(tmp_path, name):
         ("[5]", "needs a list of 2 values", f"each {NUMBER_OR_TIME}", "span"),
         ("[5, true]", f"needs {NUMBER_OR_TIME}", "", "true"),
         ("[7, 5]", "needs the smaller value first", "write [5, 7]", "span"),
-        ("[]", "is compared with an empty list", f"each {NUMBER_OR_TIME}", "[]"),
-        ("{from: 5}", "is compared with a map", f"each {NUMBER_OR_TIME}", "{from"),
-        ("", "has no value", f"each {NUMBER_OR_TIME}", "span"),
+        ("[]", "is compared with an empty list", f"write {TWO}", "[]"),
+        ("{from: 5}", "is compared with a map", f"write {TWO}", "{from"),
+        ("", "has no value", f"write {TWO}", "span"),
     ],
 )
 def test_a_mistake_with_several_operands_is_at_the_value_or_at_the_operator(
