@@ -13,11 +13,12 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.appends import append
-from gateway.store.sqlite.calls import Append, Call, Change, Claim, Load, Settle, Write
+from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
 from gateway.store.sqlite.connection import BUSY_S, gone_message, opening, unchecked_message
 from gateway.store.sqlite.file import File
-from gateway.store.sqlite.outcomes import claim, load, settle
+from gateway.store.sqlite.outcomes import claim, settle
 from gateway.store.sqlite.records import Records
+from gateway.store.sqlite.turns import Turns
 from gateway.store.sqlite.upkeep import Upkeep
 
 # The caller gave what cannot be stored: its own failure, not the disk's.
@@ -30,6 +31,7 @@ class Database:
     def __init__(self, file: File) -> None:
         self.file = file
         self.records = Records()
+        self.turns = Turns()
         self._busy_ms = 0
         self._upkeep = Upkeep()
 
@@ -67,7 +69,8 @@ class Database:
         self.records.leases.expire(change.now)
         try:
             self._carry_out(calls, change)
-            self.file.db.execute("COMMIT")
+            with self.turns.free():
+                self.file.db.execute("COMMIT")
         except apsw.Error as error:
             self._roll_back()
             if not isinstance(error, _REFUSED):
@@ -146,16 +149,13 @@ class Database:
 
     # outside a transaction
 
-    def read(self, call: Claim | Load) -> None:
-        """Carry out a claim or a load and answer it."""
+    def claim(self, call: Claim) -> None:
+        """Carry out a claim and answer it."""
         if not self.file.healthy:
             self._refuse([call], unchecked_message(self.file.path))
             return
         try:
-            if isinstance(call, Claim):
-                call.answer = claim(self.records, call.replica, call.wants, self.file.now())
-            else:
-                call.answer = load(self.records, call.event_ids)
+            call.answer = claim(self.records, call.replica, call.wants, self.file.now())
         except apsw.Error as error:
             self._refuse([call], self.file.explain(error))
         except Exception as error:  # noqa: BLE001  a bug: the caller hears of it and the thread lives on

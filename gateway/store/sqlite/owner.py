@@ -11,7 +11,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
@@ -20,7 +22,7 @@ from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Unredacted, Want
 from gateway.store.sqlite import tasks
-from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
+from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
@@ -29,8 +31,13 @@ from gateway.store.sqlite.snapshots import Snapshots
 
 #: Seconds between two tries to open the file again after a disk error.
 RETRY_S: Final = 1.0
-#: Nothing that waits in the store starts while a commit is older than this: a loop that never idles starves the writer.
-WRITER_PATIENCE_S: Final = 0.005
+#: After a commit the loop may answer, and ask for more, before the next one begins: for this part of what the commit took.
+LOOP_SHARE: Final = 0.25
+#: A quicker commit than this is followed by the next one at once, seconds.
+QUICK_S: Final = 0.004
+#: Turns of the loop from the end of a commit until whoever was answered has asked for more: the answer, the caller,
+#: and those whom the caller wakes.
+ROUNDS: Final = 3
 #: The file has one owner, so the owner decides for every destination, for good and with all slots.
 FOR_GOOD: Final = Assignment()
 
@@ -45,9 +52,13 @@ class SQLiteStore(SQLiteReads):
         self._database = database
         self._loop = loop
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        #: Appends and settles that wait for their commit, the oldest first.
-        self._uncommitted: dict[Call, None] = {}
+        #: Appends and settles that wait for their commit.
+        self._uncommitted: set[Call] = set()
+        #: Set once the loop has had its turn after a commit.
+        self._loop_is_done = threading.Event()
         self._closed: asyncio.Future[None] | None = None
+        #: For bodies of claimed deliveries: the default one may be busy with long searches.
+        self._loader = ThreadPoolExecutor(1, "store-loader")
         #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
@@ -77,8 +88,15 @@ class SQLiteStore(SQLiteReads):
         return leases
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
-        loaded: Mapping[str, Event | CorruptEvent] = await self._ask(Load, event_ids=event_ids) if event_ids else {}
-        return loaded
+        if refusal := self._refusal():
+            raise refusal
+        if not event_ids:
+            return {}
+        # Beside the writer's thread: there it would wait for a commit.
+        try:
+            return await self._loop.run_in_executor(self._loader, self._reader.load, event_ids)
+        except StoreError as error:
+            return await self._ask(Write, run=partial(_meet, error))  # type: ignore[no-any-return]
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         held: frozenset[str] = await self._ask(Settle, outcomes=outcomes)
@@ -96,14 +114,7 @@ class SQLiteStore(SQLiteReads):
         return leases.maybe_due(now)
 
     async def breathe(self) -> None:
-        # The writer thread needs the interpreter now, not an event later.
-        while self._oldest_uncommitted_s() > WRITER_PATIENCE_S:
-            await asyncio.sleep(0.001)
-
-    def _oldest_uncommitted_s(self) -> float:
-        for call in self._uncommitted:
-            return time.monotonic() - call.since
-        return 0.0
+        await self._database.turns.wait(lambda: bool(self._uncommitted))
 
     async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:  # noqa: ARG002
         return dict.fromkeys(destinations, FOR_GOOD)
@@ -174,6 +185,7 @@ class SQLiteStore(SQLiteReads):
             self._closed = self._loop.create_future()
             self._queue.put(None)
         await asyncio.shield(self._closed)
+        self._loader.shutdown()
 
     @property
     def healthy(self) -> bool:
@@ -195,12 +207,12 @@ class SQLiteStore(SQLiteReads):
 
     def _submit(self, call: Call) -> None:
         if isinstance(call, Append | Settle):
-            self._uncommitted[call] = None
+            self._uncommitted.add(call)
         self._queue.put(call)
 
     def _finish(self, calls: Sequence[Call], moment: float) -> None:
         for call in calls:
-            self._uncommitted.pop(call, None)
+            self._uncommitted.discard(call)
             if not call.future.done():
                 if call.error is None:
                     call.future.set_result(call.answer)
@@ -231,9 +243,14 @@ class SQLiteStore(SQLiteReads):
     def _run(self) -> None:
         while (calls := self._take()) is not None:
             self._check_disk()
-            if calls:
-                self._serve(calls)
+            # Claims first: they need not wait for the disk.
+            self._serve([call for call in calls if isinstance(call, Claim)], self._claim)
+            if writes := [call for call in calls if not isinstance(call, Claim)]:
+                began = time.monotonic()
+                self._serve(writes, self._database.write)
+                took_s = time.monotonic() - began
                 self._database.file.checkpoint()
+                self._let_loop_ask(took_s)
         self._snapshots.close()
         self._database.file.close()
         self._on_loop(self._set_closed)
@@ -262,21 +279,33 @@ class SQLiteStore(SQLiteReads):
                 self._on_loop(self._finish, (), self._database.records.take_moment())
             self._next_try = time.monotonic() + RETRY_S
 
-    def _serve(self, calls: Sequence[Call]) -> None:
+    def _serve(self, calls: Sequence[Call], carry_out: Callable[[Any], None]) -> None:
+        if not calls:
+            return
         try:
-            self._carry_out(calls)
+            carry_out(calls)
         except Exception as error:  # noqa: BLE001  a bug: nobody is left waiting for ever
             for call in calls:
                 call.error = call.error or error
         self._on_loop(self._finish, calls, self._database.records.take_moment())
 
-    def _carry_out(self, calls: Sequence[Call]) -> None:
-        writes = [call for call in calls if not isinstance(call, Claim | Load)]
-        if writes:
-            self._database.write(writes)
+    def _claim(self, calls: Sequence[Claim]) -> None:
         for call in calls:
-            if isinstance(call, Claim | Load):
-                self._database.read(call)
+            self._database.claim(call)
+
+    def _let_loop_ask(self, took_s: float) -> None:
+        """Let those who were answered ask for more, so that they need not wait for another commit first."""
+        if took_s > QUICK_S:
+            self._loop_is_done.clear()
+            self._on_loop(self._round, ROUNDS)
+            with self._database.turns.free():
+                self._loop_is_done.wait(took_s * LOOP_SHARE)
+
+    def _round(self, left: int) -> None:
+        if left:
+            self._loop.call_soon(self._round, left - 1)
+        else:
+            self._loop_is_done.set()
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # The loop may have ended without closing the store.
@@ -286,3 +315,8 @@ class SQLiteStore(SQLiteReads):
     def _set_closed(self) -> None:
         assert self._closed is not None
         self._closed.set_result(None)
+
+
+def _meet(error: StoreError, _change: Change) -> None:
+    """What a reader has met is for the writer to judge: whether the file has to be opened again and checked."""
+    raise error.__cause__ or error

@@ -13,7 +13,7 @@ import pytest
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.model import Release
 from gateway.store.nouns import EventQuery, Outcome
-from gateway.store.sqlite import database
+from gateway.store.sqlite import database, reader
 from gateway.store.sqlite import owner as sqlite
 from tests.needs import needs
 from tests.store.given import Looking, delivered, new_event, wants
@@ -172,10 +172,10 @@ def test_a_claim_whose_load_fails_can_be_released_and_claimed_again_at_once(open
         await store.append([new_event("slack"), new_event("slack")])
         leases = await store.claim("a", wants("slack"))
 
-        def broken(_records, _ids):
+        def broken(_row):
             raise apsw.IOError("disk I/O error")
 
-        monkeypatch.setattr(database, "load", broken)
+        monkeypatch.setattr(reader, "event_of", broken)
         with pytest.raises(StoreUnavailable):
             await store.load([lease.delivery.event_id for lease in leases])
         with pytest.raises(StoreUnavailable):
