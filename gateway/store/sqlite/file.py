@@ -21,9 +21,7 @@ from gateway.store.sqlite.connection import (
     quick_check,
 )
 from gateway.store.sqlite.lock import OwnerLock
-
-#: The log is copied into the database once it has this many pages of 4 KiB.
-CHECKPOINT_PAGES: Final = 1000
+from gateway.store.sqlite.log import Log
 
 
 class File:
@@ -34,7 +32,6 @@ class File:
         self._clock = clock
         self.wall = wall
         self.healthy = True
-        self.log_pages = 0
 
     # its life
 
@@ -82,7 +79,7 @@ class File:
             self.db.pragma("journal_size_limit", 64 * 1024 * 1024)
             # Otherwise SQLite creates a temporary file in every commit, to undo a long statement.
             self.db.pragma("temp_store", "memory")
-            self.db.set_wal_hook(self._count_log)
+            self.log = Log(self.path, self.db)
             migrate(self.db, known)
         except BaseException:
             self.db.close()
@@ -93,6 +90,7 @@ class File:
         if not self.is_in_place():
             raise StoreError(gone_message(self.path))
         with opening(self.path):
+            self.log.close()
             self.db.close()
             self._connect(check=True)
             self._empty_log()
@@ -100,29 +98,25 @@ class File:
     def _empty_log(self) -> None:
         """Leave nothing in a log that a failed fsync may have torn: what is written after a hole would be lost with it."""
         with suppress(apsw.BusyError):  # somebody reads: no reason to stay closed
-            self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self.log.empty()
 
     def close(self) -> None:
         try:
             with suppress(apsw.Error):
-                self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self.log.empty()
             with suppress(apsw.Error):
+                self.log.close()
                 self.db.close()
         finally:
             self._lock.release(clean=self.healthy)
 
     # its log
 
-    def _count_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        self.log_pages = pages
-        return apsw.SQLITE_OK
-
-    def checkpoint(self) -> None:
-        """Copy the log into the database once it is long; after the answers, so that nobody waits for it."""
-        if self.healthy and self.log_pages >= CHECKPOINT_PAGES:
-            self.log_pages = 0
+    def tend_log(self) -> None:
+        """Have the log copied into the database once it is long."""
+        if self.healthy:
             try:
-                self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self.log.tend()
             except apsw.Error as error:
                 self.explain(error)
 

@@ -243,22 +243,24 @@ class SQLiteStore(SQLiteReads):
     def _run(self) -> None:
         while (calls := self._take()) is not None:
             self._check_disk()
+            self._database.file.tend_log()
             # Claims first: they need not wait for the disk.
             self._serve([call for call in calls if isinstance(call, Claim)], self._claim)
             if writes := [call for call in calls if not isinstance(call, Claim)]:
                 began = time.monotonic()
                 self._serve(writes, self._database.write)
                 took_s = time.monotonic() - began
-                self._database.file.checkpoint()
                 self._let_loop_ask(took_s)
         self._snapshots.close()
         self._database.file.close()
         self._on_loop(self._set_closed)
 
     def _take(self) -> list[Call] | None:
-        """Everything that waits, the oldest first; nothing when it is time to try the disk again; None at the end."""
+        """Everything that waits, the oldest first; nothing when it is time to look at the disk; None at the end."""
         try:
-            call = self._queue.get(timeout=None if self._database.file.healthy else RETRY_S)
+            file = self._database.file
+            is_quiet = file.healthy and not file.log.is_being_copied
+            call = self._queue.get(timeout=None if is_quiet else RETRY_S)
         except queue.Empty:
             return []
         calls = []

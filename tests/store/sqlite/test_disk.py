@@ -222,7 +222,7 @@ async def main():
         else:
             stored = True
             print("stored", new.event.id, flush=True)
-    print("pages of the log", store._database.file.log_pages)
+    print("pages of the log", store._database.file.log.pages)
     print("end", "healthy" if store.healthy else "unhealthy")
     await store.close()
 
