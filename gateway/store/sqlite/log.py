@@ -21,8 +21,11 @@ class Log:
     """
 
     def __init__(self, path: str, writer: apsw.Connection) -> None:
-        self._path = path
         self._writer = writer
+        # Opened now, with the writer: one that is opened later may find another file by that name.
+        self._beside = connect(path, apsw.SQLITE_OPEN_READWRITE)
+        self._beside.pragma("synchronous", "full")
+        self._beside.pragma("schema_version")
         #: Its length after the last commit, and how much of it is in the database, pages.
         self.pages = self._copied = 0
         self._copier = ThreadPoolExecutor(1, "store-log")
@@ -52,20 +55,26 @@ class Log:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _copy(self) -> int:
-        connection = connect(self._path, apsw.SQLITE_OPEN_READWRITE)
-        try:
-            connection.pragma("synchronous", "full")
-            _, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            return copied
-        finally:
-            connection.close()
+        _, copied = self._beside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return copied
+
+    def copy_now(self) -> bool:
+        """Copy what is in it, whatever became of its name; False: somebody reads, so not all of it. Raises apsw.Error."""
+        self._wait()
+        pages, copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return pages == copied
 
     def empty(self) -> None:
         """Copy all of it and leave a log of 0 bytes. Raises apsw.Error: BusyError if somebody reads what is in it."""
+        self._wait()
+        # With its own connection's patience, which is longer than the writer's.
+        self._beside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def _wait(self) -> None:
         if self._copying is not None:
             wait([self._copying])
-        self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def close(self) -> None:
         """Copy nothing any more; to be called before the writer's connection is closed."""
         self._copier.shutdown()
+        self._beside.close()

@@ -23,13 +23,12 @@ from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Unredacted, Want
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
-from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.snapshots import Snapshots
 
-#: Seconds between two tries to open the file again after a disk error.
+#: Seconds between two looks at the disk while there is nothing to write, and between two tries to open the file again.
 RETRY_S: Final = 1.0
 #: After a commit the loop may answer, and ask for more, before the next one begins: for this part of what the commit took.
 LOOP_SHARE: Final = 0.25
@@ -54,6 +53,8 @@ class SQLiteStore(SQLiteReads):
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         #: Appends and settles that wait for their commit.
         self._uncommitted: set[Call] = set()
+        #: Those that another program, which has the file locked, keeps waiting. For the thread.
+        self._waiting: Sequence[Call] = ()
         #: Set once the loop has had its turn after a commit.
         self._loop_is_done = threading.Event()
         self._closed: asyncio.Future[None] | None = None
@@ -62,7 +63,7 @@ class SQLiteStore(SQLiteReads):
         #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
-        self._next_try = 0.0
+        self._next_look = 0.0
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
     @classmethod
@@ -191,12 +192,17 @@ class SQLiteStore(SQLiteReads):
     def healthy(self) -> bool:
         return self._database.file.healthy and self._closed is None
 
+    @property
+    def trouble(self) -> str:
+        return self._database.file.trouble
+
     # on the event loop
 
     def _refusal(self) -> StoreUnavailable | None:
         if self._closed is not None:
             return StoreUnavailable("the store is closed: the gateway is stopping")
-        return None if self._database.file.healthy else StoreUnavailable(unchecked_message(self._snapshots.path))
+        trouble = self._database.file.trouble
+        return StoreUnavailable(trouble) if trouble else None
 
     async def _ask(self, kind: Callable[..., Call], **what: Any) -> Any:
         if refusal := self._refusal():
@@ -242,25 +248,29 @@ class SQLiteStore(SQLiteReads):
 
     def _run(self) -> None:
         while (calls := self._take()) is not None:
-            self._check_disk()
+            self._look_at_disk()
             self._database.file.tend_log()
             # Claims first: they need not wait for the disk.
-            self._serve([call for call in calls if isinstance(call, Claim)], self._claim)
-            if writes := [call for call in calls if not isinstance(call, Claim)]:
-                began = time.monotonic()
-                self._serve(writes, self._database.write)
-                took_s = time.monotonic() - began
-                self._let_loop_ask(took_s)
+            if claims := [call for call in calls if isinstance(call, Claim)]:
+                self._serve(claims, self._claim)
+            began = time.monotonic()
+            self._write([call for call in calls if not isinstance(call, Claim)])
+            self._let_loop_ask(time.monotonic() - began)
+        while self._waiting:
+            self._write([])
         self._snapshots.close()
         self._database.file.close()
         self._on_loop(self._set_closed)
 
+    def _write(self, calls: Sequence[Call]) -> None:
+        # Those that another program kept waiting came first.
+        if writes := [*self._waiting, *calls]:
+            self._waiting = self._serve(writes, self._database.write)
+
     def _take(self) -> list[Call] | None:
         """Everything that waits, the oldest first; nothing when it is time to look at the disk; None at the end."""
         try:
-            file = self._database.file
-            is_quiet = file.healthy and not file.log.is_being_copied
-            call = self._queue.get(timeout=None if is_quiet else RETRY_S)
+            call = self._queue.get(timeout=0 if self._waiting else RETRY_S)
         except queue.Empty:
             return []
         calls = []
@@ -274,26 +284,32 @@ class SQLiteStore(SQLiteReads):
             self._queue.put(None)
         return calls or None
 
-    def _check_disk(self) -> None:
-        if not self._database.file.healthy and time.monotonic() >= self._next_try:
+    def _look_at_disk(self) -> None:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + RETRY_S
+        file = self._database.file
+        if file.is_lost() or file.trouble:
             with suppress(StoreError):
                 self._database.reopen()
                 self._on_loop(self._finish, (), self._database.records.take_moment())
-            self._next_try = time.monotonic() + RETRY_S
 
-    def _serve(self, calls: Sequence[Call], carry_out: Callable[[Any], None]) -> None:
-        if not calls:
-            return
+    def _serve(self, calls: Sequence[Call], carry_out: Callable[[Any], Sequence[Call]]) -> Sequence[Call]:
+        """Have calls carried out and answer them, but for those that have to be given again: these are returned."""
+        waiting: Sequence[Call] = ()
         try:
-            carry_out(calls)
+            waiting = carry_out(calls)
         except Exception as error:  # noqa: BLE001  a bug: nobody is left waiting for ever
             for call in calls:
                 call.error = call.error or error
-        self._on_loop(self._finish, calls, self._database.records.take_moment())
+        answered = [call for call in calls if call not in waiting] if waiting else calls
+        self._on_loop(self._finish, answered, self._database.records.take_moment())
+        return waiting
 
-    def _claim(self, calls: Sequence[Claim]) -> None:
+    def _claim(self, calls: Sequence[Claim]) -> Sequence[Call]:
         for call in calls:
             self._database.claim(call)
+        return ()
 
     def _let_loop_ask(self, took_s: float) -> None:
         """Let those who were answered ask for more, so that they need not wait for another commit first."""
