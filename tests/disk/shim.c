@@ -2,7 +2,7 @@
 
    DISK_SYNC_DELAY_US  each fsync and fdatasync of a regular file takes so much longer (microseconds)
    DISK_FOLDER         files in this folder, and what their directory says, are recorded ...
-   DISK_LOG            ... in this file, in the order in which it happened, with every answer 202 that left
+   DISK_LOG            ... in this file, in the order in which it happened, with every answer 202 that left: its head, its body, or both
 
    A record: what (1 byte), inode (8), offset (8), length (4), then so many bytes; numbers are little-endian.
 
@@ -182,7 +182,9 @@ SYNC(fdatasync)
 
 static void answer(const void *data, size_t size)
 {
-    if (log_fd < 0 || size < 12 || memcmp(data, "HTTP/1.1 202", 12)) return;
+    static const char head[] = "HTTP/1.1 202", body[] = "{\"id\":\"evt_";
+    if (log_fd < 0 || size < sizeof body) return;
+    if (memcmp(data, head, sizeof head - 1) && memcmp(data, body, sizeof body - 1)) return;
     pthread_mutex_lock(&lock), record('A', 0, 0, data, size), pthread_mutex_unlock(&lock);
 }
 
