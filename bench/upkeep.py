@@ -73,6 +73,9 @@ def measured(root, store, options):
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
         if store is not None:
             shutil.copy(store, folder / "gateway.db")
+            # Otherwise the first checkpoint would write all of it to the disk.
+            with (folder / "gateway.db").open("rb") as copied:
+                os.fsync(copied.fileno())
         sink = Process([sys.executable, str(HERE / "sink.py")])
         cleanup.callback(sink.stop)
         (folder / "routes.yaml").write_text(ROUTES.format(secret=SECRET, port=int(sink.first_line)))

@@ -25,6 +25,7 @@ from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
+from gateway.store.sqlite.pace import Pace, in_slices
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.snapshots import Snapshots
 
@@ -55,6 +56,7 @@ class SQLiteStore(SQLiteReads):
         self._uncommitted: set[Call] = set()
         #: Those that another program, which has the file locked, keeps waiting. For the thread.
         self._waiting: Sequence[Call] = ()
+        self._pruning, self._redacting, self._indexing = Pace(), Pace(), Pace()
         #: Set once the loop has had its turn after a commit.
         self._loop_is_done = threading.Event()
         self._closed: asyncio.Future[None] | None = None
@@ -164,22 +166,40 @@ class SQLiteStore(SQLiteReads):
     async def prune(self, retention: Retention, *, limit: int = 500) -> int:
         removed, more = 0, True
         while more and not removed:
-            removed, more = await self._ask(Write, run=lambda change: self._database.prune(retention, limit, change))
+            removed, more = await self._upkeep(
+                self._pruning, limit, lambda items, change: self._database.prune(retention, items, change)
+            )
         return removed
 
     async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
         return await asyncio.to_thread(self._reader.unredacted, after, limit)
 
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
-        redacted: int = await self._ask(Write, run=lambda _change: self._database.redact(bodies))
+        redacted = 0
+        for part in in_slices(bodies):
+            redacted += await self._upkeep(self._redacting, len(part), partial(self._redact, part))
         return redacted
+
+    def _redact(self, bodies: Mapping[str, bytes], _items: int, _change: Change) -> int:
+        return self._database.redact(bodies)
 
     async def index(self, *, limit: int = 250) -> bool:
         # Called every second or so: nothing is written if nothing is new.
-        more: bool = self._database.is_index_behind and await self._ask(
-            Write, run=lambda _change: self._database.index(limit)
+        more: bool = self._database.is_index_behind and await self._upkeep(
+            self._indexing, limit, lambda items, _change: self._database.index(items)
         )
         return more
+
+    async def _upkeep(self, pace: Pace, most: int, work: Callable[[int, Change], Any]) -> Any:
+        """Do a slice at its pace."""
+
+        def run(change: Change) -> object:
+            with pace.working():
+                return work(items, change)
+
+        async with pace.resting():
+            items = pace.items(most)
+            return await self._ask(Write, run=run)
 
     async def close(self) -> None:
         if self._closed is None:
