@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--delays", default="0,10,20,50,100", help="milliseconds added to each fsync")
     parser.add_argument("--rates", default="50,200,300,1000", help="events per second")
     parser.add_argument("--seconds", type=float, default=6)
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--connections", type=int, default=256)
     parser.add_argument("--answer", type=float, default=0, help="milliseconds until the destination answers")
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--against", type=Path, help="a checkout of another version")

@@ -25,7 +25,7 @@ from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
-from gateway.store.sqlite.pace import Pace, in_slices
+from gateway.store.sqlite.pace import SLICE_BYTES, Pace, parts
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.snapshots import Snapshots
 
@@ -176,8 +176,8 @@ class SQLiteStore(SQLiteReads):
 
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
         redacted = 0
-        for part in in_slices(bodies):
-            redacted += await self._upkeep(self._redacting, len(part), partial(self._redact, part))
+        for part in parts(bodies.items(), _size_of_body, SLICE_BYTES):
+            redacted += await self._upkeep(self._redacting, len(part), partial(self._redact, dict(part)))
         return redacted
 
     def _redact(self, bodies: Mapping[str, bytes], _items: int, _change: Change) -> int:
@@ -358,3 +358,7 @@ class SQLiteStore(SQLiteReads):
 def _meet(error: StoreError, _change: Change) -> None:
     """What a reader has met is for the writer to judge: whether the file has to be opened again and checked."""
     raise error.__cause__ or error
+
+
+def _size_of_body(named: tuple[str, bytes]) -> int:
+    return len(named[1])

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 #: How long a slice is to keep the writer, apart from its commit, seconds.
 SLICE_S: Final = 0.005
@@ -48,15 +48,18 @@ class Pace:
         self._rests_until = now + REST * (now - began)
 
 
-def in_slices(bodies: Mapping[str, bytes]) -> Iterator[Mapping[str, bytes]]:
-    """The same bodies, as many at a time as a slice may have bytes."""
-    part: dict[str, bytes] = {}
-    size = 0
-    for id_, body in bodies.items():
-        if part and size + len(body) > SLICE_BYTES:
+Item = TypeVar("Item")
+
+
+def parts(items: Iterable[Item], weight: Callable[[Item], int], most: int) -> Iterator[Sequence[Item]]:
+    """The same items, as many at a time as weigh no more than ``most``, or one that weighs more."""
+    part: list[Item] = []
+    total = 0
+    for item in items:
+        total += weight(item)
+        if part and total > most:
             yield part
-            part, size = {}, 0
-        part[id_] = body
-        size += len(body)
+            part, total = [], weight(item)
+        part.append(item)
     if part:
         yield part

@@ -66,7 +66,9 @@ class Upkeep:
         redacted = [
             seq
             for event_id, body in bodies.items()
-            for (seq,) in db.execute(sql.REDACT, (body, hashlib.sha256(body).digest(), event_id)).fetchall()
+            for (seq,) in db.execute(
+                sql.REDACT, (body, hashlib.sha256(body).digest(), event_id), can_cache=False
+            ).fetchall()
         ]
         indexed_to = db.execute(sql.INDEXED_TO).get
         indexed = [seq for seq in redacted if seq <= indexed_to]

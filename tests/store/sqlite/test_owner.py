@@ -75,6 +75,24 @@ def test_a_transaction_takes_one_statement_for_each_kind_of_row(kind, opened):
     opened(scenario)
 
 
+def test_no_body_stays_in_memory_with_the_statement_that_stored_it(opened):
+    async def scenario(store):
+        async def burst():
+            for count in range(1, 17):
+                await asyncio.gather(
+                    *(store.append([new_event("slack", body=os.urandom(256 * 1024))]) for _ in range(count))
+                )
+
+        await store.append([new_event("slack", body=os.urandom(1024 * 1024))])
+        store._database.file.db.pragma("shrink_memory")
+        before = apsw.memory_used()
+        await burst()
+        store._database.file.db.pragma("shrink_memory")
+        assert apsw.memory_used() - before < 1024 * 1024
+
+    opened(scenario)
+
+
 def test_a_slice_of_pruning_is_bounded_in_bytes_too_and_never_empty(opened, clock, monkeypatch):
     monkeypatch.setattr(upkeep, "PRUNE_BYTES", 1000)
 
