@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests import disk  # noqa: E402  found by the line above
 
+WARM = 300
 COLUMNS = ("version", "fsync ms", "events/s", "accepted/s", "delivered meanwhile", "drained after s", "fsync p50 ms",
            "ack p50 ms", "ack p99 ms", "p99 in fsyncs", "statuses")  # fmt: skip
 
@@ -63,16 +64,16 @@ def measured(root, delay_s, rate, options):
         gateway = served(root, folder, delay_s, cleanup)
         port = int(re.search(r"ready http://[^:]+:(\d+)", gateway.first_line)[1])
         requests, warm = folder / "requests", folder / "warm"
-        signed_requests(warm, 20, 20_000_000)
-        own_load(port, warm, 4, 0)
-        wait_delivered(sink_port, 20)
+        signed_requests(warm, WARM, 20_000_000)
+        own_load(port, warm, 32, 0)
+        wait_delivered(sink_port, WARM)
         count = int(rate * options.seconds)
         signed_requests(requests, count, 1)
         fsync_s = fsync_takes(folder, delay_s)
         began = time.perf_counter()
         load = own_load(port, requests, options.connections, rate)
-        meanwhile = sink_count(sink_port)["deliveries"] - 20
-        wait_delivered(sink_port, count + 20, 60)
+        meanwhile = sink_count(sink_port)["deliveries"] - WARM
+        wait_delivered(sink_port, count + WARM, 60)
         drained = time.perf_counter() - began - load["seconds"]
         return [
             round(delay_s * 1000, 1), rate, round(load["per_second"]), f"{meanwhile / count:.0%}", round(drained, 1),
