@@ -38,11 +38,6 @@ class Log:
         self.pages = pages
         return apsw.SQLITE_OK
 
-    @property
-    def is_being_copied(self) -> bool:
-        """Whether a result will have to be asked for by ``tend``."""
-        return self._copying is not None
-
     def tend(self) -> None:
         """Begin to copy a log that has become long, or take the result. Raises apsw.Error."""
         if self._copying is None:

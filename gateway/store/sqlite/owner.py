@@ -322,7 +322,8 @@ class SQLiteStore(SQLiteReads):
         except Exception as error:  # noqa: BLE001  a bug: nobody is left waiting for ever
             for call in calls:
                 call.error = call.error or error
-        answered = [call for call in calls if call not in waiting] if waiting else calls
+        left = set(waiting)
+        answered = [call for call in calls if call not in left]
         self._on_loop(self._finish, answered, self._database.records.take_moment())
         return waiting
 
