@@ -54,7 +54,7 @@ def main():
 
 def measured(root, delay_s, rate, options):
     with ExitStack() as cleanup:
-        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-", dir=ROOT.parent)))
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
         sink = Process([sys.executable, str(HERE / "sink.py"), "0", str(options.answer / 1000)])
         cleanup.callback(sink.stop)
         sink_port = int(sink.first_line)
