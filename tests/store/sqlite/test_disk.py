@@ -101,6 +101,24 @@ def test_a_call_while_another_program_has_the_file_locked_waits_its_own_time_and
     opened(scenario)
 
 
+def test_what_is_due_is_claimed_and_loaded_while_an_append_waits(kind, opened):
+    async def scenario(store):
+        new = new_event("slack")
+        await store.append([new])
+        other = apsw.Connection(str(kind.path))
+        other.execute("BEGIN IMMEDIATE")
+        appending = asyncio.ensure_future(store.append([new_event("slack")]))
+        [lease] = await store.claim("a", wants("slack"))
+        loaded = await store.load([lease.delivery.event_id])
+        assert loaded == {new.event.id: new.event}
+        assert not appending.done(), "neither of them waited for it"
+        other.execute("ROLLBACK")
+        other.close()
+        await appending
+
+    opened(scenario)
+
+
 def test_a_store_that_is_closed_while_it_is_locked_leaves_nobody_waiting(kind, opened):
     async def scenario(store):
         other = apsw.Connection(str(kind.path))
