@@ -30,7 +30,7 @@ ID = re.compile(rb"evt_[^\"]+")
 
 def past(folder, **environ):
     """Everything that happened to the store of a gateway under load, which was killed once and ended once."""
-    needs("cc", "gcc")
+    needs("cc", "gcc libc6-dev")
     recorded = folder.parent / "recorded"
     with Sink(answer()) as sink:
         clients = Clients(itertools.count(1))

@@ -18,7 +18,7 @@ COMMITS = re.compile(r"^gateway_store_commit_seconds_count (\S+)$", re.MULTILINE
 @pytest.mark.slow
 @pytest.mark.parametrize("sync_s", [0.01, 0.05])
 def test_what_waits_is_delivered_while_senders_keep_posting(tmp_path, sync_s):
-    needs("cc", "gcc")
+    needs("cc", "gcc libc6-dev")
     clients = Clients(itertools.count(1))
     with Sink(answer()) as sink:
         routes = ROUTES.format(url=sink.url, concurrency=CONCURRENCY)
