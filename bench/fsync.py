@@ -78,7 +78,8 @@ def measured(root, delay_s, rate, options):
         return [
             round(delay_s * 1000, 1), rate, round(load["per_second"]), f"{meanwhile / count:.0%}", round(drained, 1),
             round(fsync_s * 1000, 1), round(load["p50_ms"], 1), round(load["p99_ms"], 1),
-            round(load["p99_ms"] / 1000 / fsync_s, 1), load["statuses"],
+            # On a tmpfs without a delay there is nothing to compare with.
+            round(load["p99_ms"] / 1000 / fsync_s, 1) if fsync_s > 0.001 else "-", load["statuses"],
         ]  # fmt: skip
 
 
