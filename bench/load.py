@@ -58,7 +58,7 @@ async def run(host, port, requests, connections, rate):
     finished = loop.create_future()
     idle = []
     position = 0
-    began = time.perf_counter() + 0.05
+    began = 0.0
 
     def done(client, status, latency):
         latencies.append(latency)
@@ -83,7 +83,8 @@ async def run(host, port, requests, connections, rate):
     for _ in range(connections):
         _, client = await loop.create_connection(lambda: Client(done), host, port)
         idle.append(client)
-    await asyncio.sleep(max(0, began - time.perf_counter()))
+    # Not before all are connected: what is due meanwhile would be late.
+    began = time.perf_counter()
     feed()
     await finished
     elapsed = time.perf_counter() - began

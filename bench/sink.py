@@ -1,7 +1,8 @@
 """A destination that accepts everything: it answers 200 ``ok`` and counts distinct deliveries by their webhook-id.
 
 ``GET /count`` answers ``{"requests": n, "deliveries": n}``, ``GET /arrivals`` the id in each body and when it arrived, on
-the clock that all processes of a machine share. It prints its port when it listens; the port can be given as argument.
+the clock that all processes of a machine share. It prints its port when it listens; the port can be given as argument,
+and after it how many seconds each answer takes.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ _ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
 _NUMBER = re.compile(rb'"id": *(\d+)')
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
 
+delay_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
 requests = 0
 deliveries: set[bytes] = set()
 arrivals: list[tuple[int, float]] = []
@@ -36,7 +38,11 @@ class Connection(asyncio.Protocol):
             if len(self.buffer) < total:
                 return
             body, self.buffer = self.buffer[end + 4 : total], self.buffer[total:]
-            self.transport.write(self.answer(head, body))
+            answer = self.answer(head, body)
+            if answer is _OK and delay_s:
+                asyncio.get_running_loop().call_later(delay_s, self.transport.write, answer)
+            else:
+                self.transport.write(answer)
 
     def answer(self, head, body):
         global requests

@@ -265,7 +265,8 @@ async def test_a_route_with_once_fires_for_the_first_event_of_a_key_and_says_of_
             await world.receive(contact(3))
             await world.turn()
             assert await world.delivery(first)
-    assert notes(sink) == [0, 2, 3]
+    *both, last = notes(sink)
+    assert (sorted(both), last) == ([0, 2], 3)
 
 
 @story

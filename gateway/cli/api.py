@@ -164,7 +164,9 @@ def _headers(key: str = "") -> Mapping[str, str]:
 
 def _refused(url: str, status: int, body: bytes) -> ApiRefused:
     try:
-        said = str(msgspec.json.decode(body)["error"])
+        answer = msgspec.json.decode(body)
+        # /readyz says what it is not ready for.
+        said = str(answer["error"] if "error" in answer else answer["status"])
     except (msgspec.DecodeError, KeyError, TypeError):
         said = "is it a gateway's admin address?"
     hint = " (GATEWAY_ADMIN_TOKEN)" if status == 401 else ""

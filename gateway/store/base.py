@@ -110,6 +110,10 @@ class Store(Reads, Protocol):
     def healthy(self) -> bool:
         """Whether appends can be expected to succeed: False after an error until the store was opened again and checked."""
 
+    @property
+    def trouble(self) -> str:
+        """Why it is not healthy, as a sentence with the remedy; "" if it is, or if it is closed."""
+
     # events come in, deliveries go out
 
     def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":

@@ -32,6 +32,8 @@ class Readiness(Struct, kw_only=True):
         """``ready``, or why it is not."""
         if self.draining:
             return "draining"
+        if trouble := gateway.store.trouble:
+            return f"the store is unavailable: {trouble}"
         refused = self.refused_at is not None and time.monotonic() - self.refused_at < REFUSED_COUNTS_S
         if refused or not gateway.store.healthy or not dispatcher.recording:
             return "the store is unavailable: see the log"

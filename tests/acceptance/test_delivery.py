@@ -303,6 +303,34 @@ def test_a_store_that_is_gone_from_under_it_is_noticed_before_the_next_answer(tm
         assert any("was removed, replaced or truncated" in each["reason"] for each in said)
 
 
+@pytest.mark.parametrize("harm", ["removed", "replaced", "renamed"])
+def test_an_event_that_was_answered_survives_the_loss_of_the_log_and_the_next_ones_are_refused(tmp_path, harm):
+    with Sink(answer(503)) as sink:
+        with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+            answers = [gateway.post(distinct(number)) for number in range(50)]
+            log = tmp_path / "gateway.db-wal"
+            if harm == "removed":
+                log.unlink()
+            else:
+                log.rename(tmp_path / "elsewhere")
+                if harm == "replaced":
+                    log.write_bytes((tmp_path / "elsewhere").read_bytes())
+            answers += [gateway.post(distinct(number)) for number in range(50, 60)]
+            assert [status for status, _ in answers] == [202] * 50 + [503] * 10
+            status, ready = gateway.api("/readyz")
+            assert (status, "gateway.db-wal was removed or replaced" in ready["status"]) == (503, True)
+            doctor = gateway.cli("doctor", check=False)
+            assert doctor.returncode == 1
+            assert "gateway.db-wal was removed or replaced" in " ".join(doctor.stdout.split())
+            gateway.kill()
+        log.unlink(missing_ok=True)
+        with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+            for status, given in answers:
+                if status == 202:
+                    assert gateway.api(f"/api/events/{given['id']}")[0] == 200
+            assert gateway.post(distinct(50))[0] == 202
+
+
 def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_resumed(tmp_path):
     with Sink() as sink:
         with GatewayProcess(tmp_path, routes(sink.url)) as gateway:

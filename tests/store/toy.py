@@ -431,7 +431,7 @@ def _storable(value):
 class ToyStore:
     """One replica's way to the server."""
 
-    name, healthy = "toy", True
+    name, healthy, trouble = "toy", True, ""
 
     def __init__(self, server: Server) -> None:
         self._server = server

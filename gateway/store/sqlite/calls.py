@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -39,10 +39,6 @@ class Write(Call, kw_only=True, eq=False):
 class Claim(Call, kw_only=True, eq=False):
     replica: str
     wants: Mapping[str, Want]
-
-
-class Load(Call, kw_only=True, eq=False):
-    event_ids: Collection[str]
 
 
 class Change(Struct, kw_only=True):

@@ -11,8 +11,10 @@ from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailab
 from gateway.store.rules import cause_of, state_before
 from gateway.store.sqlite import tables
 
-#: How long another program may hold the file before callers are refused, seconds.
-BUSY_S: Final = 1.0
+#: How long a caller waits while another program holds the file, seconds; its answer is to leave within 1 s.
+BUSY_S: Final = 0.9
+#: How long the writer waits at a time: then it looks at who has waited too long, seconds.
+BUSY_LOOK_S: Final = 0.02
 #: How long the file is checked after an unclean end, at most, seconds.
 CHECK_S: Final = 5.0
 #: The number of statements that stay compiled: every size of every statement that carries many rows, and the rest.
@@ -107,7 +109,7 @@ def opening(path: str) -> Generator[None]:
 
 
 def busy_message(path: str) -> str:
-    return f"{path} has been locked by another program for {BUSY_S:g} s: close that program"
+    return f"{path} is locked by another program, and has been for {BUSY_S:g} s: close that program"
 
 
 def disk_message(path: str, error: BaseException) -> str:
@@ -122,4 +124,11 @@ def gone_message(path: str) -> str:
     return (
         f"{path} was removed, replaced or truncated while it was in use, so nothing is accepted any more: "
         "put it, or what is left of it, back and start again"
+    )
+
+
+def log_gone_message(path: str) -> str:
+    return (
+        f"{path}-wal was removed or replaced while it was in use, so nothing is accepted any more: what was stored has been "
+        f"copied into {path}; keep other programs away from both files and start again"
     )

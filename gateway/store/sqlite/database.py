@@ -1,6 +1,5 @@
 """Transactions on the store's file: what waits is carried out together, and each call gets its answer or its error."""
 
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,11 +12,12 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.appends import append
-from gateway.store.sqlite.calls import Append, Call, Change, Claim, Load, Settle, Write
-from gateway.store.sqlite.connection import BUSY_S, gone_message, opening, unchecked_message
+from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
+from gateway.store.sqlite.connection import BUSY_S, opening
 from gateway.store.sqlite.file import File
-from gateway.store.sqlite.outcomes import claim, load, settle
+from gateway.store.sqlite.outcomes import claim, settle
 from gateway.store.sqlite.records import Records
+from gateway.store.sqlite.turns import Turns
 from gateway.store.sqlite.upkeep import Upkeep
 
 # The caller gave what cannot be stored: its own failure, not the disk's.
@@ -30,7 +30,7 @@ class Database:
     def __init__(self, file: File) -> None:
         self.file = file
         self.records = Records()
-        self._busy_ms = 0
+        self.turns = Turns()
         self._upkeep = Upkeep()
 
     # opening and closing
@@ -49,68 +49,56 @@ class Database:
 
     def reopen(self) -> None:
         """After a disk error: close, open, check. Raises StoreError."""
-        self._busy_ms = 0
         self.file.reopen()
         with opening(self.file.path):
             self.records.begin_again(self.file.db)
-        self.file.healthy = True
+        self.file.trouble = ""
 
     # a transaction
 
-    def write(self, calls: Sequence[Call]) -> None:
-        """Carry out calls in one transaction and answer them; one that cannot be stored does not fail the others."""
-        calls = self._begin(calls)
-        if not calls:
-            return
+    def write(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """Carry out calls in one transaction and answer them; one that cannot be stored does not fail the others.
+
+        Returns those that another program keeps waiting: to be given again, soon. The others have their answers.
+        """
+        if not self.file.healthy:
+            self._refuse(calls, self.file.trouble)
+            return ()
+        try:
+            self.file.db.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            late = time.monotonic() - BUSY_S
+            self._refuse((call for call in calls if call.since <= late), self.file.explain(error))
+            return [call for call in calls if call.since > late]
+        except apsw.Error as error:
+            self._refuse(calls, self.file.explain(error))
+            return ()
+        return self._transact(calls)
+
+    def _transact(self, calls: Sequence[Call]) -> Sequence[Call]:
         began = time.monotonic()
         change = Change(now=self.file.now(), wall=self.file.wall())
         self.records.leases.expire(change.now)
         try:
             self._carry_out(calls, change)
-            self.file.db.execute("COMMIT")
+            with self.turns.free():
+                self.file.db.execute("COMMIT")
         except apsw.Error as error:
             self._roll_back()
-            if not isinstance(error, _REFUSED):
-                self._refuse(calls, self.file.explain(error))
-            else:
-                self._one_by_one(calls, error)
+            if isinstance(error, _REFUSED):
+                return self._one_by_one(calls, error)
+            self._refuse(calls, self.file.explain(error))
         except Exception as error:  # noqa: BLE001  a value that SQLite does not take, or a bug: the thread lives on
             self._roll_back()
-            self._one_by_one(calls, error)
+            return self._one_by_one(calls, error)
         else:
-            self.records.keep(change)
-            telemetry.COMMIT_SECONDS.observe(time.monotonic() - began)
-
-    def _begin(self, calls: Sequence[Call]) -> Sequence[Call]:
-        """Take the write lock; calls that have waited too long for it are refused, the others are returned."""
-        if not self.file.is_in_place():
-            self.file.healthy = False
-            self._refuse(calls, gone_message(self.file.path))
-            return ()
-        if not self.file.healthy:
-            self._refuse(calls, unchecked_message(self.file.path))
-            return ()
-        while calls:
-            self._wait_for_others(calls[0].since + BUSY_S - time.monotonic())
-            try:
-                self.file.db.execute("BEGIN IMMEDIATE")
-            except apsw.BusyError as error:
-                late = time.monotonic() - BUSY_S + 0.01
-                self._refuse((call for call in calls if call.since <= late), self.file.explain(error))
-                calls = [call for call in calls if call.since > late]
-            except apsw.Error as error:
-                self._refuse(calls, self.file.explain(error))
-                return ()
+            # Now, and not before: while it was on its way to the disk, files may have been taken away.
+            if self.file.is_lost():
+                self._refuse(calls, self.file.trouble)
             else:
-                break
-        return calls
-
-    def _wait_for_others(self, left_s: float) -> None:
-        """Set how long to wait for another program, in steps of 0.1 s: nearly every transaction has the same."""
-        busy_ms = max(1, math.ceil(left_s * 10) * 100)
-        if busy_ms != self._busy_ms:
-            self._busy_ms = busy_ms
-            self.file.db.set_busy_timeout(busy_ms)
+                self.records.keep(change)
+                telemetry.COMMIT_SECONDS.observe(time.monotonic() - began)
+        return ()
 
     def _carry_out(self, calls: Sequence[Call], change: Change) -> None:
         dated = append(self.records, [call for call in calls if isinstance(call, Append)], change)
@@ -130,15 +118,15 @@ class Database:
             if self.file.db.in_transaction:
                 self.file.db.execute("ROLLBACK")
 
-    def _one_by_one(self, calls: Sequence[Call], error: Exception) -> None:
+    def _one_by_one(self, calls: Sequence[Call], error: Exception) -> Sequence[Call]:
         if len(calls) > 1:
             for call in calls:
                 call.answer = call.error = None
-                self.write([call])
-        else:
-            calls[0].answer = None
-            calls[0].error = StoreError(f"{self.file.path} cannot store what it was given: {error}")
-            calls[0].error.__cause__ = error
+            return [waiting for call in calls for waiting in self.write([call])]
+        calls[0].answer = None
+        calls[0].error = StoreError(f"{self.file.path} cannot store what it was given: {error}")
+        calls[0].error.__cause__ = error
+        return ()
 
     def _refuse(self, calls: Iterable[Call], reason: str) -> None:
         for call in calls:
@@ -146,16 +134,13 @@ class Database:
 
     # outside a transaction
 
-    def read(self, call: Claim | Load) -> None:
-        """Carry out a claim or a load and answer it."""
+    def claim(self, call: Claim) -> None:
+        """Carry out a claim and answer it."""
         if not self.file.healthy:
-            self._refuse([call], unchecked_message(self.file.path))
+            self._refuse([call], self.file.trouble)
             return
         try:
-            if isinstance(call, Claim):
-                call.answer = claim(self.records, call.replica, call.wants, self.file.now())
-            else:
-                call.answer = load(self.records, call.event_ids)
+            call.answer = claim(self.records, call.replica, call.wants, self.file.now())
         except apsw.Error as error:
             self._refuse([call], self.file.explain(error))
         except Exception as error:  # noqa: BLE001  a bug: the caller hears of it and the thread lives on

@@ -4,26 +4,26 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
 
 import apsw
 
 from gateway.errors import StoreError
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.connection import (
+    BUSY_LOOK_S,
     busy_message,
     check_version,
     connect,
     disk_message,
     gone_message,
+    log_gone_message,
     migrate,
     opening,
     quick_check,
+    unchecked_message,
 )
 from gateway.store.sqlite.lock import OwnerLock
-
-#: The log is copied into the database once it has this many pages of 4 KiB.
-CHECKPOINT_PAGES: Final = 1000
+from gateway.store.sqlite.log import Log
 
 
 class File:
@@ -33,8 +33,12 @@ class File:
         self.path = path
         self._clock = clock
         self.wall = wall
-        self.healthy = True
-        self.log_pages = 0
+        #: Why the file has to be opened again before anything is stored; "" if it has not.
+        self.trouble = ""
+
+    @property
+    def healthy(self) -> bool:
+        return not self.trouble
 
     # its life
 
@@ -45,15 +49,13 @@ class File:
             undo.callback(self._release_unused)
             self._make_private()
             self._connect(check=self._lock.was_left or self._has_log())
-            undo.callback(self.db.close)
-            found = Path(self.path).stat()
-            self._identity, self._size = (found.st_dev, found.st_ino), found.st_size
+            undo.callback(self._disconnect)
             self._start_clock()
             undo.pop_all()
 
     def abandon(self) -> None:
         """Give up right after ``open``: the file and its lock stay as they were found."""
-        self.db.close()
+        self._disconnect()
         self._release_unused()
 
     def _release_unused(self) -> None:
@@ -82,47 +84,51 @@ class File:
             self.db.pragma("journal_size_limit", 64 * 1024 * 1024)
             # Otherwise SQLite creates a temporary file in every commit, to undo a long statement.
             self.db.pragma("temp_store", "memory")
-            self.db.set_wal_hook(self._count_log)
             migrate(self.db, known)
+            self.db.set_busy_timeout(int(BUSY_LOOK_S * 1000))
+            self.log = Log(self.path, self.db)
+            self._identity, self._log_identity = _identity(self.path), _identity(self.path + "-wal")
+            self._size, self._rescued = 0, False
         except BaseException:
             self.db.close()
             raise
 
+    def _disconnect(self) -> None:
+        # Whoever closes the file last removes the log.
+        self._log_identity = None
+        self.log.close()
+        self.db.close()
+
     def reopen(self) -> None:
         """After a disk error: close, open and check. Raises StoreError."""
-        if not self.is_in_place():
-            raise StoreError(gone_message(self.path))
+        if self.is_lost():
+            raise StoreError(self.trouble)
         with opening(self.path):
-            self.db.close()
+            self._disconnect()
             self._connect(check=True)
             self._empty_log()
 
     def _empty_log(self) -> None:
         """Leave nothing in a log that a failed fsync may have torn: what is written after a hole would be lost with it."""
         with suppress(apsw.BusyError):  # somebody reads: no reason to stay closed
-            self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self.log.empty()
 
     def close(self) -> None:
         try:
             with suppress(apsw.Error):
-                self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self.log.empty()
             with suppress(apsw.Error):
-                self.db.close()
+                self._disconnect()
         finally:
             self._lock.release(clean=self.healthy)
 
     # its log
 
-    def _count_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        self.log_pages = pages
-        return apsw.SQLITE_OK
-
-    def checkpoint(self) -> None:
-        """Copy the log into the database once it is long; after the answers, so that nobody waits for it."""
-        if self.healthy and self.log_pages >= CHECKPOINT_PAGES:
-            self.log_pages = 0
+    def tend_log(self) -> None:
+        """Have the log copied into the database once it is long."""
+        if self.healthy:
             try:
-                self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self.log.tend()
             except apsw.Error as error:
                 self.explain(error)
 
@@ -138,20 +144,46 @@ class File:
 
     # its health
 
-    def is_in_place(self) -> bool:
-        """Whether the open file is the one that the next start will find, and whole: it never shrinks."""
-        try:
-            found = Path(self.path).stat()
-        except OSError:
+    def is_lost(self) -> bool:
+        """Whether the next start would not find what is stored from now on: then nothing is stored any more."""
+        if not self._is_whole():
+            self.trouble = gone_message(self.path)
+        elif self._log_identity not in (None, _identity(self.path + "-wal")):
+            self.trouble = log_gone_message(self.path) if self._is_rescued() else gone_message(self.path + "-wal")
+        else:
             return False
-        whole = found.st_size >= self._size
-        self._size = max(self._size, found.st_size)
-        return whole and (found.st_dev, found.st_ino) == self._identity
+        return True
+
+    def _is_whole(self) -> bool:
+        """Whether the database is the one that was opened; it never shrinks."""
+        found = _stat(self.path)
+        if found is None or found.st_size < self._size:
+            return False
+        self._size = found.st_size
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def _is_rescued(self) -> bool:
+        """Copy what is in a log that has no name any more, but is open, to where the next start finds it."""
+        with suppress(apsw.Error):
+            self._rescued = self._rescued or self.log.copy_now()
+        return self._rescued
 
     def explain(self, error: apsw.Error) -> str:
         """What an error means, for people; if the store must be opened again, it is unhealthy from here on."""
         if isinstance(error, apsw.BusyError | apsw.LockedError):
             return busy_message(self.path)
         if not isinstance(error, apsw.FullError):
-            self.healthy = False
+            self.trouble = unchecked_message(self.path)
         return disk_message(self.path, error)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116  at every commit
+    except OSError:
+        return None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    found = _stat(path)
+    return found and (found.st_dev, found.st_ino)

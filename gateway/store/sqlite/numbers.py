@@ -97,7 +97,7 @@ def quantile(buckets: Mapping[int, int], share: float) -> float | None:
     for at in range(len(tables.BUCKETS)):
         low, count = tables.BUCKETS[at - 1] if at else 0.0, buckets.get(at, 0)
         if count and left <= count:
-            return low + (tables.BUCKETS[at] - low) * left / count
+            return min(low + (tables.BUCKETS[at] - low) * left / count, tables.BUCKETS[at])
         left -= count
     return tables.BUCKETS[-1]
 

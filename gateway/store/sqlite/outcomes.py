@@ -1,21 +1,20 @@
 """How outcomes are recorded, with the notices of the deliveries that died; and how due deliveries are claimed."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.errors import CorruptEvent
-from gateway.model import Event, Notice, Release, Retry, new_id
+from gateway.model import Notice, Release, Retry, new_id
 from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change, Settle
 from gateway.store.sqlite.leases import Held
 from gateway.store.sqlite.records import Records, decoded
-from gateway.store.sqlite.rows import attempt_row, delivery_of, event_of, move_row, storable, to_json
+from gateway.store.sqlite.rows import attempt_row, delivery_of, move_row, storable, to_json
 
 
 def settle(records: Records, calls: Sequence[Settle], change: Change) -> int:
@@ -111,13 +110,3 @@ def _claim_for(records: Records, replica: str, destination: str, want: Want, now
 def _leased(records: Records, replica: str, want: Want, now: float, row: Sequence[Any]) -> Held:
     due, seq, *delivery = row
     return records.lease(delivery_of(delivery, now), replica, seq, due, want.lease_s, now)
-
-
-def load(records: Records, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
-    """Events with their bodies, each checked against its checksum."""
-    rows = records.db.execute(sql.LOAD, (to_json(list(event_ids)),)).fetchall()
-    loaded: dict[str, Event | CorruptEvent] = {}
-    for row in rows:
-        event, intact, body_is = event_of(row)
-        loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(rules.damaged(event.id))
-    return loaded

@@ -11,7 +11,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
@@ -20,17 +22,22 @@ from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Unredacted, Want
 from gateway.store.sqlite import tasks
-from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
-from gateway.store.sqlite.connection import unchecked_message
+from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
+from gateway.store.sqlite.pace import SLICE_BYTES, Pace, parts
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.snapshots import Snapshots
 
-#: Seconds between two tries to open the file again after a disk error.
+#: Seconds between two looks at the disk while there is nothing to write, and between two tries to open the file again.
 RETRY_S: Final = 1.0
-#: Nothing that waits in the store starts while a commit is older than this: a loop that never idles starves the writer.
-WRITER_PATIENCE_S: Final = 0.005
+#: After a commit the loop may answer, and ask for more, before the next one begins: for this part of what the commit took.
+LOOP_SHARE: Final = 0.25
+#: A quicker commit than this is followed by the next one at once, seconds.
+QUICK_S: Final = 0.004
+#: Turns of the loop from the end of a commit until whoever was answered has asked for more: the answer, the caller,
+#: and those whom the caller wakes.
+ROUNDS: Final = 3
 #: The file has one owner, so the owner decides for every destination, for good and with all slots.
 FOR_GOOD: Final = Assignment()
 
@@ -45,13 +52,20 @@ class SQLiteStore(SQLiteReads):
         self._database = database
         self._loop = loop
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        #: Appends and settles that wait for their commit, the oldest first.
-        self._uncommitted: dict[Call, None] = {}
+        #: Appends and settles that wait for their commit.
+        self._uncommitted: set[Call] = set()
+        #: Those that another program, which has the file locked, keeps waiting. For the thread.
+        self._waiting: Sequence[Call] = ()
+        self._pruning, self._redacting, self._indexing = Pace(), Pace(), Pace()
+        #: Set once the loop has had its turn after a commit.
+        self._loop_is_done = threading.Event()
         self._closed: asyncio.Future[None] | None = None
+        #: For bodies of claimed deliveries: the default one may be busy with long searches.
+        self._loader = ThreadPoolExecutor(1, "store-loader")
         #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
-        self._next_try = 0.0
+        self._next_look = 0.0
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
     @classmethod
@@ -77,8 +91,15 @@ class SQLiteStore(SQLiteReads):
         return leases
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
-        loaded: Mapping[str, Event | CorruptEvent] = await self._ask(Load, event_ids=event_ids) if event_ids else {}
-        return loaded
+        if refusal := self._refusal():
+            raise refusal
+        if not event_ids:
+            return {}
+        # Beside the writer's thread: there it would wait for a commit.
+        try:
+            return await self._loop.run_in_executor(self._loader, self._reader.load, event_ids)
+        except StoreError as error:
+            return await self._ask(Write, run=partial(_meet, error))  # type: ignore[no-any-return]
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         held: frozenset[str] = await self._ask(Settle, outcomes=outcomes)
@@ -96,14 +117,7 @@ class SQLiteStore(SQLiteReads):
         return leases.maybe_due(now)
 
     async def breathe(self) -> None:
-        # The writer thread needs the interpreter now, not an event later.
-        while self._oldest_uncommitted_s() > WRITER_PATIENCE_S:
-            await asyncio.sleep(0.001)
-
-    def _oldest_uncommitted_s(self) -> float:
-        for call in self._uncommitted:
-            return time.monotonic() - call.since
-        return 0.0
+        await self._database.turns.wait(lambda: bool(self._uncommitted))
 
     async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:  # noqa: ARG002
         return dict.fromkeys(destinations, FOR_GOOD)
@@ -152,39 +166,63 @@ class SQLiteStore(SQLiteReads):
     async def prune(self, retention: Retention, *, limit: int = 500) -> int:
         removed, more = 0, True
         while more and not removed:
-            removed, more = await self._ask(Write, run=lambda change: self._database.prune(retention, limit, change))
+            removed, more = await self._upkeep(
+                self._pruning, limit, lambda items, change: self._database.prune(retention, items, change)
+            )
         return removed
 
     async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
         return await asyncio.to_thread(self._reader.unredacted, after, limit)
 
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
-        redacted: int = await self._ask(Write, run=lambda _change: self._database.redact(bodies))
+        redacted = 0
+        for part in parts(bodies.items(), _size_of_body, SLICE_BYTES):
+            redacted += await self._upkeep(self._redacting, len(part), partial(self._redact, dict(part)))
         return redacted
+
+    def _redact(self, bodies: Mapping[str, bytes], _items: int, _change: Change) -> int:
+        return self._database.redact(bodies)
 
     async def index(self, *, limit: int = 250) -> bool:
         # Called every second or so: nothing is written if nothing is new.
-        more: bool = self._database.is_index_behind and await self._ask(
-            Write, run=lambda _change: self._database.index(limit)
+        more: bool = self._database.is_index_behind and await self._upkeep(
+            self._indexing, limit, lambda items, _change: self._database.index(items)
         )
         return more
+
+    async def _upkeep(self, pace: Pace, most: int, work: Callable[[int, Change], Any]) -> Any:
+        """Do a slice at its pace."""
+
+        def run(change: Change) -> object:
+            with pace.working():
+                return work(items, change)
+
+        async with pace.resting():
+            items = pace.items(most)
+            return await self._ask(Write, run=run)
 
     async def close(self) -> None:
         if self._closed is None:
             self._closed = self._loop.create_future()
             self._queue.put(None)
         await asyncio.shield(self._closed)
+        self._loader.shutdown()
 
     @property
     def healthy(self) -> bool:
         return self._database.file.healthy and self._closed is None
+
+    @property
+    def trouble(self) -> str:
+        return self._database.file.trouble
 
     # on the event loop
 
     def _refusal(self) -> StoreUnavailable | None:
         if self._closed is not None:
             return StoreUnavailable("the store is closed: the gateway is stopping")
-        return None if self._database.file.healthy else StoreUnavailable(unchecked_message(self._snapshots.path))
+        trouble = self._database.file.trouble
+        return StoreUnavailable(trouble) if trouble else None
 
     async def _ask(self, kind: Callable[..., Call], **what: Any) -> Any:
         if refusal := self._refusal():
@@ -195,12 +233,12 @@ class SQLiteStore(SQLiteReads):
 
     def _submit(self, call: Call) -> None:
         if isinstance(call, Append | Settle):
-            self._uncommitted[call] = None
+            self._uncommitted.add(call)
         self._queue.put(call)
 
     def _finish(self, calls: Sequence[Call], moment: float) -> None:
         for call in calls:
-            self._uncommitted.pop(call, None)
+            self._uncommitted.discard(call)
             if not call.future.done():
                 if call.error is None:
                     call.future.set_result(call.answer)
@@ -230,18 +268,29 @@ class SQLiteStore(SQLiteReads):
 
     def _run(self) -> None:
         while (calls := self._take()) is not None:
-            self._check_disk()
-            if calls:
-                self._serve(calls)
-                self._database.file.checkpoint()
+            self._look_at_disk()
+            self._database.file.tend_log()
+            # Claims first: they need not wait for the disk.
+            if claims := [call for call in calls if isinstance(call, Claim)]:
+                self._serve(claims, self._claim)
+            began = time.monotonic()
+            self._write([call for call in calls if not isinstance(call, Claim)])
+            self._let_loop_ask(time.monotonic() - began)
+        while self._waiting:
+            self._write([])
         self._snapshots.close()
         self._database.file.close()
         self._on_loop(self._set_closed)
 
+    def _write(self, calls: Sequence[Call]) -> None:
+        # Those that another program kept waiting came first.
+        if writes := [*self._waiting, *calls]:
+            self._waiting = self._serve(writes, self._database.write)
+
     def _take(self) -> list[Call] | None:
-        """Everything that waits, the oldest first; nothing when it is time to try the disk again; None at the end."""
+        """Everything that waits, the oldest first; nothing when it is time to look at the disk; None at the end."""
         try:
-            call = self._queue.get(timeout=None if self._database.file.healthy else RETRY_S)
+            call = self._queue.get(timeout=0 if self._waiting else RETRY_S)
         except queue.Empty:
             return []
         calls = []
@@ -255,28 +304,47 @@ class SQLiteStore(SQLiteReads):
             self._queue.put(None)
         return calls or None
 
-    def _check_disk(self) -> None:
-        if not self._database.file.healthy and time.monotonic() >= self._next_try:
+    def _look_at_disk(self) -> None:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + RETRY_S
+        file = self._database.file
+        if file.is_lost() or file.trouble:
             with suppress(StoreError):
                 self._database.reopen()
                 self._on_loop(self._finish, (), self._database.records.take_moment())
-            self._next_try = time.monotonic() + RETRY_S
 
-    def _serve(self, calls: Sequence[Call]) -> None:
+    def _serve(self, calls: Sequence[Call], carry_out: Callable[[Any], Sequence[Call]]) -> Sequence[Call]:
+        """Have calls carried out and answer them, but for those that have to be given again: these are returned."""
+        waiting: Sequence[Call] = ()
         try:
-            self._carry_out(calls)
+            waiting = carry_out(calls)
         except Exception as error:  # noqa: BLE001  a bug: nobody is left waiting for ever
             for call in calls:
                 call.error = call.error or error
-        self._on_loop(self._finish, calls, self._database.records.take_moment())
+        left = set(waiting)
+        answered = [call for call in calls if call not in left]
+        self._on_loop(self._finish, answered, self._database.records.take_moment())
+        return waiting
 
-    def _carry_out(self, calls: Sequence[Call]) -> None:
-        writes = [call for call in calls if not isinstance(call, Claim | Load)]
-        if writes:
-            self._database.write(writes)
+    def _claim(self, calls: Sequence[Claim]) -> Sequence[Call]:
         for call in calls:
-            if isinstance(call, Claim | Load):
-                self._database.read(call)
+            self._database.claim(call)
+        return ()
+
+    def _let_loop_ask(self, took_s: float) -> None:
+        """Let those who were answered ask for more, so that they need not wait for another commit first."""
+        if took_s > QUICK_S:
+            self._loop_is_done.clear()
+            self._on_loop(self._round, ROUNDS)
+            with self._database.turns.free():
+                self._loop_is_done.wait(took_s * LOOP_SHARE)
+
+    def _round(self, left: int) -> None:
+        if left:
+            self._loop.call_soon(self._round, left - 1)
+        else:
+            self._loop_is_done.set()
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # The loop may have ended without closing the store.
@@ -286,3 +354,12 @@ class SQLiteStore(SQLiteReads):
     def _set_closed(self) -> None:
         assert self._closed is not None
         self._closed.set_result(None)
+
+
+def _meet(error: StoreError, _change: Change) -> None:
+    """What a reader has met is for the writer to judge: whether the file has to be opened again and checked."""
+    raise error.__cause__ or error
+
+
+def _size_of_body(named: tuple[str, bytes]) -> int:
+    return len(named[1])

@@ -1,6 +1,6 @@
 """What can be asked of the file: events, deliveries, what people did. Every method takes one moment of it, and blocks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -50,6 +50,15 @@ class Reader:
         self._snapshots = snapshots
 
     # events
+
+    def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+        """Events with their bodies, each checked against its checksum."""
+        with self._snapshots.take() as (db, _):
+            loaded: dict[str, Event | CorruptEvent] = {}
+            for row in db.execute(sql.LOAD, (to_json(list(event_ids)),)).fetchall():
+                event, intact, body_is = event_of(row)
+                loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(damaged(event.id))
+            return loaded
 
     def events(self, query: EventQuery = EVERYTHING) -> EventPage:
         """Matching events, newest first."""

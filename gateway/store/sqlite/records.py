@@ -17,18 +17,28 @@ from gateway.store.rules import REJECTED_KEPT
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.leases import Held, Leases
+from gateway.store.sqlite.pace import parts
 from gateway.store.sqlite.rows import delivery_of, hold_row, storable, to_json
 
 #: The most rows of one statement.
 ROWS: Final = 64
 #: Up to this many rows go into one statement of exactly that size; more go in multiples of 8, then the rest.
 EXACT_ROWS: Final = 24
+#: Events up to this size, headers included, share the statements that stay compiled; bytes.
+LIGHT: Final = 4 * 1024
+#: Heavier ones go in statements of so many bytes, unless one event has more.
+PART: Final = 1024 * 1024
 
 
 @cache
 def _sql(statement: str, columns: int, rows: int) -> str:
     row = f"({','.join('?' * columns)})"
     return statement.format(rows=",".join([row] * rows))
+
+
+def _weight(event_row: tuple[Any, ...]) -> int:
+    _seq, _id, _source, _type, _received_at, _stored_at, headers, _sha256, body, _redact = event_row
+    return len(headers) + len(body)
 
 
 def decoded(answer: bytes) -> Any:
@@ -79,6 +89,17 @@ class Records:
             changed += self.db.changes()
             done += size
         return changed
+
+    def add_events(self, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Rows of ADD_EVENTS; their number."""
+        light = [row for row in rows if _weight(row) <= LIGHT]
+        added = self.add(sql.ADD_EVENTS, light)
+        for part in parts([row for row in rows if _weight(row) > LIGHT], _weight, PART):
+            # Not kept compiled: with the statement, what is bound to it would stay in memory.
+            values = itertools.chain.from_iterable(part)
+            self.db.execute(_sql(sql.ADD_EVENTS, len(part[0]), len(part)), tuple(values), can_cache=False)
+            added += len(part)
+        return added
 
     def add_deliveries(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows of ADD_DELIVERIES."""

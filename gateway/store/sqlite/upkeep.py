@@ -12,9 +12,9 @@ from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 
 #: A slice of pruning ends after this many bytes of bodies.
-PRUNE_BYTES: Final = 4 * 1024 * 1024
+PRUNE_BYTES: Final = 1024 * 1024
 #: A slice of the index of words ends after this many.
-INDEX_BYTES: Final = 1024 * 1024
+INDEX_BYTES: Final = 256 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
 #: The numbers of a minute are kept for a day.
@@ -66,7 +66,9 @@ class Upkeep:
         redacted = [
             seq
             for event_id, body in bodies.items()
-            for (seq,) in db.execute(sql.REDACT, (body, hashlib.sha256(body).digest(), event_id)).fetchall()
+            for (seq,) in db.execute(
+                sql.REDACT, (body, hashlib.sha256(body).digest(), event_id), can_cache=False
+            ).fetchall()
         ]
         indexed_to = db.execute(sql.INDEXED_TO).get
         indexed = [seq for seq in redacted if seq <= indexed_to]

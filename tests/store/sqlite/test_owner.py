@@ -9,8 +9,9 @@ import pytest
 from gateway.errors import StoreError
 from gateway.model import Retry
 from gateway.store.nouns import Outcome, Retention, Want
-from gateway.store.sqlite import file, upkeep
+from gateway.store.sqlite import log, owner, upkeep
 from tests.store.given import delivered, new_event, wants
+from tests.store.sqlite.given import healthy_again
 
 
 def test_a_commit_is_fsynced_and_makes_no_temporary_file(opened):
@@ -74,6 +75,24 @@ def test_a_transaction_takes_one_statement_for_each_kind_of_row(kind, opened):
     opened(scenario)
 
 
+def test_no_body_stays_in_memory_with_the_statement_that_stored_it(opened):
+    async def scenario(store):
+        async def burst():
+            for count in range(1, 17):
+                await asyncio.gather(
+                    *(store.append([new_event("slack", body=os.urandom(256 * 1024))]) for _ in range(count))
+                )
+
+        await store.append([new_event("slack", body=os.urandom(1024 * 1024))])
+        store._database.file.db.pragma("shrink_memory")
+        before = apsw.memory_used()
+        await burst()
+        store._database.file.db.pragma("shrink_memory")
+        assert apsw.memory_used() - before < 1024 * 1024
+
+    opened(scenario)
+
+
 def test_a_slice_of_pruning_is_bounded_in_bytes_too_and_never_empty(opened, clock, monkeypatch):
     monkeypatch.setattr(upkeep, "PRUNE_BYTES", 1000)
 
@@ -125,11 +144,32 @@ def test_a_claim_looks_at_no_more_rows_than_it_takes_whatever_waits(opened):
 
 
 def test_the_log_is_copied_back_and_does_not_grow_for_ever(kind, opened, monkeypatch):
-    monkeypatch.setattr(file, "CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(log, "CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(log, "RESTART_PAGES", 400)
 
     async def scenario(store):
-        for _ in range(200):
-            await store.append([new_event("slack", body=os.urandom(10_000))])
-        assert (kind.folder / "gateway.db-wal").stat().st_size < 300 * 4096
+        for _ in range(20):
+            await asyncio.gather(*(store.append([new_event("slack", body=os.urandom(10_000))]) for _ in range(40)))
+        assert (kind.folder / "gateway.db-wal").stat().st_size < 1500 * 4096
+        assert kind.path.stat().st_size > 1000 * 4096
+
+    opened(scenario)
+
+
+def test_a_failure_to_copy_the_log_is_noticed_without_anything_to_write(opened, monkeypatch):
+    monkeypatch.setattr(log, "CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr(owner, "RETRY_S", 0.02)
+
+    async def scenario(store):
+        def broken(_log):
+            raise apsw.IOError("disk I/O error")
+
+        monkeypatch.setattr(log.Log, "_copy", broken)
+        reopened = asyncio.Event()
+        reopen, loop = store._database.reopen, asyncio.get_running_loop()
+        monkeypatch.setattr(store._database, "reopen", lambda: reopen() or loop.call_soon_threadsafe(reopened.set))
+        await store.append([new_event()])
+        await asyncio.wait_for(reopened.wait(), 60)
+        await healthy_again(store)
 
     opened(scenario)

@@ -1,0 +1,75 @@
+"""The write-ahead log of an open file: how long it is, and how it gets back into the database."""
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final
+
+import apsw
+
+from gateway.store.sqlite.connection import connect
+
+#: The log is copied into the database whenever it has so many more pages, of 4 KiB.
+CHECKPOINT_PAGES: Final = 1000
+#: A log of so many pages must start over.
+RESTART_PAGES: Final = 16 * CHECKPOINT_PAGES
+
+
+class Log:
+    """Copies the log on a thread and a connection of its own, so that no sender waits for it.
+
+    The writer starts the log over once all of it has been copied. While events keep coming there is always a little
+    more by then, and the writer has to copy that little itself: rarely, so the log may become long before it does.
+    """
+
+    def __init__(self, path: str, writer: apsw.Connection) -> None:
+        self._writer = writer
+        # Opened now, with the writer: one that is opened later may find another file by that name.
+        self._beside = connect(path, apsw.SQLITE_OPEN_READWRITE)
+        self._beside.pragma("synchronous", "full")
+        self._beside.pragma("schema_version")
+        #: Its length after the last commit, and how much of it is in the database, pages.
+        self.pages = self._copied = 0
+        self._copier = ThreadPoolExecutor(1, "store-log")
+        self._copying: Future[int] | None = None
+        writer.set_wal_hook(self._committed)
+
+    def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self.pages:
+            self._copied = 0  # it started over
+        self.pages = pages
+        return apsw.SQLITE_OK
+
+    def tend(self) -> None:
+        """Begin to copy a log that has become long, or take the result. Raises apsw.Error."""
+        if self._copying is None:
+            if self.pages - self._copied >= CHECKPOINT_PAGES:
+                self._copying = self._copier.submit(self._copy)
+        elif self._copying.done():
+            copying, self._copying = self._copying, None
+            self._copied = copying.result()
+            if self.pages >= RESTART_PAGES:
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _copy(self) -> int:
+        _, copied = self._beside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return copied
+
+    def copy_now(self) -> bool:
+        """Copy what is in it, whatever became of its name; False: somebody reads, so not all of it. Raises apsw.Error."""
+        self._wait()
+        pages, copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return pages == copied
+
+    def empty(self) -> None:
+        """Copy all of it and leave a log of 0 bytes. Raises apsw.Error: BusyError if somebody reads what is in it."""
+        self._wait()
+        # With its own connection's patience, which is longer than the writer's.
+        self._beside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def _wait(self) -> None:
+        if self._copying is not None:
+            wait([self._copying])
+
+    def close(self) -> None:
+        """Copy nothing any more; to be called before the writer's connection is closed."""
+        self._copier.shutdown()
+        self._beside.close()

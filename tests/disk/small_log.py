@@ -1,0 +1,27 @@
+"""A gateway whose log is copied back and starts over every few events; with NORMAL in its environment, one that does not sync each commit.
+
+Takes the command line of ``gateway``.
+"""
+
+import os
+
+from gateway.cli import main
+from gateway.store.sqlite import file, log
+
+log.CHECKPOINT_PAGES = 40
+log.RESTART_PAGES = 160
+
+
+class Unsynced(log.Log):
+    """The control: what was answered may be lost in a power cut."""
+
+    def __init__(self, path, writer):
+        super().__init__(path, writer)
+        writer.pragma("synchronous", "normal")
+
+
+if os.environ.get("NORMAL"):
+    file.Log = Unsynced
+
+if __name__ == "__main__":
+    main()
