@@ -32,6 +32,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── TooOld                     past the destination's retry.max_age: dead, replayable
     ├── StoreError                 503
     │   ├── StoreUnavailable       503 + Retry-After: nothing was made durable
+    │   │   └── StoreFull          there is no room for new events; those stored are sent
     │   ├── StoreLocked            another process owns the store; names it
     │   ├── StoreCorrupt           refused at start, never repaired silently
     │   └── StoreTooNew            written by a newer release
@@ -282,6 +283,10 @@ class StoreError(GatewayError):
 
 class StoreUnavailable(StoreError):
     """Nothing was made durable; the sender is asked to retry."""
+
+
+class StoreFull(StoreUnavailable):
+    """There is no room for new events; what is stored is still sent."""
 
 
 class StoreLocked(StoreError):

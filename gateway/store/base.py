@@ -23,6 +23,7 @@ from gateway.store.nouns import (
     Outcome,
     Rejected,
     Retention,
+    Room,
     Stats,
     Unredacted,
     Want,
@@ -109,6 +110,10 @@ class Store(Reads, Protocol):
     @property
     def healthy(self) -> bool:
         """Whether appends can be expected to succeed: False after an error until the store was opened again and checked."""
+
+    @property
+    def room(self) -> Room:
+        """What it can take just now, at most a second old. Costs a few microseconds at most, and never waits."""
 
     # events come in, deliveries go out
 

@@ -126,6 +126,28 @@ class Retention(Struct, frozen=True, kw_only=True):
     dead_s: float = 90 * 86400.0
 
 
+class Limits(Struct, frozen=True, kw_only=True):
+    """When no more events are accepted, although they could still be stored."""
+
+    #: Pending deliveries.
+    max_pending: int = 1_000_000
+    #: Bytes that stay free on the store's disk; None: ``rules.usual_free_disk``.
+    free_disk: int | None = None
+
+
+class Room(NamedTuple):
+    """What a store can take just now. A tuple, since one is made for each request."""
+
+    #: Pending deliveries.
+    pending: int
+    #: Free space on its disk, bytes, without what the store still needs for a reserve of its own.
+    free_bytes: int
+    #: Size of its disk, bytes.
+    disk_bytes: int
+    #: What is wrong with what is stored, as far as it is known; empty: nothing.
+    damage: str = ""
+
+
 class EventQuery(Struct, frozen=True, kw_only=True):
     """Which events, newest first; a field left at its default does not narrow the result."""
 

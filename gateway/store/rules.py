@@ -1,4 +1,5 @@
-"""What every store decides alike: words of a search, causes of failures, what a task takes and says, how much is kept. Pure."""
+"""What every store decides alike: words of a search, causes of failures, when there is room, what a task takes and says, how
+much is kept. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,8 @@ from typing import Final, Literal, NamedTuple, Protocol
 from gateway.errors import BodyGone
 from gateway.model import MOVES, Dead, Delivery, DeliveryState, Retry
 from gateway.store.activities import Progress, TaskVerb
-from gateway.store.nouns import BodyIs, DeliveryQuery, NewDelivery, Outcome
+from gateway.store.nouns import BodyIs, DeliveryQuery, Limits, NewDelivery, Outcome, Room
+from gateway.wording import size
 
 # --- words of a search ---
 
@@ -88,6 +90,62 @@ TOGETHER_S: Final = 60.0
 def damaged(event_id: str) -> str:
     """Why an event whose stored body has changed is never sent."""
     return f"event {event_id}: its stored body no longer matches its checksum and is not sent: check the disk"
+
+
+# --- room for new events ---
+
+_MIB: Final = 1024 * 1024
+#: A destination that fills this much of ``max_pending`` is named.
+FILLING: Final = 0.5
+
+
+def usual_free_disk(disk_bytes: int) -> int:
+    """Bytes that stay free on a disk of this size: stored events are sent, and other programs work, long before it is full."""
+    return min(max(256 * _MIB, disk_bytes // 50), 2048 * _MIB, disk_bytes // 10)
+
+
+def free_disk(limits: Limits, disk_bytes: int) -> int:
+    """Bytes that stay free on a disk of this size."""
+    return usual_free_disk(disk_bytes) if limits.free_disk is None else limits.free_disk
+
+
+def refusal(room: Room, limits: Limits) -> str:
+    """Why new events are refused, with the remedy; empty: there is room for them. Costs less than a microsecond."""
+    if room.damage:
+        return room.damage
+    if room.pending >= limits.max_pending:
+        return (
+            f"{room.pending:,} deliveries wait, and limits.max_pending is {limits.max_pending:,}: "
+            "`gateway destinations` shows which destination does not take them"
+        )
+    free = free_disk(limits, room.disk_bytes)
+    if room.free_bytes < free:
+        return (
+            f"the disk has {size(max(room.free_bytes, 0))} left for events, and {size(free)} stay free: "
+            "free some space, or lower limits.free_disk"
+        )
+    return ""
+
+
+class Filling(NamedTuple):
+    """The destination that fills most of ``max_pending``."""
+
+    destination: str
+    #: Its pending deliveries, and those of all destinations.
+    pending: int
+    total: int
+    #: ``total`` as a fraction of ``max_pending``.
+    share: float
+
+
+def filling(pending: Mapping[str, int], limits: Limits) -> Filling | None:
+    """Who fills ``max_pending``, given pending deliveries by destination; None while less than FILLING of it is used."""
+    total = sum(pending.values())
+    share = total / limits.max_pending
+    if share < FILLING or not total:
+        return None
+    name = max(pending, key=lambda each: pending[each])
+    return Filling(name, pending[name], total, share)
 
 
 # --- what is kept ---

@@ -15,6 +15,7 @@ from gateway.errors import StoreError
 from gateway.operate.reload import Reloader
 from gateway.pipeline import Gateway
 from gateway.store.nouns import DestinationStats, Stats
+from gateway.store.rules import filling, refusal
 from gateway.wording import count, iso_time
 
 #: Seconds after a failed store during which this process reports not ready; then senders may try it again.
@@ -35,6 +36,8 @@ class Readiness(Struct, kw_only=True):
         refused = self.refused_at is not None and time.monotonic() - self.refused_at < REFUSED_COUNTS_S
         if refused or not gateway.store.healthy or not dispatcher.recording:
             return "the store is unavailable: see the log"
+        if full := refusal(gateway.store.room, gateway.config.limits):
+            return f"no new events are accepted: {full}"
         return "ready"
 
 

@@ -37,6 +37,14 @@ class Database:
 
     def open(self) -> None:
         """Become the owner. Raises StoreError; nothing is held then, and the file is as it was."""
+        while True:
+            try:
+                return self._open()
+            except StoreUnavailable as error:
+                if not (isinstance(error.__cause__, apsw.FullError) and self.file.reserve.give_up()):
+                    raise
+
+    def _open(self) -> None:
         self.file.open()
         try:
             with opening(self.file.path):
@@ -68,6 +76,9 @@ class Database:
         try:
             self._carry_out(calls, change)
             self.file.db.execute("COMMIT")
+        except apsw.FullError as error:
+            self._roll_back()
+            self._without_space(calls, error)
         except apsw.Error as error:
             self._roll_back()
             if not isinstance(error, _REFUSED):
@@ -118,12 +129,25 @@ class Database:
         for call in calls:
             if isinstance(call, Write):
                 dated = 0  # it may remove the rows that had the time
+                change.is_recounted = True
                 try:
                     call.answer = call.run(change)
                 except KeyError as error:
                     call.error = error
         if not dated:
             self.file.db.execute(sql.SET_CLOCK, (change.now,))
+
+    def _without_space(self, calls: Sequence[Call], error: apsw.FullError) -> None:
+        """The disk is full: new events are refused, and everything else is done at the expense of the reserve."""
+        new = [call for call in calls if isinstance(call, Append)]
+        others = [call for call in calls if not isinstance(call, Append)]
+        self._refuse(new, self.file.explain(error))
+        if others and (new or self.file.reserve.give_up()):
+            for call in others:
+                call.answer = call.error = None
+            self.write(others)
+        else:
+            self._refuse(others, self.file.explain(error))
 
     def _roll_back(self) -> None:
         with suppress(apsw.Error):

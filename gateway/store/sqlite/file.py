@@ -21,9 +21,11 @@ from gateway.store.sqlite.connection import (
     quick_check,
 )
 from gateway.store.sqlite.lock import OwnerLock
+from gateway.store.sqlite.space import Reserve
 
-#: The log is copied into the database once it has this many pages of 4 KiB.
+#: The log is copied into the database once it has this many pages of 4 KiB; on a full disk it is kept short.
 CHECKPOINT_PAGES: Final = 1000
+FULL_DISK_PAGES: Final = 64
 
 
 class File:
@@ -35,6 +37,7 @@ class File:
         self.wall = wall
         self.healthy = True
         self.log_pages = 0
+        self.reserve = Reserve(path)
 
     # its life
 
@@ -43,6 +46,7 @@ class File:
         with ExitStack() as undo, opening(self.path):
             self._lock = OwnerLock(self.path)
             undo.callback(self._release_unused)
+            self.reserve.find()
             self._make_private()
             self._connect(check=self._lock.was_left or self._has_log())
             undo.callback(self.db.close)
@@ -94,8 +98,12 @@ class File:
             raise StoreError(gone_message(self.path))
         with opening(self.path):
             self.db.close()
-            self._connect(check=True)
-            self._empty_log()
+            try:
+                self._connect(check=True)
+                self._empty_log()
+            except apsw.FullError:
+                self.reserve.give_up()
+                raise
 
     def _empty_log(self) -> None:
         """Leave nothing in a log that a failed fsync may have torn: what is written after a hole would be lost with it."""
@@ -119,10 +127,14 @@ class File:
 
     def checkpoint(self) -> None:
         """Copy the log into the database once it is long; after the answers, so that nobody waits for it."""
-        if self.healthy and self.log_pages >= CHECKPOINT_PAGES:
+        most = FULL_DISK_PAGES if self.reserve.is_given_up else CHECKPOINT_PAGES
+        if self.healthy and self.log_pages >= most:
             self.log_pages = 0
             try:
                 self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.FullError:
+                # The next transaction tries again.
+                self.reserve.give_up()
             except apsw.Error as error:
                 self.explain(error)
 

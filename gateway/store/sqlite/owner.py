@@ -18,7 +18,7 @@ from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment, Hold
-from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Unredacted, Want
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message
@@ -26,6 +26,7 @@ from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.snapshots import Snapshots
+from gateway.store.sqlite.space import Space
 
 #: Seconds between two tries to open the file again after a disk error.
 RETRY_S: Final = 1.0
@@ -52,6 +53,8 @@ class SQLiteStore(SQLiteReads):
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
         self._next_try = 0.0
+        self._next_fit = time.monotonic() + RETRY_S
+        self._space = Space(database.file.path, database.file.reserve)
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
     @classmethod
@@ -163,8 +166,9 @@ class SQLiteStore(SQLiteReads):
         return redacted
 
     async def index(self, *, limit: int = 250) -> bool:
-        # Called every second or so: nothing is written if nothing is new.
-        more: bool = self._database.is_index_behind and await self._ask(
+        # Called every second or so: nothing is written if nothing is new, nor on a full disk.
+        may_grow = self._database.is_index_behind and not self._database.file.reserve.is_given_up
+        more: bool = may_grow and await self._ask(
             Write, run=lambda _change: self._database.index(limit)
         )
         return more
@@ -178,6 +182,10 @@ class SQLiteStore(SQLiteReads):
     @property
     def healthy(self) -> bool:
         return self._database.file.healthy and self._closed is None
+
+    @property
+    def room(self) -> Room:
+        return self._space.room(self._database.records.pending, "")
 
     # on the event loop
 
@@ -234,14 +242,16 @@ class SQLiteStore(SQLiteReads):
             if calls:
                 self._serve(calls)
                 self._database.file.checkpoint()
+            self._fit_reserve()
         self._snapshots.close()
         self._database.file.close()
         self._on_loop(self._set_closed)
 
     def _take(self) -> list[Call] | None:
         """Everything that waits, the oldest first; nothing when it is time to try the disk again; None at the end."""
+        is_quiet = self._database.file.healthy and self._database.file.reserve.is_whole
         try:
-            call = self._queue.get(timeout=None if self._database.file.healthy else RETRY_S)
+            call = self._queue.get(timeout=None if is_quiet else RETRY_S)
         except queue.Empty:
             return []
         calls = []
@@ -261,6 +271,12 @@ class SQLiteStore(SQLiteReads):
                 self._database.reopen()
                 self._on_loop(self._finish, (), self._database.records.take_moment())
             self._next_try = time.monotonic() + RETRY_S
+
+    def _fit_reserve(self) -> None:
+        """Not at once after the start: a store that is opened for a moment needs none."""
+        if self._database.file.healthy and time.monotonic() >= self._next_fit:
+            self._next_fit = time.monotonic() + RETRY_S
+            self._database.file.reserve.fit(self._database.records.pending)
 
     def _serve(self, calls: Sequence[Call]) -> None:
         try:

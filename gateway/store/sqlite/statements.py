@@ -265,6 +265,7 @@ WORDS_AGAIN: Final = f"INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM
 
 # --- numbers ---
 
+PENDING: Final = "SELECT coalesce(sum(deliveries), 0) FROM tally WHERE state = 'pending'"
 TALLY: Final = "SELECT destination, state, cause, deliveries FROM tally WHERE deliveries > 0"
 CAME: Final = "SELECT minute, source, events FROM came WHERE minute > ?"
 WENT: Final = "SELECT minute, destination, outcome, sum(attempts) FROM went WHERE minute > ? GROUP BY 1, 2, 3"
