@@ -1,5 +1,6 @@
 """What every store decides alike: words of a search, causes of failures, when there is room, what a task takes and says, how
-much is kept. Pure."""
+much is kept. Pure.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,6 +137,13 @@ class Filling(NamedTuple):
     total: int
     #: ``total`` as a fraction of ``max_pending``.
     share: float
+
+    def __str__(self) -> str:
+        """For people."""
+        return (
+            f"{self.total:,} deliveries wait, {self.share:.0%} of limits.max_pending, {self.pending:,} of them for "
+            f"{self.destination}: at 100 % new events are refused"
+        )
 
 
 def filling(pending: Mapping[str, int], limits: Limits) -> Filling | None:

@@ -24,6 +24,7 @@ __all__ = [
     "LATENCY_SECONDS",
     "LIVE_LISTENERS",
     "LOG_LINES_DROPPED",
+    "MAX_PENDING_RATIO",
     "METRICS",
     "MUTED",
     "OF_DESTINATIONS",
@@ -144,6 +145,13 @@ PAUSED: Final = declare(
 MUTED: Final = declare(
     Gauge, "gateway_destination_muted", "1 if the destination's notifications are muted.", ("destination",)
 )
+MAX_PENDING_RATIO: Final = declare(
+    Gauge,
+    "gateway_max_pending_ratio",
+    "Pending deliveries of all destinations as a fraction of limits.max_pending, under the destination that has the "
+    "most of them; absent below 0.5. At 1, new events are refused.",
+    ("destination",),
+)
 COMMIT_SECONDS: Final = declare(
     Histogram,
     "gateway_store_commit_seconds",
@@ -170,7 +178,7 @@ LOG_LINES_DROPPED: Final = declare(
 )
 
 #: Set again for each scrape.
-OF_DESTINATIONS: Final = (OPEN, OLDEST_DUE_SECONDS, DEAD, CIRCUIT_STATE, PAUSED, MUTED)
+OF_DESTINATIONS: Final = (OPEN, OLDEST_DUE_SECONDS, DEAD, CIRCUIT_STATE, PAUSED, MUTED, MAX_PENDING_RATIO)
 
 
 def in_force(

@@ -10,7 +10,15 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
+from gateway.errors import (
+    BodyTooLarge,
+    EncodingRefused,
+    GatewayError,
+    MethodRefused,
+    RequestRefused,
+    StoreFull,
+    StoreUnavailable,
+)
 from gateway.event.payload import masked_path
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes

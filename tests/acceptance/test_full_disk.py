@@ -82,7 +82,7 @@ def test_stored_events_go_out_on_a_full_disk_new_ones_are_refused_and_service_re
         gateway = GatewayProcess(disk, ROUTES.format(url=sink.url))
         with gateway:
             acked = [gateway.post(distinct(number))[1]["id"] for number in range(EVENTS)]
-            eventually(lambda: (disk / "gateway.db.reserve").exists(), "there is a reserve")
+            eventually((disk / "gateway.db.reserve").exists, "there is a reserve")
             fill(disk)
             eventually(lambda: "no new events are accepted" in gateway.api("/readyz")[1]["status"], "it is not ready")
             assert gateway.api("/readyz")[0] == 503
@@ -103,7 +103,7 @@ def test_a_gateway_that_starts_on_a_full_disk_sends_what_is_stored(disk):
         with gateway:
             for number in range(EVENTS):
                 assert gateway.post(distinct(number))[0] == 202
-            eventually(lambda: (disk / "gateway.db.reserve").exists(), "there is a reserve")
+            eventually((disk / "gateway.db.reserve").exists, "there is a reserve")
         fill(disk)
         sink.at("/", answer(200))
         with gateway:
@@ -114,7 +114,7 @@ def test_a_gateway_that_starts_on_a_full_disk_sends_what_is_stored(disk):
 def test_new_events_are_refused_while_the_disk_still_has_room_for_the_stored_ones(disk):
     with Sink(answer(503)) as sink, GatewayProcess(disk, ROUTES.format(url=sink.url)) as gateway:
         assert gateway.post(distinct(1))[0] == 202
-        eventually(lambda: (disk / "gateway.db.reserve").exists(), "there is a reserve")
+        eventually((disk / "gateway.db.reserve").exists, "there is a reserve")
         with (disk / "filler").open("ab", buffering=0) as file:
             while True:
                 free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
@@ -137,7 +137,7 @@ def test_new_events_are_refused_while_the_disk_still_has_room_for_the_stored_one
 
 def pending(gateway):
     metrics = gateway.api("/metrics")[1]
-    return sum(float(each) for each in re.findall(r'gateway_deliveries_open\{.*\} ([\d.e+]+)', metrics))
+    return sum(float(each) for each in re.findall(r"gateway_deliveries_open\{.*\} ([\d.e+]+)", metrics))
 
 
 def states(gateway, event_id):

@@ -444,6 +444,11 @@ class ToyStore:
         self._closed = False
         server.instances.append(self)
 
+    @property
+    def room(self) -> nouns.Room:
+        pending = sum(row.is_pending for row in self._server.rows.values())
+        return nouns.Room(pending, free_bytes=10**12, disk_bytes=10**12)
+
     def told(self, *destinations: str) -> None:
         self._fresh.update(destinations)
         self._news.set()

@@ -168,9 +168,7 @@ class SQLiteStore(SQLiteReads):
     async def index(self, *, limit: int = 250) -> bool:
         # Called every second or so: nothing is written if nothing is new, nor on a full disk.
         may_grow = self._database.is_index_behind and not self._database.file.reserve.is_given_up
-        more: bool = may_grow and await self._ask(
-            Write, run=lambda _change: self._database.index(limit)
-        )
+        more: bool = may_grow and await self._ask(Write, run=lambda _change: self._database.index(limit))
         return more
 
     async def close(self) -> None:
