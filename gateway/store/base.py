@@ -205,6 +205,12 @@ class Store(Reads, Protocol):
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events from ``unredacted``, by id; how many. One that is needed again by now stays as it is."""
 
+    async def wipe(self) -> bool:
+        """Remove what ``redact`` and ``forget`` have left in the store's own files, a slice of it; whether there is more.
+
+        Without it, what was removed can be found in them for hours. Does nothing if nothing was removed.
+        """
+
     async def index(self, *, limit: int = 250) -> bool:
         """Add at most ``limit`` newer events to the index of words; whether there are more.
 

@@ -45,6 +45,10 @@ class Load(Call, kw_only=True, eq=False):
     event_ids: Collection[str]
 
 
+class EmptyLog(Call, kw_only=True, eq=False):
+    """Everything in the log goes into the database; answers whether it did."""
+
+
 class Change(Struct, kw_only=True):
     """What a transaction does to the leases once it is on disk."""
 

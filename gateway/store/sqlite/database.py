@@ -13,7 +13,7 @@ from gateway.errors import StoreError, StoreUnavailable
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.appends import append
-from gateway.store.sqlite.calls import Append, Call, Change, Claim, Load, Settle, Write
+from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Load, Settle, Write
 from gateway.store.sqlite.connection import BUSY_S, gone_message, opening, unchecked_message
 from gateway.store.sqlite.file import File
 from gateway.store.sqlite.outcomes import claim, load, settle
@@ -51,6 +51,7 @@ class Database:
                 # The file has one owner: whoever held a task is gone.
                 self.file.db.execute(sql.FREE_TASKS)
                 self.records.begin(self.file.db)
+            self._upkeep.is_log_dirty = self.file.was_left
         except BaseException:
             self.file.abandon()
             raise
@@ -170,14 +171,16 @@ class Database:
 
     # outside a transaction
 
-    def read(self, call: Claim | Load) -> None:
-        """Carry out a claim or a load and answer it."""
+    def read(self, call: Claim | Load | EmptyLog) -> None:
+        """Carry out a call that changes no row, and answer it."""
         if not self.file.healthy:
             self._refuse([call], unchecked_message(self.file.path))
             return
         try:
             if isinstance(call, Claim):
                 call.answer = claim(self.records, call.replica, call.wants, self.file.now())
+            elif isinstance(call, EmptyLog):
+                call.answer = self.empty_log()
             else:
                 call.answer = load(self.records, call.event_ids)
         except apsw.Error as error:
@@ -190,15 +193,35 @@ class Database:
     @property
     def is_index_behind(self) -> bool:
         """Whether there may be events that are not in the index of words. For any thread."""
-        return self._upkeep.is_behind(self.records.event_seq)
+        return self._upkeep.words.is_behind(self.records.event_seq)
 
     def index(self, limit: int) -> bool:
         """Take at most ``limit`` events into the index of words; whether there may be more."""
-        return self._upkeep.index(self.file.db, limit, self.records.event_seq)
+        return self._upkeep.words.add(self.file.db, limit, self.records.event_seq)
 
     def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
         """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
         return self._upkeep.prune(self.file.db, retention, limit, change.now)
+
+    @property
+    def is_unwiped(self) -> bool:
+        """Whether something that was removed may be left in the index or in the log. For any thread."""
+        return self._upkeep.words.is_dirty or self._upkeep.is_log_dirty
+
+    def merge(self) -> bool:
+        """Do a slice of merging the index of words; whether there is more to do."""
+        self._upkeep.words.merge(self.file.db)
+        # What the slice has replaced is in the log.
+        self._upkeep.is_log_dirty = True
+        return self._upkeep.words.is_dirty
+
+    def empty_log(self) -> bool:
+        """Outside a transaction: leave nothing in the log; whether it is empty now, since somebody may be reading."""
+        # Not the writer's time: whoever reads now has finished soon.
+        self._wait_for_others(0.0)
+        if self.file.healthy and self.file.empty_log():
+            self._upkeep.is_log_dirty = False
+        return not self._upkeep.is_log_dirty
 
     def redact(self, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events that are still at rest; how many were."""

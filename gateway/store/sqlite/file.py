@@ -36,6 +36,8 @@ class File:
         self._clock = clock
         self.wall = wall
         self.healthy = True
+        #: Whether the last owner did not close it.
+        self.was_left = False
         self.log_pages = 0
         self.reserve = Reserve(path)
 
@@ -48,7 +50,8 @@ class File:
             undo.callback(self._release_unused)
             self.reserve.find()
             self._make_private()
-            self._connect(check=self._lock.was_left or self._has_log())
+            self.was_left = self._lock.was_left or self._has_log()
+            self._connect(check=self.was_left)
             undo.callback(self.db.close)
             found = Path(self.path).stat()
             self._identity, self._size = (found.st_dev, found.st_ino), found.st_size
@@ -100,15 +103,19 @@ class File:
             self.db.close()
             try:
                 self._connect(check=True)
-                self._empty_log()
+                # A failed fsync may have torn it: what is written after a hole would be lost with it.
+                self.empty_log()
             except apsw.FullError:
                 self.reserve.give_up()
                 raise
 
-    def _empty_log(self) -> None:
-        """Leave nothing in a log that a failed fsync may have torn: what is written after a hole would be lost with it."""
-        with suppress(apsw.BusyError):  # somebody reads: no reason to stay closed
+    def empty_log(self) -> bool:
+        """Leave nothing in the log; False while somebody reads."""
+        try:
             self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            return False
+        return True
 
     def close(self) -> None:
         try:

@@ -20,7 +20,7 @@ from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import tasks
-from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
+from gateway.store.sqlite.calls import Append, Call, Claim, EmptyLog, Load, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
@@ -165,6 +165,12 @@ class SQLiteStore(SQLiteReads):
         redacted: int = await self._ask(Write, run=lambda _change: self._database.redact(bodies))
         return redacted
 
+    async def wipe(self) -> bool:
+        if not self._database.is_unwiped:
+            return False
+        is_more: bool = await self._ask(Write, run=lambda _change: self._database.merge())
+        return is_more or not await self._ask(EmptyLog)
+
     async def index(self, *, limit: int = 250) -> bool:
         # Called every second or so: nothing is written if nothing is new, nor on a full disk.
         may_grow = self._database.is_index_behind and not self._database.file.reserve.is_given_up
@@ -285,11 +291,11 @@ class SQLiteStore(SQLiteReads):
         self._on_loop(self._finish, calls, self._database.records.take_moment())
 
     def _carry_out(self, calls: Sequence[Call]) -> None:
-        writes = [call for call in calls if not isinstance(call, Claim | Load)]
+        writes = [call for call in calls if not isinstance(call, Claim | EmptyLog | Load)]
         if writes:
             self._database.write(writes)
         for call in calls:
-            if isinstance(call, Claim | Load):
+            if isinstance(call, Claim | EmptyLog | Load):
                 self._database.read(call)
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:

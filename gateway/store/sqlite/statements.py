@@ -234,34 +234,15 @@ EVENTS_OF_DELIVERIES: Final = """
 SELECT event_seq FROM delivery INDEXED BY delivery_by
 WHERE destination = ? AND state = ? AND cause = ? AND event_seq <= ? ORDER BY event_seq DESC LIMIT ?
 """
-EVENTS_WITH_WORDS: Final = "SELECT rowid FROM word WHERE word MATCH ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?"
-EVENTS_NOT_INDEXED: Final = "SELECT seq FROM event WHERE seq > ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
 # Walked from one to the next: one look-up for each type of each source.
 NEXT_TYPE: Final = """
 SELECT source, type FROM event INDEXED BY event_by WHERE source = ? AND type > ? ORDER BY type LIMIT 1
 """
 NEXT_SOURCE: Final = "SELECT source, type FROM event INDEXED BY event_by WHERE source > ? ORDER BY source, type LIMIT 1"
-INDEXED_TO: Final = "SELECT coalesce(max(rowid), 0) FROM word"
 LAST_EVENT: Final = "SELECT coalesce(max(seq), 0) FROM event"
 STORED_AT: Final = "SELECT seq, stored_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 TYPE_OF: Final = "SELECT type FROM event WHERE seq = ?"
 RECEIVED_AT: Final = "SELECT received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
-
-# --- the index of words ---
-
-_LEAVES: Final = """
-CASE WHEN json_valid(CAST(body AS TEXT)) THEN (
-    SELECT group_concat(CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE atom END, ' ')
-    FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL
-) ELSE CAST(body AS TEXT) END
-"""
-ADD_WORDS: Final = f"""
-INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM (
-    SELECT seq, body, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before
-    FROM (SELECT seq, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2)
-) WHERE before < ?3
-"""
-WORDS_AGAIN: Final = f"INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM event WHERE seq = ?"
 
 # --- numbers ---
 
