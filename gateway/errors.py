@@ -39,7 +39,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── BadRequest                 an operator's request that makes no sense: 400
     ├── QueryRefused               a query that makes no sense to the store: 400
     ├── UnknownName                no such event, delivery, activity or destination: 404
-    ├── BodyGone                   a replay whose body was removed by retention or redaction: 409
+    ├── BodyGone                   a replay whose body was removed by retention or redaction, or forgotten: 409
     ├── TooManyListen              (web) 503: all places on the live stream are taken
     ├── BindFailed                 (server) a listener cannot have its address; nothing was started
     ├── UnknownSample              (rehearsal) the preset has no such sample

@@ -57,7 +57,7 @@ from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
-from gateway.store import Store, rules
+from gateway.store import Store, room
 from gateway.store.activities import Activity, Verb
 from gateway.store.nouns import Appended, Firing, NewDelivery, NewEvent, Told
 from gateway.wording import printable
@@ -121,7 +121,7 @@ async def receive(
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
     # Before a slot is taken. What the gateway says of itself is stored all the same.
-    if refusal := rules.refusal(gateway.store.room, config.limits):
+    if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
     planned = [_planned(each, starter, config, source) for each in received]
     appended = await _append(gateway, starter, [new for new, _ in planned])

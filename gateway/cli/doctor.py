@@ -21,7 +21,7 @@ from gateway.routing import Config, Destination
 from gateway.store import Health, health_of, open_reads
 from gateway.store.base import OnProgress
 from gateway.store.nouns import Limits
-from gateway.store.rules import filling, free_disk
+from gateway.store.room import filling, free_disk
 from gateway.wording import count
 
 #: Free space below this many times the limit is a warning.

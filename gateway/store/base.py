@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
-from gateway.store.activities import Activity, ActivityPage, Task
+from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import (
     Appended,
@@ -25,6 +25,7 @@ from gateway.store.nouns import (
     Retention,
     Room,
     Stats,
+    Survey,
     Unredacted,
     Want,
 )
@@ -49,6 +50,9 @@ class Reads(Protocol):
 
     async def candidates(self, query: EventQuery) -> CandidatePage:
         """The same events with their bodies and without their deliveries, for a caller that looks into payloads."""
+
+    async def survey(self, *, after: str = "", until: str = "") -> Survey:
+        """Every event between two positions, oldest first, damaged ones too: a page, for a caller that looks at each."""
 
     async def event(self, event_id: str) -> EventHistory | None:
         """One event by its id or by the id of one of its deliveries."""
@@ -183,6 +187,24 @@ class Store(Reads, Protocol):
         what they were before. New ones that it made and that were not attempted are discarded.
 
         Raises KeyError for an unknown id.
+        """
+
+    async def begin_erasure(self, erasure: Erasure) -> Activity:
+        """Begin to forget events; durable on return, with refused requests and keys that have its value removed.
+
+        The caller looks through all events that are stored by now and names those to ``forget``.
+        """
+
+    async def open_erasure(self, replica: str) -> OpenErasure | None:
+        """The oldest unfinished erasure that no other replica holds."""
+
+    async def forget(self, erasure: OpenErasure, event_ids: Collection[str], *, to: str, replica: str) -> None:
+        """Forget these events; those up to ``to`` were looked at. The replica holds the erasure as in ``go_on``.
+
+        Of each stays that it was there, what became of its deliveries, and ``rules.tombstone``. What waits or is dead is
+        discarded; attempts lose their answers and reasons; entries may fire again for its keys. Called once
+        more when everything was looked through and ``wipe`` has nothing to do, it finishes the erasure. Does nothing
+        if the erasure is elsewhere by now.
         """
 
     async def note(self, activity: Activity) -> None:

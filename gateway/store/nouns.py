@@ -14,8 +14,9 @@ EFFORT: Final = 20_000
 #: Rows that reading a body and looking into it counts for.
 BODY_EFFORT: Final = 5
 
-#: ``kept``, or why a body is not what was received: ``removed`` by retention, or ``redacted``.
-BodyIs = Literal["kept", "removed", "redacted"]
+#: ``kept``, or why a body is not what was received: ``removed`` by retention, ``redacted``, or ``forgotten``: then it
+#: says who did it, and nothing else is left of the event.
+BodyIs = Literal["kept", "removed", "redacted", "forgotten"]
 
 
 class NewDelivery(Struct, frozen=True, kw_only=True):
@@ -131,7 +132,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     #: Pending deliveries.
     max_pending: int = 1_000_000
-    #: Bytes that stay free on the store's disk; None: ``rules.usual_free_disk``.
+    #: Bytes that stay free on the store's disk; None: ``room.usual_free_disk``.
     free_disk: int | None = None
 
 
@@ -265,6 +266,15 @@ class Unredacted(Struct, frozen=True, kw_only=True):
     events: Mapping[str, Event | CorruptEvent]
     #: ``after`` of the next page; empty on the last page.
     next: str = ""
+
+
+class Survey(Struct, frozen=True, kw_only=True):
+    """Some of all events, oldest first, with what is left of their bodies; those that were forgotten are left out."""
+
+    events: tuple[Event, ...]
+    #: The position up to which every event is on this page or on one before.
+    to: str
+    is_last: bool
 
 
 class Traffic(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from gateway import console
 from gateway.errors import BadRequest, BodyGone, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
 from gateway.store.nouns import Stats
-from gateway.store.rules import filling, refusal
+from gateway.store.room import filling, refusal
 from gateway.web import auth
 from gateway.web.context import Context
 from gateway.web.live import TooManyListen

@@ -15,7 +15,7 @@ from gateway.errors import StoreError
 from gateway.operate.reload import Reloader
 from gateway.pipeline import Gateway
 from gateway.store.nouns import DestinationStats, Stats
-from gateway.store.rules import filling, refusal
+from gateway.store.room import filling, refusal
 from gateway.wording import count, iso_time
 
 #: Seconds after a failed store during which this process reports not ready; then senders may try it again.

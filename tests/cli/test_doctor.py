@@ -14,7 +14,7 @@ import pytest
 from gateway.cli import doctor
 from gateway.store import health_of, open_store
 from gateway.store.nouns import Limits
-from gateway.store.rules import free_disk
+from gateway.store.room import free_disk
 from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
 

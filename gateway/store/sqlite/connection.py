@@ -8,7 +8,7 @@ from typing import Any, Final
 import apsw
 
 from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
-from gateway.store.rules import cause_of, state_before
+from gateway.store.rules import cause_of, mentions, state_before
 from gateway.store.sqlite import tables
 
 #: How long another program may hold the file before callers are refused, seconds.
@@ -24,12 +24,18 @@ def connect(path: str, flags: int) -> apsw.Connection:
     connection.set_busy_timeout(int(BUSY_S * 1000))
     connection.execute("PRAGMA cache_size = -16384")
     connection.create_scalar_function("cause_of", _cause_of, 1, deterministic=True)
+    connection.create_scalar_function("mentions", _mentions, 2, deterministic=True)
     connection.create_scalar_function("state_before", _state_before, 1, deterministic=True)
     return connection
 
 
 def _cause_of(*values: Any) -> str:
     return cause_of(str(values[0]))
+
+
+def _mentions(*values: Any) -> int:
+    text, value = values
+    return int(mentions(text, value))
 
 
 def _state_before(*values: Any) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -10,7 +10,9 @@ import apsw
 
 from gateway import telemetry
 from gateway.errors import StoreError, StoreUnavailable
+from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.nouns import Retention
+from gateway.store.sqlite import forgetting
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.appends import append
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Load, Settle, Write
@@ -51,7 +53,9 @@ class Database:
                 # The file has one owner: whoever held a task is gone.
                 self.file.db.execute(sql.FREE_TASKS)
                 self.records.begin(self.file.db)
-            self._upkeep.is_log_dirty = self.file.was_left
+                # An erasure that was begun is wiped to the end.
+                self._upkeep.words.is_dirty = forgetting.is_open(self.file.db)
+            self._upkeep.is_log_dirty = self.file.was_left or self._upkeep.words.is_dirty
         except BaseException:
             self.file.abandon()
             raise
@@ -202,6 +206,16 @@ class Database:
     def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
         """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
         return self._upkeep.prune(self.file.db, retention, limit, change.now)
+
+    def begin_erasure(self, erasure: Erasure, change: Change) -> str:
+        """Begin to forget events; the id of the activity."""
+        self._upkeep.is_log_dirty = True
+        return forgetting.begin(self.records, erasure, change.wall, change)
+
+    def forget(self, erasure: OpenErasure, event_ids: Collection[str], to: str, replica: str, change: Change) -> None:
+        """Forget events, and continue the erasure or finish it."""
+        self._upkeep.is_log_dirty = True
+        forgetting.forget(self.records, self._upkeep.words, erasure, event_ids, to, replica, change)
 
     @property
     def is_unwiped(self) -> bool:

@@ -121,5 +121,8 @@ def load(records: Records, event_ids: Collection[str]) -> Mapping[str, Event | C
     loaded: dict[str, Event | CorruptEvent] = {}
     for row in rows:
         event, intact, body_is = event_of(row)
-        loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(rules.damaged(event.id))
+        if body_is in ("removed", "forgotten"):
+            loaded[event.id] = CorruptEvent(rules.unsendable(event.id, body_is))
+        else:
+            loaded[event.id] = event if intact else CorruptEvent(rules.damaged(event.id))
     return loaded

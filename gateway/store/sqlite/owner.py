@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
-from gateway.store.activities import Activity, Task
+from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import tasks
@@ -139,6 +139,16 @@ class SQLiteStore(SQLiteReads):
     async def stop(self, activity_id: str, *, by: str) -> Activity:
         await self._ask(Write, run=lambda change: tasks.stop(self._database.records, activity_id, by, change))
         return await self._known(activity_id)
+
+    async def begin_erasure(self, erasure: Erasure) -> Activity:
+        id_ = await self._ask(Write, run=lambda change: self._database.begin_erasure(erasure, change))
+        return await self._known(id_)
+
+    async def open_erasure(self, replica: str) -> OpenErasure | None:
+        return await asyncio.to_thread(self._reader.open_erasure, replica)
+
+    async def forget(self, erasure: OpenErasure, event_ids: Collection[str], *, to: str, replica: str) -> None:
+        await self._ask(Write, run=lambda change: self._database.forget(erasure, event_ids, to, replica, change))
 
     async def _known(self, activity_id: str) -> Activity:
         activity = await self.activity(activity_id)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.store.nouns import Room
-from gateway.store.rules import usual_free_disk
+from gateway.store.room import usual_free_disk
 
 #: For the log, and for what a checkpoint adds to the database, bytes.
 FOR_THE_LOG: Final = 4 * 1024 * 1024

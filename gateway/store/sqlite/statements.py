@@ -118,6 +118,7 @@ FROM (
 _AT_REST: Final = """
 NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_seq = e.seq AND d.state IN ('pending', 'dead'))
 """
+SURVEY: Final = f"SELECT e.seq, {EVENT} FROM event e WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"
 OLD_BODIES: Final = f"""
 SELECT max(seq), json_group_array(seq) FILTER (WHERE body_is <> 'removed' AND {_AT_REST})
 FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2) e WHERE e.stored_at <= ?3
@@ -293,7 +294,7 @@ ACTIVITY_OF_KEY: Final = "SELECT id FROM activity WHERE key = ?"
 TASK: Final = """
 SELECT seq, verb, by, which, began, position, ends, interval_s, next_due, as_new, reason
 FROM activity
-WHERE finished = 0 AND (owner IN ('', ?1) OR leased_until <= ?2) ORDER BY seq LIMIT 1
+WHERE finished = 0 AND verb <> 'forget' AND (owner IN ('', ?1) OR leased_until <= ?2) ORDER BY seq LIMIT 1
 """
 # Only if it is where the slice was planned, and free.
 TAKE_TASK: Final = """
@@ -306,7 +307,8 @@ TASK_WENT_ON: Final = """
 UPDATE activity SET moved = moved + ?, position = ?, next_due = ?, finished = ? WHERE seq = ?
 """
 STOP_TASK: Final = """
-UPDATE activity SET finished = 1, stopped_by = ? WHERE id = ? AND finished IS NOT NULL AND stopped_by = '' RETURNING seq
+UPDATE activity SET finished = verb <> 'forget', position = ends, which = iif(verb = 'forget', NULL, which), stopped_by = ?
+WHERE id = ? AND finished IS NOT NULL AND stopped_by = '' RETURNING seq
 """
 _IN_GROUP: Final = """
 d.destination = ?1 AND d.state = ?2 AND d.cause = ?3 AND d.event_seq > ?4 AND d.event_seq <= ?5 AND (?6 = '' OR d.route = ?6)

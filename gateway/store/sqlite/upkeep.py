@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -48,8 +48,8 @@ class Upkeep:
 
     def redact(self, db: apsw.Connection, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events that are still at rest; how many were."""
-        redacted = [
-            int(seq)
+        redacted: list[Any] = [
+            seq
             for event_id, body in bodies.items()
             for (seq,) in db.execute(sql.REDACT, (body, hashlib.sha256(body).digest(), event_id)).fetchall()
         ]
