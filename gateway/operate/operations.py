@@ -95,14 +95,14 @@ class Operations:
             count = sum([await self._store.count(each) for each in _by_state(which, move.verb)])
         except KeyError as error:
             raise UnknownName(no_such(error.args[0])) from None
-        if not count and move.verb == "replay":
+        if move.verb == "replay":
             await self._refuse_forgotten(move.ids)
         sample = await self._sample(which, move.verb)
         warnings = await self._overtaken(which) if move.verb == "replay" and count <= MOST_LOOKED_AT else []
         return Preview(count=count, sample=sample, warnings=warnings)
 
     async def _refuse_forgotten(self, ids: Sequence[str]) -> None:
-        """Say why nothing is left to replay, if that is the reason. Raises BodyGone."""
+        """Say at once of what is named that nothing is left to replay. Raises BodyGone."""
         for id_ in ids[:MOST_LOOKED_AT]:
             history = await self._store.event(id_)
             if history is not None and history.body_is == "forgotten":

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.store.nouns import EventQuery
+from gateway.model import Dead, Notice
+from gateway.store.activities import Erasure
+from gateway.store.nouns import EventQuery, Firing, Outcome, Rejected, Told
 from gateway.store.rules import words_in
-from tests.store.given import delivered, new_event, wants
+from tests.store.given import attempt, delivered, new_event, wants
 from tests.store.sqlite.given import edit
 
 #: No other word of the index begins like it, so it is in there whole.
@@ -120,5 +122,47 @@ def test_an_event_passes_the_search_for_words_until_it_is_redacted(opened, word)
         assert [each.event.id for each in (await store.candidates(query)).rows] == [new.event.id]
         await redacted(store, new)
         assert (await store.candidates(query)).rows == ()
+
+    opened(scenario)
+
+
+async def forgotten(store, event_ids):
+    erasure = Erasure(by="ann", find=f"name={NAME}", value=NAME, subject="events with name=•••")
+    await store.begin_erasure(erasure)
+    while erasure := await store.open_erasure("a"):
+        if erasure.is_looked_through:
+            await wiped(store)
+        page = await store.survey(after=erasure.after, until=erasure.until)
+        theirs = [each.id for each in page.events if each.id in event_ids]
+        await store.forget(erasure, theirs, to=page.to, replica="a")
+
+
+@pytest.mark.parametrize("size", [100, 50_000], ids=["small", "many pages"])
+def test_what_was_forgotten_is_in_no_file_of_the_store_and_in_no_new_backup(kind, opened, tmp_path, size):
+    firings = [Firing(name="welcome", key=NAME, window_s=900.0, routes=frozenset({"to-file"}))]
+    news = [
+        new_event("slack", "file", "crm", lanes=[NAME], body=body_of(size + 2 * at), lease_s=30.0, firings=firings)
+        for at in range(2)
+    ]
+    news = [replace(each, event=replace(each.event, headers={"x-name": NAME})) for each in news]
+
+    async def scenario(store):
+        [one, other] = await store.append(news)
+        assert other.held_back
+        leases = [*one.leases, *other.leases]
+        said = {"reason": f"answered 422: no {NAME}", "answer": f"who is {NAME}?"}
+        for lease in leases[:2]:
+            notice = Notice(id=lease.delivery.id, destination="slack", route="to-slack", attempts=1, reason=NAME)
+            told = Told(notice, [("failed/ops", "ops")])
+            await store.settle([Outcome(lease, Dead(said["reason"]), attempt(lease, "dead", **said), told)])
+        refused = Rejected(at=1.0, source="crm", path=f"/in/crm/{NAME}", status=404, reason=f"no {NAME} here")
+        await store.reject([refused])
+        await indexed(store)
+        assert left_in(kind)
+        await forgotten(store, {each.event.id for each in news})
+        copy = tmp_path / "copy.db"
+        await store.backup(str(copy))
+        assert left_in(kind, copy) == []
+        assert await store.check() == []
 
     opened(scenario)
