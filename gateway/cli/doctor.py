@@ -268,7 +268,8 @@ def readiness(answer: Mapping[str, Any] | None) -> Finding:
         return Finding("gateway", "ok", NONE_RUNS)
     if "config" in answer:
         return Finding("gateway", "warn", f"{answer['status']}; its file: {answer['config']}", "run `gateway check`")
-    return Finding("gateway", "ok", str(answer["status"]))
+    checked = f"; its store: {answer['store']}" if "store" in answer else ""
+    return Finding("gateway", "ok", f"{answer['status']}{checked}")
 
 
 async def _reached(config: Config) -> Sequence[Finding]:

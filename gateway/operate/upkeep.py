@@ -16,6 +16,8 @@ INTERVAL_S: Final = 60.0
 #: Seconds between two slices of the index or of a wipe, and between two looks for something to do.
 BETWEEN_SLICES_S: Final = 0.05
 LOOK_INTERVAL_S: Final = 1.0
+#: Seconds between two looks for damage, each of some 10 ms: a twentieth of one processor.
+BETWEEN_INSPECTIONS_S: Final = 0.2
 
 
 class Upkeep:
@@ -28,7 +30,7 @@ class Upkeep:
     async def run(self) -> None:
         """Continue until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for step in (self._round, self._index, self._wipe):
+            for step in (self._round, self._index, self._wipe, self._inspect):
                 tasks.create_task(for_ever(step))
 
     async def _round(self) -> None:
@@ -57,6 +59,11 @@ class Upkeep:
                 if removed := await self._store.redact(bodies):
                     telemetry.log("store.pruned", removed=removed)
             after, is_more = page.next, bool(page.next)
+
+    async def _inspect(self) -> None:
+        await self._store.breathe()
+        is_more = await self._store.inspect()
+        await asyncio.sleep(BETWEEN_INSPECTIONS_S if is_more else INTERVAL_S)
 
     async def _wipe(self) -> None:
         await self._store.breathe()

@@ -119,6 +119,10 @@ class Store(Reads, Protocol):
     def room(self) -> Room:
         """What it can take just now, at most a second old. Costs a few microseconds at most, and never waits."""
 
+    @property
+    def checked(self) -> float:
+        """The fraction of what was stored at the start that was checked for damage since, or then; see ``inspect``."""
+
     # events come in, deliveries go out
 
     def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
@@ -226,6 +230,12 @@ class Store(Reads, Protocol):
 
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events from ``unredacted``, by id; how many. One that is needed again by now stays as it is."""
+
+    async def inspect(self) -> bool:
+        """Check a part of what is stored for damage; whether there is more to check.
+
+        It takes some milliseconds. Damage is in ``room`` from then on, and stays there until the next start.
+        """
 
     async def wipe(self) -> bool:
         """Remove what ``redact`` and ``forget`` have left in the store's own files, a slice of it; whether there is more.

@@ -24,7 +24,7 @@ def free_disk(limits: Limits, disk_bytes: int) -> int:
 def refusal(room: Room, limits: Limits) -> str:
     """Why new events are refused, with the remedy; empty: there is room for them. Costs less than a microsecond."""
     if room.damage:
-        return room.damage
+        return f"{room.damage}; what is stored is still sent as far as it can be read"
     if room.pending >= limits.max_pending:
         return (
             f"{room.pending:,} deliveries wait, and limits.max_pending is {limits.max_pending:,}: "

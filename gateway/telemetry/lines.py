@@ -165,6 +165,9 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "store.unavailable": LogEvent(
         "error", "a disk error: no events are accepted until the store is reopened and checked", ("reason",)
     ),
+    "store.damaged": LogEvent(
+        "error", "the store's file is damaged: new events are refused, and a backup has to be restored", ("reason",)
+    ),
     "store.pruned": LogEvent("info", "items past their retention were removed", ("removed",)),
     "library.warning": LogEvent(
         "warning", "a library logged a warning or an error", ("logger", "message", "exception")

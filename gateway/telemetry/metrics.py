@@ -38,6 +38,8 @@ __all__ = [
     "ROUTE_LAST_MATCH",
     "ROUTE_MATCHES",
     "STORE_BYTES",
+    "STORE_CHECKED_RATIO",
+    "STORE_DAMAGED",
     "in_force",
     "scrape",
 ]
@@ -159,6 +161,12 @@ COMMIT_SECONDS: Final = declare(
     buckets=_ANSWER_S,
 )
 STORE_BYTES: Final = declare(Gauge, "gateway_store_bytes", "Size of the store on disk in bytes, including its log.")
+STORE_CHECKED_RATIO: Final = declare(
+    Gauge, "gateway_store_checked_ratio", "Fraction of the store that was checked for damage since the start."
+)
+STORE_DAMAGED: Final = declare(
+    Gauge, "gateway_store_damaged", "1 if the store was found to be damaged, and new events are refused."
+)
 DISK_FREE_BYTES: Final = declare(Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk.")
 READY: Final = declare(Gauge, "gateway_ready", "1 if /readyz answers 200, else 0.")
 LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")

@@ -15,9 +15,11 @@ from gateway.model import DeliveryState
 from gateway.presets import load as load_preset
 from gateway.store.activities import Task
 from gateway.store.nouns import DeliveryQuery
+from gateway.store.sqlite import file
 from gateway.web import Readiness, Rejections, ingest_app
 from gateway.web import door as door_module
 from gateway.web.door import RETRY_AFTER_S, Door
+from tests.store.sqlite.given import edit, overwrite
 from tests.web.desk import Desk
 
 BODY = load_preset("xobito").samples["contact.created"]
@@ -389,3 +391,32 @@ async def test_what_the_gateway_says_of_itself_is_stored_when_others_are_refused
         await door.send(another(number))
     await pipeline.announce(door.gateway, door.dispatcher, pipeline.Announcement("store.full", "It is full.", {}))
     assert await door.kept() == 3
+
+
+def test_a_damaged_store_refuses_new_events_and_says_what_to_do(tmp_path, monkeypatch):
+    async def fill():
+        async with AtTheDoor(tmp_path, FILE) as door:
+            assert (await door.send(BODY)).status == 202
+
+    async def look():
+        async with AtTheDoor(tmp_path, FILE) as door:
+            assert (await door.send(BODY)).status == 202, "nothing is known yet"
+            assert door.readiness.status(door.gateway, door.dispatcher) == "ready"
+            while await door.store.inspect():
+                pass
+            said = door.readiness.status(door.gateway, door.dispatcher)
+            assert said.startswith(f"no new events are accepted: {tmp_path}/gateway.db is damaged")
+            assert "restore a backup" in said
+            answer = await door.send(another(1))
+            assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
+            _, metrics = await door.ask("/metrics")
+            assert "gateway_store_damaged 1.0" in metrics
+            status, detail = await door.ask("/readyz")
+            assert (status, "is damaged" in detail["status"], "checked" in detail["store"]) == (503, True, True)
+
+    asyncio.run(fill())
+    # As if the file were too large to be checked whole at its start.
+    monkeypatch.setattr(file, "quick_check", lambda *_: False)
+    root = edit(tmp_path / "gateway.db", "SELECT rootpage FROM sqlite_schema WHERE name = 'rejected'")[0][0]
+    overwrite(tmp_path / "gateway.db", (root - 1) * 4096, b"\xff" * 4096)
+    asyncio.run(look())

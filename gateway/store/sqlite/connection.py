@@ -13,7 +13,8 @@ from gateway.store.sqlite import tables
 
 #: How long another program may hold the file before callers are refused, seconds.
 BUSY_S: Final = 1.0
-#: How long the file is checked after an unclean end, at most, seconds.
+#: How long the file is checked at its start, at most, seconds: after a clean end, and after any other.
+CLEAN_CHECK_S: Final = 1.0
 CHECK_S: Final = 5.0
 #: The number of statements that stay compiled: every size of every statement that carries many rows, and the rest.
 STATEMENTS: Final = 256
@@ -80,18 +81,19 @@ def migrate(connection: apsw.Connection, version: int) -> None:
         connection.execute(f"BEGIN IMMEDIATE; {' '.join(steps)} COMMIT")
 
 
-def quick_check(connection: apsw.Connection, path: str) -> None:
-    """Check the file for at most CHECK_S; whatever could not be checked in that time passes."""
-    until = time.monotonic() + CHECK_S
-    connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+def quick_check(connection: apsw.Connection, path: str, most_s: float) -> bool:
+    """Check the file for at most ``most_s``; whether that was time for all of it. Raises StoreCorrupt."""
+    until = time.monotonic() + most_s
+    connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     try:
         finding = connection.execute("PRAGMA quick_check(1)").get
     except apsw.InterruptError:
-        return
+        return False
     finally:
         connection.set_progress_handler(None)
     if finding != "ok":
         raise corrupt(path, finding)
+    return True
 
 
 def corrupt(path: str, finding: object) -> StoreCorrupt:
@@ -114,6 +116,13 @@ def opening(path: str) -> Generator[None]:
 
 def busy_message(path: str) -> str:
     return f"{path} has been locked by another program for {BUSY_S:g} s: close that program"
+
+
+def emptied(path: str) -> StoreCorrupt:
+    return StoreCorrupt(
+        f"{path} is empty, and has held events ({path}.lock says so), so it was left as it is: restore a backup, or remove "
+        f"{path}.lock to begin with an empty store"
+    )
 
 
 def disk_message(path: str, error: BaseException) -> str:

@@ -53,6 +53,8 @@ class Database:
                 # The file has one owner: whoever held a task is gone.
                 self.file.db.execute(sql.FREE_TASKS)
                 self.records.begin(self.file.db)
+                if self.records.event_seq:
+                    self.file.remember_events()
                 # An erasure that was begun is wiped to the end.
                 self._upkeep.words.is_dirty = forgetting.is_open(self.file.db)
             self._upkeep.is_log_dirty = self.file.was_left or self._upkeep.words.is_dirty
@@ -95,6 +97,8 @@ class Database:
             self._one_by_one(calls, error)
         else:
             self.records.keep(change)
+            if self.records.event_seq:
+                self.file.remember_events()
             telemetry.COMMIT_SECONDS.observe(time.monotonic() - began)
 
     def _begin(self, calls: Sequence[Call]) -> Sequence[Call]:

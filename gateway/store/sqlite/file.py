@@ -8,13 +8,18 @@ from typing import Final
 
 import apsw
 
+from gateway import telemetry
 from gateway.errors import StoreError
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.connection import (
+    CHECK_S,
+    CLEAN_CHECK_S,
     busy_message,
     check_version,
     connect,
+    corrupt,
     disk_message,
+    emptied,
     gone_message,
     migrate,
     opening,
@@ -36,6 +41,10 @@ class File:
         self._clock = clock
         self.wall = wall
         self.healthy = True
+        #: Whether all of it was checked when it was opened.
+        self.is_checked = False
+        #: What is known to be wrong with it; empty: nothing. For any thread.
+        self.damage = ""
         #: Whether the last owner did not close it.
         self.was_left = False
         self.log_pages = 0
@@ -49,9 +58,10 @@ class File:
             self._lock = OwnerLock(self.path)
             undo.callback(self._release_unused)
             self.reserve.find()
+            self._refuse_emptied()
             self._make_private()
             self.was_left = self._lock.was_left or self._has_log()
-            self._connect(check=self.was_left)
+            self._connect(CHECK_S if self.was_left else CLEAN_CHECK_S)
             undo.callback(self.db.close)
             found = Path(self.path).stat()
             self._identity, self._size = (found.st_dev, found.st_ino), found.st_size
@@ -71,17 +81,25 @@ class File:
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
+    def _refuse_emptied(self) -> None:
+        with suppress(FileNotFoundError):
+            if self._lock.has_held_events and not Path(self.path).stat().st_size:
+                raise emptied(self.path)
+
+    def remember_events(self) -> None:
+        """From here on, an empty file is a lost one."""
+        self._lock.remember_events()
+
     def _has_log(self) -> bool:
         with suppress(OSError):
             return Path(self.path + "-wal").stat().st_size > 0
         return False
 
-    def _connect(self, *, check: bool) -> None:
+    def _connect(self, check_s: float) -> None:
         self.db = connect(self.path, apsw.SQLITE_OPEN_READWRITE)
         try:
             known = check_version(self.db, self.path)
-            if known and check:
-                quick_check(self.db, self.path)
+            self.is_checked = not known or quick_check(self.db, self.path, check_s)
             self.db.pragma("journal_mode", "wal")
             self.db.pragma("synchronous", "full")
             # What was removed is gone: nobody finds it in the file, or in a copy of the disk.
@@ -102,7 +120,7 @@ class File:
         with opening(self.path):
             self.db.close()
             try:
-                self._connect(check=True)
+                self._connect(CHECK_S)
                 # A failed fsync may have torn it: what is written after a hole would be lost with it.
                 self.empty_log()
             except apsw.FullError:
@@ -173,4 +191,13 @@ class File:
             return busy_message(self.path)
         if not isinstance(error, apsw.FullError):
             self.healthy = False
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            self.find_damage(str(corrupt(self.path, error)))
+            return self.damage
         return disk_message(self.path, error)
+
+    def find_damage(self, said: str) -> None:
+        """Remember what is wrong: the first finding, until the next start."""
+        if not self.damage:
+            self.damage = said
+            telemetry.log("store.damaged", reason=said)

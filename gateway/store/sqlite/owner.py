@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
 
-from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
+from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold
@@ -25,11 +25,14 @@ from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
 from gateway.store.sqlite.reads import SQLiteReads
+from gateway.store.sqlite.scrub import Scrub
 from gateway.store.sqlite.snapshots import Snapshots
 from gateway.store.sqlite.space import Space
 
 #: Seconds between two tries to open the file again after a disk error.
 RETRY_S: Final = 1.0
+#: ... after it was found to be damaged.
+DAMAGED_RETRY_S: Final = 60.0
 #: Nothing that waits in the store starts while a commit is older than this: a loop that never idles starves the writer.
 WRITER_PATIENCE_S: Final = 0.005
 #: The file has one owner, so the owner decides for every destination, for good and with all slots.
@@ -52,6 +55,7 @@ class SQLiteStore(SQLiteReads):
         #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
+        self._scrub = Scrub(snapshots, share=float(database.file.is_checked))
         self._next_try = 0.0
         self._next_fit = time.monotonic() + RETRY_S
         self._space = Space(database.file.path, database.file.reserve)
@@ -199,14 +203,27 @@ class SQLiteStore(SQLiteReads):
 
     @property
     def room(self) -> Room:
-        return self._space.room(self._database.records.pending, "")
+        return self._space.room(self._database.records.pending, self._database.file.damage)
+
+    @property
+    def checked(self) -> float:
+        return self._scrub.share
+
+    async def inspect(self) -> bool:
+        if self._scrub.share >= 1.0 or self._database.file.damage:
+            return False
+        if finding := await asyncio.to_thread(self._scrub.step):
+            self._database.file.find_damage(finding)
+        return True
 
     # on the event loop
 
     def _refusal(self) -> StoreUnavailable | None:
         if self._closed is not None:
             return StoreUnavailable("the store is closed: the gateway is stopping")
-        return None if self._database.file.healthy else StoreUnavailable(unchecked_message(self._snapshots.path))
+        if self._database.file.healthy:
+            return None
+        return StoreUnavailable(self._database.file.damage or unchecked_message(self._snapshots.path))
 
     async def _ask(self, kind: Callable[..., Call], **what: Any) -> Any:
         if refusal := self._refusal():
@@ -281,10 +298,17 @@ class SQLiteStore(SQLiteReads):
 
     def _check_disk(self) -> None:
         if not self._database.file.healthy and time.monotonic() >= self._next_try:
-            with suppress(StoreError):
+            wait_s = RETRY_S
+            try:
                 self._database.reopen()
                 self._on_loop(self._finish, (), self._database.records.take_moment())
-            self._next_try = time.monotonic() + RETRY_S
+            except StoreCorrupt as error:
+                self._database.file.find_damage(str(error))
+                # It does not mend itself.
+                wait_s = DAMAGED_RETRY_S
+            except StoreError:
+                pass
+            self._next_try = time.monotonic() + wait_s
 
     def _fit_reserve(self) -> None:
         """Not at once after the start: a store that is opened for a moment needs none."""
