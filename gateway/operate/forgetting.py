@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from gateway import telemetry
 from gateway.model import Event
@@ -19,8 +20,7 @@ PART_S: Final = 2.0
 BETWEEN_WIPES_S: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """Part of a preview."""
 
     #: Events that would be forgotten, of those looked at.

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import BodyGone, CorruptEvent
 from gateway.model import DeliveryState, Release

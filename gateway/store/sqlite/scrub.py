@@ -7,10 +7,10 @@ each range is a moment of its own.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import apsw
+from msgspec import Struct
 
 from gateway.errors import StoreCorrupt
 from gateway.store.sqlite.connection import corrupt
@@ -30,8 +30,7 @@ FROM pragma_index_list(?) l LEFT JOIN sqlite_schema s ON s.name = l.name WHERE l
 """
 
 
-@dataclass(slots=True, kw_only=True)
-class _Table:
+class _Table(Struct, kw_only=True):
     """A table, and how far it was looked through."""
 
     name: str
@@ -83,8 +82,7 @@ class _Table:
         """
 
 
-@dataclass(slots=True)
-class Scrub:
+class Scrub(Struct):
     """How far the check has come. ``step`` is for one thread at a time, the rest for any."""
 
     snapshots: Snapshots
