@@ -22,7 +22,7 @@ def free_disk(limits: Limits, disk_bytes: int) -> int:
 
 
 def refusal(room: Room, limits: Limits) -> str:
-    """Why new events are refused, with the remedy; empty: there is room for them. Costs less than a microsecond."""
+    """Why new events are refused, with the remedy; empty: there is room for them. Asked for each request: costs a microsecond."""
     if room.damage:
         return f"{room.damage}; what is stored is still sent as far as it can be read"
     if room.pending >= limits.max_pending:

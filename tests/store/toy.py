@@ -2,7 +2,7 @@
 
 It proves that the contract needs neither SQLite nor one process, and is for the conformance suite alone: tests of
 everything else use the real store. Whatever every store decides alike comes from ``store/rules.py``. What it leaves
-out: lists of events and of activities, numbers, retention, copies.
+out: lists of events and of activities, numbers, retention, erasures, looking for damage, copies.
 """
 
 import asyncio
