@@ -118,6 +118,9 @@ def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
     if health.state == "empty":
         yield Finding("store", "ok", f"{health.name} is empty: nothing was stored yet, the next start sets it up")
         return
+    if health.state == "emptied":
+        yield Finding("store", "fail", f"{health.name} is empty, and has held events", "restore a backup")
+        return
     try:
         yield clock(asyncio.run(_stored_time(url)), time.time())
         yield pending(asyncio.run(_waiting(url)), limits)

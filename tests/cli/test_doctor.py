@@ -158,6 +158,14 @@ def test_a_file_of_no_bytes_is_a_store_in_which_nothing_was_ever_stored(tmp_path
     assert "is empty: nothing was stored yet, the next start sets it up" in said["said"]
 
 
+def test_a_file_of_no_bytes_where_events_were_is_a_failure(tmp_path, capsys):
+    (tmp_path / "gateway.db").touch()
+    (tmp_path / "gateway.db.lock").write_text("\nhas held events\n")
+    [said] = [each for each in findings(tmp_path, capsys) if each["check"] == "store"]
+    assert (said["verdict"], said["remedy"]) == ("fail", "restore a backup")
+    assert "is empty, and has held events" in said["said"]
+
+
 def test_what_is_wrong_with_a_store_is_a_line_each_and_not_a_thousand(tmp_path):
     health = health_of(f"sqlite:///{tmp_path}/gateway.db")
     found = [each.said for each in doctor.integrity(health, [f"page {n}:\nwrong" for n in range(12)])]

@@ -30,6 +30,14 @@ def owner_of(path: str) -> Owner | None:
     return Owner(name, is_alive=False) if name else None
 
 
+def has_held_events(path: str) -> bool:
+    """Whether the store at ``path`` has ever held an event, as far as its lock says."""
+    try:
+        return HELD in Path(path + ".lock").read_bytes()
+    except OSError:
+        return False
+
+
 class OwnerLock:
     """``flock`` on a file beside the database, never on the database: closing that would drop SQLite's own locks."""
 
