@@ -32,13 +32,14 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── TooOld                     past the destination's retry.max_age: dead, replayable
     ├── StoreError                 503
     │   ├── StoreUnavailable       503 + Retry-After: nothing was made durable
+    │   │   └── StoreFull          there is no room for new events; those stored are sent
     │   ├── StoreLocked            another process owns the store; names it
     │   ├── StoreCorrupt           refused at start, never repaired silently
     │   └── StoreTooNew            written by a newer release
     ├── BadRequest                 an operator's request that makes no sense: 400
     ├── QueryRefused               a query that makes no sense to the store: 400
     ├── UnknownName                no such event, delivery, activity or destination: 404
-    ├── BodyGone                   a replay whose body was removed by retention or redaction: 409
+    ├── BodyGone                   a replay whose body was removed by retention or redaction, or forgotten: 409
     ├── TooManyListen              (web) 503: all places on the live stream are taken
     ├── BindFailed                 (server) a listener cannot have its address; nothing was started
     ├── UnknownSample              (rehearsal) the preset has no such sample
@@ -282,6 +283,10 @@ class StoreError(GatewayError):
 
 class StoreUnavailable(StoreError):
     """Nothing was made durable; the sender is asked to retry."""
+
+
+class StoreFull(StoreUnavailable):
+    """There is no room for new events; what is stored is still sent."""
 
 
 class StoreLocked(StoreError):

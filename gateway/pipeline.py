@@ -29,6 +29,7 @@ from gateway.errors import (
     Poisonous,
     RenderError,
     SignatureRefused,
+    StoreFull,
     TooOld,
     UnknownSource,
     Unparsable,
@@ -56,7 +57,7 @@ from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
-from gateway.store import Store
+from gateway.store import Store, room
 from gateway.store.activities import Activity, Verb
 from gateway.store.nouns import Appended, Firing, NewDelivery, NewEvent, Told
 from gateway.wording import printable
@@ -112,13 +113,16 @@ async def receive(
     """Verify, parse, match and store the events of one request, all or none; durable on return.
 
     A sender's handshake is answered instead, and nothing is stored. Header names are in lower case. Raises
-    RequestRefused, or StoreUnavailable when the events could not be stored.
+    RequestRefused, StoreFull when there is no room for events, or StoreUnavailable when they could not be stored.
     """
     now = gateway.clock()
     _authenticate(source, request, now)
     received = source.received(traces.taken_over(request.headers), request.body, now=now)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
+    # Before a slot is taken. What the gateway says of itself is stored all the same.
+    if refusal := room.refusal(gateway.store.room, config.limits):
+        raise StoreFull(refusal)
     planned = [_planned(each, starter, config, source) for each in received]
     appended = await _append(gateway, starter, [new for new, _ in planned])
     for (new, entries), known in zip(planned, appended, strict=True):

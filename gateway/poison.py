@@ -64,8 +64,11 @@ def _page_of(path: str) -> mmap.mmap:
     except OSError as error:
         raise StoreError(f"{path} cannot be opened ({error.strerror}): check its permissions and the disk") from error
     try:
-        os.ftruncate(descriptor, _SIZE)
+        # With its space: a write to a page that the disk has no room for kills the process.
+        os.posix_fallocate(descriptor, 0, _SIZE)
         return mmap.mmap(descriptor, _SIZE)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}; free some space on the disk") from error
     finally:
         os.close(descriptor)
 

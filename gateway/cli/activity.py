@@ -1,4 +1,4 @@
-"""``gateway activity``: what people did, and how far a replay or a discard has come."""
+"""``gateway activity``: what people did, and how far a replay, a discard or an erasure has come."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,6 +6,7 @@ from typing import Any, Final
 from gateway.cli import pages, terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
+from gateway.wording import count
 
 
 def activity(place: Place, *, limit: int, before: str, as_json: bool) -> int:
@@ -31,15 +32,18 @@ _COLUMNS: Final = (
 
 def _row(at: str, each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
     return [
-        [at], [each["by"]], [each["verb"]], [each["subject"]], [outcome(each["progress"])], [each["reason"]],
+        [at], [each["by"]], [each["verb"]], [each["subject"]], [outcome(each)], [each["reason"]],
         [each["id"]],
     ]  # fmt: skip
 
 
-def outcome(progress: Mapping[str, Any] | None) -> str:
-    """How far a replay or a discard has come: ``998 delivered, 2 dead``."""
+def outcome(activity: Mapping[str, Any]) -> str:
+    """How far a replay, a discard or an erasure has come: ``998 delivered, 2 dead``, ``14 events forgotten``."""
+    progress = activity["progress"]
     if progress is None:
         return ""
+    if activity["verb"] == "forget":
+        return _forgotten(progress)
     left = progress["total"] - progress["moved"]
     counts = (
         ("delivered", progress["delivered"]),
@@ -51,3 +55,11 @@ def outcome(progress: Mapping[str, Any] | None) -> str:
     said += [f"{left:,} not reached"] if left > 0 else []
     said += [f"stopped by {progress['stopped_by']}"] if progress["stopped_by"] else []
     return ", ".join(said) or f"{progress['moved']:,} of {progress['total']:,}"
+
+
+def _forgotten(progress: Mapping[str, Any]) -> str:
+    said = [f"{count(progress['moved'], 'event')} forgotten"]
+    said += [f"{count(progress['discarded'], 'delivery', 'deliveries')} discarded"] if progress["discarded"] else []
+    said += [f"stopped by {progress['stopped_by']}"] if progress["stopped_by"] else []
+    said += [] if progress["finished"] else ["in progress"]
+    return ", ".join(said)

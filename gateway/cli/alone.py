@@ -35,7 +35,7 @@ class Alone:
         # Events that are matched again must not be matched with made-up values.
         config = loaded(place.config) if wanted.verb == "reroute" else place.loaded()
         with asyncio.Runner() as runner:
-            store = runner.run(_owned(place.store))
+            store = runner.run(owned(place.store))
             try:
                 gateway = Gateway(config=config, store=store, egress=Egress())
                 yield cls(runner, store, Operations(gateway, Dispatcher(gateway)), wanted)
@@ -61,7 +61,7 @@ class Alone:
         if as_json:
             terminal.print_json(activity)
             return 0
-        terminal.say(f"{activity['verb']} of {activity['subject']}: {outcome(activity['progress'])}")
+        terminal.say(f"{activity['verb']} of {activity['subject']}: {outcome(activity)}")
         if activity["verb"] != "discard":
             terminal.say("No gateway is running: the deliveries are sent at its next start.")
         return 0
@@ -73,7 +73,7 @@ class Alone:
         )  # fmt: skip
 
 
-async def _owned(url: str) -> Store:
+async def owned(url: str) -> Store:
     try:
         return await open_store(url)
     except StoreLocked as error:

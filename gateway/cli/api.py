@@ -165,9 +165,9 @@ def _headers(key: str = "") -> Mapping[str, str]:
 def _refused(url: str, status: int, body: bytes) -> ApiRefused:
     try:
         answer = msgspec.json.decode(body)
-        # /readyz says what it is not ready for.
-        said = str(answer["error"] if "error" in answer else answer["status"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        # /readyz says why it is not ready.
+        said = str(answer.get("error") or answer["status"])
+    except (msgspec.DecodeError, KeyError, AttributeError):
         said = "is it a gateway's admin address?"
     hint = " (GATEWAY_ADMIN_TOKEN)" if status == 401 else ""
     return ApiRefused(f"{_address(url)} answered {status}: {printable(said)}{hint}", status)

@@ -20,13 +20,12 @@ from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
 from gateway.routing import Config, Destination
 from gateway.store import Health, health_of, open_reads
 from gateway.store.base import OnProgress
+from gateway.store.nouns import Limits
+from gateway.store.room import filling, free_disk
 from gateway.wording import count
 
-#: Free space below the larger of the two is a warning: bytes, and a fraction of the disk.
-LITTLE_FREE: Final = 256 * 1024 * 1024
-LITTLE_FREE_PART: Final = 0.02
-#: Free space that a burst of events fills at once, bytes.
-NOTHING_FREE: Final = 16 * 1024 * 1024
+#: Free space below this many times the limit is a warning.
+NEARLY: Final = 2
 #: Most damages of a store that are listed one by one.
 MOST_DAMAGES: Final = 5
 #: Descriptors that the gateway uses: one for each connection in and out, and its own.
@@ -74,9 +73,10 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     loaded, running = _loaded(config), _running(url)
     yield configuration(config, loaded, is_running=running.verdict == "ok" and running.said != NONE_RUNS)
     health = health_of(store)
-    yield from _store(store, health)
+    limits = loaded.limits if isinstance(loaded, Config) else Limits()
+    yield from _store(store, health, limits)
     yield engine(health.engine, health.version, health.defect, health.remedy)
-    yield disk(health.folder)
+    yield disk(health.folder, limits)
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     yield from permissions([*health.files, config.parent / ".env"])
     yield running
@@ -110,7 +110,7 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
 # --- the store ---
 
 
-def _store(url: str, health: Health) -> Iterator[Finding]:
+def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
     yield owner(health)
     if health.state == "missing":
         yield missing(health)
@@ -118,8 +118,12 @@ def _store(url: str, health: Health) -> Iterator[Finding]:
     if health.state == "empty":
         yield Finding("store", "ok", f"{health.name} is empty: nothing was stored yet, the next start sets it up")
         return
+    if health.state == "emptied":
+        yield Finding("store", "fail", f"{health.name} is empty, and has held events", "restore a backup")
+        return
     try:
         yield clock(asyncio.run(_stored_time(url)), time.time())
+        yield pending(asyncio.run(_waiting(url)), limits)
         with terminal.progress("checking the store") as progress:
             damages = asyncio.run(_damages(url, progress))
     except StoreError as error:
@@ -131,6 +135,11 @@ def _store(url: str, health: Health) -> Iterator[Finding]:
 async def _stored_time(url: str) -> float:
     async with open_reads(url) as reads:
         return await reads.stored_time()
+
+
+async def _waiting(url: str) -> Mapping[str, int]:
+    async with open_reads(url) as reads:
+        return {name: each.pending for name, each in (await reads.stats()).destinations.items()}
 
 
 async def _damages(url: str, progress: OnProgress) -> Sequence[str]:
@@ -154,6 +163,15 @@ def integrity(health: Health, damages: Sequence[str]) -> Iterator[Finding]:
         yield Finding("store", "fail", f"and {len(damages) - MOST_DAMAGES:,} more", remedy)
     if not damages:
         yield Finding("store", "ok", f"{health.name} is sound, {terminal.size(health.size)}")
+
+
+def pending(waiting: Mapping[str, int], limits: Limits) -> Finding:
+    """Whether the deliveries that wait leave room for others."""
+    full = filling(waiting, limits)
+    if full is None:
+        return Finding("pending", "ok", count(sum(waiting.values()), "waiting delivery", "waiting deliveries"))
+    verdict: Literal["warn", "fail"] = "fail" if full.share >= 1 else "warn"
+    return Finding("pending", verdict, str(full), "`gateway destinations` shows why they wait")
 
 
 def owner(health: Health) -> Finding:
@@ -192,25 +210,22 @@ def clock(stored_at: float, now: float) -> Finding:
 # --- the machine ---
 
 
-def disk(folder: Path) -> Finding:
+def disk(folder: Path, limits: Limits) -> Finding:
     """Whether there is space for events."""
     try:
         usage = shutil.disk_usage(folder)
     except OSError as error:
         return Finding("disk", "fail", f"{folder}: {error.strerror}", "create the store's folder")
-    return room(usage.free, usage.total)
+    return space(usage.free, free_disk(limits, usage.total), usage.total)
 
 
-def room(free: int, total: int) -> Finding:
-    """Whether the disk is filling up. Events are refused only while it is full."""
-    little = max(LITTLE_FREE, int(total * LITTLE_FREE_PART))
+def space(free: int, least: int, total: int) -> Finding:
+    """Whether the disk is filling up: new events are refused below ``least`` bytes, those stored are still sent."""
     said = f"{terminal.size(free)} free of {terminal.size(total)}"
-    if free >= little:
+    if free >= NEARLY * least:
         return Finding("disk", "ok", said)
-    remedy = "free some space, or keep less (retention): when it is full, events are refused with 503"
-    return Finding(
-        "disk", "fail" if free < NOTHING_FREE else "warn", f"{said}, less than {terminal.size(little)}", remedy
-    )
+    remedy = f"free some space, keep less (retention), or lower limits.free_disk: below {terminal.size(least)} new events are refused"
+    return Finding("disk", "fail" if free < least else "warn", said, remedy)
 
 
 def open_files(hard: int) -> Finding:
@@ -256,7 +271,8 @@ def readiness(answer: Mapping[str, Any] | None) -> Finding:
         return Finding("gateway", "ok", NONE_RUNS)
     if "config" in answer:
         return Finding("gateway", "warn", f"{answer['status']}; its file: {answer['config']}", "run `gateway check`")
-    return Finding("gateway", "ok", str(answer["status"]))
+    checked = f"; its store: {answer['store']}" if "store" in answer else ""
+    return Finding("gateway", "ok", f"{answer['status']}{checked}")
 
 
 async def _reached(config: Config) -> Sequence[Finding]:

@@ -65,17 +65,17 @@ def move(place: Place, wanted: Wanted, *, dry_run: bool, yes: bool, detach: bool
 
 
 def stop(place: Place, activity_id: str, *, as_json: bool) -> int:
-    """Stop a replay or a discard that is running in the gateway."""
+    """Stop a replay, a discard or an erasure that is running in the gateway."""
     path = f"/api/activity/{api.part(activity_id)}"
     before = api.ask(place.url, path)
     activity = api.ask(place.url, f"{path}/stop", {"by": api.who()})
     if as_json:
         terminal.print_json(activity)
     elif before["progress"]["stopped_by"]:
-        terminal.say(f"already stopped: {outcome(activity['progress'])}")
+        terminal.say(f"already stopped: {outcome(activity)}")
     else:
         said = "stopped" if activity["progress"]["stopped_by"] else "already finished"
-        terminal.say(f"{said}: {outcome(activity['progress'])}")
+        terminal.say(f"{said}: {outcome(activity)}")
     return 0
 
 
@@ -192,7 +192,7 @@ class Running:
     def start(self, key: str) -> Mapping[str, Any]:
         # Asked again when the answer is lost: the key is the same.
         body = self._wanted.body(dry_run=False)
-        answer = _patiently(lambda: api.ask(self._place.url, _path(self._wanted), body, key=key))
+        answer = patiently(lambda: api.ask(self._place.url, _path(self._wanted), body, key=key))
         activity: Mapping[str, Any] = answer["activity"]
         return activity
 
@@ -201,12 +201,12 @@ class Running:
             if as_json:
                 terminal.print_json(activity)
             else:
-                terminal.say(_how_to_stop(activity))
+                terminal.say(how_to_stop(activity))
             return 0
         try:
             activity = self._followed(activity)
         except KeyboardInterrupt:
-            terminal.note(_how_to_stop(activity))
+            terminal.note(how_to_stop(activity))
             raise
         return _show_end(activity, as_json=as_json)
 
@@ -214,18 +214,18 @@ class Running:
         path = f"/api/activity/{api.part(activity['id'])}"
         with terminal.counting() as counting:
             while not _is_over(activity):
-                counting(*_numbers(activity["progress"]))
+                counting(*_numbers(activity))
                 time.sleep(ASK_S)
-                activity = _patiently(lambda: api.ask(self._place.url, path))
-            counting(*_numbers(activity["progress"]))
+                activity = patiently(lambda: api.ask(self._place.url, path))
+            counting(*_numbers(activity))
         return activity
 
 
-def _how_to_stop(activity: Mapping[str, Any]) -> str:
+def how_to_stop(activity: Mapping[str, Any]) -> str:
     return f"{activity['id']} continues in the gateway; to stop it: gateway replay --stop {activity['id']}"
 
 
-def _patiently(ask: Callable[[], Any]) -> Any:
+def patiently(ask: Callable[[], Any]) -> Any:
     """The answer, even if the gateway restarts meanwhile."""
     until = time.monotonic() + AWAY_S
     while True:
@@ -242,15 +242,16 @@ def _is_over(activity: Mapping[str, Any]) -> bool:
     return progress is None or bool(progress["over"])
 
 
-def _numbers(progress: Mapping[str, Any]) -> tuple[int, int, str]:
+def _numbers(activity: Mapping[str, Any]) -> tuple[int, int, str]:
     """Deliveries done, deliveries in total, and the outcome in words."""
+    progress = activity["progress"]
     done = progress["moved"] - progress["pending"]
-    return done, progress["total"], outcome(progress)
+    return done, progress["total"], outcome(activity)
 
 
 def _show_end(activity: Mapping[str, Any], *, as_json: bool) -> int:
     if as_json:
         terminal.print_json(activity)
     else:
-        terminal.say(f"{activity['verb']} of {activity['subject']}: {outcome(activity['progress'])}")
+        terminal.say(f"{activity['verb']} of {activity['subject']}: {outcome(activity)}")
     return 1 if activity["verb"] != "discard" and activity["progress"]["dead"] else 0

@@ -35,6 +35,8 @@ def _show_head(history: Mapping[str, Any]) -> None:
     terminal.say(history["id"])
     if not history["intact"]:
         terminal.say(("The stored body no longer matches its checksum and will not be sent.", "red"))
+    if history.get("body_is") == "forgotten":
+        terminal.say(("This event was forgotten: its data is erased, and it cannot be sent again.", "yellow"))
     for name, value in history["headers"].items():
         terminal.say((f"  {name}: {value}", "dim"))
 

@@ -45,7 +45,7 @@ from gateway.routing.entries import Entries, Entry, Sections
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
 from gateway.signatures import Verifier
-from gateway.store.nouns import Retention
+from gateway.store.nouns import Limits, Retention
 
 _ESCAPERS: Final = frozenset(kind.escape for kind in KINDS.values())
 PAUSED_IN_FILE: Final = "paused in routes.yaml"
@@ -158,6 +158,7 @@ class _Compiler:
             failed=_of("failed", enabled),
             console_url=self._console_url(),
             retention=self._retention(every),
+            limits=self._limits(),
             inboxes=frozenset(
                 name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
             ),
@@ -197,6 +198,12 @@ class _Compiler:
         fallback = written.retention.at("events") if written.retention else written.place
         retention.check_retries(self._reading, kept, policies, written.defaults, fallback)
         return kept
+
+    def _limits(self) -> Limits:
+        written, usual = self._written.limits, Limits()
+        if written is None:
+            return usual
+        return Limits(max_pending=written.max_pending or usual.max_pending, free_disk=written.free_disk)
 
     def _tests(self, compiler: EntryCompiler, routes: Sequence[str]) -> tuple[Test, ...]:
         written = self._written

@@ -1,7 +1,7 @@
 """Pages for operators: rendered on the server, complete without scripts, nothing loaded from another host.
 
 Each page is a function from the dicts of ``views`` to bytes. All pages need the ``shell``, a mapping: ``page`` (its
-name), ``now`` (ISO time), ``file`` and ``revision`` (in force), ``rejection`` (None, or ``since`` and ``problems``),
+name), ``now`` (ISO time), ``file`` and ``revision`` (in force), ``rejection`` (None, or ``since`` and ``problems``), ``full`` (why new events are refused or soon will be; may be empty),
 ``dead`` (number of dead letters), ``has_inbox``, ``can_write``, ``signed_in``, ``notice`` (what was just done).
 """
 

@@ -153,7 +153,7 @@ def _payload(event: View) -> Mapping[str, Any]:
 
 def _test(event: View) -> str:
     """An item of ``tests:`` with this payload; empty if there is no payload. JSON is valid YAML."""
-    if event["body_is"] == "removed" or not isinstance(event["payload"], dict):
+    if event["body_is"] in ("removed", "forgotten") or not isinstance(event["payload"], dict):
         return ""
     try:
         payload = json.dumps(event["payload"], indent=2).replace("\n", "\n    ")

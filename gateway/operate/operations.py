@@ -10,16 +10,17 @@ from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.dispatcher import Dispatcher, for_ever
-from gateway.errors import BadRequest, UnknownName
+from gateway.errors import BadRequest, BodyGone, UnknownName
 from gateway.model import Delivery, DeliveryState, Event
 from gateway.operate import rerouting, search, selection
+from gateway.operate.forgetting import Forgetting, Found
 from gateway.operate.rerouting import Rerouted
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.pipeline import Gateway
 from gateway.store.activities import Activity, Task, TaskVerb
 from gateway.store.nouns import DeliveryQuery, EventHistory, EventQuery, NewDelivery
-from gateway.store.rules import TAKES
+from gateway.store.rules import TAKES, unsendable
 from gateway.wording import iso_time, printable
 
 #: The longest pause or mute that ends by itself, seconds: a year.
@@ -76,6 +77,7 @@ class Operations:
         self._gateway = gateway
         self._store = gateway.store
         self._holds = dispatcher.holds
+        self._forgetting = Forgetting(gateway)
         #: Set while a task may be unfinished; at the start too, since the previous process may have left one.
         self._unfinished = asyncio.Event()
         self._unfinished.set()
@@ -83,7 +85,7 @@ class Operations:
     # deliveries
 
     async def preview(self, move: Move) -> Preview:
-        """What a request would do. Raises BadRequest, UnknownName."""
+        """What a request would do. Raises BadRequest, UnknownName, BodyGone if it names what was forgotten."""
         if move.verb == "reroute":
             diff, task = await self._rerouted(move)
             sample = await self._sample(task.which, move.verb) if task.which.ids else ()
@@ -93,9 +95,18 @@ class Operations:
             count = sum([await self._store.count(each) for each in _by_state(which, move.verb)])
         except KeyError as error:
             raise UnknownName(no_such(error.args[0])) from None
+        if move.verb == "replay":
+            await self._refuse_forgotten(move.ids)
         sample = await self._sample(which, move.verb)
         warnings = await self._overtaken(which) if move.verb == "replay" and count <= MOST_LOOKED_AT else []
         return Preview(count=count, sample=sample, warnings=warnings)
+
+    async def _refuse_forgotten(self, ids: Sequence[str]) -> None:
+        """Say at once of what is named that nothing is left to replay. Raises BodyGone."""
+        for id_ in ids[:MOST_LOOKED_AT]:
+            history = await self._store.event(id_)
+            if history is not None and history.body_is == "forgotten":
+                raise BodyGone(unsendable(history.event.id, history.body_is))
 
     async def carry_out(self, move: Move) -> Activity:
         """Begin a move; durable on return, with its first deliveries moved. Raises BadRequest, UnknownName, BodyGone."""
@@ -126,8 +137,30 @@ class Operations:
             activity = await self._store.stop(activity_id, by=by)
         except KeyError:
             raise UnknownName(f"no replay or discard {printable(activity_id[:100])}") from None
+        # What is forgotten already is wiped all the same.
+        self._unfinished.set()
         telemetry.log("activity.stopped", activity=activity.id, verb=activity.verb, by=by)
         await self._gateway.note("stop", activity.id, by=by, reason=f"{activity.verb} of {activity.subject}")
+        return activity
+
+    # forgetting
+
+    async def look(self, find: str, *, after: str = "") -> Found:
+        """Count the events that would be forgotten, part by part. Raises BadRequest."""
+        return await self._forgetting.look(find, after=after)
+
+    async def forget(self, find: str, *, by: str, reason: str = "", key: str = "") -> Activity:
+        """Begin to forget every event that has this; refused requests and keys that mention it go at once. Raises BadRequest."""
+        activity = await self._forgetting.begin(find, by=_by(by), reason=_reason(reason), key=_key(key))
+        self._unfinished.set()
+        return activity
+
+    async def finish(self, activity_id: str) -> Activity:
+        """Carry out all open tasks, where no loop does; the activity as it ends."""
+        while await self._store.go_on(self._gateway.replica) or await self._forgetting.go_on():
+            pass
+        activity = await self._store.activity(activity_id)
+        assert activity is not None
         return activity
 
     # destinations
@@ -169,6 +202,7 @@ class Operations:
         self._unfinished.clear()
         try:
             is_more = await self._store.go_on(self._gateway.replica)
+            is_more = await self._forgetting.go_on() or is_more
         except BaseException:
             self._unfinished.set()
             raise
@@ -195,15 +229,13 @@ class Operations:
     def _task(
         self, move: Move, which: DeliveryQuery, extra: Sequence[tuple[str, NewDelivery]] = (), subject: str = ""
     ) -> Task:
-        if len(move.key) > LONGEST_KEY or not move.key.isprintable():
-            raise BadRequest(f"key: at most {LONGEST_KEY} printable characters")
         return Task(
             verb=move.verb,
             by=_by(move.by),
             which=which,
             subject=subject or selection.in_words(replace(move.filter, state=which.state or ""), move.ids),
             reason=_reason(move.reason),
-            key=move.key,
+            key=_key(move.key),
             interval_s=selection.interval_s(move.rate),
             as_new=move.as_new,
             extra=extra,
@@ -323,6 +355,12 @@ def _by(by: str) -> str:
     if not by or len(by) > LONGEST_BY or not by.isprintable():
         raise BadRequest(f"by: say who you are, in 1 to {LONGEST_BY} printable characters")
     return by
+
+
+def _key(key: str) -> str:
+    if len(key) > LONGEST_KEY or not key.isprintable():
+        raise BadRequest(f"key: at most {LONGEST_KEY} printable characters")
+    return key
 
 
 def _reason(reason: str, *, is_needed: bool = False) -> str:

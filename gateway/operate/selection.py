@@ -4,7 +4,7 @@ Pure: ``now`` is the wall clock, seconds since the epoch.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -213,22 +213,54 @@ def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     Any other text, and one in double quotes: some value of the payload contains it, ignoring case, from the
     beginning of a word on. Redacted values are not found.
     """
+    path, text = _what(q)
+    if not path:
+        return _words_in_text(text), _contains(text, lambda event: _masked(event, config))
+    if path[0] == "headers":
+        name = ".".join(path[1:]).lower()
+        return (), lambda event: config.redaction(event).masked_headers(event.headers).get(name) == text
+    return words(text), _has_value(path, text, config, lambda event: _masked(event, config))
+
+
+def meant(q: str, config: "Config") -> tuple[str, str, Matches]:
+    """Whom to forget: a description without the value, the value, and what decides whether an event is theirs.
+
+    As in ``searched``, but redacted values count too, and so does a body that cannot be parsed and has the value
+    anywhere. Raises BadRequest.
+    """
+    path, text = _what(q)
+    if not text.strip():
+        raise BadRequest(f'find: "{_shown(q)}" has no value: write data.id=451')
+    if path and path[0] == "headers":
+        name = ".".join(path[1:]).lower()
+        return f"events with {'.'.join(path)}=•••", text, lambda event: event.headers.get(name) == text
+    is_meant = _has_value(path, text, config, _raw) if path else _contains(text, _raw)
+    needle = text.lower()
+
+    def matches(event: Event) -> bool:
+        if _raw(event) is MISSING:
+            return needle in event.body.decode("utf-8", "replace").lower()
+        return is_meant(event)
+
+    return f"events with {'.'.join(path)}=•••" if path else "events with a text", text, matches
+
+
+def _what(q: str) -> tuple[Sequence[str], str]:
+    """Path and value; no path for free text. Raises BadRequest."""
     q = q.strip()
     if not q or len(q) > LONGEST_FILTER:
         raise BadRequest(f'q: "{_shown(q)}" cannot be searched for: write 1 to {LONGEST_FILTER} characters')
     if len(q) > 2 and q[0] == q[-1] == '"':
-        return _words_in_text(q[1:-1]), _contains(q[1:-1], config)
+        return (), q[1:-1]
     found = _PATH.fullmatch(q)
     if found is None:
-        return _words_in_text(q), _contains(q, config)
+        return (), q
     path, value = split_path(found[1]), found[2]
     if not all(path):
         raise BadRequest(
             f'q: "{_shown(found[1])}" is not a path: write data.id={_shown(value)}, or "{_shown(q)}" in quotes'
         )
-    if path[0] == "headers":
-        return (), _has_header(".".join(path[1:]).lower(), value, config)
-    return words(value), _has_value(path, value, config)
+    return path, value
 
 
 def words(value: str) -> tuple[str, ...]:
@@ -244,41 +276,39 @@ def _words_in_text(text: str) -> tuple[str, ...]:
     return (*found[:-1], f"{found[-1]}*") if found and text.endswith(found[-1]) else tuple(found)
 
 
-def _contains(text: str, config: "Config") -> Matches:
+def _contains(text: str, payload: Callable[[Event], object]) -> Matches:
     wanted = text.lower()
+    return lambda event: any(wanted in leaf.lower() for leaf in _leaves(payload(event)))
 
+
+def _has_value(path: Sequence[str], value: str, config: "Config", payload: Callable[[Event], object]) -> Matches:
     def matches(event: Event) -> bool:
-        return any(wanted in leaf.lower() for leaf in _leaves(_payload(event, config)))
+        seen = payload(event)
+        return seen is not MISSING and any(as_text(each) == value for each in found(event, seen))
 
-    return matches
-
-
-def _has_header(name: str, value: str, config: "Config") -> Matches:
-    return lambda event: config.redaction(event).masked_headers(event.headers).get(name) == value
-
-
-def _has_value(path: Sequence[str], value: str, config: "Config") -> Matches:
-    def matches(event: Event) -> bool:
-        payload = _payload(event, config)
-        return payload is not MISSING and any(as_text(each) == value for each in found(event, payload))
-
-    def found(event: Event, payload: object) -> Iterator[object]:
-        yield lookup(payload, path)
+    def found(event: Event, seen: object) -> Iterator[object]:
+        yield lookup(seen, path)
         if path[0] == "payload":
-            yield lookup(payload, path[1:])
+            yield lookup(seen, path[1:])
         source = config.source(event.source)
         if source is not None and path[0] in source.naming.shortcut_names:
-            yield lookup(source.naming.facts(event, payload), path)
+            yield lookup(source.naming.facts(event, seen), path)
 
     return matches
 
 
-def _payload(event: Event, config: "Config") -> object:
-    """The redacted payload, so that nobody finds a secret by guessing; MISSING for a body that cannot be parsed."""
+def _raw(event: Event) -> object:
+    """The payload as it is stored; MISSING for a body that cannot be parsed."""
     try:
-        return config.redaction(event).masked(payload_of(event))
+        return payload_of(event)
     except Unparsable:
         return MISSING
+
+
+def _masked(event: Event, config: "Config") -> object:
+    """The redacted payload, so that nobody finds a secret by guessing; MISSING for a body that cannot be parsed."""
+    seen = _raw(event)
+    return MISSING if seen is MISSING else config.redaction(event).masked(seen)
 
 
 def as_text(value: object) -> str | None:

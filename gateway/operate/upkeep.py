@@ -13,9 +13,11 @@ from gateway.routing import Config
 
 #: Seconds between two rounds of pruning and redacting.
 INTERVAL_S: Final = 60.0
-#: Seconds between two slices of the index, and between two looks for new events to index.
-BETWEEN_INDEX_SLICES_S: Final = 0.05
-INDEX_INTERVAL_S: Final = 1.0
+#: Seconds between two slices of the index or of a wipe, and between two looks for something to do.
+BETWEEN_SLICES_S: Final = 0.05
+LOOK_INTERVAL_S: Final = 1.0
+#: Seconds between two looks for damage, each of some 10 ms: a twentieth of one processor.
+BETWEEN_INSPECTIONS_S: Final = 0.2
 
 
 class Upkeep:
@@ -28,7 +30,7 @@ class Upkeep:
     async def run(self) -> None:
         """Continue until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for step in (self._round, self._index):
+            for step in (self._round, self._index, self._wipe, self._inspect):
                 tasks.create_task(for_ever(step))
 
     async def _round(self) -> None:
@@ -58,10 +60,20 @@ class Upkeep:
                     telemetry.log("store.pruned", removed=removed)
             after, is_more = page.next, bool(page.next)
 
+    async def _inspect(self) -> None:
+        await self._store.breathe()
+        is_more = await self._store.inspect()
+        await asyncio.sleep(BETWEEN_INSPECTIONS_S if is_more else INTERVAL_S)
+
+    async def _wipe(self) -> None:
+        await self._store.breathe()
+        is_more = await self._store.wipe()
+        await asyncio.sleep(BETWEEN_SLICES_S if is_more else LOOK_INTERVAL_S)
+
     async def _index(self) -> None:
         await self._store.breathe()
         is_more = await self._store.index()
-        await asyncio.sleep(BETWEEN_INDEX_SLICES_S if is_more else INDEX_INTERVAL_S)
+        await asyncio.sleep(BETWEEN_SLICES_S if is_more else LOOK_INTERVAL_S)
 
 
 def _redacted(config: Config, events: Mapping[str, Event | CorruptEvent]) -> Mapping[str, bytes]:

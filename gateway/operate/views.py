@@ -70,6 +70,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
     event = history.event
     # Without the whole body it is unknown which values its source redacts.
     hide = redaction.key_mask_of(event) if history.body_is == "kept" or not redaction.paths else lambda _: MASK
+    payload = _payload(history)
     return {
         "id": event.id,
         "source": event.source,
@@ -80,7 +81,8 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         "intact": history.intact,
         "body_is": history.body_is,
         "headers": dict(redaction.masked_headers(event.headers)),
-        "payload": redaction.masked(_payload(history)),
+        # Of a forgotten event it says who did it.
+        "payload": payload if history.body_is == "forgotten" else redaction.masked(payload),
         "deliveries": [
             {**delivery(each), "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())]}
             for each in history.deliveries
@@ -272,6 +274,7 @@ def activity(each: Activity) -> dict[str, Any]:
             "delivered": done.delivered,
             "dead": done.dead,
             "not_sent": done.not_sent,
+            "discarded": done.discarded,
             "finished": done.is_finished,
             "over": done.is_over,
             "stopped_by": done.stopped_by or None,
@@ -338,7 +341,7 @@ def inbox_entry(entry: "InboxEntry", masks: Masks) -> dict[str, Any]:
 
 def _payload(history: EventHistory) -> Any:
     event = history.event
-    if history.body_is == "redacted":
+    if history.body_is in ("redacted", "forgotten"):
         # JSON, whatever was received.
         return parse(event.body)
     try:

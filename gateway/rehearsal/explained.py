@@ -78,6 +78,8 @@ def why_not(config: Config, event_id: str, source: str, *, intact: bool, body_is
         return f"the body of {event_id} is no longer kept (retention.bodies), so it cannot be played or sent again"
     if body_is == "redacted":
         return f"the body of {event_id} was redacted after its last delivery, so what the routes saw is gone"
+    if body_is == "forgotten":
+        return f"{event_id} was forgotten and its data is erased, so it cannot be played or sent again"
     if config.source(source) is None:
         return f"{event_id} came from {source}, which is no longer in routes.yaml"
     if not intact:

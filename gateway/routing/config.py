@@ -13,7 +13,7 @@ from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
 from gateway.routing.sources import Source
-from gateway.store.nouns import Retention
+from gateway.store.nouns import Limits, Retention
 
 #: How a file looks without being read: inode, time of its content and of its inode, size.
 Look = tuple[int, int, int, int]
@@ -48,6 +48,7 @@ class Config:
     #: Where people reach the console: ``https://gateway.example.com``; empty: the address it listens at.
     console_url: str = ""
     retention: Retention = field(default_factory=Retention)
+    limits: Limits = field(default_factory=Limits)
     #: Destinations that ``gateway dev`` records, because a variable in their address is not set.
     inboxes: frozenset[str] = frozenset()
     #: Sources that use DEMO_SECRET for the same reason.

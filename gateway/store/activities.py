@@ -9,15 +9,15 @@ from gateway.store.nouns import DeliveryQuery, NewDelivery
 
 #: What is done to many deliveries at a time.
 TaskVerb = Literal["replay", "reroute", "discard"]
-Verb = TaskVerb | Literal["stop", "pause", "resume", "mute", "unmute", "reload"]
+Verb = TaskVerb | Literal["forget", "stop", "pause", "resume", "mute", "unmute", "reload"]
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a task has come, in deliveries."""
+    """How far a task has come, in deliveries; an erasure in events, of which it does not know the number before its end."""
 
     #: Selected by the task.
     total: int
-    #: Moved so far.
+    #: Moved so far, or forgotten.
     moved: int
     #: Of those, by their current state.
     pending: int = 0
@@ -25,6 +25,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     dead: int = 0
     #: Of those, taken back before they were tried because the task was stopped.
     not_sent: int = 0
+    #: Deliveries that it discarded.
+    discarded: int = 0
     #: Whether everything that will be moved has been.
     is_finished: bool = False
     #: Who stopped it; empty if nobody did.
@@ -78,3 +80,33 @@ class Task(Struct, frozen=True, kw_only=True):
     as_new: bool = False
     #: Missing deliveries to make as well, for a reroute: (event id, NewDelivery).
     extra: Sequence[tuple[str, NewDelivery]] = ()
+
+
+class Erasure(Struct, frozen=True, kw_only=True):
+    """A wish to forget every event of somebody, as requested."""
+
+    by: str
+    #: What an event must have to be forgotten, for the caller: ``data.id=451``. Kept only until every event was looked at.
+    find: str
+    #: Whatever is no event is forgotten if it has this value as a word: refused requests, keys of entries and lanes.
+    value: str
+    #: For people, without the value.
+    subject: str
+    reason: str = ""
+    #: As in Task.
+    key: str = ""
+
+
+class OpenErasure(Struct, frozen=True, kw_only=True):
+    """An erasure that is not finished, and how far it has come."""
+
+    activity_id: str
+    find: str
+    #: Positions: the events up to ``after`` were looked at; those up to ``until`` are to be.
+    after: str
+    until: str
+
+    @property
+    def is_looked_through(self) -> bool:
+        """Whether only the store's own files are left to be wiped."""
+        return self.after == self.until

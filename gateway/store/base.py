@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
-from gateway.store.activities import Activity, ActivityPage, Task
+from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import (
     Appended,
@@ -23,7 +23,9 @@ from gateway.store.nouns import (
     Outcome,
     Rejected,
     Retention,
+    Room,
     Stats,
+    Survey,
     Unredacted,
     Want,
 )
@@ -48,6 +50,9 @@ class Reads(Protocol):
 
     async def candidates(self, query: EventQuery) -> CandidatePage:
         """The same events with their bodies and without their deliveries, for a caller that looks into payloads."""
+
+    async def survey(self, *, after: str = "", until: str = "") -> Survey:
+        """Every event between two positions, oldest first, damaged ones too: a page, for a caller that looks at each."""
 
     async def event(self, event_id: str) -> EventHistory | None:
         """One event by its id or by the id of one of its deliveries."""
@@ -113,6 +118,14 @@ class Store(Reads, Protocol):
     @property
     def trouble(self) -> str:
         """Why it is not healthy, as a sentence with the remedy; "" if it is, or if it is closed."""
+
+    @property
+    def room(self) -> Room:
+        """What it can take just now, at most a second old. Costs a few microseconds at most, and never waits."""
+
+    @property
+    def checked(self) -> float:
+        """The fraction of what was stored at the start that was checked for damage since, or then; see ``inspect``."""
 
     # events come in, deliveries go out
 
@@ -184,6 +197,24 @@ class Store(Reads, Protocol):
         Raises KeyError for an unknown id.
         """
 
+    async def begin_erasure(self, erasure: Erasure) -> Activity:
+        """Begin to forget events; durable on return, with refused requests and keys that have its value removed.
+
+        The caller looks through all events that are stored by now and names those to ``forget``.
+        """
+
+    async def open_erasure(self, replica: str) -> OpenErasure | None:
+        """The oldest unfinished erasure that no other replica holds."""
+
+    async def forget(self, erasure: OpenErasure, event_ids: Collection[str], *, to: str, replica: str) -> None:
+        """Forget these events; those up to ``to`` were looked at. The replica holds the erasure as in ``go_on``.
+
+        Of each stays that it was there, what became of its deliveries, and ``rules.tombstone``. What waits or is dead is
+        discarded; attempts lose their answers and reasons; entries may fire again for its keys. Called once
+        more when everything was looked through and ``wipe`` has nothing to do, it finishes the erasure. Does nothing
+        if the erasure is elsewhere by now.
+        """
+
     async def note(self, activity: Activity) -> None:
         """Remember what somebody did; the oldest are forgotten."""
 
@@ -203,6 +234,18 @@ class Store(Reads, Protocol):
 
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events from ``unredacted``, by id; how many. One that is needed again by now stays as it is."""
+
+    async def inspect(self) -> bool:
+        """Check a part of what is stored for damage; whether there is more to check.
+
+        It takes some milliseconds. Damage is in ``room`` from then on, and stays there until the next start.
+        """
+
+    async def wipe(self) -> bool:
+        """Remove what ``redact`` and ``forget`` have left in the store's own files, a slice of it; whether there is more.
+
+        Without it, what was removed can be found in them for hours. Does nothing if nothing was removed.
+        """
 
     async def index(self, *, limit: int = 250) -> bool:
         """Add at most ``limit`` newer events to the index of words; whether there are more.

@@ -21,8 +21,8 @@ class Health(Struct, frozen=True, kw_only=True):
 
     #: What people call it: its file.
     name: str
-    #: ``empty``: it exists, but nothing was ever stored.
-    state: Literal["missing", "empty", "in use"]
+    #: ``empty``: it exists, but nothing was ever stored; ``emptied``: there is nothing in it any more.
+    state: Literal["missing", "empty", "emptied", "in use"]
     #: Bytes.
     size: int
     #: None if no process has it open and the last one closed it.

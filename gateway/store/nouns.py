@@ -14,8 +14,9 @@ EFFORT: Final = 20_000
 #: Rows that reading a body and looking into it counts for.
 BODY_EFFORT: Final = 5
 
-#: ``kept``, or why a body is not what was received: ``removed`` by retention, or ``redacted``.
-BodyIs = Literal["kept", "removed", "redacted"]
+#: ``kept``, or why a body is not what was received: ``removed`` by retention, ``redacted``, or ``forgotten``: then it
+#: says who did it, and nothing else is left of the event.
+BodyIs = Literal["kept", "removed", "redacted", "forgotten"]
 
 
 class NewDelivery(Struct, frozen=True, kw_only=True):
@@ -124,6 +125,28 @@ class Retention(Struct, frozen=True, kw_only=True):
     bodies_s: float = math.inf
     attempts_s: float = 30 * 86400.0
     dead_s: float = 90 * 86400.0
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """When no more events are accepted, although they could still be stored."""
+
+    #: Pending deliveries.
+    max_pending: int = 1_000_000
+    #: Bytes that stay free on the store's disk; None: ``room.usual_free_disk``.
+    free_disk: int | None = None
+
+
+class Room(NamedTuple):
+    """What a store can take just now. A tuple, since one is made for each request."""
+
+    #: Pending deliveries.
+    pending: int
+    #: Free space on its disk, bytes, without what the store still needs for a reserve of its own.
+    free_bytes: int
+    #: Size of its disk, bytes.
+    disk_bytes: int
+    #: What is wrong with what is stored, as far as it is known; empty: nothing.
+    damage: str = ""
 
 
 class EventQuery(Struct, frozen=True, kw_only=True):
@@ -243,6 +266,15 @@ class Unredacted(Struct, frozen=True, kw_only=True):
     events: Mapping[str, Event | CorruptEvent]
     #: ``after`` of the next page; empty on the last page.
     next: str = ""
+
+
+class Survey(Struct, frozen=True, kw_only=True):
+    """Some of all events, oldest first, with what is left of their bodies; those that were forgotten are left out."""
+
+    events: tuple[Event, ...]
+    #: The position up to which every event is on this page or on one before.
+    to: str
+    is_last: bool
 
 
 class Traffic(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,6 @@
-"""What every store decides alike: words of a search, causes of failures, what a task takes and says, how much is kept. Pure."""
+"""What every store decides alike: words of a search, causes of failures, when there is room, what a task takes and says, how
+much is kept. Pure.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,10 +8,13 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from gateway.errors import BodyGone
 from gateway.model import MOVES, Dead, Delivery, DeliveryState, Retry
 from gateway.store.activities import Progress, TaskVerb
 from gateway.store.nouns import BodyIs, DeliveryQuery, NewDelivery, Outcome
+from gateway.wording import iso_time
 
 # --- words of a search ---
 
@@ -119,6 +124,7 @@ MAY_BE_DISCARDED: Final = tuple(state for state, moves in MOVES.items() if Deliv
 _GONE: Final = {
     "removed": "retention.bodies has removed its body",
     "redacted": "what redact names was removed from its body",
+    "forgotten": "it was forgotten, and its data is erased",
 }
 
 
@@ -140,10 +146,13 @@ class Named(NamedTuple):
 
 def movable(verb: TaskVerb, named: Iterable[Named]) -> list[int]:
     """Numbers of those that the task may move, in order. Raises BodyGone if one cannot be sent again."""
+    named = list(named)
     taken = [each for each in named if each.state in TAKES[verb]]
-    gone = next((each for each in taken if each.body_is != "kept"), None)
+    # Of a forgotten event nothing is left to take; whoever names it is told so.
+    buried = [each for each in named if each.body_is == "forgotten"]
+    gone = next((each for each in (*buried, *taken) if each.body_is != "kept"), None)
     if gone is not None and verb != "discard":
-        raise BodyGone(f"event {gone.event_id} cannot be sent again: {_GONE[gone.body_is]}")
+        raise BodyGone(unsendable(gone.event_id, gone.body_is))
     return sorted(each.number for each in taken)
 
 
@@ -194,6 +203,11 @@ def discard_reason(by: str, why: str) -> str:
     return f"discarded by {by}: {why}" if why else f"discarded by {by}"
 
 
+def unsendable(event_id: str, body_is: BodyIs) -> str:
+    """Why an event without its body is not sent again."""
+    return f"event {event_id} cannot be sent again: {_GONE[body_is]}"
+
+
 def stop_reason(by: str) -> str:
     """The reason that a new delivery shows when its replay was stopped before it was sent."""
     return f"its replay was stopped by {by}"
@@ -215,11 +229,11 @@ class Standing(NamedTuple):
 
 def progress(total: int, moved: int, standing: Iterable[Standing], *, is_finished: bool, stopped_by: str) -> Progress:
     """How far a task has come. What ended without a new attempt was taken back when the task was stopped."""
-    counts = dict.fromkeys(("pending", "delivered", "dead", "not_sent"), 0)
+    counts = dict.fromkeys(("pending", "delivered", "dead", "not_sent", "discarded"), 0)
     for each in standing:
         was_taken_back = each.is_untried and each.state in MAY_BE_REPLAYED
         name = "not_sent" if was_taken_back else each.state.value
-        counts[name] = counts.get(name, 0) + each.deliveries
+        counts[name] += each.deliveries
     return Progress(
         total=max(total, moved),
         moved=moved,
@@ -227,9 +241,44 @@ def progress(total: int, moved: int, standing: Iterable[Standing], *, is_finishe
         delivered=counts["delivered"],
         dead=counts["dead"],
         not_sent=counts["not_sent"],
+        discarded=counts["discarded"],
         is_finished=is_finished,
         stopped_by=stopped_by,
     )
+
+
+# --- erasures ---
+
+#: States whose deliveries end when their event is forgotten.
+FORGOTTEN: Final = tuple(state for state, moves in MOVES.items() if DeliveryState.DISCARDED in moves)
+
+
+def forgotten_reason(by: str) -> str:
+    """The reason that a delivery of a forgotten event shows if it was not delivered."""
+    return f"forgotten by {by}"
+
+
+def tombstone(*, by: str, at: float, activity_id: str, size: int, discarded: int, attempts: int) -> bytes:
+    """The body of a forgotten event. ``at``: wall clock; ``size``: bytes of the body that was there."""
+    said = {
+        "by": by,
+        "at": iso_time(at),
+        "activity": activity_id,
+        "bytes_erased": size,
+        "deliveries_discarded": discarded,
+        "attempts_cleared": attempts,
+    }
+    return msgspec.json.encode({"forgotten": said})
+
+
+@cache
+def _word(value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])")
+
+
+def mentions(text: str, value: str) -> bool:
+    """Whether a text has a value as a word of its own: ``id 451 is gone`` has 451, ``14516`` has not."""
+    return value in text and _word(value).search(text) is not None
 
 
 # --- new deliveries: which of them start at once ---

@@ -47,8 +47,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "by": "who did it",
     "for_s": "seconds until the pause or mute ends by itself; null if it does not",
     "activity": "id of the activity",
-    "verb": "replay, reroute or discard",
-    "subject": "what is replayed or discarded, in words",
+    "verb": "replay, reroute, discard or forget",
+    "subject": "what is replayed, discarded or forgotten, in words; of what is forgotten without the value looked for",
     "client": "IP address of the client",
     "ingest": "address of the ingest listener",
     "admin": "address of the admin listener",
@@ -130,9 +130,13 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning", "an outcome came after its lease had expired: the delivery may be sent twice", ("delivery_id",)
     ),
     "activity.begun": LogEvent(
-        "info", "a person started to replay, reroute or discard deliveries", ("activity", "verb", "by", "subject")
+        "info",
+        "a person started to replay, reroute or discard deliveries, or to forget events",
+        ("activity", "verb", "by", "subject"),
     ),
-    "activity.stopped": LogEvent("info", "a person stopped a replay before its end", ("activity", "verb", "by")),
+    "activity.stopped": LogEvent(
+        "info", "a person stopped a replay, discard or erasure before its end", ("activity", "verb", "by")
+    ),
     "circuit.opened": LogEvent(
         "warning",
         "a destination failed repeatedly, or denied three different events: only probes are sent from now on",
@@ -160,6 +164,9 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "store.unavailable": LogEvent(
         "error", "a disk error: no events are accepted until the store is reopened and checked", ("reason",)
+    ),
+    "store.damaged": LogEvent(
+        "error", "the store's file is damaged: new events are refused, and a backup has to be restored", ("reason",)
     ),
     "store.pruned": LogEvent("info", "items past their retention were removed", ("removed",)),
     "library.warning": LogEvent(

@@ -24,6 +24,7 @@ __all__ = [
     "LATENCY_SECONDS",
     "LIVE_LISTENERS",
     "LOG_LINES_DROPPED",
+    "MAX_PENDING_RATIO",
     "METRICS",
     "MUTED",
     "OF_DESTINATIONS",
@@ -37,6 +38,8 @@ __all__ = [
     "ROUTE_LAST_MATCH",
     "ROUTE_MATCHES",
     "STORE_BYTES",
+    "STORE_CHECKED_RATIO",
+    "STORE_DAMAGED",
     "in_force",
     "scrape",
 ]
@@ -51,7 +54,7 @@ EVENTS_RECEIVED: Final = Family(
     Counter,
     "gateway_events_received_total",
     "Events by outcome: accepted or duplicate; requests refused (rejected, with the reason) or not stored "
-    "(unavailable: store, overload or defect).",
+    "(unavailable: store, full, overload or defect).",
     ("source", "outcome", "reason"),
     begins=[("accepted", ""), ("duplicate", ""), ("rejected", "signature"), ("unavailable", "store")],
 )
@@ -144,6 +147,13 @@ PAUSED: Final = declare(
 MUTED: Final = declare(
     Gauge, "gateway_destination_muted", "1 if the destination's notifications are muted.", ("destination",)
 )
+MAX_PENDING_RATIO: Final = declare(
+    Gauge,
+    "gateway_max_pending_ratio",
+    "Pending deliveries of all destinations as a fraction of limits.max_pending, under the destination that has the "
+    "most of them; absent below 0.5. At 1, new events are refused.",
+    ("destination",),
+)
 COMMIT_SECONDS: Final = declare(
     Histogram,
     "gateway_store_commit_seconds",
@@ -151,6 +161,12 @@ COMMIT_SECONDS: Final = declare(
     buckets=_ANSWER_S,
 )
 STORE_BYTES: Final = declare(Gauge, "gateway_store_bytes", "Size of the store on disk in bytes, including its log.")
+STORE_CHECKED_RATIO: Final = declare(
+    Gauge, "gateway_store_checked_ratio", "Fraction of the store that was checked for damage since the start."
+)
+STORE_DAMAGED: Final = declare(
+    Gauge, "gateway_store_damaged", "1 if the store was found to be damaged, and new events are refused."
+)
 DISK_FREE_BYTES: Final = declare(Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk.")
 READY: Final = declare(Gauge, "gateway_ready", "1 if /readyz answers 200, else 0.")
 LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")
@@ -170,7 +186,7 @@ LOG_LINES_DROPPED: Final = declare(
 )
 
 #: Set again for each scrape.
-OF_DESTINATIONS: Final = (OPEN, OLDEST_DUE_SECONDS, DEAD, CIRCUIT_STATE, PAUSED, MUTED)
+OF_DESTINATIONS: Final = (OPEN, OLDEST_DUE_SECONDS, DEAD, CIRCUIT_STATE, PAUSED, MUTED, MAX_PENDING_RATIO)
 
 
 def in_force(

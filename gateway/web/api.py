@@ -17,6 +17,7 @@ from gateway.operate.operations import Move
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.store.activities import TaskVerb
+from gateway.web import forgetting
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of
 from gateway.web.live import Turn, server_sent
@@ -134,6 +135,7 @@ def handlers(context: Context) -> list[Any]:
         *_reading(context),
         *_destinations(context),
         *_moves(context),
+        *forgetting.handlers(context, _REFUSALS),
         *_activities(context),
         *_whole(context),
         _live(context),
@@ -329,7 +331,7 @@ def _activities(context: Context) -> list[Any]:
 
     @_post(
         "/api/activity/{activity_id:str}/stop",
-        summary="Stop a replay or discard before its end",
+        summary="Stop a replay, discard or erasure before its end",
         tags=["activity"],
     )
     async def stop(activity_id: ActivityId, data: JSONBody[ByRequest | None] = None) -> dict[str, Any]:

@@ -10,7 +10,15 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, MethodRefused, RequestRefused, StoreUnavailable
+from gateway.errors import (
+    BodyTooLarge,
+    EncodingRefused,
+    GatewayError,
+    MethodRefused,
+    RequestRefused,
+    StoreFull,
+    StoreUnavailable,
+)
 from gateway.event.payload import masked_path
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes
@@ -92,6 +100,8 @@ class Door:
         except RequestRefused as refusal:
             self._rejections.add(name, path, refusal.status, str(refusal))
             return _refused(name, path, refusal)
+        except StoreFull as error:
+            return _unavailable(name, "full", str(error))
         except StoreUnavailable as error:
             self._readiness.refused_at = time.monotonic()
             return _unavailable(name, "store", str(error))

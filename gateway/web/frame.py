@@ -10,6 +10,8 @@ from litestar.exceptions import HTTPException
 from gateway import console
 from gateway.errors import BadRequest, BodyGone, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
+from gateway.store.nouns import Stats
+from gateway.store.room import filling, refusal
 from gateway.web import auth
 from gateway.web.context import Context
 from gateway.web.live import TooManyListen
@@ -36,6 +38,8 @@ _NEWS: Final = {
     "unmute": "Unmuted: notifications for this destination are back on.",
 }
 
+NO_NUMBERS: Final = Stats(destinations={}, received={}, dead=())
+
 Page = Response[Any]
 
 
@@ -51,9 +55,12 @@ def can_write(context: Context, request: Request[Any, Any, Any]) -> bool:
     return auth.role_of(request, context.options, context.gateway.clock()) == "full"
 
 
-def shell_of(context: Context, request: Request[Any, Any, Any], page: str, *, dead: int = 0) -> dict[str, Any]:
-    """The frame around every page; ``dead`` is the number next to the link to dead letters."""
-    config, rejection = context.gateway.config, context.reloader.rejection
+def shell_of(
+    context: Context, request: Request[Any, Any, Any], page: str, *, stats: Stats = NO_NUMBERS
+) -> dict[str, Any]:
+    """The frame around every page; ``stats`` has the number of dead letters, and which destination fills the store."""
+    config, rejection, store = context.gateway.config, context.reloader.rejection, context.gateway.store
+    waiting = {name: each.pending for name, each in stats.destinations.items()}
     return {
         "page": page,
         "now": now(context),
@@ -64,7 +71,8 @@ def shell_of(context: Context, request: Request[Any, Any, Any], page: str, *, de
             "since": iso_time(rejection.since),
             "problems": [views.problem(each) for each in rejection.problems],
         },
-        "dead": dead,
+        "full": refusal(store.room, config.limits) or str(filling(waiting, config.limits) or ""),
+        "dead": sum(each.dead for each in stats.destinations.values()),
         "has_inbox": context.inbox is not None,
         "can_write": can_write(context, request),
         "signed_in": context.options.token is not None,
@@ -75,8 +83,8 @@ def shell_of(context: Context, request: Request[Any, Any, Any], page: str, *, de
 def stranger() -> dict[str, Any]:
     """The frame for visitors without a token: it shows nothing of the gateway."""
     return {
-        "page": "login", "now": "", "file": "", "revision": "", "rejection": None, "dead": 0, "has_inbox": False,
-        "can_write": True, "signed_in": False, "notice": "",
+        "page": "login", "now": "", "file": "", "revision": "", "rejection": None, "full": "", "dead": 0,
+        "has_inbox": False, "can_write": True, "signed_in": False, "notice": "",
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from gateway.errors import StoreError
 from gateway.operate.reload import Reloader
 from gateway.pipeline import Gateway
 from gateway.store.nouns import DestinationStats, Stats
+from gateway.store.room import filling, refusal
 from gateway.wording import count, iso_time
 
 #: Seconds after a failed store during which this process reports not ready; then senders may try it again.
@@ -34,6 +35,8 @@ class Readiness(Struct, kw_only=True):
             return "draining"
         if trouble := gateway.store.trouble:
             return f"the store is unavailable: {trouble}"
+        if full := refusal(gateway.store.room, gateway.config.limits):
+            return f"no new events are accepted: {full}"
         refused = self.refused_at is not None and time.monotonic() - self.refused_at < REFUSED_COUNTS_S
         if refused or not gateway.store.healthy or not dispatcher.recording:
             return "the store is unavailable: see the log"
@@ -50,13 +53,15 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
     @get("/readyz", include_in_schema=False)
     async def readyz() -> Response[dict[str, str]]:
         status = readiness.status(gateway, dispatcher)
-        detail = {"status": status, **_config_detail(reloader)}
+        detail = {"status": status, **_config_detail(reloader), **_store_detail(gateway.store.checked)}
         return Response(detail, status_code=200 if status == "ready" else 503)
 
     @get("/metrics", media_type="text/plain; version=0.0.4", include_in_schema=False)
     async def metrics() -> bytes:
         async with one_at_a_time:
             telemetry.READY.set(readiness.status(gateway, dispatcher) == "ready")
+            telemetry.STORE_CHECKED_RATIO.set(gateway.store.checked)
+            telemetry.STORE_DAMAGED.set(bool(gateway.store.room.damage))
             stats = await _stats(gateway)
             for gauge in telemetry.OF_DESTINATIONS:
                 gauge.clear()
@@ -89,6 +94,10 @@ def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None
     telemetry.STORE_BYTES.set(stats.used_bytes)
     telemetry.DISK_FREE_BYTES.set(stats.free_bytes)
     names = gateway.config.destinations
+    waiting = {name: each.pending for name, each in stats.destinations.items()}
+    if full := filling(waiting, gateway.config.limits):
+        name = full.destination if full.destination in names else telemetry.OTHER
+        telemetry.MAX_PENDING_RATIO.labels(name).set(full.share)
     for name in names:
         each, standing = stats.destinations.get(name, DestinationStats()), dispatcher.holds.standing(name)
         is_held = standing.circuit != "closed" or dispatcher.holds.is_paused(name)
@@ -111,6 +120,10 @@ def _gauge_deliveries(name: str, stats: DestinationStats, *, in_flight: int, res
         telemetry.OPEN.labels(name, state).set(number)
     telemetry.OLDEST_DUE_SECONDS.labels(name).set(stats.oldest_due_s)
     telemetry.DEAD.labels(name).set(stats.dead)
+
+
+def _store_detail(checked: float) -> Mapping[str, str]:
+    return {"store": f"{checked:.0%} checked for damage since the start"} if checked < 1 else {}
 
 
 def _config_detail(reloader: Reloader) -> Mapping[str, str]:

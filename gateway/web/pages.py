@@ -14,7 +14,7 @@ from gateway.errors import BadRequest, QueryRefused
 from gateway.operate import search, selection, views
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
-from gateway.store.nouns import EventRow, Stats
+from gateway.store.nouns import EventRow
 from gateway.web import auth, forms
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, delivery_document, destination_documents, event_document, history_of
@@ -47,10 +47,6 @@ def handlers(context: Context) -> list[Any]:
     problems: dict[Any, Any] = {error: problem(context, status) for error, status in STATUSES.items()}
     problems[auth.LoginNeeded] = login_answer
     return [Router(path="/", route_handlers=found, exception_handlers=problems, include_in_schema=False)]
-
-
-def _dead(stats: Stats) -> int:
-    return sum(each.dead for each in stats.destinations.values())
 
 
 def _assets() -> list[Any]:
@@ -113,14 +109,14 @@ def _looking(context: Context) -> list[Any]:
             name: context.dispatcher.holds.standing(name).held
             for name in {each.destination for each in history.deliveries}
         }
-        shell = shell_of(context, request, "", dead=_dead(await store.stats()))
+        shell = shell_of(context, request, "", stats=await store.stats())
         document = await event_document(context, history)
         return page_of(console.event_page(shell, document, kinds=kinds, holds=holds))
 
     @get("/destinations")
     async def destinations(request: Request[Any, Any, Any]) -> Page:
         stats = await store.stats()
-        shell = shell_of(context, request, "destinations", dead=_dead(stats))
+        shell = shell_of(context, request, "destinations", stats=stats)
         return page_of(console.destinations_page(shell, destination_documents(context, stats)))
 
     @get("/dead")
@@ -135,7 +131,7 @@ def _looking(context: Context) -> list[Any]:
         done = (await store.activities(limit=50)).rows
         activities = [views.activity(each) for each in done if each.progress is not None]
         opened = await _group(context, groups, destination, cause, before) if destination else None
-        shell = shell_of(context, request, "dead", dead=_dead(stats))
+        shell = shell_of(context, request, "dead", stats=stats)
         return page_of(console.dead_page(shell, groups, activities[:TASKS], opened))
 
     @get("/activity/{activity_id:str}")
@@ -171,7 +167,7 @@ async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
     stats = await store.stats()
     narrowed = {name: value for name, value in asked.items() if value}
     body = console.live_page(
-        shell_of(context, request, "live", dead=_dead(stats)),
+        shell_of(context, request, "live", stats=stats),
         stats=views.stats(stats),
         destinations=destination_documents(context, stats),
         rows=rows,

@@ -38,6 +38,7 @@ SAID = {
     "activity": "mute",
     "replay EVENT --dry-run": "2 deliveries would be replayed",
     "discard EVENT --dry-run": "1 delivery would be discarded",
+    "forget --find data.id=1 --dry-run": "1 event would be forgotten; nothing was changed",
     "backup copy.db": "copy.db: ",
     "doctor": "gateway.db is sound",
     "completion bash": "_gateway_completion",

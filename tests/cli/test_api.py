@@ -85,6 +85,7 @@ def test_a_key_travels_with_a_post(server):
     [
         ((400, json.dumps({"error": "since: no\x1b[2J"}).encode()), "400: since: no\ufffd[2J"),
         ((401, b'{"error":"who?"}'), "GATEWAY_ADMIN_TOKEN"),
+        ((503, b'{"status":"no new events are accepted"}'), "503: no new events are accepted"),
         ((500, b"<html>"), "a gateway's admin address"),
         ((200, b"<html>"), "not a gateway's admin address"),
     ],

@@ -13,6 +13,8 @@ import pytest
 
 from gateway.cli import doctor
 from gateway.store import health_of, open_store
+from gateway.store.nouns import Limits
+from gateway.store.room import free_disk
 from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
 
@@ -30,17 +32,27 @@ def test_a_sqlite_with_the_bug_that_damages_files_fails(version, verdict):
 @pytest.mark.parametrize(
     ("free", "total", "verdict"),
     [
-        pytest.param(10 * 1024**2, 5 * GIB, "fail", id="next to none"),
-        pytest.param(100 * 1024**2, 5 * GIB, "warn", id="below 256 MiB"),
-        pytest.param(300 * 1024**2, 5 * GIB, "ok", id="enough"),
-        pytest.param(15 * GIB, 1000 * GIB, "warn", id="below 2 % of a large disk"),
+        pytest.param(250 * 1024**2, 5 * GIB, "fail", id="below 256 MiB, which stay free"),
+        pytest.param(300 * 1024**2, 5 * GIB, "warn", id="soon below it"),
+        pytest.param(GIB, 5 * GIB, "ok", id="enough"),
+        pytest.param(GIB, 1000 * GIB, "fail", id="below 2 GiB of a large disk"),
         pytest.param(50 * GIB, 1000 * GIB, "ok", id="enough of a large disk"),
     ],
 )
-def test_little_room_is_warned_of_and_none_is_a_failure(free, total, verdict):
-    found = doctor.room(free, total)
+def test_a_disk_is_nearly_full_long_before_it_is_full(free, total, verdict):
+    found = doctor.space(free, free_disk(Limits(), total), total)
     assert found.verdict == verdict
-    assert ("when it is full, events are refused with 503" in found.remedy) == (verdict != "ok")
+    assert ("new events are refused" in found.remedy) == (verdict != "ok")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "verdict"),
+    [({}, "ok"), ({"crm": 49}, "ok"), ({"crm": 40, "slack": 10}, "warn"), ({"crm": 100}, "fail")],
+)
+def test_the_destination_that_fills_the_store_is_named(waiting, verdict):
+    found = doctor.pending(waiting, Limits(max_pending=100))
+    assert found.verdict == verdict
+    assert ("of them for crm" in found.said) == (verdict != "ok")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +133,9 @@ def test_what_the_running_gateway_says_of_itself_is_passed_on(answer, verdict):
 def test_every_finding_that_is_not_ok_has_a_remedy(tmp_path):
     found = [
         doctor.engine("sqlite", "3.40.1", *defect_of("3.40.1")),
-        doctor.room(0, GIB),
-        doctor.room(200 * 1024**2, GIB),
+        doctor.space(0, GIB, 10 * GIB),
+        doctor.space(GIB, GIB, 10 * GIB),
+        doctor.pending({"crm": 9}, Limits(max_pending=10)),
         doctor.open_files(64),
         doctor.clock(0, 0),
         doctor.clock(time.time() + 999, time.time()),
@@ -143,6 +156,14 @@ def test_a_file_of_no_bytes_is_a_store_in_which_nothing_was_ever_stored(tmp_path
     [said] = [each for each in findings(tmp_path, capsys) if each["check"] == "store"]
     assert said["verdict"] == "ok"
     assert "is empty: nothing was stored yet, the next start sets it up" in said["said"]
+
+
+def test_a_file_of_no_bytes_where_events_were_is_a_failure(tmp_path, capsys):
+    (tmp_path / "gateway.db").touch()
+    (tmp_path / "gateway.db.lock").write_text("\nhas held events\n")
+    [said] = [each for each in findings(tmp_path, capsys) if each["check"] == "store"]
+    assert (said["verdict"], said["remedy"]) == ("fail", "restore a backup")
+    assert "is empty, and has held events" in said["said"]
 
 
 def test_what_is_wrong_with_a_store_is_a_line_each_and_not_a_thousand(tmp_path):

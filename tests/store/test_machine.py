@@ -371,6 +371,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert {state: getattr(numbers, state) for state in DeliveryState} == {
                 state: mine.count(state) for state in DeliveryState
             }
+        assert self.store.room.pending == sum(row["state"] == "pending" for row in self.rows.values())
         assert {each.destination: each for each in self.do(self.store.holds())} == self.holds
         assert self.do(self.store.load(list(self.events))) == {i: new.event for i, (new, _) in self.events.items()}
 

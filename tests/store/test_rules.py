@@ -1,6 +1,7 @@
 """What every store decides alike."""
 
 import itertools
+import json
 
 import pytest
 from hypothesis import given
@@ -15,12 +16,14 @@ from gateway.store.rules import (
     Standing,
     cause_of,
     discard_reason,
+    mentions,
     movable,
     next_slice,
     paced,
     progress,
     state_before,
     states_taken,
+    tombstone,
     words_in,
 )
 
@@ -154,3 +157,28 @@ def test_progress_tells_what_was_taken_back_from_what_was_tried():
 
 def test_no_task_takes_what_is_discarded():
     assert all(DeliveryState.DISCARDED not in states for states in TAKES.values())
+
+
+# --- erasures ---
+
+
+@given(st.text(max_size=8), st.text(min_size=1, max_size=8), st.text(max_size=8))
+def test_a_text_mentions_a_value_exactly_if_it_stands_there_as_a_word(before, value, after):
+    text = before + value + after
+    ends = [at for at in range(len(text)) if text.startswith(value, at)]
+    is_word = any(
+        not _is_letter(text[at - 1 : at]) and not _is_letter(text[at + len(value) : at + len(value) + 1]) for at in ends
+    )
+    assert mentions(text, value) == is_word
+
+
+def _is_letter(character):
+    return character.isascii() and character.isalnum()
+
+
+@given(st.text(), st.integers(0), st.integers(0), st.integers(0))
+def test_what_is_left_of_a_forgotten_event_is_json_whoever_forgot_it(by, size, discarded, attempts):
+    left = tombstone(by=by, at=0.0, activity_id="act_1", size=size, discarded=discarded, attempts=attempts)
+    said = json.loads(left)["forgotten"]
+    assert (said["bytes_erased"], said["deliveries_discarded"], said["attempts_cleared"]) == (size, discarded, attempts)
+    assert said["by"] == by

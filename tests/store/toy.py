@@ -2,7 +2,7 @@
 
 It proves that the contract needs neither SQLite nor one process, and is for the conformance suite alone: tests of
 everything else use the real store. Whatever every store decides alike comes from ``store/rules.py``. What it leaves
-out: lists of events and of activities, numbers, retention, copies.
+out: lists of events and of activities, numbers, retention, erasures, looking for damage, copies.
 """
 
 import asyncio
@@ -443,6 +443,11 @@ class ToyStore:
         self._news = asyncio.Event()
         self._closed = False
         server.instances.append(self)
+
+    @property
+    def room(self) -> nouns.Room:
+        pending = sum(row.is_pending for row in self._server.rows.values())
+        return nouns.Room(pending, free_bytes=10**12, disk_bytes=10**12)
 
     def told(self, *destinations: str) -> None:
         self._fresh.update(destinations)

@@ -11,10 +11,15 @@ import pytest
 
 from gateway import pipeline, telemetry
 from gateway.errors import StoreUnavailable
+from gateway.model import DeliveryState
 from gateway.presets import load as load_preset
+from gateway.store.activities import Task
+from gateway.store.nouns import DeliveryQuery
+from gateway.store.sqlite import file
 from gateway.web import Readiness, Rejections, ingest_app
 from gateway.web import door as door_module
 from gateway.web.door import RETRY_AFTER_S, Door
+from tests.store.sqlite.given import edit, overwrite
 from tests.web.desk import Desk
 
 BODY = load_preset("xobito").samples["contact.created"]
@@ -27,6 +32,19 @@ sources:
   chat: {preset: intercom, secret: s3cret}
   mails: {preset: sendgrid, verify: {token: {header: x-token}}, secret: s3cret}
 """
+
+
+LIMITED = """\
+limits: {max_pending: 2}
+destinations: {crm: {url: http://127.0.0.1:1, paused: true}}
+routes: [{match: contact.created, to: crm}]
+"""
+ONE_WAITS = DeliveryQuery(state=DeliveryState.PENDING)
+
+
+def another(number: int) -> bytes:
+    """An event of its own."""
+    return BODY.replace(b"451", b"%d" % (1000 + number))
 
 
 @dataclass
@@ -338,3 +356,67 @@ async def test_behind_the_application_the_door_sees_the_path_as_it_was_sent(door
     app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections)
     assert (await door.send(BODY, through=app)).status == 202
     assert (await door.send(BODY, path="/in/%78obito", through=app)).status == 404
+
+
+@at_the_door
+async def test_above_max_pending_new_events_are_refused_until_something_has_gone_out(door):
+    door.reload(FILE + LIMITED)
+    assert [(await door.send(BODY)).status for _ in range(2)] == [202, 202], "the second is a duplicate"
+    assert (await door.send(another(1))).status == 202
+    assert door.readiness.status(door.gateway, door.dispatcher).startswith("no new events are accepted: 2 deliveries")
+    answer = await door.send(another(2))
+    assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
+    assert await door.kept() == 2
+    status, metrics = await door.ask("/metrics")
+    assert (status, 'gateway_max_pending_ratio{destination="crm"} 1.0' in metrics) == (200, True)
+    _, page = await door.ask("/", accept="text/html")
+    assert "limits.max_pending is 2" in page
+    await door.store.begin(Task(verb="discard", by="ann", which=ONE_WAITS, subject="a test"))
+    assert door.readiness.status(door.gateway, door.dispatcher) == "ready"
+    assert (await door.send(another(2))).status == 202
+
+
+@at_the_door
+async def test_half_of_max_pending_is_said_on_every_page(door):
+    door.reload(FILE + LIMITED)
+    assert (await door.send(BODY)).status == 202
+    for path in ("/", "/destinations", "/dead"):
+        assert "50% of limits.max_pending, 1 of them for crm" in (await door.ask(path, accept="text/html"))[1]
+
+
+@at_the_door
+async def test_what_the_gateway_says_of_itself_is_stored_when_others_are_refused(door):
+    door.reload(FILE + LIMITED)
+    for number in range(2):
+        await door.send(another(number))
+    await pipeline.announce(door.gateway, door.dispatcher, pipeline.Announcement("store.full", "It is full.", {}))
+    assert await door.kept() == 3
+
+
+def test_a_damaged_store_refuses_new_events_and_says_what_to_do(tmp_path, monkeypatch):
+    async def fill():
+        async with AtTheDoor(tmp_path, FILE) as door:
+            assert (await door.send(BODY)).status == 202
+
+    async def look():
+        async with AtTheDoor(tmp_path, FILE) as door:
+            assert (await door.send(BODY)).status == 202, "nothing is known yet"
+            assert door.readiness.status(door.gateway, door.dispatcher) == "ready"
+            while await door.store.inspect():
+                pass
+            said = door.readiness.status(door.gateway, door.dispatcher)
+            assert said.startswith(f"no new events are accepted: {tmp_path}/gateway.db is damaged")
+            assert "restore a backup" in said
+            answer = await door.send(another(1))
+            assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
+            _, metrics = await door.ask("/metrics")
+            assert "gateway_store_damaged 1.0" in metrics
+            status, detail = await door.ask("/readyz")
+            assert (status, "is damaged" in detail["status"], "checked" in detail["store"]) == (503, True, True)
+
+    asyncio.run(fill())
+    # As if the file were too large to be checked whole at its start.
+    monkeypatch.setattr(file, "quick_check", lambda *_: False)
+    root = edit(tmp_path / "gateway.db", "SELECT rootpage FROM sqlite_schema WHERE name = 'rejected'")[0][0]
+    overwrite(tmp_path / "gateway.db", (root - 1) * 4096, b"\xff" * 4096)
+    asyncio.run(look())

@@ -34,7 +34,9 @@ def _moving(command: Command) -> Command:
 @click.option(
     "--new-id", "as_new", is_flag=True, help="Send under new ids, so that receivers that skip known ids accept the delivery."
 )  # fmt: skip
-@click.option("--stop", "stopped", default="", metavar="ACTIVITY", help="Stop a replay or discard by its id: act_...")
+@click.option(
+    "--stop", "stopped", default="", metavar="ACTIVITY", help="Stop a replay, discard or erasure by its id: act_..."
+)
 @options.config
 @options.server
 def replay(**given: Any) -> None:
@@ -76,6 +78,31 @@ def discard(**given: Any) -> None:
         which=options.which(given, state="dead" if dead else ""),
     )  # fmt: skip
     sys.exit(replays.move(place, wanted, **given))
+
+
+@click.command("forget")
+@click.option(
+    "--find",
+    required=True,
+    metavar="TEXT",
+    help="What their events have: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
+)
+@click.option("--reason", default="", metavar="TEXT", help="Reason, shown in `gateway activity`.")
+@click.option("--dry-run", is_flag=True, help="Count the events and change nothing.")
+@click.option("--detach", is_flag=True, help="Return at once; the gateway finishes in the background.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation; required in scripts.")
+@options.config
+@options.server
+def forget(**given: Any) -> None:
+    """Erase every event of somebody, for good.
+
+    Bodies, headers, answers, reasons and keys are removed from the whole store, refused requests that mention the
+    value, too. Deliveries that wait or are dead are discarded. Each event keeps its id, and says who erased it and when.
+    Backups are not changed.
+    """
+    from gateway.cli import forget as forgetting
+
+    sys.exit(forgetting.forget(options.place(given), given.pop("find"), **given))
 
 
 @click.group("destinations", invoke_without_command=True)

@@ -81,6 +81,19 @@ class RetentionKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimitsKeys(Section):
+    noun = "limits"
+    max_pending: int | None = key(
+        values.integer(1, 1_000_000_000), "how many deliveries may wait before new events are refused: 1000000"
+    )
+    free_disk: int | None = key(
+        values.size(0, "1000GiB"),
+        "how much of the store's disk stays free before new events are refused: 1GiB; usually 2 % of the disk, at "
+        "least 256MiB and at most 2GiB, but no more than 10 %",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class IncludedKeys(Section):
     """What an included file may contain."""
 
@@ -131,6 +144,9 @@ class FileKeys(IncludedKeys):
         nested(RetentionKeys),
         "how long events and deliveries are kept: {events: 30d, bodies: 7d, attempts: 30d, dead: 90d}",
     )
+    limits: LimitsKeys | None = key(
+        nested(LimitsKeys), "when new events are refused: {max_pending: 1000000, free_disk: 1GiB}"
+    )
     include: tuple[Words, ...] = key(
         values.names_list,
         "more files, by pattern: routes.d/*.yaml; their entries come after those of this file",
@@ -151,6 +167,7 @@ _PLACES: Final[Sequence[type[Section]]] = (
     SuccessKeys,
     OnceKeys,
     RetentionKeys,
+    LimitsKeys,
     RedactKeys,
 )
 

@@ -28,6 +28,7 @@ def append(records: Records, calls: Sequence[Append], change: Change) -> int:
             owner = next(owners)
             call.answer.append(Appended(owner, True) if owner else adding.event(new, call.replica))
     records.add_deliveries(adding.deliveries)
+    change.pending += len(adding.deliveries)
     return records.add_events(adding.events)
 
 

@@ -41,6 +41,10 @@ class Claim(Call, kw_only=True, eq=False):
     wants: Mapping[str, Want]
 
 
+class EmptyLog(Call, kw_only=True, eq=False):
+    """Everything in the log goes into the database; answers whether it did."""
+
+
 class Change(Struct, kw_only=True):
     """What a transaction does to the leases once it is on disk."""
 
@@ -53,6 +57,9 @@ class Change(Struct, kw_only=True):
     lowered: dict[str, float] = field(default_factory=dict)
     #: (destination, lane) of deliveries that ended: the next one may go.
     freed: set[tuple[str, str]] = field(default_factory=set)
+    #: Deliveries that became pending, less those that ended; not kept where they are counted again.
+    pending: int = 0
+    is_recounted: bool = False
 
     def lower(self, destination: str, due: float) -> None:
         self.lowered[destination] = min(due, self.lowered.get(destination, math.inf))

@@ -8,14 +8,15 @@ from typing import Any, Final
 import apsw
 
 from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
-from gateway.store.rules import cause_of, state_before
+from gateway.store.rules import cause_of, mentions, state_before
 from gateway.store.sqlite import tables
 
 #: How long a caller waits while another program holds the file, seconds; its answer is to leave within 1 s.
 BUSY_S: Final = 0.9
 #: How long the writer waits at a time: then it looks at who has waited too long, seconds.
 BUSY_LOOK_S: Final = 0.02
-#: How long the file is checked after an unclean end, at most, seconds.
+#: How long the file is checked at its start, at most, seconds: after a clean end, and after any other.
+CLEAN_CHECK_S: Final = 1.0
 CHECK_S: Final = 5.0
 #: The number of statements that stay compiled: every size of every statement that carries many rows, and the rest.
 STATEMENTS: Final = 256
@@ -26,12 +27,18 @@ def connect(path: str, flags: int) -> apsw.Connection:
     connection.set_busy_timeout(int(BUSY_S * 1000))
     connection.execute("PRAGMA cache_size = -16384")
     connection.create_scalar_function("cause_of", _cause_of, 1, deterministic=True)
+    connection.create_scalar_function("mentions", _mentions, 2, deterministic=True)
     connection.create_scalar_function("state_before", _state_before, 1, deterministic=True)
     return connection
 
 
 def _cause_of(*values: Any) -> str:
     return cause_of(str(values[0]))
+
+
+def _mentions(*values: Any) -> int:
+    text, value = values
+    return int(mentions(text, value))
 
 
 def _state_before(*values: Any) -> str:
@@ -76,18 +83,19 @@ def migrate(connection: apsw.Connection, version: int) -> None:
         connection.execute(f"BEGIN IMMEDIATE; {' '.join(steps)} COMMIT")
 
 
-def quick_check(connection: apsw.Connection, path: str) -> None:
-    """Check the file for at most CHECK_S; whatever could not be checked in that time passes."""
-    until = time.monotonic() + CHECK_S
-    connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+def quick_check(connection: apsw.Connection, path: str, most_s: float) -> bool:
+    """Check the file for at most ``most_s``; whether that was time for all of it. Raises StoreCorrupt."""
+    until = time.monotonic() + most_s
+    connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     try:
         finding = connection.execute("PRAGMA quick_check(1)").get
     except apsw.InterruptError:
-        return
+        return False
     finally:
         connection.set_progress_handler(None)
     if finding != "ok":
         raise corrupt(path, finding)
+    return True
 
 
 def corrupt(path: str, finding: object) -> StoreCorrupt:
@@ -110,6 +118,13 @@ def opening(path: str) -> Generator[None]:
 
 def busy_message(path: str) -> str:
     return f"{path} is locked by another program, and has been for {BUSY_S:g} s: close that program"
+
+
+def emptied(path: str) -> StoreCorrupt:
+    return StoreCorrupt(
+        f"{path} is empty, and has held events ({path}.lock says so), so it was left as it is: restore a backup, or remove "
+        f"{path}.lock to begin with an empty store"
+    )
 
 
 def disk_message(path: str, error: BaseException) -> str:

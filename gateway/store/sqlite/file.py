@@ -7,14 +7,19 @@ from pathlib import Path
 
 import apsw
 
+from gateway import telemetry
 from gateway.errors import StoreError
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.connection import (
     BUSY_LOOK_S,
+    CHECK_S,
+    CLEAN_CHECK_S,
     busy_message,
     check_version,
     connect,
+    corrupt,
     disk_message,
+    emptied,
     gone_message,
     log_gone_message,
     migrate,
@@ -24,6 +29,7 @@ from gateway.store.sqlite.connection import (
 )
 from gateway.store.sqlite.lock import OwnerLock
 from gateway.store.sqlite.log import Log
+from gateway.store.sqlite.space import Reserve
 
 
 class File:
@@ -35,6 +41,13 @@ class File:
         self.wall = wall
         #: Why the file has to be opened again before anything is stored; "" if it has not.
         self.trouble = ""
+        #: Whether all of it was checked when it was opened.
+        self.is_checked = False
+        #: What is known to be wrong with it; empty: nothing. For any thread.
+        self.damage = ""
+        #: Whether the last owner did not close it.
+        self.was_left = False
+        self.reserve = Reserve(path)
 
     @property
     def healthy(self) -> bool:
@@ -47,8 +60,11 @@ class File:
         with ExitStack() as undo, opening(self.path):
             self._lock = OwnerLock(self.path)
             undo.callback(self._release_unused)
+            self.reserve.find()
+            self._refuse_emptied()
             self._make_private()
-            self._connect(check=self._lock.was_left or self._has_log())
+            self.was_left = self._lock.was_left or self._has_log()
+            self._connect(CHECK_S if self.was_left else CLEAN_CHECK_S)
             undo.callback(self._disconnect)
             self._start_clock()
             undo.pop_all()
@@ -66,17 +82,25 @@ class File:
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
+    def _refuse_emptied(self) -> None:
+        with suppress(FileNotFoundError):
+            if self._lock.has_held_events and not Path(self.path).stat().st_size:
+                raise emptied(self.path)
+
+    def remember_events(self) -> None:
+        """From here on, an empty file is a lost one."""
+        self._lock.remember_events()
+
     def _has_log(self) -> bool:
         with suppress(OSError):
             return Path(self.path + "-wal").stat().st_size > 0
         return False
 
-    def _connect(self, *, check: bool) -> None:
+    def _connect(self, check_s: float) -> None:
         self.db = connect(self.path, apsw.SQLITE_OPEN_READWRITE)
         try:
             known = check_version(self.db, self.path)
-            if known and check:
-                quick_check(self.db, self.path)
+            self.is_checked = not known or quick_check(self.db, self.path, check_s)
             self.db.pragma("journal_mode", "wal")
             self.db.pragma("synchronous", "full")
             # What was removed is gone: nobody finds it in the file, or in a copy of the disk.
@@ -105,18 +129,26 @@ class File:
             raise StoreError(self.trouble)
         with opening(self.path):
             self._disconnect()
-            self._connect(check=True)
-            self._empty_log()
+            try:
+                self._connect(CHECK_S)
+                # A failed fsync may have torn it: what is written after a hole would be lost with it.
+                self.empty_log(is_patient=True)
+            except apsw.FullError:
+                self.reserve.give_up()
+                raise
 
-    def _empty_log(self) -> None:
-        """Leave nothing in a log that a failed fsync may have torn: what is written after a hole would be lost with it."""
-        with suppress(apsw.BusyError):  # somebody reads: no reason to stay closed
-            self.log.empty()
+    def empty_log(self, *, is_patient: bool = False) -> bool:
+        """Leave nothing in the log; False while somebody reads."""
+        try:
+            self.log.empty(is_patient=is_patient)
+        except apsw.BusyError:
+            return False
+        return True
 
     def close(self) -> None:
         try:
             with suppress(apsw.Error):
-                self.log.empty()
+                self.log.empty(is_patient=True)
             with suppress(apsw.Error):
                 self._disconnect()
         finally:
@@ -125,10 +157,13 @@ class File:
     # its log
 
     def tend_log(self) -> None:
-        """Have the log copied into the database once it is long."""
+        """Have the log copied into the database once it is long; on a full disk it is kept short."""
         if self.healthy:
             try:
-                self.log.tend()
+                self.log.tend(is_short=self.reserve.is_given_up)
+            except apsw.FullError:
+                # The next transaction tries again.
+                self.reserve.give_up()
             except apsw.Error as error:
                 self.explain(error)
 
@@ -174,7 +209,17 @@ class File:
             return busy_message(self.path)
         if not isinstance(error, apsw.FullError):
             self.trouble = unchecked_message(self.path)
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            self.find_damage(str(corrupt(self.path, error)))
+            self.trouble = self.damage
+            return self.damage
         return disk_message(self.path, error)
+
+    def find_damage(self, said: str) -> None:
+        """Remember what is wrong: the first finding, until the next start."""
+        if not self.damage:
+            self.damage = said
+            telemetry.log("store.damaged", reason=said)
 
 
 def _stat(path: str) -> os.stat_result | None:

@@ -1,11 +1,11 @@
 """A store's file and its library, seen from outside."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from gateway.store.health import Health, Owner
 from gateway.store.sqlite.connection import sqlite_version
-from gateway.store.sqlite.lock import owner_of
+from gateway.store.sqlite.lock import has_held_events, owner_of
 
 #: Older versions can damage a database while its log is copied back (sqlite.org, 3.51.3: the WAL-reset bug).
 SOUND: Final = (3, 51, 3)
@@ -19,7 +19,7 @@ def health(path: str) -> Health:
     defect, remedy = defect_of(version)
     return Health(
         name=path,
-        state="missing" if not file.exists() else "in use" if file.stat().st_size or log.exists() else "empty",
+        state=_state(file, log),
         size=sum(each.stat().st_size for each in (file, log) if each.exists()),
         owner=owner,
         owner_unknown=unknown,
@@ -30,6 +30,14 @@ def health(path: str) -> Health:
         defect=defect,
         remedy=remedy,
     )
+
+
+def _state(file: Path, log: Path) -> Literal["missing", "empty", "emptied", "in use"]:
+    if not file.exists():
+        return "missing"
+    if file.stat().st_size or log.exists():
+        return "in use"
+    return "emptied" if has_held_events(str(file)) else "empty"
 
 
 def _owner(path: str) -> tuple[Owner | None, str]:

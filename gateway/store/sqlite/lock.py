@@ -5,9 +5,13 @@ import os
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from gateway.errors import StoreError, StoreLocked
 from gateway.store.health import Owner
+
+#: The second line of the lock's file, once the store has held an event.
+HELD: Final = b"has held events\n"
 
 
 def owner_of(path: str) -> Owner | None:
@@ -17,13 +21,21 @@ def owner_of(path: str) -> Owner | None:
     except FileNotFoundError:
         return None
     with closing(file):
-        name = file.read(200).decode("utf-8", "replace").strip()
+        name = _first_line(file.read(200))
         try:
             # Shared, and for a moment only: a gateway that starts meanwhile would be refused.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return Owner(name or "another process", is_alive=True)
     return Owner(name, is_alive=False) if name else None
+
+
+def has_held_events(path: str) -> bool:
+    """Whether the store at ``path`` has ever held an event, as far as its lock says."""
+    try:
+        return HELD in Path(path + ".lock").read_bytes()
+    except OSError:
+        return False
 
 
 class OwnerLock:
@@ -34,19 +46,38 @@ class OwnerLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
+            owner = _first_line(os.pread(self._descriptor, 200, 0)) or "another process"
             os.close(self._descriptor)
             raise StoreLocked(f"{path} is in use by {owner}; stop that one first, or name another file") from None
+        found = os.pread(self._descriptor, 200, 0)
         #: Whether the last owner ended without removing its name.
-        self.was_left = os.fstat(self._descriptor).st_size > 0
+        self.was_left = bool(_first_line(found))
+        #: Whether the store has ever held an event.
+        self.has_held_events = HELD in found
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"pid {os.getpid()}, started {started}\n".encode(), 0)
+        self._write(f"pid {os.getpid()}, started {started}")
+
+    def remember_events(self) -> None:
+        """Note that the store has held an event; at the end, too, this stays."""
+        if not self.has_held_events:
+            self.has_held_events = True
+            self._write(_first_line(os.pread(self._descriptor, 200, 0)))
 
     def release(self, *, clean: bool) -> None:
         if clean:
-            os.ftruncate(self._descriptor, 0)
+            self._write("")
         os.close(self._descriptor)
+
+    def _write(self, name: str) -> None:
+        """Its content: who owns the store, in the first line, and below it whether there were events."""
+        content = f"{name}\n".encode() + HELD if self.has_held_events else f"{name}\n".encode() if name else b""
+        # In this order: on a full disk it has the space that it had.
+        os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._descriptor, len(content))
+
+
+def _first_line(content: bytes) -> str:
+    return content.partition(b"\n")[0].decode("utf-8", "replace").strip()
 
 
 def _open_beside(path: str) -> int:

@@ -9,6 +9,8 @@ from gateway.store.sqlite.connection import connect
 
 #: The log is copied into the database whenever it has so many more pages, of 4 KiB.
 CHECKPOINT_PAGES: Final = 1000
+#: ... while there is no space for a longer one.
+SHORT_PAGES: Final = 64
 #: A log of so many pages must start over.
 RESTART_PAGES: Final = 16 * CHECKPOINT_PAGES
 
@@ -38,9 +40,16 @@ class Log:
         self.pages = pages
         return apsw.SQLITE_OK
 
-    def tend(self) -> None:
-        """Begin to copy a log that has become long, or take the result. Raises apsw.Error."""
-        if self._copying is None:
+    def tend(self, *, is_short: bool = False) -> None:
+        """Begin to copy a log that has become long, or take the result; one that ``is_short`` is copied at once.
+
+        Raises apsw.Error.
+        """
+        if is_short:
+            if self.pages - self._copied >= SHORT_PAGES:
+                self._wait()
+                _, self._copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        elif self._copying is None:
             if self.pages - self._copied >= CHECKPOINT_PAGES:
                 self._copying = self._copier.submit(self._copy)
         elif self._copying.done():
@@ -59,11 +68,14 @@ class Log:
         pages, copied = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         return pages == copied
 
-    def empty(self) -> None:
-        """Copy all of it and leave a log of 0 bytes. Raises apsw.Error: BusyError if somebody reads what is in it."""
+    def empty(self, *, is_patient: bool = False) -> None:
+        """Copy all of it and leave a log of 0 bytes. Raises apsw.Error: BusyError if somebody reads what is in it.
+
+        The connection beside is more patient with readers than the writer, for whom senders wait.
+        """
         self._wait()
-        # With its own connection's patience, which is longer than the writer's.
-        self._beside.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        connection = self._beside if is_patient else self._writer
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _wait(self) -> None:
         if self._copying is not None:

@@ -49,6 +49,7 @@ class _Settling(Struct, kw_only=True):
             change.lower(before.destination, held.due)
             return
         due = change.now + outcome.result.after_s if isinstance(outcome.result, Retry) else None
+        change.pending -= due is None
         if due is not None:
             change.lower(before.destination, due)
         elif before.lane is not None:
@@ -73,6 +74,7 @@ class _Settling(Struct, kw_only=True):
         self.records.add_deliveries([(seq, id_, event_seq, route, destination, "pending", due, now, None, None)])
         dead = to_json(replace(notice, reason=storable(notice.reason)))
         db.execute(sql.ADD_NOTICE, (seq, teller, due, dead))
+        self.change.pending += 1
         self.change.lower(destination, due)
 
 

@@ -16,28 +16,26 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Self
 
-from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
+from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
-from gateway.store.activities import Activity, Task
+from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold
-from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Unredacted, Want
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import tasks
-from gateway.store.sqlite.calls import Append, Call, Change, Claim, Settle, Write
+from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
 from gateway.store.sqlite.pace import SLICE_BYTES, Pace, parts
 from gateway.store.sqlite.reads import SQLiteReads
+from gateway.store.sqlite.scrub import Scrub
 from gateway.store.sqlite.snapshots import Snapshots
+from gateway.store.sqlite.space import Space
+from gateway.store.sqlite.turns import Pause
 
 #: Seconds between two looks at the disk while there is nothing to write, and between two tries to open the file again.
 RETRY_S: Final = 1.0
-#: After a commit the loop may answer, and ask for more, before the next one begins: for this part of what the commit took.
-LOOP_SHARE: Final = 0.25
-#: A quicker commit than this is followed by the next one at once, seconds.
-QUICK_S: Final = 0.004
-#: Turns of the loop from the end of a commit until whoever was answered has asked for more: the answer, the caller,
-#: and those whom the caller wakes.
-ROUNDS: Final = 3
+#: ... after it was found to be damaged.
+DAMAGED_RETRY_S: Final = 60.0
 #: The file has one owner, so the owner decides for every destination, for good and with all slots.
 FOR_GOOD: Final = Assignment()
 
@@ -56,16 +54,19 @@ class SQLiteStore(SQLiteReads):
         self._uncommitted: set[Call] = set()
         #: Those that another program, which has the file locked, keeps waiting. For the thread.
         self._waiting: Sequence[Call] = ()
-        self._pruning, self._redacting, self._indexing = Pace(), Pace(), Pace()
+        self._pruning, self._redacting, self._indexing, self._wiping = Pace(), Pace(), Pace(), Pace()
         #: Set once the loop has had its turn after a commit.
-        self._loop_is_done = threading.Event()
+        self._pause = Pause(self._loop, database.turns)
         self._closed: asyncio.Future[None] | None = None
         #: For bodies of claimed deliveries: the default one may be busy with long searches.
         self._loader = ThreadPoolExecutor(1, "store-loader")
         #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
+        self._scrub = Scrub(snapshots, share=float(database.file.is_checked))
         self._next_look = 0.0
+        self._next_fit = time.monotonic() + RETRY_S
+        self._space = Space(database.file.path, database.file.reserve)
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
     @classmethod
@@ -151,6 +152,16 @@ class SQLiteStore(SQLiteReads):
         await self._ask(Write, run=lambda change: tasks.stop(self._database.records, activity_id, by, change))
         return await self._known(activity_id)
 
+    async def begin_erasure(self, erasure: Erasure) -> Activity:
+        id_ = await self._ask(Write, run=lambda change: self._database.begin_erasure(erasure, change))
+        return await self._known(id_)
+
+    async def open_erasure(self, replica: str) -> OpenErasure | None:
+        return await asyncio.to_thread(self._reader.open_erasure, replica)
+
+    async def forget(self, erasure: OpenErasure, event_ids: Collection[str], *, to: str, replica: str) -> None:
+        await self._ask(Write, run=lambda change: self._database.forget(erasure, event_ids, to, replica, change))
+
     async def _known(self, activity_id: str) -> Activity:
         activity = await self.activity(activity_id)
         assert activity is not None
@@ -183,9 +194,16 @@ class SQLiteStore(SQLiteReads):
     def _redact(self, bodies: Mapping[str, bytes], _items: int, _change: Change) -> int:
         return self._database.redact(bodies)
 
+    async def wipe(self) -> bool:
+        if not self._database.is_unwiped:
+            return False
+        is_more: bool = await self._upkeep(self._wiping, 1, lambda _items, _change: self._database.merge())
+        return is_more or not await self._ask(EmptyLog)
+
     async def index(self, *, limit: int = 250) -> bool:
-        # Called every second or so: nothing is written if nothing is new.
-        more: bool = self._database.is_index_behind and await self._upkeep(
+        # Called every second or so: nothing is written if nothing is new, nor on a full disk.
+        may_grow = self._database.is_index_behind and not self._database.file.reserve.is_given_up
+        more: bool = may_grow and await self._upkeep(
             self._indexing, limit, lambda items, _change: self._database.index(items)
         )
         return more
@@ -215,6 +233,21 @@ class SQLiteStore(SQLiteReads):
     @property
     def trouble(self) -> str:
         return self._database.file.trouble
+
+    @property
+    def room(self) -> Room:
+        return self._space.room(self._database.records.pending, self._database.file.damage)
+
+    @property
+    def checked(self) -> float:
+        return self._scrub.share
+
+    async def inspect(self) -> bool:
+        if self._scrub.share >= 1.0 or self._database.file.damage:
+            return False
+        if finding := await asyncio.to_thread(self._scrub.step):
+            self._database.file.find_damage(finding)
+        return True
 
     # on the event loop
 
@@ -271,11 +304,12 @@ class SQLiteStore(SQLiteReads):
             self._look_at_disk()
             self._database.file.tend_log()
             # Claims first: they need not wait for the disk.
-            if claims := [call for call in calls if isinstance(call, Claim)]:
-                self._serve(claims, self._claim)
+            self._serve([call for call in calls if isinstance(call, Claim)], self._database.read)
             began = time.monotonic()
-            self._write([call for call in calls if not isinstance(call, Claim)])
-            self._let_loop_ask(time.monotonic() - began)
+            self._write([call for call in calls if not isinstance(call, Claim | EmptyLog)])
+            self._pause.after(time.monotonic() - began)
+            self._serve([call for call in calls if isinstance(call, EmptyLog)], self._database.read)
+            self._fit_reserve()
         while self._waiting:
             self._write([])
         self._snapshots.close()
@@ -310,13 +344,27 @@ class SQLiteStore(SQLiteReads):
         self._next_look = time.monotonic() + RETRY_S
         file = self._database.file
         if file.is_lost() or file.trouble:
-            with suppress(StoreError):
+            try:
                 self._database.reopen()
                 self._on_loop(self._finish, (), self._database.records.take_moment())
+            except StoreCorrupt as error:
+                file.find_damage(str(error))
+                # It does not mend itself.
+                self._next_look += DAMAGED_RETRY_S
+            except StoreError:
+                pass
+
+    def _fit_reserve(self) -> None:
+        """Not at once after the start: a store that is opened for a moment needs none."""
+        if self._database.file.healthy and time.monotonic() >= self._next_fit:
+            self._next_fit = time.monotonic() + RETRY_S
+            self._database.file.reserve.fit(self._database.records.pending)
 
     def _serve(self, calls: Sequence[Call], carry_out: Callable[[Any], Sequence[Call]]) -> Sequence[Call]:
         """Have calls carried out and answer them, but for those that have to be given again: these are returned."""
         waiting: Sequence[Call] = ()
+        if not calls:
+            return waiting
         try:
             waiting = carry_out(calls)
         except Exception as error:  # noqa: BLE001  a bug: nobody is left waiting for ever
@@ -326,25 +374,6 @@ class SQLiteStore(SQLiteReads):
         answered = [call for call in calls if call not in left]
         self._on_loop(self._finish, answered, self._database.records.take_moment())
         return waiting
-
-    def _claim(self, calls: Sequence[Claim]) -> Sequence[Call]:
-        for call in calls:
-            self._database.claim(call)
-        return ()
-
-    def _let_loop_ask(self, took_s: float) -> None:
-        """Let those who were answered ask for more, so that they need not wait for another commit first."""
-        if took_s > QUICK_S:
-            self._loop_is_done.clear()
-            self._on_loop(self._round, ROUNDS)
-            with self._database.turns.free():
-                self._loop_is_done.wait(took_s * LOOP_SHARE)
-
-    def _round(self, left: int) -> None:
-        if left:
-            self._loop.call_soon(self._round, left - 1)
-        else:
-            self._loop_is_done.set()
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # The loop may have ended without closing the store.

@@ -7,7 +7,7 @@ import apsw
 
 from gateway.errors import CorruptEvent
 from gateway.model import Attempt, Delivery, DeliveryState, Event
-from gateway.store.activities import Activity, ActivityPage, Task
+from gateway.store.activities import Activity, ActivityPage, OpenErasure, Task
 from gateway.store.holds import Hold
 from gateway.store.nouns import (
     BODY_EFFORT,
@@ -21,10 +21,11 @@ from gateway.store.nouns import (
     EventRow,
     HeldBack,
     Rejected,
+    Survey,
     Unredacted,
 )
-from gateway.store.rules import damaged, fits, selects
-from gateway.store.sqlite import plans
+from gateway.store.rules import damaged, fits, selects, unsendable
+from gateway.store.sqlite import forgetting, plans
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.places import Place, activity_place
 from gateway.store.sqlite.plans import Plan, Unfinished
@@ -36,6 +37,8 @@ from gateway.store.sqlite.snapshots import Snapshots
 CHUNK: Final = 64
 #: A page of bodies ends after this many bytes of them.
 BODY_BYTES: Final = 4 * 1024 * 1024
+#: Events that one page of a survey has.
+SURVEYED: Final = 500
 #: Events waiting for redaction that one page looks at.
 UNREDACTED_ROWS: Final = 500
 
@@ -57,7 +60,10 @@ class Reader:
             loaded: dict[str, Event | CorruptEvent] = {}
             for row in db.execute(sql.LOAD, (to_json(list(event_ids)),)).fetchall():
                 event, intact, body_is = event_of(row)
-                loaded[event.id] = event if intact and body_is != "removed" else CorruptEvent(damaged(event.id))
+                if body_is in ("removed", "forgotten"):
+                    loaded[event.id] = CorruptEvent(unsendable(event.id, body_is))
+                else:
+                    loaded[event.id] = event if intact else CorruptEvent(damaged(event.id))
             return loaded
 
     def events(self, query: EventQuery = EVERYTHING) -> EventPage:
@@ -88,7 +94,11 @@ class Reader:
             for seq in search:
                 search.effort.spend(BODY_EFFORT)
                 event, intact, body_is = event_of(db.execute(sql.EVENT_BY_SEQ, (seq,)).get)
-                if intact and body_is != "removed" and (not query.type or fits(query.type, event.type)):
+                if (
+                    intact
+                    and body_is not in ("removed", "forgotten")
+                    and (not query.type or fits(query.type, event.type))
+                ):
                     rows.append(Candidate(f"{seq}{suffix}", event))
                     left_bytes -= len(event.body)
                 if len(rows) >= query.limit or left_bytes <= 0:
@@ -98,6 +108,30 @@ class Reader:
                 return CandidatePage(rows=tuple(rows), spent=spent, **_early_end(db, search))
             spent = query.effort - search.effort.left
             return CandidatePage(rows=tuple(rows), spent=spent, next=str(search.continuation))
+
+    def survey(self, after: str, until: str) -> Survey:
+        """Every event between two positions, oldest first."""
+        with self._snapshots.take() as (db, _):
+            at = Place.read(after).at if after else 0
+            ends = Place.read(until).at if until else int(db.execute(sql.LAST_EVENT).get)
+            events: list[Event] = []
+            size = looked_at = 0
+            for seq, *row in db.execute(sql.SURVEY, (at, ends, SURVEYED)):
+                at, looked_at = seq, looked_at + 1
+                event, _, body_is = event_of(row)
+                if body_is != "forgotten":
+                    events.append(event)
+                    size += len(event.body)
+                if size >= BODY_BYTES:
+                    break
+            else:
+                at = at if looked_at == SURVEYED else ends
+            return Survey(events=tuple(events), to=str(Place(at)), is_last=at >= ends)
+
+    def open_erasure(self, replica: str) -> OpenErasure | None:
+        """The oldest unfinished erasure that this replica may continue."""
+        with self._snapshots.take() as (db, now):
+            return forgetting.unfinished(db, now, replica)
 
     def event(self, event_id: str) -> EventHistory | None:
         """One event by its id or by the id of one of its deliveries."""

@@ -16,6 +16,7 @@ from gateway.store.nouns import (
     EventQuery,
     Rejected,
     Stats,
+    Survey,
 )
 from gateway.store.sqlite import numbers
 from gateway.store.sqlite.reader import ALL_DELIVERIES, EVERYTHING, Reader
@@ -40,6 +41,9 @@ class SQLiteReads:
 
     async def candidates(self, query: EventQuery) -> CandidatePage:
         return await asyncio.to_thread(self._reader.candidates, query)
+
+    async def survey(self, *, after: str = "", until: str = "") -> Survey:
+        return await asyncio.to_thread(self._reader.survey, after, until)
 
     async def event(self, event_id: str) -> EventHistory | None:
         return await asyncio.to_thread(self._reader.event, event_id)

@@ -54,6 +54,8 @@ class Records:
     #: The last numbers given to an event and to a delivery.
     event_seq: int
     delivery_seq: int
+    #: The number of pending deliveries. For any thread.
+    pending: int
 
     def __init__(self) -> None:
         self.leases = Leases()
@@ -65,6 +67,7 @@ class Records:
         """Read what is kept in memory beside the leases: the last numbers, and the bounds of what is due."""
         self.db = db
         self.event_seq, self.delivery_seq = db.execute(sql.LAST_SEQS).get
+        self.pending = db.execute(sql.PENDING).get
         bounds: list[Any] = db.execute(sql.BOUNDS).fetchall()
         for destination, due in bounds:
             self.leases.lower(destination, due)
@@ -136,6 +139,7 @@ class Records:
 
     def keep(self, change: Change) -> None:
         """What is on disk now is true in memory too."""
+        self.pending = self.db.execute(sql.PENDING).get if change.is_recounted else self.pending + change.pending
         for held in change.ended.values():
             self.leases.end(held)
         for held in change.granted:

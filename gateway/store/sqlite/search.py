@@ -13,6 +13,7 @@ from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.rules import fits, words_in
 from gateway.store.sqlite import statements as sql
+from gateway.store.sqlite import words as index
 from gateway.store.sqlite.places import Place
 from gateway.store.sqlite.rows import to_json
 
@@ -242,11 +243,12 @@ class Searcher:
         return AnyOf([self._stream(sql.EVENTS_OF_DELIVERIES, *group[:3]) for group in groups])
 
     def _with_words(self, match: str, indexed_from: int) -> Stream:
-        bound = self.connection.execute(sql.INDEXED_TO).get
+        bound = self.connection.execute(index.INDEXED_TO).get
         if "*" in match:
             bound = min(bound, indexed_from)
-        newer = self._stream(sql.EVENTS_NOT_INDEXED, bound)
-        return Then(newer, bound, self._stream(sql.EVENTS_WITH_WORDS, match))
+        newer = self._stream(index.EVENTS_NOT_INDEXED, bound)
+        older = AnyOf([self._stream(index.EVENTS_WITH_WORDS, match), self._stream(index.EVENTS_TO_REDACT)])
+        return Then(newer, bound, older)
 
     # bounds
 

@@ -118,6 +118,7 @@ FROM (
 _AT_REST: Final = """
 NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_seq = e.seq AND d.state IN ('pending', 'dead'))
 """
+SURVEY: Final = f"SELECT e.seq, {EVENT} FROM event e WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"
 OLD_BODIES: Final = f"""
 SELECT max(seq), json_group_array(seq) FILTER (WHERE body_is <> 'removed' AND {_AT_REST})
 FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2) e WHERE e.stored_at <= ?3
@@ -234,37 +235,19 @@ EVENTS_OF_DELIVERIES: Final = """
 SELECT event_seq FROM delivery INDEXED BY delivery_by
 WHERE destination = ? AND state = ? AND cause = ? AND event_seq <= ? ORDER BY event_seq DESC LIMIT ?
 """
-EVENTS_WITH_WORDS: Final = "SELECT rowid FROM word WHERE word MATCH ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?"
-EVENTS_NOT_INDEXED: Final = "SELECT seq FROM event WHERE seq > ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
 # Walked from one to the next: one look-up for each type of each source.
 NEXT_TYPE: Final = """
 SELECT source, type FROM event INDEXED BY event_by WHERE source = ? AND type > ? ORDER BY type LIMIT 1
 """
 NEXT_SOURCE: Final = "SELECT source, type FROM event INDEXED BY event_by WHERE source > ? ORDER BY source, type LIMIT 1"
-INDEXED_TO: Final = "SELECT coalesce(max(rowid), 0) FROM word"
 LAST_EVENT: Final = "SELECT coalesce(max(seq), 0) FROM event"
 STORED_AT: Final = "SELECT seq, stored_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 TYPE_OF: Final = "SELECT type FROM event WHERE seq = ?"
 RECEIVED_AT: Final = "SELECT received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 
-# --- the index of words ---
-
-_LEAVES: Final = """
-CASE WHEN json_valid(CAST(body AS TEXT)) THEN (
-    SELECT group_concat(CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE atom END, ' ')
-    FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL
-) ELSE CAST(body AS TEXT) END
-"""
-ADD_WORDS: Final = f"""
-INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM (
-    SELECT seq, body, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before
-    FROM (SELECT seq, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2)
-) WHERE before < ?3
-"""
-WORDS_AGAIN: Final = f"INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM event WHERE seq = ?"
-
 # --- numbers ---
 
+PENDING: Final = "SELECT coalesce(sum(deliveries), 0) FROM tally WHERE state = 'pending'"
 TALLY: Final = "SELECT destination, state, cause, deliveries FROM tally WHERE deliveries > 0"
 CAME: Final = "SELECT minute, source, events FROM came WHERE minute > ?"
 WENT: Final = "SELECT minute, destination, outcome, sum(attempts) FROM went WHERE minute > ? GROUP BY 1, 2, 3"
@@ -311,7 +294,7 @@ ACTIVITY_OF_KEY: Final = "SELECT id FROM activity WHERE key = ?"
 TASK: Final = """
 SELECT seq, verb, by, which, began, position, ends, interval_s, next_due, as_new, reason
 FROM activity
-WHERE finished = 0 AND (owner IN ('', ?1) OR leased_until <= ?2) ORDER BY seq LIMIT 1
+WHERE finished = 0 AND verb <> 'forget' AND (owner IN ('', ?1) OR leased_until <= ?2) ORDER BY seq LIMIT 1
 """
 # Only if it is where the slice was planned, and free.
 TAKE_TASK: Final = """
@@ -324,7 +307,8 @@ TASK_WENT_ON: Final = """
 UPDATE activity SET moved = moved + ?, position = ?, next_due = ?, finished = ? WHERE seq = ?
 """
 STOP_TASK: Final = """
-UPDATE activity SET finished = 1, stopped_by = ? WHERE id = ? AND finished IS NOT NULL AND stopped_by = '' RETURNING seq
+UPDATE activity SET finished = verb <> 'forget', position = ends, which = iif(verb = 'forget', NULL, which), stopped_by = ?
+WHERE id = ? AND finished IS NOT NULL AND stopped_by = '' RETURNING seq
 """
 _IN_GROUP: Final = """
 d.destination = ?1 AND d.state = ?2 AND d.cause = ?3 AND d.event_seq > ?4 AND d.event_seq <= ?5 AND (?6 = '' OR d.route = ?6)

@@ -6,13 +6,21 @@ for the disk the interpreter is free, however slow the disk is.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 #: Between two looks at whether the writer's turn is over, and the shortest turn of the event loop, seconds.
 LOOK_S: Final = 0.001
+#: After a commit the loop may answer, and ask for more, before the next one begins: for this part of what the commit took.
+LOOP_SHARE: Final = 0.25
+#: A quicker commit than this is followed by the next one at once, seconds.
+QUICK_S: Final = 0.004
+#: Turns of the loop from the end of a commit until whoever was answered has asked for more: the answer, the caller,
+#: and those whom the caller wakes.
+ROUNDS: Final = 3
 
 
 class Turns:
@@ -47,3 +55,28 @@ class Turns:
         if waited:
             now = time.monotonic()
             self._loop_until = now + max(now - began, LOOK_S)
+
+
+class Pause:
+    """Between two commits: those who were answered ask for more, so that they need not wait for another commit first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns) -> None:
+        self._loop = loop
+        self._turns = turns
+        self._is_over = threading.Event()
+
+    def after(self, took_s: float) -> None:
+        """Wait for the loop, after a commit that took so long. For the writer's thread."""
+        if took_s > QUICK_S:
+            self._is_over.clear()
+            # The loop may have ended without closing the store.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._round, ROUNDS)
+            with self._turns.free():
+                self._is_over.wait(took_s * LOOP_SHARE)
+
+    def _round(self, left: int) -> None:
+        if left:
+            self._loop.call_soon(self._round, left - 1)
+        else:
+            self._is_over.set()

@@ -1,20 +1,18 @@
-"""What is removed, redacted and indexed: in small slices, since appends wait for each."""
+"""What is removed, and redacted: in small slices, since appends wait for each."""
 
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
-from gateway.store.sqlite.rows import to_json
+from gateway.store.sqlite.words import WordIndex
 
 #: A slice of pruning ends after this many bytes of bodies.
 PRUNE_BYTES: Final = 1024 * 1024
-#: A slice of the index of words ends after this many.
-INDEX_BYTES: Final = 256 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
 #: The numbers of a minute are kept for a day.
@@ -27,22 +25,9 @@ class Upkeep:
     def __init__(self) -> None:
         self._pruned_to = self._emptied_to = 0
         self._swept_at = -math.inf
-        #: The last event in the index of words; None: not known yet.
-        self._indexed_to: int | None = None
-
-    def is_behind(self, last_event: int) -> bool:
-        """Whether there may be events that are not in the index. Called from any thread."""
-        return self._indexed_to is None or self._indexed_to < last_event
-
-    def index(self, db: apsw.Connection, limit: int, last_event: int) -> bool:
-        """Add at most ``limit`` events to the index of words; whether there may be more."""
-        db.execute(sql.ADD_WORDS, (db.execute(sql.INDEXED_TO).get, limit, INDEX_BYTES))
-        if db.changes():
-            self._indexed_to = int(db.execute(sql.INDEXED_TO).get)
-        else:
-            # The last events have been pruned since.
-            self._indexed_to = last_event
-        return self.is_behind(last_event)
+        self.words = WordIndex()
+        #: What was removed is left in the log, perhaps. For any thread.
+        self.is_log_dirty = False
 
     def prune(self, db: apsw.Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
         """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
@@ -63,18 +48,15 @@ class Upkeep:
 
     def redact(self, db: apsw.Connection, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events that are still at rest; how many were."""
-        redacted = [
+        redacted: list[Any] = [
             seq
             for event_id, body in bodies.items()
             for (seq,) in db.execute(
                 sql.REDACT, (body, hashlib.sha256(body).digest(), event_id), can_cache=False
             ).fetchall()
         ]
-        indexed_to = db.execute(sql.INDEXED_TO).get
-        indexed = [seq for seq in redacted if seq <= indexed_to]
-        db.execute(sql.FORGET_WORDS, (to_json(indexed),))
-        for seq in indexed:
-            db.execute(sql.WORDS_AGAIN, (seq,))
+        self.words.renew(db, redacted)
+        self.is_log_dirty = self.is_log_dirty or bool(redacted)
         return len(redacted)
 
     def _empty(self, db: apsw.Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:

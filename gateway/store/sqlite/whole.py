@@ -18,7 +18,7 @@ from gateway.store.sqlite.rows import event_of
 from gateway.store.sqlite.snapshots import Snapshots
 
 #: Endings of the files that are one store.
-FILES: Final = ("", "-wal", "-shm", ".lock", ".now")
+FILES: Final = ("", "-wal", "-shm", ".lock", ".now", ".reserve")
 #: Steps of SQLite's virtual machine between two calls of a progress handler.
 STEPS: Final = 100_000
 

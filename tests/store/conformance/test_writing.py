@@ -13,6 +13,7 @@ from tests.store.given import (
     delivered,
     leased,
     new_event,
+    replay,
     retry,
     wants,
 )
@@ -338,5 +339,21 @@ def test_a_text_that_is_not_unicode_can_be_settled(run):
         outcome = Outcome(lease, Dead("bad \ud83d"), attempt(lease, "dead", reason="bad \ud83d", answer="\x00\udcff"))
         assert await store.settle([outcome]) == {lease.delivery.id}
         assert ((await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows)[0].reason == "bad ?"
+
+    run(scenario)
+
+
+# --- room ---
+
+
+def test_a_store_knows_how_many_deliveries_wait(run):
+    async def scenario(store):
+        assert store.room.pending == 0
+        kept = await leased(store, "slack", "crm", "file")
+        assert store.room.pending == 3
+        await store.settle([delivered(kept[0]), dead(kept[1]), retry(kept[2])])
+        assert store.room.pending == 1
+        await replay(store, kept[0].delivery.id)
+        assert store.room.pending == 2
 
     run(scenario)

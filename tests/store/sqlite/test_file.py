@@ -11,7 +11,7 @@ from gateway.errors import StoreCorrupt, StoreError, StoreLocked, StoreTooNew
 from gateway.model import Release, Retry
 from gateway.store import open_store
 from gateway.store.nouns import Outcome, Retention
-from gateway.store.sqlite import connection, lock
+from gateway.store.sqlite import file, lock
 from tests.store.given import Clock, Looking, delivered, new_event, wants
 from tests.store.sqlite.given import edit, nothing, overwrite
 
@@ -159,7 +159,7 @@ def test_the_check_after_an_unclean_end_is_bounded(kind, opened, monkeypatch):
 
     opened(fill)
     (kind.folder / "gateway.db.lock").write_text("pid 1, started long ago\n")
-    monkeypatch.setattr(connection, "CHECK_S", -1.0)
+    monkeypatch.setattr(file, "CHECK_S", -1.0)
     opened(nothing)
 
 
