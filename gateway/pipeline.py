@@ -116,7 +116,7 @@ async def receive(
     """
     now = gateway.clock()
     _authenticate(source, request, now)
-    received = source.received(traces.taken_over(request.headers), request.body, now=now)
+    received = source.received(traces.taken_over(request.headers), request.body, now=now, query=request.query)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
     planned = [_planned(each, starter, config, source) for each in received]

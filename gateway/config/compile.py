@@ -45,6 +45,7 @@ from gateway.routing.entries import Entries, Entry, Sections
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
 from gateway.signatures import Verifier
+from gateway.signatures.bound import Bound
 from gateway.store.nouns import Retention
 
 _ESCAPERS: Final = frozenset(kind.escape for kind in KINDS.values())
@@ -254,7 +255,9 @@ class _Compiler:
         if verifier is None or not names_fit:
             return None
         preset = presets.load(keys.preset or "")
-        naming = self._naming(preset, keys)
+        bound = Bound(verifier.schemes, verifier.public_url)
+        naming = self._naming(preset, keys).bound(bound.covers)
+        sources.advise_ids(self._reading, name, keys, bound)
         checks.redacted(self._reading, keys, naming.shortcut_names)
         own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
         token = own_verify.handshake_token if own_verify else None
@@ -263,6 +266,7 @@ class _Compiler:
             path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
             preset=preset.name,
             verifier=verifier,
+            bound=bound,
             handshakes=sources.handshakes(keys, verifier),
             handshake_tokens=(token,) if token else (),
             reply=preset.reply,

@@ -12,7 +12,9 @@ from gateway.config.schema.sources import SourceKeys, Written
 from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.reader import Scalar
 from gateway.errors import Place
+from gateway.event.naming import Naming
 from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_in_for, uses
+from gateway.signatures.bound import Bound
 from gateway.signatures.declared import SchemeRefused, merged, scheme_of
 from gateway.signatures.handshakes import Handshake
 
@@ -178,6 +180,18 @@ def _advise_algorithm(reading: Reading, name: str, keys: SourceKeys) -> None:
     if own.header is not None and own.header.text.lower() == "x-hub-signature":
         hint = "senders of X-Hub-Signature usually send X-Hub-Signature-256 too: use that, with sha256"
     reading.warning(own.at("algorithm"), f'source "{name}" is verified by SHA-1, which is outdated and weak', hint)
+
+
+def advise_ids(reading: Reading, name: str, keys: SourceKeys, bound: Bound) -> None:
+    """Warn about an id that no signature covers: it identifies nothing."""
+    for written in keys.id or ():
+        if not Naming.compile((), {}, (written.text,)).bound(bound.covers).ids:
+            reading.warning(
+                written.node,
+                f'source "{name}": its signature does not cover {written.shown}, which is therefore only a label that '
+                "search finds; what is signed identifies an event",
+                "name a field of the signed body, {payload.id}, or remove id",
+            )
 
 
 def _until(reading: Reading, written: Words | None) -> float | None:

@@ -193,6 +193,14 @@ def _fields(pairs: Iterable[tuple[str, object]]) -> object:
     return fields
 
 
+def fields_of_form(body: bytes) -> object:
+    """The fields of a body that is a form, as ``parse_body`` has them; None for any other body."""
+    try:
+        return _parsed_form(body)
+    except Unparsable:
+        return None
+
+
 def query_fields(query: bytes) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     try:
