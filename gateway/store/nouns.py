@@ -303,5 +303,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
     status: int
     #: For people: ``no signature``, ``over 1048576 bytes``.
     reason: str
+    #: The address it came from; empty: unknown, or several.
+    client: str = ""
     #: How many like it this one represents, itself included.
     count: int = 1

@@ -8,7 +8,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from gateway import console
-from gateway.errors import BadRequest, BodyGone, GatewayError, QueryRefused, StoreError, UnknownName
+from gateway.errors import BadRequest, Conflict, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
 from gateway.web import auth
 from gateway.web.context import Context
@@ -21,7 +21,7 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     BadRequest: 400,
     QueryRefused: 400,
     UnknownName: 404,
-    BodyGone: 409,
+    Conflict: 409,
     StoreError: 503,
     TooManyListen: 503,
     Exception: 500,
