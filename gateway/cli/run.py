@@ -282,7 +282,7 @@ class _Lifecycle(Struct):
 
     async def _last_rejections(self) -> None:
         with suppress(StoreUnavailable):
-            await self.rejections.flush()
+            await self.rejections.flush(is_last=True)
 
     async def stopped(self) -> None:
         """Close everything, once; also after a start that failed."""

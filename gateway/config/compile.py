@@ -34,8 +34,10 @@ from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError, Place
 from gateway.event.naming import Naming
+from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS
 from gateway.hiding import redaction
 from gateway.hiding.masks import Masks
+from gateway.hiding.redaction import Redaction
 from gateway.presets import Preset
 from gateway.render import is_literal
 from gateway.routing.cases import Test
@@ -259,6 +261,7 @@ class _Compiler:
         naming = self._naming(preset, keys).bound(bound.covers)
         sources.advise_ids(self._reading, name, keys, bound)
         checks.redacted(self._reading, keys, naming.shortcut_names)
+        secret_headers = frozenset(filter(None, (scheme.secret_header for scheme in verifier.schemes)))
         own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
         token = own_verify.handshake_token if own_verify else None
         return Source(
@@ -275,10 +278,15 @@ class _Compiler:
             naming=naming,
             max_body=keys.max_body,
             kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verifier.schemes)),
-            redaction=redaction.NOTHING
-            if keys.redact is None
-            else redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store),
+            replays_redelivered=keys.redeliver is not None,
+            dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
+            redaction=replace(self._redaction(naming, keys), dropped=SECRET_HEADERS | secret_headers),
         )
+
+    def _redaction(self, naming: Naming, keys: SourceKeys) -> Redaction:
+        if keys.redact is None:
+            return redaction.NOTHING
+        return redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store)
 
     def _naming(self, preset: Preset, keys: SourceKeys) -> Naming:
         return preset.naming.renamed(

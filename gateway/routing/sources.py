@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.event.naming import Naming
-from gateway.event.payload import is_json, kept_headers, parse, parse_body, slices
+from gateway.event.payload import DROPPED_HEADERS, is_json, kept_headers, parse, parse_body, slices
 from gateway.hiding.redaction import NOTHING, Redaction
 from gateway.model import Event, Secret, new_id
 from gateway.signatures import RawHeaders, Verifier
@@ -49,6 +49,10 @@ class Source(Struct, frozen=True, kw_only=True):
     max_body: int = 1024 * 1024
     #: Lower-case names of headers to forward with verbatim bytes.
     kept_headers: frozenset[str] = frozenset()
+    #: Whether an event that is sent again has its dead deliveries replayed.
+    replays_redelivered: bool = False
+    #: Lower-case names of headers that its events do not keep.
+    dropped_headers: frozenset[bytes] = DROPPED_HEADERS
     #: How long the key of an event is remembered, seconds.
     dedupe_s: float = 30 * 86400.0
     #: What to hide of its events.
@@ -65,7 +69,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
     def received(self, headers: RawHeaders, body: bytes, *, now: float, query: bytes = b"") -> list[Received]:
         """The events of a request, each with a new id. Raises Unparsable if any of them cannot be parsed."""
-        kept = kept_headers(headers)
+        kept = kept_headers(headers, self.dropped_headers)
         payload = parse_body(body, kept.get("content-type", ""))
         items = slices(body, self.naming.split) if self.naming.split else []
         if not items:

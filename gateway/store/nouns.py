@@ -87,6 +87,8 @@ class Appended(Struct, frozen=True):
     leases: tuple[Lease, ...] = ()
     #: Routes that had already fired for their key: no delivery of theirs was stored.
     held_back: frozenset[str] = frozenset()
+    #: Its dead deliveries that are sent again because its sender sent it again.
+    replayed: int = 0
 
 
 class Want(Struct, frozen=True):

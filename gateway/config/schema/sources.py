@@ -136,6 +136,10 @@ class SourceKeys(Section):
     id: tuple[Words, ...] | None = key(
         values.words_list, "what identifies an event: {payload.id}; its bytes if that is missing"
     )
+    redeliver: str | None = key(
+        values.choice(("replay",)),
+        "replay: an event that its sender sends again is not delivered twice, but its dead deliveries are replayed",
+    )
     split: tuple[Words, ...] | None = key(
         values.words_list, "where the events are in a body that holds several: payload.events.*"
     )
