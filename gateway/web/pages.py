@@ -81,15 +81,19 @@ def _login(context: Context) -> list[Any]:
 
     @post("/login")
     async def logged_in(request: Request[Any, Any, Any], data: URLEncodedBody[Login]) -> Response[Any]:
-        answer = auth.logged_in(request, data.token, data.to, context.options, context.gateway.clock())
-        if answer is not None:
-            return answer
-        page = console.login_page(stranger(), to=auth.local_page(data.to), error="Wrong token.")
-        return page_of(page, 401)
+        status, said, headers = 401, "Wrong token.", {}
+        try:
+            if answer := context.access.log_in(request, data.token, data.to):
+                return answer
+        except auth.TooManyTries as error:
+            status, said, headers = error.status_code, f"{error.detail}.", error.headers or {}
+        page = page_of(console.login_page(stranger(), to=auth.local_page(data.to), error=said), status)
+        page.headers.update(headers)
+        return page
 
     @post("/logout")
-    async def logout() -> Response[Any]:
-        return auth.logged_out()
+    async def logout(request: Request[Any, Any, Any]) -> Response[Any]:
+        return context.access.log_out(request)
 
     return [login, logged_in, logout]
 

@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.harness import GatewayProcess, distinct
 
 ROUTES = "version: 1\nsources: {xobito: {preset: xobito, secret: acceptance-secret}}\n"
-TOKEN = "0123456789abcdef0123456789abcdef"
+TOKEN = "5f0c8a7be1d94263a7c41b0e92d86f35"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
