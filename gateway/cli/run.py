@@ -68,6 +68,8 @@ def serve(
         check.report(error)
         return 1
     log_warnings(loaded.warnings)
+    for sentence in surroundings.exposed_secrets(env_file):
+        telemetry.log("config.warning", place=str(env_file), message=sentence)
     read = partial(_read_again, config, env_file, environ, dev=dev)
     try:
         return server.run(_serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, dev=dev))

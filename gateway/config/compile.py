@@ -26,6 +26,7 @@ from gateway.config.schema.reading import TEST_TEXT, Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.verify import VerifyKeys
+from gateway.config.sources import advise_secrets
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
@@ -143,6 +144,8 @@ class _Compiler:
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
         if not self._reading.report.has_errors and not self._reading.missing:
+            for name, keys in written.sources.items():
+                advise_secrets(self._reading, name, keys)
             Adviser(self._reading, written, {**sources, own.name: own}, destinations, compiler, self._names).advise(
                 enabled
             )

@@ -90,6 +90,14 @@ def damaged(event_id: str) -> str:
     return f"event {event_id}: its stored body no longer matches its checksum and is not sent: check the disk"
 
 
+# --- files beside the store's ---
+
+
+def link_message(path: str) -> str:
+    """Why a file of the gateway's own that is a symbolic link is refused: writing to it would overwrite its target."""
+    return f"{path} is a symbolic link, and the gateway overwrites this file: remove the link"
+
+
 # --- what is kept ---
 
 #: Refused requests of each source, so that a flood at one path leaves those of the others; older ones are forgotten.
