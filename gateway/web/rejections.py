@@ -130,4 +130,12 @@ class Rejections:
 
 
 def _log(kind: _Kind, count: int) -> None:
-    telemetry.log("event.rejected", **kind._asdict(), count=count)
+    telemetry.log(
+        "event.rejected",
+        source=kind.source,
+        path=kind.path,
+        status=kind.status,
+        reason=kind.reason,
+        client=kind.client,
+        count=count,
+    )

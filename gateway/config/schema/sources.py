@@ -134,7 +134,8 @@ class SourceKeys(Section):
         "what names an event: {payload.type} or {headers.x-event}; in a list, the first whose fields are present",
     )
     id: tuple[Words, ...] | None = key(
-        values.words_list, "what identifies an event, if the sender signs it: {payload.id}; else what is signed identifies it"
+        values.words_list,
+        "what identifies an event, if the sender signs it: {payload.id}; else what is signed identifies it",
     )
     redeliver: str | None = key(
         values.choice(("replay",)),
