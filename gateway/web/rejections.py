@@ -3,8 +3,9 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from gateway import telemetry
 from gateway.dispatcher import for_ever
@@ -44,8 +45,7 @@ class _Cause(NamedTuple):
     client: str
 
 
-@dataclass(slots=True)
-class _Counted:
+class _Counted(Struct):
     """Refusals since a line in the log, and the last of them."""
 
     since: float

@@ -3,7 +3,6 @@
 import hashlib
 import ipaddress
 import secrets
-from dataclasses import dataclass, field
 from typing import Final, Literal
 
 Role = Literal["full", "read"]
@@ -22,11 +21,11 @@ FORGOTTEN_S: Final = 3600.0
 MOST_ADDRESSES: Final = 1000
 
 
-@dataclass(slots=True)
 class Sessions:
     """The sessions that have begun and not ended, by the hash of their cookie."""
 
-    _known: dict[bytes, tuple[Role, float]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Role, float]] = {}
 
     def begin(self, role: Role, now: float) -> str:
         """The value of a cookie that grants ``role`` for SESSION_S seconds."""
@@ -50,12 +49,12 @@ def _key(value: str) -> bytes:
     return hashlib.sha256(value.encode("utf-8", "replace")).digest()
 
 
-@dataclass(slots=True)
 class Tries:
     """Wrong tokens in a row, by address; of IPv6 by network, since a client has a whole one."""
 
-    #: Their number, when the last one was, and until when the address has to wait.
-    _failed: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        #: Their number, when the last one was, and until when the address has to wait.
+        self._failed: dict[str, tuple[int, float, float]] = {}
 
     def wait_s(self, address: str, now: float) -> float:
         """For how long the address may not try again, seconds; 0: it may."""
