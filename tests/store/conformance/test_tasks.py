@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import KeyReused, Overlaps
 from gateway.model import Dead, DeliveryState, Retry

@@ -1,10 +1,10 @@
 """Files of older formats are brought to this one with everything they hold."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import StoreError
 from gateway.model import DeliveryState
