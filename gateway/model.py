@@ -86,6 +86,8 @@ class Event(Struct, frozen=True, kw_only=True):
     body: bytes
     #: SHA-256 of ``body``: its checksum and its default dedupe key.
     sha256: bytes
+    #: The sender's id of the event where no signature covers it: for people, who search for it. Empty: none.
+    label: str = ""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from gateway.egress import Egress
 from gateway.errors import (
     AddressBlocked,
     BuildError,
+    Conflict,
     EgressError,
     Poisonous,
     RenderError,
@@ -42,6 +43,7 @@ from gateway.model import (
     Dead,
     Delivered,
     Delivery,
+    DeliveryState,
     Event,
     FileAppend,
     Notice,
@@ -57,8 +59,8 @@ from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store
-from gateway.store.activities import Activity, Verb
-from gateway.store.nouns import Appended, Firing, NewDelivery, NewEvent, Told
+from gateway.store.activities import Activity, Task, Verb
+from gateway.store.nouns import Appended, DeliveryQuery, Firing, NewDelivery, NewEvent, Told
 from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
@@ -116,7 +118,7 @@ async def receive(
     """
     now = gateway.clock()
     _authenticate(source, request, now)
-    received = source.received(traces.taken_over(request.headers), request.body, now=now)
+    received = source.received(traces.taken_over(request.headers), request.body, now=now, query=request.query)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
     planned = [_planned(each, starter, config, source) for each in received]
@@ -125,7 +127,28 @@ async def receive(
         _log_received(new, known)
         if not known.duplicate:
             _count_matches(new.event, entries)
+    if source.replays_redelivered and any(known.duplicate for known in appended):
+        return [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
     return appended
+
+
+async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> Appended:
+    """Replay what died of an event that its sender sent again. Raises StoreUnavailable."""
+    which = DeliveryQuery(ids=(known.event_id,), state=DeliveryState.DEAD)
+    try:
+        if not (dead := await gateway.store.count(which)):
+            return known
+        by, reason = f"source {source.name}", "sent again by the sender"
+        task = Task(verb="replay", by=by, which=which, subject=known.event_id, reason=reason)
+        activity = await gateway.store.begin(task)
+    except KeyError:
+        # Its key is remembered for longer than the event was kept.
+        return known
+    except Conflict as error:
+        telemetry.log("event.not_replayed", event_id=known.event_id, source=source.name, reason=str(error))
+        return known
+    telemetry.log("activity.begun", activity=activity.id, verb="replay", by=by, subject=known.event_id)
+    return replace(known, replayed=dead)
 
 
 def source_at(config: Config, path: str) -> tuple[Source, bytes]:

@@ -78,7 +78,8 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield engine(health.engine, health.version, health.defect, health.remedy)
     yield disk(health.folder)
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    yield from permissions([*health.files, config.parent / ".env"])
+    yield from permissions(health.files)
+    yield from permissions([config.parent / ".env"], others=surroundings.OTHERS)
     yield running
     if online and isinstance(loaded, Config):
         yield from asyncio.run(_reached(loaded))
@@ -222,13 +223,13 @@ def open_files(hard: int) -> Finding:
     return Finding("open files", verdict, said, f"raise the hard limit (LimitNOFILE=, ulimit -Hn) to {OPEN_FILES:,}")
 
 
-def permissions(paths: Iterable[Path]) -> Iterator[Finding]:
-    """Whether other users can read personal or secret data."""
+def permissions(paths: Iterable[Path], *, others: int = stat.S_IROTH | stat.S_IWOTH) -> Iterator[Finding]:
+    """Whether other users can read personal or secret data; ``others``: what they must not have."""
     for path in (each for each in paths if each.exists()):
         mode = path.stat().st_mode
-        if mode & (stat.S_IROTH | stat.S_IWOTH):
-            said = f"{path} is open to every user of this machine ({stat.filemode(mode)})"
-            yield Finding("permissions", "warn", said, f"chmod o-rwx {path}")
+        if mode & others:
+            said, remedy = surroundings.exposed(path, mode)
+            yield Finding("permissions", "warn", said, remedy)
         elif not os.access(path, os.R_OK):
             yield Finding("permissions", "fail", f"{path} cannot be read", "run this as the user of the gateway")
         else:

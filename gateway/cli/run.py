@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -35,10 +35,8 @@ from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import open_store, path_of
 from gateway.web import UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
-
-#: 128 bits, in the densest of the usual spellings (base64).
-MIN_TOKEN_LENGTH: Final = 22
-_HOW_TO_MAKE_ONE: Final = "openssl rand -hex 16"
+from gateway.web.auth import Access
+from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
 
 
 class UnsafeBind(GatewayError):
@@ -70,6 +68,8 @@ def serve(
         check.report(error)
         return 1
     log_warnings(loaded.warnings)
+    for sentence in surroundings.exposed_secrets(env_file):
+        telemetry.log("config.warning", place=str(env_file), message=sentence)
     read = partial(_read_again, config, env_file, environ, dev=dev)
     try:
         return server.run(_serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, dev=dev))
@@ -97,7 +97,6 @@ def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str],
 
 def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
     token, read_token = _token(environ, "GATEWAY_ADMIN_TOKEN"), _token(environ, "GATEWAY_READ_TOKEN")
-    metrics_token = environ.get("GATEWAY_METRICS_TOKEN", "")
     if read_token is not None and read_token == token:
         raise UnsafeBind(
             "GATEWAY_READ_TOKEN equals GATEWAY_ADMIN_TOKEN, so it would allow everything: change one of them"
@@ -108,22 +107,22 @@ def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
         hosts=frozenset({"localhost", "127.0.0.1", "::1", bound, *extra}),
         token=token,
         read_token=read_token,
-        metrics_token=Secret(metrics_token) if metrics_token else None,
+        metrics_token=_token(environ, "GATEWAY_METRICS_TOKEN"),
     )
 
 
 def _token(environ: Mapping[str, str], name: str) -> Secret | None:
     token = environ.get(name, "")
-    if token and len(token) < MIN_TOKEN_LENGTH:
-        raise UnsafeBind(f"{name} is too short: use at least {MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE})")
+    if token and (reason := weakness(token)):
+        raise UnsafeBind(f"{name} {reason}: make one with {HOW_TO_MAKE_ONE}")
     return Secret(token) if token else None
 
 
 def _loopback_or_token(options: AdminOptions, host: str) -> None:
     if not ipaddress.ip_address(host.partition("%")[0]).is_loopback and options.token is None:
         raise UnsafeBind(
-            f"the admin listener at {host} is reachable from other machines: set GATEWAY_ADMIN_TOKEN to at least "
-            f"{MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE}), or bind 127.0.0.1"
+            f"the admin listener at {host} is reachable from other machines: set GATEWAY_ADMIN_TOKEN "
+            f"({HOW_TO_MAKE_ONE}), or bind 127.0.0.1"
         )
 
 
@@ -168,7 +167,7 @@ async def _serve(
         readiness=readiness,
         reloader=reloader,
         operations=operations,
-        options=options,
+        access=Access(options, gateway.clock, lambda: gateway.config.console_url),
         live=live,
         inbox=inbox,
     )
@@ -282,7 +281,7 @@ class _Lifecycle(Struct):
 
     async def _last_rejections(self) -> None:
         with suppress(StoreUnavailable):
-            await self.rejections.flush()
+            await self.rejections.flush(is_last=True)
 
     async def stopped(self) -> None:
         """Close everything, once; also after a start that failed."""

@@ -26,6 +26,7 @@ from gateway.config.schema.reading import TEST_TEXT, Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.verify import VerifyKeys
+from gateway.config.sources import advise_secrets
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
@@ -34,8 +35,10 @@ from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError, Place
 from gateway.event.naming import Naming
+from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS
 from gateway.hiding import redaction
 from gateway.hiding.masks import Masks
+from gateway.hiding.redaction import Redaction
 from gateway.presets import Preset
 from gateway.render import is_literal
 from gateway.routing.cases import Test
@@ -45,6 +48,7 @@ from gateway.routing.entries import Entries, Entry, Sections
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
 from gateway.signatures import Verifier
+from gateway.signatures.bound import Bound
 from gateway.store.nouns import Retention
 
 _ESCAPERS: Final = frozenset(kind.escape for kind in KINDS.values())
@@ -140,6 +144,8 @@ class _Compiler:
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
         if not self._reading.report.has_errors and not self._reading.missing:
+            for name, keys in written.sources.items():
+                advise_secrets(self._reading, name, keys)
             Adviser(self._reading, written, {**sources, own.name: own}, destinations, compiler, self._names).advise(
                 enabled
             )
@@ -254,8 +260,11 @@ class _Compiler:
         if verifier is None or not names_fit:
             return None
         preset = presets.load(keys.preset or "")
-        naming = self._naming(preset, keys)
+        bound = Bound(verifier.schemes, verifier.public_url)
+        naming = self._naming(preset, keys).bound(bound.covers)
+        sources.advise_ids(self._reading, name, keys, bound)
         checks.redacted(self._reading, keys, naming.shortcut_names)
+        secret_headers = frozenset(filter(None, (scheme.secret_header for scheme in verifier.schemes)))
         own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
         token = own_verify.handshake_token if own_verify else None
         return Source(
@@ -263,6 +272,7 @@ class _Compiler:
             path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
             preset=preset.name,
             verifier=verifier,
+            bound=bound,
             handshakes=sources.handshakes(keys, verifier),
             handshake_tokens=(token,) if token else (),
             reply=preset.reply,
@@ -271,10 +281,15 @@ class _Compiler:
             naming=naming,
             max_body=keys.max_body,
             kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verifier.schemes)),
-            redaction=redaction.NOTHING
-            if keys.redact is None
-            else redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store),
+            replays_redelivered=keys.redeliver is not None,
+            dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
+            redaction=replace(self._redaction(naming, keys), dropped=SECRET_HEADERS | secret_headers),
         )
+
+    def _redaction(self, naming: Naming, keys: SourceKeys) -> Redaction:
+        if keys.redact is None:
+            return redaction.NOTHING
+        return redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store)
 
     def _naming(self, preset: Preset, keys: SourceKeys) -> Naming:
         return preset.naming.renamed(

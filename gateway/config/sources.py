@@ -12,11 +12,16 @@ from gateway.config.schema.sources import SourceKeys, Written
 from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.reader import Scalar
 from gateway.errors import Place
+from gateway.event.naming import Naming
 from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_in_for, uses
+from gateway.signatures.bound import Bound
 from gateway.signatures.declared import SchemeRefused, merged, scheme_of
 from gateway.signatures.handshakes import Handshake
+from gateway.wording import count
 
 OPEN: Final = (Scheme(way="none"),)
+#: Characters of a secret that is not worth a warning.
+SHORTEST_GOOD: Final = 16
 
 
 def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
@@ -148,6 +153,21 @@ def _remedy(keys: SourceKeys) -> str:
     )
 
 
+def advise_secrets(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """Warn about secrets that are short enough to be guessed."""
+    if keys.secret is None or keys.secret.is_demo or reading.no_env:
+        return
+    for written in keys.secret.values:
+        length = len(written.secret.reveal())
+        if length < SHORTEST_GOOD:
+            reading.warning(
+                written.node,
+                f'the secret of source "{name}" has {count(length, "character")}: whoever sees one request can find it '
+                "out by trying",
+                f"use at least {SHORTEST_GOOD} random characters if the sender lets you choose: openssl rand -hex 16",
+            )
+
+
 def _advise_key(reading: Reading, schemes: Sequence[Scheme], credential: Credential, written: Written) -> None:
     text = credential.secret.reveal()
     knobs = schemes[0].signature
@@ -178,6 +198,20 @@ def _advise_algorithm(reading: Reading, name: str, keys: SourceKeys) -> None:
     if own.header is not None and own.header.text.lower() == "x-hub-signature":
         hint = "senders of X-Hub-Signature usually send X-Hub-Signature-256 too: use that, with sha256"
     reading.warning(own.at("algorithm"), f'source "{name}" is verified by SHA-1, which is outdated and weak', hint)
+
+
+def advise_ids(reading: Reading, name: str, keys: SourceKeys, bound: Bound) -> None:
+    """Warn about an id that no signature covers: it identifies nothing."""
+    is_body_covered = bound.covers(("payload", "id"))
+    hint = "name a field of the signed body, {payload.id}, or remove id" if is_body_covered else "remove id"
+    for written in keys.id or ():
+        if not Naming.compile((), {}, (written.text,)).bound(bound.covers).ids:
+            reading.warning(
+                written.node,
+                f'source "{name}": its signature does not cover {written.shown}, which is therefore only a label that '
+                "search finds; what is signed identifies an event",
+                hint,
+            )
 
 
 def _until(reading: Reading, written: Words | None) -> float | None:

@@ -4,7 +4,7 @@ Everything here reads a sender's bytes and is total: it returns a value or raise
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
@@ -25,9 +25,12 @@ MAX_CONTAINERS: Final = 50_000
 BYTES_OF_A_CONTAINER: Final = 16
 
 
+#: Header fields in which known senders show their secret.
+SECRET_HEADERS: Final = frozenset({"x-gitlab-token", "x-telegram-bot-api-secret-token", "x-webhook-token"})
 #: Header fields that are not kept: credentials, and those that belong to one connection.
 DROPPED_HEADERS: Final = frozenset(
     {
+        *(name.encode() for name in SECRET_HEADERS),
         b"authorization",
         b"connection",
         b"content-length",
@@ -193,6 +196,14 @@ def _fields(pairs: Iterable[tuple[str, object]]) -> object:
     return fields
 
 
+def fields_of_form(body: bytes) -> object:
+    """The fields of a body that is a form, as ``parse_body`` has them; None for any other body."""
+    try:
+        return _parsed_form(body)
+    except Unparsable:
+        return None
+
+
 def query_fields(query: bytes) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     try:
@@ -249,11 +260,13 @@ def _member(members: Mapping[str, msgspec.Raw], name: str) -> Sequence[msgspec.R
     return [members[name]] if name in members else []
 
 
-def kept_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+def kept_headers(
+    headers: Iterable[tuple[bytes, bytes]], dropped: Collection[bytes] = DROPPED_HEADERS
+) -> Mapping[str, str]:
     """The header fields of a request that its event keeps; ``headers`` have lower-case names."""
     kept: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        if raw_name in DROPPED_HEADERS:
+        if raw_name in dropped:
             continue
         # A field value is bytes (RFC 9110, 5.5); latin-1 keeps every one.
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

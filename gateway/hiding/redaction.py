@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway.errors import Unparsable
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Facts, lookup, split_path
-from gateway.event.payload import is_json, parse, payload_of
+from gateway.event.payload import SECRET_HEADERS, is_json, parse, payload_of
 from gateway.hiding.finder import Finder, hidden_text
 from gateway.model import Event
 
@@ -49,6 +49,8 @@ class Redaction(Struct, frozen=True, kw_only=True):
     headers: frozenset[str] = frozenset()
     #: Whether the fields are removed from the store too.
     is_stored: bool = False
+    #: Lower-case names of headers that are not shown at all: older releases stored those that prove who sends.
+    dropped: frozenset[str] = SECRET_HEADERS
 
     def masked(self, payload: object) -> object:
         """The payload with ``•••`` for what is redacted, whole subtrees included; the rest is unchanged.
@@ -61,9 +63,14 @@ class Redaction(Struct, frozen=True, kw_only=True):
 
     def masked_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The headers of an event with ``•••`` for the values of redacted ones."""
-        if not self.headers:
+        if not self.headers and self.dropped.isdisjoint(headers):
             return headers
-        return {name: MASK if self._hides(name) else value for name, value in headers.items()}
+        shown = {name: value for name, value in headers.items() if name not in self.dropped}
+        return {name: MASK if self._hides(name) else value for name, value in shown.items()}
+
+    def masked_label(self, event: Event) -> str:
+        """The label of an event, or ``•••`` if it holds a redacted value."""
+        return self.key_mask_of(event)(event.label) if event.label else ""
 
     def masked_event(self, event: Event, payload: object) -> Event:
         """The event as it may be shown: its body is the JSON of the masked payload."""

@@ -210,8 +210,8 @@ def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     """Words that an event's payload must have, and what decides whether it matches. Raises BadRequest.
 
     ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there equals this text.
-    Any other text, and one in double quotes: some value of the payload contains it, ignoring case, from the
-    beginning of a word on. Redacted values are not found.
+    Any other text, and one in double quotes: some value of the payload, or the sender's unsigned id, contains it,
+    ignoring case, from the beginning of a word on. Redacted values are not found.
     """
     q = q.strip()
     if not q or len(q) > LONGEST_FILTER:
@@ -248,6 +248,8 @@ def _contains(text: str, config: "Config") -> Matches:
     wanted = text.lower()
 
     def matches(event: Event) -> bool:
+        if event.label and wanted in config.redaction(event).masked_label(event).lower():
+            return True
         return any(wanted in leaf.lower() for leaf in _leaves(_payload(event, config)))
 
     return matches

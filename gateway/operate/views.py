@@ -79,6 +79,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         "sha256": event.sha256.hex(),
         "intact": history.intact,
         "body_is": history.body_is,
+        "label": hide(event.label) if event.label else "",
         "headers": dict(redaction.masked_headers(event.headers)),
         "payload": redaction.masked(_payload(history)),
         "deliveries": [
@@ -305,6 +306,7 @@ def rejected(each: Rejected) -> dict[str, Any]:
         "path": each.path,
         "status": each.status,
         "reason": each.reason,
+        "client": each.client,
         "count": each.count,
     }
 

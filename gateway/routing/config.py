@@ -163,6 +163,11 @@ class Config:
         redaction = self.redaction(event)
         return redaction.stripped(event) if redaction.paths else b"{}"
 
+    @property
+    def secret_headers(self) -> Mapping[str, frozenset[str]]:
+        """By source, the headers that prove who sends; under ``""`` those of every event."""
+        return {"": NOTHING.dropped, **{name: source.redaction.dropped for name, source in self.sources.items()}}
+
     def source(self, name: str) -> Source | None:
         """The source of that name, including the gateway's own; None if it is not in the file."""
         return self.own if name == OWN else self.sources.get(name)

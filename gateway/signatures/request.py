@@ -70,13 +70,7 @@ class Reading:
 
     @property
     def form(self) -> bytes:
-        """Every field of the body, sorted by name and value, each name right before its value."""
-        try:
-            text = self.request.body.decode("ascii")
-            fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-        except ValueError:
-            raise Stop("the body is not a form") from None
-        return "".join(name + value for name, value in sorted(set(fields))).encode("utf-8")
+        return signed_form(self.request.body)
 
     @cached_property
     def _payload(self) -> object:
@@ -93,3 +87,13 @@ class Reading:
         if isinstance(value, int) and not isinstance(value, bool):
             return b"%d" % value
         raise Stop(f"no text or whole number at payload.{'.'.join(path)}")
+
+
+def signed_form(body: bytes) -> bytes:
+    """Every field of a form, sorted by name and value, each name right before its value. Raises Stop for any other body."""
+    try:
+        text = body.decode("ascii")
+        fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise Stop("the body is not a form") from None
+    return "".join(name + value for name, value in sorted(set(fields))).encode("utf-8")

@@ -37,7 +37,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "next_s": "seconds until the next attempt or probe",
     "trace_id": "id of the event's W3C trace",
     "reason": "reason, in words",
-    "duplicate": "whether the event had been received before",
+    "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends what died of it",
     "deliveries": "number of deliveries concerned",
     "path": "path of the request, with possible secrets masked",
     "failures": "consecutive failures",
@@ -49,7 +49,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "activity": "id of the activity",
     "verb": "replay, reroute or discard",
     "subject": "what is replayed or discarded, in words",
-    "client": "IP address of the client",
+    "client": "IP address of the client; empty if there are several",
+    "count": "number of requests that the line stands for",
     "ingest": "address of the ingest listener",
     "admin": "address of the admin listener",
     "config": "revision of the configuration in force",
@@ -104,7 +105,16 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "an event is on disk, or had been received before",
         ("event_id", "source", "type", "duplicate", "deliveries", "trace_id"),
     ),
-    "event.rejected": LogEvent("warning", "a request was refused", ("source", "path", "status", "reason")),
+    "event.rejected": LogEvent(
+        "warning",
+        "a request was refused; further ones of the same source, kind of reason and client are counted, and the log has their number once a minute",
+        ("source", "path", "status", "reason", "client", "count"),
+    ),
+    "event.not_replayed": LogEvent(
+        "warning",
+        "a sender sent an event again whose dead deliveries cannot be replayed",
+        ("event_id", "source", "reason"),
+    ),
     "source.handshake": LogEvent("info", "a sender's verification request was answered", ("source",)),
     "event.not_stored": LogEvent(
         "error", "a request could not be stored; its sender was asked to retry", ("source", "reason")
@@ -130,7 +140,9 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning", "an outcome came after its lease had expired: the delivery may be sent twice", ("delivery_id",)
     ),
     "activity.begun": LogEvent(
-        "info", "a person started to replay, reroute or discard deliveries", ("activity", "verb", "by", "subject")
+        "info",
+        "a person, or a sender that sent an event again, started to replay, reroute or discard deliveries",
+        ("activity", "verb", "by", "subject"),
     ),
     "activity.stopped": LogEvent("info", "a person stopped a replay before its end", ("activity", "verb", "by")),
     "circuit.opened": LogEvent(

@@ -13,7 +13,7 @@ from gateway.errors import ConfigError, GatewayError, UnknownName
 from gateway.operate import views
 from gateway.operate.selection import LARGEST_PAGE
 from gateway.web import api, health, pages
-from gateway.web.auth import LoginNeeded, guard_of
+from gateway.web.auth import LoginNeeded
 from gateway.web.context import Context
 from gateway.web.frame import STATUSES, in_words, login_answer, problem
 from gateway.wording import printable
@@ -27,7 +27,7 @@ def admin_app(context: Context) -> ASGIApp:
             *api.handlers(context),
             *pages.handlers(context),
         ],
-        guards=[guard_of(context.options, context.gateway.clock)],
+        guards=[context.access.guard],
         # Exactly this path: Litestar's own router would answer everything below it with a page.
         openapi_config=OpenAPIConfig(
             title="Webhook gateway",

@@ -11,12 +11,12 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
 from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, MethodRefused, RequestRefused, StoreUnavailable
-from gateway.event.payload import masked_path
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended
 from gateway.web.health import Readiness
 from gateway.web.rejections import Rejections
+from gateway.wording import count
 
 #: Bytes of request bodies held at one time; above it senders are asked to retry.
 BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
@@ -81,6 +81,7 @@ class Door:
         # The mount rewrites scope["path"]; raw_path is the path as requested.
         path = scope["raw_path"].decode("latin-1")
         config = self._gateway.config
+        client = scope["client"][0] if scope["client"] else ""
         name = UNKNOWN
         try:
             source, path_secret = pipeline.source_at(config, path)
@@ -90,8 +91,8 @@ class Door:
             _refuse_by_head(scope, source)
             appended = await self._accept(scope, receive, config, source, path_secret)
         except RequestRefused as refusal:
-            self._rejections.add(name, path, refusal.status, str(refusal))
-            return _refused(name, path, refusal)
+            self._rejections.refuse(name, path, refusal, client)
+            return _refused(name, refusal)
         except StoreUnavailable as error:
             self._readiness.refused_at = time.monotonic()
             return _unavailable(name, "store", str(error))
@@ -109,8 +110,8 @@ class Door:
         for one in appended:
             telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
             if one.duplicate:
-                # Not refused, but people look for it when an event seems to be missing.
-                self._rejections.add(name, path, source.reply, f"duplicate of {one.event_id}: not delivered again")
+                reason = f"duplicate of {one.event_id}: {_of_duplicate(one)}"
+                self._rejections.repeated(name, path, source.reply, reason, client)
         return source.reply, _accepted(appended), []
 
     async def _accept(
@@ -157,7 +158,16 @@ def _traceback(error: Exception, source: Source | None) -> str:
 def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     first = {"id": appended[0].event_id}
     ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
-    return {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
+    answer = {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
+    # Whoever presses "Redeliver" at the sender sees this there.
+    return {**answer, "note": _of_duplicate(appended[0])} if len(appended) == 1 and appended[0].duplicate else answer
+
+
+def _of_duplicate(one: Appended) -> str:
+    """What became of an event that was known already, and how to send again what died of it."""
+    if one.replayed:
+        return f"{count(one.replayed, 'dead delivery', 'dead deliveries')} replayed"
+    return f"not delivered again; to send what died of it: gateway replay --dead {one.event_id}"
 
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
@@ -172,9 +182,8 @@ def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
             raise BodyTooLarge(f"over {max_body} bytes")
 
 
-def _refused(source: str, path: str, refusal: RequestRefused) -> Answer:
+def _refused(source: str, refusal: RequestRefused) -> Answer:
     telemetry.EVENTS_RECEIVED.of(source, "rejected", refusal.reason).inc()
-    telemetry.log("event.rejected", source=source, path=masked_path(path), status=refusal.status, reason=str(refusal))
     extra = [(b"allow", b"POST")] if refusal.status == 405 else []
     return refusal.status, {"error": refusal.answer}, extra
 

@@ -1,5 +1,6 @@
 """The console's pages and the live page's stream. Their looks are in ``console``."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -80,15 +81,19 @@ def _login(context: Context) -> list[Any]:
 
     @post("/login")
     async def logged_in(request: Request[Any, Any, Any], data: URLEncodedBody[Login]) -> Response[Any]:
-        answer = auth.logged_in(request, data.token, data.to, context.options, context.gateway.clock())
-        if answer is not None:
-            return answer
-        page = console.login_page(stranger(), to=auth.local_page(data.to), error="Wrong token.")
-        return page_of(page, 401)
+        status, said, headers = 401, "Wrong token.", {}
+        try:
+            if answer := context.access.log_in(request, data.token, data.to):
+                return answer
+        except auth.TooManyTries as error:
+            status, said, headers = error.status_code, f"{error.detail}.", error.headers or {}
+        page = page_of(console.login_page(stranger(), to=auth.local_page(data.to), error=said), status)
+        page.headers.update(headers)
+        return page
 
     @post("/logout")
-    async def logout() -> Response[Any]:
-        return auth.logged_out()
+    async def logout(request: Request[Any, Any, Any]) -> Response[Any]:
+        return context.access.log_out(request)
 
     return [login, logged_in, logout]
 
@@ -218,7 +223,26 @@ def _hint(context: Context, refused: Mapping[str, Any]) -> str:
     if refused["status"] != 401 or source is None or not source.secret_from:
         return ""
     title = presets.load(source.preset).title if source.preset else source.name
-    return f"If it came from {title}, its secret there differs from the one here: {source.secret_from}."
+    advice = next((words for cause, words in _ADVICE if cause.search(refused["reason"])), "")
+    return advice.format(title=title, secret_from=source.secret_from)
+
+
+#: What to check first, by what the reason of a refused signature says.
+_ADVICE: Final = (
+    (
+        re.compile(r" does not match "),
+        "Its secret at {title} differs from the one here ({secret_from}), or something on the way changes it.",
+    ),
+    (
+        re.compile(r"\bno \S+ header|has no signature"),
+        "It is not signed: no secret is set at {title}, a proxy removes the header, or it came from somebody else.",
+    ),
+    (
+        re.compile(r"the timestamp is \d+ s "),
+        "It was signed too long ago: it waited on the way, was captured and repeated, or a clock is wrong.",
+    ),
+    (re.compile(r"no secret is valid any more"), "Every secret here is past its until: {secret_from}."),
+)
 
 
 def _with_refused(rows: list[dict[str, Any]], refused: list[dict[str, Any]], *, is_all: bool) -> list[dict[str, Any]]:

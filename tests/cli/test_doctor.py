@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.cli import doctor
+from gateway.cli import doctor, surroundings
 from gateway.store import health_of, open_store
 from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
@@ -104,6 +104,28 @@ def test_a_file_that_everyone_can_read_is_told(tmp_path, mode, verdict):
     path.chmod(mode)
     [found] = doctor.permissions([path, tmp_path / "missing"])
     assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("mode", "remedy"),
+    [
+        (0o600, ""),
+        (0o400, ""),
+        (0o640, "chmod g-rwx"),
+        (0o620, "chmod g-rwx"),
+        (0o644, "chmod go-rwx"),
+        (0o602, "chmod go-rwx"),
+    ],
+)
+def test_a_file_of_secrets_is_for_its_owner_alone(tmp_path, mode, remedy):
+    path = tmp_path / ".env"
+    path.write_bytes(b"")
+    path.chmod(mode)
+    [found] = doctor.permissions([path], others=surroundings.OTHERS)
+    assert (found.verdict, found.remedy) == (("warn", f"{remedy} {path}") if remedy else ("ok", ""))
+    said = surroundings.exposed_secrets(path)
+    assert [each.endswith(f": {remedy} {path}") for each in said] == ([True] if remedy else [])
+    assert surroundings.exposed_secrets(tmp_path / "missing") == surroundings.exposed_secrets(None) == ()
 
 
 @pytest.mark.parametrize(

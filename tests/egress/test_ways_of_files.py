@@ -20,7 +20,7 @@ from tests.sink import Sink, answer
 
 def read(folder: Path, destination: str, *, defaults: str = "", dev: bool = False, **environ: str):
     (folder / "routes.yaml").write_text(
-        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret-of-the-tests}}\n"
         f"defaults: {{{defaults}}}\ndestinations: {{there: {{{destination}}}}}\nalways: [{{to: there}}]\n"
     )
     return load(folder / "routes.yaml", environ=environ, dev=dev)

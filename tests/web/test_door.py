@@ -127,8 +127,9 @@ async def test_a_new_event_is_202_with_its_id_and_the_same_again_is_a_duplicate_
     first = await door.send(BODY)
     again = await door.send(BODY)
     assert (first.status, first.json) == (202, {"id": first.json["id"], "duplicate": False})
-    assert (again.status, again.json) == (202, {"id": first.json["id"], "duplicate": True})
-    assert await door.refused() == [("/in/xobito", 202, f"duplicate of {first.json['id']}: not delivered again")]
+    note = f"not delivered again; to send what died of it: gateway replay --dead {first.json['id']}"
+    assert (again.status, again.json) == (202, {"id": first.json["id"], "duplicate": True, "note": note})
+    assert await door.refused() == [("/in/xobito", 202, f"duplicate of {first.json['id']}: {note}")]
 
 
 @at_the_door
@@ -338,3 +339,28 @@ async def test_behind_the_application_the_door_sees_the_path_as_it_was_sent(door
     app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections)
     assert (await door.send(BODY, through=app)).status == 202
     assert (await door.send(BODY, path="/in/%78obito", through=app)).status == 404
+
+
+@at_the_door
+async def test_an_unsigned_id_is_found_by_search_before_and_after_it_is_indexed(door):
+    door.reload(
+        "version: 1\nsources: {hub: {preset: github, secret: s3cret}, hush: {preset: github, secret: s3cret, "
+        "redact: [headers.x-github-delivery]}}\ndestinations: {}\n"
+    )
+    body = b'{"action": "opened"}'
+    sent = {"content-type": "application/json", "x-hub-signature-256": f"sha256={signed(body)['x-webhook-signature']}"}
+    sent |= {"x-github-event": "issues", "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958"}
+    first = (await door.send(body, path="/in/hub", headers=sent)).json["id"]
+    hushed = (await door.send(body, path="/in/hush", headers=sent)).json["id"]
+    for _ in range(2):
+        for q in (
+            "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+            "headers.x-github-delivery=72d3162e-cc78-11e3-81ab-4c9367dc0958",
+        ):
+            _, found = await door.ask(f"/api/events?q={q}")
+            assert [each["id"] for each in found["events"]] == [first], q
+        while await door.store.index():
+            pass
+    assert (await door.ask(f"/api/events/{first}"))[1]["label"] == "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+    assert (await door.ask(f"/api/events/{hushed}"))[1]["label"] == "•••"
+    assert "72d3162e-cc78-11e3-81ab-4c9367dc0958" in (await door.ask(f"/events/{first}"))[1]

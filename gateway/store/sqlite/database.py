@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -12,13 +12,13 @@ from gateway import telemetry
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
+from gateway.store.sqlite import upkeep
 from gateway.store.sqlite.appends import append
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, Load, Settle, Write
 from gateway.store.sqlite.connection import BUSY_S, gone_message, opening, unchecked_message
 from gateway.store.sqlite.file import File
 from gateway.store.sqlite.outcomes import claim, load, settle
 from gateway.store.sqlite.records import Records
-from gateway.store.sqlite.upkeep import Upkeep
 
 # The caller gave what cannot be stored: its own failure, not the disk's.
 _REFUSED: Final = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
@@ -31,7 +31,7 @@ class Database:
         self.file = file
         self.records = Records()
         self._busy_ms = 0
-        self._upkeep = Upkeep()
+        self._upkeep = upkeep.Upkeep()
 
     # opening and closing
 
@@ -175,6 +175,10 @@ class Database:
     def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
         """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
         return self._upkeep.prune(self.file.db, retention, limit, change.now)
+
+    def cleanse(self, headers: Mapping[str, Collection[str]], limit: int) -> bool:
+        """Remove headers from at most ``limit`` events that an older release stored; whether there are more of them."""
+        return upkeep.cleanse(self.file.db, headers, limit)
 
     def redact(self, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events that are still at rest; how many were."""

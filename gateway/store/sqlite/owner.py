@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
@@ -20,10 +21,11 @@ from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment, Hold
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Unredacted, Want
 from gateway.store.sqlite import tasks
-from gateway.store.sqlite.calls import Append, Call, Claim, Load, Settle, Write
+from gateway.store.sqlite.calls import Append, Call, Change, Claim, Load, Settle, Write
 from gateway.store.sqlite.connection import unchecked_message
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
+from gateway.store.sqlite.plans import Plan
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.snapshots import Snapshots
 
@@ -119,13 +121,15 @@ class SQLiteStore(SQLiteReads):
         return delivery
 
     async def begin(self, task: Task) -> Activity:
-        known = await asyncio.to_thread(self._reader.activity_of, task.key) if task.key else None
-        if known is not None:
-            return known
-        plan = await asyncio.to_thread(self._reader.plan, task)
-        wall = self._database.file.wall()
-        id_ = await self._ask(Write, run=lambda change: tasks.begin(self._database.records, task, plan, wall, change))
-        return await self._known(id_)
+        if known := await asyncio.to_thread(self._reader.same, task):
+            return await self._known(known)
+        while True:
+            plan = await asyncio.to_thread(self._reader.plan, task)
+            if id_ := await self._ask(Write, run=partial(self._begin, task, plan)):
+                return await self._known(id_)
+
+    def _begin(self, task: Task, plan: Plan, change: Change) -> str:
+        return tasks.begin(self._database.records, task, plan, self._database.file.wall(), change)
 
     async def go_on(self, replica: str) -> bool:
         task = await asyncio.to_thread(self._reader.unfinished, replica)
@@ -161,6 +165,10 @@ class SQLiteStore(SQLiteReads):
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
         redacted: int = await self._ask(Write, run=lambda _change: self._database.redact(bodies))
         return redacted
+
+    async def cleanse(self, headers: Mapping[str, Collection[str]], *, limit: int = 250) -> bool:
+        more: bool = await self._ask(Write, run=lambda _change: self._database.cleanse(headers, limit))
+        return more
 
     async def index(self, *, limit: int = 250) -> bool:
         # Called every second or so: nothing is written if nothing is new.
