@@ -17,7 +17,7 @@ from msgspec import Struct, field
 
 from gateway import __version__, presets, server, telemetry
 from gateway.cli import check, surroundings
-from gateway.cli.samples import curl, fresh
+from gateway.cli.samples import curl, fresh, posted
 from gateway.config import load
 from gateway.dispatcher import Dispatcher, for_ever
 from gateway.egress import Egress, Inbox
@@ -30,7 +30,6 @@ from gateway.operate.upkeep import Upkeep
 from gateway.operate.watch import INTERVAL_S, Watch
 from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
-from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import open_store, path_of
@@ -364,6 +363,6 @@ def _curl(url: str, config: Config) -> str:
         return f"  (source {source.name} has no sample: post to {url})"
     name = "contact.created" if "contact.created" in samples else next(iter(samples))
     try:
-        return "  " + curl(url, request_of(source, fresh(samples[name], source.naming, time.time()), name, time.time()))
+        return "  " + curl(url, posted(source, fresh(samples[name], source.naming, time.time()), name, time.time()))
     except (CannotSign, ValueError):
         return f"  (only {presets.load(source.preset).title} can sign: let it post to {url})"
