@@ -17,6 +17,7 @@ from gateway.operate.operations import Move
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.store.activities import TaskVerb
+from gateway.web import auth
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of
 from gateway.web.live import Turn, server_sent
@@ -366,8 +367,9 @@ def _whole(context: Context) -> list[Any]:
 
 def _live(context: Context) -> Any:
     @_get(_LIVE, dependencies=_EVENTS, summary="Stream events and statistics as server-sent events", tags=["events"])
-    async def live(asked: NamedDependency[Filter]) -> Response[Any]:
-        listener = context.live.listen(_search(context, asked))
+    async def live(request: Request[Any, Any, Any], asked: NamedDependency[Filter]) -> Response[Any]:
+        role = auth.role_of(request, context.options, context.gateway.clock())
+        listener = context.live.listen(_search(context, asked), role or "")
         return Stream(server_sent(listener, event_stream), media_type="text/event-stream")
 
     return live

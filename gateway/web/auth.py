@@ -24,7 +24,7 @@ SESSION_S: Final = 12 * 3600
 COOKIE: Final = "gateway_session"
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Probes use the pod's address and no token.
-_PROBES: Final = frozenset({"/healthz", "/readyz"})
+PROBES: Final = frozenset({"/healthz", "/readyz"})
 #: Allowed without a login, or with a read-only one: what it takes to log in and out.
 _LOGIN: Final = frozenset({"/login", "/logout", "/console.css", "/console.js"})
 
@@ -58,7 +58,7 @@ def guard_of(options: AdminOptions, clock: Callable[[], float]) -> Any:
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         path = connection.scope["path"]
-        if path in _PROBES:
+        if path in PROBES:
             return
         _refuse_strangers(connection, options)
         if path == "/metrics":

@@ -1,0 +1,127 @@
+"""The memory there is, as Linux tells it in its many ways."""
+
+import ctypes
+import sys
+
+import pytest
+
+from gateway.server.memory import MIB, MOST_FOR_BODIES, body_budget, give_back, memory_limit, return_large_blocks
+
+MEMINFO = "MemTotal:       16384000 kB\nMemFree:         1000 kB\n"
+V1 = "35 31 0:32 {top} /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
+V2 = "41 31 0:38 {top} /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+def machine(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, 16_384_000 * 1024),
+        (
+            {
+                "proc/self/cgroup": "0::/\n",
+                "proc/self/mountinfo": V2.format(top="/"),
+                "sys/fs/cgroup/memory.max": "max\n",
+            },
+            16_384_000 * 1024,
+        ),
+        # A container with its own view of the cgroups: Docker, Kubernetes.
+        (
+            {
+                "proc/self/cgroup": "0::/\n",
+                "proc/self/mountinfo": V2.format(top="/"),
+                "sys/fs/cgroup/memory.max": "268435456\n",
+            },
+            256 * MIB,
+        ),
+        # A systemd unit in a slice that has the smaller limit.
+        (
+            {
+                "proc/self/cgroup": "0::/system.slice/gateway.service\n",
+                "proc/self/mountinfo": V2.format(top="/"),
+                "sys/fs/cgroup/system.slice/memory.max": "104857600\n",
+                "sys/fs/cgroup/system.slice/gateway.service/memory.max": "209715200\n",
+            },
+            100 * MIB,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,memory:/docker/abc\n0::/docker/abc\n",
+                "proc/self/mountinfo": V1.format(top="/docker/abc"),
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "134217728\n",
+            },
+            128 * MIB,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/a/b\n",
+                "proc/self/mountinfo": V1.format(top="/"),
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "134217728\n",
+                "sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": "9223372036854771712\n",
+            },
+            128 * MIB,
+        ),
+        # A cgroup above the container's own shows as a way up; it is not there to read.
+        (
+            {
+                "proc/self/cgroup": "0::/../other\n",
+                "proc/self/mountinfo": V2.format(top="/"),
+                "sys/fs/cgroup/memory.max": "268435456\n",
+            },
+            256 * MIB,
+        ),
+        ({"proc/self/cgroup": "nonsense\n\n::\n", "proc/self/mountinfo": "1 2\n - cgroup2\n"}, 16_384_000 * 1024),
+    ],
+    ids=["no cgroups", "v2 none", "v2 own view", "v2 slice", "v1 container", "v1 nested", "v2 outside", "nonsense"],
+)
+def test_the_least_of_all_limits_counts(tmp_path, files, limit):
+    assert memory_limit(machine(tmp_path, {"proc/meminfo": MEMINFO, **files})) == limit
+
+
+def test_a_system_that_says_nothing_has_no_known_limit(tmp_path):
+    assert memory_limit(tmp_path) == 0
+    assert body_budget(0) == MOST_FOR_BODIES
+
+
+def test_this_machine_says_something():
+    assert memory_limit() > 32 * MIB
+
+
+@pytest.mark.parametrize(
+    ("memory", "budget"),
+    [
+        (64 * MIB, 4 * MIB),
+        (128 * MIB, 8 * MIB),
+        (256 * MIB, 16 * MIB),
+        (512 * MIB, 32 * MIB),
+        (64 * 1024 * MIB, 32 * MIB),
+    ],
+)
+def test_bodies_may_take_a_sixteenth_of_it(memory, budget):
+    assert body_budget(memory) == budget
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_large_blocks_go_back_to_the_system_when_they_are_freed():
+    return_large_blocks()
+    # What the C library would learn to keep: a block of each size was freed before.
+    bytes(MIB * 2)
+    before = resident()
+    blocks = [b"x" * (MIB + number) for number in range(64)]
+    assert resident() - before > 60 * MIB
+    blocks.clear()
+    give_back()
+    assert resident() - before < 8 * MIB
