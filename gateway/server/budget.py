@@ -101,16 +101,21 @@ class Budget:
             return refusals.BODY_SHARE
         return refusals.BODY_BUDGET if self._has_no_room(body, "") else None
 
-    def _is_over(self, party: str) -> bool:
-        """Whether a party holds more than its share; with an empty name, all of them more than there is."""
+    def _excess(self, newcomer: Body, party: str) -> int:
+        """Bytes that its party has beyond its share; with an empty name, all of them beyond what there is."""
         whole = self._limits.body_bytes
-        return self._parties[party] > self._limits.share_of(whole) if party else self.held > whole
+        if not party:
+            return self.held - whole
+        share = self._limits.share_of(whole)
+        beyond = self._parties[party] - share
+        # A sender that signs may have almost all, so that a burst of its events gets in, but leaves others a share.
+        return beyond - (whole - 2 * share) if beyond > 0 and self._is_verified(newcomer) else beyond
 
     def _has_no_room(self, newcomer: Body, party: str) -> bool:
         """Whether a body does not fit, even after others of its party (empty: of all) gave way."""
         held = self._parties[party] if party else self.held
         # A body that is alone is limited by its source only.
-        if not self._is_over(party) or newcomer.size == held:
+        if newcomer.size == held or self._excess(newcomer, party) <= 0:
             return False
         is_verified, now = self._is_verified(newcomer), self._clock()
         for request, body in tuple(self._unfinished.items()):
@@ -123,7 +128,7 @@ class Budget:
                 continue
             self.release(request)
             body.receiver.refuse(refusals.BODY_SLOW)
-            if not self._is_over(party):
+            if self._excess(newcomer, party) <= 0:
                 return False
         return True
 
