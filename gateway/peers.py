@@ -80,16 +80,21 @@ class Senders:
         return self._rules()
 
     def verified(self, host: str, path: bytes) -> None:
-        """Remember that a request for ``path`` from this client was authentic."""
-        sender = _party(host)[0], path
-        self._verified.pop(sender, None)
-        self._verified[sender] = None
+        """Remember that a request for ``path`` from this client was authentic.
+
+        An address to which no share applies stands for many clients, and vouches for none of them.
+        """
+        party = self.peers.party(host)
+        if not party:
+            return
+        self._verified.pop((party, path), None)
+        self._verified[party, path] = None
         if len(self._verified) > _MOST_VERIFIED:
             del self._verified[next(iter(self._verified))]
 
     def has_verified(self, host: str, path: bytes) -> bool:
         """Whether one was before."""
-        return (_party(host)[0], path) in self._verified
+        return (self.peers.party(host), path) in self._verified
 
 
 @lru_cache(maxsize=4096)

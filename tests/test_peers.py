@@ -123,3 +123,12 @@ def test_a_sender_is_remembered_by_party_and_path_and_the_oldest_are_forgotten()
     senders.verified("198.51.100.9", b"/in/last")
     assert not senders.has_verified("198.51.100.9", b"/in/0")
     assert senders.has_verified("198.51.100.9", b"/in/last")
+
+
+def test_an_address_of_many_clients_vouches_for_none_of_them():
+    senders = Senders()
+    senders.verified("10.0.0.1", b"/in/a")
+    assert not senders.has_verified("10.0.0.1", b"/in/a")
+    senders = Senders(lambda: Peers(share_private=True))
+    senders.verified("10.0.0.1", b"/in/a")
+    assert senders.has_verified("10.0.0.1", b"/in/a")

@@ -1,6 +1,5 @@
 """The bytes of bodies that a listener holds: how many, whose, and which have to go when there are too many."""
 
-from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -19,23 +18,23 @@ _PATIENCE_WITH_VERIFIED_S: Final = 10.0
 class Receiver(Protocol):
     """A connection that reads a body, and what is known of its request."""
 
-    @property
-    def sender(self) -> str:
-        """The client's address."""
+    #: Whoever shares a part of the budget with the client; empty: no share applies.
+    client_party: str
 
     @property
-    def path(self) -> bytes: ...
+    def sender(self) -> tuple[str, bytes]:
+        """The client's address, and the path."""
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer that request with a refusal."""
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
+@dataclass(eq=False, slots=True)
 class Body:
     """What is held of one request."""
 
     receiver: Receiver
-    #: Whoever shares a part of the budget with it; empty: no share applies.
+    #: Of the receiver when it began.
     party: str
     #: When its first byte came.
     since: float
@@ -48,7 +47,8 @@ class Budget:
     """Counts bodies from their first byte until their requests are answered. Requests are the keys."""
 
     def __init__(self, limits: Limits, senders: Senders, clock: Callable[[], float]) -> None:
-        self._limits = limits
+        self._most = limits.body_bytes
+        self._share = limits.share_of(limits.body_bytes)
         self._senders = senders
         self._clock = clock
         self.held = 0
@@ -57,21 +57,22 @@ class Budget:
         self._bodies: dict[Hashable, Body] = {}
         #: Those that are not complete, the oldest first.
         self._unfinished: dict[Hashable, Body] = {}
-        self._parties: Counter[str] = Counter()
+        self._parties: dict[str, int] = {}
 
     def add(self, request: Hashable, size: int, receiver: Receiver) -> Refusal | None:
         """Hold ``size`` more bytes of a request; the refusal if there is no room for them."""
         body = self._bodies.get(request)
         if body is None:
-            party = self._senders.peers.party(receiver.sender)
-            body = Body(receiver=receiver, party=party, since=self._clock())
+            body = Body(receiver, receiver.client_party, self._clock())
             self._bodies[request] = self._unfinished[request] = body
         self.held += size
         body.size += size
         if body.party:
-            self._parties[body.party] += size
-        self._peak = max(self._peak, self.held)
-        return self._refusal(body)
+            self._parties[body.party] = self._parties.get(body.party, 0) + size
+        if self.held > self._peak:
+            self._peak = self.held
+        # Within a share, there is room for anybody.
+        return None if self.held <= self._share else self._refusal(body)
 
     def complete(self, request: Hashable) -> None:
         """The body is whole: it stays until its request is answered."""
@@ -91,7 +92,7 @@ class Budget:
 
     def has_ebbed(self) -> bool:
         """Whether a good part of the budget was held, and none of it is any more; true once."""
-        if self.held or self._peak <= self._limits.body_bytes // 8:
+        if self.held or self._peak <= self._most // 8:
             return False
         self._peak = 0
         return True
@@ -103,13 +104,12 @@ class Budget:
 
     def _excess(self, newcomer: Body, party: str) -> int:
         """Bytes that its party has beyond its share; with an empty name, all of them beyond what there is."""
-        whole = self._limits.body_bytes
         if not party:
-            return self.held - whole
-        share = self._limits.share_of(whole)
-        beyond = self._parties[party] - share
+            return self.held - self._most
+        beyond = self._parties[party] - self._share
         # A sender that signs may have almost all, so that a burst of its events gets in, but leaves others a share.
-        return beyond - (whole - 2 * share) if beyond > 0 and self._is_verified(newcomer) else beyond
+        is_favoured = beyond > 0 and self._is_verified(newcomer)
+        return beyond - (self._most - 2 * self._share) if is_favoured else beyond
 
     def _has_no_room(self, newcomer: Body, party: str) -> bool:
         """Whether a body does not fit, even after others of its party (empty: of all) gave way."""
@@ -140,5 +140,5 @@ class Budget:
 
     def _is_verified(self, body: Body) -> bool:
         if body.is_verified is None:
-            body.is_verified = self._senders.has_verified(body.receiver.sender, body.receiver.path)
+            body.is_verified = self._senders.has_verified(*body.receiver.sender)
         return body.is_verified

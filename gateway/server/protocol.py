@@ -56,8 +56,9 @@ class Connection(HttpToolsProtocol):
         self._upgrading = False
         self._postponed: Refusal | None = None
         self._discarded = 0
-        #: Whoever shares a part of the connections with it; empty: no share applies.
-        self.party = ""
+        #: Whoever shares a part of the connections with it, and of the bodies with the client of the request that is
+        #: being read; empty: no share applies.
+        self.party = self.client_party = ""
         self._is_from_proxy = False
         #: The message and phase that the crowd knows it waits in: one that begins late is as old as its connection.
         self._waits_in = (1, _HEAD)
@@ -71,7 +72,8 @@ class Connection(HttpToolsProtocol):
         self.transport = cast("asyncio.Transport", GentleTransport(self, transport))
         peers, host = self._shared.senders.peers, self._host
         self._is_from_proxy = peers.is_trusted(host)
-        self.party = "" if self._is_from_proxy else peers.party(host)
+        self.client_party = peers.party(host)
+        self.party = "" if self._is_from_proxy else self.client_party
         if refusal := self._shared.crowd.enter(self):
             self._shed(refusal)
 
@@ -145,8 +147,15 @@ class Connection(HttpToolsProtocol):
                 raise Refused(refusals.FRAMING if self.phase == _BODY else refusals.HEADERS)
         if self.phase == _HEAD and data.endswith(b"\n") and self.parser.get_http_version() == "0.0":
             raise Refused(refusals.VERSION)  # HTTP/0.9: "GET /" and nothing more follows
-        if self._waits_in != (self._message, self.phase) and self._unanswered == (self.phase == _BODY):
+        if self._waits_in != (self._message, self.phase):
             self._waits_in = self._message, self.phase
+            self._begin_wait()
+
+    def _begin_wait(self) -> None:
+        """The rest of the head or of the body is still to come."""
+        if self.phase == _BODY:
+            self._deadline = self._pace.begin(self.loop.time())
+        if self._unanswered == (self.phase == _BODY):
             self._shared.crowd.wait(self)
 
     # --- the parser's side ---
@@ -181,7 +190,9 @@ class Connection(HttpToolsProtocol):
         if self._is_surplus and self.url.partition(b"?")[0] not in self._limits.kept_paths:
             raise Refused(refusals.OVERLOADED)
         if self._is_from_proxy:
-            self.scope["client"] = self._shared.senders.peers.client(self._host, self.headers), 0
+            peers = self._shared.senders.peers
+            client = peers.client(self._host, self.headers)
+            self.scope["client"], self.client_party = (client, 0), peers.party(client)
         super().on_headers_complete()
         self._upgrading = self.parser.should_upgrade()
         self._unanswered += 1
@@ -189,7 +200,6 @@ class Connection(HttpToolsProtocol):
         self._keep_alive = self.cycle.keep_alive and not self._last and not self._upgrading
         self.cycle.keep_alive = False
         self.phase = _BODY
-        self._deadline = self._pace.begin(self.loop.time())
         self._allowed += self._limits.header_bytes
 
     def on_body(self, body: bytes) -> None:
@@ -201,16 +211,11 @@ class Connection(HttpToolsProtocol):
             if refusal is not None:
                 raise Refused(refusal)
 
-    # --- what the budget asks of the request whose body is being read ---
-
     @property
-    def sender(self) -> str:
+    def sender(self) -> tuple[str, bytes]:
+        """The client of the request that is being read, and its path."""
         client = self.scope["client"]
-        return client[0] if client else ""
-
-    @property
-    def path(self) -> bytes:
-        return self.scope["raw_path"]
+        return client[0] if client else "", self.scope["raw_path"]
 
     def on_message_complete(self) -> None:
         if self._upgrading or self.phase != _BODY:

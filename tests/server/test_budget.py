@@ -21,9 +21,14 @@ KNOWN, STRANGER, ANOTHER = "198.51.100.1", "203.0.113.66", "203.0.113.67"
 class Reading:
     """A request whose body is being read."""
 
-    sender: str
+    address: str
     path: bytes = b"/in/a"
     answers: list = field(default_factory=list)
+    client_party: str = ""
+
+    @property
+    def sender(self):
+        return self.address, self.path
 
     def refuse(self, refusal):
         self.answers.append(refusal)
@@ -41,6 +46,7 @@ class Room:
 
     def add(self, reading, size):
         """Whether there was room; a refused request is over, as the protocol ends it."""
+        reading.client_party = self.senders.peers.party(reading.address)
         refusal = self.budget.add(reading, size, reading)
         if refusal is not None:
             reading.answers.append(refusal)
@@ -237,7 +243,8 @@ def test_bodies_that_never_end_keep_nobody_out_for_longer_than_a_moment():
 
 
 def test_a_sender_that_was_verified_gets_in_at_once_past_bodies_that_never_end():
-    with door_with(Limits(body_bytes=1024 * KIB)) as (door, guest):
+    limits = Limits(body_bytes=1024 * KIB, shares=1)
+    with door_with(limits, Peers(share_private=True)) as (door, guest):
         door.senders.verified("127.0.0.7", b"/in")
         for _ in range(20):
             attackers = [guest(unfinished(250 * KIB), "127.0.0.66") for _ in range(4)]

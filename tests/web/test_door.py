@@ -11,7 +11,7 @@ import pytest
 
 from gateway import pipeline, telemetry
 from gateway.errors import StoreUnavailable
-from gateway.peers import Senders
+from gateway.peers import Peers, Senders
 from gateway.presets import load as load_preset
 from gateway.web import Readiness, Rejections, ingest_app
 from gateway.web.door import RETRY_AFTER_S, Door
@@ -49,7 +49,7 @@ class AtTheDoor(Desk):
         await super().__aenter__()
         self.readiness = Readiness()
         self.rejections = Rejections(self.store, self.clock)
-        self.senders = Senders()
+        self.senders = Senders(lambda: Peers(share_private=True))
         self.door = Door(self.gateway, self.dispatcher, self.readiness, self.rejections, self.senders)
         self.messages_left = 0
         return self
