@@ -69,8 +69,7 @@ class Budget:
         body.size += size
         if body.party:
             self._parties[body.party] = self._parties.get(body.party, 0) + size
-        if self.held > self._peak:
-            self._peak = self.held
+        self._peak = max(self._peak, self.held)
         # Within a share, there is room for anybody.
         return None if self.held <= self._share else self._refusal(body)
 

@@ -1,7 +1,6 @@
 """A memory cgroup around a process, on machines that let us make one."""
 
 import contextlib
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,4 +50,4 @@ def memory_cgroup(limit: int) -> Iterator[Cgroup]:
         yield Cgroup(folder, is_v2)
     finally:
         with contextlib.suppress(OSError):
-            os.rmdir(folder)
+            folder.rmdir()

@@ -104,7 +104,6 @@ def test_three_bursts_of_64_bodies_of_a_mebibyte_do_not_kill_it_in_256_mib(tmp_p
         assert post(gateway, large(9999)) == 202
         stored = gateway.api("/api/events?limit=1000")[1]["events"]
         assert len(stored) == statuses[202] + 1
-        print(f"{statuses}, resident {before:.0f} -> {resident(gateway):.0f} MiB")
         eventually(lambda: resident(gateway) < before + 120, "the memory of the bodies is given back", 15)
 
 
@@ -133,7 +132,6 @@ def test_bodies_that_never_end_do_not_close_the_door(tmp_path, is_shared):
                         opened(unfinished(size))
                 with Posting(gateway, stranger) as newcomer:
                     time.sleep(3)
-            print(f"sender {Counter(sender.statuses)}, newcomer {Counter(newcomer.statuses)}")
             # Nobody who is told apart from the attacker is refused. The others are for a second, in which a body that
             # does not end might still be an honest one.
             most = 0 if is_shared else 25
@@ -152,7 +150,6 @@ def test_1100_connections_that_say_nothing_close_the_door_for_nobody(tmp_path, d
             while time.monotonic() - began < 5:
                 opened(data)
                 time.sleep(0.005)
-        print(f"sender {Counter(sender.statuses)}")
         assert set(sender.statuses) == {202}
         [line] = gateway.log_lines("listener.full")[:1]
         assert (line["listener"], line["client"]) == ("ingest", ATTACKER)
@@ -179,7 +176,6 @@ def test_the_admin_listener_survives_what_comes_without_a_token(tmp_path):
             for _ in range(20):
                 probe()
                 opened(b"GET / HTTP/1.1\r\nHost:")
-        print(f"resident {before:.0f} -> {peak:.0f} MiB, probes {Counter(probes)}")
         assert set(probes) == {200}
         assert peak < before + 40
 
