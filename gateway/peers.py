@@ -1,10 +1,11 @@
 """Who is at the other end of a request: the client behind trusted proxies, and which requests are of one party."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
+
+from msgspec import Struct
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -27,8 +28,7 @@ _MOST_HOPS: Final = 32
 _MOST_VERIFIED: Final = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peers:
+class Peers(Struct, frozen=True, kw_only=True):
     """What the operator says about the machines in front of the gateway."""
 
     #: Proxies whose word on the client's address is taken.

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, Protocol
 
 import uvloop
-from msgspec.structs import replace
 
 from gateway.peers import Senders
 from gateway.server.limits import Limits

@@ -1,8 +1,9 @@
 """The bytes of bodies that a listener holds: how many, whose, and which have to go when there are too many."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from gateway.peers import Senders
 from gateway.server import refusals
@@ -29,8 +30,7 @@ class Receiver(Protocol):
         """Answer that request with a refusal."""
 
 
-@dataclass(eq=False, slots=True)
-class Body:
+class Body(Struct, eq=False):
     """What is held of one request."""
 
     receiver: Receiver

@@ -1,8 +1,10 @@
 """Caps on what one connection may cost, and all together."""
 
 import resource
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.server.memory import MIB, body_budget, memory_limit
 
@@ -14,8 +16,7 @@ def _connection_cap() -> int:
     return 1024 if hard == resource.RLIM_INFINITY else max(16, min(1024, (hard - 64) // 2))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """Caps and deadlines of connections. Sizes in bytes, times in seconds."""
 
     #: Request line and headers together, as received; also the request line alone (414), and the trailers.

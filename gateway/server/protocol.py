@@ -115,9 +115,6 @@ class Connection(HttpToolsProtocol):
         self._stall_deadline = math.inf
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= _SLICE:
-            self._feed(data)
-            return
         for start in range(0, len(data), _SLICE):
             self._feed(data[start : start + _SLICE])
 
@@ -149,12 +146,12 @@ class Connection(HttpToolsProtocol):
             raise Refused(refusals.VERSION)  # HTTP/0.9: "GET /" and nothing more follows
         if self._waits_in != (self._message, self.phase):
             self._waits_in = self._message, self.phase
-            self._begin_wait()
+            if self.phase == _BODY:
+                self._deadline = self._pace.begin(self.loop.time())
+            self._note_wait()
 
-    def _begin_wait(self) -> None:
-        """The rest of the head or of the body is still to come."""
-        if self.phase == _BODY:
-            self._deadline = self._pace.begin(self.loop.time())
+    def _note_wait(self) -> None:
+        """From now on the client owes something, unless an earlier request of its own is not answered."""
         if self._unanswered == (self.phase == _BODY):
             self._shared.crowd.wait(self)
 
@@ -269,13 +266,14 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         elif self._postponed is not None:
             self._answer(self._postponed)
+            return
         else:
             self.flow.resume_reading()
-            self._shared.crowd.wait(self)
             if self.phase == _IDLE:
                 is_pressed = self._shared.crowd.is_pressed
                 keep_alive_s = self._limits.keep_alive_pressed_s if is_pressed else self._limits.keep_alive_s
                 self._deadline = self.loop.time() + keep_alive_s
+        self._note_wait()
 
     # --- refusing and closing ---
 
@@ -307,7 +305,7 @@ class Connection(HttpToolsProtocol):
         """Answer the request that is being read with a refusal, and take nothing more."""
         if self.phase >= _REFUSED:
             return
-        self._shared.pressure.refused(refusal.reason, self._host)
+        self._shared.pressure.refused(refusal.reason, self.sender[0] if self.phase == _BODY else self._host)
         if not self._withdrawn():
             self._socket.abort()
             return

@@ -4,11 +4,10 @@ import json
 from http import HTTPStatus
 from typing import Final
 
+from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _ERROR_500: Final = b'{"error":"internal error"}'
-
-from msgspec import Struct
 
 
 class Refusal(Struct, frozen=True):

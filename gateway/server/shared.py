@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from msgspec import Struct
 from uvicorn.server import ServerState
 
 from gateway.peers import Senders
@@ -17,8 +17,7 @@ from gateway.server.pressure import Pressure
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class Shared(Struct, frozen=True, kw_only=True):
     """What the connections of one listener share."""
 
     config: uvicorn.Config

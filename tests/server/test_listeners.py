@@ -9,10 +9,11 @@ import pytest
 
 from gateway.peers import Peers
 from gateway.server import Limits
-from tests.server.door import HEAD, PATIENCE_S, Door, connect, read_all, read_answer, refusal_in, wait_until
+from tests.server.door import HEAD, Door, connect, read_all, read_answer, refusal_in, wait_until
 
 SHARED = Peers(share_private=True)
 HALF = b"GET / HTTP/1.1\r\nHost:"
+HALF_BODY = HEAD + b"Content-Length: 1000000\r\n\r\nx"
 WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -57,22 +58,27 @@ def test_while_all_are_being_served_a_newcomer_gets_503_and_nobody_is_cut_off():
         assert served(guest(WHOLE))
 
 
-@pytest.mark.parametrize("waiting", [b"", HALF, WHOLE, HEAD + b"Content-Length: 1000000\r\n\r\nx"],
-    ids=["silent", "half a head", "kept alive", "half a body"],
-)  # fmt: skip
-def test_idle_connections_make_room_the_idlest_first(waiting):
+@pytest.mark.parametrize(
+    ("waiting", "answered", "ends"),
+    [
+        (b"", 0, []),
+        (HALF, 0, [503]),
+        (WHOLE, 1, []),
+        (HALF_BODY, 0, [503]),
+        (WHOLE + HALF, 1, [503]),
+        (WHOLE + HALF_BODY, 1, [503]),
+        (WHOLE * 3 + HALF_BODY, 3, [503]),
+    ],
+    ids=["silent", "half a head", "kept alive", "half a body", "another half", "another half body", "pipelined"],
+)
+def test_idle_connections_make_room_the_idlest_first(waiting, answered, ends):
     with crowded(Limits(connections=8)) as (door, guest):
         crowd = [guest(waiting) for _ in range(8)]
-        if waiting == WHOLE:
-            assert all(served(one) for one in crowd)
+        assert all(served(one) for one in crowd for _ in range(answered))
         wait_until(lambda: door.connections == 8)
         newcomers = [guest(WHOLE) for _ in range(3)]
         assert all(served(one) for one in newcomers)
-        for one in crowd[:3]:
-            one.settimeout(PATIENCE_S)
-            with contextlib.suppress(ConnectionResetError):
-                assert waiting in (b"", WHOLE) or refusal_in(read_all(one)) == 503
-                assert read_all(one) == b""
+        assert [[refusal_in(each) for each in [read_all(one)] if each] for one in crowd[:3]] == [ends] * 3
         assert not any(is_closed(one) for one in [*crowd[3:], *newcomers])
         assert door.refused == ["evicted"] * 3
 
