@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import uvloop
 
+from gateway.memory import return_large_blocks
 from gateway.peers import Senders
 from gateway.server.limits import Limits
 from gateway.server.listeners import Listener, sweep
-from gateway.server.memory import return_large_blocks
 from gateway.server.pressure import ADVICE
 from gateway.server.shared import ASGIApp
 from gateway.server.signals import stops_on_signal

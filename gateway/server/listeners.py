@@ -12,11 +12,11 @@ from typing import cast
 import uvicorn
 from uvicorn.server import ServerState
 
+from gateway.memory import give_back
 from gateway.peers import Senders
 from gateway.server.budget import Budget
 from gateway.server.crowd import Crowd
 from gateway.server.limits import Limits
-from gateway.server.memory import give_back
 from gateway.server.pressure import Pressure
 from gateway.server.protocol import Connection
 from gateway.server.shared import ASGIApp, Shared

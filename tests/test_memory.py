@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gateway.server.memory import MIB, MOST_FOR_BODIES, body_budget, memory_limit
+from gateway.memory import MIB, MOST_FOR_BODIES, body_budget, memory_limit
 
 MEMINFO = "MemTotal:       16384000 kB\nMemFree:         1000 kB\n"
 V1 = "35 31 0:32 {top} /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -115,7 +115,7 @@ def test_bodies_may_take_a_sixteenth_of_it(memory, budget):
 _BURST = """
 import sys
 from pathlib import Path
-from gateway.server import memory
+from gateway import memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
