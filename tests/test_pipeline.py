@@ -55,7 +55,9 @@ async def test_an_event_is_kept_with_its_deliveries_and_delivered_straight_from_
 @story
 async def test_while_an_event_waits_for_the_disk_only_its_bytes_are_in_memory(tmp_path, monkeypatch):
     # Parsed, it takes about twice the memory of its bytes; other shapes take twenty times as much.
-    body = json.dumps({"event": "contact.created", "data": {"id": 1, "numbers": [n / 7 for n in range(30_000)]}}).encode()
+    body = json.dumps(
+        {"event": "contact.created", "data": {"id": 1, "numbers": [n / 7 for n in range(30_000)]}}
+    ).encode()
     signature = hmac.new(b"s3cret", body, hashlib.sha256).hexdigest().encode()
     request = Request(method="POST", query=b"", headers=[(b"x-webhook-signature", signature)], body=body)
     async with World(tmp_path, "") as world:

@@ -2,6 +2,7 @@
 
 import contextlib
 import select
+import threading
 import time
 from ipaddress import ip_network
 
@@ -91,6 +92,17 @@ def test_a_thousand_half_open_connections_at_two_hundred_a_second_refuse_nobody(
                 guest(HALF)
             answers += [served(guest(WHOLE)) for _ in range(5)]
         assert answers == [True] * 40
+
+
+def test_a_burst_of_honest_connections_loses_none_of_them():
+    with crowded(Limits(connections=8)) as (door, guest):
+        held_up = threading.Event()
+        door.loop.call_soon_threadsafe(held_up.wait)
+        # All of them are there, with their requests, before the server accepts the first.
+        burst = [guest(WHOLE) for _ in range(200)]
+        held_up.set()
+        assert all(served(one) for one in burst)
+        assert set(door.refused) == {"evicted"}
 
 
 def test_a_request_is_not_young_again_because_another_byte_of_it_came():
