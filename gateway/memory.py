@@ -15,6 +15,13 @@ _PART_FOR_BODIES: Final = 16
 _LEAST_FOR_BODIES: Final = 4 * MIB
 MOST_FOR_BODIES: Final = 32 * MIB
 
+#: The part for the bodies of events whose deliveries are in flight; each can be there a second time, as rendered.
+_PART_FOR_DELIVERIES: Final = 8
+#: What each destination may have, however many there are: 256 bodies of a usual size.
+_LEAST_PART: Final = 256 * 1024
+#: What a body is taken to be before the first one was seen: ``max_body`` by default.
+_UNKNOWN_BODY: Final = MIB
+
 #: mallopt(3).
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -37,6 +44,37 @@ def body_budget(memory: int) -> int:
     if not memory:
         return MOST_FOR_BODIES
     return max(_LEAST_FOR_BODIES, min(MOST_FOR_BODIES, memory // _PART_FOR_BODIES))
+
+
+def delivery_room(memory: int) -> int:
+    """Bytes of events that may be in memory for their deliveries, for such a process; 0: unknown."""
+    return (memory or 1024 * MIB) // _PART_FOR_DELIVERIES
+
+
+class Held:
+    """Bytes of bodies held for deliveries, by destination. Each destination may have the same part of ``room`` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._held: dict[str, int] = {}
+        #: What a body of each destination takes on average.
+        self._typical: dict[str, float] = {}
+
+    def hold(self, name: str, size: int) -> None:
+        self._held[name] = self._held.get(name, 0) + size
+        self._typical[name] = (7 * self._typical.get(name, _UNKNOWN_BODY) + size) / 8
+
+    def release(self, name: str, size: int) -> None:
+        left = self._held.pop(name, 0) - size
+        if left > 0:
+            self._held[name] = left
+
+    def fitting(self, name: str, destinations: int) -> int:
+        """How many more bodies fit into its part; one always does if there is none, whatever its size."""
+        held = self._held.get(name, 0)
+        part = max(_LEAST_PART, self._room // max(1, destinations))
+        more = int((part - held) / max(1.0, self._typical.get(name, _UNKNOWN_BODY)))
+        return max(more, 0 if held else 1)
 
 
 def _total(root: Path) -> Iterator[int]:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.memory import MIB, MOST_FOR_BODIES, body_budget, memory_limit
+from gateway.memory import MIB, MOST_FOR_BODIES, Held, body_budget, delivery_room, memory_limit
 
 MEMINFO = "MemTotal:       16384000 kB\nMemFree:         1000 kB\n"
 V1 = "35 31 0:32 {top} /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -146,3 +148,45 @@ def test_what_a_burst_of_bodies_took_goes_back_to_the_system(when, least, most):
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     kept = int(subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout)
     assert least <= kept <= most
+
+
+def test_the_bodies_of_deliveries_may_take_an_eighth_of_the_memory():
+    assert delivery_room(256 * MIB) == 32 * MIB
+    assert delivery_room(0) == 128 * MIB
+
+
+def test_each_destination_has_its_part_whatever_the_others_hold():
+    held = Held(32 * MIB)
+    for _ in range(20):
+        held.hold("hangs", MIB)
+    assert held.fitting("hangs", 4) == 0
+    assert held.fitting("other", 4) == 8
+    for _ in range(14):
+        held.release("hangs", MIB)
+    assert held.fitting("hangs", 4) == 2
+
+
+def test_one_body_always_fits_and_small_ones_are_not_held_back():
+    held = Held(MIB)
+    assert held.fitting("crm", 1) == 1
+    held.hold("crm", 50 * MIB)
+    assert held.fitting("crm", 1) == 0
+    held.release("crm", 50 * MIB)
+    assert held.fitting("crm", 1) == 1
+    for _ in range(100):
+        held.hold("crm", 1000)
+        held.release("crm", 1000)
+    assert held.fitting("crm", 1) > 900
+    assert held.fitting("crm", 100_000) > 200
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5 * MIB)), max_size=40), st.integers(1, 1000))
+def test_whatever_is_held_and_given_back_leaves_nothing(bodies, destinations):
+    held = Held(4 * MIB)
+    for name, size in bodies:
+        held.hold(name, size)
+        assert held.fitting(name, destinations) >= 0
+    for name, size in bodies:
+        held.release(name, size)
+    assert held._held == {}
+    assert all(held.fitting(name, destinations) >= 1 for name, _ in bodies)

@@ -40,9 +40,10 @@ def post(gateway: GatewayProcess, body: bytes, host: str = SENDER) -> int:
         connection.close()
 
 
-def large(number: int) -> bytes:
+def large(number: int, group: int = 0) -> bytes:
     """A body of a mebibyte that no compression makes small."""
-    return distinct(number)[:-1] + b', "pad": "%s"}' % os.urandom(MIB // 2 - 1000).hex().encode()
+    pad = os.urandom(MIB // 2 - 1000).hex().encode()
+    return distinct(number)[:-1] + b', "group": %d, "pad": "%s"}' % (group, pad)
 
 
 def resident(gateway: GatewayProcess) -> float:
@@ -105,6 +106,27 @@ def test_three_bursts_of_64_bodies_of_a_mebibyte_do_not_kill_it_in_256_mib(tmp_p
         stored = gateway.api("/api/events?limit=1000")[1]["events"]
         assert len(stored) == statuses[202] + 1
         eventually(lambda: resident(gateway) < before + 120, "the memory of the bodies is given back", 15)
+
+
+def test_ten_destinations_that_hang_over_large_events_do_not_kill_it_in_256_mib(tmp_path):
+    with memory_cgroup(256 * MIB) as cgroup, socket.create_server(("127.0.0.1", 0), backlog=1024) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        destinations = "".join(f"  d{n}: {{url: {url}, timeout: 60s}}\n" for n in range(10))
+        routes = "".join(f"  - {{where: {{payload.group: {n}}}, to: d{n}}}\n" for n in range(10))
+        text = f"{ROUTES}destinations:\n{destinations}routes:\n{routes}"
+        with GatewayProcess(tmp_path, text, wrapper=cgroup.wrapper) as gateway, ThreadPoolExecutor(4) as pool:
+            accepted = [post(gateway, large(number, number % 10)) for number in range(20)]
+            accepted += pool.map(lambda number: post(gateway, large(number, number % 10)), range(20, 240))
+            assert gateway.process.poll() is None
+            assert cgroup.kills == 0
+            assert set(accepted) == {202}
+            gateway.kill()
+            # All of them are due again at once.
+            gateway.start()
+            assert post(gateway, large(999)) == 202
+            time.sleep(3)
+            assert gateway.process.poll() is None
+            assert cgroup.kills == 0
 
 
 def unfinished(size: int = MIB) -> bytes:
