@@ -15,7 +15,6 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── EncodingRefused        415
     │   ├── SignatureRefused       401; the reason goes to our log, never to the sender
     │   └── Unparsable             400
-    ├── OverBudget                 (web) 503 + Retry-After: too many bytes in flight
     ├── BuildError                 no request can be built for this delivery: dead, replayable
     │   ├── NameGone               its route, destination or source is no longer in routes.yaml
     │   ├── RenderError            a template failed; carries file:line

@@ -122,6 +122,8 @@ async def receive(
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
     planned = [_planned(each, starter, config, source) for each in received]
+    # A payload takes many times its body's memory: it is not kept until the disk is ready.
+    del received
     appended = await _append(gateway, starter, [new for new, _ in planned])
     for (new, entries), known in zip(planned, appended, strict=True):
         _log_received(new, known)

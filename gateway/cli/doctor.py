@@ -17,7 +17,8 @@ from msgspec.structs import asdict
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
 from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
-from gateway.routing import Config, Destination
+from gateway.memory import MIB, body_budget, memory_limit
+from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
 from gateway.store.base import OnProgress
 from gateway.wording import count
@@ -32,6 +33,8 @@ MOST_DAMAGES: Final = 5
 #: Descriptors that the gateway uses: one for each connection in and out, and its own.
 OPEN_FILES: Final = 2 * 1024 + 64
 LEAST_OPEN_FILES: Final = 256
+#: What the process needs with a million waiting deliveries and as many bodies as it accepts, bytes.
+LEAST_MEMORY: Final = 256 * MIB
 #: Years that a correct clock can show.
 YEARS: Final = range(2025, 2101)
 #: How far the store's clock may be ahead before it is a warning, seconds.
@@ -78,6 +81,7 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield engine(health.engine, health.version, health.defect, health.remedy)
     yield disk(health.folder)
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    yield memory(memory_limit(), loaded.sources.values() if isinstance(loaded, Config) else ())
     yield from permissions(health.files)
     yield from permissions([config.parent / ".env"], others=surroundings.OTHERS)
     yield running
@@ -221,6 +225,22 @@ def open_files(hard: int) -> Finding:
     verdict: Literal["fail", "warn"] = "fail" if hard < LEAST_OPEN_FILES else "warn"
     said = f"{hard:,}: at most {max(16, (hard - 64) // 2):,} connections at a time"
     return Finding("open files", verdict, said, f"raise the hard limit (LimitNOFILE=, ulimit -Hn) to {OPEN_FILES:,}")
+
+
+def memory(limit: int, sources: Iterable[Source]) -> Finding:
+    """Whether the process may use enough memory, and holds the largest body of every source."""
+    if not limit:
+        return Finding("memory", "ok", "the limit is unknown")
+    budget = body_budget(limit)
+    said = f"{terminal.size(limit)}, so at most {terminal.size(budget)} of request bodies at a time"
+    if limit < LEAST_MEMORY:
+        return Finding("memory", "warn", said, f"allow the process {terminal.size(LEAST_MEMORY)}")
+    largest = max(sources, key=lambda source: source.max_body, default=None)
+    if largest is not None and largest.max_body > budget:
+        said += f"; a body of {largest.name} may have {terminal.size(largest.max_body)}"
+        remedy = f"lower max_body of {largest.name}: larger bodies get 503 unless no other is in memory"
+        return Finding("memory", "warn", said, remedy)
+    return Finding("memory", "ok", said)
 
 
 def permissions(paths: Iterable[Path], *, others: int = stat.S_IROTH | stat.S_IWOTH) -> Iterator[Finding]:

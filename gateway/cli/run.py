@@ -28,12 +28,13 @@ from gateway.operate.reload import Reloader, log_warnings
 from gateway.operate.rotation import Rotation
 from gateway.operate.upkeep import Upkeep
 from gateway.operate.watch import INTERVAL_S, Watch
+from gateway.peers import Senders
 from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import open_store, path_of
-from gateway.web import UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
+from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 from gateway.web.auth import Access
 from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
 
@@ -160,6 +161,7 @@ async def _serve(
         gateway, dispatcher, operations, rejections, live, readiness, reloader, rotation, watching, store_url, dev=dev
     )
     hooks.listen_for_changes()
+    senders = Senders(lambda: gateway.config.peers)
     context = Context(
         gateway=gateway,
         dispatcher=dispatcher,
@@ -173,11 +175,13 @@ async def _serve(
     try:
         await dispatcher.recall()
         return await server.serve(
-            ingest=ingest_app(gateway, dispatcher, readiness, rejections),
+            ingest=ingest_app(gateway, dispatcher, readiness, rejections, senders),
             admin=admin_app(context),
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
+            senders=senders,
+            probes=PROBES,
             may_serve_admin_at=partial(_loopback_or_token, options),
             refused=_count_refused,
             failed=_log_failed,
@@ -195,8 +199,11 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def _count_refused(reason: str) -> None:
-    telemetry.EVENTS_RECEIVED.of(UNKNOWN, "rejected", reason).inc()
+def _count_refused(listener: str, reason: str, _client: str) -> None:
+    if listener != "ingest" or reason == "evicted":
+        return
+    outcome = ("unavailable", "overload") if reason in server.ADVICE else ("rejected", reason)
+    telemetry.EVENTS_RECEIVED.of(UNKNOWN, *outcome).inc()
 
 
 def _log_failed(error: Exception) -> None:

@@ -39,6 +39,7 @@ from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS
 from gateway.hiding import redaction
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import Redaction
+from gateway.peers import Peers
 from gateway.presets import Preset
 from gateway.render import is_literal
 from gateway.routing.cases import Test
@@ -164,6 +165,7 @@ class _Compiler:
             failed=_of("failed", enabled),
             console_url=self._console_url(),
             retention=self._retention(every),
+            peers=self._peers(),
             inboxes=frozenset(
                 name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
             ),
@@ -195,6 +197,11 @@ class _Compiler:
             hint = "write scheme, host and the path to the console, if any: https://gateway.example.com"
             self._reading.error(url.node, f'console_url: "{url.shown}" is not a valid page address', hint)
         return url.text.rstrip("/")
+
+    def _peers(self) -> Peers:
+        written = self._written
+        share_private = written.limits is not None and written.limits.share_private
+        return Peers(trusted=written.trusted_proxies, share_private=share_private)
 
     def _retention(self, destinations: Mapping[str, Destination]) -> Retention:
         written = self._written

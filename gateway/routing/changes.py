@@ -33,6 +33,8 @@ def changed(old: Config, new: Config) -> str:
         *_differences("variable", _vars(old), _vars(new)),
         *_differences("route", old.entries, new.entries),
     ]
+    if old.peers != new.peers:
+        changes.append("trusted proxies or shares changed")
     if old.retention != new.retention:
         changes.append("retention changed")
     if not changes and _order(old) != _order(new):

@@ -8,6 +8,7 @@ from gateway.event.paths import Facts
 from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.model import Delivery, Event, Notice, OutboundRequest
+from gateway.peers import Peers
 from gateway.presets import OWN
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
@@ -48,6 +49,8 @@ class Config:
     #: Where people reach the console: ``https://gateway.example.com``; empty: the address it listens at.
     console_url: str = ""
     retention: Retention = field(default_factory=Retention)
+    #: The machines in front of the gateway.
+    peers: Peers = field(default_factory=Peers)
     #: Destinations that ``gateway dev`` records, because a variable in their address is not set.
     inboxes: frozenset[str] = frozenset()
     #: Sources that use DEMO_SECRET for the same reason.

@@ -61,6 +61,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "place": "file:line:column",
     "message": "text of the message",
     "removed": "number of items removed",
+    "listener": "ingest or admin",
+    "refused": "number of requests refused and connections closed since the previous such line",
     "logger": "name of the library's logger",
     "exception": "traceback",
 }
@@ -169,6 +171,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning",
         "a request to the admin listener had a wrong token or cookie",
         ("client", "path", "reason"),
+    ),
+    "listener.full": LogEvent(
+        "warning",
+        "a listener refused requests or closed connections because it holds as many, or as many bytes, as it may; at most every 10 seconds, about the most frequent reason and client",
+        ("listener", "refused", "client", "reason"),
     ),
     "store.unavailable": LogEvent(
         "error", "a disk error: no events are accepted until the store is reopened and checked", ("reason",)

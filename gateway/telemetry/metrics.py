@@ -22,6 +22,11 @@ __all__ = [
     "EVENTS_UNMATCHED",
     "INGEST_SECONDS",
     "LATENCY_SECONDS",
+    "LISTENER_BODY_BYTES",
+    "LISTENER_BODY_BYTES_LIMIT",
+    "LISTENER_CONNECTIONS",
+    "LISTENER_CONNECTIONS_LIMIT",
+    "LISTENER_REFUSED",
     "LIVE_LISTENERS",
     "LOG_LINES_DROPPED",
     "METRICS",
@@ -153,6 +158,28 @@ COMMIT_SECONDS: Final = declare(
 STORE_BYTES: Final = declare(Gauge, "gateway_store_bytes", "Size of the store on disk in bytes, including its log.")
 DISK_FREE_BYTES: Final = declare(Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk.")
 READY: Final = declare(Gauge, "gateway_ready", "1 if /readyz answers 200, else 0.")
+LISTENER_CONNECTIONS: Final = declare(Gauge, "gateway_listener_connections", "Open connections.", ("listener",))
+LISTENER_CONNECTIONS_LIMIT: Final = declare(
+    Gauge, "gateway_listener_connections_limit", "Connections that may be open at one time.", ("listener",)
+)
+LISTENER_BODY_BYTES: Final = declare(
+    Gauge,
+    "gateway_listener_body_bytes",
+    "Bytes of request bodies in memory, from their first byte until they are answered.",
+    ("listener",),
+)
+LISTENER_BODY_BYTES_LIMIT: Final = declare(
+    Gauge,
+    "gateway_listener_body_bytes_limit",
+    "Bytes of request bodies that may be in memory at one time; it follows the memory limit of the process.",
+    ("listener",),
+)
+LISTENER_REFUSED: Final = declare(
+    Counter,
+    "gateway_listener_refused_total",
+    "Requests refused, and connections closed, by the listener itself, by reason.",
+    ("listener", "reason"),
+)
 LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")
 CONFIG_SUCCESSFUL: Final = declare(
     Gauge,

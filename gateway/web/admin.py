@@ -1,6 +1,6 @@
 """The admin listener's application: health, metrics, API and console behind one guard."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException
@@ -17,6 +17,9 @@ from gateway.web.auth import LoginNeeded
 from gateway.web.context import Context
 from gateway.web.frame import STATUSES, in_words, login_answer, problem
 from gateway.wording import printable
+
+#: Bytes of a request's body: a thousand ids take some 50 KiB.
+LONGEST_BODY: Final = 256 * 1024
 
 
 def admin_app(context: Context) -> ASGIApp:
@@ -36,6 +39,7 @@ def admin_app(context: Context) -> ASGIApp:
             render_plugins=[JsonRenderPlugin(path="/")],
         ),
         logging_config=None,
+        request_max_body_size=LONGEST_BODY,
         exception_handlers={
             LoginNeeded: login_answer,
             HTTPException: _error_answer,

@@ -374,8 +374,9 @@ def _whole(context: Context) -> list[Any]:
 
 def _live(context: Context) -> Any:
     @_get(_LIVE, dependencies=_EVENTS, summary="Stream events and statistics as server-sent events", tags=["events"])
-    async def live(asked: NamedDependency[Filter]) -> Response[Any]:
-        listener = context.live.listen(_search(context, asked))
+    async def live(request: Request[Any, Any, Any], asked: NamedDependency[Filter]) -> Response[Any]:
+        role = context.access.role_of(request)
+        listener = context.live.listen(_search(context, asked), role or "")
         return Stream(server_sent(listener, event_stream), media_type="text/event-stream")
 
     return live

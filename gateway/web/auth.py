@@ -22,7 +22,7 @@ from gateway.web.sessions import SESSION_S, Role, Sessions, Tries
 COOKIE: Final = "gateway_session"
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Probes use the pod's address and no token.
-_PROBES: Final = frozenset({"/healthz", "/readyz"})
+PROBES: Final = frozenset({"/healthz", "/readyz"})
 #: Allowed without a login, or with a read-only one: what it takes to log in and out.
 _LOGIN: Final = frozenset({"/login", "/logout", "/console.css", "/console.js"})
 
@@ -67,7 +67,7 @@ class Access:
 
     def guard(self, connection: Connection, _: BaseRouteHandler) -> None:
         path = connection.scope["path"]
-        if path in _PROBES:
+        if path in PROBES:
             return
         self._refuse_strangers(connection)
         if path == "/metrics":

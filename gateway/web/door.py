@@ -10,7 +10,8 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import BodyTooLarge, EncodingRefused, GatewayError, MethodRefused, RequestRefused, StoreUnavailable
+from gateway.errors import BodyTooLarge, EncodingRefused, MethodRefused, RequestRefused, StoreUnavailable
+from gateway.peers import Senders
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended
@@ -18,8 +19,6 @@ from gateway.web.health import Readiness
 from gateway.web.rejections import Rejections
 from gateway.wording import count
 
-#: Bytes of request bodies held at one time; above it senders are asked to retry.
-BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
 #: Retry-After when nothing can be stored, seconds.
 RETRY_AFTER_S: Final = 5
 UNKNOWN: Final = "unknown"
@@ -31,20 +30,20 @@ _encode = msgspec.json.Encoder().encode
 
 
 def ingest_app(
-    gateway: pipeline.Gateway, dispatcher: pipeline.Starter, readiness: Readiness, rejections: Rejections
+    gateway: pipeline.Gateway,
+    dispatcher: pipeline.Starter,
+    readiness: Readiness,
+    rejections: Rejections,
+    senders: Senders,
 ) -> ASGIApp:
     """The application of the ingest listener: it serves the paths of the sources and nothing else."""
-    door = Door(gateway, dispatcher, readiness, rejections)
+    door = Door(gateway, dispatcher, readiness, rejections, senders)
     mount = asgi("/", is_mount=True, copy_scope=False)(door)
     return Litestar(route_handlers=[mount], openapi_config=None, logging_config=None)
 
 
 class SenderGone(Exception):
-    """The sender hung up before its whole body had arrived: there is nobody to answer."""
-
-
-class OverBudget(GatewayError):
-    """Too many bytes are in flight; the sender is asked to retry."""
+    """The sender hung up, or was refused, before its whole body had arrived: there is nobody to answer."""
 
 
 class Door:
@@ -56,12 +55,13 @@ class Door:
         dispatcher: pipeline.Starter,
         readiness: Readiness,
         rejections: Rejections,
+        senders: Senders,
     ) -> None:
         self._gateway = gateway
         self._dispatcher = dispatcher
         self._readiness = readiness
         self._rejections = rejections
-        self._bytes_in_flight = 0
+        self._senders = senders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -96,8 +96,6 @@ class Door:
         except StoreUnavailable as error:
             self._readiness.refused_at = time.monotonic()
             return _unavailable(name, "store", str(error))
-        except OverBudget as error:
-            return _unavailable(name, "overload", str(error))
         except SenderGone:
             raise
         except Exception as error:  # noqa: BLE001  a defect of ours may cost the sender a retry, but not its event
@@ -117,35 +115,34 @@ class Door:
     async def _accept(
         self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes
     ) -> Sequence[Appended] | handshakes.Answer:
-        body = bytearray()
-        try:
-            await self._read_into(body, receive, source.max_body)
-            request = signatures.Request(
-                method=scope["method"],
-                query=scope["query_string"],
-                headers=cast("signatures.RawHeaders", scope["headers"]),
-                body=bytes(body),
-                path_secret=path_secret,
-            )
-            if request.method == "GET":
-                return pipeline.answer_get(self._gateway, source, request)
-            return await pipeline.receive(self._gateway, self._dispatcher, config, source, request)
-        finally:
-            self._bytes_in_flight -= len(body)
+        request = signatures.Request(
+            method=scope["method"],
+            query=scope["query_string"],
+            headers=cast("signatures.RawHeaders", scope["headers"]),
+            body=await _read(receive, source.max_body),
+            path_secret=path_secret,
+        )
+        if request.method == "GET":
+            return pipeline.answer_get(self._gateway, source, request)
+        found = await pipeline.receive(self._gateway, self._dispatcher, config, source, request)
+        if not source.verifier.is_open and (client := scope["client"]):
+            self._senders.verified(client[0], scope["raw_path"])
+        return found
 
-    async def _read_into(self, body: bytearray, receive: Receive, max_body: int) -> None:
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise SenderGone
-            body += message["body"]
-            self._bytes_in_flight += len(message["body"])
-            if len(body) > max_body:
-                raise BodyTooLarge(f"over {max_body} bytes")
-            if self._bytes_in_flight > BYTES_IN_FLIGHT:
-                raise OverBudget("too many bytes in flight")
-            more = message["more_body"]
+
+async def _read(receive: Receive, max_body: int) -> bytes:
+    """The whole body; the server limits how many bytes of bodies are held at one time."""
+    pieces: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise SenderGone
+        pieces.append(message["body"])
+        size, more = size + len(message["body"]), message["more_body"]
+        if size > max_body:
+            raise BodyTooLarge(f"over {max_body} bytes")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _traceback(error: Exception, source: Source | None) -> str:

@@ -28,6 +28,8 @@ _encode: Final = msgspec.json.Encoder().encode
 EVENTS, REFUSED, DEAD = 50, 20, 25
 #: Replays and discards shown on the page of dead letters.
 TASKS: Final = 8
+#: Bytes of a login, which comes from someone who is not known yet.
+LONGEST_LOGIN: Final = 8 * 1024
 #: New rows in one message of the live stream; others are only counted.
 MOST_ROWS: Final = 20
 
@@ -79,7 +81,7 @@ def _login(context: Context) -> list[Any]:
     async def login(to: FromQuery[str] = "/") -> Page:
         return page_of(console.login_page(stranger(), to=auth.local_page(to)))
 
-    @post("/login")
+    @post("/login", request_max_body_size=LONGEST_LOGIN)
     async def logged_in(request: Request[Any, Any, Any], data: URLEncodedBody[Login]) -> Response[Any]:
         status, said, headers = 401, "Wrong token.", {}
         try:
@@ -278,7 +280,8 @@ async def _group(
 def _stream(context: Context) -> Any:
     @get("/live")
     async def live(request: Request[Any, Any, Any]) -> Response[Any]:
-        listener = context.live.listen(_search(context, _asked(request)))
+        role = context.access.role_of(request)
+        listener = context.live.listen(_search(context, _asked(request)), role or "")
         shown = _Shown(context, can_write=can_write(context, request))
         return Stream(server_sent(listener, shown.messages), media_type="text/event-stream")
 

@@ -1,9 +1,10 @@
 """Who is logged in to the console, and who guesses too often. Kept in memory: a restart ends every session."""
 
 import hashlib
-import ipaddress
 import secrets
 from typing import Final, Literal
+
+from gateway.peers import party_of
 
 Role = Literal["full", "read"]
 
@@ -58,12 +59,12 @@ class Tries:
 
     def wait_s(self, address: str, now: float) -> float:
         """For how long the address may not try again, seconds; 0: it may."""
-        _, last, until = self._failed.get(_party(address), (0, 0.0, 0.0))
+        _, last, until = self._failed.get(party_of(address), (0, 0.0, 0.0))
         # A clock that was set back must not lock anybody out.
         return max(0.0, until - now) if now >= last else 0.0
 
     def failed(self, address: str, now: float) -> None:
-        party = _party(address)
+        party = party_of(address)
         count, last, _ = self._failed.pop(party, (0, now, now))
         count = count + 1 if now - last < FORGOTTEN_S else 1
         over = count - FREE_TRIES
@@ -73,12 +74,4 @@ class Tries:
         self._failed[party] = count, now, now + wait_s
 
     def succeeded(self, address: str) -> None:
-        self._failed.pop(_party(address), None)
-
-
-def _party(address: str) -> str:
-    try:
-        known = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(known) if known.version == 4 else str(ipaddress.ip_network((known, 64), strict=False))
+        self._failed.pop(party_of(address), None)

@@ -11,7 +11,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway import presets
 from gateway.cli import doctor, surroundings
+from gateway.memory import MIB
+from gateway.routing import Source
+from gateway.signatures import Verifier
+from gateway.signatures.schemes import Scheme
 from gateway.store import health_of, open_store
 from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
@@ -49,6 +54,35 @@ def test_little_room_is_warned_of_and_none_is_a_failure(free, total, verdict):
 )
 def test_few_open_files_are_few_connections(hard, verdict):
     assert doctor.open_files(hard).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("limit", "largest", "verdict"),
+    [
+        pytest.param(0, 1, "ok", id="unknown"),
+        pytest.param(128 * MIB, 1, "warn", id="too little"),
+        pytest.param(256 * MIB, 1, "ok", id="enough"),
+        pytest.param(256 * MIB, 17, "warn", id="a body of more than fits"),
+        pytest.param(GIB, 17, "ok", id="it fits into more"),
+        pytest.param(GIB, 64, "warn", id="more than ever fits"),
+    ],
+)
+def test_little_memory_is_warned_of_and_so_is_a_body_that_does_not_fit(limit, largest, verdict):
+    sources = [source(name, max_body=size * MIB) for name, size in (("small", 1), ("large", largest))]
+    found = doctor.memory(limit, sources)
+    assert (found.verdict, bool(found.remedy)) == (verdict, verdict == "warn")
+    assert ("large" in found.said) == (verdict == "warn" and largest > 1)
+
+
+def source(name, *, max_body):
+    return Source(
+        name=name,
+        path=f"/in/{name}",
+        preset="",
+        verifier=Verifier((Scheme(way="none"),)),
+        naming=presets.load("").naming,
+        max_body=max_body,
+    )
 
 
 def moment(year):
@@ -146,6 +180,7 @@ def test_every_finding_that_is_not_ok_has_a_remedy(tmp_path):
         doctor.room(0, GIB),
         doctor.room(200 * 1024**2, GIB),
         doctor.open_files(64),
+        doctor.memory(128 * MIB, []),
         doctor.clock(0, 0),
         doctor.clock(time.time() + 999, time.time()),
         *doctor.integrity(health_of(f"sqlite:///{tmp_path}/gateway.db"), ["row 7 missing from index"] * 9),

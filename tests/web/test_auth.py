@@ -119,6 +119,27 @@ async def test_a_login_with_a_wrong_token_is_a_page_that_says_so(tmp_path):
 
 
 @story
+async def test_a_body_that_is_too_large_is_413_before_it_is_in_memory(tmp_path):
+    async with GuardedDesk(tmp_path, "") as desk:
+        sent = []
+
+        async def form(size):
+            for _ in range(size // 1000):
+                sent.append(1000)
+                yield b"token=".ljust(1000, b"x")
+
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        answer = await desk.client.post("/login", content=form(10_000_000), headers=kind)
+        assert answer.status_code == 413
+        assert sum(sent) <= 10_000
+        assert (await login(desk, "x" * 8000)).status_code == 401
+        body = {"ids": ["dlv_" + "0" * 36] * 10_000}
+        assert (await desk.ask("/api/replay", body, authorization=f"Bearer {TOKEN}"))[0] == 413
+        body = {"ids": ["dlv_" + "0" * 36] * 1000, "dry_run": True}
+        assert (await desk.ask("/api/replay", body, authorization=f"Bearer {TOKEN}"))[0] != 413
+
+
+@story
 async def test_a_login_ends_after_twelve_hours(tmp_path):
     async with GuardedDesk(tmp_path, "") as desk:
         await login(desk, TOKEN)

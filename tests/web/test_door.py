@@ -11,9 +11,9 @@ import pytest
 
 from gateway import pipeline, telemetry
 from gateway.errors import StoreUnavailable
+from gateway.peers import Peers, Senders
 from gateway.presets import load as load_preset
 from gateway.web import Readiness, Rejections, ingest_app
-from gateway.web import door as door_module
 from gateway.web.door import RETRY_AFTER_S, Door
 from tests.web.desk import Desk
 
@@ -25,6 +25,7 @@ sources:
   alarms: {preset: url-secret, secret: a-long-url-secret}
   whatsapp: {preset: meta, secret: s3cret, verify: {handshake_token: tok}}
   chat: {preset: intercom, secret: s3cret}
+  anyone: {preset: xobito, verify: none}
   mails: {preset: sendgrid, verify: {token: {header: x-token}}, secret: s3cret}
 """
 
@@ -48,7 +49,8 @@ class AtTheDoor(Desk):
         await super().__aenter__()
         self.readiness = Readiness()
         self.rejections = Rejections(self.store, self.clock)
-        self.door = Door(self.gateway, self.dispatcher, self.readiness, self.rejections)
+        self.senders = Senders(lambda: Peers(share_private=True))
+        self.door = Door(self.gateway, self.dispatcher, self.readiness, self.rejections, self.senders)
         self.messages_left = 0
         return self
 
@@ -317,26 +319,28 @@ async def test_a_defect_costs_the_sender_a_retry_and_says_nothing_about_itself(d
 
 
 @at_the_door
-async def test_too_many_bytes_in_flight_are_503_and_are_given_back(door):
-    with patch.object(door_module, "BYTES_IN_FLIGHT", 100):
-        answer = await door.send(b"x" * 60, b"x" * 60)
-        assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
-        assert (await door.send(b'{"event": "small"}')).status == 202
-
-
-@at_the_door
-async def test_a_sender_that_hangs_up_gets_no_answer_and_its_bytes_are_given_back(door):
-    with patch.object(door_module, "BYTES_IN_FLIGHT", 100):
-        for _ in range(3):
-            answer = await door.send(b"x" * 60, None)
-            assert answer.status == 0
+async def test_a_sender_that_hangs_up_gets_no_answer(door):
+    assert (await door.send(b"x" * 60, None)).status == 0
     assert await door.kept() == 0
     assert await door.refused() == []
 
 
 @at_the_door
+async def test_only_a_sender_whose_request_was_authentic_counts_as_verified(door):
+    refused = {"x-webhook-signature": "0" * 64}
+    await door.send(BODY, headers=refused)
+    await door.send(BODY, path="/in/anyone", headers={})
+    assert not door.senders.has_verified("127.0.0.1", b"/in/xobito")
+    assert not door.senders.has_verified("127.0.0.1", b"/in/anyone")
+    await door.send(BODY)
+    assert door.senders.has_verified("127.0.0.1", b"/in/xobito")
+    assert not door.senders.has_verified("127.0.0.1", b"/in/alarms")
+    assert not door.senders.has_verified("127.0.0.2", b"/in/xobito")
+
+
+@at_the_door
 async def test_behind_the_application_the_door_sees_the_path_as_it_was_sent(door):
-    app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections)
+    app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections, door.senders)
     assert (await door.send(BODY, through=app)).status == 202
     assert (await door.send(BODY, path="/in/%78obito", through=app)).status == 404
 
