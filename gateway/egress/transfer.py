@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pycurl
 
 from gateway.egress.door import Door, Guard
-from gateway.egress.faults import explained
+from gateway.egress.faults import by_proxy, explained
 from gateway.egress.names import Resolved
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError
 from gateway.model import HttpRequest, Reply
@@ -68,6 +68,8 @@ class Transfer:
         self._kept = kept
         self._is_unix = bool(shape.socket)
         self._may_be_http2 = door.http2
+        #: Whether a request without TLS is a proxy's to carry out, so that a 407 is the proxy's.
+        self._is_relayed = door.proxy.startswith("http")
         #: The addresses that libcurl was given last.
         self._given: Resolved | None = None
         self.curl = pycurl.Curl()
@@ -190,12 +192,14 @@ class Transfer:
     # what became of it
 
     def reply(self) -> Reply:
-        """The answer. Raises AnswerBroken for a success that came before the whole request was sent."""
+        """The answer. Raises AnswerBroken for a success before the whole request was sent, ConnectFailed for a proxy's 407."""
         if self._may_be_http2 and self.curl.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2:
             # Its answers name their requests, and frames may come at any time.
             self._kept.pop(self._ends or _NOWHERE, None)
         if 200 <= self._status < 300 and (self._is_early or self.curl.getinfo(pycurl.SIZE_UPLOAD_T) < len(self._body)):
             raise AnswerBroken("it answered before the whole request was sent, so it has not taken it")
+        if self._status == 407 and self._is_relayed and self.curl.getinfo(pycurl.EFFECTIVE_URL).startswith("http:"):
+            raise by_proxy(self._status)
         return Reply(status=self._status, headers=_first_fields(self._fields), body=bytes(self._answer[: self._most]))
 
     def failure(self, error: pycurl.error) -> EgressError:

@@ -1,14 +1,18 @@
 """Other ways to a destination: through a proxy, over a Unix socket, with a client certificate, with TLS 1.3 only."""
 
 import asyncio
+import os
+import re
 import socket
 import ssl
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gateway.egress import Door, Egress
-from gateway.errors import AddressBlocked, ConnectFailed, EgressError
+from gateway.errors import AddressBlocked, ConnectFailed, EgressError, TLSFailed
 from gateway.model import HttpRequest, Reply
 from tests.egress.certificates import Authority
 from tests.egress.proxy import Proxy
@@ -79,12 +83,64 @@ def test_a_proxy_may_want_a_login(no_lookups: None) -> None:
         assert sent("http://hooks.example/", Door(proxy=f"http://ada:s3cret@127.0.0.1:{proxy.port}")).status == 200
 
 
-@pytest.mark.parametrize("status", [403, 407, 502])
-def test_a_proxy_that_refuses_a_tunnel_says_so(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (400, ""),
+        (403, ": it does not allow this destination: allow it there"),
+        (407, ": it needs a user and a password: write them into proxy, as http://user:password@host:port"),
+        (502, ": it could not connect to the destination"),
+        (504, ": the destination did not answer it in time"),
+    ],
+)
+def test_a_proxy_that_refuses_a_tunnel_says_so_and_what_helps(status: int, meaning: str) -> None:
     with Proxy(1, refuses=status) as proxy:
         refused = sent("https://hooks.example/", Door(proxy=f"http://127.0.0.1:{proxy.port}"))
     assert isinstance(refused, ConnectFailed)
-    assert str(refused) == f"the proxy answered {status}"
+    assert str(refused) == f"the proxy answered {status}{meaning}"
+
+
+@pytest.mark.parametrize("login", ["", "ada:wr0ng@"])
+def test_a_proxy_that_wants_another_login_is_a_failed_connection_with_and_without_tls(login: str) -> None:
+    with Sink() as sink, Proxy(sink.port, login="ada:s3cret") as proxy:
+        for scheme in ("http", "https"):
+            refused = sent(f"{scheme}://hooks.example/", Door(proxy=f"http://{login}127.0.0.1:{proxy.port}"))
+            assert isinstance(refused, ConnectFailed)
+            assert str(refused).startswith("the proxy answered 407: it needs a user and a password")
+            assert "wr0ng" not in str(refused)
+        assert sink.requests == []
+        assert [each.split()[0] for each in proxy.asked] == ["POST", "CONNECT"]
+
+
+def test_a_407_of_the_destination_is_its_answer(tmp_path: Path) -> None:
+    authority = Authority()
+    with Sink(answer(407)) as sink:
+        assert sent(sink.url).status == 407
+    with Sink(answer(407), tls=authority.server(tmp_path)) as sink, Proxy(sink.port) as proxy:
+        assert sent(sink.url, Door(ca=authority.pem, proxy=f"http://127.0.0.1:{proxy.port}")).status == 407
+    with Sink(answer(407)) as sink, Proxy(sink.port) as proxy:
+        assert sent("http://hooks.example/", Door(proxy=f"socks5h://127.0.0.1:{proxy.port}")).status == 407
+
+
+@pytest.mark.parametrize("refuses", [b"\x05\xff", b"\x05\x02"], ids=["no method", "a login"])
+def test_a_socks_proxy_that_wants_a_login_says_so(refuses: bytes) -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(refuses)
+            if connection.recv(100):
+                connection.sendall(b"\x01\x01")
+                connection.recv(100)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        refused = sent("http://hooks.example/", Door(proxy=f"socks5h://ada:wr0ng@127.0.0.1:{port}"))
+        thread.join(30)
+    assert isinstance(refused, ConnectFailed)
+    assert str(refused) == "the proxy refused the login: write it into proxy, as socks5h://user:password@host:port"
 
 
 def test_a_proxy_that_is_down_is_a_failed_connection() -> None:
@@ -170,6 +226,42 @@ def test_a_client_certificate_that_cannot_be_read_is_a_failed_attempt(tmp_path: 
         failed = sent(sink.url, Door(ca=authority.pem, cert=str(tmp_path / "gone.pem")))
     assert isinstance(failed, ConnectFailed)
     assert str(failed).startswith("TLS: ")
+
+
+def refusing(context: ssl.SSLContext, listener: socket.socket) -> None:
+    """A server that refuses in the handshake, and lets its alert be read."""
+    connection, _ = listener.accept()
+    with connection, socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        with suppress(OSError), context.wrap_socket(connection, server_side=True):
+            pass
+        while wire.recv(65_536):
+            pass
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("shown", [False, True], ids=["none", "another's"])
+def test_a_server_that_refuses_the_client_certificate_says_what_it_wants(
+    tmp_path: Path, version: ssl.TLSVersion, shown: bool
+) -> None:
+    authority = Authority()
+    context = authority.server(tmp_path)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=authority.pem)
+    context.minimum_version = context.maximum_version = version
+    cert = ""
+    if shown:
+        (tmp_path / "other").mkdir()
+        Authority("Another").server(tmp_path / "other")
+        cert = str(tmp_path / "other" / "server.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refusing, args=(context, listener))
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        refused = sent(url, Door(ca=authority.pem, cert=cert))
+        thread.join(30)
+    assert isinstance(refused, TLSFailed)
+    wanted = "does not trust the authority of the client certificate" if shown else "require.* a client certificate"
+    assert re.match(f"TLS: the server .*{wanted}", str(refused))
 
 
 def test_a_destination_may_want_tls_1_3(tmp_path: Path) -> None:
