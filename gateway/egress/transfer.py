@@ -7,7 +7,7 @@ import os
 import re
 import select
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -62,10 +62,19 @@ _NOWHERE: Final[Ends] = ("", 0, "", 0)
 class Transfer:
     """A libcurl handle for requests of one method, used again and again, one at a time."""
 
-    def __init__(self, guard: Guard, door: Door, ca_file: str, kept: dict[Ends, int], shape: Shape) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        door: Door,
+        ca_file: str,
+        kept: dict[Ends, int],
+        made: Callable[[int], None],
+        shape: Shape,
+    ) -> None:
         self._guard = guard
         #: The descriptors of connections that may be used again, shared by all transfers of an engine.
         self._kept = kept
+        self._report_made = made
         self._is_unix = bool(shape.socket)
         self._may_be_http2 = door.http2
         #: Whether a request without TLS is a proxy's to carry out, so that a 407 is the proxy's.
@@ -224,6 +233,7 @@ class Transfer:
 
     def _made_socket(self, descriptor: int, _purpose: int) -> int:
         self._made.append(descriptor)
+        self._report_made(descriptor)
         return int(pycurl.SOCKOPT_OK)
 
     def _is_allowed(self, address: str, own: str, port: int, own_port: int) -> int:

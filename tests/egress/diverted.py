@@ -55,8 +55,12 @@ def diverted_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Diverted]:
     set_up = Transfer._set_up
 
     def set_up_as_connected(transfer: Transfer, *more: object) -> None:
+        def made(descriptor: int, purpose: int) -> int:
+            transfer._made_socket(descriptor, purpose)
+            return int(pycurl.SOCKOPT_ALREADY_CONNECTED)
+
         set_up(transfer, *more)
-        transfer.curl.setopt(pycurl.SOCKOPTFUNCTION, lambda *_: pycurl.SOCKOPT_ALREADY_CONNECTED)
+        transfer.curl.setopt(pycurl.SOCKOPTFUNCTION, made)
 
     monkeypatch.setattr(Transfer, "_set_up", set_up_as_connected)
     monkeypatch.setattr(transfer_module, "connecting", diverted.connecting)
