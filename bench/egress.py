@@ -24,7 +24,6 @@ HEADERS = (
     ("authorization", "Bearer abcdefghijklmnop"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
 )
-AT_ONCE = 32
 
 
 def main() -> None:
@@ -32,6 +31,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--requests", type=int, default=6400)
+    parser.add_argument("--at-once", type=int, default=32, help="requests in flight")
     options = parser.parse_args()
     checkouts = [ROOT] + ([options.against.resolve()] if options.against else [])
     with tempfile.TemporaryDirectory() as folder:
@@ -42,7 +42,7 @@ def main() -> None:
             found = {(root, kind): [] for root in checkouts for kind in ports}
             for _ in range(options.turns):
                 for (root, kind), figures in found.items():
-                    figures.append(measured(root, kind, ports[kind], certificate, options.requests))
+                    figures.append(measured(root, kind, ports[kind], certificate, options))
         finally:
             sink.terminate()
             sink.wait()
@@ -53,9 +53,9 @@ def main() -> None:
         print(f"{kind:<6} {figures}" + (f"   ratio {medians[0] / medians[1]:.2f}" if len(medians) > 1 else ""))
 
 
-def measured(root: Path, kind: str, port: int, certificate: str, requests: int) -> float:
+def measured(root: Path, kind: str, port: int, certificate: str, options: argparse.Namespace) -> float:
     python = root / ".venv" / "bin" / "python"
-    command = [python, __file__, "send", root, kind, port, certificate, requests]
+    command = [python, __file__, "send", root, kind, port, certificate, options.requests, options.at_once]
     done = subprocess.run([str(each) for each in command], stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -82,7 +82,7 @@ async def sink(certificate: str) -> None:
     await asyncio.Event().wait()
 
 
-async def send(kind: str, port: int, certificate: str, requests: int) -> float:
+async def send(kind: str, port: int, certificate: str, requests: int, at_once: int) -> float:
     from gateway.egress import Door, Egress
     from gateway.egress.door import certificates
     from gateway.model import HttpRequest
@@ -99,14 +99,14 @@ async def send(kind: str, port: int, certificate: str, requests: int) -> float:
             assert reply.status == 200
 
     async def all_at_once(count: int) -> None:
-        await asyncio.gather(*(post(count // AT_ONCE) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(post(count // at_once) for _ in range(at_once)))
 
-    await all_at_once(10 * AT_ONCE)
+    await all_at_once(10 * at_once)
     began = time.process_time()
     await all_at_once(requests)
     took = time.process_time() - began
     await egress.close()
-    return took / (requests // AT_ONCE * AT_ONCE) * 1e6
+    return took / (requests // at_once * at_once) * 1e6
 
 
 if __name__ == "__main__":
@@ -118,6 +118,6 @@ if __name__ == "__main__":
         sys.path.insert(0, sys.argv[2])
         import uvloop
 
-        print(uvloop.run(send(sys.argv[3], int(sys.argv[4]), sys.argv[5], int(sys.argv[6]))))
+        print(uvloop.run(send(sys.argv[3], int(sys.argv[4]), sys.argv[5], *map(int, sys.argv[6:]))))
     else:
         main()

@@ -2,7 +2,7 @@
 
 The sockets are in an epoll set of their own, of which the loop knows one descriptor. So a connection that is used again costs
 the loop nothing, where ``add_reader`` and ``remove_reader`` cost several system calls for each request; and while it is
-idle, its set tells when the other side closes it. A request begins when it is given, not at the loop's next turn.
+idle, its set tells when the other side closes it.
 """
 
 import asyncio
@@ -37,6 +37,8 @@ class Multi:
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        #: Transfers were given since the loop's last turn. They begin together: 32 at a time that costs a third less.
+        self._is_beginning = False
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, most_idle)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -48,7 +50,9 @@ class Multi:
         done = self._running[curl] = self._loop.create_future()
         try:
             self._multi.add_handle(curl)
-            self._act(pycurl.SOCKET_TIMEOUT, 0)
+            if not self._is_beginning:
+                self._is_beginning = True
+                self._loop.call_soon(self._begin)
             await done
         finally:
             # Unless it has ended: then this is done already.
@@ -95,6 +99,11 @@ class Multi:
                 with socket.socket(fileno=os.dup(descriptor)) as copy:
                     copy.shutdown(socket.SHUT_RDWR)
 
+    def _begin(self) -> None:
+        self._is_beginning = False
+        if not self._multi.closed:
+            self._act(pycurl.SOCKET_TIMEOUT, 0)
+
     def _fire(self) -> None:
         self._timer = None
         if self._due is not None and self._due <= time.monotonic():
@@ -137,14 +146,14 @@ class Multi:
     # called by libcurl, which must not be called from there
 
     def _watch(self, what: int, descriptor: int, _multi: pycurl.CurlMulti, _assigned: object) -> None:
+        before = self._masks.get(descriptor)
         if what == pycurl.POLL_REMOVE:
             self._busy.discard(descriptor)
-            mask = _READS
+            mask = _READS if before is not None else None
         else:
             self._busy.add(descriptor)
             mask = _MASKS[what]
-        before = self._masks.get(descriptor)
-        if mask == before:
+        if mask is None or mask == before:
             return
         self._masks[descriptor] = mask
         if before is None:

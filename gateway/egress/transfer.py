@@ -77,6 +77,9 @@ class Transfer:
         self._report_made = made
         self._is_unix = bool(shape.socket)
         self._may_be_http2 = door.http2
+        self._has_proxy = bool(door.proxy)
+        #: Whether what comes on the next connection is not wrapped: by TLS, or by a proxy.
+        self._is_plain = False
         #: Whether a request without TLS is a proxy's to carry out, so that a 407 is the proxy's.
         self._is_relayed = door.proxy.startswith("http")
         #: The addresses that libcurl was given last.
@@ -169,6 +172,7 @@ class Transfer:
     def prepare(self, request: HttpRequest, url: str, resolved: Resolved | None, most: int) -> None:
         """Make ready to send a request once and to keep at most ``most`` bytes of the answer's body."""
         self._body, self._most = request.body, most
+        self._is_plain = not self._has_proxy and url.startswith("http:")
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, _lines(request.headers))
         if self._has_length:
@@ -242,7 +246,10 @@ class Transfer:
             return int(pycurl.PREREQFUNC_OK)
         self._ends = ends = (address, port, own, own_port)
         if self._made:
-            self._kept[ends] = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
+            self._kept[ends] = made = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
+            if self._is_plain and has_news(made):
+                self._fault = AnswerBroken("it answered before the request was sent, so it has not taken it")
+                return int(pycurl.PREREQFUNC_ABORT)
         elif (descriptor := self._kept.get(ends)) is not None and has_news(descriptor):
             self.is_stale = True
             return int(pycurl.PREREQFUNC_ABORT)
