@@ -1,5 +1,6 @@
 """What went wrong, in words that hold no secret: libcurl's codes, and the system's exceptions, as errors of ours."""
 
+import errno
 import os
 import re
 import socket
@@ -73,6 +74,14 @@ _WORDS: Final = (
     ("HTTP/0.9", "the answer is not HTTP"),
     ("Unsupported response code", "the answer is not HTTP: its status code is invalid"),
 )
+#: What a Unix socket refuses, by the system's error number.
+_SOCKET_FAULTS: Final = MappingProxyType(
+    {
+        errno.ENOENT: "the socket does not exist: start what listens there, or correct url",
+        errno.ECONNREFUSED: "nothing listens on the socket: start what should",
+        errno.EACCES: "the socket may not be used by this user: change its permissions",
+    }
+)
 #: What a proxy's status means, and what helps.
 _PROXY_STATUSES: Final = MappingProxyType(
     {
@@ -122,6 +131,12 @@ def explained(code: int, said: str, os_errno: int) -> EgressError:
             if words in said:
                 return fault(reason)
     return fault(REASONS.get(code, f"libcurl's error {code}"))
+
+
+def by_socket(os_errno: int) -> EgressError | None:
+    """Our own error for a Unix socket that takes no connection; None for a fault that any connection may have."""
+    reason = _SOCKET_FAULTS.get(os_errno)
+    return ConnectFailed(reason) if reason else None
 
 
 def by_proxy(status: int) -> EgressError:

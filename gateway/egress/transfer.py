@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pycurl
 
 from gateway.egress.door import Door, Guard
-from gateway.egress.faults import by_proxy, explained
+from gateway.egress.faults import by_proxy, by_socket, explained
 from gateway.egress.names import Resolved
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError
 from gateway.model import HttpRequest, Reply
@@ -104,6 +104,8 @@ class Transfer:
             # The environment's proxies are not used, nor are its exceptions from ours.
             pycurl.NOPROXY: "" if door.proxy else "*",
             pycurl.MAXAGE_CONN: KEEP_ALIVE_S,
+            # A resumed session is not verified again, for days: neither a certificate that expired nor our new one would count.
+            pycurl.SSL_SESSIONID_CACHE: 0,
             pycurl.DNS_CACHE_TIMEOUT: _FOR_EVER,
             pycurl.OPENSOCKETFUNCTION: self._open,
             pycurl.SOCKOPTFUNCTION: self._made_socket,
@@ -218,7 +220,9 @@ class Transfer:
     def failure(self, error: pycurl.error) -> EgressError:
         """Why it failed: what a callback found, else what libcurl says."""
         code, said = error.args[:2]
-        return self._fault or explained(code, str(said), self.curl.getinfo(pycurl.OS_ERRNO))
+        os_errno = self.curl.getinfo(pycurl.OS_ERRNO)
+        about_socket = by_socket(os_errno) if self._is_unix and code == pycurl.E_COULDNT_CONNECT else None
+        return self._fault or about_socket or explained(code, str(said), os_errno)
 
     # called by libcurl
 

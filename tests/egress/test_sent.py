@@ -191,6 +191,21 @@ def test_an_answer_before_the_request_is_a_failed_attempt_and_nothing_is_sent() 
     assert b"".join(received) == b""
 
 
+def test_over_tls_an_early_answer_counts_only_with_the_whole_request(tmp_path: Path) -> None:
+    authority = Authority()
+    received = bytearray()
+
+    def serve(wire: socket.socket) -> None:
+        wire.sendall(OK)
+        with suppress(OSError):
+            while more := wire.recv(65_536):
+                received.extend(more)
+
+    with serving(authority.server(tmp_path), serve) as url:
+        [result] = sent(request(url), door=Door(ca=authority.pem))
+    assert isinstance(result, EgressError) or received.endswith(b'\r\n\r\n{"id": 1}')
+
+
 BIG = b"x" * 20_000_000
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from gateway.egress import Door, Egress
-from gateway.errors import AddressBlocked, ConnectFailed, EgressError, TLSFailed
+from gateway.errors import AddressBlocked, AnswerBroken, ConnectFailed, EgressError, TLSFailed
 from gateway.model import HttpRequest, Reply
 from tests.egress.certificates import Authority
 from tests.egress.proxy import Proxy
-from tests.sink import Sink, answer
+from tests.sink import Behaviour, Sink, answer, raw, reset
 
 LONG_S = 30.0
 
@@ -171,8 +171,8 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
 class UnixSink(Sink):
     """A sink at the path of a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(answer(200, b"here"))
+    def __init__(self, path: Path, behaviour: Behaviour = answer(200, b"here")) -> None:  # noqa: B008  a frozen value
+        super().__init__(behaviour)
         self.path = path
 
     async def _open(self) -> None:
@@ -193,10 +193,49 @@ def test_a_unix_socket_is_a_destination(tmp_path: Path) -> None:
 def test_a_unix_socket_that_has_gone_is_a_failed_connection(tmp_path: Path) -> None:
     with UnixSink(tmp_path / "app.sock") as sink:
         url = sink.url
-    (tmp_path / "app.sock").unlink(missing_ok=True)
+        assert sent(f"{url}/hook").status == 200
+    # Whoever listened there has ended: its file stays, or goes too.
+    with suppress(FileNotFoundError):
+        left = sent(f"{url}/hook")
+        (tmp_path / "app.sock").unlink()
+        assert isinstance(left, ConnectFailed)
+        assert str(left) == "nothing listens on the socket: start what should"
     gone = sent(f"{url}/hook")
     assert isinstance(gone, ConnectFailed)
-    assert str(gone) == "no such file or directory"
+    assert str(gone) == "the socket does not exist: start what listens there, or correct url"
+
+
+def test_a_unix_socket_that_goes_away_between_two_attempts_fails_the_second(tmp_path: Path) -> None:
+    async def main() -> list[Reply | EgressError]:
+        egress = Egress()
+        results: list[Reply | EgressError] = []
+        try:
+            for _ in range(2):
+                try:
+                    request = HttpRequest(method="POST", url=sink.url, headers=(), body=b"{}")
+                    results.append(await egress.send(request, timeout_s=LONG_S))
+                except EgressError as error:
+                    results.append(error)
+                sink.path.unlink(missing_ok=True)
+        finally:
+            await egress.close()
+        return results
+
+    with UnixSink(tmp_path / "app.sock") as sink:
+        first, second = asyncio.run(main())
+        assert len(sink.requests) == 1
+    assert first.status == 200
+    assert isinstance(second, ConnectFailed)
+    assert str(second).startswith("the socket does not exist: ")
+
+
+@pytest.mark.parametrize("behaviour", [reset(), raw(b""), reset(early=True)], ids=["reset", "closed", "early"])
+def test_a_unix_socket_that_goes_away_during_an_attempt_fails_it(tmp_path: Path, behaviour: Behaviour) -> None:
+    with UnixSink(tmp_path / "app.sock", behaviour) as sink:
+        result = sent(f"{sink.url}/hook")
+        assert sink.connections == 1
+    assert isinstance(result, AnswerBroken)
+    assert re.search("closed|reset", str(result))
 
 
 @pytest.mark.parametrize("url", ["http+unix://app.sock/x", "http+unix:///x", "http+unix://%00/x"])
