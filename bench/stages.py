@@ -19,13 +19,13 @@ from pathlib import Path
 from run import HERE, ROUTES, SECRET, Process, measure, own_load, signed_requests
 
 ROOT = HERE.parent
-#: Of a path: the first that is found in it.
+#: How the paths of a stage begin, in this and in older versions.
 STAGES = {
     "the way in": ("gateway/server", "gateway/web", "uvicorn", "litestar", "httptools"),
     "verify": ("gateway/signatures", "hmac", "hashlib"),
-    "parse, name, match": ("gateway/event", "gateway/routing", "msgspec", "re2", "gateway/presets"),
+    "parse, name, match": ("gateway/event", "gateway/routing", "gateway/facts", "gateway/match", "gateway/traces", "msgspec", "re2", "gateway/presets"),
     "render": ("gateway/render", "jinja2", "markupsafe", "<template>", "gateway/config"),
-    "destination": ("gateway/destinations", "tenacity"),
+    "destination": ("gateway/destinations", "gateway/retry", "tenacity"),
     "send": ("gateway/egress", "pycurl", "aiohttp", "httpx", "yarl", "multidict", "anyio", "aiohappyeyeballs"),
     "hide secrets": ("gateway/hiding", "gateway/masks"),
     "store": ("gateway/store", "apsw"),
