@@ -23,7 +23,16 @@ ROOT = HERE.parent
 STAGES = {
     "the way in": ("gateway/server", "gateway/web", "uvicorn", "litestar", "httptools"),
     "verify": ("gateway/signatures", "hmac", "hashlib"),
-    "parse, name, match": ("gateway/event", "gateway/routing", "gateway/facts", "gateway/match", "gateway/traces", "msgspec", "re2", "gateway/presets"),
+    "parse, name, match": (
+        "gateway/event",
+        "gateway/routing",
+        "gateway/facts",
+        "gateway/match",
+        "gateway/traces",
+        "msgspec",
+        "re2",
+        "gateway/presets",
+    ),
     "render": ("gateway/render", "jinja2", "markupsafe", "<template>", "gateway/config"),
     "destination": ("gateway/destinations", "gateway/retry", "tenacity"),
     "send": ("gateway/egress", "pycurl", "aiohttp", "httpx", "yarl", "multidict", "anyio", "aiohappyeyeballs"),
