@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
-from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
+from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
 from gateway.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
@@ -290,9 +290,19 @@ async def _reached(config: Config) -> Sequence[Finding]:
 async def _destination(each: Destination, config: Config) -> Finding:
     if each.name in config.inboxes:
         return Finding(each.name, "ok", "its url is not set: requests are recorded in the inbox")
-    from gateway.egress.reach import reach
+    from gateway.egress.reach import ask, reach
 
+    url, said = each.target.url, ""
     try:
-        return Finding(each.name, "ok", config.masks.text(await reach(each.target.url, each.door, timeout_s=REACH_S)))
+        said = await reach(url, each.door, timeout_s=REACH_S)
+        said += f", answers HEAD / with {await ask(url, each.door, timeout_s=REACH_S)}"
     except EgressError as error:
-        return Finding(each.name, "fail", config.masks.text(str(error)), "check its url, DNS and firewalls")
+        # Some servers answer nothing but POST.
+        answers_nothing = said and not isinstance(error, ConnectFailed | AddressBlocked)
+        reason = config.masks.text(f"{said}, but HEAD / failed: {error}" if said else str(error))
+        if answers_nothing:
+            return Finding(
+                each.name, "warn", reason, "check that an HTTP server is there; ignore this if deliveries arrive"
+            )
+        return Finding(each.name, "fail", reason, "check its url, DNS and firewalls")
+    return Finding(each.name, "ok", config.masks.text(said))

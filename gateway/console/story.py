@@ -183,7 +183,8 @@ def _curl(request: View | None, content: Any) -> str:
         else msgspec.json.encode(content)
     )
     headers = tuple(request["headers"].items())
-    command = curl.command(HttpRequest(method=request["method"], url=request["url"], headers=headers, body=body))
+    sent = HttpRequest(method=request["method"], url=request["url"], headers=headers, body=body)
+    command = curl.command(sent, options=request.get("curl_options", ()))
     return command if len(command) <= LONGEST_CURL else ""
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from gateway import presets
 from gateway.cli import doctor, surroundings
+from gateway.config import load
 from gateway.memory import MIB
 from gateway.routing import Source
 from gateway.signatures import Verifier
@@ -20,6 +21,8 @@ from gateway.signatures.schemes import Scheme
 from gateway.store import health_of, open_store
 from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
+from tests.egress.proxy import Proxy
+from tests.sink import Sink, answer, raw
 
 GIB = 1024**3
 
@@ -228,3 +231,40 @@ def test_variables_that_only_the_running_gateway_needs_are_no_failure(tmp_path, 
     path = tmp_path / "routes.yaml"
     path.write_text(routes)
     assert doctor.configuration(path, doctor._loaded(path), is_running=running).verdict == verdict
+
+
+# --- where it sends ---
+
+
+def reached(folder, destination: str) -> doctor.Finding:
+    (folder / "routes.yaml").write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+        f"destinations: {{there: {{{destination}}}}}\nroutes: [{{name: all, to: there}}]\n"
+    )
+    config = load(folder / "routes.yaml", environ={})
+    return asyncio.run(doctor._destination(config.destinations["there"], config))
+
+
+def test_a_destination_that_answers_is_reached(tmp_path):
+    with Sink(answer(404)) as sink:
+        found = reached(tmp_path, f'url: "{sink.url}/hooks/k3y-of-hook"')
+    assert (found.verdict, found.said) == ("ok", "127.0.0.1, without TLS, answers HEAD / with 404")
+
+
+def test_a_destination_that_connects_and_answers_in_no_http_is_a_warning(tmp_path):
+    with Sink(raw(b"220 mail.example ESMTP\r\n")) as sink:
+        found = reached(tmp_path, f'url: "{sink.url}"')
+    assert (found.verdict, found.said) == ("warn", "127.0.0.1, without TLS, but HEAD / failed: the answer is not HTTP")
+    assert "ignore this if deliveries arrive" in found.remedy
+
+
+def test_a_proxy_that_wants_a_login_fails(tmp_path):
+    with Sink() as sink, Proxy(sink.port, login="ada:s3cret") as proxy:
+        found = reached(tmp_path, f'url: "http://hooks.test", proxy: "http://127.0.0.1:{proxy.port}"')
+    assert found.verdict == "fail"
+    assert found.said.startswith("127.0.0.1 (the proxy), without TLS, but HEAD / failed: the proxy answered 407: ")
+
+
+def test_a_destination_that_nobody_listens_at_fails(tmp_path):
+    found = reached(tmp_path, 'url: "http://127.0.0.1:1"')
+    assert (found.verdict, found.said) == ("fail", "connection refused")

@@ -66,7 +66,7 @@ def test_what_a_proxy_refuses_is_tried_again_with_its_status(tmp_path: Path) -> 
     with Proxy(1, refuses=407) as proxy:
         result, attempt = attempted(tmp_path, f'url: "https://hooks.test/in", proxy: "http://127.0.0.1:{proxy.port}"')
     assert isinstance(result, Retry)
-    assert attempt.reason == "the proxy answered 407"
+    assert attempt.reason.startswith("the proxy answered 407: it needs a user and a password")
 
 
 def test_the_default_proxy_is_for_those_that_have_none_of_their_own(tmp_path: Path) -> None:
