@@ -53,6 +53,7 @@ from gateway.model import (
 )
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
+from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
@@ -63,6 +64,8 @@ from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
 KEPT_ANSWER: Final = 1024
+#: Events of one request that are planned before other requests have their turn.
+PLANNED_AT_ONCE: Final = 50
 #: The most characters of a traceback in the log.
 LONGEST_TRACEBACK: Final = 16_384
 _JSON: Final = [(b"content-type", b"application/json")]
@@ -121,12 +124,14 @@ async def receive(
     received = source.received(traces.taken_over(request.headers), request.body, now=now)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
-    planned = [_planned(each, starter, config, source) for each in received]
-    appended = await _append(gateway, starter, [new for new, _ in planned])
-    for (new, entries), known in zip(planned, appended, strict=True):
-        _log_received(new, known)
+    plans = await _plans(received, config, source)
+    # Nothing waits from here to the append: it is the append that gives back the slots taken here.
+    new = [_new_event(plan, starter, config, source) for plan in plans]
+    appended = await _append(gateway, starter, new)
+    for plan, one, known in zip(plans, new, appended, strict=True):
+        _log_received(one, known)
         if not known.duplicate:
-            _count_matches(new.event, entries)
+            _count_matches(one.event, plan.entries)
     return appended
 
 
@@ -216,39 +221,74 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     [received] = config.own.received(headers, msgspec.json.encode(body), now=gateway.clock())
     # Two that say the same are two.
     received = replace(received, key=received.event.id.encode())
-    new, entries = _planned(received, starter, config, config.own)
-    await _append(gateway, starter, [new])
-    _count_matches(new.event, entries)
+    plan = _planned(received, config, config.own)
+    await _append(gateway, starter, [_new_event(plan, starter, config, config.own)])
+    _count_matches(received.event, plan.entries)
 
 
 # --- its deliveries are planned and stored with it ---
 
 
-def _planned(received: Received, starter: Starter, config: Config, source: Source) -> tuple[NewEvent, Sequence[Entry]]:
-    """The event with its deliveries, and the entries that match it."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What becomes of an event that was received."""
+
+    received: Received
+    entries: Sequence[Entry]
+    #: By destination: the lane of its deliveries.
+    lanes: Mapping[str, str | None]
+    firings: Sequence[Firing]
+
+
+async def _plans(received: Sequence[Received], config: Config, source: Source) -> Sequence[_Plan]:
+    """The plan of each event of a request. Other requests have their turn in between."""
+    plans = []
+    for at, each in enumerate(received, start=1):
+        plans.append(_planned(each, config, source))
+        if at % PLANNED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return plans
+
+
+def _planned(received: Received, config: Config, source: Source) -> _Plan:
     event, known = received.event, source.naming.facts(received.event, received.payload)
     entries = config.sections_of(source.name).matching(known)
+    names = {destination for entry in entries for _, destination in entry.deliveries}
+    lanes = {name: config.destinations[name].lane(known) for name in names}
+    return _Plan(received, entries, lanes, _firings(entries, known, event, source))
+
+
+def _new_event(plan: _Plan, starter: Starter, config: Config, source: Source) -> NewEvent:
+    """The event with its deliveries; those that may start at once have a slot."""
+    event = plan.received.event
     deliveries = [
         NewDelivery(
             id=new_id("dlv", event.received_at),
             route=route,
             destination=destination,
             lease_s=starter.reserve(config.destinations[destination]),
-            lane=config.destinations[destination].lane(known),
+            lane=plan.lanes[destination],
         )
-        for entry in entries
+        for entry in plan.entries
         for route, destination in entry.deliveries
     ]
-    firings = [firing for entry in entries if entry.once and (firing := _firing(entry, known, event, source))]
-    new = NewEvent(
+    return NewEvent(
         event=event,
-        key=received.key,
+        key=plan.received.key,
         window_s=source.dedupe_s,
         deliveries=deliveries,
-        firings=firings,
+        firings=plan.firings,
         is_redacted_later=source.redaction.is_stored,
     )
-    return new, entries
+
+
+def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:
+    keyed = [entry for entry in entries if entry.once]
+    if not keyed:
+        return ()
+    # The keys of an event share what one template may use.
+    names = Namespace(known)
+    return [firing for entry in keyed if (firing := _firing(entry, names, event, source))]
 
 
 def _firing(entry: Entry, known: Facts, event: Event, source: Source) -> Firing | None:

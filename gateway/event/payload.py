@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from gateway.errors import Unparsable
+from gateway.event.forms import MAX_FIELDS, pairs
 from gateway.model import Event
 
 if TYPE_CHECKING:
@@ -100,8 +100,6 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
     return bool(skeleton)
 
 
-#: Fields of a form.
-MAX_FIELDS: Final = 1000
 #: Events in one request.
 MAX_ITEMS: Final = 1000
 
@@ -142,10 +140,9 @@ def _kind(content_type: str) -> str:
 
 def _parsed_form(body: bytes) -> object:
     try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        return _fields(pairs(body))
     except ValueError as error:
         raise Unparsable(f"the body is not a valid form: {error}") from None
-    return _fields(pairs)
 
 
 def _parsed_multipart(body: bytes, content_type: str) -> object:
@@ -174,10 +171,10 @@ def _part(part: "MultipartPart") -> object:
     return {"filename": part.filename, "content_type": part.content_type, "size": part.size}
 
 
-def _fields(pairs: Iterable[tuple[str, object]]) -> object:
+def _fields(named: Iterable[tuple[str, object]]) -> object:
     """The fields as a map, or the JSON in the field ``payload``."""
     fields: dict[str, Any] = {}
-    for name, value in pairs:
+    for name, value in named:
         if name not in fields:
             fields[name] = value
         elif isinstance(fields[name], list):
@@ -196,10 +193,9 @@ def _fields(pairs: Iterable[tuple[str, object]]) -> object:
 def query_fields(query: bytes) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        return dict(reversed(pairs(query))) if query.isascii() else {}
     except ValueError:
         return {}
-    return dict(reversed(pairs))
 
 
 def masked_path(path: str) -> str:

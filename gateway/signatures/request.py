@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
 from gateway.errors import Unparsable
+from gateway.event.forms import pairs
 from gateway.event.paths import lookup
 from gateway.event.payload import parse
 
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]
-
-#: Fields of a form that are parsed; real senders have a few dozen.
-_MAX_FIELDS: Final = 1000
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -68,12 +64,13 @@ class Reading:
         query = self.request.query
         return self._public_url + b"?" + query if query and b"?" not in self._public_url else self._public_url
 
-    @property
+    @cached_property
     def form(self) -> bytes:
         """Every field of the body, sorted by name and value, each name right before its value."""
+        if not self.request.body.isascii():
+            raise Stop("the body is not a form")
         try:
-            text = self.request.body.decode("ascii")
-            fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+            fields = pairs(self.request.body)
         except ValueError:
             raise Stop("the body is not a form") from None
         return "".join(name + value for name, value in sorted(set(fields))).encode("utf-8")
