@@ -38,7 +38,7 @@ def payloads(size: int) -> Iterator[tuple[str, bytes]]:
     yield "many keys", body(members=",".join(f'"{n:07}":1' for n in range(count)))
     yield "many keys of lists", body(members=",".join(f'"{n:07}":[]' for n in range(count)))
     yield "a long key", f'{{"type":"t.x","id":"1","text":"x","list":[],"{"k" * (size - 200)}":1}}'.encode()
-    keys = ",".join('"%d%s":1' % (n, 'k' * (size // 65)) for n in range(64))
+    keys = ",".join('"' + f"{n}".ljust(size // 65, "k") + '":1' for n in range(64))
     yield "long keys", f'{{"text":"x","object":{{{keys}}}}}'.encode()
     yield "keys of escapes", b'{"text":"x","object":{"' + rb"\u00e9" * (size // 6 - 20) + b'":1}}'
     yield "a wide list", b"[" + b",".join([b"[]"] * (size // 3)) + b"]"
@@ -61,7 +61,9 @@ def forms(size: int) -> Iterator[tuple[str, str, bytes]]:
     yield "a form of too many fields", form, b"a=b&" * (size // 4)
     yield "a form with JSON in it", form, b"payload=%5B" + b",".join([b"1"] * (size // 2 - 20)) + b"%5D"
     multipart = "multipart/form-data; boundary=x"
-    parts = [b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n%s\r\n' % (n, b"x" * each) for n in range(most - 1)]
+    parts = [
+        b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n%s\r\n' % (n, b"x" * each) for n in range(most - 1)
+    ]
     yield "multipart of many fields", multipart, b"".join(parts)[: size - 10] + b"--x--\r\n"
     part = b'--x\r\nContent-Disposition: form-data; name="f"\r\n\r\n'
     yield "multipart of line breaks", multipart, part + b"\r\n" * (size // 2 - 60) + b"\r\n--x--\r\n"

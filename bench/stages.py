@@ -1,7 +1,6 @@
 """Pieces of work beside the way of one event: verifying, items, keys, notices, pages, searches, answers and secrets."""
 
 import base64
-import hashlib
 import json
 import random
 import string
@@ -10,13 +9,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hostile import ELEMENTS, FILLINGS, forms, payloads
 from pieces import Piece, timed
 
-from gateway import console, pipeline, presets
+from gateway import console, planning, presets
 from gateway.config import load
 from gateway.event.payload import parse_body, payload_of
 from gateway.hiding.masks import Masks
@@ -56,7 +54,9 @@ ASYMMETRIC = {
 
 def verified(size: int) -> Iterator[Piece]:
     """Every scheme with three secrets: a request that is signed, and one with as many wrong signatures as fit."""
-    schemes = {name: [scheme_of(block) for block in presets.load(name).verify if "none" not in block] for name in presets.NAMES}
+    schemes = {
+        name: [scheme_of(block) for block in presets.load(name).verify if "none" not in block] for name in presets.NAMES
+    }
     schemes |= {name: [scheme_of(block)] for name, block in (DECLARED | ASYMMETRIC).items()}
     bodies = [(what, "application/json", body) for what, body in payloads(size) if what in VERIFIED]
     bodies += [form for form in forms(size) if form[0] in VERIFIED]
@@ -70,26 +70,38 @@ def verified(size: int) -> Iterator[Piece]:
                 yield timed(f"verify {name}"[:24], "signatures", what, partial(verifier.verify, request, NOW))[0]
 
 
-VERIFIED = ("a text of x", "brackets in a text", "a list of numbers", "a deep list", "a form of many fields", "a form of blanks", "a form of escapes")
+VERIFIED = (
+    "a text of x",
+    "brackets in a text",
+    "a list of numbers",
+    "a deep list",
+    "a form of many fields",
+    "a form of blanks",
+    "a form of escapes",
+)
 
 
 def requests(verifier: Verifier, kind: str, body: bytes) -> Iterator[Request]:
-    request = Request(headers=[(b"content-type", kind.encode()), (b"x-h", b"h" * 8_000)], query=b"q=" + b"x" * 8_000, body=body)
+    request = Request(
+        headers=[(b"content-type", kind.encode()), (b"x-h", b"h" * 8_000)], query=b"q=" + b"x" * 8_000, body=body
+    )
     try:
         signed = verifier.sign(request, NOW, "msg_1")
     except CannotSign:
         signed = None
     if signed is not None:
         headers = [(name.encode(), value.encode("latin-1")) for name, value in signed.headers]
-        yield replace(request, headers=[*request.headers, *headers], body=signed.body, path_secret=signed.path_secret.encode())
+        yield replace(
+            request, headers=[*request.headers, *headers], body=signed.body, path_secret=signed.path_secret.encode()
+        )
     # Signatures of the right form, as many as a header holds.
     for check in verifier._checks:  # noqa: SLF001
         knobs = check.scheme.signature
         if check.scheme.way == "signature" and knobs.header:
-            yield replace(request, headers=[*request.headers, *wrong(check, body)])
+            yield replace(request, headers=[*request.headers, *wrong(check)])
 
 
-def wrong(check: Check, body: bytes) -> Iterator[tuple[bytes, bytes]]:
+def wrong(check: Check) -> Iterator[tuple[bytes, bytes]]:
     knobs = check.scheme.signature
     made = b"x" * 64
     if knobs.algorithm == "ed25519":
@@ -131,30 +143,25 @@ failed:
 """
 
 
-def planning(folder: Path, size: int) -> Config:
+def with_keys(folder: Path, size: int) -> Config:
     folder.mkdir()
     (folder / "routes.yaml").write_text(PLANNED.format(size=size + 1024))
     return load(folder / "routes.yaml", environ={})
 
 
-class Slots:
-    """Lets every delivery start at once."""
-
-    def reserve(self, _destination: object) -> float:
-        return 30.0
-
-
 def planned(config: Config, size: int) -> Iterator[Piece]:
     """Keys of ``once`` and ``order_by``, notices of dead deliveries, and bodies of many items."""
     source = config.sources["own"]
+    notice = Notice(id="dlv_1", destination="whole", route="once", attempts=1, reason="x" * 500, status=None)
     for what, body in payloads(size):
-        piece, received = timed("receive items", "verify, parse, name", what, lambda body=body: source.received([], body, now=NOW))
+        piece, received = timed(
+            "receive items", "verify, parse, name", what, lambda body=body: source.received([], body, now=NOW)
+        )
         yield piece
         if not isinstance(received, list):
             continue
         one = received[0]
         yield from plans([one], config, what)
-        notice = Notice(id="dlv_1", destination="whole", route="once", attempts=1, reason="x" * 500, status=None)
         yield timed("tell", "failed", what, lambda one=one: config.tell(notice, one.event, payload_of(one.event)))[0]
     for most in (1, 100, 1_000):
         for name, element in ELEMENTS.items():
@@ -162,7 +169,12 @@ def planned(config: Config, size: int) -> Iterator[Piece]:
             items = ",".join(item.replace("@", str(n)) for n in range(most)).encode()
             for form, whole in (("a list", b"[" + items + b"]"), ("a field", b'{"items":[' + items + b"]}")):
                 what = f"{most} items of {name} in {form}"
-                piece, received = timed("receive items", "verify, parse, name", what, lambda whole=whole: source.received([], whole, now=NOW))
+                piece, received = timed(
+                    "receive items",
+                    "verify, parse, name",
+                    what,
+                    lambda whole=whole: source.received([], whole, now=NOW),
+                )
                 yield piece
                 if isinstance(received, list):
                     yield from plans(received, config, what)
@@ -171,10 +183,10 @@ def planned(config: Config, size: int) -> Iterator[Piece]:
 def plans(received: list[Received], config: Config, what: str) -> Iterator[Piece]:
     """What is done for the events of a request at once, and what is done in the end for all of them."""
     source = config.sources["own"]
-    some = received[: pipeline.PLANNED_AT_ONCE]
-    yield timed("plan", "once, order_by, if", what, lambda: [pipeline._planned(one, config, source) for one in some])[0]  # noqa: SLF001
-    every = [pipeline._planned(one, config, source) for one in received]  # noqa: SLF001
-    yield timed("plan", "deliveries", what, lambda: [pipeline._new_event(one, Slots(), config, source) for one in every])[0]  # noqa: SLF001
+    turn = received[: 1 + planning.TURN // (planning.EACH + len(received[0].event.body))]
+    yield timed("plan", "once, order_by, if", what, lambda: [planning.plan(one, config, source) for one in turn])[0]
+    every = [planning.plan(one, config, source) for one in received]
+    yield timed("plan", "deliveries", what, lambda: [one.new_event(config, lambda _: 30.0) for one in every])[0]
 
 
 def looked_at() -> Iterator[Piece]:
@@ -183,20 +195,32 @@ def looked_at() -> Iterator[Piece]:
         text = (filling * 32_768)[: 32_768 // len(filling.encode())]
         yield timed("search", "words", name, partial(selection.words, text))[0]
         for asked in (text, f"payload.a={text}", f"headers.a={text}"):
+
             def search(asked: str = asked) -> object:
                 try:
                     return selection.event_search(Filter(q=asked), None, NOW, limit=50)
                 except Exception as error:  # noqa: BLE001  a refusal is an answer
                     return error
+
             yield timed("search", "filter", name, search)[0]
         deliveries = tuple(
             Delivery(id=f"dlv_{n}", event_id="evt_1", route=text[:200], destination=text[:200], state=DeliveryState.DEAD,
                      reason=text[:500], last_answer=text[:1024], attempts=n)
             for n in range(20)
         )  # fmt: skip
-        row = EventRow(id="evt_1", source=text[:200], type=text[:200], received_at=NOW, size=1 << 20, deliveries=deliveries, position="1")
+        row = EventRow(
+            id="evt_1",
+            source=text[:200],
+            type=text[:200],
+            received_at=NOW,
+            size=1 << 20,
+            deliveries=deliveries,
+            position="1",
+        )
         shown = [views.event_row(row) for _ in range(ROWS)]
-        yield timed("live", "50 rows", name, partial(console.live_rows, shown, now="2026-01-01T00:00:00.000Z", can_write=True))[0]
+        yield timed(
+            "live", "50 rows", name, partial(console.live_rows, shown, now="2026-01-01T00:00:00.000Z", can_write=True)
+        )[0]
 
 
 def hidden() -> Iterator[Piece]:
@@ -216,4 +240,9 @@ def hidden() -> Iterator[Piece]:
         for name, text in texts.items():
             answer = (text.encode() * 16_384)[:16_384]
             yield timed("hide", f"{count} secrets", name, partial(masks.answer, answer, "one"))[0]
-            yield timed("hide", f"{count} secrets", name, partial(masks.reason, answer.decode("utf-8", "replace")[:2_000], "one"))[0]
+            yield timed(
+                "hide",
+                f"{count} secrets",
+                name,
+                partial(masks.reason, answer.decode("utf-8", "replace")[:2_000], "one"),
+            )[0]

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from hostile import ELEMENTS, FILLINGS, payloads
 from pieces import LIMIT, Piece, speed, timed
-from stages import hidden, looked_at, planned, planning, read, verified
+from stages import hidden, looked_at, planned, read, verified, with_keys
 
 from gateway.config import load
 from gateway.console.chats import preview
@@ -124,6 +124,8 @@ CONDITIONS = {
     "not": "['xyz', 3]",
     "empty": "true",
 }
+
+
 def loaded(folder: Path, size: int) -> Config:
     (folder / "templates").mkdir()
     for name, text in FILES.items():
@@ -180,7 +182,6 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
         )
 
         def build(delivery: Delivery = delivery) -> object:
-            from gateway.event.payload import payload_of
 
             return config.build(delivery, one.event, payload_of(one.event))
 
@@ -201,7 +202,9 @@ def judged(config: Config) -> Iterator[Piece]:
                     reply = Reply(status=status, headers={"retry-after": "9" * 4_000}, body=answered)
                     judge = partial(destination.kind.judge, destination.target, reply, NOW)
                     yield timed(f"judge {destination.name}", f"{status}", filling, judge)[0]
-                    yield timed(f"judge {destination.name}", f"{status}", filling, partial(destination.kind.status_of, reply))[0]
+                    yield timed(
+                        f"judge {destination.name}", f"{status}", filling, partial(destination.kind.status_of, reply)
+                    )[0]
 
 
 def longest(pieces: list[Piece], key: Callable[[Piece], object]) -> Mapping[object, Piece]:
@@ -216,7 +219,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=float, default=1.0, help="MiB of each body")
     parser.add_argument("--only", default="", help="only bodies whose name contains this")
-    parser.add_argument("--part", action="append", help="only events, answers, signatures, forms, plans, pages or secrets")
+    parser.add_argument(
+        "--part", action="append", help="only events, answers, signatures, forms, plans, pages or secrets"
+    )
     parser.add_argument("--all", action="store_true", help="every piece that takes longer than the limit")
     options = parser.parse_args()
     size, limit = int(options.mib * (1 << 20)), LIMIT * max(options.mib, 1)
@@ -231,7 +236,7 @@ def main() -> int:
             "answers": judged(config),
             "signatures": verified(size),
             "forms": read(size),
-            "plans": planned(planning(Path(name) / "planning", size), size),
+            "plans": planned(with_keys(Path(name) / "planning", size), size),
             "pages": looked_at(),
             "secrets": hidden(),
         }  # fmt: skip

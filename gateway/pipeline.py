@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway import poison, signatures, telemetry
+from gateway import planning, poison, signatures, telemetry
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.egress import Egress
@@ -27,7 +27,6 @@ from gateway.errors import (
     BuildError,
     EgressError,
     Poisonous,
-    RenderError,
     SignatureRefused,
     TooOld,
     UnknownSource,
@@ -35,7 +34,6 @@ from gateway.errors import (
 )
 from gateway.event import payload as facts
 from gateway.event import traces
-from gateway.event.paths import Facts
 from gateway.hiding.addresses import masked_path
 from gateway.model import (
     Attempt,
@@ -53,19 +51,16 @@ from gateway.model import (
 )
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
-from gateway.render import Namespace
-from gateway.routing import Config, Destination, Entry, Received, Source
+from gateway.routing import Config, Destination, Entry, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store
 from gateway.store.activities import Activity, Verb
-from gateway.store.nouns import Appended, Firing, NewDelivery, NewEvent, Told
+from gateway.store.nouns import Appended, NewEvent, Told
 from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
 KEPT_ANSWER: Final = 1024
-#: Events of one request that are planned before other requests have their turn.
-PLANNED_AT_ONCE: Final = 50
 #: The most characters of a traceback in the log.
 LONGEST_TRACEBACK: Final = 16_384
 _JSON: Final = [(b"content-type", b"application/json")]
@@ -124,9 +119,9 @@ async def receive(
     received = source.received(traces.taken_over(request.headers), request.body, now=now)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
-    plans = await _plans(received, config, source)
+    plans = await planning.plans(received, config, source)
     # Nothing waits from here to the append: it is the append that gives back the slots taken here.
-    new = [_new_event(plan, starter, config, source) for plan in plans]
+    new = [plan.new_event(config, starter.reserve) for plan in plans]
     appended = await _append(gateway, starter, new)
     for plan, one, known in zip(plans, new, appended, strict=True):
         _log_received(one, known)
@@ -221,85 +216,12 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     [received] = config.own.received(headers, msgspec.json.encode(body), now=gateway.clock())
     # Two that say the same are two.
     received = replace(received, key=received.event.id.encode())
-    plan = _planned(received, config, config.own)
-    await _append(gateway, starter, [_new_event(plan, starter, config, config.own)])
+    plan = planning.plan(received, config, config.own)
+    await _append(gateway, starter, [plan.new_event(config, starter.reserve)])
     _count_matches(received.event, plan.entries)
 
 
-# --- its deliveries are planned and stored with it ---
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What becomes of an event that was received."""
-
-    received: Received
-    entries: Sequence[Entry]
-    #: By destination: the lane of its deliveries.
-    lanes: Mapping[str, str | None]
-    firings: Sequence[Firing]
-
-
-async def _plans(received: Sequence[Received], config: Config, source: Source) -> Sequence[_Plan]:
-    """The plan of each event of a request. Other requests have their turn in between."""
-    plans = []
-    for at, each in enumerate(received, start=1):
-        plans.append(_planned(each, config, source))
-        if at % PLANNED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-    return plans
-
-
-def _planned(received: Received, config: Config, source: Source) -> _Plan:
-    event, known = received.event, source.naming.facts(received.event, received.payload)
-    entries = config.sections_of(source.name).matching(known)
-    names = {destination for entry in entries for _, destination in entry.deliveries}
-    lanes = {name: config.destinations[name].lane(known) for name in names}
-    return _Plan(received, entries, lanes, _firings(entries, known, event, source))
-
-
-def _new_event(plan: _Plan, starter: Starter, config: Config, source: Source) -> NewEvent:
-    """The event with its deliveries; those that may start at once have a slot."""
-    event = plan.received.event
-    deliveries = [
-        NewDelivery(
-            id=new_id("dlv", event.received_at),
-            route=route,
-            destination=destination,
-            lease_s=starter.reserve(config.destinations[destination]),
-            lane=plan.lanes[destination],
-        )
-        for entry in plan.entries
-        for route, destination in entry.deliveries
-    ]
-    return NewEvent(
-        event=event,
-        key=plan.received.key,
-        window_s=source.dedupe_s,
-        deliveries=deliveries,
-        firings=plan.firings,
-        is_redacted_later=source.redaction.is_stored,
-    )
-
-
-def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:
-    keyed = [entry for entry in entries if entry.once]
-    if not keyed:
-        return ()
-    # The keys of an event share what one template may use.
-    names = Namespace(known)
-    return [firing for entry in keyed if (firing := _firing(entry, names, event, source))]
-
-
-def _firing(entry: Entry, known: Facts, event: Event, source: Source) -> Firing | None:
-    assert entry.once is not None
-    try:
-        return entry.once.firing(entry, known)
-    except RenderError as error:
-        # Better twice than never.
-        reason = source.redaction.mask_of(event)(str(error))
-        telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=reason)
-        return None
+# --- it is stored with its deliveries ---
 
 
 def _append(gateway: Gateway, starter: Starter, new: Sequence[NewEvent]) -> "asyncio.Future[Sequence[Appended]]":
