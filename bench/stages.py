@@ -184,7 +184,9 @@ def plans(received: list[Received], config: Config, what: str) -> Iterator[Piece
     """What is done for the events of a request at once, and what is done in the end for all of them."""
     source = config.sources["own"]
     turn = received[: 1 + planning.TURN // (planning.EACH + len(received[0].event.body))]
-    yield timed("plan", "once, order_by, if", what, lambda: [planning.plan(one, config, source) for one in turn])[0]
+    yield timed("match items", "where, if", what, lambda: [planning.matching(one, config, source) for one in turn])[0]
+    found = [(one, *planning.matching(one, config, source)) for one in turn]
+    yield timed("plan", "once, order_by", what, lambda: [planning.keyed(*one, config, source) for one in found])[0]
     every = [planning.plan(one, config, source) for one in received]
     yield timed("plan", "deliveries", what, lambda: [one.new_event(config, lambda _: 30.0) for one in every])[0]
 

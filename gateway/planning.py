@@ -55,24 +55,34 @@ class Plan:
 
 
 async def plans(received: Sequence[Received], config: Config, source: Source) -> Sequence[Plan]:
-    """The plan of each event of a request. Between many, or long ones, other requests have their turn."""
-    found, left = [], TURN
+    """The plan of each event of a request. Where there are many, or long ones, other requests have a turn in between."""
+    found, spent = [], 0
     for each in received:
-        if left < 0:
+        known, entries = matching(each, config, source)
+        spent += EACH + len(each.event.body)
+        if spent > TURN:
             await asyncio.sleep(0)
-            left = TURN
-        found.append(plan(each, config, source))
-        left -= EACH + len(each.event.body)
+            spent = 0
+        found.append(keyed(each, known, entries, config, source))
     return found
 
 
 def plan(received: Received, config: Config, source: Source) -> Plan:
     """The plan of one event."""
-    event, known = received.event, source.naming.facts(received.event, received.payload)
-    entries = config.sections_of(source.name).matching(known)
+    return keyed(received, *matching(received, config, source), config, source)
+
+
+def matching(received: Received, config: Config, source: Source) -> tuple[Facts, Sequence[Entry]]:
+    """The facts of an event, and the entries that match it."""
+    known = source.naming.facts(received.event, received.payload)
+    return known, config.sections_of(source.name).matching(known)
+
+
+def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Config, source: Source) -> Plan:
+    """The plan of an event, with the keys of its deliveries."""
     names = {destination for entry in entries for _, destination in entry.deliveries}
     lanes = {name: config.destinations[name].lane(known) for name in names}
-    return Plan(received, source, entries, lanes, _firings(entries, known, event, source))
+    return Plan(received, source, entries, lanes, _firings(entries, known, received.event, source))
 
 
 def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:

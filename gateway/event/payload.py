@@ -51,11 +51,7 @@ def parse(body: bytes) -> object:
 
     Raises Unparsable, also for a body that is little more than brackets.
     """
-    skeleton = b""
-    # A body with few brackets cannot be deep.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        skeleton = _skeleton(body)
-        _check_containers(len(skeleton) // 2, len(body))
+    skeleton = _checked_skeleton(body)
     try:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -65,10 +61,15 @@ def parse(body: bytes) -> object:
     return payload
 
 
-def _check_containers(count: int, size: int) -> None:
-    most = max(MAX_CONTAINERS, size // BYTES_OF_A_CONTAINER)
+def _checked_skeleton(body: bytes) -> bytes:
+    """Its brackets, if it has enough of them to be deep. Raises Unparsable if it has too many."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return b""
+    skeleton = _skeleton(body)
+    count, most = len(skeleton) // 2, max(MAX_CONTAINERS, len(body) // BYTES_OF_A_CONTAINER)
     if count > most:
         raise Unparsable(f"the body has {count:,} lists and objects: a body of its size can have {most:,}")
+    return skeleton
 
 
 #: Square brackets and quotes stay, braces become square, and everything else goes.
@@ -230,13 +231,14 @@ def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
 def _slices(body: bytes, path: Sequence[str]) -> list[bytes]:
     found = [body]
     try:
+        _checked_skeleton(body)
         for segment in path:
             found = [
                 bytes(each)
                 for one in found
                 for each in (_items(one) if segment == "*" else _member(_members(one), segment))
             ]
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (Unparsable, msgspec.MsgspecError, UnicodeError, RecursionError):
         return []
     return found
 
