@@ -245,16 +245,40 @@ def _replaced(value: object, fields: _Fields, by: object) -> object:
 
 
 def _found(payload: object, fields: _Fields) -> Iterator[object]:
-    """The values of the fields."""
-    rest = [(payload, fields)]
+    """The values of the fields, some of them twice; all values at places that are alike are looked into at once."""
+    rest: list[tuple[_Fields, list[object]]] = [(fields, [payload])]
     while rest:
-        value, here = rest.pop()
+        here, values = rest.pop()
         if here.is_here:
-            yield value
-        elif isinstance(value, dict):
-            rest.extend((each, below) for _, each, below in here.in_object(value))
+            yield from values
+        else:
+            rest += _below(here, values).items()
+
+
+def _below(here: _Fields, values: Iterable[object]) -> Mapping[_Fields, list[object]]:
+    """What the values hold at their places, by the fields that are there."""
+    found: dict[_Fields, list[object]] = {}
+    named, at = tuple(here.named.items()), tuple(here.at.items())
+    others, elements = here.others or None, here.elements or None
+    for value in values:
+        if isinstance(value, dict):
+            for name, fields in named:
+                if name in value:
+                    found.setdefault(fields, []).append(value[name])
+            if others is not None:
+                found.setdefault(others, []).extend(_holding(value.values(), others))
         elif isinstance(value, list):
-            rest.extend((each, below) for _, each, below in here.in_list(value))
+            for place, fields in at:
+                if 0 <= place < len(value):
+                    found.setdefault(fields, []).append(value[place])
+            if elements is not None:
+                found.setdefault(elements, []).extend(_holding(value, elements))
+    return found
+
+
+def _holding(values: Collection[object], fields: _Fields) -> Iterable[object]:
+    """Those that are or may hold one of the fields."""
+    return values if fields.is_here else compress(values, _may_hold(values))
 
 
 def _texts(value: object) -> Iterator[str]:
