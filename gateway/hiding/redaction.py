@@ -6,7 +6,7 @@ Matching and delivery use the real values; whatever shows an event masks it here
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from itertools import compress, islice
+from itertools import chain, compress, islice
 from typing import Final
 
 import msgspec
@@ -255,30 +255,23 @@ def _found(payload: object, fields: _Fields) -> Iterator[object]:
             rest += _below(here, values).items()
 
 
-def _below(here: _Fields, values: Iterable[object]) -> Mapping[_Fields, list[object]]:
+def _below(here: _Fields, values: Collection[object]) -> Mapping[_Fields, list[object]]:
     """What the values hold at their places, by the fields that are there."""
     found: dict[_Fields, list[object]] = {}
-    named, at = tuple(here.named.items()), tuple(here.at.items())
-    others, elements = here.others or None, here.elements or None
-    for value in values:
-        if isinstance(value, dict):
-            for name, fields in named:
-                if name in value:
-                    found.setdefault(fields, []).append(value[name])
-            if others is not None:
-                found.setdefault(others, []).extend(_holding(value.values(), others))
-        elif isinstance(value, list):
-            for place, fields in at:
-                if 0 <= place < len(value):
-                    found.setdefault(fields, []).append(value[place])
-            if elements is not None:
-                found.setdefault(elements, []).extend(_holding(value, elements))
+    objects = [value for value in values if isinstance(value, dict)]
+    lists = [value for value in values if isinstance(value, list)]
+    for name, fields in here.named.items():
+        found.setdefault(fields, []).extend([value[name] for value in objects if name in value])
+    for place, fields in here.at.items():
+        found.setdefault(fields, []).extend([value[place] for value in lists if 0 <= place < len(value)])
+    for fields, inside in (
+        (here.others, chain.from_iterable(map(dict.values, objects))),
+        (here.elements, chain.from_iterable(lists)),
+    ):
+        if fields:
+            every = list(inside)
+            found.setdefault(fields, []).extend(every if fields.is_here else compress(every, _may_hold(every)))
     return found
-
-
-def _holding(values: Collection[object], fields: _Fields) -> Iterable[object]:
-    """Those that are or may hold one of the fields."""
-    return values if fields.is_here else compress(values, _may_hold(values))
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -60,6 +60,10 @@ FIELDS: Final[Mapping[str, str]] = {
     "place": "file:line:column",
     "message": "text of the message",
     "removed": "number of items removed",
+    "late_ms": "milliseconds by which the event loop was late",
+    "cpu_ms": "milliseconds of CPU time that the process used meanwhile",
+    "stack": "the functions that ran on the loop with their lines, the innermost first; empty if the whole process did not run",
+    "more": "number of further late turns since the previous such line",
     "logger": "name of the library's logger",
     "exception": "traceback",
 }
@@ -157,6 +161,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning",
         "a request to the admin listener had a wrong token or cookie",
         ("client", "path", "reason"),
+    ),
+    "loop.late": LogEvent(
+        "warning",
+        "one piece of work kept everything else waiting for 250 ms or more; at most one line in 10 seconds",
+        ("late_ms", "cpu_ms", "stack", "delivery_id", "more"),
     ),
     "store.unavailable": LogEvent(
         "error", "a disk error: no events are accepted until the store is reopened and checked", ("reason",)

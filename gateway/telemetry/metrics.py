@@ -24,6 +24,7 @@ __all__ = [
     "LATENCY_SECONDS",
     "LIVE_LISTENERS",
     "LOG_LINES_DROPPED",
+    "LOOP_LAG_SECONDS",
     "METRICS",
     "MUTED",
     "OF_DESTINATIONS",
@@ -153,6 +154,12 @@ COMMIT_SECONDS: Final = declare(
 STORE_BYTES: Final = declare(Gauge, "gateway_store_bytes", "Size of the store on disk in bytes, including its log.")
 DISK_FREE_BYTES: Final = declare(Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk.")
 READY: Final = declare(Gauge, "gateway_ready", "1 if /readyz answers 200, else 0.")
+LOOP_LAG_SECONDS: Final = declare(
+    Histogram,
+    "gateway_loop_lag_seconds",
+    "Seconds by which the event loop was late, measured ten times a second; everything waits meanwhile.",
+    buckets=(0.005, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+)
 LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")
 CONFIG_SUCCESSFUL: Final = declare(
     Gauge,
