@@ -51,11 +51,20 @@ class _GentleTransport:
 
 
 class _BodyOnly:
-    """Parser callbacks for the body of a request whose Upgrade was ignored."""
+    """Parser callbacks for the body of a request whose Upgrade was ignored. Whatever follows it is not read."""
 
     def __init__(self, connection: "Connection") -> None:
-        self.on_body = connection.on_body
+        self._connection = connection
         self.on_message_complete = connection.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if self._connection.phase == _IDLE:
+            # Another request: the answer to this one says that the connection closes (RFC 9112, 9.6).
+            self._connection.phase = _REFUSED
+
+    def on_body(self, body: bytes) -> None:
+        if self._connection.phase == _BODY:
+            self._connection.on_body(body)
 
 
 class Shared(Struct, frozen=True, kw_only=True):

@@ -61,8 +61,13 @@ class Reading:
     @property
     def url(self) -> bytes:
         """The public address with the query that was sent, unless the address has one of its own."""
-        query = self.request.query
-        return self._public_url + b"?" + query if query and b"?" not in self._public_url else self._public_url
+        query = self.sent_query
+        return self._public_url + b"?" + query if query else self._public_url
+
+    @property
+    def sent_query(self) -> bytes:
+        """The query that was sent; empty if the public address has one of its own."""
+        return b"" if b"?" in self._public_url else self.request.query
 
     @cached_property
     def form(self) -> bytes:

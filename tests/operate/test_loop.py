@@ -115,7 +115,7 @@ def test_only_what_was_late_within_the_window_counts(turns):
 
 def test_readiness_says_that_the_loop_is_late_and_liveness_stays(tmp_path):
     async def scenario():
-        async with Desk(tmp_path, "destinations: {}\nroutes: []\n") as desk:
+        async with Desk(tmp_path, "destinations: {crm: {url: 'http://127.0.0.1:9'}}\nroutes: [{to: crm}]\n") as desk:
             lateness, now = desk.readiness.lateness, time.monotonic()
             fine = await desk.ask("/readyz")
             lateness.add(now, 1.0)
