@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, Problem, TemplateRefused
-from gateway.render import weave
+from gateway.render import html, weave
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.grammar import Refused, check_markup, did_you_mean
 from gateway.render.sandbox import Sandbox
@@ -45,11 +45,14 @@ class Source(Struct, frozen=True):
         """The place of a line. The column is known only on the first line of an inline text."""
         return replace(line_of(self.place, line), column=self.place.column if line == 1 else 0)
 
-    def refused(self, line: int, message: str, hint: str = "") -> TemplateRefused:
-        """The error for that line."""
+    def refused(self, line: int, message: str, hint: str = "", value: int = 0) -> TemplateRefused:
+        """The error for that line; ``value``: at the first, second ... value on it."""
         lines = self.text.splitlines()
         shown = lines[line - 1] if self.name and 0 < line <= len(lines) else ""
-        return TemplateRefused(Problem(self.at(line), message, hint, line_text=shown))
+        place = self.at(line)
+        if value and shown.count("{{") >= value:
+            place = replace(place, column=len("{{".join(shown.split("{{")[:value])) + 1)
+        return TemplateRefused(Problem(place, message, hint, line_text=shown))
 
 
 class Compiled(Struct, frozen=True):
@@ -229,11 +232,12 @@ class Compiler:
             cost = weave.cost_of(tree)
             if self._escape in _INSTEAD_OF_MARKUP:
                 check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
+            addresses = html.check(tree) if source.name.endswith(HTML_ENDING) else ()
             place: weave.Position = "result" if whole and start == "text" else start
-            weave.weave(tree, place, self._roots, self._include(source))
+            weave.weave(tree, place, self._roots, self._include(source), addresses)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except Refused as refused:
-            raise source.refused(refused.line, refused.message, refused.hint) from None
+            raise source.refused(refused.line, refused.message, refused.hint, refused.value) from None
         except TemplateSyntaxError as error:
             raise source.refused(error.lineno, *_in_plain_words(error.message or "syntax error", start)) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:

@@ -1,7 +1,7 @@
 """Legitimate requests keep working, however they arrive."""
 
-import itertools
 import contextlib
+import itertools
 import json
 import socket
 import struct
