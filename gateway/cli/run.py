@@ -23,6 +23,7 @@ from gateway.dispatcher import Dispatcher, for_ever
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnavailable
 from gateway.model import Secret
+from gateway.operate.loop import LoopWatch
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader, log_warnings
 from gateway.operate.rotation import Rotation
@@ -237,6 +238,7 @@ class _Lifecycle(Struct):
         self._begin(self.operations.run())
         self._begin(Upkeep(self.gateway).run())
         self._begin(self.rejections.run())
+        self._begin(LoopWatch(self.readiness.lateness, self.gateway.crash_slot.found).run())
         config = self.gateway.config
         telemetry.say(
             f"ready {ingest_address} admin={admin_address} routes={config.routes} "

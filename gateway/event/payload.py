@@ -7,11 +7,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from gateway.errors import Unparsable
+from gateway.event.forms import MAX_FIELDS, pairs
 from gateway.model import Event
 
 if TYPE_CHECKING:
@@ -54,11 +54,7 @@ def parse(body: bytes) -> object:
 
     Raises Unparsable, also for a body that is little more than brackets.
     """
-    skeleton = b""
-    # A body with few brackets cannot be deep.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        skeleton = _skeleton(body)
-        _check_containers(len(skeleton) // 2, len(body))
+    skeleton = _checked_skeleton(body)
     try:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -68,10 +64,15 @@ def parse(body: bytes) -> object:
     return payload
 
 
-def _check_containers(count: int, size: int) -> None:
-    most = max(MAX_CONTAINERS, size // BYTES_OF_A_CONTAINER)
+def _checked_skeleton(body: bytes) -> bytes:
+    """Its brackets, if it has enough of them to be deep. Raises Unparsable if it has too many."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return b""
+    skeleton = _skeleton(body)
+    count, most = len(skeleton) // 2, max(MAX_CONTAINERS, len(body) // BYTES_OF_A_CONTAINER)
     if count > most:
         raise Unparsable(f"the body has {count:,} lists and objects: a body of its size can have {most:,}")
+    return skeleton
 
 
 #: Square brackets and quotes stay, braces become square, and everything else goes.
@@ -103,8 +104,6 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
     return bool(skeleton)
 
 
-#: Fields of a form.
-MAX_FIELDS: Final = 1000
 #: Events in one request.
 MAX_ITEMS: Final = 1000
 
@@ -145,10 +144,9 @@ def _kind(content_type: str) -> str:
 
 def _parsed_form(body: bytes) -> object:
     try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        return _fields(pairs(body))
     except ValueError as error:
         raise Unparsable(f"the body is not a valid form: {error}") from None
-    return _fields(pairs)
 
 
 def _parsed_multipart(body: bytes, content_type: str) -> object:
@@ -177,10 +175,10 @@ def _part(part: "MultipartPart") -> object:
     return {"filename": part.filename, "content_type": part.content_type, "size": part.size}
 
 
-def _fields(pairs: Iterable[tuple[str, object]]) -> object:
+def _fields(named: Iterable[tuple[str, object]]) -> object:
     """The fields as a map, or the JSON in the field ``payload``."""
     fields: dict[str, Any] = {}
-    for name, value in pairs:
+    for name, value in named:
         if name not in fields:
             fields[name] = value
         elif isinstance(fields[name], list):
@@ -207,10 +205,9 @@ def fields_of_form(body: bytes) -> object:
 def query_fields(query: bytes) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        return dict(reversed(pairs(query))) if query.isascii() else {}
     except ValueError:
         return {}
-    return dict(reversed(pairs))
 
 
 def masked_path(path: str) -> str:
@@ -245,13 +242,14 @@ def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
 def _slices(body: bytes, path: Sequence[str]) -> list[bytes]:
     found = [body]
     try:
+        _checked_skeleton(body)
         for segment in path:
             found = [
                 bytes(each)
                 for one in found
                 for each in (_items(one) if segment == "*" else _member(_members(one), segment))
             ]
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (Unparsable, msgspec.MsgspecError, UnicodeError, RecursionError):
         return []
     return found
 

@@ -70,9 +70,9 @@ class Source(Struct, frozen=True, kw_only=True):
     def received(self, headers: RawHeaders, body: bytes, *, now: float, query: bytes = b"") -> list[Received]:
         """The events of a request, each with a new id. Raises Unparsable if any of them cannot be parsed."""
         kept = kept_headers(headers, self.dropped_headers)
-        payload = parse_body(body, kept.get("content-type", ""))
         items = slices(body, self.naming.split) if self.naming.split else []
         if not items:
+            payload = parse_body(body, kept.get("content-type", ""))
             event = self._event(kept, body, payload, now)
             return [Received(event=event, payload=payload, key=self._key(event, payload, query))]
         digest = self.bound.digest(body, query, b"")

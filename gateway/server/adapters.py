@@ -29,8 +29,26 @@ class GentleTransport:
 
 
 class BodyOnly:
-    """Parser callbacks for the body of a request whose Upgrade was ignored."""
+    """Parser callbacks for the body of a request whose Upgrade was ignored. Whatever follows it is not read."""
 
-    def __init__(self, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None]) -> None:
-        self.on_body = on_body
-        self.on_message_complete = on_message_complete
+    def __init__(
+        self, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None], on_another: Callable[[], None]
+    ) -> None:
+        """``on_another`` is called when another request follows."""
+        self._on_body = on_body
+        self._on_message_complete = on_message_complete
+        self._on_another = on_another
+        self._is_over = False
+
+    def on_message_begin(self) -> None:
+        if self._is_over:
+            self._on_another()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._is_over:
+            self._on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._on_message_complete()

@@ -228,10 +228,15 @@ class Connection(HttpToolsProtocol):
         # A server may ignore an Upgrade (RFC 9110, 7.8), but the parser stops at it and leaves the body unread; Java's
         # HttpClient asks for h2c with its first request. So a second parser gets the framing and reads the rest.
         self._upgrading = False
-        self.parser = httptools.HttpRequestParser(BodyOnly(self.on_body, self.on_message_complete))
+        self.parser = httptools.HttpRequestParser(BodyOnly(self.on_body, self.on_message_complete, self._on_another))
         self.parser.feed_data(framing_of(self.headers))
         if rest:
             self._feed(rest)
+
+    def _on_another(self) -> None:
+        # The answer to the request before it says that the connection closes (RFC 9112, 9.6).
+        if self.phase == _IDLE:
+            self.phase = _REFUSED
 
     # --- the app's side ---
 

@@ -63,6 +63,10 @@ FIELDS: Final[Mapping[str, str]] = {
     "removed": "number of items removed",
     "listener": "ingest or admin",
     "refused": "number of requests refused and connections closed since the previous such line",
+    "late_ms": "milliseconds by which the event loop was late",
+    "cpu_ms": "milliseconds of CPU time that the process used meanwhile",
+    "stack": "the functions that ran on the loop with their lines, the innermost first; empty if the whole process did not run",
+    "more": "number of further late turns since the previous such line",
     "logger": "name of the library's logger",
     "exception": "traceback",
 }
@@ -176,6 +180,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning",
         "a listener refused requests or closed connections because it holds as many, or as many bytes, as it may; at most every 10 seconds, about the most frequent reason and client",
         ("listener", "refused", "client", "reason"),
+    ),
+    "loop.late": LogEvent(
+        "warning",
+        "one piece of work kept everything else waiting for 250 ms or more; at most one line in 10 seconds",
+        ("late_ms", "cpu_ms", "stack", "delivery_id", "more"),
     ),
     "store.unavailable": LogEvent(
         "error", "a disk error: no events are accepted until the store is reopened and checked", ("reason",)

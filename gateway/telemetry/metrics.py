@@ -29,6 +29,7 @@ __all__ = [
     "LISTENER_REFUSED",
     "LIVE_LISTENERS",
     "LOG_LINES_DROPPED",
+    "LOOP_LAG_SECONDS",
     "METRICS",
     "MUTED",
     "OF_DESTINATIONS",
@@ -179,6 +180,12 @@ LISTENER_REFUSED: Final = declare(
     "gateway_listener_refused_total",
     "Requests refused, and connections closed, by the listener itself, by reason.",
     ("listener", "reason"),
+)
+LOOP_LAG_SECONDS: Final = declare(
+    Histogram,
+    "gateway_loop_lag_seconds",
+    "Seconds by which the event loop was late, measured ten times a second; everything waits meanwhile.",
+    buckets=(0.005, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
 )
 LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")
 CONFIG_SUCCESSFUL: Final = declare(

@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from litestar import Response, get
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway import telemetry
 from gateway.dispatcher import Dispatcher
 from gateway.errors import StoreError
+from gateway.operate.loop import Lateness
 from gateway.operate.reload import Reloader
 from gateway.pipeline import Gateway
 from gateway.store.nouns import DestinationStats, Stats
@@ -27,6 +28,8 @@ class Readiness(Struct, kw_only=True):
     draining: bool = False
     #: When an event could last not be stored, on the monotonic clock; None once one was stored.
     refused_at: float | None = None
+    #: How late the event loop was.
+    lateness: Lateness = field(default_factory=Lateness)
 
     def status(self, gateway: Gateway, dispatcher: Dispatcher) -> str:
         """``ready``, or why it is not."""
@@ -35,6 +38,8 @@ class Readiness(Struct, kw_only=True):
         refused = self.refused_at is not None and time.monotonic() - self.refused_at < REFUSED_COUNTS_S
         if refused or not gateway.store.healthy or not dispatcher.recording:
             return "the store is unavailable: see the log"
+        if self.lateness.is_overloaded(time.monotonic()):
+            return "the event loop is late: see loop.late in the log"
         return "ready"
 
 
@@ -48,7 +53,7 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
     @get("/readyz", include_in_schema=False)
     async def readyz() -> Response[dict[str, str]]:
         status = readiness.status(gateway, dispatcher)
-        detail = {"status": status, **_config_detail(reloader)}
+        detail = {"status": status, **_loop_detail(readiness), **_config_detail(reloader)}
         return Response(detail, status_code=200 if status == "ready" else 503)
 
     @get("/metrics", media_type="text/plain; version=0.0.4", include_in_schema=False)
@@ -109,6 +114,11 @@ def _gauge_deliveries(name: str, stats: DestinationStats, *, in_flight: int, res
         telemetry.OPEN.labels(name, state).set(number)
     telemetry.OLDEST_DUE_SECONDS.labels(name).set(stats.oldest_due_s)
     telemetry.DEAD.labels(name).set(stats.dead)
+
+
+def _loop_detail(readiness: Readiness) -> Mapping[str, str]:
+    late = readiness.lateness.status(time.monotonic())
+    return {"loop": late} if late else {}
 
 
 def _config_detail(reloader: Reloader) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """The console's pages and the live page's stream. Their looks are in ``console``."""
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -18,7 +19,14 @@ from gateway.operate.selection import Filter
 from gateway.store.nouns import EventRow, Stats
 from gateway.web import auth, forms
 from gateway.web.context import Context
-from gateway.web.documents import activity_of, delivery_document, destination_documents, event_document, history_of
+from gateway.web.documents import (
+    activity_of,
+    delivery_document,
+    destination_documents,
+    event_document,
+    history_of,
+    inbox_document,
+)
 from gateway.web.frame import STATUSES, Page, can_write, login_answer, now, page_of, problem, shell_of, stranger
 from gateway.web.live import Turn, server_sent
 from gateway.wording import iso_time
@@ -122,7 +130,8 @@ def _looking(context: Context) -> list[Any]:
         }
         shell = shell_of(context, request, "", dead=_dead(await store.stats()))
         document = await event_document(context, history)
-        return page_of(console.event_page(shell, document, kinds=kinds, holds=holds))
+        # In a thread as well: there is a request to lay out for each of its deliveries.
+        return page_of(await asyncio.to_thread(console.event_page, shell, document, kinds=kinds, holds=holds))
 
     @get("/destinations")
     async def destinations(request: Request[Any, Any, Any]) -> Page:
@@ -328,22 +337,19 @@ class _Shown:
 
 
 def _inbox(context: Context) -> list[Any]:
-    inbox = context.inbox
-    if inbox is None:
+    if context.inbox is None:
         return []
-
-    def entries() -> list[dict[str, Any]]:
-        return [views.inbox_entry(entry, context.gateway.config.masks) for entry in inbox.entries()]
 
     @get("/inbox")
     async def page(request: Request[Any, Any, Any]) -> Response[Any]:
         if "html" not in request.headers.get("accept", ""):
-            return Response(entries())
+            return Response(await inbox_document(context))
         kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
-        return page_of(console.inbox_page(shell_of(context, request, "inbox"), entries(), kinds=kinds))
+        shell, document = shell_of(context, request, "inbox"), await inbox_document(context)
+        return page_of(await asyncio.to_thread(console.inbox_page, shell, document, kinds=kinds))
 
     @get("/inbox.json")
     async def listed() -> list[dict[str, Any]]:
-        return entries()
+        return await inbox_document(context)
 
     return [page, listed]

@@ -25,13 +25,14 @@ class Desk(World):
     async def __aenter__(self) -> "Desk":
         await super().__aenter__()
         self.live = Live(self.store)
+        self.readiness = Readiness()
         self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
         self.app = admin_app(
             Context(
                 gateway=self.gateway,
                 dispatcher=self.dispatcher,
                 operations=self.operations,
-                readiness=Readiness(),
+                readiness=self.readiness,
                 reloader=self.reloader,
                 access=Access(self.options, self.clock.wall, lambda: self.gateway.config.console_url),
                 live=self.live,
