@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, retention, sources, ways
+from gateway.config import checks, retention, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
@@ -23,10 +23,8 @@ from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
 from gateway.config.schema.reading import TEST_TEXT, Reading
-from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.success import SuccessKeys
-from gateway.config.schema.verify import VerifyKeys
-from gateway.config.sources import advise_secrets
+from gateway.config.sources import advise_secrets, compiled_source, own_source
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
@@ -34,13 +32,8 @@ from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError, Place
-from gateway.event.naming import Naming
-from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS
-from gateway.hiding import redaction
 from gateway.hiding.masks import Masks
-from gateway.hiding.redaction import Redaction
 from gateway.peers import Peers
-from gateway.presets import Preset
 from gateway.render import is_literal
 from gateway.routing.cases import Test
 from gateway.routing.config import Config
@@ -48,8 +41,6 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entries, Entry, Sections
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
-from gateway.signatures import Verifier
-from gateway.signatures.bound import Bound
 from gateway.store.nouns import Retention
 
 _ESCAPERS: Final = frozenset(kind.escape for kind in KINDS.values())
@@ -137,7 +128,7 @@ class _Compiler:
             name: replace(each, order=compiler.lane(name, written.destinations[name]))
             for name, each in destinations.items()
         }
-        own = self._own()
+        own = own_source(self._values())
         entries = [
             (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
             for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
@@ -179,15 +170,8 @@ class _Compiler:
             reread=self._reread,
         )
 
-    def _own(self) -> Source:
-        values = {variable: each.value for variable, each in self._written.vars.items()}
-        return Source(
-            name=presets.OWN,
-            path="",
-            preset=presets.OWN,
-            verifier=Verifier(sources.OPEN),
-            naming=presets.load(presets.OWN).naming.extended({}, values),
-        )
+    def _values(self) -> dict[str, object]:
+        return {variable: each.value for variable, each in self._written.vars.items()}
 
     def _console_url(self) -> str:
         url = self._written.console_url
@@ -242,8 +226,9 @@ class _Compiler:
 
     def _sources(self) -> dict[str, Source]:
         found: dict[str, Source] = {}
+        values = self._values()
         for name, keys in self._written.sources.items():
-            source = self._source(name, keys)
+            source = compiled_source(self._reading, name, keys, values)
             if source is None:
                 continue
             rival = next((other for other in found.values() if other.path == source.path), None)
@@ -252,61 +237,6 @@ class _Compiler:
                 self._reading.error(keys.at("path"), message, "give one of them another path")
             found[name] = source
         return found
-
-    def _source(self, name: str, keys: SourceKeys) -> Source | None:
-        if name == "gateway":
-            self._reading.error(
-                keys.place, 'the name "gateway" is reserved for the gateway itself', "rename this source"
-            )
-        is_own = keys.path is not None and not keys.path.is_stand_in
-        if keys.path is not None and is_own:
-            checks.source_path(self._reading, keys.path)
-        checks.shortcuts(self._reading, keys)
-        verifier = sources.verifier(self._reading, name, keys)
-        names_fit = checks.event_names(self._reading, name, keys)
-        if verifier is None or not names_fit:
-            return None
-        preset = presets.load(keys.preset or "")
-        bound = Bound(verifier.schemes, verifier.public_url)
-        naming = self._naming(preset, keys).bound(bound.covers)
-        sources.advise_ids(self._reading, name, keys, bound)
-        checks.redacted(self._reading, keys, naming.shortcut_names)
-        secret_headers = frozenset(filter(None, (scheme.secret_header for scheme in verifier.schemes)))
-        own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
-        token = own_verify.handshake_token if own_verify else None
-        return Source(
-            name=name,
-            path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
-            preset=preset.name,
-            verifier=verifier,
-            bound=bound,
-            handshakes=sources.handshakes(keys, verifier),
-            handshake_tokens=(token,) if token else (),
-            reply=preset.reply,
-            secret_from=checks.secret_from(self._reading, keys),
-            probe=preset.probe,
-            naming=naming,
-            max_body=keys.max_body,
-            kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verifier.schemes)),
-            replays_redelivered=keys.redeliver is not None,
-            dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
-            redaction=replace(self._redaction(naming, keys), dropped=SECRET_HEADERS | secret_headers),
-        )
-
-    def _redaction(self, naming: Naming, keys: SourceKeys) -> Redaction:
-        if keys.redact is None:
-            return redaction.NOTHING
-        return redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store)
-
-    def _naming(self, preset: Preset, keys: SourceKeys) -> Naming:
-        return preset.naming.renamed(
-            None if keys.type is None else [each.text for each in keys.type],
-            None if keys.id is None else [each.text for each in keys.id],
-            None if keys.split is None else [each.text for each in keys.split],
-        ).extended(
-            {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
-            {variable: each.value for variable, each in self._written.vars.items()},
-        )
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults

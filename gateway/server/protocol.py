@@ -11,7 +11,7 @@ from gateway.server import refusals
 from gateway.server.adapters import BodyOnly, GentleTransport
 from gateway.server.head import check_head, framing_of
 from gateway.server.pace import Pace
-from gateway.server.refusals import Refusal, Refused, send_500
+from gateway.server.refusals import Refusal, Refused, disconnect, send_500
 from gateway.server.shared import ASGIApp, Shared
 
 #: The parser gets this much at a time: a read can bring 256 KiB, and a header that long must not be kept. Bytes.
@@ -92,7 +92,7 @@ class Connection(HttpToolsProtocol):
             self._shared.budget.release(cycle)
         self.pipeline.clear()
         if self._running is not None:
-            _disconnect(self._running)
+            disconnect(self._running)
         if self.cycle is not None:
             self._shared.budget.complete(self.cycle)
         super().connection_lost(exc)
@@ -329,7 +329,7 @@ class Connection(HttpToolsProtocol):
         if self.pipeline:
             self._shared.budget.release(self.pipeline.popleft()[0])
         else:
-            _disconnect(self.cycle)
+            disconnect(self.cycle)
         self._unanswered -= 1
         return not self.cycle.response_started
 
@@ -397,8 +397,3 @@ class Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         self._socket.abort()
-
-
-def _disconnect(cycle: RequestResponseCycle) -> None:
-    cycle.disconnected = True
-    cycle.message_event.set()

@@ -60,3 +60,9 @@ async def send_500(cycle: RequestResponseCycle) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ERROR_500))]
     await cycle.send({"type": "http.response.start", "status": 500, "headers": headers, "trailers": False})
     await cycle.send({"type": "http.response.body", "body": _ERROR_500, "more_body": False})
+
+
+def disconnect(cycle: RequestResponseCycle) -> None:
+    """Take a request away from its app."""
+    cycle.disconnected = True
+    cycle.message_event.set()
