@@ -1,10 +1,11 @@
 """Does a destination that hangs, or one with a huge backlog, slow the others down?
 
-``.venv/bin/python bench/isolation.py`` makes two comparisons in one run:
+``.venv/bin/python bench/isolation.py`` makes three comparisons in one run:
 
 1. Five destinations at saturation, with the fifth as quick as the others, then hanging: throughput of the other four, and
    the time from posting an event to its delivery. Then all five with a rate and an order, for the cost of the gates.
-2. Events for a quick destination at a fixed rate: alone, then alongside ``--waiting`` deliveries for a dead one, then
+2. Five destinations at a fixed rate, with the fifth as quick as the others, then hanging, dead, and slow: the same times.
+3. Events for a quick destination at a fixed rate: alone, then alongside ``--waiting`` deliveries for a dead one, then
    while those drain because it is alive again: answer times and memory.
 """
 
@@ -17,7 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from run import HERE, SECRET, Process, own_load, show, signed_requests, sink_count, wait_delivered
@@ -55,29 +56,34 @@ def main():
     parser.add_argument("--waiting", type=int, default=100_000, help="deliveries waiting for the dead destination")
     parser.add_argument("--rate", type=int, default=200, help="events per second for the quick destination")
     parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--only", choices=["five", "mountain"])
+    parser.add_argument("--paced", type=int, default=40, help="events per second for five destinations")
+    parser.add_argument("--only", choices=["five", "paced", "mountain"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = {}
-    if options.only != "mountain":
-        found["four_beside_a_quick_fifth"] = at_saturation(options.events)
-        found["four_beside_a_hanging_fifth"] = at_saturation(options.events, hangs=True)
-        found["five_with_rate_and_order"] = at_saturation(options.events, gates=GATES)
-    if options.only != "five":
+    if options.only in (None, "five"):
+        found["four_beside_a_quick_fifth"] = five(options.events, quick)
+        found["four_beside_a_hanging_fifth"] = five(options.events, hanging)
+        found["five_with_rate_and_order"] = five(options.events, quick, gates=GATES)
+    if options.only in (None, "paced"):
+        for fifth in (quick, hanging, dead, slow):
+            figures = five(options.paced * options.seconds, fifth, rate=options.paced)
+            found[f"at_{options.paced}_per_s_beside_a_{fifth.__name__}_fifth"] = figures
+    if options.only in (None, "mountain"):
         found.update(beside_a_mountain(options))
     show(found, as_json=options.json)
 
 
-def at_saturation(events, *, hangs=False, gates=""):
-    fifth = hanging() if hangs else quick()
-    with fifth as fifth_port, world(FIVE.replace("GATES", gates), fifth_port) as (gateway, port, _, sink, folder):
+def five(events, fifth, *, gates="", rate=0):
+    """Five destinations, four of them quick; as fast as they are accepted, or at a rate."""
+    with fifth() as fifth_port, world(FIVE.replace("GATES", gates), fifth_port) as (gateway, port, _, sink, folder):
         warm, requests = folder / "warm", folder / "requests"
         signed_requests(warm, WARM, FIRST + events)
         signed_requests(requests, events, FIRST)
         own_load(port, warm, 32, 0)
         wait_delivered(sink, WARM * 4)
         cpu, began = gateway.cpu_s(), time.perf_counter()
-        load = own_load(port, requests, 32, 0, "--times")
+        load = own_load(port, requests, 32, rate, "--times")
         delivered = wait_delivered(sink, (WARM + events) * 4) - WARM * 4
         elapsed = time.perf_counter() - began
         return {
@@ -85,7 +91,7 @@ def at_saturation(events, *, hangs=False, gates=""):
             "delivered_per_s": round(delivered / elapsed),
             **latencies(sink, load["times"]),
             "ack_p99_ms": round(load["p99_ms"], 1),
-            "cpu_us_per_delivery": round((gateway.cpu_s() - cpu) / events / (4 if hangs else 5) * 1e6),
+            "cpu_us_per_delivery": round((gateway.cpu_s() - cpu) / events / (5 if fifth is quick else 4) * 1e6),
         }
 
 
@@ -185,6 +191,26 @@ def hanging():
                 except OSError:
                     return
 
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+@contextmanager
+def slow(after_s=4.0):
+    """A server that answers every request after some seconds."""
+
+    def answer(connection):
+        with connection, suppress(OSError):
+            while connection.recv(65_536):
+                time.sleep(after_s)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
         threading.Thread(target=accept, daemon=True).start()
         yield server.getsockname()[1]
 

@@ -1,34 +1,35 @@
 """The longest time that one payload keeps everything else waiting.
 
 ``.venv/bin/python bench/stalls.py`` sends hostile bodies of 1 MiB through every synchronous piece of work on an event's
-way, and prints the CPU time of the longest run of each: receiving (verify, parse, name), matching (and planning), building the
-request for each kind of destination by several entries, and judging an answer. ``--mib 4`` makes larger bodies, ``--all``
-prints every piece and not only the longest. The exit code is 1 if a piece took longer than 50 ms per MiB.
+way, and prints the CPU time of the longest run of each: verifying by every scheme, receiving (JSON, forms, items), matching
+and planning (``once``, ``order_by``), building the request for each kind of destination by several entries, judging and
+hiding an answer, notifying of a dead delivery, and what pages and searches do on the loop. ``--mib 4`` makes larger bodies,
+``--part`` runs one of the parts, ``--all`` prints every piece and not only the longest. The exit code is 1 if a piece took
+longer than 50 ms per MiB.
 """
 
 import argparse
 import gc
-import json
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from beside import hidden, looked_at, planned, read, verified, with_keys
+from hostile import ELEMENTS, FILLINGS, payloads
+from pieces import LIMIT, Piece, speed, timed
 
 from gateway.config import load
 from gateway.console.chats import preview
 from gateway.console.text import pretty
 from gateway.destinations import KINDS
-from gateway.errors import BuildError, Unparsable
+from gateway.event.payload import payload_of
 from gateway.model import Delivery, DeliveryState, HttpRequest, Reply
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config
 
 NOW = 1_800_000_000.0
-#: Seconds of one piece of work, for a body of 1 MiB.
-LIMIT = 0.050
 
 ADDRESSES = {
     "slack": "url: https://hooks.slack.com/services/T0/B0/abcdefghijklmnop",
@@ -123,57 +124,6 @@ CONDITIONS = {
     "not": "['xyz', 3]",
     "empty": "true",
 }
-#: Repeated to fill a text.
-FILLINGS = {
-    "x": "x", "é": "é", "emoji": "😀", "line breaks": "\n", "controls": "\x01", "bidi marks": "\u202e", "separators": "\u2028",
-    "blank": " ", "<": "<", "&": "&", "*": "*", "@": "@", "@everyone": "@everyone ", "`": "`", "[": "[", "{": "{", "\\": "\\",
-    "quotes": '"', "addresses": "https://a.example/b_c ", "entities": "&lt;", "tags": "<b>", "digits": "0", "dots": ".",
-    "list marks": "- ", "numbers": "1. ", "words": "ab ", "slashes": "../", "percent": "%2e", "mixed": "<*_`@\n\\[{&é😀\u202ex ",
-}  # fmt: skip
-#: Repeated to fill a list, in JSON.
-ELEMENTS = {
-    "[]": "[]", "{}": "{}", "numbers": "1", "floats": "1.5e10", "long numbers": "123456789012345678901234567890", "texts": '"ab"',
-    "empty texts": '""', "null": "null", "objects": '{"id":1}', "objects with texts": '{"type":"section","text":"<*_>"}',
-    "deep lists": "[" * 100 + "]" * 100, "deep objects": '{"a":' * 100 + "1" + "}" * 100, "long texts": json.dumps("<*_`@\n" * 200),
-    "pairs": "[1,2]", "blocks": '{"type":"section","text":{"type":"mrkdwn","text":"<*>"}}',
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One synchronous piece of work."""
-
-    stage: str
-    what: str
-    payload: str
-    seconds: float
-    #: How it ended, if not well.
-    said: str = ""
-
-
-def payloads(size: int) -> Iterator[tuple[str, bytes]]:
-    """Bodies of ``size`` bytes, each with one kind of load."""
-
-    def body(text: str = '"x"', elements: str = "", members: str = "") -> bytes:
-        twice = f'"list":[{elements}],"copy":[{elements}]' if elements else '"list":["a","b"],"copy":[]'
-        return f'{{"type":"t.x","id":"1","text":{text},{twice},"object":{{{members}}}}}'.encode()
-
-    for name, filling in FILLINGS.items():
-        written = json.dumps(filling, ensure_ascii=False)[1:-1]
-        yield f"a text of {name}", body(text=f'"{written * ((size - 200) // len(written.encode()))}"')
-    for name, element in ELEMENTS.items():
-        yield f"a list of {name}", body(elements=",".join([element] * ((size - 200) // 2 // (len(element) + 1))))
-    for name, element in ELEMENTS.items():
-        # Few enough that containers are not too many, and no limit is reached by loops.
-        yield f"9,000 {name}", body(elements=",".join([element] * min(9_000, (size - 200) // 2 // (len(element) + 1))))
-    count = (size - 200) // 12
-    yield "many keys", body(members=",".join(f'"{n:07}":1' for n in range(count)))
-    yield "many keys of lists", body(members=",".join(f'"{n:07}":[]' for n in range(count)))
-    yield "a wide list", b"[" + b",".join([b"[]"] * (size // 3)) + b"]"
-    yield "a deep list", b"[" + b",".join([b"[" * 127 + b"]" * 127] * (size // 255)) + b"]"
-    yield "a number", b'{"text":1.' + b"9" * (size - 20) + b"}"
-    yield "brackets in a text", b'{"text":"' + b"[{" * ((size - 20) // 2) + b'"}'
-    yield "brackets and quotes in a text", b'{"text":"' + b'[\\"' * ((size - 20) // 3) + b'"}'
 
 
 def loaded(folder: Path, size: int) -> Config:
@@ -206,18 +156,7 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
     """Every piece of work that a body makes."""
 
     def piece(stage: str, what: str, call: Callable[[], object]) -> tuple[Piece, object]:
-        best, found, said = float("inf"), None, ""
-        # The second time only if the first was slow: others use the processor, too.
-        for _ in range(3):
-            began = time.process_time()
-            try:
-                found, said = call(), ""
-            except (BuildError, Unparsable) as error:
-                found, said = None, str(error)
-            best = min(best, time.process_time() - began)
-            if not LIMIT / 2 < best < LIMIT * 4:
-                break
-        return Piece(stage, what, payload, best, said), found
+        return timed(stage, what, payload, call)
 
     source = config.sources["own"]
     request = request_of(source, body, "", NOW)
@@ -233,7 +172,7 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
         "match", "every operator", lambda: config.sections.matching(source.naming.facts(one.event, one.payload))
     )
     yield matched
-    yield piece("show", "the payload in the console", lambda: pretty(source.redaction.masked(one.payload)))[0]
+    yield piece("show", "the payload in the console", lambda: pretty(one.payload))[0]
     hide, _ = piece("judge", "redacted values hidden", lambda: source.redaction.mask_of(one.event)("x" * 16_384))
     yield hide
     del entries, facts
@@ -243,7 +182,6 @@ def measured(config: Config, payload: str, body: bytes) -> Iterator[Piece]:
         )
 
         def build(delivery: Delivery = delivery) -> object:
-            from gateway.event.payload import payload_of
 
             return config.build(delivery, one.event, payload_of(one.event))
 
@@ -262,10 +200,11 @@ def judged(config: Config) -> Iterator[Piece]:
             for status in (200, 400, 500):
                 for destination in config.destinations.values():
                     reply = Reply(status=status, headers={"retry-after": "9" * 4_000}, body=answered)
-                    began = time.process_time()
-                    destination.kind.judge(destination.target, reply, NOW)
-                    destination.kind.status_of(reply)
-                    yield Piece(f"judge {destination.name}", f"{status}", filling, time.process_time() - began)
+                    judge = partial(destination.kind.judge, destination.target, reply, NOW)
+                    yield timed(f"judge {destination.name}", f"{status}", filling, judge)[0]
+                    yield timed(
+                        f"judge {destination.name}", f"{status}", filling, partial(destination.kind.status_of, reply)
+                    )[0]
 
 
 def longest(pieces: list[Piece], key: Callable[[Piece], object]) -> Mapping[object, Piece]:
@@ -280,6 +219,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=float, default=1.0, help="MiB of each body")
     parser.add_argument("--only", default="", help="only bodies whose name contains this")
+    parser.add_argument(
+        "--part", action="append", help="only events, answers, signatures, forms, plans, pages or secrets"
+    )
     parser.add_argument("--all", action="store_true", help="every piece that takes longer than the limit")
     options = parser.parse_args()
     size, limit = int(options.mib * (1 << 20)), LIMIT * max(options.mib, 1)
@@ -289,14 +231,19 @@ def main() -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 50, 100)
-        pieces = [
-            piece
-            for payload, body in payloads(size)
-            if options.only in payload
-            for piece in measured(config, payload, body)
-        ]
-        pieces += judged(config)
-    print(f"{'stage':<18}{'longest ms':>11}   {'with':<26} {'of':<36}")
+        parts = {
+            "events": (piece for payload, body in payloads(size) if options.only in payload for piece in measured(config, payload, body)),
+            "answers": judged(config),
+            "signatures": verified(size),
+            "forms": read(size),
+            "plans": planned(with_keys(Path(name) / "planning", size), size),
+            "pages": looked_at(),
+            "secrets": hidden(),
+        }  # fmt: skip
+        chosen = [part for named, part in parts.items() if not options.part or named in options.part]
+        pieces = [piece for part in chosen for piece in part if options.only in piece.payload]
+    print(f"processor: {speed():.1f} ms for a loop that takes 8 ms on an idle one\n")
+    print(f"{'stage':<24}{'longest ms':>11}   {'with':<26} {'of':<36}")
     rows = (
         sorted(pieces, key=lambda each: -each.seconds)
         if options.all
@@ -305,7 +252,7 @@ def main() -> int:
     for each in rows:
         if not options.all or each.seconds > limit:
             ended = f"  {each.said[:80]}" if each.said else ""
-            print(f"{each.stage:<18}{each.seconds * 1000:>11.1f}   {each.payload:<30} {each.what:<36}{ended}")
+            print(f"{each.stage:<24}{each.seconds * 1000:>11.1f}   {each.payload:<30} {each.what:<36}{ended}")
     worst = max(pieces, key=lambda each: each.seconds)
     over = sum(each.seconds > limit for each in pieces)
     print(f"\nlongest {worst.seconds * 1000:.1f} ms; {over} of {len(pieces):,} pieces over {limit * 1000:.0f} ms")

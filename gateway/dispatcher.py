@@ -18,6 +18,7 @@ from gateway.destinations import gates
 from gateway.destinations.gates import Permit
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
+from gateway.memory import Held, delivery_room, memory_limit
 from gateway.model import Dead, Delivery, Event, Release, Retry
 from gateway.pipeline import Announcement, Gateway, Tried
 from gateway.reporting import count_outcome, log_outcome
@@ -37,8 +38,10 @@ STORE_PAUSE_S: Final = 1.0
 class Dispatcher:
     """Gives every destination its slots: to new deliveries straight from memory, then to those overdue the longest."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, *, room: int | None = None) -> None:
+        """``room`` is how many bytes of events may be in memory for their deliveries."""
         self._gateway = gateway
+        self._bodies = Held(delivery_room(memory_limit()) if room is None else room)
         self._store = gateway.store
         self.holds = Holds(gateway, announce=self.announce, changed=self._opens)
         #: Destinations that may have something due: new deliveries queue up behind it.
@@ -86,7 +89,9 @@ class Dispatcher:
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append, and the length of the lease to ask for in seconds; None: it has to wait."""
         name = destination.name
-        if name in self._due or self._stop.is_set() or not self.recording or not self.holds.reserve(name):
+        if name in self._due or self._stop.is_set() or not self.recording or not self._fitting(name):
+            return None
+        if not self.holds.reserve(name):
             return None
         return destination.timeout_s + LEASE_MARGIN_S
 
@@ -176,13 +181,16 @@ class Dispatcher:
             return None
         # What waits for a destination that is no longer in the file only ends.
         permit = Permit(count=slots) if destination is None else self._permit(name)
-        free = slots - self.holds.in_flight[name]
+        free = min(slots - self.holds.in_flight[name], self._fitting(name))
         if permit.count and free <= 0:
             self._full.add(name)
         if not permit.count or free <= 0:
             return None
         timeout_s = destination.timeout_s if destination else 0.0
         return Want(slots=min(permit.count, free), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
+
+    def _fitting(self, name: str) -> int:
+        return self._bodies.fitting(name, len(self._gateway.config.destinations))
 
     def _permit(self, name: str) -> Permit:
         """How many deliveries may start; if none, the destination is held until that may have changed."""
@@ -246,6 +254,8 @@ class Dispatcher:
 
     async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, wait_s: float) -> None:
         delivery = lease.delivery
+        size = len(event.body) if isinstance(event, Event) else 0
+        self._bodies.hold(delivery.destination, size)
         try:
             if isinstance(event, Event):
                 if wait_s > 0:
@@ -267,6 +277,7 @@ class Dispatcher:
         except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
             telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
         finally:
+            self._bodies.release(delivery.destination, size)
             self._give_back(delivery.destination)
 
     async def _is_outdated(self, used: Config) -> bool:

@@ -15,7 +15,6 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── EncodingRefused        415
     │   ├── SignatureRefused       401; the reason goes to our log, never to the sender
     │   └── Unparsable             400
-    ├── OverBudget                 (web) 503 + Retry-After: too many bytes in flight
     ├── BuildError                 no request can be built for this delivery: dead, replayable
     │   ├── NameGone               its route, destination or source is no longer in routes.yaml
     │   ├── RenderError            a template failed; carries file:line
@@ -39,7 +38,10 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── BadRequest                 an operator's request that makes no sense: 400
     ├── QueryRefused               a query that makes no sense to the store: 400
     ├── UnknownName                no such event, delivery, activity or destination: 404
-    ├── BodyGone                   a replay whose body was removed by retention or redaction, or forgotten: 409
+    ├── Conflict                   an operator's request that what was done before rules out: 409
+    │   ├── BodyGone               a replay whose body was removed by retention or redaction, or forgotten
+    │   ├── KeyReused              an idempotency key that was used for another request
+    │   └── Overlaps               a replay of deliveries that another replay has yet to reach
     ├── TooManyListen              (web) 503: all places on the live stream are taken
     ├── BindFailed                 (server) a listener cannot have its address; nothing was started
     ├── UnknownSample              (rehearsal) the preset has no such sample
@@ -273,8 +275,20 @@ class QueryRefused(GatewayError):
     """A query that makes no sense to the store; says which part."""
 
 
-class BodyGone(GatewayError):
+class Conflict(GatewayError):
+    """What was done before rules out what an operator asks for."""
+
+
+class BodyGone(Conflict):
     """A replay is refused: its event's body is no longer kept."""
+
+
+class KeyReused(Conflict):
+    """An idempotency key that was used for another request."""
+
+
+class Overlaps(Conflict):
+    """A replay is refused: another one has yet to reach some of its deliveries."""
 
 
 class StoreError(GatewayError):

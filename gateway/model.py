@@ -86,6 +86,8 @@ class Event(Struct, frozen=True, kw_only=True):
     body: bytes
     #: SHA-256 of ``body``: its checksum and its default dedupe key.
     sha256: bytes
+    #: The sender's id of the event where no signature covers it: for people, who search for it. Empty: none.
+    label: str = ""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -206,7 +208,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     status: int
     #: Lower-case names; the first of repeated fields.
     headers: Mapping[str, str] = NO_HEADERS
-    #: At most the first 16 KiB. It may repeat secrets of the request, so its repr hides it.
+    #: At most the first 16 KiB of the answer to an attempt. It may repeat secrets of the request, so its repr hides it.
     body: bytes = b""
     #: The body as it may be quoted in a reason or go on record; None: as it is.
     shown: bytes | None = None

@@ -18,16 +18,16 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway import poison, signatures, telemetry
+from gateway import planning, poison, signatures, telemetry
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.egress import Egress
 from gateway.errors import (
     AddressBlocked,
     BuildError,
+    Conflict,
     EgressError,
     Poisonous,
-    RenderError,
     SignatureRefused,
     StoreFull,
     TooOld,
@@ -36,13 +36,13 @@ from gateway.errors import (
 )
 from gateway.event import payload as facts
 from gateway.event import traces
-from gateway.event.paths import Facts
 from gateway.hiding.addresses import masked_path
 from gateway.model import (
     Attempt,
     Dead,
     Delivered,
     Delivery,
+    DeliveryState,
     Event,
     FileAppend,
     Notice,
@@ -54,16 +54,18 @@ from gateway.model import (
 )
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
-from gateway.routing import Config, Destination, Entry, Received, Source
+from gateway.routing import Config, Destination, Entry, Source
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
-from gateway.store.activities import Activity, Verb
-from gateway.store.nouns import Appended, Firing, NewDelivery, NewEvent, Told
+from gateway.store.activities import Activity, Task, Verb
+from gateway.store.nouns import Appended, DeliveryQuery, NewEvent, Told
 from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
 KEPT_ANSWER: Final = 1024
+#: The most characters of a traceback in the log.
+LONGEST_TRACEBACK: Final = 16_384
 _JSON: Final = [(b"content-type", b"application/json")]
 
 
@@ -117,19 +119,44 @@ async def receive(
     """
     now = gateway.clock()
     _authenticate(source, request, now)
-    received = source.received(traces.taken_over(request.headers), request.body, now=now)
+    received = source.received(traces.taken_over(request.headers), request.body, now=now, query=request.query)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
     # Before a slot is taken. What the gateway says of itself is stored all the same.
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
-    planned = [_planned(each, starter, config, source) for each in received]
-    appended = await _append(gateway, starter, [new for new, _ in planned])
-    for (new, entries), known in zip(planned, appended, strict=True):
-        _log_received(new, known)
+    plans = await planning.plans(received, config, source)
+    # A payload takes many times its body's memory: it is not kept until the disk is ready.
+    del received
+    # Nothing waits from here to the append: it is the append that gives back the slots taken here.
+    new = [plan.new_event(config, starter.reserve) for plan in plans]
+    appended = await _append(gateway, starter, new)
+    for plan, one, known in zip(plans, new, appended, strict=True):
+        _log_received(one, known)
         if not known.duplicate:
-            _count_matches(new.event, entries)
+            _count_matches(one.event, plan.entries)
+    if source.replays_redelivered and any(known.duplicate for known in appended):
+        return [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
     return appended
+
+
+async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> Appended:
+    """Replay what died of an event that its sender sent again. Raises StoreUnavailable."""
+    which = DeliveryQuery(ids=(known.event_id,), state=DeliveryState.DEAD)
+    try:
+        if not (dead := await gateway.store.count(which)):
+            return known
+        by, reason = f"source {source.name}", "sent again by the sender"
+        task = Task(verb="replay", by=by, which=which, subject=known.event_id, reason=reason)
+        activity = await gateway.store.begin(task)
+    except KeyError:
+        # Its key is remembered for longer than the event was kept.
+        return known
+    except Conflict as error:
+        telemetry.log("event.not_replayed", event_id=known.event_id, source=source.name, reason=str(error))
+        return known
+    telemetry.log("activity.begun", activity=activity.id, verb="replay", by=by, subject=known.event_id)
+    return replace(known, replayed=dead)
 
 
 def source_at(config: Config, path: str) -> tuple[Source, bytes]:
@@ -218,50 +245,12 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     [received] = config.own.received(headers, msgspec.json.encode(body), now=gateway.clock())
     # Two that say the same are two.
     received = replace(received, key=received.event.id.encode())
-    new, entries = _planned(received, starter, config, config.own)
-    await _append(gateway, starter, [new])
-    _count_matches(new.event, entries)
+    plan = planning.plan(received, config, config.own)
+    await _append(gateway, starter, [plan.new_event(config, starter.reserve)])
+    _count_matches(received.event, plan.entries)
 
 
-# --- its deliveries are planned and stored with it ---
-
-
-def _planned(received: Received, starter: Starter, config: Config, source: Source) -> tuple[NewEvent, Sequence[Entry]]:
-    """The event with its deliveries, and the entries that match it."""
-    event, known = received.event, source.naming.facts(received.event, received.payload)
-    entries = config.sections_of(source.name).matching(known)
-    deliveries = [
-        NewDelivery(
-            id=new_id("dlv", event.received_at),
-            route=route,
-            destination=destination,
-            lease_s=starter.reserve(config.destinations[destination]),
-            lane=config.destinations[destination].lane(known),
-        )
-        for entry in entries
-        for route, destination in entry.deliveries
-    ]
-    firings = [firing for entry in entries if entry.once and (firing := _firing(entry, known, event, source))]
-    new = NewEvent(
-        event=event,
-        key=received.key,
-        window_s=source.dedupe_s,
-        deliveries=deliveries,
-        firings=firings,
-        is_redacted_later=source.redaction.is_stored,
-    )
-    return new, entries
-
-
-def _firing(entry: Entry, known: Facts, event: Event, source: Source) -> Firing | None:
-    assert entry.once is not None
-    try:
-        return entry.once.firing(entry, known)
-    except RenderError as error:
-        # Better twice than never.
-        reason = source.redaction.mask_of(event)(str(error))
-        telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=reason)
-        return None
+# --- it is stored with its deliveries ---
 
 
 def _append(gateway: Gateway, starter: Starter, new: Sequence[NewEvent]) -> "asyncio.Future[Sequence[Appended]]":
@@ -326,7 +315,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         verdict, learned, word = Retry(str(error)), Learned(outcome="failed"), error.reason
     except Exception as error:  # noqa: BLE001  whatever it is, the delivery gets a verdict
         # Our own bug and not the event's fault: it is visible, it can be replayed, and the others continue.
-        telemetry.log("internal.error", delivery_id=delivery.id, exception=hiding.text(traceback.format_exc()))
+        # The end of it, cut only after its secrets are hidden: an exception can quote a whole payload.
+        exception = hiding.text(traceback.format_exc()[-2 * LONGEST_TRACEBACK :])[-LONGEST_TRACEBACK:]
+        telemetry.log("internal.error", delivery_id=delivery.id, exception=exception)
         verdict, word = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay"), "defect"
     if not isinstance(verdict, Delivered):
         verdict = replace(verdict, reason=hiding.text(verdict.reason))

@@ -6,6 +6,7 @@ The page cache outlives kill -9, a segmentation fault and the out-of-memory kill
 after a power cut the file may be stale, which costs one delivery one of its three chances.
 """
 
+import errno
 import mmap
 import os
 from types import TracebackType
@@ -15,6 +16,7 @@ from gateway import telemetry
 from gateway.errors import Poisonous, StoreError
 from gateway.model import Delivery
 from gateway.store import Store
+from gateway.store.rules import link_message
 
 #: A delivery that the process died over this often is dead.
 MAX_CRASHES: Final = 3
@@ -60,8 +62,10 @@ class CrashSlot:
 
 def _page_of(path: str) -> mmap.mmap:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(link_message(path)) from None
         raise StoreError(f"{path} cannot be opened ({error.strerror}): check its permissions and the disk") from error
     try:
         # With its space: a write to a page that the disk has no room for kills the process.

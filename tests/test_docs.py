@@ -41,7 +41,7 @@ EVERY_PAGE = [
 
 #: The rest of the file, for an example that is only a part of one.
 HEAD = {
-    "sources": "  xobito: {preset: xobito, secret: s3cret}\n",
+    "sources": "  xobito: {preset: xobito, secret: s3cret-of-the-docs}\n",
     "destinations": """\
   slack-leads: {type: slack, url: "https://hooks.slack.example/T0"}
   slack-ops: {type: slack, url: "https://hooks.slack.example/T1"}

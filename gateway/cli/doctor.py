@@ -16,8 +16,9 @@ from msgspec.structs import asdict
 
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
-from gateway.errors import ConfigError, EgressError, GatewayError, StoreError
-from gateway.routing import Config, Destination
+from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
+from gateway.memory import MIB, body_budget, memory_limit
+from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
 from gateway.store.base import OnProgress
 from gateway.store.nouns import Limits
@@ -31,6 +32,8 @@ MOST_DAMAGES: Final = 5
 #: Descriptors that the gateway uses: one for each connection in and out, and its own.
 OPEN_FILES: Final = 2 * 1024 + 64
 LEAST_OPEN_FILES: Final = 256
+#: What the process needs with a million waiting deliveries and as many bodies as it accepts, bytes.
+LEAST_MEMORY: Final = 256 * MIB
 #: Years that a correct clock can show.
 YEARS: Final = range(2025, 2101)
 #: How far the store's clock may be ahead before it is a warning, seconds.
@@ -78,7 +81,9 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield engine(health.engine, health.version, health.defect, health.remedy)
     yield disk(health.folder, limits)
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    yield from permissions([*health.files, config.parent / ".env"])
+    yield memory(memory_limit(), loaded.sources.values() if isinstance(loaded, Config) else ())
+    yield from permissions(health.files)
+    yield from permissions([config.parent / ".env"], others=surroundings.OTHERS)
     yield running
     if online and isinstance(loaded, Config):
         yield from asyncio.run(_reached(loaded))
@@ -237,13 +242,29 @@ def open_files(hard: int) -> Finding:
     return Finding("open files", verdict, said, f"raise the hard limit (LimitNOFILE=, ulimit -Hn) to {OPEN_FILES:,}")
 
 
-def permissions(paths: Iterable[Path]) -> Iterator[Finding]:
-    """Whether other users can read personal or secret data."""
+def memory(limit: int, sources: Iterable[Source]) -> Finding:
+    """Whether the process may use enough memory, and holds the largest body of every source."""
+    if not limit:
+        return Finding("memory", "ok", "the limit is unknown")
+    budget = body_budget(limit)
+    said = f"{terminal.size(limit)}, so at most {terminal.size(budget)} of request bodies at a time"
+    if limit < LEAST_MEMORY:
+        return Finding("memory", "warn", said, f"allow the process {terminal.size(LEAST_MEMORY)}")
+    largest = max(sources, key=lambda source: source.max_body, default=None)
+    if largest is not None and largest.max_body > budget:
+        said += f"; a body of {largest.name} may have {terminal.size(largest.max_body)}"
+        remedy = f"lower max_body of {largest.name}: larger bodies get 503 unless no other is in memory"
+        return Finding("memory", "warn", said, remedy)
+    return Finding("memory", "ok", said)
+
+
+def permissions(paths: Iterable[Path], *, others: int = stat.S_IROTH | stat.S_IWOTH) -> Iterator[Finding]:
+    """Whether other users can read personal or secret data; ``others``: what they must not have."""
     for path in (each for each in paths if each.exists()):
         mode = path.stat().st_mode
-        if mode & (stat.S_IROTH | stat.S_IWOTH):
-            said = f"{path} is open to every user of this machine ({stat.filemode(mode)})"
-            yield Finding("permissions", "warn", said, f"chmod o-rwx {path}")
+        if mode & others:
+            said, remedy = surroundings.exposed(path, mode)
+            yield Finding("permissions", "warn", said, remedy)
         elif not os.access(path, os.R_OK):
             yield Finding("permissions", "fail", f"{path} cannot be read", "run this as the user of the gateway")
         else:
@@ -285,9 +306,19 @@ async def _reached(config: Config) -> Sequence[Finding]:
 async def _destination(each: Destination, config: Config) -> Finding:
     if each.name in config.inboxes:
         return Finding(each.name, "ok", "its url is not set: requests are recorded in the inbox")
-    from gateway.egress.reach import reach
+    from gateway.egress.reach import ask, reach
 
+    url, said = each.target.url, ""
     try:
-        return Finding(each.name, "ok", config.masks.text(await reach(each.target.url, each.door, timeout_s=REACH_S)))
+        said = await reach(url, each.door, timeout_s=REACH_S)
+        said += f", answers HEAD / with {await ask(url, each.door, timeout_s=REACH_S)}"
     except EgressError as error:
-        return Finding(each.name, "fail", config.masks.text(str(error)), "check its url, DNS and firewalls")
+        # Some servers answer nothing but POST.
+        answers_nothing = said and not isinstance(error, ConnectFailed | AddressBlocked)
+        reason = config.masks.text(f"{said}, but HEAD / failed: {error}" if said else str(error))
+        if answers_nothing:
+            return Finding(
+                each.name, "warn", reason, "check that an HTTP server is there; ignore this if deliveries arrive"
+            )
+        return Finding(each.name, "fail", reason, "check its url, DNS and firewalls")
+    return Finding(each.name, "ok", config.masks.text(said))

@@ -70,7 +70,7 @@ def _curl(each: Rehearsed, config: Config) -> Iterator[str]:
     yield f"# {each.route} > {each.destination}"
     match each.request:
         case HttpRequest() as request:
-            yield curl.command(request, door=config.destinations[each.destination].door)
+            yield curl.command(request, options=[*curl.options(config.destinations[each.destination].door)])
         case FileAppend(path=path):
             yield f"# a line in {printable(path)}, no request"
         case None:

@@ -11,34 +11,33 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct, field
 
 from gateway import __version__, presets, server, telemetry
 from gateway.cli import check, surroundings
-from gateway.cli.samples import curl, fresh
+from gateway.cli.samples import curl, fresh, posted
 from gateway.config import load
 from gateway.dispatcher import Dispatcher, for_ever
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnavailable
 from gateway.model import Secret
+from gateway.operate.loop import LoopWatch
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader, log_warnings
 from gateway.operate.rotation import Rotation
 from gateway.operate.upkeep import Upkeep
 from gateway.operate.watch import INTERVAL_S, Watch
+from gateway.peers import Senders
 from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
-from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import open_store, path_of
-from gateway.web import UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
-
-#: 128 bits, in the densest of the usual spellings (base64).
-MIN_TOKEN_LENGTH: Final = 22
-_HOW_TO_MAKE_ONE: Final = "openssl rand -hex 16"
+from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
+from gateway.web.auth import Access
+from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
 
 
 class UnsafeBind(GatewayError):
@@ -70,6 +69,8 @@ def serve(
         check.report(error)
         return 1
     log_warnings(loaded.warnings)
+    for sentence in surroundings.exposed_secrets(env_file):
+        telemetry.log("config.warning", place=str(env_file), message=sentence)
     read = partial(_read_again, config, env_file, environ, dev=dev)
     try:
         return server.run(_serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, dev=dev))
@@ -97,7 +98,6 @@ def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str],
 
 def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
     token, read_token = _token(environ, "GATEWAY_ADMIN_TOKEN"), _token(environ, "GATEWAY_READ_TOKEN")
-    metrics_token = environ.get("GATEWAY_METRICS_TOKEN", "")
     if read_token is not None and read_token == token:
         raise UnsafeBind(
             "GATEWAY_READ_TOKEN equals GATEWAY_ADMIN_TOKEN, so it would allow everything: change one of them"
@@ -108,22 +108,22 @@ def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
         hosts=frozenset({"localhost", "127.0.0.1", "::1", bound, *extra}),
         token=token,
         read_token=read_token,
-        metrics_token=Secret(metrics_token) if metrics_token else None,
+        metrics_token=_token(environ, "GATEWAY_METRICS_TOKEN"),
     )
 
 
 def _token(environ: Mapping[str, str], name: str) -> Secret | None:
     token = environ.get(name, "")
-    if token and len(token) < MIN_TOKEN_LENGTH:
-        raise UnsafeBind(f"{name} is too short: use at least {MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE})")
+    if token and (reason := weakness(token)):
+        raise UnsafeBind(f"{name} {reason}: make one with {HOW_TO_MAKE_ONE}")
     return Secret(token) if token else None
 
 
 def _loopback_or_token(options: AdminOptions, host: str) -> None:
     if not ipaddress.ip_address(host.partition("%")[0]).is_loopback and options.token is None:
         raise UnsafeBind(
-            f"the admin listener at {host} is reachable from other machines: set GATEWAY_ADMIN_TOKEN to at least "
-            f"{MIN_TOKEN_LENGTH} characters ({_HOW_TO_MAKE_ONE}), or bind 127.0.0.1"
+            f"the admin listener at {host} is reachable from other machines: set GATEWAY_ADMIN_TOKEN "
+            f"({HOW_TO_MAKE_ONE}), or bind 127.0.0.1"
         )
 
 
@@ -162,24 +162,27 @@ async def _serve(
         gateway, dispatcher, operations, rejections, live, readiness, reloader, rotation, watching, store_url, dev=dev
     )
     hooks.listen_for_changes()
+    senders = Senders(lambda: gateway.config.peers)
     context = Context(
         gateway=gateway,
         dispatcher=dispatcher,
         readiness=readiness,
         reloader=reloader,
         operations=operations,
-        options=options,
+        access=Access(options, gateway.clock, lambda: gateway.config.console_url),
         live=live,
         inbox=inbox,
     )
     try:
         await dispatcher.recall()
         return await server.serve(
-            ingest=ingest_app(gateway, dispatcher, readiness, rejections),
+            ingest=ingest_app(gateway, dispatcher, readiness, rejections, senders),
             admin=admin_app(context),
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
+            senders=senders,
+            probes=PROBES,
             may_serve_admin_at=partial(_loopback_or_token, options),
             refused=_count_refused,
             failed=_log_failed,
@@ -197,8 +200,11 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-def _count_refused(reason: str) -> None:
-    telemetry.EVENTS_RECEIVED.of(UNKNOWN, "rejected", reason).inc()
+def _count_refused(listener: str, reason: str, _client: str) -> None:
+    if listener != "ingest" or reason == "evicted":
+        return
+    outcome = ("unavailable", "overload") if reason in server.ADVICE else ("rejected", reason)
+    telemetry.EVENTS_RECEIVED.of(UNKNOWN, *outcome).inc()
 
 
 def _log_failed(error: Exception) -> None:
@@ -232,6 +238,7 @@ class _Lifecycle(Struct):
         self._begin(self.operations.run())
         self._begin(Upkeep(self.gateway).run())
         self._begin(self.rejections.run())
+        self._begin(LoopWatch(self.readiness.lateness, self.gateway.crash_slot.found).run())
         config = self.gateway.config
         telemetry.say(
             f"ready {ingest_address} admin={admin_address} routes={config.routes} "
@@ -282,7 +289,7 @@ class _Lifecycle(Struct):
 
     async def _last_rejections(self) -> None:
         with suppress(StoreUnavailable):
-            await self.rejections.flush()
+            await self.rejections.flush(is_last=True)
 
     async def stopped(self) -> None:
         """Close everything, once; also after a start that failed."""
@@ -365,6 +372,6 @@ def _curl(url: str, config: Config) -> str:
         return f"  (source {source.name} has no sample: post to {url})"
     name = "contact.created" if "contact.created" in samples else next(iter(samples))
     try:
-        return "  " + curl(url, request_of(source, fresh(samples[name], source.naming, time.time()), name, time.time()))
+        return "  " + curl(url, posted(source, fresh(samples[name], source.naming, time.time()), name, time.time()))
     except (CannotSign, ValueError):
         return f"  (only {presets.load(source.preset).title} can sign: let it post to {url})"

@@ -1,17 +1,25 @@
 """Sample events made fresh: the documented bytes with the current time and the requested changes."""
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID, uuid4
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway import presets
 from gateway.errors import GatewayError, Unparsable
 from gateway.event.naming import Naming
-from gateway.event.paths import assign
+from gateway.event.paths import MISSING, assign, lookup
 from gateway.event.payload import parse
 from gateway.model import HttpRequest
 from gateway.rehearsal.curl import command
+from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import Request
 
@@ -34,24 +42,105 @@ def sender_of(config: Config, name: str, event: str) -> Source:
 
 
 def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()) -> bytes:
-    """``sample`` as compact JSON with ``timestamp`` set to ``now``, to the microsecond so that no two are the same.
+    """``sample`` as another event that happens ``now``: with the current ``timestamp``, and ids that no other has.
 
-    ``changes`` are ``attrs.email=a@b.c`` or ``data.id=7``; a value that is JSON keeps its type. Raises ValueError.
+    One without either gets the field ``gateway_sample``. JSON becomes compact, a form stays a form; of XML and text
+    nothing is changed. ``changes`` are ``attrs.email=a@b.c`` or ``data.id=7``; a value that is JSON keeps its type.
+    Raises ValueError.
     """
     try:
         payload = parse(sample)
     except Unparsable:
         if changes:
             raise ValueError("--set changes JSON, which this event is not: leave --set out") from None
-        return sample
-    if isinstance(payload, dict) and "timestamp" in payload:
-        payload["timestamp"] = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
+        return _fresh_form(sample, naming, now) if _FORM.fullmatch(sample) else sample
+    _make_fresh(payload, naming, now)
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not path:
             raise ValueError(f"--set {change}: write PATH=VALUE, for example attrs.email=a@b.c")
         assign(payload, naming.payload_path(path, payload), _value(text))
     return msgspec.json.encode(payload)
+
+
+_FORM: Final = re.compile(rb"[\w.*+%-]+=[^<>{}\s]*")
+
+
+def _fresh_form(sample: bytes, naming: Naming, now: float) -> bytes:
+    payload: dict[str, object] = dict(parse_qsl(sample.decode(), keep_blank_values=True))
+    _make_fresh(payload, naming, now)
+    return urlencode(payload).encode()
+
+
+def _make_fresh(payload: object, naming: Naming, now: float) -> None:
+    """Change in place what makes each event of a request another one."""
+    events = [each for path in naming.split for each in _at(payload, path)] or [payload]
+    for number, event in enumerate(events):
+        is_fresh = _take_new_ids(event, naming, now + number / 1e6)
+        if isinstance(event, dict):
+            is_fresh |= _take_time(event, now)
+            if not is_fresh:
+                event["gateway_sample"] = f"{now:.6f}"
+
+
+def _take_time(event: dict[str, object], now: float) -> bool:
+    """Whether the event has a ``timestamp`` that is now one of its own, to the microsecond."""
+    match event.get("timestamp"):
+        case str():
+            event["timestamp"] = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
+            return True
+        case int(before) if not isinstance(before, bool):
+            event["timestamp"] = int(now * 1000) if before > _MOST_SECONDS else int(now)
+    return False
+
+
+#: A number above it counts milliseconds since the epoch.
+_MOST_SECONDS: Final = 100_000_000_000
+
+
+def _take_new_ids(event: object, naming: Naming, now: float) -> bool:
+    has_any = False
+    for path in (path[1:] for template in naming.ids for path in template.paths if path[0] == "payload"):
+        for value in _at(event, path):
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                assign(event, path, _another(value, now))
+                has_any = True
+    return has_any
+
+
+def _at(value: object, path: Sequence[str]) -> Sequence[object]:
+    """The values at a path, in which ``*`` is every item of a list."""
+    if not path:
+        return [value]
+    if path[0] == "*":
+        return [found for each in (value if isinstance(value, list) else ()) for found in _at(each, path[1:])]
+    inner = lookup(value, path[:1])
+    return [] if inner is MISSING else _at(inner, path[1:])
+
+
+def posted(source: Source, body: bytes, sample: str, now: float) -> Request:
+    """The signed request with a sample, under an id of its own if the sender writes it into a header. Raises CannotSign."""
+    declared = presets.load(source.preset).sample_headers.get(sample, {})
+    naming = source.naming
+    of_ids = {path[1] for each in (*naming.ids, *naming.labels) for path in each.paths if path[0] == "headers"}
+    request = request_of(source, body, sample, now)
+
+    def renewed(name: str, value: str) -> str:
+        # Any other value was made for this request, and signed.
+        return str(_another(value, now)) if name in of_ids and value == declared.get(name) else value
+
+    headers = [(name, renewed(name.decode(), value.decode()).encode()) for name, value in request.headers]
+    return replace(request, headers=headers)
+
+
+def _another(value: str | int, now: float) -> str | int:
+    """An id of the same kind that nothing has yet."""
+    if isinstance(value, int) or value.isdecimal():
+        return type(value)(int(now * 1e6))
+    with suppress(ValueError):
+        return str(uuid4()) if UUID(value) else value
+    at = max(map(value.rfind, "_-:/."))
+    return f"{value[: at + 1]}{token_hex(8)}"
 
 
 def curl(url: str, request: Request) -> str:

@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from gateway import presets
 from gateway.cli import surroundings
 from gateway.cli.client import FAILURES, Client, NobodyListens
-from gateway.cli.samples import fresh, sender_of
+from gateway.cli.samples import fresh, posted, sender_of
 from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Source
@@ -36,20 +36,22 @@ def send(
     sender = sender_of(surroundings.loaded(config, dev=True), source, sample)
     raw = _sample(sender, sample)
     url = to or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
-    began, refused = time.monotonic(), 0
+    began, refused, duplicates = time.monotonic(), 0, 0
     with _client(url, sender) as client:
         for number in range(count):
             if rate:
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            event = _signed(sender, raw if same else _fresh(raw, sender, changes), sample)
+            event = _signed(sender, raw if same else _fresh(raw, sender, changes), sample, same=same)
             status, answer = _post(client, url, sender, event)
             is_accepted = 200 <= status < 300
             refused += not is_accepted
+            duplicates += is_accepted and bool(_fields(answer).get("duplicate"))
             if as_json or count == 1 or not is_accepted:
                 print(answer if as_json else _sentence(status, answer, sample))
     if count > 1 and not as_json:
         elapsed = time.monotonic() - began
-        print(f"{count - refused} of {count} accepted in {elapsed:.1f} s ({count / elapsed:.0f}/s)")
+        known = f", {duplicates} of them duplicates" if duplicates else ""
+        print(f"{count - refused} of {count} accepted in {elapsed:.1f} s ({count / elapsed:.0f}/s){known}")
     return 1 if refused else 0
 
 
@@ -67,9 +69,9 @@ def _fresh(raw: bytes, source: Source, changes: Sequence[str]) -> bytes:
         raise SendRefused(str(error)) from None
 
 
-def _signed(source: Source, body: bytes, sample: str) -> Request:
+def _signed(source: Source, body: bytes, sample: str, *, same: bool) -> Request:
     try:
-        return request_of(source, body, sample, time.time())
+        return request_of(source, body, sample, time.time()) if same else posted(source, body, sample, time.time())
     except CannotSign as error:
         raise SendRefused(f"cannot sign a request of {source.name}: {error}") from None
 
@@ -97,12 +99,17 @@ def _post(client: Client, url: str, source: Source, request: Request) -> tuple[i
 
 
 def _sentence(status: int, answer: str, sample: str) -> str:
-    try:
-        fields = json.loads(answer)
-    except ValueError:
-        fields = {}
-    if 200 <= status < 300 and isinstance(fields, dict):
+    if 200 <= status < 300 and (fields := _fields(answer)):
         what = "a duplicate of" if fields.get("duplicate") else "accepted as"
         return f"{sample} {what} {fields.get('id')}"
     hint = ": the secret here differs from the gateway's" if status == 401 else ""
     return f"refused with {status}: {answer.strip()[:300]}{hint}"
+
+
+def _fields(answer: str) -> Mapping[str, object]:
+    """The gateway's answer, if it is one in JSON."""
+    try:
+        fields = json.loads(answer)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}

@@ -33,6 +33,8 @@ def _show_head(history: Mapping[str, Any]) -> None:
     size = terminal.size(history["size"])
     terminal.say((history["type"], "bold"), f" from {history['source']}, {local(history['received_at'])}, {size}")
     terminal.say(history["id"])
+    if history.get("label"):
+        terminal.say((f"the sender calls it {history['label']}, which its signature does not cover", "dim"))
     if not history["intact"]:
         terminal.say(("The stored body no longer matches its checksum and will not be sent.", "red"))
     if history.get("body_is") == "forgotten":

@@ -1,9 +1,10 @@
 """What a verb finds where it runs: the environment, ``.env``, routes.yaml, and the usual addresses of a gateway."""
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError
 
@@ -30,6 +31,26 @@ def environment(env_file: Path | None) -> Mapping[str, str]:
         return os.environ
     except OSError as error:
         raise EnvFileUnreadable(f"{env_file}: {os.strerror(error.errno or 0).lower()}") from None
+
+
+#: What nobody but its owner needs on a file of secrets.
+OTHERS: Final = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+
+
+def exposed(path: Path, mode: int) -> tuple[str, str]:
+    """Who else can get at a file of this mode, and what to do about it."""
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        return f"{path} is open to every user of this machine ({stat.filemode(mode)})", f"chmod go-rwx {path}"
+    return f"{path} is open to its group ({stat.filemode(mode)})", f"chmod g-rwx {path}"
+
+
+def exposed_secrets(env_file: Path | None) -> Sequence[str]:
+    """A sentence if other users can read or write the file of variables."""
+    try:
+        mode = env_file.stat().st_mode if env_file else 0
+    except OSError:
+        return ()
+    return (": ".join(exposed(env_file, mode)),) if env_file and mode & OTHERS else ()
 
 
 def loaded(path: Path, *, dev: bool = False, no_env: bool = False) -> "Config":

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, retention, sources, ways
+from gateway.config import checks, retention, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
@@ -23,9 +23,8 @@ from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
 from gateway.config.schema.reading import TEST_TEXT, Reading
-from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.success import SuccessKeys
-from gateway.config.schema.verify import VerifyKeys
+from gateway.config.sources import advise_secrets, compiled_source, own_source
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
@@ -33,10 +32,8 @@ from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError, Place
-from gateway.event.naming import Naming
-from gateway.hiding import redaction
 from gateway.hiding.masks import Masks
-from gateway.presets import Preset
+from gateway.peers import Peers
 from gateway.render import is_literal
 from gateway.routing.cases import Test
 from gateway.routing.config import Config
@@ -44,7 +41,6 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entries, Entry, Sections
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
-from gateway.signatures import Verifier
 from gateway.store.nouns import Limits, Retention
 
 _ESCAPERS: Final = frozenset(kind.escape for kind in KINDS.values())
@@ -132,7 +128,7 @@ class _Compiler:
             name: replace(each, order=compiler.lane(name, written.destinations[name]))
             for name, each in destinations.items()
         }
-        own = self._own()
+        own = own_source(self._values())
         entries = [
             (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
             for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
@@ -140,6 +136,8 @@ class _Compiler:
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
         if not self._reading.report.has_errors and not self._reading.missing:
+            for name, keys in written.sources.items():
+                advise_secrets(self._reading, name, keys)
             Adviser(self._reading, written, {**sources, own.name: own}, destinations, compiler, self._names).advise(
                 enabled
             )
@@ -159,6 +157,7 @@ class _Compiler:
             console_url=self._console_url(),
             retention=self._retention(every),
             limits=self._limits(),
+            peers=self._peers(),
             inboxes=frozenset(
                 name for name, keys in written.destinations.items() if keys.is_inbox and name in destinations
             ),
@@ -172,15 +171,8 @@ class _Compiler:
             reread=self._reread,
         )
 
-    def _own(self) -> Source:
-        values = {variable: each.value for variable, each in self._written.vars.items()}
-        return Source(
-            name=presets.OWN,
-            path="",
-            preset=presets.OWN,
-            verifier=Verifier(sources.OPEN),
-            naming=presets.load(presets.OWN).naming.extended({}, values),
-        )
+    def _values(self) -> dict[str, object]:
+        return {variable: each.value for variable, each in self._written.vars.items()}
 
     def _console_url(self) -> str:
         url = self._written.console_url
@@ -190,6 +182,11 @@ class _Compiler:
             hint = "write scheme, host and the path to the console, if any: https://gateway.example.com"
             self._reading.error(url.node, f'console_url: "{url.shown}" is not a valid page address', hint)
         return url.text.rstrip("/")
+
+    def _peers(self) -> Peers:
+        written = self._written
+        share_private = written.limits is not None and written.limits.share_private
+        return Peers(trusted=written.trusted_proxies, share_private=share_private)
 
     def _retention(self, destinations: Mapping[str, Destination]) -> Retention:
         written = self._written
@@ -236,8 +233,9 @@ class _Compiler:
 
     def _sources(self) -> dict[str, Source]:
         found: dict[str, Source] = {}
+        values = self._values()
         for name, keys in self._written.sources.items():
-            source = self._source(name, keys)
+            source = compiled_source(self._reading, name, keys, values)
             if source is None:
                 continue
             rival = next((other for other in found.values() if other.path == source.path), None)
@@ -246,52 +244,6 @@ class _Compiler:
                 self._reading.error(keys.at("path"), message, "give one of them another path")
             found[name] = source
         return found
-
-    def _source(self, name: str, keys: SourceKeys) -> Source | None:
-        if name == "gateway":
-            self._reading.error(
-                keys.place, 'the name "gateway" is reserved for the gateway itself', "rename this source"
-            )
-        is_own = keys.path is not None and not keys.path.is_stand_in
-        if keys.path is not None and is_own:
-            checks.source_path(self._reading, keys.path)
-        checks.shortcuts(self._reading, keys)
-        verifier = sources.verifier(self._reading, name, keys)
-        names_fit = checks.event_names(self._reading, name, keys)
-        if verifier is None or not names_fit:
-            return None
-        preset = presets.load(keys.preset or "")
-        naming = self._naming(preset, keys)
-        checks.redacted(self._reading, keys, naming.shortcut_names)
-        own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
-        token = own_verify.handshake_token if own_verify else None
-        return Source(
-            name=name,
-            path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
-            preset=preset.name,
-            verifier=verifier,
-            handshakes=sources.handshakes(keys, verifier),
-            handshake_tokens=(token,) if token else (),
-            reply=preset.reply,
-            secret_from=checks.secret_from(self._reading, keys),
-            probe=preset.probe,
-            naming=naming,
-            max_body=keys.max_body,
-            kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verifier.schemes)),
-            redaction=redaction.NOTHING
-            if keys.redact is None
-            else redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store),
-        )
-
-    def _naming(self, preset: Preset, keys: SourceKeys) -> Naming:
-        return preset.naming.renamed(
-            None if keys.type is None else [each.text for each in keys.type],
-            None if keys.id is None else [each.text for each in keys.id],
-            None if keys.split is None else [each.text for each in keys.split],
-        ).extended(
-            {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
-            {variable: each.value for variable, each in self._written.vars.items()},
-        )
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults

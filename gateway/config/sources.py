@@ -1,25 +1,106 @@
-"""How the requests of a source are verified: from the preset's block, the operator's settings and the secrets."""
+"""Sources: how their requests are verified and their events named, from the preset, the operator's settings and the secrets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway import presets
+from gateway.config import checks
 from gateway.config.schema.keys import Section, keys_of
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
 from gateway.config.schema.sources import SourceKeys, Written
 from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.reader import Scalar
 from gateway.errors import Place
+from gateway.event.naming import Naming
+from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS
+from gateway.hiding import redaction
+from gateway.hiding.redaction import Redaction
+from gateway.presets import Preset
+from gateway.routing.sources import Source
 from gateway.signatures import Credential, KeyRefused, Scheme, Verifier, stand_in_for, uses
+from gateway.signatures.bound import Bound
 from gateway.signatures.declared import SchemeRefused, merged, scheme_of
 from gateway.signatures.handshakes import Handshake
+from gateway.wording import count
 
 OPEN: Final = (Scheme(way="none"),)
+#: Characters of a secret that is not worth a warning.
+SHORTEST_GOOD: Final = 16
 
 
-def verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
+def own_source(values: Mapping[str, object]) -> Source:
+    """The source of the gateway's own events."""
+    return Source(
+        name=presets.OWN,
+        path="",
+        preset=presets.OWN,
+        verifier=Verifier(OPEN),
+        naming=presets.load(presets.OWN).naming.extended({}, values),
+    )
+
+
+def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mapping[str, object]) -> Source | None:
+    """Compile a source with the values of ``vars``; None after a problem was reported."""
+    if name == "gateway":
+        reading.error(keys.place, 'the name "gateway" is reserved for the gateway itself', "rename this source")
+    is_own = keys.path is not None and not keys.path.is_stand_in
+    if keys.path is not None and is_own:
+        checks.source_path(reading, keys.path)
+    checks.shortcuts(reading, keys)
+    verified = _verifier(reading, name, keys)
+    names_fit = checks.event_names(reading, name, keys)
+    if verified is None or not names_fit:
+        return None
+    preset = presets.load(keys.preset or "")
+    bound = Bound(verified.schemes, verified.public_url)
+    naming = _naming(preset, keys, values).bound(bound.covers)
+    _advise_ids(reading, name, keys, bound)
+    checks.redacted(reading, keys, naming.shortcut_names)
+    secret_headers = frozenset(filter(None, (scheme.secret_header for scheme in verified.schemes)))
+    own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
+    token = own_verify.handshake_token if own_verify else None
+    return Source(
+        name=name,
+        path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
+        preset=preset.name,
+        verifier=verified,
+        bound=bound,
+        handshakes=_handshakes(keys, verified),
+        handshake_tokens=(token,) if token else (),
+        reply=preset.reply,
+        secret_from=checks.secret_from(reading, keys),
+        probe=preset.probe,
+        naming=naming,
+        max_body=keys.max_body,
+        kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),
+        replays_redelivered=keys.redeliver is not None,
+        dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
+        redaction=replace(_redaction(naming, keys), dropped=SECRET_HEADERS | secret_headers),
+    )
+
+
+def _redaction(naming: Naming, keys: SourceKeys) -> Redaction:
+    if keys.redact is None:
+        return redaction.NOTHING
+    return redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store)
+
+
+def _naming(preset: Preset, keys: SourceKeys, values: Mapping[str, object]) -> Naming:
+    return preset.naming.renamed(
+        None if keys.type is None else [each.text for each in keys.type],
+        None if keys.id is None else [each.text for each in keys.id],
+        None if keys.split is None else [each.text for each in keys.split],
+    ).extended(
+        {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
+        values,
+    )
+
+
+def _verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
     """Compile the verification of a source; None after a problem was reported."""
     schemes = _schemes(reading, name, keys)
     if schemes is None:
@@ -148,6 +229,21 @@ def _remedy(keys: SourceKeys) -> str:
     )
 
 
+def advise_secrets(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """Warn about secrets that are short enough to be guessed."""
+    if keys.secret is None or keys.secret.is_demo or reading.no_env:
+        return
+    for written in keys.secret.values:
+        length = len(written.secret.reveal())
+        if length < SHORTEST_GOOD:
+            reading.warning(
+                written.node,
+                f'the secret of source "{name}" has {count(length, "character")}: whoever sees one request can find it '
+                "out by trying",
+                f"use at least {SHORTEST_GOOD} random characters if the sender lets you choose: openssl rand -hex 16",
+            )
+
+
 def _advise_key(reading: Reading, schemes: Sequence[Scheme], credential: Credential, written: Written) -> None:
     text = credential.secret.reveal()
     knobs = schemes[0].signature
@@ -180,6 +276,20 @@ def _advise_algorithm(reading: Reading, name: str, keys: SourceKeys) -> None:
     reading.warning(own.at("algorithm"), f'source "{name}" is verified by SHA-1, which is outdated and weak', hint)
 
 
+def _advise_ids(reading: Reading, name: str, keys: SourceKeys, bound: Bound) -> None:
+    """Warn about an id that no signature covers: it identifies nothing."""
+    is_body_covered = bound.covers(("payload", "id"))
+    hint = "name a field of the signed body, {payload.id}, or remove id" if is_body_covered else "remove id"
+    for written in keys.id or ():
+        if not Naming.compile((), {}, (written.text,)).bound(bound.covers).ids:
+            reading.warning(
+                written.node,
+                f'source "{name}": its signature does not cover {written.shown}, which is therefore only a label that '
+                "search finds; what is signed identifies an event",
+                hint,
+            )
+
+
 def _until(reading: Reading, written: Words | None) -> float | None:
     if written is None:
         return None
@@ -193,7 +303,7 @@ def _until(reading: Reading, written: Words | None) -> float | None:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def handshakes(keys: SourceKeys, verifier: Verifier) -> tuple[tuple[Handshake, Verifier | None], ...]:
+def _handshakes(keys: SourceKeys, verifier: Verifier) -> tuple[tuple[Handshake, Verifier | None], ...]:
     """The handshakes that the sender may start, each with what verifies it besides the request itself."""
     return tuple(
         (each, None if each.verify is None else Verifier((scheme_of(each.verify),), verifier.credentials))

@@ -156,6 +156,9 @@ def _test(event: View) -> str:
     if event["body_is"] in ("removed", "forgotten") or not isinstance(event["payload"], dict):
         return ""
     try:
+        # Indented, a value is longer still, and takes many times as long.
+        if len(json.dumps(event["payload"])) > LONGEST_TEST:
+            return ""
         payload = json.dumps(event["payload"], indent=2).replace("\n", "\n    ")
     except RecursionError:
         return ""
@@ -182,8 +185,11 @@ def _curl(request: View | None, content: Any) -> str:
         if content is None
         else msgspec.json.encode(content)
     )
+    if len(body) > LONGEST_CURL:
+        return ""
     headers = tuple(request["headers"].items())
-    command = curl.command(HttpRequest(method=request["method"], url=request["url"], headers=headers, body=body))
+    sent = HttpRequest(method=request["method"], url=request["url"], headers=headers, body=body)
+    command = curl.command(sent, options=request.get("curl_options", ()))
     return command if len(command) <= LONGEST_CURL else ""
 
 

@@ -6,6 +6,7 @@ Total: any JSON value and any text becomes markup of bounded size.
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -38,11 +39,11 @@ def shown(text: object, limit: int = LONGEST_TEXT) -> Markup:
 def marked(text: str) -> Markup:
     """``text`` with invisible characters replaced by their code, such as ``U+202E``."""
     escaped = str(escape(text))
-    return Markup(_UNSEEN.sub(_mark, escaped) if _UNSEEN.search(escaped) else escaped)  # noqa: S704  escaped above
+    return Markup(_UNSEEN.sub(lambda found: _mark(found[0]), escaped))  # noqa: S704  escaped above
 
 
-def _mark(found: re.Match[str]) -> str:
-    character = found[0]
+@lru_cache(maxsize=1024)
+def _mark(character: str) -> str:
     name = unicodedata.name(character, "not a character")
     return f'<span class="unseen" title="{escape(name.lower())}">U+{ord(character):04X}</span>'
 

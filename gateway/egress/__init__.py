@@ -21,7 +21,7 @@ __all__ = ["Carrier", "Door", "Egress", "Inbox", "InboxEntry"]
 #: Seconds after which the unused connections through one door are closed, once another one is opened.
 UNUSED_S: Final = 600.0
 
-#: Bytes of an answer that are read; the connection of a longer one is dropped.
+#: Bytes of the answer to an attempt that are read; the connection of a longer one is dropped.
 LONGEST_ANSWER: Final = 16_384
 
 _PLAIN: Final = Door()
@@ -58,8 +58,10 @@ class Egress:
         self._closing: set[asyncio.Task[None]] = set()
         self._files: dict[str, Lines] = {}
 
-    async def send(self, request: OutboundRequest, *, timeout_s: float, door: Door = _PLAIN) -> Reply:
-        """Make one attempt and return the answer, with at most 16 KiB of its body.
+    async def send(
+        self, request: OutboundRequest, *, timeout_s: float, door: Door = _PLAIN, most: int = LONGEST_ANSWER
+    ) -> Reply:
+        """Make one attempt and return the answer, with at most ``most`` bytes of its body.
 
         Raises AddressBlocked, ConnectFailed, TimedOut (no whole answer within ``timeout_s``), AnswerBroken or FileFailed.
         A line for a file is on disk when the Reply, a 200, is returned.
@@ -70,7 +72,7 @@ class Egress:
                     case FileAppend():
                         return await self._append(request)
                     case HttpRequest():
-                        return await self._exchange(request, door)
+                        return await self._exchange(request, door, most)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout_s:g} s") from None
 
@@ -99,10 +101,10 @@ class Egress:
         await file.append(request.line)
         return Reply(status=200)
 
-    async def _exchange(self, request: HttpRequest, door: Door) -> Reply:
+    async def _exchange(self, request: HttpRequest, door: Door, most: int) -> Reply:
         try:
             own = self._own_carrier(request)
-            carried = own.exchange(request, LONGEST_ANSWER) if own is not None else self._through(door, request)
+            carried = own.exchange(request, most) if own is not None else self._through(door, request, most)
             return await carried
         except EgressError:
             raise
@@ -117,11 +119,11 @@ class Egress:
             return self._inbox
         return self._carrier
 
-    async def _through(self, door: Door, request: HttpRequest) -> Reply:
+    async def _through(self, door: Door, request: HttpRequest, most: int) -> Reply:
         way = self._way(door)
         way.busy += 1
         try:
-            return await (await _opened(way)).exchange(request, LONGEST_ANSWER)
+            return await (await _opened(way)).exchange(request, most)
         finally:
             way.busy -= 1
             way.left_at = asyncio.get_running_loop().time()

@@ -4,7 +4,6 @@ One engine has the connections of one door. Each dials an address that the guard
 the socket is made, and again when the connection is used once more.
 """
 
-from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ import pycurl
 from gateway.egress import unix
 from gateway.egress.addresses import literal
 from gateway.egress.door import Door, Guard
+from gateway.egress.multi import Multi
 from gateway.egress.names import Names, Resolved
 from gateway.egress.transfer import Ends, Shape, Transfer
 from gateway.errors import ConnectFailed
@@ -35,8 +35,7 @@ class Engine:
         self._guard = Guard(Door(), guard.listeners) if door.proxy else guard
         self._ca_file = ca_file
         self._names = Names(self._guard)
-        self._multi = pycurl.AsyncCurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, MOST_IDLE)
+        self._multi = Multi(most_idle=MOST_IDLE, may_be_http2=door.http2)
         #: The descriptors of connections that may be used again, by their ends.
         self._kept: dict[Ends, int] = {}
         #: Transfers that are not in use.
@@ -77,11 +76,11 @@ class Engine:
     async def close(self) -> None:
         """Close every connection."""
         await self._names.close()
-        await self._multi.aclose()
+        self._multi.close()
         self._spare.clear()
 
     def _transfer(self, shape: Shape) -> Transfer:
-        return Transfer(self._guard, self._door, self._ca_file, self._kept, shape)
+        return Transfer(self._guard, self._door, self._ca_file, self._kept, self._multi.made, shape)
 
     async def _resolved(self, where: "Target") -> Resolved | None:
         """The checked addresses of what is connected to; None where there is no name to look up."""
@@ -91,17 +90,11 @@ class Engine:
         return self._names.known(host, port) or await self._names.resolve(host, port)
 
     async def _carry_out(self, transfer: Transfer) -> None:
-        done = self._multi.add_handle(transfer.curl)
         try:
-            await done
+            await self._multi.carry_out(transfer.curl)
         except pycurl.error as error:
             if not (transfer.is_enough or transfer.is_stale):
                 raise transfer.failure(error) from None
-        except BaseException:
-            # Given up: its connection has half an answer, and is closed now, not at the loop's next turn.
-            with suppress(RuntimeError, pycurl.error):
-                self._multi.remove_handle(transfer.curl)
-            raise
 
 
 class Target(NamedTuple):

@@ -1,5 +1,6 @@
 """What went wrong, in words that hold no secret: libcurl's codes, and the system's exceptions, as errors of ours."""
 
+import errno
 import os
 import re
 import socket
@@ -73,6 +74,39 @@ _WORDS: Final = (
     ("HTTP/0.9", "the answer is not HTTP"),
     ("Unsupported response code", "the answer is not HTTP: its status code is invalid"),
 )
+#: What a Unix socket refuses, by the system's error number.
+_SOCKET_FAULTS: Final = MappingProxyType(
+    {
+        errno.ENOENT: "the socket does not exist: start what listens there, or correct url",
+        errno.ECONNREFUSED: "nothing listens on the socket: start what should",
+        errno.EACCES: "the socket may not be used by this user: change its permissions",
+    }
+)
+#: What a proxy's status means, and what helps.
+_PROXY_STATUSES: Final = MappingProxyType(
+    {
+        403: "it does not allow this destination: allow it there",
+        407: "it needs a user and a password: write them into proxy, as http://user:password@host:port",
+        502: "it could not connect to the destination",
+        503: "it could not connect to the destination",
+        504: "the destination did not answer it in time",
+    }
+)
+_NO_SOCKS_LOGIN: Final = ("User was rejected by the SOCKS5 server", "No authentication method was acceptable")
+#: What a server's TLS alert means; over TLS 1.3 one about the client certificate comes only after the handshake.
+_ALERTS: Final = (
+    ("alert certificate required", "the server requires a client certificate: set tls.cert and tls.key"),
+    ("alert unknown ca", "the server does not trust the authority of the client certificate: use one that it trusts"),
+    ("alert certificate expired", "the client certificate has expired: replace it"),
+    ("alert certificate revoked", "the client certificate was revoked: replace it"),
+    ("alert bad certificate", "the server refused the client certificate"),
+    ("alert certificate unknown", "the server refused the client certificate"),
+    (
+        "alert handshake failure",
+        "the server refused the handshake: it may require a client certificate or other ciphers",
+    ),
+    ("alert protocol version", "the server and the gateway share no version of TLS"),
+)
 _ABOUT_ANSWERS: Final = frozenset({1, 8, 16, 43, 52, 56, 61, 63, 88, 92})
 _BY_PROXY: Final = re.compile(r"CONNECT tunnel failed, response ([0-9]{3})")
 _NUMBER_BEHIND: Final = re.compile(r" \([0-9]+\)$")
@@ -84,8 +118,10 @@ def explained(code: int, said: str, os_errno: int) -> EgressError:
     if code == 1 and "HTTP/" in said:
         return AnswerBroken("the answer is not HTTP")
     if refused := _BY_PROXY.search(said):
-        return ConnectFailed(f"the proxy answered {refused[1]}")
-    fault = FAULTS.get(code, AnswerBroken)
+        return by_proxy(int(refused[1]))
+    if code == 97 and any(words in said for words in _NO_SOCKS_LOGIN):
+        return ConnectFailed("the proxy refused the login: write it into proxy, as socks5h://user:password@host:port")
+    fault = TLSFailed if "SSL routines::" in said and " alert " in said else FAULTS.get(code, AnswerBroken)
     if os_errno and fault is not TLSFailed and code in (7, 52, 55, 56, 65):
         return fault(os.strerror(os_errno).lower())
     if fault is TLSFailed:
@@ -97,6 +133,18 @@ def explained(code: int, said: str, os_errno: int) -> EgressError:
     return fault(REASONS.get(code, f"libcurl's error {code}"))
 
 
+def by_socket(os_errno: int) -> EgressError | None:
+    """Our own error for a Unix socket that takes no connection; None for a fault that any connection may have."""
+    reason = _SOCKET_FAULTS.get(os_errno)
+    return ConnectFailed(reason) if reason else None
+
+
+def by_proxy(status: int) -> EgressError:
+    """Our own error for the answer of a proxy that did not let a request through."""
+    meaning = _PROXY_STATUSES.get(status)
+    return ConnectFailed(f"the proxy answered {status}" + (f": {meaning}" if meaning else ""))
+
+
 def _about_tls(said: str, os_errno: int) -> EgressError:
     """``SSL certificate problem: self-signed certificate``, ``TLS connect error: error:...:wrong version number``."""
     if os_errno:
@@ -105,6 +153,9 @@ def _about_tls(said: str, os_errno: int) -> EgressError:
         return TLSFailed("TLS: the certificate is for another host")
     if "unexpected eof" in said:
         return TLSFailed("TLS: the connection was closed during the handshake")
+    for words, meaning in _ALERTS:
+        if words in said:
+            return TLSFailed(f"TLS: {meaning}")
     reason = _NUMBER_BEHIND.sub("", said.rpartition("problem: " if "problem: " in said else ":")[2]).strip()
     return TLSFailed(f"TLS: {reason[:100] or 'no handshake'}")
 

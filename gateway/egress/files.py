@@ -6,6 +6,7 @@ import stat
 from collections.abc import Sequence
 
 from gateway.errors import FileFailed
+from gateway.links import ForeignLink, followed
 
 
 class Lines:
@@ -42,11 +43,14 @@ def _append_durably(path: str, lines: Sequence[bytes]) -> str:
     """Append whole lines and fsync. Returns what went wrong, in words; empty if nothing did."""
     data = b"".join(line + b"\n" for line in lines)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(followed(path), flags, 0o600)
         try:
             _append(descriptor, data)
         finally:
             os.close(descriptor)
+    except ForeignLink as error:
+        return f"cannot append to {path!r}: {error.strerror}"
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
         return f"cannot append to {path!r}: {reason}"

@@ -1,8 +1,9 @@
-"""Whether a destination can be reached: its name, its addresses, TCP, TLS. No request is sent."""
+"""Whether a destination can be reached: its name, its addresses, TCP, TLS; and whether HTTP is spoken there."""
 
 import asyncio
+from urllib.parse import urlsplit
 
-from gateway.egress import trust
+from gateway.egress import Egress, trust, unix
 from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.engine import Engine
 from gateway.egress.faults import of_exception
@@ -10,7 +11,7 @@ from gateway.errors import EgressError, TimedOut
 
 
 async def reach(url: str, door: Door, *, timeout_s: float) -> str:
-    """Connect as an attempt would, and say to what: ``93.184.215.14, TLSv1.3``. Raises EgressError."""
+    """Connect as an attempt would, send nothing, and say to what: ``93.184.215.14, TLSv1.3``. Raises EgressError."""
     try:
         async with asyncio.timeout(timeout_s):
             ca_file = await asyncio.to_thread(trust.bundle_for, door)
@@ -25,3 +26,21 @@ async def reach(url: str, door: Door, *, timeout_s: float) -> str:
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, it is what an attempt would meet
         raise of_exception(error) from None
+
+
+async def ask(url: str, door: Door, *, timeout_s: float) -> int:
+    """The status of the answer to ``HEAD /`` at the server of a url. Raises EgressError.
+
+    Nothing of the destination's goes out with it: no path, query, header or login.
+    """
+    from gateway.egress.client import LONGEST_DOCUMENT, client
+
+    socket = unix.parted(url)[0] if url.startswith(unix.SCHEME) else ""
+    parts = urlsplit(f"{unix.PLACE}/" if socket else url)
+    root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
+    egress = Egress()
+    try:
+        async with client(egress, door=door, timeout_s=timeout_s, most=LONGEST_DOCUMENT, socket=socket) as http:
+            return (await http.head(root)).status_code
+    finally:
+        await egress.close()

@@ -7,7 +7,7 @@ import os
 import re
 import select
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pycurl
 
 from gateway.egress.door import Door, Guard
-from gateway.egress.faults import explained
+from gateway.egress.faults import by_proxy, by_socket, explained
 from gateway.egress.names import Resolved
 from gateway.errors import AnswerBroken, ConnectFailed, EgressError
 from gateway.model import HttpRequest, Reply
@@ -62,12 +62,26 @@ _NOWHERE: Final[Ends] = ("", 0, "", 0)
 class Transfer:
     """A libcurl handle for requests of one method, used again and again, one at a time."""
 
-    def __init__(self, guard: Guard, door: Door, ca_file: str, kept: dict[Ends, int], shape: Shape) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        door: Door,
+        ca_file: str,
+        kept: dict[Ends, int],
+        made: Callable[[int], None],
+        shape: Shape,
+    ) -> None:
         self._guard = guard
         #: The descriptors of connections that may be used again, shared by all transfers of an engine.
         self._kept = kept
+        self._report_made = made
         self._is_unix = bool(shape.socket)
         self._may_be_http2 = door.http2
+        self._has_proxy = bool(door.proxy)
+        #: Whether what comes on the next connection is not wrapped: by TLS, or by a proxy.
+        self._is_plain = False
+        #: Whether a request without TLS is a proxy's to carry out, so that a 407 is the proxy's.
+        self._is_relayed = door.proxy.startswith("http")
         #: The addresses that libcurl was given last.
         self._given: Resolved | None = None
         self.curl = pycurl.Curl()
@@ -90,6 +104,8 @@ class Transfer:
             # The environment's proxies are not used, nor are its exceptions from ours.
             pycurl.NOPROXY: "" if door.proxy else "*",
             pycurl.MAXAGE_CONN: KEEP_ALIVE_S,
+            # A resumed session is not verified again, for days: neither a certificate that expired nor our new one would count.
+            pycurl.SSL_SESSIONID_CACHE: 0,
             pycurl.DNS_CACHE_TIMEOUT: _FOR_EVER,
             pycurl.OPENSOCKETFUNCTION: self._open,
             pycurl.SOCKOPTFUNCTION: self._made_socket,
@@ -158,6 +174,7 @@ class Transfer:
     def prepare(self, request: HttpRequest, url: str, resolved: Resolved | None, most: int) -> None:
         """Make ready to send a request once and to keep at most ``most`` bytes of the answer's body."""
         self._body, self._most = request.body, most
+        self._is_plain = not self._has_proxy and url.startswith("http:")
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.HTTPHEADER, _lines(request.headers))
         if self._has_length:
@@ -190,18 +207,22 @@ class Transfer:
     # what became of it
 
     def reply(self) -> Reply:
-        """The answer. Raises AnswerBroken for a success that came before the whole request was sent."""
+        """The answer. Raises AnswerBroken for a success before the whole request was sent, ConnectFailed for a proxy's 407."""
         if self._may_be_http2 and self.curl.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2:
             # Its answers name their requests, and frames may come at any time.
             self._kept.pop(self._ends or _NOWHERE, None)
         if 200 <= self._status < 300 and (self._is_early or self.curl.getinfo(pycurl.SIZE_UPLOAD_T) < len(self._body)):
             raise AnswerBroken("it answered before the whole request was sent, so it has not taken it")
+        if self._status == 407 and self._is_relayed and self.curl.getinfo(pycurl.EFFECTIVE_URL).startswith("http:"):
+            raise by_proxy(self._status)
         return Reply(status=self._status, headers=_first_fields(self._fields), body=bytes(self._answer[: self._most]))
 
     def failure(self, error: pycurl.error) -> EgressError:
         """Why it failed: what a callback found, else what libcurl says."""
         code, said = error.args[:2]
-        return self._fault or explained(code, str(said), self.curl.getinfo(pycurl.OS_ERRNO))
+        os_errno = self.curl.getinfo(pycurl.OS_ERRNO)
+        about_socket = by_socket(os_errno) if self._is_unix and code == pycurl.E_COULDNT_CONNECT else None
+        return self._fault or about_socket or explained(code, str(said), os_errno)
 
     # called by libcurl
 
@@ -220,6 +241,7 @@ class Transfer:
 
     def _made_socket(self, descriptor: int, _purpose: int) -> int:
         self._made.append(descriptor)
+        self._report_made(descriptor)
         return int(pycurl.SOCKOPT_OK)
 
     def _is_allowed(self, address: str, own: str, port: int, own_port: int) -> int:
@@ -228,7 +250,10 @@ class Transfer:
             return int(pycurl.PREREQFUNC_OK)
         self._ends = ends = (address, port, own, own_port)
         if self._made:
-            self._kept[ends] = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
+            self._kept[ends] = made = self._made[0] if len(self._made) == 1 else _with_port(self._made, own_port)
+            if self._is_plain and has_news(made):
+                self._fault = AnswerBroken("it answered before the request was sent, so it has not taken it")
+                return int(pycurl.PREREQFUNC_ABORT)
         elif (descriptor := self._kept.get(ends)) is not None and has_news(descriptor):
             self.is_stale = True
             return int(pycurl.PREREQFUNC_ABORT)

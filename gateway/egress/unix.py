@@ -6,6 +6,8 @@ from urllib.parse import unquote
 
 #: How such a url begins.
 SCHEME: Final = "http+unix://"
+#: What is asked for over a socket, before the path.
+PLACE: Final = "http://localhost"
 EXAMPLE: Final = "write http+unix://%2Frun%2Fapp.sock/path"
 #: Bytes that the path of a socket may have (sun_path of Linux, without its NUL).
 LONGEST: Final = 107
@@ -21,4 +23,4 @@ def parted(url: str) -> tuple[str, str]:
         raise ValueError("the socket's path must begin with / and be percent-encoded")
     if len(path.encode()) > LONGEST:
         raise ValueError(f"the socket's path must not be longer than {LONGEST} bytes")
-    return path, f"http://localhost{'' if found[2].startswith('/') else '/'}{found[2]}"
+    return path, f"{PLACE}{'' if found[2].startswith('/') else '/'}{found[2]}"

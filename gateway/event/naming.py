@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from gateway.event.paths import MISSING, Facts, lookup, split_path
 from gateway.model import Event
-from gateway.wording import iso_time
+from gateway.wording import iso_time, printable
 
 MAX_TYPE_LENGTH: Final = 200
+MAX_LABEL_LENGTH: Final = 200
 
 
 #: The type of an event that does not say its own.
@@ -82,9 +83,14 @@ class _TypeTemplate(Struct, frozen=True):
         return cls(tuple(part for part in parts if part != ""))
 
     @property
+    def paths(self) -> Sequence[tuple[str, ...]]:
+        """What it reads."""
+        return [part.path for part in self.parts if isinstance(part, _Field)]
+
+    @property
     def reads_headers(self) -> bool:
         """Whether it uses a header, which all events of a request share."""
-        return any(isinstance(part, _Field) and part.path[0] == "headers" for part in self.parts)
+        return any(path[0] == "headers" for path in self.paths)
 
     def render(self, facts: Facts) -> str:
         texts = []
@@ -138,8 +144,10 @@ class Naming(Struct, frozen=True, kw_only=True):
 
     types: tuple[_TypeTemplate, ...]
     shortcuts: Mapping[str, _Shortcut]
-    #: What identifies an event, tried in order; its bytes if none of them is complete.
+    #: What identifies an event, tried in order; its signed content if none of them is complete.
     ids: tuple[_TypeTemplate, ...] = ()
+    #: The sender's ids that no signature covers, tried in order: they are kept for people, and identify nothing.
+    labels: tuple[_TypeTemplate, ...] = ()
     #: Paths of the events in a body that holds several, below the payload; empty: a body is one event.
     split: tuple[tuple[str, ...], ...] = ()
     #: The operator's own values, under the root ``vars``.
@@ -171,8 +179,19 @@ class Naming(Struct, frozen=True, kw_only=True):
             split=self.split if split is None else own.split,
         )
 
-    def key(self, payload: object, headers: Mapping[str, str], sha256: bytes, item: int | None = None) -> bytes:
-        """The dedupe key of an event: a hash of its id if all parts of one are present, else of its bytes.
+    def bound(self, covers: Callable[[Sequence[str]], bool]) -> Self:
+        """With every id as a label that reads anything but covered values, given their paths."""
+        ids = [each for each in self.ids if all(map(covers, each.paths))]
+        return replace(self, ids=tuple(ids), labels=tuple(each for each in self.ids if each not in ids))
+
+    def label(self, payload: object, headers: Mapping[str, str]) -> str:
+        """The sender's id that no signature covers, at most 200 printable characters; empty if there is none."""
+        facts = {"payload": payload, "headers": headers}
+        found = next(filter(None, (template.render(facts) for template in self.labels)), "")
+        return printable(found[:MAX_LABEL_LENGTH])
+
+    def key(self, payload: object, headers: Mapping[str, str], digest: bytes, item: int | None = None) -> bytes:
+        """The dedupe key of an event: a hash of its id if all parts of one are present, else ``digest``.
 
         ``item`` is its position in a request that holds several: two equal items are two events.
         """
@@ -184,7 +203,7 @@ class Naming(Struct, frozen=True, kw_only=True):
                 return hashlib.sha256(
                     b"\0".join((b"id", b"%d" % number, position, text.encode("utf-8", "replace")))
                 ).digest()
-        return sha256 if item is None else hashlib.sha256(b"item\0%d\0" % item + sha256).digest()
+        return digest if item is None else hashlib.sha256(b"item\0%d\0" % item + digest).digest()
 
     def extended(self, shortcuts: Mapping[str, Sequence[str]], values: Mapping[str, object]) -> Self:
         """With ``vars``, and with additional shortcuts ``{name: paths, the first of which counts}``."""

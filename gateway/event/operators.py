@@ -10,7 +10,8 @@ To add an operator, write its entry here and its cases in tests/event/test_opera
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from operator import ge, gt, le, lt
+from itertools import repeat
+from operator import ge, gt, is_, le, lt
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -216,12 +217,13 @@ def _compiled(pattern: str) -> Any:
 
 @any_of
 def _contains(operand: Value) -> Test:
-    wanted = json_key(operand)
-
     def test(value: object) -> bool:
         if isinstance(value, list):
-            # What Python calls equal includes what JSON does, and is found a dozen times faster.
-            return operand in value and any(json_key(element) == wanted for element in value)
+            if operand not in (0, 1):
+                return operand in value
+            # To Python, true is 1 and false is 0. A step in Python for each element would take ten times as long.
+            flags = sum(map(is_, value, repeat(bool(operand))))
+            return flags > 0 if isinstance(operand, bool) else value.count(operand) > flags
         return isinstance(value, str) and isinstance(operand, str) and operand in value
 
     return test

@@ -4,14 +4,14 @@ Everything here reads a sender's bytes and is total: it returns a value or raise
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from gateway.errors import Unparsable
+from gateway.event.forms import MAX_FIELDS, pairs
 from gateway.model import Event
 
 if TYPE_CHECKING:
@@ -25,9 +25,12 @@ MAX_CONTAINERS: Final = 50_000
 BYTES_OF_A_CONTAINER: Final = 16
 
 
+#: Header fields in which known senders show their secret.
+SECRET_HEADERS: Final = frozenset({"x-gitlab-token", "x-telegram-bot-api-secret-token", "x-webhook-token"})
 #: Header fields that are not kept: credentials, and those that belong to one connection.
 DROPPED_HEADERS: Final = frozenset(
     {
+        *(name.encode() for name in SECRET_HEADERS),
         b"authorization",
         b"connection",
         b"content-length",
@@ -51,11 +54,7 @@ def parse(body: bytes) -> object:
 
     Raises Unparsable, also for a body that is little more than brackets.
     """
-    skeleton = b""
-    # A body with few brackets cannot be deep.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        skeleton = _skeleton(body)
-        _check_containers(len(skeleton) // 2, len(body))
+    skeleton = _checked_skeleton(body)
     try:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -65,10 +64,15 @@ def parse(body: bytes) -> object:
     return payload
 
 
-def _check_containers(count: int, size: int) -> None:
-    most = max(MAX_CONTAINERS, size // BYTES_OF_A_CONTAINER)
+def _checked_skeleton(body: bytes) -> bytes:
+    """Its brackets, if it has enough of them to be deep. Raises Unparsable if it has too many."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return b""
+    skeleton = _skeleton(body)
+    count, most = len(skeleton) // 2, max(MAX_CONTAINERS, len(body) // BYTES_OF_A_CONTAINER)
     if count > most:
         raise Unparsable(f"the body has {count:,} lists and objects: a body of its size can have {most:,}")
+    return skeleton
 
 
 #: Square brackets and quotes stay, braces become square, and everything else goes.
@@ -100,8 +104,6 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
     return bool(skeleton)
 
 
-#: Fields of a form.
-MAX_FIELDS: Final = 1000
 #: Events in one request.
 MAX_ITEMS: Final = 1000
 
@@ -142,10 +144,9 @@ def _kind(content_type: str) -> str:
 
 def _parsed_form(body: bytes) -> object:
     try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        return _fields(pairs(body))
     except ValueError as error:
         raise Unparsable(f"the body is not a valid form: {error}") from None
-    return _fields(pairs)
 
 
 def _parsed_multipart(body: bytes, content_type: str) -> object:
@@ -174,10 +175,10 @@ def _part(part: "MultipartPart") -> object:
     return {"filename": part.filename, "content_type": part.content_type, "size": part.size}
 
 
-def _fields(pairs: Iterable[tuple[str, object]]) -> object:
+def _fields(named: Iterable[tuple[str, object]]) -> object:
     """The fields as a map, or the JSON in the field ``payload``."""
     fields: dict[str, Any] = {}
-    for name, value in pairs:
+    for name, value in named:
         if name not in fields:
             fields[name] = value
         elif isinstance(fields[name], list):
@@ -193,13 +194,20 @@ def _fields(pairs: Iterable[tuple[str, object]]) -> object:
     return fields
 
 
+def fields_of_form(body: bytes) -> object:
+    """The fields of a body that is a form, as ``parse_body`` has them; None for any other body."""
+    try:
+        return _parsed_form(body)
+    except Unparsable:
+        return None
+
+
 def query_fields(query: bytes) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        return dict(reversed(pairs(query))) if query.isascii() else {}
     except ValueError:
         return {}
-    return dict(reversed(pairs))
 
 
 def masked_path(path: str) -> str:
@@ -234,13 +242,14 @@ def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
 def _slices(body: bytes, path: Sequence[str]) -> list[bytes]:
     found = [body]
     try:
+        _checked_skeleton(body)
         for segment in path:
             found = [
                 bytes(each)
                 for one in found
                 for each in (_items(one) if segment == "*" else _member(_members(one), segment))
             ]
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (Unparsable, msgspec.MsgspecError, UnicodeError, RecursionError):
         return []
     return found
 
@@ -249,11 +258,13 @@ def _member(members: Mapping[str, msgspec.Raw], name: str) -> Sequence[msgspec.R
     return [members[name]] if name in members else []
 
 
-def kept_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+def kept_headers(
+    headers: Iterable[tuple[bytes, bytes]], dropped: Collection[bytes] = DROPPED_HEADERS
+) -> Mapping[str, str]:
     """The header fields of a request that its event keeps; ``headers`` have lower-case names."""
     kept: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        if raw_name in DROPPED_HEADERS:
+        if raw_name in dropped:
             continue
         # A field value is bytes (RFC 9110, 5.5); latin-1 keeps every one.
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

@@ -132,17 +132,21 @@ class _Needles:
 
     def __init__(self, needles: Iterable[Needle]) -> None:
         self._all = tuple(needles)
-        self._by_gram: dict[int, list[Needle]] = {}
+        #: With each, another four of its bytes that a text must have for the needle to be searched for: a long text has
+        #: one four of many needles by chance.
+        self._by_gram: dict[int, list[tuple[int, Needle]]] = {}
         if len(self._all) > FEW:
             for needle in self._all:
-                self._by_gram.setdefault(self._rarest(needle), []).append(needle)
-        self._grams = frozenset(self._by_gram)
+                rarest, other = self._two(needle)
+                self._by_gram.setdefault(rarest, []).append((other, needle))
+        self._grams = frozenset(self._by_gram).union(*({other for other, _ in one} for one in self._by_gram.values()))
 
-    def _rarest(self, needle: Needle) -> int:
-        """Of its fours of bytes, one that is rare: thousands of tokens begin with the same few letters."""
+    def _two(self, needle: Needle) -> tuple[int, int]:
+        """Of its fours of bytes one that is rare (thousands of tokens begin with the same few letters), and another one."""
         grams = list(_grams(needle.lower))
         unused = next((gram for gram in grams if gram not in self._by_gram), None)
-        return min(grams, key=lambda gram: len(self._by_gram[gram])) if unused is None else unused
+        rarest = min(grams, key=lambda gram: len(self._by_gram[gram])) if unused is None else unused
+        return rarest, next((gram for gram in reversed(grams) if gram != rarest), rarest)
 
     def in_(self, lower: bytes) -> Iterable[Needle]:
         """Those that may be in a text."""
@@ -153,7 +157,7 @@ class _Needles:
             whole = (len(lower) - begin) // _GRAM * _GRAM
             if whole > 0:
                 found |= self._grams.intersection(memoryview(lower)[begin : begin + whole].cast("I"))
-        return [needle for gram in found for needle in self._by_gram[gram]]
+        return [needle for gram in found for other, needle in self._by_gram.get(gram, ()) if other in found]
 
 
 def _grams(data: bytes) -> Iterator[int]:

@@ -4,9 +4,9 @@ Matching and delivery use the real values; whatever shows an event masks it here
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
+from itertools import chain, compress, islice
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway.errors import Unparsable
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Facts, lookup, split_path
-from gateway.event.payload import is_json, parse, payload_of
+from gateway.event.payload import SECRET_HEADERS, is_json, parse, payload_of
 from gateway.hiding.finder import Finder, hidden_text
 from gateway.model import Event
 
@@ -36,6 +36,9 @@ class _Gone:
 
 
 _GONE: Final = _Gone()
+#: Types of JSON values: those that hold others, and those that hold or are more than null, true and false.
+_CONTAINERS: Final = frozenset({dict, list})
+_TELLING: Final = frozenset({dict, list, str, int, float})
 
 
 class Redaction(Struct, frozen=True, kw_only=True):
@@ -49,6 +52,8 @@ class Redaction(Struct, frozen=True, kw_only=True):
     headers: frozenset[str] = frozenset()
     #: Whether the fields are removed from the store too.
     is_stored: bool = False
+    #: Lower-case names of headers that are not shown at all: older releases stored those that prove who sends.
+    dropped: frozenset[str] = SECRET_HEADERS
 
     def masked(self, payload: object) -> object:
         """The payload with ``•••`` for what is redacted, whole subtrees included; the rest is unchanged.
@@ -57,13 +62,18 @@ class Redaction(Struct, frozen=True, kw_only=True):
         """
         if self.fields and not isinstance(payload, dict | list):
             return MASK
-        return _replaced(payload, self.fields, MASK)
+        return _replaced(payload, _fields(self.fields), MASK)
 
     def masked_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The headers of an event with ``•••`` for the values of redacted ones."""
-        if not self.headers:
+        if not self.headers and self.dropped.isdisjoint(headers):
             return headers
-        return {name: MASK if self._hides(name) else value for name, value in headers.items()}
+        shown = {name: value for name, value in headers.items() if name not in self.dropped}
+        return {name: MASK if self._hides(name) else value for name, value in shown.items()}
+
+    def masked_label(self, event: Event) -> str:
+        """The label of an event, or ``•••`` if it holds a redacted value."""
+        return self.key_mask_of(event)(event.label) if event.label else ""
 
     def masked_event(self, event: Event, payload: object) -> Event:
         """The event as it may be shown: its body is the JSON of the masked payload."""
@@ -80,15 +90,17 @@ class Redaction(Struct, frozen=True, kw_only=True):
         """A function that hides a key as a whole if it holds a redacted value, however short."""
         if not self.paths:
             return str
-        values = [value.lower() for value in self._values(event) if value]
-        return lambda key: MASK if any(value in key.lower() for value in values) else key
+        values = [value.lower() for value in islice(self._values(event), _MOST + 1)]
+        if len(values) > _MOST:
+            return lambda _: MASK
+        return lambda key: MASK if any(value and value in key.lower() for value in values) else key
 
     def stripped(self, event: Event) -> bytes:
         """The body that stays in the store: its JSON without the redacted fields; ``{}`` if it is not JSON."""
         if not is_json(event.headers.get("content-type", "")):
             return b"{}"
         try:
-            left = _replaced(parse(event.body), self.fields, _GONE)
+            left = _replaced(parse(event.body), _fields(self.fields), _GONE)
         except Unparsable:
             return b"{}"
         return msgspec.json.encode(left) if isinstance(left, dict | list) else b"{}"
@@ -102,8 +114,7 @@ class Redaction(Struct, frozen=True, kw_only=True):
             payload = payload_of(event)
         except Unparsable:
             return
-        for field in self.fields:
-            yield from (text for found in _found(payload, field) for text in _texts(found))
+        yield from (text for found in _found(payload, _fields(self.fields)) for text in _texts(found))
 
 
 NOTHING: Final = Redaction()
@@ -134,67 +145,162 @@ def seen(naming: Naming, path: Path, value: object, facts: Facts, masked: Facts)
 
 
 # --- walking a payload ---
+#
+# A step in Python for each list and object, of which a body has few for its size (``payload.parse``), and none for each
+# of the texts and numbers in them.
 
 
-def _replaced(payload: object, fields: Sequence[Path], by: object) -> object:
-    for field in fields:
-        payload = _with(payload, field, by)
-    return payload
+class _Fields:
+    """The fields that are redacted, seen from one place of a payload: all at once, so that one walk finds them."""
+
+    def __init__(self, paths: frozenset[Path]) -> None:
+        self._paths = paths
+        #: Whether this place is one of them.
+        self.is_here = () in paths
+
+    def __bool__(self) -> bool:
+        """Whether there is any, here or below."""
+        return bool(self._paths)
+
+    @cached_property
+    def named(self) -> Mapping[str, "_Fields"]:
+        """By the name of a member of an object."""
+        names = {path[0] for path in self._paths if path[0] != "*"}
+        return {name: _fields(path[1:] for path in self._paths if path[0] in ("*", name)) for name in names}
+
+    @cached_property
+    def others(self) -> "_Fields":
+        """In every other member."""
+        return _fields(path[1:] for path in self._paths if path[0] == "*")
+
+    @cached_property
+    def at(self) -> Mapping[int, "_Fields"]:
+        """By the position of an element of a list."""
+        places = {at for path in self._paths if (at := _position(path[0])) is not None}
+        return {at: _fields(self._in_element(at)) for at in places}
+
+    @cached_property
+    def elements(self) -> "_Fields":
+        """In every other element. A name applies to each of them."""
+        return _fields(self._in_element(None))
+
+    def _in_element(self, at: int | None) -> Iterator[Path]:
+        for path in self._paths:
+            position = _position(path[0])
+            if path[0] == "*" or (position is not None and position == at):
+                yield path[1:]
+            elif position is None:
+                yield path
+
+    def in_object(self, value: Mapping[str, object]) -> Iterator[tuple[str, object, "_Fields"]]:
+        """Each member that is or may hold one: its name, itself, and the fields in it."""
+        named, others = self.named, self.others
+        yield from ((name, value[name], named[name]) for name in named if name in value)
+        if others:
+            members = value.items() if others.is_here else compress(value.items(), _may_hold(value.values()))
+            yield from ((name, each, others) for name, each in members if name not in named)
+
+    def in_list(self, value: Sequence[object]) -> Iterator[tuple[int, object, "_Fields"]]:
+        """Each element that is or may hold one: its position, itself, and the fields in it."""
+        at, elements = self.at, self.elements
+        yield from ((place, value[place], at[place]) for place in at if 0 <= place < len(value))
+        if elements:
+            each_one = enumerate(value) if elements.is_here else compress(enumerate(value), _may_hold(value))
+            yield from ((place, each, elements) for place, each in each_one if place not in at)
 
 
-def _with(value: object, path: Path, by: object) -> object:
-    """A copy of ``value`` with ``by`` at ``path``: ``*`` is any segment, a name applies to each element of a list."""
-    if not path:
+@lru_cache(maxsize=4096)
+def _fields_of(paths: frozenset[Path]) -> _Fields:
+    return _Fields(paths)
+
+
+def _fields(paths: Iterable[Path]) -> _Fields:
+    return _fields_of(frozenset(paths))
+
+
+def _position(segment: str) -> int | None:
+    """The position of an element, -1 if no list is as long; None if the segment is not a number."""
+    if not (segment.isascii() and segment.isdigit()):
+        return None
+    return int(segment) if len(segment) < 10 else -1
+
+
+def _may_hold(values: Iterable[object]) -> Iterator[bool]:
+    """Of each value, whether it is a list or an object."""
+    return map(_CONTAINERS.__contains__, map(type, values))
+
+
+def _replaced(value: object, fields: _Fields, by: object) -> object:
+    """``value`` with ``by`` for every field: a copy if anything in it changes."""
+    if fields.is_here:
         return by
     match value:
+        case dict() if fields.others.is_here:
+            return {} if by is _GONE else dict.fromkeys(value, by)
         case dict():
-            changed = {
-                name: _with(each, path[1:], by) if path[0] in ("*", name) else each for name, each in value.items()
-            }
-            return {name: each for name, each in changed.items() if each is not _GONE}
+            changed = {name: _replaced(each, below, by) for name, each, below in fields.in_object(value)}
+            merged = {**value, **changed} if changed else value
+            return {name: each for name, each in merged.items() if each is not _GONE} if by is _GONE else merged
+        case list() if fields.elements.is_here:
+            return [] if by is _GONE else [by] * len(value)
         case list():
-            elements = [_with(each, rest, by) if rest is not None else each for each, rest in _elements(value, path)]
-            return [each for each in elements if each is not _GONE]
+            copy = list(value)
+            for at, each, below in fields.in_list(value):
+                copy[at] = _replaced(each, below, by)
+            return [each for each in copy if each is not _GONE] if by is _GONE else copy
     return value
 
 
-def _elements(values: Sequence[object], path: Path) -> Iterator[tuple[object, Path | None]]:
-    """Each element with the rest of the path; None if the path does not lead to it."""
-    head, rest = path[0], path[1:]
-    if not (head.isascii() and head.isdigit()):
-        yield from ((each, rest if head == "*" else path) for each in values)
-        return
-    wanted = int(head) if len(head) < 10 else -1
-    yield from ((each, rest if at == wanted else None) for at, each in enumerate(values))
+def _found(payload: object, fields: _Fields) -> Iterator[object]:
+    """The values of the fields, some of them twice; all values at places that are alike are looked into at once."""
+    rest: list[tuple[_Fields, list[object]]] = [(fields, [payload])]
+    while rest:
+        here, values = rest.pop()
+        if here.is_here:
+            yield from values
+        else:
+            rest += _below(here, values).items()
 
 
-def _found(value: object, path: Path) -> Iterator[object]:
-    """The values at ``path``, found as ``_with`` finds them."""
-    if not path:
-        yield value
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if path[0] in ("*", name):
-                yield from _found(each, path[1:])
-    elif isinstance(value, list):
-        for each, rest in _elements(value, path):
-            if rest is not None:
-                yield from _found(each, rest)
+def _below(here: _Fields, values: Collection[object]) -> Mapping[_Fields, list[object]]:
+    """What the values hold at their places, by the fields that are there."""
+    found: dict[_Fields, list[object]] = {}
+    objects = [value for value in values if isinstance(value, dict)]
+    lists = [value for value in values if isinstance(value, list)]
+    for name, fields in here.named.items():
+        found.setdefault(fields, []).extend([value[name] for value in objects if name in value])
+    for place, fields in here.at.items():
+        found.setdefault(fields, []).extend([value[place] for value in lists if 0 <= place < len(value)])
+    for fields, inside in (
+        (here.others, chain.from_iterable(map(dict.values, objects))),
+        (here.elements, chain.from_iterable(lists)),
+    ):
+        if fields:
+            every = list(inside)
+            found.setdefault(fields, []).extend(every if fields.is_here else compress(every, _may_hold(every)))
+    return found
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Every text and number below a value."""
-    match value:
-        case str():
-            yield value
-        case bool() | None:
-            return
-        case int() | float():
-            yield json.dumps(value)
-        case dict():
-            yield from (text for each in value.values() for text in _texts(each))
-        case list():
-            yield from (text for each in value for text in _texts(each))
+    """Every text and number in a value."""
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text:
+                yield text
+            case bool() | None:
+                pass
+            case int() | float() as number:
+                yield json.dumps(number)
+            case dict() as members:
+                rest.extend(_telling(members.values()))
+            case list() as elements:
+                rest.extend(_telling(elements))
+
+
+def _telling(values: Collection[object]) -> Iterator[object]:
+    """Those that are or hold something: not null, true and false."""
+    return compress(values, map(_TELLING.__contains__, map(type, values)))
 
 
 def _without(values: Sequence[str], text: str) -> str:

@@ -1,10 +1,12 @@
 """What a person does to a running gateway: replay, discard, pause, mute. Each leaves an activity that names who did it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -51,7 +53,7 @@ class Move(Struct, frozen=True, kw_only=True):
     #: Ids of deliveries, or of events for all their deliveries.
     ids: tuple[str, ...] = ()
     reason: str = ""
-    #: A second request with the same key does nothing and is answered with the first.
+    #: A second request with the same key that asks for the same does nothing and is answered with the first.
     key: str = ""
     #: ``5/s``; empty: all at once.
     rate: str = ""
@@ -109,7 +111,7 @@ class Operations:
                 raise BodyGone(unsendable(history.event.id, history.body_is))
 
     async def carry_out(self, move: Move) -> Activity:
-        """Begin a move; durable on return, with its first deliveries moved. Raises BadRequest, UnknownName, BodyGone."""
+        """Begin a move; durable on return, with its first deliveries moved. Raises BadRequest, UnknownName, Conflict."""
         task = (await self._rerouted(move))[1] if move.verb == "reroute" else self._task(move, self._which(move))
         try:
             activity = await self._store.begin(task)
@@ -236,6 +238,7 @@ class Operations:
             subject=subject or selection.in_words(replace(move.filter, state=which.state or ""), move.ids),
             reason=_reason(move.reason),
             key=_key(move.key),
+            asked=_asked(move),
             interval_s=selection.interval_s(move.rate),
             as_new=move.as_new,
             extra=extra,
@@ -349,6 +352,12 @@ def _by_state(which: DeliveryQuery, verb: TaskVerb) -> Sequence[DeliveryQuery]:
 def no_such(id_: str) -> str:
     """The message about an id that the store does not have."""
     return f"no event or delivery {printable(id_[:100])}"
+
+
+def _asked(move: Move) -> str:
+    """What a move is about, without who asks and why."""
+    asked = (move.verb, move.filter, sorted(move.ids), move.rate, move.as_new)
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 
 def _by(by: str) -> str:

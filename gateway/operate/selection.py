@@ -210,12 +210,15 @@ def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     """Words that an event's payload must have, and what decides whether it matches. Raises BadRequest.
 
     ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there equals this text.
-    Any other text, and one in double quotes: some value of the payload contains it, ignoring case, from the
-    beginning of a word on. Redacted values are not found.
+    Any other text, and one in double quotes: some value of the payload, or the sender's unsigned id, contains it,
+    ignoring case, from the beginning of a word on. Redacted values are not found.
     """
     path, text = _what(q)
     if not path:
-        return _words_in_text(text), _contains(text, lambda event: _masked(event, config))
+        wanted, is_in_body = text.lower(), _contains(text, lambda event: _masked(event, config))
+        return _words_in_text(
+            text
+        ), lambda event: is_in_body(event) or wanted in config.redaction(event).masked_label(event).lower()
     if path[0] == "headers":
         name = ".".join(path[1:]).lower()
         return (), lambda event: config.redaction(event).masked_headers(event.headers).get(name) == text
@@ -234,13 +237,13 @@ def meant(q: str, config: "Config") -> tuple[str, str, Matches]:
     if path and path[0] == "headers":
         name = ".".join(path[1:]).lower()
         return f"events with {'.'.join(path)}=•••", text, lambda event: event.headers.get(name) == text
-    is_meant = _has_value(path, text, config, _raw) if path else _contains(text, _raw)
+    is_in_body = _has_value(path, text, config, _raw) if path else _contains(text, _raw)
     needle = text.lower()
 
     def matches(event: Event) -> bool:
         if _raw(event) is MISSING:
             return needle in event.body.decode("utf-8", "replace").lower()
-        return is_meant(event)
+        return is_in_body(event) or (not path and needle in event.label.lower())
 
     return f"events with {'.'.join(path)}=•••" if path else "events with a text", text, matches
 

@@ -26,6 +26,8 @@ class Upkeep:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._store = gateway.store
+        #: Whether no event is left with a header that only older releases stored.
+        self._is_cleansed = False
 
     async def run(self) -> None:
         """Continue until cancelled."""
@@ -41,6 +43,7 @@ class Upkeep:
         """Remove everything past its retention and redact what no delivery needs any more. Raises StoreUnavailable."""
         await self._prune()
         await self._redact()
+        await self._cleanse()
 
     async def _prune(self) -> None:
         await self._store.breathe()
@@ -59,6 +62,11 @@ class Upkeep:
                 if removed := await self._store.redact(bodies):
                     telemetry.log("store.pruned", removed=removed)
             after, is_more = page.next, bool(page.next)
+
+    async def _cleanse(self) -> None:
+        while not self._is_cleansed:
+            await self._store.breathe()
+            self._is_cleansed = not await self._store.cleanse(self._gateway.config.secret_headers)
 
     async def _inspect(self) -> None:
         await self._store.breathe()

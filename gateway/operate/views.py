@@ -80,6 +80,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         "sha256": event.sha256.hex(),
         "intact": history.intact,
         "body_is": history.body_is,
+        "label": hide(event.label) if event.label else "",
         "headers": dict(redaction.masked_headers(event.headers)),
         # Of a forgotten event it says who did it.
         "payload": payload if history.body_is == "forgotten" else redaction.masked(payload),
@@ -308,6 +309,7 @@ def rejected(each: Rejected) -> dict[str, Any]:
         "path": each.path,
         "status": each.status,
         "reason": each.reason,
+        "client": each.client,
         "count": each.count,
     }
 

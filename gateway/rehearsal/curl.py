@@ -3,7 +3,7 @@
 import base64
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -13,15 +13,14 @@ from gateway.wording import printable
 
 #: Separates the parts of a command over several lines.
 LINES: Final = " \\\n  "
-_PLAIN: Final = Door()
 
 
-def command(request: HttpRequest, *, door: Door = _PLAIN, between: str = LINES) -> str:
-    """The curl command for a request. Bytes that could control a terminal are in base64.
+def command(request: HttpRequest, *, options: Sequence[str] = (), between: str = LINES) -> str:
+    """The curl command for a request, with the options of its destination. Bytes that could control a terminal are in base64.
 
     It does what the gateway does, whatever the body or a value begins with: curl would read a file for ``@``.
     """
-    parts = [f"curl -sS{_method(request)} {_address(request.url)}", *_ways(door)]
+    parts = [f"curl -sS{_method(request)} {_address(request.url)}", *options]
     parts += [f"-H {shlex.quote(f'{name}: {value}' if value else f'{name};')}" for name, value in request.headers]
     before = ""
     if request.body:
@@ -51,8 +50,8 @@ def _address(url: str) -> str:
     return f"{''.join(exact)}{shlex.quote(url)}"
 
 
-def _ways(door: Door) -> Iterator[str]:
-    """What a destination's door comes to, without the login of a proxy."""
+def options(door: Door) -> Iterator[str]:
+    """The options that a destination's door comes to, quoted for a shell, without the login of a proxy."""
     if door.proxy:
         scheme, _, rest = door.proxy.partition("://")
         without_login = f"{scheme}://{rest.rpartition('@')[2]}"

@@ -21,8 +21,9 @@ from gateway.event.payload import payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
+from gateway.rehearsal import curl
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
-from gateway.routing import Config, Source
+from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
 from gateway.store.nouns import EventHistory, HeldBack
 from gateway.wording import iso_time
@@ -194,21 +195,25 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
     return {
         "route": each.route,
         "destination": each.destination,
-        "request": _request(each.request),
+        "request": _request(each.request, destination, config.masks),
         "error": each.error,
         "retry": schedule(destination.retry) if destination else "",
         **({"not_shown": each.not_shown} if each.not_shown else {}),
     }
 
 
-def _request(request: OutboundRequest | None) -> Mapping[str, object] | None:
+def _request(
+    request: OutboundRequest | None, destination: Destination | None, masks: Masks
+) -> Mapping[str, object] | None:
     match request:
         case HttpRequest():
+            options = [masks.text(each) for each in curl.options(destination.door)] if destination else []
             return {
                 "method": request.method,
                 "url": request.url,
                 "headers": dict(request.headers),
                 "body": _content(request.body),
+                **({"curl_options": options} if options else {}),
             }
         case FileAppend():
             return {"file": request.path, "line": _content(request.line)}

@@ -101,7 +101,7 @@ class Templates:
         """A file of the folder: ``.json.j2`` renders to Json, the other endings to Raw with their content type."""
         ending = next((each for each in _ESCAPE_OF_ENDING if name.endswith(each)), "")
         source, compiled = self._compiler(_ESCAPE_OF_ENDING.get(ending, escape)).file(name, used_at)
-        finish = partial(parsed, self._hide) if name.endswith(JSON_ENDING) else FINISH[ending]
+        finish = partial(parsed, self._hide, compiled.keys) if name.endswith(JSON_ENDING) else FINISH[ending]
         return total(lambda facts: finish(run(compiled, Namespace.of(facts))), source, self._hide)
 
     def truth(self, expression: TemplateText) -> Renderer[bool]:

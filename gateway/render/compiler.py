@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path, PurePosixPath
 from types import CodeType
 from typing import Final
@@ -13,9 +15,10 @@ from msgspec.structs import replace
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, Problem, TemplateRefused
-from gateway.render import weave
+from gateway.render import html, weave
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.grammar import Refused, check_markup, did_you_mean
+from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
 
@@ -45,11 +48,14 @@ class Source(Struct, frozen=True):
         """The place of a line. The column is known only on the first line of an inline text."""
         return replace(line_of(self.place, line), column=self.place.column if line == 1 else 0)
 
-    def refused(self, line: int, message: str, hint: str = "") -> TemplateRefused:
-        """The error for that line."""
+    def refused(self, line: int, message: str, hint: str = "", value: int = 0) -> TemplateRefused:
+        """The error for that line; ``value``: at the first, second ... value on it."""
         lines = self.text.splitlines()
         shown = lines[line - 1] if self.name and 0 < line <= len(lines) else ""
-        return TemplateRefused(Problem(self.at(line), message, hint, line_text=shown))
+        place = self.at(line)
+        if value and shown.count("{{") >= value:
+            place = replace(place, column=len("{{".join(shown.split("{{")[:value])) + 1)
+        return TemplateRefused(Problem(place, message, hint, line_text=shown))
 
 
 class Compiled(Struct, frozen=True):
@@ -60,6 +66,8 @@ class Compiled(Struct, frozen=True):
     cost: int
     #: Whether it is a single expression, whose value is kept.
     whole: bool
+    #: Of JSON: its keys, and those of what it includes.
+    keys: Keys
 
 
 class Folder:
@@ -142,8 +150,8 @@ _LONGEST: Final[Mapping[Escaper, int]] = {
     for escape in (kind.escape, *kind.escapes.values())
 }
 
-#: The code, the cost of running it, and whether it is a single expression.
-_Woven = tuple[CodeType, int, bool]
+#: The code, the cost of running it, whether it is a single expression, and its keys.
+_Woven = tuple[CodeType, int, bool, Keys]
 
 #: Code of earlier loads, by everything it depends on: a reload changes a few of a thousand templates.
 _kept: dict[Hashable, _Woven] = {}
@@ -216,8 +224,8 @@ class Compiler:
             kept, alone = self._woven(source, start, leaf=leaf)
             if alone:
                 _keep(key, kept)
-        code, cost, whole = kept
-        return Compiled(Template.from_code(self._sandbox, code, {}, None), cost, whole)
+        code, cost, whole, keys = kept
+        return Compiled(Template.from_code(self._sandbox, code, {}, None), cost, whole, keys)
 
     def _woven(self, source: Source, start: weave.Position, *, leaf: bool) -> tuple[_Woven, bool]:
         """The code of a template, and whether it includes no other."""
@@ -227,20 +235,22 @@ class Compiler:
             alone = not any(isinstance(node, others) for node in tree.find_all(nodes.Stmt))
             whole = leaf and weave.whole_expression(tree)
             cost = weave.cost_of(tree)
+            keys = [keys_of(tree)] if start == "value" else []
             if self._escape in _INSTEAD_OF_MARKUP:
                 check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
+            addresses = html.check(tree) if source.name.endswith(HTML_ENDING) else ()
             place: weave.Position = "result" if whole and start == "text" else start
-            weave.weave(tree, place, self._roots, self._include(source))
+            weave.weave(tree, place, self._roots, self._include(source, keys), addresses)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except Refused as refused:
-            raise source.refused(refused.line, refused.message, refused.hint) from None
+            raise source.refused(refused.line, refused.message, refused.hint, refused.value) from None
         except TemplateSyntaxError as error:
             raise source.refused(error.lineno, *_in_plain_words(error.message or "syntax error", start)) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
             raise source.refused(1, f"the template is too deep or too large: {error}") from None
-        return (code, cost, whole), alone
+        return (code, cost, whole, reduce(or_, keys, Keys())), alone
 
-    def _include(self, source: Source) -> Callable[[str, int], int]:
+    def _include(self, source: Source, keys: list[Keys]) -> Callable[[str, int], int]:
         ending = next((end for end in ENDINGS if source.name.endswith(end)), TEXT_ENDING)
 
         def include(name: str, line: int) -> int:
@@ -248,7 +258,9 @@ class Compiler:
                 raise source.refused(
                     line, f'"{name}" cannot be used here', f"only {ending} files escape values in the same way"
                 )
-            return self.file(name, source.at(line))[1].cost
+            compiled = self.file(name, source.at(line))[1]
+            keys.append(compiled.keys)
+            return compiled.cost
 
         return include
 

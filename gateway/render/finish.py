@@ -10,6 +10,7 @@ import msgspec
 from gateway.destinations.escapes import Escaper
 from gateway.model import Json, Raw
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING
+from gateway.render.keys import Keys
 from gateway.render.values import MAX_SECRET, Trouble, encodable, form_escape, percent_encoded, readable
 from gateway.wording import escaped
 
@@ -43,13 +44,15 @@ def tidy(text: str) -> str:
     return _BLANK.sub("\n\n", kept)
 
 
-def parsed(hide: Escaper, text: str) -> Json:
-    """The JSON that ``text`` is. Raises Trouble, with secrets hidden by ``hide``."""
+def parsed(hide: Escaper, keys: Keys, text: str) -> Json:
+    """The JSON that ``text`` is. Raises Trouble, with secrets hidden by ``hide``, also for a key of the author's twice."""
     body = encodable(text).encode()
     try:
-        return Json(msgspec.json.decode(body))
+        made = Json(msgspec.json.decode(body))
     except msgspec.MsgspecError as error:
         raise Trouble(f"the result is not JSON: {_where(str(error), body, hide)}") from None
+    keys.check(text)
+    return made
 
 
 def _where(message: str, body: bytes, hide: Escaper) -> str:

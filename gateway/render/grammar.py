@@ -59,10 +59,10 @@ _REFUSED = {
 
 
 class Refused(Exception):
-    """A template is refused: the line in its own text, why, and what to do."""
+    """A template is refused: the line in its own text, why, and what to do; ``value``: which of the values on that line."""
 
-    def __init__(self, line: int, message: str, hint: str = "") -> None:
-        self.line, self.message, self.hint = line, message, hint
+    def __init__(self, line: int, message: str, hint: str = "", value: int = 0) -> None:
+        self.line, self.message, self.hint, self.value = line, message, hint, value
         super().__init__(message)
 
 

@@ -13,6 +13,7 @@ from gateway.destinations.escapes import Escaper
 from gateway.destinations.requests import LONGEST_URL
 from gateway.render.filters import AT_ONCE, FILTERS, PRICES
 from gateway.render.filters.texts import default, tojson
+from gateway.render.html import runs_code
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
     OMIT,
@@ -51,6 +52,12 @@ def print_text(context: Context, value: object, path: str) -> str:
     sandbox = context.environment
     assert isinstance(sandbox, Sandbox)
     return sandbox.escaped(budget, text)
+
+
+@pass_context
+def print_address(context: Context, value: object, path: str) -> str:
+    """A value that begins an address in HTML; one that may run code becomes ``#``, which leads nowhere."""
+    return "#" if runs_code(readable(value, path)) else print_text(context, value, path)
 
 
 @pass_context
@@ -230,6 +237,7 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "look up": field,
     "macro text": _macro(Escaped),
     "macro value": _macro(Fragment),
+    "print address": print_address,
     "print path": print_path,
     "print result": print_result,
     "print string": print_string,

@@ -29,10 +29,15 @@ Position = Literal["text", "string", "value", "path", "result", "truth"]
 Include = Callable[[str, int], int]
 
 
-def weave(tree: nodes.Template, start: Position, roots: Collection[str], include: Include) -> None:
-    """Rewrite ``tree``, whose text begins at ``start``, in place. Raises Refused."""
+def weave(
+    tree: nodes.Template, start: Position, roots: Collection[str], include: Include, addresses: Collection[int] = ()
+) -> None:
+    """Rewrite ``tree``, whose text begins at ``start``, in place. Raises Refused.
+
+    ``addresses``: the ``id`` of every value that begins an address in HTML.
+    """
     check(tree, roots)
-    end = _Weaver(start, include).body(tree.body, start)
+    end = _Weaver(start, include, addresses).body(tree.body, start)
     if end != start:
         raise Refused(
             _last_line(tree), "the text ends inside a JSON string: a quote is missing, or there is one too many"
@@ -58,8 +63,9 @@ def _last_line(tree: nodes.Template) -> int:
 
 
 class _Weaver:
-    def __init__(self, start: Position, include: Include) -> None:
+    def __init__(self, start: Position, include: Include, addresses: Collection[int]) -> None:
         self._start = start
+        self._addresses = addresses
         self._include = include
         self._expressions = Expressions()
 
@@ -106,7 +112,8 @@ class _Weaver:
                 place = _after(child, place)
             else:
                 path = nodes.Const(shown(child).replace("…", "the value"))
-                node.nodes[index] = step(self._expression(child), f"print {place}", path, line=child.lineno)
+                how = "address" if id(child) in self._addresses else place
+                node.nodes[index] = step(self._expression(child), f"print {how}", path, line=child.lineno)
         return place
 
     def _if(self, node: nodes.If, place: Position) -> Position:

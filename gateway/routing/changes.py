@@ -35,6 +35,8 @@ def changed(old: Config, new: Config) -> str:
     ]
     if old.limits != new.limits:
         changes.append("limits changed")
+    if old.peers != new.peers:
+        changes.append("trusted proxies or shares changed")
     if old.retention != new.retention:
         changes.append("retention changed")
     if not changes and _order(old) != _order(new):

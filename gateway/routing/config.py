@@ -8,6 +8,7 @@ from gateway.event.paths import Facts
 from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.model import Delivery, Event, Notice, OutboundRequest
+from gateway.peers import Peers
 from gateway.presets import OWN
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
@@ -49,6 +50,8 @@ class Config:
     console_url: str = ""
     retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)
+    #: The machines in front of the gateway.
+    peers: Peers = field(default_factory=Peers)
     #: Destinations that ``gateway dev`` records, because a variable in their address is not set.
     inboxes: frozenset[str] = frozenset()
     #: Sources that use DEMO_SECRET for the same reason.
@@ -163,6 +166,11 @@ class Config:
         """The stored body of an event, redacted; ``{}`` if the file no longer says how."""
         redaction = self.redaction(event)
         return redaction.stripped(event) if redaction.paths else b"{}"
+
+    @property
+    def secret_headers(self) -> Mapping[str, frozenset[str]]:
+        """By source, the headers that prove who sends; under ``""`` those of every event."""
+        return {"": NOTHING.dropped, **{name: source.redaction.dropped for name, source in self.sources.items()}}
 
     def source(self, name: str) -> Source | None:
         """The source of that name, including the gateway's own; None if it is not in the file."""

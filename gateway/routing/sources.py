@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.event.naming import Naming
-from gateway.event.payload import kept_headers, parse, parse_body, slices
+from gateway.event.payload import DROPPED_HEADERS, is_json, kept_headers, parse, parse_body, slices
 from gateway.hiding.redaction import NOTHING, Redaction
 from gateway.model import Event, Secret, new_id
 from gateway.signatures import RawHeaders, Verifier
+from gateway.signatures.bound import OPEN, Bound
 from gateway.signatures.handshakes import Handshake
 
 
@@ -31,6 +32,8 @@ class Source(Struct, frozen=True, kw_only=True):
     #: Empty: none.
     preset: str
     verifier: Verifier
+    #: What its signatures cover, and so what can identify an event.
+    bound: Bound = OPEN
     naming: Naming
     #: Handshakes that the sender may start before it sends events, each with its own verifier.
     handshakes: tuple[tuple[Handshake, Verifier | None], ...] = ()
@@ -46,6 +49,10 @@ class Source(Struct, frozen=True, kw_only=True):
     max_body: int = 1024 * 1024
     #: Lower-case names of headers to forward with verbatim bytes.
     kept_headers: frozenset[str] = frozenset()
+    #: Whether an event that is sent again has its dead deliveries replayed.
+    replays_redelivered: bool = False
+    #: Lower-case names of headers that its events do not keep.
+    dropped_headers: frozenset[bytes] = DROPPED_HEADERS
     #: How long the key of an event is remembered, seconds.
     dedupe_s: float = 30 * 86400.0
     #: What to hide of its events.
@@ -60,20 +67,28 @@ class Source(Struct, frozen=True, kw_only=True):
     def takes_get(self) -> bool:
         return any(handshake.method == "GET" for handshake, _ in self.handshakes)
 
-    def received(self, headers: RawHeaders, body: bytes, *, now: float) -> list[Received]:
+    def received(self, headers: RawHeaders, body: bytes, *, now: float, query: bytes = b"") -> list[Received]:
         """The events of a request, each with a new id. Raises Unparsable if any of them cannot be parsed."""
-        kept = kept_headers(headers)
-        payload = parse_body(body, kept.get("content-type", ""))
+        kept = kept_headers(headers, self.dropped_headers)
         items = slices(body, self.naming.split) if self.naming.split else []
         if not items:
+            payload = parse_body(body, kept.get("content-type", ""))
             event = self._event(kept, body, payload, now)
-            return [Received(event=event, payload=payload, key=self.naming.key(payload, kept, event.sha256))]
+            return [Received(event=event, payload=payload, key=self._key(event, payload, query))]
+        digest = self.bound.digest(body, query, b"")
         found = []
         for at, item in enumerate(items):
             payload = parse(item)
             event = self._event(kept, item, payload, now)
-            found.append(Received(event=event, payload=payload, key=self.naming.key(payload, kept, event.sha256, at)))
+            key = self.naming.key(payload, kept, digest or event.sha256, at)
+            found.append(Received(event=event, payload=payload, key=key))
         return found
+
+    def _key(self, event: Event, payload: object, query: bytes) -> bytes:
+        is_read_as_json = isinstance(payload, dict | list) and is_json(event.headers.get("content-type", ""))
+        if self.naming.ids and not is_read_as_json:
+            payload = self.bound.payload(event.body, payload)
+        return self.naming.key(payload, event.headers, self.bound.digest(event.body, query, event.sha256))
 
     def _event(self, kept: Mapping[str, str], body: bytes, payload: object, now: float) -> Event:
         return Event(
@@ -84,4 +99,5 @@ class Source(Struct, frozen=True, kw_only=True):
             headers=kept,
             body=body,
             sha256=hashlib.sha256(body).digest(),
+            label=self.naming.label(payload, kept) if self.naming.labels else "",
         )

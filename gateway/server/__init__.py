@@ -9,17 +9,22 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import uvloop
-from msgspec.structs import replace
 
+from gateway.memory import return_large_blocks
+from gateway.peers import Senders
 from gateway.server.limits import Limits
 from gateway.server.listeners import Listener, sweep
-from gateway.server.protocol import ASGIApp
+from gateway.server.pressure import ADVICE
+from gateway.server.shared import ASGIApp
 from gateway.server.signals import stops_on_signal
 from gateway.server.sockets import listening
+
+__all__ = ["ADVICE", "Hooks", "Limits", "run", "serve"]
 
 #: Send buffer of a connection to the admin listener: a client that stops reading is noticed once it is full. Bytes.
 _ADMIN_SEND_BUFFER = 64 * 1024
@@ -51,8 +56,10 @@ async def serve(
     limits: Limits | None = None,
     drain_s: float = 25.0,
     finish_s: float = 2.0,
+    senders: Senders | None = None,
+    probes: Collection[str] = (),
     may_serve_admin_at: Callable[[str], None] = lambda _host: None,
-    refused: Callable[[str], None] = lambda _reason: None,
+    refused: Callable[[str, str, str], None] = lambda _listener, _reason, _client: None,
     failed: Callable[[Exception], None] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
@@ -60,20 +67,23 @@ async def serve(
 
     Binds are ``host:port`` or ``[::1]:port``; port 0 picks a free port. Sockets passed by systemd (LISTEN_FDS:
     ingest, then admin, or by LISTEN_FDNAMES) are used instead. ``may_serve_admin_at`` gets the address of the admin
-    socket and may raise. ``refused`` counts requests refused by the protocol, by reason; ``failed`` gets whatever an
-    app or ``hooks.drained`` raised. Cancelling this cuts off every connection. Raises BindFailed.
+    socket and may raise. ``senders`` says who shares what; ``probes`` are paths of the admin app for which connections
+    are kept. ``refused`` gets the listener (``ingest``, ``admin``), reason and client of whatever the protocol refused,
+    ``failed`` whatever an app or ``hooks.drained`` raised. Cancelling this cuts off every connection. Raises BindFailed.
     """
     _raise_open_files()
-    limits = limits or Limits()
+    return_large_blocks()
+    limits, senders = limits or Limits(), senders or Senders()
     failed = failed or _log_failure
     stop = asyncio.Event()
     with (
         listening(ingest_bind, admin_bind, environ) as (ingest_socket, admin_socket),
         stops_on_signal(stop, hooks.draining),
     ):
-        door = Listener(app=ingest, sock=ingest_socket, limits=limits, refused=refused, failed=failed)
-        admin_limits = replace(limits, connections=max(8, limits.connections // 8))
-        desk = Listener(app=admin, sock=admin_socket, limits=admin_limits, refused=refused, failed=failed)
+        listener = partial(Listener, senders=senders, refused=refused, failed=failed)
+        door = listener("ingest", app=ingest, sock=ingest_socket, limits=limits)
+        kept = frozenset(path.encode() for path in probes)
+        desk = listener("admin", app=admin, sock=admin_socket, limits=limits.of_admin(kept))
         may_serve_admin_at(admin_socket.getsockname()[0])
         # Connections inherit it; the system's default would hold megabytes for a stream that nobody reads.
         admin_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ADMIN_SEND_BUFFER)

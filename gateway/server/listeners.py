@@ -4,15 +4,22 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
+from functools import partial
 from typing import cast
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from gateway.memory import give_back
+from gateway.peers import Senders
+from gateway.server.budget import Budget
+from gateway.server.crowd import Crowd
 from gateway.server.limits import Limits
-from gateway.server.protocol import ASGIApp, Connection, Shared
+from gateway.server.pressure import Pressure
+from gateway.server.protocol import Connection
+from gateway.server.shared import ASGIApp, Shared
 from gateway.server.sockets import BACKLOG
 
 
@@ -21,23 +28,29 @@ class Listener:
 
     def __init__(
         self,
+        name: str,
         *,
         app: ASGIApp,
         sock: socket.socket,
         limits: Limits,
-        refused: Callable[[str], None],
+        senders: Senders,
+        refused: Callable[[str, str, str], None],
         failed: Callable[[Exception], None],
     ) -> None:
         config = uvicorn.Config(
             app, interface="asgi3", lifespan="off", ws="none", log_config=None, proxy_headers=False, server_header=False
         )
         config.load()
+        loop = asyncio.get_running_loop()
         self.shared = Shared(
             config=config,
             state=ServerState(),
-            loop=asyncio.get_running_loop(),
+            loop=loop,
             limits=limits,
-            refused=refused,
+            crowd=Crowd(limits),
+            budget=Budget(limits, senders, loop.time),
+            senders=senders,
+            pressure=Pressure(name, limits, loop.time, partial(refused, name)),
             failed=failed,
         )
         self._socket = sock
@@ -51,6 +64,18 @@ class Listener:
     @property
     def connections(self) -> set[Connection]:
         return cast("set[Connection]", self.shared.state.connections)
+
+    def sweep(self, date: Sequence[tuple[bytes, bytes]]) -> None:
+        """Enforce deadlines, report what is held, and give back what a burst of bodies took."""
+        shared = self.shared
+        shared.state.default_headers = list(date)
+        now = shared.loop.time()
+        for connection in tuple(self.connections):
+            connection.expire(now)
+        shared.pressure.level(len(shared.crowd), shared.budget.held)
+        if shared.budget.has_ebbed():
+            # In a thread: it takes some milliseconds.
+            shared.loop.run_in_executor(None, give_back)
 
     async def start(self) -> None:
         loop = self.shared.loop
@@ -87,13 +112,10 @@ class Listener:
 async def sweep(door: Listener, desk: Listener, limits: Limits) -> None:
     """Enforce deadlines and keep the Date header up to date, forever: one sweep instead of timers for every request."""
     every_s = _interval_s(limits)
-    loop = asyncio.get_running_loop()
     while True:
         date = [(b"date", formatdate(time.time(), usegmt=True).encode())]
         for listener in (door, desk):
-            listener.shared.state.default_headers = date
-            for connection in tuple(listener.connections):
-                connection.expire(loop.time())
+            listener.sweep(date)
         await asyncio.sleep(every_s)
 
 

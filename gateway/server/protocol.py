@@ -2,26 +2,22 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import cast
 
 import httptools
-import uvicorn
-from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from gateway.server import refusals
-from gateway.server.limits import Limits
-from gateway.server.refusals import Refusal, Refused
-
-ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+from gateway.server.adapters import BodyOnly, GentleTransport
+from gateway.server.head import check_head, framing_of
+from gateway.server.pace import Pace
+from gateway.server.refusals import Refusal, Refused, disconnect, send_500
+from gateway.server.shared import ASGIApp, Shared
 
 #: The parser gets this much at a time: a read can bring 256 KiB, and a header that long must not be kept. Bytes.
 _SLICE = 16 * 1024
 #: Bytes of chunk sizes and line ends a sender may spend on one byte of body; one-byte chunks cost 5.
 _FRAMING_PER_BYTE = 16
-_ERROR_500 = b'{"error":"internal error"}'
 
 # The phases of a connection. Plain integers: they are compared several times per request.
 _FRESH = 0  # no byte of a request yet
@@ -31,44 +27,6 @@ _IDLE = 3  # a whole request was read; its answer may not be complete
 _REFUSED = 4  # nothing more is parsed; earlier answers go out first
 _CLOSING = 5
 _UNFINISHED = (_HEAD, _BODY)
-
-_WATCHED = frozenset({b"host", b"expect", b"transfer-encoding"})
-_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
-
-
-class _GentleTransport:
-    """The transport that uvicorn gets: ``close()`` lets a client that is still sending read its answer."""
-
-    __slots__ = ("_connection", "close", "write")
-
-    def __init__(self, connection: "Connection", transport: asyncio.Transport) -> None:
-        self._connection = connection
-        self.write = transport.write
-        self.close = connection.close
-
-    def is_closing(self) -> bool:
-        return self._connection.phase == _CLOSING
-
-
-class _BodyOnly:
-    """Parser callbacks for the body of a request whose Upgrade was ignored."""
-
-    def __init__(self, connection: "Connection") -> None:
-        self.on_body = connection.on_body
-        self.on_message_complete = connection.on_message_complete
-
-
-class Shared(Struct, frozen=True, kw_only=True):
-    """What the connections of one listener share."""
-
-    config: uvicorn.Config
-    state: ServerState
-    loop: asyncio.AbstractEventLoop
-    limits: Limits
-    #: Counts a refused request by its reason.
-    refused: Callable[[str], None]
-    #: Gets whatever an app raised.
-    failed: Callable[[Exception], None]
 
 
 class Connection(HttpToolsProtocol):
@@ -84,7 +42,6 @@ class Connection(HttpToolsProtocol):
         self._deadline = shared.loop.time() + shared.limits.header_deadline_s
         self._stall_deadline = math.inf
         self._message = 0
-        self._hosts = 0
         self._head_bytes = 0
         #: Bytes read since the message began, and their cap so far.
         self._read = 0
@@ -94,24 +51,50 @@ class Connection(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._keep_alive = True
         self._last = False
+        #: Above the cap: only the paths that are kept are served.
+        self._is_surplus = False
         self._upgrading = False
         self._postponed: Refusal | None = None
         self._discarded = 0
+        #: Whoever shares a part of the connections with it, and of the bodies with the client of the request that is
+        #: being read; empty: no share applies.
+        self.party = self.client_party = ""
+        self._is_from_proxy = False
+        #: The message and phase that the crowd knows it waits in: one that begins late is as old as its connection.
+        self._waits_in = (1, _HEAD)
+        self._pace = Pace(shared.limits)
 
     # --- the transport's side ---
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._socket = transport
-        self.transport = cast("asyncio.Transport", _GentleTransport(self, transport))
-        if len(self.connections) > self._limits.connections:
-            self._shed()
+        self.transport = cast("asyncio.Transport", GentleTransport(self, transport))
+        peers, host = self._shared.senders.peers, self._host
+        self._is_from_proxy = peers.is_trusted(host)
+        self.client_party = peers.party(host)
+        self.party = "" if self._is_from_proxy else self.client_party
+        if refusal := self._shared.crowd.enter(self):
+            self._shed(refusal)
+
+    @property
+    def is_closing(self) -> bool:
+        return self.phase == _CLOSING
+
+    @property
+    def _host(self) -> str:
+        return self.client[0] if self.client else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = _CLOSING
+        self._shared.crowd.leave(self)
+        for cycle, _ in self.pipeline:
+            self._shared.budget.release(cycle)
         self.pipeline.clear()
         if self._running is not None:
-            _disconnect(self._running)
+            disconnect(self._running)
+        if self.cycle is not None:
+            self._shared.budget.complete(self.cycle)
         super().connection_lost(exc)
         # References back to the connection would keep it alive until the next garbage collection.
         self._running = self.cycle = self.transport = None  # type: ignore[assignment]
@@ -132,9 +115,6 @@ class Connection(HttpToolsProtocol):
         self._stall_deadline = math.inf
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= _SLICE:
-            self._feed(data)
-            return
         for start in range(0, len(data), _SLICE):
             self._feed(data[start : start + _SLICE])
 
@@ -151,9 +131,9 @@ class Connection(HttpToolsProtocol):
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             verdict = error.__context__
-            self._refuse(verdict.refusal if isinstance(verdict, Refused) else refusals.MALFORMED)
+            self.refuse(verdict.refusal if isinstance(verdict, Refused) else refusals.MALFORMED)
         except Refused as verdict:
-            self._refuse(verdict.refusal)
+            self.refuse(verdict.refusal)
 
     def _check_unfinished(self, data: bytes, before: int) -> None:
         # The parser buffers an unfinished header value and does not report chunk extensions: count what goes in.
@@ -164,6 +144,16 @@ class Connection(HttpToolsProtocol):
                 raise Refused(refusals.FRAMING if self.phase == _BODY else refusals.HEADERS)
         if self.phase == _HEAD and data.endswith(b"\n") and self.parser.get_http_version() == "0.0":
             raise Refused(refusals.VERSION)  # HTTP/0.9: "GET /" and nothing more follows
+        if self._waits_in != (self._message, self.phase):
+            self._waits_in = self._message, self.phase
+            if self.phase == _BODY:
+                self._deadline = self._pace.begin(self.loop.time())
+            self._note_wait()
+
+    def _note_wait(self) -> None:
+        """From now on the client owes something, unless an earlier request of its own is not answered."""
+        if self._unanswered == (self.phase == _BODY):
+            self._shared.crowd.wait(self)
 
     # --- the parser's side ---
 
@@ -173,7 +163,7 @@ class Connection(HttpToolsProtocol):
             self._deadline = self.loop.time() + self._limits.header_deadline_s
         self.phase = _HEAD
         self._message += 1
-        self._hosts = self._head_bytes = self._read = 0
+        self._head_bytes = self._read = 0
         self._allowed = self._limits.header_bytes
 
     def on_url(self, url: bytes) -> None:
@@ -188,27 +178,18 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self._limits.header_bytes or len(self.headers) >= self._limits.header_fields:
             raise Refused(refusals.HEADERS)
-        name = name.lower()
-        if name in _WATCHED:
-            self._watch(name, value)
-        self.headers.append((name, value))
-
-    def _watch(self, name: bytes, value: bytes) -> None:
-        if name == b"host":
-            self._hosts += 1
-        elif name == b"expect":
-            self.expect_100_continue = value.lower() == b"100-continue"
-        elif value.strip().lower() != b"chunked" or self.parser.get_http_version() == "1.0":
-            raise Refused(refusals.ENCODING)
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        version = self.parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise Refused(refusals.VERSION)
-        if self._hosts != 1 and (self._hosts or version == "1.1"):
-            raise Refused(refusals.HOST)
+        self.expect_100_continue = check_head(self.headers, self.parser.get_http_version())
         if len(self.pipeline) >= self._limits.pipelined:
             raise Refused(refusals.PIPELINED)
+        if self._is_surplus and self.url.partition(b"?")[0] not in self._limits.kept_paths:
+            raise Refused(refusals.OVERLOADED)
+        if self._is_from_proxy:
+            peers = self._shared.senders.peers
+            client = peers.client(self._host, self.headers)
+            self.scope["client"], self.client_party = (client, 0), peers.party(client)
         super().on_headers_complete()
         self._upgrading = self.parser.should_upgrade()
         self._unanswered += 1
@@ -216,16 +197,28 @@ class Connection(HttpToolsProtocol):
         self._keep_alive = self.cycle.keep_alive and not self._last and not self._upgrading
         self.cycle.keep_alive = False
         self.phase = _BODY
-        self._deadline = self.loop.time() + self._limits.body_deadline_s
         self._allowed += self._limits.header_bytes
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
         self._allowed += len(body) * (1 + _FRAMING_PER_BYTE)
+        self._pace.arrived(len(body))
+        if not self.cycle.response_complete:
+            refusal = self._shared.budget.add(self.cycle, len(body), self)
+            if refusal is not None:
+                raise Refused(refusal)
+
+    @property
+    def sender(self) -> tuple[str, bytes]:
+        """The client of the request that is being read, and its path."""
+        client = self.scope["client"]
+        return client[0] if client else "", self.scope["raw_path"]
 
     def on_message_complete(self) -> None:
         if self._upgrading or self.phase != _BODY:
             return
+        self._shared.budget.complete(self.cycle)
+        self._shared.crowd.serve(self)
         self.cycle.keep_alive = self._keep_alive
         self.phase = _IDLE
         self._deadline = math.inf
@@ -235,11 +228,15 @@ class Connection(HttpToolsProtocol):
         # A server may ignore an Upgrade (RFC 9110, 7.8), but the parser stops at it and leaves the body unread; Java's
         # HttpClient asks for h2c with its first request. So a second parser gets the framing and reads the rest.
         self._upgrading = False
-        framing = [name + b": " + value for name, value in self.headers if name in _FRAMING_FIELDS]
-        self.parser = httptools.HttpRequestParser(_BodyOnly(self))
-        self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
+        self.parser = httptools.HttpRequestParser(BodyOnly(self.on_body, self.on_message_complete, self._on_another))
+        self.parser.feed_data(framing_of(self.headers))
         if rest:
             self._feed(rest)
+
+    def _on_another(self) -> None:
+        # The answer to the request before it says that the connection closes (RFC 9112, 9.6).
+        if self.phase == _IDLE:
+            self.phase = _REFUSED
 
     # --- the app's side ---
 
@@ -257,12 +254,14 @@ class Connection(HttpToolsProtocol):
             raise
         except Exception as error:  # noqa: BLE001 - an app's failure costs only its own request
             self._shared.failed(error)
+        finally:
+            self._shared.budget.release(cycle)
         if cycle.response_complete or cycle.disconnected:
             return
         if cycle.response_started:
             self._socket.abort()
         else:
-            await _send_500(cycle)
+            await send_500(cycle)
 
     def on_response_complete(self) -> None:
         self._unanswered -= 1
@@ -272,25 +271,47 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         elif self._postponed is not None:
             self._answer(self._postponed)
+            return
         else:
             self.flow.resume_reading()
             if self.phase == _IDLE:
-                self._deadline = self.loop.time() + self._limits.keep_alive_s
+                is_pressed = self._shared.crowd.is_pressed
+                keep_alive_s = self._limits.keep_alive_pressed_s if is_pressed else self._limits.keep_alive_s
+                self._deadline = self.loop.time() + keep_alive_s
+        self._note_wait()
 
     # --- refusing and closing ---
 
-    def _shed(self) -> None:
-        self._shared.refused(refusals.OVERLOADED.reason)
-        if len(self.connections) > self._limits.connections * 9 // 8:
-            self._socket.write(refusals.OVERLOADED.render(self.server_state.default_headers))
+    def _shed(self, refusal: Refusal) -> None:
+        is_flood = len(self.connections) > self._limits.connections * 9 // 8
+        if self._limits.kept_paths and refusal is refusals.OVERLOADED and not is_flood:
+            self._is_surplus = self._last = True
+            return
+        self._shared.pressure.refused(refusal.reason, self._host)
+        if is_flood:
+            self._socket.write(refusal.render(self.server_state.default_headers))
             self.phase = _IDLE
             self.close()
         else:
-            self._answer(refusals.OVERLOADED)
+            self._answer(refusal)
 
-    def _refuse(self, refusal: Refusal) -> None:
-        self._shared.refused(refusal.reason)
-        if self.phase == _BODY and not self._withdraw():
+    def evict(self) -> None:
+        """Make room for another connection: close at once."""
+        self._shared.pressure.refused("evicted", self._host)
+        if self.phase == _CLOSING or self._socket.get_write_buffer_size() or not self._withdrawn():
+            self._socket.abort()
+            return
+        if self.phase in _UNFINISHED:
+            self._socket.write(refusals.OVERLOADED.render(self.server_state.default_headers))
+        self.phase = _IDLE
+        self.close()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the request that is being read with a refusal, and take nothing more."""
+        if self.phase >= _REFUSED:
+            return
+        self._shared.pressure.refused(refusal.reason, self.sender[0] if self.phase == _BODY else self._host)
+        if not self._withdrawn():
             self._socket.abort()
             return
         self.phase = _REFUSED
@@ -301,12 +322,14 @@ class Connection(HttpToolsProtocol):
         else:
             self._answer(refusal)
 
-    def _withdraw(self) -> bool:
-        """Take the unfinished request away from its app; false if its answer has begun."""
+    def _withdrawn(self) -> bool:
+        """Take an unfinished request away from its app; false if its answer has begun."""
+        if self.phase != _BODY:
+            return True
         if self.pipeline:
-            self.pipeline.popleft()
+            self._shared.budget.release(self.pipeline.popleft()[0])
         else:
-            _disconnect(self.cycle)
+            disconnect(self.cycle)
         self._unanswered -= 1
         return not self.cycle.response_started
 
@@ -322,11 +345,13 @@ class Connection(HttpToolsProtocol):
             self._linger()
             return
         self.phase = _CLOSING
+        self._shared.crowd.linger(self)
         self._deadline = self.loop.time() + self._limits.send_deadline_s
         self._socket.close()
 
     def _linger(self) -> None:
         self.phase = _CLOSING
+        self._shared.crowd.linger(self)
         if self._socket.is_closing():
             return
         unsent = self._socket.get_write_buffer_size() > 64 * 1024
@@ -353,9 +378,13 @@ class Connection(HttpToolsProtocol):
             self.close()
         elif self.flow.read_paused:
             # The app is slow, not the sender.
-            self._deadline = now + self._limits.body_deadline_s
+            self._deadline = self._pace.begin(now)
+        elif self.phase == _HEAD:
+            self.refuse(refusals.HEADER_DEADLINE)
+        elif (again := self._pace.look(now)) is not None:
+            self._deadline = again
         else:
-            self._refuse(refusals.HEADER_DEADLINE if self.phase == _HEAD else refusals.BODY_DEADLINE)
+            self.refuse(refusals.BODY_DEADLINE)
 
     def shutdown(self) -> None:
         """Close now if idle, else once the newest request is answered."""
@@ -368,14 +397,3 @@ class Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         self._socket.abort()
-
-
-def _disconnect(cycle: RequestResponseCycle) -> None:
-    cycle.disconnected = True
-    cycle.message_event.set()
-
-
-async def _send_500(cycle: RequestResponseCycle) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ERROR_500))]
-    await cycle.send({"type": "http.response.start", "status": 500, "headers": headers, "trailers": False})
-    await cycle.send({"type": "http.response.body", "body": _ERROR_500, "more_body": False})

@@ -1,9 +1,13 @@
-"""Answers that the protocol gives by itself, before any app sees the request."""
+"""Answers that the protocol gives by itself, before any app sees the request or after one has failed."""
 
 import json
 from http import HTTPStatus
+from typing import Final
 
 from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+_ERROR_500: Final = b'{"error":"internal error"}'
 
 
 class Refusal(Struct, frozen=True):
@@ -38,6 +42,10 @@ HEADERS = Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large
 HEADER_DEADLINE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "header_deadline", "the headers took too long")
 BODY_DEADLINE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "body_deadline", "the body took too long")
 OVERLOADED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "too many connections")
+CONNECTION_SHARE = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "connection_share", "too many connections from your address")
+BODY_BUDGET = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "body_budget", "too many bodies at once")
+BODY_SHARE = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "body_share", "too many bodies at once from your address")
+BODY_SLOW = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "body_slow", "a slow body had to make room for others")
 
 
 class Refused(Exception):
@@ -45,3 +53,16 @@ class Refused(Exception):
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
+
+
+async def send_500(cycle: RequestResponseCycle) -> None:
+    """Answer for an app that did not."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ERROR_500))]
+    await cycle.send({"type": "http.response.start", "status": 500, "headers": headers, "trailers": False})
+    await cycle.send({"type": "http.response.body", "body": _ERROR_500, "more_body": False})
+
+
+def disconnect(cycle: RequestResponseCycle) -> None:
+    """Take a request away from its app."""
+    cycle.disconnected = True
+    cycle.message_event.set()

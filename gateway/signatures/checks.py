@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway.model import Secret
 from gateway.signatures.credentials import Credential
 from gateway.signatures.keys import Key, any_equal, key_of, stand_in
-from gateway.signatures.message import Message, message
+from gateway.signatures.message import Message, joints, message
 from gateway.signatures.request import Reading, Stop
 from gateway.signatures.schemes import Scheme, Timestamp
 from gateway.signatures.timestamps import UNITS
@@ -58,6 +58,8 @@ class Check(Struct, frozen=True):
         given = self._signatures(reading)
         self._check_time(reading, now)
         reading.id = reading.header(self.scheme.id_header.encode()) if self.scheme.id_header else b""
+        for joint in joints(self.scheme.signature.signed):
+            joint.check(reading)
         if reading.steps is not None:
             reading.note(f"signed: {_shape(self.scheme.signature.signed, self.message(reading))}")
         return [key is not None and key.matches(reading, self.message, given) for key in keys]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from gateway.signatures.message import SignedRefused, uses
+from gateway.signatures.message import SignedRefused, joints, uses
 from gateway.signatures.schemes import ALGORITHMS, Scheme, Signature, Timestamp, Way
 
 WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret")
@@ -125,6 +125,12 @@ def _refuse_gaps(scheme: Scheme) -> None:
     if stamp and stamp.in_field and not scheme.signature.timestamp_field:
         raise SchemeRefused(
             "timestamp.field", "the signature's header has no such field", "add signature.fields.timestamp"
+        )
+    if open_end := next((each for each in joints(scheme.signature.signed) if not each.dividers), None):
+        raise SchemeRefused(
+            "signature.signed",
+            f"nothing shows where {open_end.part} ends, so one signature would fit several requests",
+            "put a sign next to it that it never holds, as the sender does: {id}.{body}; or leave it out",
         )
     if "id" in used and not scheme.id_header:
         raise SchemeRefused("signature.signed", "{id} is signed, but nothing says where it is", "add id: {header: ...}")

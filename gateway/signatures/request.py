@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
 from gateway.errors import Unparsable
+from gateway.event.forms import pairs
 from gateway.event.paths import lookup
 from gateway.event.payload import parse
 
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]
-
-#: Fields of a form that are parsed; real senders have a few dozen.
-_MAX_FIELDS: Final = 1000
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -65,18 +61,17 @@ class Reading:
     @property
     def url(self) -> bytes:
         """The public address with the query that was sent, unless the address has one of its own."""
-        query = self.request.query
-        return self._public_url + b"?" + query if query and b"?" not in self._public_url else self._public_url
+        query = self.sent_query
+        return self._public_url + b"?" + query if query else self._public_url
 
     @property
+    def sent_query(self) -> bytes:
+        """The query that was sent; empty if the public address has one of its own."""
+        return b"" if b"?" in self._public_url else self.request.query
+
+    @cached_property
     def form(self) -> bytes:
-        """Every field of the body, sorted by name and value, each name right before its value."""
-        try:
-            text = self.request.body.decode("ascii")
-            fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-        except ValueError:
-            raise Stop("the body is not a form") from None
-        return "".join(name + value for name, value in sorted(set(fields))).encode("utf-8")
+        return signed_form(self.request.body)
 
     @cached_property
     def _payload(self) -> object:
@@ -93,3 +88,14 @@ class Reading:
         if isinstance(value, int) and not isinstance(value, bool):
             return b"%d" % value
         raise Stop(f"no text or whole number at payload.{'.'.join(path)}")
+
+
+def signed_form(body: bytes) -> bytes:
+    """Every field of a form, sorted by name and value, each name right before its value. Raises Stop for any other body."""
+    if not body.isascii():
+        raise Stop("the body is not a form")
+    try:
+        fields = pairs(body)
+    except ValueError:
+        raise Stop("the body is not a form") from None
+    return "".join(name + value for name, value in sorted(set(fields))).encode("utf-8")

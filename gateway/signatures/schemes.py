@@ -81,6 +81,11 @@ class Scheme(Struct, frozen=True, kw_only=True):
         return "timestamp" in used or (bool(self.timestamp.payload) and "body" in used)
 
     @property
+    def secret_header(self) -> str:
+        """The header that shows the secret itself, apart from ``authorization``, which is never kept; empty: none."""
+        return self.header if self.way == "token" else ""
+
+    @property
     def headers(self) -> frozenset[str]:
         """The headers it reads. They travel on with verbatim bytes; those of a token or login do not."""
         stamp = self.timestamp.header if self.timestamp else ""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.errors import StoreError
+from gateway.links import ForeignLink, followed
 from gateway.store.base import Reads, Store
 from gateway.store.health import Health, Owner
 
@@ -50,8 +51,15 @@ def health_of(url: str) -> Health:
 
 
 def path_of(url: str) -> str:
-    """The file of a store, with symlinks resolved. Raises StoreError for a URL that names none."""
+    """The file of a store, with symlinks resolved. Raises StoreError for a URL that names none, or another user's link."""
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
         raise StoreError(f'"{url}" is not the URL of a store: write sqlite:///relative.db or sqlite:////absolute.db')
+    path = url.removeprefix(_SQLITE)
+    try:
+        followed(path)
+    except ForeignLink as error:
+        raise StoreError(f"{error.strerror}: name the file itself") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened ({error.strerror}): name the file itself") from None
     # The lock is named after the file: every spelling of its path, through symlinks too, must give the same name.
-    return os.path.realpath(url.removeprefix(_SQLITE))
+    return os.path.realpath(path)

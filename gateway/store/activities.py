@@ -72,8 +72,10 @@ class Task(Struct, frozen=True, kw_only=True):
     #: The selection in words, for people.
     subject: str
     reason: str = ""
-    #: A second task with the same key is the first one; empty: no key.
+    #: A second task with the same key is the first one, if it asks for the same; empty: no key.
     key: str = ""
+    #: What it asks for, as its caller writes it: compared when its key comes again.
+    asked: str = ""
     #: Between two deliveries that become due, seconds; 0: all at once.
     interval_s: float = 0.0
     #: Make new deliveries with their own ids instead, for receivers that ignore ids they have seen.

@@ -180,7 +180,8 @@ class Store(Reads, Protocol):
         ``go_on`` does the rest slice by slice, also after a restart. A replayed delivery is pending and due, at the
         task's pace; its attempts are numbered on, ``spent_s`` and ``crashes`` start at 0. Deliveries that are
         pending already are left alone. A task with the key of an earlier one does nothing and gives that one. Raises
-        KeyError for an unknown id, and BodyGone when an event named by id has lost its body.
+        KeyError for an unknown id, BodyGone when an event named by id has lost its body, KeyReused for a key of a task
+        that was asked for something else, and Overlaps for a replay of deliveries that another one has yet to reach.
         """
 
     async def go_on(self, replica: str) -> bool:
@@ -219,7 +220,7 @@ class Store(Reads, Protocol):
         """Remember what somebody did; the oldest are forgotten."""
 
     async def reject(self, rejected: Sequence[Rejected]) -> None:
-        """Remember requests that were refused; the oldest are forgotten."""
+        """Remember requests that were refused; the oldest of each source are forgotten."""
 
     # upkeep, in slices: between two of them events and deliveries have their turn
 
@@ -239,6 +240,12 @@ class Store(Reads, Protocol):
         """Check a part of what is stored for damage; whether there is more to check.
 
         It takes some milliseconds. Damage is in ``room`` from then on, and stays there until the next start.
+        """
+
+    async def cleanse(self, headers: Mapping[str, Collection[str]], *, limit: int = 250) -> bool:
+        """Remove headers from at most ``limit`` events that an older release stored; whether there are more such events.
+
+        ``headers``: lower-case names by the source of an event; those of ``""`` are removed whatever the source.
         """
 
     async def wipe(self) -> bool:

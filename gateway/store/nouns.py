@@ -88,6 +88,8 @@ class Appended(Struct, frozen=True):
     leases: tuple[Lease, ...] = ()
     #: Routes that had already fired for their key: no delivery of theirs was stored.
     held_back: frozenset[str] = frozenset()
+    #: Its dead deliveries that are sent again because its sender sent it again.
+    replayed: int = 0
 
 
 class Want(Struct, frozen=True):
@@ -335,5 +337,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
     status: int
     #: For people: ``no signature``, ``over 1048576 bytes``.
     reason: str
+    #: The address it came from; empty: unknown, or several.
+    client: str = ""
     #: How many like it this one represents, itself included.
     count: int = 1

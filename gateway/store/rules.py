@@ -95,10 +95,18 @@ def damaged(event_id: str) -> str:
     return f"event {event_id}: its stored body no longer matches its checksum and is not sent: check the disk"
 
 
+# --- files beside the store's ---
+
+
+def link_message(path: str) -> str:
+    """Why a file of the gateway's own that is a symbolic link is refused: writing to it would overwrite its target."""
+    return f"{path} is a symbolic link, and the gateway overwrites this file: remove the link"
+
+
 # --- what is kept ---
 
-#: Refused requests; older ones are forgotten.
-REJECTED_KEPT: Final = 1000
+#: Refused requests of each source, so that a flood at one path leaves those of the others; older ones are forgotten.
+REJECTED_KEPT: Final = 500
 #: Activities; older ones are forgotten unless they are unfinished tasks.
 ACTIVITIES_KEPT: Final = 10_000
 
@@ -132,6 +140,19 @@ def states_taken(verb: TaskVerb, which: DeliveryQuery) -> tuple[DeliveryState, .
     """States from which a task for many takes deliveries: dead ones only, unless another state is named."""
     wanted = which.state or DeliveryState.DEAD
     return tuple(state for state in TAKES[verb] if state is wanted)
+
+
+def reused(key: str, activity_id: str) -> str:
+    """Why a task with the key of another one is refused."""
+    return f'key "{key}" belongs to {activity_id}, which was asked for something else: send a new key'
+
+
+def overlap(verb: TaskVerb, activity_id: str) -> str:
+    """Why a replay is refused while another one has yet to reach some of its deliveries."""
+    return (
+        f"{activity_id} has yet to replay some of these deliveries, and a {verb} now would send them twice: wait until it "
+        f"is finished, or stop it: gateway replay --stop {activity_id}"
+    )
 
 
 class Named(NamedTuple):

@@ -37,7 +37,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "next_s": "seconds until the next attempt or probe",
     "trace_id": "id of the event's W3C trace",
     "reason": "reason, in words",
-    "duplicate": "whether the event had been received before",
+    "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends what died of it",
     "deliveries": "number of deliveries concerned",
     "path": "path of the request, with possible secrets masked",
     "failures": "consecutive failures",
@@ -49,7 +49,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "activity": "id of the activity",
     "verb": "replay, reroute, discard or forget",
     "subject": "what is replayed, discarded or forgotten, in words; of what is forgotten without the value looked for",
-    "client": "IP address of the client",
+    "client": "IP address of the client; empty if there are several",
+    "count": "number of requests that the line stands for",
     "ingest": "address of the ingest listener",
     "admin": "address of the admin listener",
     "config": "revision of the configuration in force",
@@ -60,6 +61,12 @@ FIELDS: Final[Mapping[str, str]] = {
     "place": "file:line:column",
     "message": "text of the message",
     "removed": "number of items removed",
+    "listener": "ingest or admin",
+    "refused": "number of requests refused and connections closed since the previous such line",
+    "late_ms": "milliseconds by which the event loop was late",
+    "cpu_ms": "milliseconds of CPU time that the process used meanwhile",
+    "stack": "the functions that ran on the loop with their lines, the innermost first; empty if the whole process did not run",
+    "more": "number of further late turns since the previous such line",
     "logger": "name of the library's logger",
     "exception": "traceback",
 }
@@ -104,7 +111,16 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "an event is on disk, or had been received before",
         ("event_id", "source", "type", "duplicate", "deliveries", "trace_id"),
     ),
-    "event.rejected": LogEvent("warning", "a request was refused", ("source", "path", "status", "reason")),
+    "event.rejected": LogEvent(
+        "warning",
+        "a request was refused; further ones of the same source, kind of reason and client are counted, and the log has their number once a minute",
+        ("source", "path", "status", "reason", "client", "count"),
+    ),
+    "event.not_replayed": LogEvent(
+        "warning",
+        "a sender sent an event again whose dead deliveries cannot be replayed",
+        ("event_id", "source", "reason"),
+    ),
     "source.handshake": LogEvent("info", "a sender's verification request was answered", ("source",)),
     "event.not_stored": LogEvent(
         "error", "a request could not be stored; its sender was asked to retry", ("source", "reason")
@@ -131,7 +147,8 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "activity.begun": LogEvent(
         "info",
-        "a person started to replay, reroute or discard deliveries, or to forget events",
+        "a person, or a sender that sent an event again, started to replay, reroute or discard deliveries, or a person to "
+        "forget events",
         ("activity", "verb", "by", "subject"),
     ),
     "activity.stopped": LogEvent(
@@ -161,6 +178,16 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning",
         "a request to the admin listener had a wrong token or cookie",
         ("client", "path", "reason"),
+    ),
+    "listener.full": LogEvent(
+        "warning",
+        "a listener refused requests or closed connections because it holds as many, or as many bytes, as it may; at most every 10 seconds, about the most frequent reason and client",
+        ("listener", "refused", "client", "reason"),
+    ),
+    "loop.late": LogEvent(
+        "warning",
+        "one piece of work kept everything else waiting for 250 ms or more; at most one line in 10 seconds",
+        ("late_ms", "cpu_ms", "stack", "delivery_id", "more"),
     ),
     "store.unavailable": LogEvent(
         "error", "a disk error: no events are accepted until the store is reopened and checked", ("reason",)

@@ -22,8 +22,14 @@ __all__ = [
     "EVENTS_UNMATCHED",
     "INGEST_SECONDS",
     "LATENCY_SECONDS",
+    "LISTENER_BODY_BYTES",
+    "LISTENER_BODY_BYTES_LIMIT",
+    "LISTENER_CONNECTIONS",
+    "LISTENER_CONNECTIONS_LIMIT",
+    "LISTENER_REFUSED",
     "LIVE_LISTENERS",
     "LOG_LINES_DROPPED",
+    "LOOP_LAG_SECONDS",
     "MAX_PENDING_RATIO",
     "METRICS",
     "MUTED",
@@ -169,6 +175,34 @@ STORE_DAMAGED: Final = declare(
 )
 DISK_FREE_BYTES: Final = declare(Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk.")
 READY: Final = declare(Gauge, "gateway_ready", "1 if /readyz answers 200, else 0.")
+LISTENER_CONNECTIONS: Final = declare(Gauge, "gateway_listener_connections", "Open connections.", ("listener",))
+LISTENER_CONNECTIONS_LIMIT: Final = declare(
+    Gauge, "gateway_listener_connections_limit", "Connections that may be open at one time.", ("listener",)
+)
+LISTENER_BODY_BYTES: Final = declare(
+    Gauge,
+    "gateway_listener_body_bytes",
+    "Bytes of request bodies in memory, from their first byte until they are answered.",
+    ("listener",),
+)
+LISTENER_BODY_BYTES_LIMIT: Final = declare(
+    Gauge,
+    "gateway_listener_body_bytes_limit",
+    "Bytes of request bodies that may be in memory at one time; it follows the memory limit of the process.",
+    ("listener",),
+)
+LISTENER_REFUSED: Final = declare(
+    Counter,
+    "gateway_listener_refused_total",
+    "Requests refused, and connections closed, by the listener itself, by reason.",
+    ("listener", "reason"),
+)
+LOOP_LAG_SECONDS: Final = declare(
+    Histogram,
+    "gateway_loop_lag_seconds",
+    "Seconds by which the event loop was late, measured ten times a second; everything waits meanwhile.",
+    buckets=(0.005, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+)
 LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")
 CONFIG_SUCCESSFUL: Final = declare(
     Gauge,

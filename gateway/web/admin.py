@@ -1,6 +1,6 @@
 """The admin listener's application: health, metrics, API and console behind one guard."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, NotFoundException
@@ -13,10 +13,13 @@ from gateway.errors import ConfigError, GatewayError, UnknownName
 from gateway.operate import views
 from gateway.operate.selection import LARGEST_PAGE
 from gateway.web import api, health, pages
-from gateway.web.auth import LoginNeeded, guard_of
+from gateway.web.auth import LoginNeeded
 from gateway.web.context import Context
 from gateway.web.frame import STATUSES, in_words, login_answer, problem
 from gateway.wording import printable
+
+#: Bytes of a request's body: a thousand ids take some 50 KiB.
+LONGEST_BODY: Final = 256 * 1024
 
 
 def admin_app(context: Context) -> ASGIApp:
@@ -27,7 +30,7 @@ def admin_app(context: Context) -> ASGIApp:
             *api.handlers(context),
             *pages.handlers(context),
         ],
-        guards=[guard_of(context.options, context.gateway.clock)],
+        guards=[context.access.guard],
         # Exactly this path: Litestar's own router would answer everything below it with a page.
         openapi_config=OpenAPIConfig(
             title="Webhook gateway",
@@ -36,6 +39,7 @@ def admin_app(context: Context) -> ASGIApp:
             render_plugins=[JsonRenderPlugin(path="/")],
         ),
         logging_config=None,
+        request_max_body_size=LONGEST_BODY,
         exception_handlers={
             LoginNeeded: login_answer,
             HTTPException: _error_answer,

@@ -33,7 +33,10 @@ Before = Annotated[str, QueryParameter(description="The `next` of the previous p
 Name = Annotated[str, PathParameter(description="Name of a destination.")]
 ActivityId = Annotated[str, PathParameter(description="`act_...`")]
 Key = Annotated[
-    str, HeaderParameter(name="idempotency-key", description="A second request with the same key does nothing.")
+    str,
+    HeaderParameter(
+        name="idempotency-key", description="A second request with the same key that asks for the same does nothing."
+    ),
 ]
 
 
@@ -116,7 +119,12 @@ _REFUSALS: Final = {
         Refusal, description="Request from another site, unknown Host, or read-only token", generate_examples=False
     ),
     404: ResponseSpec(Refusal, description="Not found", generate_examples=False),
-    409: ResponseSpec(Refusal, description="The body of the event is no longer kept", generate_examples=False),
+    409: ResponseSpec(
+        Refusal,
+        description="The body of the event is no longer kept, the key was used for another request, or a replay that is "
+        "not finished has yet to reach the same deliveries",
+        generate_examples=False,
+    ),
     503: ResponseSpec(
         Refusal, description="The store is unavailable, or the live stream has no free place", generate_examples=False
     ),
@@ -368,8 +376,9 @@ def _whole(context: Context) -> list[Any]:
 
 def _live(context: Context) -> Any:
     @_get(_LIVE, dependencies=_EVENTS, summary="Stream events and statistics as server-sent events", tags=["events"])
-    async def live(asked: NamedDependency[Filter]) -> Response[Any]:
-        listener = context.live.listen(_search(context, asked))
+    async def live(request: Request[Any, Any, Any], asked: NamedDependency[Filter]) -> Response[Any]:
+        role = context.access.role_of(request)
+        listener = context.live.listen(_search(context, asked), role or "")
         return Stream(server_sent(listener, event_stream), media_type="text/event-stream")
 
     return live

@@ -2,31 +2,31 @@
 
 import hashlib
 import hmac
+import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import quote
 
 from litestar import Response
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
-from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException, TooManyRequestsException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.response import Redirect
 from msgspec import Struct
 
 from gateway import telemetry
 from gateway.model import Secret
+from gateway.web.sessions import SESSION_S, Role, Sessions, Tries
 
-Role = Literal["full", "read"]
-
-#: Seconds a login lasts.
-SESSION_S: Final = 12 * 3600
 COOKIE: Final = "gateway_session"
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Probes use the pod's address and no token.
-_PROBES: Final = frozenset({"/healthz", "/readyz"})
+PROBES: Final = frozenset({"/healthz", "/readyz"})
 #: Allowed without a login, or with a read-only one: what it takes to log in and out.
 _LOGIN: Final = frozenset({"/login", "/logout", "/console.css", "/console.js"})
+
+Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class AdminOptions(Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class AdminOptions(Struct, frozen=True, kw_only=True):
 
     #: Host names it answers to, in lower case, without a port.
     hosts: Collection[str]
-    #: Allows everything; None: everybody who reaches the listener may do everything.
+    #: Allows everything; None: everybody who reaches the listener may do everything, or read if there is a read token.
     token: Secret | None = None
     #: Allows reading only.
     read_token: Secret | None = None
@@ -50,59 +50,137 @@ class LoginNeeded(NotAuthorizedException):
     """No valid token: people get the login page, programs an error."""
 
 
-def guard_of(options: AdminOptions, clock: Callable[[], float]) -> Any:
-    """Refuse a foreign Host (DNS rebinding), pages of other sites, and requests beyond the client's role.
+class Access:
+    """Refuses a foreign Host (DNS rebinding), pages of other sites, and requests beyond the client's role."""
 
-    ``clock`` is the wall clock, seconds since the epoch.
-    """
+    def __init__(self, options: AdminOptions, clock: Callable[[], float], console_url: Callable[[], str]) -> None:
+        """``clock`` is the wall clock, seconds since the epoch; ``console_url`` the one in force."""
+        self._options = options
+        self._clock = clock
+        self._console_url = console_url
+        self._sessions = Sessions()
+        self._tries = Tries()
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    @property
+    def needs_login(self) -> bool:
+        return self._options.token is not None
+
+    def guard(self, connection: Connection, _: BaseRouteHandler) -> None:
         path = connection.scope["path"]
-        if path in _PROBES:
+        if path in PROBES:
             return
-        _refuse_strangers(connection, options)
+        self._refuse_strangers(connection)
         if path == "/metrics":
-            if options.metrics_token is not None and not _is_token(_bearer(connection), options.metrics_token):
+            known = self._options.metrics_token
+            if known is not None and not _is_token(_bearer(connection), known):
                 raise NotAuthorizedException("send the header Authorization: Bearer <GATEWAY_METRICS_TOKEN>")
         elif path not in _LOGIN:
-            _refuse_by_role(connection, role_of(connection, options, clock()))
+            self._refuse_by_role(connection, self.role_of(connection))
 
-    return guard
+    def may_look(self, connection: Connection) -> bool:
+        """Whether the guard would allow reading; for answers given before or instead of the guard."""
+        try:
+            self._refuse_strangers(connection)
+        except PermissionDeniedException:
+            return False
+        return self.role_of(connection) is not None
+
+    def role_of(self, connection: Connection) -> Role | None:
+        """The role of a request by its bearer token or cookie; None if it has none."""
+        if self._options.token is None:
+            return "full" if self._options.read_token is None else "read"
+        if token := _bearer(connection):
+            role = role_of_token(token, self._options)
+            if role is None:
+                _denied(connection, "a wrong token")
+            return role
+        session = connection.cookies.get(_cookie_name(connection))
+        role = self._sessions.role(session, self._clock()) if session else None
+        if session and role is None:
+            _denied(connection, "a cookie whose session is over")
+        return role
+
+    def _refuse_strangers(self, connection: Connection) -> None:
+        host = connection.headers.get("host", "").lower()
+        if _host_name(host) not in self._options.hosts:
+            raise PermissionDeniedException(f"unknown Host {host[:100]}: add it to GATEWAY_ADMIN_HOSTS")
+        origin = connection.headers.get("origin")
+        if origin is not None and origin.lower().partition("://")[2] != host:
+            raise PermissionDeniedException("pages of another origin are not allowed here")
+        if connection.headers.get("sec-fetch-site") == "cross-site" and not _is_navigation(connection):
+            raise PermissionDeniedException("pages of another site are not allowed here")
+
+    def _refuse_by_role(self, connection: Connection, role: Role | None) -> None:
+        if role is None:
+            raise LoginNeeded("send the header Authorization: Bearer <token>")
+        if role == "read" and _method(connection) not in _READING:
+            if self._options.token is None:
+                raise PermissionDeniedException(
+                    "only GATEWAY_READ_TOKEN is set, so nobody can change anything: set GATEWAY_ADMIN_TOKEN, too"
+                )
+            raise PermissionDeniedException("GATEWAY_READ_TOKEN is read-only: use GATEWAY_ADMIN_TOKEN")
+
+    # the console's session
+
+    def log_in(self, connection: Connection, token: str, to: str) -> Response[Any] | None:
+        """The answer to a login: the cookie and a redirect to the page ``to``; None if the token is wrong.
+
+        Raises TooManyTries.
+        """
+        address, now = client_of(connection), self._clock()
+        if wait_s := self._tries.wait_s(address, now):
+            raise TooManyTries(wait_s)
+        role = role_of_token(token.strip().encode("utf-8", "replace"), self._options)
+        if role is None:
+            self._tries.failed(address, now)
+            _denied(connection, "a login with a wrong token")
+            return None
+        self._tries.succeeded(address)
+        cookie = self._cookie(connection, self._sessions.begin(role, now), SESSION_S)
+        return Redirect(local_page(to), status_code=303, cookies=[cookie])
+
+    def log_out(self, connection: Connection) -> Response[Any]:
+        """The answer that ends a session, here and in its browser."""
+        self._sessions.end(connection.cookies.get(_cookie_name(connection), ""))
+        return Redirect("/login", status_code=303, cookies=[self._cookie(connection, "", 0)])
+
+    def _cookie(self, connection: Connection, value: str, max_age: int) -> Cookie:
+        return Cookie(
+            key=_cookie_name(connection),
+            value=value,
+            max_age=max_age,
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=self._is_https(connection),
+        )
+
+    def _is_https(self, connection: Connection) -> bool:
+        """Whether browsers reach the console through TLS: what a trusted proxy says is in the scheme."""
+        return connection.scope["scheme"] == "https" or self._console_url().startswith("https:")
 
 
-def _refuse_strangers(connection: ASGIConnection[Any, Any, Any, Any], options: AdminOptions) -> None:
-    host = connection.headers.get("host", "").lower()
-    if _host_name(host) not in options.hosts:
-        raise PermissionDeniedException(f"unknown Host {host[:100]}: add it to GATEWAY_ADMIN_HOSTS")
-    origin = connection.headers.get("origin")
-    if origin is not None and origin.lower().partition("://")[2] != host:
-        raise PermissionDeniedException("pages of another origin are not allowed here")
-    if connection.headers.get("sec-fetch-site") == "cross-site" and not _is_navigation(connection):
-        raise PermissionDeniedException("pages of another site are not allowed here")
+class TooManyTries(TooManyRequestsException):
+    """Too many wrong tokens from one address."""
+
+    def __init__(self, wait_s: float) -> None:
+        after = str(math.ceil(wait_s))
+        super().__init__(
+            f"Too many wrong tokens from your address: try again in {after} s", headers={"retry-after": after}
+        )
 
 
-def _is_navigation(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+def client_of(connection: Connection) -> str:
+    """The address of a client: that of the connection, or the one that a trusted proxy names."""
+    return connection.client.host if connection.client else ""
+
+
+def _is_navigation(connection: Connection) -> bool:
     """Whether somebody follows a link; a foreign page cannot make a browser do anything else here."""
     return _method(connection) == "GET" and connection.headers.get("sec-fetch-mode") == "navigate"
 
 
-def may_look(connection: ASGIConnection[Any, Any, Any, Any], options: AdminOptions, now: float) -> bool:
-    """Whether the guard would allow reading; for answers given before or instead of the guard."""
-    try:
-        _refuse_strangers(connection, options)
-    except PermissionDeniedException:
-        return False
-    return role_of(connection, options, now) is not None
-
-
-def _refuse_by_role(connection: ASGIConnection[Any, Any, Any, Any], role: Role | None) -> None:
-    if role is None:
-        raise LoginNeeded("send the header Authorization: Bearer <token>")
-    if role == "read" and _method(connection) not in _READING:
-        raise PermissionDeniedException("GATEWAY_READ_TOKEN is read-only: use GATEWAY_ADMIN_TOKEN")
-
-
-def _method(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def _method(connection: Connection) -> str:
     return str(connection.scope.get("method", ""))
 
 
@@ -113,23 +191,10 @@ def _host_name(host: str) -> str:
     return host.rpartition(":")[0] or host
 
 
-# --- roles ---
-
-
-def role_of(connection: ASGIConnection[Any, Any, Any, Any], options: AdminOptions, now: float) -> Role | None:
-    """The role of a request by its bearer token or cookie; None if it has none."""
-    if options.token is None:
-        return "full"
-    if token := _bearer(connection):
-        role = role_of_token(token, options)
-        if role is None:
-            _denied(connection, "a wrong token")
-        return role
-    session = connection.cookies.get(COOKIE)
-    role = role_of_session(session, options, now) if session else None
-    if session and role is None:
-        _denied(connection, "an expired cookie, or one of another token")
-    return role
+def _cookie_name(connection: Connection) -> str:
+    """With the port of the listener: browsers send a cookie to every port of a host, and there may be two gateways."""
+    server = connection.scope.get("server")
+    return f"{COOKIE}_{server[1] if server else 0}"
 
 
 def role_of_token(token: bytes, options: AdminOptions) -> Role | None:
@@ -139,66 +204,21 @@ def role_of_token(token: bytes, options: AdminOptions) -> Role | None:
 
 
 def _is_token(token: bytes, known: Secret) -> bool:
-    return hmac.compare_digest(token, known.reveal().encode())
+    # Digests, since comparing texts of two lengths tells the length.
+    given, wanted = (hashlib.sha256(each).digest() for each in (token, known.reveal().encode()))
+    return hmac.compare_digest(given, wanted)
 
 
-def _bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> bytes:
+def _bearer(connection: Connection) -> bytes:
     kind, _, token = connection.headers.get("authorization", "").partition(" ")
     return token.encode("latin-1", "replace") if kind.lower() == "bearer" else b""
 
 
-def _denied(connection: ASGIConnection[Any, Any, Any, Any], reason: str) -> None:
-    client = connection.client
-    telemetry.log("admin.denied", client=client.host if client else "", path=connection.scope["path"], reason=reason)
+def _denied(connection: Connection, reason: str) -> None:
+    telemetry.log("admin.denied", client=client_of(connection), path=connection.scope["path"], reason=reason)
 
 
-# --- the console's session: nothing is stored, changing the token ends it ---
-
-
-def session_of(role: Role, options: AdminOptions, now: float) -> str:
-    """The value of a cookie that grants ``role`` for SESSION_S seconds."""
-    expires = int(now + SESSION_S)
-    return f"{role}.{expires}.{_signature(role, expires, options.tokens()[role])}"
-
-
-def role_of_session(session: str, options: AdminOptions, now: float) -> Role | None:
-    """The role of a cookie signed by this gateway and not expired, else None. Total."""
-    written, _, rest = session.partition(".")
-    expires, _, signature = rest.partition(".")
-    for role, token in options.tokens().items():
-        if role == written and expires.isascii() and expires.isdigit() and len(expires) < 16:
-            is_ours = hmac.compare_digest(
-                signature.encode("latin-1", "replace"), _signature(role, int(expires), token).encode()
-            )
-            return role if is_ours and now < int(expires) else None
-    return None
-
-
-def _signature(role: Role, expires: int, token: Secret) -> str:
-    return hmac.new(token.reveal().encode(), f"gateway-console:{role}:{expires}".encode(), hashlib.sha256).hexdigest()
-
-
-def logged_in(
-    connection: ASGIConnection[Any, Any, Any, Any], token: str, to: str, options: AdminOptions, now: float
-) -> Response[Any] | None:
-    """The answer to a login: the cookie and a redirect to the page ``to``; None if the token is wrong."""
-    role = role_of_token(token.strip().encode("utf-8", "replace"), options)
-    if role is None:
-        _denied(connection, "a login with a wrong token")
-        return None
-    return Redirect(local_page(to), status_code=303, cookies=[_cookie(session_of(role, options, now), SESSION_S)])
-
-
-def logged_out() -> Response[Any]:
-    """The answer that ends a session in its browser."""
-    return Redirect("/login", status_code=303, cookies=[_cookie("", 0)])
-
-
-def _cookie(value: str, max_age: int) -> Cookie:
-    return Cookie(key=COOKIE, value=value, max_age=max_age, path="/", httponly=True, samesite="strict")
-
-
-def login_page(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def login_page(connection: Connection) -> str:
     """The login page, which will return to the address requested."""
     path, query = connection.scope["path"], connection.scope.get("query_string", b"").decode("latin-1")
     asked = f"{path}?{query}" if query else path

@@ -7,7 +7,7 @@ from gateway.egress import Inbox
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader
 from gateway.pipeline import Gateway
-from gateway.web.auth import AdminOptions
+from gateway.web.auth import Access
 from gateway.web.health import Readiness
 from gateway.web.live import Live
 
@@ -20,7 +20,8 @@ class Context(Struct, frozen=True, kw_only=True):
     operations: Operations
     readiness: Readiness
     reloader: Reloader
-    options: AdminOptions
+    #: Who may do what, and who is logged in.
+    access: Access
     live: Live
     #: Requests that ``gateway dev`` records instead of sending.
     inbox: Inbox | None = None

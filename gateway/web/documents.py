@@ -35,11 +35,22 @@ async def activity_of(context: Context, id_: str) -> Activity:
 async def event_document(context: Context, history: EventHistory) -> dict[str, Any]:
     """Everything known about an event, and what today's configuration makes of it.
 
-    Routes are evaluated in a thread, so that events are still received meanwhile.
+    It is made in a thread, so that events are still received meanwhile.
     """
-    config = context.gateway.config
-    shown = views.event_history(history, config.redaction(history.event))
-    return {**shown, **await asyncio.to_thread(explained_history, config, history, context.gateway.console)}
+    config, console = context.gateway.config, context.gateway.console
+
+    def made() -> dict[str, Any]:
+        shown = views.event_history(history, config.redaction(history.event))
+        return {**shown, **explained_history(config, history, console)}
+
+    return await asyncio.to_thread(made)
+
+
+async def inbox_document(context: Context) -> list[dict[str, Any]]:
+    """The requests that ``gateway dev`` recorded, newest first; made in a thread, like an event."""
+    entries = context.inbox.entries() if context.inbox else ()
+    masks = context.gateway.config.masks
+    return await asyncio.to_thread(lambda: [views.inbox_entry(entry, masks) for entry in entries])
 
 
 async def delivery_document(context: Context, delivery: Delivery) -> dict[str, Any]:

@@ -10,24 +10,15 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import (
-    BodyTooLarge,
-    EncodingRefused,
-    GatewayError,
-    MethodRefused,
-    RequestRefused,
-    StoreFull,
-    StoreUnavailable,
-)
-from gateway.event.payload import masked_path
+from gateway.errors import BodyTooLarge, EncodingRefused, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
+from gateway.peers import Senders
 from gateway.routing import Config, Source
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended
 from gateway.web.health import Readiness
 from gateway.web.rejections import Rejections
+from gateway.wording import count
 
-#: Bytes of request bodies held at one time; above it senders are asked to retry.
-BYTES_IN_FLIGHT: Final = 32 * 1024 * 1024
 #: Retry-After when nothing can be stored, seconds.
 RETRY_AFTER_S: Final = 5
 UNKNOWN: Final = "unknown"
@@ -39,20 +30,20 @@ _encode = msgspec.json.Encoder().encode
 
 
 def ingest_app(
-    gateway: pipeline.Gateway, dispatcher: pipeline.Starter, readiness: Readiness, rejections: Rejections
+    gateway: pipeline.Gateway,
+    dispatcher: pipeline.Starter,
+    readiness: Readiness,
+    rejections: Rejections,
+    senders: Senders,
 ) -> ASGIApp:
     """The application of the ingest listener: it serves the paths of the sources and nothing else."""
-    door = Door(gateway, dispatcher, readiness, rejections)
+    door = Door(gateway, dispatcher, readiness, rejections, senders)
     mount = asgi("/", is_mount=True, copy_scope=False)(door)
     return Litestar(route_handlers=[mount], openapi_config=None, logging_config=None)
 
 
 class SenderGone(Exception):
-    """The sender hung up before its whole body had arrived: there is nobody to answer."""
-
-
-class OverBudget(GatewayError):
-    """Too many bytes are in flight; the sender is asked to retry."""
+    """The sender hung up, or was refused, before its whole body had arrived: there is nobody to answer."""
 
 
 class Door:
@@ -64,12 +55,13 @@ class Door:
         dispatcher: pipeline.Starter,
         readiness: Readiness,
         rejections: Rejections,
+        senders: Senders,
     ) -> None:
         self._gateway = gateway
         self._dispatcher = dispatcher
         self._readiness = readiness
         self._rejections = rejections
-        self._bytes_in_flight = 0
+        self._senders = senders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -89,6 +81,7 @@ class Door:
         # The mount rewrites scope["path"]; raw_path is the path as requested.
         path = scope["raw_path"].decode("latin-1")
         config = self._gateway.config
+        client = scope["client"][0] if scope["client"] else ""
         name = UNKNOWN
         try:
             source, path_secret = pipeline.source_at(config, path)
@@ -98,15 +91,13 @@ class Door:
             _refuse_by_head(scope, source)
             appended = await self._accept(scope, receive, config, source, path_secret)
         except RequestRefused as refusal:
-            self._rejections.add(name, path, refusal.status, str(refusal))
-            return _refused(name, path, refusal)
+            self._rejections.refuse(name, path, refusal, client)
+            return _refused(name, refusal)
         except StoreFull as error:
             return _unavailable(name, "full", str(error))
         except StoreUnavailable as error:
             self._readiness.refused_at = time.monotonic()
             return _unavailable(name, "store", str(error))
-        except OverBudget as error:
-            return _unavailable(name, "overload", str(error))
         except SenderGone:
             raise
         except Exception as error:  # noqa: BLE001  a defect of ours may cost the sender a retry, but not its event
@@ -119,42 +110,41 @@ class Door:
         for one in appended:
             telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
             if one.duplicate:
-                # Not refused, but people look for it when an event seems to be missing.
-                self._rejections.add(name, path, source.reply, f"duplicate of {one.event_id}: not delivered again")
+                reason = f"duplicate of {one.event_id}: {_of_duplicate(one)}"
+                self._rejections.repeated(name, path, source.reply, reason, client)
         return source.reply, _accepted(appended), []
 
     async def _accept(
         self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes
     ) -> Sequence[Appended] | handshakes.Answer:
-        body = bytearray()
-        try:
-            await self._read_into(body, receive, source.max_body)
-            request = signatures.Request(
-                method=scope["method"],
-                query=scope["query_string"],
-                headers=cast("signatures.RawHeaders", scope["headers"]),
-                body=bytes(body),
-                path_secret=path_secret,
-            )
-            if request.method == "GET":
-                return pipeline.answer_get(self._gateway, source, request)
-            return await pipeline.receive(self._gateway, self._dispatcher, config, source, request)
-        finally:
-            self._bytes_in_flight -= len(body)
+        request = signatures.Request(
+            method=scope["method"],
+            query=scope["query_string"],
+            headers=cast("signatures.RawHeaders", scope["headers"]),
+            body=await _read(receive, source.max_body),
+            path_secret=path_secret,
+        )
+        if request.method == "GET":
+            return pipeline.answer_get(self._gateway, source, request)
+        found = await pipeline.receive(self._gateway, self._dispatcher, config, source, request)
+        if not source.verifier.is_open and (client := scope["client"]):
+            self._senders.verified(client[0], scope["raw_path"])
+        return found
 
-    async def _read_into(self, body: bytearray, receive: Receive, max_body: int) -> None:
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise SenderGone
-            body += message["body"]
-            self._bytes_in_flight += len(message["body"])
-            if len(body) > max_body:
-                raise BodyTooLarge(f"over {max_body} bytes")
-            if self._bytes_in_flight > BYTES_IN_FLIGHT:
-                raise OverBudget("too many bytes in flight")
-            more = message["more_body"]
+
+async def _read(receive: Receive, max_body: int) -> bytes:
+    """The whole body; the server limits how many bytes of bodies are held at one time."""
+    pieces: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise SenderGone
+        pieces.append(message["body"])
+        size, more = size + len(message["body"]), message["more_body"]
+        if size > max_body:
+            raise BodyTooLarge(f"over {max_body} bytes")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _traceback(error: Exception, source: Source | None) -> str:
@@ -167,7 +157,16 @@ def _traceback(error: Exception, source: Source | None) -> str:
 def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     first = {"id": appended[0].event_id}
     ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
-    return {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
+    answer = {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
+    # Whoever presses "Redeliver" at the sender sees this there.
+    return {**answer, "note": _of_duplicate(appended[0])} if len(appended) == 1 and appended[0].duplicate else answer
+
+
+def _of_duplicate(one: Appended) -> str:
+    """What became of an event that was known already, and how to send again what died of it."""
+    if one.replayed:
+        return f"{count(one.replayed, 'dead delivery', 'dead deliveries')} replayed"
+    return f"not delivered again; to send what died of it: gateway replay --dead {one.event_id}"
 
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
@@ -182,9 +181,8 @@ def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
             raise BodyTooLarge(f"over {max_body} bytes")
 
 
-def _refused(source: str, path: str, refusal: RequestRefused) -> Answer:
+def _refused(source: str, refusal: RequestRefused) -> Answer:
     telemetry.EVENTS_RECEIVED.of(source, "rejected", refusal.reason).inc()
-    telemetry.log("event.rejected", source=source, path=masked_path(path), status=refusal.status, reason=str(refusal))
     extra = [(b"allow", b"POST")] if refusal.status == 405 else []
     return refusal.status, {"error": refusal.answer}, extra
 

@@ -8,7 +8,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from gateway import console
-from gateway.errors import BadRequest, BodyGone, GatewayError, QueryRefused, StoreError, UnknownName
+from gateway.errors import BadRequest, Conflict, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
 from gateway.store.nouns import Stats
 from gateway.store.room import filling, refusal
@@ -23,7 +23,7 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     BadRequest: 400,
     QueryRefused: 400,
     UnknownName: 404,
-    BodyGone: 409,
+    Conflict: 409,
     StoreError: 503,
     TooManyListen: 503,
     Exception: 500,
@@ -52,7 +52,7 @@ def now(context: Context) -> str:
 
 
 def can_write(context: Context, request: Request[Any, Any, Any]) -> bool:
-    return auth.role_of(request, context.options, context.gateway.clock()) == "full"
+    return context.access.role_of(request) == "full"
 
 
 def shell_of(
@@ -75,7 +75,7 @@ def shell_of(
         "dead": sum(each.dead for each in stats.destinations.values()),
         "has_inbox": context.inbox is not None,
         "can_write": can_write(context, request),
-        "signed_in": context.options.token is not None,
+        "signed_in": context.access.needs_login,
         "notice": _NEWS.get(request.query_params.get("did", ""), ""),
     }
 
@@ -97,7 +97,7 @@ def problem(context: Context, status: int) -> Any:
         if "text/html" not in request.headers.get("accept", ""):
             return Response({"error": said}, status_code=code)
         # Visitors without access see nothing of the gateway.
-        known = code != 401 and auth.may_look(request, context.options, context.gateway.clock())
+        known = code != 401 and context.access.may_look(request)
         shell = shell_of(context, request, "") if known else stranger()
         return page_of(console.message_page(shell, title="That did not work", said=said), code)
 

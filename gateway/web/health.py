@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from litestar import Response, get
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway import telemetry
 from gateway.dispatcher import Dispatcher
 from gateway.errors import StoreError
+from gateway.operate.loop import Lateness
 from gateway.operate.reload import Reloader
 from gateway.pipeline import Gateway
 from gateway.store.nouns import DestinationStats, Stats
@@ -28,6 +29,8 @@ class Readiness(Struct, kw_only=True):
     draining: bool = False
     #: When an event could last not be stored, on the monotonic clock; None once one was stored.
     refused_at: float | None = None
+    #: How late the event loop was.
+    lateness: Lateness = field(default_factory=Lateness)
 
     def status(self, gateway: Gateway, dispatcher: Dispatcher) -> str:
         """``ready``, or why it is not."""
@@ -40,6 +43,8 @@ class Readiness(Struct, kw_only=True):
         refused = self.refused_at is not None and time.monotonic() - self.refused_at < REFUSED_COUNTS_S
         if refused or not gateway.store.healthy or not dispatcher.recording:
             return "the store is unavailable: see the log"
+        if self.lateness.is_overloaded(time.monotonic()):
+            return "the event loop is late: see loop.late in the log"
         return "ready"
 
 
@@ -53,7 +58,12 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
     @get("/readyz", include_in_schema=False)
     async def readyz() -> Response[dict[str, str]]:
         status = readiness.status(gateway, dispatcher)
-        detail = {"status": status, **_config_detail(reloader), **_store_detail(gateway.store.checked)}
+        detail = {
+            "status": status,
+            **_loop_detail(readiness),
+            **_config_detail(reloader),
+            **_store_detail(gateway.store.checked),
+        }
         return Response(detail, status_code=200 if status == "ready" else 503)
 
     @get("/metrics", media_type="text/plain; version=0.0.4", include_in_schema=False)
@@ -124,6 +134,11 @@ def _gauge_deliveries(name: str, stats: DestinationStats, *, in_flight: int, res
 
 def _store_detail(checked: float) -> Mapping[str, str]:
     return {"store": f"{checked:.0%} checked for damage since the start"} if checked < 1 else {}
+
+
+def _loop_detail(readiness: Readiness) -> Mapping[str, str]:
+    late = readiness.lateness.status(time.monotonic())
+    return {"loop": late} if late else {}
 
 
 def _config_detail(reloader: Reloader) -> Mapping[str, str]:

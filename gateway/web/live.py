@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final
@@ -22,6 +23,7 @@ INTERVAL_S: Final = 0.4
 STATS_INTERVAL_S: Final = 2.0
 #: Seconds between two heartbeats: proxies close silent connections.
 HEARTBEAT_S: Final = 10.0
+#: Places for each token: whoever has the read token cannot shut others out.
 MOST_LISTENERS: Final = 8
 #: Number of newest events followed: each is sent when it is new, and again when its deliveries change.
 ROWS: Final = 50
@@ -33,7 +35,7 @@ Message = tuple[str, bytes]
 
 
 class TooManyListen(GatewayError):
-    """All places are taken (each listener costs queries), or the gateway is stopping."""
+    """All places of a token are taken (each listener costs queries), or the gateway is stopping."""
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -49,11 +51,12 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 class Live:
-    """Follows the store for at most MOST_LISTENERS; ``end`` ends all streams and allows no new ones."""
+    """Follows the store for at most MOST_LISTENERS of each role; ``end`` ends all streams and allows no new ones."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._listeners = 0
+        #: By role.
+        self._listeners: Counter[str] = Counter()
         self._ended = asyncio.Event()
         self._stats: tuple[float, Stats] | None = None
 
@@ -61,21 +64,22 @@ class Live:
         """End every stream: the gateway is stopping."""
         self._ended.set()
 
-    def listen(self, wanted: Search) -> "Listener":
-        """Take a place; the first turn has the events already there. Raises TooManyListen."""
-        if self._ended.is_set() or self._listeners >= MOST_LISTENERS:
+    def listen(self, wanted: Search, role: str) -> "Listener":
+        """Take one of the role's places; the first turn has the events already there. Raises TooManyListen."""
+        if self._ended.is_set():
+            raise TooManyListen("the gateway is stopping")
+        if self._listeners[role] >= MOST_LISTENERS:
             raise TooManyListen(
-                "the gateway is stopping"
-                if self._ended.is_set()
-                else f"all {MOST_LISTENERS} places on the live stream are taken: close one, or poll /api/events"
+                f"all {MOST_LISTENERS} places of this token on the live stream are taken: "
+                "close a page that shows it, or poll /api/events"
             )
-        self._listeners += 1
+        self._listeners[role] += 1
         telemetry.LIVE_LISTENERS.inc()
-        return Listener(self, wanted)
+        return Listener(self, wanted, role)
 
-    def leave(self) -> None:
+    def leave(self, role: str) -> None:
         """Give a place back."""
-        self._listeners -= 1
+        self._listeners[role] -= 1
         telemetry.LIVE_LISTENERS.dec()
 
     async def turns(self, wanted: Search) -> AsyncIterator[Turn]:
@@ -110,8 +114,9 @@ class Live:
 class Listener:
     """A place on the stream, and its turns. The place is free again once this is closed or garbage-collected."""
 
-    def __init__(self, live: Live, wanted: Search) -> None:
+    def __init__(self, live: Live, wanted: Search, role: str) -> None:
         self._live: Live | None = live
+        self._role = role
         self._turns = live.turns(wanted)
 
     def __aiter__(self) -> AsyncIterator[Turn]:
@@ -120,7 +125,7 @@ class Listener:
     def close(self) -> None:
         """Give the place back; closing twice is harmless."""
         if self._live is not None:
-            self._live.leave()
+            self._live.leave(self._role)
             self._live = None
 
     def __del__(self) -> None:

@@ -1,5 +1,7 @@
 """The console's pages and the live page's stream. Their looks are in ``console``."""
 
+import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -17,7 +19,14 @@ from gateway.operate.selection import Filter
 from gateway.store.nouns import EventRow
 from gateway.web import auth, forms
 from gateway.web.context import Context
-from gateway.web.documents import activity_of, delivery_document, destination_documents, event_document, history_of
+from gateway.web.documents import (
+    activity_of,
+    delivery_document,
+    destination_documents,
+    event_document,
+    history_of,
+    inbox_document,
+)
 from gateway.web.frame import STATUSES, Page, can_write, login_answer, now, page_of, problem, shell_of, stranger
 from gateway.web.live import Turn, server_sent
 from gateway.wording import iso_time
@@ -27,6 +36,8 @@ _encode: Final = msgspec.json.Encoder().encode
 EVENTS, REFUSED, DEAD = 50, 20, 25
 #: Replays and discards shown on the page of dead letters.
 TASKS: Final = 8
+#: Bytes of a login, which comes from someone who is not known yet.
+LONGEST_LOGIN: Final = 8 * 1024
 #: New rows in one message of the live stream; others are only counted.
 MOST_ROWS: Final = 20
 
@@ -74,17 +85,21 @@ def _login(context: Context) -> list[Any]:
     async def login(to: FromQuery[str] = "/") -> Page:
         return page_of(console.login_page(stranger(), to=auth.local_page(to)))
 
-    @post("/login")
+    @post("/login", request_max_body_size=LONGEST_LOGIN)
     async def logged_in(request: Request[Any, Any, Any], data: URLEncodedBody[Login]) -> Response[Any]:
-        answer = auth.logged_in(request, data.token, data.to, context.options, context.gateway.clock())
-        if answer is not None:
-            return answer
-        page = console.login_page(stranger(), to=auth.local_page(data.to), error="Wrong token.")
-        return page_of(page, 401)
+        status, said, headers = 401, "Wrong token.", {}
+        try:
+            if answer := context.access.log_in(request, data.token, data.to):
+                return answer
+        except auth.TooManyTries as error:
+            status, said, headers = error.status_code, f"{error.detail}.", error.headers or {}
+        page = page_of(console.login_page(stranger(), to=auth.local_page(data.to), error=said), status)
+        page.headers.update(headers)
+        return page
 
     @post("/logout")
-    async def logout() -> Response[Any]:
-        return auth.logged_out()
+    async def logout(request: Request[Any, Any, Any]) -> Response[Any]:
+        return context.access.log_out(request)
 
     return [login, logged_in, logout]
 
@@ -111,7 +126,8 @@ def _looking(context: Context) -> list[Any]:
         }
         shell = shell_of(context, request, "", stats=await store.stats())
         document = await event_document(context, history)
-        return page_of(console.event_page(shell, document, kinds=kinds, holds=holds))
+        # In a thread as well: there is a request to lay out for each of its deliveries.
+        return page_of(await asyncio.to_thread(console.event_page, shell, document, kinds=kinds, holds=holds))
 
     @get("/destinations")
     async def destinations(request: Request[Any, Any, Any]) -> Page:
@@ -214,7 +230,26 @@ def _hint(context: Context, refused: Mapping[str, Any]) -> str:
     if refused["status"] != 401 or source is None or not source.secret_from:
         return ""
     title = presets.load(source.preset).title if source.preset else source.name
-    return f"If it came from {title}, its secret there differs from the one here: {source.secret_from}."
+    advice = next((words for cause, words in _ADVICE if cause.search(refused["reason"])), "")
+    return advice.format(title=title, secret_from=source.secret_from)
+
+
+#: What to check first, by what the reason of a refused signature says.
+_ADVICE: Final = (
+    (
+        re.compile(r" does not match "),
+        "Its secret at {title} differs from the one here ({secret_from}), or something on the way changes it.",
+    ),
+    (
+        re.compile(r"\bno \S+ header|has no signature"),
+        "It is not signed: no secret is set at {title}, a proxy removes the header, or it came from somebody else.",
+    ),
+    (
+        re.compile(r"the timestamp is \d+ s "),
+        "It was signed too long ago: it waited on the way, was captured and repeated, or a clock is wrong.",
+    ),
+    (re.compile(r"no secret is valid any more"), "Every secret here is past its until: {secret_from}."),
+)
 
 
 def _with_refused(rows: list[dict[str, Any]], refused: list[dict[str, Any]], *, is_all: bool) -> list[dict[str, Any]]:
@@ -250,7 +285,8 @@ async def _group(
 def _stream(context: Context) -> Any:
     @get("/live")
     async def live(request: Request[Any, Any, Any]) -> Response[Any]:
-        listener = context.live.listen(_search(context, _asked(request)))
+        role = context.access.role_of(request)
+        listener = context.live.listen(_search(context, _asked(request)), role or "")
         shown = _Shown(context, can_write=can_write(context, request))
         return Stream(server_sent(listener, shown.messages), media_type="text/event-stream")
 
@@ -297,22 +333,19 @@ class _Shown:
 
 
 def _inbox(context: Context) -> list[Any]:
-    inbox = context.inbox
-    if inbox is None:
+    if context.inbox is None:
         return []
-
-    def entries() -> list[dict[str, Any]]:
-        return [views.inbox_entry(entry, context.gateway.config.masks) for entry in inbox.entries()]
 
     @get("/inbox")
     async def page(request: Request[Any, Any, Any]) -> Response[Any]:
         if "html" not in request.headers.get("accept", ""):
-            return Response(entries())
+            return Response(await inbox_document(context))
         kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
-        return page_of(console.inbox_page(shell_of(context, request, "inbox"), entries(), kinds=kinds))
+        shell, document = shell_of(context, request, "inbox"), await inbox_document(context)
+        return page_of(await asyncio.to_thread(console.inbox_page, shell, document, kinds=kinds))
 
     @get("/inbox.json")
     async def listed() -> list[dict[str, Any]]:
-        return entries()
+        return await inbox_document(context)
 
     return [page, listed]

@@ -10,13 +10,14 @@ import pytest
 from tests.acceptance.harness import GatewayProcess, distinct
 
 ROUTES = "version: 1\nsources: {xobito: {preset: xobito, secret: acceptance-secret}}\n"
-TOKEN = "0123456789abcdef0123456789abcdef"
+TOKEN = "5f0c8a7be1d94263a7c41b0e92d86f35"
+SCRAPE = "e07b5c19a2f84d36b8d1470ec5932fa6"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    environ = {"GATEWAY_ADMIN_TOKEN": TOKEN, "GATEWAY_METRICS_TOKEN": "scrape", "GATEWAY_ADMIN_HOSTS": "ops.example"}
+    environ = {"GATEWAY_ADMIN_TOKEN": TOKEN, "GATEWAY_METRICS_TOKEN": SCRAPE, "GATEWAY_ADMIN_HOSTS": "ops.example"}
     with GatewayProcess(tmp_path_factory.mktemp("admin"), ROUTES, environ=environ) as gateway:
         gateway.post(distinct(1))
         yield gateway
@@ -81,7 +82,7 @@ def test_what_makes_no_sense_is_a_clear_error(gateway, path, body, status):
 def test_metrics_have_a_token_of_their_own(gateway):
     assert gateway.api("/metrics")[0] == 401
     assert gateway.api("/metrics", headers=BEARER)[0] == 401
-    status, text = gateway.api("/metrics", headers={"authorization": "Bearer scrape"})
+    status, text = gateway.api("/metrics", headers={"authorization": f"Bearer {SCRAPE}"})
     assert status == 200
     assert 'gateway_events_received_total{outcome="accepted",reason="",source="xobito"} 1.0' in text
 
@@ -116,12 +117,26 @@ def test_a_token_in_the_env_file_counts(tmp_path):
         assert gateway.api("/api/events", headers=BEARER)[0] == 200
 
 
-@pytest.mark.parametrize("token", ["short", ""])
-def test_a_token_that_can_be_guessed_does_not_start(tmp_path, token):
-    (tmp_path / "env").write_text(f"GATEWAY_ADMIN_TOKEN={token}\n")
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "GATEWAY_ADMIN_TOKEN=short",
+            "GATEWAY_ADMIN_TOKEN has at most 25 bits of entropy, and 128 are needed: make one",
+        ),
+        ("GATEWAY_ADMIN_TOKEN=", "set GATEWAY_ADMIN_TOKEN (openssl rand -hex 16), or bind 127.0.0.1"),
+        (f"GATEWAY_READ_TOKEN={TOKEN}", "set GATEWAY_ADMIN_TOKEN (openssl rand -hex 16), or bind 127.0.0.1"),
+        (
+            f"GATEWAY_ADMIN_TOKEN={TOKEN}\nGATEWAY_METRICS_TOKEN={'ab' * 20}",
+            "GATEWAY_METRICS_TOKEN repeats itself: make one",
+        ),
+    ],
+)
+def test_a_token_that_can_be_guessed_or_is_missing_does_not_start(tmp_path, line, said):
+    (tmp_path / "env").write_text(f"{line}\n")
     done = start(tmp_path, "--admin-bind", "0.0.0.0:0", "--env-file", "env")
     assert done.returncode == 1
-    assert "GATEWAY_ADMIN_TOKEN" in done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 

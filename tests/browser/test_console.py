@@ -19,7 +19,7 @@ from tests.sink import answer
 
 WIDTHS = (1280, 360)
 SCHEMES = ("light", "dark")
-TOKEN, READ_TOKEN = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+TOKEN, READ_TOKEN = "5f0c8a7be1d94263a7c41b0e92d86f35", "c83ad1f6075e49b2e6b0947a2d1f5c8e"
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def test_an_untrusted_certificate_is_named(tmp_path):
 
 
 def test_a_redirect_is_not_followed_and_gets_no_token(monkeypatch):
-    monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", "0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", "5f0c8a7be1d94263a7c41b0e92d86f35")
     with Sink(answer(200, b"{}")) as other, Sink(answer(307, b"", [("location", other.url)])) as sink:
         with pytest.raises(api.ApiRefused, match="answered 307"):
             api.ask(sink.url, "/api/events")

@@ -11,12 +11,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.cli import doctor
+from gateway import presets
+from gateway.cli import doctor, surroundings
+from gateway.config import load
+from gateway.memory import MIB
+from gateway.routing import Source
+from gateway.signatures import Verifier
+from gateway.signatures.schemes import Scheme
 from gateway.store import health_of, open_store
 from gateway.store.nouns import Limits
 from gateway.store.room import free_disk
 from gateway.store.sqlite.health import defect_of
 from gateway.store.sqlite.lock import owner_of
+from tests.egress.proxy import Proxy
+from tests.sink import Sink, answer, raw
 
 GIB = 1024**3
 
@@ -61,6 +69,35 @@ def test_the_destination_that_fills_the_store_is_named(waiting, verdict):
 )
 def test_few_open_files_are_few_connections(hard, verdict):
     assert doctor.open_files(hard).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("limit", "largest", "verdict"),
+    [
+        pytest.param(0, 1, "ok", id="unknown"),
+        pytest.param(128 * MIB, 1, "warn", id="too little"),
+        pytest.param(256 * MIB, 1, "ok", id="enough"),
+        pytest.param(256 * MIB, 17, "warn", id="a body of more than fits"),
+        pytest.param(GIB, 17, "ok", id="it fits into more"),
+        pytest.param(GIB, 64, "warn", id="more than ever fits"),
+    ],
+)
+def test_little_memory_is_warned_of_and_so_is_a_body_that_does_not_fit(limit, largest, verdict):
+    sources = [source(name, max_body=size * MIB) for name, size in (("small", 1), ("large", largest))]
+    found = doctor.memory(limit, sources)
+    assert (found.verdict, bool(found.remedy)) == (verdict, verdict == "warn")
+    assert ("large" in found.said) == (verdict == "warn" and largest > 1)
+
+
+def source(name, *, max_body):
+    return Source(
+        name=name,
+        path=f"/in/{name}",
+        preset="",
+        verifier=Verifier((Scheme(way="none"),)),
+        naming=presets.load("").naming,
+        max_body=max_body,
+    )
 
 
 def moment(year):
@@ -119,6 +156,28 @@ def test_a_file_that_everyone_can_read_is_told(tmp_path, mode, verdict):
 
 
 @pytest.mark.parametrize(
+    ("mode", "remedy"),
+    [
+        (0o600, ""),
+        (0o400, ""),
+        (0o640, "chmod g-rwx"),
+        (0o620, "chmod g-rwx"),
+        (0o644, "chmod go-rwx"),
+        (0o602, "chmod go-rwx"),
+    ],
+)
+def test_a_file_of_secrets_is_for_its_owner_alone(tmp_path, mode, remedy):
+    path = tmp_path / ".env"
+    path.write_bytes(b"")
+    path.chmod(mode)
+    [found] = doctor.permissions([path], others=surroundings.OTHERS)
+    assert (found.verdict, found.remedy) == (("warn", f"{remedy} {path}") if remedy else ("ok", ""))
+    said = surroundings.exposed_secrets(path)
+    assert [each.endswith(f": {remedy} {path}") for each in said] == ([True] if remedy else [])
+    assert surroundings.exposed_secrets(tmp_path / "missing") == surroundings.exposed_secrets(None) == ()
+
+
+@pytest.mark.parametrize(
     ("answer", "verdict"),
     [
         (None, "ok"),
@@ -137,6 +196,7 @@ def test_every_finding_that_is_not_ok_has_a_remedy(tmp_path):
         doctor.space(GIB, GIB, 10 * GIB),
         doctor.pending({"crm": 9}, Limits(max_pending=10)),
         doctor.open_files(64),
+        doctor.memory(128 * MIB, []),
         doctor.clock(0, 0),
         doctor.clock(time.time() + 999, time.time()),
         *doctor.integrity(health_of(f"sqlite:///{tmp_path}/gateway.db"), ["row 7 missing from index"] * 9),
@@ -192,3 +252,40 @@ def test_variables_that_only_the_running_gateway_needs_are_no_failure(tmp_path, 
     path = tmp_path / "routes.yaml"
     path.write_text(routes)
     assert doctor.configuration(path, doctor._loaded(path), is_running=running).verdict == verdict
+
+
+# --- where it sends ---
+
+
+def reached(folder, destination: str) -> doctor.Finding:
+    (folder / "routes.yaml").write_text(
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+        f"destinations: {{there: {{{destination}}}}}\nroutes: [{{name: all, to: there}}]\n"
+    )
+    config = load(folder / "routes.yaml", environ={})
+    return asyncio.run(doctor._destination(config.destinations["there"], config))
+
+
+def test_a_destination_that_answers_is_reached(tmp_path):
+    with Sink(answer(404)) as sink:
+        found = reached(tmp_path, f'url: "{sink.url}/hooks/k3y-of-hook"')
+    assert (found.verdict, found.said) == ("ok", "127.0.0.1, without TLS, answers HEAD / with 404")
+
+
+def test_a_destination_that_connects_and_answers_in_no_http_is_a_warning(tmp_path):
+    with Sink(raw(b"220 mail.example ESMTP\r\n")) as sink:
+        found = reached(tmp_path, f'url: "{sink.url}"')
+    assert (found.verdict, found.said) == ("warn", "127.0.0.1, without TLS, but HEAD / failed: the answer is not HTTP")
+    assert "ignore this if deliveries arrive" in found.remedy
+
+
+def test_a_proxy_that_wants_a_login_fails(tmp_path):
+    with Sink() as sink, Proxy(sink.port, login="ada:s3cret") as proxy:
+        found = reached(tmp_path, f'url: "http://hooks.test", proxy: "http://127.0.0.1:{proxy.port}"')
+    assert found.verdict == "fail"
+    assert found.said.startswith("127.0.0.1 (the proxy), without TLS, but HEAD / failed: the proxy answered 407: ")
+
+
+def test_a_destination_that_nobody_listens_at_fails(tmp_path):
+    found = reached(tmp_path, 'url: "http://127.0.0.1:1"')
+    assert (found.verdict, found.said) == ("fail", "connection refused")

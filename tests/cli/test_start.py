@@ -47,7 +47,7 @@ FROM_THE_API = [*ANYWHERE, "events --find john", "show evt_1", "show evt_1 --why
 
 def loaded(folder, verbs, **environ):
     # Most users have one.
-    (folder / ".env").write_text("GATEWAY_ADMIN_TOKEN=0123456789abcdef0123456789abcdef\n")
+    (folder / ".env").write_text("GATEWAY_ADMIN_TOKEN=5f0c8a7be1d94263a7c41b0e92d86f35\n")
     done = subprocess.run(
         [sys.executable, "-c", RUN], input="\n".join(verbs), cwd=folder, env={**environ, "PATH": ""},
         capture_output=True, text=True, timeout=60, check=True,

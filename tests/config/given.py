@@ -23,7 +23,7 @@ SAMPLES = presets.load("xobito").samples
 HEAD = """
 version: 1
 sources:
-  xobito: {preset: xobito, secret: s3cret}
+  xobito: {preset: xobito, secret: s3cret-of-the-tests}
 destinations:
   crm: {url: "https://crm.example.com/api", auth: {bearer: t0ken}}
   leads: {type: slack, url: "https://hooks.slack.example/T0"}

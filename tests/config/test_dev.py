@@ -8,7 +8,7 @@ UNSET = """
 version: 1
 sources:
   xobito: {preset: xobito, secret: ["${SECRET}", known]}
-  other: {preset: xobito, secret: mine}
+  other: {preset: xobito, secret: mine-of-the-tests}
 destinations:
   crm: {url: "https://crm.example.com/${TENANT}", auth: {bearer: "${TOKEN}"}, concurrency: "${N}", method: "${M}"}
   leads: {type: slack, url: "${LEADS}"}

@@ -52,8 +52,8 @@ def test_every_key_of_the_language_reaches_its_value():
     source, crm = config.sources["xobito"], config.destinations["crm"]
     others = {f"/in/{name}": other for name, other in config.sources.items() if name != "xobito"}
     assert config.doors == {"/hooks/xobito": source, **others}
-    assert secrets(source) == ["hush", "old-secret"]
-    assert secrets(config.sources["second"]) == ["fallback"]
+    assert secrets(source) == ["hush", "old-secret-of-tests"]
+    assert secrets(config.sources["second"]) == ["fallback-of-the-tests"]
     assert source.max_body == 512 * 1024
     assert (crm.timeout_s, crm.concurrency, crm.retry.for_s) == (5.0, 7, 0.0)
     assert (crm.target.method, crm.target.headers) == ("PATCH", (("X-Tenant", "13"),))

@@ -15,7 +15,7 @@ from tests.destinations.test_retry import schedule
 
 DAY = 86400.0
 FILE = """version: 1
-sources: {xobito: {preset: xobito, secret: s3cret}}
+sources: {xobito: {preset: xobito, secret: s3cret-of-the-tests}}
 destinations: {crm: {url: "https://crm.example"}}
 routes: [{to: crm}]
 """

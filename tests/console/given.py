@@ -69,7 +69,7 @@ def a_row(number: int = 1, deliveries: list | None = None, **changes) -> dict[st
 def a_refusal(**changes) -> dict[str, Any]:
     return {
         "at": "2026-11-28T03:12:21.000Z", "source": "xobito", "path": "/in/xobito", "status": 401,
-        "reason": "the signature is not the body's", "count": 3,
+        "reason": "the signature is not the body's", "client": "203.0.113.7", "count": 3,
         "hint": "The secret in Xobito differs from XOBITO_WEBHOOK_SECRET.", **changes,
     }  # fmt: skip
 
@@ -183,7 +183,7 @@ def an_event(sample: str = "contact.updated", **changes) -> dict[str, Any]:
     }
     return {
         "id": an_id("evt", number), "source": "xobito", "type": sample, "received_at": "2026-11-28T03:09:58.000Z",
-        "size": len(SAMPLES[sample]), "sha256": "5a" * 32, "intact": True, "body_is": "kept",
+        "size": len(SAMPLES[sample]), "label": "", "sha256": "5a" * 32, "intact": True, "body_is": "kept",
         "headers": {"content-type": "application/json", "x-webhook-signature": "***", "user-agent": "Xobito-Webhook/1.0"},
         "payload": json.loads(SAMPLES[sample]),
         "deliveries": [

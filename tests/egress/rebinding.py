@@ -10,8 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gateway.egress import Door, Egress, names
-from gateway.errors import EgressError
-from gateway.model import HttpRequest
+from gateway.model import Reply
+from tests.egress.users import User, attempt, flow
 from tests.sink import Sink, answer
 
 
@@ -39,22 +39,16 @@ class Resolver:
             self._socket.sendto(head + query[12:end] + records, asker)
 
 
-async def attempts(port: int) -> list[str]:
-    egress, said = Egress(), []
-    request = HttpRequest(method="POST", url=f"http://hooks.example:{port}/", headers=(), body=b"{}")
-    for _ in range(2):
-        try:
-            reply = await egress.send(request, timeout_s=10, door=Door(public=True))
-            said.append(f"answered {reply.status}")
-        except EgressError as error:
-            said.append(str(error))
+async def requests(user: User, port: int) -> list[str]:
+    egress = Egress()
+    results = [await user(egress, f"http://hooks.example:{port}/", Door(public=True)) for _ in range(2)]
     await egress.close()
-    return said
+    return [f"answered {each.status}" if isinstance(each, Reply) else str(each) for each in results]
 
 
 names.NAMES_KEPT_S = 0
 resolver = Resolver("8.8.8.8", sys.argv[1])
 with Sink(answer(headers=[("connection", "close")]), host="0.0.0.0") as sink:
-    said = asyncio.run(attempts(sink.port))
+    said = asyncio.run(requests({"attempt": attempt, "httpx": flow}[sys.argv[2]], sink.port))
     said += [f"asked {resolver.asked}", f"requests {len(sink.requests)}", f"connections {sink.connections}"]
     sys.stdout.write("\n".join(said))

@@ -2,24 +2,20 @@
 
 import asyncio
 import ipaddress
-import socket
 import ssl
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pycurl
 import pytest
 
-import gateway.egress.transfer as transfer_module
 from gateway import egress as egress_module
 from gateway.config import load
 from gateway.egress import Door, Egress
 from gateway.egress import names as names_module
 from gateway.egress.door import Guard, Listeners, certificates
-from gateway.egress.transfer import Lent, Transfer
 from gateway.errors import AddressBlocked, ConnectFailed, EgressError
 from gateway.model import HttpRequest, Reply
 from tests.egress.certificates import Authority
+from tests.egress.diverted import Diverted, Names
 from tests.sink import Sink, answer
 
 LONG_S = 30.0
@@ -51,61 +47,6 @@ async def attempt(egress: Egress, url: str, door: Door = Door()) -> Reply | Egre
 
 def sent(url: str, door: Door = Door()) -> Reply | EgressError:  # noqa: B008  a frozen value
     return with_egress(lambda egress: attempt(egress, url, door))
-
-
-class Names:
-    """A name server whose answers are scripted, the last one repeating, and what was asked of it."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self._answers: list[Sequence[str]] = []
-
-    def answer(self, *answers: Sequence[str]) -> None:
-        self._answers = list(answers)
-
-    def getaddrinfo(self, host: str, port: int, *_: object, **__: object) -> list:
-        self.asked.append(host)
-        addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return [
-            (socket.AF_INET6, 1, 6, "", (each, port, 0, 0)) if ":" in each else (socket.AF_INET, 1, 6, "", (each, port))
-            for each in addresses
-        ]
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
-    found = Names()
-    monkeypatch.setattr(socket, "getaddrinfo", found.getaddrinfo)
-    yield found
-
-
-@pytest.fixture
-def diverted(monkeypatch: pytest.MonkeyPatch) -> Iterator["Diverted"]:
-    """Whatever is connected to, it is this machine that answers: nothing goes anywhere else."""
-    diverted = Diverted()
-    set_up = Transfer._set_up
-
-    def set_up_as_connected(transfer: Transfer, *more: object) -> None:
-        set_up(transfer, *more)
-        transfer.curl.setopt(pycurl.SOCKOPTFUNCTION, lambda *_: pycurl.SOCKOPT_ALREADY_CONNECTED)
-
-    monkeypatch.setattr(Transfer, "_set_up", set_up_as_connected)
-    monkeypatch.setattr(transfer_module, "connecting", diverted.connecting)
-    yield diverted
-
-
-class Diverted:
-    """The addresses that connections were made to; they end at ``port`` of this machine."""
-
-    def __init__(self) -> None:
-        self.made: list[tuple] = []
-        self.port = 1
-
-    def connecting(self, _family: int, _kind: int, _protocol: int, address: tuple[str, int]) -> Lent:
-        self.made.append(tuple(address))
-        here = socket.socket()
-        here.connect(("127.0.0.1", self.port))
-        return Lent(here.detach())
 
 
 # --- names ---

@@ -14,6 +14,7 @@ from gateway.egress import Egress
 from gateway.model import Attempt, Dead, Delivered, Delivery, Event, Retry
 from gateway.pipeline import Gateway, deliver
 from gateway.presets import load as load_preset
+from gateway.routing import Config
 from tests.egress.certificates import Authority
 from tests.sink import (
     Behaviour,
@@ -38,13 +39,17 @@ DELIVERY = Delivery(id="dlv_1", event_id="evt_1", route="all", destination="ther
 MOST_MEMORY = 12 * 1024 * 1024
 
 
-def attempted(folder: Path, destination: str, prepare: Callable[[Egress], None] = lambda _: None):
-    """The outcome and the record of one attempt at a destination, as routes.yaml has it."""
+def written(folder: Path, destination: str) -> Config:
     (folder / "routes.yaml").write_text(
         "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
         f"destinations: {{there: {{{destination}}}}}\nroutes: [{{name: all, to: there, text: hi}}]\n"
     )
-    config = load(folder / "routes.yaml", environ={})
+    return load(folder / "routes.yaml", environ={})
+
+
+def attempted(folder: Path, destination: str, prepare: Callable[[Egress], None] = lambda _: None):
+    """The outcome and the record of one attempt at a destination, as routes.yaml has it."""
+    config = written(folder, destination)
 
     async def run() -> tuple[Delivered | Retry | Dead, Attempt]:
         egress = Egress()
@@ -98,6 +103,18 @@ HOSTILE = [
     pytest.param(
         answer(307, headers=[("location", "http://[fd00:ec2::254]/")]), Dead, "redirects are not", id="and by IPv6"
     ),
+    pytest.param(
+        raw(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n" + bytes(100)),
+        Retry,
+        r"switched to another protocol \(101\), which nobody asked for",
+        id="an upgrade nobody asked for",
+    ),
+    pytest.param(
+        raw(b"HTTP/1.1 200 OK\r\n" + (b"x-filler: " + b"y" * 8_000 + b"\r\n") * 12_500 + b"\r\n"),
+        Retry,
+        "its header is too large",
+        id="100 MB of headers",
+    ),
     pytest.param(raw(b"HTTP/0.9\r\n\r\n"), Retry, "not HTTP|closed", id="no HTTP"),
     pytest.param(raw(b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n"), Retry, "not HTTP", id="a negative length"),
     pytest.param(
@@ -140,6 +157,7 @@ def test_a_wait_that_makes_no_sense_neither_hastens_nor_parks_a_delivery(
         pytest.param(header_flood(), id="endless headers"),
         pytest.param(endless(b"4000\r\n" + b"x" * 0x4000 + b"\r\n", start=CHUNKED), id="endless chunks"),
         pytest.param(endless(b"x" * 65_536, start=b"HTTP/1.1 200 OK\r\nx: "), id="a field without end"),
+        pytest.param(endless((b"x-filler: " + b"y" * 8_000 + b"\r\n") * 10), id="long fields without end"),
         pytest.param(endless(b"x" * 65_536, start=b"HTTP/1.1 200 OK\r\n\r\n"), id="a body without end"),
     ],
 )
@@ -202,6 +220,33 @@ def test_a_certificate_that_does_not_hold_is_tried_again(tmp_path: Path, options
         assert sink.requests == []
     assert isinstance(result, Retry)
     assert attempt.reason.startswith(reason)
+
+
+def test_a_certificate_that_expires_between_two_attempts_fails_the_second(tmp_path: Path) -> None:
+    authority = Authority()
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    context = authority.server(tmp_path)
+
+    async def run() -> list[tuple[Delivered | Retry | Dead, Attempt]]:
+        egress = Egress()
+        gateway = Gateway(config=config, store=None, egress=egress, clock=lambda: 1_000.0, noise=lambda: 0.5)
+        try:
+            first = await deliver(DELIVERY, EVENT, gateway)
+            # From now on the server shows one whose time is up.
+            authority.server(tmp_path, expired=True)
+            context.load_cert_chain(tmp_path / "server.pem")
+            second = await deliver(DELIVERY, EVENT, gateway)
+        finally:
+            await egress.close()
+        return [(each.result, each.attempt) for each in (first, second)]
+
+    with Sink(answer(headers=[("connection", "close")]), tls=context) as sink:
+        config = written(tmp_path, f'url: "{sink.url}", tls: {{ca: ca.pem}}')
+        (first, _), (second, attempt) = asyncio.run(run())
+        assert len(sink.requests) == 1
+    assert isinstance(first, Delivered)
+    assert isinstance(second, Retry)
+    assert attempt.reason.startswith("TLS: certificate has expired")
 
 
 def test_a_certificate_signed_by_itself_is_tried_again(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """HTTP/2, where a destination asks for it: one attempt within its deadline, whatever frames come back."""
 
 import asyncio
+import resource
 import socket
 import ssl
 import struct
@@ -125,6 +126,10 @@ def test_a_destination_that_speaks_only_http_1_is_spoken_to_in_it(tmp_path: Path
         assert sink.connections == 1
 
 
+#: HPACK: a field of 4,000 bytes into the dynamic table, then 12,000 references to it.
+BOMB = STATUS_200 + b"\x40\x01a\x7f\xa1\x1e" + b"b" * 4_000 + b"\xbe" * 12_000
+
+
 def goaway(last: int) -> bytes:
     return frame(GOAWAY, 0, 0, struct.pack(">II", last, 0))
 
@@ -149,6 +154,10 @@ def goaway(last: int) -> bytes:
         ),
         pytest.param(endless(frame(RESET, 0, 1, struct.pack(">I", 8)) * 50), id="reset flood"),
         pytest.param(endless(frame(SETTINGS, 0, 0) * 50), id="settings flood"),
+        pytest.param(endless(goaway(0) * 50), id="goaway flood, none taken"),
+        pytest.param(endless(goaway(2**31 - 1) * 50), id="goaway flood, all taken"),
+        pytest.param(endless(frame(HEADERS, END_HEADERS, 1, b"\x48\x03100") * 50), id="interim answers flood"),
+        pytest.param(frame(HEADERS, END_HEADERS, 1, BOMB), id="fields that unpack to 48 MB"),
         pytest.param(endless(frame(PING, 0, 0, b"01234567") * 50), id="ping flood"),
     ],
 )
@@ -159,6 +168,42 @@ def test_hostile_frames_are_one_failed_attempt_within_its_deadline(tmp_path: Pat
         assert 5 < len(str(result)) < 200
         # What was refused is not sent again by the client itself.
         assert len(streams) <= 1
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param(goaway(2**31 - 1) * 50, id="goaway"),
+        pytest.param(frame(RESET, 0, 1, struct.pack(">I", 8)) * 50, id="reset"),
+        pytest.param(frame(PING, 0, 0, b"01234567") * 50, id="ping"),
+        pytest.param(frame(CONTINUATION, 0, 1, b"\x40\x01a\x01b" * 100), id="continuation"),
+    ],
+)
+def test_a_flood_of_frames_takes_no_memory(tmp_path: Path, piece: bytes) -> None:
+    with server(tmp_path, OK) as (url, door, _):
+        sent(url, door)
+    with server(tmp_path, endless(piece)) as (url, door, _):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        [result] = sent(url, door, timeout_s=2.0)
+        grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert isinstance(result, EgressError)
+    # libcurl's own memory, which Python does not see; the server's threads in it.
+    assert grown_kib < 16 * 1024
+
+
+def test_an_answer_to_a_request_that_was_given_up_answers_no_later_one(tmp_path: Path) -> None:
+    late = frame(HEADERS, END_HEADERS, 1, STATUS_200) + frame(DATA, END_STREAM, 1, b"late")
+
+    def answer(tls: ssl.SSLSocket) -> None:
+        if len(streams) > 1:
+            stream = struct.pack(">I", streams[-1])
+            tls.sendall(late + OK.replace(struct.pack(">I", 1), stream) if streams[-1] != 1 else OK)
+
+    with server(tmp_path, answer) as (url, door, streams):
+        given_up, then = sent(url, door, times=2, timeout_s=1.0)
+        assert isinstance(given_up, TimedOut)
+        assert (then.status, then.body) == (200, b"ok")
+        assert len(streams) == 2
 
 
 def test_an_answer_that_never_comes_is_given_up_at_the_deadline(tmp_path: Path) -> None:

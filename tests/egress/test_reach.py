@@ -1,4 +1,4 @@
-"""Whether a destination can be reached is found out by connecting, as an attempt would, and nothing is asked of it."""
+"""Whether a destination can be reached is found out by connecting, as an attempt would; whether HTTP is spoken there, by HEAD /."""
 
 import asyncio
 import socket
@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from gateway.egress import Door
-from gateway.egress.reach import reach
-from gateway.errors import AddressBlocked, EgressError, TimedOut
+from gateway.egress.reach import ask, reach
+from gateway.errors import AddressBlocked, AnswerBroken, ConnectFailed, EgressError, TimedOut
 from tests.egress.certificates import Authority
-from tests.sink import Sink
+from tests.egress.proxy import Proxy
+from tests.egress.test_ways import UnixSink
+from tests.sink import Sink, answer, hang, raw
 
 PLAIN = Door()
 
@@ -61,3 +63,35 @@ def test_a_name_that_must_be_public_may_not_be_private(monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "getaddrinfo", private)
     with pytest.raises(AddressBlocked, match=r"10\.0\.0\.7"):
         reached("https://hooks.example/", Door(public=True))
+
+
+# --- what answers there ---
+
+
+def asked(url: str, door: Door = PLAIN, timeout_s: float = 5.0) -> int:
+    return asyncio.run(ask(url, door, timeout_s=timeout_s))
+
+
+@pytest.mark.parametrize("status", [200, 301, 401, 404, 405, 500])
+def test_a_server_is_asked_for_nothing_but_its_root(status: int) -> None:
+    with Sink(answer(status)) as sink:
+        assert asked(f"{sink.url}/hooks/s3cret?key=s3cret") == status
+        [request] = sink.requests
+    assert (request.method, request.path, request.body) == ("HEAD", "/", b"")
+    assert set(request.headers) == {"host", "accept", "accept-encoding", "user-agent"}
+
+
+def test_a_server_behind_a_socket_or_a_proxy_is_asked_too(tmp_path: Path) -> None:
+    with UnixSink(tmp_path / "App.sock") as unix, Sink() as sink, Proxy(sink.port, login="ada:s3cret") as proxy:
+        assert asked(f"{unix.url}/in/s3cret") == 200
+        assert asked("http://hooks.test/s3cret", Door(proxy=f"http://ada:s3cret@127.0.0.1:{proxy.port}")) == 200
+        assert [each.path for each in unix.requests + sink.requests] == ["/", "/"]
+        with pytest.raises(ConnectFailed, match="the proxy answered 407"):
+            asked("http://hooks.test/s3cret", Door(proxy=f"http://127.0.0.1:{proxy.port}"))
+
+
+def test_what_answers_in_no_http_is_no_answer() -> None:
+    with Sink(raw(b"220 mail.example ESMTP\r\n")) as sink, pytest.raises(AnswerBroken, match="not HTTP"):
+        asked(sink.url)
+    with Sink(hang()) as sink, pytest.raises(TimedOut):
+        asked(sink.url, timeout_s=0.2)

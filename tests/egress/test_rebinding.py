@@ -16,14 +16,17 @@ PREPARE = (
 )
 
 
+@pytest.mark.parametrize("user", ["attempt", "httpx"])
 @pytest.mark.parametrize("second", ["127.0.0.1", "169.254.169.254"])
-def test_a_name_that_changes_its_address_between_two_attempts_reaches_nothing_private(tmp_path, second: str) -> None:
+def test_a_name_that_changes_its_address_between_two_requests_reaches_nothing_private(
+    tmp_path, second: str, user: str
+) -> None:
     needs("ip", "iproute2")
     if subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
         pytest.skip("THIS USER MAY NOT HAVE A NETWORK OF ITS OWN: run it where unshare --user --net works")
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     script = Path(__file__).with_name("rebinding.py")
-    command = [*UNSHARE, "sh", "-c", f'{PREPARE} "$@"', "sh", sys.executable, str(script), second]
+    command = [*UNSHARE, "sh", "-c", f'{PREPARE} "$@"', "sh", sys.executable, str(script), second, user]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     first, then, *seen = ended.stdout.splitlines()

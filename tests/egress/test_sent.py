@@ -2,16 +2,20 @@
 
 import asyncio
 import re
+import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.egress import Door, Egress
+from gateway.egress.transfer import Transfer
 from gateway.errors import AnswerBroken, EgressError
 from gateway.model import HttpRequest, Reply
 from tests.egress.certificates import Authority
@@ -103,6 +107,103 @@ def test_an_answer_that_comes_on_an_idle_connection_answers_no_later_request(lis
         assert [each.body for each in asyncio.run(main())] == [b"ok", b"second"]
         assert [each.body for each in sink.requests] == [b'{"id": 1}', b'{"id": 2}']
         assert sink.connections == 2
+
+
+# --- a connection that is idle ---
+
+
+@contextmanager
+def serving(context: ssl.SSLContext | None, serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Handles one connection in a thread, which must have ended at the end."""
+
+    def run() -> None:
+        connection, _ = listener.accept()
+        connection.settimeout(LONG_S)
+        with context.wrap_socket(connection, server_side=True) if context else connection as wire:
+            serve(wire)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield f"{'https' if context else 'http'}://127.0.0.1:{listener.getsockname()[1]}/"
+        thread.join(LONG_S)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("more", [b"", OK, b"junk"], ids=["its end", "another answer", "junk"])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_an_idle_connection_is_closed_when_anything_comes_on_it(tmp_path: Path, tls: bool, more: bytes, run) -> None:
+    authority = Authority()
+    ended: list[bytes] = []
+
+    def serve(wire: socket.socket) -> None:
+        while b'{"id": 1}' not in wire.recv(65_536):
+            pass
+        wire.sendall(OK)
+        idle.wait(LONG_S)
+        if more:
+            wire.sendall(more)
+        else:
+            # The end in one direction only: the other one shows what the gateway does about it.
+            socket.socket.shutdown(wire, socket.SHUT_WR)
+        # Without another request.
+        with suppress(ssl.SSLError):
+            ended.append(wire.recv(65_536))
+        done.set()
+
+    async def main(url: str) -> None:
+        egress = Egress()
+        try:
+            assert (await egress.send(request(url), timeout_s=LONG_S, door=door)).body == b"ok"
+            idle.set()
+            assert await asyncio.to_thread(done.wait, LONG_S)
+        finally:
+            await egress.close()
+
+    idle, done = threading.Event(), threading.Event()
+    door = Door(ca=authority.pem)
+    with serving(authority.server(tmp_path) if tls else None, serve) as url:
+        run(main(url))
+    assert ended in ([b""], [])
+
+
+def test_an_answer_before_the_request_is_a_failed_attempt_and_nothing_is_sent() -> None:
+    received: list[bytes] = []
+
+    def serve(wire: socket.socket) -> None:
+        wire.sendall(OK)
+        with suppress(ConnectionResetError):
+            received.append(wire.recv(65_536))
+
+    # The answer is there before the connection is used: the kernel has it while the gateway connects.
+    with serving(None, serve) as url, pytest.MonkeyPatch.context() as patched:
+        is_allowed = Transfer._is_allowed
+
+        def is_allowed_later(transfer: Transfer, *ends: object) -> int:
+            select.select([transfer._made[0]], [], [], LONG_S)
+            return is_allowed(transfer, *ends)
+
+        patched.setattr(Transfer, "_is_allowed", is_allowed_later)
+        [result] = sent(request(url))
+    assert isinstance(result, AnswerBroken)
+    assert str(result) == "it answered before the request was sent, so it has not taken it"
+    assert b"".join(received) == b""
+
+
+def test_over_tls_an_early_answer_counts_only_with_the_whole_request(tmp_path: Path) -> None:
+    authority = Authority()
+    received = bytearray()
+
+    def serve(wire: socket.socket) -> None:
+        wire.sendall(OK)
+        with suppress(OSError):
+            while more := wire.recv(65_536):
+                received.extend(more)
+
+    with serving(authority.server(tmp_path), serve) as url:
+        [result] = sent(request(url), door=Door(ca=authority.pem))
+    assert isinstance(result, EgressError) or received.endswith(b'\r\n\r\n{"id": 1}')
 
 
 BIG = b"x" * 20_000_000

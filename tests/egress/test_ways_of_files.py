@@ -20,7 +20,7 @@ from tests.sink import Sink, answer
 
 def read(folder: Path, destination: str, *, defaults: str = "", dev: bool = False, **environ: str):
     (folder / "routes.yaml").write_text(
-        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+        "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret-of-the-tests}}\n"
         f"defaults: {{{defaults}}}\ndestinations: {{there: {{{destination}}}}}\nalways: [{{to: there}}]\n"
     )
     return load(folder / "routes.yaml", environ=environ, dev=dev)
@@ -66,7 +66,7 @@ def test_what_a_proxy_refuses_is_tried_again_with_its_status(tmp_path: Path) -> 
     with Proxy(1, refuses=407) as proxy:
         result, attempt = attempted(tmp_path, f'url: "https://hooks.test/in", proxy: "http://127.0.0.1:{proxy.port}"')
     assert isinstance(result, Retry)
-    assert attempt.reason == "the proxy answered 407"
+    assert attempt.reason.startswith("the proxy answered 407: it needs a user and a password")
 
 
 def test_the_default_proxy_is_for_those_that_have_none_of_their_own(tmp_path: Path) -> None:

@@ -86,6 +86,11 @@ def loaded(folder: Path, text: str):
             "1 source added (other), 1 destination added (new)",
         ),
         ("destinations:", "retention: {events: 7d}\ndestinations:", "retention changed"),
+        (
+            "destinations:",
+            "trusted_proxies: 10.0.0.1\ndestinations:",
+            "trusted proxies or shares changed",
+        ),
         ("s3cret", "s3cret, redact: attrs.email", "1 source changed (xobito)"),
         ("version: 1", "# a comment\n\nversion: 1", "nothing"),
     ],

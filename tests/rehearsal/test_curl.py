@@ -86,6 +86,8 @@ def test_curl_finds_a_unix_socket(tmp_path):
 
 def test_a_destination_of_its_own_way_is_reached_that_way():
     door = Door(proxy="http://ada:s3cret@proxy.lan:3128", cert="/c.pem", key="/k.pem", least_tls="1.3", http2=True)
-    words = words_of(HttpRequest(method="POST", url="http://a.example", headers=(), body=b""), door=door)
+    words = words_of(
+        HttpRequest(method="POST", url="http://a.example", headers=(), body=b""), options=[*curl.options(door)]
+    )
     proxy, cert, key = ["--proxy", "http://proxy.lan:3128"], ["--cert", "/c.pem"], ["--key", "/k.pem"]
     assert words[-8:] == [*proxy, *cert, *key, "--tlsv1.3", "--http2"]

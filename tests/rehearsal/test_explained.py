@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config import load
+from gateway.console.story import _curl
 from gateway.egress import Egress
 from gateway.model import Attempt, Delivery, Notice
 from gateway.operate import views
@@ -89,6 +90,17 @@ def test_every_entry_and_the_request_of_every_delivery_are_there_without_a_secre
     assert crm["request"]["headers"]["webhook-id"] == "dlv_1"
     assert archive["request"]["line"]["type"] == "contact.created"
     assert "t0ken-of-crm" not in json.dumps(found)
+
+
+def test_a_request_says_how_its_destination_is_reached_without_a_login(tmp_path, config):
+    ways = "{http2: true, proxy: 'http://ada:pr0xy-login@proxy.lan:3128', "
+    config = configured(tmp_path, ROUTES.replace("crm: {", f"crm: {ways}"))
+    [request] = explained_history(config, history_of(config, ("welcome", "crm")))["requests"]
+    assert request["request"]["curl_options"] == ["--proxy http://proxy.lan:3128", "--http2"]
+    command = _curl(request["request"], request["request"]["body"])
+    assert "--proxy http://proxy.lan:3128" in command
+    assert "--http2" in command
+    assert "pr0xy-login" not in json.dumps(request) + command
 
 
 def test_a_file_that_says_the_same_has_not_changed_and_one_that_says_more_has(tmp_path, config):

@@ -10,6 +10,8 @@ import time
 import uvloop
 from msgspec.structs import replace
 
+from gateway import telemetry
+from gateway.peers import Peers, Senders
 from gateway.server import Limits, serve
 from gateway.server.listeners import Listener
 from gateway.server.protocol import Connection
@@ -21,11 +23,21 @@ HEAD = b"POST /in HTTP/1.1\r\nHost: a\r\n"
 class Door:
     """A server in its own thread: its addresses, and what it reported to its caller."""
 
-    def __init__(self, limits):
+    def __init__(self, limits, peers=None):
         self.limits = limits
-        self.refused, self.failed, self.seen = [], [], []
-        self.held = threading.Event()
+        self.senders = Senders(lambda: peers or Peers())
+        self.refused, self.failed, self.seen, self.clients = [], [], [], []
+        self.held, self.holding = threading.Event(), 0
         self.address = self.admin = None
+
+    @property
+    def connections(self):
+        """Connections of the ingest listener at the last sweep."""
+        return telemetry.LISTENER_CONNECTIONS.labels("ingest")._value.get()
+
+    @property
+    def body_bytes(self):
+        return telemetry.LISTENER_BODY_BYTES.labels("ingest")._value.get()
 
     async def started(self, ingest_address, admin_address):
         self.address, self.admin = (split(address) for address in (ingest_address, admin_address))
@@ -62,7 +74,11 @@ class Door:
             return
         if path == "/hold":
             self.held.set()
+            self.holding += 1
             await self.go.wait()
+        if path == "/client":
+            await answer(send, 200, scope["client"][0].encode())
+            return
         if path == "/big":
             with contextlib.suppress(asyncio.CancelledError):
                 await answer(send, 200, b"x" * 64 * 1024, times=1024)
@@ -97,9 +113,15 @@ class Door:
             admin_bind="127.0.0.1:0",
             hooks=self,
             limits=self.limits,
-            refused=self.refused.append,
+            senders=self.senders,
+            probes=["/healthz"],
+            refused=self.note_refused,
             failed=self.failed.append,
         )
+
+    def note_refused(self, listener, reason, client):
+        self.refused.append(reason)
+        self.clients.append((listener, client))
 
     def __exit__(self, *_):
         self.loop.call_soon_threadsafe(self.task.cancel)
@@ -119,8 +141,9 @@ def split(address):
     return host, int(port)
 
 
-def connect(address):
-    return socket.create_connection(address, timeout=PATIENCE_S)
+def connect(address, host=""):
+    """A connection; ``host`` is the address it comes from: another one of 127.0.0.0/8."""
+    return socket.create_connection(address, timeout=PATIENCE_S, source_address=(host, 0) if host else None)
 
 
 def read_all(client):
@@ -227,7 +250,13 @@ def conversation(door):
     """(connection, transport, clock) of a connection without a network."""
     with socket.socket() as sock:
         listener = Listener(
-            app=door.app, sock=sock, limits=door.limits, refused=door.refused.append, failed=door.failed.append
+            "ingest",
+            app=door.app,
+            sock=sock,
+            limits=door.limits,
+            senders=door.senders,
+            refused=door.note_refused,
+            failed=door.failed.append,
         )
         clock, transport = MovedClock(), Conversation()
         connection = Connection(replace(listener.shared, loop=clock))

@@ -44,14 +44,46 @@ def test_a_body_that_does_not_come_ends_in_408_and_the_app_is_told_at_once():
         wait_until(lambda: door.seen[-1:] == ["http.disconnect"])
 
 
-def test_a_body_that_drips_ends_in_408():
+def test_a_body_that_drips_ends_in_408_long_before_the_deadline():
     async def main():
-        door = Door(Limits(body_deadline_s=30))
+        door = Door(Limits(body_deadline_s=30, body_rate=1024, body_rate_over_s=10))
         with conversation(door) as (connection, transport, clock):
             connection.data_received(CHUNKED)
-            for second in range(1, 30):
-                clock.now = second
+            for clock.now in range(1, 10):
                 connection.data_received(b"1\r\na\r\n")
+                connection.expire(clock.now)
+                await asyncio.sleep(0)
+            assert transport.written == b""
+            connection.expire(10.0)
+            assert refusal_in(transport.written) == 408
+            assert door.refused == ["body_deadline"]
+
+    asyncio.run(main())
+
+
+def test_a_body_that_stops_after_a_good_beginning_ends_in_408_after_the_time_that_the_rate_is_measured_over():
+    async def main():
+        door = Door(Limits(body_deadline_s=30, body_rate=1024, body_rate_over_s=10))
+        with conversation(door) as (connection, transport, clock):
+            connection.data_received(HEAD + b"Content-Length: 1048576\r\n\r\n")
+            connection.data_received(b"x" * 30_000)
+            await turns()
+            connection.expire(10.0)
+            assert transport.written == b""
+            clock.now = 10.0
+            connection.expire(20.0)
+            assert refusal_in(transport.written) == 408
+
+    asyncio.run(main())
+
+
+def test_a_body_that_keeps_the_rate_has_until_the_deadline():
+    async def main():
+        door = Door(Limits(body_deadline_s=30, body_rate=1024, body_rate_over_s=10))
+        with conversation(door) as (connection, transport, clock):
+            connection.data_received(HEAD + b"Content-Length: 1048576\r\n\r\n")
+            for clock.now in range(1, 30):
+                connection.data_received(b"x" * 1200)
                 connection.expire(clock.now)
                 await asyncio.sleep(0)
             assert transport.written == b""

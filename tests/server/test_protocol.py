@@ -1,5 +1,6 @@
 """Legitimate requests keep working, however they arrive."""
 
+import contextlib
 import itertools
 import json
 import socket
@@ -186,6 +187,31 @@ def test_an_upgrade_is_ignored_and_costs_no_body(door, framing, body, size, apar
         status, headers, answered = read_answer(client)
         assert (status, json.loads(answered)["size"]) == (200, size)
         assert headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one packet", "one by one"])
+@pytest.mark.parametrize(
+    "framing_and_body",
+    [
+        (b"Content-Length: 5\r\n", b"hello"),
+        (b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+        (b"Content-Length: 0\r\n", b""),
+    ],
+    ids=["length", "chunked", "no body"],
+)
+def test_a_request_that_follows_an_upgrade_adds_nothing_to_its_body(door, framing_and_body, apart):
+    framing, body = framing_and_body
+    upgrade = HEAD + b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + framing + b"\r\n" + body
+    following = HEAD + b"Content-Length: 6\r\n\r\nsecond"
+    with connect(door.address) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (upgrade, following) if apart else (upgrade + following,):
+            with contextlib.suppress(ConnectionError):
+                client.sendall(piece)
+        status, headers, answered = read_answer(client)
+        assert (status, json.loads(answered)["size"]) == (200, 5 if body else 0)
+        assert headers["connection"] == "close"
+        assert client.recv(1) == b""
 
 
 def test_an_app_that_raises_costs_its_request_only(door):

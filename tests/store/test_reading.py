@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.errors import QueryRefused
 from gateway.model import Dead, DeliveryState
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected, Retention
-from gateway.store.rules import words_in
+from gateway.store.rules import REJECTED_KEPT, words_in
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
 
 
@@ -424,20 +424,30 @@ def test_the_numbers_of_a_minute_are_forgotten_after_a_day(run, clock):
 # --- refused requests ---
 
 
-def refused(number, count=1):
-    return Rejected(at=float(number), source="crm", path="/in/crm", status=401, reason=f"no {number}", count=count)
+def refused(number, count=1, source="crm"):
+    return Rejected(
+        at=float(number),
+        source=source,
+        path=f"/in/{source}",
+        status=401,
+        reason=f"no {number}",
+        client="203.0.113.7",
+        count=count,
+    )
 
 
-def test_refused_requests_are_remembered_the_newest_first_and_only_so_many(run):
+def test_refused_requests_are_remembered_the_newest_first_and_only_so_many_of_each_source(run):
     async def scenario(store):
         await store.reject([])
         await store.reject([refused(1, count=7), refused(2)])
         assert await store.rejected(limit=1) == [refused(2)]
         assert await store.rejected() == [refused(2), refused(1, count=7)]
-        for start in range(0, 3000, 500):
-            await store.reject([refused(number) for number in range(start, start + 500)])
+        await store.reject([refused(3, source="stripe")])
+        for start in range(0, 1500, 300):
+            await store.reject([refused(number) for number in range(start, start + 300)])
         kept = await store.rejected(limit=5000)
-        assert [kept[0], len(kept)] == [refused(2999), 1000]
+        assert [kept[0], len(kept)] == [refused(1499), REJECTED_KEPT + 1]
+        assert kept[-1] == refused(3, source="stripe"), "a flood at one path leaves those of the others"
 
     run(scenario)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import KeyReused, Overlaps, StoreError, StoreUnavailable
 from gateway.model import Delivery, DeliveryState, Release, Retry, new_id
 from gateway.store import nouns, rules
 from gateway.store.activities import Activity, Task
@@ -264,6 +264,8 @@ class Server:
     def begin(self, task: Task) -> Activity:
         for deed in self.deeds.values():
             if task.key and deed.task.key == task.key:
+                if deed.task.asked != task.asked:
+                    raise KeyReused(rules.reused(task.key, deed.activity.id))
                 return self.activity(deed.activity.id)
         named = self._selected(task.which)
         if task.which.ids:
@@ -272,6 +274,10 @@ class Server:
         else:
             taken = rules.states_taken(task.verb, task.which)
             selected = [row[:2] for row in named if row[2].state in taken]
+        for deed in self.deeds.values():
+            ahead = {row for row in deed.selected if row[0] > deed.position and not deed.is_finished}
+            if "discard" not in (task.verb, deed.task.verb) and ahead & {*selected}:
+                raise Overlaps(rules.overlap(task.verb, deed.activity.id))
         id_, wall = new_id("act", self.clock.wall()), self.clock.wall()
         done = Activity(id=id_, at=wall, by=task.by, verb=task.verb, subject=task.subject, reason=task.reason)
         deed = self.deeds[id_] = Deed(activity=done, task=task, selected=selected)

@@ -10,9 +10,10 @@ from gateway.egress import Inbox
 from gateway.model import Secret
 from gateway.operate.reload import Reloader
 from gateway.web import AdminOptions, Context, Live, Readiness, admin_app
+from gateway.web.auth import Access
 from tests.world import World
 
-TOKEN, READ_TOKEN = "t" * 32, "r" * 32
+TOKEN, READ_TOKEN = "5f0c8a7be1d94263a7c41b0e92d86f35", "c83ad1f6075e49b2e6b0947a2d1f5c8e"
 HOST = "127.0.0.1:8081"
 
 
@@ -24,15 +25,16 @@ class Desk(World):
     async def __aenter__(self) -> "Desk":
         await super().__aenter__()
         self.live = Live(self.store)
+        self.readiness = Readiness()
         self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
         self.app = admin_app(
             Context(
                 gateway=self.gateway,
                 dispatcher=self.dispatcher,
                 operations=self.operations,
-                readiness=Readiness(),
+                readiness=self.readiness,
                 reloader=self.reloader,
-                options=self.options,
+                access=Access(self.options, self.clock.wall, lambda: self.gateway.config.console_url),
                 live=self.live,
                 inbox=Inbox(clock=self.clock),
             )

@@ -12,12 +12,12 @@ import pytest
 from gateway import pipeline, telemetry
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
+from gateway.peers import Peers, Senders
 from gateway.presets import load as load_preset
 from gateway.store.activities import Task
 from gateway.store.nouns import DeliveryQuery
 from gateway.store.sqlite import file
 from gateway.web import Readiness, Rejections, ingest_app
-from gateway.web import door as door_module
 from gateway.web.door import RETRY_AFTER_S, Door
 from tests.store.sqlite.given import edit, overwrite
 from tests.web.desk import Desk
@@ -30,6 +30,7 @@ sources:
   alarms: {preset: url-secret, secret: a-long-url-secret}
   whatsapp: {preset: meta, secret: s3cret, verify: {handshake_token: tok}}
   chat: {preset: intercom, secret: s3cret}
+  anyone: {preset: xobito, verify: none}
   mails: {preset: sendgrid, verify: {token: {header: x-token}}, secret: s3cret}
 """
 
@@ -66,7 +67,8 @@ class AtTheDoor(Desk):
         await super().__aenter__()
         self.readiness = Readiness()
         self.rejections = Rejections(self.store, self.clock)
-        self.door = Door(self.gateway, self.dispatcher, self.readiness, self.rejections)
+        self.senders = Senders(lambda: Peers(share_private=True))
+        self.door = Door(self.gateway, self.dispatcher, self.readiness, self.rejections, self.senders)
         self.messages_left = 0
         return self
 
@@ -145,8 +147,9 @@ async def test_a_new_event_is_202_with_its_id_and_the_same_again_is_a_duplicate_
     first = await door.send(BODY)
     again = await door.send(BODY)
     assert (first.status, first.json) == (202, {"id": first.json["id"], "duplicate": False})
-    assert (again.status, again.json) == (202, {"id": first.json["id"], "duplicate": True})
-    assert await door.refused() == [("/in/xobito", 202, f"duplicate of {first.json['id']}: not delivered again")]
+    note = f"not delivered again; to send what died of it: gateway replay --dead {first.json['id']}"
+    assert (again.status, again.json) == (202, {"id": first.json["id"], "duplicate": True, "note": note})
+    assert await door.refused() == [("/in/xobito", 202, f"duplicate of {first.json['id']}: {note}")]
 
 
 @at_the_door
@@ -334,26 +337,28 @@ async def test_a_defect_costs_the_sender_a_retry_and_says_nothing_about_itself(d
 
 
 @at_the_door
-async def test_too_many_bytes_in_flight_are_503_and_are_given_back(door):
-    with patch.object(door_module, "BYTES_IN_FLIGHT", 100):
-        answer = await door.send(b"x" * 60, b"x" * 60)
-        assert (answer.status, answer.headers["retry-after"]) == (503, str(RETRY_AFTER_S))
-        assert (await door.send(b'{"event": "small"}')).status == 202
-
-
-@at_the_door
-async def test_a_sender_that_hangs_up_gets_no_answer_and_its_bytes_are_given_back(door):
-    with patch.object(door_module, "BYTES_IN_FLIGHT", 100):
-        for _ in range(3):
-            answer = await door.send(b"x" * 60, None)
-            assert answer.status == 0
+async def test_a_sender_that_hangs_up_gets_no_answer(door):
+    assert (await door.send(b"x" * 60, None)).status == 0
     assert await door.kept() == 0
     assert await door.refused() == []
 
 
 @at_the_door
+async def test_only_a_sender_whose_request_was_authentic_counts_as_verified(door):
+    refused = {"x-webhook-signature": "0" * 64}
+    await door.send(BODY, headers=refused)
+    await door.send(BODY, path="/in/anyone", headers={})
+    assert not door.senders.has_verified("127.0.0.1", b"/in/xobito")
+    assert not door.senders.has_verified("127.0.0.1", b"/in/anyone")
+    await door.send(BODY)
+    assert door.senders.has_verified("127.0.0.1", b"/in/xobito")
+    assert not door.senders.has_verified("127.0.0.1", b"/in/alarms")
+    assert not door.senders.has_verified("127.0.0.2", b"/in/xobito")
+
+
+@at_the_door
 async def test_behind_the_application_the_door_sees_the_path_as_it_was_sent(door):
-    app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections)
+    app = ingest_app(door.gateway, door.dispatcher, door.readiness, door.rejections, door.senders)
     assert (await door.send(BODY, through=app)).status == 202
     assert (await door.send(BODY, path="/in/%78obito", through=app)).status == 404
 
@@ -420,3 +425,28 @@ def test_a_damaged_store_refuses_new_events_and_says_what_to_do(tmp_path, monkey
     root = edit(tmp_path / "gateway.db", "SELECT rootpage FROM sqlite_schema WHERE name = 'rejected'")[0][0]
     overwrite(tmp_path / "gateway.db", (root - 1) * 4096, b"\xff" * 4096)
     asyncio.run(look())
+
+
+@at_the_door
+async def test_an_unsigned_id_is_found_by_search_before_and_after_it_is_indexed(door):
+    door.reload(
+        "version: 1\nsources: {hub: {preset: github, secret: s3cret}, hush: {preset: github, secret: s3cret, "
+        "redact: [headers.x-github-delivery]}}\ndestinations: {}\n"
+    )
+    body = b'{"action": "opened"}'
+    sent = {"content-type": "application/json", "x-hub-signature-256": f"sha256={signed(body)['x-webhook-signature']}"}
+    sent |= {"x-github-event": "issues", "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958"}
+    first = (await door.send(body, path="/in/hub", headers=sent)).json["id"]
+    hushed = (await door.send(body, path="/in/hush", headers=sent)).json["id"]
+    for _ in range(2):
+        for q in (
+            "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+            "headers.x-github-delivery=72d3162e-cc78-11e3-81ab-4c9367dc0958",
+        ):
+            _, found = await door.ask(f"/api/events?q={q}")
+            assert [each["id"] for each in found["events"]] == [first], q
+        while await door.store.index():
+            pass
+    assert (await door.ask(f"/api/events/{first}"))[1]["label"] == "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+    assert (await door.ask(f"/api/events/{hushed}"))[1]["label"] == "•••"
+    assert "72d3162e-cc78-11e3-81ab-4c9367dc0958" in (await door.ask(f"/events/{first}"))[1]

@@ -163,16 +163,28 @@ async def test_the_numbers_are_asked_for_once_for_all_who_listen(tmp_path, monke
 async def test_the_ninth_listener_is_refused_until_one_has_gone(tmp_path):
     async with World(tmp_path, "") as world:
         following = Live(world.store)
-        listeners = [following.listen(Search()) for _ in range(MOST_LISTENERS)]
+        listeners = [following.listen(Search(), "full") for _ in range(MOST_LISTENERS)]
         with pytest.raises(TooManyListen, match="all 8 places"):
-            following.listen(Search())
+            following.listen(Search(), "full")
         listeners.pop().close()
-        listeners.append(following.listen(Search()))
+        listeners.append(following.listen(Search(), "full"))
         with pytest.raises(TooManyListen):
-            following.listen(Search())
+            following.listen(Search(), "full")
         # Forgotten, never begun: the client hung up before its answer was under way.
         listeners.pop()
-        following.listen(Search()).close()
+        following.listen(Search(), "full").close()
+
+
+@story
+async def test_the_listeners_of_one_token_leave_the_places_of_the_other_alone(tmp_path):
+    async with World(tmp_path, "") as world:
+        following = Live(world.store)
+        readers = [following.listen(Search(), "read") for _ in range(MOST_LISTENERS)]
+        with pytest.raises(TooManyListen, match="of this token"):
+            following.listen(Search(), "read")
+        following.listen(Search(), "full").close()
+        readers.pop().close()
+        following.listen(Search(), "read").close()
 
 
 @story
@@ -180,14 +192,14 @@ async def test_the_end_lets_all_go_at_once_and_nobody_in(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "INTERVAL_S", 60)
     async with World(tmp_path, "") as world:
         following = Live(world.store)
-        listener = following.listen(Search())
+        listener = following.listen(Search(), "full")
         ended = asyncio.create_task(_to_the_end(listener))
         await asyncio.sleep(0.1)
         following.end()
         async with asyncio.timeout(30):
             await ended
         with pytest.raises(TooManyListen, match="the gateway is stopping"):
-            following.listen(Search())
+            following.listen(Search(), "full")
 
 
 @story
@@ -197,7 +209,7 @@ async def test_a_store_that_refuses_ends_a_stream_and_is_no_defect(tmp_path, mon
     async with World(tmp_path, "") as world:
         await world.receive(numbered(0))
         following = Live(world.store)
-        listener = following.listen(Search())
+        listener = following.listen(Search(), "full")
         events, sent = world.store.events, []
 
         async def refuse(query):
@@ -209,7 +221,7 @@ async def test_a_store_that_refuses_ends_a_stream_and_is_no_defect(tmp_path, mon
                 monkeypatch.setattr(world.store, "events", refuse if len(sent) > 1 else events)
     assert sent[1] == b"event: rows\ndata: 1\n\n"
     assert lines[-1] == ("store.unavailable", {"reason": "the disk refuses"})
-    assert following._listeners == 0
+    assert following._listeners.total() == 0
 
 
 async def _to_the_end(listener) -> None:

@@ -67,7 +67,7 @@ async def listening(address: tuple[str, int], *, rcvbuf: int | None = None) -> s
 
 async def come_to(live: live.Live, listeners: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while live._listeners != listeners:
+        while live._listeners.total() != listeners:
             await asyncio.sleep(0.01)
 
 

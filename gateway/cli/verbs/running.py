@@ -97,7 +97,11 @@ def backup(**given: Any) -> None:
 @options.store
 @options.url
 @options.as_json
-@click.option("--online", is_flag=True, help="Also connect to each destination (DNS, TCP, TLS); nothing is sent.")
+@click.option(
+    "--online",
+    is_flag=True,
+    help="Also connect to each destination (DNS, TCP, TLS) and send it HEAD /; no event, login or path is sent.",
+)
 def doctor(**given: Any) -> None:
     """Check routes.yaml, the store, the machine and the gateway.
 

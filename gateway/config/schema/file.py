@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Final
 
 from gateway.config.schema import conditions, trees, values
@@ -16,6 +17,7 @@ from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
 from gateway.config.text.reader import Map, Node
 from gateway.errors import Place
+from gateway.peers import Network
 
 
 def _version(written: Words, label: str) -> int:
@@ -27,6 +29,23 @@ def _version(written: Words, label: str) -> int:
 @shaped({**values.TEXT, "pattern": r"^https?://|\$\{"})
 def _console_url(reading: Reading, node: Node, label: str) -> Words | None:
     return values.words(reading, node, label)
+
+
+def _trusted(written: Words, label: str) -> Network:
+    try:
+        network = ip_network(written.text, strict=False)
+    except ValueError:
+        hint = "write one such as 10.0.0.0/8 or 203.0.113.7"
+        raise Unfit(f'{label}: "{written.shown}" is not an address or a network', hint) from None
+    if not network.prefixlen:
+        hint = "name the proxies' own addresses or networks"
+        raise Unfit(f'{label}: "{written.shown}" would let every client choose its own address', hint)
+    return network
+
+
+_network: Final = values.typed(
+    _trusted, {**values.TEXT, "title": "address or network", "pattern": r"^[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?$|\$\{"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,11 @@ class LimitsKeys(Section):
         "how much of the store's disk stays free before new events are refused: 1GiB; usually 2 % of the disk, at "
         "least 256MiB and at most 2GiB, but no more than 10 %",
     )
+    share_private: bool = key(
+        values.boolean,
+        "true: loopback and private addresses, too, may have only their share of the connections and of the bytes",
+        default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +169,12 @@ class FileKeys(IncludedKeys):
         "how long events and deliveries are kept: {events: 30d, bodies: 7d, attempts: 30d, dead: 90d}",
     )
     limits: LimitsKeys | None = key(
-        nested(LimitsKeys), "when new events are refused: {max_pending: 1000000, free_disk: 1GiB}"
+        nested(LimitsKeys), "how much the gateway accepts: {max_pending: 1000000, free_disk: 1GiB, share_private: true}"
+    )
+    trusted_proxies: tuple[Network, ...] = key(
+        values.one_or_more(_network),
+        "proxies in front of the gateway, whose X-Forwarded-For or Forwarded names the client: [10.0.0.0/8, 203.0.113.7]",
+        default=(),
     )
     include: tuple[Words, ...] = key(
         values.names_list,

@@ -134,7 +134,12 @@ class SourceKeys(Section):
         "what names an event: {payload.type} or {headers.x-event}; in a list, the first whose fields are present",
     )
     id: tuple[Words, ...] | None = key(
-        values.words_list, "what identifies an event: {payload.id}; its bytes if that is missing"
+        values.words_list,
+        "what identifies an event, if the sender signs it: {payload.id}; else what is signed identifies it",
+    )
+    redeliver: str | None = key(
+        values.choice(("replay",)),
+        "replay: an event that its sender sends again is not delivered twice, but its dead deliveries are replayed",
     )
     split: tuple[Words, ...] | None = key(
         values.words_list, "where the events are in a body that holds several: payload.events.*"

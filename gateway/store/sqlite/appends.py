@@ -115,4 +115,4 @@ class _Adding(Struct, kw_only=True):
 def _event_row(seq: int, event: Event, now: float, *, redact: bool) -> tuple[Any, ...]:
     headers = to_json(event.headers if type(event.headers) is dict else dict(event.headers))
     named = (seq, event.id, event.source, storable(event.type))
-    return (*named, event.received_at, now, headers, event.sha256, event.body, int(redact))
+    return (*named, event.received_at, now, headers, event.sha256, event.body, int(redact), storable(event.label))

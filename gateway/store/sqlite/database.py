@@ -11,7 +11,7 @@ from gateway import telemetry
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.nouns import Retention
-from gateway.store.sqlite import forgetting
+from gateway.store.sqlite import forgetting, upkeep
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.appends import append
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
@@ -20,7 +20,6 @@ from gateway.store.sqlite.file import File
 from gateway.store.sqlite.outcomes import claim, settle
 from gateway.store.sqlite.records import Records
 from gateway.store.sqlite.turns import Turns
-from gateway.store.sqlite.upkeep import Upkeep
 
 # The caller gave what cannot be stored: its own failure, not the disk's.
 _REFUSED: Final = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
@@ -33,7 +32,7 @@ class Database:
         self.file = file
         self.records = Records()
         self.turns = Turns()
-        self._upkeep = Upkeep()
+        self._upkeep = upkeep.Upkeep()
 
     # opening and closing
 
@@ -229,6 +228,10 @@ class Database:
         if self.file.healthy and self.file.empty_log():
             self._upkeep.is_log_dirty = False
         return not self._upkeep.is_log_dirty
+
+    def cleanse(self, headers: Mapping[str, Collection[str]], limit: int) -> bool:
+        """Remove headers from at most ``limit`` events that an older release stored; whether there are more of them."""
+        return upkeep.cleanse(self.file.db, headers, limit)
 
     def redact(self, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events that are still at rest; how many were."""

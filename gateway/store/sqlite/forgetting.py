@@ -14,11 +14,14 @@ from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.sqlite import statements as sql
+from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.places import Place
 from gateway.store.sqlite.records import Records
 from gateway.store.sqlite.rows import storable, to_json
 from gateway.store.sqlite.words import WordIndex
+
+VERB: Final = "forget"
 
 # --- the erasure itself ---
 
@@ -69,21 +72,23 @@ CLEAR: Final = (
     """,
 )
 BURY: Final = """
-UPDATE event SET headers = '{}', body = ?, sha256 = ?, body_is = 'forgotten', redact = 0 WHERE seq = ?
+UPDATE event SET headers = '{}', label = '', body = ?, sha256 = ?, body_is = 'forgotten', redact = 0 WHERE seq = ?
 """
 
 
 def begin(records: Records, erasure: Erasure, now_s: float, change: Change) -> str:
-    """Store the erasure and remove what mentions its value; its id, or that of the one with the same key."""
+    """Store the erasure and remove what mentions its value; its id, or that of the one with the same key.
+
+    Raises KeyReused if something else than an erasure had the key. For whom it was is not remembered.
+    """
     db = records.db
-    known = db.execute(sql.ACTIVITY_OF_KEY, (erasure.key,)).get if erasure.key else None
-    if known is not None:
-        return str(known)
+    if known := tasks.same(db, erasure.key, VERB):
+        return known
     id_ = new_id("act", now_s)
-    texts = (*map(storable, (erasure.by, "forget", erasure.subject, erasure.reason)), storable(erasure.key) or None)
+    texts = (*map(storable, (erasure.by, VERB, erasure.subject, erasure.reason)), storable(erasure.key) or None)
     which = to_json(storable(erasure.find))
     place = (change.now, 0, records.event_seq)
-    db.execute(sql.ADD_ACTIVITY, (id_, now_s, *texts, which, 0, 0, *place, 0.0, change.now, 0, 0)).fetchall()
+    db.execute(sql.ADD_ACTIVITY, (id_, now_s, *texts, which, 0, 0, *place, 0.0, change.now, 0, 0, VERB)).fetchall()
     db.execute(sql.FORGET_ACTIVITIES, (rules.ACTIVITIES_KEPT,))
     for statement in MENTIONING:
         db.execute(statement, (storable(erasure.value),))

@@ -1,14 +1,15 @@
 """The one owner of a store's file."""
 
+import errno
 import fcntl
 import os
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from gateway.errors import StoreError, StoreLocked
 from gateway.store.health import Owner
+from gateway.store.rules import link_message
 
 #: The second line of the lock's file, once the store has held an event.
 HELD: Final = b"has held events\n"
@@ -17,10 +18,10 @@ HELD: Final = b"has held events\n"
 def owner_of(path: str) -> Owner | None:
     """The owner of the store at ``path``; None: nobody has it open, and the last owner closed it."""
     try:
-        file = Path(path + ".lock").open("rb")  # noqa: SIM115  closed below
+        descriptor = os.open(path + ".lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
-    with closing(file):
+    with os.fdopen(descriptor, "rb") as file:
         name = _first_line(file.read(200))
         try:
             # Shared, and for a moment only: a gateway that starts meanwhile would be refused.
@@ -85,6 +86,8 @@ def _open_beside(path: str) -> int:
     if not folder.is_dir():
         raise StoreError(f"{folder}: the store's folder does not exist; make it, or name another file")
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(link_message(path)) from None
         raise StoreError(f"{path}: {error.strerror}; the store needs a folder that this user may write to") from None

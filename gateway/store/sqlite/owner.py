@@ -26,6 +26,7 @@ from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Se
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
 from gateway.store.sqlite.pace import SLICE_BYTES, Pace, parts
+from gateway.store.sqlite.plans import Plan
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.scrub import Scrub
 from gateway.store.sqlite.snapshots import Snapshots
@@ -55,7 +56,6 @@ class SQLiteStore(SQLiteReads):
         #: Those that another program, which has the file locked, keeps waiting. For the thread.
         self._waiting: Sequence[Call] = ()
         self._pruning, self._redacting, self._indexing, self._wiping = Pace(), Pace(), Pace(), Pace()
-        #: Set once the loop has had its turn after a commit.
         self._pause = Pause(self._loop, database.turns)
         self._closed: asyncio.Future[None] | None = None
         #: For bodies of claimed deliveries: the default one may be busy with long searches.
@@ -134,13 +134,15 @@ class SQLiteStore(SQLiteReads):
         return delivery
 
     async def begin(self, task: Task) -> Activity:
-        known = await asyncio.to_thread(self._reader.activity_of, task.key) if task.key else None
-        if known is not None:
-            return known
-        plan = await asyncio.to_thread(self._reader.plan, task)
-        wall = self._database.file.wall()
-        id_ = await self._ask(Write, run=lambda change: tasks.begin(self._database.records, task, plan, wall, change))
-        return await self._known(id_)
+        if known := await asyncio.to_thread(self._reader.same, task):
+            return await self._known(known)
+        while True:
+            plan = await asyncio.to_thread(self._reader.plan, task)
+            if id_ := await self._ask(Write, run=partial(self._begin, task, plan)):
+                return await self._known(id_)
+
+    def _begin(self, task: Task, plan: Plan, change: Change) -> str:
+        return tasks.begin(self._database.records, task, plan, self._database.file.wall(), change)
 
     async def go_on(self, replica: str) -> bool:
         task = await asyncio.to_thread(self._reader.unfinished, replica)
@@ -188,11 +190,16 @@ class SQLiteStore(SQLiteReads):
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
         redacted = 0
         for part in parts(bodies.items(), _size_of_body, SLICE_BYTES):
-            redacted += await self._upkeep(self._redacting, len(part), partial(self._redact, dict(part)))
+            redacted += await self._upkeep(
+                self._redacting, len(part), lambda *_, it=part: self._database.redact(dict(it))
+            )
         return redacted
 
-    def _redact(self, bodies: Mapping[str, bytes], _items: int, _change: Change) -> int:
-        return self._database.redact(bodies)
+    async def cleanse(self, headers: Mapping[str, Collection[str]], *, limit: int = 250) -> bool:
+        more: bool = await self._upkeep(
+            self._redacting, limit, lambda items, _change: self._database.cleanse(headers, items)
+        )
+        return more
 
     async def wipe(self) -> bool:
         if not self._database.is_unwiped:

@@ -25,7 +25,7 @@ from gateway.store.nouns import (
     Unredacted,
 )
 from gateway.store.rules import damaged, fits, selects, unsendable
-from gateway.store.sqlite import forgetting, plans
+from gateway.store.sqlite import forgetting, plans, tasks
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.places import Place, activity_place
 from gateway.store.sqlite.plans import Plan, Unfinished
@@ -209,8 +209,8 @@ class Reader:
         with self._snapshots.take() as (db, _):
             rows: list[Any] = db.execute(sql.REJECTED, (limit,)).fetchall()
         return [
-            Rejected(at=at, source=source, path=path, status=status, reason=reason, count=count)
-            for at, source, path, status, reason, count in rows
+            Rejected(at=at, source=source, path=path, status=status, reason=reason, client=client, count=count)
+            for at, source, path, status, reason, client, count in rows
         ]
 
     def holds(self) -> Sequence[Hold]:
@@ -236,9 +236,10 @@ class Reader:
         """One activity with its progress."""
         return next(iter(self._activities("id = ?", activity_id)), None)
 
-    def activity_of(self, key: str) -> Activity | None:
-        """The activity that was asked for with this key."""
-        return next(iter(self._activities("key = ?", key)), None)
+    def same(self, task: Task) -> str:
+        """The id of the task with the same key; empty: there is none. Raises KeyReused."""
+        with self._snapshots.take() as (db, _):
+            return tasks.same(db, task.key, task.asked)
 
     def _activities(self, which: str, *values: object) -> Sequence[Activity]:
         with self._snapshots.take() as (db, _):

@@ -184,10 +184,17 @@ class Records:
         return delivery_of(decoded(self.db.execute(sql.DELIVERY_BY_ID, (delivery_id,)).get), now)
 
     def reject(self, rejected: Sequence[Rejected]) -> None:
-        """Remember requests that were refused; only the newest REJECTED_KEPT stay."""
+        """Remember requests that were refused; of each source only the newest REJECTED_KEPT stay."""
         rows = [
-            (each.at, storable(each.source), storable(each.path), each.status, storable(each.reason), each.count)
+            (
+                each.at,
+                *map(storable, (each.source, each.path)),
+                each.status,
+                *map(storable, (each.reason, each.client)),
+                each.count,
+            )
             for each in rejected
         ]
         self.add(sql.REJECT, rows)
-        self.db.execute(sql.FORGET_REJECTED, (REJECTED_KEPT,))
+        for source in {storable(each.source) for each in rejected}:
+            self.db.execute(sql.FORGET_REJECTED, (source, REJECTED_KEPT))

@@ -60,7 +60,7 @@ def _notice(text: str) -> Notice:
 
 def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
     """The event, whether it is what was stored, and whether that is what was received."""
-    id_, source, type_, received_at, headers, body, sha256, body_is = row
+    id_, source, type_, received_at, headers, body, sha256, body_is, label = row
     intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
     try:
         fields = msgspec.json.decode(headers, type=dict[str, str])
@@ -74,6 +74,7 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
         headers=fields,
         body=body,
         sha256=sha256,
+        label=label,
     )
     return event, intact, body_is
 

@@ -17,7 +17,7 @@ SELECT json_group_array(json_array(d.event_id, EXISTS (SELECT 1 FROM event e WHE
 FROM json_each(?) k CROSS JOIN dedupe d ON d.source = k.value ->> 0 AND d.key = unhex(k.value ->> 1)
 """
 ADD_EVENTS: Final = """
-INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact) VALUES {rows}
+INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label) VALUES {rows}
 """
 ADD_DELIVERIES: Final = """
 INSERT INTO delivery (seq, id, event_seq, route, destination, state, due, changed_at, lane, turn) VALUES {rows}
@@ -58,7 +58,7 @@ SELECT CAST(json_group_array(json_array(c.due, d.seq, {DELIVERY})) AS BLOB) FROM
 """
 # As bytes: a text that the disk has damaged must not fail the whole answer.
 EVENT: Final = """
-CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256, e.body_is
+CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256, e.body_is, e.label
 """
 LOAD: Final = f"SELECT {EVENT} FROM event e WHERE e.id IN (SELECT value FROM json_each(?))"
 # Only in a transaction that stores no event and no attempt: those already carry its time.
@@ -245,6 +245,19 @@ STORED_AT: Final = "SELECT seq, stored_at FROM event WHERE seq >= ? ORDER BY seq
 TYPE_OF: Final = "SELECT type FROM event WHERE seq = ?"
 RECEIVED_AT: Final = "SELECT received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 
+# --- headers that older releases stored ---
+
+UNCLEANSED: Final = "SELECT last_event FROM uncleansed"
+CLEANSED: Final = "UPDATE uncleansed SET last_event = ?1 WHERE last_event <> ?1"
+# iif: the disk may have damaged a row, and json_each would fail for all of them.
+_HEADERS: Final = "json_each(iif(json_valid(headers), headers, '{}'))"
+CLEANSE: Final = f"""
+UPDATE event SET headers = (
+    SELECT json_group_object(key, value) FROM {_HEADERS} WHERE key NOT IN (SELECT value FROM json_each(?4))
+) WHERE seq > ?1 AND seq <= ?2 AND ?3 IN ('', source)
+    AND EXISTS (SELECT 1 FROM {_HEADERS} WHERE key IN (SELECT value FROM json_each(?4)))
+"""
+
 # --- numbers ---
 
 PENDING: Final = "SELECT coalesce(sum(deliveries), 0) FROM tally WHERE state = 'pending'"
@@ -268,15 +281,19 @@ BODIES: Final = f"SELECT e.seq, {EVENT} FROM event e ORDER BY e.seq"
 
 # --- requests that were refused ---
 
-REJECT: Final = "INSERT INTO rejected (at, source, path, status, reason, count) VALUES {rows}"
-FORGET_REJECTED: Final = "DELETE FROM rejected WHERE seq <= (SELECT max(seq) FROM rejected) - ?"
-REJECTED: Final = "SELECT at, source, path, status, reason, count FROM rejected ORDER BY seq DESC LIMIT ?"
+REJECT: Final = "INSERT INTO rejected (at, source, path, status, reason, client, count) VALUES {rows}"
+FORGET_REJECTED: Final = """
+DELETE FROM rejected WHERE source = ?1 AND seq <= (
+    SELECT seq FROM rejected WHERE source = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2
+)
+"""
+REJECTED: Final = "SELECT at, source, path, status, reason, client, count FROM rejected ORDER BY seq DESC LIMIT ?"
 
 # --- activities, and the tasks among them ---
 
 ADD_ACTIVITY: Final = """
 INSERT INTO activity (id, at, by, verb, subject, reason, key, which, total, moved, began, position, ends, interval_s,
-    next_due, as_new, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    next_due, as_new, finished, asked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING seq
 """
 FORGET_ACTIVITIES: Final = """
@@ -290,12 +307,15 @@ SELECT id, at, by, verb, subject, reason, total, moved, finished, stopped_by,
     )) END
 FROM activity WHERE {which}
 """
-ACTIVITY_OF_KEY: Final = "SELECT id FROM activity WHERE key = ?"
+ACTIVITY_OF_KEY: Final = "SELECT id, asked FROM activity WHERE key = ?"
 TASK: Final = """
 SELECT seq, verb, by, which, began, position, ends, interval_s, next_due, as_new, reason
 FROM activity
 WHERE finished = 0 AND verb <> 'forget' AND (owner IN ('', ?1) OR leased_until <= ?2) ORDER BY seq LIMIT 1
 """
+UNFINISHED: Final = (
+    "SELECT id, verb, which, began, position, ends FROM activity WHERE finished = 0 AND verb <> 'discard'"
+)
 # Only if it is where the slice was planned, and free.
 TAKE_TASK: Final = """
 UPDATE activity SET owner = ?3, leased_until = ?5
@@ -327,7 +347,7 @@ SELECT count(*) FROM delivery d INDEXED BY delivery_by CROSS JOIN event e ON e.s
 WHERE {_IN_GROUP} AND {_IF_EVENT}
 """
 NAMED: Final = """
-SELECT d.seq, d.state, e.body_is, e.id, d.destination, d.cause, d.route, e.source, e.type
+SELECT d.seq, d.state, e.body_is, e.id, d.destination, d.cause, d.route, e.source, e.type, d.event_seq, d.changed_at
 FROM delivery d JOIN event e ON e.seq = d.event_seq
 WHERE d.seq IN (
     SELECT seq FROM delivery WHERE id IN (SELECT value FROM json_each(?1))

@@ -12,7 +12,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 4
+VERSION: Final = 5
 
 #: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -108,6 +108,23 @@ HOLDS: Final = """
 TASK_LEASES: Final = """
     ALTER TABLE activity ADD COLUMN owner TEXT NOT NULL DEFAULT '';
     ALTER TABLE activity ADD COLUMN leased_until REAL NOT NULL DEFAULT 0;
+"""
+
+#: Events of that time could be identified by an id that nobody had signed: those that are still known are known by their
+#: bytes, too. Headers that senders prove themselves by are removed from the events that were stored with them.
+SIGNED_IDENTITY: Final = """
+    ALTER TABLE event ADD COLUMN label TEXT NOT NULL DEFAULT '';
+    INSERT OR IGNORE INTO dedupe SELECT d.source, e.sha256, d.event_id, d.expires
+    FROM dedupe d CROSS JOIN event e ON e.id = d.event_id AND e.body_is = 'kept';
+    CREATE TABLE uncleansed (last_event INTEGER NOT NULL) STRICT;
+    INSERT INTO uncleansed SELECT coalesce(max(seq), 0) FROM event;
+"""
+
+#: Each source has its own newest refused requests. A repeated key of a task must ask for the same.
+REFUSED_BY_SOURCE: Final = """
+    ALTER TABLE rejected ADD COLUMN client TEXT NOT NULL DEFAULT '';
+    CREATE INDEX rejected_by ON rejected (source, seq);
+    ALTER TABLE activity ADD COLUMN asked TEXT NOT NULL DEFAULT '';
 """
 
 #: From each format to the next one.
@@ -261,5 +278,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     """,
     3: f"""{HOLDS}{TASK_LEASES}
     PRAGMA user_version = 4;
+    """,
+    4: f"""{SIGNED_IDENTITY}{REFUSED_BY_SOURCE}
+    PRAGMA user_version = 5;
     """,
 }

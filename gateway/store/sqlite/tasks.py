@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import apsw
 
+from gateway.errors import KeyReused
 from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Activity, Task
@@ -41,15 +42,21 @@ class Owner(Protocol):
 def note(owner: Owner, activity: Activity) -> None:
     """Remember what somebody did."""
     texts = map(storable, (activity.by, activity.verb, activity.subject, activity.reason))
-    owner.db.execute(sql.ADD_ACTIVITY, (activity.id, activity.at, *texts, *[None] * 11)).fetchall()
+    owner.db.execute(sql.ADD_ACTIVITY, (activity.id, activity.at, *texts, *[None] * 11, "")).fetchall()
     owner.db.execute(sql.FORGET_ACTIVITIES, (rules.ACTIVITIES_KEPT,))
 
 
 def begin(owner: Owner, task: Task, plan: Plan, now_s: float, change: Change) -> str:
-    """Do the first slice and store the task; its id, or that of the task with the same key. ``now_s``: wall clock."""
-    known = owner.db.execute(sql.ACTIVITY_OF_KEY, (task.key,)).get if task.key else None
-    if known is not None:
-        return str(known)
+    """Do the first slice and store the task; its id, or that of the task with the same key. ``now_s``: wall clock.
+
+    Empty: another replay has begun since it was planned, so it has to be planned again.
+    """
+    if known := same(owner.db, task.key, task.asked):
+        return known
+    if task.verb != "discard" and any(
+        id_ not in plan.beside for id_, *_ in owner.db.execute(sql.UNFINISHED).fetchall()
+    ):
+        return ""
     id_ = new_id("act", now_s)
     seq = owner.db.execute(sql.ADD_ACTIVITY, (id_, now_s, *_row(task, plan, change.now))).get
     made = _make(owner, task.extra, seq, change)
@@ -69,11 +76,36 @@ def begin(owner: Owner, task: Task, plan: Plan, now_s: float, change: Change) ->
     return id_
 
 
+def same(db: apsw.Connection, key: str, wanted: str) -> str:
+    """The id of the task with the same key; empty: there is none. Raises KeyReused if it was asked for something else."""
+    found: Any = db.execute(sql.ACTIVITY_OF_KEY, (storable(key),)).get if key else None
+    if found is None:
+        return ""
+    id_, asked = found
+    # Older releases did not record what was asked for.
+    if asked not in ("", storable(wanted)):
+        raise KeyReused(rules.reused(key, id_))
+    return str(id_)
+
+
 def _row(task: Task, plan: Plan, now: float) -> tuple[Any, ...]:
     which = to_json(task.which)
     texts = (*map(storable, (task.by, task.verb, task.subject, task.reason)), storable(task.key) or None)
     total = plan.total + len(task.extra)
-    return (*texts, which, total, 0, plan.began, 0, plan.ends, task.interval_s, now, int(task.as_new), 0)
+    return (
+        *texts,
+        which,
+        total,
+        0,
+        plan.began,
+        0,
+        plan.ends,
+        task.interval_s,
+        now,
+        int(task.as_new),
+        0,
+        storable(task.asked),
+    )
 
 
 def go_on(owner: Owner, task: Unfinished, replica: str, change: Change) -> None:

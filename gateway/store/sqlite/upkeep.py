@@ -2,13 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import apsw
 
 from gateway.store.nouns import Retention
 from gateway.store.sqlite import statements as sql
+from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.words import WordIndex
 
 #: A slice of pruning ends after this many bytes of bodies.
@@ -17,6 +18,15 @@ PRUNE_BYTES: Final = 1024 * 1024
 SWEEP_S: Final = 3600.0
 #: The numbers of a minute are kept for a day.
 MINUTES_KEPT: Final = 24 * 60
+
+
+def cleanse(db: apsw.Connection, headers: Mapping[str, Collection[str]], limit: int) -> bool:
+    """Remove headers from at most ``limit`` events that an older release stored; whether there are more of them."""
+    last = int(db.execute(sql.UNCLEANSED).get)
+    for source, names in headers.items():
+        db.execute(sql.CLEANSE, (last - limit, last, source, to_json(sorted(names))))
+    db.execute(sql.CLEANSED, (max(0, last - limit),))
+    return last > limit
 
 
 class Upkeep:

@@ -30,7 +30,7 @@ EVENTS_NOT_INDEXED: Final = "SELECT seq FROM event WHERE seq > ? AND seq <= ? OR
 
 INDEXED_TO: Final = "SELECT coalesce(max(rowid), 0) FROM word"
 _LEAVES: Final = """
-CASE WHEN json_valid(CAST(body AS TEXT)) THEN (
+label || ' ' || CASE WHEN json_valid(CAST(body AS TEXT)) THEN (
     SELECT group_concat(CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE atom END, ' ')
     FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL
 ) ELSE CAST(body AS TEXT) END
@@ -38,8 +38,8 @@ CASE WHEN json_valid(CAST(body AS TEXT)) THEN (
 # What is to be redacted has no words before it was: an index keeps what is removed from it for long.
 ADD_WORDS: Final = f"""
 INSERT INTO word (rowid, text) SELECT seq, CASE WHEN redact OR body_is = 'forgotten' THEN '' ELSE {_LEAVES} END FROM (
-    SELECT seq, body, redact, body_is, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before
-    FROM (SELECT seq, body, redact, body_is FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2)
+    SELECT seq, label, body, redact, body_is, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before
+    FROM (SELECT seq, label, body, redact, body_is FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2)
 ) WHERE before < ?3
 """
 # Of its documents SQLite keeps the number of words; none of an empty one.

@@ -4,7 +4,9 @@ import asyncio
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
+from gateway.errors import KeyReused, Overlaps
 from gateway.model import Dead, DeliveryState, Retry
 from gateway.store import rules
 from gateway.store.activities import Task
@@ -194,6 +196,78 @@ def test_the_same_key_is_the_same_replay(run):
         assert await states(store) == {"slack": {"pending": 1, "delivered": 1}}
         another = await store.begin(replay(DeliveryQuery(ids=tuple(ids)), key="another"))
         assert another.progress.moved == 1
+
+    run(scenario)
+
+
+def test_a_key_that_was_used_for_something_else_is_refused(run):
+    async def scenario(store):
+        await given_dead(store, 2)
+        first = await store.begin(replay(key="click", asked="replay crm"))
+        assert await store.begin(replay(key="click", asked="replay crm")) == first
+        with pytest.raises(KeyReused, match=f'key "click" belongs to {first.id}'):
+            await store.begin(discard(key="click", asked="discard crm"))
+        assert await states(store) == {"slack": {"pending": 2}}
+
+    run(scenario)
+
+
+OF_SLACK = DeliveryQuery(state=DeliveryState.DEAD, destination="slack")
+
+
+@pytest.mark.parametrize(
+    ("which", "overlaps"),
+    [
+        (DEAD, True),
+        (OF_SLACK, True),
+        (replace(DEAD, cause="answered 422"), True),
+        (replace(DEAD, source="crm", type="contact.*", route="to-slack"), True),
+        (replace(DEAD, destination="crm"), False),
+        (replace(OF_SLACK, cause="answered 500"), False),
+        (replace(OF_SLACK, type="status.*"), False),
+        (replace(OF_SLACK, source="stripe"), False),
+        (replace(OF_SLACK, state=DeliveryState.DELIVERED), False),
+    ],
+    ids=repr,
+)
+def test_a_replay_of_what_another_one_has_yet_to_reach_is_refused(run, slices_of_three, which, overlaps):
+    async def scenario(store):
+        await given_dead(store, 10)
+        await given_dead(store, 3, "crm")
+        first = await store.begin(replay(replace(OF_SLACK, type="contact.**"), interval_s=60.0))
+        assert not first.progress.is_finished
+        if overlaps:
+            with pytest.raises(Overlaps, match=f"{first.id} has yet to replay some of these deliveries"):
+                await store.begin(replay(which))
+            await finish(store)
+        assert (await store.begin(replay(which))).id != first.id
+
+    run(scenario)
+
+
+def test_of_deliveries_named_by_id_only_those_that_a_replay_has_yet_to_reach_are_refused(run, slices_of_three):
+    async def scenario(store):
+        ids = await given_dead(store, 10)
+        first = await store.begin(replay(interval_s=60.0))
+        leases = await store.claim("a", wants("slack", slots=1))
+        await store.settle([dead(lease) for lease in leases])
+        assert leases[0].delivery.id == ids[0]
+        again = await store.begin(replay(DeliveryQuery(ids=(ids[0],))))
+        assert again.progress.moved == 1
+        with pytest.raises(Overlaps):
+            await store.begin(replay(DeliveryQuery(ids=(ids[0], ids[9]))))
+        assert (await store.begin(discard(DeliveryQuery(ids=(ids[9],))))).progress.moved == 1
+        await store.stop(first.id, by="bob")
+        assert (await store.begin(replay(DeliveryQuery(ids=(ids[8],))))).progress.moved == 1
+
+    run(scenario)
+
+
+def test_of_two_replays_of_the_same_at_once_one_is_refused(run, slices_of_three):
+    async def scenario(store):
+        await given_dead(store, 10)
+        begun = await asyncio.gather(*[store.begin(replay(interval_s=60.0)) for _ in range(2)], return_exceptions=True)
+        assert sorted(type(each).__name__ for each in begun) == ["Activity", "Overlaps"]
 
     run(scenario)
 

@@ -4,13 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import StoreError
 from gateway.model import DeliveryState
 from gateway.operate.search import Search
 from gateway.operate.search import events as search
+from gateway.store.activities import Task
 from gateway.store.holds import Hold, Pause
-from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.nouns import DeliveryQuery, EventQuery, NewEvent
 from gateway.store.sqlite import tables
 from tests.store.given import Looking
 from tests.store.sqlite.given import edit, nothing
@@ -22,6 +24,9 @@ SECOND_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-2.db"
 #: Made by the code that wrote format 3: one destination paused and muted, one muted, an entry that fired for its key, a
 #: notice, and a replay of 600 dead deliveries that has done its first slice.
 THIRD_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-3.db"
+#: Made by the code that wrote format 4: an event each of github, gitlab-token and a header of its own, a refused request,
+#: and a replay with the key "click".
+FOURTH_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-4.db"
 
 
 def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
@@ -92,6 +97,56 @@ def test_a_replay_that_a_file_of_the_third_format_has_begun_is_finished(kind, op
         return replay.progress.moved, (await store.activity(replay.id)).progress.moved
 
     assert opened(scenario) == (300, 600)
+
+
+def test_an_event_of_the_fourth_format_is_known_by_its_bytes_since_its_id_was_not_signed(kind, opened):
+    shutil.copy(FOURTH_FORMAT, kind.path)
+
+    async def scenario(store):
+        [hub] = (await store.events(EventQuery(source="hub"))).rows
+        known = (await store.event(hub.id)).event
+        again = NewEvent(event=replace(known, id="evt_again"), key=known.sha256, window_s=86400.0)
+        return hub.id, await store.append([again])
+
+    first, [appended] = opened(scenario)
+    assert (appended.duplicate, appended.event_id) == (True, first)
+
+
+def test_headers_that_prove_who_sends_are_removed_from_the_events_of_the_fourth_format(kind, opened):
+    shutil.copy(FOURTH_FORMAT, kind.path)
+
+    async def scenario(store):
+        async def headers():
+            rows = (await store.events()).rows
+            return {row.source: set((await store.event(row.id)).event.headers) for row in rows}
+
+        before = await headers()
+        slices = 1
+        while await store.cleanse({"": {"x-gitlab-token"}, "own": {"x-own-key"}, "hub": {"x-own-key"}}, limit=1):
+            slices += 1
+        again = await store.cleanse({"": {"x-other"}})
+        return before, await headers(), slices, again
+
+    before, after, slices, again = opened(scenario)
+    assert {name: before[name] - after[name] for name in before} == {
+        "hub": set(),
+        "lab": {"x-gitlab-token"},
+        "own": {"x-own-key"},
+    }
+    assert (slices, again) == (3, False)
+    assert "x-other" in after["own"], "it is done once"
+
+
+def test_a_key_of_the_fourth_format_is_known_and_its_refused_requests_have_no_address(kind, opened):
+    shutil.copy(FOURTH_FORMAT, kind.path)
+
+    async def scenario(store):
+        task = Task(verb="replay", by="ann", which=DeliveryQuery(ids=("dlv_hub",)), subject="dlv_hub", key="click")
+        return await store.begin(task), await store.activities(), await store.rejected()
+
+    begun, activities, [refused] = opened(scenario)
+    assert [each.id for each in activities.rows] == [begun.id]
+    assert (refused.source, refused.client) == ("hub", "")
 
 
 def test_a_migration_that_breaks_off_leaves_the_file_in_its_own_format(kind, opened, monkeypatch):

@@ -1,0 +1,107 @@
+"""What becomes of an event that was received: the entries that match it, the keys of its deliveries, what is stored."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from gateway import telemetry
+from gateway.errors import RenderError
+from gateway.event.paths import Facts
+from gateway.model import Event, new_id
+from gateway.render import Namespace
+from gateway.routing import Config, Destination, Entry, Received, Source
+from gateway.store.nouns import Firing, NewDelivery, NewEvent
+
+#: Bytes of events that are planned before other requests have their turn; each event counts as some more.
+TURN: Final = 1 << 16
+EACH: Final = 1 << 10
+
+
+class Plan(Struct, frozen=True):
+    """What becomes of one event; nothing is reserved for it yet."""
+
+    event: Event
+    #: Identifies it within its source.
+    key: bytes
+    source: Source
+    #: The entries that match it.
+    entries: Sequence[Entry]
+    #: By destination: the lane of its deliveries.
+    lanes: Mapping[str, str | None]
+    firings: Sequence[Firing]
+
+    def new_event(self, config: Config, reserve: Callable[[Destination], float | None]) -> NewEvent:
+        """The event with its deliveries; ``reserve`` says for how long to lease one that may start at once."""
+        event = self.event
+        deliveries = [
+            NewDelivery(
+                id=new_id("dlv", event.received_at),
+                route=route,
+                destination=destination,
+                lease_s=reserve(config.destinations[destination]),
+                lane=self.lanes[destination],
+            )
+            for entry in self.entries
+            for route, destination in entry.deliveries
+        ]
+        return NewEvent(
+            event=event,
+            key=self.key,
+            window_s=self.source.dedupe_s,
+            deliveries=deliveries,
+            firings=self.firings,
+            is_redacted_later=self.source.redaction.is_stored,
+        )
+
+
+async def plans(received: Sequence[Received], config: Config, source: Source) -> Sequence[Plan]:
+    """The plan of each event of a request. Where there are many, or long ones, other requests have a turn in between."""
+    found, spent = [], 0
+    for each in received:
+        known, entries = matching(each, config, source)
+        spent += EACH + len(each.event.body)
+        if spent > TURN:
+            await asyncio.sleep(0)
+            spent = 0
+        found.append(keyed(each, known, entries, config, source))
+    return found
+
+
+def plan(received: Received, config: Config, source: Source) -> Plan:
+    """The plan of one event."""
+    return keyed(received, *matching(received, config, source), config, source)
+
+
+def matching(received: Received, config: Config, source: Source) -> tuple[Facts, Sequence[Entry]]:
+    """The facts of an event, and the entries that match it."""
+    known = source.naming.facts(received.event, received.payload)
+    return known, config.sections_of(source.name).matching(known)
+
+
+def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Config, source: Source) -> Plan:
+    """The plan of an event, with the keys of its deliveries."""
+    names = {destination for entry in entries for _, destination in entry.deliveries}
+    lanes = {name: config.destinations[name].lane(known) for name in names}
+    return Plan(received.event, received.key, source, entries, lanes, _firings(entries, known, received.event, source))
+
+
+def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:
+    keyed = [entry for entry in entries if entry.once]
+    if not keyed:
+        return ()
+    # The keys of an event share what one template may use.
+    names = Namespace(known)
+    return [firing for entry in keyed if (firing := _firing(entry, names, event, source))]
+
+
+def _firing(entry: Entry, known: Facts, event: Event, source: Source) -> Firing | None:
+    assert entry.once is not None
+    try:
+        return entry.once.firing(entry, known)
+    except RenderError as error:
+        # Better twice than never.
+        reason = source.redaction.mask_of(event)(str(error))
+        telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=reason)
+        return None
