@@ -37,7 +37,7 @@ def _sql(statement: str, columns: int, rows: int) -> str:
 
 
 def _weight(event_row: tuple[Any, ...]) -> int:
-    _seq, _id, _source, _type, _received_at, _stored_at, headers, _sha256, body, _redact = event_row
+    _seq, _id, _source, _type, _received_at, _stored_at, headers, _sha256, body, _redact, _label = event_row
     return len(headers) + len(body)
 
 
