@@ -263,19 +263,6 @@ INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM (
 """
 WORDS_AGAIN: Final = f"INSERT INTO word (rowid, text) SELECT seq, {_LEAVES} FROM event WHERE seq = ?"
 
-# --- headers that older releases stored ---
-
-UNCLEANSED: Final = "SELECT last_event FROM uncleansed"
-CLEANSED: Final = "UPDATE uncleansed SET last_event = ?1 WHERE last_event <> ?1"
-# iif: the disk may have damaged a row, and json_each would fail for all of them.
-_HEADERS: Final = "json_each(iif(json_valid(headers), headers, '{}'))"
-CLEANSE: Final = f"""
-UPDATE event SET headers = (
-    SELECT json_group_object(key, value) FROM {_HEADERS} WHERE key NOT IN (SELECT value FROM json_each(?4))
-) WHERE seq > ?1 AND seq <= ?2 AND ?3 IN ('', source)
-    AND EXISTS (SELECT 1 FROM {_HEADERS} WHERE key IN (SELECT value FROM json_each(?4)))
-"""
-
 # --- numbers ---
 
 TALLY: Final = "SELECT destination, state, cause, deliveries FROM tally WHERE deliveries > 0"
