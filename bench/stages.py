@@ -5,13 +5,13 @@ import json
 import random
 import string
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hostile import ELEMENTS, FILLINGS, forms, payloads
+from msgspec.structs import replace
 from pieces import Piece, timed
 
 from gateway import console, planning, presets
