@@ -62,12 +62,17 @@ async def test_while_an_event_waits_for_the_disk_only_its_bytes_are_in_memory(tm
     request = Request(method="POST", query=b"", headers=[(b"x-webhook-signature", signature)], body=body)
     async with World(tmp_path, "") as world:
         source = world.config.sources["xobito"]
-        waiting = asyncio.get_running_loop().create_future()
-        monkeypatch.setattr(world.store, "append", lambda *_, **__: waiting)
+        asked, waiting = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+        def append(*_, **__):
+            asked.set()
+            return waiting
+
+        monkeypatch.setattr(world.store, "append", append)
         tracemalloc.start()
         try:
             receiving = asyncio.create_task(receive(world.gateway, world.dispatcher, world.config, source, request))
-            await asyncio.sleep(0)
+            await asked.wait()
             held, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

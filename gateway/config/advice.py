@@ -82,6 +82,7 @@ class Adviser:
         self._compiler = compiler
         self._names = names
         self._open = [name for name, source in sources.items() if source.verifier.is_open and name != presets.OWN]
+        self._dropped = {name: source.dropped_headers for name, source in sources.items()}
         self._samples = {name: _samples(source) for name, source in sources.items()}
 
     def advise(self, entries: Sequence[Compiled]) -> None:
@@ -97,6 +98,7 @@ class Adviser:
             self._patterns(keys)
             if "where" in keys.written:
                 self._constant(keys.where, keys.key_at("where"), f'"where" of "{keys.called}"')
+            self._never_kept(keys)
             samples = self._fitting(keys, compiled[0].rule)
             if samples:
                 self._fields(keys, samples)
@@ -208,6 +210,16 @@ class Adviser:
             self._reading.warning(at, message, "remove it, or write what a field must be")
 
     # --- fields ---
+
+    def _never_kept(self, keys: EntryKeys) -> None:
+        """A header that shows a secret is gone before any rule sees the event."""
+        dropped = [self._dropped[source] for source in self._compiler.sources(keys) if source in self._dropped]
+        for field in self._compiler.conditions.required(keys.where):
+            root, *rest = split_path(field.path.text)
+            name = ".".join(rest).lower().encode("utf-8", "replace")
+            if root == "headers" and dropped and all(name in each for each in dropped):
+                message = f"no event keeps {field.path.text}, since it may show a secret"
+                self._reading.warning(field.path, message, "name another field")
 
     def _fields(self, keys: EntryKeys, samples: Sequence[_Sample]) -> None:
         required = self._compiler.conditions.required(keys.where)

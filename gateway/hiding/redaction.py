@@ -278,7 +278,8 @@ def _below(here: _Fields, values: Collection[object]) -> Mapping[_Fields, list[o
         if fields:
             every = list(inside)
             found.setdefault(fields, []).extend(every if fields.is_here else compress(every, _may_hold(every)))
-    return found
+    # Where nothing is left to look into, a name would be looked for in the elements of no list for ever.
+    return {fields: inside for fields, inside in found.items() if inside}
 
 
 def _texts(value: object) -> Iterator[str]:

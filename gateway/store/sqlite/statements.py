@@ -245,18 +245,6 @@ STORED_AT: Final = "SELECT seq, stored_at FROM event WHERE seq >= ? ORDER BY seq
 TYPE_OF: Final = "SELECT type FROM event WHERE seq = ?"
 RECEIVED_AT: Final = "SELECT received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1"
 
-# --- headers that older releases stored ---
-
-UNCLEANSED: Final = "SELECT last_event FROM uncleansed"
-CLEANSED: Final = "UPDATE uncleansed SET last_event = ?1 WHERE last_event <> ?1"
-# iif: the disk may have damaged a row, and json_each would fail for all of them.
-_HEADERS: Final = "json_each(iif(json_valid(headers), headers, '{}'))"
-CLEANSE: Final = f"""
-UPDATE event SET headers = (
-    SELECT json_group_object(key, value) FROM {_HEADERS} WHERE key NOT IN (SELECT value FROM json_each(?4))
-) WHERE seq > ?1 AND seq <= ?2 AND ?3 IN ('', source)
-    AND EXISTS (SELECT 1 FROM {_HEADERS} WHERE key IN (SELECT value FROM json_each(?4)))
-"""
 
 # --- numbers ---
 

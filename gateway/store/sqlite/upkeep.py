@@ -1,4 +1,5 @@
 """What is removed, and redacted: in small slices, since appends wait for each."""
+# ruff: noqa: S608  the only things put into these texts are our own constants
 
 import hashlib
 import math
@@ -19,13 +20,24 @@ SWEEP_S: Final = 3600.0
 #: The numbers of a minute are kept for a day.
 MINUTES_KEPT: Final = 24 * 60
 
+UNCLEANSED: Final = "SELECT last_event FROM uncleansed"
+CLEANSED: Final = "UPDATE uncleansed SET last_event = ?1 WHERE last_event <> ?1"
+# iif: the disk may have damaged a row, and json_each would fail for all of them.
+_HEADERS: Final = "json_each(iif(json_valid(headers), headers, '{}'))"
+CLEANSE: Final = f"""
+UPDATE event SET headers = (
+    SELECT json_group_object(key, value) FROM {_HEADERS} WHERE key NOT IN (SELECT value FROM json_each(?4))
+) WHERE seq > ?1 AND seq <= ?2 AND ?3 IN ('', source)
+    AND EXISTS (SELECT 1 FROM {_HEADERS} WHERE key IN (SELECT value FROM json_each(?4)))
+"""
+
 
 def cleanse(db: apsw.Connection, headers: Mapping[str, Collection[str]], limit: int) -> bool:
     """Remove headers from at most ``limit`` events that an older release stored; whether there are more of them."""
-    last = int(db.execute(sql.UNCLEANSED).get)
+    last = int(db.execute(UNCLEANSED).get)
     for source, names in headers.items():
-        db.execute(sql.CLEANSE, (last - limit, last, source, to_json(sorted(names))))
-    db.execute(sql.CLEANSED, (max(0, last - limit),))
+        db.execute(CLEANSE, (last - limit, last, source, to_json(sorted(names))))
+    db.execute(CLEANSED, (max(0, last - limit),))
     return last > limit
 
 
