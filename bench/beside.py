@@ -14,14 +14,14 @@ from hostile import ELEMENTS, FILLINGS, forms, payloads
 from msgspec.structs import replace
 from pieces import Piece, timed
 
-from gateway import console, planning, presets
+from gateway import console, presets
 from gateway.config import load
 from gateway.event.payload import parse_body, payload_of
 from gateway.hiding.masks import Masks
 from gateway.model import Delivery, DeliveryState, Notice
 from gateway.operate import selection, views
 from gateway.operate.selection import Filter
-from gateway.routing import Config, Received
+from gateway.routing import Config, Received, planning
 from gateway.signatures import Request
 from gateway.signatures.checks import Check, stand_in_for
 from gateway.signatures.credentials import Credential

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway import planning, poison, signatures, telemetry
+from gateway import poison, signatures, telemetry
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.egress import Egress
@@ -54,7 +54,7 @@ from gateway.model import (
 )
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
-from gateway.routing import Config, Destination, Entry, Source
+from gateway.routing import Config, Destination, Entry, Source, planning
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room

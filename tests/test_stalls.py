@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from gateway import planning
 from gateway.config import load
 from gateway.console import story
 from gateway.console.chats import preview
@@ -31,7 +30,7 @@ from gateway.hiding.finder import Needle
 from gateway.hiding.masks import Masks
 from gateway.model import Delivery, DeliveryState, Event, Secret
 from gateway.render.sandbox import CHAT_ESCAPED, MAX_WORK
-from gateway.routing import destinations
+from gateway.routing import destinations, planning
 from gateway.signatures import request as request_module
 from gateway.signatures.checks import Check, stand_in_for
 from gateway.signatures.credentials import Credential

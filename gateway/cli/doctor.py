@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
 from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
-from gateway.memory import MIB, body_budget, memory_limit
+from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
 from gateway.store.base import OnProgress

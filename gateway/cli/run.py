@@ -29,10 +29,10 @@ from gateway.operate.reload import Reloader, log_warnings
 from gateway.operate.rotation import Rotation
 from gateway.operate.upkeep import Upkeep
 from gateway.operate.watch import INTERVAL_S, Watch
-from gateway.peers import Senders
 from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
 from gateway.routing import Config, Source
+from gateway.routing.peers import Senders
 from gateway.signatures import CannotSign
 from gateway.store import open_store, path_of
 from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app

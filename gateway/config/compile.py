@@ -33,12 +33,12 @@ from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError, Place
 from gateway.hiding.masks import Masks
-from gateway.peers import Peers
 from gateway.render import is_literal
 from gateway.routing.cases import Test
 from gateway.routing.config import Config
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entries, Entry, Sections
+from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
 from gateway.store.nouns import Limits, Retention

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Sequence
 
 from gateway.errors import FileFailed
-from gateway.links import ForeignLink, followed
+from gateway.machine.links import ForeignLink, followed
 
 
 class Lines:

@@ -8,11 +8,11 @@ from gateway.event.paths import Facts
 from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.model import Delivery, Event, Notice, OutboundRequest
-from gateway.peers import Peers
 from gateway.presets import OWN
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
+from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.store.nouns import Limits, Retention
 

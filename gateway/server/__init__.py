@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import uvloop
 
-from gateway.memory import return_large_blocks
-from gateway.peers import Senders
+from gateway.machine.memory import return_large_blocks
+from gateway.routing.peers import Senders
 from gateway.server.limits import Limits
 from gateway.server.listeners import Listener, sweep
 from gateway.server.pressure import ADVICE

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from gateway.peers import Senders
+from gateway.routing.peers import Senders
 from gateway.server import refusals
 from gateway.server.limits import Limits
 from gateway.server.refusals import Refusal

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.memory import MIB, body_budget, memory_limit
+from gateway.machine.memory import MIB, body_budget, memory_limit
 
 _LEAST_ADMIN_BYTES: Final = 2 * MIB
 

@@ -12,8 +12,8 @@ from typing import cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from gateway.memory import give_back
-from gateway.peers import Senders
+from gateway.machine.memory import give_back
+from gateway.routing.peers import Senders
 from gateway.server.budget import Budget
 from gateway.server.crowd import Crowd
 from gateway.server.limits import Limits

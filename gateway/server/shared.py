@@ -8,7 +8,7 @@ import uvicorn
 from msgspec import Struct
 from uvicorn.server import ServerState
 
-from gateway.peers import Senders
+from gateway.routing.peers import Senders
 from gateway.server.budget import Budget
 from gateway.server.crowd import Crowd
 from gateway.server.limits import Limits

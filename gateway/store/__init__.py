@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.errors import StoreError
-from gateway.links import ForeignLink, followed
+from gateway.machine.links import ForeignLink, followed
 from gateway.store.base import Reads, Store
 from gateway.store.health import Health, Owner
 

@@ -11,8 +11,8 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
 from gateway.errors import BodyTooLarge, EncodingRefused, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
-from gateway.peers import Senders
 from gateway.routing import Config, Source
+from gateway.routing.peers import Senders
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended
 from gateway.web.health import Readiness

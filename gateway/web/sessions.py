@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from typing import Final, Literal
 
-from gateway.peers import party_of
+from gateway.routing.peers import party_of
 
 Role = Literal["full", "read"]
 

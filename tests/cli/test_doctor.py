@@ -14,7 +14,7 @@ import pytest
 from gateway import presets
 from gateway.cli import doctor, surroundings
 from gateway.config import load
-from gateway.memory import MIB
+from gateway.machine.memory import MIB
 from gateway.routing import Source
 from gateway.signatures import Verifier
 from gateway.signatures.schemes import Scheme

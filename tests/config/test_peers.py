@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.config import load
-from gateway.peers import Peers
+from gateway.routing.peers import Peers
 
 PRIVATE, PROXY = ip_network("10.0.0.0/8"), ip_network("2001:db8::7")
 

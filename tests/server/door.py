@@ -11,7 +11,7 @@ import uvloop
 from msgspec.structs import replace
 
 from gateway import telemetry
-from gateway.peers import Peers, Senders
+from gateway.routing.peers import Peers, Senders
 from gateway.server import Limits, serve
 from gateway.server.listeners import Listener
 from gateway.server.protocol import Connection

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.peers import Peers, Senders
+from gateway.routing.peers import Peers, Senders
 from gateway.server import Limits, refusals
 from gateway.server.budget import Budget
 from tests.server.door import HEAD, Door, connect, read_all, read_answer, refusal_in, wait_until

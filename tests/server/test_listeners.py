@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from gateway.peers import Peers
+from gateway.routing.peers import Peers
 from gateway.server import Limits
 from tests.server.door import HEAD, Door, connect, read_all, read_answer, refusal_in, wait_until
 

@@ -12,8 +12,8 @@ import pytest
 from gateway import pipeline, telemetry
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
-from gateway.peers import Peers, Senders
 from gateway.presets import load as load_preset
+from gateway.routing.peers import Peers, Senders
 from gateway.store.activities import Task
 from gateway.store.nouns import DeliveryQuery
 from gateway.store.sqlite import file

@@ -17,7 +17,7 @@ from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
 from gateway.config.text.reader import Map, Node
 from gateway.errors import Place
-from gateway.peers import Network
+from gateway.routing.peers import Network
 
 
 def _version(written: Words, label: str) -> int:

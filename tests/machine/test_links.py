@@ -8,7 +8,7 @@ import pytest
 
 from gateway.egress.files import Lines
 from gateway.errors import FileFailed, StoreError
-from gateway.links import ForeignLink, followed
+from gateway.machine.links import ForeignLink, followed
 from gateway.poison import CrashSlot
 from gateway.store import health_of, open_store
 
@@ -24,7 +24,7 @@ def foreign(monkeypatch):
         found[4] = SOMEBODY
         return os.stat_result(found)
 
-    monkeypatch.setattr("gateway.links.os.lstat", lstat)
+    monkeypatch.setattr("gateway.machine.links.os.lstat", lstat)
 
 
 async def opened(path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.memory import MIB, MOST_FOR_BODIES, Held, body_budget, delivery_room, memory_limit
+from gateway.machine.memory import MIB, MOST_FOR_BODIES, Held, body_budget, delivery_room, memory_limit
 
 MEMINFO = "MemTotal:       16384000 kB\nMemFree:         1000 kB\n"
 V1 = "35 31 0:32 {top} /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -117,7 +117,7 @@ def test_bodies_may_take_a_sixteenth_of_it(memory, budget):
 _BURST = """
 import sys
 from pathlib import Path
-from gateway import memory
+from gateway.machine import memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

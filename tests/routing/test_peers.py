@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.peers import Peers, Senders
+from gateway.routing.peers import Peers, Senders
 
 PROXY = "10.0.0.1"
 TRUSTING = Peers(trusted=(ip_network("10.0.0.0/8"), ip_network("fd00::/8"), ip_network("203.0.113.7")))

@@ -16,12 +16,12 @@ from msgspec.structs import replace
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Permit
+from gateway.dispatcher.reporting import count_outcome, log_outcome
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
-from gateway.memory import Held, delivery_room, memory_limit
+from gateway.machine.memory import Held, delivery_room, memory_limit
 from gateway.model import Dead, Delivery, Event, Release, Retry
 from gateway.pipeline import Announcement, Gateway, Tried
-from gateway.reporting import count_outcome, log_outcome
 from gateway.routing import Config, Destination
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
 

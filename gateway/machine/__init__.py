@@ -1,0 +1,1 @@
+"""The machine underneath: the memory that there is, and links on its disk."""
