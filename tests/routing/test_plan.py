@@ -147,7 +147,8 @@ def test_a_shortcut_of_the_file_wins_over_the_presets(loaded):
     config = loaded(
         'routes: [{name: a, to: log, text: "{{ attrs.id }} {{ data.id }}", where: {attrs.attributes.id: 451}}]',
         head=HEAD.replace(
-            "secret: s3cret", "secret: s3cret, shortcuts: {attrs: payload.data, data: [payload.x, payload.data]}"
+            "secret: s3cret-of-the-tests",
+            "secret: s3cret-of-the-tests, shortcuts: {attrs: payload.data, data: [payload.x, payload.data]}",
         ),
     )
     assert plan(config, event()) == (("a", "log"),)

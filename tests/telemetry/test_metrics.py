@@ -67,7 +67,16 @@ def test_names_of_metrics_are_as_prometheus_has_them():
         assert name.endswith("_total") == (declared.type == "counter")
         assert declared.type != "histogram" or name.endswith("_seconds")
         assert declared.about.endswith(".")
-        assert set(declared.labels) <= {"source", "route", "destination", "outcome", "reason", "state", "version"}
+        assert set(declared.labels) <= {
+            "source",
+            "route",
+            "destination",
+            "outcome",
+            "reason",
+            "state",
+            "version",
+            "listener",
+        }
 
 
 def test_no_series_says_when_it_was_made():
