@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, Problem, TemplateRefused
-from gateway.render import html, weave
+from gateway.render import weave
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.grammar import Refused, check_markup, did_you_mean
 from gateway.render.keys import Keys, keys_of
@@ -238,7 +238,7 @@ class Compiler:
             keys = [keys_of(tree)] if start == "value" else []
             if self._escape in _INSTEAD_OF_MARKUP:
                 check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
-            addresses = html.check(tree) if source.name.endswith(HTML_ENDING) else ()
+            addresses = _addresses(tree) if source.name.endswith(HTML_ENDING) else ()
             place: weave.Position = "result" if whole and start == "text" else start
             weave.weave(tree, place, self._roots, self._include(source, keys), addresses)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
@@ -298,3 +298,10 @@ def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
         if found := re.fullmatch(pattern, sentence, re.DOTALL):
             return words.format(*found.groups()), remedy.format(*found.groups())
     return sentence.replace("end of print statement", "}}").replace("end of statement block", "%}"), ""
+
+
+def _addresses(tree: nodes.Template) -> Collection[int]:
+    # Imported when it is needed: most files have no HTML.
+    from gateway.render import html
+
+    return html.check(tree)

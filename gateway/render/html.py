@@ -250,18 +250,3 @@ def _in_tag(text: str, at: int, place: _Place) -> tuple[int, _Place]:
     if quote in "\"'":
         return equals.end() + 1, replace(named, what="quoted", quote=quote)
     return equals.end(), replace(named, what="unquoted")
-
-
-#: Schemes of addresses that run no code.
-_SCHEMES: Final = frozenset({"http", "https", "mailto", "tel"})
-_SCHEME: Final = re.compile(r"([^/?#:]*):")
-
-
-def runs_code(address: str) -> bool:
-    r"""Whether an address may run code where somebody follows it. Browsers ignore blanks and controls in its scheme.
-
-    >>> runs_code("java\tscript:alert(1)"), runs_code("https://example.com"), runs_code("/a:b")
-    (True, False, False)
-    """
-    found = _SCHEME.match(re.sub(r"[\x00-\x20]", "", address))
-    return found is not None and found[1].lower() not in _SCHEMES

@@ -301,9 +301,7 @@ SELECT seq, verb, by, which, began, position, ends, interval_s, next_due, as_new
 FROM activity
 WHERE finished = 0 AND verb <> 'forget' AND (owner IN ('', ?1) OR leased_until <= ?2) ORDER BY seq LIMIT 1
 """
-UNFINISHED: Final = (
-    "SELECT id, verb, which, began, position, ends FROM activity WHERE finished = 0 AND verb <> 'discard'"
-)
+UNFINISHED: Final = "SELECT id, verb, which, began, position, ends FROM activity WHERE finished = 0 AND verb NOT IN ('discard', 'forget')"
 # Only if it is where the slice was planned, and free.
 TAKE_TASK: Final = """
 UPDATE activity SET owner = ?3, leased_until = ?5
