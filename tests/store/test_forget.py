@@ -256,3 +256,13 @@ def test_words_of_a_forgotten_event_are_not_found(run):
         assert (await store.candidates(found)).rows == ()
 
     run(scenario)
+
+
+def test_a_replay_may_begin_while_events_are_being_forgotten(run):
+    async def scenario(store):
+        theirs, _ = await one_of_each(store)
+        erasure = Erasure(by="ann", find="data.id=451", value="451", subject="events with data.id=•••")
+        await store.begin_erasure(erasure)
+        assert await replay(store, theirs)
+
+    run(scenario)
