@@ -273,6 +273,24 @@ def test_however_many_names_hang_those_that_never_hung_find_a_place(before: list
     run(main)
 
 
+@pytest.mark.parametrize("said", [ONE, NO_SUCH_NAME], ids=["answered", "does not exist"])
+def test_a_name_that_gets_an_answer_again_goes_first_again(said: list[str] | Exception) -> None:
+    async def main(resolver: Resolver) -> None:
+        for each in (NO_ANSWER, said):
+            resolver.said["a.test"] = each
+            await asyncio.gather(resolver.resolve(), return_exceptions=True)
+        resolver.said.clear()
+        resolver.now += LAST_ANSWER_KEPT_S
+        stuck = await hang(resolver, MOST_LESS_URGENT)
+        again = asyncio.create_task(resolver.resolve())
+        await settled()
+        assert "a.test" in resolver.waiting
+        for each in (again, *stuck):
+            each.cancel()
+
+    run(main)
+
+
 def test_answers_are_kept_for_so_many_names_and_no_more() -> None:
     async def main(resolver: Resolver) -> None:
         for n in range(MOST_NAMES + 10):
