@@ -13,6 +13,7 @@ from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.faults import of_exception
 from gateway.egress.files import Lines
 from gateway.egress.inbox import Inbox, InboxEntry
+from gateway.egress.names import Names
 from gateway.errors import ConnectFailed, EgressError, TimedOut
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 
@@ -54,6 +55,8 @@ class Egress:
         self._carrier = carrier
         self._inbox = inbox
         self._listeners = Listeners()
+        #: Shared by all doors, each of which checks what it is told.
+        self._names = Names()
         self._ways: dict[Door, _Way] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._files: dict[str, Lines] = {}
@@ -93,6 +96,7 @@ class Egress:
         for way in list(self._ways.values()):
             await _close(way)
         await asyncio.gather(*self._closing)
+        await self._names.close()
         if self._carrier is not None:
             await self._carrier.close()
 
@@ -149,7 +153,7 @@ class Egress:
         ca_file = await asyncio.to_thread(_load, door)
         from gateway.egress.engine import Engine
 
-        return Engine(door, Guard(door, self._listeners), ca_file)
+        return Engine(door, Guard(door, self._listeners), ca_file, self._names)
 
 
 async def _opened(way: _Way) -> Carrier:

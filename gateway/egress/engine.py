@@ -14,7 +14,7 @@ from gateway.egress import unix
 from gateway.egress.addresses import literal
 from gateway.egress.door import Door, Guard
 from gateway.egress.multi import Multi
-from gateway.egress.names import Names, Resolved
+from gateway.egress.names import Addresses, Names, Resolved
 from gateway.egress.transfer import Ends, Shape, Transfer
 from gateway.errors import ConnectFailed
 from gateway.model import HttpRequest, Reply
@@ -29,12 +29,12 @@ MOST_SPARE: Final = 256
 class Engine:
     """The connections through one door; belongs to the loop that is running."""
 
-    def __init__(self, door: Door, guard: Guard, ca_file: str) -> None:
+    def __init__(self, door: Door, guard: Guard, ca_file: str, names: Names) -> None:
         self._door = door
         # Behind a proxy it is the proxy that is connected to; its address is the operator's word.
         self._guard = Guard(Door(), guard.listeners) if door.proxy else guard
         self._ca_file = ca_file
-        self._names = Names(self._guard)
+        self._addresses = Addresses(names, self._guard)
         self._multi = Multi(most_idle=MOST_IDLE, may_be_http2=door.http2)
         #: The descriptors of connections that may be used again, by their ends.
         self._kept: dict[Ends, int] = {}
@@ -75,7 +75,6 @@ class Engine:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._names.close()
         self._multi.close()
         self._spare.clear()
 
@@ -87,7 +86,7 @@ class Engine:
         host, port, is_literal = origin(self._door.proxy) if self._door.proxy else where.origin
         if is_literal or where.socket:
             return None
-        return self._names.known(host, port) or await self._names.resolve(host, port)
+        return await self._addresses.resolve(host, port)
 
     async def _carry_out(self, transfer: Transfer) -> None:
         try:

@@ -110,7 +110,8 @@ _ALERTS: Final = (
 _ABOUT_ANSWERS: Final = frozenset({1, 8, 16, 43, 52, 56, 61, 63, 88, 92})
 _BY_PROXY: Final = re.compile(r"CONNECT tunnel failed, response ([0-9]{3})")
 _NUMBER_BEHIND: Final = re.compile(r" \([0-9]+\)$")
-_NO_SUCH_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
+#: What the system's resolver says of a name that does not exist, or has no address.
+NO_SUCH_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 def explained(code: int, said: str, os_errno: int) -> EgressError:
@@ -164,7 +165,7 @@ def of_exception(error: Exception) -> EgressError:
     """Our own error for an exception of the system's; AnswerBroken with the name of a class that is unknown."""
     match error:
         case socket.gaierror():
-            found = error.errno in _NO_SUCH_NAME
+            found = error.errno in NO_SUCH_NAME
             return NameNotResolved("name not found" if found else "the name server did not answer")
         case OSError(errno=int(number)):
             return ConnectFailed(os.strerror(number).lower())

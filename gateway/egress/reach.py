@@ -7,6 +7,7 @@ from gateway.egress import Egress, trust, unix
 from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.engine import Engine
 from gateway.egress.faults import of_exception
+from gateway.egress.names import Names
 from gateway.errors import EgressError, TimedOut
 
 
@@ -15,11 +16,13 @@ async def reach(url: str, door: Door, *, timeout_s: float) -> str:
     try:
         async with asyncio.timeout(timeout_s):
             ca_file = await asyncio.to_thread(trust.bundle_for, door)
-            engine = Engine(door, Guard(door, Listeners()), ca_file)
+            names = Names()
+            engine = Engine(door, Guard(door, Listeners()), ca_file, names)
             try:
                 return await engine.connect(url)
             finally:
                 await engine.close()
+                await names.close()
     except TimeoutError:
         raise TimedOut(f"no connection within {timeout_s:g} s") from None
     except EgressError:

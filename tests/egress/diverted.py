@@ -15,14 +15,16 @@ class Names:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self._answers: list[Sequence[str]] = []
+        self._answers: list[Sequence[str] | Exception] = []
 
-    def answer(self, *answers: Sequence[str]) -> None:
+    def answer(self, *answers: Sequence[str] | Exception) -> None:
         self._answers = list(answers)
 
     def getaddrinfo(self, host: str, port: int, *_: object, **__: object) -> list:
         self.asked.append(host)
         addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(addresses, Exception):
+            raise addresses
         return [
             (socket.AF_INET6, 1, 6, "", (each, port, 0, 0)) if ":" in each else (socket.AF_INET, 1, 6, "", (each, port))
             for each in addresses

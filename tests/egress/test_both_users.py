@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -109,6 +110,22 @@ def test_a_name_that_was_public_and_is_private_now_is_refused(
     assert first.status == 200
     assert isinstance(then, AddressBlocked)
     assert diverted.made == [("8.8.8.8", 80)]
+
+
+@both
+@pytest.mark.parametrize("door", [PLAIN, PUBLIC], ids=["http", "hosted"])
+def test_while_the_name_server_fails_the_last_address_is_connected_to_and_none_that_came_between(
+    user: User, door: Door, names: Names, diverted: Diverted, open_sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names_module, "NAMES_KEPT_S", 0)
+    no_answer = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    names.answer(["8.8.8.8"], no_answer, ["169.254.169.254"], no_answer)
+    diverted.port = open_sink.port
+    first, kept, blocked, nothing = sent(user, *["http://hooks.test/"] * 4, door=door)
+    assert (first.status, kept.status) == (200, 200)
+    assert isinstance(blocked, AddressBlocked)
+    assert str(nothing) == "the name server did not answer"
+    assert diverted.made == [("8.8.8.8", 80)] * 2
 
 
 @both
