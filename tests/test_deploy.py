@@ -25,7 +25,7 @@ POD = STATEFUL["template"]["spec"]
 [SIDECAR] = [each for each in POD["containers"] if each["name"] == "gateway"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8")
 
-#: The gateway without any body, with a million deliveries waiting; bench/README.md.
+#: The gateway without any body, with a million deliveries waiting.
 AT_REST = 200 * MIB
 #: A body that arrives is held up to five times, one that is delivered twice; gateway/memory.py.
 COPIES_ARRIVING, COPIES_DELIVERED = 5, 2
@@ -40,9 +40,8 @@ def service() -> dict[str, str]:
 
 
 def size(text: str) -> int:
-    number, unit = re.fullmatch(r"(\d+)(m|M|Mi)", text).groups()
-    assert unit in "mM" or unit == "Mi"
-    return int(number) * MIB
+    """Bytes of ``512M`` (systemd), ``512m`` (Docker) and ``512Mi`` (Kubernetes): all of them are MiB."""
+    return int(re.fullmatch(r"(\d+)(?:m|M|Mi)", text)[1]) * MIB
 
 
 def in_dockerfile(instruction: str) -> str:
@@ -79,7 +78,7 @@ def test_nothing_of_a_process_is_swapped_or_dumped():
 @pytest.mark.parametrize("file", COMMANDS)
 def test_the_commands_are_of_this_command_line(file):
     name, *arguments = COMMANDS[file]
-    context = cli.commands[name].make_context(name, list(arguments), resilient_parsing=False)
+    context = cli.commands[name].make_context(name, list(arguments))
     assert str(context.params["config"]) == "/etc/gateway/routes.yaml"
 
 
@@ -168,11 +167,10 @@ def test_each_waits_until_the_deliveries_in_flight_are_done():
 
 def test_the_unit_is_exposed_below_two():
     needs("systemd-analyze", "systemd")
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=19", "--no-pager", str(UNIT)]
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNIT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     [said] = re.findall(r"Overall exposure level for gateway\.service: ([0-9.]+)", done.stdout) or [done.stderr]
     assert float(said) < 2.0, "\n".join(line for line in done.stdout.splitlines() if line.startswith("✗"))
-    assert done.returncode == 0
 
 
 def test_systemd_understands_every_line_of_the_units(tmp_path):

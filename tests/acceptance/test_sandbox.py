@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
-from tests.needs import needs
+from tests.needs import needs, needs_root
 from tests.sink import Sink
 from tests.test_deploy import UNIT, service
 
@@ -108,3 +108,42 @@ def test_it_writes_into_its_own_folder_only(calls):
     inside = {path for path in written if Path(folder, path).is_relative_to(folder)}
     assert any(path.endswith("gateway.db") for path in inside)
     assert {path for path in written - inside if not path.startswith("/dev/")} == set()
+
+
+#: Everything is read-only but the first argument, and no process has a capability or can get one.
+CONFINED = """\
+mount --make-rprivate / && mount --bind "$0" "$0" || exit 8
+for each in $(cut -d' ' -f5 /proc/self/mountinfo | grep -Ev '^/(proc|sys|dev)(/|$)' | grep -Fxv "$0"); do
+    mount -o remount,bind,ro "$each" || exit 8
+done
+cd "$0" || exit 8
+if touch "$0/../outside" 2>/dev/null; then exit 9; fi
+exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all "$@"
+"""
+
+
+def test_without_capabilities_and_with_all_else_read_only_it_serves_reloads_and_starts_again(tmp_path, monkeypatch):
+    needs_root("to make the file system read-only")
+    needs("unshare", "util-linux")
+    # A measured process writes its figures elsewhere.
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    folder = tmp_path / "state"
+    folder.mkdir()
+    wrapper = ("unshare", "--mount", "sh", "-c", CONFINED, str(folder))
+    with Sink() as sink:
+        routes = ROUTES.replace("SINK", json.dumps(sink.url))
+        for start in range(2):
+            with GatewayProcess(folder, routes, wrapper=wrapper) as gateway:
+                status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+                assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
+                assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+                given = gateway.post(distinct(start))[1]
+                states = {each["destination"]: each["state"] for each in gateway.settled(given["id"])}
+                assert states == {"crm": "delivered", "local": "dead", "archive": "delivered"}
+                gateway.process.send_signal(signal.SIGHUP)
+                eventually(
+                    lambda: gateway.log_lines("config.loaded")[1:] or gateway.log_lines("config.reloaded"), "a reload"
+                )
+                assert gateway.api("/readyz")[0] == 200
+                assert gateway.terminate() == 0
+    assert len((folder / "archive.ndjson").read_text().splitlines()) == 2
