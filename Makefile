@@ -12,7 +12,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.PHONY: help run install lint fix test cover docs corpus bench judges pictures lock clean
+.PHONY: help run install lint fix test cover audit docs corpus bench judges pictures lock clean
 
 run: $(VENV)/.run ## Start the gateway with a demo secret and an inbox (the default target)
 	@$(BIN)/gateway dev
@@ -67,6 +67,9 @@ endif
 
 cover: ## As `test`, with branch coverage; fails below the floor in pyproject.toml
 	@$(MAKE) --no-print-directory test COVER=1
+
+audit: $(VENV)/.dev ## Ask whether a locked package has a known vulnerability (needs the internet)
+	@$(BIN)/python -m tests.audit
 
 docs: $(VENV)/.dev ## Regenerate docs/reference and routes.schema.json; check every page's links, examples and commands
 	$(BIN)/python docs/generate.py
