@@ -27,7 +27,7 @@ ADVISORY = {
 
 @contextmanager
 def service(status: int, vulnerable: str = "") -> Iterator[str]:
-    """The address of a service of advisories, which speaks as osv.dev does."""
+    """The address of a service of advisories, in the format of OSV."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from gateway.memory import MIB, MOST_FOR_BODIES, body_budget, delivery_room
 
 from gateway.cli import cli
-from gateway.memory import MIB, MOST_FOR_BODIES, body_budget, delivery_room
 from gateway.server import serve
 from gateway.web.auth import PROBES
 from tests.needs import needs

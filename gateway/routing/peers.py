@@ -61,6 +61,10 @@ class Peers(Struct, frozen=True, kw_only=True):
                 break
         return str(client)
 
+    def scheme(self, headers: RawHeaders) -> str:
+        """How clients reach the trusted proxy that made the request: ``https`` if it says so, else ``http``. Total."""
+        return "https" if _forwarded_proto(headers) == "https" else "http"
+
     def party(self, host: str) -> str:
         """All addresses with the same party share what one client may have; empty: no share applies."""
         name, is_private = _party(host)
@@ -130,6 +134,16 @@ def _forwarded_for(headers: RawHeaders) -> Iterator[str]:
         if values:
             yield from hosts(b",".join(values).decode("latin-1"))
             return
+
+
+def _forwarded_proto(headers: RawHeaders) -> str:
+    """The scheme that the nearest proxy noted, in X-Forwarded-Proto or else in Forwarded (RFC 7239); empty: none."""
+    for name in (b"x-forwarded-proto", b"forwarded"):
+        last = [value for header, value in headers if header == name][-1:]
+        for hop in (next(_nearest(value.decode("latin-1"))).lower() for value in last):
+            pairs = {key.strip(): said.strip(' "') for key, _, said in (each.partition("=") for each in hop.split(";"))}
+            return hop if name == b"x-forwarded-proto" else pairs.get("proto", "")
+    return ""
 
 
 def _plain(value: str) -> Iterator[str]:

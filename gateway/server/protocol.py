@@ -190,6 +190,7 @@ class Connection(HttpToolsProtocol):
             peers = self._shared.senders.peers
             client = peers.client(self._host, self.headers)
             self.scope["client"], self.client_party = (client, 0), peers.party(client)
+            self.scope["scheme"] = peers.scheme(self.headers)
         super().on_headers_complete()
         self._upgrading = self.parser.should_upgrade()
         self._unanswered += 1
