@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Final
 from urllib.parse import unquote
 
-from msgspec import Struct, field, json
+from msgspec import DecodeError, Struct, field, json
 from msgspec.structs import replace
 
 from gateway.destinations.answers import answer_of, beginning, hinted, retry_after
@@ -118,15 +118,15 @@ class Kind(Struct, frozen=True, kw_only=True):
         """The parts of an address that its requests have in their body, where even a word must be hidden: a topic, say."""
         here, elsewhere = self._probed(url), self._probed(url.partition("://")[0] + "://elsewhere.example/")
         parts = re.split(r"[/?&=:]", after_host(url))
-        return tuple(part for part in parts if (word := json.encode(unquote(part))) in here and word not in elsewhere)
+        return tuple(part for part in parts if unquote(part) in here - elsewhere)
 
-    def _probed(self, url: str) -> bytes:
-        """The body of some request to an address; empty if none can be made."""
+    def _probed(self, url: str) -> frozenset[str]:
+        """The texts in the body of some request to an address; none if it cannot be made, or is no JSON."""
         options = {name: "7" for name, option in self.options.items() if option.required}
         try:
-            return self.build(Target(url=url, options=options), _PROBE).sent
-        except BuildError:
-            return b""
+            return frozenset(_texts(json.decode(self.build(Target(url=url, options=options), _PROBE).sent)))
+        except (BuildError, DecodeError):
+            return frozenset()
 
     def previewed(self, message: Message) -> Iterator[Part]:
         """The parts of a message as its readers see it; none if people do not read it, or it has no text."""
@@ -158,3 +158,13 @@ class Kind(Struct, frozen=True, kw_only=True):
             hints = (hinted(reply.body, path) for path in (target.hint, self.hint) if path)
             return replace(verdict, after_s=max(retry_after(reply.headers, now), *hints, 0.0))
         return verdict
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            yield from (text for each in value for text in _texts(each))
+        case dict():
+            yield from (text for each in value.values() for text in _texts(each))

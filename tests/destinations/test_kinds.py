@@ -1,6 +1,7 @@
 """What a kind has to say about itself, checked for every one of them: a failure names the field that is missing."""
 
 import asyncio
+import importlib
 import json
 import re
 from pathlib import Path
@@ -43,6 +44,13 @@ def body_of(kind: Kind) -> object:
 
 def test_every_kind_is_listed_under_its_own_name() -> None:
     assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+
+
+def test_every_kind_that_a_module_makes_is_registered() -> None:
+    folder = ROOT / "gateway" / "destinations"
+    modules = [importlib.import_module(f"gateway.destinations.{file.stem}") for file in folder.glob("[a-z]*.py")]
+    made = {each.name for module in modules for each in vars(module).values() if isinstance(each, Kind)}
+    assert made == KINDS.keys(), "register it in KINDS of gateway/destinations/__init__.py"
 
 
 @KIND
@@ -125,6 +133,7 @@ def test_a_part_of_an_address_that_moves_into_the_body_is_hidden_even_if_it_is_a
 
     kind = replace(KINDS["googlechat"], build=build)
     assert kind.moved("https://host.example/deals") == ("deals",)
+    assert kind.moved("https://host.example/topic") == ("topic",)
     assert KINDS["googlechat"].moved("https://host.example/text") == ()
     monkeypatch.setattr("gateway.config.schema.destinations.KINDS", {**KINDS, "googlechat": kind})
     (tmp_path / "routes.yaml").write_text(
