@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gateway.memory import MIB, MOST_FOR_BODIES, body_budget, delivery_room
 
 from gateway.cli import cli
+from gateway.machine.memory import MIB, MOST_FOR_BODIES, body_budget, delivery_room
 from gateway.server import serve
 from gateway.web.auth import PROBES
 from tests.needs import needs
@@ -27,7 +27,7 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8")
 
 #: The gateway without any body, with a million deliveries waiting.
 AT_REST = 200 * MIB
-#: A body that arrives is held up to five times, one that is delivered twice; gateway/memory.py.
+#: A body that arrives is held up to five times, one that is delivered twice; gateway.machine.memory.py.
 COPIES_ARRIVING, COPIES_DELIVERED = 5, 2
 
 
