@@ -23,7 +23,7 @@ sources:
 """
 SHARED = ROUTES + "limits: {share_private: true}\n"
 ATTACKER, SENDER = "127.0.0.66", "127.0.0.7"
-TOKEN = "an-admin-token-of-32-characters!"
+TOKEN = "7f3b19c2d0e84a65b1f7c93e28d05a46"
 
 pytestmark = pytest.mark.slow
 
@@ -204,7 +204,7 @@ def test_the_admin_listener_survives_what_comes_without_a_token(tmp_path):
 
 
 def test_a_reader_cannot_shut_the_live_page_for_the_others(tmp_path):
-    reader = "a-read-token-of-32-characters-or-"
+    reader = "c41e8a07f95d3b62e8a17d04c6f29b3e"
     tokens = {"GATEWAY_ADMIN_TOKEN": TOKEN, "GATEWAY_READ_TOKEN": reader}
     with GatewayProcess(tmp_path, ROUTES, environ=tokens) as gateway, connections(gateway.admin) as opened:
 

@@ -154,12 +154,12 @@ def test_the_doctor_finds_a_running_gateway_well(gateway):
     assert json.loads(done.stdout)["ok"] is True
 
 
-def test_the_doctor_connects_to_each_destination_and_asks_nothing_of_it(tmp_path):
+def test_the_doctor_knocks_at_each_destination_without_its_path_or_its_login(tmp_path):
     routes = """
 version: 1
 sources: {{xobito: {{preset: xobito, secret: acceptance-secret}}}}
 destinations:
-  up: {{url: "{url}/secret-path"}}
+  up: {{url: "{url}/secret-path", auth: {{bearer: secret-path-of-a-login}}}}
   down: {{url: "http://127.0.0.1:1/secret-path"}}
   metadata: {{url: "http://metadata.invalid/secret-path"}}
 always: [{{name: all, to: [up, down, metadata]}}]
@@ -167,8 +167,9 @@ always: [{{name: all, to: [up, down, metadata]}}]
     with Sink() as sink:
         (tmp_path / "routes.yaml").write_text(routes.format(url=sink.url))
         done = GatewayProcess(tmp_path).verb("doctor", "--online", check=False)
-        assert sink.requests == []
-        assert sink.connections == 1
+        [request] = sink.requests
+    assert (request.method, request.path, request.body) == ("HEAD", "/", b"")
+    assert "authorization" not in request.headers
     assert done.returncode == 1
     lines = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith(("ok", "fail", "warn"))}
     assert lines["up"].startswith("ok")

@@ -69,13 +69,13 @@ def test_names_of_metrics_are_as_prometheus_has_them():
         assert declared.about.endswith(".")
         assert set(declared.labels) <= {
             "source",
+            "listener",
             "route",
             "destination",
             "outcome",
             "reason",
             "state",
             "version",
-            "listener",
         }
 
 
