@@ -15,7 +15,7 @@ from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.store.nouns import Firing, NewDelivery, NewEvent
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
-TURN: Final = 1 << 16
+TURN: Final = 3 << 14
 EACH: Final = 1 << 10
 
 
