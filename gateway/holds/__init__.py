@@ -187,9 +187,13 @@ class Holds:
         after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
             self._changed(name)
+        is_first = True
         if gates.is_news(self._stored.get(name, _CLOSED), after):
-            await self._store_gate(name, after)
-        if after.is_open and (not before.is_open or after.is_denied > before.is_denied):
+            is_first = await self._store_gate(name, after)
+        if not is_first:
+            # Another replica has found the same, and said so.
+            pass
+        elif after.is_open and (not before.is_open or after.is_denied > before.is_denied):
             await self._say_opened(name, after, reason, aloud=aloud)
         elif before.is_open and not after.is_open:
             await self._say_closed(name, before, aloud=aloud)
@@ -197,14 +201,16 @@ class Holds:
             await self._pause_itself(name, gates.GONE_FOR_GOOD, aloud=aloud)
         return what.outcome == "gone"
 
-    async def _store_gate(self, name: str, gate: Gate) -> None:
+    async def _store_gate(self, name: str, gate: Gate) -> bool:
+        """Store a gate; whether no other replica has just stored that the circuit is open, or closed, like this one."""
         before, self._stored[name] = self._stored.get(name, _CLOSED), gate
         try:
-            await self._save(name, "gate")
+            other = await self._save(name, "gate")
         except StoreUnavailable as error:
             # It holds in memory; the next news is stored with it.
-            self._stored[name] = before
+            self._stored[name], other = before, None
             telemetry.log("store.unavailable", reason=str(error))
+        return other is None or (other.circuit is not None) != gate.is_open
 
     async def _say_opened(self, name: str, gate: Gate, reason: str, *, aloud: bool) -> None:
         failures, denied, next_s = gate.failures, gate.denied if gate.is_denied else (), gate.probe_interval_s
@@ -238,13 +244,15 @@ class Holds:
         # It holds at once, for the disk takes its time; if storing it fails, the destination was never paused.
         before, self._paused[name] = self._paused.get(name), pause
         try:
-            await self._save(name, "pause")
+            other = await self._save(name, "pause")
         except StoreUnavailable:
             _put(self._paused, name, before)
             self._changed(name)
             raise
         telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
         await self._gateway.note("pause", name, by=by, reason=lasting_reason(pause))
+        if by == ITSELF and other is not None and other.pause is not None:
+            return  # another replica has found the same, and said so
         if aloud and not self.is_muted(name):
             message = f"{name} is {paused_by(pause)}. Nothing is lost; deliveries continue once it is resumed."
             until = None if pause.until is None else iso_time(pause.until)
@@ -346,17 +354,22 @@ class Holds:
             self._gates[name] = self._stored[name] = gates.restored(self._gate(name), durable)
         self._changed(name)
 
-    async def _save(self, name: str, *parts: str, **changes: Any) -> None:
-        """Store the hold as it is in memory, with ``changes`` to it; of its other parts take over what a replica has changed."""
-        unsaved = self._unsaved[name]
+    async def _save(self, name: str, *parts: str, **changes: Any) -> Hold | None:
+        """Store the hold as it is in memory, with ``changes`` to it; of its other parts take over what a replica has changed.
+
+        The hold that another replica had stored meanwhile, if one had.
+        """
+        unsaved, other = self._unsaved[name], None
         unsaved += parts
         try:
             while not await self._store.set_hold(hold := replace(self._hold(name), **changes)):
                 stored = {each.destination: each for each in await self._store.holds()}
                 # Whatever this process believed is out of date.
                 self._revs.pop(name, None)
-                self._adopt(stored.get(name, Hold(destination=name)))
+                other = stored.get(name, Hold(destination=name))
+                self._adopt(other)
             self._revs[name] = max(hold.rev + 1, self._revs.get(name, 0))
+            return other
         finally:
             for part in parts:
                 unsaved.remove(part)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
+from gateway.store.cluster import Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import (
     Appended,
@@ -110,6 +111,10 @@ class Store(Reads, Protocol):
 
     #: ``sqlite``; shown in the ready line.
     name: str
+
+    @property
+    def cluster(self) -> Cluster:
+        """What its replicas tell each other."""
 
     @property
     def healthy(self) -> bool:
