@@ -306,7 +306,7 @@ class _Lifecycle(Struct):
         telemetry.log("gateway.draining")
 
     async def drained(self) -> None:
-        await self.dispatcher.idle()
+        await self.dispatcher.drained()
 
     async def _last_rejections(self) -> None:
         with suppress(StoreUnavailable):

@@ -18,29 +18,13 @@ from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.holds.assignments import UPKEEP, Assignments
+from gateway.holds.standing import Standing
 from gateway.model import Delivery
 from gateway.pipeline import Announcement, Gateway
 from gateway.store.holds import ITSELF, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 
 _CLOSED: Final = Gate()
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """The current status of one destination."""
-
-    #: What holds it, in words; empty: nothing does.
-    held: str
-    circuit: Literal["closed", "open", "probing"]
-    #: Consecutive failures.
-    failures: int
-    #: The events denied since the last success, if that is why the circuit is open.
-    denied: tuple[str, ...] = ()
-    #: Slots taken.
-    in_flight: int
-    #: By a person or the gateway; a pause in the file is not here.
-    paused: Pause | None
-    muted: Pause | None
 
 
 class Holds:
@@ -324,6 +308,10 @@ class Holds:
             if not self._unsaved.get(hold.destination):
                 self._adopt(hold)
         return new
+
+    async def hand_over(self) -> None:
+        """Let other replicas have every destination for which nothing is in flight here. Raises StoreUnavailable."""
+        await self._assignments.release([name for name in self._assignments.held if name not in self._taken])
 
     def unasked(self, names: Collection[str]) -> Collection[str]:
         """Those about which the store was not asked yet."""

@@ -25,7 +25,7 @@ from gateway.wording import iso_time
 
 if TYPE_CHECKING:
     from gateway.egress import InboxEntry
-    from gateway.holds import Standing
+    from gateway.holds.standing import Standing
     from gateway.operate.operations import Preview
     from gateway.routing import Config, Destination
     from gateway.routing.entries import Entry

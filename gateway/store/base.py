@@ -178,6 +178,9 @@ class Store(Reads, Protocol):
         assigned to its holder alone; the shares of the others add up to at most 1.
         """
 
+    async def release(self, replica: str, destinations: Collection[str]) -> None:
+        """Give up destinations that ``replica`` holds and has nothing in flight for: another one may take each at once."""
+
     async def set_hold(self, hold: Hold) -> bool:
         """Store a hold as revision ``hold.rev + 1``; False, and nothing is changed, if ``hold.rev`` is not the present one."""
 

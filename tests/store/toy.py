@@ -387,6 +387,12 @@ class Server:
                 assigned[name] = Assignment(until_s=ASSIGNED_S, epoch=epoch)
         return assigned
 
+    def release(self, replica: str, destinations) -> None:
+        for name in destinations:
+            owner, _, epoch = self.deciders.get(name, ("", 0.0, 0))
+            if owner == replica:
+                self.deciders[name] = ("", 0.0, epoch)
+
     def set_hold(self, hold) -> bool:
         known, _ = self.kept_holds.get(hold.destination, (replace(hold, rev=0), 0.0))
         if known.rev != hold.rev:

@@ -127,6 +127,9 @@ class SQLiteStore(SQLiteReads):
     async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002
         return dict.fromkeys(wanted, FOR_GOOD)
 
+    async def release(self, replica: str, destinations: Collection[str]) -> None:
+        """There is no other replica to take them."""
+
     async def set_hold(self, hold: Hold) -> bool:
         is_set: bool = await self._ask(Write, run=lambda change: self._database.records.set_hold(hold, change.now))
         return is_set
