@@ -8,9 +8,8 @@ for (``store.assigned``): slots taken, the last start, consecutive failures, and
 import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import telemetry
