@@ -1,0 +1,1 @@
+"""The store of many replicas: a PostgreSQL database."""
