@@ -46,7 +46,7 @@ class Address(Struct, frozen=True, kw_only=True):
         )
 
 
-def is_postgres(url: str) -> bool:
+def is_database(url: str) -> bool:
     """Whether a store with this URL is a PostgreSQL database."""
     return url.startswith(SCHEMES)
 
@@ -58,7 +58,7 @@ def _taken_apart(url: str) -> tuple[str, dict[str, str]]:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         # More "@" or "/" than there may be: a password with one has to be percent-encoded.
         is_whole = (
-            is_postgres(url)
+            is_database(url)
             and not parts.fragment
             and parts.netloc.count("@") <= 1
             and re.fullmatch("/[^/@]+", parts.path)
@@ -77,7 +77,9 @@ def _taken_apart(url: str) -> tuple[str, dict[str, str]]:
 
 def shown(url: str) -> str:
     """A URL without what is secret in it, also one that is not valid."""
-    scheme, _, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
     authority, slash, path = rest.partition("/")
     # A password may have an unescaped "@" or "/": then nothing up to the last "@" is shown but the user's name.
     if "@" in path.partition("?")[0]:
@@ -85,4 +87,4 @@ def shown(url: str) -> str:
     user, at, host = authority.rpartition("@")
     path, question, query = path.partition("?")
     kept = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _SECRET)
-    return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}{question if kept else ''}{kept}"
+    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}{slash}{path}{question if kept else ''}{kept}"

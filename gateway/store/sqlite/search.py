@@ -14,7 +14,7 @@ from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.rules import fits, words_in
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import words as index
-from gateway.store.sqlite.places import Place
+from gateway.store.places import Place
 from gateway.store.sqlite.rows import to_json
 
 #: Rows that an index is asked for at first, and at most.
