@@ -1,1 +1,1 @@
-"""The store of many replicas: a PostgreSQL database."""
+"""The store of many replicas: one PostgreSQL database, asyncpg, no process of its own."""
