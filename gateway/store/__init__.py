@@ -100,14 +100,14 @@ def shown(url: str) -> str:
 
 
 def _address(url: str) -> Address:
-    return Address.read(url, direct=os.environ.get("GATEWAY_STORE_DIRECT", ""))
+    return Address.of(url, direct=os.environ.get("GATEWAY_STORE_DIRECT", ""))
 
 
 def file_of(url: str) -> str:
     """The file of a store, with symlinks resolved. Raises StoreError for a URL that names none, or another user's link."""
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
         raise StoreError(
-            f'"{address.shown(url)}" is not the URL of a store: write sqlite:///relative.db, sqlite:////absolute.db, or '
+            f'"{address.shown(url)}" is not the URL of a store: write sqlite:///relative.db or sqlite:////absolute.db, or '
             "postgresql://user@host/database"
         )
     path = url.removeprefix(_SQLITE)

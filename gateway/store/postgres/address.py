@@ -27,21 +27,21 @@ class Address(Struct, frozen=True, kw_only=True):
     #: ``postgresql://gateway@db.internal/gateway``: for people.
     name: str
     #: Whether PgBouncer in transaction mode is in between: no named statements, session locks or LISTEN.
-    is_pooled: bool
+    pooler: bool
     #: Whether a server that may lose acknowledged events in a crash is accepted (``?synchronous_commit=off``).
     may_lose: bool
 
     @classmethod
-    def read(cls, url: str, direct: str = "") -> Self:
+    def of(cls, url: str, direct: str = "") -> Self:
         """From the URL of the store and from GATEWAY_STORE_DIRECT. Raises StoreError, which shows no password."""
         dsn, ours = _taken_apart(url)
-        is_pooled = ours.get("pooler") == "true"
-        beside = Secret(_taken_apart(direct)[0]) if direct else None if is_pooled else Secret(dsn)
+        pooler = ours.get("pooler") == "true"
+        beside = Secret(_taken_apart(direct)[0]) if direct else None if pooler else Secret(dsn)
         return cls(
             dsn=Secret(dsn),
             direct=beside,
             name=shown(dsn),
-            is_pooled=is_pooled,
+            pooler=pooler,
             may_lose=ours.get("synchronous_commit") == "off",
         )
 

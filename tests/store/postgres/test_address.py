@@ -23,17 +23,17 @@ from gateway.store.postgres.address import Address, shown
     ],
 )
 def test_a_url_is_what_to_connect_to_and_a_name_without_the_password(url, dsn, name):
-    address = Address.read(url)
+    address = Address.of(url)
     assert (address.dsn.reveal(), address.name) == (dsn, name)
     assert "secret" not in repr(address)
 
 
 def test_our_own_parameters_are_understood_and_not_passed_on():
-    address = Address.read("postgresql://u@h/db?pooler=true&synchronous_commit=off")
-    assert (address.is_pooled, address.may_lose, address.direct) == (True, True, None)
-    beside = Address.read("postgresql://u@pool/db?pooler=true", direct="postgresql://u:secret@h/db")
+    address = Address.of("postgresql://u@h/db?pooler=true&synchronous_commit=off")
+    assert (address.pooler, address.may_lose, address.direct) == (True, True, None)
+    beside = Address.of("postgresql://u@pool/db?pooler=true", direct="postgresql://u:secret@h/db")
     assert beside.direct.reveal() == "postgresql://u:secret@h/db"
-    assert Address.read("postgresql://u@h/db").direct.reveal() == "postgresql://u@h/db"
+    assert Address.of("postgresql://u@h/db").direct.reveal() == "postgresql://u@h/db"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_our_own_parameters_are_understood_and_not_passed_on():
 )
 def test_a_url_that_is_not_valid_is_refused(url, message):
     with pytest.raises(StoreError, match=message) as refused:
-        Address.read(url)
+        Address.of(url)
     assert "ret@" not in str(refused.value)
 
 
@@ -60,7 +60,7 @@ def test_a_url_that_is_not_valid_is_refused(url, message):
 def test_no_password_is_shown_however_it_is_spelled(password, rest):
     url = f"postgresql://u:{password}@{rest}"
     try:
-        said = Address.read(url).name
+        said = Address.of(url).name
     except StoreError as error:
         said = str(error)
     for text in (said, shown(url)):
