@@ -117,7 +117,7 @@ CREATE TABLE queue (
     fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1, autovacuum_analyze_threshold = 5000
 );
-CREATE INDEX queue_due ON queue (destination, due);
+CREATE INDEX queue_due ON queue (destination, due, seq);
 CREATE INDEX queue_event ON queue (event_seq);
 CREATE INDEX queue_lane ON queue (destination, lane, turn) WHERE lane IS NOT NULL;
 CREATE INDEX queue_task ON queue (task) WHERE task IS NOT NULL;
