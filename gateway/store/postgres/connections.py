@@ -1,0 +1,196 @@
+"""Connections to the database: what the URL says of them, and what their errors mean."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, NamedTuple, TypeVar
+
+import asyncpg
+import tenacity
+
+from gateway.errors import GatewayError, StoreError, StoreUnavailable
+from gateway.store.postgres.address import Address
+
+Connection = asyncpg.Connection
+T = TypeVar("T")
+
+#: Seconds that connecting may take, and that a statement may go without an answer before its connection is given up.
+CONNECT_S: Final = 1.0
+STUCK_S: Final = 10.0
+#: Reads that run at the same time.
+READERS: Final = 4
+#: The index is used whatever the statistics say: they are old where rows come and go, and plans outlive them.
+PLANNING: Final = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+BEGIN: Final = "BEGIN"
+_BEGIN_POOLED: Final = f"BEGIN; {'; '.join(f'SET LOCAL {name} = {value}' for name, value in PLANNING.items())}"
+#: An older server has not what the schema uses.
+OLDEST_SERVER: Final = 15
+
+_GIVEN: Final = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    asyncpg.exceptions.ProgramLimitExceededError,
+    # What asyncpg itself cannot encode.
+    UnicodeError,
+)
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.exceptions.InternalClientError,
+)
+
+
+class Snapshot(NamedTuple):
+    """One moment of the database: everything that is asked of ``connection`` is of it."""
+
+    connection: Connection
+    #: By the store's clock.
+    now: float
+
+
+def trouble(address: Address, error: BaseException) -> GatewayError:
+    """What an error of the driver means: the caller gave what cannot be stored, or the database is away."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, _GIVEN):
+        return StoreError(f"{address.name} cannot store what it was given: {error}")
+    said = str(error) or ("it does not answer" if isinstance(error, TimeoutError) else type(error).__name__)
+    return StoreUnavailable(f"{address.name}: {said}: look at the database")
+
+
+@asynccontextmanager
+async def translated(address: Address) -> AsyncGenerator[None]:
+    """Raise what errors of the driver mean."""
+    try:
+        yield
+    except (*_GIVEN, *_AWAY) as error:
+        raise trouble(address, error) from error
+
+
+async def connect(address: Address, *, planning: bool = True) -> Connection:
+    """A new connection; raises StoreUnavailable."""
+    settings = {"application_name": "gateway"}
+    if planning and not address.pooler:
+        settings |= PLANNING
+    async with translated(address):
+        return await asyncpg.connect(
+            address.dsn.reveal(),
+            timeout=CONNECT_S,
+            statement_cache_size=0 if address.pooler else 200,
+            server_settings=settings,
+        )
+
+
+class Line:
+    """A connection for one thing at a time, made again when it is lost."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._begin = _BEGIN_POOLED if address.pooler else BEGIN
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncGenerator[Connection]:
+        """The connection, alone; raises StoreError and StoreUnavailable. After an error it is made again if it is lost."""
+        async with self._turn, translated(self.address):
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await connect(self.address)
+            try:
+                async with asyncio.timeout(STUCK_S):
+                    yield self._connection
+            except BaseException as error:
+                if isinstance(error, asyncpg.PostgresError) and not self._connection.is_in_transaction():
+                    raise
+                self._drop()
+                raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """The connection in a transaction; one that fails changes nothing, unless the connection was lost in its commit."""
+        async with self.taken() as connection:
+            await connection.execute(self._begin)
+            try:
+                yield connection
+            except (asyncpg.PostgresError, GatewayError, LookupError, UnicodeError, asyncpg.DataError):
+                await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Let go of the connection once it is free."""
+        async with self._turn:
+            if self._connection is not None and not self._connection.is_closed():
+                with suppress(*_AWAY):
+                    await self._connection.close(timeout=CONNECT_S)
+            self._connection = None
+
+    def abandon(self) -> None:
+        """Drop the connection as if the process had died."""
+        self._drop()
+
+
+class Readers:
+    """Connections for reading, some at a time; made when they are needed."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._idle: list[Line] = [Line(address) for _ in range(READERS)]
+        self._all = tuple(self._idle)
+        self._free = asyncio.Semaphore(READERS)
+
+    @asynccontextmanager
+    async def line(self) -> AsyncGenerator[Line]:
+        async with self._free:
+            line = self._idle.pop()
+            try:
+                yield line
+            finally:
+                self._idle.append(line)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        """A connection for one statement. Raises StoreUnavailable."""
+        async with self.line() as line, line.taken() if not self.address.pooler else line.transaction() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[Snapshot]:
+        """A transaction that only reads and sees one moment. Raises StoreUnavailable."""
+        async with self.line() as line, line.transaction() as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield Snapshot(connection, await connection.fetchval("SELECT gateway_now()"))
+
+    async def close(self) -> None:
+        """Let go of every connection once it is free."""
+        for line in self._all:
+            await line.close()
+
+    def abandon(self) -> None:
+        """Drop every connection as if the process had died."""
+        for line in self._all:
+            line.abandon()
+
+
+async def again(work: Callable[[], Awaitable[T]], *, attempts: int = 3) -> T:
+    """Do work again when the database was away just then, or has undone it because of another transaction."""
+    tries = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_passes),
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.2),
+        reraise=True,
+    )
+    result: Any = await tries(work)
+    return result  # type: ignore[no-any-return]
+
+
+def _passes(error: BaseException) -> bool:
+    undone = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+    return isinstance(error, StoreUnavailable) and isinstance(error.__cause__, undone)
