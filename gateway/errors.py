@@ -34,6 +34,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   │   └── StoreFull          there is no room for new events; those stored are sent
     │   ├── StoreLocked            another process owns the store; names it
     │   ├── StoreCorrupt           refused at start, never repaired silently
+    │   ├── StoreOutdated          of an older release: to be migrated first
     │   └── StoreTooNew            written by a newer release
     ├── BadRequest                 an operator's request that makes no sense: 400
     ├── QueryRefused               a query that makes no sense to the store: 400
@@ -311,5 +312,9 @@ class StoreCorrupt(StoreError):
     """The file is damaged; it was left unchanged."""
 
 
+class StoreOutdated(StoreError):
+    """The database has the schema of an older release: ``gateway migrate`` brings it up to date."""
+
+
 class StoreTooNew(StoreError):
-    """The file was written by a newer release of the gateway."""
+    """The store was written by a newer release of the gateway."""

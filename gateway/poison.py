@@ -7,8 +7,11 @@ after a power cut the file may be stale, which costs one delivery one of its thr
 """
 
 import errno
+import fcntl
+import itertools
 import mmap
 import os
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -29,9 +32,22 @@ class CrashSlot:
     __slots__ = ("_id", "_page")
 
     def __init__(self, path: str | None = None) -> None:
-        """``path``: the file, created if absent; None: memory that ends with the process. Raises StoreError."""
+        """``path``: the file, created if absent; None: memory that ends with the process.
+
+        Raises BlockingIOError if another process has this file, and StoreError.
+        """
         self._page = mmap.mmap(-1, _SIZE) if path is None else _page_of(path)
         self._id = b""
+
+    @classmethod
+    def among(cls, folder: Path) -> Self:
+        """The first of the files in a folder that no other process has: of replicas, each has its own. Raises StoreError."""
+        for number in itertools.count(1):
+            try:
+                return cls(str(folder / f"gateway-{number}.now"))
+            except BlockingIOError:
+                continue
+        raise AssertionError
 
     def found(self) -> str:
         """The id that was left here, or an empty text."""
@@ -68,9 +84,13 @@ def _page_of(path: str) -> mmap.mmap:
             raise StoreError(link_message(path)) from None
         raise StoreError(f"{path} cannot be opened ({error.strerror}): check its permissions and the disk") from error
     try:
+        # The map keeps the lock: it has a copy of the descriptor.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # With its space: a write to a page that the disk has no room for kills the process.
         os.posix_fallocate(descriptor, 0, _SIZE)
         return mmap.mmap(descriptor, _SIZE)
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; free some space on the disk") from error
     finally:

@@ -34,7 +34,7 @@ from gateway.poison import CrashSlot, blame
 from gateway.routing import Config, Source
 from gateway.routing.peers import Senders
 from gateway.signatures import CannotSign
-from gateway.store import open_store, path_of
+from gateway.store import file_of, is_database, open_store, shown
 from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 from gateway.web.auth import Access
 from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
@@ -143,7 +143,7 @@ async def _serve(
     inbox = Inbox(clock=time.time) if dev else None
     store = await open_store(store_url)
     try:
-        crash_slot = CrashSlot(path_of(store_url) + ".now")
+        crash_slot = _crash_slot(store_url)
         await blame(crash_slot, store)
     except GatewayError:
         await store.close()
@@ -189,6 +189,11 @@ async def _serve(
         )
     finally:
         await hooks.stopped()
+
+
+def _crash_slot(store_url: str) -> CrashSlot:
+    """Beside the store's file; for a database in the working directory, which may be that of several replicas."""
+    return CrashSlot.among(Path.cwd()) if is_database(store_url) else CrashSlot(f"{file_of(store_url)}.now")
 
 
 def _settle_garbage_collector() -> None:
@@ -322,7 +327,7 @@ def _banner(config: Config, ingest_address: str, admin_address: str, store_url: 
         ]
     command = Path(sys.argv[0]).absolute()
     lines += [
-        f"  Data      {path_of(store_url)}",
+        f"  Data      {shown(store_url)}",
         f"  Command   {command}",
         "  Stop      Ctrl-C; the next start continues where it left off",
     ]

@@ -173,10 +173,10 @@ class Dispatcher:
         return {name: want for name in ready if (want := self._want(name))}
 
     def _want(self, name: str) -> Want | None:
-        """What to claim of a destination now; None: it is full or held, or another replica decides for it."""
+        """What to claim of a destination now; None: it is full or paused, or another replica holds it."""
         slots = self.holds.slots(name)
         destination = self._gateway.config.destinations.get(name)
-        if not slots:
+        if not slots or not self.holds.is_holder(name):
             self._due.discard(name)
             return None
         # What waits for a destination that is no longer in the file only ends.

@@ -1,5 +1,6 @@
 """Where events are kept: one contract (``base``), one package per store, and the rules that all stores share."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -10,8 +11,22 @@ from gateway.errors import StoreError
 from gateway.machine.links import ForeignLink, followed
 from gateway.store.base import Reads, Store
 from gateway.store.health import Health, Owner
+from gateway.store.postgres import address
+from gateway.store.postgres.address import Address, is_database
 
-__all__ = ["Health", "Owner", "Reads", "Store", "health_of", "open_reads", "open_store"]
+__all__ = [
+    "Health",
+    "Owner",
+    "Reads",
+    "Store",
+    "file_of",
+    "health_of",
+    "is_database",
+    "migrate",
+    "open_reads",
+    "open_store",
+    "shown",
+]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -19,13 +34,19 @@ _SQLITE: Final = "sqlite:///"
 async def open_store(
     url: str, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
 ) -> Store:
-    """Own the store at this URL: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, created if absent.
+    """Run on the store at this URL.
 
-    Raises StoreLocked, StoreCorrupt, StoreTooNew, or StoreError if it cannot be opened.
+    ``sqlite:///relative.db`` or ``sqlite:////absolute.db``: own the file, created if absent.
+    ``postgresql://user@host/database``: be one of its replicas; the database has its own clock.
+    Raises StoreLocked, StoreCorrupt, StoreTooNew, StoreOutdated, or StoreError if it cannot be opened.
     """
+    if is_database(url):
+        from gateway.store.postgres.owner import PostgresStore
+
+        return await PostgresStore.open(_address(url), wall=wall)
     from gateway.store.sqlite.owner import SQLiteStore
 
-    return await SQLiteStore.open(path_of(url), clock=clock, wall=wall)
+    return await SQLiteStore.open(file_of(url), clock=clock, wall=wall)
 
 
 @asynccontextmanager
@@ -34,9 +55,15 @@ async def open_reads(url: str, *, wall: Callable[[], float] = time.time) -> Asyn
 
     Raises StoreError if there is no such store.
     """
-    from gateway.store.sqlite.reads import SQLiteReads
+    reads: Reads
+    if is_database(url):
+        from gateway.store.postgres.reads import PostgresReads
 
-    reads = SQLiteReads.of_file(path_of(url), wall=wall)
+        reads = await PostgresReads.opened(_address(url))
+    else:
+        from gateway.store.sqlite.reads import SQLiteReads
+
+        reads = SQLiteReads.of_file(file_of(url), wall=wall)
     try:
         yield reads
     finally:
@@ -45,15 +72,44 @@ async def open_reads(url: str, *, wall: Callable[[], float] = time.time) -> Asyn
 
 def health_of(url: str) -> Health:
     """The store as seen from outside, without opening it. Raises StoreError for an invalid URL."""
-    from gateway.store.sqlite.health import health
+    if is_database(url):
+        from gateway.store.postgres import health as postgres
 
-    return health(path_of(url))
+        return asyncio.run(postgres.health(_address(url)))
+    from gateway.store.sqlite import health as sqlite
+
+    return sqlite.health(file_of(url))
 
 
-def path_of(url: str) -> str:
+async def migrate(url: str) -> tuple[int, int] | None:
+    """Bring the schema of a database to this release's version: from which one to which one.
+
+    None: a file needs no such step, it is migrated when it is opened. Raises StoreTooNew, StoreUnavailable.
+    """
+    if not is_database(url):
+        file_of(url)
+        return None
+    from gateway.store.postgres import migrate as postgres
+
+    return await postgres.migrate(_address(url))
+
+
+def shown(url: str) -> str:
+    """What people call a store: its file, or the URL of its database without the password. Raises StoreError."""
+    return _address(url).name if is_database(url) else file_of(url)
+
+
+def _address(url: str) -> Address:
+    return Address.of(url, direct=os.environ.get("GATEWAY_STORE_DIRECT", ""))
+
+
+def file_of(url: str) -> str:
     """The file of a store, with symlinks resolved. Raises StoreError for a URL that names none, or another user's link."""
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
-        raise StoreError(f'"{url}" is not the URL of a store: write sqlite:///relative.db or sqlite:////absolute.db')
+        raise StoreError(
+            f'"{address.shown(url)}" is not the URL of a store: write sqlite:///relative.db or sqlite:////absolute.db, or '
+            "postgresql://user@host/database"
+        )
     path = url.removeprefix(_SQLITE)
     try:
         followed(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
-from gateway.store.holds import Assignment, Hold
+from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -166,8 +166,12 @@ class Store(Reads, Protocol):
 
     # what replicas share
 
-    async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:
-        """Those of these destinations that ``replica`` decides for from now on, and until when."""
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
+        """What ``replica`` may do with each destination that it wants from now on, and until when.
+
+        A destination has one holder at a time. One that is paced, or has fewer slots than there are replicas, is
+        assigned to its holder alone; the shares of the others add up to at most 1.
+        """
 
     async def set_hold(self, hold: Hold) -> bool:
         """Store a hold as revision ``hold.rev + 1``; False, and nothing is changed, if ``hold.rev`` is not the present one."""

@@ -11,8 +11,21 @@ from gateway.wording import iso_time
 ITSELF: Final = "the gateway"
 
 
+class Terms(Struct, frozen=True, kw_only=True):
+    """What a replica's file says of a destination, as far as replicas have to agree on it."""
+
+    #: Most deliveries in flight, over all replicas.
+    slots: int
+    #: The longest time that an attempt may take, seconds.
+    timeout_s: float = 0.0
+    #: Whether one replica alone may send to it: it has a rate or an order.
+    is_paced: bool = False
+    #: False: the file has no such destination. What waits for it ends once no replica's file has it.
+    is_known: bool = True
+
+
 class Assignment(Struct, frozen=True, kw_only=True):
-    """A destination that a replica decides for: it alone claims from it and judges its health."""
+    """What one replica may do with a destination."""
 
     #: Seconds from now until the replica must ask again; infinity: for good.
     until_s: float = math.inf
@@ -20,6 +33,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
     epoch: int = 0
     #: The fraction of the destination's slots that this replica may use.
     share: float = 1.0
+    #: Whether it holds the destination: the holder alone claims from it. Others only start what they accept, from memory.
+    is_holder: bool = True
 
 
 class Pause(Struct, frozen=True, kw_only=True):

@@ -320,9 +320,10 @@ class Stats(Struct, frozen=True, kw_only=True):
     received: Mapping[str, tuple[int, ...]]
     #: Largest group first.
     dead: tuple[DeadGroup, ...]
-    #: Space that the store takes on its disk, and free space there, bytes.
+    #: Space that the store takes on its disk, bytes.
     used_bytes: int = 0
-    free_bytes: int = 0
+    #: Free space there, bytes; None: unknown, since the disk is another machine's.
+    free_bytes: int | None = 0
 
 
 class Rejected(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.model import Attempt, Dead, Delivered, Event, Notice, Retry
 from gateway.store import open_reads, open_store
 from gateway.store.activities import Task
+from gateway.store.holds import Terms
 from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Told, Want
 
 _numbers = itertools.count(1)
@@ -84,6 +85,10 @@ def dead(lease):
 async def leased(store, *destinations, **more):
     [appended] = await store.append([new_event(*destinations, lease_s=30.0, **more)])
     return appended.leases
+
+
+def terms(*names, **more):
+    return {name: Terms(slots=10, timeout_s=10.0, **more) for name in names}
 
 
 def wants(*names, slots=10, lease_s=30.0):

@@ -370,10 +370,10 @@ class Server:
 
     # replicas
 
-    def assigned(self, replica: str, destinations) -> dict[str, Assignment]:
+    def assigned(self, replica: str, wanted) -> dict[str, Assignment]:
         """First come, first served, for a time; whoever takes over does so under another epoch."""
         now, assigned = self.now(), {}
-        for name in destinations:
+        for name in wanted:
             owner, until, epoch = self.deciders.get(name, ("", 0.0, 0))
             if until <= now and owner != replica:
                 owner, epoch = replica, epoch + 1

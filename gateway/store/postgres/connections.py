@@ -1,17 +1,15 @@
 """Connections to the database: what the URL says of them, and what their errors mean."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import tenacity
-from msgspec import Struct
 
 from gateway.errors import GatewayError, StoreError, StoreUnavailable
+from gateway.store.postgres.address import Address
 
 Connection = asyncpg.Connection
 T = TypeVar("T")
@@ -53,49 +51,6 @@ _PASSING: Final = (
 )
 
 
-class Address(Struct, frozen=True, kw_only=True):
-    """A database, as its URL names it. Its repr hides the password."""
-
-    #: For asyncpg.
-    dsn: str
-    #: Between us and the server is a pooler that gives each transaction another connection.
-    pooler: bool = False
-    #: ``synchronous_commit = off`` was allowed by name.
-    may_lose: bool = False
-
-    @classmethod
-    def of(cls, url: str) -> "Address":
-        """From a URL; raises StoreError."""
-        try:
-            parts = urlsplit(url)
-            given = dict(parse_qsl(parts.query, keep_blank_values=True))
-            named = bool(parts.port or True) and parts.path.strip("/")
-        except ValueError as error:
-            raise StoreError(f"{hidden(url)} is not the URL of a database: {error}") from None
-        if parts.scheme not in ("postgresql", "postgres") or not named:
-            raise StoreError(f"{hidden(url)} is not the URL of a database: write postgresql://user@host:5432/name")
-        pooler, commit = given.pop("pooler", "false"), given.pop("synchronous_commit", "on")
-        if pooler not in ("true", "false"):
-            raise StoreError(f'{hidden(url)}: pooler is "{pooler}": write pooler=true or leave it out')
-        if commit not in ("on", "off"):
-            raise StoreError(f'{hidden(url)}: synchronous_commit is "{commit}": write synchronous_commit=off or leave it out')
-        dsn = urlunsplit(parts._replace(query=urlencode(given)))
-        return cls(dsn=dsn, pooler=pooler == "true", may_lose=commit == "off")
-
-    @property
-    def name(self) -> str:
-        """What people are shown: without the password and the options."""
-        return hidden(self.dsn)
-
-    def __repr__(self) -> str:
-        return f"Address({self.name})"
-
-
-def hidden(url: str) -> str:
-    """A URL as people may see it: without its password and its options."""
-    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1@", url.partition("?")[0])
-
-
 class Snapshot(NamedTuple):
     """One moment of the database: everything that is asked of ``connection`` is of it."""
 
@@ -130,7 +85,7 @@ async def connect(address: Address, *, planning: bool = True) -> Connection:
         settings |= PLANNING
     async with translated(address):
         return await asyncpg.connect(
-            address.dsn,
+            address.dsn.reveal(),
             timeout=CONNECT_S,
             statement_cache_size=0 if address.pooler else 200,
             server_settings=settings,

@@ -33,7 +33,7 @@ DAY_S: Final = 86400
 #: Bits of a lease's token that count the leases of its delivery; the others are the delivery's seq.
 GRANT_BITS: Final = 12
 #: Tables with a partition for each day.
-BY_DAY: Final = ("event", "done", "attempt")
+BY_DAY: Final = ("event", "done", "attempt", "word")
 #: Held by a migration; of the name of the product.
 MIGRATING: Final = 0x57484757
 
@@ -119,6 +119,7 @@ CREATE TABLE queue (
 );
 CREATE INDEX queue_due ON queue (destination, due, seq);
 CREATE INDEX queue_event ON queue (event_seq);
+CREATE INDEX queue_by ON queue (destination, event_seq);
 CREATE INDEX queue_lane ON queue (destination, lane, turn) WHERE lane IS NOT NULL;
 CREATE INDEX queue_task ON queue (task) WHERE task IS NOT NULL;
 
@@ -262,7 +263,7 @@ CREATE TABLE came (
     events bigint NOT NULL
 );
 CREATE INDEX came_minute ON came (minute);
--- attempts recorded in a minute; bucket as in sqlite/tables.py, BUCKETS
+-- attempts recorded in a minute; bucket as in store/numbers.py
 CREATE TABLE went (
     minute bigint NOT NULL,
     destination text NOT NULL,
@@ -314,6 +315,19 @@ CREATE TABLE activity (
     leased_until float8 NOT NULL DEFAULT 0
 );
 CREATE INDEX activity_unfinished ON activity (seq) WHERE NOT finished;
+
+-- the index of words in payloads
+CREATE TABLE word (
+    -- the event's
+    seq bigint NOT NULL PRIMARY KEY,
+    -- null: it passes every search
+    words tsvector
+) PARTITION BY RANGE (seq);
+CREATE INDEX word_words ON word USING gin (words);
+CREATE INDEX word_all ON word (seq) WHERE words IS NULL;
+-- one row: every event up to this one has its words in the index
+CREATE TABLE indexed (upto bigint NOT NULL);
+INSERT INTO indexed VALUES (0);
 """
 
 #: The partitions that have what no day has.

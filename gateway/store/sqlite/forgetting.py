@@ -16,7 +16,7 @@ from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Change
-from gateway.store.sqlite.places import Place
+from gateway.store.places import Place
 from gateway.store.sqlite.records import Records
 from gateway.store.sqlite.rows import storable, to_json
 from gateway.store.sqlite.words import WordIndex

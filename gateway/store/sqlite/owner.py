@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
-from gateway.store.holds import Assignment, Hold
+from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
@@ -120,8 +120,8 @@ class SQLiteStore(SQLiteReads):
     async def breathe(self) -> None:
         await self._database.turns.wait(lambda: bool(self._uncommitted))
 
-    async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:  # noqa: ARG002
-        return dict.fromkeys(destinations, FOR_GOOD)
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002
+        return dict.fromkeys(wanted, FOR_GOOD)
 
     async def set_hold(self, hold: Hold) -> bool:
         is_set: bool = await self._ask(Write, run=lambda change: self._database.records.set_hold(hold, change.now))

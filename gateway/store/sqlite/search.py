@@ -4,17 +4,18 @@ A search looks at a bounded number of rows, whatever is asked; one that reaches 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import apsw
 from msgspec import Struct
 
 from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
+from gateway.store.numbers import Group
 from gateway.store.rules import fits, words_in
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import words as index
-from gateway.store.sqlite.places import Place
+from gateway.store.places import Place
 from gateway.store.sqlite.rows import to_json
 
 #: Rows that an index is asked for at first, and at most.
@@ -26,15 +27,6 @@ FRESH: Final = 300
 #: With more types than this each event's own is compared, without the index.
 MOST_TYPES: Final = 200
 _FIRST: Final = 1
-
-
-class Group(NamedTuple):
-    """Deliveries of one destination, state and cause."""
-
-    destination: str
-    state: str
-    cause: str
-    deliveries: int
 
 
 class Effort(Struct):

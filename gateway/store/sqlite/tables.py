@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.model import DeliveryState
+from gateway.store.numbers import BUCKETS
 
-#: The upper bounds, in seconds, of the buckets that count attempts by duration; one more bucket is for longer ones.
-BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for at, most in enumerate(BUCKETS))} ELSE {len(BUCKETS)} END"
 
 #: Marks a file as ours: "WHGW".

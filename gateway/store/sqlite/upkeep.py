@@ -9,6 +9,7 @@ from typing import Any, Final
 import apsw
 
 from gateway.store.nouns import Retention
+from gateway.store.numbers import MINUTES_KEPT
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.words import WordIndex
@@ -17,8 +18,6 @@ from gateway.store.sqlite.words import WordIndex
 PRUNE_BYTES: Final = 1024 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
-#: The numbers of a minute are kept for a day.
-MINUTES_KEPT: Final = 24 * 60
 
 UNCLEANSED: Final = "SELECT last_event FROM uncleansed"
 CLEANSED: Final = "UPDATE uncleansed SET last_event = ?1 WHERE last_event <> ?1"

@@ -13,6 +13,7 @@ from tests.store.given import (
     leased,
     new_event,
     retry,
+    terms,
     wants,
 )
 
@@ -172,12 +173,12 @@ def test_holds_are_there_after_the_store_was_closed_and_opened(kind, clock):
 
 def test_a_replica_decides_for_destinations_for_a_time_and_with_a_share_of_their_slots(run):
     async def scenario(store):
-        assigned = await store.assigned("a", ["slack", "crm"])
+        assigned = await store.assigned("a", terms("slack", "crm"))
         assert set(assigned) <= {"slack", "crm"}
         for each in assigned.values():
             assert each.until_s > 0
             assert 0 < each.share <= 1
-        assert await store.assigned("a", ["slack", "crm"]) == assigned
+        assert await store.assigned("a", terms("slack", "crm")) == assigned
 
     run(scenario)
 
@@ -262,13 +263,13 @@ def test_a_hint_reaches_every_replica(run_two):
 
 def test_a_destination_is_decided_for_by_one_replica_and_passes_on_under_another_epoch(run_two, clock):
     async def scenario(one, other):
-        mine = await one.assigned("a", ["slack", "crm"])
-        assert not set(mine) & set(await other.assigned("b", ["slack", "crm"]))
+        mine = await one.assigned("a", terms("slack", "crm"))
+        assert not set(mine) & set(await other.assigned("b", terms("slack", "crm")))
         clock.move(max(each.until_s for each in mine.values()))
-        theirs = await other.assigned("b", ["slack", "crm"])
+        theirs = await other.assigned("b", terms("slack", "crm"))
         assert set(mine) <= set(theirs)
         assert all(theirs[name].epoch != mine[name].epoch for name in mine)
-        assert not set(await one.assigned("a", ["slack", "crm"]))
+        assert not set(await one.assigned("a", terms("slack", "crm")))
 
     run_two(scenario)
 

@@ -16,7 +16,7 @@ from tests.store.given import Clock, Looking, delivered, new_event, wants
 from tests.store.sqlite.given import edit, nothing, overwrite
 
 
-@pytest.mark.parametrize("url", ["gateway.db", "sqlite://gateway.db", "sqlite:///", "postgres://db/gateway", ""])
+@pytest.mark.parametrize("url", ["gateway.db", "sqlite://gateway.db", "sqlite:///", "mysql://db/gateway", ""])
 def test_a_url_of_no_known_form_is_refused_with_the_forms(url):
     with pytest.raises(StoreError, match=r"sqlite:///relative.db or sqlite:////absolute.db"):
         asyncio.run(open_store(url))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import QueryRefused
-from gateway.store.sqlite.places import Place, activity_place
+from gateway.store.places import Place, activity_place
 
 numbers = st.integers(0, 10**18 - 1)
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.store.nouns import EventQuery
-from gateway.store.sqlite import numbers, reader, search, tables
+from gateway.store import numbers
+from gateway.store.sqlite import reader, search
 from tests.store.test_reading import all_pages, event_of, looked_into
 
 
@@ -53,7 +54,7 @@ def test_a_prefix_is_looked_up_in_the_index_however_small_the_pages_are(run, mon
     run(scenario)
 
 
-@given(buckets=st.dictionaries(st.integers(0, len(tables.BUCKETS)), st.integers(0, 50)))
+@given(buckets=st.dictionaries(st.integers(0, len(numbers.BUCKETS)), st.integers(0, 50)))
 def test_the_middle_lies_in_the_bucket_that_holds_it(buckets):
     half = numbers.quantile(buckets, 0.5)
     total = sum(buckets.values())
@@ -65,5 +66,5 @@ def test_the_middle_lies_in_the_bucket_that_holds_it(buckets):
         below += buckets[at]
         if below >= total / 2:
             break
-    bounds = (0.0, *tables.BUCKETS, tables.BUCKETS[-1])
+    bounds = (0.0, *numbers.BUCKETS, numbers.BUCKETS[-1])
     assert bounds[at] <= half <= bounds[at + 1]

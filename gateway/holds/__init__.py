@@ -17,14 +17,13 @@ from gateway import telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
+from gateway.holds.assignments import UPKEEP, Assignments
 from gateway.model import Delivery
 from gateway.pipeline import Announcement, Gateway
-from gateway.store.holds import ITSELF, Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
+from gateway.store.holds import ITSELF, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 
-#: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
-GONE_SLOTS: Final = 32
-_NOT_OURS: Final = (-math.inf, Assignment())
+_CLOSED: Final = Gate()
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -61,11 +60,7 @@ class Holds:
         self._changed = changed
         #: Slots taken, by destination.
         self._taken: Counter[str] = Counter()
-        #: The destinations that this replica asks to decide for.
-        self._asked: set[str] = set()
-        #: Those that it decides for, until a moment on the monotonic clock.
-        self._assigned: dict[str, tuple[float, Assignment]] = {}
-        self._opened = gates.opened(gateway.monotonic())
+        self._assignments = Assignments(gateway)
         self._gates: dict[str, Gate] = {}
         #: What of each gate is in the store.
         self._stored: dict[str, Gate] = {}
@@ -80,13 +75,17 @@ class Holds:
     # slots
 
     def slots(self, name: str) -> int:
-        """How many deliveries this replica may have in flight; 0: another one decides for the destination."""
-        until, assignment = self._assigned.get(name, _NOT_OURS)
-        if until <= self._gateway.monotonic():
-            return 0
-        destination = self._gateway.config.destinations.get(name)
-        slots = GONE_SLOTS if destination is None else destination.concurrency
-        return slots if assignment.share == 1.0 else max(1, int(slots * assignment.share))
+        """How many deliveries this replica may have in flight; 0: it may send nothing there."""
+        return self._assignments.slots(name)
+
+    def is_holder(self, name: str) -> bool:
+        """Whether it is for this replica to claim what waits."""
+        return self._assignments.is_holder(name)
+
+    @property
+    def does_upkeep(self) -> bool:
+        """Whether it is for this replica to do the store's upkeep, and to give the figures of all replicas."""
+        return self._assignments.is_holder(UPKEEP)
 
     def reserve(self, name: str) -> bool:
         """Take a slot for a new delivery, unless something holds the destination."""
@@ -129,7 +128,7 @@ class Holds:
         return at - now
 
     def _gate(self, name: str) -> Gate:
-        return self._gates.get(name, self._opened)
+        return self._gates.get(name, _CLOSED)
 
     def _is_free(self, name: str) -> bool:
         return gates.is_free(self._gate(name), self._rules(name), self._gateway.monotonic())
@@ -188,7 +187,7 @@ class Holds:
         after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
             self._changed(name)
-        if gates.is_news(self._stored.get(name, self._opened), after):
+        if gates.is_news(self._stored.get(name, _CLOSED), after):
             await self._store_gate(name, after)
         if after.is_open and (not before.is_open or after.is_denied > before.is_denied):
             await self._say_opened(name, after, reason, aloud=aloud)
@@ -199,7 +198,7 @@ class Holds:
         return what.outcome == "gone"
 
     async def _store_gate(self, name: str, gate: Gate) -> None:
-        before, self._stored[name] = self._stored.get(name, self._opened), gate
+        before, self._stored[name] = self._stored.get(name, _CLOSED), gate
         try:
             await self._save(name, "gate")
         except StoreUnavailable as error:
@@ -259,7 +258,7 @@ class Holds:
         """
         was_paused = name in self._paused
         gate = gates.resumed(self._gate(name), self._gateway.monotonic())
-        if was_paused or gates.is_news(self._stored.get(name, self._opened), gate):
+        if was_paused or gates.is_news(self._stored.get(name, _CLOSED), gate):
             await self._save(name, "pause", "gate", pause=None, **self._durable(gate))
         self._paused.pop(name, None)
         self._gates[name] = self._stored[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
@@ -293,7 +292,7 @@ class Holds:
     async def end_overdue(self) -> None:
         """End the pauses and mutes whose time is over. Raises StoreUnavailable."""
         for those, end in ((self._paused, self.resume), (self._muted, self.unmute)):
-            for name in [name for name, each in those.items() if self._left_s(each) <= 0 and self.slots(name)]:
+            for name in [name for name, each in those.items() if self._left_s(each) <= 0 and self.is_holder(name)]:
                 await end(name, by="the clock")
 
     def _pause(self, by: str, reason: str, for_s: float | None) -> Pause:
@@ -307,28 +306,20 @@ class Holds:
 
         ``names``: besides those in the file and those known already. Raises StoreUnavailable.
         """
-        self._asked.update(names, self._gateway.config.destinations, self._paused, self._muted)
-        assigned = await self._store.assigned(self._gateway.replica, self._asked)
+        new = await self._assignments.renew({*names, *self._paused, *self._muted})
         holds = await self._store.holds()
-        now = self._gateway.monotonic()
-        new = [name for name, each in assigned.items() if self._is_new(name, each, now)]
         for name in new:
             # Another replica may have started something just now, and knows better what holds it.
-            self._gates.pop(name, None)
+            self._gates[name] = gates.opened(self._gateway.monotonic())
             self._revs.pop(name, None)
-        self._assigned = {name: (now + each.until_s, each) for name, each in assigned.items()}
         for hold in holds:
             if not self._unsaved.get(hold.destination):
                 self._adopt(hold)
         return new
 
     def unasked(self, names: Collection[str]) -> Collection[str]:
-        """Those of which the store was not yet asked who decides for them."""
-        return set(names) - self._asked
-
-    def _is_new(self, name: str, assignment: Assignment, now: float) -> bool:
-        until, known = self._assigned.get(name, _NOT_OURS)
-        return until <= now or known.epoch != assignment.epoch
+        """Those about which the store was not asked yet."""
+        return self._assignments.unasked(names)
 
     def _adopt(self, hold: Hold) -> None:
         """Take over what is stored, unless this process knows it or is about to replace it."""

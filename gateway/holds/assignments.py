@@ -1,0 +1,67 @@
+"""What this replica may do with each destination, as the store has assigned it."""
+
+import math
+from collections.abc import Collection
+from typing import Final
+
+from gateway.pipeline import Gateway
+from gateway.store.holds import Assignment, Terms
+
+#: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
+GONE_SLOTS: Final = 32
+#: Assigned like a destination, and no destination has such a name: the work that one replica does for all.
+UPKEEP: Final = "*upkeep"
+_NO_TERMS: Final = Terms(slots=1, is_paced=True)
+_NOT_OURS: Final = (-math.inf, Assignment(share=0.0, is_holder=False))
+
+
+class Assignments:
+    """Asks the store for what the file in force has, and for other names that came up. One for each process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._asked: set[str] = set()
+        #: Until a moment on the monotonic clock.
+        self._assigned: dict[str, tuple[float, Assignment]] = {}
+
+    def slots(self, name: str) -> int:
+        """How many deliveries this replica may have in flight; 0: it may send nothing there."""
+        until, assignment = self._assigned.get(name, _NOT_OURS)
+        if until <= self._gateway.monotonic():
+            return 0
+        destination = self._gateway.config.destinations.get(name)
+        slots = GONE_SLOTS if destination is None else destination.concurrency
+        return slots if assignment.share == 1.0 else max(1, int(slots * assignment.share))
+
+    def is_holder(self, name: str) -> bool:
+        """Whether it is for this replica to claim what waits, and to do what is done once for all replicas."""
+        until, assignment = self._assigned.get(name, _NOT_OURS)
+        return assignment.is_holder and until > self._gateway.monotonic()
+
+    def unasked(self, names: Collection[str]) -> Collection[str]:
+        """Those about which the store was not asked yet."""
+        return set(names) - self._asked
+
+    async def renew(self, names: Collection[str]) -> Collection[str]:
+        """Ask the store again, and about ``names`` from now on; those that this replica has just come to hold.
+
+        Raises StoreUnavailable.
+        """
+        self._asked.update(names, self._gateway.config.destinations)
+        wanted = {name: self._terms(name) for name in self._asked}
+        assigned = await self._gateway.store.assigned(self._gateway.replica, {**wanted, UPKEEP: _NO_TERMS})
+        now = self._gateway.monotonic()
+        new = [name for name, each in assigned.items() if name != UPKEEP and self._is_new(name, each, now)]
+        self._assigned = {name: (now + each.until_s, each) for name, each in assigned.items()}
+        return new
+
+    def _terms(self, name: str) -> Terms:
+        destination = self._gateway.config.destinations.get(name)
+        if destination is None:
+            return Terms(slots=GONE_SLOTS, is_known=False)
+        is_paced = bool(destination.gate.interval_s or destination.order)
+        return Terms(slots=destination.concurrency, timeout_s=destination.timeout_s, is_paced=is_paced)
+
+    def _is_new(self, name: str, assignment: Assignment, now: float) -> bool:
+        until, known = self._assigned.get(name, _NOT_OURS)
+        return until <= now or known.epoch != assignment.epoch

