@@ -6,9 +6,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import StoreUnavailable
-from gateway.store.postgres.connections import Address, Connection, connect, translated
+from gateway.store.postgres.address import Address
+from gateway.store.postgres.connections import Connection, connect, translated
 
 CHANNEL: Final = "gateway_due"
 #: Seconds between two messages.
@@ -21,9 +23,10 @@ TELL: Final = "SELECT pg_notify($1, $2)"
 class News:
     """One connection that tells and listens; without one nothing is told and nothing heard."""
 
-    def __init__(self, address: Address | None, number: int, hear: Callable[[Collection[str] | None], None]) -> None:
-        """``address``: not behind a pooler. ``hear`` is given what another replica has told; None: all destinations."""
-        self._address, self._number, self._hear = address, number, hear
+    def __init__(self, address: Address, number: int, hear: Callable[[Collection[str] | None], None]) -> None:
+        """``hear`` is given what another replica has told; None: all destinations."""
+        self._address = None if address.direct is None else replace(address, dsn=address.direct, pooler=False)
+        self._number, self._hear = number, hear
         self._connection: Connection | None = None
         self._untold: set[str] = set()
         self._task: asyncio.Task[None] | None = None

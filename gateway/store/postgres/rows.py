@@ -1,7 +1,6 @@
 """Rows to values and back; pure."""
 
 import hashlib
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry
-from gateway.store import rules
+from gateway.store import numbers, rules
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.postgres.schema import DAY_BITS, DAY_S, GRANT_BITS
@@ -186,7 +185,7 @@ def attempt_row(seq: int, attempt: Attempt) -> tuple[Any, ...]:
         attempt.sent_bytes,
         attempt.sent_sha256,
         attempt.next_s,
-        bisect_left(rules.BUCKETS, attempt.duration_s),
+        numbers.bucket_of(attempt.duration_s),
     )
 
 

@@ -2,9 +2,12 @@
 
 from typing import Final
 
-from gateway.errors import StoreError, StoreTooNew
+from msgspec.structs import replace
+
+from gateway.errors import StoreError, StoreOutdated, StoreTooNew
 from gateway.store.postgres import schema
-from gateway.store.postgres.connections import OLDEST_SERVER, Address, Connection, Line, connect, translated
+from gateway.store.postgres.address import Address
+from gateway.store.postgres.connections import OLDEST_SERVER, Connection, Line, connect, translated
 
 #: A migration waits this long for a lock that a running replica has, and is then given up: nothing is changed.
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '3s'"
@@ -16,12 +19,14 @@ _HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
 _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
 
 
-async def migrate(url: str) -> tuple[int, int]:
+async def migrate(address: Address) -> tuple[int, int]:
     """Bring the schema of a database up to this release's; the versions before and after.
 
     Running replicas of the release before go on. Raises StoreError: nothing was changed then.
     """
-    address = Address.of(url)
+    if address.direct is None:
+        raise StoreError(f"{address.name} is behind a pooler: set GATEWAY_STORE_DIRECT to the URL of the server itself")
+    address = replace(address, dsn=address.direct, pooler=False)
     connection = await connect(address)
     try:
         async with translated(address), connection.transaction():
@@ -57,7 +62,7 @@ async def check(connection: Connection, address: Address) -> None:
     there = await version_of(connection)
     if there < schema.VERSION:
         what = f"has schema {there}, and this release needs {schema.VERSION}" if there else "has no schema yet"
-        raise StoreError(f"{address.name} {what}: gateway migrate --store {address.name}")
+        raise StoreOutdated(f"{address.name} {what}: gateway migrate --store {address.name}")
     if there > schema.VERSION:
         runs_from = await connection.fetchval("SELECT max(runs_from) FROM meta")
         if runs_from > schema.VERSION:
