@@ -12,7 +12,10 @@ from gateway.store.postgres.rows import to_json
 
 T = TypeVar("T")
 
-BEAT: Final = "UPDATE replica SET seen = gateway_now(), said = $2 WHERE number = $1"
+BEAT: Final = """
+INSERT INTO replica (number, seen, said) OVERRIDING SYSTEM VALUE VALUES ($1, gateway_now(), $2)
+ON CONFLICT (number) DO UPDATE SET seen = excluded.seen, said = excluded.said
+"""
 ROLL: Final = """
 SELECT said, gateway_now() - seen AS seen_s FROM replica WHERE said IS NOT NULL AND gateway_now() - seen < $1::float8
 """

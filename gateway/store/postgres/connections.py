@@ -193,7 +193,11 @@ async def again(work: Callable[[], Awaitable[T]], *, attempts: int = 3) -> T:
         wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.2),
         reraise=True,
     )
-    result: Any = await tries(work)
+
+    async def once() -> T:
+        return await work()
+
+    result: Any = await tries(once)
     return result  # type: ignore[no-any-return]
 
 

@@ -131,15 +131,13 @@ async def _record(connection: Connection, outcomes: Sequence[Outcome]) -> Settle
     rows = await connection.fetch(
         sql.SETTLE, *columns(moves, _SETTLE_COLUMNS), *columns(attempts, _ATTEMPT_COLUMNS)
     )
-    waiting = [(destination, due) for _, destination, due in rows if due is not None]
-    released = {
-        outcome.lease.delivery.destination for outcome in outcomes if isinstance(outcome.result, Release)
-    }
+    released = {fence_of(outcome.lease.token)[0] for outcome in outcomes if isinstance(outcome.result, Release)}
+    kept = [(seq, destination, due) for seq, destination, due in rows if due is not None]
     return Settled(
         held={seq for seq, _, _ in rows},
-        ended=sum(due is None for _, _, due in rows),
-        due={destination for destination, _ in waiting if destination in released},
-        retried=waiting,
+        ended=len(rows) - len(kept),
+        due={destination for seq, destination, _ in kept if seq in released},
+        retried=[(destination, due) for seq, destination, due in kept if seq not in released],
     )
 
 

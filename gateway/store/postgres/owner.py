@@ -5,7 +5,6 @@ at a time, and the outcome of one that was granted again changes nothing. Only t
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
@@ -16,13 +15,15 @@ from gateway import telemetry
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store import rules
-from gateway.store.holds import Assignment, Hold
+from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Room, Want
-from gateway.store.postgres import migrations, replicas, watching
+from gateway.store.postgres import migrate, replicas, watching
 from gateway.store.postgres import statements as sql
+from gateway.store.postgres.address import Address
 from gateway.store.postgres.appends import append
 from gateway.store.postgres.calls import Append, Call, Group, Settle
-from gateway.store.postgres.connections import Address, Line, Readers, again, connect
+from gateway.store.postgres.cluster import Members
+from gateway.store.postgres.connections import Line, Readers, again, connect
 from gateway.store.postgres.hints import Hints
 from gateway.store.postgres.news import News
 from gateway.store.postgres.outcomes import Settled, claim, settle, were_recorded
@@ -46,31 +47,29 @@ class PostgresStore(PostgresReads):
         super().__init__(Readers(address))
         self._loop = asyncio.get_running_loop()
         self._address, self._number, self._pending = address, number, pending
-        self._appending, self._settling, self._claiming, self._tending, self._line = (Line(address) for _ in range(5))
+        self._appending, self._settling, self._claiming, self._line = (Line(address) for _ in range(4))
         self._appends: Group[Append] = Group(self._append, self._finish)
         self._settles: Group[Settle] = Group(self._settle, self._finish)
         self._hints = Hints()
-        self._watch = watching.Watch(self._readers, self._hints)
-        direct = os.environ.get("GATEWAY_STORE_DIRECT", "")
-        listened = Address.of(direct) if direct else None if address.pooler else address
-        self._news = News(listened, number, self._watch.hear)
+        self._watch = watching.Watch(Line(address), self._hints)
+        self._news = News(address, number, self._watch.hear)
+        self.cluster = Members(self._line, number, self._asked)
         #: Tokens of leases whose outcomes may have been recorded although nobody was told.
         self._uncertain: set[int] = set()
         #: Leases on their way back because whoever they were granted to has gone.
         self._returning: set[asyncio.Future[Any]] = set()
         self._trouble = ""
         self._closed: asyncio.Task[None] | None = None
-        self._tasks = [self._loop.create_task(each()) for each in (self._tend, self._look_for_late)]
+        self._tasks: Sequence[asyncio.Task[None]] = ()
 
     @classmethod
-    async def open(cls, url: str, *, name: str = "main") -> Self:
+    async def open(cls, address: Address) -> Self:
         """Join the replicas of a database. Raises StoreError."""
-        address = Address.of(url)
         connection = await connect(address)
         try:
             async with connection.transaction():
-                await migrations.check(connection, address)
-                number = await replicas.register(connection, name)
+                await migrate.check(connection, address)
+                number = await replicas.register(connection)
                 pending = await connection.fetchval(sql.PENDING)
         except asyncpg.PostgresError as error:
             raise StoreUnavailable(f"{address.name}: {error}: look at the database") from error
@@ -79,6 +78,7 @@ class PostgresStore(PostgresReads):
         store = cls(address, number, pending)
         with suppress(StoreUnavailable):
             await store._news.attend()
+        store._tasks = [store._loop.create_task(each()) for each in (store._tend, store._look_for_late)]
         return store
 
     # events come in, deliveries go out
@@ -206,8 +206,11 @@ class PostgresStore(PostgresReads):
 
     # what replicas share
 
-    async def assigned(self, replica: str, destinations: Collection[str]) -> Mapping[str, Assignment]:
-        return await self._asked(lambda: replicas.assigned(self._line, self._number, replica, destinations))
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002
+        return await self._asked(lambda: replicas.assigned(self._line, self._number, wanted))
+
+    async def release(self, replica: str, destinations: Collection[str]) -> None:  # noqa: ARG002
+        await self._asked(lambda: replicas.release(self._line, self._number, destinations))
 
     async def set_hold(self, hold: Hold) -> bool:
         async def set_() -> bool:
@@ -267,7 +270,8 @@ class PostgresStore(PostgresReads):
                 await connection.execute(sql.GIVE_BACK, list(self._hints.leased), self._number)
                 await replicas.leave(connection, self._number)
         await self._news.close()
-        for line in (self._appending, self._settling, self._claiming, self._tending, self._line):
+        await self._watch.close()
+        for line in (self._appending, self._settling, self._claiming, self._line):
             await line.close()
         await super().close()
 
@@ -337,28 +341,23 @@ class PostgresStore(PostgresReads):
                 self._is_away(error)
 
     async def _tend(self) -> None:
-        """Stay registered, and see whether the database is there."""
-        turn = 0
+        """See whether the database is there, and what others have stored."""
         while True:
             try:
-                await self._tend_once(turn)
+                await self._tend_once()
                 self._trouble = ""
             except StoreUnavailable as error:
                 self._is_away(error)
-            turn += 1
             await asyncio.sleep(ANSWER_S)
 
-    async def _tend_once(self, turn: int) -> None:
-        async with asyncio.timeout(None):
-            await self._news.attend()
-            was, was_idle = self._pending, self._is_idle
-            async with self._tending.transaction() as connection:
-                if turn % int(replicas.HEARTBEAT_S) == 0:
-                    await replicas.live(connection, self._number)
-                pending = await connection.fetchval(sql.PENDING)
-            # What is on its way may be counted or not.
-            if was_idle and self._is_idle and was == self._pending:
-                self._pending = pending
+    async def _tend_once(self) -> None:
+        await self._news.attend()
+        was, was_idle = self._pending, self._is_idle
+        async with self._line.alone() as connection:
+            pending = await connection.fetchval(sql.PENDING)
+        # What is on its way may be counted or not.
+        if was_idle and self._is_idle and was == self._pending:
+            self._pending = pending
 
     @property
     def _is_idle(self) -> bool:

@@ -20,7 +20,7 @@ from gateway.store.postgres.rows import lock_of, name_of, to_json
 #: A destination that no replica's file has is assigned, so that what waits for it ends, after so many seconds.
 UNKNOWN_S: Final = 600.0
 #: Replicas that have gone are remembered for as long as their shares may matter, and longer.
-REMEMBERED_S: Final = 86400.0
+REMEMBERED_S: Final = 3600.0
 #: No share is smaller; what is less is an error of rounding.
 LEAST: Final = 1e-6
 
@@ -28,7 +28,11 @@ LOCK: Final = "SELECT pg_advisory_xact_lock($1), gateway_now()"
 ASSIGNING: Final = lock_of("assigning")
 REGISTER: Final = "INSERT INTO replica (seen) VALUES (gateway_now()) RETURNING number"
 REPLICAS: Final = "SELECT number, seen, grants FROM replica ORDER BY number"
-ASK: Final = "UPDATE replica SET seen = gateway_now(), grants = $2 WHERE number = $1"
+# It may have been forgotten while it stood still.
+ASK: Final = """
+INSERT INTO replica (number, seen, grants) OVERRIDING SYSTEM VALUE VALUES ($1, gateway_now(), $2)
+ON CONFLICT (number) DO UPDATE SET seen = excluded.seen, grants = excluded.grants
+"""
 HOLDERS: Final = "SELECT destination, replica, epoch, until, known_at FROM holder WHERE destination = ANY($1::text[])"
 HOLD: Final = """
 INSERT INTO holder AS h (destination, replica, epoch, until, known_at)
@@ -112,11 +116,11 @@ async def leave(connection: Connection, number: int) -> None:
 async def release(line: Line, number: int, destinations: Collection[str]) -> None:
     """Give up some destinations, for which nothing is in flight."""
     async with line.transaction() as connection:
-        _, now = await connection.fetchrow(LOCK, ASSIGNING)
+        await connection.execute(LOCK, ASSIGNING)
         await connection.execute(RELEASE, number, [name_of(each) for each in destinations])
         [me] = [peer for peer in await _peers(connection) if peer.number == number]
-        given_up = {name: replace(me.grants[name], share=0.0, before=0.0) for name in destinations if name in me.grants}
-        await connection.execute(ASK, number, to_json({**me.grants, **given_up}))
+        left = {name: grant for name, grant in me.grants.items() if name not in destinations}
+        await connection.execute(ASK, number, to_json(left))
 
 
 async def assigned(line: Line, number: int, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.errors import StoreUnavailable
-from gateway.store.postgres.connections import Readers
+from gateway.store.postgres.connections import Line
 from gateway.store.postgres.hints import Hints
 
 #: Seconds between two looks for what has become due, and between two looks for everything that is due: what another
@@ -34,14 +34,16 @@ SELECT gateway_now() AS now, ARRAY(
 class Watch:
     """Gives the hints of one process."""
 
-    def __init__(self, readers: Readers, hints: Hints) -> None:
-        self._readers, self._hints = readers, hints
+    def __init__(self, line: Line, hints: Hints) -> None:
+        """``line``: for this alone, so that it waits for nobody."""
+        self._line, self._hints = line, hints
         self._loop = asyncio.get_running_loop()
         #: Everything that was due by then was named, by the store's clock.
         self._named_to = -math.inf
         #: On the loop's clock.
         self._looked_at = self._looked_at_all = -math.inf
         self._news = asyncio.Event()
+        self._looking: asyncio.Task[float] | None = None
 
     def hear(self, destinations: Collection[str] | None) -> None:
         """They have something due; None: any of them may."""
@@ -60,21 +62,37 @@ class Watch:
                 return self._hints.take(-math.inf)
             wait_s = LOOK_S
             with suppress(StoreUnavailable):
-                names, now = await self._look()
-                if names := names | self._hints.take(now):
+                now = await self._look()
+                if names := self._hints.take(now):
                     return names
                 wait_s = min(LOOK_S, self._hints.next_moment(now) - now)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._news.wait()
 
-    async def _look(self) -> tuple[set[str], float]:
+    async def _look(self) -> float:
+        """Ask the database; its time. A look goes on when whoever waits for it has gone, so that what it finds is told."""
+        if self._looking is None or self._looking.done():
+            self._looking = self._loop.create_task(self._ask())
+            # Whoever waits hears of it, if there is anybody.
+            self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._looking)
+
+    async def _ask(self) -> float:
         began = self._loop.time()
         is_all = began - self._looked_at_all >= LOOK_AT_ALL_S
-        async with self._readers.connection() as connection:
-            row = await connection.fetchrow(DUE, -math.inf if is_all else self._named_to)
+        async with self._line.alone() as connection:
+            now, names = await connection.fetchrow(DUE, -math.inf if is_all else self._named_to)
         self._looked_at = began
         if is_all:
             self._looked_at_all = began
-        self._named_to = row["now"]
-        return set(row["names"]), row["now"]
+        self._named_to = now
+        self._hints.tell(names)
+        return float(now)
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        await self._line.close()
