@@ -76,7 +76,7 @@ class Gateway(Struct, kw_only=True):
     config: Config
     store: Store
     egress: Egress
-    #: The name of this process among those that share the store.
+    #: The id of this process among those that share the store.
     replica: str = "main"
     #: Names the delivery being worked on, in case the process dies over it.
     crash_slot: CrashSlot = field(default_factory=CrashSlot)
@@ -233,6 +233,8 @@ class Announcement(Struct, frozen=True):
     fields: Mapping[str, object]
     #: The page of the console that shows more.
     page: str = "destinations"
+    #: What several replicas may notice and only one is to say has the same key, and is said once; empty: it is said.
+    key: str = ""
 
 
 async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> None:
@@ -243,8 +245,8 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     body = {name: printable(value) if isinstance(value, str) else value for name, value in said.items()}
     headers = traces.taken_over(_JSON)
     [received] = config.own.received(headers, msgspec.json.encode(body), now=gateway.clock())
-    # Two that say the same are two.
-    received = replace(received, key=received.event.id.encode())
+    # Without a key two that say the same are two.
+    received = replace(received, key=(what.key or received.event.id).encode())
     plan = planning.plan(received, config, config.own)
     await _append(gateway, starter, [plan.new_event(config, starter.reserve)])
     _count_matches(received.event, plan.entries)

@@ -65,7 +65,7 @@ class World:
         )
         self.dispatcher = Dispatcher(self.gateway)
         self.operations = Operations(self.gateway, self.dispatcher)
-        self.upkeep = Upkeep(self.gateway)
+        self.upkeep = Upkeep(self.gateway, lambda: True)
         await self.dispatcher.recall()
         return self
 

@@ -16,7 +16,7 @@ from gateway.store.holds import Hold
 from gateway.store.nouns import DestinationStats, EventHistory
 
 if TYPE_CHECKING:
-    from gateway.holds import Standing
+    from gateway.holds.standing import Standing
     from gateway.routing import Config
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ async def _awaited(asked: Awaitable[T]) -> T:
 
 
 def _standing(name: str, holds: Mapping[str, Hold]) -> "Standing":
-    from gateway.holds import Standing
+    from gateway.holds.standing import Standing
     from gateway.store.holds import paused_by
 
     hold = holds.get(name, Hold(destination=name))

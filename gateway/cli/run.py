@@ -26,6 +26,7 @@ from gateway.model import Secret
 from gateway.operate.loop import LoopWatch
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader, log_warnings
+from gateway.operate.replicas import Replicas
 from gateway.operate.rotation import Rotation
 from gateway.operate.upkeep import Upkeep
 from gateway.operate.watch import INTERVAL_S, Watch
@@ -37,6 +38,7 @@ from gateway.signatures import CannotSign
 from gateway.store import file_of, is_database, open_store, shown
 from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 from gateway.web.auth import Access
+from gateway.web.sessions import Sessions
 from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
 
 
@@ -149,17 +151,31 @@ async def _serve(
         await store.close()
         raise
     telemetry.hide_in_log(config.masks.text)
-    gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox), crash_slot=crash_slot)
+    gateway = Gateway(
+        config=config, store=store, egress=Egress(inbox=inbox), replica=store.cluster.me, crash_slot=crash_slot
+    )
     dispatcher = Dispatcher(gateway)
     operations = Operations(gateway, dispatcher)
     rejections = Rejections(store, gateway.clock)
     live = Live(store)
     readiness = Readiness()
     reloader = Reloader(gateway, dispatcher, read)
+    replicas = Replicas(gateway, reloader)
     rotation = Rotation(gateway, dispatcher, reloader, folder)
     dispatcher.look_for_login = rotation.look_now
     hooks = _Lifecycle(
-        gateway, dispatcher, operations, rejections, live, readiness, reloader, rotation, watching, store_url, dev=dev
+        gateway,
+        dispatcher,
+        operations,
+        rejections,
+        live,
+        readiness,
+        reloader,
+        replicas,
+        rotation,
+        watching,
+        store_url,
+        dev=dev,
     )
     hooks.listen_for_changes()
     senders = Senders(lambda: gateway.config.peers)
@@ -168,8 +184,11 @@ async def _serve(
         dispatcher=dispatcher,
         readiness=readiness,
         reloader=reloader,
+        replicas=replicas,
         operations=operations,
-        access=Access(options, gateway.clock, lambda: gateway.config.console_url),
+        access=Access(
+            options, Sessions(store.cluster, gateway.monotonic), gateway.clock, lambda: gateway.config.console_url
+        ),
         live=live,
         inbox=inbox,
     )
@@ -226,6 +245,7 @@ class _Lifecycle(Struct):
     live: Live
     readiness: Readiness
     reloader: Reloader
+    replicas: Replicas
     rotation: Rotation
     watching: Watch | None
     store_url: str
@@ -240,8 +260,9 @@ class _Lifecycle(Struct):
         self.gateway.egress.avoid(ingest_address, admin_address)
         self.gateway.ingest, self.gateway.console = ingest_address, admin_address
         self.running = asyncio.create_task(self.dispatcher.run())
+        self._begin(self.replicas.run())
         self._begin(self.operations.run())
-        self._begin(Upkeep(self.gateway).run())
+        self._begin(Upkeep(self.gateway, lambda: self.dispatcher.holds.does_upkeep).run())
         self._begin(self.rejections.run())
         self._begin(LoopWatch(self.readiness.lateness, self.gateway.crash_slot.found).run())
         config = self.gateway.config
@@ -290,7 +311,7 @@ class _Lifecycle(Struct):
         telemetry.log("gateway.draining")
 
     async def drained(self) -> None:
-        await self.dispatcher.idle()
+        await self.dispatcher.drained()
 
     async def _last_rejections(self) -> None:
         with suppress(StoreUnavailable):

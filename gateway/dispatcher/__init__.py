@@ -357,6 +357,17 @@ class Dispatcher:
         """Whether outcomes can be recorded; while they cannot, nothing is sent."""
         return self._recording.is_set()
 
+    async def drained(self) -> None:
+        """Return when no attempt is in flight any more; other replicas have each destination as soon as it is free."""
+        while True:
+            try:
+                await self.holds.hand_over()
+            except StoreUnavailable as error:
+                telemetry.log("store.unavailable", reason=str(error))
+            if not self._attempts:
+                return
+            await asyncio.wait(self._attempts, return_when=asyncio.FIRST_COMPLETED)
+
     async def idle(self) -> None:
         """Return when no attempt is in flight any more."""
         while self._attempts:

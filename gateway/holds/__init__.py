@@ -8,9 +8,8 @@ for (``store.assigned``): slots taken, the last start, consecutive failures, and
 import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import telemetry
@@ -18,29 +17,13 @@ from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.holds.assignments import UPKEEP, Assignments
+from gateway.holds.standing import Standing
 from gateway.model import Delivery
 from gateway.pipeline import Announcement, Gateway
 from gateway.store.holds import ITSELF, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 
 _CLOSED: Final = Gate()
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """The current status of one destination."""
-
-    #: What holds it, in words; empty: nothing does.
-    held: str
-    circuit: Literal["closed", "open", "probing"]
-    #: Consecutive failures.
-    failures: int
-    #: The events denied since the last success, if that is why the circuit is open.
-    denied: tuple[str, ...] = ()
-    #: Slots taken.
-    in_flight: int
-    #: By a person or the gateway; a pause in the file is not here.
-    paused: Pause | None
-    muted: Pause | None
 
 
 class Holds:
@@ -187,9 +170,13 @@ class Holds:
         after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
             self._changed(name)
+        is_first = True
         if gates.is_news(self._stored.get(name, _CLOSED), after):
-            await self._store_gate(name, after)
-        if after.is_open and (not before.is_open or after.is_denied > before.is_denied):
+            is_first = await self._store_gate(name, after)
+        if not is_first:
+            # Another replica has found the same, and said so.
+            pass
+        elif after.is_open and (not before.is_open or after.is_denied > before.is_denied):
             await self._say_opened(name, after, reason, aloud=aloud)
         elif before.is_open and not after.is_open:
             await self._say_closed(name, before, aloud=aloud)
@@ -197,14 +184,16 @@ class Holds:
             await self._pause_itself(name, gates.GONE_FOR_GOOD, aloud=aloud)
         return what.outcome == "gone"
 
-    async def _store_gate(self, name: str, gate: Gate) -> None:
+    async def _store_gate(self, name: str, gate: Gate) -> bool:
+        """Store a gate; whether no other replica has just stored that the circuit is open, or closed, like this one."""
         before, self._stored[name] = self._stored.get(name, _CLOSED), gate
         try:
-            await self._save(name, "gate")
+            other = await self._save(name, "gate")
         except StoreUnavailable as error:
             # It holds in memory; the next news is stored with it.
-            self._stored[name] = before
+            self._stored[name], other = before, None
             telemetry.log("store.unavailable", reason=str(error))
+        return other is None or (other.circuit is not None) != gate.is_open
 
     async def _say_opened(self, name: str, gate: Gate, reason: str, *, aloud: bool) -> None:
         failures, denied, next_s = gate.failures, gate.denied if gate.is_denied else (), gate.probe_interval_s
@@ -238,13 +227,15 @@ class Holds:
         # It holds at once, for the disk takes its time; if storing it fails, the destination was never paused.
         before, self._paused[name] = self._paused.get(name), pause
         try:
-            await self._save(name, "pause")
+            other = await self._save(name, "pause")
         except StoreUnavailable:
             _put(self._paused, name, before)
             self._changed(name)
             raise
         telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
         await self._gateway.note("pause", name, by=by, reason=lasting_reason(pause))
+        if by == ITSELF and other is not None and other.pause is not None:
+            return  # another replica has found the same, and said so
         if aloud and not self.is_muted(name):
             message = f"{name} is {paused_by(pause)}. Nothing is lost; deliveries continue once it is resumed."
             until = None if pause.until is None else iso_time(pause.until)
@@ -317,6 +308,10 @@ class Holds:
                 self._adopt(hold)
         return new
 
+    async def hand_over(self) -> None:
+        """Let other replicas have every destination for which nothing is in flight here. Raises StoreUnavailable."""
+        await self._assignments.release([name for name in self._assignments.held if name not in self._taken])
+
     def unasked(self, names: Collection[str]) -> Collection[str]:
         """Those about which the store was not asked yet."""
         return self._assignments.unasked(names)
@@ -346,17 +341,22 @@ class Holds:
             self._gates[name] = self._stored[name] = gates.restored(self._gate(name), durable)
         self._changed(name)
 
-    async def _save(self, name: str, *parts: str, **changes: Any) -> None:
-        """Store the hold as it is in memory, with ``changes`` to it; of its other parts take over what a replica has changed."""
-        unsaved = self._unsaved[name]
+    async def _save(self, name: str, *parts: str, **changes: Any) -> Hold | None:
+        """Store the hold as it is in memory, with ``changes`` to it; of its other parts take over what a replica has changed.
+
+        The hold that another replica had stored meanwhile, if one had.
+        """
+        unsaved, other = self._unsaved[name], None
         unsaved += parts
         try:
             while not await self._store.set_hold(hold := replace(self._hold(name), **changes)):
                 stored = {each.destination: each for each in await self._store.holds()}
                 # Whatever this process believed is out of date.
                 self._revs.pop(name, None)
-                self._adopt(stored.get(name, Hold(destination=name)))
+                other = stored.get(name, Hold(destination=name))
+                self._adopt(other)
             self._revs[name] = max(hold.rev + 1, self._revs.get(name, 0))
+            return other
         finally:
             for part in parts:
                 unsaved.remove(part)

@@ -38,6 +38,17 @@ class Assignments:
         until, assignment = self._assigned.get(name, _NOT_OURS)
         return assignment.is_holder and until > self._gateway.monotonic()
 
+    @property
+    def held(self) -> Collection[str]:
+        """What this replica holds."""
+        return [name for name in self._assigned if self.is_holder(name)]
+
+    async def release(self, names: Collection[str]) -> None:
+        """Let other replicas have these at once. Raises StoreUnavailable, and then they have them a little later."""
+        for name in names:
+            self._assigned.pop(name, None)
+        await self._gateway.store.release(self._gateway.replica, names)
+
     def unasked(self, names: Collection[str]) -> Collection[str]:
         """Those about which the store was not asked yet."""
         return set(names) - self._asked

@@ -108,7 +108,9 @@ class Reloader:
             # An editor saves more than once; only the first refusal is news.
             message = f"routes.yaml was changed and has problems; {in_force} stays in force. {' '.join(problems)}"
             fields = {"problems": problems, "in_force": in_force}
-            await self._dispatcher.announce(Announcement("reload.rejected", message, fields, page=""))
+            # Within a minute: every replica finds the same.
+            key = f"{message} {since // 60:.0f}"
+            await self._dispatcher.announce(Announcement("reload.rejected", message, fields, page="", key=key))
 
     def _count_success(self) -> None:
         config = self._gateway.config

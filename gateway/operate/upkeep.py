@@ -1,7 +1,8 @@
 """What is done to the store in the background, slice by slice: remove what is past its retention, redact, index words."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 from gateway import telemetry
@@ -21,10 +22,12 @@ BETWEEN_INSPECTIONS_S: Final = 0.2
 
 
 class Upkeep:
-    """The loops that keep the store small, redacted and searchable. One per process."""
+    """The loops that keep the store small, redacted and searchable. One per process; those of one replica at a time work."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, is_ours: Callable[[], bool]) -> None:
+        """``is_ours``: whether this replica is the one that does it for all of them now."""
         self._gateway = gateway
+        self._is_ours = is_ours
         self._store = gateway.store
         #: Whether no event is left with a header that only older releases stored.
         self._is_cleansed = False
@@ -33,7 +36,13 @@ class Upkeep:
         """Continue until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for step in (self._round, self._index, self._wipe, self._inspect):
-                tasks.create_task(for_ever(step))
+                tasks.create_task(for_ever(partial(self._if_ours, step)))
+
+    async def _if_ours(self, step: Callable[[], Awaitable[None]]) -> None:
+        if self._is_ours():
+            await step()
+        else:
+            await asyncio.sleep(LOOK_INTERVAL_S)
 
     async def _round(self) -> None:
         await self.tidy()

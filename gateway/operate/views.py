@@ -25,10 +25,11 @@ from gateway.wording import iso_time
 
 if TYPE_CHECKING:
     from gateway.egress import InboxEntry
-    from gateway.holds import Standing
+    from gateway.holds.standing import Standing
     from gateway.operate.operations import Preview
     from gateway.routing import Config, Destination
     from gateway.routing.entries import Entry
+    from gateway.store.cluster import Replica
 
 #: Full minutes over which the rate of incoming events is measured.
 _RATE_MINUTES: Final = 5
@@ -225,6 +226,20 @@ def _address(known: "Destination", config: "Config") -> str:
 def pause(each: Pause) -> dict[str, Any]:
     """A pause or a mute: who, why, since when and until when."""
     return {"by": each.by, "reason": each.reason, "since": iso_time(each.since), "until": _iso(each.until)}
+
+
+def replica(each: "Replica", me: "Replica") -> dict[str, Any]:
+    """A replica, as the replica ``me`` sees it."""
+    return {
+        "id": each.id,
+        "host": each.host,
+        "version": each.version,
+        "config": each.config,
+        "started_at": iso_time(each.started_at),
+        "seen_s": round(each.seen_s, 1),
+        "is_this": each.id == me.id,
+        "has_this_config": each.config == me.config,
+    }
 
 
 def configuration(config: "Config", problems: Sequence[Problem], since: float | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
+from gateway.store.cluster import Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import (
     Appended,
@@ -112,6 +113,10 @@ class Store(Reads, Protocol):
     name: str
 
     @property
+    def cluster(self) -> Cluster:
+        """What its replicas tell each other."""
+
+    @property
     def healthy(self) -> bool:
         """Whether appends can be expected to succeed: False after an error until the store was opened again and checked."""
 
@@ -172,6 +177,9 @@ class Store(Reads, Protocol):
         A destination has one holder at a time. One that is paced, or has fewer slots than there are replicas, is
         assigned to its holder alone; the shares of the others add up to at most 1.
         """
+
+    async def release(self, replica: str, destinations: Collection[str]) -> None:
+        """Give up destinations that ``replica`` holds and has nothing in flight for: another one may take each at once."""
 
     async def set_hold(self, hold: Hold) -> bool:
         """Store a hold as revision ``hold.rev + 1``; False, and nothing is changed, if ``hold.rev`` is not the present one."""

@@ -41,6 +41,7 @@ __all__ = [
     "READY",
     "REGISTRY",
     "RENDER_ERRORS",
+    "REPLICAS",
     "ROUTE_LAST_MATCH",
     "ROUTE_MATCHES",
     "STORE_BYTES",
@@ -204,6 +205,9 @@ LOOP_LAG_SECONDS: Final = declare(
     buckets=(0.005, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
 )
 LIVE_LISTENERS: Final = declare(Gauge, "gateway_live_listeners", "Clients connected to the live stream.")
+REPLICAS: Final = declare(
+    Gauge, "gateway_replicas", "Replicas of this gateway that share its store, this one included."
+)
 CONFIG_SUCCESSFUL: Final = declare(
     Gauge,
     "gateway_config_last_reload_successful",

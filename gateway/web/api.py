@@ -17,7 +17,7 @@ from gateway.operate.operations import Move
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.store.activities import TaskVerb
-from gateway.web import forgetting
+from gateway.web import forgetting, whole
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of
 from gateway.web.live import Turn, server_sent
@@ -145,7 +145,7 @@ def handlers(context: Context) -> list[Any]:
         *_moves(context),
         *forgetting.handlers(context, _REFUSALS),
         *_activities(context),
-        *_whole(context),
+        *whole.handlers(context, _REFUSALS),
         _live(context),
     ]
 
@@ -346,29 +346,6 @@ def _activities(context: Context) -> list[Any]:
         return views.activity(await operations.stop(activity_id, by=_who(data)))
 
     return [activities, activity, stop]
-
-
-# --- the gateway as a whole ---
-
-
-def _whole(context: Context) -> list[Any]:
-    store, reloader = context.gateway.store, context.reloader
-
-    @_get("/api/stats", summary="Show statistics of the last hour", tags=["gateway"])
-    async def stats() -> dict[str, Any]:
-        return views.stats(await store.stats())
-
-    @_get("/api/config", summary="Show the configuration in force, without secrets", tags=["gateway"])
-    async def config() -> dict[str, Any]:
-        rejection = reloader.rejection
-        problems, since = (rejection.problems, rejection.since) if rejection else ((), None)
-        return views.configuration(context.gateway.config, problems, since)
-
-    @_post("/api/reload", summary="Reload routes.yaml from disk", tags=["gateway"])
-    async def reload(data: JSONBody[ByRequest | None] = None) -> dict[str, str]:
-        return {"changed": await reloader.reload(by=_who(data))}
-
-    return [stats, config, reload]
 
 
 # --- live ---

@@ -53,19 +53,21 @@ class LoginNeeded(NotAuthorizedException):
 class Access:
     """Refuses a foreign Host (DNS rebinding), pages of other sites, and requests beyond the client's role."""
 
-    def __init__(self, options: AdminOptions, clock: Callable[[], float], console_url: Callable[[], str]) -> None:
+    def __init__(
+        self, options: AdminOptions, sessions: Sessions, clock: Callable[[], float], console_url: Callable[[], str]
+    ) -> None:
         """``clock`` is the wall clock, seconds since the epoch; ``console_url`` the one in force."""
         self._options = options
         self._clock = clock
         self._console_url = console_url
-        self._sessions = Sessions()
+        self._sessions = sessions
         self._tries = Tries()
 
     @property
     def needs_login(self) -> bool:
         return self._options.token is not None
 
-    def guard(self, connection: Connection, _: BaseRouteHandler) -> None:
+    async def guard(self, connection: Connection, _: BaseRouteHandler) -> None:
         path = connection.scope["path"]
         if path in PROBES:
             return
@@ -75,6 +77,8 @@ class Access:
             if known is not None and not _is_token(_bearer(connection), known):
                 raise NotAuthorizedException("send the header Authorization: Bearer <GATEWAY_METRICS_TOKEN>")
         elif path not in _LOGIN:
+            if session := connection.cookies.get(_cookie_name(connection)):
+                await self._sessions.look(session)
             self._refuse_by_role(connection, self.role_of(connection))
 
     def may_look(self, connection: Connection) -> bool:
@@ -95,7 +99,7 @@ class Access:
                 _denied(connection, "a wrong token")
             return role
         session = connection.cookies.get(_cookie_name(connection))
-        role = self._sessions.role(session, self._clock()) if session else None
+        role = self._sessions.role(session) if session else None
         if session and role is None:
             _denied(connection, "a cookie whose session is over")
         return role
@@ -122,7 +126,7 @@ class Access:
 
     # the console's session
 
-    def log_in(self, connection: Connection, token: str, to: str) -> Response[Any] | None:
+    async def log_in(self, connection: Connection, token: str, to: str) -> Response[Any] | None:
         """The answer to a login: the cookie and a redirect to the page ``to``; None if the token is wrong.
 
         Raises TooManyTries.
@@ -136,12 +140,12 @@ class Access:
             _denied(connection, "a login with a wrong token")
             return None
         self._tries.succeeded(address)
-        cookie = self._cookie(connection, self._sessions.begin(role, now), SESSION_S)
+        cookie = self._cookie(connection, await self._sessions.begin(role), SESSION_S)
         return Redirect(local_page(to), status_code=303, cookies=[cookie])
 
-    def log_out(self, connection: Connection) -> Response[Any]:
+    async def log_out(self, connection: Connection) -> Response[Any]:
         """The answer that ends a session, here and in its browser."""
-        self._sessions.end(connection.cookies.get(_cookie_name(connection), ""))
+        await self._sessions.end(connection.cookies.get(_cookie_name(connection), ""))
         return Redirect("/login", status_code=303, cookies=[self._cookie(connection, "", 0)])
 
     def _cookie(self, connection: Connection, value: str, max_age: int) -> Cookie:

@@ -6,6 +6,7 @@ from gateway.dispatcher import Dispatcher
 from gateway.egress import Inbox
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader
+from gateway.operate.replicas import Replicas
 from gateway.pipeline import Gateway
 from gateway.web.auth import Access
 from gateway.web.health import Readiness
@@ -20,6 +21,7 @@ class Context(Struct, frozen=True, kw_only=True):
     operations: Operations
     readiness: Readiness
     reloader: Reloader
+    replicas: Replicas
     #: Who may do what, and who is logged in.
     access: Access
     live: Live

@@ -71,6 +71,7 @@ def shell_of(
             "since": iso_time(rejection.since),
             "problems": [views.problem(each) for each in rejection.problems],
         },
+        "others": [{"host": each.host, "revision": each.config} for each in context.replicas.differing],
         "full": refusal(store.room, config.limits) or str(filling(waiting, config.limits) or ""),
         "dead": sum(each.dead for each in stats.destinations.values()),
         "has_inbox": context.inbox is not None,
@@ -83,7 +84,7 @@ def shell_of(
 def stranger() -> dict[str, Any]:
     """The frame for visitors without a token: it shows nothing of the gateway."""
     return {
-        "page": "login", "now": "", "file": "", "revision": "", "rejection": None, "full": "", "dead": 0,
+        "page": "login", "now": "", "file": "", "revision": "", "rejection": None, "others": (), "full": "", "dead": 0,
         "has_inbox": False, "can_write": True, "signed_in": False, "notice": "",
     }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Endpoints for probes and Prometheus: alive, ready, metrics."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -72,11 +73,15 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
             telemetry.READY.set(readiness.status(gateway, dispatcher) == "ready")
             telemetry.STORE_CHECKED_RATIO.set(gateway.store.checked)
             telemetry.STORE_DAMAGED.set(bool(gateway.store.room.damage))
-            stats = await _stats(gateway)
+            # What all replicas have together is told by one of them.
+            stats = await _stats(gateway) if dispatcher.holds.does_upkeep else None
             for gauge in telemetry.OF_DESTINATIONS:
                 gauge.clear()
             _gauge_gates(gateway, dispatcher)
-            if stats is not None:
+            if stats is None:
+                telemetry.STORE_BYTES.set(math.nan)
+                telemetry.DISK_FREE_BYTES.set(math.nan)
+            else:
                 _gauge_store(gateway, dispatcher, stats)
             # Thousands of routes make thousands of lines: events are still received meanwhile.
             return await asyncio.to_thread(telemetry.scrape)

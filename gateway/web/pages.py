@@ -89,7 +89,7 @@ def _login(context: Context) -> list[Any]:
     async def logged_in(request: Request[Any, Any, Any], data: URLEncodedBody[Login]) -> Response[Any]:
         status, said, headers = 401, "Wrong token.", {}
         try:
-            if answer := context.access.log_in(request, data.token, data.to):
+            if answer := await context.access.log_in(request, data.token, data.to):
                 return answer
         except auth.TooManyTries as error:
             status, said, headers = error.status_code, f"{error.detail}.", error.headers or {}
@@ -99,7 +99,7 @@ def _login(context: Context) -> list[Any]:
 
     @post("/logout")
     async def logout(request: Request[Any, Any, Any]) -> Response[Any]:
-        return context.access.log_out(request)
+        return await context.access.log_out(request)
 
     return [login, logged_in, logout]
 

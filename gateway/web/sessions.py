@@ -1,17 +1,21 @@
-"""Who is logged in to the console, and who guesses too often. Kept in memory: a restart ends every session."""
+"""Who is logged in to the console, and who guesses too often."""
 
 import hashlib
 import secrets
-from typing import Final, Literal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Literal, cast
 
+from gateway.errors import StoreUnavailable
 from gateway.routing.peers import party_of
+from gateway.store.cluster import MOST_SESSIONS, Cluster
 
 Role = Literal["full", "read"]
 
 #: Seconds a login lasts.
 SESSION_S: Final = 12 * 3600
-#: The oldest session ends when there are more.
-MOST_SESSIONS: Final = 1000
+#: Seconds after which the store is asked again whether a session has ended elsewhere.
+TRUSTED_S: Final = 3.0
 
 #: Wrong tokens that an address may try in a row before it has to wait, and how long, seconds; the wait doubles.
 FREE_TRIES: Final = 5
@@ -23,27 +27,54 @@ MOST_ADDRESSES: Final = 1000
 
 
 class Sessions:
-    """The sessions that have begun and not ended, by the hash of their cookie."""
+    """The sessions that have begun and not ended, by the hash of their cookie.
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Role, float]] = {}
+    The store has those of every replica. This process remembers what it has seen, so that the console can be read while
+    the store is unavailable.
+    """
 
-    def begin(self, role: Role, now: float) -> str:
-        """The value of a cookie that grants ``role`` for SESSION_S seconds."""
-        self._known = {key: each for key, each in self._known.items() if each[1] > now}
-        while len(self._known) >= MOST_SESSIONS:
-            del self._known[next(iter(self._known))]
+    def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
+        """``clock``: monotonic, seconds."""
+        self._cluster = cluster
+        self._clock = clock
+        #: The role, when it ends, and until when it need not be asked for again.
+        self._seen: dict[bytes, tuple[Role, float, float]] = {}
+
+    async def begin(self, role: Role) -> str:
+        """The value of a cookie that grants ``role`` for SESSION_S seconds. Raises StoreUnavailable."""
         value = secrets.token_urlsafe(32)
-        self._known[_key(value)] = role, now + SESSION_S
+        await self._cluster.begin_session(_key(value), role, SESSION_S)
+        self._remember(_key(value), role, SESSION_S)
         return value
 
-    def role(self, value: str, now: float) -> Role | None:
-        """The role of a cookie; None if its session is over, or never was."""
-        role, until = self._known.get(_key(value), (None, 0.0))
-        return role if now < until else None
+    async def look(self, value: str) -> None:
+        """Ask the store about the session of a cookie, unless it was asked a moment ago."""
+        key, now = _key(value), self._clock()
+        if now < self._seen.get(key, ("", 0.0, 0.0))[2]:
+            return
+        with suppress(StoreUnavailable):
+            session = await self._cluster.session(key)
+            if session is None:
+                self._seen.pop(key, None)
+            else:
+                self._remember(key, cast("Role", session.role), session.left_s)
 
-    def end(self, value: str) -> None:
-        self._known.pop(_key(value), None)
+    def role(self, value: str) -> Role | None:
+        """The role of a cookie that was looked for; None if its session is over, or never was."""
+        role, until, _ = self._seen.get(_key(value), (None, 0.0, 0.0))
+        return role if self._clock() < until else None
+
+    async def end(self, value: str) -> None:
+        """End a session everywhere. Raises StoreUnavailable, and then it has only ended here."""
+        self._seen.pop(_key(value), None)
+        await self._cluster.end_session(_key(value))
+
+    def _remember(self, key: bytes, role: Role, left_s: float) -> None:
+        now = self._clock()
+        self._seen = {known: each for known, each in self._seen.items() if each[1] > now}
+        while len(self._seen) >= MOST_SESSIONS:
+            del self._seen[next(iter(self._seen))]
+        self._seen[key] = role, now + left_s, now + TRUSTED_S
 
 
 def _key(value: str) -> bytes:

@@ -36,6 +36,8 @@ SAID = {
     "destinations mute archive --reason noisy": "archive is muted: noisy",
     "destinations unmute archive": "notifications for archive are back on",
     "activity": "mute",
+    "replicas": "(this one)",
+    "reload": "Reloaded: nothing",
     "replay EVENT --dry-run": "2 deliveries would be replayed",
     "discard EVENT --dry-run": "1 delivery would be discarded",
     "forget --find data.id=1 --dry-run": "1 event would be forgotten; nothing was changed",

@@ -18,6 +18,7 @@ from gateway.model import Delivery, DeliveryState, Release, Retry, new_id
 from gateway.store import nouns, rules
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment
+from tests.store.members import Members
 
 #: A replica decides for a destination this long before it must ask again, seconds.
 ASSIGNED_S = 30.0
@@ -92,6 +93,10 @@ class Server:
     deciders: dict[str, tuple[str, float, int]] = field(default_factory=dict)
     instances: list["ToyStore"] = field(default_factory=list)
     numbers: object = field(default_factory=lambda: itertools.count(1))
+    members: Members | None = None
+
+    def __post_init__(self) -> None:
+        self.members = Members(self.clock)
 
     def now(self) -> float:
         return self.clock.monotonic()
@@ -382,6 +387,12 @@ class Server:
                 assigned[name] = Assignment(until_s=ASSIGNED_S, epoch=epoch)
         return assigned
 
+    def release(self, replica: str, destinations) -> None:
+        for name in destinations:
+            owner, _, epoch = self.deciders.get(name, ("", 0.0, 0))
+            if owner == replica:
+                self.deciders[name] = ("", 0.0, epoch)
+
     def set_hold(self, hold) -> bool:
         known, _ = self.kept_holds.get(hold.destination, (replace(hold, rev=0), 0.0))
         if known.rev != hold.rev:
@@ -441,6 +452,7 @@ class ToyStore:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self.cluster = server.members.join()
         self._loop = asyncio.get_running_loop()
         #: Destinations that came up and that no hint has named yet.
         self._fresh: set[str] = set()

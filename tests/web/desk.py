@@ -9,8 +9,10 @@ from gateway.config import load
 from gateway.egress import Inbox
 from gateway.model import Secret
 from gateway.operate.reload import Reloader
+from gateway.operate.replicas import Replicas
 from gateway.web import AdminOptions, Context, Live, Readiness, admin_app
 from gateway.web.auth import Access
+from gateway.web.sessions import Sessions
 from tests.world import World
 
 TOKEN, READ_TOKEN = "5f0c8a7be1d94263a7c41b0e92d86f35", "c83ad1f6075e49b2e6b0947a2d1f5c8e"
@@ -27,6 +29,7 @@ class Desk(World):
         self.live = Live(self.store)
         self.readiness = Readiness()
         self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
+        self.replicas = Replicas(self.gateway, self.reloader, host=lambda: "desk")
         self.app = admin_app(
             Context(
                 gateway=self.gateway,
@@ -34,7 +37,13 @@ class Desk(World):
                 operations=self.operations,
                 readiness=self.readiness,
                 reloader=self.reloader,
-                access=Access(self.options, self.clock.wall, lambda: self.gateway.config.console_url),
+                replicas=self.replicas,
+                access=Access(
+                    self.options,
+                    Sessions(self.store.cluster, self.gateway.monotonic),
+                    self.clock.wall,
+                    lambda: self.gateway.config.console_url,
+                ),
                 live=self.live,
                 inbox=Inbox(clock=self.clock),
             )

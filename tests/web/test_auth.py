@@ -1,20 +1,30 @@
 """Who may do what at the admin listener, by token, by cookie, by host, by origin."""
 
+import asyncio
+
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import telemetry
+from gateway.errors import StoreUnavailable
 from gateway.model import Secret
-from gateway.web import AdminOptions, auth
-from gateway.web.sessions import FREE_TRIES, MOST_ADDRESSES, MOST_SESSIONS, Sessions, Tries
+from gateway.store.cluster import MOST_SESSIONS, Alone
+from gateway.web import AdminOptions
+from gateway.web.sessions import FREE_TRIES, MOST_ADDRESSES, SESSION_S, TRUSTED_S, Sessions, Tries
+from tests.store.given import Clock
 from tests.web.desk import HOST, READ_TOKEN, TOKEN, Desk, GuardedDesk
 from tests.world import story
 
 BEARER = f"Bearer {TOKEN}"
 READER = f"Bearer {READ_TOKEN}"
 NOW = 1_000_000.0
+
+
+@pytest.fixture
+def clock():
+    return Clock()
 
 
 @story
@@ -243,93 +253,62 @@ def test_a_clock_that_was_set_back_locks_nobody_out():
 @given(st.integers(1, 3 * MOST_ADDRESSES))
 @settings(max_examples=5)
 def test_what_is_remembered_of_guesses_and_sessions_is_bounded(count):
-    tries, sessions = Tries(), Sessions()
-    for number in range(count):
-        tries.failed(f"10.0.{number // 256}.{number % 256}", NOW)
-        sessions.begin("read", NOW)
-    assert len(tries._failed) <= MOST_ADDRESSES
-    assert len(sessions._known) <= MOST_SESSIONS
+    async def scenario():
+        cluster = Alone(lambda: NOW)
+        tries, sessions = Tries(), Sessions(cluster, lambda: NOW)
+        for number in range(count):
+            tries.failed(f"10.0.{number // 256}.{number % 256}", NOW)
+            await sessions.begin("read")
+        assert len(tries._failed) <= MOST_ADDRESSES
+        assert len(sessions._seen) <= MOST_SESSIONS
+        assert len(cluster._sessions) <= MOST_SESSIONS
+
+    asyncio.run(scenario())
 
 
 @given(st.text())
 def test_any_text_is_a_session_or_none(text):
-    sessions = Sessions()
-    begun = sessions.begin("full", NOW)
-    assert sessions.role(text, NOW) == ("full" if text == begun else None)
-    assert sessions.role(begun, NOW) == "full"
-    sessions.end(text)
+    async def scenario():
+        sessions = Sessions(Alone(lambda: NOW), lambda: NOW)
+        begun = await sessions.begin("full")
+        await sessions.look(text)
+        assert sessions.role(text) == ("full" if text == begun else None)
+        assert sessions.role(begun) == "full"
+        await sessions.end(text)
+
+    asyncio.run(scenario())
 
 
-# --- pages ---
+class Away(Alone):
+    """A store that cannot be asked."""
+
+    async def session(self, key):
+        raise StoreUnavailable("the server is away")
 
 
 @story
-async def test_a_browser_without_a_cookie_is_shown_the_login_and_comes_back(tmp_path):
-    async with GuardedDesk(tmp_path, "") as desk:
-        answer = await desk.client.get("/inbox?x=1&y=2", headers={"accept": "text/html"})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login?to=/inbox%3Fx%3D1%26y%3D2")
-        answer = await desk.client.post("/logout", headers={"accept": "text/html"})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
-        page = await desk.client.get("/login?to=/events/evt_1")
-        assert 'value="/events/evt_1"' in page.text
-        assert (await desk.ask("/api/events", accept="text/html"))[0] == 401, "the API has no pages"
-
-
-@pytest.mark.parametrize(
-    "to", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/x", "", "é"]
-)
-def test_nobody_is_sent_elsewhere_by_a_login(to):
-    assert auth.local_page(to) == "/"
-
-
-# --- other sites ---
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "cors"}, 403),
-        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}, 403),
-        ({"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}, 200),
-        ({"sec_fetch_site": "same-origin", "sec_fetch_mode": "cors"}, 200),
-        ({"sec_fetch_site": "none", "sec_fetch_mode": "navigate"}, 200),
-        ({"origin": "https://evil.example"}, 403),
-        ({"origin": "null"}, 403),
-        ({"origin": f"http://{HOST}"}, 200),
-        ({"host": "evil.example"}, 403),
-    ],
-)
-def test_another_site_reads_nothing(tmp_path, headers, status):
-    @story
-    async def scenario():
-        async with GuardedDesk(tmp_path, "") as desk:
-            assert (await desk.ask("/api/events", authorization=BEARER, **headers))[0] == status
-
-    scenario()
-
-
-@pytest.mark.parametrize("mode", ["navigate", "cors", "no-cors"])
-def test_a_form_of_another_site_posts_nothing_even_with_the_cookie(tmp_path, mode):
-    @story
-    async def scenario():
-        async with GuardedDesk(tmp_path, "") as desk:
-            await login(desk, TOKEN)
-            headers = {"sec_fetch_site": "cross-site", "sec_fetch_mode": mode}
-            assert (await desk.ask("/api/reload", {}, **headers))[0] == 403
-            assert (await desk.ask("/login", {}, **headers))[0] == 403
-
-    scenario()
+async def test_a_login_at_one_replica_counts_at_the_others_until_it_ends_at_any_of_them(clock):
+    cluster = Alone(clock.monotonic)
+    one, other = Sessions(cluster, clock.monotonic), Sessions(cluster, clock.monotonic)
+    cookie = await one.begin("full")
+    await other.look(cookie)
+    assert other.role(cookie) == "full"
+    await other.end(cookie)
+    assert other.role(cookie) is None
+    clock.move(TRUSTED_S)
+    await one.look(cookie)
+    assert one.role(cookie) is None
 
 
 @story
-async def test_a_link_from_a_chat_is_asked_once_more_by_a_page_of_ours(tmp_path):
-    """The browser keeps the cookie back for the first request: it comes from another site."""
-    followed = {"accept": "text/html", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
-    async with GuardedDesk(tmp_path, "") as desk:
-        answer = await desk.client.get('/inbox?x="><script>', headers=followed)
-        assert answer.status_code == 200
-        assert 'http-equiv="refresh" content="0;url=/inbox?x=%22%3E%3Cscript%3E"' in answer.text
-        again = await desk.client.get("/inbox", headers={**followed, "sec-fetch-site": "same-origin"})
-        assert (again.status_code, again.headers["location"]) == (303, "/login?to=/inbox")
-        await login(desk, TOKEN)
-        assert (await desk.client.get("/inbox", headers=followed)).status_code == 200
+async def test_the_console_can_be_read_while_the_store_is_away_by_those_who_were_logged_in(clock):
+    cluster = Alone(clock.monotonic)
+    sessions = Sessions(cluster, clock.monotonic)
+    cookie = await sessions.begin("full")
+    sessions._cluster = Away(clock.monotonic)
+    clock.move(TRUSTED_S)
+    await sessions.look(cookie)
+    assert sessions.role(cookie) == "full"
+    clock.move(SESSION_S)
+    await sessions.look(cookie)
+    assert sessions.role(cookie) is None

@@ -183,3 +183,17 @@ def unmute(before: Any, /, **given: Any) -> None:
     from gateway.cli import holding
 
     sys.exit(holding.free("unmute", **_either(before, given)))
+
+
+@click.command("reload")
+@click.option(
+    "--all", "all_", is_flag=True,
+    help="Every replica reloads its own files, once the one that you ask has accepted its own.",
+)  # fmt: skip
+@options.url
+@options.as_json
+def reload(**given: Any) -> None:
+    """Reload routes.yaml and its templates. A file with errors changes nothing."""
+    from gateway.cli import replicas
+
+    sys.exit(replicas.reload(**given))

@@ -84,3 +84,13 @@ def activity(**given: Any) -> None:
     from gateway.cli import activity as deeds
 
     sys.exit(deeds.activity(options.place(given), **given))
+
+
+@click.command("replicas")
+@options.url
+@options.as_json
+def replicas(**given: Any) -> None:
+    """List the replicas that share the store, and the configuration that each has in force."""
+    from gateway.cli import replicas as listing
+
+    sys.exit(listing.replicas(**given))

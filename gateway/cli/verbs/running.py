@@ -48,7 +48,7 @@ def _logging(command: Command) -> Command:
 def serve(**given: Any) -> None:
     """Run the gateway.
 
-    To reload routes.yaml, send SIGHUP, or POST to /api/reload on the admin listener.
+    To reload routes.yaml, use `gateway reload`, or send SIGHUP.
 
     Also read from the environment or --env-file: GATEWAY_ADMIN_TOKEN (required if other machines can reach the admin
     listener), GATEWAY_READ_TOKEN (read-only access), GATEWAY_ADMIN_HOSTS (further host names it answers to),

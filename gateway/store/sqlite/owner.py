@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
+from gateway.store.cluster import Alone
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import tasks
@@ -46,8 +47,11 @@ class SQLiteStore(SQLiteReads):
 
     name: str = "sqlite"
 
-    def __init__(self, database: Database, snapshots: Snapshots, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, database: Database, snapshots: Snapshots, loop: asyncio.AbstractEventLoop, cluster: Alone
+    ) -> None:
         super().__init__(snapshots)
+        self.cluster = cluster
         self._database = database
         self._loop = loop
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
@@ -75,7 +79,7 @@ class SQLiteStore(SQLiteReads):
         file = File(path, clock, wall)
         database = Database(file)
         await asyncio.to_thread(database.open)
-        return cls(database, Snapshots(path, file.now, wall), asyncio.get_running_loop())
+        return cls(database, Snapshots(path, file.now, wall), asyncio.get_running_loop(), Alone(clock))
 
     # the contract
 
@@ -122,6 +126,9 @@ class SQLiteStore(SQLiteReads):
 
     async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002
         return dict.fromkeys(wanted, FOR_GOOD)
+
+    async def release(self, replica: str, destinations: Collection[str]) -> None:
+        """There is no other replica to take them."""
 
     async def set_hold(self, hold: Hold) -> bool:
         is_set: bool = await self._ask(Write, run=lambda change: self._database.records.set_hold(hold, change.now))

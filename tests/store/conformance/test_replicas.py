@@ -274,6 +274,19 @@ def test_a_destination_is_decided_for_by_one_replica_and_passes_on_under_another
     run_two(scenario)
 
 
+def test_a_destination_that_is_released_passes_on_at_once(run_two):
+    async def scenario(one, other):
+        mine = await one.assigned("a", terms("slack", "crm"))
+        await other.release("b", mine)
+        assert not set(mine) & set(await other.assigned("b", terms("slack", "crm"))), "it was not theirs to give up"
+        await one.release("a", ["slack"])
+        theirs = await other.assigned("b", terms("slack", "crm"))
+        assert "slack" in theirs
+        assert theirs["slack"].epoch != mine["slack"].epoch
+
+    run_two(scenario)
+
+
 def test_a_hold_that_one_replica_stores_is_seen_by_the_other_whose_older_one_is_refused(run_two):
     async def scenario(one, other):
         assert await one.set_hold(Hold(destination="crm", pause=PAUSE))

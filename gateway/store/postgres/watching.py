@@ -1,0 +1,80 @@
+"""Which destinations may have something due: asked of the database, and sooner if this process or another says so."""
+
+import asyncio
+import math
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Final
+
+from gateway.errors import StoreUnavailable
+from gateway.store.postgres.connections import Readers
+from gateway.store.postgres.hints import Hints
+
+#: Seconds between two looks for what has become due, and between two looks for everything that is due: what another
+#: transaction was still writing when it became due, and what a replica that is gone had leased.
+LOOK_S: Final = 1.0
+LOOK_AT_ALL_S: Final = 10.0
+
+# A loose scan: three look-ups in the index for each destination, however many deliveries wait.
+DUE: Final = """
+WITH RECURSIVE d (name) AS (
+    (SELECT destination FROM queue ORDER BY destination LIMIT 1)
+    UNION ALL
+    SELECT (SELECT destination FROM queue WHERE destination > d.name ORDER BY destination LIMIT 1) FROM d WHERE d.name IS NOT NULL
+)
+SELECT gateway_now() AS now, ARRAY(
+    SELECT name FROM d WHERE name IS NOT NULL AND EXISTS (
+        SELECT 1 FROM queue q WHERE q.destination = d.name AND q.due > $1 AND q.due <= gateway_now()
+            AND (q.leased_until IS NULL OR q.leased_until <= gateway_now())
+    )
+) AS names
+"""
+
+
+class Watch:
+    """Gives the hints of one process."""
+
+    def __init__(self, readers: Readers, hints: Hints) -> None:
+        self._readers, self._hints = readers, hints
+        self._loop = asyncio.get_running_loop()
+        #: Everything that was due by then was named, by the store's clock.
+        self._named_to = -math.inf
+        #: On the loop's clock.
+        self._looked_at = self._looked_at_all = -math.inf
+        self._news = asyncio.Event()
+
+    def hear(self, destinations: Collection[str] | None) -> None:
+        """They have something due; None: any of them may."""
+        if destinations is None:
+            self._looked_at_all = -math.inf
+        else:
+            self._hints.tell(destinations)
+        if destinations is None or destinations:
+            self._news.set()
+
+    async def wake(self) -> Collection[str]:
+        """Destinations that may have something due, once there is something new to tell. Never raises StoreUnavailable."""
+        while True:
+            self._news.clear()
+            if self._hints.is_fresh and self._loop.time() - self._looked_at < LOOK_S:
+                return self._hints.take(-math.inf)
+            wait_s = LOOK_S
+            with suppress(StoreUnavailable):
+                names, now = await self._look()
+                if names := names | self._hints.take(now):
+                    return names
+                wait_s = min(LOOK_S, self._hints.next_moment(now) - now)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._news.wait()
+
+    async def _look(self) -> tuple[set[str], float]:
+        began = self._loop.time()
+        is_all = began - self._looked_at_all >= LOOK_AT_ALL_S
+        async with self._readers.connection() as connection:
+            row = await connection.fetchrow(DUE, -math.inf if is_all else self._named_to)
+        self._looked_at = began
+        if is_all:
+            self._looked_at_all = began
+        self._named_to = row["now"]
+        return set(row["names"]), row["now"]
