@@ -27,8 +27,8 @@ from gateway.store.nouns import (
 )
 from gateway.store.numbers import MINUTES, Group, Numbers
 from gateway.store.places import Place, activity_place
+from gateway.store.postgres import migrate, whole
 from gateway.store.postgres import questions as sql
-from gateway.store.postgres import whole
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
 from gateway.store.postgres.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, unpacked
@@ -61,7 +61,7 @@ class PostgresReads:
         readers = Readers(address)
         try:
             async with readers.connection() as connection:
-                await whole.refuse_other(connection, address)
+                await migrate.check(connection, address)
         except BaseException:
             await readers.close()
             raise

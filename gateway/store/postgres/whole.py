@@ -1,23 +1,18 @@
-"""The database as a whole: whether its schema is this release's, a check of all that is in it, and how it is backed up."""
+"""The database as a whole: a check of all that is in it, and how it is backed up."""
 
 from collections.abc import AsyncIterator
 from shlex import quote
 from typing import Any, Final
 
-import asyncpg
-
-from gateway.errors import StoreOutdated, StoreTooNew
 from gateway.store.base import OnProgress
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.questions import EVENT
 from gateway.store.postgres.rows import event_of
-from gateway.store.postgres.schema import VERSION
 
 #: Events that are checked at a time.
 CHECKED: Final = 500
 
-_VERSION: Final = "SELECT version, runs_from FROM meta"
 _BODIES: Final = f"SELECT {EVENT} FROM event e WHERE e.seq > $1 ORDER BY e.seq LIMIT $2"  # noqa: S608  our own constants
 _EVENTS: Final = "SELECT count(*) FROM event"
 _ORPHANS: Final = {
@@ -36,28 +31,6 @@ SELECT destination, state, sum(counted)::bigint, sum(there)::bigint FROM (
 _BOTH: Final = "SELECT q.id FROM queue q WHERE EXISTS (SELECT 1 FROM done d WHERE d.seq = q.seq) LIMIT $1"
 #: Most rows of one kind that are named.
 NAMED: Final = 20
-
-
-async def version_of(connection: Connection) -> tuple[int, int]:
-    """The version of the schema, and the oldest release's that may run on it; (0, 0): there is none."""
-    try:
-        row = await connection.fetchrow(_VERSION)
-    except asyncpg.UndefinedTableError:
-        return 0, 0
-    return row[0], row[1]
-
-
-async def refuse_other(connection: Connection, address: Address) -> None:
-    """Raise StoreOutdated or StoreTooNew if this release cannot run on the schema as it is."""
-    version, runs_from = await version_of(connection)
-    if version < VERSION:
-        has = f"has schema {version}, made by an older release" if version else "has no schema yet"
-        raise StoreOutdated(f"{address.name} {has}: `gateway migrate` brings it to schema {VERSION}")
-    if runs_from > VERSION:
-        raise StoreTooNew(
-            f"{address.name} has schema {version}, on which releases with schema {runs_from} or later may run; this one "
-            f"has {VERSION}: use a newer release"
-        )
 
 
 def how_to_back_up(address: Address, path: str) -> str:
