@@ -8,10 +8,13 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry
-from gateway.store import numbers, rules
+from gateway.store import rules
+from gateway.store.activities import Activity
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
+from gateway.store.numbers import bucket_of
 from gateway.store.postgres.schema import DAY_BITS, DAY_S, GRANT_BITS
+from gateway.store.rules import Standing, progress
 
 _NUMBER: Final = (1 << DAY_BITS) - 1
 #: The bits of a seq that say its day.
@@ -185,7 +188,7 @@ def attempt_row(seq: int, attempt: Attempt) -> tuple[Any, ...]:
         attempt.sent_bytes,
         attempt.sent_sha256,
         attempt.next_s,
-        numbers.bucket_of(attempt.duration_s),
+        bucket_of(attempt.duration_s),
     )
 
 
@@ -214,3 +217,37 @@ def _pause_row(pause: Pause | None) -> bytes | None:
 def distinct(values: Iterable[str]) -> list[str]:
     """Each once, in one order for every replica."""
     return sorted(set(values))
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """From the columns of ATTEMPTS."""
+    return Attempt(
+        number=row[1],
+        started_at=row[2],
+        duration_s=row[3],
+        outcome=row[4],
+        status=row[5],
+        reason=unpacked(row[6]),
+        answer=unpacked(row[7]),
+        config_revision=row[8],
+        sent_bytes=row[9],
+        sent_sha256=row[10],
+        next_s=row[11],
+    )
+
+
+def activity_of(row: Mapping[str, Any], standing: Iterable[Standing]) -> Activity:
+    """``standing``: the deliveries that a task has moved."""
+    done = None
+    if row["finished"] is not None:
+        stopped_by = unpacked(row["stopped_by"])
+        done = progress(row["total"], row["moved"], standing, is_finished=row["finished"], stopped_by=stopped_by)
+    return Activity(
+        id=row["id"],
+        at=row["at"],
+        by=unpacked(row["by"]),
+        verb=row["verb"],
+        subject=unpacked(row["subject"]),
+        reason=unpacked(row["reason"]),
+        progress=done,
+    )

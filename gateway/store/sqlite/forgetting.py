@@ -13,10 +13,10 @@ import msgspec
 from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
+from gateway.store.places import Place
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Change
-from gateway.store.places import Place
 from gateway.store.sqlite.records import Records
 from gateway.store.sqlite.rows import storable, to_json
 from gateway.store.sqlite.words import WordIndex

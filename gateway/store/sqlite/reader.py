@@ -24,10 +24,10 @@ from gateway.store.nouns import (
     Survey,
     Unredacted,
 )
+from gateway.store.places import Place, activity_place
 from gateway.store.rules import damaged, fits, selects, unsendable
 from gateway.store.sqlite import forgetting, plans, tasks
 from gateway.store.sqlite import statements as sql
-from gateway.store.places import Place, activity_place
 from gateway.store.sqlite.plans import Plan, Unfinished
 from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, to_json
 from gateway.store.sqlite.search import FIRST_ROWS, MOST_ROWS, Search, Searcher

@@ -12,10 +12,10 @@ from msgspec import Struct
 from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.numbers import Group
+from gateway.store.places import Place
 from gateway.store.rules import fits, words_in
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import words as index
-from gateway.store.places import Place
 from gateway.store.sqlite.rows import to_json
 
 #: Rows that an index is asked for at first, and at most.
