@@ -43,7 +43,7 @@ async def open_store(
     if is_database(url):
         from gateway.store.postgres.owner import PostgresStore
 
-        return await PostgresStore.open(_address(url), wall=wall)
+        return await PostgresStore.open(_address(url))
     from gateway.store.sqlite.owner import SQLiteStore
 
     return await SQLiteStore.open(file_of(url), clock=clock, wall=wall)

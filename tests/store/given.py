@@ -11,6 +11,7 @@ from gateway.store import open_reads, open_store
 from gateway.store.activities import Task
 from gateway.store.holds import Terms
 from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Told, Want
+from tests.store.database import PostgresKind
 
 _numbers = itertools.count(1)
 
@@ -21,10 +22,19 @@ class Clock:
     def __init__(self, wall=1_800_000_000.0):
         self.wall_s = wall
         self.monotonic_s = 1000.0
+        self._followers = []
 
     def move(self, seconds):
         self.wall_s += seconds
         self.monotonic_s += seconds
+        for each in self._followers:
+            each(self)
+
+    def follow(self, move):
+        """Have another clock moved as well, by a function that is given this one."""
+        if move not in self._followers:
+            self._followers.append(move)
+        move(self)
 
     def wall(self):
         return self.wall_s
@@ -118,7 +128,7 @@ class SQLiteKind:
         return SQLiteKind(folder)
 
 
-KINDS = [SQLiteKind]
+KINDS = [SQLiteKind, PostgresKind]
 
 
 class Looking:

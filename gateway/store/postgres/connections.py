@@ -40,6 +40,15 @@ _AWAY: Final = (
     asyncpg.InterfaceError,
     asyncpg.exceptions.InternalClientError,
 )
+#: Another transaction was in the way, or the connection was lost while the server may be there.
+_PASSING: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.AdminShutdownError,
+    asyncpg.InterfaceError,
+    ConnectionResetError,
+)
 
 
 class Snapshot(NamedTuple):
@@ -119,6 +128,12 @@ class Line:
                 raise
             await connection.execute("COMMIT")
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[Connection]:
+        """The connection for one statement."""
+        async with self.transaction() if self.address.pooler else self.taken() as connection:
+            yield connection
+
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.terminate()
@@ -131,10 +146,6 @@ class Line:
                 with suppress(*_AWAY):
                     await self._connection.close(timeout=CONNECT_S)
             self._connection = None
-
-    def abandon(self) -> None:
-        """Drop the connection as if the process had died."""
-        self._drop()
 
 
 class Readers:
@@ -158,7 +169,7 @@ class Readers:
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
         """A connection for one statement. Raises StoreUnavailable."""
-        async with self.line() as line, line.taken() if not self.address.pooler else line.transaction() as connection:
+        async with self.line() as line, line.alone() as connection:
             yield connection
 
     @asynccontextmanager
@@ -173,11 +184,6 @@ class Readers:
         for line in self._all:
             await line.close()
 
-    def abandon(self) -> None:
-        """Drop every connection as if the process had died."""
-        for line in self._all:
-            line.abandon()
-
 
 async def again(work: Callable[[], Awaitable[T]], *, attempts: int = 3) -> T:
     """Do work again when the database was away just then, or has undone it because of another transaction."""
@@ -187,10 +193,13 @@ async def again(work: Callable[[], Awaitable[T]], *, attempts: int = 3) -> T:
         wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.2),
         reraise=True,
     )
-    result: Any = await tries(work)
+
+    async def once() -> T:
+        return await work()
+
+    result: Any = await tries(once)
     return result  # type: ignore[no-any-return]
 
 
 def _passes(error: BaseException) -> bool:
-    undone = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-    return isinstance(error, StoreUnavailable) and isinstance(error.__cause__, undone)
+    return isinstance(error, StoreUnavailable) and isinstance(error.__cause__, _PASSING)

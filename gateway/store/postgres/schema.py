@@ -229,23 +229,32 @@ CREATE TABLE hold (
 -- a process that has the store open; what it holds or has leased belongs to this row
 CREATE TABLE replica (
     number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- as the gateway names itself
-    name text NOT NULL,
-    started_at float8 NOT NULL,
-    -- from then on it counts as gone
-    alive_until float8 NOT NULL,
-    -- the destinations that its routes.yaml has
-    destinations text[] NOT NULL DEFAULT '{{}}',
-    -- revision of its routes.yaml; empty: not told yet
-    revision text NOT NULL DEFAULT ''
+    -- when it was last heard of; after cluster.LAPSED_S it counts as gone
+    seen float8 NOT NULL,
+    -- as cluster.Replica has them, JSON; null: it has not told yet, or is no replica
+    said bytea,
+    -- JSON of replicas.Grant by destination: what it wants, and what it may do until it has lapsed
+    grants bytea NOT NULL DEFAULT '{{}}'
 );
 -- who decides for a destination; epoch changes with the holder
 CREATE TABLE holder (
     destination text NOT NULL PRIMARY KEY,
     replica integer NOT NULL,
     epoch bigint NOT NULL,
-    until float8 NOT NULL
+    until float8 NOT NULL,
+    -- when a replica last asked whose file has the destination
+    known_at float8 NOT NULL
 ) WITH (fillfactor = 50);
+-- one row: how often all replicas were asked to reload
+CREATE TABLE reload (asked bigint NOT NULL);
+INSERT INTO reload VALUES (0);
+-- logins to the console; key is the hash of a cookie
+CREATE TABLE session (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key bytea NOT NULL UNIQUE,
+    role text NOT NULL,
+    until float8 NOT NULL
+);
 
 -- Numbers: rows are only added, so that nobody waits for anybody; whoever reads adds them up, and upkeep puts one row in
 -- the place of many now and then.

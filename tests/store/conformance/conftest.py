@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.given import KINDS
+from tests.store.database import PostgresKind
 from tests.store.toy import Server, ToyStore
 
 
@@ -37,12 +38,9 @@ class ToyKind:
     def __init__(self, _folder: Path) -> None:
         self._server = None
 
-    def instance(self, clock):
+    async def open(self, clock):
         self._server = self._server or Server(clock)
         return ToyStore(self._server)
-
-    async def open(self, clock):
-        return self.instance(clock)
 
 
 class TwoToysKind(ToyKind):
@@ -51,13 +49,13 @@ class TwoToysKind(ToyKind):
     id = "two-toys"
 
     async def open(self, clock):
-        return TakingTurns(self.instance(clock), self.instance(clock))
+        return TakingTurns(await super().open(clock), await super().open(clock))
 
 
 #: Every store, and a toy that has as much as the tests of this folder ask for.
 STORES = [*KINDS, ToyKind, TwoToysKind]
 #: Those of which two instances can be open at once.
-SHARED = [ToyKind]
+SHARED = [ToyKind, PostgresKind]
 
 
 @pytest.fixture(params=STORES, ids=lambda kind: kind.id)
@@ -74,7 +72,7 @@ def run_two(request, tmp_path, clock):
     def run_on_stores(scenario):
         async def whole():
             kind = request.param(tmp_path)
-            one, other = kind.instance(clock), kind.instance(clock)
+            one, other = await kind.open(clock), await kind.open(clock)
             try:
                 return await scenario(one, other)
             finally:

@@ -1,0 +1,225 @@
+"""How new events are stored: keys first, then what fires once, then all rows in one statement."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from gateway.errors import StoreUnavailable
+from gateway.model import Delivery
+from gateway.store import rules
+from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent
+from gateway.store.postgres import statements as sql
+from gateway.store.postgres.calls import Append
+from gateway.store.postgres.connections import Connection, Line
+from gateway.store.postgres.rows import (
+    columns,
+    distinct,
+    event_row,
+    lock_of,
+    packed,
+    same_day,
+    seq_of,
+    token_of,
+)
+
+NO_ROUTES: Final[frozenset[str]] = frozenset()
+_EVENT_COLUMNS: Final = 10
+_DELIVERY_COLUMNS: Final = 12
+
+#: (entry, key as it is stored)
+FiringKey = tuple[str, bytes]
+
+
+class Added(Struct, kw_only=True):
+    """What a transaction adds, for whoever has to know of it afterwards."""
+
+    #: By the store's clock.
+    now: float
+    leases: list[Lease] = field(default_factory=list)
+    #: New pending deliveries.
+    pending: int = 0
+    #: Destinations of those that were not leased and are due.
+    due: set[str] = field(default_factory=set)
+    event_ids: list[str] = field(default_factory=list)
+    #: The answer to each call.
+    answers: list[list[Appended]] = field(default_factory=list)
+
+
+async def append(line: Line, replica: int, calls: Sequence[Append]) -> Added:
+    """Store the events of all calls in one transaction. ``replica``: the number of this process.
+
+    Raises StoreError if one of them cannot be stored: nothing is then; and StoreUnavailable.
+    """
+    added: Added | None = None
+    try:
+        async with line.transaction() as connection:
+            added = await _add(connection, replica, calls)
+    except StoreUnavailable:
+        # The connection was lost while it was committed, perhaps.
+        if added is None or not added.event_ids or not await _are_stored(line, added.event_ids):
+            raise
+    assert added is not None
+    return added
+
+
+async def _are_stored(line: Line, event_ids: Sequence[str]) -> bool:
+    async with line.taken() as connection:
+        return bool(await connection.fetchval(sql.ARE_STORED, event_ids) == len(event_ids))
+
+
+async def _add(connection: Connection, replica: int, calls: Sequence[Append]) -> Added:
+    news = [new for call in calls for new in call.events]
+    lanes = {(each.destination, packed(each.lane)) for each in _deliveries(news) if each.lane is not None}
+    if lanes:
+        await connection.execute(sql.LOCK, [lock_of("lane", *lane) for lane in lanes])
+    firsts: dict[tuple[str, bytes], NewEvent] = {}
+    for new in news:
+        firsts.setdefault((new.event.source, new.key), new)
+    keys = [(source, key, new.event.id, new.window_s) for (source, key), new in sorted(firsts.items())]
+    wanted = distinct(each.destination for each in _deliveries(news))
+    count = sum(1 + len(new.deliveries) for new in firsts.values())
+    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, *columns(keys, 4), count, wanted)
+    owners = await _owners(connection, firsts, set(taken))
+    stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
+    adding = _Adding(
+        replica=replica,
+        added=Added(now=now, event_ids=[new.event.id for new in stored]),
+        numbers=iter(numbers),
+        due=set(due),
+        busy=await _busy(connection, lanes),
+        fired=await _fire(connection, stored, now),
+    )
+    left = {id(new) for new in stored}
+    for call in calls:
+        answers = []
+        for new in call.events:
+            owner = owners[new.event.source, new.key]
+            if id(new) in left:
+                left.discard(id(new))
+                answers.append(adding.event(new, call.replica))
+            else:
+                answers.append(Appended(owner if isinstance(owner, str) else owner.event.id, True))
+        adding.added.answers.append(answers)
+    await adding.write(connection)
+    return adding.added
+
+
+def _deliveries(news: Iterable[NewEvent]) -> Iterator[NewDelivery]:
+    return (each for new in news for each in new.deliveries)
+
+
+async def _owners(
+    connection: Connection, firsts: Mapping[tuple[str, bytes], NewEvent], taken: set[str]
+) -> Mapping[tuple[str, bytes], NewEvent | str]:
+    """Of each key the event that it belongs to: a new one, or the id of one that is stored."""
+    owners: dict[tuple[str, bytes], NewEvent | str] = dict(firsts)
+    known = [key for key, new in firsts.items() if new.event.id not in taken]
+    if known:
+        for source, key, event_id in await connection.fetch(sql.KEY_OWNERS, *columns(known, 2)):
+            owners[source, key] = event_id
+    return owners
+
+
+async def _busy(connection: Connection, lanes: set[tuple[str, bytes]]) -> set[tuple[str, str]]:
+    """The lanes among these in which deliveries are pending."""
+    if not lanes:
+        return set()
+    rows = await connection.fetch(sql.BUSY_LANES, *columns(sorted(lanes), 2))
+    return {(destination, lane.decode()) for destination, lane in rows}
+
+
+async def _fire(connection: Connection, stored: Sequence[NewEvent], now: float) -> Mapping[FiringKey, str]:
+    """Of each key for which an entry fires now, the id of the event that it fires for."""
+    firsts: dict[FiringKey, tuple[Firing, str]] = {}
+    for new in stored:
+        for firing in new.firings:
+            firsts.setdefault((firing.name, packed(firing.key)), (firing, new.event.id))
+    if not firsts:
+        return {}
+    rows = [(name, key, event_id, firing.window_s) for (name, key), (firing, event_id) in firsts.items()]
+    fired = await connection.fetch(sql.FIRE, *columns(rows, 4), now)
+    return {(name, key): firsts[name, key][1] for name, key in fired}
+
+
+class _Adding(Struct, kw_only=True):
+    """The rows that a transaction adds."""
+
+    #: The number of this process.
+    replica: int
+    added: Added
+    numbers: Iterator[int]
+    #: Destinations for which others are due.
+    due: set[str]
+    #: Lanes with pending deliveries.
+    busy: set[tuple[str, str]]
+    fired: Mapping[FiringKey, str]
+    events: list[tuple[Any, ...]] = field(default_factory=list)
+    deliveries: list[tuple[Any, ...]] = field(default_factory=list)
+    held_back: list[tuple[int, str, bytes]] = field(default_factory=list)
+
+    def event(self, new: NewEvent, replica: str) -> Appended:
+        seq = seq_of(self.added.now, next(self.numbers))
+        self.events.append(event_row(seq, new.event, redact=new.is_redacted_later))
+        late = self._held_back(seq, new) if new.firings else NO_ROUTES
+        leases = [self._delivery(each, seq, new, replica) for each in new.deliveries if each.route not in late]
+        return Appended(new.event.id, False, tuple(lease for lease in leases if lease), late)
+
+    def _held_back(self, event_seq: int, new: NewEvent) -> frozenset[str]:
+        """Those of its routes that have fired for their key."""
+        late = set[str]()
+        for firing in new.firings:
+            key = packed(firing.key)
+            if self.fired.get((firing.name, key)) != new.event.id:
+                self.held_back.append((event_seq, firing.name, key))
+                late |= firing.routes
+        return frozenset(late)
+
+    def _delivery(self, new: NewDelivery, event_seq: int, event: NewEvent, replica: str) -> Lease | None:
+        added = self.added
+        number = next(self.numbers)
+        seq = same_day(event_seq, number)
+        lane = None if new.lane is None else packed(new.lane).decode()
+        admission = rules.admitted(new, lane, self.busy, others_due=new.destination in self.due)
+        if lane is not None:
+            self.busy.add((new.destination, lane))
+        if admission == "due":
+            self.due.add(new.destination)
+            added.due.add(new.destination)
+        is_leased = admission == "leased"
+        until = added.now + new.lease_s if is_leased and new.lease_s is not None else None
+        self.deliveries.append((
+            seq,
+            new.id,
+            event_seq,
+            event.event.id,
+            new.route,
+            new.destination,
+            float("inf") if admission == "behind" else added.now,
+            until,
+            self.replica if is_leased else None,
+            int(is_leased),
+            None if lane is None else lane.encode(),
+            None if lane is None else number,
+        ))
+        added.pending += 1
+        if new.lease_s is None or not is_leased:
+            return None
+        delivery = Delivery(
+            id=new.id,
+            event_id=event.event.id,
+            route=new.route,
+            destination=new.destination,
+            due_in_s=0.0,
+            lane=lane,
+        )
+        lease = Lease(delivery, replica, token_of(seq, 1), new.lease_s)
+        added.leases.append(lease)
+        return lease
+
+    async def write(self, connection: Connection) -> None:
+        if self.events:
+            events, deliveries = columns(self.events, _EVENT_COLUMNS), columns(self.deliveries, _DELIVERY_COLUMNS)
+            await connection.execute(sql.ADD, self.added.now, *events, *deliveries)
+        if self.held_back:
+            await connection.execute(sql.HOLD_BACK, *columns(self.held_back, 3))

@@ -1,0 +1,106 @@
+"""From one schema to the next, and whether this release may run on the one that is there."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from gateway.errors import StoreError, StoreOutdated, StoreTooNew
+from gateway.store.postgres import schema
+from gateway.store.postgres.address import Address
+from gateway.store.postgres.connections import OLDEST_SERVER, Connection, Line, connect, translated
+
+#: A migration waits this long for a lock that a running replica has, and is then given up: nothing is changed.
+LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '3s'"
+#: Days for which there are partitions before they come.
+AHEAD: Final = 3
+#: Held while a partition is made or removed.
+PARTITIONING: Final = schema.MIGRATING + 1
+_HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
+_ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
+
+
+async def migrate(address: Address) -> tuple[int, int]:
+    """Bring the schema of a database up to this release's; the versions before and after.
+
+    Running replicas of the release before go on. Raises StoreError: nothing was changed then.
+    """
+    if address.direct is None:
+        raise StoreError(f"{address.name} is behind a pooler: set GATEWAY_STORE_DIRECT to the URL of the server itself")
+    address = replace(address, dsn=address.direct, pooler=False)
+    connection = await connect(address)
+    try:
+        async with translated(address), connection.transaction():
+            await connection.execute(_ADVISORY, schema.MIGRATING)
+            await connection.execute(LOCK_TIMEOUT)
+            before = await version_of(connection)
+            if before > schema.VERSION:
+                raise StoreTooNew(_too_new(address, before))
+            for step in schema.MIGRATIONS[before:]:
+                await connection.execute(step)
+        line = Line(address)
+        try:
+            await add_days(line)
+        finally:
+            await line.close()
+    finally:
+        await connection.close()
+    return before, schema.VERSION
+
+
+async def version_of(connection: Connection) -> int:
+    """The version of the schema; 0: there is none yet."""
+    if not await connection.fetchval(_HAS_META):
+        return 0
+    return int(await connection.fetchval("SELECT max(version) FROM meta"))
+
+
+async def check(connection: Connection, address: Address) -> None:
+    """Refuse a server or a schema that this release cannot run on. Raises StoreError, with the remedy."""
+    server = connection.get_server_version()
+    if server.major < OLDEST_SERVER:
+        raise StoreError(f"{address.name} is PostgreSQL {server.major}: {OLDEST_SERVER} or later is needed")
+    there = await version_of(connection)
+    if there < schema.VERSION:
+        what = f"has schema {there}, and this release needs {schema.VERSION}" if there else "has no schema yet"
+        raise StoreOutdated(f"{address.name} {what}: gateway migrate --store {address.name}")
+    if there > schema.VERSION:
+        runs_from = await connection.fetchval("SELECT max(runs_from) FROM meta")
+        if runs_from > schema.VERSION:
+            raise StoreTooNew(_too_new(address, there))
+    commit = await connection.fetchval("SHOW synchronous_commit")
+    if commit == "off" and not address.may_lose:
+        raise StoreError(
+            f"{address.name} has synchronous_commit = off, so a crash of the server loses what was acknowledged: "
+            "set it to on, or allow it in the URL: ?synchronous_commit=off"
+        )
+
+
+def _too_new(address: Address, version: int) -> str:
+    return f"{address.name} has schema {version}, and this release runs on {schema.VERSION}: install the newer release"
+
+
+async def add_days(line: Line) -> None:
+    """Make the partitions of today and the next days that are missing, as far as nothing is in the way."""
+    async with line.alone() as connection:
+        today = int(await connection.fetchval("SELECT gateway_now()") // schema.DAY_S)
+        there = {row[0] for row in await connection.fetch("SELECT relname FROM pg_class WHERE relname LIKE 'event\\_d%'")}
+    for day in range(today, today + AHEAD + 1):
+        if f"event_d{day}" not in there:
+            await _add_day(line, day)
+
+
+async def _add_day(line: Line, day: int) -> None:
+    async with line.transaction() as connection:
+        await connection.execute(LOCK_TIMEOUT)
+        await connection.execute(_ADVISORY, PARTITIONING)
+        # Another replica may have made it meanwhile; and rows of that day that are in the rest already stay there.
+        if not await connection.fetchval(_CANNOT_ADD, f"event_d{day}", day << schema.DAY_BITS, (day + 1) << schema.DAY_BITS):
+            await connection.execute(schema.day(day))
+
+
+_CANNOT_ADD: Final = f"""
+SELECT to_regclass($1) IS NOT NULL OR {" OR ".join(
+    f"EXISTS (SELECT 1 FROM {table}_rest WHERE {key} >= $2::bigint AND {key} < $3::bigint)"
+    for table, key in (("event", "seq"), ("done", "seq"), ("attempt", "delivery_seq"))
+)}
+"""

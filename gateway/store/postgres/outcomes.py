@@ -1,0 +1,182 @@
+"""How due deliveries are claimed, and how outcomes are recorded with the notices of the deliveries that died."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from gateway.model import Notice, Release, Retry, new_id
+from gateway.store import rules
+from gateway.store.nouns import Lease, Outcome, Want
+from gateway.store.postgres import statements as sql
+from gateway.store.postgres.connections import Connection, Line
+from gateway.store.postgres.rows import (
+    DAY_MASK,
+    attempt_row,
+    columns,
+    delivery_of,
+    fence_of,
+    lock_of,
+    packed,
+    settle_row,
+    to_json,
+    token_of,
+    unpacked,
+)
+
+_SETTLE_COLUMNS: Final = 10
+_ATTEMPT_COLUMNS: Final = 13
+
+#: (destination, lane)
+Lanes = set[tuple[str, bytes]]
+
+# --- claims ---
+
+
+class Claimed(NamedTuple):
+    """A lease that was granted at a time by the store's clock, of a delivery that was due at another."""
+
+    due: float
+    now: float
+    lease: Lease
+
+
+async def claim(line: Line, number: int, replica: str, wants: Mapping[str, Want]) -> Sequence[Claimed]:
+    """Lease what is due, those overdue the longest first. ``number``: that of this process."""
+    wanted = {name: want for name, want in sorted(wants.items()) if want.slots > 0}
+    usual = [(name, want.slots, want.lease_s) for name, want in wanted.items() if not want.last]
+    found: list[Claimed] = []
+    if usual:
+        async with line.alone() as connection:
+            found += await _claim(connection, number, replica, usual, ())
+    for name, want in wanted.items():
+        if want.last:
+            async with line.transaction() as connection:
+                for others in (want.last, want.last[-1:], ()):
+                    if taken := await _claim(connection, number, replica, [(name, 1, want.lease_s)], others):
+                        found += taken
+                        break
+    return sorted(found, key=lambda each: each.due)
+
+
+async def _claim(
+    connection: Connection, number: int, replica: str, wants: Sequence[tuple[str, int, float]], others: Collection[str]
+) -> list[Claimed]:
+    """``others``: events whose deliveries are not claimed."""
+    rows = await connection.fetch(sql.CLAIM, *columns(wants, 3), number, list(others))
+    rows.sort(key=lambda row: (row["due"], row["seq"]))
+    claimed = []
+    for row in rows:
+        token = token_of(row["seq"], row["grants"])
+        lease = Lease(delivery_of(row, row["now"]), replica, token, row["lease_s"])
+        claimed.append(Claimed(row["due"], row["now"], lease))
+    return claimed
+
+
+# --- outcomes ---
+
+
+class Settled(Struct, kw_only=True):
+    """What a transaction has recorded."""
+
+    #: Seqs of the deliveries whose lease was held.
+    held: set[int]
+    #: How many of them have ended, less the notices that were made.
+    ended: int
+    #: Destinations with something due now, and when others become due.
+    due: set[str] = field(default_factory=set)
+    retried: list[tuple[str, float]] = field(default_factory=list)
+
+
+async def settle(line: Line, outcomes: Sequence[Outcome]) -> Settled:
+    """Record outcomes, one for each delivery, in one transaction. Raises StoreError and StoreUnavailable."""
+    lanes = {
+        (before.destination, packed(before.lane))
+        for outcome in outcomes
+        if (before := outcome.lease.delivery).lane is not None and not isinstance(outcome.result, Retry | Release)
+    }
+    told = [outcome for outcome in outcomes if outcome.told is not None]
+    if not lanes and not told:
+        async with line.alone() as connection:
+            return await _record(connection, outcomes)
+    async with line.transaction() as connection:
+        await _lock(connection, lanes, told)
+        settled = await _record(connection, outcomes)
+        if lanes:
+            settled.due |= await let_next_go(connection, lanes)
+        for outcome in told:
+            if fence_of(outcome.lease.token)[0] in settled.held:
+                await _notify(connection, outcome, settled)
+        return settled
+
+
+async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome]) -> None:
+    locks = {lock_of("lane", *lane) for lane in lanes}
+    locks |= {
+        lock_of("teller", _teller(outcome.told.notice, route, destination))
+        for outcome in told
+        if outcome.told is not None
+        for route, destination in outcome.told.routes
+    }
+    await connection.execute(sql.LOCK, list(locks))
+
+
+async def _record(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
+    moves = sorted((settle_row(outcome) for outcome in outcomes), key=lambda row: row[0])
+    attempts = sorted(
+        (attempt_row(fence_of(outcome.lease.token)[0], outcome.attempt) for outcome in outcomes if outcome.attempt),
+        key=lambda row: row[0],
+    )
+    rows = await connection.fetch(
+        sql.SETTLE, *columns(moves, _SETTLE_COLUMNS), *columns(attempts, _ATTEMPT_COLUMNS)
+    )
+    released = {fence_of(outcome.lease.token)[0] for outcome in outcomes if isinstance(outcome.result, Release)}
+    kept = [(seq, destination, due) for seq, destination, due in rows if due is not None]
+    return Settled(
+        held={seq for seq, _, _ in rows},
+        ended=len(rows) - len(kept),
+        due={destination for seq, destination, _ in kept if seq in released},
+        retried=[(destination, due) for seq, destination, due in kept if seq not in released],
+    )
+
+
+async def were_recorded(line: Line, outcomes: Sequence[Outcome]) -> set[int]:
+    """Seqs of deliveries of which this very attempt is recorded."""
+    made = [
+        (fence_of(outcome.lease.token)[0], outcome.attempt.number, outcome.attempt.started_at)
+        for outcome in outcomes
+        if outcome.attempt is not None
+    ]
+    async with line.transaction() as connection:
+        return {row["seq"] for row in await connection.fetch(sql.WAS_RECORDED, *columns(made, 3))}
+
+
+async def let_next_go(connection: Connection, lanes: Lanes) -> set[str]:
+    """The next ones of lanes that may have lost their first are due now; their destinations."""
+    rows = await connection.fetch(sql.NEXT_IN_LANES, *columns(sorted(lanes), 2))
+    return {row["destination"] for row in rows}
+
+
+async def _notify(connection: Connection, outcome: Outcome, settled: Settled) -> None:
+    assert outcome.told is not None
+    notice = outcome.told.notice
+    for route, destination in outcome.told.routes:
+        teller = _teller(notice, route, destination)
+        now = await connection.fetchval(sql.NOW)
+        last_seq, last_due = await connection.fetchrow(sql.LAST_NOTICE, teller) or (0, None)
+        due = rules.next_notice(last_due, now)
+        if due is None:
+            await connection.execute(sql.ONE_MORE, last_seq)
+            continue
+        dead_seq, _ = fence_of(outcome.lease.token)
+        given = (dead_seq, DAY_MASK, new_id("dlv", now), route, destination, due)
+        seq = await connection.fetchval(sql.ADD_DELIVERY, *given)
+        dead = to_json(replace(notice, reason=unpacked(packed(notice.reason))))
+        await connection.execute(sql.ADD_NOTICE, seq, teller, due, dead)
+        settled.ended -= 1
+        settled.retried.append((destination, due))
+
+
+def _teller(notice: Notice, route: str, destination: str) -> bytes:
+    return to_json([route, destination, notice.destination])

@@ -1,0 +1,390 @@
+"""Which events a query finds: streams of their numbers, newest first, each from an index, met where all agree.
+
+As in the SQLite store, a search looks at a bounded number of rows, whatever is asked; one that reaches the bound says
+how far back it got.
+"""
+# ruff: noqa: S608  the only things put into these texts are our own constants
+
+import math
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from gateway.model import DeliveryState
+from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
+from gateway.store.numbers import Group
+from gateway.store.places import Place
+from gateway.store.postgres import words as index
+from gateway.store.postgres.connections import Connection, Snapshot
+from gateway.store.postgres.rows import packed, unpacked
+from gateway.store.postgres.schema import DAY_BITS, DAY_S
+from gateway.store.rules import fits
+
+#: Rows that a stream is asked for at first, and at most.
+FIRST_ROWS: Final = 32
+MOST_ROWS: Final = 256
+#: Newest events that are looked at one by one before the index of words is asked: a common word has a long list there,
+#: and fills a page before it is needed.
+FRESH: Final = 1_000
+#: Rows that the index of words gives at a time.
+WORD_ROWS: Final = 2_000
+#: With more types than this each event's own is compared, without the index.
+MOST_TYPES: Final = 200
+#: An event may have a lower number than one that was stored this much earlier, seconds: replicas draw them as they go.
+SLACK_S: Final = 60.0
+#: The number of everything before the first event.
+_FIRST: Final = 1
+
+# Each stream's last two parameters are the highest number and how many.
+_ALL: Final = "SELECT seq FROM event WHERE seq <= $1 ORDER BY seq DESC LIMIT $2"
+_STORED_BETWEEN: Final = """
+SELECT seq FROM event WHERE stored_at >= $1 AND stored_at < $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4
+"""
+_OF_TYPES: Final = """
+SELECT e.seq FROM unnest($1::text[], $2::bytea[]) k (source, type) CROSS JOIN LATERAL (
+    SELECT seq FROM event WHERE source = k.source AND type = k.type AND seq <= $3 ORDER BY seq DESC LIMIT $4
+) e ORDER BY seq DESC LIMIT $4
+"""
+# What belongs to an event has its day in its own number: that finds the partitions.
+_OF_DELIVERIES: Final = f"""
+(SELECT d.event_seq FROM unnest($1::text[], $2::text[], $3::bytea[]) k (destination, state, cause) CROSS JOIN LATERAL (
+    SELECT event_seq FROM done WHERE destination = k.destination AND state = k.state AND cause = k.cause
+        AND event_seq <= $5 AND seq <= ($5 | {(1 << DAY_BITS) - 1}) ORDER BY event_seq DESC LIMIT $6
+) d)
+UNION ALL
+(SELECT d.event_seq FROM unnest($4::text[]) k (destination) CROSS JOIN LATERAL (
+    SELECT event_seq FROM queue WHERE destination = k.destination AND event_seq <= $5 ORDER BY event_seq DESC LIMIT $6
+) d)
+ORDER BY 1 DESC LIMIT $6
+"""
+_FRESH_WITH_WORDS: Final = """
+SELECT seq FROM event e WHERE seq > $1 AND NOT EXISTS (
+    SELECT 1 FROM word w WHERE w.seq = e.seq AND NOT w.words @@ $2::text::tsquery
+) AND seq <= $3 ORDER BY seq DESC LIMIT $4
+"""
+# OFFSET: the index of words is asked first, whatever the order by number would promise.
+_WITH_WORDS: Final = """
+(SELECT seq FROM (SELECT seq FROM word WHERE words @@ $1::text::tsquery AND seq > $2 AND seq <= $3 OFFSET 0) w
+    ORDER BY seq DESC LIMIT $4)
+UNION ALL
+(SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
+ORDER BY 1 DESC LIMIT $4
+"""
+_NTH: Final = "SELECT coalesce((SELECT seq FROM event WHERE seq <= $1 ORDER BY seq DESC OFFSET $2 LIMIT 1), 0)"
+_ENDS: Final = """
+SELECT coalesce((SELECT seq FROM event ORDER BY seq LIMIT 1), 0), coalesce((SELECT seq FROM event ORDER BY seq DESC LIMIT 1), 0)
+"""
+_STORED_AT: Final = "SELECT seq, stored_at FROM event WHERE seq >= $1 AND seq < $2 ORDER BY seq LIMIT 1"
+# Walked from one to the next: one look-up for each type of each source.
+_TYPES: Final = """
+WITH RECURSIVE known AS (
+    (SELECT source, type FROM event ORDER BY source, type LIMIT 1)
+    UNION ALL
+    SELECT n.source, n.type FROM known k CROSS JOIN LATERAL (
+        SELECT source, type FROM event WHERE (source, type) > (k.source, k.type) ORDER BY source, type LIMIT 1
+    ) n
+) SELECT source, type FROM known
+"""
+TALLY: Final = """
+SELECT destination, state, cause, sum(deliveries)::bigint FROM tally GROUP BY 1, 2, 3 HAVING sum(deliveries) > 0
+"""
+_OF_EVENTS: Final = """
+d.event_seq BETWEEN $1 AND $2 AND ($3 = '' OR d.route = $3) AND ($4 OR EXISTS (
+    SELECT 1 FROM event e WHERE e.seq = d.event_seq AND e.stored_at >= $5 AND e.stored_at < $6 AND ($7 = '' OR e.source = $7)
+        AND ($8::bytea[] IS NULL OR e.type = ANY ($8))
+))
+"""
+_COUNT: Final = f"""
+SELECT (SELECT count(*) FROM unnest($9::text[], $10::text[], $11::bytea[]) k (destination, state, cause)
+        JOIN done d ON d.destination = k.destination AND d.state = k.state AND d.cause = k.cause WHERE {_OF_EVENTS})
+    + (SELECT count(*) FROM unnest($12::text[]) k (destination) JOIN queue d ON d.destination = k.destination
+        WHERE {_OF_EVENTS})
+"""
+
+
+class Effort(Struct):
+    """Rows that may still be looked at."""
+
+    left: int
+
+    def spend(self, rows: int) -> None:
+        self.left -= rows
+
+
+class Stream(Protocol):
+    """Numbers of events, descending."""
+
+    async def at_most(self, seq: int) -> int:
+        """The largest one up to ``seq``, which never grows from one call to the next; 0 if there is none."""
+
+
+class Indexed:
+    """The result of one statement, a few rows at a time."""
+
+    def __init__(
+        self, connection: Connection, statement: str, values: Sequence[Any], effort: Effort, size: int
+    ) -> None:
+        self._ask = (connection, statement, values)
+        self._effort = effort
+        self._rows: list[int] = []
+        self._at = 0
+        self._size = size
+        self._ended = False
+
+    async def at_most(self, seq: int) -> int:
+        while True:
+            while self._at < len(self._rows):
+                if self._rows[self._at] <= seq:
+                    return self._rows[self._at]
+                self._at += 1
+            if self._ended:
+                return 0
+            await self._fetch(seq)
+
+    async def _fetch(self, seq: int) -> None:
+        connection, statement, values = self._ask
+        self._rows = [row[0] for row in await connection.fetch(statement, *values, seq, self._size)]
+        self._ended = len(self._rows) < self._size
+        self._effort.spend(len(self._rows) + 1)
+        self._at, self._size = 0, min(self._size * 2, MOST_ROWS)
+
+
+class Worded:
+    """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time."""
+
+    def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
+        self._connection, self._match, self._oldest, self._effort = connection, match, oldest, effort
+        self._rows: list[int] = []
+        self._at = 0
+        self._days = 1
+        #: Everything above it was given.
+        self._down_to: int | None = None
+
+    async def at_most(self, seq: int) -> int:
+        while True:
+            while self._at < len(self._rows):
+                if self._rows[self._at] <= seq:
+                    return self._rows[self._at]
+                self._at += 1
+            if self._down_to is not None and self._down_to < self._oldest:
+                return 0
+            await self._fetch(seq if self._down_to is None else min(seq, self._down_to))
+
+    async def _fetch(self, seq: int) -> None:
+        after = (((seq >> DAY_BITS) - self._days + 1) << DAY_BITS) - 1
+        rows = await self._connection.fetch(_WITH_WORDS, self._match, after, seq, WORD_ROWS)
+        self._rows, self._at = [row[0] for row in rows], 0
+        self._effort.spend(len(rows) + 1)
+        if len(rows) == WORD_ROWS:
+            self._down_to = self._rows[-1] - 1
+        else:
+            self._down_to, self._days = after, self._days * 2
+
+
+class Then:
+    """Numbers above a bound from one stream; once they are used up those of another, which is not asked before."""
+
+    def __init__(self, newer: Stream, bound: int, older: Stream) -> None:
+        self._newer, self._bound, self._older = newer, bound, older
+
+    async def at_most(self, seq: int) -> int:
+        return await self._newer.at_most(seq) or await self._older.at_most(min(seq, self._bound))
+
+
+class Nothing:
+    """No event at all."""
+
+    async def at_most(self, seq: int) -> int:  # noqa: ARG002  as every stream
+        return 0
+
+
+class Search:
+    """Events that all streams have, newest first; where it stopped, and why."""
+
+    def __init__(self, streams: Sequence[Stream], first: int, last: int, effort: Effort) -> None:
+        """``first`` is the newest number that is looked at, ``last`` the oldest."""
+        self._streams, self._last = streams, last
+        self.effort = effort
+        #: The number to look at next; below ``last`` there is none.
+        self.at = first
+        #: What places in this search have in common.
+        self.bounds = Place(0)
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether it stopped before it had seen everything."""
+        return self.effort.left <= 0 and self.at >= self._last
+
+    def place(self, at: int) -> Place:
+        """The place of an event in this search: the next one continues after it, with the same end."""
+        return Place(at, self.bounds.after)
+
+    @property
+    def continuation(self) -> Place:
+        """Where the next search continues."""
+        return self.bounds._replace(at=self.at + 1)
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        while self.at >= self._last and self.effort.left > 0:
+            agreed = self.at
+            for stream in self._streams:
+                agreed = await stream.at_most(agreed)
+                if agreed < self._last:
+                    self.at = 0
+                    return
+            if agreed == self.at:
+                self.at = agreed - 1
+                yield agreed
+            else:
+                self.at = agreed
+
+
+class Searcher:
+    """Makes the streams of a query, at one moment of the store."""
+
+    def __init__(self, snapshot: Snapshot, effort: int = EFFORT, first_rows: int = FIRST_ROWS) -> None:
+        """``first_rows``: rows that a stream is asked for at first."""
+        self._connection, self._now = snapshot
+        self._effort = Effort(effort)
+        self._first_rows = first_rows
+
+    async def events(self, query: EventQuery) -> Search:
+        """Where to look for the events of a query."""
+        streams = await self._of_type(query.source, query.type)
+        if query.destination or query.state is not None:
+            streams.append(await self._of_deliveries(query.destination, query.state, None))
+        before = Place.read(query.before) if query.before else None
+        newer_than = max(before.after if before else 0, Place.read(query.after).at if query.after else 0)
+        first, last = await self.bounds(query.since_s, query.until_s)
+        first, last = first if before is None else min(first, before.at - 1), max(last, newer_than + 1)
+        indexed_from = 0
+        if match := index.query_of(query.words):
+            oldest, _ = await self._ends()
+            indexed_from = (before and before.indexed_from) or await self._fresh_from(first)
+            newer = self._stream(_FRESH_WITH_WORDS, indexed_from, match)
+            streams.append(Then(newer, indexed_from, Worded(self._connection, match, max(oldest, last), self._effort)))
+        search = self._search(streams, first, last, query.since_s, query.until_s)
+        search.bounds = Place(0, newer_than, indexed_from)
+        return search
+
+    async def deliveries(self, query: DeliveryQuery) -> Search:
+        """Where to look for the events of these deliveries; which of an event's deliveries match is for the caller."""
+        streams = await self._of_type(query.source, query.type)
+        if query.destination or query.state is not None or query.cause is not None:
+            streams.append(await self._of_deliveries(query.destination, query.state, query.cause))
+        first, last = await self.bounds(query.since_s, query.until_s)
+        if query.before:
+            first = min(first, Place.read(query.before).at - 1)
+        return self._search(streams, first, last, query.since_s, query.until_s)
+
+    def _search(
+        self, streams: Sequence[Stream], first: int, last: int, since_s: float | None, until_s: float | None
+    ) -> Search:
+        everything = self._stream(_ALL)
+        if since_s is not None or until_s is not None:
+            everything = self._stream(_STORED_BETWEEN, *self._between(since_s, until_s))
+        return Search([*streams, everything], first, last, self._effort)
+
+    def _between(self, since_s: float | None, until_s: float | None) -> tuple[float, float]:
+        return 0.0 if since_s is None else self._now - since_s, math.inf if until_s is None else self._now - until_s
+
+    def _stream(self, statement: str, *values: Any) -> Stream:
+        return Indexed(self._connection, statement, values, self._effort, self._first_rows)
+
+    async def _of_type(self, source: str, glob: str) -> list[Stream]:
+        if not source and not glob:
+            return []
+        known = [one for one in await self._types() if source in ("", one[0]) and (not glob or fits(glob, one[1]))]
+        # With more of them it is cheaper to look at each event; the reader compares its type as well.
+        if len(known) > MOST_TYPES:
+            return []
+        return [self._stream(_OF_TYPES, [one for one, _ in known], [packed(type_) for _, type_ in known])]
+
+    async def _types(self) -> Sequence[tuple[str, str]]:
+        return [(source, unpacked(type_)) for source, type_ in await self._connection.fetch(_TYPES)]
+
+    async def groups(self, destination: str, states: Sequence[DeliveryState], cause: str | None) -> list[Group]:
+        """Those that have deliveries."""
+        found = [
+            Group(name, state, unpacked(why), count) for name, state, why, count in await self._connection.fetch(TALLY)
+        ]
+        return [
+            group
+            for group in found
+            if destination in ("", group.destination) and group.state in states and cause in (None, group.cause)
+        ]
+
+    async def _of_deliveries(self, destination: str, state: DeliveryState | None, cause: str | None) -> Stream:
+        groups = await self.groups(destination, tuple(DeliveryState) if state is None else (state,), cause)
+        return self._stream(_OF_DELIVERIES, *_columns(groups)) if groups else Nothing()
+
+    async def count(self, which: DeliveryQuery) -> int:
+        """How many deliveries match; each is looked at in an index if the numbers alone do not say it."""
+        states = tuple(DeliveryState) if which.state is None else (which.state,)
+        groups = await self.groups(which.destination, states, which.cause)
+        asks_time = which.since_s is not None or which.until_s is not None
+        asks_event = bool(which.source or which.type or asks_time)
+        if not asks_event and not which.route:
+            return sum(group.deliveries for group in groups)
+        newest, oldest = await self.bounds(which.since_s, which.until_s)
+        types = {type_ for _, type_ in await self._types() if fits(which.type, type_)} if which.type else None
+        about_event = (
+            not asks_event,
+            *self._between(which.since_s, which.until_s),
+            which.source,
+            None if types is None else [packed(each) for each in types],
+        )
+        counted: int = await self._connection.fetchval(
+            _COUNT, oldest, newest, which.route, *about_event, *_columns(groups)
+        )
+        return counted
+
+    # bounds
+
+    async def bounds(self, since_s: float | None, until_s: float | None) -> tuple[int, int]:
+        """The newest and the oldest number that an event stored between two times may have, given as seconds ago."""
+        oldest, newest = await self._ends()
+        if since_s is not None:
+            oldest = max(oldest, await self._number_at(self._now - since_s - SLACK_S))
+        if until_s is not None:
+            newest = min(newest, await self._number_at(self._now - until_s + SLACK_S))
+        return newest, max(oldest, _FIRST)
+
+    async def _ends(self) -> tuple[int, int]:
+        row = await self._connection.fetchrow(_ENDS)
+        return row[0], row[1]
+
+    async def _fresh_from(self, first: int) -> int:
+        """Above this event, words are compared event by event: so they have to be where the index has not come to."""
+        nth, upto = (
+            await self._connection.fetchval(_NTH, first, FRESH),
+            await self._connection.fetchval(index.INDEXED_TO),
+        )
+        return max(min(nth, upto), _FIRST)
+
+    async def _number_at(self, moment: float) -> int:
+        """About the first number of an event stored at a moment or later: within a day they are in the order of its clock."""
+        day = max(int(moment // DAY_S), 0)
+        low, high = day << DAY_BITS, (day + 1) << DAY_BITS
+        end = high
+        while low < high:
+            middle = (low + high) // 2
+            row = await self._connection.fetchrow(_STORED_AT, middle, end)
+            if row is None or row[1] >= moment:
+                high = middle
+            else:
+                low = row[0] + 1
+        return low
+
+
+def _columns(groups: Sequence[Group]) -> tuple[list[str], list[str], list[bytes], list[str]]:
+    """Destinations, states and causes of those that have ended; destinations of those that wait."""
+    ended = [group for group in groups if group.state != DeliveryState.PENDING]
+    waiting = [group.destination for group in groups if group.state == DeliveryState.PENDING]
+    return (
+        [one.destination for one in ended],
+        [one.state for one in ended],
+        [packed(one.cause) for one in ended],
+        waiting,
+    )

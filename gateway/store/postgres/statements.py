@@ -1,0 +1,221 @@
+"""Statements of appending, leasing and settling on the PostgreSQL store; no I/O. Each is given arrays, one value a row."""
+# ruff: noqa: S608  the only things put into these texts are our own constants
+
+from typing import Final
+
+from gateway.store.postgres.schema import GRANT_BITS
+
+# --- appends ---
+
+# Others that append with these lanes or for these tellers wait; in one order, so that nobody waits in a circle.
+LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM (SELECT k FROM unnest($1::bigint[]) k ORDER BY k) k"
+_FREE: Final = "(q.leased_until IS NULL OR q.leased_until <= gateway_now())"
+# The time of the transaction, as many numbers as it needs, the events whose keys are new, and destinations with something due.
+TAKE_KEYS: Final = f"""
+WITH taken AS (
+    INSERT INTO dedupe AS d (source, key, event_id, expires)
+    SELECT source, key, event_id, gateway_now() + window_s
+    FROM unnest($1::text[], $2::bytea[], $3::text[], $4::float8[]) AS k (source, key, event_id, window_s)
+    ON CONFLICT (source, key) DO UPDATE SET event_id = excluded.event_id, expires = excluded.expires
+    WHERE d.expires <= gateway_now()
+    RETURNING event_id
+)
+SELECT gateway_now(), ARRAY(SELECT nextval('number') FROM generate_series(1, $5::integer)),
+    ARRAY(SELECT event_id FROM taken),
+    ARRAY(SELECT name FROM unnest($6::text[]) name WHERE EXISTS (
+        SELECT 1 FROM queue q WHERE q.destination = name AND q.due <= gateway_now() AND {_FREE}
+    ))
+"""
+KEY_OWNERS: Final = """
+SELECT d.source, d.key, d.event_id
+FROM unnest($1::text[], $2::bytea[]) AS k (source, key) JOIN dedupe d ON d.source = k.source AND d.key = k.key
+"""
+BUSY_LANES: Final = """
+SELECT k.destination, k.lane FROM unnest($1::text[], $2::bytea[]) AS k (destination, lane)
+WHERE EXISTS (SELECT 1 FROM queue q WHERE q.destination = k.destination AND q.lane = k.lane)
+"""
+FIRE: Final = """
+INSERT INTO once AS o (name, key, event_id, fired_at, expires)
+SELECT name, key, event_id, $5, $5 + window_s
+FROM unnest($1::text[], $2::bytea[], $3::text[], $4::float8[]) AS k (name, key, event_id, window_s) ORDER BY name, key
+ON CONFLICT (name, key) DO UPDATE
+SET event_id = excluded.event_id, fired_at = excluded.fired_at, expires = excluded.expires WHERE o.expires <= $5
+RETURNING name, key
+"""
+HOLD_BACK: Final = """
+INSERT INTO held_back (event_seq, name, key, event_id, fired_at)
+SELECT k.event_seq, o.name, o.key, o.event_id, o.fired_at
+FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS k (event_seq, name, key)
+JOIN once o ON o.name = k.name AND o.key = k.key
+"""
+ADD: Final = """
+WITH events AS (
+    INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
+    SELECT seq, id, source, type, received_at, $1, headers, sha256, body, redact, label
+    FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bytea[], $6::float8[], $7::bytea[], $8::bytea[], $9::bytea[],
+        $10::boolean[], $11::bytea[])
+        AS e (seq, id, source, type, received_at, headers, sha256, body, redact, label)
+    RETURNING source
+), arrivals AS (
+    INSERT INTO came (minute, source, events) SELECT floor($1 / 60)::bigint, source, count(*) FROM events GROUP BY source
+), deliveries AS (
+    INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn, changed_at)
+    SELECT seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn, $1
+    FROM unnest($12::bigint[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[], $18::float8[],
+        $19::float8[], $20::integer[], $21::integer[], $22::bytea[], $23::bigint[])
+        AS d (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn)
+    RETURNING destination
+)
+INSERT INTO tally (destination, state, deliveries) SELECT destination, 'pending', count(*) FROM deliveries GROUP BY destination
+"""
+ARE_STORED: Final = "SELECT count(*) FROM event WHERE id = ANY($1::text[])"
+
+# --- claims ---
+
+_DELIVERY: Final = """
+q.seq, q.id, q.event_id, q.route, q.destination, q.attempts, q.attempts_before_replay, q.spent_s, q.crashes, q.due,
+q.reason, q.last_status, q.last_answer, q.lane
+"""
+_NOTICE: Final = """
+(SELECT n.dead FROM notice n WHERE n.delivery_seq = q.seq) AS dead, (SELECT n.count FROM notice n WHERE n.delivery_seq = q.seq) AS dead_count
+"""
+_REPLAYED_BY: Final = "(SELECT a.id FROM activity a WHERE a.seq = q.task) AS replayed_by"
+# Not for a destination that another replica decides for.
+CLAIM: Final = f"""
+WITH picked AS MATERIALIZED (
+    SELECT c.seq, w.lease_s
+    FROM unnest($1::text[], $2::integer[], $3::float8[]) AS w (destination, slots, lease_s)
+    CROSS JOIN LATERAL (
+        SELECT q.seq FROM queue q
+        WHERE q.destination = w.destination AND q.due <= gateway_now() AND {_FREE} AND q.event_id <> ALL ($5::text[])
+        ORDER BY q.due, q.seq LIMIT w.slots FOR UPDATE SKIP LOCKED
+    ) c
+    WHERE NOT EXISTS (
+        SELECT 1 FROM holder h WHERE h.destination = w.destination AND h.replica <> $4 AND h.until > gateway_now()
+    )
+)
+UPDATE queue q SET leased_until = gateway_now() + p.lease_s, owner = $4, grants = (q.grants + 1) % {1 << GRANT_BITS}
+FROM picked p WHERE q.seq = p.seq
+RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, p.lease_s, gateway_now() AS now
+"""
+
+# --- outcomes ---
+
+# A delivery whose lease was granted again, or whose outcome is recorded, has no row with these grants that is leased.
+_HELD: Final = "q.seq = o.seq AND q.grants = o.grants AND q.leased_until IS NOT NULL"
+SETTLE: Final = f"""
+WITH o AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::float8[], $5::integer[], $6::float8[], $7::bytea[],
+        $8::integer[], $9::bytea[], $10::bytea[])
+        AS o (seq, grants, state, after_s, attempts, spent_s, reason, last_status, last_answer, cause)
+), ended AS (
+    DELETE FROM queue q USING o WHERE o.state <> 'pending' AND {_HELD}
+    RETURNING q.seq, q.id, q.event_seq, q.event_id, q.route, q.destination, o.state, q.grants, o.attempts,
+        q.attempts_before_replay, o.spent_s, q.crashes, o.reason, o.last_status, o.last_answer, q.lane, o.cause, q.task
+), moved AS (
+    INSERT INTO done (seq, id, event_seq, event_id, route, destination, state, grants, attempts, attempts_before_replay,
+        spent_s, crashes, reason, last_status, last_answer, lane, cause, task, changed_at)
+    SELECT ended.*, gateway_now() FROM ended
+), kept AS (
+    UPDATE queue q SET leased_until = NULL, owner = NULL, due = CASE WHEN o.after_s IS NULL THEN q.due ELSE gateway_now() + o.after_s END,
+        attempts = o.attempts, spent_s = o.spent_s, reason = o.reason, last_status = o.last_status,
+        last_answer = o.last_answer, changed_at = CASE WHEN o.after_s IS NULL THEN q.changed_at ELSE gateway_now() END
+    FROM o WHERE o.state = 'pending' AND {_HELD}
+    RETURNING q.seq, q.destination, q.due
+), counted AS (
+    INSERT INTO tally (destination, state, cause, deliveries)
+    SELECT destination, 'pending', ''::bytea, -count(*) FROM ended GROUP BY destination
+    UNION ALL SELECT destination, state, cause, count(*) FROM ended GROUP BY destination, state, cause
+), made AS (
+    SELECT a.*, s.destination
+    FROM unnest($11::bigint[], $12::integer[], $13::float8[], $14::float8[], $15::text[], $16::integer[], $17::bytea[],
+        $18::bytea[], $19::text[], $20::bigint[], $21::bytea[], $22::float8[], $23::integer[])
+        AS a (delivery_seq, number, started_at, duration_s, outcome, status, reason, answer, config_revision, sent_bytes,
+            sent_sha256, next_s, bucket)
+    JOIN (SELECT seq, destination FROM ended UNION ALL SELECT seq, destination FROM kept) s ON s.seq = a.delivery_seq
+), tried AS (
+    INSERT INTO attempt (delivery_seq, number, recorded_at, started_at, duration_s, outcome, status, reason, answer,
+        config_revision, sent_bytes, sent_sha256, next_s)
+    SELECT delivery_seq, number, gateway_now(), started_at, duration_s, outcome, status, reason, answer, config_revision,
+        sent_bytes, sent_sha256, next_s FROM made
+    ON CONFLICT (delivery_seq, number) DO UPDATE SET recorded_at = excluded.recorded_at, started_at = excluded.started_at,
+        duration_s = excluded.duration_s, outcome = excluded.outcome, status = excluded.status, reason = excluded.reason,
+        answer = excluded.answer, config_revision = excluded.config_revision, sent_bytes = excluded.sent_bytes,
+        sent_sha256 = excluded.sent_sha256, next_s = excluded.next_s
+), traffic AS (
+    INSERT INTO went (minute, destination, outcome, bucket, attempts)
+    SELECT floor(gateway_now() / 60)::bigint, destination, outcome, bucket, count(*) FROM made GROUP BY 2, 3, 4
+)
+SELECT seq, destination, NULL::float8 AS due FROM ended UNION ALL SELECT seq, destination, due FROM kept
+"""
+# Recorded by a settle whose answer was lost.
+WAS_RECORDED: Final = """
+SELECT o.seq FROM unnest($1::bigint[], $2::integer[], $3::float8[]) AS o (seq, number, started_at)
+WHERE EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_seq = o.seq AND a.number = o.number AND a.started_at = o.started_at)
+"""
+# The first of those pending in each lane is due, if it was behind.
+NEXT_IN_LANES: Final = """
+UPDATE queue q SET due = gateway_now()
+FROM (
+    SELECT first.seq FROM unnest($1::text[], $2::bytea[]) AS k (destination, lane)
+    CROSS JOIN LATERAL (
+        SELECT l.seq FROM queue l WHERE l.destination = k.destination AND l.lane = k.lane ORDER BY l.turn LIMIT 1
+    ) first
+) f
+WHERE q.seq = f.seq AND q.due = 'infinity'
+RETURNING q.destination
+"""
+# What is leased no longer, as if it had never been.
+GIVE_BACK: Final = """
+UPDATE queue SET leased_until = NULL, owner = NULL WHERE seq = ANY($1::bigint[]) AND owner = $2 RETURNING destination
+"""
+
+# --- notices of dead deliveries ---
+
+LAST_NOTICE: Final = "SELECT delivery_seq, due FROM notice WHERE teller = $1 ORDER BY due DESC LIMIT 1"
+ONE_MORE: Final = "UPDATE notice SET count = count + 1 WHERE delivery_seq = $1"
+ADD_NOTICE: Final = "INSERT INTO notice (delivery_seq, teller, due, dead) VALUES ($1, $2, $3, $4)"
+# Its event is known by one of its deliveries.
+ADD_DELIVERY: Final = """
+WITH new AS (
+    INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, changed_at)
+    SELECT (d.event_seq & $2) | nextval('number'), $3, d.event_seq, d.event_id, $4, $5, $6, gateway_now()
+    FROM done d WHERE d.seq = $1 RETURNING seq, destination
+), counted AS (
+    INSERT INTO tally (destination, state, deliveries) SELECT destination, 'pending', 1 FROM new
+)
+SELECT seq FROM new
+"""
+
+# --- small things ---
+
+NOW: Final = "SELECT gateway_now()"
+PENDING: Final = "SELECT coalesce(sum(deliveries), 0)::bigint FROM tally WHERE state = 'pending'"
+CRASHED: Final = f"""
+UPDATE queue q SET crashes = crashes + 1 WHERE id = $1
+RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, gateway_now() AS now
+"""
+LOAD: Final = """
+SELECT id, source, type, received_at, headers, body, sha256, body_is, label FROM event WHERE id = ANY($1::text[])
+"""
+_HOLD: Final = "destination, rev, pause, mute, failures, denied, next_probe, probe_interval_s, waits_until"
+# Waits after a first one, since two that store the first hold of a destination at once must not both succeed.
+SET_HOLD: Final = f"""
+INSERT INTO hold AS h ({_HOLD})
+SELECT $1, $2::integer + 1, $3, $4, $5, $6, gateway_now() + $7::float8, $8, gateway_now() + $9::float8
+WHERE $2 = 0 OR EXISTS (SELECT 1 FROM hold WHERE destination = $1 AND rev = $2)
+ON CONFLICT (destination) DO UPDATE SET rev = excluded.rev, pause = excluded.pause, mute = excluded.mute,
+    failures = excluded.failures, denied = excluded.denied, next_probe = excluded.next_probe,
+    probe_interval_s = excluded.probe_interval_s, waits_until = excluded.waits_until
+WHERE h.rev = $2
+RETURNING rev
+"""
+REJECT: Final = """
+INSERT INTO rejected (at, source, path, status, reason, client, count)
+SELECT * FROM unnest($1::float8[], $2::bytea[], $3::bytea[], $4::integer[], $5::bytea[], $6::bytea[], $7::bigint[])
+"""
+FORGET_REJECTED: Final = """
+DELETE FROM rejected WHERE source = $1 AND seq <= (
+    SELECT seq FROM rejected WHERE source = $1 ORDER BY seq DESC OFFSET $2 LIMIT 1
+)
+"""

@@ -1,0 +1,98 @@
+"""Which destinations may have something due: asked of the database, and sooner if this process or another says so."""
+
+import asyncio
+import math
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Final
+
+from gateway.errors import StoreUnavailable
+from gateway.store.postgres.connections import Line
+from gateway.store.postgres.hints import Hints
+
+#: Seconds between two looks for what has become due, and between two looks for everything that is due: what another
+#: transaction was still writing when it became due, and what a replica that is gone had leased.
+LOOK_S: Final = 1.0
+LOOK_AT_ALL_S: Final = 10.0
+
+# A loose scan: three look-ups in the index for each destination, however many deliveries wait.
+DUE: Final = """
+WITH RECURSIVE d (name) AS (
+    (SELECT destination FROM queue ORDER BY destination LIMIT 1)
+    UNION ALL
+    SELECT (SELECT destination FROM queue WHERE destination > d.name ORDER BY destination LIMIT 1) FROM d WHERE d.name IS NOT NULL
+)
+SELECT gateway_now() AS now, ARRAY(
+    SELECT name FROM d WHERE name IS NOT NULL AND EXISTS (
+        SELECT 1 FROM queue q WHERE q.destination = d.name AND q.due > $1 AND q.due <= gateway_now()
+            AND (q.leased_until IS NULL OR q.leased_until <= gateway_now())
+    )
+) AS names
+"""
+
+
+class Watch:
+    """Gives the hints of one process."""
+
+    def __init__(self, line: Line, hints: Hints) -> None:
+        """``line``: for this alone, so that it waits for nobody."""
+        self._line, self._hints = line, hints
+        self._loop = asyncio.get_running_loop()
+        #: Everything that was due by then was named, by the store's clock.
+        self._named_to = -math.inf
+        #: On the loop's clock.
+        self._looked_at = self._looked_at_all = -math.inf
+        self._news = asyncio.Event()
+        self._looking: asyncio.Task[float] | None = None
+
+    def hear(self, destinations: Collection[str] | None) -> None:
+        """They have something due; None: any of them may."""
+        if destinations is None:
+            self._looked_at_all = -math.inf
+        else:
+            self._hints.tell(destinations)
+        if destinations is None or destinations:
+            self._news.set()
+
+    async def wake(self) -> Collection[str]:
+        """Destinations that may have something due, once there is something new to tell. Never raises StoreUnavailable."""
+        while True:
+            self._news.clear()
+            if self._hints.is_fresh and self._loop.time() - self._looked_at < LOOK_S:
+                return self._hints.take(-math.inf)
+            wait_s = LOOK_S
+            with suppress(StoreUnavailable):
+                now = await self._look()
+                if names := self._hints.take(now):
+                    return names
+                wait_s = min(LOOK_S, self._hints.next_moment(now) - now)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._news.wait()
+
+    async def _look(self) -> float:
+        """Ask the database; its time. A look goes on when whoever waits for it has gone, so that what it finds is told."""
+        if self._looking is None or self._looking.done():
+            self._looking = self._loop.create_task(self._ask())
+            # Whoever waits hears of it, if there is anybody.
+            self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._looking)
+
+    async def _ask(self) -> float:
+        began = self._loop.time()
+        is_all = began - self._looked_at_all >= LOOK_AT_ALL_S
+        async with self._line.alone() as connection:
+            now, names = await connection.fetchrow(DUE, -math.inf if is_all else self._named_to)
+        self._looked_at = began
+        if is_all:
+            self._looked_at_all = began
+        self._named_to = now
+        self._hints.tell(names)
+        return float(now)
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        await self._line.close()

@@ -1,0 +1,138 @@
+"""The index of words in payloads: what is in it, and how far it has come.
+
+An event has a row in it with its words; with null it passes every search: what its source redacts has no words in the
+index before it was redacted, and some payloads have too many. Events without a row pass, too.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final
+
+from gateway.store.postgres.connections import Connection
+from gateway.store.postgres.rows import unpacked
+from gateway.store.rules import words_in
+
+#: A slice of the index ends after this many bytes of bodies.
+SLICE_BYTES: Final = 256 * 1024
+#: Characters of a word that count: PostgreSQL takes at most 2,046 bytes of one.
+LONGEST: Final = 200
+#: Bytes of an event's words, separators included: PostgreSQL takes at most 1 MiB.
+MOST_BYTES: Final = 900_000
+#: An event that was stored this long ago, seconds, is no longer being committed: nor is any with a lower seq.
+SETTLED_S: Final = 60.0
+
+INDEXED_TO: Final = "SELECT upto FROM indexed"
+_NEXT: Final = """
+SELECT seq, label, CASE WHEN redact THEN NULL WHEN body_is = 'forgotten' THEN '' ELSE body END FROM (
+    SELECT e.*, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before FROM (
+        SELECT seq, label, body, redact, body_is FROM event e
+        WHERE seq > $1 AND NOT EXISTS (SELECT 1 FROM word w WHERE w.seq = e.seq) ORDER BY seq LIMIT $2
+    ) e
+) e WHERE before < $3 ORDER BY seq
+"""
+_ADD: Final = """
+INSERT INTO word (seq, words)
+SELECT seq, array_to_tsvector(words) FROM (
+    SELECT k.seq, CASE WHEN k.words IS NULL THEN NULL ELSE string_to_array(k.words, ' ') END AS words
+    FROM unnest($1::bigint[], $2::text[]) k (seq, words)
+) k ON CONFLICT DO NOTHING
+"""
+# Up to what was stored so long ago that nothing before it is still being committed.
+_COME_TO: Final = """
+UPDATE indexed SET upto = greatest(upto, coalesce(
+    (SELECT seq FROM event WHERE seq <= $1 AND stored_at <= gateway_now() - $2::float8 ORDER BY seq DESC LIMIT 1), 0
+))
+"""
+_FORGET: Final = "DELETE FROM word WHERE seq = ANY($1::bigint[])"
+_BODIES: Final = "SELECT seq, label, body FROM event WHERE seq = ANY($1::bigint[])"
+_INDEXED: Final = "SELECT seq FROM word WHERE seq = ANY($1::bigint[])"
+
+#: Letters that are alike; as in SQLite's ``ascii`` tokenizer no others are.
+_FOLDED: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def folded(word: str) -> str:
+    """A word as it is in the index."""
+    return word[:LONGEST].translate(_FOLDED)
+
+
+def query_of(words: Sequence[str]) -> str:
+    """For ``@@``; empty if nothing in these is a word. ``ada*`` is a prefix."""
+    found = [(part, word.endswith(f"{part}*")) for word in words for part in words_in(word)]
+    # A word has no quotes and no backslashes, so that nothing in it is an operator.
+    return " & ".join(f"'{folded(part)}'{':*' if is_begun else ''}" for part, is_begun in found)
+
+
+def words_of(label: str, body: bytes) -> str | None:
+    """The words of an event, each once, separated by spaces; None: too many to be indexed."""
+    found = {folded(word) for leaf in (label, *_leaves(body)) for word in words_in(leaf)}
+    words = " ".join(found).encode("utf-8", "replace").decode()
+    return words if len(words.encode()) <= MOST_BYTES else None
+
+
+def _leaves(body: bytes) -> Iterator[str]:
+    """The values in a JSON text, as it spells them; anything else is one text."""
+    try:
+        whole = json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        yield unpacked(body)
+        return
+    left: list[Any] = [whole]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif value is not None:
+            yield value if isinstance(value, str) else "true" if value else "false"
+
+
+async def forget(connection: Connection, seqs: Collection[int]) -> None:
+    """Delete events from the index: they have no rows any more, or nothing to find."""
+    await connection.execute(_FORGET, list(seqs))
+
+
+async def renew(connection: Connection, seqs: Collection[int]) -> None:
+    """Give the events among these that are in the index the words of their present bodies."""
+    indexed = [row[0] for row in await connection.fetch(_INDEXED, list(seqs))]
+    await forget(connection, indexed)
+    await _add(connection, await connection.fetch(_BODIES, indexed))
+
+
+async def _add(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Rows of (seq, label, body or null)."""
+    words = await asyncio.to_thread(_words_of, rows)
+    await connection.execute(_ADD, [row[0] for row in rows], words)
+
+
+def _words_of(rows: Sequence[Sequence[Any]]) -> list[str | None]:
+    return [None if body is None else words_of(unpacked(label), body) for _, label, body in rows]
+
+
+class WordIndex:
+    """Remembers how far it has come; everything else is in the database."""
+
+    def __init__(self) -> None:
+        #: Everything up to this event was in the index when it was last looked at.
+        self._to = 0
+
+    async def add(self, connection: Connection, limit: int) -> bool:
+        """Add at most ``limit`` events, in a transaction; whether there may be more."""
+        self._to = max(self._to, await connection.fetchval(INDEXED_TO))
+        if await self._add_after(connection, self._to, limit):
+            return True
+        # Those that were committed later than others with a higher seq.
+        upto = await connection.fetchval(INDEXED_TO)
+        is_more = await self._add_after(connection, upto, limit) if upto < self._to else False
+        if not is_more and upto < self._to:
+            await connection.execute(_COME_TO, self._to, SETTLED_S)
+        return is_more
+
+    async def _add_after(self, connection: Connection, after: int, limit: int) -> bool:
+        rows = await connection.fetch(_NEXT, after, limit, SLICE_BYTES)
+        if rows:
+            await _add(connection, rows)
+            self._to = max(self._to, rows[-1][0])
+        return bool(rows)
