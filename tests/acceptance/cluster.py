@@ -1,5 +1,6 @@
 """Several replicas of the real gateway on one PostgreSQL server, senders that go from one to the next, and what is owed."""
 
+import asyncio
 import http.client
 import itertools
 import json
@@ -9,6 +10,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
 
+from gateway.store import migrate
 from tests.acceptance.harness import SAMPLES, SECRET, GatewayProcess, eventually, signature
 from tests.sink import Received, Sink
 
@@ -46,6 +48,7 @@ class Cluster:
 
     def __init__(self, folder: Path, url: str, file: str, *, replicas: int) -> None:
         self.gateways = []
+        asyncio.run(migrate(url))
         for number in range(replicas):
             home = folder / f"replica-{number}"
             home.mkdir()
