@@ -46,13 +46,17 @@ def routes(url: str) -> str:
 class Cluster:
     """Replicas that share a store, each in a folder of its own; leaving ``with`` ends them."""
 
-    def __init__(self, folder: Path, url: str, file: str, *, replicas: int) -> None:
+    def __init__(self, folder: Path, url: str, file: str, *, replicas: int, first: str = "") -> None:
+        """``url``: of the store; ``first``: the one that the first replica uses instead."""
         self.gateways = []
         asyncio.run(migrate(url))
         for number in range(replicas):
             home = folder / f"replica-{number}"
             home.mkdir()
-            self.gateways.append(GatewayProcess(home, file, options=("--store", url), environ={"GATEWAY_STORE": url}))
+            store = first if first and number == 0 else url
+            self.gateways.append(
+                GatewayProcess(home, file, options=("--store", store), environ={"GATEWAY_STORE": store})
+            )
 
     def __enter__(self) -> "Cluster":
         for each in self.gateways:

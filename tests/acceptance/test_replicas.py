@@ -10,7 +10,9 @@ import pytest
 
 from tests import postgres
 from tests.acceptance.cluster import FEW, MANY, NAMES, Cluster, Senders, lost, out_of_order, over_rate, repeats, routes
+from tests.acceptance.harness import distinct, eventually
 from tests.sink import Sink, answer
+from tests.wire import Wire
 
 #: More with `REPLICA_KILLS=30 REPLICA_STOPS=10 pytest tests/acceptance/test_replicas.py`, for longer.
 KILLS = int(os.environ.get("REPLICA_KILLS", "3"))
@@ -97,6 +99,35 @@ def test_replicas_whose_server_restarts_and_cuts_their_connections_lose_nothing(
         report("10 storms and a restart", senders, sink)
         assert len(cluster.alive()) == 2, "no crash loop"
         assert_nothing_is_owed(senders, sink, harms=2 * 11)
+
+
+def test_a_replica_that_is_cut_off_from_the_server_refuses_and_the_others_take_over(tmp_path, server):
+    with (
+        Wire(server.folder / ".s.PGSQL.5432") as wire,
+        Sink(answer(after_s=0.02)) as sink,
+        Cluster(
+            tmp_path,
+            server.url,
+            routes(sink.url),
+            replicas=3,
+            first=f"postgresql://gateway@127.0.0.1:{wire.port}/postgres",
+        ) as cluster,
+    ):
+        [cut, *_] = cluster.gateways
+        with Senders(cluster, 6, pause_s=0.1) as senders:
+            time.sleep(2.0)
+            wire.cut()
+            eventually(lambda: cut.api("/readyz")[0] == 503, "it says that it is not ready")
+            began = time.monotonic()
+            status, said = cut.post(distinct(99_000_000))
+            assert (status, time.monotonic() - began < 3.0) == (503, True), said
+            time.sleep(FROZEN_S)
+            wire.mend()
+            eventually(lambda: cut.api("/readyz")[0] == 200, "it is ready again")
+            time.sleep(1.0)
+        cluster.drain()
+        report("a cut", senders, sink)
+        assert_nothing_is_owed(senders, sink, harms=1, frozen=1)
 
 
 def test_replicas_that_are_stopped_one_after_the_other_hand_over_at_once(tmp_path, server):
