@@ -49,7 +49,9 @@ class Database:
             f"CREATE TABLE clock_of_tests (now float8 NOT NULL); INSERT INTO clock_of_tests VALUES (0); {MOVED}"
         )
         rows = self.beside.execute(
-            "SELECT relname FROM pg_class c WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND $1", True
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
+            "AND relnamespace = $1::regnamespace",
+            "public",
         )
         kept = {"meta", "clock_of_tests", "indexed", "reload"}
         self._empty = ";".join(f"DELETE FROM {row[0]}" for row in rows if row[0] not in kept)

@@ -15,25 +15,32 @@ from gateway import telemetry
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store import rules
+from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold, Terms
-from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Room, Want
-from gateway.store.postgres import migrate, replicas, watching
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Want
+from gateway.store.postgres import forgetting, migrate, replicas, tasks, watching
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.appends import append
 from gateway.store.postgres.calls import Append, Call, Group, Settle
 from gateway.store.postgres.cluster import Members
-from gateway.store.postgres.connections import Line, Readers, again, connect
+from gateway.store.postgres.connections import Connection, Line, Readers, again, connect
 from gateway.store.postgres.hints import Hints
 from gateway.store.postgres.news import News
 from gateway.store.postgres.outcomes import Settled, claim, settle, were_recorded
 from gateway.store.postgres.reads import PostgresReads
 from gateway.store.postgres.rows import columns, delivery_of, event_of, fence_of, hold_row, name_of, packed
+from gateway.store.postgres.tasks import Moved
+from gateway.store.postgres.upkeep import Upkeep
+from gateway.store.postgres.wiping import Wiping
+from gateway.store.postgres.words import WordIndex
 
 T = TypeVar("T")
 
 #: Seconds after which a call that has no answer is refused; what it asked for may still be done.
 ANSWER_S: Final = 1.0
+#: Turns of tending, a second each, between two looks whether numbers are to be put together.
+FOLD_TURNS: Final = 2
 #: The disk is the server's, and nothing is known of it.
 UNKNOWN_BYTES: Final = 1 << 62
 
@@ -53,6 +60,9 @@ class PostgresStore(PostgresReads):
         self._hints = Hints()
         self._watch = watching.Watch(Line(address), self._hints)
         self._news = News(address, number, self._watch.hear)
+        self._upkeep, self._words, self._wiping = Upkeep(self._line), WordIndex(), Wiping(address)
+        #: Erasures for which everything was vacuumed once more.
+        self._wiped: set[str] = set()
         self.cluster = Members(self._line, number, self._asked)
         #: Tokens of leases whose outcomes may have been recorded although nobody was told.
         self._uncertain: set[int] = set()
@@ -221,7 +231,15 @@ class PostgresStore(PostgresReads):
 
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         rows = [
-            (each.at, packed(each.source), packed(each.path), each.status, packed(each.reason), packed(each.client), each.count)
+            (
+                each.at,
+                packed(each.source),
+                packed(each.path),
+                each.status,
+                packed(each.reason),
+                packed(each.client),
+                each.count,
+            )
             for each in rejected
         ]
 
@@ -233,6 +251,87 @@ class PostgresStore(PostgresReads):
 
         if rejected:
             await self._asked(remember)
+
+    # what people do
+
+    async def begin(self, task: Task) -> Activity:
+        return await self._known(await self._moving(lambda connection, moved: tasks.begin(connection, task, moved)))
+
+    async def go_on(self, replica: str) -> bool:
+        return await self._moving(lambda connection, moved: tasks.go_on(connection, self._number, replica, moved))
+
+    async def stop(self, activity_id: str, *, by: str) -> Activity:
+        await self._moving(lambda connection, moved: tasks.stop(connection, name_of(activity_id), by, moved))
+        return await self._known(activity_id)
+
+    async def note(self, activity: Activity) -> None:
+        await self._moving(lambda connection, _moved: tasks.note(connection, activity))
+
+    async def begin_erasure(self, erasure: Erasure) -> Activity:
+        self._wiping.is_due = True
+        return await self._known(await self._moving(lambda connection, _moved: forgetting.begin(connection, erasure)))
+
+    async def open_erasure(self, replica: str) -> OpenErasure | None:
+        async def look() -> OpenErasure | None:
+            async with self._line.transaction() as connection:
+                return await forgetting.unfinished(connection, self._number, replica)
+
+        found = await self._asked(look)
+        if found is not None and found.is_looked_through and found.activity_id not in self._wiped:
+            # Another process may have removed what is left to be wiped.
+            self._wiping.is_due = True
+            self._wiped.add(found.activity_id)
+        return found
+
+    async def forget(self, erasure: OpenErasure, event_ids: Collection[str], *, to: str, replica: str) -> None:
+        self._wiping.is_due = True
+        given = (self._number, replica, erasure, event_ids, to)
+        await self._moving(lambda connection, moved: forgetting.forget(connection, *given, moved))
+
+    async def _known(self, activity_id: str) -> Activity:
+        activity = await self.activity(activity_id)
+        assert activity is not None
+        return activity
+
+    async def _moving(self, work: Callable[[Connection, Moved], Awaitable[T]]) -> T:
+        """Do what moves deliveries in one transaction, and tell what is due because of it."""
+
+        async def move() -> tuple[T, Moved]:
+            moved = Moved()
+            async with self._line.transaction() as connection:
+                return await work(connection, moved), moved
+
+        result, moved = await self._asked(move)
+        self._pending += moved.pending
+        for destination, due in moved.later:
+            self._hints.come_up(destination, due)
+        self._tell(moved.due)
+        return result
+
+    # upkeep, by the one replica that holds it
+
+    async def prune(self, retention: Retention, *, limit: int = 500) -> int:
+        return await self._asked(lambda: self._upkeep.prune(retention, limit))
+
+    async def redact(self, bodies: Mapping[str, bytes]) -> int:
+        if not bodies:
+            return 0
+        redacted = await self._asked(lambda: self._upkeep.redact(bodies))
+        self._wiping.is_due = self._wiping.is_due or bool(redacted)
+        return redacted
+
+    async def cleanse(self, headers: Mapping[str, Collection[str]], *, limit: int = 250) -> bool:  # noqa: ARG002
+        # No release has stored such headers in a database.
+        return False
+
+    async def wipe(self) -> bool:
+        return await self._asked(self._wiping.step)
+
+    async def index(self, *, limit: int = 250) -> bool:
+        return await self._moving(lambda connection, _moved: self._words.add(connection, limit))
+
+    async def inspect(self) -> bool:
+        return False
 
     # its own state
 
@@ -342,9 +441,13 @@ class PostgresStore(PostgresReads):
 
     async def _tend(self) -> None:
         """See whether the database is there, and what others have stored."""
+        turn = 0
         while True:
             try:
                 await self._tend_once()
+                if turn % FOLD_TURNS == 0:
+                    await self._upkeep.fold()
+                turn += 1
                 self._trouble = ""
             except StoreUnavailable as error:
                 self._is_away(error)

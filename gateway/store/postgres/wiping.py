@@ -1,0 +1,34 @@
+"""What was removed is left in the pages of its table until that is vacuumed: table by table, once there is something."""
+
+from typing import Final
+
+from gateway.store.postgres.address import Address
+from gateway.store.postgres.connections import connect, translated
+
+#: Tables with what a sender has sent, or what was made of it; partitions are vacuumed with them.
+_TABLES: Final = ("event", "done", "attempt", "word", "queue", "once", "held_back", "notice", "rejected", "activity")
+
+
+class Wiping:
+    """Remembers which tables are left to be vacuumed."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        #: Something was removed since the tables were listed.
+        self.is_due = False
+        self._left: list[str] = []
+
+    async def step(self) -> bool:
+        """Vacuum the next table; whether there are more. Raises StoreUnavailable."""
+        if not (self.is_due or self._left):
+            return False
+        if self.is_due:
+            self.is_due, self._left = False, list(_TABLES)
+        connection = await connect(self._address)
+        try:
+            async with translated(self._address):
+                await connection.execute(f"VACUUM {self._left[-1]}")
+        finally:
+            connection.terminate()
+        self._left.pop()
+        return bool(self._left)
