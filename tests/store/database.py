@@ -45,7 +45,9 @@ class Database:
         self.url = postgres.fresh()
         loop_of_its_own(migrate(self.url))
         self.beside = Beside(self.url)
-        self.beside.execute(f"CREATE TABLE clock_of_tests (now float8 NOT NULL); INSERT INTO clock_of_tests VALUES (0); {MOVED}")
+        self.beside.execute(
+            f"CREATE TABLE clock_of_tests (now float8 NOT NULL); INSERT INTO clock_of_tests VALUES (0); {MOVED}"
+        )
         rows = self.beside.execute(
             "SELECT relname FROM pg_class c WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND $1", True
         )

@@ -188,20 +188,22 @@ class _Adding(Struct, kw_only=True):
             added.due.add(new.destination)
         is_leased = admission == "leased"
         until = added.now + new.lease_s if is_leased and new.lease_s is not None else None
-        self.deliveries.append((
-            seq,
-            new.id,
-            event_seq,
-            event.event.id,
-            new.route,
-            new.destination,
-            float("inf") if admission == "behind" else added.now,
-            until,
-            self.replica if is_leased else None,
-            int(is_leased),
-            None if lane is None else lane.encode(),
-            None if lane is None else number,
-        ))
+        self.deliveries.append(
+            (
+                seq,
+                new.id,
+                event_seq,
+                event.event.id,
+                new.route,
+                new.destination,
+                float("inf") if admission == "behind" else added.now,
+                until,
+                self.replica if is_leased else None,
+                int(is_leased),
+                None if lane is None else lane.encode(),
+                None if lane is None else number,
+            )
+        )
         added.pending += 1
         if new.lease_s is None or not is_leased:
             return None

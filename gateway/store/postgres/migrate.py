@@ -83,7 +83,9 @@ async def add_days(line: Line) -> None:
     """Make the partitions of today and the next days that are missing, as far as nothing is in the way."""
     async with line.alone() as connection:
         today = int(await connection.fetchval("SELECT gateway_now()") // schema.DAY_S)
-        there = {row[0] for row in await connection.fetch("SELECT relname FROM pg_class WHERE relname LIKE 'event\\_d%'")}
+        there = {
+            row[0] for row in await connection.fetch("SELECT relname FROM pg_class WHERE relname LIKE 'event\\_d%'")
+        }
     for day in range(today, today + AHEAD + 1):
         if f"event_d{day}" not in there:
             await _add_day(line, day)
@@ -94,13 +96,17 @@ async def _add_day(line: Line, day: int) -> None:
         await connection.execute(LOCK_TIMEOUT)
         await connection.execute(_ADVISORY, PARTITIONING)
         # Another replica may have made it meanwhile; and rows of that day that are in the rest already stay there.
-        if not await connection.fetchval(_CANNOT_ADD, f"event_d{day}", day << schema.DAY_BITS, (day + 1) << schema.DAY_BITS):
+        if not await connection.fetchval(
+            _CANNOT_ADD, f"event_d{day}", day << schema.DAY_BITS, (day + 1) << schema.DAY_BITS
+        ):
             await connection.execute(schema.day(day))
 
 
 _CANNOT_ADD: Final = f"""
-SELECT to_regclass($1) IS NOT NULL OR {" OR ".join(
-    f"EXISTS (SELECT 1 FROM {table}_rest WHERE {key} >= $2::bigint AND {key} < $3::bigint)"
-    for table, key in (("event", "seq"), ("done", "seq"), ("attempt", "delivery_seq"))
-)}
+SELECT to_regclass($1) IS NOT NULL OR {
+    " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table}_rest WHERE {key} >= $2::bigint AND {key} < $3::bigint)"
+        for table, key in (("event", "seq"), ("done", "seq"), ("attempt", "delivery_seq"))
+    )
+}
 """

@@ -128,9 +128,7 @@ async def _record(connection: Connection, outcomes: Sequence[Outcome]) -> Settle
         (attempt_row(fence_of(outcome.lease.token)[0], outcome.attempt) for outcome in outcomes if outcome.attempt),
         key=lambda row: row[0],
     )
-    rows = await connection.fetch(
-        sql.SETTLE, *columns(moves, _SETTLE_COLUMNS), *columns(attempts, _ATTEMPT_COLUMNS)
-    )
+    rows = await connection.fetch(sql.SETTLE, *columns(moves, _SETTLE_COLUMNS), *columns(attempts, _ATTEMPT_COLUMNS))
     released = {fence_of(outcome.lease.token)[0] for outcome in outcomes if isinstance(outcome.result, Release)}
     kept = [(seq, destination, due) for seq, destination, due in rows if due is not None]
     return Settled(
@@ -150,6 +148,11 @@ async def were_recorded(line: Line, outcomes: Sequence[Outcome]) -> set[int]:
     ]
     async with line.transaction() as connection:
         return {row["seq"] for row in await connection.fetch(sql.WAS_RECORDED, *columns(made, 3))}
+
+
+async def lock_lanes(connection: Connection, lanes: Lanes) -> None:
+    """Nobody else adds to these lanes, or takes from them, until the end of the transaction."""
+    await connection.execute(sql.LOCK, [lock_of("lane", *lane) for lane in lanes])
 
 
 async def let_next_go(connection: Connection, lanes: Lanes) -> set[str]:

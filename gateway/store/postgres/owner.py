@@ -15,20 +15,22 @@ from gateway import telemetry
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store import rules
+from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Room, Want
-from gateway.store.postgres import migrate, replicas, watching
+from gateway.store.postgres import migrate, replicas, tasks, watching
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.appends import append
 from gateway.store.postgres.calls import Append, Call, Group, Settle
 from gateway.store.postgres.cluster import Members
-from gateway.store.postgres.connections import Line, Readers, again, connect
+from gateway.store.postgres.connections import Connection, Line, Readers, again, connect
 from gateway.store.postgres.hints import Hints
 from gateway.store.postgres.news import News
 from gateway.store.postgres.outcomes import Settled, claim, settle, were_recorded
 from gateway.store.postgres.reads import PostgresReads
 from gateway.store.postgres.rows import columns, delivery_of, event_of, fence_of, hold_row, name_of, packed
+from gateway.store.postgres.tasks import Moved
 
 T = TypeVar("T")
 
@@ -221,7 +223,15 @@ class PostgresStore(PostgresReads):
 
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         rows = [
-            (each.at, packed(each.source), packed(each.path), each.status, packed(each.reason), packed(each.client), each.count)
+            (
+                each.at,
+                packed(each.source),
+                packed(each.path),
+                each.status,
+                packed(each.reason),
+                packed(each.client),
+                each.count,
+            )
             for each in rejected
         ]
 
@@ -233,6 +243,41 @@ class PostgresStore(PostgresReads):
 
         if rejected:
             await self._asked(remember)
+
+    # what people do
+
+    async def begin(self, task: Task) -> Activity:
+        return await self._known(await self._moving(lambda connection, moved: tasks.begin(connection, task, moved)))
+
+    async def go_on(self, replica: str) -> bool:
+        return await self._moving(lambda connection, moved: tasks.go_on(connection, self._number, replica, moved))
+
+    async def stop(self, activity_id: str, *, by: str) -> Activity:
+        await self._moving(lambda connection, moved: tasks.stop(connection, name_of(activity_id), by, moved))
+        return await self._known(activity_id)
+
+    async def note(self, activity: Activity) -> None:
+        await self._moving(lambda connection, _moved: tasks.note(connection, activity))
+
+    async def _known(self, activity_id: str) -> Activity:
+        activity = await self.activity(activity_id)
+        assert activity is not None
+        return activity
+
+    async def _moving(self, work: Callable[[Connection, Moved], Awaitable[T]]) -> T:
+        """Do what moves deliveries in one transaction, and tell what is due because of it."""
+
+        async def move() -> tuple[T, Moved]:
+            moved = Moved()
+            async with self._line.transaction() as connection:
+                return await work(connection, moved), moved
+
+        result, moved = await self._asked(move)
+        self._pending += moved.pending
+        for destination, due in moved.later:
+            self._hints.come_up(destination, due)
+        self._tell(moved.due)
+        return result
 
     # its own state
 

@@ -295,13 +295,14 @@ class Searcher:
     async def _of_type(self, source: str, glob: str) -> list[Stream]:
         if not source and not glob:
             return []
-        known = [one for one in await self._types() if source in ("", one[0]) and (not glob or fits(glob, one[1]))]
+        known = [one for one in await self.types() if source in ("", one[0]) and (not glob or fits(glob, one[1]))]
         # With more of them it is cheaper to look at each event; the reader compares its type as well.
         if len(known) > MOST_TYPES:
             return []
         return [self._stream(_OF_TYPES, [one for one, _ in known], [packed(type_) for _, type_ in known])]
 
-    async def _types(self) -> Sequence[tuple[str, str]]:
+    async def types(self) -> Sequence[tuple[str, str]]:
+        """Every source with each of its types."""
         return [(source, unpacked(type_)) for source, type_ in await self._connection.fetch(_TYPES)]
 
     async def groups(self, destination: str, states: Sequence[DeliveryState], cause: str | None) -> list[Group]:
@@ -328,7 +329,7 @@ class Searcher:
         if not asks_event and not which.route:
             return sum(group.deliveries for group in groups)
         newest, oldest = await self.bounds(which.since_s, which.until_s)
-        types = {type_ for _, type_ in await self._types() if fits(which.type, type_)} if which.type else None
+        types = {type_ for _, type_ in await self.types() if fits(which.type, type_)} if which.type else None
         about_event = (
             not asks_event,
             *self._between(which.since_s, which.until_s),
