@@ -41,7 +41,9 @@ def _logging(command: Command) -> Command:
 @options.store
 @_logging
 @click.option("--watch", is_flag=True, help="Reload routes.yaml and its templates whenever they are saved.")
-@click.option("--migrate", is_flag=True, help="Bring a database to this release's schema first, as `gateway migrate` does.")
+@click.option(
+    "--migrate", is_flag=True, help="Bring a database to this release's schema first, as `gateway migrate` does."
+)
 @click.option(
     "--env-file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Read variables from this file; the environment wins.",

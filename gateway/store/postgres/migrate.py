@@ -16,6 +16,7 @@ AHEAD: Final = 3
 #: Held while a partition is made or removed.
 PARTITIONING: Final = schema.MIGRATING + 1
 _HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
+_IS_COPYING: Final = "SELECT to_regclass('copying') IS NOT NULL"
 _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
 
 
@@ -67,6 +68,8 @@ async def check(connection: Connection, address: Address) -> None:
         runs_from = await connection.fetchval("SELECT max(runs_from) FROM meta")
         if runs_from > schema.VERSION:
             raise StoreTooNew(_too_new(address, there))
+    if await connection.fetchval(_IS_COPYING):
+        raise StoreError(f"{address.name} is an unfinished copy: run `gateway copy` again, or drop the database")
     commit = await connection.fetchval("SHOW synchronous_commit")
     if commit == "off" and not address.may_lose:
         raise StoreError(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.given import KINDS
 from tests.store.database import PostgresKind
+from tests.store.given import KINDS
 from tests.store.toy import Server, ToyStore
 
 

@@ -29,7 +29,7 @@ async def stats(url):
 
 def test_an_empty_database_is_refused_with_the_command_that_fills_it(url):
     for opened in (open_store(url), stats(url)):
-        with pytest.raises(StoreOutdated, match="has no schema yet.*gateway migrate --store"):
+        with pytest.raises(StoreOutdated, match=r"has no schema yet.*gateway migrate --store"):
             asyncio.run(opened)
     sign = signs_of(url)["schema"]
     assert (sign.verdict, "gateway migrate" in sign.said) == ("fail", True)
@@ -73,7 +73,9 @@ def test_replicas_that_run_on_it_are_counted(url):
 
 def test_a_missing_partition_and_a_commit_that_may_lose_are_told(url):
     asyncio.run(migrate(url))
-    days = postgres.run(url, r"SELECT relname FROM pg_class WHERE relname LIKE 'event\_d%' AND relkind = 'r' ORDER BY 1")
+    days = postgres.run(
+        url, r"SELECT relname FROM pg_class WHERE relname LIKE 'event\_d%' AND relkind = 'r' ORDER BY 1"
+    )
     postgres.run(url, *(f"DROP TABLE {row[0]}" for row in days[1:]))
     assert signs_of(url)["partitions"].verdict == "warn"
     postgres.run(url, f"ALTER DATABASE {url.partition('@/')[2].partition('?')[0]} SET synchronous_commit = off")
@@ -101,7 +103,9 @@ def test_a_backup_names_the_command_and_no_password(url, tmp_path):
         async with open_reads(url.replace("gateway@", "gateway:sesame@")) as reads:
             await reads.backup(str(tmp_path / "my copy"))
 
-    with pytest.raises(StoreError, match="pg_dump --format=custom --file='.*my copy' 'postgresql://gateway@") as refused:
+    with pytest.raises(
+        StoreError, match=r"pg_dump --format=custom --file='.*my copy' 'postgresql://gateway@"
+    ) as refused:
         asyncio.run(copied())
     assert "sesame" not in str(refused.value)
     assert not (tmp_path / "my copy").exists()
