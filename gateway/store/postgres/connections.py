@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
 import tenacity
@@ -11,7 +11,7 @@ import tenacity
 from gateway.errors import GatewayError, StoreError, StoreUnavailable
 from gateway.store.postgres.address import Address
 
-Connection = asyncpg.Connection
+Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")
 
 #: Seconds that connecting may take, and that a statement may go without an answer before its connection is given up.

@@ -5,16 +5,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreOutdated, StoreTooNew
-from gateway.store.postgres import schema
+from gateway.store.postgres import days, schema
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import OLDEST_SERVER, Connection, Line, connect, translated
 
 #: A migration waits this long for a lock that a running replica has, and is then given up: nothing is changed.
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '3s'"
-#: Days for which there are partitions before they come.
-AHEAD: Final = 3
-#: Held while a partition is made or removed.
-PARTITIONING: Final = schema.MIGRATING + 1
 _HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
 _IS_COPYING: Final = "SELECT to_regclass('copying') IS NOT NULL"
 _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
@@ -40,7 +36,7 @@ async def migrate(address: Address) -> tuple[int, int]:
                 await connection.execute(step)
         line = Line(address)
         try:
-            await add_days(line)
+            await days.add(line)
         finally:
             await line.close()
     finally:
@@ -80,36 +76,3 @@ async def check(connection: Connection, address: Address) -> None:
 
 def _too_new(address: Address, version: int) -> str:
     return f"{address.name} has schema {version}, and this release runs on {schema.VERSION}: install the newer release"
-
-
-async def add_days(line: Line) -> None:
-    """Make the partitions of today and the next days that are missing, as far as nothing is in the way."""
-    async with line.alone() as connection:
-        today = int(await connection.fetchval("SELECT gateway_now()") // schema.DAY_S)
-        there = {
-            row[0] for row in await connection.fetch("SELECT relname FROM pg_class WHERE relname LIKE 'event\\_d%'")
-        }
-    for day in range(today, today + AHEAD + 1):
-        if f"event_d{day}" not in there:
-            await _add_day(line, day)
-
-
-async def _add_day(line: Line, day: int) -> None:
-    async with line.transaction() as connection:
-        await connection.execute(LOCK_TIMEOUT)
-        await connection.execute(_ADVISORY, PARTITIONING)
-        # Another replica may have made it meanwhile; and rows of that day that are in the rest already stay there.
-        if not await connection.fetchval(
-            _CANNOT_ADD, f"event_d{day}", day << schema.DAY_BITS, (day + 1) << schema.DAY_BITS
-        ):
-            await connection.execute(schema.day(day))
-
-
-_CANNOT_ADD: Final = f"""
-SELECT to_regclass($1) IS NOT NULL OR {
-    " OR ".join(
-        f"EXISTS (SELECT 1 FROM {table}_rest WHERE {key} >= $2::bigint AND {key} < $3::bigint)"
-        for table, key in (("event", "seq"), ("done", "seq"), ("attempt", "delivery_seq"))
-    )
-}
-"""

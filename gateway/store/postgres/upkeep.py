@@ -1,0 +1,195 @@
+"""What is removed, and redacted, in small slices; a day that nobody needs any more goes as a whole."""
+# ruff: noqa: S608  the only things put into these texts are our own constants
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.store.nouns import Retention
+from gateway.store.numbers import MINUTES_KEPT
+from gateway.store.postgres import days, words
+from gateway.store.postgres import statements as sql
+from gateway.store.postgres.connections import Connection, Line
+from gateway.store.postgres.questions import AT_REST
+
+#: A slice of pruning ends after this many bytes of bodies.
+PRUNE_BYTES: Final = 1024 * 1024
+#: How often old events whose bodies were still needed are looked at again, seconds.
+SWEEP_S: Final = 3600.0
+#: Rows of numbers that are put together when there are more.
+FOLDED: Final = 200
+
+PRUNE_ATTEMPTS: Final = """
+DELETE FROM attempt a USING (
+    SELECT delivery_seq, number FROM attempt WHERE recorded_at <= $1 LIMIT $2
+) o WHERE a.delivery_seq = o.delivery_seq AND a.number = o.number
+"""
+PRUNE_KEYS: Final = """
+DELETE FROM dedupe WHERE ctid = ANY (ARRAY(SELECT ctid FROM dedupe WHERE expires <= gateway_now() LIMIT $1 FOR UPDATE SKIP LOCKED))
+"""
+PRUNE_ONCE: Final = """
+DELETE FROM once WHERE ctid = ANY (ARRAY(SELECT ctid FROM once WHERE expires <= gateway_now() LIMIT $1 FOR UPDATE SKIP LOCKED))
+"""
+OLD_BODIES: Final = f"""
+SELECT max(seq) AS last, array_agg(seq) FILTER (WHERE body_is <> 'removed' AND {AT_REST}) AS old
+FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > $1 ORDER BY seq LIMIT $2) e WHERE e.stored_at <= $3
+"""
+LOCK_EVENTS: Final = "SELECT seq FROM event WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 FOR UPDATE"
+EMPTY_BODIES: Final = f"""
+UPDATE event e SET body = '', body_is = 'removed', redact = false
+WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 AND {AT_REST}
+"""
+LOCK_REDACTED: Final = "SELECT seq FROM event WHERE id = ANY ($1::text[]) AND redact FOR UPDATE"
+REDACT: Final = f"""
+UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redact = false
+FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS k (id, body, sha256)
+WHERE e.id = k.id AND e.redact AND {AT_REST} RETURNING e.seq
+"""
+OLD_EVENTS: Final = """
+SELECT max(seq) AS last, array_agg(seq) FILTER (WHERE
+    NOT EXISTS (SELECT 1 FROM queue q WHERE q.event_seq = e.seq)
+    AND NOT EXISTS (SELECT 1 FROM done d WHERE d.event_seq = e.seq AND d.state = 'dead' AND d.changed_at > $1)
+) AS old
+FROM (
+    SELECT seq, stored_at, sum(size) OVER (ORDER BY seq) - size AS bytes_before
+    FROM (SELECT seq, stored_at, length(body) AS size FROM event WHERE seq > $2 ORDER BY seq LIMIT $3) s
+) e WHERE e.stored_at <= $4 AND e.bytes_before < $5
+"""
+_OF_EVENTS: Final = "d.event_seq = ANY ($1::bigint[]) AND d.seq BETWEEN $2 AND $3"
+PRUNE_EVENTS: Final = (
+    f"DELETE FROM notice WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
+    f"""
+    DELETE FROM attempt WHERE delivery_seq = ANY (ARRAY(SELECT seq FROM done d WHERE {_OF_EVENTS}))
+        AND delivery_seq BETWEEN $2 AND $3
+    """,
+    f"""
+    WITH gone AS (DELETE FROM done d WHERE {_OF_EVENTS} RETURNING destination, state, cause)
+    INSERT INTO tally (destination, state, cause, deliveries)
+    SELECT destination, state, cause, -count(*) FROM gone GROUP BY 1, 2, 3
+    """,
+    "DELETE FROM held_back WHERE event_seq = ANY ($1::bigint[]) AND event_seq BETWEEN $2 AND $3",
+    "DELETE FROM event WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3",
+)
+# What is added meanwhile is not seen, and stays.
+FOLD: Final = (
+    """
+    WITH old AS (DELETE FROM tally RETURNING *)
+    INSERT INTO tally (destination, state, cause, deliveries)
+    SELECT destination, state, cause, sum(deliveries) FROM old GROUP BY 1, 2, 3 HAVING sum(deliveries) <> 0
+    """,
+    """
+    WITH old AS (DELETE FROM came RETURNING *)
+    INSERT INTO came (minute, source, events)
+    SELECT minute, source, sum(events) FROM old WHERE minute >= $1 GROUP BY 1, 2
+    """,
+    """
+    WITH old AS (DELETE FROM went RETURNING *)
+    INSERT INTO went (minute, destination, outcome, bucket, attempts)
+    SELECT minute, destination, outcome, bucket, sum(attempts) FROM old WHERE minute >= $1 GROUP BY 1, 2, 3, 4
+    """,
+)
+#: Held while numbers are put together.
+FOLDING: Final = "SELECT pg_try_advisory_xact_lock(6004243)"
+ROWS: Final = "SELECT (SELECT count(*) FROM tally) + (SELECT count(*) FROM came) + (SELECT count(*) FROM went)"
+
+
+class Upkeep:
+    """Remembers how far it has come; everything else is in the database."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._pruned_to = self._emptied_to = 0
+        self._swept_at = self._added_at = -math.inf
+
+    async def prune(self, retention: Retention, limit: int) -> int:
+        """Remove a slice; how many items, 0 if there was nothing left to remove."""
+        await self._look_ahead()
+        if await days.remove_one(self._line, retention):
+            return 1
+        while True:
+            async with self._line.transaction() as connection:
+                removed, more = await self._prune(connection, retention, limit)
+            if removed or not more:
+                return removed
+
+    async def _look_ahead(self) -> None:
+        """Days are made before they come."""
+        async with self._line.alone() as connection:
+            now = await connection.fetchval(sql.NOW)
+        if now - self._added_at >= SWEEP_S:
+            await days.add(self._line)
+            self._added_at = now
+
+    async def _prune(self, connection: Connection, retention: Retention, limit: int) -> tuple[int, bool]:
+        """The number of items removed, and whether there may be more even if it is 0."""
+        now = await connection.fetchval(sql.NOW)
+        for statement, values in (
+            (PRUNE_ATTEMPTS, (now - retention.attempts_s, limit)),
+            (PRUNE_KEYS, (limit,)),
+            (PRUNE_ONCE, (limit,)),
+        ):
+            if removed := _number(await connection.execute(statement, *values)):
+                return removed, True
+        removed, more = await self._empty(connection, retention, limit, now)
+        if not (removed or more):
+            removed, more = await self._remove(connection, retention, limit, now)
+        return removed, more
+
+    async def _empty(self, connection: Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
+        """Remove bodies of events that are kept; continues where it stopped, and now and then from the beginning."""
+        if retention.bodies_s >= retention.events_s:
+            return 0, False
+        if now - self._swept_at >= SWEEP_S:
+            self._swept_at, self._emptied_to = now, 0
+        last, old = await connection.fetchrow(OLD_BODIES, self._emptied_to, limit, now - retention.bodies_s)
+        self._emptied_to = last or self._emptied_to
+        if not old:
+            return 0, last is not None
+        await connection.execute(LOCK_EVENTS, old, min(old), max(old))
+        removed = _number(await connection.execute(EMPTY_BODIES, old, min(old), max(old)))
+        await words.forget(connection, old)
+        return removed, True
+
+    async def _remove(self, connection: Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
+        bounds = (now - retention.dead_s, self._pruned_to, limit, now - retention.events_s, PRUNE_BYTES)
+        last, old = await connection.fetchrow(OLD_EVENTS, *bounds)
+        self._pruned_to = last or 0
+        if not old:
+            return 0, last is not None
+        await remove(connection, old)
+        return len(old), True
+
+    async def redact(self, bodies: Mapping[str, bytes]) -> int:
+        """Replace bodies of events that are still at rest; how many were."""
+        rows = sorted((id_, body, hashlib.sha256(body).digest()) for id_, body in bodies.items())
+        async with self._line.transaction() as connection:
+            # Whoever wants to send one again waits, or was first: then it is not at rest.
+            await connection.execute(LOCK_REDACTED, [id_ for id_, _, _ in rows])
+            redacted = [row["seq"] for row in await connection.fetch(REDACT, *zip(*rows, strict=True))]
+            await words.renew(connection, redacted)
+        return len(redacted)
+
+    async def fold(self) -> None:
+        """Put one row in the place of many that are added up; forget the minutes of long ago."""
+        async with self._line.transaction() as connection:
+            if await connection.fetchval(ROWS) < FOLDED or not await connection.fetchval(FOLDING):
+                return
+            oldest = int(await connection.fetchval(sql.NOW) // 60) - MINUTES_KEPT
+            tally, *minutes = FOLD
+            await connection.execute(tally)
+            for statement in minutes:
+                await connection.execute(statement, oldest)
+
+
+async def remove(connection: Connection, seqs: Sequence[int]) -> None:
+    """Remove events, none of which has a pending delivery, and everything of theirs."""
+    low, high = min(seqs), max(seqs) | days.LAST
+    await words.forget(connection, seqs)
+    for statement in PRUNE_EVENTS:
+        await connection.execute(statement, seqs, days.first_of(low), high)
+
+
+def _number(status: str) -> int:
+    """Of rows, from what the server says of a statement: ``DELETE 5``."""
+    return int(status.rpartition(" ")[2])
