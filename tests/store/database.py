@@ -107,14 +107,14 @@ class PostgresKind:
 
 def kill(store):
     """What is left of a replica does nothing any more."""
-    for task in store._tasks:
-        task.cancel()
-    for group in (store._appends, store._settles):
-        if group._task is not None:
-            group._task.cancel()
-    lines = [store._appending, store._settling, store._claiming, store._line, store._watch._line, *store._readers._all]
-    for connection in [store._news._connection, *(line._connection for line in lines)]:
+    presence, writer = store._presence, store._writer
+    groups = [group._task for group in (writer._appends, writer._settles)]
+    for task in [*presence._tasks, *groups, presence.watch._looking, presence._news._task]:
+        if task is not None:
+            task.cancel()
+    lines = [*writer._lines, store._line, presence._probe, presence.watch._line, *store._readers._all]
+    for connection in [presence._news._connection, *(line._connection for line in lines)]:
         if connection is not None:
             connection.terminate()
-    store._closed = store._loop.create_future()
-    store._closed.set_result(None)
+    store._closing = presence._loop.create_task(asyncio.sleep(0))
+    presence.is_closed = True

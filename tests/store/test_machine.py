@@ -16,6 +16,7 @@ from gateway.model import MOVES, DeliveryState, Release
 from gateway.store.activities import Task
 from gateway.store.holds import Hold, Pause
 from gateway.store.nouns import DeliveryQuery, DestinationStats, EventQuery, Outcome, Retention, Want
+from tests.store.conformance.test_replicas import hint
 from tests.store.given import (
     KINDS,
     Clock,
@@ -196,14 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.granted(lease, 30.0)
 
     async def hint(self):
-        task = asyncio.create_task(self.store.wake())
-        for _ in range(3):
-            await asyncio.sleep(0)
-        if task.done():
-            return set(task.result())
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        return None
+        return await hint(self.store)
 
     @precondition(lambda self: self.leases)
     @rule(

@@ -1,7 +1,7 @@
 """What replicas tell each other through the database."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -32,11 +32,16 @@ SESSION: Final = "SELECT role, until - gateway_now() AS left_s FROM session WHER
 END_SESSION: Final = "DELETE FROM session WHERE key = $1"
 
 
+class Asked(Protocol):
+    """Does work, again if need be."""
+
+    async def __call__(self, work: Callable[[], Awaitable[T]]) -> T: ...
+
+
 class Members:
     """The cluster as one replica sees it."""
 
-    def __init__(self, line: Line, number: int, asked: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]) -> None:
-        """``asked`` does the work, again if need be."""
+    def __init__(self, line: Line, number: int, asked: Asked) -> None:
         self._line, self._number, self._asked = line, number, asked
         self.me: Final = f"rep_{number}"
 
@@ -49,10 +54,10 @@ class Members:
             living = [replace(msgspec.json.decode(row["said"], type=Replica), seen_s=row["seen_s"]) for row in rows]
             return Roll(tuple(sorted(living, key=lambda each: (each.started_at, each.id))), reloads)
 
-        return await self._do(say)
+        return await self._asked(say)
 
     async def ask_to_reload(self) -> None:
-        await self._do(lambda: self._execute(ASK_TO_RELOAD))
+        await self._asked(lambda: self._execute(ASK_TO_RELOAD))
 
     async def begin_session(self, key: bytes, role: str, for_s: float) -> None:
         async def begin() -> None:
@@ -60,7 +65,7 @@ class Members:
                 await connection.execute(BEGIN_SESSION, key, role, for_s)
                 await connection.execute(END_SESSIONS, MOST_SESSIONS)
 
-        await self._do(begin)
+        await self._asked(begin)
 
     async def session(self, key: bytes) -> Session | None:
         async def look() -> Session | None:
@@ -68,14 +73,11 @@ class Members:
                 row = await connection.fetchrow(SESSION, key)
             return None if row is None else Session(row["role"], row["left_s"])
 
-        return await self._do(look)
+        return await self._asked(look)
 
     async def end_session(self, key: bytes) -> None:
-        await self._do(lambda: self._execute(END_SESSION, key))
+        await self._asked(lambda: self._execute(END_SESSION, key))
 
     async def _execute(self, statement: str, *values: Any) -> None:
         async with self._line.alone() as connection:
             await connection.execute(statement, *values)
-
-    async def _do(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        return await self._asked(work)

@@ -77,7 +77,7 @@ async def _add(line: Line, day: int) -> None:
 
 
 async def remove_one(line: Line, retention: Retention) -> bool:
-    """Remove the oldest day past its retention; whether there was one that could be removed."""
+    """Remove the oldest day past its retention that has events, and empty ones before it; whether there was one."""
     async with line.transaction() as connection:
         now = await connection.fetchval(sql.NOW)
         past = [day for day in await _there(connection) if (day + 1) * schema.DAY_S <= now - retention.events_s]
@@ -93,6 +93,7 @@ async def remove_one(line: Line, retention: Retention) -> bool:
 
 
 async def _remove(connection: Connection, day: int, dead_since: float) -> bool:
+    """Remove a day, unless too much of it is needed; whether there were events."""
     low, high = day << schema.DAY_BITS, day << schema.DAY_BITS | LAST
     await connection.execute(LOCK_TIMEOUT)
     await connection.execute(_HOLD)
@@ -113,6 +114,7 @@ async def _remove(connection: Connection, day: int, dead_since: float) -> bool:
     for table, key in _KEYS.items():
         which = f"IN ({kept_deliveries})" if table == "attempt" else "= ANY ($1::bigint[])"
         await connection.execute(f"INSERT INTO {table} SELECT * FROM {table}_d{day} WHERE {key} {which}", needed)
+    had_events = await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM event_d{day})")
     for table in schema.BY_DAY:
         await connection.execute(f"DROP TABLE {table}_d{day}")
-    return True
+    return bool(had_events)

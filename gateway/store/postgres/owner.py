@@ -1,46 +1,36 @@
 """The store of many replicas, as one of them has it open.
 
-Whatever waits at the same time is one transaction; a lease is part of its delivery's row, so that no two replicas have one
-at a time, and the outcome of one that was granted again changes nothing. Only the database's clock counts.
+A lease is part of its delivery's row, so that no two replicas have one at a time, and the outcome of one that was granted
+again changes nothing. Only the database's clock counts.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
-import asyncpg
-
-from gateway import telemetry
-from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
-from gateway.model import Delivery, Event, Release
+from gateway.errors import CorruptEvent, StoreError
+from gateway.model import Delivery, Event
 from gateway.store import rules
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Want
-from gateway.store.postgres import forgetting, migrate, replicas, tasks, watching
+from gateway.store.postgres import forgetting, migrate, replicas, tasks
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
-from gateway.store.postgres.appends import append
-from gateway.store.postgres.calls import Append, Call, Group, Settle
 from gateway.store.postgres.cluster import Members
-from gateway.store.postgres.connections import Connection, Line, Readers, again, connect
-from gateway.store.postgres.hints import Hints
-from gateway.store.postgres.news import News
-from gateway.store.postgres.outcomes import Settled, claim, settle, were_recorded
+from gateway.store.postgres.connections import Connection, Line, Readers, connect, translated
+from gateway.store.postgres.presence import Presence
 from gateway.store.postgres.reads import PostgresReads
-from gateway.store.postgres.rows import columns, delivery_of, event_of, fence_of, hold_row, name_of, packed
+from gateway.store.postgres.rows import columns, delivery_of, distinct, event_of, hold_row, name_of, packed
 from gateway.store.postgres.tasks import Moved
 from gateway.store.postgres.upkeep import Upkeep
 from gateway.store.postgres.wiping import Wiping
 from gateway.store.postgres.words import WordIndex
+from gateway.store.postgres.writer import Writer
 
 T = TypeVar("T")
 
-#: Seconds after which a call that has no answer is refused; what it asked for may still be done.
-ANSWER_S: Final = 1.0
-#: Turns of tending, a second each, between two looks whether numbers are to be put together.
-FOLD_TURNS: Final = 2
 #: The disk is the server's, and nothing is known of it.
 UNKNOWN_BYTES: Final = 1 << 62
 
@@ -52,98 +42,40 @@ class PostgresStore(PostgresReads):
 
     def __init__(self, address: Address, number: int, pending: int) -> None:
         super().__init__(Readers(address))
-        self._loop = asyncio.get_running_loop()
-        self._address, self._number, self._pending = address, number, pending
-        self._appending, self._settling, self._claiming, self._line = (Line(address) for _ in range(4))
-        self._appends: Group[Append] = Group(self._append, self._finish)
-        self._settles: Group[Settle] = Group(self._settle, self._finish)
-        self._hints = Hints()
-        self._watch = watching.Watch(Line(address), self._hints)
-        self._news = News(address, number, self._watch.hear)
+        self._presence = Presence(address, number, pending)
+        self._writer = Writer(self._presence)
+        #: For everything that is rare.
+        self._line = Line(address)
         self._upkeep, self._words, self._wiping = Upkeep(self._line), WordIndex(), Wiping(address)
-        #: Erasures for which everything was vacuumed once more.
-        self._wiped: set[str] = set()
-        self.cluster = Members(self._line, number, self._asked)
-        #: Tokens of leases whose outcomes may have been recorded although nobody was told.
-        self._uncertain: set[int] = set()
-        #: Leases on their way back because whoever they were granted to has gone.
-        self._returning: set[asyncio.Future[Any]] = set()
-        self._trouble = ""
-        self._closed: asyncio.Task[None] | None = None
-        self._tasks: Sequence[asyncio.Task[None]] = ()
+        self.cluster = Members(self._line, number, self._presence.asked)
+        self._closing: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, address: Address) -> Self:
         """Join the replicas of a database. Raises StoreError."""
         connection = await connect(address)
         try:
-            async with connection.transaction():
+            async with translated(address), connection.transaction():
                 await migrate.check(connection, address)
                 number = await replicas.register(connection)
                 pending = await connection.fetchval(sql.PENDING)
-        except asyncpg.PostgresError as error:
-            raise StoreUnavailable(f"{address.name}: {error}: look at the database") from error
         finally:
-            await connection.close()
+            connection.terminate()
         store = cls(address, number, pending)
-        with suppress(StoreUnavailable):
-            await store._news.attend()
-        store._tasks = [store._loop.create_task(each()) for each in (store._tend, store._look_for_late)]
+        await store._presence.begin(lambda: store._writer.is_idle, store._writer.refuse_late)
         return store
 
     # events come in, deliveries go out
 
     def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
-        call = Append(future=self._loop.create_future(), since=self._loop.time(), events=events, replica=replica)
-        if refusal := self._refusal():
-            call.future.set_exception(refusal)
-        else:
-            self._appends.add(call)
-        return call.future
-
-    async def _append(self, calls: Sequence[Append]) -> None:
-        began = self._loop.time()
-        try:
-            added = await again(lambda: append(self._appending, self._number, calls))
-        except StoreUnavailable as error:
-            self._is_away(error)
-            _answer(calls, error)
-        except StoreError as error:
-            # Which of them cannot be stored?
-            for call in calls if len(calls) > 1 else ():
-                await self._append([call])
-            if len(calls) == 1:
-                calls[0].error = error
-        else:
-            telemetry.COMMIT_SECONDS.observe(self._loop.time() - began)
-            self._pending += added.pending
-            self._hints.granted(added.leases, added.now)
-            self._tell(added.due)
-            for call, answer in zip(calls, added.answers, strict=True):
-                call.answer = answer
+        return self._writer.append(events, replica)
 
     async def claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
-        self._refuse()
-        if self._returning:
-            await asyncio.wait(self._returning)
-        claiming = self._loop.create_task(self._claim(replica, wants))
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            self._return(self._unclaim(claiming))
-            raise
-
-    async def _claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
-        claimed = await self._asked(lambda: claim(self._claiming, self._number, replica, wants))
-        for each in claimed:
-            self._hints.granted([each.lease], each.now)
-        return [each.lease for each in claimed]
-
-    async def _unclaim(self, claiming: "asyncio.Task[Sequence[Lease]]") -> None:
-        await self._give_back(await claiming)
+        self._presence.refuse()
+        return await self._writer.claim(replica, wants)
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
-        self._refuse()
+        self._presence.refuse()
         if not event_ids:
             return {}
         async with self._readers.connection() as connection:
@@ -155,102 +87,29 @@ class PostgresStore(PostgresReads):
         return loaded
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        self._refuse()
-        call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
-        self._settles.add(call)
-        held: frozenset[str] = await call.future
-        return held
-
-    async def _settle(self, calls: Sequence[Settle]) -> None:
-        # The first outcome of a lease counts.
-        outcomes = {outcome.lease.token: outcome for call in reversed(calls) for outcome in reversed(call.outcomes)}
-        try:
-            settled = await again(lambda: self._record(list(outcomes.values())))
-        except StoreUnavailable as error:
-            self._is_away(error)
-            _answer(calls, error)
-            return
-        except StoreError as error:
-            for call in calls if len(calls) > 1 else ():
-                await self._settle([call])
-            if len(calls) == 1:
-                calls[0].error = error
-            return
-        self._pending -= settled.ended
-        self._hints.ended(outcomes)
-        for destination, due in settled.retried:
-            self._hints.come_up(destination, due)
-        self._tell(settled.due)
-        left = {token for token in outcomes if fence_of(token)[0] in settled.held}
-        for call in calls:
-            mine = [each.lease for each in call.outcomes if each.lease.token in left]
-            left -= {lease.token for lease in mine}
-            call.answer = frozenset(lease.delivery.id for lease in mine)
-
-    async def _record(self, outcomes: Sequence[Outcome]) -> Settled:
-        tokens = {outcome.lease.token for outcome in outcomes}
-        try:
-            settled = await settle(self._settling, outcomes)
-        except StoreUnavailable:
-            self._uncertain |= tokens
-            raise
-        if uncertain := self._uncertain & tokens:
-            lost = [each for each in outcomes if each.lease.token in uncertain and _seq(each) not in settled.held]
-            settled.held |= await were_recorded(self._settling, lost) if lost else set()
-            self._uncertain -= tokens
-        return settled
+        self._presence.refuse()
+        return await self._writer.settle(outcomes)
 
     async def wake(self) -> Collection[str]:
-        return await self._watch.wake()
+        return await self._presence.watch.wake()
 
     async def breathe(self) -> None:
         await asyncio.sleep(0)
 
     async def crashed(self, delivery_id: str) -> Delivery | None:
-        async def count() -> Delivery | None:
-            async with self._line.transaction() as connection:
-                row = await connection.fetchrow(sql.CRASHED, name_of(delivery_id))
-            return None if row is None else delivery_of(row, row["now"])
-
-        return await self._asked(count)
+        row = await self._fetchrow(sql.CRASHED, name_of(delivery_id))
+        return None if row is None else delivery_of(row, row["now"])
 
     # what replicas share
 
     async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002
-        return await self._asked(lambda: replicas.assigned(self._line, self._number, wanted))
+        return await self._asked(lambda: replicas.assigned(self._line, self._presence.number, wanted))
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:  # noqa: ARG002
-        await self._asked(lambda: replicas.release(self._line, self._number, destinations))
+        await self._asked(lambda: replicas.release(self._line, self._presence.number, destinations))
 
     async def set_hold(self, hold: Hold) -> bool:
-        async def set_() -> bool:
-            async with self._line.transaction() as connection:
-                return await connection.fetchval(sql.SET_HOLD, *hold_row(hold)) is not None
-
-        return await self._asked(set_)
-
-    async def reject(self, rejected: Sequence[Rejected]) -> None:
-        rows = [
-            (
-                each.at,
-                packed(each.source),
-                packed(each.path),
-                each.status,
-                packed(each.reason),
-                packed(each.client),
-                each.count,
-            )
-            for each in rejected
-        ]
-
-        async def remember() -> None:
-            async with self._line.transaction() as connection:
-                await connection.execute(sql.REJECT, *columns(rows, 7))
-                for source in sorted({packed(each.source) for each in rejected}):
-                    await connection.execute(sql.FORGET_REJECTED, source, rules.REJECTED_KEPT)
-
-        if rejected:
-            await self._asked(remember)
+        return await self._fetchrow(sql.SET_HOLD, *hold_row(hold)) is not None
 
     # what people do
 
@@ -258,59 +117,62 @@ class PostgresStore(PostgresReads):
         return await self._known(await self._moving(lambda connection, moved: tasks.begin(connection, task, moved)))
 
     async def go_on(self, replica: str) -> bool:
-        return await self._moving(lambda connection, moved: tasks.go_on(connection, self._number, replica, moved))
+        number = self._presence.number
+        return await self._moving(lambda connection, moved: tasks.go_on(connection, number, replica, moved))
 
     async def stop(self, activity_id: str, *, by: str) -> Activity:
         await self._moving(lambda connection, moved: tasks.stop(connection, name_of(activity_id), by, moved))
         return await self._known(activity_id)
-
-    async def note(self, activity: Activity) -> None:
-        await self._moving(lambda connection, _moved: tasks.note(connection, activity))
 
     async def begin_erasure(self, erasure: Erasure) -> Activity:
         self._wiping.is_due = True
         return await self._known(await self._moving(lambda connection, _moved: forgetting.begin(connection, erasure)))
 
     async def open_erasure(self, replica: str) -> OpenErasure | None:
-        async def look() -> OpenErasure | None:
-            async with self._line.transaction() as connection:
-                return await forgetting.unfinished(connection, self._number, replica)
-
-        found = await self._asked(look)
-        if found is not None and found.is_looked_through and found.activity_id not in self._wiped:
+        number = self._presence.number
+        found = await self._moving(lambda connection, _moved: forgetting.unfinished(connection, number, replica))
+        if found is not None and found.is_looked_through:
             # Another process may have removed what is left to be wiped.
-            self._wiping.is_due = True
-            self._wiped.add(found.activity_id)
+            self._wiping.begin(found.activity_id)
         return found
 
     async def forget(self, erasure: OpenErasure, event_ids: Collection[str], *, to: str, replica: str) -> None:
         self._wiping.is_due = True
-        given = (self._number, replica, erasure, event_ids, to)
+        given = (self._presence.number, replica, erasure, event_ids, to)
         await self._moving(lambda connection, moved: forgetting.forget(connection, *given, moved))
+
+    async def note(self, activity: Activity) -> None:
+        await self._moving(lambda connection, _moved: tasks.note(connection, activity))
+
+    async def reject(self, rejected: Sequence[Rejected]) -> None:
+        rows = [
+            (
+                each.at,
+                *map(packed, (each.source, each.path)),
+                each.status,
+                *map(packed, (each.reason, each.client)),
+                each.count,
+            )
+            for each in rejected
+        ]
+
+        async def remember(connection: Connection, _moved: Moved) -> None:
+            await connection.execute(sql.REJECT, *columns(rows, 7))
+            for source in distinct(each.source for each in rejected):
+                await connection.execute(sql.FORGET_REJECTED, packed(source), rules.REJECTED_KEPT)
+
+        if rows:
+            await self._moving(remember)
 
     async def _known(self, activity_id: str) -> Activity:
         activity = await self.activity(activity_id)
         assert activity is not None
         return activity
 
-    async def _moving(self, work: Callable[[Connection, Moved], Awaitable[T]]) -> T:
-        """Do what moves deliveries in one transaction, and tell what is due because of it."""
-
-        async def move() -> tuple[T, Moved]:
-            moved = Moved()
-            async with self._line.transaction() as connection:
-                return await work(connection, moved), moved
-
-        result, moved = await self._asked(move)
-        self._pending += moved.pending
-        for destination, due in moved.later:
-            self._hints.come_up(destination, due)
-        self._tell(moved.due)
-        return result
-
-    # upkeep, by the one replica that holds it
+    # upkeep, by the one replica that has it
 
     async def prune(self, retention: Retention, *, limit: int = 500) -> int:
+        await self._asked(self._upkeep.fold)
         return await self._asked(lambda: self._upkeep.prune(retention, limit))
 
     async def redact(self, bodies: Mapping[str, bytes]) -> int:
@@ -328,6 +190,8 @@ class PostgresStore(PostgresReads):
         return await self._asked(self._wiping.step)
 
     async def index(self, *, limit: int = 250) -> bool:
+        # Called every second or so, also where nothing is removed.
+        await self._asked(self._upkeep.fold)
         return await self._moving(lambda connection, _moved: self._words.add(connection, limit))
 
     async def inspect(self) -> bool:
@@ -337,140 +201,60 @@ class PostgresStore(PostgresReads):
 
     @property
     def healthy(self) -> bool:
-        return not self._trouble and self._closed is None
+        return self._presence.refusal is None
 
     @property
     def trouble(self) -> str:
-        return self._trouble
+        return self._presence.trouble
 
     @property
     def room(self) -> Room:
-        return Room(self._pending, UNKNOWN_BYTES, UNKNOWN_BYTES)
+        return Room(self._presence.pending, UNKNOWN_BYTES, UNKNOWN_BYTES)
 
     @property
     def checked(self) -> float:
         return 1.0
 
     async def close(self) -> None:
-        if self._closed is None:
-            self._closed = self._loop.create_task(self._close())
-        await asyncio.shield(self._closed)
+        if self._closing is None:
+            self._presence.is_closed = True
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        while not (self._appends.is_idle and self._settles.is_idle and not self._returning):
-            await self._appends.drain()
-            await self._settles.drain()
-            if self._returning:
-                await asyncio.wait(self._returning)
+        await self._writer.close()
+        await self._presence.end()
+        leased = list(self._presence.hints.leased)
         with suppress(StoreError):
             async with self._line.transaction() as connection:
-                await connection.execute(sql.GIVE_BACK, list(self._hints.leased), self._number)
-                await replicas.leave(connection, self._number)
-        await self._news.close()
-        await self._watch.close()
-        for line in (self._appending, self._settling, self._claiming, self._line):
-            await line.close()
+                await connection.execute(sql.GIVE_BACK, leased, self._presence.number)
+                await replicas.leave(connection, self._presence.number)
+        await self._line.close()
         await super().close()
 
-    # callers
-
-    def _refusal(self) -> StoreUnavailable | None:
-        if self._closed is not None:
-            return StoreUnavailable("the store is closed: the gateway is stopping")
-        return StoreUnavailable(self._trouble) if self._trouble else None
-
-    def _refuse(self) -> None:
-        if refusal := self._refusal():
-            raise refusal
+    # asking
 
     async def _asked(self, work: Callable[[], Awaitable[T]]) -> T:
-        self._refuse()
-        try:
-            return await again(work)
-        except StoreUnavailable as error:
-            self._is_away(error)
-            raise
+        return await self._presence.asked(work)
 
-    def _is_away(self, error: StoreUnavailable) -> None:
-        self._trouble = self._trouble or str(error)
+    async def _fetchrow(self, statement: str, *values: object) -> Mapping[str, Any] | None:
+        async def fetch() -> Mapping[str, Any] | None:
+            async with self._line.alone() as connection:
+                row: Mapping[str, Any] | None = await connection.fetchrow(statement, *values)
+                return row
 
-    def _tell(self, destinations: Collection[str]) -> None:
-        """They have something due: this process and the others hear of it."""
-        self._watch.hear(destinations)
-        self._news.tell(destinations)
+        return await self._asked(fetch)
 
-    def _finish(self, call: Call) -> None:
-        if not call.future.done():
-            if call.error is None:
-                call.future.set_result(call.answer)
-            else:
-                call.future.set_exception(call.error)
-        elif isinstance(call, Append) and call.answer:
-            # The caller has gone: nobody else knows of the leases that it was granted.
-            leases = [lease for appended in call.answer for lease in appended.leases]
-            self._return(self._give_back(leases))
+    async def _moving(self, work: Callable[[Connection, Moved], Awaitable[T]]) -> T:
+        """Do what may move deliveries in one transaction, and tell what is due because of it."""
 
-    def _return(self, giving_back: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(giving_back)
-        self._returning.add(task)
-        task.add_done_callback(self._returned)
+        async def move() -> tuple[T, Moved]:
+            moved = Moved()
+            async with self._line.transaction() as connection:
+                return await work(connection, moved), moved
 
-    def _returned(self, task: "asyncio.Future[None]") -> None:
-        self._returning.discard(task)
-        if not task.cancelled():
-            # Should the database refuse, the leases run out.
-            task.exception()
-
-    async def _give_back(self, leases: Iterable[Lease]) -> None:
-        if outcomes := [Outcome(lease, Release()) for lease in leases]:
-            call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
-            self._settles.add(call)
-            await call.future
-
-    # by and by
-
-    async def _look_for_late(self) -> None:
-        """Whoever has waited too long gets an answer, whatever becomes of what it asked for."""
-        while True:
-            await asyncio.sleep(ANSWER_S / 4)
-            error = StoreUnavailable(f"{self._address.name} has not answered for {ANSWER_S:g} s: look at the database")
-            if self._appends.refuse_late(self._loop.time() - ANSWER_S, error):
-                self._is_away(error)
-
-    async def _tend(self) -> None:
-        """See whether the database is there, and what others have stored."""
-        turn = 0
-        while True:
-            try:
-                await self._tend_once()
-                if turn % FOLD_TURNS == 0:
-                    await self._upkeep.fold()
-                turn += 1
-                self._trouble = ""
-            except StoreUnavailable as error:
-                self._is_away(error)
-            await asyncio.sleep(ANSWER_S)
-
-    async def _tend_once(self) -> None:
-        await self._news.attend()
-        was, was_idle = self._pending, self._is_idle
-        async with self._line.alone() as connection:
-            pending = await connection.fetchval(sql.PENDING)
-        # What is on its way may be counted or not.
-        if was_idle and self._is_idle and was == self._pending:
-            self._pending = pending
-
-    @property
-    def _is_idle(self) -> bool:
-        return self._appends.is_idle and self._settles.is_idle
-
-
-def _answer(calls: Sequence[Call], error: Exception) -> None:
-    for call in calls:
-        call.error = error
-
-
-def _seq(outcome: Outcome) -> int:
-    return fence_of(outcome.lease.token)[0]
+        result, moved = await self._asked(move)
+        self._presence.pending += moved.pending
+        self._presence.come_up(moved.later)
+        self._presence.tell(moved.due)
+        return result

@@ -14,16 +14,23 @@ class Wiping:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        #: Something was removed since the tables were listed.
+        #: Something was removed since the last round began.
         self.is_due = False
         self._left: list[str] = []
+        self._known: set[str] = set()
+
+    def begin(self, activity_id: str) -> None:
+        """Begin a round for an erasure that was looked through, unless this process has done so."""
+        if activity_id not in self._known:
+            self._known.add(activity_id)
+            self.is_due = True
 
     async def step(self) -> bool:
         """Vacuum the next table; whether there are more. Raises StoreUnavailable."""
-        if not (self.is_due or self._left):
-            return False
         if self.is_due:
             self.is_due, self._left = False, list(_TABLES)
+        if not self._left:
+            return False
         connection = await connect(self._address)
         try:
             async with translated(self._address):

@@ -29,7 +29,7 @@ async def stats(url):
 
 def test_an_empty_database_is_refused_with_the_command_that_fills_it(url):
     for opened in (open_store(url), stats(url)):
-        with pytest.raises(StoreOutdated, match="has no schema yet.*gateway migrate --store"):
+        with pytest.raises(StoreOutdated, match=r"has no schema yet.*gateway migrate --store"):
             asyncio.run(opened)
     sign = signs_of(url)["schema"]
     assert (sign.verdict, "gateway migrate" in sign.said) == ("fail", True)
@@ -104,7 +104,7 @@ def test_a_backup_names_the_command_and_no_password(url, tmp_path):
             await reads.backup(str(tmp_path / "my copy"))
 
     with pytest.raises(
-        StoreError, match="pg_dump --format=custom --file='.*my copy' 'postgresql://gateway@"
+        StoreError, match=r"pg_dump --format=custom --file='.*my copy' 'postgresql://gateway@"
     ) as refused:
         asyncio.run(copied())
     assert "sesame" not in str(refused.value)

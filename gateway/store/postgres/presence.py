@@ -1,0 +1,134 @@
+"""One process among the replicas of a database: whether the database is there, and what is told of what is due."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from gateway.errors import StoreUnavailable
+from gateway.store.postgres import statements as sql
+from gateway.store.postgres.address import Address
+from gateway.store.postgres.connections import Line, again, translated
+from gateway.store.postgres.hints import Hints
+from gateway.store.postgres.news import News
+from gateway.store.postgres.watching import Watch
+
+T = TypeVar("T")
+
+#: Seconds between two looks whether the database is there.
+LOOK_S: Final = 1.0
+#: How long a call may wait before the database is asked whether it is there, and how long it may take to answer, seconds.
+PATIENCE_S: Final = 0.25
+ANSWER_S: Final = 0.75
+
+
+class Presence:
+    """What everything that this process asks of the database has in common."""
+
+    def __init__(self, address: Address, number: int, pending: int) -> None:
+        self.address, self.number = address, number
+        #: Pending deliveries: what this process knows, and once a second what others have stored.
+        self.pending = pending
+        self.hints = Hints()
+        self.watch = Watch(Line(address), self.hints)
+        #: Why nothing can be stored; empty: it can.
+        self.trouble = ""
+        self.is_closed = False
+        self._news = News(address, number, self.watch.hear)
+        self._probe = Line(address)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: Sequence[asyncio.Task[None]] = ()
+
+    async def begin(self, is_idle: Callable[[], bool], refuse_late: Callable[[float, StoreUnavailable], None]) -> None:
+        """Listen to the others, and look after the database from now on.
+
+        ``is_idle``: whether nothing is on its way to be stored. ``refuse_late`` answers what has waited since a moment on
+        the loop's clock.
+        """
+        with suppress(StoreUnavailable):
+            await self._news.attend()
+        loops = (self._tend(is_idle), self._look_for_late(is_idle, refuse_late))
+        self._tasks = [self._loop.create_task(each) for each in loops]
+
+    async def end(self) -> None:
+        """Look after it no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._news.close()
+        await self.watch.close()
+        await self._probe.close()
+
+    # what is due
+
+    def tell(self, destinations: Collection[str]) -> None:
+        """They have something due: this process and the others hear of it."""
+        self.watch.hear(destinations)
+        self._news.tell(destinations)
+
+    def come_up(self, waiting: Iterable[tuple[str, float]]) -> None:
+        """They have something due later."""
+        for destination, due in waiting:
+            self.hints.come_up(destination, due)
+
+    # whether it is there
+
+    @property
+    def refusal(self) -> StoreUnavailable | None:
+        """Why nothing is asked of the database now."""
+        if self.is_closed:
+            return StoreUnavailable("the store is closed: the gateway is stopping")
+        return StoreUnavailable(self.trouble) if self.trouble else None
+
+    def refuse(self) -> None:
+        """Raise it."""
+        if refusal := self.refusal:
+            raise refusal
+
+    def is_away(self, error: StoreUnavailable) -> None:
+        """It has just been found to be away."""
+        self.trouble = self.trouble or str(error)
+
+    async def asked(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Ask something of the database, again if another transaction was in the way."""
+        self.refuse()
+        try:
+            return await again(work)
+        except StoreUnavailable as error:
+            self.is_away(error)
+            raise
+
+    async def _tend(self, is_idle: Callable[[], bool]) -> None:
+        """See whether it is there, and what others have stored."""
+        while True:
+            try:
+                await self._news.attend()
+                was, was_idle = self.pending, is_idle()
+                pending = await self._ask(sql.PENDING, LOOK_S)
+                # What is on its way may be counted or not.
+                if was_idle and is_idle() and was == self.pending:
+                    self.pending = pending
+                self.trouble = ""
+            except StoreUnavailable as error:
+                self.is_away(error)
+            await asyncio.sleep(LOOK_S)
+
+    async def _look_for_late(
+        self, is_idle: Callable[[], bool], refuse_late: Callable[[float, StoreUnavailable], None]
+    ) -> None:
+        """Whoever waits for a database that does not answer is told so; what it asked for may still be done."""
+        while True:
+            await asyncio.sleep(PATIENCE_S)
+            if is_idle():
+                continue
+            began = self._loop.time()
+            try:
+                await self._ask(sql.NOW, ANSWER_S)
+            except StoreUnavailable as error:
+                self.is_away(error)
+                refuse_late(began - PATIENCE_S, error)
+
+    async def _ask(self, statement: str, within_s: float) -> int:
+        """A number, soon. Raises StoreUnavailable."""
+        async with translated(self.address), asyncio.timeout(within_s), self._probe.alone() as connection:
+            return int(await connection.fetchval(statement))

@@ -1,0 +1,188 @@
+"""Events on their way in and outcomes on their way back: what waits at the same time is one transaction."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any
+
+from gateway import telemetry
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.model import Release
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
+from gateway.store.postgres.appends import append
+from gateway.store.postgres.calls import Append, Call, Group, Settle
+from gateway.store.postgres.connections import Line, again
+from gateway.store.postgres.outcomes import Settled, claim, settle, were_recorded
+from gateway.store.postgres.presence import Presence
+from gateway.store.postgres.rows import fence_of
+
+
+class Writer:
+    """Appends, claims and settles of one process."""
+
+    def __init__(self, presence: Presence) -> None:
+        self._presence = presence
+        self._loop = asyncio.get_running_loop()
+        self._lines = [Line(presence.address) for _ in range(3)]
+        self._appending, self._settling, self._claiming = self._lines
+        self._appends: Group[Append] = Group(self._append, self._finish)
+        self._settles: Group[Settle] = Group(self._settle, self._finish)
+        #: Tokens of leases whose outcomes may have been recorded although nobody was told.
+        self._uncertain: set[int] = set()
+        #: Leases on their way back because whoever they were granted to has gone.
+        self._returning: set[asyncio.Future[Any]] = set()
+
+    # asked by callers
+
+    def append(self, events: Sequence[NewEvent], replica: str) -> "asyncio.Future[Sequence[Appended]]":
+        """As in the contract."""
+        call = Append(future=self._loop.create_future(), since=self._loop.time(), events=events, replica=replica)
+        if refusal := self._presence.refusal:
+            call.future.set_exception(refusal)
+        else:
+            self._appends.add(call)
+        return call.future
+
+    async def claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
+        """As in the contract."""
+        if self._returning:
+            await asyncio.wait(self._returning)
+        claiming = self._loop.create_task(self._claim(replica, wants))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            self._return(self._unclaim(claiming))
+            raise
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
+        """As in the contract."""
+        call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
+        self._settles.add(call)
+        held: frozenset[str] = await call.future
+        return held
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return self._appends.is_idle and self._settles.is_idle
+
+    def refuse_late(self, before: float, error: StoreUnavailable) -> None:
+        """Answer what has waited since a moment on the loop's clock."""
+        self._appends.refuse_late(before, error)
+        self._settles.refuse_late(before, error)
+
+    async def close(self) -> None:
+        """Carry out what was asked for."""
+        while not (self.is_idle and not self._returning):
+            await self._appends.drain()
+            await self._settles.drain()
+            if self._returning:
+                await asyncio.wait(self._returning)
+        for line in self._lines:
+            await line.close()
+
+    # carried out
+
+    async def _append(self, calls: Sequence[Append]) -> None:
+        began = self._loop.time()
+        try:
+            added = await again(lambda: append(self._appending, self._presence.number, calls))
+        except StoreUnavailable as error:
+            self._presence.is_away(error)
+            _answer(calls, error)
+        except StoreError as error:
+            # Which of them cannot be stored?
+            for call in calls if len(calls) > 1 else ():
+                await self._append([call])
+            if len(calls) == 1:
+                calls[0].error = error
+        else:
+            telemetry.COMMIT_SECONDS.observe(self._loop.time() - began)
+            self._presence.pending += added.pending
+            self._presence.hints.granted(added.leases, added.now)
+            self._presence.tell(added.due)
+            for call, answer in zip(calls, added.answers, strict=True):
+                call.answer = answer
+
+    async def _claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
+        claimed = await self._presence.asked(lambda: claim(self._claiming, self._presence.number, replica, wants))
+        for each in claimed:
+            self._presence.hints.granted([each.lease], each.now)
+        return [each.lease for each in claimed]
+
+    async def _unclaim(self, claiming: "asyncio.Task[Sequence[Lease]]") -> None:
+        await self._give_back(await claiming)
+
+    async def _settle(self, calls: Sequence[Settle]) -> None:
+        # The first outcome of a lease counts.
+        outcomes = {outcome.lease.token: outcome for call in reversed(calls) for outcome in reversed(call.outcomes)}
+        try:
+            settled = await again(lambda: self._record(list(outcomes.values())))
+        except StoreUnavailable as error:
+            self._presence.is_away(error)
+            _answer(calls, error)
+            return
+        except StoreError as error:
+            for call in calls if len(calls) > 1 else ():
+                await self._settle([call])
+            if len(calls) == 1:
+                calls[0].error = error
+            return
+        self._presence.pending -= settled.ended
+        self._presence.hints.ended(outcomes)
+        self._presence.come_up(settled.retried)
+        self._presence.tell(settled.due)
+        left = {token for token in outcomes if fence_of(token)[0] in settled.held}
+        for call in calls:
+            mine = [each.lease for each in call.outcomes if each.lease.token in left]
+            left -= {lease.token for lease in mine}
+            call.answer = frozenset(lease.delivery.id for lease in mine)
+
+    async def _record(self, outcomes: Sequence[Outcome]) -> Settled:
+        tokens = {outcome.lease.token for outcome in outcomes}
+        try:
+            settled = await settle(self._settling, outcomes)
+        except StoreUnavailable:
+            self._uncertain |= tokens
+            raise
+        if uncertain := self._uncertain & tokens:
+            lost = [each for each in outcomes if each.lease.token in uncertain and _seq(each) not in settled.held]
+            settled.held |= await were_recorded(self._settling, lost) if lost else set()
+            self._uncertain -= tokens
+        return settled
+
+    def _finish(self, call: Call) -> None:
+        if not call.future.done():
+            if call.error is None:
+                call.future.set_result(call.answer)
+            else:
+                call.future.set_exception(call.error)
+        elif isinstance(call, Append) and call.answer:
+            # The caller has gone: nobody else knows of the leases that it was granted.
+            leases = [lease for appended in call.answer for lease in appended.leases]
+            self._return(self._give_back(leases))
+
+    def _return(self, giving_back: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(giving_back)
+        self._returning.add(task)
+        task.add_done_callback(self._returned)
+
+    def _returned(self, task: "asyncio.Future[None]") -> None:
+        self._returning.discard(task)
+        if not task.cancelled():
+            # Should the database refuse, the leases run out.
+            task.exception()
+
+    async def _give_back(self, leases: Iterable[Lease]) -> None:
+        if outcomes := [Outcome(lease, Release()) for lease in leases]:
+            call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
+            self._settles.add(call)
+            await call.future
+
+
+def _answer(calls: Sequence[Call], error: Exception) -> None:
+    for call in calls:
+        call.error = error
+
+
+def _seq(outcome: Outcome) -> int:
+    return fence_of(outcome.lease.token)[0]
