@@ -73,7 +73,7 @@ _VERBS: Final = {
     "Receive": (sending.sources, sending.send, sending.sign, sending.verify),
     "Look": (looking.events, looking.show, looking.dead, looking.tail, looking.activity, looking.replicas),
     "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.reload),
-    "Maintain": (running.doctor, running.backup, running.completion),
+    "Maintain": (running.doctor, running.backup, running.migrate, running.copy, running.completion),
 }
 for _verbs in _VERBS.values():
     for _verb in _verbs:

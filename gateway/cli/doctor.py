@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, astuple
 
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
@@ -78,8 +78,10 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     health = health_of(store)
     limits = loaded.limits if isinstance(loaded, Config) else Limits()
     yield from _store(store, health, limits)
-    yield engine(health.engine, health.version, health.defect, health.remedy)
-    yield disk(health.folder, limits)
+    if health.version:
+        yield engine(health.engine, health.version, health.defect, health.remedy)
+    if health.folder is not None:
+        yield disk(health.folder, limits)
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     yield memory(memory_limit(), loaded.sources.values() if isinstance(loaded, Config) else ())
     yield from permissions(health.files)
@@ -116,9 +118,12 @@ def configuration(path: Path, loaded: Config | ConfigError, *, is_running: bool)
 
 
 def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
-    yield owner(health)
+    if health.folder is not None:
+        yield owner(health)
+    yield from (Finding(*astuple(sign)) for sign in health.signs)
     if health.state == "missing":
-        yield missing(health)
+        if health.folder is not None:
+            yield missing(health, health.folder)
         return
     if health.state == "empty":
         yield Finding("store", "ok", f"{health.name} is empty: nothing was stored yet, the next start sets it up")
@@ -152,11 +157,11 @@ async def _damages(url: str, progress: OnProgress) -> Sequence[str]:
         return await reads.check(progress)
 
 
-def missing(health: Health) -> Finding:
+def missing(health: Health, folder: Path) -> Finding:
     """There is no store, as it should be before the first start."""
-    if os.access(health.folder, os.W_OK):
+    if os.access(folder, os.W_OK):
         return Finding("store", "ok", f"{health.name} does not exist yet: the first start creates it")
-    return Finding("store", "fail", f"{health.folder} is missing or not writable", "create it, writable for this user")
+    return Finding("store", "fail", f"{folder} is missing or not writable", "create it, writable for this user")
 
 
 def integrity(health: Health, damages: Sequence[str]) -> Iterator[Finding]:

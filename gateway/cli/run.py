@@ -36,6 +36,7 @@ from gateway.routing import Config, Source
 from gateway.routing.peers import Senders
 from gateway.signatures import CannotSign
 from gateway.store import file_of, is_database, open_store, shown
+from gateway.store import migrate as migrated
 from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 from gateway.web.auth import Access
 from gateway.web.sessions import Sessions
@@ -56,6 +57,7 @@ def serve(
     log_level: str,
     env_file: Path | None,
     watch: bool,
+    migrate: bool,
     dev: bool,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file takes effect at once."""
@@ -75,7 +77,9 @@ def serve(
         telemetry.log("config.warning", place=str(env_file), message=sentence)
     read = partial(_read_again, config, env_file, environ, dev=dev)
     try:
-        return server.run(_serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, dev=dev))
+        return server.run(
+            _serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, migrate=migrate, dev=dev)
+        )
     finally:
         telemetry.flush_log()
 
@@ -139,10 +143,13 @@ async def _serve(
     admin_bind: str,
     store_url: str,
     *,
+    migrate: bool,
     dev: bool,
 ) -> int:
     options = _admin_options(environ, admin_bind)
     inbox = Inbox(clock=time.time) if dev else None
+    if migrate:
+        await migrated(store_url)
     store = await open_store(store_url)
     try:
         crash_slot = _crash_slot(store_url)

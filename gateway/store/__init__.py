@@ -3,22 +3,26 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import StoreError
 from gateway.machine.links import ForeignLink, followed
-from gateway.store.base import Reads, Store
+from gateway.store.base import OnProgress, Reads, Store
 from gateway.store.health import Health, Owner
 from gateway.store.postgres import address
 from gateway.store.postgres.address import Address, is_database
+
+if TYPE_CHECKING:
+    from gateway.store.copying import Tally
 
 __all__ = [
     "Health",
     "Owner",
     "Reads",
     "Store",
+    "copied",
     "file_of",
     "health_of",
     "is_database",
@@ -92,6 +96,32 @@ async def migrate(url: str) -> tuple[int, int] | None:
     from gateway.store.postgres import migrate as postgres
 
     return await postgres.migrate(_address(url))
+
+
+async def copied(source: str, target: str, on_progress: OnProgress) -> "Mapping[str, Tally]":
+    """Copy everything in one store to another, which is empty or holds an unfinished copy; the rows of each kind.
+
+    Raises StoreLocked while a gateway uses either of them, and StoreError.
+    """
+    from gateway.store import copying
+
+    async with AsyncExitStack() as stack:
+        sides = []
+        for url, is_target in ((source, False), (target, True)):
+            side = await _side(url, is_target=is_target)
+            stack.push_async_callback(side.close)
+            sides.append(side)
+        return await copying.copy(*sides, on_progress)
+
+
+async def _side(url: str, *, is_target: bool) -> Any:
+    if is_database(url):
+        from gateway.store.postgres.copying import PostgresSide
+
+        return await (PostgresSide.target if is_target else PostgresSide.source)(_address(url))
+    from gateway.store.sqlite.copying import SQLiteSide
+
+    return (SQLiteSide.target if is_target else SQLiteSide.source)(file_of(url))
 
 
 def shown(url: str) -> str:

@@ -42,6 +42,9 @@ def _logging(command: Command) -> Command:
 @_logging
 @click.option("--watch", is_flag=True, help="Reload routes.yaml and its templates whenever they are saved.")
 @click.option(
+    "--migrate", is_flag=True, help="Bring a database to this release's schema first, as `gateway migrate` does."
+)
+@click.option(
     "--env-file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Read variables from this file; the environment wins.",
 )  # fmt: skip
@@ -74,7 +77,7 @@ def dev(**given: Any) -> None:
     from gateway.cli import run
 
     given["env_file"] = given["config"].parent / ".env"
-    sys.exit(run.serve(dev=True, watch=True, **given))
+    sys.exit(run.serve(dev=True, watch=True, migrate=True, **given))
 
 
 @click.command("backup")
@@ -90,6 +93,37 @@ def backup(**given: Any) -> None:
     from gateway.cli import backup as backups
 
     sys.exit(backups.backup(**given))
+
+
+@click.command("migrate")
+@options.store
+@options.as_json
+def migrate(**given: Any) -> None:
+    """Bring a database to the schema of this release.
+
+    Replicas of the release before go on running meanwhile. A file needs no such step: it is migrated when it is opened.
+    Behind a pooler, set GATEWAY_STORE_DIRECT to the URL of the server itself.
+    """
+    from gateway.cli import migrate as migration
+
+    sys.exit(migration.migrate(**given))
+
+
+@click.command("copy")
+@click.option(
+    "--from", "source", required=True, metavar="URL", help="Store to copy: sqlite:///gateway.db, postgresql://…"
+)
+@click.option("--to", "target", required=True, metavar="URL", help="Empty store that becomes its copy.")
+@options.as_json
+def copy(**given: Any) -> None:
+    """Copy everything in a store to a store of another kind, or of the same.
+
+    Stop every gateway that uses either of them first. A copy that was interrupted continues when it is started again.
+    At the end both are compared: numbers of rows and checksums. The store that is copied stays as it is.
+    """
+    from gateway.cli import copy as copies
+
+    sys.exit(copies.copy(**given))
 
 
 @click.command("doctor")

@@ -12,6 +12,7 @@ from gateway.store.postgres.connections import OLDEST_SERVER, Connection, Line, 
 #: A migration waits this long for a lock that a running replica has, and is then given up: nothing is changed.
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '3s'"
 _HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
+_IS_COPYING: Final = "SELECT to_regclass('copying') IS NOT NULL"
 _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
 
 
@@ -63,6 +64,8 @@ async def check(connection: Connection, address: Address) -> None:
         runs_from = await connection.fetchval("SELECT max(runs_from) FROM meta")
         if runs_from > schema.VERSION:
             raise StoreTooNew(_too_new(address, there))
+    if await connection.fetchval(_IS_COPYING):
+        raise StoreError(f"{address.name} is an unfinished copy: run `gateway copy` again, or drop the database")
     commit = await connection.fetchval("SHOW synchronous_commit")
     if commit == "off" and not address.may_lose:
         raise StoreError(

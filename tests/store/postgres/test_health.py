@@ -1,0 +1,111 @@
+"""What a server says of itself, and the way from one schema to the next."""
+
+import asyncio
+
+import pytest
+
+from gateway.errors import StoreError, StoreOutdated, StoreTooNew
+from gateway.store import health_of, migrate, open_reads, open_store
+from gateway.store.postgres.schema import VERSION
+from tests import postgres
+
+
+@pytest.fixture
+def url():
+    """A new database."""
+    made = postgres.fresh()
+    yield made
+    postgres.drop(made)
+
+
+def signs_of(url):
+    return {each.check: each for each in health_of(url).signs}
+
+
+async def stats(url):
+    async with open_reads(url) as reads:
+        return await reads.stats()
+
+
+def test_an_empty_database_is_refused_with_the_command_that_fills_it(url):
+    for opened in (open_store(url), stats(url)):
+        with pytest.raises(StoreOutdated, match=r"has no schema yet.*gateway migrate --store"):
+            asyncio.run(opened)
+    sign = signs_of(url)["schema"]
+    assert (sign.verdict, "gateway migrate" in sign.said) == ("fail", True)
+    assert health_of(url).state == "missing"
+
+
+def test_a_database_is_migrated_once_and_then_runs(url):
+    assert asyncio.run(migrate(url)) == (0, VERSION)
+    assert asyncio.run(migrate(url)) == (VERSION, VERSION)
+    assert asyncio.run(stats(url)).destinations == {}
+    assert health_of(url).state == "in use"
+
+
+def test_a_newer_schema_says_which_releases_may_run_on_it(url):
+    asyncio.run(migrate(url))
+    postgres.run(url, f"UPDATE meta SET version = {VERSION + 1}, runs_from = {VERSION}")
+    assert asyncio.run(stats(url)).destinations == {}, "the one before, always"
+    postgres.run(url, f"UPDATE meta SET version = {VERSION + 2}, runs_from = {VERSION + 1}")
+    for opened in (open_store(url), stats(url)):
+        with pytest.raises(StoreTooNew, match=f"schema {VERSION + 2}"):
+            asyncio.run(opened)
+    with pytest.raises(StoreTooNew):
+        asyncio.run(migrate(url))
+
+
+def test_the_signs_of_a_sound_server_are_good(url):
+    asyncio.run(migrate(url))
+    signs = signs_of(url)
+    assert set(signs) == {"latency", "commit", "standby", "snapshots", "schema", "vacuum", "partitions", "replicas"}
+    assert {name: each.verdict for name, each in signs.items() if name != "latency"} == dict.fromkeys(
+        signs.keys() - {"latency"}, "ok"
+    )
+    assert "none is running" in signs["replicas"].said
+
+
+def test_replicas_that_run_on_it_are_counted(url):
+    asyncio.run(migrate(url))
+    postgres.run(url, "INSERT INTO replica (seen, said) VALUES (gateway_now(), '{}'), (gateway_now() - 3600, '{}')")
+    assert signs_of(url)["replicas"].said == "1 replica running on it"
+
+
+def test_a_missing_partition_and_a_commit_that_may_lose_are_told(url):
+    asyncio.run(migrate(url))
+    days = postgres.run(
+        url, r"SELECT relname FROM pg_class WHERE relname LIKE 'event\_d%' AND relkind = 'r' ORDER BY 1"
+    )
+    postgres.run(url, *(f"DROP TABLE {row[0]}" for row in days[1:]))
+    assert signs_of(url)["partitions"].verdict == "warn"
+    postgres.run(url, f"ALTER DATABASE {url.partition('@/')[2].partition('?')[0]} SET synchronous_commit = off")
+    assert signs_of(url)["commit"].verdict == "fail"
+    with pytest.raises(StoreError, match=r"\?synchronous_commit=off"):
+        asyncio.run(open_store(url))
+    assert signs_of(f"{url}&synchronous_commit=off")["commit"].verdict == "warn"
+
+
+def test_a_server_that_is_away_is_named_without_its_password():
+    url = "postgresql://ann:sesame@127.0.0.1:9/gateway"
+    health = health_of(url)
+    [sign] = health.signs
+    assert (health.state, sign.verdict) == ("missing", "fail")
+    with pytest.raises(StoreError) as refused:
+        asyncio.run(stats(url))
+    for said in (sign.said, sign.remedy, str(refused.value), health.name, repr(health)):
+        assert "sesame" not in said
+
+
+def test_a_backup_names_the_command_and_no_password(url, tmp_path):
+    asyncio.run(migrate(url))
+
+    async def copied():
+        async with open_reads(url.replace("gateway@", "gateway:sesame@")) as reads:
+            await reads.backup(str(tmp_path / "my copy"))
+
+    with pytest.raises(
+        StoreError, match=r"pg_dump --format=custom --file='.*my copy' 'postgresql://gateway@"
+    ) as refused:
+        asyncio.run(copied())
+    assert "sesame" not in str(refused.value)
+    assert not (tmp_path / "my copy").exists()
