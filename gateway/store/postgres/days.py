@@ -27,7 +27,7 @@ _IN_THE_WAY: Final = " OR ".join(
 _CANNOT_ADD: Final = f"SELECT to_regclass($1) IS NOT NULL OR {_IN_THE_WAY}"
 #: Events of a day that are still needed: $3 is since when a dead delivery must have been dead.
 _NEEDED: Final = """
-SELECT event_seq FROM queue WHERE event_seq BETWEEN $1 AND $2
+SELECT event_seq FROM queue WHERE seq BETWEEN $1 AND $2
 UNION SELECT event_seq FROM done WHERE seq BETWEEN $1 AND $2 AND state = 'dead' AND changed_at > $3
 LIMIT $4
 """
