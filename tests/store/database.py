@@ -85,6 +85,8 @@ class PostgresKind:
     """How the tests open a store on a database, one replica or several, and kill one."""
 
     id = "postgres"
+    #: Sequences of steps that a state machine tries: each asks the server a thousand questions.
+    examples = 12
 
     def __init__(self, _folder, *, goes_on=False):
         self._database = database()
@@ -103,6 +105,16 @@ class PostgresKind:
         kill(self._last)
         self._database.beside.execute("UPDATE replica SET seen = 0")
         return PostgresKind(None, goes_on=True)
+
+
+async def looked(store):
+    """Whatever a hint of a store on a database waits for has been asked."""
+    presence = getattr(store, "_presence", None)
+    looking = presence and presence.watch._looking
+    if looking is not None:
+        await asyncio.wait([looking])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 def kill(store):

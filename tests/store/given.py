@@ -109,6 +109,8 @@ class SQLiteKind:
     """How the tests open a store in a folder, and what is left of it when its process dies."""
 
     id = "sqlite"
+    #: Sequences of steps that a state machine tries.
+    examples = 60
 
     def __init__(self, folder: Path):
         self.folder = folder

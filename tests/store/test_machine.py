@@ -375,4 +375,4 @@ def test_the_store_agrees_with_its_model(kind_of_store):
     machine = type("Machine", (StoreMachine,), {"kind_of_store": kind_of_store})
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=50))
+    run_state_machine_as_test(machine, settings=settings(max_examples=kind_of_store.examples, stateful_step_count=50))

@@ -20,7 +20,7 @@ LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '500ms'"
 #: Held while a partition is made or removed.
 _HOLD: Final = f"SELECT pg_advisory_xact_lock({schema.MIGRATING + 1})"
 _THERE: Final = "SELECT relname FROM pg_class WHERE relname LIKE 'event\\_d%' AND relkind = 'r' AND relispartition"
-_KEYS: Final = {"event": "seq", "done": "event_seq", "attempt": "delivery_seq", "word": "seq"}
+_KEYS: Final = {"event": "seq", "done": "seq", "attempt": "delivery_seq", "word": "seq"}
 _IN_THE_WAY: Final = " OR ".join(
     f"EXISTS (SELECT 1 FROM {table}_rest WHERE {key} BETWEEN $2::bigint AND $3::bigint)" for table, key in _KEYS.items()
 )
@@ -110,10 +110,12 @@ async def _remove(connection: Connection, day: int, dead_since: float) -> bool:
         await connection.execute(statement, low, high, needed)
     for table in schema.BY_DAY:
         await connection.execute(f"ALTER TABLE {table} DETACH PARTITION {table}_d{day}")
-    kept_deliveries = f"SELECT seq FROM done_d{day} WHERE event_seq = ANY ($1::bigint[]) UNION SELECT seq FROM queue WHERE event_seq = ANY ($1::bigint[])"
+    # Of a delivery that waits, the attempts are of this day.
+    deliveries = f"SELECT seq FROM done_d{day} WHERE event_seq = ANY ($1::bigint[]) UNION SELECT seq FROM queue WHERE event_seq = ANY ($1::bigint[])"
     for table, key in _KEYS.items():
-        which = f"IN ({kept_deliveries})" if table == "attempt" else "= ANY ($1::bigint[])"
-        await connection.execute(f"INSERT INTO {table} SELECT * FROM {table}_d{day} WHERE {key} {which}", needed)
+        these = {"attempt": f"{key} IN ({deliveries})", "done": "event_seq = ANY ($1::bigint[])"}
+        which = these.get(table, f"{key} = ANY ($1::bigint[])")
+        await connection.execute(f"INSERT INTO {table} SELECT * FROM {table}_d{day} WHERE {which}", needed)
     had_events = await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM event_d{day})")
     for table in schema.BY_DAY:
         await connection.execute(f"DROP TABLE {table}_d{day}")
