@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
 from gateway.machine.links import ForeignLink, followed
@@ -16,6 +16,8 @@ from gateway.store.postgres.address import Address, is_database
 
 if TYPE_CHECKING:
     from gateway.store.copying import Tally
+    from gateway.store.postgres.copying import PostgresSide
+    from gateway.store.sqlite.copying import SQLiteSide
 
 __all__ = [
     "Health",
@@ -106,15 +108,14 @@ async def copied(source: str, target: str, on_progress: OnProgress) -> "Mapping[
     from gateway.store import copying
 
     async with AsyncExitStack() as stack:
-        sides = []
-        for url, is_target in ((source, False), (target, True)):
-            side = await _side(url, is_target=is_target)
-            stack.push_async_callback(side.close)
-            sides.append(side)
-        return await copying.copy(*sides, on_progress)
+        found = await _side(source, is_target=False)
+        stack.push_async_callback(found.close)
+        made = await _side(target, is_target=True)
+        stack.push_async_callback(made.close)
+        return await copying.copy(found, made, on_progress)
 
 
-async def _side(url: str, *, is_target: bool) -> Any:
+async def _side(url: str, *, is_target: bool) -> "SQLiteSide | PostgresSide":
     if is_database(url):
         from gateway.store.postgres.copying import PostgresSide
 

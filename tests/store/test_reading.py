@@ -135,7 +135,7 @@ def expected(made, query):
 
 
 @pytest.mark.parametrize("kind_of_store", KINDS, ids=lambda kind: kind.id)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(events=stored_events, asked=st.lists(queries, min_size=3, max_size=6), indexed=st.integers(0, 14))
 def test_events_are_found_by_all_that_is_known_of_them(tmp_path_factory, kind_of_store, events, asked, indexed):
     async def scenario():

@@ -111,34 +111,30 @@ def _listed(kind: str, prefix: str) -> str:
     return ", ".join(f"{prefix}{name}" for name in COLUMNS[kind].split())
 
 
-# What belongs to an event has its day in its own number.
-_DELIVERIES: Final = """
-(SELECT *, 'pending'::text AS state, ''::bytea AS cause FROM queue WHERE event_seq > $1 AND event_seq <= $2)
+# Given are the events' numbers, the lowest and the highest that what belongs to them may have: it has their days.
+_OF_EVENTS: Final = "event_seq = ANY ($1::bigint[])"
+_ENDED: Final = f"{_OF_EVENTS} AND seq BETWEEN $2 AND $3"
+_DELIVERY: Final = """
+event_seq, seq, id, route, destination, {0}, attempts, attempts_before_replay, spent_s, crashes, reason, last_status,
+last_answer, changed_at, lane, {1}, task
 """
-_ENDED: Final = f"event_seq > $1 AND event_seq <= $2 AND seq >= $1 & ~{_LOW}::bigint AND seq <= $2 | {_LOW}"
-_IN_RANGE: Final = f"""
-(SELECT seq, event_seq FROM queue WHERE event_seq > $1 AND event_seq <= $2
-UNION ALL SELECT seq, event_seq FROM done WHERE {_ENDED}) d
+_EITHER: Final = f"""
+(SELECT seq, event_seq FROM queue WHERE {_ENDED} UNION ALL SELECT seq, event_seq FROM done WHERE {_ENDED}) d
 """
 _OF_EVENT: Final = {
     "delivery": f"""
-    SELECT event_seq, seq, id, route, destination, state, due, attempts, attempts_before_replay, spent_s, crashes, reason,
-        last_status, last_answer, changed_at, lane, turn, cause, task
-    FROM {_DELIVERIES} d
-    UNION ALL
-    SELECT event_seq, seq, id, route, destination, state, NULL, attempts, attempts_before_replay, spent_s, crashes, reason,
-        last_status, last_answer, changed_at, lane, NULL, cause, task
-    FROM done WHERE {_ENDED} ORDER BY 1, 2
+    SELECT {_DELIVERY.format("'pending'::text, due", "turn, ''::bytea")} FROM queue WHERE {_ENDED} UNION ALL
+    SELECT {_DELIVERY.format("state, NULL", "NULL, cause")} FROM done WHERE {_ENDED} ORDER BY 1, 2
     """,
     "attempt": f"""
-    SELECT d.event_seq, {_listed("attempt", "a.").partition(", ")[2]} FROM {_IN_RANGE} JOIN attempt a ON a.delivery_seq = d.seq
-    WHERE a.delivery_seq >= $1 & ~{_LOW}::bigint AND a.delivery_seq <= $2 | {_LOW} ORDER BY 1, 2, 3
+    SELECT d.event_seq, {_listed("attempt", "a.").partition(", ")[2]} FROM {_EITHER} JOIN attempt a ON a.delivery_seq = d.seq
+    WHERE a.delivery_seq BETWEEN $2 AND $3 ORDER BY 1, 2, 3
     """,
     "notice": f"""
-    SELECT d.event_seq, {_listed("notice", "n.").partition(", ")[2]} FROM {_IN_RANGE} JOIN notice n ON n.delivery_seq = d.seq
+    SELECT d.event_seq, {_listed("notice", "n.").partition(", ")[2]} FROM {_EITHER} JOIN notice n ON n.delivery_seq = d.seq
     ORDER BY 1, 2
     """,
-    "held_back": f"SELECT {_listed('held_back', '')} FROM held_back WHERE event_seq > $1 AND event_seq <= $2 ORDER BY 1, 2",
+    "held_back": f"SELECT {_listed('held_back', '')} FROM held_back WHERE {_OF_EVENTS} AND event_seq BETWEEN $2 AND $3 ORDER BY 1, 2",
 }
 #: The key that each other part is read by, with its types; numbers are added up.
 _KEYS: Final = {
@@ -238,10 +234,11 @@ class PostgresSide:
         events = await self._connection.fetch(_EVENTS, after)
         if not events:
             return Chunk({}, None)
-        last = events[-1]["seq"]
+        seqs = [row["seq"] for row in events]
+        last = seqs[-1]
         rows = {"event": _read("event", events)}
         for kind, statement in _OF_EVENT.items():
-            rows[kind] = _read(kind, await self._connection.fetch(statement, after, last))
+            rows[kind] = _read(kind, await self._connection.fetch(statement, seqs, seqs[0] & ~_LOW, last | _LOW))
         return Chunk(rows, (last,))
 
     async def _of_key(self, part: str, after: Place) -> Chunk:

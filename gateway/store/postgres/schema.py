@@ -71,7 +71,8 @@ CREATE TABLE event (
     redact boolean NOT NULL DEFAULT false,
     label bytea NOT NULL DEFAULT ''
 ) PARTITION BY RANGE (seq);
-CREATE INDEX event_by ON event (source, type, seq);
+-- -seq, for the same reason: the primary key gives no such order
+CREATE INDEX event_by ON event (source, type, (-seq));
 CREATE INDEX event_redact ON event (seq) WHERE redact;
 
 -- the first event of a key; one that has expired is taken over by the next event that has the key
@@ -118,7 +119,8 @@ CREATE TABLE queue (
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1, autovacuum_analyze_threshold = 5000
 );
 CREATE INDEX queue_due ON queue (destination, due, seq);
-CREATE INDEX queue_event ON queue (event_seq);
+-- hash: one that gave an order, too, would be taken for it where another one has the rows that are looked for
+CREATE INDEX queue_event ON queue USING hash (event_seq);
 CREATE INDEX queue_by ON queue (destination, event_seq);
 CREATE INDEX queue_lane ON queue (destination, lane, turn) WHERE lane IS NOT NULL;
 CREATE INDEX queue_task ON queue (task) WHERE task IS NOT NULL;
@@ -146,7 +148,7 @@ CREATE TABLE done (
     cause bytea NOT NULL DEFAULT '',
     task bigint
 ) PARTITION BY RANGE (seq);
-CREATE INDEX done_event ON done (event_seq);
+CREATE INDEX done_event ON done USING hash (event_seq);
 CREATE INDEX done_by ON done (destination, state, cause, event_seq);
 CREATE INDEX done_task ON done (task, state) WHERE task IS NOT NULL;
 
@@ -328,11 +330,12 @@ CREATE INDEX activity_unfinished ON activity (seq) WHERE NOT finished;
 -- the index of words in payloads
 CREATE TABLE word (
     -- the event's
-    seq bigint NOT NULL PRIMARY KEY,
+    seq bigint NOT NULL,
     -- null: it passes every search
     words tsvector
 ) PARTITION BY RANGE (seq);
-CREATE INDEX word_words ON word USING gin (words);
+CREATE INDEX word_event ON word USING hash (seq);
+CREATE INDEX word_words ON word USING gin (words) WITH (gin_pending_list_limit = 512);
 CREATE INDEX word_all ON word (seq) WHERE words IS NULL;
 -- one row: every event up to this one has its words in the index
 CREATE TABLE indexed (upto bigint NOT NULL);

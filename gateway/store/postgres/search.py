@@ -33,35 +33,40 @@ WORD_ROWS: Final = 2_000
 MOST_TYPES: Final = 200
 #: An event may have a lower number than one that was stored this much earlier, seconds: replicas draw them as they go.
 SLACK_S: Final = 60.0
-#: The number of everything before the first event.
+#: The lowest number of an event.
 _FIRST: Final = 1
+_LOW: Final = (1 << DAY_BITS) - 1
 
-# Each stream's last two parameters are the highest number and how many.
-_ALL: Final = "SELECT seq FROM event WHERE seq <= $1 ORDER BY seq DESC LIMIT $2"
+# Each stream's last three parameters are the lowest and the highest number, and how many. An index on the order alone must
+# not do for one that has what is looked for: the planner cannot know which of them is better.
+_ALL: Final = "SELECT seq FROM event WHERE seq >= $1 AND seq <= $2 ORDER BY seq DESC LIMIT $3"
 _STORED_BETWEEN: Final = """
-SELECT seq FROM event WHERE stored_at >= $1 AND stored_at < $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4
+SELECT seq FROM event WHERE stored_at >= $1 AND stored_at < $2 AND seq >= $3 AND seq <= $4 ORDER BY seq DESC LIMIT $5
 """
 _OF_TYPES: Final = """
 SELECT e.seq FROM unnest($1::text[], $2::bytea[]) k (source, type) CROSS JOIN LATERAL (
-    SELECT seq FROM event WHERE source = k.source AND type = k.type AND seq <= $3 ORDER BY seq DESC LIMIT $4
-) e ORDER BY seq DESC LIMIT $4
+    SELECT seq FROM event WHERE source = k.source AND type = k.type AND -seq >= -$4::bigint AND seq >= $3 AND seq <= $4
+    ORDER BY -seq LIMIT $5
+) e ORDER BY seq DESC LIMIT $5
 """
 # What belongs to an event has its day in its own number: that finds the partitions.
 _OF_DELIVERIES: Final = f"""
 (SELECT d.event_seq FROM unnest($1::text[], $2::text[], $3::bytea[]) k (destination, state, cause) CROSS JOIN LATERAL (
     SELECT event_seq FROM done WHERE destination = k.destination AND state = k.state AND cause = k.cause
-        AND event_seq <= $5 AND seq <= ($5 | {(1 << DAY_BITS) - 1}) ORDER BY event_seq DESC LIMIT $6
+        AND event_seq >= $5 AND event_seq <= $6 AND seq >= $5 & ~{_LOW}::bigint AND seq <= $6 | {_LOW}
+    ORDER BY event_seq DESC LIMIT $7
 ) d)
 UNION ALL
 (SELECT d.event_seq FROM unnest($4::text[]) k (destination) CROSS JOIN LATERAL (
-    SELECT event_seq FROM queue WHERE destination = k.destination AND event_seq <= $5 ORDER BY event_seq DESC LIMIT $6
+    SELECT event_seq FROM queue WHERE destination = k.destination AND event_seq >= $5 AND event_seq <= $6
+    ORDER BY event_seq DESC LIMIT $7
 ) d)
-ORDER BY 1 DESC LIMIT $6
+ORDER BY 1 DESC LIMIT $7
 """
+# A look-up for each event; one that has no words in the index passes.
 _FRESH_WITH_WORDS: Final = """
-SELECT seq FROM event e WHERE seq > $1 AND NOT EXISTS (
-    SELECT 1 FROM word w WHERE w.seq = e.seq AND NOT w.words @@ $2::text::tsquery
-) AND seq <= $3 ORDER BY seq DESC LIMIT $4
+SELECT seq FROM event e WHERE coalesce((SELECT w.words @@ $1::text::tsquery FROM word w WHERE w.seq = e.seq LIMIT 1), true)
+    AND seq >= $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4
 """
 # OFFSET: the index of words is asked first, whatever the order by number would promise.
 _WITH_WORDS: Final = """
@@ -125,6 +130,7 @@ class Indexed:
     def __init__(
         self, connection: Connection, statement: str, values: Sequence[Any], effort: Effort, size: int
     ) -> None:
+        """``values``: all but the highest number, and how many."""
         self._ask = (connection, statement, values)
         self._effort = effort
         self._rows: list[int] = []
@@ -251,18 +257,18 @@ class Searcher:
 
     async def events(self, query: EventQuery) -> Search:
         """Where to look for the events of a query."""
-        streams = await self._of_type(query.source, query.type)
-        if query.destination or query.state is not None:
-            streams.append(await self._of_deliveries(query.destination, query.state, None))
         before = Place.read(query.before) if query.before else None
         newer_than = max(before.after if before else 0, Place.read(query.after).at if query.after else 0)
         first, last = await self.bounds(query.since_s, query.until_s)
         first, last = first if before is None else min(first, before.at - 1), max(last, newer_than + 1)
+        streams = await self._of_type(query.source, query.type, last)
+        if query.destination or query.state is not None:
+            streams.append(await self._of_deliveries(query.destination, query.state, None, last))
         indexed_from = 0
         if match := index.query_of(query.words):
             oldest, _ = await self._ends()
             indexed_from = (before and before.indexed_from) or await self._fresh_from(first)
-            newer = self._stream(_FRESH_WITH_WORDS, indexed_from, match)
+            newer = self._stream(_FRESH_WITH_WORDS, match, indexed_from + 1)
             streams.append(Then(newer, indexed_from, Worded(self._connection, match, max(oldest, last), self._effort)))
         search = self._search(streams, first, last, query.since_s, query.until_s)
         search.bounds = Place(0, newer_than, indexed_from)
@@ -270,20 +276,20 @@ class Searcher:
 
     async def deliveries(self, query: DeliveryQuery) -> Search:
         """Where to look for the events of these deliveries; which of an event's deliveries match is for the caller."""
-        streams = await self._of_type(query.source, query.type)
-        if query.destination or query.state is not None or query.cause is not None:
-            streams.append(await self._of_deliveries(query.destination, query.state, query.cause))
         first, last = await self.bounds(query.since_s, query.until_s)
         if query.before:
             first = min(first, Place.read(query.before).at - 1)
+        streams = await self._of_type(query.source, query.type, last)
+        if query.destination or query.state is not None or query.cause is not None:
+            streams.append(await self._of_deliveries(query.destination, query.state, query.cause, last))
         return self._search(streams, first, last, query.since_s, query.until_s)
 
     def _search(
         self, streams: Sequence[Stream], first: int, last: int, since_s: float | None, until_s: float | None
     ) -> Search:
-        everything = self._stream(_ALL)
+        everything = self._stream(_ALL, last)
         if since_s is not None or until_s is not None:
-            everything = self._stream(_STORED_BETWEEN, *self._between(since_s, until_s))
+            everything = self._stream(_STORED_BETWEEN, *self._between(since_s, until_s), last)
         return Search([*streams, everything], first, last, self._effort)
 
     def _between(self, since_s: float | None, until_s: float | None) -> tuple[float, float]:
@@ -292,14 +298,14 @@ class Searcher:
     def _stream(self, statement: str, *values: Any) -> Stream:
         return Indexed(self._connection, statement, values, self._effort, self._first_rows)
 
-    async def _of_type(self, source: str, glob: str) -> list[Stream]:
+    async def _of_type(self, source: str, glob: str, last: int) -> list[Stream]:
         if not source and not glob:
             return []
         known = [one for one in await self.types() if source in ("", one[0]) and (not glob or fits(glob, one[1]))]
         # With more of them it is cheaper to look at each event; the reader compares its type as well.
         if len(known) > MOST_TYPES:
             return []
-        return [self._stream(_OF_TYPES, [one for one, _ in known], [packed(type_) for _, type_ in known])]
+        return [self._stream(_OF_TYPES, [one for one, _ in known], [packed(type_) for _, type_ in known], last)]
 
     async def types(self) -> Sequence[tuple[str, str]]:
         """Every source with each of its types."""
@@ -316,9 +322,11 @@ class Searcher:
             if destination in ("", group.destination) and group.state in states and cause in (None, group.cause)
         ]
 
-    async def _of_deliveries(self, destination: str, state: DeliveryState | None, cause: str | None) -> Stream:
+    async def _of_deliveries(
+        self, destination: str, state: DeliveryState | None, cause: str | None, last: int
+    ) -> Stream:
         groups = await self.groups(destination, tuple(DeliveryState) if state is None else (state,), cause)
-        return self._stream(_OF_DELIVERIES, *_columns(groups)) if groups else Nothing()
+        return self._stream(_OF_DELIVERIES, *_columns(groups), last) if groups else Nothing()
 
     async def count(self, which: DeliveryQuery) -> int:
         """How many deliveries match; each is looked at in an index if the numbers alone do not say it."""
@@ -358,10 +366,8 @@ class Searcher:
 
     async def _fresh_from(self, first: int) -> int:
         """Above this event, words are compared event by event: so they have to be where the index has not come to."""
-        nth, upto = (
-            await self._connection.fetchval(_NTH, first, FRESH),
-            await self._connection.fetchval(index.INDEXED_TO),
-        )
+        nth: int = await self._connection.fetchval(_NTH, first, FRESH)
+        upto: int = await self._connection.fetchval(index.INDEXED_TO)
         return max(min(nth, upto), _FIRST)
 
     async def _number_at(self, moment: float) -> int:

@@ -36,7 +36,7 @@ INSERT INTO word (seq, words)
 SELECT seq, array_to_tsvector(words) FROM (
     SELECT k.seq, CASE WHEN k.words IS NULL THEN NULL ELSE string_to_array(k.words, ' ') END AS words
     FROM unnest($1::bigint[], $2::text[]) k (seq, words)
-) k ON CONFLICT DO NOTHING
+) k WHERE NOT EXISTS (SELECT 1 FROM word w WHERE w.seq = k.seq)
 """
 # Up to what was stored so long ago that nothing before it is still being committed.
 _COME_TO: Final = """

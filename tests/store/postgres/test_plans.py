@@ -1,0 +1,141 @@
+"""What the console asks looks at few rows, however many there are: counted where the database executes it."""
+
+import asyncio
+import json
+import time
+
+import asyncpg
+import pytest
+
+from gateway.model import DeliveryState
+from gateway.store import migrate, open_reads
+from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.postgres import schema
+from gateway.store.postgres.connections import PLANNING
+from tests import postgres
+
+DAYS, EVENTS = 4, 40_000
+#: Rows that one statement of a page may look at: far from all of them.
+FEW = EVENTS // 10
+#: Small tables that are read whole: as many rows as there are destinations, or one.
+SMALL = {"tally", "indexed", "hold", "meta"}
+
+
+@pytest.fixture(scope="module")
+def database():
+    """A database with much in it, over some days: most of it waits, one delivery in 5,000 for a rare destination."""
+    url = postgres.fresh()
+    asyncio.run(migrate(url))
+    today = int(time.time() // schema.DAY_S)
+    first, per_day = today - DAYS + 1, EVENTS // DAYS
+    body = """convert_to(format('{"id": %s, "name": "Ada", "hash": "%s"}', i, md5(i::text)), 'UTF8')"""
+    delivery = "'dlv_{0}' || i, seq, 'evt_' || i, 'to-{0}', '{0}', at"
+    queue = "INSERT INTO queue (seq, id, event_seq, event_id, route, destination, changed_at, due) SELECT"
+    postgres.run(
+        url,
+        *("".join(schema.day(day) for day in range(first, today)).strip().rstrip(";").split(";\n")),
+        f"""CREATE TABLE g AS SELECT i, ({first} + i / {per_day})::bigint << {schema.DAY_BITS} | i * 4 AS seq,
+            ({first} + i / {per_day}) * 86400.0 + i % {per_day} AS at FROM generate_series(1::bigint, {EVENTS - 1}) i""",
+        f"""INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body)
+            SELECT seq, 'evt_' || i, CASE WHEN i % 3 = 0 THEN 'shop' ELSE 'crm' END, convert_to('deal.t' || i % 7, 'UTF8'), at, at,
+            '{{}}', sha256({body}), {body} FROM g""",
+        f"{queue} seq | 1, {delivery.format('slack')}, at + 1e6 FROM g WHERE i % 2 = 0",
+        f"{queue} seq | 2, {delivery.format('rare')}, at + 1e6 FROM g WHERE i % 5000 = 1",
+        f"""INSERT INTO done (seq, id, event_seq, event_id, route, destination, changed_at, state, grants, attempts,
+            attempts_before_replay, spent_s, crashes, reason, last_answer, cause)
+            SELECT seq | 3, {delivery.format("file")}, CASE WHEN i % 1000 = 0 THEN 'dead' ELSE 'delivered' END, 1, 1, 0, 0, 0, '', '',
+            CASE WHEN i % 1000 = 0 THEN 'answered 422'::bytea ELSE '' END FROM g""",
+        "INSERT INTO attempt SELECT seq | 3, 1, at, at, 0.1, 'delivered', 200, '', '', '', 1, '', NULL FROM g",
+        "INSERT INTO tally SELECT destination, 'pending', '', count(*) FROM queue GROUP BY 1",
+        "INSERT INTO tally SELECT destination, state, cause, count(*) FROM done GROUP BY 1, 2, 3",
+        "INSERT INTO word SELECT seq, array_to_tsvector(ARRAY['ada', md5(i::text), i::text]) FROM g",
+        "UPDATE indexed SET upto = (SELECT max(seq) FROM event)",
+        "VACUUM ANALYZE word",
+        "ANALYZE",
+    )
+    yield url
+    postgres.drop(url)
+
+
+PENDING, DEAD = DeliveryState.PENDING, DeliveryState.DEAD
+QUESTIONS = {
+    "the newest": lambda reads: reads.events(EventQuery()),
+    "of a source and a glob": lambda reads: reads.events(EventQuery(source="shop", type="deal.*")),
+    "waiting for a rare destination": lambda reads: reads.events(EventQuery(destination="rare", state=PENDING)),
+    "rare deliveries": lambda reads: reads.deliveries(DeliveryQuery(destination="rare")),
+    "dead": lambda reads: reads.deliveries(DeliveryQuery(state=DEAD, cause="answered 422")),
+    "dead of a source": lambda reads: reads.deliveries(DeliveryQuery(state=DEAD, source="shop")),
+    "between two times": lambda reads: reads.events(EventQuery(since_s=3 * 86400.0, until_s=2 * 86400.0)),
+    "a common word": lambda reads: reads.events(EventQuery(words=("Ada",))),
+    "a rare word": lambda reads: reads.events(EventQuery(words=("31234",))),
+    "a rare prefix": lambda reads: reads.events(EventQuery(words=("3123*",))),
+    "no such word": lambda reads: reads.events(EventQuery(words=("none",))),
+    "with bodies": lambda reads: reads.candidates(EventQuery(words=("ada",), limit=16)),
+    "one event": lambda reads: reads.event("evt_31234"),
+    "one by its delivery": lambda reads: reads.event("dlv_file31234"),
+    "some by their ids": lambda reads: reads.deliveries(DeliveryQuery(ids=("evt_31234", "dlv_file5"))),
+    "how many are dead": lambda reads: reads.count(DeliveryQuery(state=DEAD)),
+    "numbers": lambda reads: reads.stats(),
+    "refused": lambda reads: reads.rejected(),
+    "activities": lambda reads: reads.activities(),
+    "to be redacted": lambda reads: reads.unredacted() if hasattr(reads, "unredacted") else reads.holds(),
+}
+
+
+async def asked(url, question, monkeypatch):
+    """The statements of a question, with what they were given."""
+    found = []
+
+    def recording(original):
+        def record(self, query, *values, **more):
+            found.append((query, values))
+            return original(self, query, *values, **more)
+
+        return record
+
+    for name in ("fetch", "fetchrow", "fetchval"):
+        monkeypatch.setattr(asyncpg.Connection, name, recording(getattr(asyncpg.Connection, name)))
+    async with open_reads(url) as reads:
+        found.clear()
+        await question(reads)
+    monkeypatch.undo()
+    return found
+
+
+async def explained(url, statements):
+    connection = await asyncpg.connect(url, server_settings=PLANNING)
+    try:
+        for query, values in statements:
+            async with connection.transaction(readonly=True):
+                plan = json.loads(await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values))
+            yield query, plan[0]["Plan"]
+    finally:
+        await connection.close()
+
+
+def nodes(plan):
+    yield plan
+    for each in plan.get("Plans", ()):
+        yield from nodes(each)
+
+
+def looked_at(node):
+    """Rows that a node has read from a table or an index."""
+    if "Relation Name" not in node and "Index Name" not in node:
+        return 0
+    rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return rows * node["Actual Loops"]
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_looks_at_few_rows(database, monkeypatch, name):
+    async def scenario():
+        statements = await asked(database, QUESTIONS[name], monkeypatch)
+        assert statements
+        async for query, plan in explained(database, statements):
+            for node in nodes(plan):
+                if node["Node Type"] == "Seq Scan":
+                    assert node["Relation Name"] in SMALL, query
+                assert looked_at(node) <= FEW, (looked_at(node), node["Node Type"], query)
+
+    asyncio.run(scenario())
