@@ -141,7 +141,7 @@ async def receive(
 
 
 async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> Appended:
-    """Replay what died of an event that its sender sent again. Raises StoreUnavailable."""
+    """Replay the dead deliveries of an event that its sender sent again. Raises StoreUnavailable."""
     which = DeliveryQuery(ids=(known.event_id,), state=DeliveryState.DEAD)
     try:
         if not (dead := await gateway.store.count(which)):

@@ -324,6 +324,11 @@ class Stats(Struct, frozen=True, kw_only=True):
     used_bytes: int = 0
     free_bytes: int = 0
 
+    @property
+    def pending(self) -> Mapping[str, int]:
+        """The number of pending deliveries, by destination."""
+        return {name: each.pending for name, each in self.destinations.items()}
+
 
 class Rejected(Struct, frozen=True, kw_only=True):
     """A refused request, without its body, its headers or a secret in its path."""

@@ -37,7 +37,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "next_s": "seconds until the next attempt or probe",
     "trace_id": "id of the event's W3C trace",
     "reason": "reason, in words",
-    "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends what died of it",
+    "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends its dead deliveries",
     "deliveries": "number of deliveries concerned",
     "path": "path of the request, with possible secrets masked",
     "failures": "consecutive failures",

@@ -163,10 +163,10 @@ def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
 
 
 def _of_duplicate(one: Appended) -> str:
-    """What became of an event that was known already, and how to send again what died of it."""
+    """What became of an event that was known already, and how to send its dead deliveries again."""
     if one.replayed:
         return f"{count(one.replayed, 'dead delivery', 'dead deliveries')} replayed"
-    return f"not delivered again; to send what died of it: gateway replay --dead {one.event_id}"
+    return f"not delivered again; to send its dead deliveries: gateway replay --dead {one.event_id}"
 
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
