@@ -68,7 +68,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "stack": "the functions that ran on the loop with their lines, the innermost first; empty if the whole process did not run",
     "more": "number of further late turns since the previous such line",
     "logger": "name of the library's logger",
-    "exception": "traceback",
+    "exception": "traceback, its last 16,384 characters at most",
 }
 
 _ATTEMPTED: Final = (
@@ -147,8 +147,8 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "activity.begun": LogEvent(
         "info",
-        "a person, or a sender that sent an event again, started to replay, reroute or discard deliveries, or a person to "
-        "forget events",
+        "a person started to replay, reroute or discard deliveries or to forget events, or a sender that sent an event "
+        "again started a replay",
         ("activity", "verb", "by", "subject"),
     ),
     "activity.stopped": LogEvent(

@@ -158,7 +158,7 @@ def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     first = {"id": appended[0].event_id}
     ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
     answer = {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
-    # Whoever presses "Redeliver" at the sender sees this there.
+    # Somebody who presses "Redeliver" at the sender sees this there.
     return {**answer, "note": _of_duplicate(appended[0])} if len(appended) == 1 and appended[0].duplicate else answer
 
 
