@@ -166,10 +166,12 @@ class _Checker:
     def _for(self, node: nodes.For, place: _Place) -> _Places:
         ends: _Places = self.body(node.else_, (place,))
         begins: _Places = (place,)
+        begun: set[_Place] = set()
         while begins:
             # One more time around, from where no time around has begun yet.
+            begun.update(begins)
             found = self.body(node.body, begins)
-            begins = tuple(end for end in found if end not in {place, *ends})
+            begins = tuple(end for end in found if end not in begun)
             ends = _distinct((*ends, *found))
         if {_named(end) for end in ends} != {_named(place)}:
             hint = "put whole tags and attributes into the loop"
