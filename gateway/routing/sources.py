@@ -9,7 +9,7 @@ from gateway.event.naming import Naming
 from gateway.event.payload import DROPPED_HEADERS, is_json, kept_headers, parse, parse_body, slices
 from gateway.hiding.redaction import NOTHING, Redaction
 from gateway.model import Event, Secret, new_id
-from gateway.signatures import RawHeaders, Request, Verifier
+from gateway.signatures import RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
 from gateway.signatures.handshakes import Handshake
 
@@ -69,14 +69,13 @@ class Source(Struct, frozen=True, kw_only=True):
 
     def received(self, headers: RawHeaders, body: bytes, *, now: float, query: bytes = b"") -> list[Received]:
         """The events of a request, each with a new id. Raises Unparsable if any of them cannot be parsed."""
-        request = Request(headers=headers, body=body, query=query)
         kept = kept_headers(headers, self.dropped_headers)
         items = slices(body, self.naming.split) if self.naming.split else []
         if not items:
             payload = parse_body(body, kept.get("content-type", ""))
             event = self._event(kept, body, payload, now)
-            return [Received(event=event, payload=payload, key=self._key(event, payload, request))]
-        digest = self.bound.digest(request, b"")
+            return [Received(event=event, payload=payload, key=self._key(event, payload, headers, query))]
+        digest = self.bound.digest(headers, body, query, b"")
         found = []
         for at, item in enumerate(items):
             payload = parse(item)
@@ -85,11 +84,12 @@ class Source(Struct, frozen=True, kw_only=True):
             found.append(Received(event=event, payload=payload, key=key))
         return found
 
-    def _key(self, event: Event, payload: object, request: Request) -> bytes:
+    def _key(self, event: Event, payload: object, headers: RawHeaders, query: bytes) -> bytes:
         is_read_as_json = isinstance(payload, dict | list) and is_json(event.headers.get("content-type", ""))
         if self.naming.ids and not is_read_as_json:
             payload = self.bound.payload(event.body, payload)
-        return self.naming.key(payload, event.headers, self.bound.digest(request, event.sha256))
+        digest = self.bound.digest(headers, event.body, query, event.sha256)
+        return self.naming.key(payload, event.headers, digest)
 
     def _event(self, kept: Mapping[str, str], body: bytes, payload: object, now: float) -> Event:
         return Event(

@@ -15,7 +15,7 @@ from gateway.errors import Unparsable
 from gateway.event.paths import unassign
 from gateway.event.payload import fields_of_form, parse
 from gateway.signatures.message import parts, uses
-from gateway.signatures.request import Reading, Request, Stop, signed_form
+from gateway.signatures.request import RawHeaders, Reading, Request, Stop, signed_form
 from gateway.signatures.schemes import Scheme
 
 
@@ -53,15 +53,14 @@ class Bound:
         except Unparsable:
             return fields_of_form(body)
 
-    def digest(self, request: Request, sha256: bytes) -> bytes:
+    def digest(self, headers: RawHeaders, body: bytes, query: bytes, sha256: bytes) -> bytes:
         """A SHA-256 of the signed content without the time of its signature: the same for a request that is sent again.
 
         It is the body's own, which is given, unless a scheme signs more than the body or not all of its bytes.
         """
         if self._is_plain:
             return sha256
-        body, query = request.body, request.query
-        content = _content(self._signing[0], request)
+        content = _content(self._signing[0], headers, body)
         # An address with a query of its own is signed as it is.
         signed = {"query"} if "?" in self.public_url else {"query", "url"}
         if not all(uses(each.signature.signed) & signed for each in self._signing):
@@ -99,13 +98,13 @@ def _is_plain(scheme: Scheme) -> bool:
     return "body" in used and not used & {"query", "url"} and not (scheme.timestamp and scheme.timestamp.payload)
 
 
-def _content(scheme: Scheme, request: Request) -> bytes:
-    used, body = uses(scheme.signature.signed), request.body
+def _content(scheme: Scheme, headers: RawHeaders, body: bytes) -> bytes:
+    used = uses(scheme.signature.signed)
     try:
         if "form" in used:
             return signed_form(body)
         if "body" not in used:
-            return _own_parts(scheme, request) or body
+            return _own_parts(scheme, Request(headers=headers, body=body)) or body
         if scheme.timestamp and scheme.timestamp.payload:
             return _without(body, scheme.timestamp.payload.split("."))
     except (Stop, Unparsable, ValueError):
