@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +73,7 @@ def show_idle(ports, certificate: str, count: int) -> None:
 
 
 def measured(root: Path, kind: str, port: int, certificate: str, options: argparse.Namespace) -> float:
-    python = root / ".venv" / "bin" / "python"
+    python = sys.executable if root == ROOT else root / ".venv" / "bin" / "python"
     command = [python, __file__, "send", root, kind, port, certificate, options.requests, options.at_once]
     done = subprocess.run([str(each) for each in command], stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
@@ -106,6 +105,7 @@ async def idle(kind: str, port: int, certificate: str, count: int) -> dict[str, 
     from gateway.egress import Door, Egress
     from gateway.egress.door import certificates
     from gateway.model import HttpRequest
+    from tests.descriptors import open_sockets
 
     pem = Path(certificate).read_bytes()  # noqa: ASYNC240  before anything is measured
     door = Door(ca=certificates(pem)) if kind == "TLS" else Door()
@@ -129,14 +129,6 @@ async def idle(kind: str, port: int, certificate: str, count: int) -> dict[str, 
 def rss_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
-
-
-def open_sockets() -> int:
-    found = 0
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found += str(link.readlink()).startswith("socket:")
-    return found
 
 
 async def send(kind: str, port: int, certificate: str, requests: int, at_once: int) -> float:

@@ -18,7 +18,8 @@ _ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
 _NUMBER = re.compile(rb'"id": *(\d+)')
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
 
-delay_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+#: Seconds that each answer takes. The arguments are those of this script: others have a Connection, too.
+delay_s = 0.0
 requests = 0
 deliveries: set[bytes] = set()
 arrivals: list[tuple[int, float]] = []
@@ -72,6 +73,7 @@ async def main():
 
 
 if __name__ == "__main__":
+    delay_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     try:
         uvloop.run(main())
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from operating import BATCH, new_event, outcome  # noqa: E402  beside this file
 
-from gateway.store import open_store  # noqa: E402
+from gateway.store import open_store  # noqa: E402  found by the line above
 from tests import disk  # noqa: E402  found by the line above
 
 AGE_S = 31 * 86400.0

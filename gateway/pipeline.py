@@ -64,8 +64,6 @@ from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
 KEPT_ANSWER: Final = 1024
-#: The most characters of a traceback in the log.
-LONGEST_TRACEBACK: Final = 16_384
 _JSON: Final = [(b"content-type", b"application/json")]
 
 
@@ -141,7 +139,7 @@ async def receive(
 
 
 async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> Appended:
-    """Replay what died of an event that its sender sent again. Raises StoreUnavailable."""
+    """Replay the dead deliveries of an event that its sender sent again. Raises StoreUnavailable."""
     which = DeliveryQuery(ids=(known.event_id,), state=DeliveryState.DEAD)
     try:
         if not (dead := await gateway.store.count(which)):
@@ -317,9 +315,8 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         verdict, learned, word = Retry(str(error)), Learned(outcome="failed"), error.reason
     except Exception as error:  # noqa: BLE001  whatever it is, the delivery gets a verdict
         # Our own bug and not the event's fault: it is visible, it can be replayed, and the others continue.
-        # The end of it, cut only after its secrets are hidden: an exception can quote a whole payload.
-        exception = hiding.text(traceback.format_exc()[-2 * LONGEST_TRACEBACK :])[-LONGEST_TRACEBACK:]
-        telemetry.log("internal.error", delivery_id=delivery.id, exception=exception)
+        # An exception can quote a whole payload, with values that are redacted.
+        telemetry.log("internal.error", delivery_id=delivery.id, exception=hiding.text(traceback.format_exc()))
         verdict, word = Dead(f"a defect of the gateway: {type(error).__name__}; see the log, then replay"), "defect"
     if not isinstance(verdict, Delivered):
         verdict = replace(verdict, reason=hiding.text(verdict.reason))

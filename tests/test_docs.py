@@ -253,3 +253,13 @@ def test_every_command_that_a_page_tells_to_run_can_be_run(page):
         context = click.Context(command)
         _, left, _ = command.make_parser(context).parse_args(arguments)
         assert not left, line
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "bench").glob("*.py")), ids=lambda script: script.name)
+def test_every_script_of_bench_and_its_flags_are_in_its_readme_and_no_others(script):
+    table = (ROOT / "bench" / "README.md").read_text("utf-8").partition("## Every script and flag")[2]
+    [row] = [line for line in table.splitlines() if line.startswith("|") and f"`{script.name}`" in line.split("|")[1]]
+    if script.name == "load.py":
+        return  # the others start it
+    declared = set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', script.read_text("utf-8")))
+    assert set(re.findall(r"`(--[\w-]+)", row)) == declared

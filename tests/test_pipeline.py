@@ -198,6 +198,24 @@ async def test_a_defect_in_building_a_request_is_a_dead_letter_and_not_an_end(tm
     assert tried.word == "defect"
 
 
+@story
+async def test_a_traceback_quotes_nothing_that_the_source_redacts(tmp_path, logged):
+    class Defect(dict):
+        def get(self, name, default=None):
+            raise RuntimeError(BODY.decode() + "x" * 100_000 + BODY.decode())
+
+    with Sink() as sink:
+        async with World(tmp_path, REDACTING + to_crm(sink)) as world:
+            history = await stored(world)
+            email = json.loads(BODY)["data"]["attributes"]["email"]
+            object.__setattr__(world.config, "entries", Defect())
+            await deliver(history.deliveries[0], history.event, world.gateway)
+    [said] = [fields["exception"] for name, fields in logged if name == "internal.error"]
+    assert "RuntimeError" in said
+    assert "•••" in said
+    assert email not in said
+
+
 @pytest.mark.parametrize(
     ("said", "word"),
     [

@@ -87,6 +87,17 @@ def test_the_id_and_the_shortcuts_of_a_preset_are_found_in_its_samples(name):
 
 
 @pytest.mark.parametrize("name", presets.NAMES)
+def test_the_headers_of_a_signature_are_kept_without_being_listed_again(name):
+    declared = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
+    listed = {header.lower() for header in declared.get("headers", ())}
+    schemes = source_of(name).verifier.schemes
+    of_signature = {header for scheme in schemes if scheme.way == "signature" for header in scheme.headers}
+    assert not listed & of_signature, "verify names them"
+    assert listed | of_signature == presets.load(name).kept_headers == source_of(name).kept_headers
+    assert listed or "headers" not in declared, "leave an empty list out"
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
 def test_a_preset_writes_verify_as_an_operator_may(name):
     declared = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
     verified = [declared["verify"], *(each["verify"] for each in handshakes(declared) if "verify" in each)]

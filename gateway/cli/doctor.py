@@ -149,7 +149,7 @@ async def _stored_time(url: str) -> float:
 
 async def _waiting(url: str) -> Mapping[str, int]:
     async with open_reads(url) as reads:
-        return {name: each.pending for name, each in (await reads.stats()).destinations.items()}
+        return (await reads.stats()).pending
 
 
 async def _damages(url: str, progress: OnProgress) -> Sequence[str]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gateway import presets
 from gateway.errors import GatewayError, Unparsable
+from gateway.event.forms import pairs
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, assign, lookup
 from gateway.event.payload import parse
@@ -67,9 +68,12 @@ _FORM: Final = re.compile(rb"[\w.*+%-]+=[^<>{}\s]*")
 
 
 def _fresh_form(sample: bytes, naming: Naming, now: float) -> bytes:
-    payload: dict[str, object] = dict(parse_qsl(sample.decode(), keep_blank_values=True))
+    fields = pairs(sample)
+    # Of a field that is there several times the first one counts, and the others stay.
+    payload: dict[str, object] = dict(reversed(fields))
     _make_fresh(payload, naming, now)
-    return urlencode(payload).encode()
+    renewed = [(name, payload.pop(name, value)) for name, value in fields]
+    return urlencode([*renewed, *payload.items()]).encode()
 
 
 def _make_fresh(payload: object, naming: Naming, now: float) -> None:

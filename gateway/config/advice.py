@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from gateway import presets
 from gateway.config.entries import EntryCompiler
+from gateway.config.headers import headers_read
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
@@ -84,6 +85,8 @@ class Adviser:
         self._open = [name for name, source in sources.items() if source.verifier.is_open and name != presets.OWN]
         self._dropped = {name: source.dropped_headers for name, source in sources.items()}
         self._samples = {name: _samples(source) for name, source in sources.items()}
+        #: Headers that are not kept, by their place: a template can be the content of several entries.
+        self._told: set[tuple[str, Place]] = set()
 
     def advise(self, entries: Sequence[Compiled]) -> None:
         """Add every warning about these entries, which are enabled and have no error."""
@@ -212,14 +215,17 @@ class Adviser:
     # --- fields ---
 
     def _never_kept(self, keys: EntryKeys) -> None:
-        """A header that shows a secret is gone before any rule sees the event."""
+        """A header that shows a secret is gone before any rule or template sees the event."""
         dropped = [self._dropped[source] for source in self._compiler.sources(keys) if source in self._dropped]
-        for field in self._compiler.conditions.required(keys.where):
-            root, *rest = split_path(field.path.text)
-            name = ".".join(rest).lower().encode("utf-8", "replace")
-            if root == "headers" and dropped and all(name in each for each in dropped):
-                message = f"no event keeps {field.path.text}, since it may show a secret"
-                self._reading.warning(field.path, message, "name another field")
+        never = frozenset[bytes]().union(*dropped[:1]).intersection(*dropped)
+        required = [field.path for field in self._compiler.conditions.required(keys.where)]
+        asked = [(path.text[8:].lower(), path.place) for path in required if path.text.startswith("headers.")]
+        read = headers_read(keys, self._written.destinations, self._reading.disk.templates)
+        for name, place in (*asked, *read):
+            if name.encode("utf-8", "replace") in never and (name, place) not in self._told:
+                self._told.add((name, place))
+                message = f"no event keeps headers.{name}, since it may show a secret or concerns one connection"
+                self._reading.warning(place, message, "name another field")
 
     def _fields(self, keys: EntryKeys, samples: Sequence[_Sample]) -> None:
         required = self._compiler.conditions.required(keys.where)

@@ -81,7 +81,9 @@ def _delivery(
 
 
 def _why_no_request(event: View, rehearsed: View) -> str:
-    """Why no request is shown, in words; empty if one is."""
+    """Why no request is shown, in words; empty if one is, or if the event was forgotten, which the page says once."""
+    if event["body_is"] == "forgotten":
+        return ""
     if rehearsed.get("error"):
         return f"The request cannot be built: {rehearsed['error']}"
     return (

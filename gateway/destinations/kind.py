@@ -34,6 +34,9 @@ class Option(Struct, frozen=True, kw_only=True):
     required: bool = False
     #: How values of an event are escaped in it.
     escape: Escaper = no_escape
+    #: What it has to be where it is written out, a regular expression for all of it: ``[1-5]``, ``low|high``. Empty: any
+    #: text. ``about`` then says what that is.
+    pattern: str = ""
 
 
 class Kind(Struct, frozen=True, kw_only=True):

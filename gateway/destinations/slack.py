@@ -333,7 +333,12 @@ SLACK = Kind(
     escape=escape,
     instead_of_markup="write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
     options=MappingProxyType(
-        {"channel": Option(about='the channel of chat.postMessage: "#leads" or C0123456789; a webhook has its own')}
+        {
+            "channel": Option(
+                about='the channel of chat.postMessage: "#leads" or C0123456789; a webhook has its own',
+                pattern=r"\S*",
+            )
+        }
     ),
     build=build,
     read=read,

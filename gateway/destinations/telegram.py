@@ -140,7 +140,13 @@ TELEGRAM = Kind(
     escape=escape,
     escapes={"reply_markup": one_line},
     options=MappingProxyType(
-        {"chat_id": Option(about="the chat: -1001234567890, or @channel for a public one", required=True)}
+        {
+            "chat_id": Option(
+                about="the chat: -1001234567890, or @channel for a public one",
+                required=True,
+                pattern=r"-?[0-9]+|@[A-Za-z0-9_]+",
+            )
+        }
     ),
     build=build,
     read=read,

@@ -33,7 +33,7 @@ def client(egress: Egress, *, door: Door, timeout_s: float, most: int, socket: s
     """
     transport = Transport(egress, door=door, timeout_s=timeout_s, most=most, socket=socket)
     headers = {"user-agent": f"gateway/{gateway.__version__}"}
-    return httpx.AsyncClient(transport=transport, headers=headers, timeout=None, trust_env=False)  # noqa: S113  the door's
+    return httpx.AsyncClient(transport=transport, headers=headers, timeout=None, trust_env=False)  # noqa: S113  Transport has it
 
 
 class Transport(httpx.AsyncBaseTransport):

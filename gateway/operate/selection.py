@@ -213,7 +213,7 @@ def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     Any other text, and one in double quotes: some value of the payload, or the sender's unsigned id, contains it,
     ignoring case, from the beginning of a word on. Redacted values are not found.
     """
-    path, text = _what(q)
+    path, text = _what(q, "q")
     if not path:
         wanted, is_in_body = text.lower(), _contains(text, lambda event: _masked(event, config))
         return _words_in_text(
@@ -231,7 +231,7 @@ def meant(q: str, config: "Config") -> tuple[str, str, Matches]:
     As in ``searched``, but redacted values count too, and so does a body that cannot be parsed and has the value
     anywhere. Raises BadRequest.
     """
-    path, text = _what(q)
+    path, text = _what(q, "find")
     if not text.strip():
         raise BadRequest(f'find: "{_shown(q)}" has no value: write data.id=451')
     if path and path[0] == "headers":
@@ -248,11 +248,11 @@ def meant(q: str, config: "Config") -> tuple[str, str, Matches]:
     return f"events with {'.'.join(path)}=•••" if path else "events with a text", text, matches
 
 
-def _what(q: str) -> tuple[Sequence[str], str]:
-    """Path and value; no path for free text. Raises BadRequest."""
+def _what(q: str, key: str) -> tuple[Sequence[str], str]:
+    """Path and value; no path for free text. Raises BadRequest, which names the ``key`` that this is the value of."""
     q = q.strip()
     if not q or len(q) > LONGEST_FILTER:
-        raise BadRequest(f'q: "{_shown(q)}" cannot be searched for: write 1 to {LONGEST_FILTER} characters')
+        raise BadRequest(f'{key}: "{_shown(q)}" cannot be searched for: write 1 to {LONGEST_FILTER} characters')
     if len(q) > 2 and q[0] == q[-1] == '"':
         return (), q[1:-1]
     found = _PATH.fullmatch(q)
@@ -261,7 +261,7 @@ def _what(q: str) -> tuple[Sequence[str], str]:
     path, value = split_path(found[1]), found[2]
     if not all(path):
         raise BadRequest(
-            f'q: "{_shown(found[1])}" is not a path: write data.id={_shown(value)}, or "{_shown(q)}" in quotes'
+            f'{key}: "{_shown(found[1])}" is not a path: write data.id={_shown(value)}, or "{_shown(q)}" in quotes'
         )
     return path, value
 

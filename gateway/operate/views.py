@@ -153,7 +153,7 @@ def stats(numbers: Stats) -> dict[str, Any]:
         "received_1h": sum(minutes),
         "delivered_1h": delivered,
         "delivered_pct": round(100 * delivered / (delivered + died), 2) if delivered + died else None,
-        "pending": sum(one.pending for one in each),
+        "pending": sum(numbers.pending.values()),
         "dead": sum(one.dead for one in each),
         "oldest_due_s": round(max((one.oldest_due_s for one in each), default=0.0), 1),
         "destinations": {name: destination_stats(one) for name, one in numbers.destinations.items()},

@@ -117,7 +117,11 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
             _listed(declared.get("split", ())),
         ),
         handshakes=tuple(Handshake.compile(each) for each in declared.get("handshake", ())),
-        kept_headers=frozenset(name.lower() for name in _listed(declared.get("headers", ()))),
+        kept_headers=frozenset(
+            name.lower()
+            for names in (_listed(declared.get("headers", ())), *map(_of_signature, blocks))
+            for name in names
+        ),
         samples={type_: body for type_, (body, _) in samples.items()},
         sample_headers={
             type_: {"content-type": _CONTENT_TYPES[suffix], **_headers(declared, type_)}
@@ -177,6 +181,12 @@ def _headers(declared: Mapping[str, Any], type_: str) -> Mapping[str, str]:
 def _listed(written: str | Sequence[str]) -> Sequence[str]:
     """One text, or a list of texts."""
     return [written] if isinstance(written, str) else written
+
+
+def _of_signature(block: Any) -> Iterator[str]:
+    """The headers that a block of ``verify`` reads, but for those that show a secret."""
+    if isinstance(block, Mapping):
+        yield from (block[key]["header"] for key in ("signature", "timestamp", "id") if "header" in block.get(key, {}))
 
 
 def _plain(block: Any) -> Mapping[str, Any]:

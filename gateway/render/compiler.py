@@ -238,9 +238,9 @@ class Compiler:
             keys = [keys_of(tree)] if start == "value" else []
             if self._escape in _INSTEAD_OF_MARKUP:
                 check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
-            addresses = _addresses(tree) if source.name.endswith(HTML_ENDING) else ()
+            hows = _places_of_html(tree) if source.name.endswith(HTML_ENDING) else None
             place: weave.Position = "result" if whole and start == "text" else start
-            weave.weave(tree, place, self._roots, self._include(source, keys), addresses)
+            weave.weave(tree, place, self._roots, self._include(source, keys), hows)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except Refused as refused:
             raise source.refused(refused.line, refused.message, refused.hint, refused.value) from None
@@ -300,7 +300,7 @@ def _in_plain_words(message: str, start: weave.Position) -> tuple[str, str]:
     return sentence.replace("end of print statement", "}}").replace("end of statement block", "%}"), ""
 
 
-def _addresses(tree: nodes.Template) -> Collection[int]:
+def _places_of_html(tree: nodes.Template) -> Mapping[int, str]:
     # Imported when it is needed: most files have no HTML.
     from gateway.render import html
 

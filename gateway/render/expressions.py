@@ -33,6 +33,16 @@ def shown(node: nodes.Node) -> str:
     return "…"
 
 
+def header_of(node: nodes.Getattr | nodes.Getitem) -> str | None:
+    """The header field that a lookup names, in lower case: ``headers.x_event`` and ``headers["X-Event"]``."""
+    match node:
+        case nodes.Getattr(node=nodes.Name(name="headers"), attr=name):
+            return str(name).replace("_", "-").lower()
+        case nodes.Getitem(node=nodes.Name(name="headers"), arg=nodes.Const(value=str(name))):
+            return name.lower()
+    return None
+
+
 def _is_lookup(node: nodes.Expr) -> TypeGuard[nodes.Getattr | nodes.Getitem]:
     return isinstance(node, nodes.Getattr) or (
         isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Slice)
@@ -97,11 +107,10 @@ class Expressions(NodeTransformer):
         return step(self.visit(base), "look up", nodes.Const(shown(node)), *keys, line=node.lineno)
 
     def _key(self, node: nodes.Getattr | nodes.Getitem) -> nodes.Expr:
-        of_headers = isinstance(node.node, nodes.Name) and node.node.name == "headers"
-        match node:
-            case nodes.Getattr(attr=name):
-                return nodes.Const(name.replace("_", "-").lower() if of_headers else name)
-            case nodes.Getitem(arg=nodes.Const(value=str(name))) if of_headers:
-                return nodes.Const(name.lower())
+        header = header_of(node)
+        if header is not None:
+            return nodes.Const(header)
+        if isinstance(node, nodes.Getattr):
+            return nodes.Const(node.attr)
         key: nodes.Expr = self.visit(node.arg)
         return key

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
+from html import unescape
 from inspect import signature
 from typing import Any, Final
 
@@ -55,9 +56,21 @@ def print_text(context: Context, value: object, path: str) -> str:
 
 
 @pass_context
+def print_attribute(context: Context, value: object, path: str) -> str:
+    """A value inside a quoted attribute of HTML, which not even the markup of a macro or set block can end."""
+    text = print_text(context, value, path)
+    return text.translate(_MARKUP) if isinstance(value, Escaped) else text
+
+
+_MARKUP: Final = str.maketrans({'"': "&#34;", "'": "&#39;", "<": "&lt;", ">": "&gt;"})
+
+
+@pass_context
 def print_address(context: Context, value: object, path: str) -> str:
     """A value that begins an address in HTML; one that may run code becomes ``#``, which leads nowhere."""
-    return "#" if runs_code(readable(value, path)) else print_text(context, value, path)
+    text = readable(value, path)
+    address = unescape(text) if isinstance(text, Escaped) else text
+    return "#" if runs_code(address) else print_attribute(context, value, path)
 
 
 @pass_context
@@ -238,6 +251,7 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "macro text": _macro(Escaped),
     "macro value": _macro(Fragment),
     "print address": print_address,
+    "print attribute": print_attribute,
     "print path": print_path,
     "print result": print_result,
     "print string": print_string,

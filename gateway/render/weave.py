@@ -13,7 +13,7 @@ Steps are ordinary filters with names that no template can write, such as ``prin
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal
 from urllib.parse import quote
 
@@ -30,14 +30,18 @@ Include = Callable[[str, int], int]
 
 
 def weave(
-    tree: nodes.Template, start: Position, roots: Collection[str], include: Include, addresses: Collection[int] = ()
+    tree: nodes.Template,
+    start: Position,
+    roots: Collection[str],
+    include: Include,
+    hows: Mapping[int, str] | None = None,
 ) -> None:
     """Rewrite ``tree``, whose text begins at ``start``, in place. Raises Refused.
 
-    ``addresses``: the ``id`` of every value that begins an address in HTML.
+    ``hows``: how the values are printed that are not printed as their position says, by their ``id``.
     """
     check(tree, roots)
-    end = _Weaver(start, include, addresses).body(tree.body, start)
+    end = _Weaver(start, include, hows or {}).body(tree.body, start)
     if end != start:
         raise Refused(
             _last_line(tree), "the text ends inside a JSON string: a quote is missing, or there is one too many"
@@ -63,9 +67,9 @@ def _last_line(tree: nodes.Template) -> int:
 
 
 class _Weaver:
-    def __init__(self, start: Position, include: Include, addresses: Collection[int]) -> None:
+    def __init__(self, start: Position, include: Include, hows: Mapping[int, str]) -> None:
         self._start = start
-        self._addresses = addresses
+        self._hows = hows
         self._include = include
         self._expressions = Expressions()
 
@@ -112,7 +116,7 @@ class _Weaver:
                 place = _after(child, place)
             else:
                 path = nodes.Const(shown(child).replace("…", "the value"))
-                how = "address" if id(child) in self._addresses else place
+                how = self._hows.get(id(child), place)
                 node.nodes[index] = step(self._expression(child), f"print {how}", path, line=child.lineno)
         return place
 

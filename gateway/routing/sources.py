@@ -74,8 +74,8 @@ class Source(Struct, frozen=True, kw_only=True):
         if not items:
             payload = parse_body(body, kept.get("content-type", ""))
             event = self._event(kept, body, payload, now)
-            return [Received(event=event, payload=payload, key=self._key(event, payload, query))]
-        digest = self.bound.digest(body, query, b"")
+            return [Received(event=event, payload=payload, key=self._key(event, payload, headers, query))]
+        digest = self.bound.digest(headers, body, query, b"")
         found = []
         for at, item in enumerate(items):
             payload = parse(item)
@@ -84,11 +84,12 @@ class Source(Struct, frozen=True, kw_only=True):
             found.append(Received(event=event, payload=payload, key=key))
         return found
 
-    def _key(self, event: Event, payload: object, query: bytes) -> bytes:
+    def _key(self, event: Event, payload: object, headers: RawHeaders, query: bytes) -> bytes:
         is_read_as_json = isinstance(payload, dict | list) and is_json(event.headers.get("content-type", ""))
         if self.naming.ids and not is_read_as_json:
             payload = self.bound.payload(event.body, payload)
-        return self.naming.key(payload, event.headers, self.bound.digest(event.body, query, event.sha256))
+        digest = self.bound.digest(headers, event.body, query, event.sha256)
+        return self.naming.key(payload, event.headers, digest)
 
     def _event(self, kept: Mapping[str, str], body: bytes, payload: object, now: float) -> Event:
         return Event(

@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 
 from gateway.errors import Unparsable
-from gateway.event.paths import lookup, unassign
+from gateway.event.paths import unassign
 from gateway.event.payload import fields_of_form, parse
 from gateway.signatures.message import parts, uses
-from gateway.signatures.request import Stop, signed_form
+from gateway.signatures.request import RawHeaders, Reading, Request, Stop, signed_form
 from gateway.signatures.schemes import Scheme
 
 
@@ -53,14 +53,14 @@ class Bound:
         except Unparsable:
             return fields_of_form(body)
 
-    def digest(self, body: bytes, query: bytes, sha256: bytes) -> bytes:
+    def digest(self, headers: RawHeaders, body: bytes, query: bytes, sha256: bytes) -> bytes:
         """A SHA-256 of the signed content without the time of its signature: the same for a request that is sent again.
 
         It is the body's own, which is given, unless a scheme signs more than the body or not all of its bytes.
         """
         if self._is_plain:
             return sha256
-        content = _content(self._signing[0], body)
+        content = _content(self._signing[0], headers, body)
         # An address with a query of its own is signed as it is.
         signed = {"query"} if "?" in self.public_url else {"query", "url"}
         if not all(uses(each.signature.signed) & signed for each in self._signing):
@@ -98,21 +98,38 @@ def _is_plain(scheme: Scheme) -> bool:
     return "body" in used and not used & {"query", "url"} and not (scheme.timestamp and scheme.timestamp.payload)
 
 
-def _content(scheme: Scheme, body: bytes) -> bytes:
+def _content(scheme: Scheme, headers: RawHeaders, body: bytes) -> bytes:
     used = uses(scheme.signature.signed)
     try:
         if "form" in used:
             return signed_form(body)
         if "body" not in used:
-            payload = parse(body)
-            named = [part[1].split(".") for part in parts(scheme.signature.signed) if part[0] == "payload"]
-            return msgspec.json.encode([lookup(payload, path) or None for path in named])
+            return _own_parts(scheme, Request(headers=headers, body=body)) or body
         if scheme.timestamp and scheme.timestamp.payload:
             return _without(body, scheme.timestamp.payload.split("."))
     except (Stop, Unparsable, ValueError):
         # It would not have been accepted.
         return body
     return body
+
+
+def _own_parts(scheme: Scheme, request: Request) -> bytes:
+    """The fields and headers of the request as they are in the signed text, each with its length; empty without any."""
+    stamp = scheme.timestamp
+    times = {("payload", stamp.payload), ("header", stamp.header)} if stamp else set()
+    own = [
+        (field, scheme.id_header) if field == "id" else (field, name.lower() if field == "header" else name)
+        for field, name in (part for part in parts(scheme.signature.signed) if not isinstance(part, str))
+        if field in ("id", "header", "payload")
+    ]
+    reading = Reading(request)
+    texts = [
+        reading.payload(name.split(".")) if field == "payload" else reading.header(name.encode())
+        for field, name in own
+        if (field, name) not in times
+    ]
+    # Without the time between them nothing else would show where one ends.
+    return b"".join(b"%d:%s" % (len(text), text) for text in texts)
 
 
 def _without(body: bytes, path: Sequence[str]) -> bytes:

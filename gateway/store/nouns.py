@@ -325,6 +325,11 @@ class Stats(Struct, frozen=True, kw_only=True):
     #: Free space there, bytes; None: unknown, since the disk is another machine's.
     free_bytes: int | None = 0
 
+    @property
+    def pending(self) -> Mapping[str, int]:
+        """The number of pending deliveries, by destination."""
+        return {name: each.pending for name, each in self.destinations.items()}
+
 
 class Rejected(Struct, frozen=True, kw_only=True):
     """A refused request, without its body, its headers or a secret in its path."""

@@ -37,7 +37,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "next_s": "seconds until the next attempt or probe",
     "trace_id": "id of the event's W3C trace",
     "reason": "reason, in words",
-    "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends what died of it",
+    "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends its dead deliveries",
     "deliveries": "number of deliveries concerned",
     "path": "path of the request, with possible secrets masked",
     "failures": "consecutive failures",
@@ -68,7 +68,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "stack": "the functions that ran on the loop with their lines, the innermost first; empty if the whole process did not run",
     "more": "number of further late turns since the previous such line",
     "logger": "name of the library's logger",
-    "exception": "traceback",
+    "exception": "traceback, its last 16,384 characters at most",
 }
 
 _ATTEMPTED: Final = (
@@ -147,8 +147,8 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "activity.begun": LogEvent(
         "info",
-        "a person, or a sender that sent an event again, started to replay, reroute or discard deliveries, or a person to "
-        "forget events",
+        "a person started to replay, reroute or discard deliveries or to forget events, or a sender that sent an event "
+        "again started a replay",
         ("activity", "verb", "by", "subject"),
     ),
     "activity.stopped": LogEvent(

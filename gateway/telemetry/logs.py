@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,6 +19,8 @@ _STDERR: Final = 2
 
 #: The fields of an exception, and of its traceback as text.
 _TRACEBACK: Final = frozenset({"exc_info", "exception"})
+#: The most characters of a traceback in a line: its end, which says what happened.
+LONGEST_TRACEBACK: Final = 16_384
 
 #: Writes the fields of one line of this name and level.
 _Write = Callable[[str, Level, MutableMapping[str, Any]], None]
@@ -32,10 +36,11 @@ _hide: Callable[[str], str] = str
 def log(name: str, **fields: Any) -> None:
     """Write one line of an event declared in LOG_EVENTS; nothing is written before ``configure_log``.
 
-    ``exc_info`` is True for the exception being handled, or an exception: its traceback is the field ``exception``.
+    ``exc_info`` is True for the exception being handled, or an exception: its traceback is the field ``exception``. A
+    caller that has more to hide in it than secrets makes that text itself.
     """
     if _write is not None and (level := _levels.get(name)):
-        _write(name, level, fields if _TRACEBACK.isdisjoint(fields) else _traced(level, fields))
+        _write(name, level, fields if _TRACEBACK.isdisjoint(fields) else _traced(fields))
 
 
 def hide_in_log(hide: Callable[[str], str]) -> None:
@@ -110,12 +115,20 @@ def _console_lines(put: Callable[[bytes], None]) -> _Write:
     return write
 
 
-def _traced(level: Level, fields: dict[str, Any]) -> MutableMapping[str, Any]:
-    """The fields with a traceback as text, without secrets."""
-    import structlog
+def _traced(fields: Mapping[str, Any]) -> MutableMapping[str, Any]:
+    """The fields with a traceback as text, without secrets and not too long."""
+    traced = {name: value for name, value in fields.items() if name not in _TRACEBACK}
+    if text := fields.get("exception") or _formatted(fields.get("exc_info")):
+        # Cut only after its secrets are hidden, as none is found by a part of it: an exception can quote a whole payload.
+        traced["exception"] = _hide(text)[-LONGEST_TRACEBACK:]
+    return traced
 
-    found = structlog.processors.format_exc_info(None, level, fields)
-    return {**found, "exception": _hide(found["exception"])} if "exception" in found else found
+
+def _formatted(exc_info: object) -> str:
+    """The traceback of ``exc_info`` as ``logging`` has it: an exception, what ``sys.exc_info`` returns, or True for that."""
+    found = sys.exc_info() if exc_info is True else exc_info
+    error = found[1] if isinstance(found, tuple) else found
+    return "".join(traceback.format_exception(error)).rstrip("\n") if isinstance(error, BaseException) else ""
 
 
 def _harmless(fields: Mapping[str, Any]) -> dict[str, Any]:

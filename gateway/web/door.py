@@ -158,15 +158,15 @@ def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     first = {"id": appended[0].event_id}
     ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
     answer = {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
-    # Whoever presses "Redeliver" at the sender sees this there.
+    # Somebody who presses "Redeliver" at the sender sees this there.
     return {**answer, "note": _of_duplicate(appended[0])} if len(appended) == 1 and appended[0].duplicate else answer
 
 
 def _of_duplicate(one: Appended) -> str:
-    """What became of an event that was known already, and how to send again what died of it."""
+    """What became of an event that was known already, and how to send its dead deliveries again."""
     if one.replayed:
         return f"{count(one.replayed, 'dead delivery', 'dead deliveries')} replayed"
-    return f"not delivered again; to send what died of it: gateway replay --dead {one.event_id}"
+    return f"not delivered again; to send its dead deliveries: gateway replay --dead {one.event_id}"
 
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> None:

@@ -60,7 +60,6 @@ def shell_of(
 ) -> dict[str, Any]:
     """The frame around every page; ``stats`` has the number of dead letters, and which destination fills the store."""
     config, rejection, store = context.gateway.config, context.reloader.rejection, context.gateway.store
-    waiting = {name: each.pending for name, each in stats.destinations.items()}
     return {
         "page": page,
         "now": now(context),
@@ -72,7 +71,7 @@ def shell_of(
             "problems": [views.problem(each) for each in rejection.problems],
         },
         "others": [{"host": each.host, "revision": each.config} for each in context.replicas.differing],
-        "full": refusal(store.room, config.limits) or str(filling(waiting, config.limits) or ""),
+        "full": refusal(store.room, config.limits) or str(filling(stats.pending, config.limits) or ""),
         "dead": sum(each.dead for each in stats.destinations.values()),
         "has_inbox": context.inbox is not None,
         "can_write": can_write(context, request),

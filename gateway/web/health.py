@@ -110,8 +110,7 @@ def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None
     if stats.free_bytes is not None:
         telemetry.DISK_FREE_BYTES.set(stats.free_bytes)
     names = gateway.config.destinations
-    waiting = {name: each.pending for name, each in stats.destinations.items()}
-    if full := filling(waiting, gateway.config.limits):
+    if full := filling(stats.pending, gateway.config.limits):
         name = full.destination if full.destination in names else telemetry.OTHER
         telemetry.MAX_PENDING_RATIO.labels(name).set(full.share)
     for name in names:

@@ -23,7 +23,7 @@ INTERVAL_S: Final = 0.4
 STATS_INTERVAL_S: Final = 2.0
 #: Seconds between two heartbeats: proxies close silent connections.
 HEARTBEAT_S: Final = 10.0
-#: Places for each token: whoever has the read token cannot shut others out.
+#: Places for each token: those who have the read token cannot shut others out.
 MOST_LISTENERS: Final = 8
 #: Number of newest events followed: each is sent when it is new, and again when its deliveries change.
 ROWS: Final = 50

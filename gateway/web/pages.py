@@ -245,8 +245,12 @@ _ADVICE: Final = (
         "It is not signed: no secret is set at {title}, a proxy removes the header, or it came from somebody else.",
     ),
     (
-        re.compile(r"the timestamp is \d+ s "),
+        re.compile(r"the timestamp is \d+ s old"),
         "It was signed too long ago: it waited on the way, was captured and repeated, or a clock is wrong.",
+    ),
+    (
+        re.compile(r"the timestamp is \d+ s in the future"),
+        "It was signed later than now: the clock of {title} is ahead, or the clock of this machine is behind.",
     ),
     (re.compile(r"no secret is valid any more"), "Every secret here is past its until: {secret_from}."),
 )

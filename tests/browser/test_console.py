@@ -151,6 +151,9 @@ def test_refused_requests_and_duplicates_stand_among_the_events_with_their_reaso
         expect(refused.first).to_contain_text("401")
         expect(refused.first).to_contain_text("XOBITO_WEBHOOK_SECRET")
         expect(page.locator(".row.twice").first).to_contain_text("duplicate of evt_")
+        client, why = refused.first.locator(".client").bounding_box(), refused.first.locator(".why").bounding_box()
+        assert client["y"] > why["y"]
+        assert (client["x"], client["width"]) == (why["x"], why["width"]), "a line of its own"
 
 
 def get(gateway: GatewayProcess, path: str, **headers: str) -> tuple[int, str]:

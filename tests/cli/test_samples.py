@@ -1,9 +1,14 @@
 """``gateway send`` sends an event that the gateway has not had, whoever the sender is."""
 
+from urllib.parse import urlencode
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import presets
 from gateway.cli.samples import fresh, posted
+from gateway.event.forms import pairs
 from gateway.event.payload import parse
 from gateway.signatures import CannotSign
 from tests.test_presets import source_of
@@ -49,3 +54,20 @@ def test_an_id_keeps_its_kind_and_a_time_its_unit():
 
 def test_what_is_neither_json_nor_a_form_is_sent_as_it_is():
     assert fresh(b"<a>x=1</a>", source_of("stripe").naming, NOW) == b"<a>x=1</a>"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "timestamp", "é"]), st.text(max_size=4)), min_size=1, max_size=8))
+def test_a_form_keeps_all_of_its_fields_and_their_order(fields):
+    form = urlencode(fields).encode()
+    # As twilio names its events: by a field that this form does not have.
+    made = pairs(fresh(form, source_of("twilio").naming, NOW))
+    times = [at for at, (name, _) in enumerate(fields) if name == "timestamp"][:1]
+    before = [each for at, each in enumerate(fields) if at not in times]
+    after = [each for at, each in enumerate(made) if at not in times and each[0] != "gateway_sample"]
+    assert after == before
+    assert (len(made) == len(fields)) == bool(times)
+
+
+@pytest.mark.parametrize("form", [b"a=1&b", b"a=100%&b=%zz", b"a=1&&a=2"])
+def test_a_form_is_read_as_the_gateway_reads_it(form):
+    assert pairs(fresh(form, source_of("twilio").naming, NOW))[: len(pairs(form))] == pairs(form)

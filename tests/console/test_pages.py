@@ -112,6 +112,8 @@ def test_a_refused_request_says_why_and_which_secret_to_look_at():
     assert "the signature is not the body" in page
     assert "XOBITO_WEBHOOK_SECRET" in page
     assert "3×" in page
+    # On a line of its own, after everything else.
+    assert '</span><span class="client quiet">from <bdi>203.0.113.7</bdi></span></span>' in page
 
 
 def test_a_duplicate_is_no_error():
@@ -210,6 +212,14 @@ def test_an_attempt_by_another_file_is_said():
 )
 def test_what_is_no_longer_there_is_said(changes, said):
     assert said in event(**changes)
+
+
+def test_an_event_that_was_forgotten_says_so_once_and_not_for_each_delivery():
+    why = "the event was forgotten, and its data is erased"
+    page = event(body_is="forgotten", requests=[], why_not_explained=why, entries=[])
+    assert page.count("This event was forgotten") == 1
+    assert page.count(why) == 1
+    assert page.count('<article class="delivery') > 1
 
 
 @pytest.mark.parametrize(

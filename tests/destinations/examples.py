@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.destinations import Kind, Target
+from hypothesis import find
+from hypothesis import strategies as st
+
+from gateway.destinations import Kind, Option, Target
 
 HOST: Final = "https://host.example"
 
@@ -23,9 +26,14 @@ def url(kind: Kind, secret: str = "s3cr3t", host: str = HOST) -> str:
     return host + PATHS.get(kind.name, "/{}").replace("{}", secret)
 
 
+def value_of(option: Option) -> str:
+    """A text that it can be."""
+    return find(st.from_regex(option.pattern or "7", fullmatch=True), bool)
+
+
 def options(kind: Kind) -> Mapping[str, str]:
     """The options it cannot do without."""
-    return {name: "7" for name, option in kind.options.items() if option.required}
+    return {name: value_of(option) for name, option in kind.options.items() if option.required}
 
 
 def target(kind: Kind, secret: str = "s3cr3t") -> Target:
@@ -45,4 +53,4 @@ def written(kind: Kind, secret: str = "s3cr3t", *, secret_in_url: str | None = N
         "auth": f"auth: {{bearer: '{secret}'}}",
     }
     keys = [text for key, text in has.items() if key in kind.keys]
-    return ", ".join([f"type: {kind.name}", *keys, *(f"{name}: {text}" for name, text in options(kind).items())])
+    return ", ".join([f"type: {kind.name}", *keys, *(f"{name}: '{text}'" for name, text in options(kind).items())])

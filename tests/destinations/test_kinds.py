@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from gateway.cli import cli
 from gateway.config import load
+from gateway.config.schema import destinations as schema
 from gateway.console.chats import preview
 from gateway.destinations import KINDS, Kind, Option, Parts, Target
 from gateway.destinations.gates import RATE
 from gateway.egress import Egress, Inbox
-from gateway.errors import BuildError
+from gateway.errors import BuildError, ConfigError
 from gateway.event.paths import lookup
 from gateway.model import Attempt, Delivery, FileAppend, HttpRequest, Text
 from gateway.pipeline import Gateway, deliver
@@ -92,18 +93,19 @@ def test_a_template_can_be_rendered_as_for_every_kind_that_takes_one() -> None:
 
 @KIND
 def test_every_kind_can_be_written_with_all_of_its_options(kind: Kind, tmp_path: Path) -> None:
-    options = "".join(f", {name}: '7'" for name, option in kind.options.items() if not option.required)
+    values = {name: examples.value_of(option) for name, option in kind.options.items()}
+    options = "".join(f", {name}: '{values[name]}'" for name, option in kind.options.items() if not option.required)
     (tmp_path / "routes.yaml").write_text(
         f"version: 1\nsources: {{}}\ndestinations:\n  other: {{{examples.written(kind)}{options}}}\nroutes: []\n"
     )
     [made] = load(tmp_path / "routes.yaml", environ={}).destinations.values()
     assert made.kind.name == kind.name
-    assert dict(made.target.options) == dict.fromkeys(kind.options, "7")
+    assert dict(made.target.options) == values
 
 
 @WITH_AN_ADDRESS
 def test_every_kind_can_be_tried_before_its_address_is_known(kind: Kind, tmp_path: Path) -> None:
-    options = "".join(f", {name}: {text}" for name, text in examples.options(kind).items())
+    options = "".join(f", {name}: '{text}'" for name, text in examples.options(kind).items())
     (tmp_path / "routes.yaml").write_text(
         "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret-of-xobito}}\n"
         f"destinations: {{other: {{type: {kind.name}, url: '${{NOWHERE}}'{options}}}}}\n"
@@ -165,7 +167,7 @@ def test_an_address_that_stands_in_the_file_is_shown_nowhere(tmp_path, kind: Kin
 
 def recorded(kind: Kind, folder: Path, keys: str = "") -> Attempt:
     """The attempt that ``gateway dev`` makes when the destination's url is not set."""
-    options = "".join(f", {name}: {text}" for name, text in examples.options(kind).items())
+    options = "".join(f", {name}: '{text}'" for name, text in examples.options(kind).items())
     (folder / "routes.yaml").write_text(
         "version: 1\nsources: {xobito: {preset: xobito, secret: s}}\n"
         f"destinations: {{there: {{type: {kind.name}, url: '${{NOWHERE}}'{options}{keys}}}}}\n"
@@ -188,7 +190,7 @@ def test_what_an_inbox_recorded_is_delivered(tmp_path, kind: Kind, success: str)
 
 # --- its options ---
 
-NOTE = Option(about="a note")
+NOTE = Option(about="a note", pattern="[1-5]|low|high")
 NEEDED = Option(about="for whom", required=True)
 
 
@@ -200,6 +202,40 @@ def noted(kind: Kind) -> Kind:
         return replace(made, body=json.dumps(dict(target.options)).encode())
 
     return replace(kind, options={"note": NOTE, "needed": NEEDED}, build=build)
+
+
+@pytest.mark.parametrize(
+    ("note", "shown"),
+    [
+        ("5", None), ("low", None), ("'{{ payload.n }}'", None), ("'${FOUR}'", None), ("'${UNSET:-4}'", None),
+        ("9", "9"), ("lower", "lower"), ("''", ""), ("'${NINE}'", "${NINE}"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_written_out_is_one_that_the_option_can_have(tmp_path, monkeypatch, note, shown) -> None:
+    slack = replace(KINDS["slack"], options={"channel": NOTE})
+    monkeypatch.setattr(schema, "KINDS", {**KINDS, "slack": slack})
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        f"version: 1\nsources: {{}}\ndestinations:\n  there: {{type: slack, url: 'https://host.example/x', channel: {note}}}\n"
+    )
+    environ = {"FOUR": "4", "NINE": "9"}
+    if shown is None:
+        assert load(file, environ=environ).destinations
+        return
+    with pytest.raises(ConfigError) as refused:
+        load(file, environ=environ)
+    [problem] = refused.value.problems
+    assert problem.message == f'"channel" of destination "there": "{shown}" is not allowed'
+    assert problem.hint == NOTE.about
+
+
+def test_a_value_that_is_not_set_is_not_checked_without_the_environment(tmp_path) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        "version: 1\nsources: {}\ndestinations:\n"
+        "  there: {type: telegram, url: 'https://api.telegram.org/bot1:x', chat_id: '${CHAT}'}\n"
+    )
+    assert load(file, environ={}, no_env=True).destinations
 
 
 @pytest.fixture

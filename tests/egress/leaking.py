@@ -13,17 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import uvloop
 
 from gateway.egress import Door, Egress
+from tests.descriptors import open_sockets
 from tests.egress.users import attempt, flow
 
 AT_ONCE = 250
-
-
-def open_sockets() -> int:
-    found = 0
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found += str(link.readlink()).startswith("socket:")
-    return found
 
 
 def getaddrinfo(host: str, *more: object, **options: object) -> list:

@@ -1,9 +1,11 @@
 """In a .html.j2 no value becomes a tag, an attribute or code, whatever the template around it looks like."""
 
+import re
 from html.parser import HTMLParser
+from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.destinations.escapes import no_escape
@@ -12,7 +14,7 @@ from gateway.render import Templates
 
 HOSTILE = (
     '"><script>x</script>', "'><img src=x onerror=x>", "--><b>", "x onload=y", "javascript:x", " java\tscript:x", "</script><b>",
-    "data:text/html,<b>", "]]><b>", "&quot;><b>", "`<b>", "/x", "=x", ">", "",
+    "javascript", "data:text/html,<b>", "58;x", "]]><b>", "&quot;><b>", "`<b>", "/x", "=x", ">", "",
 )  # fmt: skip
 
 
@@ -22,8 +24,8 @@ def loaded(tmp_path, text, **others):
     return Templates(tmp_path, roots=["payload"]).file("it.html.j2", Place("routes.yaml", 1), no_escape)
 
 
-def rendered(render, value):
-    return render({"payload": {"v": value, "yes": True, "no": False, "list": [1, 2]}}).body.decode()
+def rendered(render, value, **facts):
+    return render({"payload": {"v": value, "yes": True, "no": False, "list": [1, 2], **facts}}).body.decode()
 
 
 ACCEPTED = [
@@ -40,6 +42,15 @@ ACCEPTED = [
     "<p {% if payload.yes %}class=\"a\"{% else %}class='b'{% endif %}>{{ payload.v }}</p>",
     '{% for one in payload.list %}<b title="{{ payload.v }}">{{ one }}</b>{% endfor %}',
     "{% macro m(x) %}<i>{{ x }}</i>{% endmacro %}{{ m(payload.v) }}",
+    '{% macro m(x) %}" onclick="{{ x }}{% endmacro %}<a title="{{ m(payload.v) }}">',
+    '{% set m %}" onclick="{{ payload.v }}{% endset %}<a title="{{ m }}">',
+    '<a href="{% if payload.no %}{% else %}https://x/{% endif %}{{ payload.v }}">',
+    '<a href="{% if payload.no %}https://x/{% endif %}{{ payload.v }}">',
+    '<a href="{% for one in payload.list %}{{ payload.v }}/{% endfor %}">',
+    '<a title="{% for one in payload.list %}{{ payload.v }} {% endfor %}">',
+    '<a href="{{ payload.v }}&amp;a=1">',
+    '<a {% if payload.yes %}title{% else %}href{% endif %}="{{ payload.v }}">',
+    '<a title={##}"a" href="{{ payload.v }}">',
 ]
 REFUSED = {
     "<a title={{ payload.v }}>": (1, "the value of title has no quotes", 'write title="{{ ... }}"'),
@@ -65,6 +76,26 @@ REFUSED = {
     "{% for one in payload.list %}<a title='{% endfor %}": (0, "begins in one place of HTML and ends in another", ""),
     "<p>{{ payload.v }}<a title='": (0, "the file ends inside", "close it"),
     "{% macro m(x) %}<i title='{% endmacro %}{{ m(1) }}": (0, "this block ends inside a tag", ""),
+    '<a href="{% if payload.yes %}x{% else %}https://x/{% endif %}{{ payload.v }}">': (1, "could make the address in href= into code", ""),
+    '<a href="{% if payload.yes %}{{ payload.v }}{% endif %}{{ payload.v }}">': (2, "could make the address in href= into code", ""),
+    '<a href="{% for one in payload.list %}{{ payload.v }}{% endfor %}">': (1, "could make the address in href= into code", ""),
+    '<a href="{% for one in payload.list %}{{ payload.v }}x{% else %}{{ payload.v }}{% endfor %}/">': (1, "could make the address in href= into code", ""),
+    '<a href="{% for one in payload.list %}{{ payload.v }}{% else %}x{% endfor %}/{{ payload.v }}">': (1, "could make the address in href= into code", ""),
+    '<a {% if payload.yes %}on{% else %}data-{% endif %}click="{{ payload.v }}">': (1, "a value inside onclick= would be code", ""),
+    '<a {% if payload.yes %}data-{% else %}on{% endif %}click="{{ payload.v }}">': (1, "a value inside onclick= would be code", ""),
+    '<a {% if payload.yes %}title{% else %}style{% endif %}="{{ payload.v }}">': (1, "a value inside style= would be code", ""),
+    '<a {% if payload.yes %}title="{% else %}title=\'{% endif %}a" href="{{ payload.v }}">': (0, "the file ends inside the attribute title of <a>", "close it"),
+    '<a {% for one in payload.list %}x{% endfor %}y="{{ payload.v }}">': (0, "can be in more than 1,000 places of HTML", ""),
+    '<a href="{{ payload.v }}:alert(1)">': (0, "the : makes the value before it the scheme of the address", ""),
+    '<a href="{{ payload.v }}{% if payload.yes %}x{% endif %}&#58;alert(1)">': (0, "makes the value before it the scheme", ""),
+    '<a href="javascript&#58;{{ payload.v }}">': (1, "could make the address in href= into code", ""),
+    '<a href="javascript&#{{ payload.v }}">': (1, "could make the address in href= into code", ""),
+    '<script src="{{ payload.v }}"></script>': (1, "a value inside src= would be code", ""),
+    '<base href="https://{{ payload.v }}">': (1, "a value inside href= would be code", ""),
+    '<animate attributeName=href values="{{ payload.v }}">': (1, "a value inside values= would be code", ""),
+    '<a title={##}"a href="{{ payload.v }}">': (1, "cannot be the name of a tag", ""),
+    "<a title=x\xa0alt='{{ payload.v }}'>": (1, "the value of title has no quotes", ""),
+    '<title><a title="</title><script>{{ payload.v }}</script>">': (1, "a value inside <script> would be code", ""),
     "<scr{% if payload.v %}ipt>{% else %}ipt>{% endif %}{{ payload.v }}</script>": (0, "a value inside <script>", ""),
 }  # fmt: skip
 
@@ -128,9 +159,11 @@ class Structure(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, [name for name, _ in attrs]))
         for name, value in attrs:
-            code = "".join((value or "").split()).lower()
-            if name in ("href", "src") and code.startswith(("javascript:", "data:")):
-                self.found.append("code")
+            if name in ("style", "srcdoc") or name.startswith("on") or (tag, name) == ("script", "src"):
+                self.found.append((name, value))
+            scheme, colon, _ = re.sub(r"[\x00-\x20]", "", value or "").partition(":")
+            if name in ("href", "src") and colon and scheme.lower() in ("javascript", "vbscript", "data"):
+                self.found.append((name, value))
 
     def handle_endtag(self, tag):
         self.found.append(f"/{tag}")
@@ -152,23 +185,60 @@ def structure(text):
 
 VALUE = "{{ payload.v }}"
 PIECES = [
-    VALUE, VALUE, VALUE, "<p>", "</p>", "<a ", "<a href=", "title=", "href=", "src=", "onclick=", "style=", '"', "'", ">", " ", "=", "x",
-    "<script>", "</script>", "<!--", "-->", "<style>", "</style>", "https://x/", "javascript:", "<", "/>", "\n",
-    "{% if payload.yes %}", "{% if payload.no %}", "{% else %}", "{% endif %}",
+    VALUE, VALUE, VALUE, "<p>", "</p>", "<a ", "<a href=", "title=", "href=", "src=", "on", "click=", "style=", "data-", '"', '"', "'", ">", '">',
+    " ", "=", "x", "<script ", "<script>", "</script>", "<!--", "-->", "<style>", "</style>", "https://x/", "java", "script", ":", "&#58;", "&#", "58;",
+    "/", "<", "/>", "\n", "\xa0", "{##}",
 ]  # fmt: skip
 WHOLE = [
     f"<p>{VALUE}</p>", f'<a title="{VALUE}">', f"<a href='{VALUE}'>", f'<a href="https://x/{VALUE}">', "<!-- x -->", "<script>x</script>",
-    "{% if payload.yes %}<b>{% else %}<i>{% endif %}",
+    f"{{{{ m({VALUE[3:-3]}) }}}}", '<a title="{{ m(1) }}">', '<a href="', "<a ", 'click="', f'{VALUE}">',
 ]  # fmt: skip
+CHOICES = ("yes", "no")
+LENGTHS = (0, 1, 3)
+
+
+def branched(texts):
+    """One or two choices between templates, or one in a loop: their conditions and lists are independent of each other."""
+    choice = st.sampled_from([f"payload.{name}" for name in CHOICES])
+    return (
+        st.builds("{{% if {} %}}{}{{% else %}}{}{{% endif %}}".format, choice, texts, texts)
+        | st.builds("{{% if {} %}}{}{{% endif %}}".format, choice, texts)
+        | st.builds("{{% for one in payload.list %}}{}{{% else %}}{}{{% endfor %}}".format, texts, texts)
+        | st.builds("{{% for one in payload.list %}}{}{{% endfor %}}".format, texts)
+    )
+
+
+def joined(texts, most):
+    return st.lists(texts, max_size=most).map("".join)
+
+
+ANY = st.recursive(st.sampled_from(PIECES + WHOLE), lambda texts: branched(joined(texts, 3)), max_leaves=6)
+#: Inside one tag, where the branches of most templates that are accepted differ.
+IN_TAG = st.sampled_from(
+    ["on", "data-", "click=", "title=", "href=", '"', VALUE, f'"{VALUE}"', "https://x/", "java", "x", ":", "/", " "]
+)
+TAGS = st.builds(
+    "<a {}>{}".format, joined(IN_TAG | branched(joined(IN_TAG, 2)), 5), st.sampled_from(["", VALUE])
+) | st.builds('<a {}="{}">'.format, *[joined(IN_TAG | branched(joined(IN_TAG, 2)), 3)] * 2)
+MACRO = "{% macro m(x) %}" + "{}" + "{% endmacro %}"
 
 
 @settings(max_examples=400)
-@given(st.lists(st.sampled_from(PIECES + WHOLE), max_size=9).map("".join))
-def test_no_value_changes_the_structure_of_any_template_that_is_accepted(tmp_path_factory, text):
+@given(
+    joined(ANY, 7) | TAGS, st.sampled_from(["{{ x }}", '" onclick="{{ x }}', "<b>{{ x }}</b>", "javascript:{{ x }}"])
+)
+@example('<a href="{% if payload.yes %}{% else %}https://x/{% endif %}{{ payload.v }}">', "{{ x }}")
+@example('<a {% if payload.yes %}on{% else %}data-{% endif %}click="{{ payload.v }}">', "{{ x }}")
+@example('<a title="{{ m(payload.v) }}">', '" onclick="{{ x }}')
+@example('<a href="{{ payload.v }}:alert(1)">', "{{ x }}")
+def test_no_value_changes_the_structure_of_any_template_that_is_accepted(tmp_path_factory, text, macro):
+    whole = MACRO.replace("{}", macro) + text
     try:
-        render = loaded(tmp_path_factory.mktemp("html"), text)
+        render = loaded(tmp_path_factory.mktemp("html"), whole)
     except TemplateRefused:
         return
-    expected = structure(rendered(render, "x"))
-    for value in HOSTILE:
-        assert structure(rendered(render, value)) == expected
+    for yes, no, length in product((True, False), (True, False), LENGTHS):
+        facts = {"yes": yes, "no": no, "list": [0] * length}
+        expected = structure(rendered(render, "x", **facts))
+        for value in HOSTILE:
+            assert structure(rendered(render, value, **facts)) == expected

@@ -12,6 +12,7 @@ import pytest
 
 import gateway
 from gateway.telemetry.lines import FIELDS, LOG_EVENTS
+from gateway.telemetry.logs import LONGEST_TRACEBACK
 
 PACKAGE = Path(gateway.__file__).parent
 LOGS = PACKAGE / "telemetry" / "logs.py"
@@ -102,6 +103,47 @@ def test_a_traceback_is_in_its_line(form):
     text = json.loads(done.stderr)["exception"] if form == "json" else done.stderr
     assert text.rstrip().endswith("KeyError: 'key'")
     assert "Traceback" in text
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "t.log('internal.error', exc_info=True)",
+        "t.log('internal.error', exc_info=error)",
+        "t.log('internal.error', exception=''.join(traceback.format_exception(error)))",
+        "logging.getLogger('x').warning('failed', exc_info=True)",
+        "logging.getLogger('x').exception('failed')",
+    ],
+)
+@pytest.mark.parametrize("around", ["'a' * 10", "'a' * 16370", "'a' * 1_000_000"], ids=["short", "at the cut", "long"])
+def test_a_traceback_has_no_secret_and_an_end_however_it_is_written(form, written, around):
+    done = run_python(
+        "import logging, traceback\n"
+        "from gateway import telemetry as t\n"
+        "from gateway.hiding.masks import Masks\n"
+        f"t.configure_log('{form}')\n"
+        "t.hide_in_log(Masks(['hush-1234567']).text)\n"
+        f"try: raise RuntimeError('hush-1234567 ' + {around} + ' hush-1234567 the end')\n"
+        f"except RuntimeError as error: {written}\n"
+        "t.flush_log()"
+    )
+    text = json.loads(done.stderr)["exception"] if form == "json" else done.stderr
+    assert text.rstrip().endswith("*** the end")
+    assert "1234567" not in text
+    assert len(text) <= LONGEST_TRACEBACK + 200
+
+
+def test_a_line_of_a_library_without_an_exception_has_no_traceback():
+    done = run_python(
+        "import logging\n"
+        "from gateway import telemetry as t\n"
+        "t.configure_log('json')\n"
+        "logging.getLogger('x').warning('careful')\n"
+        "t.flush_log()"
+    )
+    line = json.loads(done.stderr)
+    assert (line["message"], "exception" in line, "exc_info" in line) == ("careful", False, False)
 
 
 def test_the_level_leaves_quieter_lines_out():

@@ -66,7 +66,8 @@ def test_events_are_counted_and_then_erased_and_the_console_says_so(tmp_path):
     ("asked", "said"),
     [
         ({"find": "data.id="}, "has no value"),
-        ({"find": ""}, "cannot be searched for"),
+        ({"find": ""}, 'find: "" cannot be searched for'),
+        ({"find": ".id=1"}, 'find: ".id" is not a path'),
         ({"find": "x", "after": "12"}, "after: only a dry_run"),
         ({"find": "x", "by": ""}, "by: say who you are"),
         ({"find": "x", "dry_run": True, "after": "nowhere"}, "is not a position"),

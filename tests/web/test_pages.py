@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 from litestar.datastructures import FormMultiDict
 
+from gateway.config import load
 from gateway.errors import BadRequest
+from gateway.signatures import Request
 from gateway.store.nouns import EventRow
 from gateway.web import forms, pages
 from gateway.web.live import Turn
@@ -90,6 +92,27 @@ async def test_a_reader_sees_what_a_replay_would_do_and_cannot_begin_it(tmp_path
 
 def a_row(number: int) -> EventRow:
     return EventRow(position="", id=f"evt_{number:04}", source="xobito", type="x", received_at=0.0, size=1)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "said"),
+    [
+        (3600, "It was signed too long ago"),
+        (-3600, "It was signed later than now: the clock of Stripe is ahead, or the clock of this machine is behind."),
+    ],
+    ids=["in the past", "in the future"],
+)
+def test_a_request_signed_at_another_time_says_whose_clock_to_look_at(tmp_path, age_s, said):
+    file = tmp_path / "routes.yaml"
+    file.write_text("version: 1\nsources: {stripe: {preset: stripe, secret: s3cret}}\n")
+    config, now = load(file, environ={}), 1_700_000_000.0
+    verifier = config.sources["stripe"].verifier
+    body = b"{}"
+    signed = verifier.sign(Request(headers=[], body=body), now - age_s, "")
+    headers = [(name.encode(), value.encode()) for name, value in dict(signed.headers).items()]
+    verdict = verifier.verify(Request(headers=headers, body=body), now)
+    refused = {"source": "stripe", "status": 401, "reason": verdict.reason}
+    assert said in pages._hint(SimpleNamespace(gateway=SimpleNamespace(config=config)), refused)
 
 
 def test_a_stream_shows_the_newest_and_counts_the_others():

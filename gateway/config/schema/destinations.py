@@ -1,6 +1,7 @@
 """The keys of a destination, and of ``defaults``."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_
 from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
 from gateway.config.schema.success import SuccessKeys, read_success
-from gateway.config.text.reader import Map, Node
-from gateway.destinations import KINDS, Option
+from gateway.config.text.reader import Map, Node, Scalar
+from gateway.destinations import KINDS, Kind, Option
 from gateway.destinations.gates import RATE
 from gateway.destinations.retry import Policy
 from gateway.event.paths import split_path
 from gateway.hiding.addresses import SHORTEST_SEGMENT, after_host
 from gateway.model import Secret
+from gateway.render import is_literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +197,18 @@ _NEEDED: Final = {
 }
 
 
+def _then(kind: Kind) -> Shape:
+    """What a destination of a type with options looks like; a text with a reference or a tag may become anything."""
+    return {
+        "required": _NEEDED[kind.name],
+        "properties": {
+            name: {"pattern": rf"^(?:{option.pattern})$|\$\{{|\{{\{{|\{{%"}
+            for name, option in kind.options.items()
+            if option.pattern
+        },
+    }
+
+
 @shaped(
     {
         "$ref": DestinationKeys,
@@ -202,9 +216,9 @@ _NEEDED: Final = {
         "then": {"required": ["path"]},
         "else": {"required": ["url"]},
         "allOf": [
-            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": {"required": needed}}
-            for name, needed in _NEEDED.items()
-            if needed
+            {"if": {"properties": {"type": {"const": kind.name}}, "required": ["type"]}, "then": _then(kind)}
+            for kind in KINDS.values()
+            if kind.options
         ],
     }
 )
@@ -214,8 +228,9 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
     is_inbox = reading.dev and any(reading.is_unset(address) for address in _addresses(node))
     with reading.stand_in(DEMO_TEXT) if is_inbox else nullcontext():
         found = read_section(reading, node, DestinationKeys, label)
-    if found is None:
-        return None
+        if found is None:
+            return None
+        _check_options(reading, found, label)
     _hide_address(reading, found)
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
@@ -226,6 +241,17 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         if needed not in found.written:
             reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
     return dataclasses.replace(found, is_inbox=is_inbox)
+
+
+def _check_options(reading: Reading, found: DestinationKeys, label: str) -> None:
+    """Refuse a written value that the type does not have. What a template makes is known only with the event."""
+    for name, option in KINDS[found.type].options.items():
+        node = found.written[name].value if name in found.options else None
+        if not option.pattern or not isinstance(node, Scalar) or not is_literal(found.options[name].text):
+            continue
+        value = reading.resolved(node, reading.references.resolve)
+        if value is not None and not value.is_stand_in and re.fullmatch(option.pattern, value.text) is None:
+            reading.error(node, f'"{name}" of {label}: "{value.shown}" is not allowed', option.about)
 
 
 def _hide_address(reading: Reading, found: DestinationKeys) -> None:

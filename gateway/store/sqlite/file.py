@@ -224,7 +224,7 @@ class File:
 
 def _stat(path: str) -> os.stat_result | None:
     try:
-        return os.stat(path)  # noqa: PTH116  at every commit
+        return os.stat(path)  # noqa: PTH116  at every commit, and a Path costs more than the call
     except OSError:
         return None
 

@@ -104,7 +104,7 @@ class SQLiteStore(SQLiteReads):
         try:
             return await self._loop.run_in_executor(self._loader, self._reader.load, event_ids)
         except StoreError as error:
-            return await self._ask(Write, run=partial(_meet, error))  # type: ignore[no-any-return]
+            return await self._ask(Write, run=partial(_meet, error))  # type: ignore[no-any-return]  # _meet raises
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         held: frozenset[str] = await self._ask(Settle, outcomes=outcomes)
@@ -124,7 +124,7 @@ class SQLiteStore(SQLiteReads):
     async def breathe(self) -> None:
         await self._database.turns.wait(lambda: bool(self._uncommitted))
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002  one owner, so every replica is it
         return dict.fromkeys(wanted, FOR_GOOD)
 
     async def release(self, replica: str, destinations: Collection[str]) -> None:

@@ -129,7 +129,7 @@ def _damage(db: apsw.Connection) -> Iterator[str]:
 
 def _is_same(path: str, other: str) -> bool:
     """Whether two paths are, or would be, one file."""
-    return path == other or (os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other))  # noqa: PTH110, PTH121
+    return path == other or (Path(path).exists() and Path(other).exists() and Path(path).samefile(other))
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,43 @@
+"""What a template reads, told from its text."""
+
+from collections.abc import Iterator
+
+from jinja2 import Environment, nodes
+from msgspec import Struct
+
+from gateway.errors import Place
+from gateway.render.compiler import Source
+from gateway.render.expressions import header_of
+
+
+class Reads(Struct, frozen=True):
+    """What a template reads."""
+
+    #: Header fields of the event, in lower case, each with the line that names it.
+    headers: tuple[tuple[str, Place], ...] = ()
+    #: The files that it includes or imports.
+    files: tuple[str, ...] = ()
+
+
+def reads_of(text: str, place: Place) -> Reads:
+    """What a template reads that compiles. ``place`` is that of its first character."""
+    source = Source(text, place)
+    tree = Environment(autoescape=False).parse(text)  # noqa: S701  nothing is rendered with it
+    return Reads(tuple(_headers(tree, source)), tuple(_files(tree)))
+
+
+def _headers(tree: nodes.Template, source: Source) -> Iterator[tuple[str, Place]]:
+    for node in tree.find_all(nodes.Expr):
+        if isinstance(node, nodes.Getattr | nodes.Getitem) and (name := header_of(node)) is not None:
+            yield name, source.at(node.lineno)
+
+
+def _files(tree: nodes.Template) -> Iterator[str]:
+    for node in tree.find_all(nodes.Stmt):
+        match node:
+            case (
+                nodes.Include(template=nodes.Const(value=str(name)))
+                | nodes.Import(template=nodes.Const(value=str(name)))
+                | nodes.FromImport(template=nodes.Const(value=str(name)))
+            ):
+                yield name
