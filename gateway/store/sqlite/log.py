@@ -54,7 +54,8 @@ class Log:
                 self._copying = self._copier.submit(self._copy)
         elif self._copying.done():
             copying, self._copying = self._copying, None
-            self._copied = copying.result()
+            # If the log has started over since, that was the length of the one before.
+            self._copied = min(copying.result(), self.pages)
             if self.pages >= RESTART_PAGES:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
@@ -78,8 +79,10 @@ class Log:
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _wait(self) -> None:
+        """Let a copy end that is under way; what it came to is of no interest: the caller copies the rest."""
         if self._copying is not None:
             wait([self._copying])
+            self._copying = None
 
     def close(self) -> None:
         """Copy nothing any more; to be called before the writer's connection is closed."""

@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import StoreError
 from gateway.model import Retry
 from gateway.store.nouns import Outcome, Retention, Want
-from gateway.store.sqlite import log, owner, upkeep
+from gateway.store.sqlite import log, upkeep, writer
 from tests.store.given import delivered, new_event, wants
 from tests.store.sqlite.given import healthy_again
 
@@ -158,7 +158,7 @@ def test_the_log_is_copied_back_and_does_not_grow_for_ever(kind, opened, monkeyp
 
 def test_a_failure_to_copy_the_log_is_noticed_without_anything_to_write(opened, monkeypatch):
     monkeypatch.setattr(log, "CHECKPOINT_PAGES", 1)
-    monkeypatch.setattr(owner, "RETRY_S", 0.02)
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
 
     async def scenario(store):
         def broken(_log):
