@@ -143,7 +143,8 @@ class SQLiteStore(SQLiteReads):
         return await self._known(activity_id)
 
     async def begin_erasure(self, erasure: Erasure) -> Activity:
-        id_ = await self._ask(Write, run=lambda change: self._database.begin_erasure(erasure, change))
+        mentioned = await asyncio.to_thread(self._reader.mentioning, erasure.value)
+        id_ = await self._ask(Write, run=lambda change: self._database.begin_erasure(erasure, mentioned, change))
         return await self._known(id_)
 
     async def open_erasure(self, replica: str) -> OpenErasure | None:
