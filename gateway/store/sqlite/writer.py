@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from gateway.errors import StoreCorrupt, StoreError
-from gateway.store.sqlite.calls import Call, Claim, EmptyLog
+from gateway.store.sqlite.calls import Append, Call, Claim, EmptyLog
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.snapshots import Snapshots
 from gateway.store.sqlite.turns import Pause
@@ -65,7 +65,7 @@ class Writer:
     def _run(self) -> None:
         while (calls := self._take()) is not None:
             self._look_at_disk()
-            self._database.file.tend_log()
+            self._database.file.tend_log(is_awaited=any(isinstance(call, Append) for call in calls))
             # Claims first: they need not wait for the disk.
             self._serve([call for call in calls if isinstance(call, Claim)], self._database.read)
             began = time.monotonic()
