@@ -18,7 +18,7 @@ _ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
 _NUMBER = re.compile(rb'"id": *(\d+)')
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
 
-delay_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+delay_s = 0.0
 requests = 0
 deliveries: set[bytes] = set()
 arrivals: list[tuple[int, float]] = []
@@ -65,6 +65,8 @@ def as_json(value):
 
 
 async def main():
+    global delay_s
+    delay_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, reuse_port=bool(port))
     print(server.sockets[0].getsockname()[1], flush=True)
