@@ -66,6 +66,8 @@ def as_json(value):
 
 
 async def main():
+    global delay_s
+    delay_s = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, reuse_port=bool(port))
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -300,7 +300,7 @@ async def test_the_answers_to_all_senders_of_a_transaction_go_out_before_its_del
     monkeypatch.setattr(pipeline, "deliver", delivered)
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
-            finish = world.store._finish
+            finish = world.store._writer._finish
 
             def together(calls, moment):
                 # As if one transaction had carried all of them.
@@ -309,7 +309,7 @@ async def test_the_answers_to_all_senders_of_a_transaction_go_out_before_its_del
                     finish(waiting, moment)
 
             waiting = []
-            monkeypatch.setattr(world.store, "_finish", together)
+            monkeypatch.setattr(world.store._writer, "_finish", together)
 
             async def sender(number):
                 await world.receive(numbered(number))

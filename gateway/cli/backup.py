@@ -6,14 +6,12 @@ from pathlib import Path
 
 from gateway.cli import terminal
 from gateway.store import open_reads
-from gateway.store.base import OnProgress
 
 
 def backup(*, file: Path, store: str, force: bool, as_json: bool) -> int:
     """Copy the store to ``file``, which appears once it is complete."""
     began = time.monotonic()
-    with terminal.progress("copying the store") as progress:
-        size = asyncio.run(_copied(store, file, progress, replaces=force))
+    size = asyncio.run(_copied(store, file, replaces=force))
     took = time.monotonic() - began
     if as_json:
         terminal.print_json({"file": str(file.absolute()), "bytes": size, "seconds": round(took, 3)})
@@ -24,6 +22,7 @@ def backup(*, file: Path, store: str, force: bool, as_json: bool) -> int:
     return 0
 
 
-async def _copied(store: str, file: Path, progress: OnProgress, *, replaces: bool) -> int:
+async def _copied(store: str, file: Path, *, replaces: bool) -> int:
     async with open_reads(store) as reads:
-        return await reads.backup(str(file), progress, replaces=replaces)
+        copying = reads.backup(str(file), replaces=replaces)
+        return await terminal.watched("copying the store", copying, lambda: reads.progress)

@@ -20,7 +20,6 @@ from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressErr
 from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
-from gateway.store.base import OnProgress
 from gateway.store.nouns import Limits
 from gateway.store.room import filling, free_disk
 from gateway.wording import count
@@ -134,8 +133,7 @@ def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
     try:
         yield clock(asyncio.run(_stored_time(url)), time.time())
         yield pending(asyncio.run(_waiting(url)), limits)
-        with terminal.progress("checking the store") as progress:
-            damages = asyncio.run(_damages(url, progress))
+        damages = asyncio.run(_damages(url))
     except StoreError as error:
         yield Finding("store", "fail", str(error))
         return
@@ -152,9 +150,9 @@ async def _waiting(url: str) -> Mapping[str, int]:
         return (await reads.stats()).pending
 
 
-async def _damages(url: str, progress: OnProgress) -> Sequence[str]:
+async def _damages(url: str) -> Sequence[str]:
     async with open_reads(url) as reads:
-        return await reads.check(progress)
+        return await terminal.watched("checking the store", reads.check(), lambda: reads.progress)
 
 
 def missing(health: Health, folder: Path) -> Finding:

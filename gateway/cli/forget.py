@@ -13,7 +13,7 @@ from gateway.cli import api, terminal
 from gateway.cli.activity import outcome
 from gateway.cli.client import NobodyListens
 from gateway.cli.place import Place
-from gateway.cli.replay import ASK_S, NotConfirmed, how_to_stop, patiently
+from gateway.cli.replay import ASK_S, NotConfirmed, how_to_stop, leave, patiently
 from gateway.operate import views
 from gateway.wording import count
 
@@ -51,11 +51,7 @@ def forget(place: Place, find: str, *, reason: str, dry_run: bool, yes: bool, de
             return 1
         activity = eraser.begin(find, reason)
         if detach:
-            if as_json:
-                terminal.print_json(activity)
-            else:
-                terminal.say(how_to_stop(activity))
-            return 0
+            return leave(activity, as_json=as_json)
         return _follow(eraser, activity, as_json=as_json)
 
 

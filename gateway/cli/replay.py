@@ -198,11 +198,7 @@ class Running:
 
     def follow(self, activity: Mapping[str, Any], *, detach: bool, as_json: bool) -> int:
         if detach:
-            if as_json:
-                terminal.print_json(activity)
-            else:
-                terminal.say(how_to_stop(activity))
-            return 0
+            return leave(activity, as_json=as_json)
         try:
             activity = self._followed(activity)
         except KeyboardInterrupt:
@@ -219,6 +215,15 @@ class Running:
                 activity = patiently(lambda: api.ask(self._place.url, path))
             counting(*_numbers(activity))
         return activity
+
+
+def leave(activity: Mapping[str, Any], *, as_json: bool) -> int:
+    """Show what continues without anybody watching; the exit code."""
+    if as_json:
+        terminal.print_json(activity)
+    else:
+        terminal.say(how_to_stop(activity))
+    return 0
 
 
 def how_to_stop(activity: Mapping[str, Any]) -> str:

@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import Final, TextIO
+from typing import Final, TextIO, TypeVar
 
 import click
 import msgspec
@@ -27,8 +27,13 @@ Part = str | tuple[str, str]
 
 STYLES: Final = {"delivered": "green", "dead": "red", "pending": "yellow", "discarded": "bright_black"}
 _GAP: Final = 2
+#: Seconds between two looks at how far something has come.
+LOOK_S: Final = 0.1
 #: In JSON these occur only inside strings, where an escape means the same.
 _STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+Result = TypeVar("Result")
 
 
 class Column(Struct, frozen=True):
@@ -237,6 +242,20 @@ def size(number: float) -> str:
             break
         number /= 1024
     return f"{number:,.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+
+
+async def watched(what: str, work: Awaitable[Result], how_far: Callable[[], tuple[int, int]]) -> Result:
+    """The result of work that takes its time; meanwhile a bar shows how far it has come. Cancelled, it cancels the work."""
+    import asyncio
+
+    task = asyncio.ensure_future(work)
+    try:
+        with progress(what) as show:
+            while not (await asyncio.wait([task], timeout=LOOK_S))[0]:
+                show(*how_far())
+        return task.result()
+    finally:
+        task.cancel()
 
 
 @contextmanager

@@ -62,18 +62,23 @@ class ActivityPage(Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class Wish(Struct, frozen=True, kw_only=True):
+    """What the requests have in common that take their time."""
+
+    by: str
+    #: What it is done to, in words, for people.
+    subject: str
+    reason: str = ""
+    #: A second one with the same key is the first one, if it asks for the same; empty: no key.
+    key: str = ""
+
+
+class Task(Wish, frozen=True, kw_only=True):
     """A replay, reroute or discard, as requested."""
 
     verb: TaskVerb
-    by: str
     #: Deliveries that match when the task begins, in a state that ``rules.TAKES`` names for the verb.
     which: DeliveryQuery
-    #: The selection in words, for people.
-    subject: str
-    reason: str = ""
-    #: A second task with the same key is the first one, if it asks for the same; empty: no key.
-    key: str = ""
     #: What it asks for, as its caller writes it: compared when its key comes again.
     asked: str = ""
     #: Between two deliveries that become due, seconds; 0: all at once.
@@ -84,19 +89,13 @@ class Task(Struct, frozen=True, kw_only=True):
     extra: Sequence[tuple[str, NewDelivery]] = ()
 
 
-class Erasure(Struct, frozen=True, kw_only=True):
-    """A wish to forget every event of somebody, as requested."""
+class Erasure(Wish, frozen=True, kw_only=True):
+    """A wish to forget every event of somebody; its subject does not show the value."""
 
-    by: str
     #: What an event must have to be forgotten, for the caller: ``data.id=451``. Kept only until every event was looked at.
     find: str
     #: Whatever is no event is forgotten if it has this value as a word: refused requests, keys of entries and lanes.
     value: str
-    #: For people, without the value.
-    subject: str
-    reason: str = ""
-    #: As in Task.
-    key: str = ""
 
 
 class OpenErasure(Struct, frozen=True, kw_only=True):

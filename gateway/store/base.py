@@ -3,7 +3,7 @@
 The promises of the gateway are kept on the other side of it. Whatever every store decides alike is in ``rules``.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import CorruptEvent
@@ -30,9 +30,6 @@ from gateway.store.nouns import (
     Unredacted,
     Want,
 )
-
-#: Called now and then, from another thread, with how much is done of how much.
-OnProgress = Callable[[int, int], None]
 
 if TYPE_CHECKING:
     import asyncio
@@ -88,14 +85,18 @@ class Reads(Protocol):
     async def stored_time(self) -> float:
         """The store's clock, seconds since the epoch: never earlier than anything that was stored."""
 
-    async def backup(self, path: str, on_progress: OnProgress | None = None, *, replaces: bool = False) -> int:
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How far the latest backup or check has come: how much is done, and of how much; zeros before it has begun."""
+
+    async def backup(self, path: str, *, replaces: bool = False) -> int:
         """Copy the store to ``path`` as of now, also while it is in use; returns bytes. Progress is in bytes.
 
         The copy gets its name once it is complete. Raises StoreError, also for a file that exists unless
         ``replaces`` is set, and for one that belongs to a store in use. Cancelling stops the copy.
         """
 
-    async def check(self, on_progress: OnProgress | None = None) -> Sequence[str]:
+    async def check(self) -> Sequence[str]:
         """Check the whole store; returns what is wrong, a sentence each. Progress is in events. Cancelling stops it."""
 
     async def close(self) -> None:

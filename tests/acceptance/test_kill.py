@@ -18,8 +18,8 @@ from tests.acceptance.harness import GatewayProcess, distinct, eventually, signa
 from tests.sink import Sink, answer
 from tests.store.given import Looking
 
-#: More than these with `KILLS=100 pytest -k no_acknowledged_event_is_lost`, for longer.
-KILLS = int(os.environ.get("KILLS", "20"))
+#: More of them with `KILLS=100 pytest -k no_acknowledged_event_is_lost`, for longer.
+KILLS = int(os.environ.get("KILLS", "10"))
 CLIENTS = 16
 CONCURRENCY = 8
 

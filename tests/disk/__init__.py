@@ -1,4 +1,4 @@
-"""A disk that is slow, and one whose past is known: see shim.c. For tests and for bench/."""
+"""A disk that is slow, one that takes half of a write, and one whose past is known: see shim.c. For tests and for bench/."""
 
 import functools
 import os
@@ -25,6 +25,11 @@ def shim() -> Path:
 def slow(sync_delay_s: float) -> Mapping[str, str]:
     """Variables for a process each of whose syncs takes this much longer, seconds."""
     return {"LD_PRELOAD": str(shim()), "DISK_SYNC_DELAY_US": str(int(sync_delay_s * 1e6))}
+
+
+def short_writes(every: int) -> Mapping[str, str]:
+    """Variables for a process of whose writes to its files each ``every``-th takes only half of the bytes."""
+    return {"LD_PRELOAD": str(shim()), "DISK_SHORT_WRITES": str(every)}
 
 
 def remembered(folder: Path, log: Path) -> Mapping[str, str]:

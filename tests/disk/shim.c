@@ -1,6 +1,7 @@
 /* A disk for tests, by LD_PRELOAD: slow, and remembered, so that a power cut can be played at any moment of its past.
 
    DISK_SYNC_DELAY_US  each fsync and fdatasync of a regular file takes so much longer (microseconds)
+   DISK_SHORT_WRITES   of every so many writes at an offset, one takes only half of its bytes and says so
    DISK_FOLDER         files in this folder, and what their directory says, are recorded ...
    DISK_LOG            ... in this file, in the order in which it happened, with every answer 202 that left: its head, its body, or both
 
@@ -32,6 +33,7 @@
     if (!real_##name) real_##name = dlsym(RTLD_NEXT, #name)
 
 static useconds_t delay_us;
+static unsigned short_every, writes;
 static const char *folder;
 static int log_fd = -1;
 static uint64_t inodes[FILES];          /* by descriptor; 0: not one of ours */
@@ -61,6 +63,8 @@ __attribute__((constructor)) static void begin(void)
 {
     const char *given = getenv("DISK_SYNC_DELAY_US");
     delay_us = given ? atoi(given) : 0;
+    given = getenv("DISK_SHORT_WRITES");
+    short_every = given ? atoi(given) : 0;
     folder = getenv("DISK_FOLDER");
     given = getenv("DISK_LOG");
     if (folder && given) log_fd = open(given, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -135,6 +139,7 @@ int unlink(const char *path)
     { \
         REAL(ssize_t, name, int, const void *, size_t, type); \
         uint64_t inode = inode_of(fd); \
+        if (short_every && !(__atomic_add_fetch(&writes, 1, __ATOMIC_RELAXED) % short_every)) size -= size / 2; \
         if (!inode) return real_##name(fd, data, size, offset); \
         pthread_mutex_lock(&lock); \
         ssize_t done = real_##name(fd, data, size, offset); \

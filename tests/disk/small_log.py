@@ -9,7 +9,7 @@ from gateway.cli import main
 from gateway.store.sqlite import file, log
 
 log.CHECKPOINT_PAGES = 40
-log.RESTART_PAGES = 160
+log.RESTART_PAGES = log.MOST_PAGES = 160
 
 
 class Unsynced(log.Log):

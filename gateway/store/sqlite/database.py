@@ -201,10 +201,10 @@ class Database:
         """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
         return self._upkeep.prune(self.file.db, retention, limit, change.now)
 
-    def begin_erasure(self, erasure: Erasure, change: Change) -> str:
+    def begin_erasure(self, erasure: Erasure, mentioned: Sequence[str], change: Change) -> str:
         """Begin to forget events; the id of the activity."""
         self._upkeep.is_log_dirty = True
-        return forgetting.begin(self.records, erasure, change.wall, change)
+        return forgetting.begin(self.records, erasure, mentioned, change)
 
     def forget(self, erasure: OpenErasure, event_ids: Collection[str], to: str, replica: str, change: Change) -> None:
         """Forget events, and continue the erasure or finish it."""

@@ -156,11 +156,14 @@ class File:
 
     # its log
 
-    def tend_log(self) -> None:
-        """Have the log copied into the database once it is long; on a full disk it is kept short."""
+    def tend_log(self, *, is_awaited: bool) -> None:
+        """Have the log copied into the database once it is long; on a full disk it is kept short.
+
+        ``is_awaited``: senders wait for the writer.
+        """
         if self.healthy:
             try:
-                self.log.tend(is_short=self.reserve.is_given_up)
+                self.log.tend(is_short=self.reserve.is_given_up, is_awaited=is_awaited)
             except apsw.FullError:
                 # The next transaction tries again.
                 self.reserve.give_up()

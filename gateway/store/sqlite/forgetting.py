@@ -4,7 +4,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -38,10 +38,16 @@ UPDATE activity SET total = moved + ?2, moved = moved + ?2, position = ?3, finis
 WHERE seq = ?1
 """
 # First what is quick: a key, a path or a reason that has these characters at all.
+REFUSED: Final = "DELETE FROM rejected WHERE (instr(path, ?1) AND mentions(path, ?1)) OR (instr(reason, ?1) AND mentions(reason, ?1))"
+_KEY: Final = "instr(key, ?1) AND mentions(key, ?1)"
 MENTIONING: Final = (
-    "DELETE FROM rejected WHERE (instr(path, ?1) AND mentions(path, ?1)) OR (instr(reason, ?1) AND mentions(reason, ?1))",
-    "DELETE FROM once WHERE instr(key, ?1) AND mentions(key, ?1)",
-    "DELETE FROM held_back WHERE instr(key, ?1) AND mentions(key, ?1)",
+    f"SELECT json_group_array(json_array(name, key)) FROM once WHERE {_KEY}",
+    f"SELECT json_group_array(json_array(event_seq, name)) FROM held_back WHERE {_KEY}",
+)
+_NAMED: Final = "(SELECT value ->> 0, value ->> 1 FROM json_each(?1))"
+MENTIONED: Final = (
+    f"DELETE FROM once WHERE (name, key) IN {_NAMED}",
+    f"DELETE FROM held_back WHERE (event_seq, name) IN {_NAMED}",
 )
 
 # --- what is stored of events; each is given their numbers as JSON ---
@@ -76,7 +82,12 @@ UPDATE event SET headers = '{}', label = '', body = ?, sha256 = ?, body_is = 'fo
 """
 
 
-def begin(records: Records, erasure: Erasure, now_s: float, change: Change) -> str:
+def mentioning(db: apsw.Connection, value: str) -> Sequence[str]:
+    """Where a value is in keys of entries, for ``begin``; it looks at each key: not for the owner's thread."""
+    return [str(db.execute(statement, (storable(value),)).get) for statement in MENTIONING]
+
+
+def begin(records: Records, erasure: Erasure, mentioned: Sequence[str], change: Change) -> str:
     """Store the erasure and remove what mentions its value; its id, or that of the one with the same key.
 
     Raises KeyReused if something else than an erasure had the key. For whom it was is not remembered.
@@ -84,14 +95,17 @@ def begin(records: Records, erasure: Erasure, now_s: float, change: Change) -> s
     db = records.db
     if known := tasks.same(db, erasure.key, VERB):
         return known
-    id_ = new_id("act", now_s)
+    id_ = new_id("act", change.wall)
     texts = (*map(storable, (erasure.by, VERB, erasure.subject, erasure.reason)), storable(erasure.key) or None)
     which = to_json(storable(erasure.find))
     place = (change.now, 0, records.event_seq)
-    db.execute(sql.ADD_ACTIVITY, (id_, now_s, *texts, which, 0, 0, *place, 0.0, change.now, 0, 0, VERB)).fetchall()
+    db.execute(
+        sql.ADD_ACTIVITY, (id_, change.wall, *texts, which, 0, 0, *place, 0.0, change.now, 0, 0, VERB)
+    ).fetchall()
     db.execute(sql.FORGET_ACTIVITIES, (rules.ACTIVITIES_KEPT,))
-    for statement in MENTIONING:
-        db.execute(statement, (storable(erasure.value),))
+    db.execute(REFUSED, (storable(erasure.value),))
+    for statement, keys in zip(MENTIONED, mentioned, strict=True):
+        db.execute(statement, (keys,))
     return id_
 
 

@@ -7,8 +7,6 @@ and answers come as one JSON text: a busy event loop would otherwise starve the 
 
 import asyncio
 import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Self
 
-from gateway.errors import CorruptEvent, StoreCorrupt, StoreError, StoreUnavailable
+from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.cluster import Alone
@@ -32,12 +30,8 @@ from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.scrub import Scrub
 from gateway.store.sqlite.snapshots import Snapshots
 from gateway.store.sqlite.space import Space
-from gateway.store.sqlite.turns import Pause
+from gateway.store.sqlite.writer import Writer
 
-#: Seconds between two looks at the disk while there is nothing to write, and between two tries to open the file again.
-RETRY_S: Final = 1.0
-#: ... after it was found to be damaged.
-DAMAGED_RETRY_S: Final = 60.0
 #: The file has one owner, so the owner decides for every destination, for good and with all slots.
 FOR_GOOD: Final = Assignment()
 
@@ -54,24 +48,17 @@ class SQLiteStore(SQLiteReads):
         self.cluster = cluster
         self._database = database
         self._loop = loop
-        self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         #: Appends and settles that wait for their commit.
         self._uncommitted: set[Call] = set()
-        #: Those that another program, which has the file locked, keeps waiting. For the thread.
-        self._waiting: Sequence[Call] = ()
         self._pruning, self._redacting, self._indexing, self._wiping = Pace(), Pace(), Pace(), Pace()
-        self._pause = Pause(self._loop, database.turns)
-        self._closed: asyncio.Future[None] | None = None
         #: For bodies of claimed deliveries: the default one may be busy with long searches.
         self._loader = ThreadPoolExecutor(1, "store-loader")
         #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
         self._scrub = Scrub(snapshots, share=float(database.file.is_checked))
-        self._next_look = 0.0
-        self._next_fit = time.monotonic() + RETRY_S
         self._space = Space(database.file.path, database.file.reserve)
-        threading.Thread(target=self._run, name="store", daemon=True).start()
+        self._writer = Writer(database, snapshots, loop, self._finish)
 
     @classmethod
     async def open(cls, path: str, *, clock: Callable[[], float], wall: Callable[[], float]) -> Self:
@@ -104,7 +91,8 @@ class SQLiteStore(SQLiteReads):
         try:
             return await self._loop.run_in_executor(self._loader, self._reader.load, event_ids)
         except StoreError as error:
-            return await self._ask(Write, run=partial(_meet, error))  # type: ignore[no-any-return]  # _meet raises
+            await self._ask(Write, run=partial(_meet, error))
+            raise
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         held: frozenset[str] = await self._ask(Settle, outcomes=outcomes)
@@ -162,7 +150,8 @@ class SQLiteStore(SQLiteReads):
         return await self._known(activity_id)
 
     async def begin_erasure(self, erasure: Erasure) -> Activity:
-        id_ = await self._ask(Write, run=lambda change: self._database.begin_erasure(erasure, change))
+        mentioned = await asyncio.to_thread(self._reader.mentioning, erasure.value)
+        id_ = await self._ask(Write, run=lambda change: self._database.begin_erasure(erasure, mentioned, change))
         return await self._known(id_)
 
     async def open_erasure(self, replica: str) -> OpenErasure | None:
@@ -234,15 +223,12 @@ class SQLiteStore(SQLiteReads):
             return await self._ask(Write, run=run)
 
     async def close(self) -> None:
-        if self._closed is None:
-            self._closed = self._loop.create_future()
-            self._queue.put(None)
-        await asyncio.shield(self._closed)
+        await self._writer.close()
         self._loader.shutdown()
 
     @property
     def healthy(self) -> bool:
-        return self._database.file.healthy and self._closed is None
+        return self._database.file.healthy and not self._writer.is_closed
 
     @property
     def trouble(self) -> str:
@@ -266,7 +252,7 @@ class SQLiteStore(SQLiteReads):
     # on the event loop
 
     def _refusal(self) -> StoreUnavailable | None:
-        if self._closed is not None:
+        if self._writer.is_closed:
             return StoreUnavailable("the store is closed: the gateway is stopping")
         trouble = self._database.file.trouble
         return StoreUnavailable(trouble) if trouble else None
@@ -281,7 +267,7 @@ class SQLiteStore(SQLiteReads):
     def _submit(self, call: Call) -> None:
         if isinstance(call, Append | Settle):
             self._uncommitted.add(call)
-        self._queue.put(call)
+        self._writer.submit(call)
 
     def _finish(self, calls: Sequence[Call], moment: float) -> None:
         for call in calls:
@@ -310,93 +296,6 @@ class SQLiteStore(SQLiteReads):
             # Should the disk refuse, the leases expire.
             released.future.add_done_callback(lambda future: future.exception())
             self._submit(released)
-
-    # on the store's thread
-
-    def _run(self) -> None:
-        while (calls := self._take()) is not None:
-            self._look_at_disk()
-            self._database.file.tend_log()
-            # Claims first: they need not wait for the disk.
-            self._serve([call for call in calls if isinstance(call, Claim)], self._database.read)
-            began = time.monotonic()
-            self._write([call for call in calls if not isinstance(call, Claim | EmptyLog)])
-            self._pause.after(time.monotonic() - began)
-            self._serve([call for call in calls if isinstance(call, EmptyLog)], self._database.read)
-            self._fit_reserve()
-        while self._waiting:
-            self._write([])
-        self._snapshots.close()
-        self._database.file.close()
-        self._on_loop(self._set_closed)
-
-    def _write(self, calls: Sequence[Call]) -> None:
-        # Those that another program kept waiting came first.
-        if writes := [*self._waiting, *calls]:
-            self._waiting = self._serve(writes, self._database.write)
-
-    def _take(self) -> list[Call] | None:
-        """Everything that waits, the oldest first; nothing when it is time to look at the disk; None at the end."""
-        try:
-            call = self._queue.get(timeout=0 if self._waiting else RETRY_S)
-        except queue.Empty:
-            return []
-        calls = []
-        while call is not None:
-            calls.append(call)
-            try:
-                call = self._queue.get_nowait()
-            except queue.Empty:
-                return calls
-        if calls:
-            self._queue.put(None)
-        return calls or None
-
-    def _look_at_disk(self) -> None:
-        if time.monotonic() < self._next_look:
-            return
-        self._next_look = time.monotonic() + RETRY_S
-        file = self._database.file
-        if file.is_lost() or file.trouble:
-            try:
-                self._database.reopen()
-                self._on_loop(self._finish, (), self._database.records.take_moment())
-            except StoreCorrupt as error:
-                file.find_damage(str(error))
-                # It does not mend itself.
-                self._next_look += DAMAGED_RETRY_S
-            except StoreError:
-                pass
-
-    def _fit_reserve(self) -> None:
-        """Not at once after the start: a store that is opened for a moment needs none."""
-        if self._database.file.healthy and time.monotonic() >= self._next_fit:
-            self._next_fit = time.monotonic() + RETRY_S
-            self._database.file.reserve.fit(self._database.records.pending)
-
-    def _serve(self, calls: Sequence[Call], carry_out: Callable[[Any], Sequence[Call]]) -> Sequence[Call]:
-        """Have calls carried out and answer them, but for those that have to be given again: these are returned."""
-        waiting: Sequence[Call] = ()
-        if not calls:
-            return waiting
-        try:
-            waiting = carry_out(calls)
-        except Exception as error:  # noqa: BLE001  a bug: nobody is left waiting for ever
-            for call in calls:
-                call.error = call.error or error
-        left = set(waiting)
-        answered = [call for call in calls if call not in left]
-        self._on_loop(self._finish, answered, self._database.records.take_moment())
-        return waiting
-
-    def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
-        # The loop may have ended without closing the store.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback, *arguments)
-
-    def _set_closed(self) -> None:
-        assert self._closed is not None
-        self._closed.set_result(None)
 
 
 def _meet(error: StoreError, _change: Change) -> None:

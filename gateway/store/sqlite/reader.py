@@ -128,6 +128,11 @@ class Reader:
                 at = at if looked_at == SURVEYED else ends
             return Survey(events=tuple(events), to=str(Place(at)), is_last=at >= ends)
 
+    def mentioning(self, value: str) -> Sequence[str]:
+        """Where a value is in keys of entries."""
+        with self._snapshots.take() as (db, _):
+            return forgetting.mentioning(db, value)
+
     def open_erasure(self, replica: str) -> OpenErasure | None:
         """The oldest unfinished erasure that this replica may continue."""
         with self._snapshots.take() as (db, now):

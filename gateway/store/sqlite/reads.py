@@ -1,11 +1,11 @@
 """The read side over a file: every question is asked in a thread, so that the event loop continues."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from gateway.store.activities import Activity, ActivityPage
-from gateway.store.base import OnProgress
 from gateway.store.holds import Hold
 from gateway.store.nouns import (
     CandidatePage,
@@ -30,6 +30,7 @@ class SQLiteReads:
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._reader = Reader(snapshots)
+        self._job = Job(snapshots)
 
     @classmethod
     def of_file(cls, path: str, *, wall: Callable[[], float]) -> Self:
@@ -79,21 +80,26 @@ class SQLiteReads:
     async def stored_time(self) -> float:
         return await asyncio.to_thread(self._reader.stored_time)
 
-    async def backup(self, path: str, on_progress: OnProgress | None = None, *, replaces: bool = False) -> int:
-        job = Job(self._snapshots, on_progress)
-        try:
-            return await asyncio.to_thread(job.backup, path, replaces=replaces)
-        except asyncio.CancelledError:
-            job.stop()
-            raise
+    @property
+    def progress(self) -> tuple[int, int]:
+        return self._job.progress
 
-    async def check(self, on_progress: OnProgress | None = None) -> Sequence[str]:
-        job = Job(self._snapshots, on_progress)
-        try:
+    async def backup(self, path: str, *, replaces: bool = False) -> int:
+        with self._new_job() as job:
+            return await asyncio.to_thread(job.backup, path, replaces=replaces)
+
+    async def check(self) -> Sequence[str]:
+        with self._new_job() as job:
             return await asyncio.to_thread(job.check)
-        except asyncio.CancelledError:
+
+    @contextmanager
+    def _new_job(self) -> Generator[Job]:
+        """Its thread ends with it: soon, if the caller has gone."""
+        self._job = job = Job(self._snapshots)
+        try:
+            yield job
+        finally:
             job.stop()
-            raise
 
     async def close(self) -> None:
         self._snapshots.close()

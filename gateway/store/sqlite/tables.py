@@ -11,7 +11,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 5
+VERSION: Final = 6
 
 #: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -124,6 +124,12 @@ REFUSED_BY_SOURCE: Final = """
     ALTER TABLE rejected ADD COLUMN client TEXT NOT NULL DEFAULT '';
     CREATE INDEX rejected_by ON rejected (source, seq);
     ALTER TABLE activity ADD COLUMN asked TEXT NOT NULL DEFAULT '';
+"""
+
+#: An event that is forgotten takes what it has fired with it, without a look at every key.
+FIRED_BY_EVENT: Final = """
+    CREATE INDEX once_by ON once (event_id);
+    CREATE INDEX held_back_by ON held_back (event_id);
 """
 
 #: From each format to the next one.
@@ -280,5 +286,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     """,
     4: f"""{SIGNED_IDENTITY}{REFUSED_BY_SOURCE}
     PRAGMA user_version = 5;
+    """,
+    5: f"""{FIRED_BY_EVENT}
+    PRAGMA user_version = 6;
     """,
 }

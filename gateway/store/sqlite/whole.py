@@ -10,7 +10,6 @@ from typing import Final
 import apsw
 
 from gateway.errors import StoreCorrupt, StoreError
-from gateway.store.base import OnProgress
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.lock import owner_of
 from gateway.store.sqlite.numbers import size
@@ -26,9 +25,10 @@ STEPS: Final = 100_000
 class Job:
     """A backup or a check; ``stop`` ends it soon, from any thread."""
 
-    def __init__(self, snapshots: Snapshots, on_progress: OnProgress | None) -> None:
+    def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
-        self._on_progress = on_progress
+        #: How much is done, and of how much: bytes of a backup, events of a check. For any thread.
+        self.progress = (0, 0)
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -116,8 +116,7 @@ class Job:
 
     def _report(self, done: int, whole: int) -> bool:
         """Whether to stop."""
-        if self._on_progress is not None:
-            self._on_progress(done, whole)
+        self.progress = (done, whole)
         return self._stopped.is_set()
 
 

@@ -13,8 +13,7 @@ import pytest
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.model import Release
 from gateway.store.nouns import EventQuery, Outcome
-from gateway.store.sqlite import database, reader
-from gateway.store.sqlite import owner as sqlite
+from gateway.store.sqlite import database, reader, writer
 from gateway.store.sqlite.connection import BUSY_S
 from tests.needs import needs
 from tests.store.given import Looking, delivered, new_event, wants
@@ -167,7 +166,7 @@ def broken_disk(kind):
 
 
 def test_after_a_disk_error_it_refuses_until_it_was_reopened_and_checked(opened, broken_disk, monkeypatch):
-    monkeypatch.setattr(sqlite, "RETRY_S", 0.02)
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
 
     async def scenario(store):
         [kept] = await store.append([new_event("slack", "crm", lease_s=30.0)])
@@ -210,7 +209,7 @@ def test_after_a_disk_error_it_refuses_until_it_was_reopened_and_checked(opened,
 
 
 def test_a_claim_whose_load_fails_can_be_released_and_claimed_again_at_once(opened, monkeypatch):
-    monkeypatch.setattr(sqlite, "RETRY_S", 0.02)
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
 
     async def scenario(store):
         await store.append([new_event("slack"), new_event("slack")])
@@ -238,11 +237,11 @@ APPENDS_THROUGH_A_FAULT = """
 import asyncio, sys
 from gateway.errors import StoreUnavailable
 from gateway.store import open_store
-from gateway.store.sqlite import owner
+from gateway.store.sqlite import writer
 from gateway.store.sqlite.file import File
 from tests.store.given import Looking, new_event
 
-owner.RETRY_S = 0.02
+writer.RETRY_S = 0.02
 explain = File.explain
 
 def explain_aloud(file, error):
@@ -312,7 +311,7 @@ def test_a_disk_that_fails_for_a_while_acknowledges_nothing_falsely_and_is_serve
 
 
 def test_damage_found_while_it_runs_is_not_served(kind, opened, monkeypatch):
-    monkeypatch.setattr(sqlite, "RETRY_S", 0.02)
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
 
     async def scenario(store):
         def damaged(*_):

@@ -14,7 +14,7 @@ from gateway.store.activities import Task
 from gateway.store.holds import Hold, Pause
 from gateway.store.nouns import DeliveryQuery, EventQuery, NewEvent
 from gateway.store.sqlite import tables
-from tests.store.given import Looking
+from tests.store.given import Looking, new_event, once
 from tests.store.sqlite.given import edit, nothing
 
 #: Made by the release that wrote format 1: four events, one delivery dead, two pending.
@@ -27,6 +27,10 @@ THIRD_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-3.db"
 #: Made by the code that wrote format 4: an event each of github, gitlab-token and a header of its own, a refused request,
 #: and a replay with the key "click".
 FOURTH_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-4.db"
+
+#: Made by the code that wrote format 5: an entry that fired for jo and for ann, an event of jo held back, and an erasure
+#: of events with data.id=451 that has only begun.
+FIFTH_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-5.db"
 
 
 def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
@@ -147,6 +151,19 @@ def test_a_key_of_the_fourth_format_is_known_and_its_refused_requests_have_no_ad
     begun, activities, [refused] = opened(scenario)
     assert [each.id for each in activities.rows] == [begun.id]
     assert (refused.source, refused.client) == ("hub", "")
+
+
+def test_an_erasure_that_a_file_of_the_fifth_format_has_begun_frees_what_its_event_has_fired(kind, opened):
+    shutil.copy(FIFTH_FORMAT, kind.path)
+
+    async def scenario(store):
+        erasure = await store.open_erasure("main")
+        await store.forget(erasure, ["evt_jo"], to=erasure.until, replica="main")
+        held_back = (await store.event("evt_again")).held_back
+        news = [new_event("slack", firings=[once(name)]) for name in ("jo@example.com", "ann@example.com")]
+        return erasure.find, held_back, [one.held_back for one in await store.append(news)]
+
+    assert opened(scenario) == ("data.id=451", (), [frozenset(), frozenset({"to-slack"})])
 
 
 def test_a_migration_that_breaks_off_leaves_the_file_in_its_own_format(kind, opened, monkeypatch):

@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from gateway.errors import StoreUnavailable
-from gateway.store.sqlite import owner
+from gateway.store.sqlite import writer
 from tests.store.given import SQLiteKind, new_event
 from tests.store.sqlite.given import healthy_again
 
@@ -27,12 +27,12 @@ def harm(path, how):
 @pytest.fixture
 def patient(monkeypatch):
     """The disk is looked at only when something is written."""
-    monkeypatch.setattr(owner, "RETRY_S", 3600.0)
+    monkeypatch.setattr(writer, "RETRY_S", 3600.0)
 
 
 @pytest.fixture
 def curious(monkeypatch):
-    monkeypatch.setattr(owner, "RETRY_S", 0.02)
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
 
 
 @pytest.mark.parametrize("how", HARMS)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 
 import apsw
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gateway.errors import StoreError
 from gateway.model import Retry
 from gateway.store.nouns import Outcome, Retention, Want
-from gateway.store.sqlite import log, owner, upkeep
+from gateway.store.sqlite import log, upkeep, writer
 from tests.store.given import delivered, new_event, wants
 from tests.store.sqlite.given import healthy_again
 
@@ -53,6 +54,45 @@ def test_calls_that_wait_at_the_same_time_share_a_transaction(kind, opened):
         await asyncio.gather(*appends)
         assert len(count()) <= 2
         assert len(seen) < 60, "and few statements carry many rows"
+
+    opened(scenario)
+
+
+@pytest.mark.timeout(60)
+def test_an_append_waits_for_the_commit_under_way_and_for_its_own_and_for_no_copy_of_the_log(opened, monkeypatch):
+    monkeypatch.setattr(log, "RESTART_PAGES", 1)
+    held, go, copies = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def hold(_cursor, text, _values):
+        if text == "COMMIT":
+            held.release()
+            go.acquire()
+        return True
+
+    async def scenario(store):
+        copy_rest = log.Log._copy_rest
+        monkeypatch.setattr(log.Log, "_copy_rest", lambda kept: copies.append(kept) or copy_rest(kept))
+        [appended] = await store.append([new_event("slack", lease_s=30.0)])
+        leases = appended.leases
+        copies.clear()
+        store._database.file.db.exec_trace = hold
+        under_way = store.append([new_event("slack")])
+        for _ in range(20):
+            await asyncio.to_thread(held.acquire)
+            later = [store.append([new_event("slack")]) for _ in range(20)]
+            later += [asyncio.ensure_future(store.settle([delivered(lease)])) for lease in leases]
+            leases = []
+            # Those that settle have to get as far as the queue.
+            await asyncio.sleep(0)
+            go.release()
+            await under_way
+            under_way = asyncio.gather(*later)
+        assert not copies
+        await asyncio.to_thread(held.acquire)
+        assert not under_way.done()
+        store._database.file.db.exec_trace = None
+        go.release()
+        await under_way
 
     opened(scenario)
 
@@ -145,7 +185,7 @@ def test_a_claim_looks_at_no_more_rows_than_it_takes_whatever_waits(opened):
 
 def test_the_log_is_copied_back_and_does_not_grow_for_ever(kind, opened, monkeypatch):
     monkeypatch.setattr(log, "CHECKPOINT_PAGES", 100)
-    monkeypatch.setattr(log, "RESTART_PAGES", 400)
+    monkeypatch.setattr(log, "MOST_PAGES", 400)
 
     async def scenario(store):
         for _ in range(20):
@@ -158,7 +198,7 @@ def test_the_log_is_copied_back_and_does_not_grow_for_ever(kind, opened, monkeyp
 
 def test_a_failure_to_copy_the_log_is_noticed_without_anything_to_write(opened, monkeypatch):
     monkeypatch.setattr(log, "CHECKPOINT_PAGES", 1)
-    monkeypatch.setattr(owner, "RETRY_S", 0.02)
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
 
     async def scenario(store):
         def broken(_log):
