@@ -17,9 +17,11 @@ def headers_read(
     messages = (keys, *(keys.send or ()))
     named = {name.text: None for each in messages for name in each.to or ()}
     options = [text for name in named if name in destinations for text in destinations[name].options.values()]
-    for text in (*_conditions(keys), *options, *(text for each in messages for text in _texts(each))):
-        yield from _reads(text).headers
     opened = [each.template.text for each in messages if each.template is not None]
+    for text in (*_conditions(keys), *options, *(text for each in messages for text in _texts(each))):
+        found = _reads(text)
+        yield from found.headers
+        opened += found.files
     for name in opened:
         found = _reads(TemplateText(files.get(name, ""), Place(f"{TEMPLATES}/{name}", 1)))
         yield from found.headers
@@ -28,7 +30,9 @@ def headers_read(
 
 
 def _reads(text: TemplateText) -> Reads:
-    return reads_of(text.text, text.place) if "headers" in text.text or "{%" in text.text else Reads()
+    # A thousand texts of which none has such a word are not parsed again.
+    is_worth_it = any(word in text.text for word in ("headers", "include", "import"))
+    return reads_of(text.text, text.place) if is_worth_it else Reads()
 
 
 def _conditions(keys: EntryKeys) -> Iterator[TemplateText]:

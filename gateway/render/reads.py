@@ -1,6 +1,7 @@
 """What a template reads, told from its text."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from jinja2 import Environment, nodes
 from msgspec import Struct
@@ -8,6 +9,9 @@ from msgspec import Struct
 from gateway.errors import Place
 from gateway.render.compiler import Source
 from gateway.render.expressions import header_of
+
+#: Only parses.
+_ENVIRONMENT: Final = Environment(autoescape=False)  # noqa: S701  nothing is rendered with it
 
 
 class Reads(Struct, frozen=True):
@@ -22,7 +26,7 @@ class Reads(Struct, frozen=True):
 def reads_of(text: str, place: Place) -> Reads:
     """What a template reads that compiles. ``place`` is that of its first character."""
     source = Source(text, place)
-    tree = Environment(autoescape=False).parse(text)  # noqa: S701  nothing is rendered with it
+    tree = _ENVIRONMENT.parse(text)
     return Reads(tuple(_headers(tree, source)), tuple(_files(tree)))
 
 
