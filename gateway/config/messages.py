@@ -151,7 +151,7 @@ class MessageCompiler:
         if keys.body is not None and keys.body.is_empty:
             return lambda _facts: Raw(b"", "")
         if keys.body is not None:
-            return compiled(self._reading, templates.tree, keys.body.tree, kind.escape, kind.escapes)
+            return compiled(self._reading, templates.tree, keys.body.tree, kind.escape)
         if keys.form is not None:
             return compiled(self._reading, templates.form, keys.form.tree)
         if keys.template is not None:

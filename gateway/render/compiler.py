@@ -144,10 +144,7 @@ _INSTEAD_OF_MARKUP: Final[Mapping[Escaper, str]] = {
 
 #: Characters that the reader of a value can be shown, by how it is escaped; others show all of it.
 _LONGEST: Final[Mapping[Escaper, int]] = {
-    escape: max(other.longest or 0 for other in KINDS.values() if escape in (other.escape, *other.escapes.values()))
-    for kind in KINDS.values()
-    if kind.longest is not None
-    for escape in (kind.escape, *kind.escapes.values())
+    kind.escape: kind.longest for kind in KINDS.values() if kind.longest is not None
 }
 
 #: The code, the cost of running it, whether it is a single expression, and its keys.

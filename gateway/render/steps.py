@@ -11,8 +11,9 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from gateway.destinations.escapes import Escaper
+from gateway.destinations.markup import said
 from gateway.destinations.requests import LONGEST_URL
-from gateway.render.filters import AT_ONCE, FILTERS, PRICES
+from gateway.render.filters import AT_ONCE, FILTERS, PRICES, markup_of
 from gateway.render.filters.texts import default, tojson
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
@@ -32,10 +33,14 @@ from gateway.render.values import (
 )
 
 
-def _escape_of(context: Context) -> Escaper:
+def _sandbox(context: Context) -> Sandbox:
     sandbox = context.environment
     assert isinstance(sandbox, Sandbox)
-    return sandbox.escaper(context)
+    return sandbox
+
+
+def _escape_of(context: Context) -> Escaper:
+    return _sandbox(context).escaper(context)
 
 
 # --- printing ---
@@ -45,13 +50,8 @@ def _escape_of(context: Context) -> Escaper:
 def print_text(context: Context, value: object, path: str) -> str:
     """A value inside text for people."""
     text = readable(value, path)
-    budget = budget_of(context)
-    if isinstance(text, Escaped):
-        budget.spend(len(text) + 1)
-        return text
-    sandbox = context.environment
-    assert isinstance(sandbox, Sandbox)
-    return sandbox.escaped(budget, text)
+    sandbox, budget = _sandbox(context), budget_of(context)
+    return sandbox.printed(budget, text) if isinstance(text, Escaped) else sandbox.escaped(budget, text)
 
 
 @pass_context
@@ -69,11 +69,9 @@ def print_string(context: Context, value: object, path: str) -> str:
 @pass_context
 def print_value(context: Context, value: object, path: str) -> str:
     """A value where JSON has one: text in quotes, null, numbers, lists and objects unchanged."""
-    spend = budget_of(context).spend
     if isinstance(value, Fragment):
-        spend(len(value))
-        return value
-    return json_of(value, path, _escape_of(context), spend)
+        return _sandbox(context).printed(budget_of(context), value)
+    return json_of(value, path, _escape_of(context), budget_of(context).spend)
 
 
 @pass_context
@@ -111,14 +109,14 @@ def print_truth(context: Context, value: object, path: str) -> str:  # noqa: ARG
 def keep_text(context: Context, text: str) -> str:
     """The output of a prose block."""
     budget_of(context).spend(len(text))
-    return Escaped(text)
+    return Escaped(text, said(text))
 
 
 @pass_context
 def keep_json(context: Context, text: str) -> str:
     """The output of a JSON block."""
     budget_of(context).spend(len(text))
-    return Fragment(text)
+    return Fragment(text, said(text))
 
 
 def _macro(mark: type[Escaped]) -> Callable[..., object]:
@@ -129,9 +127,9 @@ def _macro(mark: type[Escaped]) -> Callable[..., object]:
         def call(*args: object, **kwargs: object) -> str:
             # A macro that calls itself twice is a loop, too.
             budget.step(size=length)
-            text = mark(macro(*args, **kwargs))
-            budget.spend(len(text))
-            return text
+            output = macro(*args, **kwargs)
+            budget.spend(len(output))
+            return mark(output, said(output))
 
         return call
 
@@ -197,7 +195,7 @@ def _tojson(context: Context, value: object) -> object:
 
 
 def _guarded(function: Callable[..., object]) -> Callable[..., object]:
-    looks_inside = "spend" in signature(function).parameters
+    looks_inside, writes = "spend" in signature(function).parameters, "markup" in signature(function).parameters
     at_once, dear = function in AT_ONCE, PRICES.get(function, 0)
 
     @pass_context
@@ -214,6 +212,8 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
         )
         if looks_inside:
             kwargs["spend"] = spend
+        if writes:
+            kwargs["markup"] = markup_of(context)
         result = function(value, *args, **kwargs)
         if isinstance(result, str):
             spend(len(result))

@@ -6,17 +6,21 @@ description in the reference. The function receives the value first and is never
 """
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, cast
 
+from jinja2 import pass_context
 from jinja2 import tests as jinja_tests
+from jinja2.runtime import Context
 
-from gateway.render.filters import lists, numbers, slack, texts
-from gateway.render.sandbox import CHAT_ESCAPED
+from gateway.render.filters import lists, markup, numbers, texts
+from gateway.render.sandbox import CHAT_ESCAPED, Sandbox
 from gateway.render.values import OMIT
 
 #: Each with its name in templates.
 FILTERS: Mapping[str, Callable[..., object]] = {
     "abs": numbers.abs_,
+    "bold": markup.bold,
     "capitalize": texts.capitalize,
     "count": lists.length,
     "date": numbers.date,
@@ -29,20 +33,22 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "join": lists.join,
     "last": lists.last,
     "length": lists.length,
+    "lines": markup.lines,
+    "link": markup.link,
     "list": lists.list_,
     "lower": texts.lower,
     "map": lists.map_,
     "mask": texts.mask,
     "max": lists.max_,
     "min": lists.min_,
-    "mrkdwn_raw": slack.mrkdwn_raw,
+    "mrkdwn_raw": markup.mrkdwn_raw,
     "phone": texts.phone,
     "replace": texts.replace,
     "reverse": lists.reverse,
     "round": numbers.round_,
     "sha256": texts.sha256,
-    "slack_link": slack.slack_link,
-    "slack_user": slack.slack_user,
+    "slack_link": markup.slack_link,
+    "slack_user": markup.slack_user,
     "sort": lists.sort,
     "string": texts.string,
     "sum": lists.sum_,
@@ -66,7 +72,7 @@ PRICES: Mapping[Callable[..., object], int] = {
     lists.sort: 32,
     lists.sum_: 16,
     lists.unique: 16,
-    slack.slack_link: CHAT_ESCAPED,
+    markup.slack_link: CHAT_ESCAPED,
     texts.capitalize: 2,
     texts.lower: 2,
     texts.phone: 8,
@@ -78,11 +84,30 @@ PRICES: Mapping[Callable[..., object], int] = {
 #: Those that look at the ends of a value only.
 AT_ONCE = frozenset({lists.first, lists.last, lists.length})
 
+
+def markup_of(context: Context) -> markup.Markup:
+    """How links and bold texts are written in a template."""
+    sandbox = context.environment
+    assert isinstance(sandbox, Sandbox)
+    return markup.MARKED if sandbox.is_marking else markup.NONE
+
+
+def _written(function: Callable[..., object]) -> Callable[..., object]:
+    @pass_context
+    @wraps(function)
+    def written(context: Context, *args: object, **kwargs: object) -> object:
+        return function(*args, **kwargs, markup=markup_of(context))
+
+    return written
+
+
 FUNCTIONS: Mapping[str, object] = {
+    "bold": _written(markup.bold),
+    "link": _written(markup.link),
     "omit": OMIT,
     "range": lists.range_,
-    "slack_link": slack.slack_link,
-    "slack_user": slack.slack_user,
+    "slack_link": markup.slack_link,
+    "slack_user": markup.slack_user,
 }
 
 TESTS: Mapping[str, Callable[..., Any]] = {

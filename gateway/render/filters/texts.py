@@ -5,6 +5,7 @@ import hmac
 import re
 
 from gateway.destinations.escapes import Escaper, no_escape
+from gateway.destinations.markup import said
 from gateway.render.filters.arguments import short
 from gateway.render.sandbox import MAX_OUTPUT
 from gateway.render.values import (
@@ -121,7 +122,8 @@ def tojson(value: object, escape: Escaper = no_escape, spend: Spend = lambda _: 
     >>> tojson({"groups": [1, 2]})
     '{"groups": [1, 2]}'
     """
-    return Fragment(json_of(value, "", escape, spend))
+    output = json_of(value, "", escape, spend)
+    return Fragment(output, said(output))
 
 
 def sha256(value: object) -> str:
