@@ -4,45 +4,49 @@ What each part needs is in Slack's Block Kit reference (docs.slack.dev/reference
 "Text object": at least one character) and in "Secondary attachments".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-_Object = Mapping[str, object]
+from gateway.destinations.dialects.slack import FIELDS
+from gateway.destinations.markup import address
 
-
-def _has(*keys: str) -> Callable[[_Object], bool]:
-    """Whether an object has one of some keys, with something in it."""
-    return lambda item: any(item.get(key) for key in keys)
-
-
-#: What an object of a type cannot do without; it is left out if it has none of it.
-_NEEDS: Final[Mapping[str, Callable[[_Object], bool]]] = MappingProxyType(
+#: What an object of a type needs one of; it is left out if those that it has are empty.
+_NEEDS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
-        "actions": _has("elements"),
-        "button": _has("text"),
-        "context": _has("elements"),
-        "header": _has("text"),
-        "image": _has("image_url", "slack_file"),
-        "markdown": _has("text"),
-        "mrkdwn": _has("text"),
-        "plain_text": _has("text"),
-        "section": _has("text", "fields"),
-        "text": _has("text"),
+        "actions": ("elements",),
+        "button": ("text",),
+        "context": ("elements",),
+        "header": ("text",),
+        "image": ("image_url", "slack_file"),
+        "markdown": ("text",),
+        "mrkdwn": ("text",),
+        "plain_text": ("text",),
+        "section": ("text", "fields"),
+        "text": ("text",),
     }
 )
-#: What an element of a list without a type cannot do without, by the key of the list.
-_NEEDS_IN: Final[Mapping[str, Callable[[_Object], bool]]] = MappingProxyType(
+#: What an element of a list without a type needs, by the key of the list.
+_NEEDS_IN: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
-        "attachments": _has(
-            *("text", "pretext", "title", "fallback", "fields", "blocks", "actions"),
-            *("image_url", "thumb_url", "author_name", "footer"),
+        "attachments": (
+            "text",
+            "pretext",
+            "title",
+            "fallback",
+            "fields",
+            "blocks",
+            "image_url",
+            "author_name",
+            "footer",
         ),
-        "fields": _has("title", "value", "text"),
+        "fields": ("title", "value"),
     }
 )
-#: Texts and lists that Slack refuses if they are empty, and does not need.
-_OPTIONAL: Final = frozenset({"attachments", "blocks", "elements", "fields", "footer", "pretext", "text", "title"})
+#: Texts, lists and addresses that Slack refuses if they are empty, and does not need.
+_OPTIONAL: Final = frozenset({"attachments", "blocks", "elements", "fields", "footer", "pretext", "text", "title"}) | {
+    key for (_, key), writer in FIELDS.known.items() if writer is address
+}
 #: Under which everything is the author's own, and may be empty.
 _DATA: Final = frozenset({"metadata"})
 
@@ -66,9 +70,11 @@ def _kept(value: object, key: str) -> object:
     match value:
         case dict():
             found = without_empty(value)
-            kind = found.get("type")
-            needs = _NEEDS.get(kind) if isinstance(kind, str) else _NEEDS_IN.get(key)
-            return found if needs is None or needs(found) else _GONE
+            kind = value.get("type")
+            needs = _NEEDS.get(kind, ()) if isinstance(kind, str) else _NEEDS_IN.get(key, ())
+            # What was never there is the author's mistake, which Slack names.
+            had = [each for each in needs if each in value]
+            return _GONE if had and not any(found.get(each) for each in had) else found
         case list():
             return [each for each in (_kept(each, key) for each in value) if each is not _GONE]
     return value

@@ -26,15 +26,21 @@ class Fields(Struct, frozen=True, kw_only=True):
     known: Mapping[tuple[str, str], Writer]
     #: Keys under which every text is of one kind: ``{"metadata": data}``.
     below: Mapping[str, Writer] = _NONE
+    #: Whether an address that is empty is left out.
+    leaves_out_addresses: bool = True
     #: The key by which an object says its type.
     tag: str = "type"
     #: The fields of a message that has markup of another kind, by its own keys.
     variant: Callable[[Message], "Fields | None"] = lambda _message: None
 
     def written(self, value: object) -> object:
-        """The message with every value inert in its field; an address that is empty is left out. Raises BuildError."""
+        """The message with every value inert in its field. Raises BuildError."""
         fields = (self.variant(value) if isinstance(value, dict) else None) or self
-        return fields._written(value, "", "", "", None)
+        return fields.part(value)
+
+    def part(self, value: object) -> object:
+        """A part of such a message, likewise."""
+        return self._written(value, "", "", "", None)
 
     def _written(self, value: object, kind: str, parent: str, key: str, one: Writer | None) -> object:
         match value:
@@ -54,7 +60,7 @@ class Fields(Struct, frozen=True, kw_only=True):
         for marked, each in value.items():
             key = said(marked)
             # An empty address is one that the event did not have.
-            if each == "" and one is None and self._writer(kind, parent, key) is address:
+            if each == "" and self.leaves_out_addresses and self._writer(kind, parent, key) is address:
                 continue
             made[key] = self._written(each, kind, parent, key, one or self.below.get(key))
         return made

@@ -188,6 +188,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     #: Makes a value inert on one line.
     escape: Escaper
+    #: Makes a line of a value inert that has a line of its own; None: as ``escape`` does.
+    begin: Escaper | None = None
     #: What a line break that is kept becomes. Empty: its texts have one line.
     line_break: str = "\n"
     #: Whether a value that has lines of its own in the template keeps its line breaks without ``| lines``.
@@ -241,7 +243,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
         if code and self.code is not None:
             return self._lines(value.text, self.code, "\n") if code == "fence" else self.code(one_line(value.text))
         if _LINE_BREAK.search(value.text) and (value.keeps_lines or (self.keeps_lines and _has_its_lines(found, at))):
-            return self._lines(value.text, self.escape, self.line_break)
+            return self._lines(value.text, self.begin or self.escape, self.line_break)
         return self.escape(value.text)
 
     def _lines(self, text: str, escape: Escaper, line_break: str) -> str:

@@ -30,12 +30,23 @@ def escape(text: str) -> str:
     return _ACTIVE.sub("\\g<0>\N{ZERO WIDTH SPACE}", one_line(text))
 
 
+#: What makes a line begin a list, a quote or a heading in either syntax.
+_BEGINS: Final = re.compile(r"\s*(?:[-+*>#=]|[0-9]{1,9}[.)])")
+
+
+def _begin(line: str) -> str:
+    """A line of a value, which begins no list, quote, heading or code."""
+    inert = escape(line).replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`")
+    return f"\N{ZERO WIDTH SPACE}{inert}" if _BEGINS.match(line) else inert
+
+
 def _starred(text: str) -> str:
     return f"*{text.strip()}*" if text.strip() else text
 
 
 CHAT: Final = Dialect(
     escape=escape,
+    begin=_begin,
     code=lambda line: escape(in_code(line)),
     link=lambda address, label: f"<{address}|{label.replace('|', '¦')}>",
     bold=_starred,

@@ -40,6 +40,12 @@ def _entities(line: str) -> str:
 _NAME: Final = re.compile(r"(?<!\w)[@#](?=\w)")
 
 
+def _begin(line: str) -> str:
+    """A line of a value, which begins no quote and no code."""
+    inert = escape(line).replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`")
+    return "\N{ZERO WIDTH SPACE}" * line.lstrip().startswith(">") + inert
+
+
 def _without_names(text: str) -> str:
     return _NAME.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
 
@@ -52,6 +58,7 @@ def _bold(text: str) -> str:
 #: Text of type mrkdwn, and the text of a message.
 MRKDWN: Final = Dialect(
     escape=escape,
+    begin=_begin,
     code=lambda line: escape(in_code(line)),
     # The label begins after the first "|"; a second one has no escape.
     link=lambda address, label: f"<{_entities(address)}|{label.replace('|', '¦')}>",
@@ -93,6 +100,8 @@ FIELDS: Final = Fields(
         ),
     },
     below={"metadata": data, "slack_file": data, "trigger": data, "dispatch_action_config": data},
+    # A block without its address is left out, too.
+    leaves_out_addresses=False,
     variant=lambda message: _WITH_NAMES if _finds_names(message) else None,
 )
 
@@ -103,8 +112,12 @@ def _finds_names(message: Message) -> bool:
 
 
 def _nameless(dialect: Dialect) -> Dialect:
-    inner = dialect.escape
-    return replace(dialect, escape=lambda text: _without_names(inner(text)))
+    inner, begin = dialect.escape, dialect.begin
+    return replace(
+        dialect,
+        escape=lambda text: _without_names(inner(text)),
+        begin=None if begin is None else lambda line: _without_names(begin(line)),
+    )
 
 
 _WITH_NAMES: Final[Fields] = replace(
