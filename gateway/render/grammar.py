@@ -1,13 +1,14 @@
 """What a template may contain; whatever is wrong is Refused with its line."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 
-from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
+from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
+from gateway.render.values import Trouble
 from gateway.wording import suggest
 
 _ALLOWED: tuple[type[nodes.Node], ...] = (
@@ -19,6 +20,7 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Macro,
     nodes.Assign,
     nodes.AssignBlock,
+    nodes.NSRef,
     nodes.With,
     nodes.Include,
     nodes.Import,
@@ -48,13 +50,12 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
 )
 
 
-_REFUSED = {
+_REFUSED: Mapping[type[nodes.Node], str] = {
     nodes.Extends: "{% extends %} is not supported: {% include %} or {% import %} the common part",
     nodes.Block: "{% block %} is not supported: {% include %} or {% import %} the common part",
     nodes.CallBlock: "{% call %} is not supported: give the macro its text as an argument",
     nodes.FilterBlock: "{% filter %} is not supported: write the filter inside {{ }}",
     nodes.Scope: "{% autoescape %} is not supported: every value is already escaped for its place",
-    nodes.NSRef: "namespace is not supported: write a filter (join, sum, first) or a macro",
 }
 
 
@@ -120,12 +121,25 @@ def _check_node(node: nodes.Node) -> None:
             raise Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
         case nodes.Filter(name=name) if name not in FILTERS:
             raise Refused(node.lineno, f'unknown filter "{name}"', did_you_mean(name, FILTERS))
+        case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
+            _read(node.lineno, name, first)
         case nodes.Test(name=name) if name not in TESTS:
             raise Refused(node.lineno, f'unknown test "{name}"', did_you_mean(name, TESTS))
         case _ if not isinstance(node, _ALLOWED):
             raise Refused(
                 _first_line(node), "this tag is not supported", "if, for, set, macro, include and import are supported"
             )
+
+
+def _read(line: int, name: str, argument: nodes.Expr) -> None:
+    """Refuse an argument that is written wrongly: nothing of it is left to be found with an event."""
+    if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
+        try:
+            READ_AT_LOAD[name](argument.value)
+        except Trouble as trouble:
+            raise Refused(line, str(trouble)) from None
+    elif name == "sum_of":
+        raise Refused(line, "the expression of sum_of cannot be computed", 'write it out: sum_of("price * quantity")')
 
 
 def _check_header(difference: nodes.Sub) -> None:

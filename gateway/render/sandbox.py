@@ -9,7 +9,7 @@ from jinja2 import BaseLoader
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import missing
+from jinja2.utils import Namespace, missing
 
 from gateway.destinations.chat import ELLIPSIS
 from gateway.destinations.escapes import Escaper, html_escape, no_escape
@@ -128,7 +128,7 @@ def member(value: object, key: object) -> object:
                 return value[key]
             case LoopContext() if key in _LOOP_FIELDS:
                 return getattr(value, str(key))
-            case TemplateModule() if isinstance(key, str) and not key.startswith("_"):
+            case Namespace() | TemplateModule() if isinstance(key, str) and not key.startswith("_"):
                 return getattr(value, key)
     except (LookupError, TypeError, AttributeError):
         return missing
@@ -222,7 +222,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             budget_of(context).spend(len(left) + len(right))
             return joined((left, right), ("", ""), self.escaper(context))
         if operator == "+" and isinstance(left, list) and isinstance(right, list):
-            budget_of(context).spend(len(left) + len(right))
+            budget_of(context).spend(cost(left) + cost(right))
             return left + right
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}")

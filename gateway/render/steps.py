@@ -14,6 +14,7 @@ from gateway.destinations.escapes import Escaper
 from gateway.destinations.markup import said
 from gateway.destinations.requests import LONGEST_URL
 from gateway.render.filters import AT_ONCE, FILTERS, PRICES, markup_of
+from gateway.render.filters.arguments import fields, trouble_with
 from gateway.render.filters.texts import default, tojson
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
@@ -196,12 +197,15 @@ def _tojson(context: Context, value: object) -> object:
 
 def _guarded(function: Callable[..., object]) -> Callable[..., object]:
     looks_inside, writes = "spend" in signature(function).parameters, "markup" in signature(function).parameters
+    has_default = "default" in signature(function).parameters
     at_once, dear = function in AT_ONCE, PRICES.get(function, 0)
 
     @pass_context
     @wraps(function)
     def guarded(context: Context, value: object, *args: object, **kwargs: object) -> object:
         if isinstance(value, UndefinedField):
+            if has_default and "default" in kwargs:
+                return kwargs["default"]
             raise value.trouble()
         spend = budget_of(context).spend
         arguments = sum(map(size, (*args, *kwargs.values())))
@@ -222,9 +226,34 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
     return guarded
 
 
+def _map() -> Callable[..., object]:
+    """``map``: a field of objects; of texts and numbers, what the filter of that name makes of each."""
+    of_fields = _guarded(FILTERS["map"])
+
+    @pass_context
+    @wraps(FILTERS["map"])
+    def mapped(context: Context, value: object, *args: object, **kwargs: object) -> object:
+        if not args or not isinstance(value, list | tuple | range) or not any(isinstance(one, _PLAIN) for one in value):
+            return of_fields(context, value, *args, **kwargs)
+        name, *rest = args
+        each = STEPS.get(name) if isinstance(name, str) and name in FILTERS else None
+        if each is None:
+            raise trouble_with(name, "map: {} is neither a field of an object nor a filter")
+        budget_of(context).spend(PRICES[FILTERS["map"]] * len(value))
+        return [
+            each(context, one, *rest, **kwargs) if isinstance(one, _PLAIN) else fields([one], name)[0] for one in value
+        ]
+
+    return mapped
+
+
+#: Values that have no fields.
+_PLAIN: Final = str | int | float
+
 STEPS: Mapping[str, Callable[..., object]] = {
     **{name: _guarded(function) for name, function in FILTERS.items()},
     "default": default,
+    "map": _map(),
     "tojson": _tojson,
     "count file": count_file,
     "count all": count_all,

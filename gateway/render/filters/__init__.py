@@ -13,20 +13,23 @@ from jinja2 import pass_context
 from jinja2 import tests as jinja_tests
 from jinja2.runtime import Context
 
-from gateway.render.filters import lists, markup, numbers, texts
+from gateway.render.filters import groups, lists, markup, money, numbers, regexes, sums, texts, times
 from gateway.render.sandbox import CHAT_ESCAPED, Sandbox
 from gateway.render.values import OMIT
 
 #: Each with its name in templates.
 FILTERS: Mapping[str, Callable[..., object]] = {
     "abs": numbers.abs_,
+    "batch": groups.batch,
     "bold": markup.bold,
     "capitalize": texts.capitalize,
     "count": lists.length,
-    "date": numbers.date,
+    "date": times.date,
     "default": texts.default,
+    "dictsort": groups.dictsort,
     "first": lists.first,
     "float": numbers.float_,
+    "groupby": groups.groupby,
     "hmac": texts.hmac_,
     "int": numbers.int_,
     "items": lists.items,
@@ -41,17 +44,24 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "mask": texts.mask,
     "max": lists.max_,
     "min": lists.min_,
+    "money": money.money,
     "mrkdwn_raw": markup.mrkdwn_raw,
+    "number": money.number,
     "phone": texts.phone,
+    "regex_replace": regexes.regex_replace,
+    "rejectattr": groups.rejectattr,
     "replace": texts.replace,
     "reverse": lists.reverse,
     "round": numbers.round_,
+    "selectattr": groups.selectattr,
     "sha256": texts.sha256,
     "slack_link": markup.slack_link,
     "slack_user": markup.slack_user,
     "sort": lists.sort,
     "string": texts.string,
+    "striptags": texts.striptags,
     "sum": lists.sum_,
+    "sum_of": sums.sum_of,
     "title": texts.title,
     "tojson": texts.tojson,
     "trim": texts.trim,
@@ -75,10 +85,18 @@ PRICES: Mapping[Callable[..., object], int] = {
     markup.slack_link: CHAT_ESCAPED,
     texts.capitalize: 2,
     texts.lower: 2,
-    texts.phone: 8,
+    regexes.regex_replace: CHAT_ESCAPED,
+    texts.phone: 32,
+    texts.striptags: 16,
     texts.title: 32,
     texts.upper: 2,
     texts.urlencode: 8,
+}
+
+#: Those of which an argument is read when the template is loaded: each raises Trouble for one that is written wrongly.
+READ_AT_LOAD: Mapping[str, Callable[[str], object]] = {
+    "regex_replace": regexes.checked,
+    "sum_of": sums.compiled,
 }
 
 #: Those that look at the ends of a value only.
@@ -104,6 +122,7 @@ def _written(function: Callable[..., object]) -> Callable[..., object]:
 FUNCTIONS: Mapping[str, object] = {
     "bold": _written(markup.bold),
     "link": _written(markup.link),
+    "namespace": lists.namespace,
     "omit": OMIT,
     "range": lists.range_,
     "slack_link": markup.slack_link,
