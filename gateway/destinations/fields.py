@@ -1,12 +1,12 @@
 """Which field of a chat's message is what, so that a value is written for the field that it ends up in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
 
-from gateway.destinations.markup import Writer, address, data, name, said
+from gateway.destinations.markup import Dialect, Writer, address, data, name, said
 from gateway.destinations.previews import Message
 
 _NONE: Final[Mapping[str, Writer]] = MappingProxyType({})
@@ -22,7 +22,7 @@ class Fields(Struct, frozen=True, kw_only=True):
     #: The vendor's page.
     page: str
     #: A text of the message.
-    text: Writer
+    text: Dialect
     known: Mapping[tuple[str, str], Writer]
     #: Keys under which every text is of one kind: ``{"metadata": data}``.
     below: Mapping[str, Writer] = _NONE
@@ -41,6 +41,26 @@ class Fields(Struct, frozen=True, kw_only=True):
     def part(self, value: object) -> object:
         """A part of such a message, likewise."""
         return self._written(value, "", "", "", None)
+
+    def texts(self, value: object) -> Iterator[tuple[Writer, str]]:
+        """Every text of a message, with what writes it."""
+        fields = (self.variant(value) if isinstance(value, dict) else None) or self
+        return fields.texts_of_part(value, "", "", "", None)
+
+    def texts_of_part(
+        self, value: object, kind: str, parent: str, key: str, one: Writer | None
+    ) -> Iterator[tuple[Writer, str]]:
+        """Every text of a part, by the type of its holder, the key under which that is, and its own key."""
+        match value:
+            case str():
+                yield one or self._writer(kind, parent, key), value
+            case dict():
+                tag = str(value.get(self.tag, ""))
+                for name, each in value.items():
+                    yield from self.texts_of_part(each, tag, key, name, one or self.below.get(name))
+            case list():
+                for each in value:
+                    yield from self.texts_of_part(each, kind, parent, key, one)
 
     def _written(self, value: object, kind: str, parent: str, key: str, one: Writer | None) -> object:
         match value:

@@ -26,6 +26,9 @@ _MARK: Final = re.compile(f"([{VALUE}-{END}])")
 _NOT_SAID: Final = re.compile(f"{LINK}[^{LABEL}]*{LABEL}|[{VALUE}-{END}]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\v\f\r\x85\u2028\u2029]")
 
+#: Forms of an author's own markup, each of which some dialects read.
+MARKDOWN_LINK, TWO_STARS, TAGS, ANGLE_LINK = "[label](address)", "**bold**", "<a> and <b>", "<address|label>"
+
 #: Makes the text of one kind of field from a text with marks. Raises BuildError for an address that it cannot hold.
 Writer = Callable[[str], str]
 
@@ -186,6 +189,8 @@ def address(text: str) -> str:
 class Dialect(Struct, frozen=True, kw_only=True):
     """How one kind of markup is written. Calling it makes a text of one with marks: it is a Writer."""
 
+    #: Forms of markup that it reads.
+    reads: frozenset[str] = frozenset()
     #: Makes a value inert on one line.
     escape: Escaper
     #: Makes a line of a value inert that has a line of its own; None: as ``escape`` does.

@@ -23,7 +23,7 @@ from gateway.render.filters import FUNCTIONS
 from gateway.render.finish import FINISH, FORM_TYPE, form, header_value, parsed, query_value, safe_path, tidy
 from gateway.render.keys import Keys
 from gateway.render.run import Namespace, T, run, total
-from gateway.render.values import OMIT, Omit, encodable, form_escape
+from gateway.render.values import OMIT, Omit, Trouble, encodable, form_escape
 from gateway.render.weave import Position
 
 __all__ = ["FORM_TYPE", "FUNCTIONS", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree", "is_literal"]
@@ -43,8 +43,8 @@ class TemplateText(Struct, frozen=True):
     place: Place
 
 
-#: A ``body:``. Only its TemplateText leaves are templates; everything else is sent as written.
-Tree = TemplateText | Mapping[str, "Tree"] | Sequence["Tree"] | None | bool | int | float
+#: A ``body:``. Only its TemplateText leaves and keys are templates; everything else is sent as written.
+Tree = TemplateText | Mapping["str | TemplateText", "Tree"] | Sequence["Tree"] | None | bool | int | float
 
 #: By the way in which its texts are escaped: which field of a chat's message has which markup.
 FIELDS: Final[Mapping[Escaper, Fields]] = {
@@ -165,10 +165,36 @@ class Templates:
             case TemplateText():
                 return self._leaf(tree, escape)
             case Mapping():
-                return _object([(key, self._tree(child, escape)) for key, child in tree.items()])
+                members = [(key, self._tree(child, escape)) for key, child in tree.items()]
+                written = [(key, build) for key, build in members if isinstance(key, str)]
+                if len(written) == len(members):
+                    return _object(written)
+                return self._object_of_keys(members)
             case list() | tuple():
                 return _list([self._tree(child, escape) for child in tree])
         return lambda _: tree
+
+    def _object_of_keys(self, members: "Sequence[tuple[str | TemplateText, _Build]]") -> _Build:
+        """An object some of whose keys are made of values; none of them takes the place of another."""
+        keys = [(key, self._key(key)) for key, _ in members]
+        place = next(key.place for key, _ in members if isinstance(key, TemplateText))
+
+        def build(names: Namespace) -> object:
+            made: dict[str, object] = {}
+            for (_, key), (_, value) in zip(keys, members, strict=True):
+                name, each = key(names), value(names)
+                if name in made:
+                    raise Trouble("the key {} is there twice: a value of the event is the same as another key", name)
+                if each is not OMIT:
+                    made[name] = each
+            return made
+
+        return total(build, Source("", place), self._hide)
+
+    def _key(self, key: str | TemplateText) -> Callable[[Namespace], str]:
+        if isinstance(key, str):
+            return lambda _: key
+        return self._inline(key, no_escape, "text")
 
     def _leaf(self, leaf: TemplateText, escape: Escaper) -> _Build:
         if is_literal(leaf.text):

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 
+from gateway.event.naming import EVENT_FIELDS
 from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.values import Trouble
-from gateway.wording import suggest
+from gateway.wording import suggest, suggest_or_list
 
 _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template,
@@ -104,6 +105,23 @@ def check(tree: nodes.Template, roots: Collection[str]) -> None:
         # Only now: it compiles the whole template again.
         _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), known)
     _check_calls(tree)
+    if "event" in roots:
+        _check_event(tree)
+
+
+def _check_event(tree: nodes.Template) -> None:
+    """``event.time``: the sender's fields are under payload, and ``event`` has the gateway's own only."""
+    if any(name.name == "event" and name.ctx != "load" for name in tree.find_all(nodes.Name)):
+        # A loop over the sender's events may call each one so.
+        return
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        match node:
+            case (
+                nodes.Getattr(node=nodes.Name(name="event"), attr=field)
+                | nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=field))
+            ) if field not in EVENT_FIELDS:
+                hint = suggest_or_list(str(field), EVENT_FIELDS)
+                raise Refused(node.lineno, f'event has no field "{field}"', hint)
 
 
 def _first_line(node: nodes.Node) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.destinations.dialects.markdown import in_markdown_address, markdown_address, parted
 from gateway.destinations.escapes import one_line, with_backslashes
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import Dialect, data, in_code
+from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
 
 _MENTION = re.compile(r"@(?=everyone|here|[!&]?[0-9]{15})")
 _ACTIVE = "\\*_~`|>#[]()<-"
@@ -34,6 +34,7 @@ def escape(text: str) -> str:
 
 
 MARKDOWN: Final = Dialect(
+    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
     escape=escape,
     code=in_code,
     link=lambda address, label: f"[{label}]({in_markdown_address(address)})",

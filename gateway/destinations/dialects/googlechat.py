@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.destinations.dialects.markdown import in_markdown_address, markdown_address
 from gateway.destinations.escapes import html_escape, one_line
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import Dialect, in_code
+from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TAGS, TWO_STARS, Dialect, in_code
 
 #: What a mention, a tag or a link of either syntax needs: its signs are parted.
 _ACTIVE: Final = re.compile(r"<|\](?=[(:\[])|!(?=\[)")
@@ -45,6 +45,7 @@ def _starred(text: str) -> str:
 
 
 CHAT: Final = Dialect(
+    reads=frozenset({ANGLE_LINK}),
     escape=escape,
     begin=_begin,
     code=lambda line: escape(in_code(line)),
@@ -56,11 +57,13 @@ CHAT: Final = Dialect(
 )
 MARKDOWN: Final = replace(
     CHAT,
+    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
     link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
     bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
 )
 #: A text of a card.
 CARD: Final = Dialect(
+    reads=frozenset({TAGS}),
     escape=escape,
     line_break="<br>",
     link=lambda address, label: f'<a href="{html_escape(address)}">{label}</a>',

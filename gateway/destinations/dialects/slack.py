@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.destinations.dialects.markdown import escape_markdown, in_markdown_address, markdown_address
 from gateway.destinations.escapes import one_line
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import Dialect, data, in_code
+from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
 from gateway.destinations.previews import Message
 
 _ACTIVE = re.compile("[&<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -57,6 +57,7 @@ def _bold(text: str) -> str:
 
 #: Text of type mrkdwn, and the text of a message.
 MRKDWN: Final = Dialect(
+    reads=frozenset({ANGLE_LINK}),
     escape=escape,
     begin=_begin,
     code=lambda line: escape(in_code(line)),
@@ -73,6 +74,7 @@ PLAIN: Final = Dialect(
 )
 #: The text of a block of type markdown: Markdown, with Slack's mentions.
 MARKDOWN: Final = Dialect(
+    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
     escape=lambda text: _entities(escape_markdown(text)),
     code=lambda line: _entities(in_code(line)),
     link=lambda address, label: f"[{label}]({_entities(in_markdown_address(address))})",

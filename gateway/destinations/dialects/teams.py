@@ -10,7 +10,7 @@ from typing import Final
 from gateway.destinations.dialects.markdown import in_markdown_address, markdown_address
 from gateway.destinations.escapes import one_line, with_backslashes
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import Dialect, data
+from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data
 
 _ACTIVE = "\\*_[]"
 _LIST = re.compile(r"(?:[-+]|[0-9]+\.)(?=\s)")
@@ -36,6 +36,7 @@ def escape(text: str) -> str:
 
 
 MARKDOWN: Final = Dialect(
+    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
     escape=escape,
     # A TextBlock shows a single line break as a space.
     line_break="\n\n",

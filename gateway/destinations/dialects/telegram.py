@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.destinations.dialects.markdown import markdown_address
 from gateway.destinations.escapes import html_escape, one_line, with_backslashes
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import Dialect, data, in_code, said
+from gateway.destinations.markup import MARKDOWN_LINK, TAGS, Dialect, data, in_code, said
 from gateway.errors import BuildError
 
 
@@ -31,14 +31,18 @@ _HREF: Final = re.compile(r"""<a\s+href\s*=\s*(?:"([^"<>]*)|'([^'<>]*))\Z""", re
 
 def _href(before: str) -> str | None:
     """The beginning of an address in ``<a href="...">`` that a text ends with; None: it is not inside a tag."""
-    if _OPEN_TAG.search(before) is None:
+    tag = _OPEN_TAG.search(before)
+    if tag is None:
         return None
     if found := _HREF.search(before):
         return str(found[1] if found[1] is not None else found[2])
-    raise BuildError('a value inside a tag is only possible in quotes, in href="..."')
+    if tag[0].count('"') % 2 or tag[0].count("'") % 2:
+        return None
+    raise BuildError("a value inside a tag is only possible in the quotes of an attribute")
 
 
 HTML: Final = Dialect(
+    reads=frozenset({TAGS}),
     escape=escape,
     link=lambda address, label: f'<a href="{html_escape(address)}">{label}</a>',
     bold=lambda text: f"<b>{text}</b>",
@@ -73,6 +77,7 @@ def _in_link(address: str) -> str:
 
 
 MARKDOWN_V2: Final = Dialect(
+    reads=frozenset({MARKDOWN_LINK}),
     escape=escape_v2,
     code=lambda line: in_code(line).replace("\\", "\\\\"),
     link=lambda address, label: f"[{label}]({_in_link(address)})",

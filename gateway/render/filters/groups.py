@@ -77,7 +77,9 @@ def _test(name: object) -> Callable[..., Any] | None:
 def groupby(
     value: object, attribute: object, default: object = missing, *, spend: Spend = lambda _: None
 ) -> list[tuple[object, list[object]]]:
-    """Pairs of a field's value and the elements that have it, in order: ``{% for status, orders in all | groupby("status") %}``.
+    """Pairs of a field's value and of the elements that have it, ordered by that value.
+
+    As in ``{% for status, orders in payload.orders | groupby("status") %}``.
 
     >>> groupby([{"s": "b", "n": 1}, {"s": "a", "n": 2}, {"s": "b", "n": 3}], "s")
     [('a', [{'s': 'a', 'n': 2}]), ('b', [{'s': 'b', 'n': 1}, {'s': 'b', 'n': 3}])]

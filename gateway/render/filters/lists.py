@@ -164,7 +164,7 @@ def max_(value: object, *, spend: Spend = lambda _: None) -> object:
 
 
 def namespace(**fields: object) -> Namespace:
-    """Fields that a loop can set: ``{% set sum = namespace(all=0) %}``, and in it ``{% set sum.all = sum.all + 1 %}``.
+    """Fields that a loop can change: ``{% set sums.all = sums.all + 1 %}``.
 
     >>> namespace(all=0)
     <Namespace {'all': 0}>

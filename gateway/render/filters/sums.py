@@ -29,7 +29,7 @@ _Term = Callable[[object], Decimal]
 
 
 def sum_of(value: object, expression: object, *, spend: Spend = lambda _: None) -> int | float:
-    """The sum of an expression over all elements, exact to the cent: ``items | sum_of("price * quantity")``.
+    """The sum of an expression of the fields of each element, exact to the cent.
 
     The expression has fields, numbers, ``+ - * /`` and parentheses; a text that is a number counts as one.
 
