@@ -87,7 +87,8 @@ class Fields(Struct, frozen=True, kw_only=True):
 
     def _writer(self, kind: str, parent: str, key: str) -> Writer:
         known = self.known
-        return known.get((kind, key)) or known.get((parent, key)) or known.get(("", key)) or self.text
+        own = known.get((kind, key)) if kind else None
+        return own or known.get((parent, key)) or known.get(("", key)) or self.text
 
 
 def table(*, addresses: str = "", names: str = "", plain: str = "") -> dict[tuple[str, str], Writer]:

@@ -94,7 +94,7 @@ def _pieces(tokens: Iterator[str]) -> Iterator[Piece]:
                 yield Bold(list(_pieces(tokens)))
             case "\ufdd5":
                 return
-            case _ if token:
+            case _ if token and token != LABEL:
                 yield token
 
 
@@ -102,7 +102,8 @@ def _until(tokens: Iterator[str], end: str) -> Iterator[str]:
     for token in tokens:
         if token == end:
             return
-        yield token
+        # One value is never inside another.
+        yield _MARK.sub("", token)
 
 
 # --- fields without markup ---
@@ -140,7 +141,7 @@ ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[^\s/]", re.IGNORECASE)
 _TO_HOST: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?://[^/?#]*)?", re.IGNORECASE)
 #: What no address has (RFC 3986, 2, and RFC 3987, 4.1), and what turns the direction of reading.
 _NOT_IN_ADDRESS: Final = re.compile(
-    '[\x00-\x20"<>\\\\^`{|}\x7f-\xa0\u061c\u200b-\u200f\u2028-\u202f\u2066-\u2069\ud800-\udfff]'
+    '[\\s\x00-\x20"<>\\\\^`{|}\x7f-\xa0\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff]'
 )
 
 
@@ -247,7 +248,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
             return self.in_address(address_part(begun, value.text))
         if code and self.code is not None:
             return self._lines(value.text, self.code, "\n") if code == "fence" else self.code(one_line(value.text))
-        if _LINE_BREAK.search(value.text) and (value.keeps_lines or (self.keeps_lines and _has_its_lines(found, at))):
+        may_keep = self.begin is not None or _LINE_BREAK.search(value.text) is not None
+        if may_keep and (value.keeps_lines or (self.keeps_lines and _has_its_lines(found, at))):
             return self._lines(value.text, self.begin or self.escape, self.line_break)
         return self.escape(value.text)
 

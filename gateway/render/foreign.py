@@ -32,7 +32,7 @@ _WRITTEN: Final = [
         ("Handlebars", r"@(?:first|last)", "{{{{ loop.last }}}}"),
         ("Handlebars", r"this(?:\.(\w+))?", "{{% for one in payload.items %}}{{{{ one.{0} }}}}{{% endfor %}}"),
         ("Handlebars", r">\s*(\w+)", '{{% include "{0}.txt.j2" %}}'),
-        ("Handlebars", r"!", "{{# a comment #}}"),
+        ("Handlebars", r"!(?:--|\s)", "{{# a comment #}}"),
         ("Handlebars", r"\{\s*([\w.]+)", "{{{{ {0} }}}}: every value is escaped for its place"),
         # Go
         ("Go", rf"-?\s*if (?:eq|ne)\s+\.({_PATH})\s+(\S+)", "{{% if payload.{0} == {1} %}}...{{% endif %}}"),

@@ -103,7 +103,7 @@ def check(tree: nodes.Template, roots: Collection[str]) -> None:
     unknown = {name.name for name in tree.find_all(nodes.Name)} - known
     if unknown:
         # Only now: it compiles the whole template again.
-        _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), known)
+        _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), roots)
     _check_calls(tree)
     if "event" in roots:
         _check_event(tree)
@@ -168,9 +168,11 @@ def _check_header(difference: nodes.Sub) -> None:
             raise Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
 
 
-def _check_names(tree: nodes.Template, undeclared: Collection[str], known: Collection[str]) -> None:
+def _check_names(tree: nodes.Template, undeclared: Collection[str], roots: Collection[str]) -> None:
+    called = {call.node.name for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)}
     for name in tree.find_all(nodes.Name):
         if name.name in undeclared:
+            known = FUNCTIONS if name.name in called else {*roots, "omit"}
             hint = "write none" if name.name in ("null", "nil") else did_you_mean(name.name, known)
             raise Refused(name.lineno, f'unknown name "{name.name}"', hint)
 

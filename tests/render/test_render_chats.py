@@ -41,7 +41,7 @@ def test_what_is_no_markup_is_readable_as_it_was(name: str, text: str) -> None:
 @given(MARKUP)
 def test_discord_sees_no_markup_and_no_mention_in_a_value(text: str) -> None:
     escaped = discord.escape(text)
-    outside = re.sub(r"(?a)https?://[\w./:?&=%+~#;,!$'-]+", "", escaped)
+    outside = re.sub(r"(?a)https?://[\w./:?&=%+~#;,!$'()@\u200b-]+", "", escaped)
     bare = re.sub(r"\\[^0-9A-Za-z\s]", "", outside)
     assert not re.search(r"[\\*_~`|<>#\[\]()-]", bare)
     assert not re.search("@(everyone|here)", escaped)
@@ -110,9 +110,9 @@ def test_an_unmatched_event_has_a_sentence_for_every_chat(tmp_path, kind: str) -
 @pytest.mark.parametrize("kind", CHATS)
 def test_a_text_and_a_body_are_escaped_for_their_chat(tmp_path, kind: str) -> None:
     name = "<@1> **Ann** [x](y)\nDoe"
-    escaped = json.dumps(KINDS[kind].escape(name), ensure_ascii=False)[1:-1].encode()
+    escaped = json.dumps("hi " + KINDS[kind].escape(name), ensure_ascii=False)[1:-1].encode()
     text = said(tmp_path, kind, 'routes: [{match: "**", to: people, text: "hi {{ attrs.firstname }}"}]', name)
-    body = said(tmp_path, kind, 'routes: [{match: "**", to: people, body: {text: "{{ attrs.firstname }}"}}]', name)
+    body = said(tmp_path, kind, 'routes: [{match: "**", to: people, body: {text: "hi {{ attrs.firstname }}"}}]', name)
     assert escaped in text
     assert escaped in body
 
@@ -120,7 +120,7 @@ def test_a_text_and_a_body_are_escaped_for_their_chat(tmp_path, kind: str) -> No
 def test_a_field_without_markup_shows_a_value_as_it_is(tmp_path) -> None:
     body = '{content: "{{ attrs.firstname }}", username: "{{ attrs.firstname }}", embeds: [{footer: {text: "{{ attrs.firstname }}"}}]}'
     made = json.loads(said(tmp_path, "discord", f"routes: [{{match: '**', to: people, body: {body}}}]", "*Ann*\nDoe_"))
-    assert made["content"] == r"\*Ann\* Doe\_"
+    assert made["content"] == "\\*Ann\\*\nDoe\\_"
     assert made["username"] == made["embeds"][0]["footer"]["text"] == "*Ann* Doe_"
 
 

@@ -25,7 +25,7 @@ def escape(text: str) -> str:
     return html_escape(one_line(text))
 
 
-_OPEN_TAG: Final = re.compile(r"<[A-Za-z/][^<>]*\Z")
+_OPEN_TAG: Final = re.compile(r"<(?:[A-Za-z/][^<>]*)?\Z")
 _HREF: Final = re.compile(r"""<a\s+href\s*=\s*(?:"([^"<>]*)|'([^'<>]*))\Z""", re.IGNORECASE)
 
 
