@@ -16,7 +16,7 @@ from gateway.cli import cli, schema
 from gateway.cli.sources import in_words
 from gateway.config.jsonschema import json_schema
 from gateway.config.schema.conditions import COMBINING
-from gateway.destinations import KINDS, Kind
+from gateway.destinations import KINDS, Kind, markup
 from gateway.event.operators import OPERATORS
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
 from gateway.telemetry.lines import FIELDS, LOG_EVENTS
@@ -45,7 +45,7 @@ def pages() -> Mapping[Path, str]:
     """Every page of the reference with its current text. Text outside the markers is written by hand and kept."""
     blocks = {
         "routes-yaml.md": {"operators": operators(), "keys": keys()},
-        "templates.md": {"filters": filters(), "functions": functions(), "tests": tests()},
+        "templates.md": {"filters": filters(), "functions": functions(), "tests": tests(), "fields": chat_fields()},
         "cli.md": {"verbs": verbs()},
         "api.md": {"endpoints": endpoints()},
         "senders.md": {"presets": senders(), "differences": differences()},
@@ -254,6 +254,23 @@ def documented(name: str, function: object) -> Sequence[str]:
     text = function.__doc__
     example, result = re.search(r">>> (.*)\n\s*(.*)", text).groups()
     return [f"`{name}`", plain(text.partition("\n")[0]), f"`{example.replace('_(', '(')}` → `{result}`"]
+
+
+def chat_fields() -> str:
+    """The fields of each chat's message that are no text with markup, by what they are."""
+    rows = []
+    for kind in (kind for kind in KINDS.values() if kind.fields is not None):
+        of_writer: dict[object, list[str]] = {}
+        for (holder, key), writer in kind.fields.known.items():
+            of_writer.setdefault(writer, []).append(f"{holder}.{key}" if holder else key)
+        below = [f"{key}.*" for key in kind.fields.below]
+        found = (
+            of_writer.get(markup.address, []),
+            of_writer.get(markup.name, []),
+            of_writer.get(markup.data, []) + below,
+        )
+        rows.append([f"[{kind.title}]({kind.fields.page})", *(coded(sorted(names)) for names in found)])
+    return table(["chat", "addresses", "names and labels", "unchanged"], rows)
 
 
 def tests() -> str:

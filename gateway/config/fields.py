@@ -8,11 +8,10 @@ from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Scalar
+from gateway.event.naming import EVENT_FIELDS
 from gateway.event.paths import MISSING, ROOTS, lookup, split_path
 from gateway.wording import suggest, suggest_or_list
 
-#: The fields of `event`; those below the other roots are the sender's.
-_EVENT_FIELDS: Final = ("id", "type", "source", "resource", "action", "received_at")
 #: The fields of `delivery`, in `failed`.
 _DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "status", "count", "link")
 
@@ -56,8 +55,8 @@ class Fields:
             hint = "write the field after the dot: "
             hint += 'event.action: created; or match: "*.created"' if root == "event" else f"{root}.name"
             self._reading.error(path, f'"{path.text}" does not name a field', hint)
-        elif root == "event" and (len(rest) > 1 or rest[0] not in _EVENT_FIELDS):
-            self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], _EVENT_FIELDS))
+        elif root == "event" and (len(rest) > 1 or rest[0] not in EVENT_FIELDS):
+            self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], EVENT_FIELDS))
         elif root == "vars" and lookup({name: each.value for name, each in self._vars.items()}, rest) is MISSING:
             self._reading.error(path, f'vars has no "{".".join(rest)}"', suggest_or_list(rest[0], self._vars))
         elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):

@@ -6,16 +6,18 @@ from typing import Final, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
-from gateway.config import checks
+from gateway.config import checks, prints
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import CONTENTS, MessageKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
+from gateway.config.text.disk import TEMPLATES
 from gateway.config.text.references import literal_text
 from gateway.destinations import Kind
-from gateway.errors import TemplateRefused
+from gateway.errors import Place, TemplateRefused
 from gateway.model import Content, Raw, Text
 from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_literal
+from gateway.render.compiler import JSON_ENDING
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Message
 from gateway.wording import suggest_or_list
@@ -147,11 +149,13 @@ class MessageCompiler:
         self, keys: MessageKeys, kind: Kind, templates: Templates, fallback: str | None
     ) -> Renderer[Content] | None:
         if keys.text is not None:
+            prints.advise_text(self._reading, keys.text, kind)
             return compiled(self._reading, templates.text, keys.text, kind.escape)
         if keys.body is not None and keys.body.is_empty:
             return lambda _facts: Raw(b"", "")
         if keys.body is not None:
-            return compiled(self._reading, templates.tree, keys.body.tree, kind.escape, kind.escapes)
+            prints.advise_tree(self._reading, keys.body.tree, kind)
+            return compiled(self._reading, templates.tree, keys.body.tree, kind.escape)
         if keys.form is not None:
             return compiled(self._reading, templates.form, keys.form.tree)
         if keys.template is not None:
@@ -170,12 +174,16 @@ class MessageCompiler:
 
     def _template_file(self, name: Words, kind: Kind, templates: Templates) -> Renderer[Content] | None:
         try:
-            return templates.file(name.text, name.place, kind.escape)
+            render = templates.file(name.text, name.place, kind.escape)
         except TemplateRefused as refused:
             # A name from outside appears as its reference.
             message = refused.problem.message.replace(name.text, name.shown) if name.text else refused.problem.message
             self._reading.report.add(replace(refused.problem, message=message))
             return None
+        file = Place(f"{TEMPLATES}/{name.text}", 1)
+        is_json = name.text.endswith(JSON_ENDING)
+        prints.advise_file(self._reading, self._reading.disk.templates[name.text], file, kind, is_json=is_json)
+        return render
 
 
 def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -1,8 +1,10 @@
 """What the kinds that people read share: a message made of any content, and shortened to a limit. No message is too long."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import accumulate
+from typing import Final
 
 from gateway.destinations.answers import json_of
 from gateway.destinations.previews import Message
@@ -63,6 +65,35 @@ def without_half_escape(kept: str) -> str:
     """Markdown that was cut, without a final backslash that would escape what follows."""
     bare = kept.rstrip("\\")
     return kept[:-1] if (len(kept) - len(bare)) % 2 else kept
+
+
+#: A character that is escaped, and the end or beginning of code.
+_CODE: Final = re.compile(r"\\.|`+", re.DOTALL)
+
+
+def whole_markdown(kept: str) -> str:
+    """Markdown that was cut, with the code closed in which it ends: what is inert in it would not be outside."""
+    kept = without_half_escape(kept)
+    opened = _opened(kept)
+    if not opened:
+        return kept
+    # The end of the code takes the place of what it ends.
+    closing = "\n" * (len(opened) > 1) + opened
+    cut = kept[: max(len(kept) - len(closing), 0)].rstrip("`")
+    return cut + closing if _opened(cut) == opened else without_half_escape(cut)
+
+
+def _opened(markdown: str) -> str:
+    """The backticks that open the code in which a text ends; empty: it ends outside."""
+    opened = ""
+    for found in _CODE.finditer(markdown):
+        # In code a backslash is itself.
+        token = found[0].lstrip("\\") if opened else found[0]
+        if opened and token == opened:
+            opened = ""
+        elif not opened and token.startswith("`"):
+            opened = token
+    return opened
 
 
 def shortened(text: str, limit: int, mend: Callable[[str], str] = as_it_is) -> str:

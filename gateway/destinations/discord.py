@@ -5,15 +5,14 @@ Limits: Discord's pages "Webhook Resource" (execute webhook) and "Message Resour
 Codes" (JSON error codes).
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
-from gateway.destinations.chat import field_of, posted, shortened, units, without_half_escape
-from gateway.destinations.escapes import one_line, with_backslashes
+from gateway.destinations.chat import field_of, posted, shortened, units, whole_markdown
+from gateway.destinations.dialects.discord import FIELDS, escape
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import Parts, Target
@@ -65,7 +64,7 @@ def fitted(message: Message) -> Message:
     fit = {"allowed_mentions": {"parse": []}, **message}
     for key, limit in {"content": LONGEST_CONTENT, **LONGEST_NAMES}.items():
         if isinstance(text := fit.get(key), str):
-            fit[key] = shortened(text, limit, without_half_escape)
+            fit[key] = shortened(text, limit, whole_markdown)
     if isinstance(embeds := fit.get("embeds"), list):
         fit["embeds"] = list(_Embeds().fitted(embeds))
     return fit
@@ -85,7 +84,8 @@ class _Embeds:
                 yield self._embed(embed)
 
     def _embed(self, embed: dict[str, object]) -> dict[str, object]:
-        fit = dict(embed)
+        # An empty timestamp is one that the event did not have.
+        fit = {key: value for key, value in embed.items() if key != "timestamp" or value != ""}
         for (key, *inside), limit in LONGEST.items():
             value = fit.get(key)
             if isinstance(value, dict) and inside and isinstance(value.get(inside[0]), str):
@@ -97,11 +97,11 @@ class _Embeds:
         return fit
 
     def _fields(self, fields: list[object]) -> Iterator[object]:
-        """A field needs a name and a value; it is left out if there is no room for both."""
+        """A field needs a name and a value; it is left out if one is empty, or if there is no room for both."""
         for field in fields:
             if not isinstance(field, dict):
                 yield field
-            elif self._left > 1:
+            elif self._left > 1 and not _is_empty(field):
                 name, value = field.get("name"), field.get("value")
                 fit = dict(field)
                 if isinstance(name, str):
@@ -111,38 +111,13 @@ class _Embeds:
                 yield fit
 
     def _text(self, text: str, limit: int) -> str:
-        fit = shortened(text, min(limit, self._left), without_half_escape)
+        fit = shortened(text, min(limit, self._left), whole_markdown)
         self._left -= units(fit)
         return fit
 
 
-# An address stays whole: a backslash in it would be a part of it.
-_ADDRESS = re.compile(r"(https?://[\w./:?&=%+~#;,!$'-]+)", re.ASCII)
-_MENTION = re.compile(r"@(?=everyone|here|[!&]?[0-9]{15})")
-_ACTIVE = "\\*_~`|>#[]()<-"
-_SPECIAL = re.compile(r"[\\*_~`|>#\[\]()<@-]")
-
-
-def escape(text: str) -> str:
-    r"""``text`` as inert Discord Markdown on one line: no mention, masked link, heading, list or style of its own.
-
-    Markdown: Discord's help page "Markdown Text 101"; forms of mentions: its reference, "Message Formatting".
-
-    >>> escape("**Tom** <@&1> [x](https://a.example/b_c)")
-    '\\*\\*Tom\\*\\* \\<@&1\\> \\[x\\]\\(https://a.example/b_c\\)'
-    """
-    line = one_line(text)
-    if _SPECIAL.search(line) is None:
-        return line
-    pieces = _ADDRESS.split(line)
-    # Every second piece is an address.
-    pieces[::2] = map(_inert, pieces[::2])
-    return "".join(pieces)
-
-
-def _inert(text: str) -> str:
-    # Nothing escapes a mention but a character that nobody sees.
-    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", with_backslashes(text, _ACTIVE))
+def _is_empty(field: Message) -> bool:
+    return any(isinstance(text := field.get(key), str) and not text.strip() for key in ("name", "value"))
 
 
 def read(target: Target, reply: Reply) -> Verdict:
@@ -189,7 +164,7 @@ DISCORD = Kind(
     text_at=("content",),
     longest=LONGEST_CONTENT + LONGEST_EMBEDS,
     escape=escape,
-    escapes=dict.fromkeys(("author", "footer", "thread_name", "username"), one_line),
+    fields=FIELDS,
     build=build,
     read=read,
     hint=("retry_after",),

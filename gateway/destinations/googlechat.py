@@ -10,7 +10,7 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import read_status
 from gateway.destinations.chat import as_it_is, field_of, posted, shortened, within_bytes
-from gateway.destinations.escapes import one_line
+from gateway.destinations.dialects.googlechat import FIELDS, escape
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import Parts, Target
@@ -49,18 +49,6 @@ def _without_half_link(kept: str) -> str:
     """Never ends inside a ``<link|label>``."""
     opened = kept.find("<", kept.rfind(">") + 1)
     return kept if opened < 0 else kept[:opened]
-
-
-def escape(text: str) -> str:
-    r"""``text`` as text of Google Chat on one line: no mention and no link with another label of its own.
-
-    Markup: Google's page "Format messages". It has no escape: ``<`` is parted from what it would begin, and
-    the asterisk, the underscore, the tilde and the backtick can still change how the text looks.
-
-    >>> escape("<users/all> Tom")
-    '<\u200busers/all> Tom'
-    """
-    return one_line(text).replace("<", "<\N{ZERO WIDTH SPACE}")
 
 
 def read(target: Target, reply: Reply) -> Verdict:
@@ -116,6 +104,7 @@ GOOGLECHAT = Kind(
     rate_page="https://developers.google.com/workspace/chat/limits",
     longest=LONGEST_MESSAGE,
     escape=escape,
+    fields=FIELDS,
     instead_of_markup="write the address without them: it becomes a link by itself",
     build=build,
     read=read,

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.destinations.answers import answer_of, beginning, hinted, retry_after
 from gateway.destinations.escapes import Escaper, no_escape
+from gateway.destinations.fields import Fields
 from gateway.destinations.previews import Message, Part, text
 from gateway.destinations.target import Parts, Target
 from gateway.errors import BuildError
@@ -84,10 +85,10 @@ class Kind(Struct, frozen=True, kw_only=True):
     text_at: tuple[str, ...] = ("text",)
     #: Characters of a value that its messages can show: it is cut to them before it is escaped. None: it is not cut.
     longest: int | None = None
-    #: How values of an event are escaped in texts and bodies.
+    #: How values of an event are escaped in its texts.
     escape: Escaper = no_escape
-    #: How they are escaped in certain fields of a body instead, and in everything below those: ``{"footer": one_line}``.
-    escapes: Mapping[str, Escaper] = field(default_factory=dict)
+    #: Which of the fields of its messages has which markup. None: they are read by programs.
+    fields: Fields | None = None
     #: Where angle brackets in a text are markup: what to write instead of a value inside them. Empty: they are not.
     instead_of_markup: str = ""
     #: Raises BuildError, and nothing else.

@@ -13,7 +13,8 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, json_of, read_status
 from gateway.destinations.chat import posted, shortened, units
-from gateway.destinations.escapes import one_line
+from gateway.destinations.dialects.slack import FIELDS, escape
+from gateway.destinations.empty import without_empty
 from gateway.destinations.kind import Kind, Option
 from gateway.destinations.previews import Message, Part, Said, said
 from gateway.destinations.target import NO_JSON, Parts, Target
@@ -129,7 +130,7 @@ def fitted(message: Message) -> dict[str, object]:
     for holder in (fit, *_objects(fit.get("attachments"))):
         if isinstance(blocks := holder.get("blocks"), list):
             holder["blocks"] = list(markdown.fitted(blocks))
-    return fit
+    return without_empty(fit)
 
 
 class _Markdown:
@@ -196,23 +197,6 @@ def _without_half_markup(kept: str) -> str:
     """Nor inside a ``<link|label>``."""
     opened = kept.find("<", kept.rfind(">") + 1)
     return _without_half_entity(kept if opened < 0 else kept[:opened])
-
-
-_ACTIVE = re.compile("[&<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
-
-def escape(text: str) -> str:
-    r"""``text`` as inert mrkdwn on one line: no mention, link, line break, control or bidi character of its own.
-
-    ``&``, ``<`` and ``>`` are all that Slack lets one escape (docs.slack.dev, "Formatting message text");
-    The asterisk, the underscore and the backtick have no escape and can still change how the text looks.
-
-    >>> escape("<!channel> Tom & Ann\nLtd")
-    '&lt;!channel&gt; Tom &amp; Ann Ltd'
-    """
-    if _ACTIVE.search(text) is None:
-        return text
-    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def read(target: Target, reply: Reply) -> Verdict:
@@ -331,6 +315,7 @@ SLACK = Kind(
     rate_page="https://docs.slack.dev/apis/web-api/rate-limits",
     longest=LONGEST_TEXT,
     escape=escape,
+    fields=FIELDS,
     instead_of_markup="write {{ slack_link(url, label) }} or {{ slack_user(id) }}",
     options=MappingProxyType(
         {

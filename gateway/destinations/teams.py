@@ -12,7 +12,7 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, is_final, json_of, read_status
 from gateway.destinations.chat import posted, within_bytes, without_half_escape
-from gateway.destinations.escapes import one_line, with_backslashes
+from gateway.destinations.dialects.teams import FIELDS, escape
 from gateway.destinations.kind import Kind
 from gateway.destinations.previews import Message, Part, said
 from gateway.destinations.target import NO_JSON, Parts, Target
@@ -56,28 +56,6 @@ def fitted(message: Message) -> Message:
     if message.get("type") == "AdaptiveCard":
         message = {"type": "message", "attachments": [{"contentType": _CARD, "contentUrl": None, "content": message}]}
     return within_bytes(message, LONGEST_MESSAGE, READABLE, without_half_escape)
-
-
-_ACTIVE = "\\*_[]"
-_LIST = re.compile(r"(?:[-+]|[0-9]+\.)(?=\s)")
-# Each brace before another, one by one: a run of three has two pairs. A final one too: the next value may begin with one.
-_FUNCTION = re.compile(r"\{(?=\{|\Z)")
-
-
-def escape(text: str) -> str:
-    r"""``text`` as inert Markdown of an Adaptive Card on one line: no link, style or list of its own.
-
-    Markdown: Microsoft's page "Text features" of Adaptive Cards; DATE and TIME are functions of a card there.
-
-    >>> escape("[x](https://a.example) *now* {{DATE(1)}}")
-    '\\[x\\](https://a.example) \\*now\\* {\u200b{DATE(1)}}'
-    """
-    line = one_line(text)
-    mark = _LIST.match(line)
-    # Only the last character of what begins a list is escaped.
-    end = mark.end() - 1 if mark else 0
-    inert = line[:end] + "\\" * bool(mark) + with_backslashes(line[end:], _ACTIVE)
-    return _FUNCTION.sub("{\N{ZERO WIDTH SPACE}", inert)
 
 
 def read(target: Target, reply: Reply) -> Verdict:
@@ -154,6 +132,7 @@ TEAMS = Kind(
     text_at=("attachments", "0", "content", "body", "0", "text"),
     longest=LONGEST_MESSAGE,
     escape=escape,
+    fields=FIELDS,
     build=build,
     read=read,
     status_of=status_of,

@@ -14,7 +14,7 @@ from typing import Final
 from gateway.destinations import previews
 from gateway.destinations.answers import beginning, read_status
 from gateway.destinations.chat import ELLIPSIS, field_of, posted, shortened, units
-from gateway.destinations.escapes import html_escape, one_line
+from gateway.destinations.dialects.telegram import FIELDS, escape
 from gateway.destinations.kind import Kind, Option
 from gateway.destinations.previews import Message, Part
 from gateway.destinations.target import Parts, Target
@@ -96,15 +96,6 @@ def _opened(text: str) -> list[str]:
     return opened
 
 
-def escape(text: str) -> str:
-    r"""``text`` as inert HTML on one line.
-
-    >>> escape("<b> & \nc")
-    '&lt;b&gt; &amp;  c'
-    """
-    return html_escape(one_line(text))
-
-
 def read(target: Target, reply: Reply) -> Verdict:
     """Delivered only on Telegram's ``ok``; a known refusal says what to do about it."""
     if reply.status == 200 and field_of(reply.body, "ok") is not True:
@@ -138,7 +129,7 @@ TELEGRAM = Kind(
     rate_page="https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this",
     longest=LONGEST_TEXT,
     escape=escape,
-    escapes={"reply_markup": one_line},
+    fields=FIELDS,
     options=MappingProxyType(
         {
             "chat_id": Option(

@@ -20,6 +20,9 @@ MAX_LABEL_LENGTH: Final = 200
 UNKNOWN_TYPE: Final = "unknown"
 
 
+#: The fields of `event`; those below the other roots are the sender's.
+EVENT_FIELDS: Final = ("id", "type", "source", "resource", "action", "received_at")
+
 _FIELD = re.compile(r"\{([^{}|]+)((?:\|\w+)*)\}")
 
 

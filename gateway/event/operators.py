@@ -188,7 +188,7 @@ def _equals_ignore_case(text: str) -> Test:
 
 @any_of
 def _regex(pattern: str) -> Test:
-    search = _compiled(pattern).search
+    search = compiled_regex(pattern).search
 
     def test(value: object) -> bool:
         try:
@@ -201,7 +201,8 @@ def _regex(pattern: str) -> Test:
 
 
 @lru_cache(maxsize=_REGEXES_KEPT)
-def _compiled(pattern: str) -> Any:
+def compiled_regex(pattern: str) -> Any:
+    """A regular expression of RE2, which is linear in its text. Raises OperandRefused."""
     import re2
 
     options = re2.Options()

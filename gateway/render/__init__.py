@@ -8,19 +8,22 @@ the template's line.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
 
+from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper, html_escape, no_escape
+from gateway.destinations.fields import Fields
+from gateway.destinations.markup import Writer
 from gateway.errors import Place, RenderError
 from gateway.model import Json, Raw, Text
 from gateway.render.compiler import FORM_ENDING, HTML_ENDING, JSON_ENDING, Compiler, Folder, Source
 from gateway.render.filters import FUNCTIONS
 from gateway.render.finish import FINISH, FORM_TYPE, form, header_value, parsed, query_value, safe_path, tidy
+from gateway.render.keys import Keys
 from gateway.render.run import Namespace, T, run, total
-from gateway.render.values import OMIT, Omit, encodable, form_escape
+from gateway.render.values import OMIT, Omit, Trouble, encodable, form_escape
 from gateway.render.weave import Position
 
 __all__ = ["FORM_TYPE", "FUNCTIONS", "Namespace", "Omit", "Renderer", "TemplateText", "Templates", "Tree", "is_literal"]
@@ -40,8 +43,13 @@ class TemplateText(Struct, frozen=True):
     place: Place
 
 
-#: A ``body:``. Only its TemplateText leaves are templates; everything else is sent as written.
-Tree = TemplateText | Mapping[str, "Tree"] | Sequence["Tree"] | None | bool | int | float
+#: A ``body:``. Only its TemplateText leaves and keys are templates; everything else is sent as written.
+Tree = TemplateText | Mapping["str | TemplateText", "Tree"] | Sequence["Tree"] | None | bool | int | float
+
+#: By the way in which its texts are escaped: which field of a chat's message has which markup.
+FIELDS: Final[Mapping[Escaper, Fields]] = {
+    kind.escape: kind.fields for kind in KINDS.values() if kind.fields is not None
+}
 
 _Build = Callable[["Namespace"], object]
 
@@ -65,30 +73,30 @@ class Templates:
 
     def text(self, source: TemplateText, escape: Escaper) -> Renderer[Text]:
         """A text for people; blank lines are dropped at its ends and collapsed elsewhere."""
-        render = self._inline(source, escape, "text")
+        fields = FIELDS.get(escape)
+        finish = encodable if fields is None else _then_encodable(fields.text)
+        render = self._inline(source, escape, "text", finish)
         return lambda facts: Text(tidy(render(facts)))
 
-    def tree(
-        self, tree: Tree, escape: Escaper, escapes: Mapping[str, Escaper] = MappingProxyType({})
-    ) -> Renderer[Json]:
-        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf and its key.
-
-        ``escapes`` apply to certain fields and to everything below them.
-        """
-        build = self._tree(tree, escape, escapes)
+    def tree(self, tree: Tree, escape: Escaper) -> Renderer[Json]:
+        """A JSON value of the tree's shape; ``default(omit)`` leaves out a leaf and its key."""
+        build = self._tree(tree, escape)
+        place = _place_of(tree) or Place("", 0)
 
         def render(facts: Mapping[str, object]) -> Json:
             value = build(Namespace.of(facts))
             if isinstance(value, Omit):
-                assert isinstance(tree, TemplateText)
-                raise RenderError(tree.place, "omit would leave out the whole body")
+                raise RenderError(place, "omit would leave out the whole body")
             return Json(value)
 
-        return render
+        fields = FIELDS.get(escape)
+        if fields is None:
+            return render
+        return total(lambda facts: Json(fields.written(render(facts).value)), Source("", place), self._hide)
 
     def form(self, tree: Tree) -> Renderer[Raw]:
         """A map of fields as a form: a list repeats its name, and a map inside becomes ``name[key]``."""
-        build = self._tree(tree, no_escape, {})
+        build = self._tree(tree, no_escape)
 
         def render(facts: Mapping[str, object]) -> Raw:
             fields = build(Namespace.of(facts))
@@ -101,8 +109,16 @@ class Templates:
         """A file of the folder: ``.json.j2`` renders to Json, the other endings to Raw with their content type."""
         ending = next((each for each in _ESCAPE_OF_ENDING if name.endswith(each)), "")
         source, compiled = self._compiler(_ESCAPE_OF_ENDING.get(ending, escape)).file(name, used_at)
-        finish = partial(parsed, self._hide, compiled.keys) if name.endswith(JSON_ENDING) else FINISH[ending]
-        return total(lambda facts: finish(run(compiled, Namespace.of(facts))), source, self._hide)
+        fields = None if ending else FIELDS.get(escape)
+        finish = self._parsed(compiled.keys, fields) if name.endswith(JSON_ENDING) else FINISH[ending]
+        write = str if fields is None or name.endswith(JSON_ENDING) else fields.text
+        return total(lambda facts: finish(write(run(compiled, Namespace.of(facts)))), source, self._hide)
+
+    def _parsed(self, keys: Keys, fields: Fields | None) -> Callable[[str], Json]:
+        """From the text that a ``.json.j2`` file printed to what is sent."""
+        if fields is None:
+            return partial(parsed, self._hide, keys)
+        return lambda text: Json(fields.written(parsed(self._hide, keys, text).value))
 
     def truth(self, expression: TemplateText) -> Renderer[bool]:
         """Whether one bare expression holds; a missing or null field does not."""
@@ -144,18 +160,41 @@ class Templates:
             self._compilers[escape] = Compiler(escape, self._files, self._roots)
         return self._compilers[escape]
 
-    def _tree(self, tree: Tree, escape: Escaper, escapes: Mapping[str, Escaper]) -> _Build:
+    def _tree(self, tree: Tree, escape: Escaper) -> _Build:
         match tree:
             case TemplateText():
                 return self._leaf(tree, escape)
             case Mapping():
-                members = ((key, child, escapes.get(key)) for key, child in tree.items())
-                return _object(
-                    [(key, self._tree(child, own or escape, {} if own else escapes)) for key, child, own in members]
-                )
+                members = [(key, self._tree(child, escape)) for key, child in tree.items()]
+                written = [(key, build) for key, build in members if isinstance(key, str)]
+                if len(written) == len(members):
+                    return _object(written)
+                return self._object_of_keys(members)
             case list() | tuple():
-                return _list([self._tree(child, escape, escapes) for child in tree])
+                return _list([self._tree(child, escape) for child in tree])
         return lambda _: tree
+
+    def _object_of_keys(self, members: "Sequence[tuple[str | TemplateText, _Build]]") -> _Build:
+        """An object some of whose keys are made of values; none of them takes the place of another."""
+        keys = [(key, self._key(key)) for key, _ in members]
+        place = next(key.place for key, _ in members if isinstance(key, TemplateText))
+
+        def build(names: Namespace) -> object:
+            made: dict[str, object] = {}
+            for (_, key), (_, value) in zip(keys, members, strict=True):
+                name, each = key(names), value(names)
+                if name in made:
+                    raise Trouble("the key {} is there twice: a value of the event is the same as another key", name)
+                if each is not OMIT:
+                    made[name] = each
+            return made
+
+        return total(build, Source("", place), self._hide)
+
+    def _key(self, key: str | TemplateText) -> Callable[[Namespace], str]:
+        if isinstance(key, str):
+            return lambda _: key
+        return self._inline(key, no_escape, "text")
 
     def _leaf(self, leaf: TemplateText, escape: Escaper) -> _Build:
         if is_literal(leaf.text):
@@ -169,6 +208,10 @@ class Templates:
             return names.budget.result if compiled.whole else encodable(text)
 
         return total(build, source, self._hide)
+
+
+def _then_encodable(write: Writer) -> Writer:
+    return lambda text: encodable(write(text))
 
 
 def _place_of(tree: Tree) -> Place | None:

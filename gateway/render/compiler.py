@@ -14,9 +14,11 @@ from msgspec.structs import replace
 
 from gateway.destinations import KINDS
 from gateway.destinations.escapes import Escaper
+from gateway.destinations.markup import TAGS
 from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import weave
 from gateway.render.filters import PRICES, TESTS
+from gateway.render.foreign import advice
 from gateway.render.grammar import Refused, check_markup, did_you_mean
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
@@ -142,12 +144,12 @@ _INSTEAD_OF_MARKUP: Final[Mapping[Escaper, str]] = {
     kind.escape: kind.instead_of_markup for kind in KINDS.values() if kind.instead_of_markup
 }
 
+#: How values are escaped in texts that have HTML's tags.
+_WITH_TAGS: Final = frozenset(kind.escape for kind in KINDS.values() if kind.fields and TAGS in kind.fields.text.reads)
+
 #: Characters that the reader of a value can be shown, by how it is escaped; others show all of it.
 _LONGEST: Final[Mapping[Escaper, int]] = {
-    escape: max(other.longest or 0 for other in KINDS.values() if escape in (other.escape, *other.escapes.values()))
-    for kind in KINDS.values()
-    if kind.longest is not None
-    for escape in (kind.escape, *kind.escapes.values())
+    kind.escape: kind.longest for kind in KINDS.values() if kind.longest is not None
 }
 
 #: The code, the cost of running it, whether it is a single expression, and its keys.
@@ -235,17 +237,26 @@ class Compiler:
             alone = not any(isinstance(node, others) for node in tree.find_all(nodes.Stmt))
             whole = leaf and weave.whole_expression(tree)
             cost = weave.cost_of(tree)
+            if start == "value":
+                weave.punctuated(tree)
             keys = [keys_of(tree)] if start == "value" else []
             if self._escape in _INSTEAD_OF_MARKUP:
                 check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
             hows = _places_of_html(tree) if source.name.endswith(HTML_ENDING) else None
+            if start == "text" and not leaf and self._escape in _WITH_TAGS and "<" in source.text:
+                _places_of_html(tree)
             place: weave.Position = "result" if whole and start == "text" else start
             weave.weave(tree, place, self._roots, self._include(source, keys), hows)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except Refused as refused:
+            foreign = advice(source.text, refused.line)
+            if foreign is not None:
+                raise source.refused(*foreign) from None
             raise source.refused(refused.line, refused.message, refused.hint, refused.value) from None
         except TemplateSyntaxError as error:
-            raise source.refused(error.lineno, *_in_plain_words(error.message or "syntax error", start)) from None
+            foreign = advice(source.text, error.lineno)
+            words = foreign or (error.lineno, *_in_plain_words(error.message or "syntax error", start))
+            raise source.refused(*words) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
             raise source.refused(1, f"the template is too deep or too large: {error}") from None
         return (code, cost, whole, reduce(or_, keys, Keys())), alone

@@ -1,14 +1,16 @@
 """What a template may contain; whatever is wrong is Refused with its line."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 
-from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
+from gateway.event.naming import EVENT_FIELDS
+from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
-from gateway.wording import suggest
+from gateway.render.values import Trouble
+from gateway.wording import suggest, suggest_or_list
 
 _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Template,
@@ -19,6 +21,7 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Macro,
     nodes.Assign,
     nodes.AssignBlock,
+    nodes.NSRef,
     nodes.With,
     nodes.Include,
     nodes.Import,
@@ -48,13 +51,12 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
 )
 
 
-_REFUSED = {
+_REFUSED: Mapping[type[nodes.Node], str] = {
     nodes.Extends: "{% extends %} is not supported: {% include %} or {% import %} the common part",
     nodes.Block: "{% block %} is not supported: {% include %} or {% import %} the common part",
     nodes.CallBlock: "{% call %} is not supported: give the macro its text as an argument",
     nodes.FilterBlock: "{% filter %} is not supported: write the filter inside {{ }}",
     nodes.Scope: "{% autoescape %} is not supported: every value is already escaped for its place",
-    nodes.NSRef: "namespace is not supported: write a filter (join, sum, first) or a macro",
 }
 
 
@@ -101,8 +103,25 @@ def check(tree: nodes.Template, roots: Collection[str]) -> None:
     unknown = {name.name for name in tree.find_all(nodes.Name)} - known
     if unknown:
         # Only now: it compiles the whole template again.
-        _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), known)
+        _check_names(tree, unknown & (find_undeclared_variables(tree) | {"self"}), roots)
     _check_calls(tree)
+    if "event" in roots:
+        _check_event(tree)
+
+
+def _check_event(tree: nodes.Template) -> None:
+    """``event.time``: the sender's fields are under payload, and ``event`` has the gateway's own only."""
+    if any(name.name == "event" and name.ctx != "load" for name in tree.find_all(nodes.Name)):
+        # A loop over the sender's events may call each one so.
+        return
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        match node:
+            case (
+                nodes.Getattr(node=nodes.Name(name="event"), attr=field)
+                | nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=field))
+            ) if field not in EVENT_FIELDS:
+                hint = suggest_or_list(str(field), EVENT_FIELDS)
+                raise Refused(node.lineno, f'event has no field "{field}"', hint)
 
 
 def _first_line(node: nodes.Node) -> int:
@@ -120,12 +139,25 @@ def _check_node(node: nodes.Node) -> None:
             raise Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
         case nodes.Filter(name=name) if name not in FILTERS:
             raise Refused(node.lineno, f'unknown filter "{name}"', did_you_mean(name, FILTERS))
+        case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
+            _read(node.lineno, name, first)
         case nodes.Test(name=name) if name not in TESTS:
             raise Refused(node.lineno, f'unknown test "{name}"', did_you_mean(name, TESTS))
         case _ if not isinstance(node, _ALLOWED):
             raise Refused(
                 _first_line(node), "this tag is not supported", "if, for, set, macro, include and import are supported"
             )
+
+
+def _read(line: int, name: str, argument: nodes.Expr) -> None:
+    """Refuse an argument that is written wrongly: nothing of it is left to be found with an event."""
+    if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
+        try:
+            READ_AT_LOAD[name](argument.value)
+        except Trouble as trouble:
+            raise Refused(line, str(trouble)) from None
+    elif name == "sum_of":
+        raise Refused(line, "the expression of sum_of cannot be computed", 'write it out: sum_of("price * quantity")')
 
 
 def _check_header(difference: nodes.Sub) -> None:
@@ -136,9 +168,11 @@ def _check_header(difference: nodes.Sub) -> None:
             raise Refused(difference.lineno, f'"headers.{first}-{second}" subtracts one name from another', hint)
 
 
-def _check_names(tree: nodes.Template, undeclared: Collection[str], known: Collection[str]) -> None:
+def _check_names(tree: nodes.Template, undeclared: Collection[str], roots: Collection[str]) -> None:
+    called = {call.node.name for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)}
     for name in tree.find_all(nodes.Name):
         if name.name in undeclared:
+            known = FUNCTIONS if name.name in called else {*roots, "omit"}
             hint = "write none" if name.name in ("null", "nil") else did_you_mean(name.name, known)
             raise Refused(name.lineno, f'unknown name "{name.name}"', hint)
 

@@ -49,6 +49,8 @@ def total(render: Callable[P, T], source: Source, hide: Escaper) -> Callable[P, 
     def render_or_explain(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return render(*args, **kwargs)
+        except RenderError:
+            raise
         except Exception as error:  # noqa: BLE001 - templates raise anything: {{ 1 / 0 }} is a ZeroDivisionError
             raise RenderError(_place(error.__traceback__, source), _message(error, hide)) from None
 

@@ -9,11 +9,12 @@ from jinja2 import BaseLoader
 from jinja2.environment import TemplateModule
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import missing
+from jinja2.utils import Namespace, missing
 
 from gateway.destinations.chat import ELLIPSIS
 from gateway.destinations.escapes import Escaper, html_escape, no_escape
-from gateway.render.values import ELEMENT, SCALAR, Trouble, UndefinedField, form_escape, joined, kind, weigh
+from gateway.destinations.markup import marked
+from gateway.render.values import ELEMENT, SCALAR, Escaped, Trouble, UndefinedField, form_escape, joined, kind, weigh
 
 MAX_STEPS = 10_000
 #: Characters of one output.
@@ -127,7 +128,7 @@ def member(value: object, key: object) -> object:
                 return value[key]
             case LoopContext() if key in _LOOP_FIELDS:
                 return getattr(value, str(key))
-            case TemplateModule() if isinstance(key, str) and not key.startswith("_"):
+            case Namespace() | TemplateModule() if isinstance(key, str) and not key.startswith("_"):
                 return getattr(value, key)
     except (LookupError, TypeError, AttributeError):
         return missing
@@ -162,10 +163,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             autoescape=False,
             auto_reload=False,
         )
-        self.escape = escape
+        #: A value in a message is marked, and its field escapes it.
+        self.escape = escape if escape in ESCAPED else marked
+        self.is_marking = self.escape is marked
         self._longest = longest
         self._prices = prices
-        self._price = 1 + ESCAPED.get(escape, CHAT_ESCAPED)
+        self._price = 1 + ESCAPED.get(self.escape, CHAT_ESCAPED)
         self._each = 1 if escape is no_escape else EACH_ESCAPED
         self.globals.clear()
 
@@ -179,6 +182,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             text = text[: self._longest] + ELLIPSIS
         budget.spend(self._each + self._price * len(text))
         return self.escape(text)
+
+    def printed(self, budget: Budget, text: Escaped) -> str:
+        """What a text prints that is escaped already, or whose values are marked and are escaped as often as it is printed."""
+        output = text.output
+        budget.spend((self._price if self.is_marking else 1) * len(output) + 1)
+        return output
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         return self.getitem(obj, attribute)
@@ -213,7 +222,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             budget_of(context).spend(len(left) + len(right))
             return joined((left, right), ("", ""), self.escaper(context))
         if operator == "+" and isinstance(left, list) and isinstance(right, list):
-            budget_of(context).spend(len(left) + len(right))
+            budget_of(context).spend(cost(left) + cost(right))
             return left + right
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             raise Trouble(f"cannot compute {kind(left)} {operator} {kind(right)}")

@@ -12,8 +12,10 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from gateway.destinations.escapes import Escaper
+from gateway.destinations.markup import said
 from gateway.destinations.requests import LONGEST_URL
-from gateway.render.filters import AT_ONCE, FILTERS, PRICES
+from gateway.render.filters import AT_ONCE, FILTERS, PRICES, markup_of
+from gateway.render.filters.arguments import fields, trouble_with
 from gateway.render.filters.texts import default, tojson
 from gateway.render.sandbox import Sandbox, budget_of, cost, field, size
 from gateway.render.values import (
@@ -33,10 +35,14 @@ from gateway.render.values import (
 )
 
 
-def _escape_of(context: Context) -> Escaper:
+def _sandbox(context: Context) -> Sandbox:
     sandbox = context.environment
     assert isinstance(sandbox, Sandbox)
-    return sandbox.escaper(context)
+    return sandbox
+
+
+def _escape_of(context: Context) -> Escaper:
+    return _sandbox(context).escaper(context)
 
 
 # --- printing ---
@@ -46,13 +52,8 @@ def _escape_of(context: Context) -> Escaper:
 def print_text(context: Context, value: object, path: str) -> str:
     """A value inside text for people."""
     text = readable(value, path)
-    budget = budget_of(context)
-    if isinstance(text, Escaped):
-        budget.spend(len(text) + 1)
-        return text
-    sandbox = context.environment
-    assert isinstance(sandbox, Sandbox)
-    return sandbox.escaped(budget, text)
+    sandbox, budget = _sandbox(context), budget_of(context)
+    return sandbox.printed(budget, text) if isinstance(text, Escaped) else sandbox.escaped(budget, text)
 
 
 @pass_context
@@ -82,11 +83,9 @@ def print_string(context: Context, value: object, path: str) -> str:
 @pass_context
 def print_value(context: Context, value: object, path: str) -> str:
     """A value where JSON has one: text in quotes, null, numbers, lists and objects unchanged."""
-    spend = budget_of(context).spend
     if isinstance(value, Fragment):
-        spend(len(value))
-        return value
-    return json_of(value, path, _escape_of(context), spend)
+        return _sandbox(context).printed(budget_of(context), value)
+    return json_of(value, path, _escape_of(context), budget_of(context).spend)
 
 
 @pass_context
@@ -124,14 +123,14 @@ def print_truth(context: Context, value: object, path: str) -> str:  # noqa: ARG
 def keep_text(context: Context, text: str) -> str:
     """The output of a prose block."""
     budget_of(context).spend(len(text))
-    return Escaped(text)
+    return Escaped(text, said(text))
 
 
 @pass_context
 def keep_json(context: Context, text: str) -> str:
     """The output of a JSON block."""
     budget_of(context).spend(len(text))
-    return Fragment(text)
+    return Fragment(text, said(text))
 
 
 def _macro(mark: type[Escaped]) -> Callable[..., object]:
@@ -142,9 +141,9 @@ def _macro(mark: type[Escaped]) -> Callable[..., object]:
         def call(*args: object, **kwargs: object) -> str:
             # A macro that calls itself twice is a loop, too.
             budget.step(size=length)
-            text = mark(macro(*args, **kwargs))
-            budget.spend(len(text))
-            return text
+            output = macro(*args, **kwargs)
+            budget.spend(len(output))
+            return mark(output, said(output))
 
         return call
 
@@ -210,13 +209,16 @@ def _tojson(context: Context, value: object) -> object:
 
 
 def _guarded(function: Callable[..., object]) -> Callable[..., object]:
-    looks_inside = "spend" in signature(function).parameters
+    looks_inside, writes = "spend" in signature(function).parameters, "markup" in signature(function).parameters
+    has_default = "default" in signature(function).parameters
     at_once, dear = function in AT_ONCE, PRICES.get(function, 0)
 
     @pass_context
     @wraps(function)
     def guarded(context: Context, value: object, *args: object, **kwargs: object) -> object:
         if isinstance(value, UndefinedField):
+            if has_default and "default" in kwargs:
+                return kwargs["default"]
             raise value.trouble()
         spend = budget_of(context).spend
         arguments = sum(map(size, (*args, *kwargs.values())))
@@ -227,6 +229,8 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
         )
         if looks_inside:
             kwargs["spend"] = spend
+        if writes:
+            kwargs["markup"] = markup_of(context)
         result = function(value, *args, **kwargs)
         if isinstance(result, str):
             spend(len(result))
@@ -235,9 +239,34 @@ def _guarded(function: Callable[..., object]) -> Callable[..., object]:
     return guarded
 
 
+def _map() -> Callable[..., object]:
+    """``map``: a field of objects; of texts and numbers, what the filter of that name makes of each."""
+    of_fields = _guarded(FILTERS["map"])
+
+    @pass_context
+    @wraps(FILTERS["map"])
+    def mapped(context: Context, value: object, *args: object, **kwargs: object) -> object:
+        if not args or not isinstance(value, list | tuple | range) or not any(isinstance(one, _PLAIN) for one in value):
+            return of_fields(context, value, *args, **kwargs)
+        name, *rest = args
+        each = STEPS.get(name) if isinstance(name, str) and name in FILTERS else None
+        if each is None:
+            raise trouble_with(name, "map: {} is neither a field of an object nor a filter")
+        budget_of(context).spend(PRICES[FILTERS["map"]] * len(value))
+        return [
+            each(context, one, *rest, **kwargs) if isinstance(one, _PLAIN) else fields([one], name)[0] for one in value
+        ]
+
+    return mapped
+
+
+#: Values that have no fields.
+_PLAIN: Final = str | int | float
+
 STEPS: Mapping[str, Callable[..., object]] = {
     **{name: _guarded(function) for name, function in FILTERS.items()},
     "default": default,
+    "map": _map(),
     "tojson": _tojson,
     "count file": count_file,
     "count all": count_all,

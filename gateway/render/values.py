@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 from urllib.parse import quote
 
 import msgspec
@@ -99,12 +100,19 @@ OMIT = Omit()
 
 
 class Escaped(str):
-    """A text that is already escaped: the author's own markup, or the output of a macro. Never escaped again.
+    """What the author's own markup or the output of a macro says; ``output`` is what is printed, and not escaped again.
 
-    Every operation of ``str`` returns a plain ``str``, which is escaped like any other value.
+    Every operation of ``str`` returns a plain ``str`` made of what it says, which is escaped like any other value.
     """
 
-    __slots__ = ()
+    __slots__ = ("output",)
+
+    output: str
+
+    def __new__(cls, output: str, text: str | None = None) -> Self:
+        self = super().__new__(cls, output if text is None else text)
+        self.output = str(output)
+        return self
 
 
 class Fragment(Escaped):
@@ -227,7 +235,7 @@ def _made(value: object, path: str, escape: Escaper, spend: Spend) -> object:
 def json_text(text: str, escape: Escaper, spend: Spend) -> str:
     """``text`` as the content of a JSON string: escaped unless it already is, and without unpaired surrogates."""
     spend(len(text))
-    return encodable(str(text) if isinstance(text, Escaped) else escape(text))
+    return encodable(text.output if isinstance(text, Escaped) else escape(text))
 
 
 def weigh(value: object, spend: Spend) -> None:
@@ -251,7 +259,8 @@ def joined(parts: Sequence[object], paths: Sequence[str], escape: Escaper) -> st
     """The parts as one text. Next to the author's own markup, which stays markup, the other parts are escaped."""
     texts = [readable(part, path) for part, path in zip(parts, paths, strict=True)]
     if any(isinstance(text, Escaped) for text in texts):
-        return Escaped("".join(text if isinstance(text, Escaped) else escape(text) for text in texts))
+        output = "".join(text.output if isinstance(text, Escaped) else escape(text) for text in texts)
+        return Escaped(output, "".join(texts))
     return "".join(texts)
 
 

@@ -48,6 +48,37 @@ def weave(
         )
 
 
+_PUNCTUATION = re.compile(r"[\s,:{}\[\]]*")
+
+
+def punctuated(tree: nodes.Template) -> None:
+    """Make ``{{ "," if not loop.last }}`` of a JSON file into the author's own text, which it is, in place."""
+    for node in (tree, *tree.find_all((nodes.If, nodes.For, nodes.Macro, nodes.With, nodes.AssignBlock))):
+        for name in ("body", "else_"):
+            if isinstance(statements := getattr(node, name, None), list):
+                statements[:] = [new for old in statements for new in _without_punctuation(old)]
+
+
+def _without_punctuation(statement: nodes.Node) -> Iterator[nodes.Node]:
+    if not isinstance(statement, nodes.Output):
+        yield statement
+        return
+    for child in statement.nodes:
+        match child:
+            case nodes.CondExpr(test=test, expr1=nodes.Const(value=str(one)), expr2=other) if (
+                other is None or isinstance(other, nodes.Const)
+            ) and _PUNCTUATION.fullmatch(one + str(other.value if other else "")):
+                line = child.lineno
+                body, rest = (_written(each, line) for each in (one, str(other.value) if other else ""))
+                yield nodes.If(test, body, [], rest, lineno=line)
+            case _:
+                yield nodes.Output([child], lineno=child.lineno)
+
+
+def _written(text: str, line: int) -> list[nodes.Node]:
+    return [nodes.Output([nodes.TemplateData(text, lineno=line)], lineno=line)] if text else []
+
+
 def whole_expression(tree: nodes.Template) -> bool:
     """Whether the text is one ``{{ }}`` and nothing else."""
     match tree.body:

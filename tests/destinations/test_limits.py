@@ -31,7 +31,7 @@ SLACK = {
         block("markdown", text=MUCH),
         *[block("divider")] * 60,
     ],
-    "attachments": [{"blocks": [block("markdown", text=MUCH)]}] * 150,
+    "attachments": [{"text": "x", "blocks": [block("markdown", text=MUCH)]}] * 150,
 }
 EMBED = {
     "title": MUCH,

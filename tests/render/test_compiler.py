@@ -63,7 +63,7 @@ def test_files_include_and_import_files_of_the_same_kind(templates, folder):
     assert templates.file("all.json.j2", HERE, slack.escape)(FACTS).value == [
         {"line": '&lt;!channel&gt; "A" &amp;\\ 451'},
         {"line": "&lt;b&gt; 451"},
-        '&lt;!channel&gt; "A" &amp;\\',
+        '&lt;!channel&gt; "A"\n&amp;\\',
     ]
 
 

@@ -1,6 +1,7 @@
 """Every filter and function of templates: one function with a doctest, one entry in the registry."""
 
 import doctest
+import inspect
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_every_filter_and_function_has_a_description_and_a_doctest_that_holds(na
     function = FUNCTIONS[name]
     first_line = (function.__doc__ or "").partition("\n")[0]
     assert first_line.endswith((".", "``.")), f'begin the docstring of "{name}" with one line for the reference'
-    [test] = doctest.DocTestFinder(recurse=False).find(function, globs=function.__globals__)
+    [test] = doctest.DocTestFinder(recurse=False).find(function, globs=inspect.unwrap(function).__globals__)
     assert test.examples, f'add a doctest to "{name}": the reference shows it as its example'
     results = doctest.DocTestRunner().run(test)
     assert not results.failed

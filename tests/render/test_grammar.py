@@ -31,7 +31,6 @@ from tests.render.given import HERE, refusal
         ("{% macro f() %}{% endmacro %}{% call f() %}{% endcall %}", 40, "{% call %} is not supported", ""),
         ("{% set a | upper %}x{% endset %}", 40, "a filter on a {% set %} block", ""),
         ("{% for a in attrs recursive %}{% endfor %}", 40, "recursive", ""),
-        ("{% set n = namespace() %}", 40, 'unknown name "namespace"', ""),
         ("{{ lipsum() }}{{ cycler() }}", 40, 'unknown name "lipsum"', ""),
         ("{{ self }}", 40, 'unknown name "self"', ""),
         ("{{ loop.index }}", 40, 'unknown name "loop"', ""),

@@ -13,7 +13,7 @@ from gateway.cli import cli
 from gateway.config import load
 from gateway.destinations import KINDS, discord, googlechat, teams, telegram
 from gateway.destinations.escapes import one_line
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, RenderError
 from gateway.model import Delivery
 from gateway.rehearsal.rehearse import sample
 from tests.destinations import examples
@@ -41,7 +41,7 @@ def test_what_is_no_markup_is_readable_as_it_was(name: str, text: str) -> None:
 @given(MARKUP)
 def test_discord_sees_no_markup_and_no_mention_in_a_value(text: str) -> None:
     escaped = discord.escape(text)
-    outside = re.sub(r"(?a)https?://[\w./:?&=%+~#;,!$'-]+", "", escaped)
+    outside = re.sub(r"(?a)https?://[\w./:?&=%+~#;,!$'()@\u200b-]+", "", escaped)
     bare = re.sub(r"\\[^0-9A-Za-z\s]", "", outside)
     assert not re.search(r"[\\*_~`|<>#\[\]()-]", bare)
     assert not re.search("@(everyone|here)", escaped)
@@ -110,9 +110,9 @@ def test_an_unmatched_event_has_a_sentence_for_every_chat(tmp_path, kind: str) -
 @pytest.mark.parametrize("kind", CHATS)
 def test_a_text_and_a_body_are_escaped_for_their_chat(tmp_path, kind: str) -> None:
     name = "<@1> **Ann** [x](y)\nDoe"
-    escaped = json.dumps(KINDS[kind].escape(name), ensure_ascii=False)[1:-1].encode()
+    escaped = json.dumps("hi " + KINDS[kind].escape(name), ensure_ascii=False)[1:-1].encode()
     text = said(tmp_path, kind, 'routes: [{match: "**", to: people, text: "hi {{ attrs.firstname }}"}]', name)
-    body = said(tmp_path, kind, 'routes: [{match: "**", to: people, body: {text: "{{ attrs.firstname }}"}}]', name)
+    body = said(tmp_path, kind, 'routes: [{match: "**", to: people, body: {text: "hi {{ attrs.firstname }}"}}]', name)
     assert escaped in text
     assert escaped in body
 
@@ -120,7 +120,7 @@ def test_a_text_and_a_body_are_escaped_for_their_chat(tmp_path, kind: str) -> No
 def test_a_field_without_markup_shows_a_value_as_it_is(tmp_path) -> None:
     body = '{content: "{{ attrs.firstname }}", username: "{{ attrs.firstname }}", embeds: [{footer: {text: "{{ attrs.firstname }}"}}]}'
     made = json.loads(said(tmp_path, "discord", f"routes: [{{match: '**', to: people, body: {body}}}]", "*Ann*\nDoe_"))
-    assert made["content"] == r"\*Ann\* Doe\_"
+    assert made["content"] == "\\*Ann\\*\nDoe\\_"
     assert made["username"] == made["embeds"][0]["footer"]["text"] == "*Ann* Doe_"
 
 
@@ -139,3 +139,67 @@ def test_a_value_in_angle_brackets_is_refused_where_those_are_markup(tmp_path, k
     with pytest.raises(ConfigError) as caught:
         said(tmp_path, kind, 'routes: [{match: "**", to: people, text: "<{{ attrs.firstname }}|open>"}]')
     assert "live markup of the sender's choice" in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize("kind", CHATS)
+def test_link_and_bold_work_in_every_chat(tmp_path, kind: str) -> None:
+    written = (
+        "{{ link('https://a.example/b_c', attrs.firstname) }} {{ bold(attrs.firstname) }} {{ attrs.firstname | bold }}"
+    )
+    body = said(tmp_path, kind, f'routes: [{{match: "**", to: people, text: "{written}"}}]', "Ann")
+    assert b"https://a.example/b_c" in body
+    assert body.count(b"Ann") == 3
+    assert "\ufdd0".encode() not in body
+
+
+def test_a_template_of_telegram_puts_values_into_quotes_only(tmp_path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        said(tmp_path, "telegram", "routes: [{match: '**', to: people, text: '<a href={{ attrs.firstname }}>x</a>'}]")
+    assert "has no quotes" in caught.value.problems[0].message
+    text = '<a href="{{ attrs.firstname }}">x</a> <code class="language-{{ attrs.id }}">y</code>'
+    made = said(
+        tmp_path, "telegram", f"routes: [{{match: '**', to: people, text: '{text}'}}]", "https://a.example/?b&c"
+    )
+    assert json.loads(made)["text"].startswith('<a href="https://a.example/?b&amp;c">x</a>')
+    with pytest.raises(RenderError, match="http, https or mailto"):
+        said(tmp_path, "telegram", f"routes: [{{match: '**', to: people, text: '{text}'}}]", "javascript:alert(1)")
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"), [("HTML", "&lt;b&gt; *x*"), ("MarkdownV2", r"<b\> \*x\*"), ("Markdown", r"<b> \*x\*")]
+)
+def test_telegram_gets_a_value_in_the_markup_of_its_parse_mode(tmp_path, mode: str, shown: str) -> None:
+    body = f'{{text: "{{{{ attrs.firstname }}}}.", parse_mode: {mode}}}'
+    made = json.loads(said(tmp_path, "telegram", f"routes: [{{match: '**', to: people, body: {body}}}]", "<b> *x*"))
+    assert made["text"] == f"{shown}."
+
+
+def test_a_json_file_escapes_every_value_for_its_field(tmp_path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "a.json.j2").write_text(
+        '{% set name %}{{ attrs.firstname }}{% endset %}{"text": "{{ name }}!", "blocks": [{"type": "actions", "elements": [{"type": "button",'
+        ' "text": {"type": "plain_text", "text": {{ attrs.firstname }}}, "value": "{{ attrs.firstname }}",'
+        ' "url": "https://crm.example/?q={{ attrs.firstname }}"}]},'
+        ' {"type": "markdown", "text": "# {{ attrs.firstname }}"}]}'
+    )
+    made = json.loads(
+        said(tmp_path, "slack", "routes: [{match: '**', to: people, template: a.json.j2}]", "<a_b> & *c*")
+    )
+    [button], markdown = made["blocks"][0]["elements"], made["blocks"][1]
+    assert made["text"] == "&lt;a_b&gt; &amp; *c*!"
+    assert button["text"]["text"] == "&lt;a_b&gt; &amp; *c*"
+    assert button["value"] == "<a_b> & *c*"
+    assert button["url"] == "https://crm.example/?q=%3Ca_b%3E%20&%20*c*"
+    assert markdown["text"] == r"# \&lt;a\_b\&gt; &amp; \*c\*"
+
+
+def test_slack_gets_no_empty_block(tmp_path) -> None:
+    body = '{text: hi, blocks: [{type: section, text: {type: mrkdwn, text: "{{ attrs.firstname }}"}}, {type: divider}]}'
+    made = json.loads(said(tmp_path, "slack", f"routes: [{{match: '**', to: people, body: {body}}}]", ""))
+    assert made["blocks"] == [{"type": "divider"}]
+
+
+def test_a_value_compares_with_a_text_also_after_it_was_set_in_a_block(tmp_path) -> None:
+    text = "{% set a %}{{ attrs.firstname }}{% endset %}{% if a == '<b>' %}same {{ a | length }} {{ a }}{% endif %}"
+    made = json.loads(said(tmp_path, "slack", f'routes: [{{match: "**", to: people, text: "{text}"}}]', "<b>"))
+    assert made["text"] == "same 3 &lt;b&gt;"

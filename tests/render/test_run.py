@@ -61,7 +61,7 @@ def test_a_text_says_what_the_event_has(text, source, expected):
         ("{{ attrs.id + attrs.nothing }}", "cannot compute a number + null"),
         ("{{ attrs.nothing < 5 }}", "cannot compare null with a number"),
         ("{{ 1 / 0 }}", "division by zero"),
-        ("{{ attrs.firstname | date }}", 'date: "Ann" is neither an ISO 8601 time nor seconds since 1970'),
+        ("{{ attrs.firstname | date }}", 'date: "Ann" is neither an ISO 8601 or RFC 2822 time nor seconds since 1970'),
         ("{{ attrs.id | date('%H', 'Mars') }}", 'unknown time zone "Mars"'),
         ("{{ attrs.id | date('%H', '../../etc/passwd') }}", "unknown time zone"),
         ("{{ attrs.firstname | int }}", '"Ann" is not a number'),

@@ -44,7 +44,7 @@ def test_slack_text_has_no_line_breaks_controls_or_bidi_marks_of_a_value(templat
         ("{{ slack_link('https://x.test', 'x') + attrs.bad[:10] }}", "<https://x.test|x>&lt;!channel&gt;"),
         ("{% set a %}<b> {{ attrs.bad[:10] }}{% endset %}{{ a }}", "<b> &lt;!channel&gt;"),
         ("{% macro a(x) %}<b> {{ x }}{% endmacro %}{{ a(attrs.bad[:10]) }}", "<b> &lt;!channel&gt;"),
-        ("{% set a %}{{ attrs.bad[:10] }}{% endset %}{{ a | upper }}", "&amp;LT;!CHANNEL&amp;GT;"),
+        ("{% set a %}{{ attrs.bad[:10] }}{% endset %}{{ a | upper }}", "&lt;!CHANNEL&gt;"),
         ("{{ attrs.group_id | join('<') }}", "1&lt;2"),
         ("{{ [attrs.bad[:10]] | tojson }}", '["&lt;!channel&gt;"]'),
     ],

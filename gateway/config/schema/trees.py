@@ -8,7 +8,7 @@ from gateway.config.schema.reading import Reading, Shape, shaped
 from gateway.config.schema.values import TEXT, expect_scalar, number
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.config.text.references import is_number
-from gateway.render import TemplateText, Tree
+from gateway.render import TemplateText, Tree, is_literal
 from gateway.routing.cases import Plain
 
 #: What becomes of a text in a tree.
@@ -75,10 +75,19 @@ def _walked(reading: Reading, node: Node, label: str, text: _Text) -> tuple[Tree
     return found, before == (len(reading.report.problems), len(reading.missing))
 
 
+def _key(reading: Reading, key: Scalar, text: _Text) -> str | TemplateText:
+    """A key is as it is written, unless it has a template in it where texts are templates."""
+    made = text(reading, key) if text is _template_text and not is_literal(key.text) else None
+    return made if isinstance(made, TemplateText) else key.text
+
+
 def _tree(reading: Reading, node: Node, label: str, text: _Text) -> Tree:
     match node:
         case Map(_, pairs):
-            return {pair.key.text: _tree(reading, pair.value, f'"{pair.key.text}" in {label}', text) for pair in pairs}
+            return {
+                _key(reading, pair.key, text): _tree(reading, pair.value, f'"{pair.key.text}" in {label}', text)
+                for pair in pairs
+            }
         case Items(_, nodes):
             return [_tree(reading, each, label, text) for each in nodes]
         case Broken():

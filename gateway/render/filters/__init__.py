@@ -6,46 +6,62 @@ description in the reference. The function receives the value first and is never
 """
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, cast
 
+from jinja2 import pass_context
 from jinja2 import tests as jinja_tests
+from jinja2.runtime import Context
 
-from gateway.render.filters import lists, numbers, slack, texts
-from gateway.render.sandbox import CHAT_ESCAPED
+from gateway.render.filters import groups, lists, markup, money, numbers, regexes, sums, texts, times
+from gateway.render.sandbox import CHAT_ESCAPED, Sandbox
 from gateway.render.values import OMIT
 
 #: Each with its name in templates.
 FILTERS: Mapping[str, Callable[..., object]] = {
     "abs": numbers.abs_,
+    "batch": groups.batch,
+    "bold": markup.bold,
     "capitalize": texts.capitalize,
     "count": lists.length,
-    "date": numbers.date,
+    "date": times.date,
     "default": texts.default,
+    "dictsort": groups.dictsort,
     "first": lists.first,
     "float": numbers.float_,
+    "groupby": groups.groupby,
     "hmac": texts.hmac_,
     "int": numbers.int_,
     "items": lists.items,
     "join": lists.join,
     "last": lists.last,
     "length": lists.length,
+    "lines": markup.lines,
+    "link": markup.link,
     "list": lists.list_,
     "lower": texts.lower,
     "map": lists.map_,
     "mask": texts.mask,
     "max": lists.max_,
     "min": lists.min_,
-    "mrkdwn_raw": slack.mrkdwn_raw,
+    "money": money.money,
+    "mrkdwn_raw": markup.mrkdwn_raw,
+    "number": money.number,
     "phone": texts.phone,
+    "regex_replace": regexes.regex_replace,
+    "rejectattr": groups.rejectattr,
     "replace": texts.replace,
     "reverse": lists.reverse,
     "round": numbers.round_,
+    "selectattr": groups.selectattr,
     "sha256": texts.sha256,
-    "slack_link": slack.slack_link,
-    "slack_user": slack.slack_user,
+    "slack_link": markup.slack_link,
+    "slack_user": markup.slack_user,
     "sort": lists.sort,
     "string": texts.string,
+    "striptags": texts.striptags,
     "sum": lists.sum_,
+    "sum_of": sums.sum_of,
     "title": texts.title,
     "tojson": texts.tojson,
     "trim": texts.trim,
@@ -66,23 +82,51 @@ PRICES: Mapping[Callable[..., object], int] = {
     lists.sort: 32,
     lists.sum_: 16,
     lists.unique: 16,
-    slack.slack_link: CHAT_ESCAPED,
+    markup.slack_link: CHAT_ESCAPED,
     texts.capitalize: 2,
     texts.lower: 2,
-    texts.phone: 8,
+    regexes.regex_replace: CHAT_ESCAPED,
+    texts.phone: 32,
+    texts.striptags: 16,
     texts.title: 32,
     texts.upper: 2,
     texts.urlencode: 8,
 }
 
+#: Those of which an argument is read when the template is loaded: each raises Trouble for one that is written wrongly.
+READ_AT_LOAD: Mapping[str, Callable[[str], object]] = {
+    "regex_replace": regexes.checked,
+    "sum_of": sums.compiled,
+}
+
 #: Those that look at the ends of a value only.
 AT_ONCE = frozenset({lists.first, lists.last, lists.length})
 
+
+def markup_of(context: Context) -> markup.Markup:
+    """How links and bold texts are written in a template."""
+    sandbox = context.environment
+    assert isinstance(sandbox, Sandbox)
+    return markup.MARKED if sandbox.is_marking else markup.NONE
+
+
+def _written(function: Callable[..., object]) -> Callable[..., object]:
+    @pass_context
+    @wraps(function)
+    def written(context: Context, *args: object, **kwargs: object) -> object:
+        return function(*args, **kwargs, markup=markup_of(context))
+
+    return written
+
+
 FUNCTIONS: Mapping[str, object] = {
+    "bold": _written(markup.bold),
+    "link": _written(markup.link),
+    "namespace": lists.namespace,
     "omit": OMIT,
     "range": lists.range_,
-    "slack_link": slack.slack_link,
-    "slack_user": slack.slack_user,
+    "slack_link": markup.slack_link,
+    "slack_user": markup.slack_user,
 }
 
 TESTS: Mapping[str, Callable[..., Any]] = {

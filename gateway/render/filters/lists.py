@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
+from jinja2.utils import Namespace
+
 from gateway.render.filters.arguments import by, elements, fields, short
 from gateway.render.sandbox import MAX_OUTPUT, MAX_RANGE
 from gateway.render.values import (
@@ -76,13 +78,13 @@ def items(value: object) -> list[tuple[object, object]]:
     raise Trouble(f"items needs an object, and this is {kind(value)}")
 
 
-def map_(value: object, attribute: object) -> list[Any]:
-    """One field of each element: ``map("sku")`` or ``map(attribute="sku")``.
+def map_(value: object, *names: object, attribute: object = None) -> list[Any]:
+    """One field of each element, ``map("sku")``; of texts and numbers, what a filter makes of each: ``map("upper")``.
 
-    >>> map_([{"sku": "A"}, {"sku": "B"}], attribute="sku")
-    ['A', 'B']
+    >>> map_([{"sku": "A"}, {"sku": "B"}], "sku"), map_([{"sku": "A"}], attribute="sku")
+    (['A', 'B'], ['A'])
     """
-    return fields(value, attribute)
+    return fields(value, attribute if attribute is not None else names[0] if names else None)
 
 
 def sort(
@@ -100,14 +102,23 @@ def sort(
     return [element for _, element in order]
 
 
-def unique(value: object, *, spend: Spend = lambda _: None) -> list[object]:
-    """Without duplicate texts and numbers, in the order of first appearance.
+def unique(value: object, attribute: object = None, *, spend: Spend = lambda _: None) -> list[object]:
+    """Without duplicate texts and numbers, or without elements of which a field is a duplicate; the first of each stays.
 
-    >>> unique([2, 1, 2])
-    [2, 1]
+    >>> unique([2, 1, 2]), unique([{"n": 1, "x": "a"}, {"n": 1, "x": "b"}], "n")
+    ([2, 1], [{'n': 1, 'x': 'a'}])
     """
     weigh(value, spend)
-    return list(dict.fromkeys(elements(value)))
+    if attribute is None:
+        return list(dict.fromkeys(elements(value)))
+    keys = by(value, attribute)
+    missed = next((key for key in keys if isinstance(key, UndefinedField)), None)
+    if missed is not None:
+        raise missed.trouble()
+    first: dict[object, object] = {}
+    for key, element in zip(keys, elements(value), strict=True):
+        first.setdefault(key, element)
+    return list(first.values())
 
 
 def reverse(value: object) -> object:
@@ -150,6 +161,15 @@ def max_(value: object, *, spend: Spend = lambda _: None) -> object:
     """
     weigh(value, spend)
     return max(elements(value), default=UndefinedField(name="the largest element of an empty list"))
+
+
+def namespace(**fields: object) -> Namespace:
+    """Fields that a loop can change: ``{% set sums.all = sums.all + 1 %}``.
+
+    >>> namespace(all=0)
+    <Namespace {'all': 0}>
+    """
+    return Namespace(fields)
 
 
 def range_(*bounds: int) -> range:

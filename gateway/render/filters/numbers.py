@@ -1,18 +1,15 @@
-"""Filters for numbers and times."""
+"""Filters for numbers."""
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo
 
 from jinja2.utils import missing
 
-from gateway.render.filters.arguments import short, trouble_with
+from gateway.render.filters.arguments import trouble_with
 from gateway.render.values import Trouble, kind, readable
 
-#: Characters of a text that may be a number or a time.
+#: Characters of a text that may be a number.
 LONGEST_NUMBER = 4_000
-LONGEST_TIME = 100
 
 
 def int_(value: object, default: object = missing) -> object:
@@ -47,7 +44,7 @@ def _number(value: object, convert: Callable[[str], object], default: object) ->
 
 
 def round_(value: object, precision: int = 0) -> object:
-    """Rounded to ``precision`` decimals, at most 15; to a whole number by default.
+    """Rounded to ``precision`` decimals, at most 15; it stays a number, so 12.50 is printed as 12.5: see ``number``.
 
     >>> round_(2.7), round_(3.14159, 2)
     (3, 3.14)
@@ -68,34 +65,3 @@ def abs_(value: object) -> object:
     if not isinstance(value, int | float):
         raise Trouble(f"abs needs a number, and this is {kind(value)}")
     return abs(value)
-
-
-def date(value: object, format: str = "%Y-%m-%d %H:%M", tz: str = "UTC") -> str:
-    """An ISO 8601 time, or seconds (milliseconds from 1e11) since 1970, in strftime's ``format``.
-
-    A time without an offset is in UTC.
-
-    >>> date("2026-04-16T12:34:56.000000Z", "%d %b %Y"), date(1776342896, "%H:%M"), date(1776342896000, "%H:%M")
-    ('16 Apr 2026', '12:34', '12:34')
-    """
-    pattern = short(format, "the format of date")
-    return _moment(value).astimezone(_zone(tz)).strftime(pattern)
-
-
-def _moment(value: object) -> datetime:
-    try:
-        if isinstance(value, str) and len(value) <= LONGEST_TIME:
-            moment = datetime.fromisoformat(value.strip())
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if abs(value) >= 1e11 else value, UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    raise trouble_with(value, "date: {} is neither an ISO 8601 time nor seconds since 1970")
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (ValueError, OSError, KeyError, TypeError):
-        raise trouble_with(name, 'date: unknown time zone {}: write a name such as "Europe/Berlin"') from None

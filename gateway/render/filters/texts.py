@@ -3,8 +3,13 @@
 import hashlib
 import hmac
 import re
+import unicodedata
+from typing import Final
+
+from markupsafe import Markup
 
 from gateway.destinations.escapes import Escaper, no_escape
+from gateway.destinations.markup import said
 from gateway.render.filters.arguments import short
 from gateway.render.sandbox import MAX_OUTPUT
 from gateway.render.values import (
@@ -75,8 +80,8 @@ def trim(value: object) -> str:
     return readable(value).strip()
 
 
-def replace(value: object, old: object, new: object) -> str:
-    """Every ``old`` replaced by ``new``.
+def replace(value: object, old: object, new: object, count: int = -1) -> str:
+    """Every ``old`` replaced by ``new``, or the first ``count`` of them.
 
     >>> replace("+1 415 555", " ", "")
     '+1415555'
@@ -84,16 +89,18 @@ def replace(value: object, old: object, new: object) -> str:
     text, wanted, other = readable(value), short(old, "what is replaced"), short(new, "the replacement")
     if text.count(wanted) * len(other) > MAX_OUTPUT:
         raise Trouble(f"replace would add more than {MAX_OUTPUT:,} characters")
-    return text.replace(wanted, other)
+    return text.replace(wanted, other, count)
 
 
-def truncate(value: object, length: int = 255, end: str = "…") -> str:
-    """At most ``length`` characters, with ``end`` as the last of them if the text was cut.
+def truncate(value: object, length: int = 255, end: object = "…", last: object = "…") -> str:
+    """At most ``length`` characters, with ``end`` as the last of them if the text was cut; words are cut, too.
 
-    >>> truncate("a long story", 7)
-    'a long…'
+    Jinja's own form ``truncate(7, true, "...")`` is read as well.
+
+    >>> truncate("a long story", 7), truncate("a long story", 7, True, "...")
+    ('a long…', 'a lo...')
     """
-    text, mark = readable(value), short(end, "the end of truncate")
+    text, mark = readable(value), short(last if isinstance(end, bool) else end, "the end of truncate")
     return text if len(text) <= length else (text[: max(length - len(mark), 0)] + mark)[: max(length, 0)]
 
 
@@ -121,7 +128,8 @@ def tojson(value: object, escape: Escaper = no_escape, spend: Spend = lambda _: 
     >>> tojson({"groups": [1, 2]})
     '{"groups": [1, 2]}'
     """
-    return Fragment(json_of(value, "", escape, spend))
+    output = json_of(value, "", escape, spend)
+    return Fragment(output, said(output))
 
 
 def sha256(value: object) -> str:
@@ -154,11 +162,42 @@ def mask(value: object, keep: int = 4) -> str:
     return "*" * hidden + text[hidden:]
 
 
-def phone(value: object) -> str:
-    """Only the digits, with a leading ``+`` kept.
+#: What comes before an extension.
+_EXTENSION: Final = re.compile(
+    r"(?:;ext=|,|#|(?:ext(?:ension)?|x)\b\.?:?)\s*(\d{1,11})\W*\Z|(?<=\d)\s*x(\d{1,11})\Z", re.IGNORECASE
+)
 
-    >>> phone("+1 (415) 555-1234"), phone("0415 5551234")
-    ('+14155551234', '04155551234')
+
+def phone(value: object) -> str:
+    """Only the digits, of any alphabet, with a leading ``+`` kept; an extension is apart (RFC 3966, 5.1.5).
+
+    A text without a digit is unchanged.
+
+    >>> phone("+1 (415) 555-1234"), phone("0415 5551234"), phone("+1 415 555 1234 ext. 12"), phone("٠٤١٥")
+    ('+14155551234', '04155551234', '+14155551234;ext=12', '0415')
     """
     text = readable(value).strip()
-    return "+" * text.startswith("+") + re.sub(r"[^0-9]+", "", text)
+    extension = _EXTENSION.search(text[-LONGEST_EXTENSION:])
+    number = text[: len(text) - len(extension[0])] if extension else text
+    digits = _digits(number)
+    if not digits:
+        return text
+    apart = f";ext={_digits(extension[0])}" if extension else ""
+    return "+" * text.lstrip("\u200e\u202a\u202d(").startswith(("+", "\N{FULLWIDTH PLUS SIGN}")) + digits + apart
+
+
+#: Characters at the end of a number in which an extension is looked for.
+LONGEST_EXTENSION: Final = 40
+
+
+def _digits(text: str) -> str:
+    return "".join(str(unicodedata.decimal(char)) for char in re.sub(r"\D+", "", text))
+
+
+def striptags(value: object) -> str:
+    r"""Without HTML's tags and comments, with its entities as their characters, and with single spaces.
+
+    >>> striptags("<p>Tom &amp;\n <b>Ann</b></p>")
+    'Tom & Ann'
+    """
+    return str(Markup(readable(value)).striptags())  # noqa: S704 - it is a value again, and escaped as one

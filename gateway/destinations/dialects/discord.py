@@ -1,0 +1,57 @@
+"""Discord's Markdown, and the fields of its messages.
+
+Markdown: Discord's help page "Markdown Text 101"; forms of mentions: its reference, "Message Formatting". Fields: its
+pages "Webhook Resource" (execute webhook), "Message Resource" (embeds), "Component Reference" and "Poll Resource".
+"""
+
+import re
+from typing import Final
+
+from gateway.destinations.dialects.markdown import in_markdown_address, markdown_address, parted
+from gateway.destinations.escapes import one_line, with_backslashes
+from gateway.destinations.fields import Fields, table
+from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
+
+_MENTION = re.compile(r"@(?=everyone|here|[!&]?[0-9]{15})")
+_ACTIVE = "\\*_~`|>#[]()<-"
+_SPECIAL = re.compile(r"[\\*_~`|>#\[\]()<@-]")
+
+
+def escape(text: str) -> str:
+    r"""``text`` as inert Discord Markdown on one line: no mention, masked link, heading, list or style of its own.
+
+    >>> escape("**Tom** <@&1> [x](https://a.example/b_c)")
+    '\\*\\*Tom\\*\\* \\<@&1\\> \\[x\\]\\(https://a.example/b_c)'
+    """
+    line = one_line(text)
+    if _SPECIAL.search(line) is None:
+        return line
+    pieces = parted(line)
+    # Every second piece is an address, in which a mention would count.
+    pieces[::2] = (with_backslashes(piece, _ACTIVE) for piece in pieces[::2])
+    # Nothing escapes a mention but a character that nobody sees.
+    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", "".join(pieces))
+
+
+MARKDOWN: Final = Dialect(
+    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
+    escape=escape,
+    code=in_code,
+    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
+    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
+    address_after="](",
+    address_before=markdown_address,
+    in_address=in_markdown_address,
+)
+
+FIELDS: Final = Fields(
+    page="https://discord.com/developers/docs/resources/message#embed-object",
+    text=MARKDOWN,
+    known=table(
+        addresses="url icon_url proxy_url proxy_icon_url avatar_url",
+        names="author.name footer.text username thread_name label placeholder filename answers.text question.text"
+        " poll_media.text provider.name",
+        plain="timestamp color type custom_id nonce style id value.custom_id emoji.name emoji.id applied_tags options.value",
+    ),
+    below={"allowed_mentions": data},
+)

@@ -1,0 +1,92 @@
+"""Google Chat's markup, and the fields of its messages.
+
+Markup: Google's page "Format messages": a text is in Chat's own syntax or, where an app chose that, in Markdown; a card in a
+subset of HTML, or in Markdown where ``textSyntax`` says so. Fields: "Cards v2" and "spaces.messages".
+"""
+
+import re
+from typing import Final
+
+from msgspec.structs import replace
+
+from gateway.destinations.dialects.markdown import in_markdown_address, markdown_address
+from gateway.destinations.escapes import html_escape, one_line
+from gateway.destinations.fields import Fields, table
+from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TAGS, TWO_STARS, Dialect, in_code
+
+#: What a mention, a tag or a link of either syntax needs: its signs are parted.
+_ACTIVE: Final = re.compile(r"<|\](?=[(:\[])|!(?=\[)")
+
+
+def escape(text: str) -> str:
+    r"""``text`` as text of Google Chat on one line: no mention and no link with another label of its own.
+
+    Markup has no escape there: signs are parted from what they would begin, and the asterisk, the underscore, the tilde
+    and the backtick can still change how the text looks.
+
+    >>> escape("<users/all> [x](https://a.example)")
+    '<\u200busers/all> [x]\u200b(https://a.example)'
+    """
+    return _ACTIVE.sub("\\g<0>\N{ZERO WIDTH SPACE}", one_line(text))
+
+
+#: What makes a line begin a list, a quote or a heading in either syntax.
+_BEGINS: Final = re.compile(r"\s*(?:[-+*>#=]|[0-9]{1,9}[.)])")
+
+
+def _begin(line: str) -> str:
+    """A line of a value, which begins no list, quote, heading or code."""
+    inert = escape(line).replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`")
+    return f"\N{ZERO WIDTH SPACE}{inert}" if _BEGINS.match(line) else inert
+
+
+def _starred(text: str) -> str:
+    return f"*{text.strip()}*" if text.strip() else text
+
+
+CHAT: Final = Dialect(
+    reads=frozenset({ANGLE_LINK}),
+    escape=escape,
+    begin=_begin,
+    code=lambda line: escape(in_code(line)),
+    link=lambda address, label: f"<{address}|{label.replace('|', '¦')}>",
+    bold=_starred,
+    address_after="](",
+    address_before=markdown_address,
+    in_address=in_markdown_address,
+)
+MARKDOWN: Final = replace(
+    CHAT,
+    reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
+    link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
+    bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
+)
+#: A text of a card.
+CARD: Final = Dialect(
+    reads=frozenset({TAGS}),
+    escape=escape,
+    line_break="<br>",
+    link=lambda address, label: f'<a href="{html_escape(address)}">{label}</a>',
+    bold=lambda text: f"<b>{text}</b>",
+)
+
+FIELDS: Final = Fields(
+    page="https://developers.google.com/workspace/chat/api/reference/rest/v1/cards",
+    text=CHAT,
+    known={
+        ("MARKDOWN", "text"): MARKDOWN,
+        ("textParagraph", "text"): CARD,
+        ("decoratedText", "text"): CARD,
+        ("topLabelText", "text"): CARD,
+        ("bottomLabelText", "text"): CARD,
+        ("contentText", "text"): CARD,
+        ("sections", "header"): CARD,
+        **table(
+            addresses="url imageUrl iconUrl image.imageUri",
+            names="header.title header.subtitle buttons.text button.text topLabel bottomLabel altText imageAltText hintText label"
+            " items.text chips.label placeholderText",
+            plain="cardId name key value knownIcon threadKey function type textSyntax",
+        ),
+    },
+    tag="textSyntax",
+)

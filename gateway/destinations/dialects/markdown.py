@@ -1,0 +1,51 @@
+r"""Markdown (CommonMark 0.31): what several vendors share. A backslash makes any ASCII punctuation inert (2.4)."""
+
+import re
+from typing import Final
+
+from gateway.destinations.escapes import one_line, with_backslashes
+
+#: An address stays whole: a backslash in it would be a part of it.
+_ADDRESS: Final = re.compile(r"(https?://[\w./:?&=%+~#;,!$'()@-]+)", re.ASCII)
+_SPECIAL: Final = re.compile(r"[\\*_~`|>#\[\]()<!+-]")
+_ACTIVE: Final = "\\*_~`|>#[]()<!"
+#: What comes before the sign that makes a line begin a list, or underline a heading.
+_BEGINS: Final = re.compile(r"\s*(?:[0-9]{1,9}(?=[.)](?:\s|\Z))|(?=[-+=]))")
+
+
+def parted(text: str) -> list[str]:
+    """``text`` in pieces, every second of which is an address."""
+    return _ADDRESS.split(text)
+
+
+def escape_markdown(text: str) -> str:
+    r"""``text`` as inert Markdown on one line: no link, heading, list, style or code of its own.
+
+    >>> escape_markdown("- [x](https://a.example/b_(c)) **y**")
+    '\\- \\[x\\]\\(https://a.example/b_(c)) \\*\\*y\\*\\*'
+    """
+    line = one_line(text)
+    pieces = parted(line)
+    pieces[::2] = (with_backslashes(piece, _ACTIVE) if _SPECIAL.search(piece) else piece for piece in pieces[::2])
+    if begins := _BEGINS.match(pieces[0]):
+        pieces[0] = f"{begins[0]}\\{pieces[0][begins.end() :]}"
+    return "".join(pieces)
+
+
+#: The address of an inline link that is not complete (CommonMark, 6.3).
+_IN_LINK: Final = re.compile(r"\]\(<?([^()\s<>]*)\Z")
+
+
+def markdown_address(before: str) -> str | None:
+    """The beginning of an address of ``[label](address)`` that a text ends with; None: it ends with none."""
+    found = _IN_LINK.search(before)
+    return found[1] if found else None
+
+
+def in_markdown_address(address: str) -> str:
+    """An address that cannot end the one of a link.
+
+    >>> in_markdown_address("https://a.example/b_(c)")
+    'https://a.example/b_%28c%29'
+    """
+    return address.replace("(", "%28").replace(")", "%29")

@@ -1,0 +1,112 @@
+"""Advice for an expression that was written in the syntax of another product: what it is in Jinja.
+
+It is looked for only in a template that is refused, so nothing that Jinja reads is ever taken for something else.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_TAG: Final = re.compile(r"\{\{\{?(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
+_PATH: Final = r"[A-Za-z_]\w*(?:\.\w+)*"
+
+#: The content of a tag, whose syntax it is, and what to write. Each group of the pattern is a field of the remedy.
+_WRITTEN: Final = [
+    (re.compile(pattern, re.DOTALL), language, remedy)
+    for language, pattern, remedy in (
+        # n8n
+        ("n8n", rf"\$json\.body\.({_PATH})", "{{{{ payload.{0} }}}}"),
+        ("n8n", r"\$json\.headers(?:\.([\w-]+)|\[\W?[\"']([\w-]+)[\"']\])", '{{{{ headers["{0}{1}"] }}}}'),
+        ("n8n", rf"\$json\.({_PATH})", "{{{{ payload.{0} }}}}"),
+        ("n8n", r"\$json\[[\"']([^\"']+)[\"']\]", '{{{{ payload["{0}"] }}}}'),
+        ("n8n", r"\$(?:node|input|items|now|today|workflow|execution|env|\()", "{{{{ payload.name }}}}: an entry sees the event, and no other step"),
+        # Handlebars and Mustache
+        ("Handlebars", rf"#if ({_PATH})", "{{% if payload.{0} %}}...{{% endif %}}"),
+        ("Handlebars", rf"#unless ({_PATH})", "{{% if not payload.{0} %}}...{{% endif %}}"),
+        ("Handlebars", rf"#(?:each )?({_PATH})", "{{% for one in payload.{0} %}}{{{{ one.name }}}}{{% endfor %}}"),
+        ("Handlebars", r"/(?:if|unless)", "{{% endif %}}"),
+        ("Handlebars", r"/\w+", "{{% endfor %}}"),
+        ("Handlebars", r"else if\s+(\w+)", "{{% elif payload.{0} %}}"),
+        ("Handlebars", r"\^", "{{% if not payload.name %}}...{{% endif %}}"),
+        ("Handlebars", r"@index", "{{{{ loop.index0 }}}}"),
+        ("Handlebars", r"@(?:first|last)", "{{{{ loop.last }}}}"),
+        ("Handlebars", r"this(?:\.(\w+))?", "{{% for one in payload.items %}}{{{{ one.{0} }}}}{{% endfor %}}"),
+        ("Handlebars", r">\s*(\w+)", '{{% include "{0}.txt.j2" %}}'),
+        ("Handlebars", r"!(?:--|\s)", "{{# a comment #}}"),
+        ("Handlebars", r"\{\s*([\w.]+)", "{{{{ {0} }}}}: every value is escaped for its place"),
+        # Go
+        ("Go", rf"-?\s*if (?:eq|ne)\s+\.({_PATH})\s+(\S+)", "{{% if payload.{0} == {1} %}}...{{% endif %}}"),
+        ("Go", rf"-?\s*if (?:not )?\.({_PATH})", "{{% if payload.{0} %}}...{{% endif %}}"),
+        ("Go", rf"-?\s*range\b.*?\.({_PATH})", "{{% for one in payload.{0} %}}{{{{ one.name }}}}{{% endfor %}}"),
+        ("Go", rf"-?\s*with \.({_PATH})", "{{% if payload.{0} %}}...{{% endif %}}"),
+        ("Go", r"-?\s*end\s*-?\Z", "{{% endif %}} or {{% endfor %}}"),
+        ("Go", r"-?\s*else\s*-?\Z", "{{% else %}}"),
+        ("Go", rf"-?\s*len \.({_PATH})", "{{{{ payload.{0} | length }}}}"),
+        ("Go", rf"-?\s*printf\b.*?\.({_PATH})", "{{{{ payload.{0} | number(2) }}}}"),
+        ("Go", rf"-?\s*\w+\s+\.({_PATH})", "{{{{ payload.{0} | upper }}}}"),
+        ("Go", rf"-?\s*\.({_PATH})", "{{{{ payload.{0} }}}}"),
+        ("Go", r"-?\s*\.\s*(?:\||\Z)", "{{{{ payload | tojson }}}}"),
+        ("Go", r"-?\s*\$(\w+)\s*:?=", "{{% set {0} = payload.name %}}"),
+        # JavaScript, as in the expressions of n8n and Make
+        ("JavaScript", r"([^?|]+?)\s*\?\?\s*(.+)", "{{{{ {0} | default({1}, true) }}}}"),
+        ("JavaScript", r"([^?\"']+?)\s*\?\s*([^:.?]+?)\s*:\s*(.+)", "{{{{ {1} if {0} else {2} }}}}"),
+        ("JavaScript", r"([\w.]+)\?\.(\w+)", "{{{{ {0}.{1} }}}}: a field of a missing field is missing, too"),
+        ("JavaScript", r"([\w.]+)\.toUpperCase\(\)", "{{{{ {0} | upper }}}}"),
+        ("JavaScript", r"([\w.]+)\.toLowerCase\(\)", "{{{{ {0} | lower }}}}"),
+        ("JavaScript", r"([\w.]+)\.toFixed\((\d+)\)", "{{{{ {0} | number({1}) }}}}"),
+        ("JavaScript", r"JSON\.stringify\(([\w.]+)\)", "{{{{ {0} | tojson }}}}"),
+        # Liquid
+        ("Liquid", r"%assign (\w+)\s*=\s*(.+)", "{{% set {0} = {1} %}}"),
+        ("Liquid", r"%capture (\w+)", "{{% set {0} %}}...{{% endset %}}"),
+        ("Liquid", r"%unless (.+)", "{{% if not {0} %}}...{{% endif %}}"),
+        ("Liquid", r"%endunless", "{{% endif %}}"),
+        ("Liquid", r"%endcapture", "{{% endset %}}"),
+        ("Liquid", r"%elsif (.+)", "{{% elif {0} %}}"),
+        ("Liquid", r"%case (.+)", '{{% if {0} == "..." %}}...{{% elif {0} == "..." %}}...{{% endif %}}'),
+        ("Liquid", r"%(?:when|endcase|render|echo|increment|decrement|tablerow|comment|endcomment|break|continue)\b.*", "{{% if %}}, {{% for %}} and {{% set %}} are the tags"),
+        ("Liquid", r"([^|]+?)\s*\|\s*append:\s*(.+)", "{{{{ {0} ~ {1} }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*prepend:\s*(.+)", "{{{{ {1} ~ {0} }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*plus:\s*(.+)", "{{{{ {0} + {1} }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*minus:\s*(.+)", "{{{{ {0} - {1} }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*times:\s*(.+)", "{{{{ {0} * {1} }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*divided_by:\s*(.+)", "{{{{ {0} / {1} }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*upcase\b", "{{{{ {0} | upper }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*downcase\b", "{{{{ {0} | lower }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*size\b", "{{{{ {0} | length }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*strip_html\b", "{{{{ {0} | striptags }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*strip\b", "{{{{ {0} | trim }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*json\b", "{{{{ {0} | tojson }}}}"),
+        ("Liquid", r"([^|]+?)\s*\|\s*money\w*\s*\Z", '{{{{ {0} | money("EUR") }}}}'),
+        ("Liquid", r"([^|]+?)\s*\|\s*(\w+):\s*([^|]+)", "{{{{ {0} | {1}({2}) }}}}"),
+    )
+]  # fmt: skip
+
+
+#: Characters of a tag that are looked at: an expression is short, and a remedy quotes it.
+LONGEST_TAG: Final = 300
+
+
+def advice(text: str, line: int) -> tuple[int, str, str] | None:
+    """The line, what is wrong and what to write, for the first tag in foreign syntax on or after a line, or before it."""
+    found = list(_found(text))
+    after = (each for each in found if each[0] >= line)
+    return next(after, found[-1] if found else None)
+
+
+def _found(text: str) -> Iterator[tuple[int, str, str]]:
+    for tag in _TAG.finditer(text):
+        # A tag of statements begins with %, and one of three braces, Handlebars' own, with one of them.
+        content = f"%{tag[2].strip()}" if tag[1] is None else tag[0][2:-2].strip()
+        if len(content) <= LONGEST_TAG and (known := _read(content)):
+            yield text.count("\n", 0, tag.start()) + 1, *known
+
+
+def _read(content: str) -> tuple[str, str] | None:
+    for pattern, language, remedy in _WRITTEN:
+        if match := pattern.match(content):
+            groups = [(group or "").strip() for group in match.groups()]
+            return (
+                f'"{content.removeprefix("%")}" is written in the syntax of {language}',
+                f"write {remedy.format(*groups)}",
+            )
+    return None
