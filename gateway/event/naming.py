@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.event.patterns import resource_and_action
 from gateway.model import Event
 from gateway.wording import iso_time, printable
 
@@ -240,14 +241,14 @@ class Naming(Struct, frozen=True, kw_only=True):
 
     def facts(self, event: Event, payload: object) -> Facts:
         """The roots ``event``, ``payload``, ``headers``, ``vars`` and this source's shortcuts."""
-        resource, _, action = event.type.rpartition(".")
+        resource, action = resource_and_action(event.type)
         facts: dict[str, object] = {
             "event": {
                 "id": event.id,
                 "type": event.type,
                 "source": event.source,
-                "resource": resource or action,
-                "action": action if resource else "",
+                "resource": resource,
+                "action": action,
                 "received_at": iso_time(event.received_at),
             },
             "payload": payload,

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from gateway.event.paths import MISSING
+from gateway.event.patterns import glob
 from gateway.event.values import Value, as_json, json_key, moment, number
 
 T = TypeVar("T")
@@ -146,27 +147,6 @@ def _is_empty(value: object) -> bool:
 def _none_of(*operands: Value) -> Test:
     keys = frozenset(map(json_key, operands))
     return lambda value: json_key(value) not in keys
-
-
-@any_of
-def _glob(pattern: str) -> Test:
-    first, *others = pattern.split("*")
-    if not others:
-        return lambda value: value == pattern
-    *middle, last = others
-
-    def test(value: object) -> bool:
-        if not isinstance(value, str) or not value.startswith(first):
-            return False
-        at = len(first)
-        for piece in middle:
-            at = value.find(piece, at)
-            if at < 0:
-                return False
-            at += len(piece)
-        return len(value) - at >= len(last) and value.endswith(last)
-
-    return test
 
 
 @any_of
@@ -302,7 +282,9 @@ OPERATORS: Final[Mapping[str, Operator]] = {
         nests=True,
         also_called=("ne", "neq", "not_equals", "!=", "not_in", "nin", "$ne", "$nin"),
     ),
-    "glob": Operator(about="text in which * stands for any characters: Order-*", operand=Operand(TEXT), compile=_glob),
+    "glob": Operator(
+        about="text in which * stands for any characters: Order-*", operand=Operand(TEXT), compile=any_of(glob)
+    ),
     "prefix": Operator(
         about='how the text begins: "+49"',
         operand=Operand(TEXT),

@@ -31,7 +31,8 @@ def check(operator, *operands):
 
 
 #: Event types, and patterns of them.
-dotted = st.lists(st.sampled_from(["a", "b", "*", "**", ""]), min_size=1, max_size=6).map(".".join)
+_parts = st.tuples(st.sampled_from(["a", "b", "ab", "*", "**", "a*", "*b", ""]), st.sampled_from(".../:"))
+dotted = st.lists(_parts, min_size=1, max_size=6).map(lambda parts: "".join(a + b for a, b in parts)[:-1])
 
 #: Few enough values that two of them are often equal.
 values = st.sampled_from([None, True, False, 0, 1, 1.0, 2, "", "1", "a", math.nan, 10**30, -0.0])

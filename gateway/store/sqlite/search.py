@@ -9,9 +9,10 @@ from typing import Any, Final, NamedTuple, Protocol
 import apsw
 from msgspec import Struct
 
+from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
-from gateway.store.rules import fits, words_in
+from gateway.store.rules import words_in
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import words as index
 from gateway.store.sqlite.places import Place
