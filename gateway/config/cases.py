@@ -9,7 +9,7 @@ from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
 from gateway.config.text.reader import Scalar
 from gateway.config.ways import made_up_url
-from gateway.event.paths import split_path
+from gateway.event.paths import PathRefused, split_path
 from gateway.routing.cases import Check, Test
 from gateway.wording import suggest_or_list
 
@@ -90,7 +90,11 @@ class TestCompiler:
         roots = sorted({"payload", *shortcuts})
         written = [(path, keys.name_at("set", path)) for path in keys.set]
         for path, place in (*written, *((each.text, each.place) for each in keys.unset)):
-            root, *rest = split_path(path)
+            try:
+                root, *rest = split_path(path)
+            except PathRefused as refused:
+                self._reading.error(place, f'"{path}" {refused}', refused.hint)
+                continue
             if root not in roots or not rest or "" in rest:
                 self._reading.error(
                     place,

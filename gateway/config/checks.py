@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -14,7 +14,7 @@ from gateway.destinations import KINDS
 from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.errors import Place
 from gateway.event.naming import template_problem
-from gateway.event.paths import ROOTS
+from gateway.event.paths import ROOTS, PathRefused, split_path, starred_path
 from gateway.event.patterns import fits
 from gateway.render import FUNCTIONS
 from gateway.wording import suggest
@@ -39,6 +39,15 @@ def source_path(reading: Reading, path: Words) -> None:
         reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
 
 
+def path_to_one(reading: Reading, path: Words, parse: Callable[[str], tuple[str, ...]] = split_path) -> tuple[str, ...]:
+    """The segments of a path; empty after a problem was reported."""
+    try:
+        return parse(path.text)
+    except PathRefused as refused:
+        reading.error(path.node, f'"{path.shown}" {refused}', refused.hint)
+        return ()
+
+
 def shortcuts(reading: Reading, keys: SourceKeys) -> None:
     """Check the names of shortcuts, and that each is a part of the payload."""
     for name, paths in keys.shortcuts.items():
@@ -48,7 +57,8 @@ def shortcuts(reading: Reading, keys: SourceKeys) -> None:
         elif name in ROOTS or name in FUNCTIONS:
             reading.error(place, f'the shortcut "{name}" would hide a built-in name', "rename it")
         for path in paths:
-            if path.text.split(".")[0] != "payload" or "" in path.text.split("."):
+            segments = path_to_one(reading, path)
+            if segments and (segments[0] != "payload" or "" in segments):
                 reading.error(path.node, f'"{path.shown}" is not a part of the payload', "write payload.data")
 
 
@@ -59,7 +69,9 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
     roots = ("payload", "headers", *sorted(shortcuts))
     paths = keys.redact.paths
     for path in paths:
-        root, *rest = path.text.split(".")
+        root, *rest = path_to_one(reading, path, starred_path) or ("",)
+        if not root:
+            continue
         if root in ("event", "vars"):
             hint = f"name a field of the payload or a header: {roots[-1]}.email"
             reading.error(path.node, f'redact: "{path.shown}" belongs to the gateway itself and cannot be hidden', hint)
@@ -82,8 +94,8 @@ def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
             if problem := template_problem(each.text):
                 reading.error(each.node, f'{key} of source "{name}": {problem[0]}', problem[1])
     for path in keys.split or ():
-        segments = path.text.split(".")
-        if segments[0] != "payload" or "*" not in segments or "" in segments:
+        segments = path_to_one(reading, path, starred_path)
+        if segments and (segments[0] != "payload" or "*" not in segments or "" in segments):
             hint = "write payload.events.*, or payload.* for a list"
             reading.error(path.node, f'split: "{path.shown}" does not lead to a list of events', hint)
     if keys.preset is None and keys.type is None and "preset" not in keys.written:

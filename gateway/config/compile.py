@@ -15,10 +15,10 @@ from gateway import presets
 from gateway.config import checks, retention, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
+from gateway.config.conditions import ConditionCompiler
 from gateway.config.entries import EntryCompiler
 from gateway.config.include import Written, read_all
 from gateway.config.own_secrets import own_secrets
-from gateway.config.schema.conditions import ConditionCompiler
 from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of

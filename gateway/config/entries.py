@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 from gateway import presets
 from gateway.config import checks
+from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.messages import MessageCompiler, compiled
-from gateway.config.schema.conditions import ConditionCompiler
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
 from gateway.config.schema.file import FileKeys
@@ -17,7 +17,6 @@ from gateway.config.text.disk import TEMPLATES
 from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
-from gateway.event.paths import split_path
 from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Once
@@ -74,7 +73,7 @@ class EntryCompiler:
         return Rule(
             sources=None if keys.source is None else frozenset(sources),
             patterns=self._patterns(keys, sources),
-            where=self.conditions.compile(keys.where, lambda path: self.fields.check(path, sources, roots)),
+            where=self.conditions.compile(keys.where, lambda field: self.fields.check_condition(field, sources, roots)),
             expression=self._expression(keys, templates),
             stops=keys.stop or keys.to == (),
         )
@@ -107,13 +106,12 @@ class EntryCompiler:
         if "{" in keys.order_by.text:
             self._reading.error(node, f'order_by of "{name}" must be the path of a field', "write order_by: attrs.id")
             return ()
-        self.fields.check_anywhere(node)
-        return split_path(keys.order_by.text)
+        return checks.path_to_one(self._reading, keys.order_by) if self.fields.check_anywhere(node) else ()
 
     def check_conditions(self) -> None:
         """Check all of ``conditions``, including those that no entry names."""
         for where in self._where_named.values():
-            self.conditions.compile(where, self.fields.check_anywhere)
+            self.conditions.compile(where, self.fields.check_condition_anywhere)
 
     def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
         evaluate = None if keys.condition is None else compiled(self._reading, templates.truth, keys.condition)

@@ -230,6 +230,21 @@ def _ordered(compare: Callable[[float, float], bool]) -> Callable[..., Test]:
     return any_of(compile_one)
 
 
+def _between(first: Value, last: Value) -> Test:
+    read: Callable[[object], int | float | None] = moment if number(first) is None else number
+    low, high = read(first), read(last)
+    if low is None or high is None:
+        raise OperandRefused("compares with a number and a time", "write two numbers or two times")
+    if low > high:
+        raise OperandRefused("has the greater value first", f"write [{as_json(last)}, {as_json(first)}]")
+
+    def test(value: object) -> bool:
+        found = read(value)
+        return found is not None and low <= found <= high
+
+    return test
+
+
 # --- the registry ---
 
 FLAG: Final = Kind(
@@ -330,5 +345,10 @@ OPERATORS: Final[Mapping[str, Operator]] = {
         operand=Operand(ORDERED),
         compile=_ordered(le),
         also_called=("<=",),
+    ),
+    "between": Operator(
+        about="from the first to the second of two numbers or ISO times, both included: [100, 500]",
+        operand=Operand(ORDERED, 2),
+        compile=_between,
     ),
 }
