@@ -9,6 +9,7 @@ from gateway.config import checks
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.messages import MessageCompiler, compiled
+from gateway.config.samples import Known
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
 from gateway.config.schema.file import FileKeys
@@ -33,6 +34,7 @@ class EntryCompiler:
         destinations: Mapping[str, Destination],
         disabled: Collection[str],
         hide: Callable[[str], str],
+        known: Known,
     ) -> None:
         self._reading = reading
         self.fields = Fields(reading, written)
@@ -40,6 +42,7 @@ class EntryCompiler:
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
         self._hide = hide
+        self._known = known
         self._templates: dict[frozenset[str], Templates] = {}
 
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
@@ -172,15 +175,11 @@ class EntryCompiler:
                 "match is an empty list, which no event can match",
                 "leave match out to match every event",
             )
-        known = self._known_types(sources)
+        known = self._known.types(sources)
         for pattern in keys.match:
             if self._is_pattern(pattern):
                 checks.near_type(self._reading, pattern, known)
         return tuple(pattern.text for pattern in keys.match)
-
-    def _known_types(self, sources: Sequence[str]) -> frozenset[str]:
-        named = {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}
-        return frozenset(event_type for name in named for event_type in presets.load(name).samples)
 
     def _is_pattern(self, pattern: Words) -> bool:
         shown = pattern.shown

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway import presets
 from gateway.config import checks
+from gateway.config.samples import with_samples
 from gateway.config.schema.keys import Section, keys_of
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
 from gateway.config.schema.sources import SourceKeys, Written
@@ -40,6 +41,8 @@ def own_source(values: Mapping[str, object]) -> Source:
         preset=presets.OWN,
         verifier=Verifier(OPEN),
         naming=presets.load(presets.OWN).naming.extended({}, values),
+        samples=presets.load(presets.OWN).samples,
+        sample_headers=presets.load(presets.OWN).sample_headers,
     )
 
 
@@ -63,7 +66,7 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
     secret_headers = frozenset(filter(None, (scheme.secret_header for scheme in verified.schemes)))
     own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
     token = own_verify.handshake_token if own_verify else None
-    return Source(
+    source = Source(
         name=name,
         path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
         preset=preset.name,
@@ -81,6 +84,7 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
         redaction=replace(_redaction(naming, keys), dropped=SECRET_HEADERS | secret_headers),
     )
+    return with_samples(reading, name, keys, source, preset)
 
 
 def _redaction(naming: Naming, keys: SourceKeys) -> Redaction:

@@ -62,6 +62,11 @@ def glob(pattern: str) -> Callable[[object], bool]:
     return test
 
 
+def widened(pattern: str) -> str:
+    """The pattern with any number of segments wherever it has one."""
+    return "".join(("**" if text == "*" else text) + separator for text, separator in segments(pattern))
+
+
 def covers(pattern: str, other: str) -> bool:
     """Whether ``pattern`` matches every type that ``other`` matches."""
     return pattern in ("**", other) or all(fits(pattern, each) for each in _examples(other, len(pattern)))
