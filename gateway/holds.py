@@ -17,8 +17,8 @@ from gateway import telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
-from gateway.model import Delivery
-from gateway.pipeline import Announcement, Gateway
+from gateway.model import Announcement, Delivery
+from gateway.pipeline import Gateway
 from gateway.store.holds import ITSELF, Assignment, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 

@@ -15,7 +15,7 @@ from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.errors import Place
 from gateway.event.naming import template_problem
 from gateway.event.paths import ROOTS, PathRefused, split_path, starred_path
-from gateway.event.patterns import fits
+from gateway.event.patterns import fits, segments
 from gateway.render import FUNCTIONS
 from gateway.wording import suggest
 
@@ -86,12 +86,12 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
         reading.error(keys.redact.at("store"), "redact: headers are masked, but not removed from the store", hint)
 
 
-def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
+def event_names(reading: Reading, name: str, keys: SourceKeys, shortcuts: Collection[str] = ()) -> bool:
     """Check what names, identifies and splits the events of a source; whether all of it is valid."""
     before = len(reading.report.problems)
     for key, written in (("type", keys.type or ()), ("id", keys.id or ())):
         for each in written:
-            if problem := template_problem(each.text):
+            if problem := template_problem(each.text) or _constant_problem(key, each.text, written, shortcuts):
                 reading.error(each.node, f'{key} of source "{name}": {problem[0]}', problem[1])
     for path in keys.split or ():
         segments = path_to_one(reading, path, starred_path)
@@ -101,6 +101,32 @@ def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
     if keys.preset is None and keys.type is None and "preset" not in keys.written:
         reading.error(keys.place, f'source "{name}" does not say what names its events', 'add type: "{payload.type}"')
     return len(reading.report.problems) == before
+
+
+#: What a text without braces begins with if it was meant as a path, besides the roots of an event.
+_PATH_ROOTS: Final = frozenset({"query", "envelope", "body", "$"})
+
+
+def _constant_problem(
+    key: str, text: str, written: Sequence[Words], shortcuts: Collection[str]
+) -> tuple[str, str] | None:
+    """What is wrong with a text that is the same for every event, and what to write; None if nothing is."""
+    if "{" in text:
+        return None
+    root = re.split(r"[.\[]", text, maxsplit=1)[0]
+    field = text if root in ("payload", "headers") else f"payload.{text.removeprefix(root).lstrip('.') or text}"
+    is_path = root != text and root in {*ROOTS, *_PATH_ROOTS, *shortcuts}
+    braces = f'write "{{{field if is_path else "payload." + text}}}", with the braces'
+    if key == "id":
+        return f'"{text}" is the same for every event, so all but the first would be duplicates', braces
+    if is_path:
+        return f'"{text}" is a text without braces, and would be the type of every event', braces
+    if text != written[-1].text:
+        return (
+            f'"{text}" is the type of every event, so what follows it is never used',
+            "move it to the end, or remove it",
+        )
+    return None
 
 
 def file_path(reading: Reading, path: Words) -> None:
@@ -230,15 +256,22 @@ def _near(pattern: str, known: frozenset[str]) -> str:
     """The hint about one pattern, which thousands of routes may share."""
     if any(fits(pattern, event_type) for event_type in known):
         return ""
-    shapes = {_shaped(event_type, pattern) for event_type in known}
-    return suggest(pattern.lower(), sorted(shapes), closeness=0.88)
+    shapes = sorted({_shaped(event_type, pattern) for event_type in known})
+    same = [shape for shape in shapes if _undotted(shape) == _undotted(pattern)]
+    if same:
+        return f'separators are literal: write "{same[0]}"'
+    return suggest(pattern.lower(), shapes, closeness=0.88)
+
+
+def _undotted(text: str) -> str:
+    """A type or a pattern with all its separators alike."""
+    return ".".join(segment for segment, _ in segments(text))
 
 
 def _shaped(event_type: str, pattern: str) -> str:
     """A type with the stars of a pattern in place."""
-    stars = pattern.split(".")
-    segments = event_type.split(".")
-    return ".".join(
-        star if star == "*" else segment
-        for segment, star in zip(segments, stars + segments[len(stars) :], strict=False)
+    stars, parts = [star for star, _ in segments(pattern)], segments(event_type)
+    return "".join(
+        (star if "*" in star and fits(star, segment) else segment) + separator
+        for (segment, separator), star in zip(parts, stars + [""] * len(parts), strict=False)
     )

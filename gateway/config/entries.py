@@ -18,6 +18,7 @@ from gateway.config.text.disk import TEMPLATES
 from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
+from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Once
@@ -185,19 +186,18 @@ class EntryCompiler:
         shown = pattern.shown
         if found := re.search(r"[,\s]", pattern.text):
             kind = "comma" if found[0] == "," else "space"
-            parts = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
+            each = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
             self._reading.error(
-                pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{parts}]"
+                pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{each}]"
             )
             return False
-        segments = pattern.text.split(".")
-        if "" in segments:
-            self._reading.error(
-                pattern.node, f'"{shown}" has an empty segment', "separate segments by single dots: contact.created"
-            )
-        elif any("*" in segment and segment not in ("*", "**") for segment in segments):
-            hint = "* stands for one whole segment, ** for any number of segments: contact.*"
-            self._reading.error(pattern.node, f'"{shown}" has a * inside a segment', hint)
+        parts = [segment for segment, _ in segments(pattern.text)]
+        if "" in parts:
+            hint = "separate segments by single marks: contact.created, orders/create, pullrequest:created"
+            self._reading.error(pattern.node, f'"{shown}" has an empty segment', hint)
+        elif any("**" in segment and segment != "**" for segment in parts):
+            hint = "** stands for any number of whole segments, * for one or the rest of one: contact.**, issue_*"
+            self._reading.error(pattern.node, f'"{shown}" has ** inside a segment', hint)
         else:
             return True
         return False

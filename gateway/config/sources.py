@@ -55,7 +55,8 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         checks.source_path(reading, keys.path)
     checks.shortcuts(reading, keys)
     verified = _verifier(reading, name, keys)
-    names_fit = checks.event_names(reading, name, keys)
+    known = frozenset(keys.shortcuts) | presets.load(keys.preset or "").naming.shortcut_names
+    names_fit = checks.event_names(reading, name, keys, known)
     if verified is None or not names_fit:
         return None
     preset = presets.load(keys.preset or "")
