@@ -62,10 +62,11 @@ def shortcuts(reading: Reading, keys: SourceKeys) -> None:
                 reading.error(path.node, f'"{path.shown}" is not a part of the payload', "write payload.data")
 
 
-def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> None:
-    """Check that an event can have the fields under ``redact``."""
+def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> bool:
+    """Check that an event can have the fields under ``redact``; whether all of them are valid."""
     if keys.redact is None:
-        return
+        return True
+    before = len(reading.report.problems)
     roots = ("payload", "headers", *sorted(shortcuts))
     paths = keys.redact.paths
     for path in paths:
@@ -84,14 +85,15 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
     if keys.redact.store and paths and all(path.text.startswith("headers.") for path in paths):
         hint = "name a field of the payload, or leave store out"
         reading.error(keys.redact.at("store"), "redact: headers are masked, but not removed from the store", hint)
+    return len(reading.report.problems) == before
 
 
-def event_names(reading: Reading, name: str, keys: SourceKeys, shortcuts: Collection[str] = ()) -> bool:
+def event_names(reading: Reading, name: str, keys: SourceKeys, home: Callable[[str], str]) -> bool:
     """Check what names, identifies and splits the events of a source; whether all of it is valid."""
     before = len(reading.report.problems)
     for key, written in (("type", keys.type or ()), ("id", keys.id or ())):
         for each in written:
-            if problem := template_problem(each.text) or _constant_problem(key, each.text, written, shortcuts):
+            if problem := template_problem(each.text) or _constant_problem(key, each.text, written, home):
                 reading.error(each.node, f'{key} of source "{name}": {problem[0]}', problem[1])
     for path in keys.split or ():
         segments = path_to_one(reading, path, starred_path)
@@ -108,14 +110,15 @@ _PATH_ROOTS: Final = frozenset({"query", "envelope", "body", "$"})
 
 
 def _constant_problem(
-    key: str, text: str, written: Sequence[Words], shortcuts: Collection[str]
+    key: str, text: str, written: Sequence[Words], home: Callable[[str], str]
 ) -> tuple[str, str] | None:
     """What is wrong with a text that is the same for every event, and what to write; None if nothing is."""
     if "{" in text:
         return None
     root = re.split(r"[.\[]", text, maxsplit=1)[0]
-    field = text if root in ("payload", "headers") else f"payload.{text.removeprefix(root).lstrip('.') or text}"
-    is_path = root != text and root in {*ROOTS, *_PATH_ROOTS, *shortcuts}
+    below = text.removeprefix(root).lstrip(".") or text
+    field = text if root in ("payload", "headers") else home(text) or f"payload.{below}"
+    is_path = root != text and (root in ROOTS | _PATH_ROOTS or bool(home(text)))
     braces = f'write "{{{field if is_path else "payload." + text}}}", with the braces'
     if key == "id":
         return f'"{text}" is the same for every event, so all but the first would be duplicates', braces

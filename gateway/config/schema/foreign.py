@@ -4,6 +4,7 @@ The words are those of MongoDB and the filters like it, Amazon EventBridge, n8n,
 counts in any spelling: ``startsWith``, ``starts_with`` and ``$startsWith`` are one.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -12,6 +13,21 @@ from gateway.config.schema.operands import as_written
 from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, json_scalar
 from gateway.errors import Place
 from gateway.event.operators import OPERATORS
+
+#: Texts that need no quotes, whatever stands around them.
+_PLAIN: Final = re.compile(r"[\w.+/^$][\w.+/@$ -]*(?<! )")
+
+
+def _shown(node: Node) -> str:
+    """A value as it may be copied into a map or a list."""
+    match node:
+        case Map(pairs=pairs):
+            return f"{{{', '.join(f'{pair.key.text}: {_shown(pair.value)}' for pair in pairs)}}}"
+        case Items(nodes=nodes):
+            return f"[{', '.join(map(_shown, nodes))}]"
+        case Scalar(text=text, value=str()) if not _PLAIN.fullmatch(text):
+            return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"
+    return as_written(node)
 
 
 def _folded(word: str) -> str:
@@ -44,6 +60,7 @@ _OPERATORS: Final[Mapping[str, str]] = {
             "exists: false": "notexist notexists doesnotexist isnotset undefined missing absent",
             "empty: true": "isempty blank isblank nil",
             "empty: false": "notempty isnotempty isnotblank",
+            "=null": "isnull",
             "not: null": "notnull isnotnull",
             "not: {{contains: {}}}": "notcontain notcontains doesnotcontain notinclude notincludes excludes",
             "not: {{prefix: {}}}": "notstartswith doesnotstartwith",
@@ -118,8 +135,8 @@ def combination(key: str) -> str:
 def combined(how: str, node: Node) -> str:
     """A combination as it is written here."""
     if isinstance(node, Map) and how != "not":
-        return f"{how}: [{', '.join(f'{{{pair.key.text}: {as_written(pair.value)}}}' for pair in node.pairs)}]"
-    return f"{how}: {as_written(node)}"
+        return f"{how}: [{', '.join(f'{{{pair.key.text}: {_shown(pair.value)}}}' for pair in node.pairs)}]"
+    return f"{how}: {_shown(node)}"
 
 
 def is_operator(word: str) -> bool:
@@ -140,7 +157,7 @@ def operator_at_end(key: str) -> tuple[str, str] | None:
 def line(field: str, node: Node) -> str:
     """The line about a field that says here what ``node`` says elsewhere; empty if it is not known."""
     if not isinstance(node, Map):
-        return f"{field}: {as_written(node)}"
+        return f"{field}: {_shown(node)}"
     match node.pairs:
         case [Pair(key=key, value=Items(nodes=nodes))] if any(isinstance(each, Map) for each in nodes):
             how = _COMBINING.get(_folded(key.text))
@@ -198,13 +215,13 @@ def _operator(pair: Pair) -> str:
         if written != "not: {}" or not inner or "" in inner:
             return ""
         return f"not: {inner[0][1:]}" if inner[0].startswith("=") else f"not: {{{', '.join(inner)}}}"
-    return f"={as_written(value)}" if written == "{}" else written.format(as_written(value))
+    return f"={_shown(value)}" if written == "{}" else written.format(_shown(value))
 
 
 def _numeric(nodes: Sequence[Node]) -> str:
     """EventBridge's ``[">", 0, "<=", 5]``."""
-    words = [_OPERATORS.get(as_written(each), "") for each in nodes[::2]]
+    words = [_OPERATORS.get(_shown(each), "") for each in nodes[::2]]
     if "" in words or len(nodes) % 2:
         return ""
-    found = [word.format(as_written(each)) for word, each in zip(words, nodes[1::2], strict=True)]
-    return f"={as_written(nodes[1])}" if words == ["{}"] else ", ".join(found)
+    found = [word.format(_shown(each)) for word, each in zip(words, nodes[1::2], strict=True)]
+    return f"={_shown(nodes[1])}" if words == ["{}"] else ", ".join(found)
