@@ -45,8 +45,8 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   └── Overlaps               a replay of deliveries that another replay has yet to reach
     ├── TooManyListen              (web) 503: all places on the live stream are taken
     ├── BindFailed                 (server) a listener cannot have its address; nothing was started
-    ├── UnknownSample              (rehearsal) the preset has no such sample
-    ├── NoEvent                    (rehearsal) a test's event cannot be built as written
+    ├── UnknownSample              (routing) the source has no such sample
+    ├── NoEvent                    (routing) a test's event cannot be built as written
     ├── ApiRefused                 (cli) the running gateway refused
     ├── Unreachable                (cli) exit 3: no answer at the address given
     │   └── NobodyListens          (cli) exit 3: no gateway there

@@ -275,3 +275,17 @@ class Release(Struct, frozen=True):
 
 
 Verdict = Delivered | Retry | Dead
+
+
+class Announcement(Struct, frozen=True):
+    """Something that happened to the gateway itself, as an event of the source ``gateway``."""
+
+    #: ``circuit.opened``: the event's type without ``gateway.``.
+    happened: str
+    #: A sentence for people.
+    message: str
+    fields: Mapping[str, object]
+    #: The page of the console that shows more.
+    page: str = "destinations"
+    #: What several replicas may notice and only one is to say has the same key, and is said once; empty: it is said.
+    key: str = ""

@@ -30,14 +30,17 @@ from gateway.errors import (
     Poisonous,
     SignatureRefused,
     StoreFull,
+    StoreUnavailable,
     TooOld,
     UnknownSource,
     Unparsable,
 )
 from gateway.event import payload as facts
 from gateway.event import traces
+from gateway.event.repeats import ID_REPEATED, MANY, Repeats
 from gateway.hiding.addresses import masked_path
 from gateway.model import (
+    Announcement,
     Attempt,
     Dead,
     Delivered,
@@ -78,6 +81,8 @@ class Gateway(Struct, kw_only=True):
     replica: str = "main"
     #: Names the delivery being worked on, in case the process dies over it.
     crash_slot: CrashSlot = field(default_factory=CrashSlot)
+    #: Counts the bodies that arrive under one id.
+    repeats: Repeats = field(default_factory=Repeats)
     #: Where senders post to, and where the console listens, for links; empty until they do.
     ingest: str = ""
     console: str = ""
@@ -133,6 +138,8 @@ async def receive(
         _log_received(one, known)
         if not known.duplicate:
             _count_matches(one.event, plan.entries)
+        else:
+            await _report_repeats(gateway, starter, one.event, known)
     if source.replays_redelivered and any(known.duplicate for known in appended):
         return [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
     return appended
@@ -155,6 +162,21 @@ async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> App
         return known
     telemetry.log("activity.begun", activity=activity.id, verb="replay", by=by, subject=known.event_id)
     return replace(known, replayed=dead)
+
+
+async def _report_repeats(gateway: Gateway, starter: Starter, event: Event, known: Appended) -> None:
+    """Say once that the id of a source does not identify its events: they are lost as duplicates."""
+    bodies = gateway.repeats.add(known.event_id, event.sha256)
+    if bodies == MANY - 1:
+        for first in (await gateway.store.load([known.event_id])).values():
+            bodies = gateway.repeats.add(known.event_id, first.sha256) if isinstance(first, Event) else bodies
+    if bodies == MANY and gateway.repeats.is_news(event.source, gateway.config.revision):
+        telemetry.log("event.id_repeated", event_id=known.event_id, source=event.source, bodies=bodies)
+        fields = {"source": event.source, "event_id": known.event_id, "bodies": bodies}
+        message = ID_REPEATED.format(**fields)
+        with suppress(StoreUnavailable):
+            page = f"events/{known.event_id}"
+            await announce(gateway, starter, Announcement("source.id_repeated", message, fields, page=page))
 
 
 def source_at(config: Config, path: str) -> tuple[Source, bytes]:
@@ -219,20 +241,6 @@ def _count_matches(event: Event, entries: Sequence[Entry]) -> None:
         telemetry.ROUTE_LAST_MATCH.of(entry.name).set(event.received_at)
     if event.source != OWN and not any(entry.section == "routes" for entry in entries):
         telemetry.EVENTS_UNMATCHED.of(event.source).inc()
-
-
-class Announcement(Struct, frozen=True):
-    """Something that happened to the gateway itself, as an event of the source ``gateway``."""
-
-    #: ``circuit.opened``: the event's type without ``gateway.``.
-    happened: str
-    #: A sentence for people.
-    message: str
-    fields: Mapping[str, object]
-    #: The page of the console that shows more.
-    page: str = "destinations"
-    #: What several replicas may notice and only one is to say has the same key, and is said once; empty: it is said.
-    key: str = ""
 
 
 async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> None:

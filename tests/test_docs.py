@@ -95,6 +95,8 @@ def whole_file(example: str) -> str:
 @pytest.mark.parametrize("example", list(examples()))
 def test_every_example_loads(tmp_path, example):
     (tmp_path / "templates").symlink_to(ROOT / "templates")
+    (tmp_path / "samples" / "helpdesk").mkdir(parents=True)
+    (tmp_path / "samples" / "helpdesk" / "ticket.opened.json").write_text('{"type": "ticket.opened"}')
     path = tmp_path / "routes.yaml"
     path.write_text(whole_file(example), "utf-8")
     warnings = [warning.message for warning in load(path, environ=Environ()).warnings]

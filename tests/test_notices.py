@@ -2,8 +2,7 @@
 
 import json
 
-from gateway.model import DeliveryState
-from gateway.pipeline import Announcement
+from gateway.model import Announcement, DeliveryState
 from gateway.presets import load as load_preset
 from tests.sink import Sink, answer
 from tests.world import BODY, World, alerts, numbered, story, to_crm, with_alerts

@@ -10,10 +10,11 @@ import pytest
 
 from gateway import telemetry
 from gateway.errors import SignatureRefused, StoreUnavailable, UnknownSource, Unparsable
+from gateway.event.repeats import MANY
 from gateway.model import Dead, DeliveryState
 from gateway.pipeline import deliver, receive
 from gateway.signatures import Request
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.nouns import DeliveryQuery, EventQuery
 from tests.sink import Sink, answer
 from tests.world import (
     BODY,
@@ -440,3 +441,23 @@ async def test_a_redelivery_whose_body_is_gone_is_answered_and_logged(tmp_path, 
     [refused] = [fields for name, fields in logged if name == "event.not_replayed"]
     assert (refused["event_id"], refused["source"]) == (first.event_id, "hub")
     assert "retention.bodies has removed its body" in refused["reason"]
+
+
+@story
+async def test_the_twentieth_different_body_under_one_id_is_reported_once(tmp_path, logged):
+    source = "sources: {shop: {preset: bearer, secret: s3cret-of-the-tests, id: '{payload.kind}'}}\n"
+    to = "destinations: {log: {type: file, path: out.ndjson}}\nalways: [{to: log}]\n"
+    bodies = [b'{"type": "paid", "kind": "a", "number": %d}' % number for number in range(MANY)]
+    async with World(tmp_path, "version: 1\n" + source + to) as world:
+        for body in (*bodies[:-1], *bodies[:-1]):
+            await world.receive(body, "/in/shop")
+        assert not reported(logged)
+        for body in (*bodies, b'{"kind": "a"}', *(body.replace(b'"a"', b'"b"') for body in bodies)):
+            await world.receive(body, "/in/shop")
+        told = (await world.store.events(EventQuery(source="gateway"))).rows
+    assert [(each["source"], each["bodies"]) for each in reported(logged)] == [("shop", MANY)]
+    assert len(told) == 1
+
+
+def reported(logged):
+    return [fields for name, fields in logged if name == "event.id_repeated"]

@@ -15,7 +15,7 @@ from gateway.egress import Egress
 from gateway.event.paths import assign, unassign
 from gateway.model import Dead, Delivered, Delivery, Retry
 from gateway.pipeline import Gateway, deliver
-from gateway.rehearsal.rehearse import sample
+from gateway.routing.cases import sample
 
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 ENVIRON = {

@@ -64,9 +64,7 @@ def _config(context: click.Context) -> "Config | None":
 
 
 def _samples(config: "Config") -> Iterable[str]:
-    from gateway import presets
-
-    return {name for source in config.sources.values() for name in presets.load(source.preset).samples}
+    return {name for source in config.sources.values() for name in source.samples}
 
 
 destinations: Final = _of_the_file(lambda config: config.destinations)

@@ -18,7 +18,7 @@ from gateway.event.payload import parse
 from gateway.hiding.redaction import MASK
 from gateway.model import Event
 from gateway.rehearsal.explained import why_not
-from gateway.rehearsal.rehearse import Rehearsal, rehearse, rehearse_event, sample, sender_headers
+from gateway.rehearsal.rehearse import Rehearsal, rehearse, rehearse_event, sender_headers
 from gateway.routing import Config, Source
 from gateway.wording import suggest
 
@@ -38,10 +38,10 @@ def play(config: Config, place: Place, event: str, *, source: str, changes: Sequ
 
 
 def _body(source: Source, event: str) -> bytes:
-    samples = presets.load(source.preset).samples
+    samples = source.samples
     name = event or next(iter(samples), "")
     if name in samples:
-        return sample(source, name)
+        return samples[name]
     path = Path(name)
     try:
         if path.is_file():

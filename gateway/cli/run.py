@@ -400,7 +400,7 @@ def _what_happens(config: Config) -> str:
 
 def _curl(url: str, config: Config) -> str:
     source = next(iter(config.sources.values()))
-    samples = presets.load(source.preset).samples
+    samples = source.samples
     if not samples:
         return f"  (source {source.name} has no sample: post to {url})"
     name = "contact.created" if "contact.created" in samples else next(iter(samples))

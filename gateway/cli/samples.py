@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec.structs import replace
 
-from gateway import presets
 from gateway.errors import GatewayError, Unparsable
 from gateway.event.forms import pairs
 from gateway.event.naming import Naming
@@ -34,7 +33,7 @@ def sender_of(config: Config, name: str, event: str) -> Source:
     known = ", ".join(config.sources) or "none"
     if name and name not in config.sources:
         raise SourceUnclear(f"unknown source {name} (known: {known})")
-    having = [each for each in config.sources.values() if event in presets.load(each.preset).samples]
+    having = [each for each in config.sources.values() if event in each.samples]
     fitting = [config.sources[name]] if name else list(config.sources.values())
     for found in (fitting, having):
         if len(found) == 1:
@@ -124,7 +123,7 @@ def _at(value: object, path: Sequence[str]) -> Sequence[object]:
 
 def posted(source: Source, body: bytes, sample: str, now: float) -> Request:
     """The signed request with a sample, under an id of its own if the sender writes it into a header. Raises CannotSign."""
-    declared = presets.load(source.preset).sample_headers.get(sample, {})
+    declared = source.sample_headers.get(sample, {})
     naming = source.naming
     of_ids = {path[1] for each in (*naming.ids, *naming.labels) for path in each.paths if path[0] == "headers"}
     request = request_of(source, body, sample, now)

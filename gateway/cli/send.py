@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gateway import presets
 from gateway.cli import surroundings
 from gateway.cli.client import FAILURES, Client, NobodyListens
 from gateway.cli.samples import fresh, posted, sender_of
@@ -56,7 +55,7 @@ def send(
 
 
 def _sample(source: Source, name: str) -> bytes:
-    samples = presets.load(source.preset).samples
+    samples = source.samples
     if name not in samples:
         raise SendRefused(f"unknown sample {name} (known: {', '.join(samples)})")
     return samples[name]

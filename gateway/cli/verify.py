@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway import presets
 from gateway.cli import surroundings
 from gateway.cli.samples import curl
 from gateway.errors import GatewayError
@@ -53,7 +52,7 @@ def _moment(written: str) -> float:
 def sign(*, config: Path, source: str, file: Path, url: str, as_json: bool) -> int:
     """Print a request that the source accepts, as a curl command or as ``verify`` reads it. Raises ConfigError."""
     known = _source(surroundings.loaded(config, dev=True), source)
-    samples = presets.load(known.preset).samples
+    samples = known.samples
     name = str(file)
     body = samples[name] if name in samples and not file.is_file() else _read(file)
     try:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import presets
 from gateway.config.entries import EntryCompiler
 from gateway.config.headers import headers_read
+from gateway.config.mismatches import Values, mismatched, nearest
+from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
@@ -18,26 +19,14 @@ from gateway.event.conditions import Check, Clause, Condition
 from gateway.event.explain import explain
 from gateway.event.match import Rule
 from gateway.event.operators import OPERATORS
-from gateway.event.paths import MISSING, Facts, lookup, split_path
-from gateway.event.patterns import covers, fits
+from gateway.event.paths import EACH, MISSING, Facts, Path, elements, parse_path
+from gateway.event.patterns import covers, fits, resource_and_action, widened
 from gateway.hiding import redaction
-from gateway.model import Event
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
-from gateway.routing.sources import Source
 
 #: Number of samples that a warning names; the rest are counted.
 _NAMED: Final = 3
-_KINDS: Final[Mapping[type, str]] = {
-    str: "a text",
-    int: "a number",
-    float: "a number",
-    bool: "a boolean",
-    type(None): "null",
-    list: "a list",
-    dict: "an object",
-}
-
 #: The fields of `delivery` for trying entries of `failed`.
 _GIVEN_UP: Final[Facts] = {
     "id": "dlv_sample",
@@ -50,19 +39,7 @@ _GIVEN_UP: Final[Facts] = {
     "link": "https://gateway.example.com/events/evt_sample",
 }
 
-#: The value of a field in each sample, with the sample's type.
-_Values = Sequence[tuple[str, object]]
-
 Compiled = tuple[EntryKeys, Sequence[Entry]]
-
-
-class _Sample(Struct, frozen=True):
-    """One documented event of a source, as rules and templates see it: whole, or with its promised fields only."""
-
-    source: Source
-    event: Event
-    facts: Facts
-    called: str
 
 
 class Adviser:
@@ -72,7 +49,7 @@ class Adviser:
         self,
         reading: Reading,
         written: FileKeys,
-        sources: Mapping[str, Source],
+        known: Known,
         destinations: Mapping[str, Destination],
         compiler: EntryCompiler,
         names: Mapping[tuple[str, str], Place],
@@ -82,9 +59,10 @@ class Adviser:
         self._destinations = destinations
         self._compiler = compiler
         self._names = names
+        self._known = known
+        sources = known.sources
         self._open = [name for name, source in sources.items() if source.verifier.is_open and name != presets.OWN]
         self._dropped = {name: source.dropped_headers for name, source in sources.items()}
-        self._samples = {name: _samples(source) for name, source in sources.items()}
         #: Headers that are not kept, by their place: a template can be the content of several entries.
         self._told: set[tuple[str, Place]] = set()
 
@@ -102,14 +80,19 @@ class Adviser:
             if "where" in keys.written:
                 self._constant(keys.where, keys.key_at("where"), f'"where" of "{keys.called}"')
             self._never_kept(keys)
-            samples = self._fitting(keys, compiled[0].rule)
+            self._whole_types(keys)
+            sources, rule = self._compiler.sources(keys), compiled[0].rule
+            samples = self._fitting(keys, rule, self._known.samples(sources))
+            tests = self._fitting(keys, rule, self._known.tests(sources))
             if samples:
-                self._fields(keys, samples)
+                if self._known.are_all_documented(sources):
+                    self._fields(keys, samples, tests)
                 self._rendered(compiled, samples)
             elif (
                 keys.match
+                and not tests
                 and not any(each.is_stand_in for each in keys.match)
-                and any(self._samples.get(source) for source in self._compiler.sources(keys))
+                and self._known.are_all_documented(sources)
             ):
                 self._fits_nothing(keys)
 
@@ -150,7 +133,11 @@ class Adviser:
         for name, destination in self._destinations.items():
             written = self._written.destinations[name].order_by
             taking = [(keys, found[0]) for keys, found in entries if any(name in each.messages for each in found)]
-            samples = [sample for keys, entry in taking for sample in self._fitting(keys, entry.rule)]
+            samples = [
+                sample
+                for keys, entry in taking
+                for sample in self._fitting(keys, entry.rule, self._known.samples(self._compiler.sources(keys)))
+            ]
             if written is None or not samples:
                 continue
             if all(destination.lane(sample.facts) is None for sample in samples):
@@ -161,36 +148,30 @@ class Adviser:
         """Warn of a ``redact`` that no sample has: the field would be shown under its real name."""
         for name, keys in self._written.sources.items():
             for path in keys.redact.paths if keys.redact else ():
-                samples = self._samples[name]
+                samples = self._known.documented[name]
                 if path.text.startswith("headers.") or not samples:
                     continue
                 one = redaction.of(samples[0].source.naming, [path.text], is_stored=False)
-                payloads = [sample.facts["payload"] for sample in samples]
+                payloads = [sample.facts["payload"] for sample in (*samples, *self._known.tests([name]))]
                 if all(one.masked(payload) == payload for payload in payloads):
                     message = f'no sample of "{name}" has {path.shown}, so nothing would be redacted'
                     self._reading.warning(path.node, message, "name a field that exists")
 
     # --- which events ---
 
-    def _known(self, keys: EntryKeys) -> Mapping[str, None]:
-        """The types of the samples of the entry's sources."""
-        samples = (sample for source in self._compiler.sources(keys) for sample in self._samples.get(source, ()))
-        return dict.fromkeys(sample.event.type for sample in samples)
-
     def _patterns(self, keys: EntryKeys) -> None:
-        known = self._known(keys)
+        known = sorted(self._known.types(self._compiler.sources(keys)))
         for pattern in keys.match or ():
             if pattern.is_stand_in:
                 continue
-            parts = pattern.text.split(".")
-            wide = ".".join("**" if part == "*" else part for part in parts)
+            wide = widened(pattern.text)
             more = [each for each in known if fits(wide, each) and not fits(pattern.text, each)]
             if more and wide != pattern.text:
                 message = f'"{pattern.shown}" does not match {_listed(more)}: * is one segment of a type'
                 self._reading.warning(pattern.node, message, f'write "{wide}" for any number of segments')
 
-    def _fitting(self, keys: EntryKeys, rule: Rule) -> Sequence[_Sample]:
-        samples = (sample for source in self._compiler.sources(keys) for sample in self._samples.get(source, ()))
+    def _fitting(self, keys: EntryKeys, rule: Rule, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """The samples that the source and the patterns of an entry match."""
         patterns = rule.patterns
         fitting = [each for each in samples if patterns is None or any(fits(one, each.event.type) for one in patterns)]
         if keys.section != "failed":
@@ -202,7 +183,8 @@ class Adviser:
         reported = ((problem.place.file, problem.place.line) for problem in self._reading.report.problems)
         if (place.file, place.line) not in reported:
             message = f'"{keys.called}" matches no sample event of its sources'
-            self._reading.warning(place, message, f"known: {', '.join(self._known(keys))}")
+            known = ", ".join(sorted(self._known.types(self._compiler.sources(keys))))
+            self._reading.warning(place, message, f"known: {known}; an event of tests counts as a sample")
 
     def _constant(self, where: Where, place: Place, called: str) -> None:
         if not where:
@@ -218,37 +200,54 @@ class Adviser:
         """A header that shows a secret is gone before any rule or template sees the event."""
         dropped = [self._dropped[source] for source in self._compiler.sources(keys) if source in self._dropped]
         never = frozenset[bytes]().union(*dropped[:1]).intersection(*dropped)
-        required = [field.path for field in self._compiler.conditions.required(keys.where)]
-        asked = [(path.text[8:].lower(), path.place) for path in required if path.text.startswith("headers.")]
+        asked = [(field.path, parse_path(field.path.text)) for field in self._compiler.conditions.required(keys.where)]
+        required = [
+            (".".join(map(str, below)).lower(), path.place) for path, (root, *below) in asked if root == "headers"
+        ]
         read = headers_read(keys, self._written.destinations, self._reading.disk.templates)
-        for name, place in (*asked, *read):
+        for name, place in (*required, *read):
             if name.encode("utf-8", "replace") in never and (name, place) not in self._told:
                 self._told.add((name, place))
                 message = f"no event keeps headers.{name}, since it may show a secret or concerns one connection"
                 self._reading.warning(place, message, "name another field")
 
-    def _fields(self, keys: EntryKeys, samples: Sequence[_Sample]) -> None:
+    def _whole_types(self, keys: EntryKeys) -> None:
+        """A resource that was a whole type before slashes and colons parted types."""
+        known = {resource_and_action(each)[0] for each in self._known.types(self._compiler.sources(keys))}
+        for field in self._compiler.conditions.required(keys.where):
+            clauses = [each for each in field.conditions if isinstance(each, Clause)]
+            for text in (value for clause in clauses for value in clause.values if isinstance(value, str)):
+                resource, action = resource_and_action(text)
+                if field.path.text == "event.resource" and {"/", ":"} & set(text) and text not in known:
+                    message = f'event.resource of an event of the type {text} is "{resource}", its action "{action}"'
+                    self._reading.warning(field.path, message, f"write match: {text}, or event.resource: {resource}")
+
+    def _fields(self, keys: EntryKeys, samples: Sequence[Sample], tests: Sequence[Sample]) -> None:
+        """Warn of conditions that no sample meets; what an event of a test meets is not worth a warning."""
         required = self._compiler.conditions.required(keys.where)
         sure = {field.path.text for field in required if any(map(_asks_existence, field.conditions))}
         for field in required:
-            path = split_path(field.path.text)
+            path = parse_path(field.path.text)
             # Samples do not cover headers, nor the ids and times of events.
             if path[0] in ("headers", "vars") or path in (("event", "id"), ("event", "received_at")):
                 continue
-            values = [(each.event.type, lookup(each.facts, path)) for each in samples]
-            if field.path.text not in sure:
-                self._absent(keys, field, values)
+            values = [(each.event.type, value) for each in samples for value in _values(each, path)]
+            shown = [(each.event.type, value) for each in tests for value in _values(each, path)]
+            if field.path.text not in sure and not any(value is not MISSING for _, value in shown):
+                self._absent(keys, field, values, samples)
             for condition in field.conditions:
-                self._types(field, condition, values)
+                mismatch = mismatched(field.path.text, condition, [*values, *shown])
+                if mismatch is not None:
+                    self._reading.warning(field.path, *mismatch)
 
-    def _absent(self, keys: EntryKeys, field: Field, values: _Values) -> None:
+    def _absent(self, keys: EntryKeys, field: Field, values: Values, samples: Sequence[Sample]) -> None:
         if not any(_needs_value(condition) for condition in field.conditions):
             return
         lacking = list(dict.fromkeys(event_type for event_type, value in values if value is MISSING))
         if all(value is MISSING for _, value in values):
             message = f"no sample of {_listed(lacking)} has {field.path.text}, so the route never matches"
-            self._reading.warning(field.path, message, "name a field that exists")
-        elif lacking and keys.match is not None:
+            self._reading.warning(field.path, message, nearest(field.path.text, [each.facts for each in samples]))
+        elif lacking and keys.match is not None and EACH not in parse_path(field.path.text):
             are = "is" if len(lacking) == 1 else "are"
             message = (
                 f"{_listed(lacking)} {are} partial: {field.path.text} may be missing, and then the route does not match"
@@ -259,26 +258,9 @@ class Adviser:
                 f"narrow match; or, if you mean it, add all: [{{{field.path.text}: {{exists: true}}}}]",
             )
 
-    def _types(self, field: Field, condition: Condition, values: _Values) -> None:
-        if not isinstance(condition, Clause):
-            return
-        for event_type, value in values:
-            if isinstance(value, list):
-                written = condition.text.partition(": ")[2]
-                message = f"{field.path.text} is a list in the sample {event_type}, which never equals a value"
-                self._reading.warning(field.path, message, f"write {field.path.text}: {{contains: {written}}}")
-                return
-            if value is MISSING or value is None:
-                continue
-            kind = _KINDS[type(value)]
-            if all(each is not None and _KINDS[type(each)] != kind for each in condition.values):
-                message = f"{field.path.text} is {kind} in the sample {event_type}, which {_KINDS[type(condition.values[0])]} never equals"
-                self._reading.warning(field.path, message, _as_written(value))
-                return
-
     # --- what is sent ---
 
-    def _rendered(self, entries: Sequence[Entry], samples: Sequence[_Sample]) -> None:
+    def _rendered(self, entries: Sequence[Entry], samples: Sequence[Sample]) -> None:
         failed: dict[tuple[Place, str], list[str]] = {}
         taken = [sample for sample in samples if _could_take(entries[0].rule, sample.facts)]
         for entry in entries:
@@ -295,7 +277,7 @@ class Adviser:
             self._reading.warning(place, f"with the {noun} {_listed(each)}: {words}")
 
 
-def _build(entry: Entry, destination: Destination, message: Message, sample: _Sample) -> None:
+def _build(entry: Entry, destination: Destination, message: Message, sample: Sample) -> None:
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
     parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.kept_headers)
@@ -320,24 +302,6 @@ def _could_take(rule: Rule, facts: Facts) -> bool:
     )
 
 
-def _samples(source: Source) -> Sequence[_Sample]:
-    preset = presets.load(source.preset)
-    found = []
-    for name, body in preset.samples.items():
-        headers = [(key.encode(), value.encode()) for key, value in preset.sample_headers[name].items()]
-        first = source.received(headers, body, now=0.0)[0]
-        event, payload = replace(first.event, id="evt_sample"), first.payload
-        facts = source.naming.facts(event, payload)
-        found.append(_Sample(source, event, facts, event.type))
-        promised = preset.promised.get(event.type)
-        attrs = facts.get("attrs")
-        if promised is not None and isinstance(attrs, Mapping):
-            least = {name: value for name, value in attrs.items() if name in promised}
-            called = f"{event.type} (with the fields that are always present)"
-            found.append(_Sample(source, event, {**facts, "attrs": least}, called))
-    return found
-
-
 def _end_of_all(rule: Rule, ends: Sequence[tuple[EntryKeys, Rule]]) -> EntryKeys | None:
     """The entry that leaves nothing for a later rule; None if something is left."""
     found = None
@@ -356,6 +320,11 @@ def _ends(end: Rule, rule: Rule, pattern: str) -> bool:
     return sources and any(covers(each, pattern) for each in end.patterns or ("**",))
 
 
+def _values(sample: Sample, path: Path) -> Sequence[object]:
+    """What a sample has at a path: one value, or that of each element of a list; MISSING if there is none."""
+    return elements(sample.facts, path) or [MISSING]
+
+
 def _line(place: Place, seen_from: Place) -> str:
     return f"line {place.line}" if place.file == seen_from.file else f"{place.file}:{place.line}"
 
@@ -368,15 +337,6 @@ def _needs_value(condition: Condition) -> bool:
     if isinstance(condition, Check):
         return not OPERATORS[condition.operator].holds_when_missing
     return isinstance(condition, Clause)
-
-
-def _as_written(value: object) -> str:
-    match value:
-        case bool() | int() | float():
-            return f"write {str(value).lower()}, without quotes"
-        case str():
-            return f'write "{value[:40]}", in quotes'
-    return "name one of its fields"
 
 
 def _listed(types: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
 from gateway.config.text.reader import Scalar
 from gateway.config.ways import made_up_url
-from gateway.event.paths import split_path
+from gateway.event.paths import PathRefused, split_path
 from gateway.routing.cases import Check, Test
 from gateway.wording import suggest_or_list
 
@@ -23,11 +23,13 @@ class TestCompiler:
         self,
         reading: Reading,
         sources: Mapping[str, SourceKeys],
+        samples: Mapping[str, Collection[str]],
         destinations: Collection[str],
         routes: Collection[str],
     ) -> None:
         self._reading = reading
         self._sources = sources
+        self._samples = samples
         self._destinations = destinations
         self._routes = routes
 
@@ -56,7 +58,7 @@ class TestCompiler:
 
     def _source(self, keys: TestKeys) -> str:
         known = self._sources
-        own = presets.load(presets.OWN).samples
+        own = self._samples[presets.OWN]
         if _text(keys.source) == presets.OWN or (keys.source is None and _text(keys.event) in own):
             return presets.OWN
         if keys.source is None:
@@ -78,10 +80,10 @@ class TestCompiler:
             found = " and ".join(given) or "none of them"
             hint = "write event: contact.created, file: event.json or payload: {...}"
             self._reading.error(keys.place, f"a test needs one of event, file and payload, not {found}", hint)
-        if keys.event is None or source not in (*self._sources, presets.OWN):
+        samples = self._samples.get(source)
+        if keys.event is None or samples is None:
             return
         preset = presets.OWN if source == presets.OWN else self._sources[source].preset or ""
-        samples = presets.load(preset).samples
         if keys.event.text not in samples:
             hint = suggest_or_list(keys.event.shown, samples)
             self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset or source}', hint)
@@ -90,7 +92,11 @@ class TestCompiler:
         roots = sorted({"payload", *shortcuts})
         written = [(path, keys.name_at("set", path)) for path in keys.set]
         for path, place in (*written, *((each.text, each.place) for each in keys.unset)):
-            root, *rest = split_path(path)
+            try:
+                root, *rest = split_path(path)
+            except PathRefused as refused:
+                self._reading.error(place, f'"{path}" {refused}', refused.hint)
+                continue
             if root not in roots or not rest or "" in rest:
                 self._reading.error(
                     place,

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -14,8 +14,8 @@ from gateway.destinations import KINDS
 from gateway.destinations.requests import RESERVED_HEADERS
 from gateway.errors import Place
 from gateway.event.naming import template_problem
-from gateway.event.paths import ROOTS
-from gateway.event.patterns import fits
+from gateway.event.paths import ROOTS, PathRefused, split_path, starred_path
+from gateway.event.patterns import fits, segments
 from gateway.render import FUNCTIONS
 from gateway.wording import suggest
 
@@ -39,6 +39,15 @@ def source_path(reading: Reading, path: Words) -> None:
         reading.error(path.node, f'path: "{path.shown}" can be written in more than one way', hint)
 
 
+def path_to_one(reading: Reading, path: Words, parse: Callable[[str], tuple[str, ...]] = split_path) -> tuple[str, ...]:
+    """The segments of a path; empty after a problem was reported."""
+    try:
+        return parse(path.text)
+    except PathRefused as refused:
+        reading.error(path.node, f'"{path.shown}" {refused}', refused.hint)
+        return ()
+
+
 def shortcuts(reading: Reading, keys: SourceKeys) -> None:
     """Check the names of shortcuts, and that each is a part of the payload."""
     for name, paths in keys.shortcuts.items():
@@ -48,18 +57,22 @@ def shortcuts(reading: Reading, keys: SourceKeys) -> None:
         elif name in ROOTS or name in FUNCTIONS:
             reading.error(place, f'the shortcut "{name}" would hide a built-in name', "rename it")
         for path in paths:
-            if path.text.split(".")[0] != "payload" or "" in path.text.split("."):
+            segments = path_to_one(reading, path)
+            if segments and (segments[0] != "payload" or "" in segments):
                 reading.error(path.node, f'"{path.shown}" is not a part of the payload', "write payload.data")
 
 
-def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> None:
-    """Check that an event can have the fields under ``redact``."""
+def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> bool:
+    """Check that an event can have the fields under ``redact``; whether all of them are valid."""
     if keys.redact is None:
-        return
+        return True
+    before = len(reading.report.problems)
     roots = ("payload", "headers", *sorted(shortcuts))
     paths = keys.redact.paths
     for path in paths:
-        root, *rest = path.text.split(".")
+        root, *rest = path_to_one(reading, path, starred_path) or ("",)
+        if not root:
+            continue
         if root in ("event", "vars"):
             hint = f"name a field of the payload or a header: {roots[-1]}.email"
             reading.error(path.node, f'redact: "{path.shown}" belongs to the gateway itself and cannot be hidden', hint)
@@ -72,23 +85,51 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
     if keys.redact.store and paths and all(path.text.startswith("headers.") for path in paths):
         hint = "name a field of the payload, or leave store out"
         reading.error(keys.redact.at("store"), "redact: headers are masked, but not removed from the store", hint)
+    return len(reading.report.problems) == before
 
 
-def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
+def event_names(reading: Reading, name: str, keys: SourceKeys, home: Callable[[str], str]) -> bool:
     """Check what names, identifies and splits the events of a source; whether all of it is valid."""
     before = len(reading.report.problems)
     for key, written in (("type", keys.type or ()), ("id", keys.id or ())):
         for each in written:
-            if problem := template_problem(each.text):
+            if problem := template_problem(each.text) or _constant_problem(key, each.text, written, home):
                 reading.error(each.node, f'{key} of source "{name}": {problem[0]}', problem[1])
     for path in keys.split or ():
-        segments = path.text.split(".")
-        if segments[0] != "payload" or "*" not in segments or "" in segments:
+        segments = path_to_one(reading, path, starred_path)
+        if segments and (segments[0] != "payload" or "*" not in segments or "" in segments):
             hint = "write payload.events.*, or payload.* for a list"
             reading.error(path.node, f'split: "{path.shown}" does not lead to a list of events', hint)
     if keys.preset is None and keys.type is None and "preset" not in keys.written:
         reading.error(keys.place, f'source "{name}" does not say what names its events', 'add type: "{payload.type}"')
     return len(reading.report.problems) == before
+
+
+#: What a text without braces begins with if it was meant as a path, besides the roots of an event.
+_PATH_ROOTS: Final = frozenset({"query", "envelope", "body", "$"})
+
+
+def _constant_problem(
+    key: str, text: str, written: Sequence[Words], home: Callable[[str], str]
+) -> tuple[str, str] | None:
+    """What is wrong with a text that is the same for every event, and what to write; None if nothing is."""
+    if "{" in text:
+        return None
+    root = re.split(r"[.\[]", text, maxsplit=1)[0]
+    below = text.removeprefix(root).lstrip(".") or text
+    field = text if root in ("payload", "headers") else home(text) or f"payload.{below}"
+    is_path = root != text and (root in ROOTS | _PATH_ROOTS or bool(home(text)))
+    braces = f'write "{{{field if is_path else "payload." + text}}}", with the braces'
+    if key == "id":
+        return f'"{text}" is the same for every event, so all but the first would be duplicates', braces
+    if is_path:
+        return f'"{text}" is a text without braces, and would be the type of every event', braces
+    if text != written[-1].text:
+        return (
+            f'"{text}" is the type of every event, so what follows it is never used',
+            "move it to the end, or remove it",
+        )
+    return None
 
 
 def file_path(reading: Reading, path: Words) -> None:
@@ -218,15 +259,22 @@ def _near(pattern: str, known: frozenset[str]) -> str:
     """The hint about one pattern, which thousands of routes may share."""
     if any(fits(pattern, event_type) for event_type in known):
         return ""
-    shapes = {_shaped(event_type, pattern) for event_type in known}
-    return suggest(pattern.lower(), sorted(shapes), closeness=0.88)
+    shapes = sorted({_shaped(event_type, pattern) for event_type in known})
+    same = [shape for shape in shapes if _undotted(shape) == _undotted(pattern)]
+    if same:
+        return f'separators are literal: write "{same[0]}"'
+    return suggest(pattern.lower(), shapes, closeness=0.88)
+
+
+def _undotted(text: str) -> str:
+    """A type or a pattern with all its separators alike."""
+    return ".".join(segment for segment, _ in segments(text))
 
 
 def _shaped(event_type: str, pattern: str) -> str:
     """A type with the stars of a pattern in place."""
-    stars = pattern.split(".")
-    segments = event_type.split(".")
-    return ".".join(
-        star if star == "*" else segment
-        for segment, star in zip(segments, stars + segments[len(stars) :], strict=False)
+    stars, parts = [star for star, _ in segments(pattern)], segments(event_type)
+    return "".join(
+        (star if "*" in star and fits(star, segment) else segment) + separator
+        for (segment, separator), star in zip(parts, stars + [""] * len(parts), strict=False)
     )

@@ -15,10 +15,12 @@ from gateway import presets
 from gateway.config import checks, retention, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
+from gateway.config.conditions import ConditionCompiler
 from gateway.config.entries import EntryCompiler
+from gateway.config.fields import Fields
 from gateway.config.include import Written, read_all
 from gateway.config.own_secrets import own_secrets
-from gateway.config.schema.conditions import ConditionCompiler
+from gateway.config.samples import Known
 from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
@@ -122,13 +124,15 @@ class _Compiler:
         every = {name: self._destination(name, keys) for name, keys in written.destinations.items()}
         disabled = frozenset(name for name, keys in written.destinations.items() if not keys.enabled)
         destinations = {name: destination for name, destination in every.items() if name not in disabled}
-        compiler = EntryCompiler(self._reading, written, every, disabled, self._masks.text)
+        own = own_source(self._values())
+        tests = self._tests({**sources, own.name: own})
+        known = Known({**sources, own.name: own}, tests, self._reading.disk.folder)
+        compiler = EntryCompiler(self._reading, written, every, disabled, self._masks.text, known)
         compiler.check_conditions()
         destinations = {
             name: replace(each, order=compiler.lane(name, written.destinations[name]))
             for name, each in destinations.items()
         }
-        own = own_source(self._values())
         entries = [
             (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
             for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
@@ -138,9 +142,7 @@ class _Compiler:
         if not self._reading.report.has_errors and not self._reading.missing:
             for name, keys in written.sources.items():
                 advise_secrets(self._reading, name, keys)
-            Adviser(self._reading, written, {**sources, own.name: own}, destinations, compiler, self._names).advise(
-                enabled
-            )
+            Adviser(self._reading, written, known, destinations, compiler, self._names).advise(enabled)
         return Config(
             revision=self._revision(),
             files=self._reading.disk.digests,
@@ -165,7 +167,7 @@ class _Compiler:
                 name for name, keys in written.sources.items() if keys.secret and keys.secret.is_demo
             ),
             disabled=disabled,
-            tests=self._tests(compiler, [each.name for _, found in entries for each in found]),
+            tests=tests,
             warnings=self._reading.report.sorted(),
             masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
             reread=self._reread,
@@ -202,10 +204,13 @@ class _Compiler:
             return usual
         return Limits(max_pending=written.max_pending or usual.max_pending, free_disk=written.free_disk)
 
-    def _tests(self, compiler: EntryCompiler, routes: Sequence[str]) -> tuple[Test, ...]:
-        written = self._written
-        shortcuts = {name: compiler.fields.shortcuts(name) for name in written.sources}
-        tests = TestCompiler(self._reading, written.sources, written.destinations, routes)
+    def _tests(self, sources: Mapping[str, Source]) -> tuple[Test, ...]:
+        written, fields = self._written, Fields(self._reading, self._written)
+        shortcuts = {name: fields.shortcuts(name) for name in written.sources}
+        entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
+        routes = [each.called for keys in entries for each in (keys, *(keys.send or ()))]
+        samples = {name: source.samples for name, source in sources.items()}
+        tests = TestCompiler(self._reading, written.sources, samples, written.destinations, routes)
         found = (tests.test(keys, shortcuts) for keys in written.tests)
         return tuple(test for test in found if test is not None)
 

@@ -6,9 +6,10 @@ from types import MappingProxyType
 
 from gateway import presets
 from gateway.config import checks
+from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.messages import MessageCompiler, compiled
-from gateway.config.schema.conditions import ConditionCompiler
+from gateway.config.samples import Known
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
 from gateway.config.schema.file import FileKeys
@@ -17,7 +18,7 @@ from gateway.config.text.disk import TEMPLATES
 from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
-from gateway.event.paths import split_path
+from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Once
@@ -34,6 +35,7 @@ class EntryCompiler:
         destinations: Mapping[str, Destination],
         disabled: Collection[str],
         hide: Callable[[str], str],
+        known: Known,
     ) -> None:
         self._reading = reading
         self.fields = Fields(reading, written)
@@ -41,6 +43,7 @@ class EntryCompiler:
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
         self._hide = hide
+        self._known = known
         self._templates: dict[frozenset[str], Templates] = {}
 
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
@@ -74,7 +77,7 @@ class EntryCompiler:
         return Rule(
             sources=None if keys.source is None else frozenset(sources),
             patterns=self._patterns(keys, sources),
-            where=self.conditions.compile(keys.where, lambda path: self.fields.check(path, sources, roots)),
+            where=self.conditions.compile(keys.where, lambda field: self.fields.check_condition(field, sources, roots)),
             expression=self._expression(keys, templates),
             stops=keys.stop or keys.to == (),
         )
@@ -107,13 +110,12 @@ class EntryCompiler:
         if "{" in keys.order_by.text:
             self._reading.error(node, f'order_by of "{name}" must be the path of a field', "write order_by: attrs.id")
             return ()
-        self.fields.check_anywhere(node)
-        return split_path(keys.order_by.text)
+        return checks.path_to_one(self._reading, keys.order_by) if self.fields.check_anywhere(node) else ()
 
     def check_conditions(self) -> None:
         """Check all of ``conditions``, including those that no entry names."""
         for where in self._where_named.values():
-            self.conditions.compile(where, self.fields.check_anywhere)
+            self.conditions.compile(where, self.fields.check_condition_anywhere)
 
     def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
         evaluate = None if keys.condition is None else compiled(self._reading, templates.truth, keys.condition)
@@ -174,33 +176,28 @@ class EntryCompiler:
                 "match is an empty list, which no event can match",
                 "leave match out to match every event",
             )
-        known = self._known_types(sources)
+        known = self._known.types(sources)
         for pattern in keys.match:
             if self._is_pattern(pattern):
                 checks.near_type(self._reading, pattern, known)
         return tuple(pattern.text for pattern in keys.match)
 
-    def _known_types(self, sources: Sequence[str]) -> frozenset[str]:
-        named = {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}
-        return frozenset(event_type for name in named for event_type in presets.load(name).samples)
-
     def _is_pattern(self, pattern: Words) -> bool:
         shown = pattern.shown
         if found := re.search(r"[,\s]", pattern.text):
             kind = "comma" if found[0] == "," else "space"
-            parts = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
+            each = ", ".join(re.split(r"[,\s]+", shown.strip(", ")))
             self._reading.error(
-                pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{parts}]"
+                pattern.node, f'"{shown}" contains a {kind}, which no event type does', f"write a list: [{each}]"
             )
             return False
-        segments = pattern.text.split(".")
-        if "" in segments:
-            self._reading.error(
-                pattern.node, f'"{shown}" has an empty segment', "separate segments by single dots: contact.created"
-            )
-        elif any("*" in segment and segment not in ("*", "**") for segment in segments):
-            hint = "* stands for one whole segment, ** for any number of segments: contact.*"
-            self._reading.error(pattern.node, f'"{shown}" has a * inside a segment', hint)
+        parts = [segment for segment, _ in segments(pattern.text)]
+        if "" in parts:
+            hint = "separate segments by single marks: contact.created, orders/create, pullrequest:created"
+            self._reading.error(pattern.node, f'"{shown}" has an empty segment', hint)
+        elif any("**" in segment and segment != "**" for segment in parts):
+            hint = "** stands for any number of whole segments, * for one or the rest of one: contact.**, issue_*"
+            self._reading.error(pattern.node, f'"{shown}" has ** inside a segment', hint)
         else:
             return True
         return False

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway import presets
+from gateway.config.impossible import impossible
+from gateway.config.schema.conditions import Field
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Scalar
 from gateway.event.naming import EVENT_FIELDS
-from gateway.event.paths import MISSING, ROOTS, lookup, split_path
+from gateway.event.paths import MISSING, ROOTS, Path, PathRefused, parse_path, present
 from gateway.wording import suggest, suggest_or_list
 
 #: The fields of `delivery`, in `failed`.
@@ -46,18 +48,38 @@ class Fields:
         names = declared or [presets.load(name).naming.shortcut_names for name in presets.NAMES]
         return ROOTS | frozenset.intersection(*names)
 
-    def check(self, path: Scalar, sources: Sequence[str], roots: frozenset[str]) -> None:
-        """Report a path that no event of these sources can have."""
-        root, *rest = split_path(path.text)
-        if root not in roots:
-            self._reading.error(path, f'unknown field "{path.text}"', self._hint(root, rest, sources, roots))
+    def check_condition(self, field: Field, sources: Sequence[str], roots: frozenset[str]) -> None:
+        """Report a condition on a path that no event of these sources can have, or that no event can meet."""
+        if self.check(field.path, sources, roots):
+            for message, hint in impossible(field, self.sources):
+                self._reading.error(field.path, message, hint)
+
+    def check_condition_anywhere(self, field: Field) -> None:
+        """Report a condition that no event of any source can meet."""
+        self.check_condition(field, tuple(self.sources), self.everywhere)
+
+    def check(self, path: Scalar, sources: Sequence[str], roots: frozenset[str]) -> bool:
+        """Whether events of these sources can have a path; reports it if not."""
+        before = len(self._reading.report.problems)
+        try:
+            self._check(path, parse_path(path.text), sources, roots)
+        except PathRefused as refused:
+            self._reading.error(path, f'"{path.text}" {refused}', refused.hint)
+        return len(self._reading.report.problems) == before
+
+    def _check(self, path: Scalar, parsed: Path, sources: Sequence[str], roots: frozenset[str]) -> None:
+        root, below = parsed[0], parsed[1:]
+        rest = [segment if isinstance(segment, str) else "[*]" for segment in below]
+        if not isinstance(root, str) or root not in roots:
+            hint = self._hint(path.text.partition(".")[0], path.text, sources, roots)
+            self._reading.error(path, f'unknown field "{path.text}"', hint)
         elif not rest or "" in rest:
             hint = "write the field after the dot: "
             hint += 'event.action: created; or match: "*.created"' if root == "event" else f"{root}.name"
             self._reading.error(path, f'"{path.text}" does not name a field', hint)
         elif root == "event" and (len(rest) > 1 or rest[0] not in EVENT_FIELDS):
             self._reading.error(path, f'event has no field "{".".join(rest)}"', suggest_or_list(rest[0], EVENT_FIELDS))
-        elif root == "vars" and lookup({name: each.value for name, each in self._vars.items()}, rest) is MISSING:
+        elif root == "vars" and present({name: each.value for name, each in self._vars.items()}, below) is MISSING:
             self._reading.error(path, f'vars has no "{".".join(rest)}"', suggest_or_list(rest[0], self._vars))
         elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):
             hint = suggest_or_list(rest[0], _DELIVERY_FIELDS)
@@ -69,11 +91,11 @@ class Fields:
                 "write header names in lower case: headers.x-webhook-event",
             )
 
-    def check_anywhere(self, path: Scalar) -> None:
-        """Report a path that no event of any source can have."""
-        self.check(path, tuple(self.sources), self.everywhere)
+    def check_anywhere(self, path: Scalar) -> bool:
+        """Whether events of any source can have a path; reports it if not."""
+        return self.check(path, tuple(self.sources), self.everywhere)
 
-    def _hint(self, root: str, rest: Sequence[str], sources: Sequence[str], roots: frozenset[str]) -> str:
+    def _hint(self, root: str, path: str, sources: Sequence[str], roots: frozenset[str]) -> str:
         if root == "delivery":
             return '"delivery" exists only in entries under failed'
         declaring = [source for source in sources if root in self.shortcuts(source)]
@@ -81,4 +103,4 @@ class Fields:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
         if suggestion := suggest(root, sorted(roots)):
             return suggestion
-        return f"start with one of {', '.join(sorted(roots))}: attrs.{'.'.join((root, *rest))}"
+        return f"start with one of {', '.join(sorted(roots))}: attrs.{path}"

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
 from gateway import presets
 from gateway.config import checks
+from gateway.config.samples import with_samples
 from gateway.config.schema.keys import Section, keys_of
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
 from gateway.config.schema.sources import SourceKeys, Written
@@ -16,7 +18,8 @@ from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.reader import Scalar
 from gateway.errors import Place
 from gateway.event.naming import Naming
-from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS
+from gateway.event.paths import MISSING, PathRefused, as_written, present, split_path
+from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS, parse
 from gateway.hiding import redaction
 from gateway.hiding.redaction import Redaction
 from gateway.presets import Preset
@@ -40,6 +43,8 @@ def own_source(values: Mapping[str, object]) -> Source:
         preset=presets.OWN,
         verifier=Verifier(OPEN),
         naming=presets.load(presets.OWN).naming.extended({}, values),
+        samples=presets.load(presets.OWN).samples,
+        sample_headers=presets.load(presets.OWN).sample_headers,
     )
 
 
@@ -52,18 +57,18 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         checks.source_path(reading, keys.path)
     checks.shortcuts(reading, keys)
     verified = _verifier(reading, name, keys)
-    names_fit = checks.event_names(reading, name, keys)
+    names_fit = checks.event_names(reading, name, keys, partial(_home, keys))
     if verified is None or not names_fit:
         return None
     preset = presets.load(keys.preset or "")
     bound = Bound(verified.schemes, verified.public_url)
     naming = _naming(preset, keys, values).bound(bound.covers)
     _advise_ids(reading, name, keys, bound)
-    checks.redacted(reading, keys, naming.shortcut_names)
+    is_redaction_valid = checks.redacted(reading, keys, naming.shortcut_names)
     secret_headers = frozenset(filter(None, (scheme.secret_header for scheme in verified.schemes)))
     own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
     token = own_verify.handshake_token if own_verify else None
-    return Source(
+    source = Source(
         name=name,
         path=keys.path.text if keys.path is not None and is_own else f"/in/{name}",
         preset=preset.name,
@@ -79,12 +84,29 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),
         replays_redelivered=keys.redeliver is not None,
         dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
-        redaction=replace(_redaction(naming, keys), dropped=SECRET_HEADERS | secret_headers),
+        redaction=replace(
+            _redaction(naming, keys if is_redaction_valid else None), dropped=SECRET_HEADERS | secret_headers
+        ),
     )
+    return with_samples(reading, name, keys, source, preset)
 
 
-def _redaction(naming: Naming, keys: SourceKeys) -> Redaction:
-    if keys.redact is None:
+def _home(keys: SourceKeys, text: str) -> str:
+    """Where in the payload a path is that begins with a shortcut; empty for any other."""
+    preset = presets.load(keys.preset or "")
+    own = {name: [path.text for path in paths] for name, paths in keys.shortcuts.items()}
+    try:
+        path, naming = split_path(text), preset.naming.extended(own, {})
+    except PathRefused:
+        return ""
+    places = naming.places(path) if path[0] in naming.shortcut_names else ()
+    payloads = [{"payload": parse(body)} for body in preset.samples.values() if body[:1] == b"{"]
+    shown = (place for payload in payloads for place in places if present(payload, place) is not MISSING)
+    return next(map(as_written, (*shown, *places)), "")
+
+
+def _redaction(naming: Naming, keys: SourceKeys | None) -> Redaction:
+    if keys is None or keys.redact is None:
         return redaction.NOTHING
     return redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store)
 

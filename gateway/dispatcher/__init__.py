@@ -20,8 +20,8 @@ from gateway.dispatcher.reporting import count_outcome, log_outcome
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
 from gateway.machine.memory import Held, delivery_room, memory_limit
-from gateway.model import Dead, Delivery, Event, Release, Retry
-from gateway.pipeline import Announcement, Gateway, Tried
+from gateway.model import Announcement, Dead, Delivery, Event, Release, Retry
+from gateway.pipeline import Gateway, Tried
 from gateway.routing import Config, Destination
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
 

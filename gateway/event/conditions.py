@@ -1,33 +1,39 @@
 """Conditions on the fields of an event, and the tests that they compile to. Pure, and total on every payload."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from gateway.event.operators import OPERATORS
-from gateway.event.paths import lookup
-from gateway.event.values import Value, json_key
+from gateway.event.operators import OPERATORS, Test
+from gateway.event.paths import EACH, MISSING, Path, elements, lookup
+from gateway.event.values import Value, as_number, json_key
 
 
 class Clause(Struct, frozen=True, kw_only=True):
     """The field at ``path`` equals one of ``values``, compared as in JSON.
 
-    A missing field equals nothing; null equals only null.
+    A missing field equals nothing; null equals only null. On a path through a list, one element equals one of them.
     """
 
-    path: tuple[str, ...]
+    path: Path
     values: tuple[Value, ...]
     #: As written; a value from the environment appears as its reference.
     text: str = ""
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One of OPERATORS holds for the field at ``path`` with these ``operands``."""
+    """One of OPERATORS holds for the field at ``path`` with these ``operands``.
 
-    path: tuple[str, ...]
+    On a path through a list it holds for one element; one that holds for a missing field, for every element.
+    """
+
+    path: Path
     operator: str
     operands: tuple[Value, ...]
+    #: Whether a text is read as a number first.
+    number: bool = False
     #: As written.
     text: str = ""
 
@@ -44,16 +50,29 @@ class Combined(Struct, frozen=True, kw_only=True):
 Condition = Clause | Check | Combined
 
 
-class Seen(dict[tuple[str, ...], object]):
+#: Marks the keys of values in Seen.
+_KEYS: Final = object()
+
+
+class Seen(dict[Path, Any]):
     """The fields of one event that rules have looked at: thousands of rules look at a few fields."""
 
     def __init__(self, facts: Any) -> None:
         super().__init__()
         self.facts = facts
 
-    def __missing__(self, path: tuple[str, ...]) -> object:
-        value = self[path] = lookup(self.facts, path)
+    def __missing__(self, path: Path) -> object:
+        """The value at a path; at one through a list, the values in its elements."""
+        value = self[path] = elements(self.facts, path) if EACH in path else lookup(self.facts, path)  # type: ignore[arg-type]
         return value
+
+    def keys_in(self, path: Path) -> frozenset[Hashable]:
+        """The values in the elements of a list, as they are compared."""
+        place: Any = (_KEYS, *path)
+        found: frozenset[Hashable] | None = self.get(place)
+        if found is None:
+            found = self[place] = frozenset(map(json_key, self[path]))
+        return found
 
 
 Predicate = Callable[[Seen], bool]
@@ -64,15 +83,36 @@ def predicate(condition: Condition) -> Predicate:
     match condition:
         case Clause(path=path, values=values):
             keys = frozenset(map(json_key, values))
+            if EACH in path:
+                return lambda seen: not keys.isdisjoint(seen.keys_in(path))
             return lambda seen: json_key(seen[path]) in keys
-        case Check(path=path, operator=operator, operands=operands):
-            test = OPERATORS[operator].test(operands)
+        case Check(path=path):
+            test = _test(condition)
             return lambda seen: test(seen[path])
     inner = tuple(map(predicate, condition.conditions))
     if condition.how == "all":
         return lambda seen: all(each(seen) for each in inner)
     wanted = condition.how == "any"
     return lambda seen: any(each(seen) for each in inner) is wanted
+
+
+def _test(check: Check) -> Test:
+    """The test of what Seen has at the path of a check."""
+    test = OPERATORS[check.operator].test(check.operands)
+    if check.number:
+        test = partial(_of_number, test)
+    if EACH not in check.path:
+        return test
+    # What holds for a missing field holds where no element is against it.
+    return partial(_of_elements, all if test(MISSING) else any, test)
+
+
+def _of_number(test: Test, value: object) -> bool:
+    return test(as_number(value))
+
+
+def _of_elements(how: Callable[[Iterable[bool]], bool], test: Test, values: Any) -> bool:
+    return how(map(test, values))
 
 
 def holds(conditions: Sequence[Condition]) -> Callable[[object], bool]:

@@ -5,7 +5,7 @@ from msgspec import Struct
 from gateway.errors import RenderError
 from gateway.event.conditions import Combined, Condition, Seen, predicate
 from gateway.event.match import Expression, Rule
-from gateway.event.paths import MISSING, Facts, lookup
+from gateway.event.paths import MISSING, Facts, Path, lookup, present
 from gateway.event.patterns import fits
 
 
@@ -16,8 +16,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     text: str
     held: bool
     #: The field it looks at; empty if it looks at several.
-    path: tuple[str, ...] = ()
-    #: The value of that field, or MISSING.
+    path: Path = ()
+    #: The value of that field, or MISSING; on a path through a list, those in its elements as a list.
     seen: object = MISSING
     #: Why an expression could not be evaluated; it then counts as held.
     error: str = ""
@@ -59,7 +59,7 @@ def _finding(condition: Condition, seen: Seen) -> Finding:
     if isinstance(condition, Combined):
         inner = tuple(_finding(each, seen) for each in condition.conditions)
         return Finding(text=condition.text, held=held, inner=inner)
-    return Finding(text=condition.text, held=held, path=condition.path, seen=seen[condition.path])
+    return Finding(text=condition.text, held=held, path=condition.path, seen=present(seen.facts, condition.path))
 
 
 def _evaluated(expression: Expression, facts: Facts) -> Finding:

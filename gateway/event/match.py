@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.errors import RenderError
 from gateway.event.conditions import Clause, Combined, Condition, Predicate, Seen, predicate
-from gateway.event.paths import Facts, lookup
+from gateway.event.paths import EACH, Facts, Path, lookup
 from gateway.event.patterns import TYPES_KEPT, Trie
 from gateway.event.values import json_key
 
@@ -104,7 +104,9 @@ class _Group:
             if isinstance(each, Clause)
             for key in _keys(each)
         )
-        self._index: dict[tuple[str, ...], dict[Hashable, list[_Candidate]]] = {}
+        self._index: dict[Path, dict[Hashable, list[_Candidate]]] = {}
+        #: The same for paths through lists, any element of which may be the value.
+        self._lists: dict[Path, dict[Hashable, list[_Candidate]]] = {}
         #: Rules without an equality.
         self._rest: list[_Candidate] = []
         for position, rule in rules.items():
@@ -115,7 +117,7 @@ class _Group:
         position: int,
         rule: Rule,
         conditions: Sequence[Condition],
-        shares: Mapping[tuple[tuple[str, ...], Hashable], int],
+        shares: Mapping[tuple[Path, Hashable], int],
     ) -> None:
         equalities = [each for each in conditions if isinstance(each, Clause)]
         chosen = min(equalities, key=lambda each: _crowd(each, shares), default=None)
@@ -126,7 +128,7 @@ class _Group:
         if chosen is None:
             self._rest.append(candidate)
             return
-        values = self._index.setdefault(chosen.path, {})
+        values = (self._lists if EACH in chosen.path else self._index).setdefault(chosen.path, {})
         for key in _keys(chosen):
             values.setdefault(key, []).append(candidate)
 
@@ -138,6 +140,9 @@ class _Group:
             for candidate in values.get(json_key(seen[path]), ())
             if candidate.holds(seen)
         ]
+        for path, values in self._lists.items():
+            reached = [candidate for key in seen.keys_in(path) & values.keys() for candidate in values[key]]
+            found += [candidate.position for candidate in reached if candidate.holds(seen)]
         return [*found, *(candidate.position for candidate in self._rest if candidate.holds(seen))]
 
 
@@ -154,7 +159,7 @@ def _keys(clause: Clause) -> frozenset[Hashable]:
     return frozenset(map(json_key, clause.values))
 
 
-def _crowd(clause: Clause, shares: Mapping[tuple[tuple[str, ...], Hashable], int]) -> int:
+def _crowd(clause: Clause, shares: Mapping[tuple[Path, Hashable], int]) -> int:
     """How many rules the index would find by this equality: the fewer, the better it separates them."""
     return max((shares[clause.path, key] for key in _keys(clause)), default=0)
 

@@ -8,7 +8,8 @@ from typing import Final, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.event.paths import MISSING, Each, Facts, Path, PathRefused, lookup, split_path, starred_path
+from gateway.event.patterns import resource_and_action
 from gateway.model import Event
 from gateway.wording import iso_time, printable
 
@@ -40,7 +41,11 @@ def template_problem(source: str) -> tuple[str, str] | None:
     if "{{" in source:
         return "one brace on each side is enough", "write {payload.type}"
     for found in _FIELD.finditer(source):
-        if found[1].split(".")[0] not in ("payload", "headers"):
+        try:
+            root = split_path(found[1])[0]
+        except PathRefused as refused:
+            return f'"{found[1]}" {refused}', refused.hint
+        if root not in ("payload", "headers"):
             return (
                 f'"{found[1]}" is neither part of the payload nor a header',
                 "write {payload.type} or {headers.x-event}",
@@ -119,7 +124,7 @@ class _Shortcut(Struct, frozen=True):
         found = {name: _first(facts, paths) for name, paths in absent}
         return {**record, **{name: value for name, value in found.items() if value is not MISSING}}
 
-    def places(self, rest: Sequence[str]) -> Sequence[tuple[str, ...]]:
+    def places(self, rest: Sequence[str | Each]) -> Sequence[Path]:
         """Every path where a field of the map can be, whatever the event looks like."""
         filled = [
             (*path, *rest[1:]) for name, paths in self.fill if not rest or rest[0] in ("*", name) for path in paths
@@ -169,7 +174,7 @@ class Naming(Struct, frozen=True, kw_only=True):
             types=tuple(_TypeTemplate.compile(source) for source in types),
             shortcuts={name: _shortcut(declared) for name, declared in shortcuts.items()},
             ids=tuple(_TypeTemplate.compile(source) for source in ids),
-            split=tuple(split_path(path)[1:] for path in split),
+            split=tuple(starred_path(path)[1:] for path in split),
         )
 
     def renamed(self, types: Sequence[str] | None, ids: Sequence[str] | None, split: Sequence[str] | None) -> Self:
@@ -227,10 +232,11 @@ class Naming(Struct, frozen=True, kw_only=True):
             root, *rest = *(found or homes)[0], *rest
         return tuple(rest) if root == "payload" else (root, *rest)
 
-    def places(self, path: Sequence[str]) -> Sequence[tuple[str, ...]]:
+    def places(self, path: Path) -> Sequence[Path]:
         """Every path that ``path`` can stand for, in order of precedence: several if it begins with a shortcut."""
         root, *rest = path
-        return self.shortcuts[root].places(rest) if root in self.shortcuts else (tuple(path),)
+        shortcut = self.shortcuts.get(root) if isinstance(root, str) else None
+        return (path,) if shortcut is None else shortcut.places(rest)
 
     def type_of(self, payload: object, headers: Mapping[str, str]) -> str:
         """``contact.created``: at most 200 printable characters without spaces; ``unknown`` if the event does not say it."""
@@ -243,14 +249,14 @@ class Naming(Struct, frozen=True, kw_only=True):
 
     def facts(self, event: Event, payload: object) -> Facts:
         """The roots ``event``, ``payload``, ``headers``, ``vars`` and this source's shortcuts."""
-        resource, _, action = event.type.rpartition(".")
+        resource, action = resource_and_action(event.type)
         facts: dict[str, object] = {
             "event": {
                 "id": event.id,
                 "type": event.type,
                 "source": event.source,
-                "resource": resource or action,
-                "action": action if resource else "",
+                "resource": resource,
+                "action": action,
                 "received_at": iso_time(event.received_at),
             },
             "payload": payload,

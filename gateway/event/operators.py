@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from gateway.event.paths import MISSING
+from gateway.event.patterns import glob
 from gateway.event.values import Value, as_json, json_key, moment, number
 
 T = TypeVar("T")
@@ -149,27 +150,6 @@ def _none_of(*operands: Value) -> Test:
 
 
 @any_of
-def _glob(pattern: str) -> Test:
-    first, *others = pattern.split("*")
-    if not others:
-        return lambda value: value == pattern
-    *middle, last = others
-
-    def test(value: object) -> bool:
-        if not isinstance(value, str) or not value.startswith(first):
-            return False
-        at = len(first)
-        for piece in middle:
-            at = value.find(piece, at)
-            if at < 0:
-                return False
-            at += len(piece)
-        return len(value) - at >= len(last) and value.endswith(last)
-
-    return test
-
-
-@any_of
 def _prefix(text: str) -> Test:
     return lambda value: isinstance(value, str) and value.startswith(text)
 
@@ -251,6 +231,21 @@ def _ordered(compare: Callable[[float, float], bool]) -> Callable[..., Test]:
     return any_of(compile_one)
 
 
+def _between(first: Value, last: Value) -> Test:
+    read: Callable[[object], int | float | None] = moment if number(first) is None else number
+    low, high = read(first), read(last)
+    if low is None or high is None:
+        raise OperandRefused("compares with a number and a time", "write two numbers or two times")
+    if low > high:
+        raise OperandRefused("has the greater value first", f"write [{as_json(last)}, {as_json(first)}]")
+
+    def test(value: object) -> bool:
+        found = read(value)
+        return found is not None and low <= found <= high
+
+    return test
+
+
 # --- the registry ---
 
 FLAG: Final = Kind(
@@ -303,7 +298,9 @@ OPERATORS: Final[Mapping[str, Operator]] = {
         nests=True,
         also_called=("ne", "neq", "not_equals", "!=", "not_in", "nin", "$ne", "$nin"),
     ),
-    "glob": Operator(about="text in which * stands for any characters: Order-*", operand=Operand(TEXT), compile=_glob),
+    "glob": Operator(
+        about="text in which * stands for any characters: Order-*", operand=Operand(TEXT), compile=any_of(glob)
+    ),
     "prefix": Operator(
         about='how the text begins: "+49"',
         operand=Operand(TEXT),
@@ -349,5 +346,10 @@ OPERATORS: Final[Mapping[str, Operator]] = {
         operand=Operand(ORDERED),
         compile=_ordered(le),
         also_called=("<=",),
+    ),
+    "between": Operator(
+        about="from the first to the second of two numbers or ISO times, both included: [100, 500]",
+        operand=Operand(ORDERED, 2),
+        compile=_between,
     ),
 }

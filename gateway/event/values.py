@@ -3,6 +3,7 @@
 import re
 from collections.abc import Hashable
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Final
 
 #: A plain value written in routes.yaml.
@@ -31,6 +32,22 @@ def json_key(value: object) -> Hashable:
 def number(value: object) -> int | float | None:
     """The value if it is a number; None for everything else, booleans included."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+_NUMBER: Final = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*")
+#: Characters of a text that may be a number.
+_LONGEST_NUMBER: Final = 100
+
+
+def as_number(value: object) -> object:
+    """A text such as ``"398.00"`` as the number that it shows; every other value unchanged."""
+    if not isinstance(value, str) or len(value) > _LONGEST_NUMBER or not _NUMBER.fullmatch(value):
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        read = float(value)
+        return read if isfinite(read) else value
 
 
 _TIME: Final = re.compile(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from gateway.errors import Unparsable
 from gateway.event.naming import Naming
-from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.event.paths import MISSING, Each, Facts, Path, present, starred_path
 from gateway.event.payload import SECRET_HEADERS, is_json, parse, payload_of
 from gateway.hiding.finder import Finder, hidden_text
 from gateway.model import Event
@@ -28,7 +28,8 @@ _MOST: Final = 1000
 #: What an answer may make of a value.
 _CASES: Final = (str, str.upper, str.lower, str.title)
 
-Path = tuple[str, ...]
+#: Segments below the payload; ``*`` is any of them.
+_Field = tuple[str, ...]
 
 
 class _Gone:
@@ -47,7 +48,7 @@ class Redaction(Struct, frozen=True, kw_only=True):
     #: As they were written: ``attrs.email``.
     paths: tuple[str, ...] = ()
     #: Their paths, below the payload.
-    fields: tuple[Path, ...] = ()
+    fields: tuple[_Field, ...] = ()
     #: Lower-case names, or ``*``.
     headers: frozenset[str] = frozenset()
     #: Whether the fields are removed from the store too.
@@ -126,20 +127,24 @@ def of(naming: Naming, paths: Sequence[str], *, is_stored: bool) -> Redaction:
 
     A shortcut may find a field in several places.
     """
-    places = [place for path in paths for place in naming.places(split_path(path))]
+    places = [place for path in paths for place in naming.places(starred_path(path))]
     return Redaction(
         paths=tuple(paths),
-        fields=tuple(dict.fromkeys(tuple(rest) for root, *rest in places if root == "payload")),
-        headers=frozenset(".".join(rest).lower() for root, *rest in places if root == "headers"),
+        fields=tuple(dict.fromkeys(_names(rest) for root, *rest in places if root == "payload")),
+        headers=frozenset(".".join(_names(rest)).lower() for root, *rest in places if root == "headers"),
         is_stored=is_stored,
     )
+
+
+def _names(segments: Sequence[str | Each]) -> _Field:
+    return tuple(segment for segment in segments if isinstance(segment, str))
 
 
 def seen(naming: Naming, path: Path, value: object, facts: Facts, masked: Facts) -> object:
     """What a condition saw at ``path`` of ``facts``, as it may be shown: the value there in ``masked``."""
     for place in naming.places(path):
-        if lookup(facts, place) == value:
-            shown = lookup(masked, place)
+        if present(facts, place) == value:
+            shown = present(masked, place)
             return MASK if shown is MISSING else shown
     return value
 
@@ -153,7 +158,7 @@ def seen(naming: Naming, path: Path, value: object, facts: Facts, masked: Facts)
 class _Fields:
     """The fields that are redacted, seen from one place of a payload: all at once, so that one walk finds them."""
 
-    def __init__(self, paths: frozenset[Path]) -> None:
+    def __init__(self, paths: frozenset[_Field]) -> None:
         self._paths = paths
         #: Whether this place is one of them.
         self.is_here = () in paths
@@ -184,7 +189,7 @@ class _Fields:
         """In every other element. A name applies to each of them."""
         return _fields(self._in_element(None))
 
-    def _in_element(self, at: int | None) -> Iterator[Path]:
+    def _in_element(self, at: int | None) -> Iterator[_Field]:
         for path in self._paths:
             position = _position(path[0])
             if path[0] == "*" or (position is not None and position == at):
@@ -210,11 +215,11 @@ class _Fields:
 
 
 @lru_cache(maxsize=4096)
-def _fields_of(paths: frozenset[Path]) -> _Fields:
+def _fields_of(paths: frozenset[_Field]) -> _Fields:
     return _Fields(paths)
 
 
-def _fields(paths: Iterable[Path]) -> _Fields:
+def _fields(paths: Iterable[_Field]) -> _Fields:
     return _fields_of(frozenset(paths))
 
 

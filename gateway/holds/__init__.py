@@ -18,8 +18,8 @@ from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.holds.assignments import UPKEEP, Assignments
 from gateway.holds.standing import Standing
-from gateway.model import Delivery
-from gateway.pipeline import Announcement, Gateway
+from gateway.model import Announcement, Delivery
+from gateway.pipeline import Gateway
 from gateway.store.holds import ITSELF, Circuit, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 

@@ -12,7 +12,8 @@ from gateway import telemetry
 from gateway.config import format_problem
 from gateway.dispatcher import Dispatcher
 from gateway.errors import ConfigError, Place, Problem, StoreError, StoreUnavailable
-from gateway.pipeline import Announcement, Gateway
+from gateway.model import Announcement
+from gateway.pipeline import Gateway
 from gateway.routing import Config, changes
 from gateway.wording import count
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import BadRequest, Unparsable
-from gateway.event.paths import MISSING, lookup, split_path
+from gateway.event.paths import MISSING, PathRefused, lookup, split_path
 from gateway.event.payload import payload_of
 from gateway.model import DeliveryState, Event
 from gateway.operate.search import Matches, Search
@@ -32,7 +32,7 @@ LONGEST_FILTER: Final = 500
 #: Most words of a search that the index is asked for; payloads are compared with all of it anyway.
 MOST_WORDS: Final = 16
 
-_PATH: Final = re.compile(r"([\w.@$-]*)=(.*)", re.DOTALL)
+_PATH: Final = re.compile(r"""((?:[\w.@$-]|\[(?:[0-9]{1,9}|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\])*)=(.*)""", re.DOTALL)
 #: A number that the store's index may spell differently from JSON.
 _ODD_NUMBER: Final = re.compile(r"-?[0-9]*(?:[0-9]{18}|[.eE])[0-9.eE+-]*")
 
@@ -258,8 +258,11 @@ def _what(q: str, key: str) -> tuple[Sequence[str], str]:
     found = _PATH.fullmatch(q)
     if found is None:
         return (), q
-    path, value = split_path(found[1]), found[2]
-    if not all(path):
+    try:
+        path, value = split_path(found[1]), found[2]
+    except PathRefused:
+        path, value = (), found[2]
+    if not path or not all(path):
         raise BadRequest(
             f'{key}: "{_shown(found[1])}" is not a path: write data.id={_shown(value)}, or "{_shown(q)}" in quotes'
         )

@@ -14,6 +14,7 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``headers``: the headers that are forwarded with verbatim bytes because the receiver needs them, besides those that
   carry the signature, which always are.
 - ``handshake``: a list of questions that the sender asks before it sends events: see ``signatures/handshakes.py``.
+- ``any_types``: true if its senders name their events as they like, so that the documented ones are mere examples.
 - ``samples``: ``{type: {headers: {name: value}}}``, the headers of a documented event besides its content type.
 - ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
 - ``secret``: where operators find the secret. ``notes``: what else they should know.
@@ -44,7 +45,8 @@ NAMES: Final = tuple(
     sorted({file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml")} - {OWN})
 )
 
-_CONTENT_TYPES: Final = {
+#: By the suffix of a sample's file.
+CONTENT_TYPES: Final = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
     "xml": "application/xml",
@@ -53,7 +55,7 @@ _CONTENT_TYPES: Final = {
 
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
-    *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "samples", "promised"),
+    *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "any_types", "samples", "promised"),
     *("secret", "notes", "reply", "probe"),
 )
 
@@ -79,6 +81,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     samples: Mapping[str, bytes]
     #: The headers of a sample, by type.
     sample_headers: Mapping[str, Mapping[str, str]]
+    #: Whether its senders name their events as they like: the documented ones are mere examples.
+    any_types: bool
     #: The fields of ``attrs`` that are always present, by type; for a type not named here, all fields of its sample.
     promised: Mapping[str, frozenset[str]]
     #: Where operators find the secret.
@@ -124,9 +128,10 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         ),
         samples={type_: body for type_, (body, _) in samples.items()},
         sample_headers={
-            type_: {"content-type": _CONTENT_TYPES[suffix], **_headers(declared, type_)}
+            type_: {"content-type": CONTENT_TYPES[suffix], **_headers(declared, type_)}
             for type_, (_, suffix) in samples.items()
         },
+        any_types=declared.get("any_types", False),
         promised={type_: frozenset(fields) for type_, fields in declared.get("promised", {}).items()},
         secret=declared.get("secret", ""),
         notes=declared.get("notes", ""),
@@ -159,8 +164,8 @@ def _samples(name: str) -> Mapping[str, tuple[bytes, str]]:
     found = {}
     for path, file in _files(_FOLDER / name, ""):
         type_, _, suffix = path.rpartition(".")
-        if suffix not in _CONTENT_TYPES:
-            raise PresetRefused(f"{name}/{path}: a documented event ends in .{', .'.join(_CONTENT_TYPES)}")
+        if suffix not in CONTENT_TYPES:
+            raise PresetRefused(f"{name}/{path}: a documented event ends in .{', .'.join(CONTENT_TYPES)}")
         found[type_] = (file.read_bytes(), suffix)
     return dict(sorted(found.items()))
 
@@ -213,6 +218,7 @@ _NONE: Final = Preset(
     kept_headers=frozenset(),
     samples={},
     sample_headers={},
+    any_types=True,
     promised={},
     secret="",
     notes="",

@@ -3,31 +3,23 @@
 The clock stands still, no request is sent and no environment variable is read: results depend on the files alone.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from gateway.config import load
-from gateway.destinations.requests import json_bytes
-from gateway.errors import BuildError, GatewayError, RequestRefused, Unparsable
-from gateway.event.paths import assign, unassign
+from gateway.errors import RequestRefused
 from gateway.event.payload import parse
 from gateway.model import FileAppend, HttpRequest
 from gateway.rehearsal.comparing import difference, lacking, lines, same
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sample, sender_headers
+from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sender_headers
 from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
-from gateway.routing import Config, Source
-from gateway.routing.cases import Check, Test
+from gateway.routing import Config
+from gateway.routing.cases import Check, NoEvent, Test, body_of
 from gateway.wording import printable
 
 #: The time of every test, 2026-01-01T00:00:00Z, in seconds since the epoch.
 NOW: Final = 1767225600.0
-
-
-class NoEvent(GatewayError):
-    """The event of a test cannot be made as written."""
 
 
 def read(path: Path) -> Config:
@@ -48,7 +40,7 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     source = config.source(test.source)
     assert source is not None
     try:
-        body = _body(test, source, folder)
+        body = body_of(test, source, folder)
         rehearsal = rehearse(config, source, body, sender_headers(source, body, test.event or ""), NOW)
     except NoEvent as error:
         return [str(error)]
@@ -67,60 +59,6 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
         *_once(rehearsal),
         *_dead(rehearsal),
     ]
-
-
-# --- the event ---
-
-
-def _body(test: Test, source: Source, folder: Path) -> bytes:
-    body = _written(test, source, folder)
-    if not test.set and not test.unset:
-        return body
-    try:
-        payload = parse(body)
-    except Unparsable as error:
-        raise NoEvent(f"set and unset need a JSON event: {error}") from None
-    for path, value in test.set.items():
-        with _changing(f"set {path}"):
-            assign(payload, source.naming.payload_path(path, payload), value)
-    for path in test.unset:
-        with _changing(f"unset {path}"):
-            unassign(payload, source.naming.payload_path(path, payload))
-    return _encoded(payload)
-
-
-@contextmanager
-def _changing(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise NoEvent(f"{what}: {error}") from None
-
-
-def _written(test: Test, source: Source, folder: Path) -> bytes:
-    if test.event is not None:
-        return sample(source, test.event)
-    if test.file is not None:
-        return _file(test.file, folder)
-    assert test.payload is not None
-    return _encoded(test.payload.value)
-
-
-def _file(name: str, folder: Path) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-    except ValueError as error:
-        reason = str(error)
-    raise NoEvent(f"file: {name}: {reason} (relative to the folder of routes.yaml)")
-
-
-def _encoded(payload: object) -> bytes:
-    try:
-        return json_bytes(payload)
-    except BuildError as error:
-        raise NoEvent(f"the event cannot be written as JSON: {error}") from None
 
 
 # --- which deliveries there are ---

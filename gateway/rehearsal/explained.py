@@ -16,7 +16,7 @@ from gateway.destinations.retry import schedule
 from gateway.errors import Unparsable
 from gateway.event.explain import Explanation, Finding
 from gateway.event.match import Rule
-from gateway.event.paths import MISSING
+from gateway.event.paths import MISSING, Path, as_written
 from gateway.event.payload import payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import seen
@@ -243,7 +243,7 @@ class _Hiding(Struct, frozen=True):
     #: In a key of ``once``.
     key: Callable[[str], str]
     #: In the value that a condition saw at a path.
-    seen: Callable[[tuple[str, ...], object], object]
+    seen: Callable[[Path, object], object]
 
 
 def entries(config: Config, rehearsal: Rehearsal) -> Sequence[Mapping[str, Any]]:
@@ -321,7 +321,7 @@ def _about(rule: Rule, explanation: Explanation, event: Event) -> Iterator[Findi
 def _clause(finding: Finding, hiding: _Hiding) -> Mapping[str, Any]:
     clause: dict[str, Any] = {"text": hiding.text(finding.text), "held": finding.held}
     if finding.path:
-        clause["field"] = ".".join(finding.path)
+        clause["field"] = as_written(finding.path)
         clause["missing"] = finding.seen is MISSING
         if finding.seen is not MISSING:
             clause["seen"] = hiding.seen(finding.path, finding.seen)

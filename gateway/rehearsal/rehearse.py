@@ -7,8 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway import presets
-from gateway.errors import BodyTooLarge, BuildError, GatewayError, RenderError
+from gateway.errors import BodyTooLarge, BuildError, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
 from gateway.routing import Config, Source
@@ -20,10 +19,6 @@ from gateway.wording import duration
 EVENT_ID: Final = "evt_00000000-0000-7000-8000-000000000000"
 _DELIVERY_ID: Final = "dlv_00000000-0000-7000-8000-{:012d}"
 NONE_HELD_BACK: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-class UnknownSample(GatewayError):
-    """The source's preset has no sample of that name."""
 
 
 class Rehearsed(Struct, frozen=True, kw_only=True):
@@ -58,17 +53,9 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
         return bool(routed) and not any(entry.deliveries for entry in routed)
 
 
-def sample(source: Source, name: str) -> bytes:
-    """The documented bytes of one of the source's sample events. Raises UnknownSample."""
-    samples = presets.load(source.preset).samples
-    if name not in samples:
-        raise UnknownSample(f"unknown sample {name} of {source.preset} (known: {', '.join(samples)})")
-    return samples[name]
-
-
 def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 0.0) -> Request:
     """What the sender would post: ``body`` with its headers, signed. Raises CannotSign if only the sender can sign."""
-    declared = presets.load(source.preset).sample_headers.get(sample_name, _JSON)
+    declared = source.sample_headers.get(sample_name, _JSON)
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
     signed = source.verifier.sign(Request(headers=headers, body=body), now, f"msg_{new_id('evt', now)[4:]}")
     own = {name for name, _ in signed.headers}
@@ -85,7 +72,7 @@ def sender_headers(source: Source, body: bytes, sample_name: str = "") -> RawHea
     try:
         return request_of(source, body, sample_name).headers
     except CannotSign:
-        declared = presets.load(source.preset).sample_headers.get(sample_name, _JSON)
+        declared = source.sample_headers.get(sample_name, _JSON)
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
 
 

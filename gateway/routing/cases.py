@@ -1,11 +1,26 @@
 """The tests of a routes.yaml, compiled: an event and what is expected of it."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct, field
 
-from gateway.errors import Place
+from gateway.destinations.requests import json_bytes
+from gateway.errors import BuildError, GatewayError, Place, Unparsable
+from gateway.event.paths import assign, unassign
+from gateway.event.payload import parse
+from gateway.routing.sources import Source
+
+
+class UnknownSample(GatewayError):
+    """The source has no sample of that name."""
+
+
+class NoEvent(GatewayError):
+    """The event of a test cannot be made as written."""
 
 
 class Plain(Struct, frozen=True):
@@ -45,7 +60,7 @@ class Test(Struct, frozen=True, kw_only=True):
     name: str
     place: Place
     source: str
-    #: A sample of the source's preset.
+    #: A sample of the source.
     event: str | None = None
     #: Relative to the folder of the configuration.
     file: str | None = None
@@ -57,3 +72,63 @@ class Test(Struct, frozen=True, kw_only=True):
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()
     reason: str = ""
+
+
+def sample(source: Source, name: str) -> bytes:
+    """The exact bytes of one of the source's sample events. Raises UnknownSample."""
+    if name not in source.samples:
+        known = ", ".join(source.samples)
+        raise UnknownSample(f"unknown sample {name} of {source.preset or source.name} (known: {known})")
+    return source.samples[name]
+
+
+def body_of(test: Test, source: Source, folder: Path) -> bytes:
+    """The body of a test's event; ``folder`` is what its ``file`` is relative to. Raises NoEvent or UnknownSample."""
+    body = _written(test, source, folder)
+    if not test.set and not test.unset:
+        return body
+    try:
+        payload = parse(body)
+    except Unparsable as error:
+        raise NoEvent(f"set and unset need a JSON event: {error}") from None
+    for path, value in test.set.items():
+        with _changing(f"set {path}"):
+            assign(payload, source.naming.payload_path(path, payload), value)
+    for path in test.unset:
+        with _changing(f"unset {path}"):
+            unassign(payload, source.naming.payload_path(path, payload))
+    return _encoded(payload)
+
+
+@contextmanager
+def _changing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise NoEvent(f"{what}: {error}") from None
+
+
+def _written(test: Test, source: Source, folder: Path) -> bytes:
+    if test.event is not None:
+        return sample(source, test.event)
+    if test.file is not None:
+        return _file(test.file, folder)
+    assert test.payload is not None
+    return _encoded(test.payload.value)
+
+
+def _file(name: str, folder: Path) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+    except ValueError as error:
+        reason = str(error)
+    raise NoEvent(f"file: {name}: {reason} (relative to the folder of routes.yaml)")
+
+
+def _encoded(payload: object) -> bytes:
+    try:
+        return json_bytes(payload)
+    except BuildError as error:
+        raise NoEvent(f"the event cannot be written as JSON: {error}") from None

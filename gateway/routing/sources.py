@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -55,6 +56,12 @@ class Source(Struct, frozen=True, kw_only=True):
     dropped_headers: frozenset[bytes] = DROPPED_HEADERS
     #: How long the key of an event is remembered, seconds.
     dedupe_s: float = 30 * 86400.0
+    #: Its sample events by name, as the exact bytes: the preset's and those under ``samples``.
+    samples: Mapping[str, bytes] = MappingProxyType({})
+    #: The headers of each, with its content type.
+    sample_headers: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    #: Those that are its own.
+    own_samples: frozenset[str] = frozenset()
     #: What to hide of its events.
     redaction: Redaction = NOTHING
 

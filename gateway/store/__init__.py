@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
 from gateway.machine.links import ForeignLink, followed
-from gateway.store.base import OnProgress, Reads, Store
+from gateway.store.base import Reads, Store
 from gateway.store.health import Health, Owner
 from gateway.store.postgres import address
 from gateway.store.postgres.address import Address, is_database
 
 if TYPE_CHECKING:
-    from gateway.store.copying import Tally
+    from gateway.store.copying import OnProgress, Tally
     from gateway.store.postgres.copying import PostgresSide
     from gateway.store.sqlite.copying import SQLiteSide
 
@@ -100,7 +100,7 @@ async def migrate(url: str) -> tuple[int, int] | None:
     return await postgres.migrate(_address(url))
 
 
-async def copied(source: str, target: str, on_progress: OnProgress) -> "Mapping[str, Tally]":
+async def copied(source: str, target: str, on_progress: "OnProgress") -> "Mapping[str, Tally]":
     """Copy everything in one store to another, which is empty or holds an unfinished copy; the rows of each kind.
 
     Raises StoreLocked while a gateway uses either of them, and StoreError.

@@ -6,15 +6,16 @@ numbers that they have in the store they come from; the target may give them oth
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from itertools import count as numbers
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
 from gateway.errors import StoreError
-from gateway.store.base import OnProgress
 
+#: Called now and then with how much is done of how much.
+OnProgress = Callable[[int, int], None]
 Row = tuple[Any, ...]
 #: Where a part continues: values of a key; empty: at its start.
 Place = tuple[Any, ...]

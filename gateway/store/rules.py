@@ -30,18 +30,6 @@ def words_in(text: str) -> tuple[str, ...]:
 # --- what a query selects ---
 
 
-@cache
-def _pattern(glob: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*)", glob)
-    spelled = {"*": "[^.]*", "**": ".*"}
-    return re.compile("".join(spelled.get(part, re.escape(part)) for part in parts), re.DOTALL)
-
-
-def fits(glob: str, type_: str) -> bool:
-    """Whether a type matches a glob: ``*`` is one segment, ``**`` any number of them."""
-    return _pattern(glob).fullmatch(type_) is not None
-
-
 class Selectable(Protocol):
     """A delivery as far as a query looks at it."""
 

@@ -111,6 +111,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "an event is on disk, or had been received before",
         ("event_id", "source", "type", "duplicate", "deliveries", "trace_id"),
     ),
+    "event.id_repeated": LogEvent(
+        "warning",
+        "many different bodies arrived under one id, and all but the first were taken for duplicates",
+        ("event_id", "source", "bodies"),
+    ),
     "event.rejected": LogEvent(
         "warning",
         "a request was refused; further ones of the same source, kind of reason and client are counted, and the log has their number once a minute",

@@ -8,7 +8,7 @@ import pytest
 from gateway.config import load
 from gateway.config.jsonschema import json_schema
 from gateway.errors import ConfigError
-from gateway.event.operators import OPERATORS, ORDERED, Operand, OperandRefused, Operator
+from gateway.event.operators import OPERATORS
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
@@ -59,19 +59,6 @@ def test_the_name_of_an_operator_in_another_language_is_translated(tmp_path, for
     assert caught.value.problems[0].hint in (f"write attrs.id: {{{name}: a}}", f'did you mean "{name}"?')
 
 
-def _increasing(low, high):
-    if low > high:
-        raise OperandRefused("needs the smaller value first", f"write [{high}, {low}]")
-    return lambda value: type(value) is type(low) and low <= value <= high
-
-
-@pytest.fixture
-def two_operands(monkeypatch):
-    """An operator that compares with both of its operands, which have to be in order."""
-    span = Operator(about="from the first number to the second", operand=Operand(ORDERED, 2), compile=_increasing)
-    monkeypatch.setitem(OPERATORS, "span", span)
-
-
 @pytest.mark.parametrize(
     ("written", "operands"),
     [
@@ -83,8 +70,8 @@ def two_operands(monkeypatch):
     ],
     ids=str,
 )
-def test_an_operand_that_is_made_up_fits_those_that_are_written(tmp_path, two_operands, written, operands):
-    assert made_up(tmp_path, {"attrs.id": {"span": written}}) == operands
+def test_an_operand_that_is_made_up_fits_those_that_are_written(tmp_path, written, operands):
+    assert made_up(tmp_path, {"attrs.id": {"between": written}}) == operands
 
 
 def made_up(tmp_path, where):
@@ -105,24 +92,23 @@ def test_alternatives_are_made_up_one_by_one(tmp_path, name):
     ("written", "message", "hint", "caret"),
     [
         ("5", "needs a list of 2 values", f"each {NUMBER_OR_TIME}", "5"),
-        ("[5]", "needs a list of 2 values", f"each {NUMBER_OR_TIME}", "span"),
+        ("[5]", "needs a list of 2 values", f"each {NUMBER_OR_TIME}", "between"),
         ("[5, true]", f"needs {NUMBER_OR_TIME}", "", "true"),
-        ("[7, 5]", "needs the smaller value first", "write [5, 7]", "span"),
+        ("[7, 5]", "has the greater value first", "write [5, 7]", "between"),
+        ("[5, 2026-04-16]", "compares with a number and a time", "write two numbers or two times", "between"),
         ("[]", "is compared with an empty list", f"write {TWO}", "[]"),
         ("{from: 5}", "is compared with a map", f"write {TWO}", "{from"),
-        ("", "has no value", f"write {TWO}", "span"),
+        ("", "has no value", f"write {TWO}", "between"),
     ],
 )
-def test_a_mistake_with_several_operands_is_at_the_value_or_at_the_operator(
-    tmp_path, two_operands, written, message, hint, caret
-):
-    line = f"      attrs.id: {{span: {written}}}"
+def test_a_mistake_with_several_operands_is_at_the_value_or_at_the_operator(tmp_path, written, message, hint, caret):
+    line = f"      attrs.id: {{between: {written}}}"
     file = f"version: 1\nroutes:\n  - to: crm\n    where:\n{line}"
     (tmp_path / "routes.yaml").write_text(file)
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "routes.yaml", environ={})
-    [problem] = [each for each in caught.value.problems if '"span"' in each.message]
-    assert (problem.message, problem.hint) == (f'"span" of "attrs.id" {message}', hint)
+    [problem] = [each for each in caught.value.problems if '"between"' in each.message]
+    assert (problem.message, problem.hint) == (f'"between" of "attrs.id" {message}', hint)
     assert line[problem.place.column - 1 :].startswith(caret)
 
 

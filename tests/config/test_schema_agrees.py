@@ -55,9 +55,12 @@ BEYOND = {
     "the rules of a text": {
         "addresses",
         "client-certificates",
+        "constant-ids",
         "headers",
         "in-the-clear",
         "names-of-other-scripts",
+        "never",
+        "paths-to-one-value",
         "pattern-near-a-known-type",
         "question-mark-in-path",
         "redact-of-an-unknown-field",

@@ -10,8 +10,9 @@ from typing import Any
 from gateway import presets
 from gateway.config import load
 from gateway.rehearsal.explained import explained
-from gateway.rehearsal.rehearse import rehearse, sample, sender_headers
+from gateway.rehearsal.rehearse import rehearse, sender_headers
 from gateway.routing import Config
+from gateway.routing.cases import sample
 
 NOW = "2026-11-28T03:12:40.000Z"
 REVISION = "9f2c01ab"

@@ -20,7 +20,7 @@ from gateway.errors import BuildError, ConfigError
 from gateway.event.paths import lookup
 from gateway.model import Attempt, Delivery, FileAppend, HttpRequest, Text
 from gateway.pipeline import Gateway, deliver
-from gateway.rehearsal.rehearse import sample
+from gateway.routing.cases import sample
 from tests.cli import command
 from tests.destinations import examples
 from tests.destinations.values import parts

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.event.conditions import Check, Clause, Combined
 from gateway.event.operators import ANY, FLAG, OPERATORS, ORDERED, TEXT, OperandRefused
+from gateway.event.paths import EACH
 
 #: Any payload.
 json_values = st.recursive(
@@ -31,14 +32,20 @@ def check(operator, *operands):
 
 
 #: Event types, and patterns of them.
-dotted = st.lists(st.sampled_from(["a", "b", "*", "**", ""]), min_size=1, max_size=6).map(".".join)
+_parts = st.tuples(st.sampled_from(["a", "b", "ab", "*", "**", "a*", "*b", ""]), st.sampled_from(".../:"))
+dotted = st.lists(_parts, min_size=1, max_size=6).map(lambda parts: "".join(a + b for a, b in parts)[:-1])
 
 #: Few enough values that two of them are often equal.
 values = st.sampled_from([None, True, False, 0, 1, 1.0, 2, "", "1", "a", math.nan, 10**30, -0.0])
 anything = st.recursive(
     values, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2)
 )
-paths = st.sampled_from([("attrs", "a"), ("attrs", "b"), ("attrs", "c", "0"), ("payload", "a"), ("event", "type")])
+paths = st.sampled_from(
+    [
+        *(("attrs", "a"), ("attrs", "b"), ("attrs", "c", "0"), ("payload", "a"), ("event", "type")),
+        *(("attrs", "a", EACH), ("payload", EACH, "a"), ("payload", EACH, "a", EACH), ("payload", "a", EACH, "b")),
+    ]
+)
 clauses = st.builds(
     Clause, path=paths, values=st.lists(values.filter(lambda v: v == v), min_size=1, max_size=3).map(tuple)
 )
@@ -70,7 +77,8 @@ def is_accepted(operator, operands):
 
 
 checks = st.one_of(
-    st.builds(Check, path=paths, operator=st.just(name), operands=operands_of(name)) for name in OPERATORS
+    st.builds(Check, path=paths, operator=st.just(name), operands=operands_of(name), number=st.booleans())
+    for name in OPERATORS
 )
 conditions = st.recursive(
     clauses | checks,

@@ -11,8 +11,9 @@ from gateway.event.conditions import Check, Clause, Combined
 from gateway.event.explain import explain
 from gateway.event.match import Expression, Matcher, Rule
 from gateway.event.operators import OPERATORS
-from gateway.event.paths import lookup
+from gateway.event.paths import EACH, MISSING
 from gateway.event.patterns import fits
+from gateway.event.values import as_number
 from tests.event.given import anything, clauses, conditions, dotted, facts, where
 
 
@@ -97,14 +98,19 @@ def same(left, right):
 
 
 def dig(value, path):
+    """The values at a path: one, or one for each element of a list."""
+    if EACH in path:
+        at = path.index(EACH)
+        [whole] = dig(value, path[:at])
+        return [found for each in (whole if isinstance(whole, list) else ()) for found in dig(each, path[at + 1 :])]
     for segment in path:
         if isinstance(value, dict) and segment in value:
             value = value[segment]
         elif isinstance(value, list) and segment == "0" and value:
             value = value[0]
         else:
-            return object()
-    return value
+            return [MISSING]
+    return [value]
 
 
 def matches(rule, given_facts):
@@ -112,7 +118,7 @@ def matches(rule, given_facts):
     return (
         (rule.sources is None or event["source"] in rule.sources)
         and (rule.patterns is None or any(fits(pattern, event["type"]) for pattern in rule.patterns))
-        and all(any(same(value, dig(given_facts, each.path)) for value in each.values) for each in rule.where)
+        and all(meets(each, given_facts) for each in rule.where)
     )
 
 
@@ -166,10 +172,11 @@ def test_an_event_costs_the_same_among_few_and_many_rules(count):
 def meets(condition, given_facts):
     match condition:
         case Clause(path=path, values=values):
-            return any(same(value, dig(given_facts, path)) for value in values)
-        case Check(path=path, operator=operator, operands=operands):
-            found = lookup(given_facts, path)
-            return OPERATORS[operator].test(operands)(found)
+            return any(same(value, found) for value in values for found in dig(given_facts, path))
+        case Check(path=path, operator=operator, operands=operands, number=number):
+            found = [as_number(each) if number else each for each in dig(given_facts, path)]
+            test = OPERATORS[operator].test(operands)
+            return all(map(test, found)) if test(MISSING) else any(map(test, found))
         case Combined(how=how, conditions=inner):
             held = [meets(each, given_facts) for each in inner]
             return {"any": any, "all": all, "not": lambda each: not any(each)}[how](held)

@@ -14,7 +14,8 @@ from gateway.model import Attempt, Delivery, Notice
 from gateway.operate import views
 from gateway.pipeline import Gateway, deliver
 from gateway.rehearsal.explained import explained_history
-from gateway.rehearsal.rehearse import rehearse, sample, sender_headers
+from gateway.rehearsal.rehearse import rehearse, sender_headers
+from gateway.routing.cases import sample
 from gateway.store.nouns import EventHistory, HeldBack
 
 NOW = 1_767_225_600.0

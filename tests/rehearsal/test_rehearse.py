@@ -14,7 +14,8 @@ from gateway.egress import Egress
 from gateway.errors import BodyTooLarge, RequestRefused, Unparsable
 from gateway.model import FileAppend, HttpRequest
 from gateway.pipeline import Gateway, receive
-from gateway.rehearsal.rehearse import EVENT_ID, Rehearsal, UnknownSample, rehearse, sample, sender_headers
+from gateway.rehearsal.rehearse import EVENT_ID, Rehearsal, rehearse, sender_headers
+from gateway.routing.cases import UnknownSample, sample
 from gateway.signatures import Request
 from gateway.store import open_store
 

@@ -15,7 +15,7 @@ from gateway.destinations import KINDS, discord, googlechat, teams, telegram
 from gateway.destinations.escapes import one_line
 from gateway.errors import ConfigError, RenderError
 from gateway.model import Delivery
-from gateway.rehearsal.rehearse import sample
+from gateway.routing.cases import sample
 from tests.destinations import examples
 
 CHATS = [name for name, kind in KINDS.items() if kind.needs_text]

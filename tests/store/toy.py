@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from gateway.errors import KeyReused, Overlaps, StoreError, StoreUnavailable
+from gateway.event.patterns import fits
 from gateway.model import Delivery, DeliveryState, Release, Retry, new_id
 from gateway.store import nouns, rules
 from gateway.store.activities import Activity, Task
@@ -261,7 +262,7 @@ class Server:
             rules.selects(which, delivery)
             and (not which.ids or bool({delivery.id, event.id} & {*which.ids}))
             and which.source in ("", event.source)
-            and (not which.type or rules.fits(which.type, event.type))
+            and (not which.type or fits(which.type, event.type))
             and (which.since_s is None or age_s <= which.since_s)
             and (which.until_s is None or age_s > which.until_s)
         )

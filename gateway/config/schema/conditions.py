@@ -1,19 +1,21 @@
-"""``where`` and ``conditions``: read from the file, then compiled to what is matched."""
+"""``where`` and ``conditions``, as they are read from the file."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gateway.config.schema import values
+from gateway.config.schema import foreign, values
 from gateway.config.schema.operands import as_written, of_field, of_operator
-from gateway.config.schema.reading import Reading, Shape, Words, shaped
+from gateway.config.schema.reading import Reading, Shape, Words, shape_of, shaped
 from gateway.config.schema.values import some
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.errors import Place
 from gateway.event import operators
-from gateway.event.conditions import Check, Clause, Combined, Condition, combined, constant
+from gateway.event.conditions import Check, Clause, Combined, Condition
 from gateway.event.operators import OPERATORS
-from gateway.event.paths import split_path
+from gateway.event.paths import Path, PathRefused, parse_path
+from gateway.event.values import Value
 from gateway.wording import suggest, suggest_or_list
 
 _VALUES: Final = some(operators.ANY.schema)
@@ -30,9 +32,16 @@ COMBINING: Final[Mapping[str, tuple[Shape, str]]] = {
     "is": (some(operators.TEXT.schema), "the name of one of `conditions`, or a list of names, one of which must hold"),
 }
 
+#: Says how a field is read, beside its operators.
+NUMBER: Final = "number"
+READ_AS_NUMBER: Final = 'true: read a text such as "398.00" as a number first, for the operators beside it'
+_OF_A_FIELD: Final = frozenset({*OPERATORS, NUMBER})
 _OPERATED: Final[Shape] = {
     "type": "object",
-    "properties": {name: {"description": each.about, **each.schema} for name, each in OPERATORS.items()},
+    "properties": {
+        **{name: {"description": each.about, **each.schema} for name, each in OPERATORS.items()},
+        NUMBER: {"description": READ_AS_NUMBER, **shape_of(values.boolean)},
+    },
     "additionalProperties": False,
     "minProperties": 1,
 }
@@ -79,9 +88,6 @@ class Is:
 Where = tuple[Field | Nested | Is, ...]
 
 
-# --- reading ---
-
-
 @shaped(WHERE)
 def where(reading: Reading, node: Node, label: str) -> Where | None:
     """A map of conditions."""
@@ -106,8 +112,36 @@ def _line(reading: Reading, pair: Pair, label: str) -> Field | Nested | Is | Non
         return Is(names, text) if names else None
     if key in _HOW:
         return _nested(reading, pair, _HOW[key], label, text)
-    conditions = of_value(reading, key, pair.value, split_path(key))
+    if how := foreign.combination(key):
+        reading.error(pair.key, f'unknown key "{key}" in {label}', f"write {foreign.combined(how, pair.value)}")
+        return None
+    path = _path(reading, pair)
+    conditions = None if path is None else of_value(reading, key, pair.value, path)
     return Field(pair.key, conditions) if conditions is not None else None
+
+
+#: A star after a dot, which names a key; ``[*]`` is every element.
+_DOTTED_STAR: Final = re.compile(r"\.\*(?=[.\[]|\Z)")
+
+
+def _path(reading: Reading, pair: Pair) -> Path | None:
+    """The path of a line; None after a problem was reported."""
+    key = pair.key.text
+    if _DOTTED_STAR.search(key):
+        right = _DOTTED_STAR.sub("[*]", key)
+        reading.error(pair.key, f'"{key}": * is no element of a list here', f"write {right} for any of them")
+        return None
+    if at_end := foreign.operator_at_end(key):
+        field, word = at_end
+        right = foreign.comparison(field, word, pair.value)
+        hint = f'write {right}; for a field of that name {field}["{word}"]'
+        reading.error(pair.key, f'"{key}" ends in an operator', hint)
+        return None
+    try:
+        return parse_path(key)
+    except PathRefused as refused:
+        reading.error(pair.key, f'"{key}" {refused}', refused.hint)
+        return None
 
 
 def _nested(reading: Reading, pair: Pair, how: Literal["any", "all", "not"], label: str, text: str) -> Nested | None:
@@ -125,180 +159,91 @@ def _nested(reading: Reading, pair: Pair, how: Literal["any", "all", "not"], lab
     return None
 
 
-def of_value(reading: Reading, field: str, node: Node, path: tuple[str, ...]) -> tuple[Condition, ...] | None:
+def of_value(reading: Reading, field: str, node: Node, path: Path) -> tuple[Condition, ...] | None:
     """The conditions on one field: a value, a list of alternatives, or a map of operators. None after a problem.
 
     ``field`` is its name in problems, ``path`` where it is found.
     """
     if isinstance(node, Map):
         return _operated(reading, field, node, path)
+    if isinstance(node, Items) and any(isinstance(each, Map) and each.pairs for each in node.nodes):
+        right = foreign.alternatives(field, node.nodes)
+        of_map = next(each for each in node.nodes if isinstance(each, Map))
+        message = f'"{field}" is compared with a map inside a list'
+        reading.error(of_map, message, f"write {right}" if right else "list plain values")
+        return None
+    if isinstance(node, Scalar) and (right := foreign.compared_text(field, node)):
+        reading.error(node, f'"{field}" is compared with the text "{node.text}"', f"write {right}")
+        return None
     operands = of_field(reading, field, node)
     return None if operands is None else (Clause(path=path, values=operands, text=f"{field}: {as_written(node)}"),)
 
 
-def _operated(reading: Reading, field: str, node: Map, path: tuple[str, ...]) -> tuple[Condition, ...] | None:
+def _operated(
+    reading: Reading, field: str, node: Map, path: Path, *, number: bool = False
+) -> tuple[Condition, ...] | None:
     names = [pair.key.text for pair in node.pairs]
-    if not any(name in OPERATORS or suggest(name, OPERATORS, closeness=0.75) for name in names):
+    if not any(name in _OF_A_FIELD or suggest(name, _OF_A_FIELD, closeness=0.75) for name in names):
         _explain_nested_map(reading, field, node)
         return None
-    found = [_operator(reading, field, pair, path) for pair in node.pairs]
+    pairs = [pair for pair in node.pairs if pair.key.text != NUMBER]
+    flag = next((pair for pair in node.pairs if pair.key.text == NUMBER), None)
+    if flag is not None:
+        asked = values.boolean(reading, flag.value, f'"{NUMBER}" of "{field}"')
+        if asked and not pairs:
+            hint = f"add what the number must be: {field}: {{number: true, gte: 100}}"
+            reading.error(flag.key, f'"{NUMBER}" of "{field}" only says how the field is read', hint)
+        number = number or bool(asked)
+    found = [_operator(reading, field, pair, path, number=number) for pair in pairs]
     kept = tuple(condition for condition in found if condition is not None)
-    return kept if len(kept) == len(found) else None
+    return kept if kept and len(kept) == len(found) else None
 
 
-def _operator(reading: Reading, field: str, pair: Pair, path: tuple[str, ...]) -> Condition | None:
+def _operator(reading: Reading, field: str, pair: Pair, path: Path, *, number: bool) -> Condition | None:
     name = pair.key.text
     text = f"{field}: {{{name}: {as_written(pair.value)}}}"
     if name not in OPERATORS:
-        reading.error(pair.key, f'unknown operator "{name}" for "{field}"', suggest_or_list(name, sorted(OPERATORS)))
+        right = foreign.line(field, Map(pair.key.place, (pair,)))
+        hint = f"write {right}" if right else suggest_or_list(name, sorted(_OF_A_FIELD))
+        reading.error(pair.key, f'unknown operator "{name}" for "{field}"', hint)
         return None
     if OPERATORS[name].nests and isinstance(pair.value, Map):
-        inner = _operated(reading, field, pair.value, path)
-        return Combined(how="not", conditions=(_together(inner),), text=text) if inner else None
+        inner = _operated(reading, field, pair.value, path, number=number)
+        return Combined(how="not", conditions=(together(inner),), text=text) if inner else None
     operands = of_operator(reading, field, pair)
-    return None if operands is None else Check(path=path, operator=name, operands=operands, text=text)
+    if operands is None or (number and not _is_of_numbers(reading, field, pair, operands)):
+        return None
+    return Check(path=path, operator=name, operands=operands, number=number, text=text)
 
 
-def _together(conditions: tuple[Condition, ...]) -> Condition:
+def _is_of_numbers(reading: Reading, field: str, pair: Pair, operands: Sequence[Value]) -> bool:
+    """Whether an operator can hold for a number."""
+    kind, name = OPERATORS[pair.key.text].operand.kind, pair.key.text
+    if kind is operators.TEXT or name == "contains":
+        hint = f"compare the text on a line of its own: all: [{{{field}: {{{name}: {as_written(pair.value)}}}}}]"
+        reading.error(pair.key, f'"{name}" of "{field}" is about a text, and number: true makes it a number', hint)
+        return False
+    if kind is operators.ANY and any(isinstance(each, str) for each in operands):
+        hint = f"write numbers without quotes: {field}: {{number: true, {name}: 5}}"
+        reading.error(
+            pair.value, f'"{name}" of "{field}" compares with a text, and number: true makes it a number', hint
+        )
+        return False
+    return True
+
+
+def together(conditions: tuple[Condition, ...]) -> Condition:
     """One condition that holds if all of them do."""
     text = ", ".join(each.text for each in conditions)
     return conditions[0] if len(conditions) == 1 else Combined(how="all", conditions=conditions, text=text)
 
 
-#: What other languages write, and the equivalent here.
-_FOREIGN: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("eq", "equals", "equal", "==", "=", "is", "$eq"), "{field}: {value}"),
-    **dict.fromkeys(("in", "one_of", "any_of", "$in"), "{field}: {value}"),
-    **{
-        foreign: f"{{field}}: {{{{{name}: {{value}}}}}}"
-        for name, each in OPERATORS.items()
-        for foreign in each.also_called
-    },
-}
-
-
 def _explain_nested_map(reading: Reading, field: str, node: Map) -> None:
-    if len(node.pairs) == 1 and node.pairs[0].key.text in _FOREIGN:
-        [pair] = node.pairs
-        right = _FOREIGN[pair.key.text].format(field=field, value=as_written(pair.value))
-        reading.error(pair.key, f'unknown operator "{pair.key.text}" for "{field}"', f"write {right}")
+    unknown = next((pair.key for pair in node.pairs if foreign.is_operator(pair.key.text)), None)
+    if unknown is not None:
+        right = foreign.line(field, node) or foreign.measured(field, node)
+        hint = f"write {right}" if right else f"known: {', '.join(sorted(_OF_A_FIELD))}"
+        reading.error(unknown, f'unknown operator "{unknown.text}" for "{field}"', hint)
         return
     dotted = ", ".join(f"{field}.{pair.key.text}: {as_written(pair.value)}" for pair in node.pairs)
     reading.error(node, f'"{field}" is compared with a map', f"write {dotted}" if dotted else "name a field of it")
-
-
-# --- compiling ---
-
-#: Lines of one entry with every name replaced by its lines: names inside names grow fast.
-MAX_LINES: Final = 10_000
-
-
-def _groups(line: Field | Nested | Is) -> Sequence[Where]:
-    return line.groups if isinstance(line, Nested) else ()
-
-
-def _size(line: Field | Nested | Is) -> int:
-    return 1 + sum(_size(each) for group in line.groups for each in group) if isinstance(line, Nested) else 1
-
-
-class ConditionCompiler:
-    """Checks maps of conditions against the fields that exist, and replaces names by their conditions."""
-
-    def __init__(self, reading: Reading, named: Mapping[str, Where]) -> None:
-        self._reading = reading
-        self._named = named
-        self._left = 0
-        #: Cycles already reported: each of their members leads into them.
-        self._cycles: set[frozenset[str]] = set()
-
-    def compile(self, where: Where, check_path: Callable[[Scalar], None]) -> tuple[Condition, ...]:
-        """The conditions to match; reports every problem with a path or a name."""
-        self._left = MAX_LINES
-        return self._lines(where, check_path, ())
-
-    def required(self, where: Where) -> Sequence[Field]:
-        """The lines about a field that must hold in any case."""
-        found: list[Field] = []
-        for line in where:
-            match line:
-                case Field():
-                    found.append(line)
-                case Nested(how="all", groups=groups):
-                    found += [field for group in groups for field in self.required(group)]
-                case Is(names=(name,)):
-                    found += self.required(self._named.get(name.text, ()))
-        return found
-
-    def constants(self, where: Where) -> Iterator[tuple[Place, str, bool]]:
-        """The innermost lines that hold for every event or for none: place, text, and whether they always hold.
-
-        Only for conditions that compiled without a problem.
-        """
-        for line in where:
-            inner = [found for group in _groups(line) for found in self.constants(group)]
-            yield from inner
-            verdict = self._verdict(line)
-            if verdict is not None and not inner:
-                match line:
-                    case Nested(place=place, text=text):
-                        yield place, text, verdict
-                    case Field(path=path, conditions=conditions):
-                        yield path.place, ", ".join(each.text for each in conditions), verdict
-
-    def _verdict(self, line: Field | Nested | Is) -> bool | None:
-        match line:
-            case Field(conditions=conditions):
-                return combined("all", map(constant, conditions))
-            case Nested(how=how, groups=groups):
-                return combined(how, map(self._verdict_of_all, groups))
-            case Is(names=names):
-                return combined("any", (self._verdict_of_all(self._named[name.text]) for name in names))
-
-    def _verdict_of_all(self, where: Where) -> bool | None:
-        return combined("all", map(self._verdict, where))
-
-    def _lines(
-        self, where: Where, check_path: Callable[[Scalar], None], around: tuple[str, ...]
-    ) -> tuple[Condition, ...]:
-        found: list[Condition] = []
-        for line in where:
-            match line:
-                case Field(path, conditions):
-                    check_path(path)
-                    found += conditions
-                case Nested(_, how, groups, text):
-                    inner = tuple(self._group(group, check_path, around) for group in groups)
-                    found.append(Combined(how=how, conditions=inner, text=text))
-                case Is(names, text):
-                    inner = tuple(self._is(name, check_path, around) for name in names)
-                    found.append(Combined(how="any" if len(inner) > 1 else "all", conditions=inner, text=text))
-        return tuple(found)
-
-    def _group(self, where: Where, check_path: Callable[[Scalar], None], around: tuple[str, ...]) -> Condition:
-        return _together(self._lines(where, check_path, around))
-
-    def _is(self, name: Words, check_path: Callable[[Scalar], None], around: tuple[str, ...]) -> Condition:
-        nothing = Combined(how="any", conditions=(), text=name.shown)
-        if self._left < 0:
-            return nothing
-        self._left -= sum(map(_size, self._named.get(name.text, ())))
-        if self._left < 0:
-            message = f"with its named conditions written out, this has more than {MAX_LINES:,} lines"
-            self._reading.error(name.node, message, "use fewer conditions inside conditions")
-            return nothing
-        if name.text not in self._named:
-            hint = suggest_or_list(name.shown, self._named)
-            self._reading.error(name.node, f'unknown condition "{name.shown}"', hint)
-            return nothing
-        if name.text in around:
-            self._refuse_cycle(name, around[around.index(name.text) :])
-            return nothing
-        return self._group(self._named[name.text], check_path, (*around, name.text))
-
-    def _refuse_cycle(self, name: Words, cycle: tuple[str, ...]) -> None:
-        if frozenset(cycle) not in self._cycles:
-            self._cycles.add(frozenset(cycle))
-            path = " > ".join((*cycle, name.text))
-            self._reading.error(
-                name.node, f"this condition refers to itself: {path}", 'replace one "is:" with its conditions'
-            )

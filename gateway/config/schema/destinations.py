@@ -16,7 +16,7 @@ from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS, Kind, Option
 from gateway.destinations.gates import RATE
 from gateway.destinations.retry import Policy
-from gateway.event.paths import split_path
+from gateway.event.paths import PathRefused, split_path
 from gateway.hiding.addresses import SHORTEST_SEGMENT, after_host
 from gateway.model import Secret
 from gateway.render import is_literal
@@ -90,12 +90,16 @@ def _options() -> Mapping[str, Key]:
 
 
 def _hint_path(written: Words, label: str) -> tuple[str, ...]:
-    where, _, path = written.text.partition(":")
-    if where != "json" or not path or "" in split_path(path):
+    where, _, text = written.text.partition(":")
+    try:
+        path = split_path(text)
+    except PathRefused as refused:
+        raise Unfit(f'{label}: "{written.shown}" {refused}', refused.hint) from None
+    if where != "json" or not text or "" in path:
         raise Unfit(
             f'{label}: "{written.shown}" does not say where to look', "write json: and a path: json:retry_after"
         )
-    return split_path(path)
+    return path
 
 
 def _rate(written: Words, label: str) -> str:

@@ -120,7 +120,7 @@ class EntryKeys(MessageKeys):
     source: tuple[Words, ...] | None = key(values.some_names, "a source or a list; every source if left out")
     match: tuple[Words, ...] | None = key(
         values.some_words,
-        "an event type or a list, with * for one segment and ** for any number; every event if left out",
+        "an event type or a list, with * for one segment or the rest of one and ** for any number; every event if left out",
     )
     where: Where = key(
         conditions.where,

@@ -149,6 +149,11 @@ class SourceKeys(Section):
         "short names for parts of the payload: {attrs: payload.data}; in a list, the first that is present",
         factory=dict,
     )
+    samples: Words | None = key(
+        values.words,
+        "a folder with sample events of your own, relative to this file: NAME.json, .form, .xml or .txt, or NAME.request.json "
+        "with headers, as gateway sign --json prints it",
+    )
     redact: RedactKeys | None = key(
         _redact,
         "fields to hide from people, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",

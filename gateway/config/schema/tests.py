@@ -104,7 +104,7 @@ class TestKeys(Section):
     __test__ = False
     name: Words | None = key(values.words, "what it checks, as a sentence", required=True)
     source: Words | None = key(values.named, "the source that the event comes from; required if there are several")
-    event: Words | None = key(values.named, "a sample event of the source's preset: contact.created")
+    event: Words | None = key(values.named, "a sample event of the source: contact.created")
     file: Words | None = key(values.named, "a file with the event's JSON, relative to this one")
     payload: Plain | None = key(trees.json, "the event's JSON, written out")
     set: Mapping[str, Plain] = key(

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import Overlaps
+from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
@@ -19,7 +20,7 @@ from gateway.store.postgres.questions import NOT_THERE
 from gateway.store.postgres.rows import name_of, packed, unpacked
 from gateway.store.postgres.schema import DAY_BITS
 from gateway.store.postgres.search import Searcher
-from gateway.store.rules import Named, Slice, fits, movable, next_slice, selects, states_taken
+from gateway.store.rules import Named, Slice, movable, next_slice, selects, states_taken
 
 UNFINISHED: Final = """
 SELECT id, verb, which, began, position, ends FROM activity WHERE NOT finished AND verb NOT IN ('discard', 'forget')

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError
+from gateway.event.patterns import fits
 from gateway.model import Attempt, Delivery, DeliveryState, Event
 from gateway.store import numbers
 from gateway.store.activities import Activity, ActivityPage
-from gateway.store.base import OnProgress
 from gateway.store.holds import Hold
 from gateway.store.nouns import (
     BODY_EFFORT,
@@ -33,7 +33,7 @@ from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
 from gateway.store.postgres.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, unpacked
 from gateway.store.postgres.search import FIRST_ROWS, MOST_ROWS, TALLY, Search, Searcher
-from gateway.store.rules import Standing, damaged, fits, selects
+from gateway.store.rules import Standing, damaged, selects
 
 #: Events that are looked into at a time, at first and at most: each time is a round trip.
 FIRST_CHUNK: Final = 64
@@ -54,6 +54,8 @@ class PostgresReads:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
+        #: Of the latest check, in events.
+        self.progress = (0, 0)
 
     @classmethod
     async def opened(cls, address: Address) -> Self:
@@ -263,12 +265,16 @@ class PostgresReads:
 
     # the whole
 
-    async def backup(self, path: str, on_progress: OnProgress | None = None, *, replaces: bool = False) -> int:  # noqa: ARG002  as every store
+    def _progressed(self, done: int, whole: int) -> None:
+        self.progress = (done, whole)
+
+    async def backup(self, path: str, *, replaces: bool = False) -> int:  # noqa: ARG002  as every store
         raise StoreError(whole.how_to_back_up(self._readers.address, path))
 
-    async def check(self, on_progress: OnProgress | None = None) -> Sequence[str]:
+    async def check(self) -> Sequence[str]:
+        self._progressed(0, 0)
         async with self._readers.snapshot() as (connection, _):
-            return [each async for each in whole.contradictions(connection, on_progress)]
+            return [each async for each in whole.contradictions(connection, self._progressed)]
 
     async def close(self) -> None:
         await self._readers.close()

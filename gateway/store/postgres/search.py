@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.numbers import Group
@@ -19,7 +20,6 @@ from gateway.store.postgres import words as index
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.rows import packed, unpacked
 from gateway.store.postgres.schema import DAY_BITS, DAY_S
-from gateway.store.rules import fits
 
 #: Rows that a stream is asked for at first, and at most.
 FIRST_ROWS: Final = 32

@@ -1,10 +1,9 @@
 """The database as a whole: a check of all that is in it, and how it is backed up."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from shlex import quote
 from typing import Any, Final
 
-from gateway.store.base import OnProgress
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.questions import EVENT
@@ -42,7 +41,7 @@ def how_to_back_up(address: Address, path: str) -> str:
     )
 
 
-async def contradictions(connection: Connection, on_progress: OnProgress | None) -> AsyncIterator[str]:
+async def contradictions(connection: Connection, progressed: Callable[[int, int], None]) -> AsyncIterator[str]:
     """What is wrong, a sentence each."""
     for kind, statement in _ORPHANS.items():
         for (name,) in await connection.fetch(statement, NAMED):
@@ -56,8 +55,7 @@ async def contradictions(connection: Connection, on_progress: OnProgress | None)
             if not intact:
                 yield f"event {event.id}: its stored body does not match its checksum"
         done, last = done + len(rows), rows[-1]["seq"]
-        if on_progress is not None:
-            on_progress(done, max(whole, done))
+        progressed(done, max(whole, done))
     for name, state, counted, there in await _wrong_tally(connection):
         yield f"deliveries of {name}, {state}: {counted} are counted, {there} exist"
 

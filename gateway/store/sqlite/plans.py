@@ -8,11 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import Overlaps
+from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
 from gateway.store.nouns import BodyIs, DeliveryQuery
-from gateway.store.rules import Named, Slice, fits, movable, next_slice, selects, states_taken
+from gateway.store.rules import Named, Slice, movable, next_slice, selects, states_taken
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.search import Searcher

@@ -6,6 +6,7 @@ from typing import Any, Final
 import apsw
 
 from gateway.errors import CorruptEvent
+from gateway.event.patterns import fits
 from gateway.model import Attempt, Delivery, DeliveryState, Event
 from gateway.store.activities import Activity, ActivityPage, OpenErasure, Task
 from gateway.store.holds import Hold
@@ -25,7 +26,7 @@ from gateway.store.nouns import (
     Unredacted,
 )
 from gateway.store.places import Place, activity_place
-from gateway.store.rules import damaged, fits, selects, unsendable
+from gateway.store.rules import damaged, selects, unsendable
 from gateway.store.sqlite import forgetting, plans, tasks
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.plans import Plan, Unfinished

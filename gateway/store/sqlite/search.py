@@ -9,11 +9,12 @@ from typing import Any, Final, Protocol
 import apsw
 from msgspec import Struct
 
+from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.numbers import Group
 from gateway.store.places import Place
-from gateway.store.rules import fits, words_in
+from gateway.store.rules import words_in
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import words as index
 from gateway.store.sqlite.rows import to_json

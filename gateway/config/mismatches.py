@@ -1,0 +1,87 @@
+"""Conditions that the samples of a source never meet: a value of another type, a field that is elsewhere."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.event.conditions import Check, Clause, Condition
+from gateway.event.operators import OPERATORS, ORDERED
+from gateway.event.paths import EACH, MISSING, Facts, Path, as_written, elements, parse_path
+from gateway.event.values import as_json, as_number, number
+
+#: The values of a field in each sample, with the sample's type.
+Values = Sequence[tuple[str, object]]
+
+_KINDS: Final[Mapping[type, str]] = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def mismatched(field: str, condition: Condition, values: Values) -> tuple[str, str] | None:
+    """Why a condition holds for none of the samples, whatever else is in them, and what to write; None if it may hold."""
+    found = [(event_type, value) for event_type, value in values if value is not MISSING and value is not None]
+    if isinstance(condition, Clause):
+        kinds = {_KINDS[type(each)] for each in condition.values}
+        if None in condition.values or any(_KINDS[type(value)] in kinds for _, value in found):
+            return None
+        return next((_unequal(field, condition, event_type, value) for event_type, value in found), None)
+    if isinstance(condition, Check) and not condition.number and OPERATORS[condition.operator].operand.kind is ORDERED:
+        return _not_a_number(field, condition, found)
+    return None
+
+
+def _unequal(field: str, condition: Clause, event_type: str, value: object) -> tuple[str, str]:
+    if isinstance(value, list):
+        written = condition.text.partition(": ")[2]
+        message = f"{field} is a list in the sample {event_type}, which never equals a value"
+        return message, f"write {field}: {{contains: {written}}}"
+    kind = _KINDS[type(condition.values[0])]
+    message = f"{field} is {_KINDS[type(value)]} in the sample {event_type}, which {kind} never equals"
+    match value:
+        case bool() | int() | float():
+            return message, f"write {str(value).lower()}, without quotes"
+        case str():
+            return message, f'write "{value[:40]}", in quotes'
+    return message, "name one of its fields"
+
+
+def _not_a_number(field: str, condition: Check, found: Values) -> tuple[str, str] | None:
+    """A text that shows a number, and is compared with one."""
+    if not found or any(number(each) is None for each in condition.operands):
+        return None
+    if not all(isinstance(value, str) and number(as_number(value)) is not None for _, value in found):
+        return None
+    listed = ", ".join(map(as_json, condition.operands))
+    operands = listed if len(condition.operands) == 1 else f"[{listed}]"
+    message = f"{field} is a text in the sample {found[0][0]}, which {condition.operator} never compares with a number"
+    return message, f"write {field}: {{number: true, {condition.operator}: {operands}}}"
+
+
+def nearest(field: str, samples: Sequence[Facts]) -> str:
+    """What to write for a field that no sample has."""
+    above, dot, word = field.rpartition(".")
+    if dot and word in OPERATORS:
+        return f"write {above}: {{{word}: ...}}, or name a field that exists"
+    path = parse_path(field)
+    for facts in samples:
+        through = _through_lists(facts, path)
+        if through != path and any(value is not MISSING for value in elements(facts, through)):
+            return f"write {as_written(through)} for any element of the list"
+    return "name a field that exists"
+
+
+def _through_lists(facts: Facts, path: Path) -> Path:
+    """The path with ``[*]`` wherever it enters a list without saying which element."""
+    found: Path = ()
+    for segment in path:
+        values = elements(facts, found) if found else [facts]
+        is_list = any(isinstance(value, list) for value in values)
+        if is_list and segment is not EACH and not (isinstance(segment, str) and segment.isdecimal()):
+            found = (*found, EACH)
+        found = (*found, segment)
+    return found

@@ -1,0 +1,166 @@
+"""Sample events: the documented ones of presets, those in a source's own folder, and the events of ``tests``."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway import presets
+from gateway.config.schema.reading import Reading
+from gateway.config.schema.sources import SourceKeys
+from gateway.errors import GatewayError
+from gateway.event.paths import Facts
+from gateway.model import Event
+from gateway.presets import CONTENT_TYPES, Preset
+from gateway.routing.cases import Test, body_of
+from gateway.routing.sources import Source
+
+#: The most files of one folder that are read.
+_MOST: Final = 1000
+#: The end of a file with a whole request.
+_REQUEST: Final = ".request.json"
+
+#: By name, body and headers.
+Files = Mapping[str, tuple[bytes, Mapping[str, str]]]
+
+
+class Sample(Struct, frozen=True):
+    """One sample event of a source, as rules and templates see it: whole, or with its promised fields only."""
+
+    source: Source
+    event: Event
+    facts: Facts
+    called: str
+
+
+def with_samples(reading: Reading, name: str, keys: SourceKeys, source: Source, preset: Preset) -> Source:
+    """The source with the samples of its preset and its own; one of its own replaces one of the same name."""
+    own = _own(reading, name, keys)
+    return replace(
+        source,
+        samples={**preset.samples, **{each: body for each, (body, _) in own.items()}},
+        sample_headers={**preset.sample_headers, **{each: headers for each, (_, headers) in own.items()}},
+        own_samples=frozenset(own),
+    )
+
+
+def _own(reading: Reading, name: str, keys: SourceKeys) -> Files:
+    if keys.samples is None or keys.samples.is_stand_in:
+        return {}
+    folder = reading.disk.folder / keys.samples.text
+    found = dict[str, tuple[bytes, Mapping[str, str]]]()
+    try:
+        files = sorted(file for file in folder.rglob("*") if file.is_file())[:_MOST] if folder.is_dir() else []
+        for file in files:
+            found |= _file(file, file.relative_to(folder).as_posix(), keys.max_body)
+    except (OSError, ValueError) as error:
+        reading.warning(keys.samples.node, f'samples of "{name}": {error}', "correct the file, or remove it")
+        return found
+    if not found:
+        hint = "put events there: order.paid.json, or order.paid.request.json with headers"
+        reading.warning(keys.samples.node, f'no sample of "{name}" is in {keys.samples.shown}/', hint)
+    return found
+
+
+def _file(file: Path, name: str, most: int) -> Files:
+    """One sample by its name; none for a file of another kind. Raises OSError, or ValueError that names the file."""
+    stem, _, suffix = name.rpartition(".")
+    if not stem or suffix not in CONTENT_TYPES:
+        return {}
+    with file.open("rb") as opened:
+        data = opened.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"{name} is larger than max_body")
+    if not name.endswith(_REQUEST):
+        return {stem: (data, {"content-type": CONTENT_TYPES[suffix]})}
+    try:
+        return {name.removesuffix(_REQUEST): _request(json.loads(data))}
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        raise ValueError(f"{name} is not a request as gateway sign --json prints it") from None
+
+
+def _request(written: Any) -> tuple[bytes, Mapping[str, str]]:
+    body = base64.b64decode(written["body_base64"]) if "body_base64" in written else written["body"].encode()
+    headers = {str(name).lower(): str(value) for name, value in written.get("headers", [])}
+    return body, {"content-type": CONTENT_TYPES["json"], **headers}
+
+
+# --- as rules see them ---
+
+
+def documented(source: Source) -> Iterator[Sample]:
+    """The samples that say what a source sends; those of a preset for any sender are mere examples."""
+    preset = presets.load(source.preset)
+    for name, body in source.samples.items():
+        if preset.any_types and name not in source.own_samples:
+            continue
+        sample = _received(source, body, source.sample_headers[name])
+        if sample is None:
+            continue
+        yield sample
+        promised, attrs = preset.promised.get(sample.called), sample.facts.get("attrs")
+        if promised is not None and isinstance(attrs, Mapping) and name not in source.own_samples:
+            least = {name: value for name, value in attrs.items() if name in promised}
+            called = f"{sample.called} (with the fields that are always present)"
+            yield replace(sample, facts={**sample.facts, "attrs": least}, called=called)
+
+
+def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -> Mapping[str, Sequence[Sample]]:
+    """By source, the events of tests; those that cannot be made are reported when the tests run."""
+    found: dict[str, list[Sample]] = {}
+    for test in tests:
+        source, has_event = sources.get(test.source), test.event or test.file or test.payload
+        if source is None or not has_event:
+            continue
+        try:
+            body = body_of(test, source, folder)
+        except (GatewayError, OSError, ValueError):
+            continue
+        headers = source.sample_headers.get(test.event or "", {"content-type": CONTENT_TYPES["json"]})
+        sample = _received(source, body, headers)
+        if sample is not None:
+            found.setdefault(test.source, []).append(sample)
+    return found
+
+
+def _received(source: Source, body: bytes, headers: Mapping[str, str]) -> Sample | None:
+    """The first event of a request; None if it cannot be parsed."""
+    raw = [(key.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for key, value in headers.items()]
+    try:
+        first = source.received(raw, body, now=0.0)[0]
+    except GatewayError:
+        return None
+    event = replace(first.event, id="evt_sample")
+    return Sample(source, event, source.naming.facts(event, first.payload), event.type)
+
+
+class Known:
+    """What is known of the events of every source."""
+
+    def __init__(self, sources: Mapping[str, Source], tests: Iterable[Test], folder: Path) -> None:
+        self.sources = sources
+        #: By source; none where nothing documents what it sends.
+        self.documented = {name: tuple(documented(source)) for name, source in sources.items()}
+        #: By source, the events of its tests.
+        self.tested = tested(tests, sources, folder)
+
+    def types(self, sources: Sequence[str]) -> frozenset[str]:
+        """The types of the samples and of the tests of these sources."""
+        return frozenset(each.event.type for each in (*self.samples(sources), *self.tests(sources)))
+
+    def samples(self, sources: Sequence[str]) -> Sequence[Sample]:
+        """Those that document what these sources send."""
+        return [sample for source in sources for sample in self.documented.get(source, ())]
+
+    def tests(self, sources: Sequence[str]) -> Sequence[Sample]:
+        """The events of tests."""
+        return [sample for source in sources for sample in self.tested.get(source, ())]
+
+    def are_all_documented(self, sources: Sequence[str]) -> bool:
+        """Whether there are samples of every one of these sources, so that what none of them has is worth a warning."""
+        return all(self.documented.get(source) for source in sources)

@@ -1,0 +1,227 @@
+"""What other rule languages call operators and combinations of conditions, and how that is written here.
+
+The words are those of MongoDB and the filters like it, Amazon EventBridge, n8n, Go templates, Liquid and SQL. A word
+counts in any spelling: ``startsWith``, ``starts_with`` and ``$startsWith`` are one.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.config.schema.operands import as_written
+from gateway.config.text.reader import Items, Map, Node, Pair, Scalar, json_scalar
+from gateway.errors import Place
+from gateway.event.operators import OPERATORS
+
+#: Texts that need no quotes, whatever stands around them.
+_PLAIN: Final = re.compile(r"[\w.+/^$][\w.+/@$ -]*(?<! )")
+
+
+def _shown(node: Node) -> str:
+    """A value as it may be copied into a map or a list."""
+    match node:
+        case Map(pairs=pairs):
+            return f"{{{', '.join(f'{pair.key.text}: {_shown(pair.value)}' for pair in pairs)}}}"
+        case Items(nodes=nodes):
+            return f"[{', '.join(map(_shown, nodes))}]"
+        case Scalar(text=text, value=str()) if not _PLAIN.fullmatch(text):
+            return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"
+    return as_written(node)
+
+
+def _folded(word: str) -> str:
+    """A word without case and marks; a sign such as ``>=`` as it is."""
+    return re.sub(r"[^a-z0-9]", "", word.lower()) or word.strip()
+
+
+def _by_word(table: Mapping[str, str]) -> Mapping[str, str]:
+    return {word: written for written, words in table.items() for word in words.split()}
+
+
+#: What is written here, with ``{}`` for the value, and the words for it. ``{}`` alone is equality.
+_OPERATORS: Final[Mapping[str, str]] = {
+    **_by_word(
+        {
+            "{}": "= == === eq equal equals equalto is isequalto in oneof anyof isin isoneof isanyof",
+            "not: {}": "<> !== notequal notequalto doesnotequal isnot isnotin noneof anythingbut",
+            "prefix: {}": "beginwith hasprefix stringstartswith",
+            "suffix: {}": "hassuffix stringendswith",
+            "regex: {}": "regexp matchesregex matchregex",
+            "glob: {}": "wildcard like",
+            "equals_ignore_case: {}": "ieq iequals equalfold equalsignorecase",
+            "contains: {}": "include includes has hassubstring",
+            "gt: {}": "greaterthan isgreaterthan larger largerthan morethan above after isafter",
+            "gte: {}": "ge greaterthanorequal greaterthanorequals greaterthanorequalto largerequal atleast",
+            "lt: {}": "lessthan islessthan smaller smallerthan below before isbefore",
+            "lte: {}": "le lessthanorequal lessthanorequals lessthanorequalto smallerequal atmost",
+            "between: {}": "range inrange isbetween",
+            "exists: {}": "exist isset isdefined",
+            "exists: false": "notexist notexists doesnotexist isnotset undefined missing absent",
+            "empty: true": "isempty blank isblank nil",
+            "empty: false": "notempty isnotempty isnotblank",
+            "=null": "isnull",
+            "not: null": "notnull isnotnull",
+            "not: {{contains: {}}}": "notcontain notcontains doesnotcontain notinclude notincludes excludes",
+            "not: {{prefix: {}}}": "notstartswith doesnotstartwith",
+            "not: {{suffix: {}}}": "notendswith doesnotendwith",
+            "not: {{regex: {}}}": "notregex notmatch notmatches doesnotmatch !~",
+        }
+    ),
+    **{_folded(word): f"{name}: {{}}" for name, each in OPERATORS.items() for word in (name, *each.also_called)},
+}
+_COMBINING: Final[Mapping[str, str]] = _by_word(
+    {
+        "any": "any or anyof oneof some should || |",
+        "all": "all and allof every must && &",
+        "not": "not nor none noneof mustnot ! ~",
+    }
+)
+#: Words that measure a value, which only an expression can do.
+_MEASURING: Final = frozenset({"size", "length", "len", "count", "lengthequals", "minlength", "maxlength"})
+#: What looks like a comparison, written as the text to equal.
+_COMPARISON: Final = re.compile(r"(>=|<=|!=|<>|==|=~|>|<)\s*(\S.*)")
+#: Words that nobody gives to a field.
+_UNMISTAKABLE: Final = frozenset(
+    [
+        "startswith",
+        "beginswith",
+        "beginwith",
+        "stringstartswith",
+        "hasprefix",
+        "endswith",
+        "stringendswith",
+        "hassuffix",
+        "notstartswith",
+        "doesnotstartwith",
+        "notendswith",
+        "doesnotendwith",
+        "notcontains",
+        "doesnotcontain",
+        "notincludes",
+        "doesnotmatch",
+        "matchesregex",
+        "notregex",
+        "notequal",
+        "notequals",
+        "notequalto",
+        "doesnotequal",
+        "equalsignorecase",
+        "equalfold",
+        "anythingbut",
+        "notin",
+        "notexists",
+        "doesnotexist",
+        "greaterthan",
+        "greaterthanorequal",
+        "greaterthanorequals",
+        "greaterthanorequalto",
+        "largerthan",
+        "morethan",
+        "lessthan",
+        "lessthanorequal",
+        "lessthanorequals",
+        "lessthanorequalto",
+        "smallerthan",
+    ]
+)
+
+
+def combination(key: str) -> str:
+    """The key that combines conditions as ``$or`` or ``&&`` does elsewhere; empty if none does."""
+    return "" if "." in key or "[" in key else _COMBINING.get(_folded(key), "")
+
+
+def combined(how: str, node: Node) -> str:
+    """A combination as it is written here."""
+    if isinstance(node, Map) and how != "not":
+        return f"{how}: [{', '.join(f'{{{pair.key.text}: {_shown(pair.value)}}}' for pair in node.pairs)}]"
+    return f"{how}: {_shown(node)}"
+
+
+def is_operator(word: str) -> bool:
+    """Whether it is an operator, here or elsewhere."""
+    return _folded(word) in {*_OPERATORS, *_COMBINING, *_MEASURING, "numeric"}
+
+
+def operator_at_end(key: str) -> tuple[str, str] | None:
+    """The field and the operator of ``payload.name.startsWith``; None if a field may have that name."""
+    field, dot, word = key.rpartition(".")
+    folded = _folded(word)
+    is_sign = not re.search(r"\w", word) or word.startswith("$")
+    if not dot or "." not in field or "]" in word or folded not in _OPERATORS:
+        return None
+    return (field, word) if is_sign or folded in _UNMISTAKABLE else None
+
+
+def line(field: str, node: Node) -> str:
+    """The line about a field that says here what ``node`` says elsewhere; empty if it is not known."""
+    if not isinstance(node, Map):
+        return f"{field}: {_shown(node)}"
+    match node.pairs:
+        case [Pair(key=key, value=Items(nodes=nodes))] if any(isinstance(each, Map) for each in nodes):
+            how = _COMBINING.get(_folded(key.text))
+            if how is not None:
+                return _around(how, field, nodes)
+    found = [_operator(pair) for pair in node.pairs]
+    if len(found) == 1 and found[0].startswith("="):
+        return f"{field}: {found[0][1:]}"
+    if not found or "" in found or any(each.startswith("=") for each in found):
+        return ""
+    return f"{field}: {{{', '.join(found)}}}"
+
+
+def comparison(field: str, word: str, value: Node) -> str:
+    """The line for one operator of another language and its value; empty if it is not known."""
+    return line(field, Map(value.place, (Pair(_scalar(value.place, word), value),)))
+
+
+def compared_text(field: str, node: Scalar) -> str:
+    """The line for a comparison that was written as a text: ``>= 100``; empty if it is none."""
+    found = _COMPARISON.fullmatch(node.text)
+    return comparison(field, found[1], _scalar(node.place, found[2])) if found else ""
+
+
+def _scalar(place: Place, text: str) -> Scalar:
+    return Scalar(place, text, json_scalar(text), place)
+
+
+def alternatives(field: str, nodes: Sequence[Node]) -> str:
+    """The line that says here what a list of operators and values says elsewhere; empty if it is not known."""
+    return line(field, nodes[0]) if len(nodes) == 1 else _around("any", field, nodes)
+
+
+def measured(field: str, node: Map) -> str:
+    """How a length is asked for; empty if none is."""
+    asked = any(_folded(pair.key.text) in _MEASURING for pair in node.pairs)
+    return f"if: ({field} | length) > 2" if asked else ""
+
+
+def _around(how: str, field: str, nodes: Sequence[Node]) -> str:
+    lines = [line(field, each) for each in nodes]
+    return "" if "" in lines else f"{how}: [{', '.join(f'{{{each}}}' for each in lines)}]"
+
+
+def _operator(pair: Pair) -> str:
+    """One operator as it is written here, or ``=`` and the value of an equality; empty if it is not known."""
+    word, value = _folded(pair.key.text), pair.value
+    if word == "numeric" and isinstance(value, Items):
+        return _numeric(value.nodes)
+    written = _OPERATORS.get(word)
+    if written is None:
+        return ""
+    if isinstance(value, Map):
+        inner = [_operator(each) for each in value.pairs]
+        if written != "not: {}" or not inner or "" in inner:
+            return ""
+        return f"not: {inner[0][1:]}" if inner[0].startswith("=") else f"not: {{{', '.join(inner)}}}"
+    return f"={_shown(value)}" if written == "{}" else written.format(_shown(value))
+
+
+def _numeric(nodes: Sequence[Node]) -> str:
+    """EventBridge's ``[">", 0, "<=", 5]``."""
+    words = [_OPERATORS.get(_shown(each), "") for each in nodes[::2]]
+    if "" in words or len(nodes) % 2:
+        return ""
+    found = [word.format(_shown(each)) for word, each in zip(words, nodes[1::2], strict=True)]
+    return f"={_shown(nodes[1])}" if words == ["{}"] else ", ".join(found)

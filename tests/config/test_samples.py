@@ -1,0 +1,99 @@
+"""What ``check`` knows of the events of a source: documented ones, a user's own, and those of tests."""
+
+import json
+
+import pytest
+
+from gateway.config.samples import Known
+from gateway.rehearsal.expectations import failures, read
+
+HEAD = "version: 1\nsources:\n  app: {preset: %s, secret: own-secret-of-the-tests%s}\n"
+TO = "destinations:\n  log: {type: file, path: log.ndjson}\n"
+ANY_SENDER = ["basic", "bearer", "header-token", "hmac-sha256", "standard-webhooks", "svix", "url-secret"]
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    def load(text, preset="bearer", more=""):
+        (tmp_path / "routes.yaml").write_text(HEAD % (preset, more) + TO + text)
+        return read(tmp_path / "routes.yaml")
+
+    return load
+
+
+def warnings(config):
+    return [problem.message for problem in config.warnings]
+
+
+@pytest.mark.parametrize("preset", ANY_SENDER)
+def test_nothing_is_warned_of_where_nothing_is_known(loaded, preset):
+    text = "routes: [{match: order.paid, where: {payload.order.total: 5, payload.a: b}, to: log, once: {per: '{{ event.id }}'}}]"
+    assert warnings(loaded(text, preset)) == []
+
+
+def test_the_event_of_a_test_counts_as_a_sample(loaded):
+    routes = "routes: [{match: contact.archived, where: {payload.reason: old}, to: log}]\n"
+    [warning] = warnings(loaded(routes, "xobito"))
+    assert warning == '"routes/log" matches no sample event of its sources'
+    tests = "tests: [{name: a, payload: {event: contact.archived, reason: old}, expect: [log]}]"
+    assert warnings(loaded(routes + tests, "xobito")) == []
+
+
+def test_a_test_of_one_type_says_nothing_about_others(loaded):
+    text = "routes: [{match: a.b, to: log}, {name: c, where: {payload.x.y: 5}, to: log}]\n"
+    tests = "tests: [{name: a, payload: {type: a.b}, expect: [log]}]"
+    assert warnings(loaded(text + tests)) == []
+
+
+def test_samples_of_ones_own_are_added_to_those_of_the_preset_and_replace_them(loaded, tmp_path):
+    own = tmp_path / "samples" / "sub"
+    own.mkdir(parents=True)
+    (tmp_path / "samples" / "contact.created.json").write_text('{"event": "contact.created", "data": {"mine": 1}}')
+    (own / "order.paid.form").write_text("event=order.paid&total=5")
+    (own / "README.md").write_text("not an event")
+    request = {"headers": [["X-A", "b"]], "body_base64": "eyJldmVudCI6ICJhLmIifQ=="}
+    (own / "sent.request.json").write_text(json.dumps(request))
+    source = loaded("", "xobito", ", samples: samples").sources["app"]
+    assert json.loads(source.samples["contact.created"])["data"] == {"mine": 1}
+    assert {"contact.updated", "sub/order.paid", "sub/sent"} < {*source.samples}
+    assert source.sample_headers["sub/order.paid"] == {"content-type": "application/x-www-form-urlencoded"}
+    assert source.sample_headers["sub/sent"] == {"content-type": "application/json", "x-a": "b"}
+    known = Known({"app": source}, (), tmp_path)
+    assert {"contact.created", "contact.updated", "order.paid", "a.b"} <= known.types(["app"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.request.json", "{}", 'samples of "app": a.request.json is not a request as gateway sign --json prints it'),
+        ("a.json", " " * 2000, 'samples of "app": a.json is larger than max_body'),
+        ("a.md", "", 'no sample of "app" is in samples/'),
+    ],
+)
+def test_a_sample_that_cannot_be_read_is_a_warning(loaded, tmp_path, name, content, message):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / name).write_text(content)
+    assert message in warnings(loaded("always: [{to: log}]", more=", samples: samples, max_body: 1KiB"))
+
+
+@pytest.mark.parametrize("content", ["{", "\x00", "[]", '{"type": {"a": 1}}', "[" * 200])
+def test_any_sample_loads(loaded, tmp_path, content):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "a.json").write_text(content)
+    loaded("routes: [{match: a, where: {payload.a: 5}, to: log}]", more=", samples: samples")
+
+
+def test_a_test_may_use_a_sample_of_ones_own(loaded, tmp_path):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "paid.json").write_text(
+        '{"type": "order.paid", "items": [{"price": "9.50"}, {"price": "12"}]}'
+    )
+    where = "{'payload.items[*].price': {number: true, between: [10, 20]}}"
+    config = loaded(
+        f"routes: [{{match: order.*, where: {where}, to: log}}]\n"
+        "tests:\n"
+        "  - {name: dear, event: paid, expect: [log]}\n"
+        "  - {name: cheap, event: paid, set: {'payload.items[1].price': '9'}, expect: []}\n",
+        more=", samples: samples",
+    )
+    assert [failures(config, test, tmp_path) for test in config.tests] == [[], []]
