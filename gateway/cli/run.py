@@ -35,6 +35,7 @@ from gateway.routing import Config, Source
 from gateway.routing.peers import Senders
 from gateway.signatures import CannotSign
 from gateway.store import open_store, path_of
+from gateway.store.learned import LearnedSecrets
 from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 from gateway.web.auth import Access
 from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
@@ -149,7 +150,8 @@ async def _serve(
         await store.close()
         raise
     telemetry.hide_in_log(config.masks.text)
-    gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox), crash_slot=crash_slot)
+    learned = LearnedSecrets(Path(path_of(store_url) + ".secrets"))
+    gateway = Gateway(config=config, store=store, egress=Egress(inbox=inbox), crash_slot=crash_slot, learned=learned)
     dispatcher = Dispatcher(gateway)
     operations = Operations(gateway, dispatcher)
     rejections = Rejections(store, gateway.clock)
