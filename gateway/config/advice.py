@@ -82,7 +82,13 @@ class Adviser:
         self._compiler = compiler
         self._names = names
         self._open = [name for name, source in sources.items() if source.verifier.is_open and name != presets.OWN]
-        self._dropped = {name: source.dropped_headers for name, source in sources.items()}
+        self._dropped = {
+            name: {
+                "headers": {each.decode("latin-1") for each in source.dropped_headers},
+                "query": source.dropped_query,
+            }
+            for name, source in sources.items()
+        }
         self._samples = {name: _samples(source) for name, source in sources.items()}
 
     def advise(self, entries: Sequence[Compiled]) -> None:
@@ -212,12 +218,12 @@ class Adviser:
     # --- fields ---
 
     def _never_kept(self, keys: EntryKeys) -> None:
-        """A header that shows a secret is gone before any rule sees the event."""
+        """A header or a field of the query that shows a secret is gone before any rule sees the event."""
         dropped = [self._dropped[source] for source in self._compiler.sources(keys) if source in self._dropped]
         for field in self._compiler.conditions.required(keys.where):
             root, *rest = split_path(field.path.text)
-            name = ".".join(rest).lower().encode("utf-8", "replace")
-            if root == "headers" and dropped and all(name in each for each in dropped):
+            name = ".".join(rest).lower()
+            if dropped and all(name in each.get(root, ()) for each in dropped):
                 message = f"no event keeps {field.path.text}, since it may show a secret"
                 self._reading.warning(field.path, message, "name another field")
 
@@ -226,8 +232,8 @@ class Adviser:
         sure = {field.path.text for field in required if any(map(_asks_existence, field.conditions))}
         for field in required:
             path = split_path(field.path.text)
-            # Samples do not cover headers, nor the ids and times of events.
-            if path[0] in ("headers", "vars") or path in (("event", "id"), ("event", "received_at")):
+            # Samples do not cover headers and queries, nor the ids and times of events.
+            if path[0] in ("headers", "query", "vars") or path in (("event", "id"), ("event", "received_at")):
                 continue
             values = [(each.event.type, lookup(each.facts, path)) for each in samples]
             if field.path.text not in sure:

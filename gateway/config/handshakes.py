@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gateway import presets
 from gateway.config.schema.handshakes import HandshakeKeys
-from gateway.config.schema.keys import Section
+from gateway.config.schema.keys import Section, keys_of
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.verify import VerifyKeys, as_written
@@ -40,7 +40,8 @@ def verified(
 def _compiled(reading: Reading, called: str, keys: HandshakeKeys) -> Handshake | None:
     """One of the file; None after a problem was reported."""
     section = next((found for kind in keys.written if isinstance(found := getattr(keys, kind, None), Section)), None)
-    if section is None and len(keys.written) == 1:
+    if len(keys.written) == 1 and (section is None or _lacks_a_key(section)):
+        # Reported where it was read.
         return None
     try:
         handshake = Handshake.compile(
@@ -55,6 +56,10 @@ def _compiled(reading: Reading, called: str, keys: HandshakeKeys) -> Handshake |
         reading.error(_place(keys, section, "verify"), f"{called}: {error.message}", error.hint)
         return None
     return handshake
+
+
+def _lacks_a_key(section: Section) -> bool:
+    return any(key.required and text not in section.written for text, (_, key) in keys_of(type(section)).items())
 
 
 def _place(keys: HandshakeKeys, section: Section | None, key: str) -> Place:

@@ -1,6 +1,6 @@
 """Sources: how their requests are verified and their events named, from the preset, the operator's settings and the secrets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Final
@@ -63,6 +63,7 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
     checks.redacted(reading, keys, naming.shortcut_names)
     asked = handshakes.verified(reading, name, keys, questions, verified)
     secret_headers, secret_query = _secret_names(verified.schemes, questions)
+    _refuse_secret_names(reading, name, keys, SECRET_QUERY | secret_query)
     redacted = _redaction(naming, keys, verified.schemes)
     own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
     token = own_verify.handshake_token if own_verify else None
@@ -93,6 +94,15 @@ def _secret_names(schemes: Sequence[Scheme], questions: Sequence[Handshake]) -> 
     headers = frozenset(filter(None, (scheme.secret_header for scheme in schemes)))
     query = frozenset(scheme.query.lower() for scheme in schemes if scheme.query)
     return headers.union(*(each for each, _ in named)), query.union(*(each for _, each in named))
+
+
+def _refuse_secret_names(reading: Reading, name: str, keys: SourceKeys, secret: Collection[str]) -> None:
+    """Report what names or identifies events by a field of the query that no event keeps."""
+    for written in (*(keys.type or ()), *(keys.id or ())):
+        for path in Naming.compile((written.text,), {}).types[0].paths:
+            if path[0] == "query" and ".".join(path[1:]).lower() in secret:
+                message = f'source "{name}": no event keeps {".".join(path)}, since it may show a secret'
+                reading.error(written.node, message, "name another field")
 
 
 def _redaction(naming: Naming, keys: SourceKeys, schemes: Sequence[Scheme]) -> Redaction:
