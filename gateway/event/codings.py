@@ -97,27 +97,29 @@ async def unpacked(body: bytes, named: str, most: int, hold: Callable[[int], boo
 
 def _inflated(body: bytes, coding: str, most: int) -> Iterator[bytes]:
     """The bytes that a body was made of, in pieces of at most 64 KiB."""
-    least = min(most, len(body) * RATIO)
-    size, rest = 0, body
+    most_out = min(most, len(body) * RATIO)
+    size, at = 0, 0
     for _ in range(_MOST_MEMBERS):
         stream = zlib.decompressobj(31 if coding == "gzip" else 15)
+        given: bytes = b""
         while not stream.eof:
+            if not given:
+                # By pieces as well: what a stream leaves of its input is copied.
+                given = body[at : at + _PIECE]
+                at += len(given)
             try:
-                piece = stream.decompress(rest, _PIECE)
+                piece, given = stream.decompress(given, _PIECE), stream.unconsumed_tail
             except zlib.error as error:
                 raise Unparsable(f"the body is not valid {coding}: {error}") from None
-            rest = stream.unconsumed_tail
-            if not piece and not rest and not stream.eof:
+            if not piece and not given and at >= len(body) and not stream.eof:
                 raise Unparsable(f"the body is not valid {coding}: the stream has no end")
             size += len(piece)
-            if size > least:
-                raise BodyTooLarge(
-                    f"over {most} bytes once decompressed"
-                    if least == most
-                    else f"over {RATIO} times its size once decompressed"
-                )
-            yield piece
-        rest = stream.unused_data
-        if not rest:
+            if size > most_out:
+                by_ratio = f"over {RATIO} times its size once decompressed"
+                raise BodyTooLarge(f"over {most} bytes once decompressed" if most_out == most else by_ratio)
+            if piece:
+                yield piece
+        at -= len(stream.unused_data)
+        if at >= len(body):
             return
     raise Unparsable(f"the body is not valid {coding}: more than {_MOST_MEMBERS} streams follow each other")

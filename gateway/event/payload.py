@@ -298,12 +298,17 @@ def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
     Empty if the body has none of these paths. Raises Unparsable for an item that is not an object, and for too many.
     """
     found = [item for path in paths for item in _slices(body, path)]
-    if len(found) > MAX_ITEMS:
-        raise Unparsable(f"the body holds {len(found)} events: at most {MAX_ITEMS} are accepted at once")
+    check_count(found)
     for at, item in enumerate(found, start=1):
         if not item.lstrip().startswith(b"{"):
             raise Unparsable(f"item {at} of {len(found)} is not an object; none of them was stored")
     return found
+
+
+def check_count(items: Sequence[bytes]) -> None:
+    """Raises Unparsable for more events than one request may hold."""
+    if len(items) > MAX_ITEMS:
+        raise Unparsable(f"the body holds {len(items)} events: at most {MAX_ITEMS} are accepted at once")
 
 
 _SEVERAL: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")

@@ -77,6 +77,8 @@ def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 
         headers=[*kept, *((name.encode("latin-1"), value.encode("utf-8")) for name, value in signed.headers)],
         body=signed.body,
         path_secret=signed.path_secret.encode("utf-8"),
+        query=signed.query.encode("ascii"),
+        method=source.first_method,
     )
 
 

@@ -13,6 +13,7 @@ from gateway.event.naming import Naming
 from gateway.event.payload import (
     DROPPED_HEADERS,
     SECRET_QUERY,
+    check_count,
     is_plain_json,
     kept_headers,
     kept_query,
@@ -93,6 +94,11 @@ class Source(Struct, frozen=True, kw_only=True):
         return replace(self, verifier=_knowing(self.verifier, secrets)) if secrets else self
 
     @property
+    def first_method(self) -> str:
+        """The method of its requests; POST if it takes that among others."""
+        return "POST" if "POST" in self.methods else min(self.methods)
+
+    @property
     def all_methods(self) -> tuple[str, ...]:
         """Every method that it takes, those of events first."""
         return (*sorted(self.methods), *sorted({each.method for each, _ in self.handshakes} - self.methods))
@@ -132,12 +138,13 @@ class Source(Struct, frozen=True, kw_only=True):
         return found
 
     def _items(self, content: bytes, content_type: str) -> list[bytes]:
-        """The exact bytes of each event, if there are several."""
-        split = self.naming.split
-        found = lines(content, content_type)
-        if not split:
-            return found
-        return [item for line in found for item in slices(line, split) or [line]] if found else slices(content, split)
+        """The exact bytes of each event, if there are several. Raises Unparsable if there are too many."""
+        split, found = self.naming.split, lines(content, content_type)
+        if split:
+            parts = [slices(line, split) or [line] for line in found] if found else [slices(content, split)]
+            found = [item for items in parts for item in items]
+        check_count(found)
+        return found
 
     def _key(self, event: Event, payload: object, content: bytes, query: bytes, method: str) -> bytes:
         if self.naming.ids:

@@ -20,7 +20,7 @@ sources:
           {{method: POST, challenge: x-hook-secret, answer: none, headers: {{x-hook-secret: "{{challenge}}"}}, becomes: secret}}
 destinations: {{crm: {{url: "{url}/crm"}}, archive: {{url: "{url}/archive"}}}}
 routes: [{{name: to-crm, source: xobito, match: contact.created, to: [crm, archive]}}]
-tests: [{{name: a contact goes to both, event: contact.created, expect: [crm, archive]}}]
+tests: [{{name: a contact goes to both, source: xobito, event: contact.created, expect: [crm, archive]}}]
 """
 #: What is printed to standard output when the command succeeds.
 SAID = {
