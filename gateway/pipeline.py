@@ -182,13 +182,10 @@ async def _answered(gateway: Gateway, source: Source, asked: Asked, now: float) 
 
 
 async def _unpacked(request: Request, source: Source, hold: Callable[[int], bool]) -> Request:
-    """The request with its body decompressed. Raises Unparsable, BodyTooLarge or NoRoom."""
-    if request.unpacked is not None:
+    """The request with its body decompressed, if it is compressed. Raises Unparsable, BodyTooLarge or NoRoom."""
+    if request.unpacked is not None or not (request.coding or codings.coding_of(request.body)):
         return request
-    content = request.body
-    if request.coding or codings.coding_of(content):
-        content = await codings.unpacked(content, request.coding, source.max_body, hold)
-    return replace(request, unpacked=content)
+    return replace(request, unpacked=await codings.unpacked(request.body, request.coding, source.max_body, hold))
 
 
 async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> Appended:

@@ -123,6 +123,7 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
 #: Events in one request.
 MAX_ITEMS: Final = 1000
 
+_JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 #: One JSON value per line.
@@ -146,10 +147,9 @@ def parse_body(body: bytes, content_type: str) -> object:
     """
     if not body:
         return {}
-    kind = _kind(content_type)
-    if kind == "application/json":
-        return parse(body) if ";" not in content_type else parse(body, charsets.charset_of(content_type))
-    charset = charsets.charset_of(content_type)
+    if content_type == _JSON:
+        return parse(body)
+    kind, charset = _kind(content_type), charsets.charset_of(content_type)
     if kind == _FORM:
         found = _json_called_a_form(body)
         return _parsed_form(body, charset) if found is MISSING else found
@@ -319,8 +319,7 @@ def lines(body: bytes, content_type: str) -> list[bytes]:
 
     The content type decides what a broken line means, not whether there are lines: no signature covers it.
     """
-    kind = _kind(content_type)
-    if kind == "application/json":
+    if content_type == _JSON or (kind := _kind(content_type)) == _JSON:
         return []
     is_declared = kind in _LINES
     if not is_declared and not (body.lstrip()[:1] == b"{" and _SEVERAL.search(body)):
@@ -365,14 +364,11 @@ def kept_headers(
     for raw_name, raw_value in headers:
         if raw_name in dropped:
             continue
-        name, value = raw_name.decode("latin-1"), _readable(raw_value)
+        name = raw_name.decode("latin-1")
+        try:
+            value = raw_value.decode()
+        except UnicodeDecodeError:
+            # A field value is bytes (RFC 9110, 5.5): most senders mean UTF-8, and latin-1 keeps all others.
+            value = raw_value.decode("latin-1")
         kept[name] = f"{kept[name]}, {value}" if name in kept else value
     return kept
-
-
-def _readable(value: bytes) -> str:
-    """A field value, which is bytes (RFC 9110, 5.5): most senders mean UTF-8, and latin-1 keeps all others."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")

@@ -29,7 +29,7 @@ SAID = {
     "check": "routes.yaml: ok, 2 sources, 1 route, 2 destinations",
     "test": "1 test, none failed",
     "explain contact.created": "2 deliveries",
-    "render name.txt.j2": "Hello John",
+    "render name.txt.j2 --source xobito": "Hello John",
     "send contact.created --to INGEST": "accepted as evt_",
     "sources": "xobito",
     "verify --source xobito --request request.json": "verified",
