@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
 from gateway.config import load
 from gateway.destinations.requests import json_bytes
@@ -49,7 +50,8 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     assert source is not None
     try:
         body = _body(test, source, folder)
-        rehearsal = rehearse(config, source, body, sender_headers(source, body, test.event or ""), NOW)
+        headers, query = sender_headers(source, body, test.event or ""), urlencode(test.query).encode()
+        rehearsal = rehearse(config, source, body, headers, NOW, query=query)
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:

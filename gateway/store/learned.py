@@ -47,14 +47,18 @@ class LearnedSecrets:
     def of(self, source: str) -> tuple[Secret, ...]:
         """What its sender has chosen. Raises StoreUnavailable if the file cannot be read."""
         try:
-            size = self._path.stat().st_size
+            size = self._path.lstat().st_size
             if size != self._size:
-                self._found, self._size = _by_source(self._path.read_bytes()), size
+                self._found, self._size = _by_source(self._read()), size
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise StoreUnavailable(f"{self._path} cannot be read: {error.strerror}") from None
         return self._found.get(source, ())
+
+    def _read(self) -> bytes:
+        with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return file.read()
 
     def add(self, source: str, secret: Secret) -> None:
         """Keep another one, on disk before this returns. Raises StoreUnavailable."""
@@ -62,7 +66,7 @@ class LearnedSecrets:
             return
         line = msgspec.json.encode(_Line(source, secret.reveal())) + b"\n"
         try:
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
             try:
                 # One write, so that two replicas never mix their lines; the empty line ends what a crash cut off.
                 os.write(file, b"\n" + line)

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from gateway.errors import StoreUnavailable
+from gateway.model import Secret
 from gateway.store.learned import EXPECTED_S, LearnedSecrets
 from tests.web.asking import with_file
 
@@ -247,8 +249,6 @@ async def test_only_a_source_whose_sender_chooses_its_secret_can_expect_one(door
 
 
 def test_what_a_crash_left_of_a_line_costs_no_other_secret(tmp_path):
-    from gateway.model import Secret
-
     file = tmp_path / "secrets"
     learned = LearnedSecrets(file)
     assert learned.of("a") == ()
@@ -260,3 +260,14 @@ def test_what_a_crash_left_of_a_line_costs_no_other_secret(tmp_path):
     learned.add("a", Secret("two"))
     assert LearnedSecrets(file).of("a") == (Secret("two"), Secret("one"))
     assert LearnedSecrets(file).of("b") == (Secret("three"),)
+
+
+def test_the_file_of_secrets_may_not_be_a_link(tmp_path):
+    (tmp_path / "elsewhere").write_bytes(b'{"source": "a", "secret": "one"}\n')
+    (tmp_path / "secrets").symlink_to(tmp_path / "elsewhere")
+    learned = LearnedSecrets(tmp_path / "secrets")
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        learned.of("a")
+    with pytest.raises(StoreUnavailable):
+        learned.add("a", Secret("two"))
+    assert (tmp_path / "elsewhere").read_bytes().count(b"\n") == 1

@@ -7,6 +7,7 @@ import pytest
 
 from gateway import telemetry
 from gateway.config import load
+from gateway.rehearsal.expectations import failures
 from tests.sink import Sink
 from tests.web.asking import AtTheDoor, with_file
 from tests.web.desk import READ_TOKEN, GuardedDesk
@@ -250,3 +251,14 @@ def test_what_signs_a_token_is_accepted(tmp_path):
         request = request_of(source, b'{"type": "a", "auth": {}}')
         assert isinstance(source.verifier.verify(request, 0.0), Verified)
         assert re.search(SECRET, request.query.decode() + request.body.decode())
+
+
+@pytest.mark.parametrize(("query", "expected"), [("button: front", "[log]"), ("button: back", "[]")])
+def test_a_test_of_the_file_may_have_a_query(tmp_path, query, expected):
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        f"{FILE}tests: [{{name: a, source: bell, payload: {{}}, query: {{{query}}}, expect: {expected}}}]\n"
+    )
+    config = load(path, environ={})
+    [test] = config.tests
+    assert failures(config, test, tmp_path) == []
