@@ -57,7 +57,7 @@ from gateway.signatures import KeyRefused, Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
 from gateway.store.activities import Activity, Task, Verb
-from gateway.store.learned import LearnedSecrets, is_expected
+from gateway.store.learned import LearnedSecrets
 from gateway.store.nouns import Appended, DeliveryQuery, NewEvent, Told
 from gateway.wording import printable
 
@@ -120,7 +120,7 @@ async def receive(
     config: Config,
     source: Source,
     request: Request,
-    hold: Callable[[int], bool] = bool,
+    hold: Callable[[int], bool] = codings.unbounded,
 ) -> Sequence[Appended] | Answer:
     """Verify, parse, match and store the events of one request, all or none; durable on return.
 
@@ -166,7 +166,7 @@ async def receive(
 async def _answered(gateway: Gateway, source: Source, asked: Asked, now: float) -> Answer:
     """The answer to a handshake. A secret that comes with one is accepted only while somebody expects it."""
     if asked.secret is not None:
-        if gateway.learned is None or not await is_expected(gateway.store, source.name, now):
+        if gateway.learned is None or not await gateway.learned.is_expected(gateway.store, source.name, now):
             raise SignatureRefused(
                 f"a secret came in a handshake that nobody expects: run `gateway handshake {source.name}`, and let the "
                 "sender ask again"

@@ -29,6 +29,11 @@ _GZIP: Final = b"\x1f\x8b\x08"
 _FIRST: Final = (b"\x1f", b"x")
 
 
+def unbounded(_size: int) -> bool:
+    """Room for any number of bytes: where nobody counts them."""
+    return True
+
+
 def declared(values: list[bytes]) -> str | None:
     """The coding that the ``Content-Encoding`` fields of a request name, ``""`` for none; None if it is not accepted."""
     names = [name.strip().lower() for value in values for name in value.decode("latin-1").split(",")]

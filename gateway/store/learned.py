@@ -13,19 +13,8 @@ from gateway.store.base import Store
 
 #: A secret that comes in a handshake is accepted for this long after somebody said that it will, seconds.
 EXPECTED_S: Final = 600.0
-
-
-async def is_expected(store: Store, source: str, now: float) -> bool:
-    """Whether somebody has run ``gateway handshake`` for a source within the last ten minutes. Raises StoreError."""
-    before = ""
-    while True:
-        page = await store.activities(before=before)
-        recent = [each for each in page.rows if 0 <= now - each.at <= EXPECTED_S]
-        if any(each.verb == "handshake" and each.subject == source for each in recent):
-            return True
-        if len(recent) < len(page.rows) or not page.next:
-            return False
-        before = page.next
+#: Seconds between two looks whether somebody has.
+AGAIN_S: Final = 1.0
 
 
 class _Line(Struct, frozen=True):
@@ -43,6 +32,22 @@ class LearnedSecrets:
         self._path = path
         self._size = -1
         self._found: dict[str, tuple[Secret, ...]] = {}
+        #: When nobody expected a secret of a source: strangers must not make the store look all the time.
+        self._unexpected: dict[str, float] = {}
+
+    async def is_expected(self, store: Store, source: str, now: float) -> bool:
+        """Whether somebody has run ``gateway handshake`` for a source within the last ten minutes. Raises StoreError."""
+        if 0 <= now - self._unexpected.get(source, -AGAIN_S) < AGAIN_S:
+            return False
+        before, is_over = "", False
+        while not is_over:
+            page = await store.activities(before=before)
+            recent = [each for each in page.rows if 0 <= now - each.at <= EXPECTED_S]
+            if any(each.verb == "handshake" and each.subject == source for each in recent):
+                return True
+            before, is_over = page.next, len(recent) < len(page.rows) or not page.next
+        self._unexpected[source] = now
+        return False
 
     def of(self, source: str) -> tuple[Secret, ...]:
         """What its sender has chosen. Raises StoreUnavailable if the file cannot be read."""

@@ -133,7 +133,7 @@ class Door:
             path_secret=path_secret,
             coding=coding,
         )
-        hold = (scope.get("extensions") or {}).get(codings.HOLD, bool)
+        hold = (scope.get("extensions") or {}).get(codings.HOLD, codings.unbounded)
         found = await pipeline.receive(
             self._gateway, self._dispatcher, config, source, request, cast("Callable[[int], bool]", hold)
         )

@@ -3,12 +3,16 @@
 import hashlib
 import hmac
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from gateway.config import load
 from gateway.errors import StoreUnavailable
 from gateway.model import Secret
-from gateway.store.learned import EXPECTED_S, LearnedSecrets
+from gateway.signatures.handshakes import KINDS
+from gateway.store.learned import AGAIN_S, EXPECTED_S, LearnedSecrets
 from tests.web.asking import with_file
 
 FILE = """\
@@ -197,6 +201,26 @@ async def test_after_its_question_the_sender_is_verified_as_ever(door):
         assert "created" in json.dumps(shown)
 
 
+def documented():
+    """Every handshake of the page that shows them."""
+    page = (Path(__file__).parents[2] / "docs/how-to/add-a-sender.md").read_text("utf-8")
+    return re.findall(r"\| `(- \w+: \{.*\})` \|", page)
+
+
+@pytest.mark.parametrize("written", documented(), ids=lambda written: written.partition(":")[0])
+def test_every_handshake_of_the_documentation_loads(tmp_path, written):
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        "version: 1\nsources:\n  one:\n    verify: {signature: {header: x-sign}}\n"
+        f"    secret: {SECRET}\n    type: a\n    handshake:\n      {written}\ndestinations: {{}}\n"
+    )
+    assert len(load(path, environ={}).sources["one"].handshakes) == 1
+
+
+def test_the_documentation_shows_every_kind_of_handshake():
+    assert {re.match(r"- (\w+)", written)[1] for written in documented()} == set(KINDS) - {"constant"}
+
+
 # --- a secret that comes in a handshake ---
 
 CHOSEN = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81"
@@ -221,6 +245,7 @@ async def test_a_chosen_secret_is_accepted_for_ten_minutes_after_somebody_said_s
     assert not file.exists()
     status, answer = await door.ask("/api/sources/asana/handshake", {"by": "ann"})
     assert (status, answer["source"]) == (200, "asana")
+    await door.later(AGAIN_S)
     answer = await chooses(door)
     assert (answer.status, answer.body, answer.headers["x-hook-secret"]) == (200, b"", CHOSEN)
     assert (await sends(door)).status == 202
@@ -240,6 +265,21 @@ async def test_a_chosen_secret_is_accepted_for_ten_minutes_after_somebody_said_s
     for path in ("/api/events", "/api/rejected", "/api/config", "/api/activity", "/metrics"):
         assert CHOSEN not in json.dumps(await door.ask(path))
     assert CHOSEN.encode() not in b"".join(each.read_bytes() for each in door.folder.glob("*.db*") if each != file)
+
+
+@at_the_door
+async def test_strangers_do_not_make_the_store_look_each_time(door):
+    door.gateway.learned = LearnedSecrets(door.folder / "gateway.db.secrets")
+    looks, look = [], door.store.activities
+
+    async def counted(**asked):
+        looks.append(asked)
+        return await look(**asked)
+
+    door.store.activities = counted
+    for _ in range(5):
+        assert (await chooses(door)).status == 401
+    assert len(looks) == 1
 
 
 @at_the_door
