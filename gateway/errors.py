@@ -14,7 +14,8 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── BodyTooLarge           413
     │   ├── EncodingRefused        415
     │   ├── SignatureRefused       401; the reason goes to our log, never to the sender
-    │   └── Unparsable             400
+    │   ├── Unparsable             400
+    │   └── NoRoom                 503 + Retry-After: the bodies in memory take all the room there is
     ├── BuildError                 no request can be built for this delivery: dead, replayable
     │   ├── NameGone               its route, destination or source is no longer in routes.yaml
     │   ├── RenderError            a template failed; carries file:line
@@ -134,7 +135,7 @@ class RequestRefused(GatewayError):
     """A sender's request is refused; the sender gets ``answer`` and nothing more."""
 
     status: ClassVar[int] = 400
-    answer: ClassVar[str] = "bad request"
+    answer: str = "bad request"
     #: Labels the counter of refused requests: one of a few fixed words.
     reason: ClassVar[str] = "refused"
 
@@ -152,15 +153,20 @@ class BodyTooLarge(RequestRefused):
 
 
 class EncodingRefused(RequestRefused):
-    """A Content-Encoding: the signature covers the raw bytes, and decompressing a stranger's body is a risk."""
+    """A Content-Encoding other than gzip and deflate, or several of them."""
 
-    status, answer, reason = 415, "content encodings are not accepted", "content_encoding"
+    status, answer, reason = 415, "content encoding not accepted: send gzip, deflate or none", "content_encoding"
 
 
 class MethodRefused(RequestRefused):
-    """A source accepts POST, and nothing else."""
+    """A source accepts POST, or what its ``methods`` and handshakes say."""
 
-    status, answer, reason = 405, "method not allowed: POST", "method"
+    status, reason = 405, "method"
+
+    def __init__(self, message: str, allowed: Sequence[str] = ("POST",)) -> None:
+        self.allowed = tuple(allowed)
+        self.answer = f"method not allowed: {', '.join(allowed)}"
+        super().__init__(message)
 
 
 class SignatureRefused(RequestRefused):
@@ -174,6 +180,12 @@ class Unparsable(RequestRefused):
 
     status, reason = 400, "unparsable"
     answer = "the body is not JSON in UTF-8, or nests deeper than 128 levels, or holds a number or text out of range"
+
+
+class NoRoom(RequestRefused):
+    """The bodies in memory take all the room there is; the sender is asked to retry."""
+
+    status, answer, reason = 503, "too many large bodies at one time: send it again", "no_room"
 
 
 class BuildError(GatewayError):

@@ -88,6 +88,8 @@ class Event(Struct, frozen=True, kw_only=True):
     sha256: bytes
     #: The sender's id of the event where no signature covers it: for people, who search for it. Empty: none.
     label: str = ""
+    #: What followed the ``?`` of its request, without the fields that show a secret.
+    query: str = ""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

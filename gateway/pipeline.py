@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, Literal, Protocol
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway import poison, signatures, telemetry
+from gateway import poison, telemetry
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.egress import Egress
@@ -32,13 +31,11 @@ from gateway.errors import (
     StoreFull,
     StoreUnavailable,
     TooOld,
-    UnknownSource,
     Unparsable,
 )
+from gateway.event import codings, traces
 from gateway.event import payload as facts
-from gateway.event import traces
 from gateway.event.repeats import ID_REPEATED, MANY, Repeats
-from gateway.hiding.addresses import masked_path
 from gateway.model import (
     Announcement,
     Attempt,
@@ -57,11 +54,13 @@ from gateway.model import (
 )
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
-from gateway.routing import Config, Destination, Entry, Source, planning
-from gateway.signatures import Request
+from gateway.routing import Config, Destination, Entry, Source, planning, questions
+from gateway.routing.questions import Asked
+from gateway.signatures import KeyRefused, Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
 from gateway.store.activities import Activity, Task, Verb
+from gateway.store.learned import LearnedSecrets
 from gateway.store.nouns import Appended, DeliveryQuery, NewEvent, Told
 from gateway.wording import printable
 
@@ -83,6 +82,8 @@ class Gateway(Struct, kw_only=True):
     crash_slot: CrashSlot = field(default_factory=CrashSlot)
     #: Counts the bodies that arrive under one id.
     repeats: Repeats = field(default_factory=Repeats)
+    #: Secrets that senders chose in a handshake; None: none can be kept.
+    learned: LearnedSecrets | None = None
     #: Where senders post to, and where the console listens, for links; empty until they do.
     ingest: str = ""
     console: str = ""
@@ -97,6 +98,10 @@ class Gateway(Struct, kw_only=True):
         """Record what somebody did, for the others who look after the gateway. Raises StoreUnavailable."""
         now = self.clock()
         await self.store.note(Activity(id=new_id("act", now), at=now, by=by, verb=verb, subject=subject, reason=reason))
+
+    def with_learned(self, source: Source) -> Source:
+        """A source with the secrets that its sender chose. Raises StoreUnavailable."""
+        return source.knowing(self.learned.of(source.name)) if self.learned else source
 
 
 class Starter(Protocol):
@@ -113,18 +118,36 @@ class Starter(Protocol):
 
 
 async def receive(
-    gateway: Gateway, starter: Starter, config: Config, source: Source, request: Request
+    gateway: Gateway,
+    starter: Starter,
+    config: Config,
+    source: Source,
+    request: Request,
+    hold: Callable[[int], bool] = codings.unbounded,
 ) -> Sequence[Appended] | Answer:
     """Verify, parse, match and store the events of one request, all or none; durable on return.
 
-    A sender's handshake is answered instead, and nothing is stored. Header names are in lower case. Raises
-    RequestRefused, StoreFull when there is no room for events, or StoreUnavailable when they could not be stored.
+    A sender's handshake is answered instead, and nothing is stored. Header names are in lower case; ``hold`` is asked for
+    room for a body that has to be decompressed. Raises RequestRefused, StoreFull when there is no room for events, or
+    StoreUnavailable when they could not be stored.
     """
     now = gateway.clock()
-    _authenticate(source, request, now)
-    received = source.received(traces.taken_over(request.headers), request.body, now=now, query=request.query)
-    if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
-        return answer
+    if source.verifier.reads_content:
+        request = await _unpacked(request, source, hold)
+    if source.learns:
+        source = gateway.with_learned(source)
+    if source.handshakes and (asked := questions.asked(source, request, now)):
+        return await _answered(gateway, source, asked, now)
+    if request.method not in source.methods:
+        raise SignatureRefused(f"this {request.method} is none of the sender's handshakes")
+    questions.authenticate(source, request, now)
+    request = await _unpacked(request, source, hold)
+    headers = traces.taken_over(request.headers)
+    received = source.received(
+        headers, request.body, now=now, query=request.query, method=request.method, content=request.unpacked
+    )
+    if source.handshakes and (asked := questions.asked_by_event(source, request, received[0].payload)):
+        return await _answered(gateway, source, asked, now)
     # Before a slot is taken. What the gateway says of itself is stored all the same.
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
@@ -143,6 +166,31 @@ async def receive(
     if source.replays_redelivered and any(known.duplicate for known in appended):
         return [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
     return appended
+
+
+async def _answered(gateway: Gateway, source: Source, asked: Asked, now: float) -> Answer:
+    """The answer to a handshake. A secret that comes with one is accepted only while somebody expects it."""
+    if asked.secret is not None:
+        if gateway.learned is None or not await gateway.learned.is_expected(gateway.store, source.name, now):
+            raise SignatureRefused(
+                f"a secret came in a handshake that nobody expects: run `gateway handshake {source.name}`, and let the "
+                "sender ask again"
+            )
+        try:
+            source.knowing((asked.secret,))
+        except KeyRefused as error:
+            raise SignatureRefused(f"the secret of a handshake is not a valid key: {error}") from None
+        await asyncio.to_thread(gateway.learned.add, source.name, asked.secret)
+        telemetry.log("source.secret_learned", source=source.name)
+    telemetry.log("source.handshake", source=source.name)
+    return asked.answer
+
+
+async def _unpacked(request: Request, source: Source, hold: Callable[[int], bool]) -> Request:
+    """The request with its body decompressed, if it is compressed. Raises Unparsable, BodyTooLarge or NoRoom."""
+    if request.unpacked is not None or not (request.coding or codings.coding_of(request.body)):
+        return request
+    return replace(request, unpacked=await codings.unpacked(request.body, request.coding, source.max_body, hold))
 
 
 async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> Appended:
@@ -177,50 +225,6 @@ async def _report_repeats(gateway: Gateway, starter: Starter, event: Event, know
         with suppress(StoreUnavailable):
             page = f"events/{known.event_id}"
             await announce(gateway, starter, Announcement("source.id_repeated", message, fields, page=page))
-
-
-def source_at(config: Config, path: str) -> tuple[Source, bytes]:
-    """The source that listens at ``path``, and the secret that follows its own path. Raises UnknownSource."""
-    source = config.doors.get(path)
-    if source is not None and not source.verifier.takes_path_secret:
-        return source, b""
-    base, _, secret = path.rpartition("/")
-    source = config.doors.get(base)
-    if source is None or not source.verifier.takes_path_secret or not secret:
-        raise UnknownSource(f"no source listens at {masked_path(path)}")
-    return source, unquote_to_bytes(secret)
-
-
-def _authenticate(source: Source, request: Request, now: float) -> None:
-    verdict = source.verifier.verify(request, now)
-    if isinstance(verdict, signatures.Refused):
-        if source.verifier.takes_path_secret:
-            # The same answer as for an unknown path: a wrong secret must not confirm that the path exists.
-            raise UnknownSource(f"{source.path}/***: {verdict.reason}")
-        raise SignatureRefused(verdict.reason)
-
-
-def answer_get(gateway: Gateway, source: Source, request: Request) -> Answer:
-    """The answer to a GET handshake. Raises SignatureRefused for any other GET."""
-    query = facts.query_fields(request.query)
-    answer = _handshake(source, request, {"query": query}, gateway.clock())
-    if answer is None:
-        raise SignatureRefused("this GET is none of the sender's handshakes")
-    return answer
-
-
-def _handshake(source: Source, request: Request, asked: Mapping[str, object], now: float) -> Answer | None:
-    for handshake, verifier in source.handshakes:
-        if handshake.method != request.method or not handshake.asks(asked):
-            continue
-        if not handshake.shows_token(asked, source.handshake_tokens or source.secrets):
-            raise SignatureRefused("a handshake with a wrong token")
-        verdict = verifier.verify(request, now) if verifier else None
-        if isinstance(verdict, signatures.Refused):
-            raise SignatureRefused(f"a handshake: {verdict.reason}")
-        telemetry.log("source.handshake", source=source.name)
-        return handshake.reply(asked, source.secrets)
-    return None
 
 
 def _log_received(new: NewEvent, known: Appended) -> None:

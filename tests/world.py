@@ -5,7 +5,6 @@ import functools
 import json
 from pathlib import Path
 
-from gateway import pipeline
 from gateway.config import load
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
@@ -14,6 +13,7 @@ from gateway.operate.upkeep import Upkeep
 from gateway.pipeline import Gateway, receive
 from gateway.poison import CrashSlot, blame
 from gateway.presets import load as load_preset
+from gateway.routing.questions import source_at
 from gateway.signatures import Request
 from gateway.store import open_store
 from tests.sink import Sink
@@ -81,7 +81,7 @@ class World:
 
     async def receive(self, body: bytes = BODY, path: str = "/in/xobito"):
         config = self.gateway.config
-        source, _ = pipeline.source_at(config, path)
+        source, _ = source_at(config, path)
         [(name, value)] = source.verifier.sign(Request(headers=[], body=body), 0, "").headers
         headers = [(name.encode(), value.encode()), (b"content-type", b"application/json"), (b"cookie", b"c=1")]
         request = Request(headers=headers, body=body)

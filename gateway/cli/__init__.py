@@ -72,7 +72,7 @@ _VERBS: Final = {
     "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.schema),
     "Receive": (sending.sources, sending.send, sending.sign, sending.verify),
     "Look": (looking.events, looking.show, looking.dead, looking.tail, looking.activity, looking.replicas),
-    "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.reload),
+    "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.handshake, acting.reload),
     "Maintain": (running.doctor, running.backup, running.migrate, running.copy, running.completion),
 }
 for _verbs in _VERBS.values():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -66,14 +67,16 @@ def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes:
         terminal.note(
             f"note: the routes see {MASK} here for what {source.name} redacts; the API and the console show what they saw"
         )
+    query = urlencode(history.get("query", {}))
     event = Event(
         id=history["id"],
         source=source.name,
-        type=source.naming.type_of(payload, history["headers"]) if changes else history["type"],
+        type=source.naming.type_of(payload, history["headers"], query) if changes else history["type"],
         received_at=received_at,
         headers=history["headers"],
         body=body,
         sha256=hashlib.sha256(body).digest(),
+        query=query,
     )
     held_back = {each["route"]: entries.fired_before(each) for each in history["held_back"]}
     return rehearse_event(config, source, event, payload, held_back)

@@ -148,9 +148,15 @@ def _another(value: str | int, now: float) -> str | int:
 
 def curl(url: str, request: Request) -> str:
     """The command that posts a request to the source at ``url``."""
-    secret = f"/{request.path_secret.decode()}" if request.path_secret else ""
     headers = tuple((name.decode(), value.decode()) for name, value in request.headers)
-    return command(HttpRequest(method="POST", url=url + secret, headers=headers, body=request.body), between=" ")
+    sent = HttpRequest(method=request.method, url=address_of(url, request), headers=headers, body=request.body)
+    return command(sent, between=" ")
+
+
+def address_of(url: str, request: Request) -> str:
+    """Where a request to the source at ``url`` goes, with the secrets that its sender writes into the address."""
+    secret = f"/{request.path_secret.decode()}" if request.path_secret else ""
+    return f"{url}{secret}" + (f"?{request.query.decode()}" if request.query else "")
 
 
 def _value(text: str) -> object:

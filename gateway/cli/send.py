@@ -87,9 +87,10 @@ def _post(client: Client, url: str, source: Source, request: Request) -> tuple[i
     """Status and answer. Raises NobodyListens."""
     headers = {name.decode(): value.decode() for name, value in request.headers}
     secret = f"/{quote(request.path_secret)}" if request.path_secret else ""
-    target = f"{client.path or source.path}{secret}" + (f"?{client.query}" if client.query else "")
+    query = "&".join(filter(None, (client.query, request.query.decode())))
+    target = f"{client.path or source.path}{secret}" + (f"?{query}" if query else "")
     try:
-        status, answer = client.answer("POST", target, body=request.body, headers=headers)
+        status, answer = client.answer(request.method, target, body=request.body, headers=headers)
     except FAILURES as error:
         raise NobodyListens(
             f"no gateway listens at {url} ({error}): start `gateway dev`, or give its address with --to"

@@ -41,6 +41,8 @@ def _show_head(history: Mapping[str, Any]) -> None:
         terminal.say(("This event was forgotten: its data is erased, and it cannot be sent again.", "yellow"))
     for name, value in history["headers"].items():
         terminal.say((f"  {name}: {value}", "dim"))
+    for name, value in history.get("query", {}).items():
+        terminal.say((f"  ?{name}={value}", "dim"))
 
 
 def _show_delivery(each: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.cli import surroundings
-from gateway.cli.samples import curl
+from gateway.cli.samples import address_of, curl
 from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
@@ -98,10 +98,9 @@ def _parsed(written: Any) -> Request:
 
 
 def _written(made: Request, url: str) -> dict[str, Any]:
-    secret = f"/{made.path_secret.decode()}" if made.path_secret else ""
     headers = [[name.decode(), value.decode()] for name, value in made.headers]
     try:
         body = {"body": made.body.decode()}
     except UnicodeDecodeError:
         body = {"body_base64": base64.b64encode(made.body).decode()}
-    return {"method": "POST", "url": url + secret, "headers": headers, **body}
+    return {"method": made.method, "url": address_of(url, made), "headers": headers, **body}

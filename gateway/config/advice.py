@@ -62,9 +62,15 @@ class Adviser:
         self._known = known
         sources = known.sources
         self._open = [name for name, source in sources.items() if source.verifier.is_open and name != presets.OWN]
-        self._dropped = {name: source.dropped_headers for name, source in sources.items()}
-        #: Headers that are not kept, by their place: a template can be the content of several entries.
-        self._told: set[tuple[str, Place]] = set()
+        self._dropped = {
+            name: {
+                "headers": {each.decode("latin-1") for each in source.dropped_headers},
+                "query": source.dropped_query,
+            }
+            for name, source in sources.items()
+        }
+        #: Fields that are not kept, by their place: a template can be the content of several entries.
+        self._told: set[tuple[str, str, Place]] = set()
 
     def advise(self, entries: Sequence[Compiled]) -> None:
         """Add every warning about these entries, which are enabled and have no error."""
@@ -197,19 +203,17 @@ class Adviser:
     # --- fields ---
 
     def _never_kept(self, keys: EntryKeys) -> None:
-        """A header that shows a secret is gone before any rule or template sees the event."""
+        """A header or a field of the query that shows a secret is gone before any rule or template sees the event."""
         dropped = [self._dropped[source] for source in self._compiler.sources(keys) if source in self._dropped]
-        never = frozenset[bytes]().union(*dropped[:1]).intersection(*dropped)
-        asked = [(field.path, parse_path(field.path.text)) for field in self._compiler.conditions.required(keys.where)]
-        required = [
-            (".".join(map(str, below)).lower(), path.place) for path, (root, *below) in asked if root == "headers"
-        ]
+        asked = [(parse_path(field.path.text), field.path) for field in self._compiler.conditions.required(keys.where)]
+        required = [(str(root), ".".join(map(str, below)).lower(), path.place) for (root, *below), path in asked]
         read = headers_read(keys, self._written.destinations, self._reading.disk.templates)
-        for name, place in (*required, *read):
-            if name.encode("utf-8", "replace") in never and (name, place) not in self._told:
-                self._told.add((name, place))
-                message = f"no event keeps headers.{name}, since it may show a secret or concerns one connection"
-                self._reading.warning(place, message, "name another field")
+        for root, name, place in (*required, *(("headers", name, place) for name, place in read)):
+            is_gone = dropped and all(name in each.get(root, ()) for each in dropped)
+            if is_gone and (root, name, place) not in self._told:
+                self._told.add((root, name, place))
+                why = "it may show a secret" + (" or concerns one connection" if root == "headers" else "")
+                self._reading.warning(place, f"no event keeps {root}.{name}, since {why}", "name another field")
 
     def _whole_types(self, keys: EntryKeys) -> None:
         """A resource that was a whole type before slashes and colons parted types."""
@@ -228,8 +232,8 @@ class Adviser:
         sure = {field.path.text for field in required if any(map(_asks_existence, field.conditions))}
         for field in required:
             path = parse_path(field.path.text)
-            # Samples do not cover headers, nor the ids and times of events.
-            if path[0] in ("headers", "vars") or path in (("event", "id"), ("event", "received_at")):
+            # Samples do not cover headers and queries, nor the ids and times of events.
+            if path[0] in ("headers", "query", "vars") or path in (("event", "id"), ("event", "received_at")):
                 continue
             values = [(each.event.type, value) for each in samples for value in _values(each, path)]
             shown = [(each.event.type, value) for each in tests for value in _values(each, path)]

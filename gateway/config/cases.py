@@ -51,6 +51,7 @@ class TestCompiler:
             payload=keys.payload,
             set={path: plain.value for path, plain in keys.set.items()},
             unset=tuple(path.text for path in keys.unset),
+            query={name: value.text for name, value in keys.query.items()},
             outcome=outcome,
             checks=checks,
             reason=reason,

@@ -67,7 +67,7 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
     if keys.redact is None:
         return True
     before = len(reading.report.problems)
-    roots = ("payload", "headers", *sorted(shortcuts))
+    roots = ("payload", "headers", "query", *sorted(shortcuts))
     paths = keys.redact.paths
     for path in paths:
         root, *rest = path_to_one(reading, path, starred_path) or ("",)
@@ -79,12 +79,13 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
         elif root not in roots:
             hint = suggest(root, roots) or f"start with one of {', '.join(roots)}: {roots[-1]}.{path.shown}"
             reading.error(path.node, f'redact: unknown field "{path.shown}"', hint)
-        elif "" in rest or (root == "headers" and not rest):
+        elif "" in rest or (root in ("headers", "query") and not rest):
             example = "headers.x-user" if root == "headers" else f"{root}.email"
             reading.error(path.node, f'redact: "{path.shown}" does not name a field', f"write {example}")
-    if keys.redact.store and paths and all(path.text.startswith("headers.") for path in paths):
+    if keys.redact.store and paths and all(path.text.startswith(("headers.", "query.")) for path in paths):
         hint = "name a field of the payload, or leave store out"
-        reading.error(keys.redact.at("store"), "redact: headers are masked, but not removed from the store", hint)
+        what = "headers" if paths[0].text.startswith("headers.") else "fields of the query"
+        reading.error(keys.redact.at("store"), f"redact: {what} are masked, but not removed from the store", hint)
     return len(reading.report.problems) == before
 
 

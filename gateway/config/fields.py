@@ -84,6 +84,9 @@ class Fields:
         elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):
             hint = suggest_or_list(rest[0], _DELIVERY_FIELDS)
             self._reading.error(path, f'delivery has no field "{".".join(rest)}"', hint)
+        elif root == "query" and len(rest) > 1:
+            name = ".".join(rest)
+            self._reading.error(path, f'a field of the query has no parts: "{name}"', f"write query.{rest[0]}")
         elif root == "headers" and (len(rest) > 1 or rest[0] != rest[0].lower()):
             self._reading.error(
                 path,

@@ -1,6 +1,6 @@
 """Sources: how their requests are verified and their events named, from the preset, the operator's settings and the secrets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
@@ -9,17 +9,18 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks
+from gateway.config import checks, handshakes
 from gateway.config.samples import with_samples
-from gateway.config.schema.keys import Section, keys_of
+from gateway.config.schema.keys import Section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
 from gateway.config.schema.sources import SourceKeys, Written
-from gateway.config.schema.verify import VerifyKeys
+from gateway.config.schema.verify import VerifyKeys, as_written
 from gateway.config.text.reader import Scalar
 from gateway.errors import Place
 from gateway.event.naming import Naming
-from gateway.event.paths import MISSING, PathRefused, as_written, present, split_path
-from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS, parse
+from gateway.event.paths import MISSING, PathRefused, present, split_path
+from gateway.event.paths import as_written as written_path
+from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS, SECRET_QUERY, parse
 from gateway.hiding import redaction
 from gateway.hiding.redaction import Redaction
 from gateway.presets import Preset
@@ -56,7 +57,8 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
     if keys.path is not None and is_own:
         checks.source_path(reading, keys.path)
     checks.shortcuts(reading, keys)
-    verified = _verifier(reading, name, keys)
+    questions = handshakes.declared(reading, name, keys)
+    verified = _verifier(reading, name, keys, learns=any(each.is_secret for each in questions))
     names_fit = checks.event_names(reading, name, keys, partial(_home, keys))
     if verified is None or not names_fit:
         return None
@@ -65,7 +67,10 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
     naming = _naming(preset, keys, values).bound(bound.covers)
     _advise_ids(reading, name, keys, bound)
     is_redaction_valid = checks.redacted(reading, keys, naming.shortcut_names)
-    secret_headers = frozenset(filter(None, (scheme.secret_header for scheme in verified.schemes)))
+    asked = handshakes.verified(reading, name, keys, questions, verified)
+    secret_headers, secret_query = _secret_names(verified.schemes, questions)
+    _refuse_secret_names(reading, name, keys, SECRET_QUERY | secret_query)
+    redacted = _redaction(naming, keys if is_redaction_valid else None, verified.schemes)
     own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
     token = own_verify.handshake_token if own_verify else None
     source = Source(
@@ -74,19 +79,18 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         preset=preset.name,
         verifier=verified,
         bound=bound,
-        handshakes=_handshakes(keys, verified),
+        methods=frozenset(keys.methods or ("POST",)),
+        handshakes=asked,
         handshake_tokens=(token,) if token else (),
         reply=preset.reply,
         secret_from=checks.secret_from(reading, keys),
-        probe=preset.probe,
         naming=naming,
         max_body=keys.max_body,
         kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),
         replays_redelivered=keys.redeliver is not None,
         dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
-        redaction=replace(
-            _redaction(naming, keys if is_redaction_valid else None), dropped=SECRET_HEADERS | secret_headers
-        ),
+        dropped_query=SECRET_QUERY | secret_query,
+        redaction=replace(redacted, dropped=SECRET_HEADERS | secret_headers, dropped_query=SECRET_QUERY | secret_query),
     )
     return with_samples(reading, name, keys, source, preset)
 
@@ -102,13 +106,45 @@ def _home(keys: SourceKeys, text: str) -> str:
     places = naming.places(path) if path[0] in naming.shortcut_names else ()
     payloads = [{"payload": parse(body)} for body in preset.samples.values() if body[:1] == b"{"]
     shown = (place for payload in payloads for place in places if present(payload, place) is not MISSING)
-    return next(map(as_written, (*shown, *places)), "")
+    return next(map(written_path, (*shown, *places)), "")
 
 
-def _redaction(naming: Naming, keys: SourceKeys | None) -> Redaction:
-    if keys is None or keys.redact is None:
+def _secret_names(schemes: Sequence[Scheme], questions: Sequence[Handshake]) -> tuple[frozenset[str], frozenset[str]]:
+    """The lower-case names of the headers and of the fields of the query that show a secret."""
+    named = [each.secret_names for each in questions]
+    headers = frozenset(filter(None, (scheme.secret_header for scheme in schemes)))
+    query = frozenset(scheme.query.lower() for scheme in schemes if scheme.query)
+    return headers.union(*(each for each, _ in named)), query.union(*(each for _, each in named))
+
+
+def _refuse_secret_names(reading: Reading, name: str, keys: SourceKeys, secret: Collection[str]) -> None:
+    """Report what names or identifies events by a field of the query that no event keeps."""
+    for written in (*(keys.type or ()), *(keys.id or ())):
+        for path in Naming.compile((written.text,), {}).types[0].paths:
+            if path[0] == "query" and ".".join(path[1:]).lower() in secret:
+                message = f'source "{name}": no event keeps {".".join(path)}, since it may show a secret'
+                reading.error(written.node, message, "name another field")
+
+
+def _redaction(naming: Naming, keys: SourceKeys | None, schemes: Sequence[Scheme]) -> Redaction:
+    """What the file redacts, and a token in the payload: that is a secret in every event."""
+    redact = keys.redact if keys is not None else None
+    paths = [path.text for path in redact.paths] if redact else []
+    tokens = [path for scheme in schemes if scheme.payload for path in _token_paths(scheme.payload, naming)]
+    if not paths and not tokens:
         return redaction.NOTHING
-    return redaction.of(naming, [path.text for path in keys.redact.paths], is_stored=keys.redact.store)
+    return redaction.of(naming, [*paths, *tokens], is_stored=redact is not None and redact.store)
+
+
+def _token_paths(path: str, naming: Naming) -> Sequence[str]:
+    """Where a token is in the payload of an event: also in a part of the request, if it is split."""
+    segments = path.split(".")
+    found = [f"payload.{path}"]
+    for split in naming.split:
+        rest = segments[len(split) :]
+        if rest and all(part in ("*", own) for part, own in zip(split, segments, strict=False)):
+            found.append(f"payload.{'.'.join(rest)}")
+    return found
 
 
 def _naming(preset: Preset, keys: SourceKeys, values: Mapping[str, object]) -> Naming:
@@ -122,14 +158,16 @@ def _naming(preset: Preset, keys: SourceKeys, values: Mapping[str, object]) -> N
     )
 
 
-def _verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
-    """Compile the verification of a source; None after a problem was reported."""
+def _verifier(reading: Reading, name: str, keys: SourceKeys, *, learns: bool) -> Verifier | None:
+    """Compile the verification of a source; None after a problem was reported. If it ``learns``, it needs no secret yet."""
     schemes = _schemes(reading, name, keys)
     if schemes is None:
         return None
     if schemes == OPEN:
         _check_open(reading, name, keys)
         return Verifier(OPEN)
+    if keys.secret is None and learns:
+        return Verifier(schemes, (), keys.public_url.text if keys.public_url else "")
     if keys.secret is None:
         if "secret" not in keys.written:
             reading.error(
@@ -160,29 +198,13 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
         return None
     if own is None and {"none": True} in blocks:
         return OPEN
-    written = _as_written(own) if isinstance(own, VerifyKeys) else {}
+    written = as_written(own) if isinstance(own, VerifyKeys) else {}
     try:
         return tuple(scheme_of(merged(block, written)) for block in (blocks or ({},)))
     except SchemeRefused as error:
         place = _place_of(own, error.key) if isinstance(own, VerifyKeys) else keys.place
         reading.error(place, f'verify of source "{name}": {error.message}', error.hint)
         return None
-
-
-def _as_written(section: Section) -> Mapping[str, object]:
-    """The keys as written, as plain values."""
-    found: dict[str, object] = {}
-    for text, (attribute, _) in keys_of(type(section)).items():
-        value = getattr(section, attribute)
-        if text not in section.written or value is None or value is False or text == "handshake_token":
-            continue
-        if isinstance(value, Section):
-            found[text] = _as_written(value)
-        elif text == "tolerance":
-            found["tolerance_s"] = value
-        else:
-            found[text] = value.text if isinstance(value, Words) else value
-    return found
 
 
 def _place_of(section: Section, path: str) -> Place:
@@ -323,11 +345,3 @@ def _until(reading: Reading, written: Words | None) -> float | None:
         )
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-
-
-def _handshakes(keys: SourceKeys, verifier: Verifier) -> tuple[tuple[Handshake, Verifier | None], ...]:
-    """The handshakes that the sender may start, each with what verifies it besides the request itself."""
-    return tuple(
-        (each, None if each.verify is None else Verifier((scheme_of(each.verify),), verifier.credentials))
-        for each in presets.load(keys.preset or "").handshakes
-    )

@@ -56,8 +56,11 @@ def _verbatim(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
     headers = sendable(parts.verbatim_headers)
     if method in _BODILESS:
         return b"", headers
-    content_type = sendable([("content-type", parts.event.headers.get("content-type") or _BYTES)])
-    return parts.event.body, headers | (content_type or {"content-type": _BYTES})
+    received = parts.event.headers
+    content_type = sendable([("content-type", received.get("content-type") or _BYTES)]) or {"content-type": _BYTES}
+    # The bytes are as they were sent: without it nobody could read them.
+    coding = {"content-encoding": received["content-encoding"]} if received.get("content-encoding") else {}
+    return parts.event.body, headers | content_type | sendable(coding.items())
 
 
 HTTP = Kind(

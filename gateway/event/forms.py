@@ -17,20 +17,27 @@ _AWKWARD: Final = tuple((bytes([byte]), b"%%%02x" % byte) for byte in (*range(0x
 _decode = msgspec.json.Decoder(str).decode
 
 
-def pairs(form: bytes) -> list[tuple[str, str]]:
+def pairs(form: bytes, codec: str = "") -> list[tuple[str, str]]:
     """Name and value of every field in order (WHATWG URL, 5.1); a field without ``=`` has an empty value.
 
-    Raises ValueError for more than MAX_FIELDS, and for what is not UTF-8.
+    A form that is not UTF-8 is read by ``codec``, if there is one. Raises ValueError for more than MAX_FIELDS, and for
+    what is neither.
     """
     if form.count(b"&") >= MAX_FIELDS:
         raise ValueError(f"it has more than {MAX_FIELDS:,} fields")
-    return list(_pairs(form.replace(b"+", b" ")))
+    form = form.replace(b"+", b" ")
+    try:
+        return list(_pairs(form, "utf-8"))
+    except UnicodeDecodeError:
+        if not codec:
+            raise
+        return list(_pairs(form, codec))
 
 
-def _pairs(form: bytes) -> Iterator[tuple[str, str]]:
+def _pairs(form: bytes, codec: str) -> Iterator[tuple[str, str]]:
     for field in filter(None, form.split(b"&")):
         name, _, value = field.partition(b"=")
-        yield percent_decoded(name).decode(), percent_decoded(value).decode()
+        yield percent_decoded(name).decode(codec), percent_decoded(value).decode(codec)
 
 
 def percent_decoded(text: bytes) -> bytes:

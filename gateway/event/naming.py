@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway.event.paths import MISSING, Each, Facts, Path, PathRefused, lookup, split_path, starred_path
 from gateway.event.patterns import resource_and_action
+from gateway.event.payload import query_fields
 from gateway.model import Event
 from gateway.wording import iso_time, printable
 
@@ -45,9 +46,9 @@ def template_problem(source: str) -> tuple[str, str] | None:
             root = split_path(found[1])[0]
         except PathRefused as refused:
             return f'"{found[1]}" {refused}', refused.hint
-        if root not in ("payload", "headers"):
+        if root not in ("payload", "headers", "query"):
             return (
-                f'"{found[1]}" is neither part of the payload nor a header',
+                f'"{found[1]}" is neither part of the payload nor a header nor a field of the query',
                 "write {payload.type} or {headers.x-event}",
             )
         unknown = next((name for name in found[2].split("|")[1:] if name not in _MODIFIERS), None)
@@ -96,9 +97,9 @@ class _TypeTemplate(Struct, frozen=True):
         return [part.path for part in self.parts if isinstance(part, _Field)]
 
     @property
-    def reads_headers(self) -> bool:
-        """Whether it uses a header, which all events of a request share."""
-        return any(path[0] == "headers" for path in self.paths)
+    def reads_request(self) -> bool:
+        """Whether it uses a header or the query, which all events of a request share."""
+        return any(path[0] in ("headers", "query") for path in self.paths)
 
     def render(self, facts: Facts) -> str:
         texts = []
@@ -192,22 +193,30 @@ class Naming(Struct, frozen=True, kw_only=True):
         ids = [each for each in self.ids if all(map(covers, each.paths))]
         return replace(self, ids=tuple(ids), labels=tuple(each for each in self.ids if each not in ids))
 
-    def label(self, payload: object, headers: Mapping[str, str]) -> str:
+    def label(self, payload: object, headers: Mapping[str, str], query: str = "") -> str:
         """The sender's id that no signature covers, at most 200 printable characters; empty if there is none."""
-        facts = {"payload": payload, "headers": headers}
+        facts = {"payload": payload, "headers": headers, "query": query_fields(query)}
         found = next(filter(None, (template.render(facts) for template in self.labels)), "")
         return printable(found[:MAX_LABEL_LENGTH])
 
-    def key(self, payload: object, headers: Mapping[str, str], digest: bytes, item: int | None = None) -> bytes:
+    def key(
+        self,
+        payload: object,
+        headers: Mapping[str, str],
+        digest: bytes,
+        item: int | None = None,
+        *,
+        query: str = "",
+    ) -> bytes:
         """The dedupe key of an event: a hash of its id if all parts of one are present, else ``digest``.
 
         ``item`` is its position in a request that holds several: two equal items are two events.
         """
-        facts = {"payload": payload, "headers": headers}
+        facts = {"payload": payload, "headers": headers, "query": query_fields(query)}
         for number, template in enumerate(self.ids):
             text = template.render(facts)
             if text:
-                position = b"" if item is None or not template.reads_headers else b"%d" % item
+                position = b"" if item is None or not template.reads_request else b"%d" % item
                 return hashlib.sha256(
                     b"\0".join((b"id", b"%d" % number, position, text.encode("utf-8", "replace")))
                 ).digest()
@@ -238,9 +247,9 @@ class Naming(Struct, frozen=True, kw_only=True):
         shortcut = self.shortcuts.get(root) if isinstance(root, str) else None
         return (path,) if shortcut is None else shortcut.places(rest)
 
-    def type_of(self, payload: object, headers: Mapping[str, str]) -> str:
+    def type_of(self, payload: object, headers: Mapping[str, str], query: str = "") -> str:
         """``contact.created``: at most 200 printable characters without spaces; ``unknown`` if the event does not say it."""
-        facts = {"payload": payload, "headers": headers}
+        facts = {"payload": payload, "headers": headers, "query": query_fields(query)}
         named = next(filter(None, (template.render(facts) for template in self.types)), UNKNOWN_TYPE)
         named = named[:MAX_TYPE_LENGTH]
         if named.isascii() and named.isprintable() and " " not in named:
@@ -248,7 +257,7 @@ class Naming(Struct, frozen=True, kw_only=True):
         return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)
 
     def facts(self, event: Event, payload: object) -> Facts:
-        """The roots ``event``, ``payload``, ``headers``, ``vars`` and this source's shortcuts."""
+        """The roots ``event``, ``payload``, ``headers``, ``query``, ``vars`` and this source's shortcuts."""
         resource, action = resource_and_action(event.type)
         facts: dict[str, object] = {
             "event": {
@@ -261,6 +270,7 @@ class Naming(Struct, frozen=True, kw_only=True):
             },
             "payload": payload,
             "headers": event.headers,
+            "query": query_fields(event.query),
             "vars": self.vars,
         }
         for name, shortcut in self.shortcuts.items():

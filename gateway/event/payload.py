@@ -6,12 +6,15 @@ Everything here reads a sender's bytes and is total: it returns a value or raise
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import BytesIO
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.errors import Unparsable
-from gateway.event.forms import MAX_FIELDS, pairs
+from gateway.errors import BodyTooLarge, Unparsable
+from gateway.event import charsets, codings
+from gateway.event.forms import MAX_FIELDS, pairs, percent_decoded
+from gateway.event.paths import MISSING
 from gateway.model import Event
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ BYTES_OF_A_CONTAINER: Final = 16
 
 #: Header fields in which known senders show their secret.
 SECRET_HEADERS: Final = frozenset({"x-gitlab-token", "x-telegram-bot-api-secret-token", "x-webhook-token"})
+#: Fields of a query by which senders show theirs; a source may have others.
+SECRET_QUERY: Final = frozenset({"access_token", "api_key", "apikey", "password", "secret", "sig", "token"})
 #: Header fields that are not kept: credentials, and those that belong to one connection.
 DROPPED_HEADERS: Final = frozenset(
     {
@@ -49,19 +54,30 @@ DROPPED_HEADERS: Final = frozenset(
 _decode = msgspec.json.Decoder().decode
 
 
-def parse(body: bytes) -> object:
-    """The JSON value of ``body`` by RFC 8259: UTF-8 only, no NaN, no unpaired surrogates, at most 128 levels deep.
+def parse(body: bytes, charset: str = "") -> object:
+    """The JSON value of ``body`` by RFC 8259: no NaN, no unpaired surrogates, at most 128 levels deep.
 
-    Raises Unparsable, also for a body that is little more than brackets.
+    It is UTF-8, perhaps after a BOM; only if it is not, it is read in the ``charset`` that its request declares. Raises
+    Unparsable, also for a body that is little more than brackets.
     """
     skeleton = _checked_skeleton(body)
     try:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise Unparsable(f"the body is not valid JSON: {error}") from None
+        payload = _decoded_again(body, charset, error)
     if skeleton and _is_deeper(skeleton, MAX_DEPTH):
         raise Unparsable(f"the body nests deeper than {MAX_DEPTH} levels")
     return payload
+
+
+def _decoded_again(body: bytes, charset: str, error: Exception) -> object:
+    """The JSON value of a body that is not plain JSON in UTF-8. Raises Unparsable."""
+    try:
+        if (changed := charsets.as_utf8(body, charset)) is not None:
+            return _decode(changed)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as another:
+        error = another
+    raise Unparsable(f"the body is not valid JSON: {charsets.why_not_json(body, charset, error)}") from None
 
 
 def _checked_skeleton(body: bytes) -> bytes:
@@ -107,29 +123,46 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
 #: Events in one request.
 MAX_ITEMS: Final = 1000
 
+_JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
+#: One JSON value per line.
+_LINES: Final = frozenset(
+    {
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/x-jsonlines",
+        "application/jsonlines",
+    }
+)
 
 
 def parse_body(body: bytes, content_type: str) -> object:
-    """The payload of a body, by its content type: JSON unless that says otherwise. Raises Unparsable.
+    """The payload of a body that is not compressed, by its content type: JSON unless that says otherwise.
 
     A form becomes a map of texts, with a list for a repeated field, or the JSON in its field ``payload`` if it has one.
-    XML, and other text that is not JSON, stays text.
+    XML, and other text that is not JSON, stays text; JSON that is called a form is JSON. Without a body it is ``{}``.
+    Raises Unparsable.
     """
-    kind = _kind(content_type)
+    if not body:
+        return {}
+    if content_type == _JSON:
+        return parse(body)
+    kind, charset = _kind(content_type), charsets.charset_of(content_type)
     if kind == _FORM:
-        return _parsed_form(body)
+        found = _json_called_a_form(body)
+        return _parsed_form(body, charset) if found is MISSING else found
     if kind == _MULTIPART:
         return _parsed_multipart(body, content_type)
     if kind.endswith("xml"):
-        return body.decode("utf-8", "replace")
+        return charsets.text(body, charset)
     if kind.startswith("text/"):
         try:
-            return parse(body)
+            return parse(body, charset)
         except Unparsable:
-            return body.decode("utf-8", "replace")
-    return parse(body)
+            return charsets.text(body, charset)
+    return parse(body, charset)
 
 
 def is_json(content_type: str) -> bool:
@@ -138,13 +171,30 @@ def is_json(content_type: str) -> bool:
     return kind not in (_FORM, _MULTIPART) and not kind.endswith("xml")
 
 
+def is_plain_json(body: bytes, content_type: str) -> bool:
+    """Whether the payload is the JSON of the body, whatever its request's headers say."""
+    if not is_json(content_type) or ";" not in content_type:
+        return is_json(content_type)
+    return not charsets.codec_of(charsets.charset_of(content_type)) or charsets.is_utf8(body)
+
+
 def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _parsed_form(body: bytes) -> object:
+def _json_called_a_form(body: bytes) -> object:
+    """The object or list in a body; MISSING if it is not JSON."""
+    if body.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] not in (b"{", b"["):
+        return MISSING
     try:
-        return _fields(pairs(body))
+        return parse(body)
+    except Unparsable:
+        return MISSING
+
+
+def _parsed_form(body: bytes, charset: str = "") -> object:
+    try:
+        return _fields(pairs(body, charsets.codec_of(charset)))
     except ValueError as error:
         raise Unparsable(f"the body is not a valid form: {error}") from None
 
@@ -202,23 +252,40 @@ def fields_of_form(body: bytes) -> object:
         return None
 
 
-def query_fields(query: bytes) -> Mapping[str, str]:
+NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def query_fields(query: bytes | str) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
+    if not query:
+        return NO_FIELDS
     try:
-        return dict(reversed(pairs(query))) if query.isascii() else {}
+        return (
+            dict(reversed(pairs(query.encode("ascii") if isinstance(query, str) else query)))
+            if query.isascii()
+            else NO_FIELDS
+        )
     except ValueError:
-        return {}
+        return NO_FIELDS
 
 
-def masked_path(path: str) -> str:
-    """A path for the log: a secret can follow ``/in/name``."""
-    parts = path[:200].split("/")
-    return "/".join([*parts[:3], "***"]) if len(parts) > 3 else path[:200]
+def kept_query(query: bytes, dropped: Collection[str]) -> str:
+    """A query as it was sent, without the fields that show a secret; empty if it cannot be read."""
+    if not query:
+        return ""
+    try:
+        named = [(field, percent_decoded(field.partition(b"=")[0].replace(b"+", b" "))) for field in query.split(b"&")]
+        return b"&".join(field for field, name in named if name.decode().lower() not in dropped).decode("ascii")
+    except ValueError:
+        return ""
 
 
 def payload_of(event: Event) -> object:
     """The payload of a received event. Raises Unparsable if its body can no longer be read."""
-    return parse_body(event.body, event.headers.get("content-type", ""))
+    try:
+        return parse_body(codings.plain(event.body), event.headers.get("content-type", ""))
+    except BodyTooLarge as error:
+        raise Unparsable(str(error)) from None
 
 
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -231,12 +298,43 @@ def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
     Empty if the body has none of these paths. Raises Unparsable for an item that is not an object, and for too many.
     """
     found = [item for path in paths for item in _slices(body, path)]
-    if len(found) > MAX_ITEMS:
-        raise Unparsable(f"the body holds {len(found)} events: at most {MAX_ITEMS} are accepted at once")
+    check_count(found)
     for at, item in enumerate(found, start=1):
         if not item.lstrip().startswith(b"{"):
             raise Unparsable(f"item {at} of {len(found)} is not an object; none of them was stored")
     return found
+
+
+def check_count(items: Sequence[bytes]) -> None:
+    """Raises Unparsable for more events than one request may hold."""
+    if len(items) > MAX_ITEMS:
+        raise Unparsable(f"the body holds {len(items)} events: at most {MAX_ITEMS} are accepted at once")
+
+
+_SEVERAL: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")
+
+
+def lines(body: bytes, content_type: str) -> list[bytes]:
+    """The lines of a body that has one JSON object on each (NDJSON), without empty ones; none if it is anything else.
+
+    The content type decides what a broken line means, not whether there are lines: no signature covers it.
+    """
+    if content_type == _JSON or (kind := _kind(content_type)) == _JSON:
+        return []
+    is_declared = kind in _LINES
+    if not is_declared and not (body.lstrip()[:1] == b"{" and _SEVERAL.search(body)):
+        return []
+    found = [line for line in body.removeprefix(charsets.BOM).splitlines() if line.strip()]
+    if len(found) < 2 or not (is_declared or all(map(_is_object, found))):
+        return []
+    return found
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(parse(line), dict)
+    except Unparsable:
+        return False
 
 
 def _slices(body: bytes, path: Sequence[str]) -> list[bytes]:
@@ -266,7 +364,11 @@ def kept_headers(
     for raw_name, raw_value in headers:
         if raw_name in dropped:
             continue
-        # A field value is bytes (RFC 9110, 5.5); latin-1 keeps every one.
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        name = raw_name.decode("latin-1")
+        try:
+            value = raw_value.decode()
+        except UnicodeDecodeError:
+            # A field value is bytes (RFC 9110, 5.5): most senders mean UTF-8, and latin-1 keeps all others.
+            value = raw_value.decode("latin-1")
         kept[name] = f"{kept[name]}, {value}" if name in kept else value
     return kept

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import cached_property, lru_cache, partial
 from itertools import chain, compress, islice
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from gateway.errors import Unparsable
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Each, Facts, Path, present, starred_path
-from gateway.event.payload import SECRET_HEADERS, is_json, parse, payload_of
+from gateway.event.payload import SECRET_HEADERS, SECRET_QUERY, is_json, payload_of, query_fields
 from gateway.hiding.finder import Finder, hidden_text
 from gateway.model import Event
 
@@ -53,8 +54,12 @@ class Redaction(Struct, frozen=True, kw_only=True):
     headers: frozenset[str] = frozenset()
     #: Whether the fields are removed from the store too.
     is_stored: bool = False
+    #: Names of fields of the query, or ``*``.
+    query: frozenset[str] = frozenset()
     #: Lower-case names of headers that are not shown at all: older releases stored those that prove who sends.
     dropped: frozenset[str] = SECRET_HEADERS
+    #: The same for fields of the query, which an earlier configuration may have kept.
+    dropped_query: frozenset[str] = SECRET_QUERY
 
     def masked(self, payload: object) -> object:
         """The payload with ``•••`` for what is redacted, whole subtrees included; the rest is unchanged.
@@ -72,6 +77,12 @@ class Redaction(Struct, frozen=True, kw_only=True):
         shown = {name: value for name, value in headers.items() if name not in self.dropped}
         return {name: MASK if self._hides(name) else value for name, value in shown.items()}
 
+    def masked_query(self, query: str) -> Mapping[str, str]:
+        """The fields of an event's query, as ``masked_headers``."""
+        fields = query_fields(query)
+        shown = {name: value for name, value in fields.items() if name.lower() not in self.dropped_query}
+        return {name: MASK if name in self.query or "*" in self.query else value for name, value in shown.items()}
+
     def masked_label(self, event: Event) -> str:
         """The label of an event, or ``•••`` if it holds a redacted value."""
         return self.key_mask_of(event)(event.label) if event.label else ""
@@ -81,7 +92,8 @@ class Redaction(Struct, frozen=True, kw_only=True):
         if not self.paths:
             return event
         body = msgspec.json.encode(self.masked(payload)) if self.fields else event.body
-        return replace(event, headers=self.masked_headers(event.headers), body=body)
+        query = urlencode(self.masked_query(event.query)) if event.query else ""
+        return replace(event, headers=self.masked_headers(event.headers), body=body, query=query)
 
     def mask_of(self, event: Event) -> Callable[[str], str]:
         """A function that hides the redacted values of an event in a text about it: an error, or an answer that repeats them."""
@@ -101,7 +113,7 @@ class Redaction(Struct, frozen=True, kw_only=True):
         if not is_json(event.headers.get("content-type", "")):
             return b"{}"
         try:
-            left = _replaced(parse(event.body), _fields(self.fields), _GONE)
+            left = _replaced(payload_of(event), _fields(self.fields), _GONE)
         except Unparsable:
             return b"{}"
         return msgspec.json.encode(left) if isinstance(left, dict | list) else b"{}"
@@ -111,6 +123,9 @@ class Redaction(Struct, frozen=True, kw_only=True):
 
     def _values(self, event: Event) -> Iterator[str]:
         yield from (value for name, value in event.headers.items() if self._hides(name))
+        if self.query:
+            shown = self.masked_query(event.query)
+            yield from (value for name, value in query_fields(event.query).items() if shown.get(name) == MASK)
         try:
             payload = payload_of(event)
         except Unparsable:
@@ -119,11 +134,13 @@ class Redaction(Struct, frozen=True, kw_only=True):
 
 
 NOTHING: Final = Redaction()
-EVERYTHING: Final = Redaction(paths=("payload", "headers"), fields=((),), headers=frozenset({"*"}))
+EVERYTHING: Final = Redaction(
+    paths=("payload", "headers", "query"), fields=((),), headers=frozenset({"*"}), query=frozenset({"*"})
+)
 
 
 def of(naming: Naming, paths: Sequence[str], *, is_stored: bool) -> Redaction:
-    """The redaction of paths that begin with ``payload``, ``headers`` or a shortcut of the source.
+    """The redaction of paths that begin with ``payload``, ``headers``, ``query`` or a shortcut of the source.
 
     A shortcut may find a field in several places.
     """
@@ -132,6 +149,7 @@ def of(naming: Naming, paths: Sequence[str], *, is_stored: bool) -> Redaction:
         paths=tuple(paths),
         fields=tuple(dict.fromkeys(_names(rest) for root, *rest in places if root == "payload")),
         headers=frozenset(".".join(_names(rest)).lower() for root, *rest in places if root == "headers"),
+        query=frozenset(".".join(_names(rest)) for root, *rest in places if root == "query"),
         is_stored=is_stored,
     )
 

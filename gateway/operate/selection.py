@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway.errors import BadRequest, Unparsable
 from gateway.event.paths import MISSING, PathRefused, lookup, split_path
-from gateway.event.payload import payload_of
+from gateway.event.payload import payload_of, query_fields
 from gateway.model import DeliveryState, Event
 from gateway.operate.search import Matches, Search
 from gateway.store.nouns import DeliveryQuery, EventQuery
@@ -209,7 +209,7 @@ def _shown(text: str) -> str:
 def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     """Words that an event's payload must have, and what decides whether it matches. Raises BadRequest.
 
-    ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``: the value there equals this text.
+    ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``, ``query.x=z``: the value there equals this text.
     Any other text, and one in double quotes: some value of the payload, or the sender's unsigned id, contains it,
     ignoring case, from the beginning of a word on. Redacted values are not found.
     """
@@ -222,6 +222,9 @@ def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
     if path[0] == "headers":
         name = ".".join(path[1:]).lower()
         return (), lambda event: config.redaction(event).masked_headers(event.headers).get(name) == text
+    if path[0] == "query":
+        field = ".".join(path[1:])
+        return (), lambda event: config.redaction(event).masked_query(event.query).get(field) == text
     return words(text), _has_value(path, text, config, lambda event: _masked(event, config))
 
 
@@ -237,13 +240,18 @@ def meant(q: str, config: "Config") -> tuple[str, str, Matches]:
     if path and path[0] == "headers":
         name = ".".join(path[1:]).lower()
         return f"events with {'.'.join(path)}=•••", text, lambda event: event.headers.get(name) == text
+    if path and path[0] == "query":
+        field = ".".join(path[1:])
+        return f"events with {'.'.join(path)}=•••", text, lambda event: query_fields(event.query).get(field) == text
     is_in_body = _has_value(path, text, config, _raw) if path else _contains(text, _raw)
     needle = text.lower()
 
     def matches(event: Event) -> bool:
         if _raw(event) is MISSING:
             return needle in event.body.decode("utf-8", "replace").lower()
-        return is_in_body(event) or (not path and needle in event.label.lower())
+        if path or is_in_body(event):
+            return is_in_body(event)
+        return any(needle in text.lower() for text in (event.label, *query_fields(event.query).values()))
 
     return f"events with {'.'.join(path)}=•••" if path else "events with a text", text, matches
 

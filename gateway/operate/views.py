@@ -83,6 +83,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         "body_is": history.body_is,
         "label": hide(event.label) if event.label else "",
         "headers": dict(redaction.masked_headers(event.headers)),
+        "query": dict(redaction.masked_query(event.query)),
         # Of a forgotten event it says who did it.
         "payload": payload if history.body_is == "forgotten" else redaction.masked(payload),
         "deliveries": [

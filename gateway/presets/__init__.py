@@ -19,7 +19,6 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
 - ``secret``: where operators find the secret. ``notes``: what else they should know.
 - ``reply``: the status that tells the sender "accepted", if it is not 202.
-- ``probe``: the method that the sender uses to check the address before it sends anything: ``HEAD``.
 
 A documented event is ``<preset>/<type>.json``, ``.form``, ``.xml`` or ``.txt``, exactly as the vendor's page shows it.
 """
@@ -56,7 +55,7 @@ CONTENT_TYPES: Final = {
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
     *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "any_types", "samples", "promised"),
-    *("secret", "notes", "reply", "probe"),
+    *("secret", "notes", "reply"),
 )
 
 
@@ -90,8 +89,6 @@ class Preset(Struct, frozen=True, kw_only=True):
     notes: str
     #: The status that tells the sender "accepted".
     reply: int
-    #: The method that the sender uses to check the address before it sends anything, such as ``HEAD``; empty: none.
-    probe: str
 
 
 @cache
@@ -136,7 +133,6 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         secret=declared.get("secret", ""),
         notes=declared.get("notes", ""),
         reply=declared.get("reply", 202),
-        probe=declared.get("probe", ""),
     )
 
 
@@ -223,5 +219,4 @@ _NONE: Final = Preset(
     secret="",
     notes="",
     reply=202,
-    probe="",
 )

@@ -6,6 +6,7 @@ The clock stands still, no request is sent and no environment variable is read: 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
 from gateway.config import load
 from gateway.errors import RequestRefused
@@ -41,7 +42,8 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     assert source is not None
     try:
         body = body_of(test, source, folder)
-        rehearsal = rehearse(config, source, body, sender_headers(source, body, test.event or ""), NOW)
+        headers, query = sender_headers(source, body, test.event or ""), urlencode(test.query).encode()
+        rehearsal = rehearse(config, source, body, headers, NOW, query=query)
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:

@@ -259,7 +259,8 @@ def _hiding(config: Config, rehearsal: Rehearsal) -> _Hiding:
     if source is None or not redaction.paths:
         return _Hiding(masks.text, str, lambda _, value: masks.value(value))
     headers = redaction.masked_headers(event.headers)
-    masked = {**facts, "payload": redaction.masked(facts["payload"]), "headers": headers}
+    query = redaction.masked_query(event.query)
+    masked = {**facts, "payload": redaction.masked(facts["payload"]), "headers": headers, "query": query}
     return _Hiding(
         lambda text: masks.text(hide(text)),
         redaction.key_mask_of(event),

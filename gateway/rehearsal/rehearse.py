@@ -64,6 +64,8 @@ def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 
         headers=[*kept, *((name.encode("latin-1"), value.encode("utf-8")) for name, value in signed.headers)],
         body=signed.body,
         path_secret=signed.path_secret.encode("utf-8"),
+        query=signed.query.encode("ascii"),
+        method=source.first_method,
     )
 
 
@@ -79,14 +81,16 @@ def sender_headers(source: Source, body: bytes, sample_name: str = "") -> RawHea
 _JSON: Final = {"content-type": "application/json"}
 
 
-def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, now: float) -> Rehearsal:
+def rehearse(
+    config: Config, source: Source, body: bytes, headers: RawHeaders, now: float, query: bytes = b""
+) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
     ``headers`` have lower-case names. Raises RequestRefused.
     """
     if len(body) > source.max_body:
         raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} accepts at most {source.max_body:,}")
-    first = source.received(headers, body, now=now)[0]
+    first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
     return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
 
 

@@ -68,6 +68,8 @@ class Test(Struct, frozen=True, kw_only=True):
     #: By path: ``attrs.type``, ``payload.data.id``.
     set: Mapping[str, object] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
+    #: The fields of the request's query.
+    query: Mapping[str, str] = field(default_factory=dict)
     #: ``deliveries``: exactly those of ``checks``; ``failed``: one becomes dead with ``reason``.
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()

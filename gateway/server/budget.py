@@ -73,6 +73,10 @@ class Budget:
         # Within a share, there is room for anybody.
         return None if self.held <= self._share else self._refusal(body)
 
+    def hold(self, request: Hashable, receiver: Receiver, size: int) -> bool:
+        """Hold more bytes for a body that is whole and is decompressed; false if there is no room for them."""
+        return self.add(request, size, receiver) is None
+
     def complete(self, request: Hashable) -> None:
         """The body is whole: it stays until its request is answered."""
         self._unfinished.pop(request, None)

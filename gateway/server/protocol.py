@@ -2,11 +2,13 @@
 
 import asyncio
 import math
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.event.codings import HOLD
 from gateway.server import refusals
 from gateway.server.adapters import BodyOnly, GentleTransport
 from gateway.server.head import check_head, framing_of
@@ -187,11 +189,11 @@ class Connection(HttpToolsProtocol):
         if self._is_surplus and self.url.partition(b"?")[0] not in self._limits.kept_paths:
             raise Refused(refusals.OVERLOADED)
         if self._is_from_proxy:
-            peers = self._shared.senders.peers
-            client = peers.client(self._host, self.headers)
+            client = (peers := self._shared.senders.peers).client(self._host, self.headers)
             self.scope["client"], self.client_party = (client, 0), peers.party(client)
             self.scope["scheme"] = peers.scheme(self.headers)
         super().on_headers_complete()
+        self.scope["extensions"] = cast("Any", {HOLD: partial(self._shared.budget.hold, self.cycle, self)})
         self._upgrading = self.parser.should_upgrade()
         self._unanswered += 1
         # Only a request that was read to its end leaves the connection usable; see on_message_complete.

@@ -14,7 +14,7 @@ import msgspec
 from gateway.errors import Unparsable
 from gateway.event.paths import unassign
 from gateway.event.payload import fields_of_form, parse
-from gateway.signatures.message import parts, uses
+from gateway.signatures.message import BODIES, parts, uses
 from gateway.signatures.request import RawHeaders, Reading, Request, Stop, signed_form
 from gateway.signatures.schemes import Scheme
 
@@ -40,34 +40,49 @@ class Bound:
         object.__setattr__(self, "_signing", signing)
         object.__setattr__(self, "_is_plain", all(map(_is_plain, signing)))
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether a signature binds anything."""
+        return bool(self._signing)
+
     def covers(self, path: Sequence[str]) -> bool:
-        """Whether nobody but the sender can choose the value at ``headers...`` or ``payload...``."""
+        """Whether nobody but the sender can choose the value at ``headers...``, ``query...`` or ``payload...``."""
+        if path[0] == "query":
+            return all(uses(scheme.signature.signed) & self._with_query for scheme in self._signing)
         return all(_covers(scheme, path) for scheme in self._signing)
 
-    def payload(self, body: bytes, payload: object) -> object:
-        """The payload to read an id from. If it is signed it depends on the body alone: no signature covers a content type."""
+    @property
+    def _with_query(self) -> frozenset[str]:
+        """The parts of a signed text that hold the query: an address with one of its own is signed as it is."""
+        return frozenset({"query"} if "?" in self.public_url else {"query", "url"})
+
+    def payload(self, content: bytes, payload: object) -> object:
+        """The payload to read an id from. If it is signed it depends on the body alone: no signature covers a content type.
+
+        ``content`` is the body decompressed.
+        """
         if not self._signing:
             return payload
         try:
-            return parse(body)
+            return parse(content)
         except Unparsable:
-            return fields_of_form(body)
+            return fields_of_form(content)
 
-    def digest(self, headers: RawHeaders, body: bytes, query: bytes, sha256: bytes) -> bytes:
+    def digest(self, headers: RawHeaders, body: bytes, query: bytes, sha256: bytes, content: bytes) -> bytes:
         """A SHA-256 of the signed content without the time of its signature: the same for a request that is sent again.
 
         It is the body's own, which is given, unless a scheme signs more than the body or not all of its bytes.
         """
         if self._is_plain:
             return sha256
-        content = _content(self._signing[0], headers, body)
-        # An address with a query of its own is signed as it is.
-        signed = {"query"} if "?" in self.public_url else {"query", "url"}
-        if not all(uses(each.signature.signed) & signed for each in self._signing):
+        if not self.covers(("query",)):
             query = b""
-        if not query and content == body:
+        signed = _signed(self._signing[0], headers, body, content)
+        if not query and signed == body:
             return sha256
-        return hashlib.sha256(b"signed\0%d\0%s%s" % (len(query), query, content)).digest()
+        if not query and signed is content:
+            return hashlib.sha256(content).digest()
+        return hashlib.sha256(b"signed\0%d\0%s%s" % (len(query), query, signed)).digest()
 
 
 def _covers(scheme: Scheme, path: Sequence[str]) -> bool:
@@ -77,7 +92,7 @@ def _covers(scheme: Scheme, path: Sequence[str]) -> bool:
     if root == "payload":
         # Of a form only the whole is covered: it is signed without what divides its fields, and a=bc looks like ab=c.
         return (
-            "body" in used
+            bool(used & BODIES)
             or _signs(signed, "payload", name)
             or ("timestamp" in used and stamp is not None and stamp.payload == name)
         )
@@ -98,19 +113,20 @@ def _is_plain(scheme: Scheme) -> bool:
     return "body" in used and not used & {"query", "url"} and not (scheme.timestamp and scheme.timestamp.payload)
 
 
-def _content(scheme: Scheme, headers: RawHeaders, body: bytes) -> bytes:
+def _signed(scheme: Scheme, headers: RawHeaders, body: bytes, content: bytes) -> bytes:
+    """What a scheme signs of a request without the time of its signature; ``content`` is the body decompressed."""
     used = uses(scheme.signature.signed)
     try:
         if "form" in used:
-            return signed_form(body)
-        if "body" not in used:
-            return _own_parts(scheme, Request(headers=headers, body=body)) or body
+            return signed_form(content)
+        if not used & BODIES:
+            return _own_parts(scheme, Request(headers=headers, body=content)) or body
         if scheme.timestamp and scheme.timestamp.payload:
-            return _without(body, scheme.timestamp.payload.split("."))
+            return _without(content, scheme.timestamp.payload.split("."))
     except (Stop, Unparsable, ValueError):
         # It would not have been accepted.
         return body
-    return body
+    return content if "content" in used else body
 
 
 def _own_parts(scheme: Scheme, request: Request) -> bytes:

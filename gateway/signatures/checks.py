@@ -147,9 +147,18 @@ def _key(scheme: Scheme, secret: Secret) -> Key | None:
 
 
 def _given_token(scheme: Scheme, reading: Reading) -> bytes:
-    if scheme.way == "url_secret":
-        return reading.request.path_secret
-    return reading.header(scheme.header.encode() if scheme.way == "token" else b"authorization")
+    match scheme.way:
+        case "url_secret":
+            return reading.request.path_secret
+        case "token" if scheme.query:
+            return reading.field_of_query(scheme.query)
+        case "token" if scheme.payload:
+            return reading.shown(scheme.payload.split("."))
+        case "token":
+            return reading.header(scheme.header.encode())
+    # The name of a scheme has no case, and spaces follow it (RFC 9110, 11.4).
+    name, _, credentials = reading.header(b"authorization").replace(b"\t", b" ").strip().partition(b" ")
+    return name.capitalize() + b" " + credentials.lstrip()
 
 
 def _called(scheme: Scheme) -> str:
@@ -157,7 +166,7 @@ def _called(scheme: Scheme) -> str:
         case "signature":
             return f"payload.{scheme.signature.body}" if scheme.signature.body else scheme.signature.header
         case "token":
-            return scheme.header
+            return scheme.header or (f"query.{scheme.query}" if scheme.query else f"payload.{scheme.payload}")
         case "url_secret":
             return "the end of the path"
         case _:

@@ -41,7 +41,20 @@ def scheme_of(declared: Mapping[str, Any]) -> Scheme:
     way = ways[0]
     if way != "signature":
         of = declared[way] if isinstance(declared[way], Mapping) else {}
-        return Scheme(way=cast("Way", way), header=str(of.get("header", "")).lower(), user=str(of.get("user", "")))
+        places = [key for key in ("header", "query", "payload") if of.get(key)]
+        if way == "token" and len(places) != 1:
+            raise SchemeRefused(
+                "token",
+                "a token is in exactly one place",
+                "write one of header: x-token, query: key, payload: auth.token",
+            )
+        return Scheme(
+            way=cast("Way", way),
+            header=str(of.get("header", "")).lower(),
+            query=str(of.get("query", "")),
+            payload=str(of.get("payload", "")).removeprefix("payload."),
+            user=str(of.get("user", "")),
+        )
     scheme = Scheme(
         signature=_signature(declared["signature"]),
         timestamp=_timestamp(declared.get("timestamp")),
@@ -85,7 +98,7 @@ def _signed(text: str) -> str:
     try:
         uses(text)
     except SignedRefused as error:
-        hint = "fields: {body} {timestamp} {id} {method} {url} {form} {secret} {header:NAME} {payload:PATH}"
+        hint = "fields: {body} {content} {timestamp} {id} {method} {url} {form} {secret} {header:NAME} {payload:PATH}"
         raise SchemeRefused("signature.signed", str(error), hint) from None
     return text
 

@@ -16,6 +16,7 @@ _FIELD: Final = re.compile(r"\{([a-z]+)(?::([^{}]+))?\}")
 
 _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "body": lambda reading: reading.request.body,
+    "content": lambda reading: reading.content,
     "timestamp": lambda reading: reading.timestamp,
     "id": lambda reading: reading.id,
     "method": lambda reading: reading.request.method.encode("latin-1"),
@@ -24,6 +25,8 @@ _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "form": lambda reading: reading.form,
     "secret": lambda reading: reading.secret,
 }
+#: The body as it was sent, and without its compression.
+BODIES: Final = frozenset({"body", "content"})
 #: The fields of a signed text; the last two have a name after a colon.
 FIELDS: Final = (*_PLAIN, "header:NAME", "payload:PATH")
 
@@ -84,7 +87,7 @@ _BEGINS_A_BODY: Final = (b"{", b"<")
 def joints(signed: str) -> Sequence[Joint]:
     """Every part of a signed text, but for the body, whose end something must tell."""
     found = parts(signed)
-    body = next((at for at, each in enumerate(found) if each[0] in ("body", "form")), len(found))
+    body = next((at for at, each in enumerate(found) if each[0] in (*BODIES, "form")), len(found))
     return tuple(
         Joint(f"{{{name}:{of}}}" if of else f"{{{name}}}", _getter_of_free(name, of), _dividers(name, found[beside]))
         for at, (name, of) in ((at, each) for at, each in enumerate(found) if not isinstance(each, str))

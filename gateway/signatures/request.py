@@ -5,10 +5,11 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gateway.errors import Unparsable
+from gateway.errors import BodyTooLarge, Unparsable
+from gateway.event import codings
 from gateway.event.forms import pairs
 from gateway.event.paths import lookup
-from gateway.event.payload import parse
+from gateway.event.payload import parse, parse_body
 
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -24,6 +25,15 @@ class Request(Struct, frozen=True, kw_only=True):
     body: bytes
     #: The last segment of the path, percent-decoded, where a source has its secret there.
     path_secret: bytes = b""
+    #: How it says that its body is compressed; empty: it does not.
+    coding: str = ""
+    #: The body decompressed, if somebody has done that.
+    unpacked: bytes | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The body decompressed. Raises Unparsable or BodyTooLarge."""
+        return codings.plain(self.body) if self.unpacked is None else self.unpacked
 
 
 class Stop(Exception):
@@ -70,24 +80,55 @@ class Reading:
         return b"" if b"?" in self._public_url else self.request.query
 
     @cached_property
+    def content(self) -> bytes:
+        """The body decompressed."""
+        try:
+            return self.request.content
+        except (Unparsable, BodyTooLarge) as error:
+            raise Stop(str(error)) from None
+
+    @cached_property
     def form(self) -> bytes:
-        return signed_form(self.request.body)
+        return signed_form(self.content)
 
     @cached_property
     def _payload(self) -> object:
         try:
-            return parse(self.request.body)
+            return parse(self.content)
         except Unparsable as error:
             raise Stop(str(error)) from None
 
+    def field_of_query(self, name: str) -> bytes:
+        """The only value of a field of the query, percent-decoded. As with headers, two are refused."""
+        try:
+            values = [value for field, value in pairs(self.request.query) if field == name]
+        except ValueError:
+            raise Stop("the query is not a form") from None
+        if len(values) == 1:
+            return values[0].encode()
+        raise Stop(f"{len(values)} fields {name} in the query" if values else f"no field {name} in the query")
+
+    def shown(self, path: Sequence[str]) -> bytes:
+        """The text or whole number at a path of the payload, which may be a form."""
+        types = [value for field, value in self.request.headers if field == b"content-type"]
+        try:
+            payload = parse_body(self.content, types[0].decode("latin-1") if types else "")
+        except Unparsable as error:
+            raise Stop(str(error)) from None
+        return _text_at(payload, path)
+
     def payload(self, path: Sequence[str]) -> bytes:
         """The text or whole number at a path of the payload."""
-        value = lookup(self._payload, path)
-        if isinstance(value, str):
-            return value.encode("utf-8")
-        if isinstance(value, int) and not isinstance(value, bool):
-            return b"%d" % value
-        raise Stop(f"no text or whole number at payload.{'.'.join(path)}")
+        return _text_at(self._payload, path)
+
+
+def _text_at(payload: object, path: Sequence[str]) -> bytes:
+    value = lookup(payload, path)
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return b"%d" % value
+    raise Stop(f"no text or whole number at payload.{'.'.join(path)}")
 
 
 def signed_form(body: bytes) -> bytes:

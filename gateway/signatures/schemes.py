@@ -5,7 +5,7 @@ from typing import Final, Literal
 from msgspec import Struct, field
 
 from gateway.signatures.keys import DIGESTS, HMACS, PUBLIC_KEYS
-from gateway.signatures.message import uses
+from gateway.signatures.message import BODIES, uses
 
 ALGORITHMS: Final = (*HMACS, *PUBLIC_KEYS, *DIGESTS)
 
@@ -57,8 +57,10 @@ class Scheme(Struct, frozen=True, kw_only=True):
     timestamp: Timestamp | None = None
     #: The header that holds ``{id}``.
     id_header: str = ""
-    #: For ``token``: the header that holds it.
+    #: For ``token``: the header that holds it, or the field of the query, or its path in the payload.
     header: str = ""
+    query: str = ""
+    payload: str = ""
     #: For ``basic``: the user's name.
     user: str = ""
     #: The operator accepts that the signature does not cover the body.
@@ -71,19 +73,31 @@ class Scheme(Struct, frozen=True, kw_only=True):
 
     @property
     def covers_body(self) -> bool:
-        return self.way != "signature" or bool(uses(self.signature.signed) & {"body", "form"})
+        return self.way != "signature" or bool(uses(self.signature.signed) & {*BODIES, "form"})
 
     @property
     def covers_timestamp(self) -> bool:
         if self.timestamp is None or self.way != "signature":
             return True
         used = uses(self.signature.signed)
-        return "timestamp" in used or (bool(self.timestamp.payload) and "body" in used)
+        return "timestamp" in used or (bool(self.timestamp.payload) and bool(used & BODIES))
 
     @property
     def secret_header(self) -> str:
         """The header that shows the secret itself, apart from ``authorization``, which is never kept; empty: none."""
         return self.header if self.way == "token" else ""
+
+    @property
+    def is_in_address(self) -> bool:
+        """Whether the secret is a part of the address: then it comes with every request, whatever that asks."""
+        return self.way == "url_secret" or (self.way == "token" and bool(self.query))
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether the body has to be decompressed before anything is known of its sender."""
+        stamp = self.timestamp.payload if self.timestamp else ""
+        used = uses(self.signature.signed) if self.way == "signature" else frozenset()
+        return bool(self.payload or self.signature.body or stamp or used & {"content", "form", "payload"})
 
     @property
     def headers(self) -> frozenset[str]:

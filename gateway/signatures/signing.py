@@ -1,6 +1,7 @@
 """Making a request that a check accepts, as the sender would."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +28,8 @@ class Signed(Struct, frozen=True, kw_only=True):
     body: bytes = b""
     #: The segment after the source's path.
     path_secret: str = ""
+    #: What follows the ``?``, percent-encoded.
+    query: str = ""
 
 
 def signed(check: Check, request: Request, now: float, message_id: str) -> Signed:
@@ -37,6 +40,10 @@ def signed(check: Check, request: Request, now: float, message_id: str) -> Signe
     credential, key = next((pair for pair in check.keys if not pair[0].is_past(now)), check.keys[0])
     if scheme.way == "url_secret":
         return Signed(body=request.body, path_secret=credential.secret.reveal())
+    if scheme.query:
+        return Signed(body=request.body, query=f"{quote(scheme.query)}={quote(credential.secret.reveal(), safe='')}")
+    if scheme.payload:
+        return Signed(body=_with_token(request, scheme.payload, credential.secret.reveal()))
     if scheme.way != "signature":
         name = scheme.header if scheme.way == "token" else "authorization"
         return Signed(headers=((name, token(scheme, credential.secret).decode("latin-1")),), body=request.body)
@@ -78,13 +85,26 @@ def _headers(request: Request, added: Mapping[str, str]) -> list[tuple[bytes, by
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
-def _with_fields(body: bytes, fields: Mapping[str, str]) -> bytes:
+def _with_token(request: Request, path: str, token: str) -> bytes:
+    """The body with a token at a path: JSON, or a form. Raises CannotSign."""
+    is_form = any(name == b"content-type" and b"x-www-form-urlencoded" in value for name, value in request.headers)
+    if not is_form:
+        return _with_fields(request.body, {path: token}, texts=(path,))
+    return request.body + (b"&" if request.body else b"") + urlencode({path: token}).encode()
+
+
+def _with_fields(body: bytes, fields: Mapping[str, str], texts: Sequence[str] = ()) -> bytes:
+    """The body with values at paths; one that looks like a number is one, except at the paths that are ``texts``."""
     if not fields:
         return body
     try:
         payload = parse(body)
         for path, text in fields.items():
-            assign(payload, path.split("."), int(text) if text.isdigit() and "token" not in path else text)
+            assign(
+                payload,
+                path.split("."),
+                int(text) if text.isdigit() and "token" not in path and path not in texts else text,
+            )
     except (Unparsable, ValueError) as error:
         raise CannotSign(f"the body has no place for what is signed: {error}") from None
     return msgspec.json.encode(payload)

@@ -53,6 +53,16 @@ class Verifier:
         return any(scheme.way == "none" for scheme in self.schemes)
 
     @property
+    def is_in_address(self) -> bool:
+        """Whether the secret comes with the address, and so with every request."""
+        return all(scheme.is_in_address for scheme in self.schemes)
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether a body has to be decompressed before it can be verified."""
+        return any(scheme.reads_content for scheme in self.schemes)
+
+    @property
     def takes_path_secret(self) -> bool:
         return any(scheme.way == "url_secret" for scheme in self.schemes)
 

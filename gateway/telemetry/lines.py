@@ -127,6 +127,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         ("event_id", "source", "reason"),
     ),
     "source.handshake": LogEvent("info", "a sender's verification request was answered", ("source",)),
+    "source.secret_learned": LogEvent(
+        "warning",
+        "a sender chose a secret in a handshake; requests signed with it are accepted from now on",
+        ("source",),
+    ),
     "event.not_stored": LogEvent(
         "error", "a request could not be stored; its sender was asked to retry", ("source", "reason")
     ),

@@ -17,7 +17,7 @@ from gateway.operate.operations import Move
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.store.activities import TaskVerb
-from gateway.web import forgetting, whole
+from gateway.web import forgetting, handshakes, whole
 from gateway.web.context import Context
 from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of
 from gateway.web.live import Turn, server_sent
@@ -144,6 +144,7 @@ def handlers(context: Context) -> list[Any]:
         *_destinations(context),
         *_moves(context),
         *forgetting.handlers(context, _REFUSALS),
+        *handshakes.handlers(context, _REFUSALS),
         *_activities(context),
         *whole.handlers(context, _REFUSALS),
         _live(context),

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -10,8 +10,17 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import BodyTooLarge, EncodingRefused, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
-from gateway.routing import Config, Source
+from gateway.errors import (
+    BodyTooLarge,
+    EncodingRefused,
+    MethodRefused,
+    NoRoom,
+    RequestRefused,
+    StoreFull,
+    StoreUnavailable,
+)
+from gateway.event import codings
+from gateway.routing import Config, Source, questions
 from gateway.routing.peers import Senders
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended
@@ -84,12 +93,10 @@ class Door:
         client = scope["client"][0] if scope["client"] else ""
         name = UNKNOWN
         try:
-            source, path_secret = pipeline.source_at(config, path)
+            source, path_secret = questions.source_at(config, path)
             name = source.name
-            if scope["method"] == source.probe:
-                return 200, b"", []
-            _refuse_by_head(scope, source)
-            appended = await self._accept(scope, receive, config, source, path_secret)
+            coding = _refuse_by_head(scope, source)
+            appended = await self._accept(scope, receive, config, source, path_secret, coding)
         except RequestRefused as refusal:
             self._rejections.refuse(name, path, refusal, client)
             return _refused(name, refusal)
@@ -104,8 +111,9 @@ class Door:
             telemetry.log("internal.error", source=name, exception=_traceback(error, config.source(name)))
             return _unavailable(name, "defect", type(error).__name__)
         if isinstance(appended, handshakes.Answer):
-            extra = [(b"content-type", appended.content_type.encode()), (b"x-content-type-options", b"nosniff")]
-            return 200, appended.body, extra
+            own = [(name.encode(), value.encode()) for name, value in appended.headers]
+            safe = [(b"content-type", appended.content_type.encode()), (b"x-content-type-options", b"nosniff")]
+            return 200, appended.body, [*own, *safe]
         self._readiness.refused_at = None
         for one in appended:
             telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
@@ -115,7 +123,7 @@ class Door:
         return source.reply, _accepted(appended), []
 
     async def _accept(
-        self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes
+        self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes, coding: str
     ) -> Sequence[Appended] | handshakes.Answer:
         request = signatures.Request(
             method=scope["method"],
@@ -123,11 +131,14 @@ class Door:
             headers=cast("signatures.RawHeaders", scope["headers"]),
             body=await _read(receive, source.max_body),
             path_secret=path_secret,
+            coding=coding,
         )
-        if request.method == "GET":
-            return pipeline.answer_get(self._gateway, source, request)
-        found = await pipeline.receive(self._gateway, self._dispatcher, config, source, request)
-        if not source.verifier.is_open and (client := scope["client"]):
+        hold = (scope.get("extensions") or {}).get(codings.HOLD, codings.unbounded)
+        found = await pipeline.receive(
+            self._gateway, self._dispatcher, config, source, request, cast("Callable[[int], bool]", hold)
+        )
+        is_answer = isinstance(found, handshakes.Answer)
+        if not is_answer and not source.verifier.is_open and (client := scope["client"]):
             self._senders.verified(client[0], scope["raw_path"])
         return found
 
@@ -169,21 +180,33 @@ def _of_duplicate(one: Appended) -> str:
     return f"not delivered again; to send its dead deliveries: gateway replay --dead {one.event_id}"
 
 
-def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
-    """Refuse whatever can be refused before any of the body is read."""
-    max_body = source.max_body
-    if scope["method"] != "POST" and not (scope["method"] == "GET" and source.takes_get):
-        raise MethodRefused(str(scope["method"]))
+def _refuse_by_head(scope: HTTPScope, source: Source) -> str:
+    """Refuse whatever can be refused before any of the body is read; how the body is compressed."""
+    max_body, encodings = source.max_body, []
+    if not source.takes(scope["method"]):
+        raise MethodRefused(str(scope["method"]), source.all_methods)
     for name, value in scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise EncodingRefused("a content encoding")
+        if name == b"content-encoding":
+            encodings.append(value)
         if name == b"content-length" and int(value) > max_body:
             raise BodyTooLarge(f"over {max_body} bytes")
+    if not encodings:
+        return ""
+    coding = codings.declared(encodings)
+    if coding is None:
+        raise EncodingRefused(f"a content encoding: {b', '.join(encodings).decode('latin-1')[:40]}")
+    return coding
 
 
 def _refused(source: str, refusal: RequestRefused) -> Answer:
     telemetry.EVENTS_RECEIVED.of(source, "rejected", refusal.reason).inc()
-    extra = [(b"allow", b"POST")] if refusal.status == 405 else []
+    extra: list[tuple[bytes, bytes]] = []
+    if isinstance(refusal, MethodRefused):
+        extra = [(b"allow", ", ".join(refusal.allowed).encode())]
+    elif isinstance(refusal, EncodingRefused):
+        extra = [(b"accept-encoding", b"gzip, deflate")]
+    elif isinstance(refusal, NoRoom):
+        extra = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
     return refusal.status, {"error": refusal.answer}, extra
 
 

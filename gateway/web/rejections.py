@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway import telemetry
 from gateway.dispatcher import for_ever
 from gateway.errors import RequestRefused
-from gateway.event.payload import masked_path
+from gateway.hiding.addresses import masked_path
 from gateway.store import Store
 from gateway.store.nouns import Rejected
 from gateway.wording import printable

@@ -10,19 +10,26 @@ from tests.sink import Sink, answer
 
 ROUTES = """
 version: 1
-sources: {{xobito: {{preset: xobito, secret: acceptance-secret}}}}
+sources:
+  xobito: {{preset: xobito, secret: acceptance-secret}}
+  asana:
+    verify: {{signature: {{header: x-hook-signature}}}}
+    type: "{{payload.type}}"
+    handshake:
+      - header_echo:
+          {{method: POST, challenge: x-hook-secret, answer: none, headers: {{x-hook-secret: "{{challenge}}"}}, becomes: secret}}
 destinations: {{crm: {{url: "{url}/crm"}}, archive: {{url: "{url}/archive"}}}}
-routes: [{{name: to-crm, match: contact.created, to: [crm, archive]}}]
-tests: [{{name: a contact goes to both, event: contact.created, expect: [crm, archive]}}]
+routes: [{{name: to-crm, source: xobito, match: contact.created, to: [crm, archive]}}]
+tests: [{{name: a contact goes to both, source: xobito, event: contact.created, expect: [crm, archive]}}]
 """
 #: What is printed to standard output when the command succeeds.
 SAID = {
     "init new": "gateway serve --env-file .env",
     "schema": '"$schema"',
-    "check": "routes.yaml: ok, 1 source, 1 route, 2 destinations",
+    "check": "routes.yaml: ok, 2 sources, 1 route, 2 destinations",
     "test": "1 test, none failed",
     "explain contact.created": "2 deliveries",
-    "render name.txt.j2": "Hello John",
+    "render name.txt.j2 --source xobito": "Hello John",
     "send contact.created --to INGEST": "accepted as evt_",
     "sources": "xobito",
     "verify --source xobito --request request.json": "verified",
@@ -41,6 +48,7 @@ SAID = {
     "replay EVENT --dry-run": "2 deliveries would be replayed",
     "discard EVENT --dry-run": "1 delivery would be discarded",
     "forget --find data.id=1 --dry-run": "1 event would be forgotten; nothing was changed",
+    "handshake asana": "asana accepts a secret from its sender until",
     "backup copy.db": "copy.db: ",
     "doctor": "gateway.db is sound",
     "completion bash": "_gateway_completion",

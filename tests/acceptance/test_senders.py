@@ -1,8 +1,10 @@
 """Senders other than Xobito at the real door: handshakes, bodies with many events, secrets in the address."""
 
+import gzip
 import http.client
 import json
 import time
+import zlib
 from base64 import b64encode
 
 import pytest
@@ -26,6 +28,15 @@ sources:
   intercom: {preset: intercom, secret: s3cret}
   forms: {verify: {token: {header: x-token}}, secret: t0ken, type: "{payload.kind}", id: "{payload.number}"}
   lan: {verify: none, type: "{payload.type}"}
+  bell:
+    methods: [GET, POST]
+    verify: {token: {query: key}}
+    secret: the-key-of-the-bell
+    type: "ring.{query.button}"
+    handshake:
+      - probe: {}
+      - header_echo:
+          {method: OPTIONS, challenge: webhook-request-origin, answer: none, headers: {webhook-allowed-origin: "{challenge}"}}
 destinations:
   file: {type: file, path: all.ndjson}
 always:
@@ -269,3 +280,39 @@ def test_what_a_sender_posts_is_taken_at_the_door_under_its_type_and_once(everyo
         again = json.loads(ask(everyone, "POST", path, request.body, headers)[2])
         # One with many items has no note.
         assert again == ({**first, "duplicate": True} if "ids" in first else repeated(first))
+
+
+def test_a_doorbell_rings_by_get_and_its_key_is_in_no_log_and_no_file(gateway):
+    address = "//in/bell/?key=the-key-of-the-bell&button=front"
+    status, _, answer = ask(gateway, "GET", address)
+    assert status == 202
+    event = gateway.api(f"/api/events/{json.loads(answer)['id']}")[1]
+    assert (event["type"], event["payload"], event["query"]) == ("ring.front", {}, {"button": "front"})
+    assert ask(gateway, "GET", "/in/bell?key=another-key-of-it&button=front")[0] == 401
+    assert ask(gateway, "HEAD", "/in/bell?key=the-key-of-the-bell")[::2] == (200, b"")
+    assert ask(gateway, "HEAD", "/in/bell")[0] == 401
+    origin = {"webhook-request-origin": "events.example.com"}
+    status, headers, answer = ask(gateway, "OPTIONS", "/in/bell?key=the-key-of-the-bell", b"", origin)
+    assert (status, answer, headers["webhook-allowed-origin"]) == (200, b"", "events.example.com")
+    status, headers, _ = ask(gateway, "PUT", "/in/bell?key=the-key-of-the-bell")
+    assert (status, headers["allow"]) == (405, "GET, POST, HEAD, OPTIONS")
+    eventually(lambda: "bell" in gateway.log_text(), "the event is logged")
+    assert "the-key-of-the-bell" not in gateway.log_text()
+    files = b"".join(file.read_bytes() for file in gateway.folder.glob("gateway.db*"))
+    assert b"button=front" in files
+    assert b"the-key-of-the-bell" not in files
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_a_compressed_body_arrives_and_a_bomb_does_not(gateway, pack):
+    body = json.dumps({"kind": "packed", "number": pack.__module__, "list": list(range(1000))}).encode()
+    coding = "gzip" if pack is gzip.compress else "deflate"
+    headers = {"x-token": "t0ken", "content-type": "application/json", "content-encoding": coding}
+    status, _, answer = ask(gateway, "POST", "/in/forms", pack(body), headers)
+    assert status == 202
+    event = gateway.api(f"/api/events/{json.loads(answer)['id']}")[1]
+    assert (event["type"], event["payload"]) == ("packed", json.loads(body))
+    for bomb, expected in ((pack(bytes(30_000_000)), 413), (pack(body)[:-6], 400), (body, 400)):
+        assert ask(gateway, "POST", "/in/forms", bomb, headers)[0] == expected
+    status, answered, _ = ask(gateway, "POST", "/in/forms", body, headers | {"content-encoding": "br"})
+    assert (status, answered["accept-encoding"]) == (415, "gzip, deflate")

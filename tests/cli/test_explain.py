@@ -216,7 +216,7 @@ def test_a_file_is_an_event(folder, explained):
     assert without_time.sub("", done.stdout) == without_time.sub("", explained)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN"])
+@pytest.mark.parametrize("content", [b" ", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN"])
 def test_a_file_that_is_no_event_is_refused_in_one_line(folder, tmp_path, content):
     (tmp_path / "bad.json").write_bytes(content)
     done = run(folder, "explain", str(tmp_path / "bad.json"))

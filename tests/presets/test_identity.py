@@ -1,6 +1,9 @@
 """No unsigned part of a request decides which event it is: it can neither repeat an event nor suppress another one."""
 
+import gzip
 import json
+import zlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,7 +96,9 @@ ACCEPTED = [
 CONTENT_TYPES = [
     *("application/json", "application/x-www-form-urlencoded", "text/plain", "application/xml", "text/html"),
     "multipart/form-data; boundary=x",
+    *("application/x-ndjson", "application/json; charset=iso-8859-1", "text/plain; charset=windows-1252"),
 ]
+CODINGS = ["gzip", "deflate", "identity"]
 
 
 @cache
@@ -136,6 +141,9 @@ def replayed(source, request):
     rest = [field for field in request.headers if field[0] != b"content-type"]
     for type_ in CONTENT_TYPES:
         yield changed(request, headers=[*rest, (b"content-type", type_.encode())])
+    rest = [field for field in request.headers if field[0] != b"content-encoding"]
+    for coding in CODINGS:
+        yield changed(request, headers=[*rest, (b"content-encoding", coding.encode())])
     yield changed(request, query=b"chosen=1")
     for body in bodies(request.body):
         yield changed(request, body=body)
@@ -191,6 +199,54 @@ def test_a_captured_request_stays_the_same_event_whatever_unsigned_is_changed(na
                 continue
             tried += 1
     assert tried
+
+
+#: What a sender may sign besides plain JSON: what it means must not depend on what nobody signed.
+ODD_BODIES = {
+    "compressed": gzip.compress(b'{"id": "evt_1", "type": "a"}', mtime=0),
+    "zlib": zlib.compress(b'{"id": "evt_1", "type": "a"}'),
+    "compressed lines": gzip.compress(b'{"id": "1", "type": "a"}\n{"id": "2", "type": "b"}', mtime=0),
+    "lines": b'{"id": "1", "type": "a"}\n{"id": "2", "type": "b"}\n',
+    "a BOM": b'\xef\xbb\xbf{"id": "evt_1", "type": "a"}',
+    "another charset": b'{"id": "caf\xe9", "type": "a"}',
+    "UTF-8": '{"id": "café", "type": "a"}'.encode(),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("body", ODD_BODIES.values(), ids=ODD_BODIES)
+@pytest.mark.parametrize("signed", ["{body}", "{content}"])
+def test_an_odd_body_stays_the_same_event_whatever_unsigned_is_changed(tmp_path, signed, body):
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        f"version: 1\nsources: {{it: {{verify: {{signature: {{header: x-sign, signed: '{signed}'}}}}, "
+        "secret: a-secret-of-tests-1, type: '{payload.type}', id: '{payload.id}'}}\ndestinations: {}\n"
+    )
+    source = load(file, environ={}).sources["it"]
+    made = source.verifier.sign(Request(headers=[], body=body), 0.0, "")
+    headers = [(name.encode(), value.encode()) for name, value in made.headers]
+    found = set()
+    for again in replayed(source, Request(headers=headers, body=body)):
+        if isinstance(source.verifier.verify(again, 0.0), Verified):
+            with suppress(Unparsable):
+                found.add(tuple(keys(source, again)))
+    assert len(found) == 1, found
+
+
+@pytest.mark.parametrize("coding", [gzip.compress, zlib.compress])
+def test_where_the_content_is_signed_its_compression_identifies_nothing(tmp_path, coding):
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        "version: 1\nsources: {it: {verify: {signature: {header: x-sign, signed: '{content}'}}, "
+        "secret: a-secret-of-tests-1, type: a}}\ndestinations: {}\n"
+    )
+    source = load(file, environ={}).sources["it"]
+    body = b'{"id": 1}'
+    made = source.verifier.sign(Request(headers=[], body=body), 0.0, "")
+    headers = [(name.encode(), value.encode()) for name, value in made.headers]
+    packed = Request(headers=headers, body=coding(body))
+    assert isinstance(source.verifier.verify(packed, 0.0), Verified)
+    assert keys(source, packed) == keys(source, Request(headers=headers, body=body))
 
 
 @pytest.mark.parametrize("name", [name for name in SIGNING if source_of(name).naming.labels])

@@ -11,6 +11,7 @@ import uvloop
 from msgspec.structs import replace
 
 from gateway import telemetry
+from gateway.event.codings import HOLD
 from gateway.routing.peers import Peers, Senders
 from gateway.server import Limits, serve
 from gateway.server.listeners import Listener
@@ -76,6 +77,10 @@ class Door:
             self.held.set()
             self.holding += 1
             await self.go.wait()
+        if path == "/unpack":
+            hold = scope["extensions"][HOLD]
+            await answer(send, 200, json.dumps([hold(200), hold(500), hold(1)]).encode())
+            return
         if path == "/client":
             await answer(send, 200, scope["client"][0].encode())
             return

@@ -300,3 +300,15 @@ def test_the_admin_listener_has_a_budget_of_its_own():
         assert refusal_in(read_all(crowd[-1])) == 503
         assert read_answer(guest(whole(1000 * KIB)))[0] == 200
         assert {listener for listener, _ in door.clients} == {"admin"}
+
+
+def test_what_comes_out_of_a_compressed_body_counts_until_its_request_is_answered():
+    with door_with(Limits(body_bytes=1000, shares=1, linger_s=60.0)) as (door, guest):
+        guest(whole(600).replace(b"/in", b"/hold"))
+        wait_until(lambda: door.body_bytes == 600)
+        # 600 + 100 + 200 fit into 1,000; another 500 do not, and neither does anything after them.
+        status, _, body = read_answer(guest(whole(100).replace(b"/in", b"/unpack")))
+        assert (status, body) == (200, b"[true, false, false]")
+        wait_until(lambda: door.body_bytes == 600)
+        door.loop.call_soon_threadsafe(door.go.set)
+        wait_until(lambda: door.body_bytes == 0)

@@ -55,7 +55,7 @@ def requests():
 
 
 def key(of, request):
-    return Bound((of,)).digest(request.headers, request.body, request.query, b"the body's own")
+    return Bound((of,)).digest(request.headers, request.body, request.query, b"the body's own", request.body)
 
 
 @given(st.sampled_from(SIGNED), st.lists(requests(), min_size=2, max_size=6))

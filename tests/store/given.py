@@ -54,6 +54,7 @@ def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", wi
         headers={"content-type": "application/json", "x-note": "grüße, \x00 and 😀"},
         body=body,
         sha256=hashlib.sha256(body).digest(),
+        query="a=1&b=%20",
     )
     deliveries = [
         NewDelivery(id=f"dlv_{number:06}_{i}", route=f"to-{name}", destination=name, lease_s=lease_s, lane=lane)

@@ -6,7 +6,8 @@ import pytest
 
 from gateway import presets, telemetry
 from gateway.event.payload import SECRET_HEADERS
-from gateway.pipeline import receive, source_at
+from gateway.pipeline import receive
+from gateway.routing.questions import source_at
 from gateway.signatures import Request, Verified
 from gateway.signatures.declared import scheme_of
 from gateway.store.nouns import NewEvent

@@ -122,6 +122,21 @@ def destinations(context: click.Context, /, **given: Any) -> None:
         sys.exit(listing.list_all(options.place(given), **given))
 
 
+@click.command("handshake")
+@click.argument("name", shell_complete=complete.sources)
+@options.url
+@options.as_json
+def handshake(**given: Any) -> None:
+    """Accept the secret that a sender chooses, for ten minutes.
+
+    Some senders send their secret when a webhook is created there (becomes: secret, in the handshake of the source). Run
+    this first: at any other time such a request is refused.
+    """
+    from gateway.cli import handshake as handshakes
+
+    sys.exit(handshakes.expect(**given))
+
+
 def _held(command: Command) -> Command:
     command = click.option(
         "--for", "for_", metavar="DURATION", help="How long it lasts: 30m, 2h. Default: until you resume or unmute it."

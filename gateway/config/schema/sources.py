@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway import presets
 from gateway.config.schema import values
+from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.keys import Section, key, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Unfit, Words, shape_of, shaped
 from gateway.config.schema.verify import VerifyKeys, read_verify
@@ -127,6 +128,14 @@ class SourceKeys(Section):
         "what the sender signs with: one secret, or a list of which any is accepted, each with an optional until",
     )
     public_url: Words | None = key(values.words, "its address as the sender knows it, for senders that sign it")
+    methods: tuple[str, ...] | None = key(
+        values.one_or_more(values.choice(("POST", "GET", "PUT", "PATCH", "DELETE"), "method")),
+        "the methods of its requests: [GET, PUT]; POST if left out",
+    )
+    handshake: tuple[HandshakeKeys, ...] | None = key(
+        read_handshakes,
+        "what the sender asks before it sends events, instead of the preset's: [{probe: {method: HEAD}}]",
+    )
     path: Words | None = key(_source_path, "the path that the sender posts to; /in/<name> if left out")
     max_body: int = key(values.size(1, "64MiB"), "the largest body accepted: 1MiB", default=1024 * 1024)
     type: tuple[Words, ...] | None = key(

@@ -110,6 +110,9 @@ class TestKeys(Section):
     set: Mapping[str, Plain] = key(
         values.map_of(trees.json), "fields of the event to change: {attrs.type: customer}", factory=dict
     )
+    query: Mapping[str, Words] = key(
+        values.map_of(values.words), "the fields of the request's query: {button: front}", factory=dict
+    )
     unset: tuple[Words, ...] = key(values.words_list, "fields of the event to remove", default=())
     expect: tuple[Expected, ...] | None = key(
         _expect,

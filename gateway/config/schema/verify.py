@@ -1,10 +1,11 @@
 """The keys of ``verify``: how the requests of a source are verified."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway import signatures
 from gateway.config.schema import values
-from gateway.config.schema.keys import Section, key, nested, read_section
+from gateway.config.schema.keys import Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import Reading, Words, shaped
 from gateway.config.text.reader import Node, Scalar
 from gateway.model import Secret
@@ -57,6 +58,14 @@ class InHeaderKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenKeys(Section):
+    noun = "verify.token"
+    header: Words | None = key(values.words, "the header that holds it: x-token")
+    query: Words | None = key(values.words, "or the field of the query: key")
+    payload: Words | None = key(values.words, "or its path in the payload: auth.token")
+
+
+@dataclass(frozen=True, kw_only=True)
 class UserKeys(Section):
     noun = "verify.basic"
     user: Words | None = key(values.words, "the user name; the secret is the password", required=True)
@@ -71,13 +80,13 @@ class VerifyKeys(Section):
     unsigned_body: str | None = key(
         values.choice(("accept",)), "accept: allow a signature that does not cover the body"
     )
-    token: InHeaderKeys | None = key(nested(InHeaderKeys), "the secret itself in a header: {header: x-token}")
+    token: TokenKeys | None = key(
+        nested(TokenKeys), "the secret itself: {header: x-token}, {query: key} or {payload: auth.token}"
+    )
     bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
     basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
     url_secret: bool | None = key(values.boolean, "true: the secret is the last part of the path: /in/name/secret")
-    handshake_token: Secret | None = key(
-        values.secret, "the token that a GET handshake presents; the secret if left out"
-    )
+    handshake_token: Secret | None = key(values.secret, "the token that a handshake presents; the secret if left out")
 
 
 @shaped({"anyOf": [{"enum": ["none"]}, {"$ref": VerifyKeys}]})
@@ -85,3 +94,25 @@ def read_verify(reading: Reading, node: Node, label: str) -> "VerifyKeys | Scala
     if isinstance(node, Scalar) and node.text == "none":
         return node
     return read_section(reading, node, VerifyKeys, label)
+
+
+def as_written(section: Section) -> Mapping[str, object]:
+    """The keys as written, as plain values."""
+    found: dict[str, object] = {}
+    for text, (attribute, _) in keys_of(type(section)).items():
+        value = getattr(section, attribute)
+        if text not in section.written or value is None or value is False or text == "handshake_token":
+            continue
+        if isinstance(value, Section):
+            found[text] = as_written(value)
+        elif text == "tolerance":
+            found["tolerance_s"] = value
+        else:
+            found[text] = _plain(value)
+    return found
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Words | Scalar):
+        return value.text
+    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import apsw
 
-from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from gateway.errors import BodyTooLarge, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Unparsable
+from gateway.event import charsets, codings
 from gateway.store.rules import cause_of, mentions, state_before
 from gateway.store.sqlite import tables
 
@@ -27,6 +28,7 @@ def connect(path: str, flags: int) -> apsw.Connection:
     connection.set_busy_timeout(int(BUSY_S * 1000))
     connection.execute("PRAGMA cache_size = -16384")
     connection.create_scalar_function("cause_of", _cause_of, 1, deterministic=True)
+    connection.create_scalar_function("content_of", _content_of, 1, deterministic=True)
     connection.create_scalar_function("mentions", _mentions, 2, deterministic=True)
     connection.create_scalar_function("state_before", _state_before, 1, deterministic=True)
     return connection
@@ -34,6 +36,15 @@ def connect(path: str, flags: int) -> apsw.Connection:
 
 def _cause_of(*values: Any) -> str:
     return cause_of(str(values[0]))
+
+
+def _content_of(*values: Any) -> bytes:
+    """A body that can be searched: decompressed, and without a BOM."""
+    body: bytes = values[0]
+    try:
+        return codings.plain(body).removeprefix(charsets.BOM)
+    except (Unparsable, BodyTooLarge):
+        return body
 
 
 def _mentions(*values: Any) -> int:

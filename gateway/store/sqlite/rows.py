@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +13,17 @@ from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.rules import Standing, progress, settled
 from gateway.store.sqlite.tables import BEHIND
+
+#: The name under which the column of headers has the query, which no header can have: whatever removes an event's headers
+#: removes both.
+_QUERY: Final = "?"
+
+
+def head_row(event: Event) -> str:
+    """The column of an event's headers."""
+    if event.query:
+        return to_json({**event.headers, _QUERY: event.query})
+    return to_json(event.headers if type(event.headers) is dict else dict(event.headers))
 
 
 def to_json(value: object) -> str:
@@ -71,6 +82,7 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
         source=source.decode("utf-8", "replace"),
         type=type_.decode("utf-8", "replace"),
         received_at=received_at,
+        query=fields.pop(_QUERY, ""),
         headers=fields,
         body=body,
         sha256=sha256,

@@ -29,11 +29,13 @@ EVENTS_NOT_INDEXED: Final = "SELECT seq FROM event WHERE seq > ? AND seq <= ? OR
 # --- keeping it ---
 
 INDEXED_TO: Final = "SELECT coalesce(max(rowid), 0) FROM word"
-_LEAVES: Final = """
-label || ' ' || CASE WHEN json_valid(CAST(body AS TEXT)) THEN (
+# Of a body that is compressed, or begins with a BOM, the content counts.
+_TEXT: Final = "CAST(CASE WHEN substr(body, 1, 1) IN (x'1f', x'78', x'ef') THEN content_of(body) ELSE body END AS TEXT)"
+_LEAVES: Final = f"""
+label || ' ' || CASE WHEN json_valid({_TEXT}) THEN (
     SELECT group_concat(CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE atom END, ' ')
-    FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL
-) ELSE CAST(body AS TEXT) END
+    FROM json_tree({_TEXT}) WHERE atom IS NOT NULL
+) ELSE {_TEXT} END
 """
 # What is to be redacted has no words before it was: an index keeps what is removed from it for long.
 ADD_WORDS: Final = f"""

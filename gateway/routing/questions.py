@@ -1,0 +1,102 @@
+"""Who a request is from, and whether it is a question that its sender asks before it sends events. Pure."""
+
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
+
+from gateway.errors import BodyTooLarge, SignatureRefused, UnknownSource, Unparsable
+from gateway.event.payload import kept_headers, parse_body, query_fields
+from gateway.hiding.addresses import masked_path
+from gateway.model import Secret
+from gateway.routing.config import Config
+from gateway.routing.sources import Source
+from gateway.signatures import Refused, Request
+from gateway.signatures.handshakes import Answer, Handshake
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """A question and its answer."""
+
+    answer: Answer
+    #: What becomes a secret of the source if the answer is given; None: nothing does.
+    secret: Secret | None = None
+
+
+def source_at(config: Config, path: str) -> tuple[Source, bytes]:
+    """The source that listens at ``path``, and the secret that follows its own path. Raises UnknownSource.
+
+    Slashes that are doubled or at the end do not count.
+    """
+    source = config.doors.get(path)
+    if source is not None and not source.verifier.takes_path_secret:
+        return source, b""
+    path = "/" + "/".join(filter(None, path.split("/")))
+    source = config.doors.get(path)
+    if source is not None and not source.verifier.takes_path_secret:
+        return source, b""
+    base, _, secret = path.rpartition("/")
+    source = config.doors.get(base)
+    if source is None or not source.verifier.takes_path_secret or not secret:
+        raise UnknownSource(f"no source listens at {masked_path(path)}")
+    return source, unquote_to_bytes(secret)
+
+
+def authenticate(source: Source, request: Request, now: float) -> None:
+    """Raises SignatureRefused unless the request is from the source's sender."""
+    verdict = source.verifier.verify(request, now)
+    if isinstance(verdict, Refused):
+        if source.verifier.takes_path_secret:
+            # The same answer as for an unknown path: a wrong secret must not confirm that the path exists.
+            raise UnknownSource(f"{source.path}/***: {verdict.reason}")
+        raise SignatureRefused(verdict.reason)
+
+
+def asked(source: Source, request: Request, now: float) -> Asked | None:
+    """The question that a request asks, unless that needs the source's own verification. Raises SignatureRefused."""
+    asking = [pair for pair in source.handshakes if pair[0].method == request.method and pair[0].proof != "source"]
+    if not asking:
+        return None
+    facts = _facts(request, _payload(request) if any(each.reads_payload for each, _ in asking) else {})
+    for handshake, verifier in asking:
+        if not handshake.asks(facts):
+            continue
+        if source.verifier.is_in_address:
+            # Whoever calls the address has it.
+            authenticate(source, request, now)
+        if handshake.proof == "token" and not handshake.shows_token(facts, source.handshake_tokens or source.secrets):
+            raise SignatureRefused("a handshake with a wrong token")
+        verdict = verifier.verify(request, now) if verifier else None
+        if isinstance(verdict, Refused):
+            raise SignatureRefused(f"a handshake: {verdict.reason}")
+        return _answered(source, handshake, facts, is_proven=handshake.proof != "none" or source.verifier.is_in_address)
+    return None
+
+
+def asked_by_event(source: Source, request: Request, payload: object) -> Asked | None:
+    """The question that an authentic request asks."""
+    facts: Mapping[str, object] = {}
+    for handshake, _ in source.handshakes:
+        if handshake.proof != "source" or handshake.method != request.method:
+            continue
+        facts = facts or _facts(request, payload)
+        if handshake.asks(facts):
+            return _answered(source, handshake, facts, is_proven=not source.verifier.is_open)
+    return None
+
+
+def _answered(source: Source, handshake: Handshake, facts: Mapping[str, object], *, is_proven: bool) -> Asked:
+    secret = Secret(handshake.challenge(facts)) if handshake.is_secret else None
+    return Asked(answer=handshake.reply(facts, source.secrets, is_proven=is_proven), secret=secret)
+
+
+def _facts(request: Request, payload: object) -> Mapping[str, object]:
+    return {"payload": payload, "query": query_fields(request.query), "headers": kept_headers(request.headers, ())}
+
+
+def _payload(request: Request) -> object:
+    types = [value.decode("latin-1") for name, value in request.headers if name == b"content-type"]
+    try:
+        return parse_body(request.content, types[0] if types else "")
+    except (Unparsable, BodyTooLarge):
+        return {}
