@@ -60,6 +60,9 @@ SAID = {
     "a sorted list": "text: '{{ payload.list | sort | join(\", \") }}'",
     "a unique list": "text: '{{ payload.list | unique | map(\"id\") | join(\", \") }}'",
     "a mapped list": "text: '{{ payload.list | map(\"id\") | join(\", \") }}'",
+    "chosen and grouped": "text: '{{ payload.list | selectattr(\"id\") | groupby(\"id\", \"x\") | length }}'",
+    "a sum": "text: '{{ payload.list | sum_of(\"id * 2\") }}'",
+    "lines": "text: '{{ payload.text | lines }} ```{{ payload.text }}``` {{ bold(payload.text) }}'",
     "items": "text: '{% for k, v in payload.object | items %}{{ k }}={{ v }} {% endfor %}'",
     "comparisons": "text: '{% for a in range(90) %}{% if payload.list == payload.copy %}.{% endif %}{% endfor %}'",
     "texts found": "text: '{% for a in range(90) %}{% if \"xyz\" in payload.text %}.{% endif %}{% endfor %}'",
@@ -70,6 +73,7 @@ SAID = {
 #: Filters of a text, for one kind.
 FILTERED = (
     "capitalize", "lower", "title", "trim", "phone", "mask", "urlencode", "sha256", "reverse", "list | length", "date",
+    "striptags", 'regex_replace("[^a-z]+", "y")', "number(2)", 'money("EUR")', "lines", "bold",
     'replace("x", "yy")', "truncate(40)", "int(0)", 'slack_link("x")', "unique | join", "join(',')",
 )  # fmt: skip
 #: Bodies of one kind only.

@@ -78,11 +78,17 @@ class Fields(Struct, frozen=True, kw_only=True):
         kind = said(tag) if isinstance(tag, str) else ""
         made: dict[str, object] = {}
         for marked, each in value.items():
-            key = said(marked)
-            # An empty address is one that the event did not have.
-            if each == "" and self.leaves_out_addresses and self._writer(kind, parent, key) is address:
-                continue
-            made[key] = self._written(each, kind, parent, key, one or self.below.get(key))
+            key = marked if marked.isascii() else said(marked)
+            if isinstance(each, str):
+                if not each.isascii():
+                    made[key] = (one or self.below.get(key) or self._writer(kind, parent, key))(each)
+                elif each or not self.leaves_out_addresses or self._writer(kind, parent, key) is not address:
+                    # An empty address is one that the event did not have.
+                    made[key] = each
+            elif isinstance(each, dict):
+                made[key] = self._object(each, key, one or self.below.get(key))
+            else:
+                made[key] = self._written(each, kind, parent, key, one or self.below.get(key))
         return made
 
     def _writer(self, kind: str, parent: str, key: str) -> Writer:

@@ -23,6 +23,7 @@ from gateway.errors import BuildError
 VALUE, LINES, LINK, LABEL, BOLD, END = map(chr, range(0xFDD0, 0xFDD6))
 
 _MARK: Final = re.compile(f"([{VALUE}-{END}])")
+_OTHER_MARK: Final = re.compile(f"[{LINES}-{BOLD}]")
 _NOT_SAID: Final = re.compile(f"{LINK}[^{LABEL}]*{LABEL}|[{VALUE}-{END}]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\v\f\r\x85\u2028\u2029]")
 
@@ -196,6 +197,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     escape: Escaper
     #: Makes a line of a value inert that has a line of its own; None: as ``escape`` does.
     begin: Escaper | None = None
+    #: What a line begins with that ``begin`` makes inert; a blank is left to it.
+    signs: tuple[str, ...] = ()
     #: What a line break that is kept becomes. Empty: its texts have one line.
     line_break: str = "\n"
     #: Whether a value that has lines of its own in the template keeps its line breaks without ``| lines``.
@@ -205,8 +208,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     #: A link of an address and a label, and a text in bold: both are inert already.
     link: Callable[[str, str], str]
     bold: Callable[[str], str]
-    #: What an address of the author's follows in a text; empty: no address is in one.
-    address_after: str = ""
+    #: Finds a value that may be inside an address of the author's; None: no address is in a text.
+    near_address: re.Pattern[str] | None = None
     #: The part of an address that the text before a value has begun; None: the value is not inside an address.
     address_before: Callable[[str], str | None] = lambda _before: None
     #: Makes a part of an address inert in such a place.
@@ -216,9 +219,29 @@ class Dialect(Struct, frozen=True, kw_only=True):
         """The text with every value inert. Raises BuildError."""
         if text.isascii():
             return text
+        return self._plain(text) or self._whole(text)
+
+    def _plain(self, text: str) -> str:
+        """A text of values that each take one line, without anything that matters around them; empty if it is another."""
+        if _OTHER_MARK.search(text) is not None or ("`" in text and self.code is not None):
+            return ""
+        if self.near_address is not None and self.near_address.search(text) is not None:
+            return ""
+        first, *rest = text.split(VALUE)
+        if END in first:
+            return ""
+        made = [first]
+        for each in rest:
+            value, _, after = each.partition(END)
+            if not value.isprintable() or value.startswith(self.signs) or END in after:
+                return ""
+            made += (self.escape(value), after)
+        return "".join(made)
+
+    def _whole(self, text: str) -> str:
         found = pieces(text)
         code = _in_code(found) if self.code is not None and "`" in text else {}
-        is_watched = bool(self.address_after) and self.address_after in text
+        is_watched = self.near_address is not None and self.near_address.search(text) is not None
         written: list[str] = []
         before = ""
         for at, piece in enumerate(found):

@@ -14,7 +14,7 @@ from gateway.destinations import previews
 from gateway.destinations.answers import beginning, json_of, read_status
 from gateway.destinations.chat import posted, shortened, units
 from gateway.destinations.dialects.slack import FIELDS, escape
-from gateway.destinations.empty import without_empty
+from gateway.destinations.empty import may_be_empty, without_empty
 from gateway.destinations.kind import Kind, Option
 from gateway.destinations.previews import Message, Part, Said, said
 from gateway.destinations.target import NO_JSON, Parts, Target
@@ -130,7 +130,8 @@ def fitted(message: Message) -> dict[str, object]:
     for holder in (fit, *_objects(fit.get("attachments"))):
         if isinstance(blocks := holder.get("blocks"), list):
             holder["blocks"] = list(markdown.fitted(blocks))
-    return without_empty(fit)
+    is_text = "blocks" not in fit and "attachments" not in fit
+    return fit if is_text or not may_be_empty(fit) else without_empty(fit)
 
 
 class _Markdown:

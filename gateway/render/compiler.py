@@ -19,7 +19,7 @@ from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import weave
 from gateway.render.filters import PRICES, TESTS
 from gateway.render.foreign import advice
-from gateway.render.grammar import Refused, check_markup, did_you_mean
+from gateway.render.grammar import Refused, check_markup, check_tags, did_you_mean
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
 from gateway.render.steps import STEPS
@@ -243,8 +243,8 @@ class Compiler:
             if self._escape in _INSTEAD_OF_MARKUP:
                 check_markup(tree, _INSTEAD_OF_MARKUP[self._escape])
             hows = _places_of_html(tree) if source.name.endswith(HTML_ENDING) else None
-            if start == "text" and not leaf and self._escape in _WITH_TAGS and "<" in source.text:
-                _places_of_html(tree)
+            if start == "text" and not leaf and self._escape in _WITH_TAGS:
+                check_tags(tree)
             place: weave.Position = "result" if whole and start == "text" else start
             weave.weave(tree, place, self._roots, self._include(source, keys), hows)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)

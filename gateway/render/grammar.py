@@ -87,6 +87,27 @@ def check_markup(tree: nodes.Template, hint: str) -> None:
 _BRACKET = re.compile(r">|<(?=[!@#\w]|\Z)")
 
 
+def check_tags(tree: nodes.Template) -> None:
+    """Refuse a value inside a tag without quotes, in a text of a chat that has HTML's tags."""
+    before = ""
+    for child in (child for output in tree.find_all(nodes.Output) for child in output.nodes):
+        if isinstance(child, nodes.TemplateData):
+            # What is before the last tag does not matter.
+            written = before + child.data
+            before = written[max(written.rfind("<"), 0) :]
+            continue
+        tag = _OPEN_TAG.search(before)
+        if tag is not None and not (tag[0].count('"') % 2 or tag[0].count("'") % 2):
+            raise Refused(
+                child.lineno, "a value inside a tag has no quotes, so it could be any of it", 'write href="{{ ... }}"'
+            )
+        before = f"{before}\0"
+
+
+#: A tag that a text ends in.
+_OPEN_TAG = re.compile(r"<(?:[A-Za-z/][^<>]*)?\Z")
+
+
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """A hint with the closest known name, or all of them if they are few; empty if nothing helps."""
     listed = f"known: {', '.join(sorted(known))}" if 0 < len(known) <= 20 else ""

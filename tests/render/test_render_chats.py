@@ -161,6 +161,10 @@ def test_a_template_of_telegram_puts_values_into_quotes_only(tmp_path) -> None:
         tmp_path, "telegram", f"routes: [{{match: '**', to: people, text: '{text}'}}]", "https://a.example/?b&c"
     )
     assert json.loads(made)["text"].startswith('<a href="https://a.example/?b&amp;c">x</a>')
+    mention = '<a href="tg://user?id={{ attrs.id }}">{{ attrs.firstname }}</a>'
+    assert b"tg://user?id=451" in said(
+        tmp_path, "telegram", f"routes: [{{match: '**', to: people, text: '{mention}'}}]", "<b>"
+    )
     with pytest.raises(RenderError, match="http, https or mailto"):
         said(tmp_path, "telegram", f"routes: [{{match: '**', to: people, text: '{text}'}}]", "javascript:alert(1)")
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.destinations.dialects.markdown import in_markdown_address, markdown_address
+from gateway.destinations.dialects.markdown import NEAR_ADDRESS, in_markdown_address, markdown_address
 from gateway.destinations.escapes import html_escape, one_line
 from gateway.destinations.fields import Fields, table
 from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TAGS, TWO_STARS, Dialect, in_code
@@ -48,10 +48,11 @@ CHAT: Final = Dialect(
     reads=frozenset({ANGLE_LINK}),
     escape=escape,
     begin=_begin,
+    signs=tuple(" -+*>#=0123456789"),
     code=lambda line: escape(in_code(line)),
     link=lambda address, label: f"<{address}|{label.replace('|', '¦')}>",
     bold=_starred,
-    address_after="](",
+    near_address=NEAR_ADDRESS,
     address_before=markdown_address,
     in_address=in_markdown_address,
 )

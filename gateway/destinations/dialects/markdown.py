@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from gateway.destinations.escapes import one_line, with_backslashes
+from gateway.destinations.markup import VALUE
 
 #: An address stays whole: a backslash in it would be a part of it.
 _ADDRESS: Final = re.compile(r"(https?://[\w./:?&=%+~#;,!$'()@-]+)", re.ASCII)
@@ -32,6 +33,8 @@ def escape_markdown(text: str) -> str:
     return "".join(pieces)
 
 
+#: A value after the beginning of an inline link's address.
+NEAR_ADDRESS: Final = re.compile(rf"\]\(<?[^()\s<>]*{VALUE}")
 #: The address of an inline link that is not complete (CommonMark, 6.3).
 _IN_LINK: Final = re.compile(r"\]\(<?([^()\s<>]*)\Z")
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.destinations.dialects.markdown import escape_markdown, in_markdown_address, markdown_address
+from gateway.destinations.dialects.markdown import NEAR_ADDRESS, escape_markdown, in_markdown_address, markdown_address
 from gateway.destinations.escapes import one_line
 from gateway.destinations.fields import Fields, table
 from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
@@ -60,6 +60,7 @@ MRKDWN: Final = Dialect(
     reads=frozenset({ANGLE_LINK}),
     escape=escape,
     begin=_begin,
+    signs=(" ", ">"),
     code=lambda line: escape(in_code(line)),
     # The label begins after the first "|"; a second one has no escape.
     link=lambda address, label: f"<{_entities(address)}|{label.replace('|', '¦')}>",
@@ -79,7 +80,7 @@ MARKDOWN: Final = Dialect(
     code=lambda line: _entities(in_code(line)),
     link=lambda address, label: f"[{label}]({_entities(in_markdown_address(address))})",
     bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
-    address_after="](",
+    near_address=NEAR_ADDRESS,
     address_before=markdown_address,
     in_address=lambda address: _entities(in_markdown_address(address)),
 )

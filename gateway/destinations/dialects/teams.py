@@ -7,7 +7,7 @@ action (``TextRun``: no Markdown), and "Format cards in Microsoft Teams" (mentio
 import re
 from typing import Final
 
-from gateway.destinations.dialects.markdown import in_markdown_address, markdown_address
+from gateway.destinations.dialects.markdown import NEAR_ADDRESS, in_markdown_address, markdown_address
 from gateway.destinations.escapes import one_line, with_backslashes
 from gateway.destinations.fields import Fields, table
 from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data
@@ -42,7 +42,7 @@ MARKDOWN: Final = Dialect(
     line_break="\n\n",
     link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
     bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
-    address_after="](",
+    near_address=NEAR_ADDRESS,
     address_before=markdown_address,
     in_address=in_markdown_address,
 )

@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.destinations.dialects.markdown import markdown_address
+from gateway.destinations.dialects.markdown import NEAR_ADDRESS, markdown_address
 from gateway.destinations.escapes import html_escape, one_line, with_backslashes
 from gateway.destinations.fields import Fields, table
-from gateway.destinations.markup import MARKDOWN_LINK, TAGS, Dialect, data, in_code, said
+from gateway.destinations.markup import MARKDOWN_LINK, TAGS, VALUE, Dialect, data, in_code, said
 from gateway.errors import BuildError
 
 
@@ -46,7 +46,7 @@ HTML: Final = Dialect(
     escape=escape,
     link=lambda address, label: f'<a href="{html_escape(address)}">{label}</a>',
     bold=lambda text: f"<b>{text}</b>",
-    address_after="<",
+    near_address=re.compile(f"<[^<>]*{VALUE}"),
     address_before=_href,
     in_address=html_escape,
 )
@@ -82,7 +82,7 @@ MARKDOWN_V2: Final = Dialect(
     code=lambda line: in_code(line).replace("\\", "\\\\"),
     link=lambda address, label: f"[{label}]({_in_link(address)})",
     bold=lambda text: f"*{text}*" if text else text,
-    address_after="](",
+    near_address=NEAR_ADDRESS,
     address_before=markdown_address,
     in_address=_in_link,
 )
