@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -56,22 +57,29 @@ class OwnerLock:
         #: Whether the store has ever held an event.
         self.has_held_events = HELD in found
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write(f"pid {os.getpid()}, started {started}")
+        try:
+            self._write(f"pid {os.getpid()}, started {started}", has_held_events=self.has_held_events)
+        except OSError:
+            os.close(self._descriptor)
+            raise
 
     def remember_events(self) -> None:
-        """Note that the store has held an event; at the end, too, this stays."""
+        """Note that the store has held an event; at the end, too, this stays. On a disk that fails it may be done later."""
         if not self.has_held_events:
-            self.has_held_events = True
-            self._write(_first_line(os.pread(self._descriptor, 200, 0)))
+            with suppress(OSError):
+                self._write(_first_line(os.pread(self._descriptor, 200, 0)), has_held_events=True)
+                self.has_held_events = True
 
     def release(self, *, clean: bool) -> None:
-        if clean:
-            self._write("")
+        """Let go of the store. If it was not ``clean``, or that cannot be written, the next owner checks it for longer."""
+        with suppress(OSError):
+            if clean:
+                self._write("", has_held_events=self.has_held_events)
         os.close(self._descriptor)
 
-    def _write(self, name: str) -> None:
+    def _write(self, name: str, *, has_held_events: bool) -> None:
         """Its content: who owns the store, in the first line, and below it whether there were events."""
-        content = f"{name}\n".encode() + HELD if self.has_held_events else f"{name}\n".encode() if name else b""
+        content = f"{name}\n".encode() + HELD if has_held_events else f"{name}\n".encode() if name else b""
         # In this order: on a full disk it has the space that it had.
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))

@@ -75,9 +75,11 @@ class Writer:
             self._fit_reserve()
         while self._waiting:
             self._write([])
-        self._snapshots.close()
-        self._database.file.close()
-        self._on_loop(self._set_closed)
+        try:
+            self._snapshots.close()
+            self._database.file.close()
+        finally:
+            self._on_loop(self._set_closed)
 
     def _take(self) -> list[Call] | None:
         """Everything that waits, the oldest first; nothing when it is time to look at the disk; None at the end."""

@@ -53,6 +53,36 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_the_remedy(tmp_path, m
         asyncio.run(open_store(f"sqlite:///{tmp_path}/gateway.db"))
 
 
+@pytest.fixture
+def unwritable():
+    """Call it, and the lock's file cannot be written from then on."""
+
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield lambda: patch.setattr(lock.os, "ftruncate", broken)
+
+
+def test_a_lock_that_cannot_be_written_stops_neither_events_nor_the_end(kind, opened, unwritable):
+    new = new_event()
+
+    async def scenario(store):
+        unwritable()
+        await store.append([new])
+
+    opened(scenario)
+    assert lock.owner_of(str(kind.path)) is not None, "the next owner checks it as after a kill"
+    assert Looking(kind.url).event(new.event.id) is not None
+
+
+def test_a_lock_that_cannot_be_written_at_the_start_is_let_go(kind, opened, unwritable):
+    unwritable()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="Input/output error"):
+            opened(nothing)
+
+
 def test_a_name_that_is_a_folder_is_refused(tmp_path):
     (tmp_path / "gateway.db").mkdir()
     with pytest.raises(StoreError, match=r"gateway.db cannot be opened \(unable to open database file\)"):
