@@ -20,7 +20,7 @@ STUCK_S: Final = 10.0
 #: Reads that run at the same time.
 READERS: Final = 4
 #: The index is used whatever the statistics say: they are old where rows come and go, and plans outlive them.
-PLANNING: Final = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+PLANNING: Final = {"jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 BEGIN: Final = "BEGIN"
 _BEGIN_POOLED: Final = f"BEGIN; {'; '.join(f'SET LOCAL {name} = {value}' for name, value in PLANNING.items())}"
 #: An older server has not what the schema uses.
