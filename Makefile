@@ -14,8 +14,13 @@ CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 
 .PHONY: help run install lint fix test cover audit docs corpus bench judges pictures lock clean
 
-run: $(VENV)/.run ## Start the gateway with a demo secret and an inbox (the default target)
+ifeq ($(STORE),postgres)
+run: $(VENV)/.dev
+	@$(BIN)/python -m tests.postgres $(BIN)/gateway dev
+else
+run: $(VENV)/.run ## Start the gateway with a demo secret and an inbox (the default target); STORE=postgres: on a throw-away PostgreSQL
 	@$(BIN)/gateway dev
+endif
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name about; do printf 'make %-9s %s\n' "$$name" "$$about"; done

@@ -12,6 +12,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -178,11 +179,15 @@ def main(command: list[str]) -> int:
     found = binaries()
     if not found:
         sys.exit("PostgreSQL is missing: apt-get install postgresql")
-    server = Server(next(iter(found.values())))
+    name, folder = next(iter(found.items()))
+    server = Server(folder)
+    print(f"PostgreSQL ({name}) runs for this command only: {server.url}", file=sys.stderr)
+    process = subprocess.Popen(command, env={**os.environ, "GATEWAY_STORE": server.url})
+    # A terminal sends Ctrl-C to both: the command decides when it ends.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
-        return subprocess.run(command, env={**os.environ, "GATEWAY_STORE": server.url}, check=False).returncode
-    except KeyboardInterrupt:
-        return 130
+        return process.wait()
     finally:
         server.remove()
 

@@ -1,4 +1,4 @@
-"""A replay or a discard without a running gateway: this process owns the store meanwhile."""
+"""A replay or a discard without a gateway's help: this process owns the store meanwhile, or is one of its replicas."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from gateway.errors import StoreLocked
 from gateway.operate import views
 from gateway.operate.operations import Move, Operations
 from gateway.pipeline import Gateway
-from gateway.store import Store, open_store
+from gateway.store import Store, is_database, open_store
 
 if TYPE_CHECKING:
     from gateway.store.activities import Activity
@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 class Alone:
     """The store itself; what is replayed waits for the next start of a gateway."""
 
-    def __init__(self, runner: asyncio.Runner, store: Store, operations: Operations, wanted: Wanted) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, store: Store, operations: Operations, wanted: Wanted, *, is_shared: bool
+    ) -> None:
+        """``is_shared``: replicas on other machines may be running on the store."""
         self._runner, self._store, self._operations, self._wanted = runner, store, operations, wanted
+        self._when = "The deliveries are sent by the replicas that run on this store, or at the next start of one."
+        if not is_shared:
+            self._when = "No gateway is running: the deliveries are sent at its next start."
 
     @classmethod
     @contextmanager
@@ -38,7 +44,9 @@ class Alone:
             store = runner.run(owned(place.store))
             try:
                 gateway = Gateway(config=config, store=store, egress=Egress())
-                yield cls(runner, store, Operations(gateway, Dispatcher(gateway)), wanted)
+                yield cls(
+                    runner, store, Operations(gateway, Dispatcher(gateway)), wanted, is_shared=is_database(place.store)
+                )
             finally:
                 runner.run(store.close())
 
@@ -63,7 +71,7 @@ class Alone:
             return 0
         terminal.say(f"{activity['verb']} of {activity['subject']}: {outcome(activity)}")
         if activity["verb"] != "discard":
-            terminal.say("No gateway is running: the deliveries are sent at its next start.")
+            terminal.say(self._when)
         return 0
 
     def _move(self, key: str) -> Move:

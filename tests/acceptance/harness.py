@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import presets
+from tests.acceptance.stores import url_of
 from tests.cli.command import Done, run
 
 SECRET = "acceptance-secret"
@@ -67,12 +68,12 @@ class GatewayProcess:
         bind: str = "127.0.0.1:0",
         options: tuple[str, ...] = (),
     ) -> None:
-        self.folder = folder
+        self.folder, self.store = folder, url_of(folder)
         if routes is not None:
             (folder / "routes.yaml").write_text(routes)
         self._command = (
             *wrapper, *command, "-c", str(folder / "routes.yaml"), "--bind", bind, "--admin-bind", "127.0.0.1:0",
-            "--store", f"sqlite:///{folder}/gateway.db", *options,
+            "--store", self.store, *options,
         )  # fmt: skip
         self._environ = {**os.environ, "GATEWAY_LOG": "json", **(environ or {})}
         self.process: subprocess.Popen[str] | None = None
@@ -164,7 +165,7 @@ class GatewayProcess:
         """The environment that points the command line at this gateway, or at its store once it has ended."""
         running = self.process is not None and self.process.poll() is None
         where = {"GATEWAY_URL": f"http://{self.admin}"} if running else {"GATEWAY_ADMIN_BIND": "127.0.0.1:1"}
-        return {**self._environ, **where, "GATEWAY_STORE": f"sqlite:///{self.folder}/gateway.db"}
+        return {**self._environ, **where, "GATEWAY_STORE": self.store}
 
     def cli(
         self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None

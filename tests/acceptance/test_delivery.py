@@ -13,6 +13,8 @@ import pytest
 from tests.acceptance.harness import GatewayProcess, distinct, eventually
 from tests.sink import Sink, answer, chunk_garbage, drip, firewall, hang, header_flood, huge, raw, reset
 
+EACH_STORE = pytest.mark.usefixtures("each_store")
+
 HEAD = """
 version: 1
 sources: {xobito: {preset: xobito, secret: acceptance-secret}}
@@ -27,6 +29,7 @@ def routes(url: str, **destination: object) -> str:
     )
 
 
+@EACH_STORE
 def test_a_failing_destination_is_retried_on_schedule_and_then_succeeds(tmp_path):
     retry = {"for": "1h", "first": "200ms", "max": "10s"}
     with Sink(answer(500), answer(503), answer(429), answer(200)) as sink:
@@ -53,6 +56,7 @@ def test_retry_after_is_a_lower_bound(tmp_path):
     assert sink.requests[1].at - sink.requests[0].at >= 1.99
 
 
+@EACH_STORE
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 301, 302, 307])
 def test_a_final_answer_is_a_dead_letter_with_reason_status_and_answer_and_can_be_replayed(tmp_path, status):
     with Sink(answer(status, b"no such thing", [("location", "http://127.0.0.1:1/")]), answer(200)) as sink:
@@ -205,6 +209,7 @@ def test_a_renamed_route_or_destination_ends_what_waits_for_it_and_naming_it_bac
     assert delivery["state"] == "delivered"
 
 
+@EACH_STORE
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stop_in_mid_retry_loses_nothing_and_the_next_start_goes_on(tmp_path, stop):
     with Sink(answer(503)) as sink:
@@ -222,6 +227,7 @@ def test_a_stop_in_mid_retry_loses_nothing_and_the_next_start_goes_on(tmp_path, 
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
 
 
+@EACH_STORE
 def test_sigterm_still_accepts_events_while_an_attempt_is_in_flight(tmp_path):
     with Sink(answer(after_s=2.0)) as sink:
         gateway = GatewayProcess(tmp_path, routes(sink.url))
@@ -271,6 +277,7 @@ def _when_accepted(gateway):
     return (status, answer) if status == 202 else None
 
 
+@EACH_STORE
 def test_concurrency_is_never_exceeded(tmp_path):
     with Sink(answer(after_s=0.1)) as sink, GatewayProcess(tmp_path, routes(sink.url, concurrency=3)) as gateway:
         threads = [threading.Thread(target=gateway.post, args=(distinct(number),)) for number in range(30)]
@@ -331,6 +338,7 @@ def test_an_event_that_was_answered_survives_the_loss_of_the_log_and_the_next_on
             assert gateway.post(distinct(50))[0] == 202
 
 
+@EACH_STORE
 def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_resumed(tmp_path):
     with Sink() as sink:
         with GatewayProcess(tmp_path, routes(sink.url)) as gateway:

@@ -18,6 +18,8 @@ from tests.acceptance.harness import GatewayProcess, distinct, eventually, signa
 from tests.sink import Sink, answer
 from tests.store.given import Looking
 
+EACH_STORE = pytest.mark.usefixtures("each_store")
+
 #: More of them with `KILLS=100 pytest -k no_acknowledged_event_is_lost`, for longer.
 KILLS = int(os.environ.get("KILLS", "10"))
 CLIENTS = 16
@@ -119,6 +121,7 @@ def test_the_same_loop_catches_a_store_that_answers_before_the_commit(tmp_path):
     assert set(clients.acked) - delivered, "the control must lose events, or the test above proves nothing"
 
 
+@EACH_STORE
 def test_twenty_parallel_posts_of_one_event_are_one_event_also_after_a_restart(tmp_path):
     with Sink() as sink:
         gateway = GatewayProcess(tmp_path, ROUTES.format(url=sink.url, concurrency=CONCURRENCY))

@@ -62,7 +62,7 @@ def sink():
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory, sink):
+def gateway(tmp_path_factory, sink, each_store):
     with GatewayProcess(tmp_path_factory.mktemp("main-job"), ROUTES.format(url=sink.url)) as gateway:
         yield gateway
 

@@ -17,6 +17,8 @@ from tests.acceptance.test_admin import start
 from tests.sink import Sink, answer
 from tests.store.given import Looking, new_event
 
+EACH_STORE = pytest.mark.usefixtures("each_store")
+
 ROUTES = """version: 1
 sources: {{xobito: {{preset: xobito, secret: acceptance-secret}}}}
 destinations: {{crm: {{url: "{url}", concurrency: 16}}}}
@@ -96,6 +98,7 @@ def test_a_reading_token_that_protects_nothing_does_not_start(tmp_path, environ,
 # --- refused requests ---
 
 
+@EACH_STORE
 def test_a_refused_request_is_shown_within_seconds_and_after_a_restart(tmp_path):
     routes = ROUTES.format(url="http://127.0.0.1:9")
     with GatewayProcess(tmp_path, routes) as gateway:
@@ -118,6 +121,7 @@ def test_a_refused_request_is_shown_within_seconds_and_after_a_restart(tmp_path)
 # --- replays ---
 
 
+@EACH_STORE
 def test_two_clicks_on_replay_are_one(tmp_path):
     with Sink(answer(422)) as sink, GatewayProcess(tmp_path, ROUTES.format(url=sink.url)) as gateway:
         event_id = gateway.post(distinct(1))[1]["id"]
@@ -205,6 +209,7 @@ def test_a_replay_can_be_stopped(tmp_path):
 # --- live ---
 
 
+@EACH_STORE
 def test_an_open_stream_hears_of_an_event_and_a_drain_brings_it_to_its_proper_end(tmp_path):
     with Sink() as sink, GatewayProcess(tmp_path, ROUTES.format(url=sink.url)) as gateway:
         connection = http.client.HTTPConnection(gateway.admin, timeout=30)

@@ -56,7 +56,7 @@ class Group(Generic[C]):
     def add(self, call: C) -> None:
         self._waiting.append(call)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            self._task = call.future.get_loop().create_task(self._run())
 
     @property
     def is_idle(self) -> bool:

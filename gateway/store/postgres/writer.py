@@ -76,7 +76,8 @@ class Writer:
             await self._appends.drain()
             await self._settles.drain()
             if self._returning:
-                await asyncio.wait(self._returning)
+                returned, _ = await asyncio.wait(self._returning)
+                self._returning -= returned
         for line in self._lines:
             await line.close()
 
