@@ -1,5 +1,6 @@
 """The fields that conditions, templates and ``order_by`` may name."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -17,6 +18,10 @@ from gateway.wording import suggest, suggest_or_list
 _EVENT_FIELDS: Final = ("id", "type", "source", "resource", "action", "received_at")
 #: The fields of `delivery`, in `failed`.
 _DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "status", "count", "link")
+
+
+#: A path as templates and JSONPath have it.
+_UNWRAPPED: Final = re.compile(r"\{\{\s*(?P<braces>[^{}\s]+)\s*\}\}|\$\.(?P<below>.+)")
 
 
 class Fields:
@@ -97,6 +102,8 @@ class Fields:
         return self.check(path, tuple(self.sources), self.everywhere)
 
     def _hint(self, root: str, path: str, sources: Sequence[str], roots: frozenset[str]) -> str:
+        if bare := _UNWRAPPED.fullmatch(path):
+            return f"write {bare['braces'] or 'payload.' + bare['below']}"
         if root == "delivery":
             return '"delivery" exists only in entries under failed'
         declaring = [source for source in sources if root in self.shortcuts(source)]
