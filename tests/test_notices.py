@@ -2,8 +2,13 @@
 
 import json
 
+from msgspec.structs import replace
+
+from gateway import pipeline
+from gateway.event.repeats import MANY
 from gateway.model import Announcement, DeliveryState
 from gateway.presets import load as load_preset
+from gateway.store.nouns import Appended
 from tests.sink import Sink, answer
 from tests.world import BODY, World, alerts, numbered, story, to_crm, with_alerts
 
@@ -115,6 +120,10 @@ async def test_the_samples_of_the_gateways_own_events_have_the_fields_that_it_ma
             await world.dispatcher.announce(
                 Announcement("reload.rejected", "no", {"problems": ["no"], "in_force": "9f"}, page="")
             )
+            event = (await world.store.event((await world.receive(BODY)).event_id)).event
+            for number in range(MANY):
+                one = replace(event, sha256=bytes([number]) * 32)
+                await pipeline._report_repeats(world.gateway, world.dispatcher, one, Appended(event.id, True))
             rows = [row for row in (await world.store.events()).rows if row.source == "gateway"]
             made = {row.type: json.loads((await world.store.event(row.id)).event.body) for row in rows}
     samples = {name: json.loads(body) for name, body in load_preset("gateway").samples.items()}

@@ -1,5 +1,6 @@
 """Warnings: what is valid but probably a mistake, found by trying the file on the sample events of its sources."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.config.entries import EntryCompiler
 from gateway.config.headers import headers_read
-from gateway.config.mismatches import Values, mismatched, nearest
+from gateway.config.mismatches import Values, mismatched, misspelt, nearest
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
@@ -40,6 +41,10 @@ _GIVEN_UP: Final[Facts] = {
 }
 
 Compiled = tuple[EntryKeys, Sequence[Entry]]
+
+
+#: A template's words about a field that an event lacks.
+_LACKING: Final = re.compile(r"the event has no field ([A-Za-z_][\w.]*): ")
 
 
 class Adviser:
@@ -275,7 +280,10 @@ class Adviser:
                         types = failed.setdefault(failure, [])
                         # The whole sample comes first: a failure with it is reported once.
                         types += [sample.called] if sample.event.type not in types else []
-        for (place, words), types in failed.items():
+        for (place, said), types in failed.items():
+            lacking = _LACKING.match(said)
+            spelled = lacking and misspelt(lacking[1], [each.facts for each in samples])
+            words = f"the event has no field {lacking[1]}: {spelled}" if lacking and spelled else said
             each = list(dict.fromkeys(types))
             noun = "sample" if len(each) == 1 else "samples"
             self._reading.warning(place, f"with the {noun} {_listed(each)}: {words}")

@@ -33,7 +33,7 @@ from gateway.config.text.report import Report
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
-from gateway.errors import ConfigError, Place
+from gateway.errors import ConfigError, Place, Problem
 from gateway.hiding.masks import Masks
 from gateway.render import is_literal
 from gateway.routing.cases import Test
@@ -75,11 +75,21 @@ def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, 
     report.masked = masks.text
     again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env)
     config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
+    is_only_unset = config is not None and not report.has_errors and not no_env
     _report_missing(reading)
     if config is None or report.has_errors:
-        raise ConfigError(report.sorted(), reading.includes, disk.digests)
+        more = _warnings_if_set(path, environ, dev=dev) if is_only_unset else ()
+        raise ConfigError(report.sorted(more), reading.includes, disk.digests)
     disk.secrets = frozenset(reading.secrets)
     return config
+
+
+def _warnings_if_set(path: Path, environ: Mapping[str, str], *, dev: bool) -> Sequence[Problem]:
+    """What there would be to warn of if every variable were set; nothing if that cannot be made up."""
+    try:
+        return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=True).warnings
+    except ConfigError:
+        return ()
 
 
 def _report_missing(reading: Reading) -> None:

@@ -1,5 +1,6 @@
 """The fields that conditions, templates and ``order_by`` may name."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,10 @@ from gateway.wording import suggest, suggest_or_list
 
 #: The fields of `delivery`, in `failed`.
 _DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "status", "count", "link")
+
+
+#: A path as templates and JSONPath have it.
+_UNWRAPPED: Final = re.compile(r"\{\{\s*(?P<braces>[^{}\s]+)\s*\}\}|\$\.(?P<below>.+)")
 
 
 class Fields:
@@ -99,6 +104,8 @@ class Fields:
         return self.check(path, tuple(self.sources), self.everywhere)
 
     def _hint(self, root: str, path: str, sources: Sequence[str], roots: frozenset[str]) -> str:
+        if bare := _UNWRAPPED.fullmatch(path):
+            return f"write {bare['braces'] or 'payload.' + bare['below']}"
         if root == "delivery":
             return '"delivery" exists only in entries under failed'
         declaring = [source for source in sources if root in self.shortcuts(source)]

@@ -1,6 +1,7 @@
 """Conditions that the samples of a source never meet: a value of another type, a field that is elsewhere."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from gateway.event.conditions import Check, Clause, Condition
@@ -72,7 +73,21 @@ def nearest(field: str, samples: Sequence[Facts]) -> str:
         through = _through_lists(facts, path)
         if through != path and any(value is not MISSING for value in elements(facts, through)):
             return f"write {as_written(through)} for any element of the list"
-    return "name a field that exists"
+    return misspelt(field, samples) or "name a field that exists"
+
+
+def misspelt(field: str, samples: Sequence[Facts]) -> str:
+    """A field whose name is close to the last one in a path, which no sample has; empty if there is none."""
+    *above, name = path = parse_path(field)
+    if any(value is not MISSING for facts in samples for value in elements(facts, path)):
+        return ""
+    for facts in samples:
+        for place in elements(facts, tuple(above)) if above else ():
+            names = [each for each in place if isinstance(each, str)] if isinstance(place, Mapping) else []
+            close = get_close_matches(str(name), names, n=1, cutoff=0.75)
+            if close:
+                return f'did you mean "{as_written((*above, close[0]))}"?'
+    return ""
 
 
 def _through_lists(facts: Facts, path: Path) -> Path:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gateway.event.paths import MISSING
 from gateway.event.patterns import glob
-from gateway.event.values import Value, as_json, json_key, moment, number
+from gateway.event.values import Value, as_json, as_number, json_key, moment, number
 
 T = TypeVar("T")
 
@@ -49,6 +49,8 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
     needs: str
     #: What to say of a value that does not fit; ``{}`` is the value.
     problem: str = ""
+    #: What to write instead of a value that does not fit; empty if only ``needs`` can say.
+    hint: Callable[[Value], str] = lambda _: ""
     #: Stands in for an unset variable where any text would not fit.
     stand_in: str | None = None
 
@@ -82,7 +84,7 @@ class Operand(Struct, frozen=True):
             raise OperandRefused(f"needs a list of {self.count} values", f"each {self.kind.needs}")
         for position, value in enumerate(values):
             if not self.kind.fits(value):
-                raise OperandRefused(self.kind.problem.format(as_json(value)), position=position)
+                raise OperandRefused(self.kind.problem.format(as_json(value)), self.kind.hint(value), position)
 
 
 def _depends(*_: Value) -> bool | None:
@@ -266,6 +268,7 @@ ORDERED: Final = Kind(
     fits=_is_ordered,
     needs=_NUMBER_OR_TIME,
     problem=f"needs {_NUMBER_OR_TIME}",
+    hint=lambda value: "" if number(as_number(value)) is None else f"write {str(value).strip()}, without quotes",
     stand_in="2026-01-01T00:00:00Z",
 )
 ANY: Final = Kind(

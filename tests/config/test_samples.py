@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from gateway.config import load
 from gateway.config.samples import Known
+from gateway.errors import ConfigError
 from gateway.rehearsal.expectations import failures, read
 
 HEAD = "version: 1\nsources:\n  app: {preset: %s, secret: own-secret-of-the-tests%s}\n"
@@ -97,3 +99,33 @@ def test_a_test_may_use_a_sample_of_ones_own(loaded, tmp_path):
         more=", samples: samples",
     )
     assert [failures(config, test, tmp_path) for test in config.tests] == [[], []]
+
+
+MISSPELT = """
+routes:
+  - {name: where, match: contact.created, where: {attrs.firstnme: John}, to: log}
+  - {name: text, match: contact.created, to: log, text: "{{ attrs.emial }} {{ attrs.nothing_like_it }}"}
+  - {name: absent, match: contact.created, to: log, text: "{{ attrs.nothing_like_it }}"}
+"""
+
+
+def test_a_misspelt_field_is_answered_with_the_right_one_before_a_default_is(loaded):
+    found = [f"{each.message} ({each.hint})" for each in loaded(MISSPELT, "xobito").warnings]
+    assert (
+        'no sample of contact.created has attrs.firstnme, so the route never matches (did you mean "attrs.firstname"?)'
+        in found
+    )
+    assert any('the event has no field attrs.emial: did you mean "attrs.email"?' in each for each in found)
+    assert any("attrs.nothing_like_it: write | default" in each for each in found)
+
+
+def test_an_unset_variable_hides_no_warning(tmp_path):
+    source = "version: 1\nsources: {app: {preset: xobito, secret: '${NOT_SET}'}}\n"
+    (tmp_path / "routes.yaml").write_text(source + TO + MISSPELT)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "routes.yaml", environ={})
+    *found, unset = caught.value.problems
+    assert unset.message.startswith("not set: NOT_SET")
+    made_up = load(tmp_path / "routes.yaml", environ={}, no_env=True).warnings
+    assert len(found) == 3
+    assert tuple(found) == made_up

@@ -175,8 +175,32 @@ def of_value(reading: Reading, field: str, node: Node, path: Path) -> tuple[Cond
     if isinstance(node, Scalar) and (right := foreign.compared_text(field, node)):
         reading.error(node, f'"{field}" is compared with the text "{node.text}"', f"write {right}")
         return None
+    for each in node.nodes if isinstance(node, Items) else (node,):
+        if isinstance(each, Scalar) and not _is_plain(reading, field, each):
+            return None
     operands = of_field(reading, field, node)
     return None if operands is None else (Clause(path=path, values=operands, text=f"{field}: {as_written(node)}"),)
+
+
+#: What a text probably is that is compared as it stands.
+_TEMPLATE: Final = re.compile(r"\{\{.*\}\}", re.DOTALL)
+_GLOB: Final = re.compile(r"\*[^*\s]+|[^*\s]+\*")
+_REGEX: Final = re.compile(r"/(\^?.*[\^$\\+?(|\[].*)/[a-z]*")
+
+
+def _is_plain(reading: Reading, field: str, node: Scalar) -> bool:
+    """Whether a text is meant as it stands; warns of one that hardly is, and reports a template."""
+    if _TEMPLATE.search(node.text):
+        message = f'"{field}" is compared with a template, which is not filled in here'
+        reading.error(node, message, "compare two fields under if: attrs.type == attrs.kind")
+        return False
+    found = _REGEX.fullmatch(node.text)
+    operator = "regex" if found else "glob" if _GLOB.fullmatch(node.text) else ""
+    if operator:
+        message = f'"{field}" is compared with this text as it stands'
+        right = f"{field}: {{{operator}: '{found[1] if found else node.text}'}}"
+        reading.warning(node, message, f"write {right} if it is a pattern")
+    return True
 
 
 def _operated(

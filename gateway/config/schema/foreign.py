@@ -1,6 +1,6 @@
 """What other rule languages call operators and combinations of conditions, and how that is written here.
 
-The words are those of MongoDB and the filters like it, Amazon EventBridge, n8n, Go templates, Liquid and SQL. A word
+The words are those of MongoDB and the filters like it, Amazon EventBridge, visual editors, Go, Liquid and SQL. A word
 counts in any spelling: ``startsWith``, ``starts_with`` and ``$startsWith`` are one.
 """
 
@@ -31,8 +31,9 @@ def _shown(node: Node) -> str:
 
 
 def _folded(word: str) -> str:
-    """A word without case and marks; a sign such as ``>=`` as it is."""
-    return re.sub(r"[^a-z0-9]", "", word.lower()) or word.strip()
+    """A word without case and marks, ``!contains`` as ``notcontains``; a sign such as ``>=`` as it is."""
+    word = re.sub(r"^!(?=\w)", "not", word.strip().lower())
+    return re.sub(r"[^a-z0-9]", "", word) or word
 
 
 def _by_word(table: Mapping[str, str]) -> Mapping[str, str]:
@@ -44,7 +45,7 @@ _OPERATORS: Final[Mapping[str, str]] = {
     **_by_word(
         {
             "{}": "= == === eq equal equals equalto is isequalto in oneof anyof isin isoneof isanyof",
-            "not: {}": "<> !== notequal notequalto doesnotequal isnot isnotin noneof anythingbut",
+            "not: {}": "<> !== noteq notequal notequalto doesnotequal isnot isnotin noneof anythingbut",
             "prefix: {}": "beginwith hasprefix stringstartswith",
             "suffix: {}": "hassuffix stringendswith",
             "regex: {}": "regexp matchesregex matchregex",
@@ -52,16 +53,16 @@ _OPERATORS: Final[Mapping[str, str]] = {
             "equals_ignore_case: {}": "ieq iequals equalfold equalsignorecase",
             "contains: {}": "include includes has hassubstring",
             "gt: {}": "greaterthan isgreaterthan larger largerthan morethan above after isafter",
-            "gte: {}": "ge greaterthanorequal greaterthanorequals greaterthanorequalto largerequal atleast",
+            "gte: {}": "ge geq greaterorequal isafterorequalto greaterthanorequal greaterthanorequals greaterthanorequalto largerequal atleast",
             "lt: {}": "lessthan islessthan smaller smallerthan below before isbefore",
-            "lte: {}": "le lessthanorequal lessthanorequals lessthanorequalto smallerequal atmost",
+            "lte: {}": "le leq lessorequal isbeforeorequalto lessthanorequal lessthanorequals lessthanorequalto smallerequal atmost",
             "between: {}": "range inrange isbetween",
             "exists: {}": "exist isset isdefined",
             "exists: false": "notexist notexists doesnotexist isnotset undefined missing absent",
             "empty: true": "isempty blank isblank nil",
-            "empty: false": "notempty isnotempty isnotblank",
+            "empty: false": "notempty nonempty isnotempty isnotblank",
             "=null": "isnull",
-            "not: null": "notnull isnotnull",
+            "not: null": "notnull nonnull isnotnull",
             "not: {{contains: {}}}": "notcontain notcontains doesnotcontain notinclude notincludes excludes",
             "not: {{prefix: {}}}": "notstartswith doesnotstartwith",
             "not: {{suffix: {}}}": "notendswith doesnotendwith",

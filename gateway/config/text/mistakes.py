@@ -106,6 +106,18 @@ def bare_braces(line: int, column: int, lines: Sequence[str]) -> Mistake | None:
     return Mistake(line, column, "a value that starts with {{ needs quotes", f"write {written}")
 
 
+_BRACKETED_KEY: Final = re.compile(r"[{,]\s*(?P<key>[A-Za-z_][\w.\-]*\[[^\]\s]*\](?:[^\s:,{}]|:(?=\S))*):\s")
+
+
+def _bracketed_key(spot: _Spot) -> Mistake | None:
+    """``{payload.items[0].sku: a}``: inside of { } the bracket opens a list."""
+    found = next((each for each in _BRACKETED_KEY.finditer(spot.text) if each.start("key") < spot.column), None)
+    if found is None:
+        return None
+    message = "inside { } and [ ], a key with brackets needs quotes"
+    return Mistake(spot.line, found.start("key") + 1, message, f"write {_quoted(found['key'])}: ...")
+
+
 def _braces(spot: _Spot) -> Mistake | None:
     found = _BRACES_VALUE.search(spot.text)
     if found is None:
@@ -284,6 +296,7 @@ def _indentation(spot: _Spot) -> Mistake | None:
 #: Tried in this order, specific mistakes before general ones.
 _MISTAKES: Final[Sequence[Callable[[_Spot], Mistake | None]]] = (
     _tab,
+    _bracketed_key,
     _reserved,
     _open_quote,
     _escape,

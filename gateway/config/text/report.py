@@ -1,6 +1,6 @@
 """Problems by place: collected as they are found, and printed for editors and people."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -70,9 +70,13 @@ class Report(Struct):
         """The report on the file of a place; an empty one if it is not this file or one that it includes."""
         return self if place.file == self.file else self.included.get(place.file, Report(place.file))
 
-    def sorted(self) -> tuple[Problem, ...]:
-        """By place: this file first, then included files, then templates, then problems without a place."""
-        return tuple(sorted(map(self._with_final_line, self.problems), key=self._order))
+    def sorted(self, more: Iterable[Problem] = ()) -> tuple[Problem, ...]:
+        """By place: this file first, then included files, then templates, then problems without a place.
+
+        ``more``: problems from another report on the same files.
+        """
+        found = dict.fromkeys((*map(self._with_final_line, self.problems), *more))
+        return tuple(sorted(found, key=self._order))
 
     def _with_final_line(self, problem: Problem) -> Problem:
         is_yaml = self.of_place(problem.place).is_yaml
