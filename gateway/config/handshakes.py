@@ -31,6 +31,10 @@ def verified(
     if keys.handshake and not has_token and any(each.proof in ("token", "block") for each in handshakes):
         message = f'a handshake of source "{name}" has to show a token, and the source has none'
         reading.error(keys.at("handshake"), message, "add secret:, or verify: {handshake_token: ...}")
+    for each in handshakes if keys.handshake else ():
+        if each.method in (keys.methods or ("POST",)) and not each.when and not each.value:
+            message = f'handshake of source "{name}": every {each.method} would be taken for this {each.kind}, and no event stored'
+            reading.error(keys.at("handshake"), message, "say what tells it from an event: when: {payload.type: ping}")
     return tuple(
         (each, None if each.verify is None else Verifier((scheme_of(each.verify),), verifier.credentials))
         for each in handshakes

@@ -137,12 +137,12 @@ def _redaction(naming: Naming, keys: SourceKeys | None, schemes: Sequence[Scheme
 
 
 def _token_paths(path: str, naming: Naming) -> Sequence[str]:
-    """Where a token is in the payload of an event: also in a part of the request, if it is split."""
-    segments = path.split(".")
-    found = [f"payload.{path}"]
+    """Where a token is in the payload of an event: in every element of a list, and in a part of the request if it is split."""
+    segments = ["*" if segment.isdigit() else segment for segment in path.split(".")]
+    found = [f"payload.{'.'.join(segments)}"]
     for split in naming.split:
         rest = segments[len(split) :]
-        if rest and all(part in ("*", own) for part, own in zip(split, segments, strict=False)):
+        if rest and all("*" in (part, own) or part == own for part, own in zip(split, segments, strict=False)):
             found.append(f"payload.{'.'.join(rest)}")
     return found
 

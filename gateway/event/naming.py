@@ -51,6 +51,8 @@ def template_problem(source: str) -> tuple[str, str] | None:
                 f'"{found[1]}" is neither part of the payload nor a header nor a field of the query',
                 "write {payload.type} or {headers.x-event}",
             )
+        if found[1].startswith("query.") and found[1].count(".") > 1:
+            return f'a field of the query has no parts: "{found[1]}"', f"write {{{'.'.join(found[1].split('.')[:2])}}}"
         unknown = next((name for name in found[2].split("|")[1:] if name not in _MODIFIERS), None)
         if unknown is not None:
             return f'unknown modifier "{unknown}"', f"known: {', '.join(_MODIFIERS)}"

@@ -255,16 +255,12 @@ def fields_of_form(body: bytes) -> object:
 NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def query_fields(query: bytes | str) -> Mapping[str, str]:
+def query_fields(query: str) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     if not query:
         return NO_FIELDS
     try:
-        return (
-            dict(reversed(pairs(query.encode("ascii") if isinstance(query, str) else query)))
-            if query.isascii()
-            else NO_FIELDS
-        )
+        return dict(reversed(pairs(query.encode("ascii"))))
     except ValueError:
         return NO_FIELDS
 

@@ -91,7 +91,8 @@ def _answered(source: Source, handshake: Handshake, facts: Mapping[str, object],
 
 
 def _facts(request: Request, payload: object) -> Mapping[str, object]:
-    return {"payload": payload, "query": query_fields(request.query), "headers": kept_headers(request.headers, ())}
+    query = query_fields(request.query.decode("latin-1"))
+    return {"payload": payload, "query": query, "headers": kept_headers(request.headers, ())}
 
 
 def _payload(request: Request) -> object:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -25,7 +26,7 @@ from gateway.event.payload import (
 )
 from gateway.hiding.redaction import NOTHING, Redaction
 from gateway.model import Event, Secret, new_id
-from gateway.signatures import Credential, RawHeaders, Verifier
+from gateway.signatures import Credential, KeyRefused, RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
 from gateway.signatures.handshakes import Handshake
 
@@ -96,9 +97,20 @@ class Source(Struct, frozen=True, kw_only=True):
         """Whether its sender chooses secrets in a handshake."""
         return any(each.is_secret for each, _ in self.handshakes)
 
+    @property
+    def reads_content(self) -> bool:
+        """Whether a body has to be decompressed before it is known who sent it."""
+        return self.verifier.reads_content or any(
+            each.reads_payload and each.proof != "source" for each, _ in self.handshakes
+        )
+
     def knowing(self, secrets: tuple[Secret, ...]) -> "Source":
-        """With the secrets that its sender chose, besides its own. Raises KeyRefused for one that cannot be a key."""
+        """With the secrets that its sender chose, besides its own."""
         return replace(self, verifier=_knowing(self.verifier, secrets)) if secrets else self
+
+    def fits(self, secret: Secret) -> bool:
+        """Whether it can be a key of the source."""
+        return bool(_knowing(self.verifier, (secret,)).credentials[len(self.verifier.credentials) :])
 
     @property
     def first_method(self) -> str:
@@ -183,8 +195,12 @@ class Source(Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=64)
 def _knowing(verifier: Verifier, secrets: tuple[Secret, ...]) -> Verifier:
-    credentials = (*verifier.credentials, *map(Credential, secrets))
-    return Verifier(verifier.schemes, credentials, verifier.public_url)
+    """With those of the secrets that can be keys: they were chosen for the scheme that the source had then."""
+    known = verifier
+    for secret in secrets:
+        with suppress(KeyRefused):
+            known = Verifier(known.schemes, (*known.credentials, Credential(secret)), known.public_url)
+    return known
 
 
 def _parsed_item(item: bytes, at: int, count: int) -> object:

@@ -1,5 +1,6 @@
 """Questions that senders ask before they send anything, as their pages describe them, at a door made from a file."""
 
+import gzip
 import hashlib
 import hmac
 import json
@@ -84,6 +85,16 @@ sources:
           when: {payload.event: endpoint.url_validation}
           of: payload.payload.plainToken
           answer: {plainToken: "{of}", encryptedToken: "{hmac:hex}"}
+  in-a-header:
+    verify: {bearer: true}
+    secret: s3cret-of-tests-1
+    type: a
+    handshake: [{query_echo: {challenge: c, answer: none, headers: {x-back: "{challenge}"}}}]
+  by-body:
+    verify: {bearer: true}
+    secret: s3cret-of-tests-1
+    type: a
+    handshake: [{json_echo: {challenge: payload.challenge, verify: none}}]
   secret-path:
     verify: {url_secret: true}
     secret: s3cret-of-tests-1
@@ -145,6 +156,20 @@ QUESTIONS = {
         ("OPTIONS", "cloudevents", "", {"webhook-request-origin": "evil.example.com"}, b""),
         (401, None, None, {}),
     ),
+    "a challenge in a header": (
+        ("GET", "in-a-header", "c=a%20b", {}, b""),
+        (200, "text/plain", b"", {"x-back": "a b"}),
+    ),
+    "a challenge that would be another header": (
+        ("GET", "in-a-header", "c=a%0D%0Aset-cookie:%20b", {}, b""),
+        (200, "text/plain", b"", {}),
+    ),
+    "a challenge in the body of a stranger": (
+        ("POST", "by-body", "", {}, b'{"challenge": "a"}'),
+        (200, "text/plain", b"a", {}),
+    ),
+    "no challenge in the body of a stranger": (("POST", "by-body", "", {}, b"{"), (401, None, None, {})),
+    "a bomb of a stranger": (("POST", "by-body", "", {}, gzip.compress(bytes(1_000_000))), (413, None, None, {})),
     "Zoom, unsigned": (
         ("POST", "zoom", "", {}, b'{"event": "endpoint.url_validation", "payload": {"plainToken": "p"}}'),
         (401, None, None, {}),
@@ -171,6 +196,7 @@ def test_a_question_is_answered_as_its_sender_documents_it(tmp_path, asked, answ
             assert answer.headers["content-type"].partition(";")[0] == content_type
             assert answer.headers["x-content-type-options"] == "nosniff"
         assert more.items() <= answer.headers.items()
+        assert "set-cookie" not in answer.headers
         assert await door.kept() == 0
         assert not door.senders.has_verified("127.0.0.1", f"/in/{path}".encode())
         assert SECRET not in repr(await door.refused())

@@ -26,6 +26,7 @@ sources:
     id: "{{query.press}}"
   form: {{verify: {{token: {{payload: auth.token}}}}, secret: {SECRET}, type: "{{payload.type}}"}}
   flat: {{verify: {{token: {{payload: token}}}}, secret: {SECRET}, type: "{{payload.type}}"}}
+  many: {{verify: {{token: {{payload: value.0.state}}}}, secret: {SECRET}, type: many}}
   bearer: {{verify: {{bearer: true}}, secret: {SECRET}, type: a}}
   login: {{verify: {{basic: {{user: me}}}}, secret: {SECRET}, type: a}}
   signed: {{verify: {{signature: {{header: x-sign}}}}, secret: {SECRET}, type: a, methods: PUT}}
@@ -134,6 +135,8 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
         ("flat", FORM, f"type=a&token={SECRET}", 202),
         ("flat", FORM, "type=a&token=x", 401),
         ("flat", JSON, json.dumps({"type": "a", "token": SECRET}), 202),
+        ("many", JSON, json.dumps({"value": [{"state": SECRET}, {"state": SECRET, "b": 1}]}), 202),
+        ("many", JSON, json.dumps({"value": []}), 401),
     ],
 )
 def test_a_token_in_the_body_is_compared_and_hidden(tmp_path, path, content_type, body, status):
