@@ -189,9 +189,8 @@ class Connection(HttpToolsProtocol):
         if self._is_surplus and self.url.partition(b"?")[0] not in self._limits.kept_paths:
             raise Refused(refusals.OVERLOADED)
         if self._is_from_proxy:
-            client = (peers := self._shared.senders.peers).client(self._host, self.headers)
-            self.scope["client"], self.client_party = (client, 0), peers.party(client)
-            self.scope["scheme"] = peers.scheme(self.headers)
+            client, self.client_party, self.scope["scheme"] = self._shared.senders.peers.seen(self._host, self.headers)
+            self.scope["client"] = (client, 0)
         super().on_headers_complete()
         self.scope["extensions"] = cast("Any", {HOLD: partial(self._shared.budget.hold, self.cycle, self)})
         self._upgrading = self.parser.should_upgrade()
