@@ -72,9 +72,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._socket = transport
         self.transport = cast("asyncio.Transport", GentleTransport(self, transport))
-        peers, host = self._shared.senders.peers, self._host
-        self._is_from_proxy = peers.is_trusted(host)
-        self.client_party = peers.party(host)
+        peers = self._shared.senders.peers
+        self._is_from_proxy, self.client_party = peers.is_trusted(self._host), peers.party(self._host)
         self.party = "" if self._is_from_proxy else self.client_party
         if refusal := self._shared.crowd.enter(self):
             self._shed(refusal)
