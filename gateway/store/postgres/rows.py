@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry
 from gateway.store import rules
 from gateway.store.activities import Activity
+from gateway.store.contents import head_of, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.numbers import bucket_of
@@ -109,21 +110,19 @@ def event_of(row: Mapping[str, Any]) -> tuple[Event, bool, BodyIs]:
     """The event, whether it is what was stored, and whether that is what was received."""
     body, sha256, body_is = row["body"], row["sha256"], row["body_is"]
     intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
-    try:
-        headers = msgspec.json.decode(row["headers"], type=dict[str, str])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        headers, intact = {}, False
+    head = read_head(row["headers"])
     event = Event(
         id=row["id"],
         source=row["source"],
         type=unpacked(row["type"]),
         received_at=row["received_at"],
-        headers=headers,
+        headers=head[0] if head else {},
+        query=head[1] if head else "",
         body=body,
         sha256=sha256,
         label=unpacked(row["label"]),
     )
-    return event, intact, body_is
+    return event, intact and head is not None, body_is
 
 
 def hold_of(row: Mapping[str, Any], now: float) -> Hold:
@@ -155,9 +154,8 @@ def _pause(stored: bytes | None) -> Pause | None:
 
 def event_row(seq: int, event: Event, *, redact: bool) -> tuple[Any, ...]:
     """The columns of an event, without the time that it is stored at."""
-    headers = to_json(event.headers if type(event.headers) is dict else dict(event.headers))
     named = (seq, event.id, event.source, packed(event.type), event.received_at)
-    return (*named, headers, event.sha256, event.body, redact, packed(event.label))
+    return (*named, head_of(event), event.sha256, event.body, redact, packed(event.label))
 
 
 def settle_row(outcome: Outcome) -> tuple[Any, ...]:
