@@ -23,6 +23,21 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services
 STATEFUL = yaml.safe_load((DEPLOY / "sidecar.yaml").read_text("utf-8"))["spec"]
 POD = STATEFUL["template"]["spec"]
 [SIDECAR] = [each for each in POD["containers"] if each["name"] == "gateway"]
+REPLICAS_COMPOSE = yaml.safe_load((DEPLOY / "compose-replicas.yaml").read_text("utf-8"))["services"]
+DEPLOYMENT, _, BUDGET = yaml.safe_load_all((DEPLOY / "replicas.yaml").read_text("utf-8"))
+REPLICAS_POD = DEPLOYMENT["spec"]["template"]["spec"]
+[REPLICA] = REPLICAS_POD["containers"]
+[MIGRATION] = REPLICAS_POD["initContainers"]
+#: Containers of ours, by where they are.
+COMPOSED = {
+    "compose.yaml": COMPOSE,
+    **{f"compose-replicas.yaml {name}": REPLICAS_COMPOSE[name] for name in ("gateway", "migrate")},
+}
+IN_PODS = {
+    "sidecar.yaml": (SIDECAR, POD),
+    "replicas.yaml": (REPLICA, REPLICAS_POD),
+    "replicas.yaml migrate": (MIGRATION, REPLICAS_POD),
+}
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8")
 
 #: The gateway without any body, with a million deliveries waiting.
@@ -52,11 +67,15 @@ COMMANDS = {
     "gateway.service": shlex.split(service()["ExecStart"])[1:],
     "Dockerfile": yaml.safe_load(in_dockerfile("CMD")),
     "sidecar.yaml": SIDECAR["args"],
+    "compose-replicas.yaml": REPLICAS_COMPOSE["gateway"]["command"],
+    "replicas.yaml": REPLICA["args"],
 }
 LIMITS = {
     "gateway.service": size(service()["MemoryMax"]),
     "compose.yaml": size(COMPOSE["mem_limit"]),
     "sidecar.yaml": size(SIDECAR["resources"]["limits"]["memory"]),
+    "compose-replicas.yaml": size(REPLICAS_COMPOSE["gateway"]["mem_limit"]),
+    "replicas.yaml": size(REPLICA["resources"]["limits"]["memory"]),
 }
 
 
@@ -71,8 +90,9 @@ def test_the_memory_limit_fits_what_the_gateway_makes_of_it(file):
 def test_nothing_of_a_process_is_swapped_or_dumped():
     assert service()["MemorySwapMax"] == "0"
     assert service()["LimitCORE"] == "0"
-    assert COMPOSE["memswap_limit"] == COMPOSE["mem_limit"]
-    assert COMPOSE["ulimits"]["core"] == 0
+    for each in (COMPOSE, REPLICAS_COMPOSE["gateway"]):
+        assert each["memswap_limit"] == each["mem_limit"]
+        assert each["ulimits"]["core"] == 0
 
 
 @pytest.mark.parametrize("file", COMMANDS)
@@ -86,61 +106,79 @@ def test_every_variable_of_the_gateway_is_one_that_it_reads():
     known = set(
         re.findall(r"GATEWAY_[A-Z_]+", "\n".join(each.read_text() for each in (ROOT / "gateway").rglob("*.py")))
     )
-    for file in ("gateway.service", "gateway.socket", "compose.yaml", "sidecar.yaml", "Dockerfile"):
+    files = {"gateway.service", "gateway.socket", "Dockerfile", *(each.name for each in DEPLOY.glob("*.yaml"))}
+    for file in files:
         assert set(re.findall(r"GATEWAY_[A-Z_]+", (DEPLOY / file).read_text("utf-8"))) <= known, file
 
 
 def test_compose_passes_the_variables_of_routes_yaml():
     used = set(re.findall(r"\$\{([A-Z_]+)\}", (ROOT / "routes.yaml").read_text("utf-8")))
-    assert set(COMPOSE["environment"]) == used
-    assert all(value.startswith(f"${{{name}:?") for name, value in COMPOSE["environment"].items())
+    replicas = dict(REPLICAS_COMPOSE["gateway"]["environment"])
+    assert replicas.pop("GATEWAY_STORE").startswith("postgresql://")
+    for environment in (COMPOSE["environment"], replicas):
+        assert set(environment) == used
+        assert all(value.startswith(f"${{{name}:?") for name, value in environment.items())
 
 
 def test_the_image_runs_as_a_user_by_number_and_everything_else_as_the_same():
     user, _, group = in_dockerfile("USER").partition(":")
     assert int(user) > 0
     assert f"useradd --system --uid {user} --gid {group}" in DOCKERFILE
-    assert COMPOSE["user"] == f"{user}:{group}"
-    security = SIDECAR["securityContext"]
-    assert (security["runAsUser"], security["runAsGroup"]) == (int(user), int(group))
-    assert POD["securityContext"]["fsGroup"] == int(group), "else it cannot write to the volume"
+    assert {each["user"] for each in COMPOSED.values()} == {f"{user}:{group}"}
+    for container, pod in IN_PODS.values():
+        security = container["securityContext"]
+        assert (security["runAsUser"], security["runAsGroup"]) == (int(user), int(group))
+        assert pod["securityContext"]["fsGroup"] == int(group), "else it cannot write to the volume"
 
 
-def test_compose_takes_every_right_away():
-    assert COMPOSE["read_only"] is True
-    assert COMPOSE["cap_drop"] == ["ALL"]
-    assert "cap_add" not in COMPOSE
-    assert not COMPOSE.get("privileged", False)
+@pytest.mark.parametrize("name", COMPOSED)
+def test_compose_takes_every_right_away(name):
+    service = COMPOSED[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert not service.get("privileged", False)
     # What is not named here is Docker's default profile of seccomp.
-    assert COMPOSE["security_opt"] == ["no-new-privileges:true"]
-    assert COMPOSE["pids_limit"] > 0
-    writable = [each for each in COMPOSE["volumes"] if not each.endswith(":ro")]
-    assert writable == [f"gateway:{in_dockerfile('VOLUME')}"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] > 0
+    writable = [each for each in service.get("volumes", ()) if not each.endswith(":ro")]
+    temporary = [each.partition(":")[0] for each in service.get("tmpfs", ())]
+    assert [*writable, *temporary] in ([f"gateway:{in_dockerfile('VOLUME')}"], [in_dockerfile("VOLUME")])
 
 
-def test_the_sidecar_takes_every_right_away():
-    security = SIDECAR["securityContext"]
+@pytest.mark.parametrize("name", IN_PODS)
+def test_a_container_in_a_pod_has_every_right_taken_away(name):
+    container, pod = IN_PODS[name]
+    security = container["securityContext"]
     assert security["runAsNonRoot"] is True
     assert security["readOnlyRootFilesystem"] is True
     assert security["allowPrivilegeEscalation"] is False
     assert security["privileged"] is False
     assert security["capabilities"] == {"drop": ["ALL"]}
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert POD["automountServiceAccountToken"] is False
-    writable = [each["mountPath"] for each in SIDECAR["volumeMounts"] if not each.get("readOnly")]
+    assert pod["automountServiceAccountToken"] is False
+    writable = [each["mountPath"] for each in container["volumeMounts"] if not each.get("readOnly")]
     assert writable == [in_dockerfile("VOLUME")]
-    mounted = {each["name"] for each in SIDECAR["volumeMounts"]}
-    assert mounted == {each["name"] for each in POD["volumes"]} | {
-        each["metadata"]["name"] for each in STATEFUL["volumeClaimTemplates"]
-    }
+    claimed = [each["metadata"]["name"] for each in STATEFUL["volumeClaimTemplates"]] if pod is POD else []
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    assert mounted <= {*(each["name"] for each in pod["volumes"]), *claimed}
 
 
-def test_the_sidecar_is_probed_on_the_admin_listener():
-    command = cli.commands["serve"].make_context("serve", list(SIDECAR["args"][1:]))
-    ports = {each["name"]: each["containerPort"] for each in SIDECAR["ports"]}
+def test_replicas_are_replaced_one_after_the_other_and_the_schema_is_migrated_first():
+    assert DEPLOYMENT["spec"]["replicas"] == 2
+    assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert BUDGET["spec"]["minAvailable"] == 1
+    assert MIGRATION["args"] == REPLICAS_COMPOSE["migrate"]["command"] == ["migrate"]
+    assert REPLICAS_COMPOSE["gateway"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+
+
+@pytest.mark.parametrize("container", [SIDECAR, REPLICA], ids=["sidecar", "replica"])
+def test_a_container_in_a_pod_is_probed_on_the_admin_listener(container):
+    command = cli.commands["serve"].make_context("serve", list(container["args"][1:]))
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     assert str(command.params["admin_bind"]).endswith(f":{ports['admin']}")
     assert str(command.params["bind"]).endswith(f":{ports['ingest']}")
-    probes = {name: SIDECAR[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
     assert all(each["port"] == "admin" and each["path"] in PROBES for each in probes.values())
     assert probes["readiness"]["path"] == "/readyz"
     assert probes["liveness"]["path"] == "/healthz", "a store that is full must not end the process"
@@ -157,6 +195,8 @@ def test_each_waits_until_the_deliveries_in_flight_are_done():
         int(service()["TimeoutStopSec"]),
         int(COMPOSE["stop_grace_period"].removesuffix("s")),
         POD["terminationGracePeriodSeconds"],
+        int(REPLICAS_COMPOSE["gateway"]["stop_grace_period"].removesuffix("s")),
+        REPLICAS_POD["terminationGracePeriodSeconds"],
     ]
     drain_s = inspect.signature(serve).parameters["drain_s"].default
     assert min(waits) > drain_s + 2, "open requests get 2 s more"

@@ -1,7 +1,7 @@
 """Requests to the admin API of a running gateway."""
 
 import getpass
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
@@ -24,10 +24,11 @@ LONGEST_MESSAGE: Final = 16 * 1024 * 1024
 
 
 class ApiRefused(GatewayError):
-    """The running gateway refused the request."""
+    """The running gateway refused the request; ``problems``: those of its routes.yaml, if that is why."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, problems: Sequence[Mapping[str, Any]] = ()) -> None:
         self.status = status
+        self.problems = problems
         super().__init__(message)
 
 
@@ -163,11 +164,13 @@ def _headers(key: str = "") -> Mapping[str, str]:
 
 
 def _refused(url: str, status: int, body: bytes) -> ApiRefused:
+    problems: Sequence[Mapping[str, Any]] = ()
     try:
         answer = msgspec.json.decode(body)
+        problems = answer.get("problems", ())
         # /readyz says why it is not ready.
         said = str(answer.get("error") or answer["status"])
     except (msgspec.DecodeError, KeyError, AttributeError):
         said = "is it a gateway's admin address?"
     hint = " (GATEWAY_ADMIN_TOKEN)" if status == 401 else ""
-    return ApiRefused(f"{_address(url)} answered {status}: {printable(said)}{hint}", status)
+    return ApiRefused(f"{_address(url)} answered {status}: {printable(said)}{hint}", status, problems)

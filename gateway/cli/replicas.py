@@ -1,5 +1,6 @@
 """``gateway replicas`` and ``gateway reload``: the processes that share a store, and the file that each has in force."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -23,7 +24,12 @@ def replicas(*, url: str, as_json: bool) -> int:
 
 def reload(*, url: str, as_json: bool, all_: bool) -> int:
     """Have the gateway read routes.yaml again, or every replica of it."""
-    answer = api.ask(url, "/api/reload", {"by": api.who(), "all": all_})
+    try:
+        answer = api.ask(url, "/api/reload", {"by": api.who(), "all": all_})
+    except api.ApiRefused as refused:
+        for each in refused.problems:
+            print(each["text"], file=sys.stderr)
+        raise
     if as_json:
         terminal.print_json(answer)
     else:

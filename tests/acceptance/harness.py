@@ -78,6 +78,11 @@ class GatewayProcess:
         self._environ = {**os.environ, "GATEWAY_LOG": "json", **(environ or {})}
         self.process: subprocess.Popen[str] | None = None
 
+    def replace_command(self, command: tuple[str, ...]) -> None:
+        """Run another program from the next start on."""
+        options = self._command[self._command.index("-c") :]
+        self._command = (*command, *options)
+
     def start(self) -> "GatewayProcess":
         self.log = (self.folder / "log").open("a")
         self.process = subprocess.Popen(

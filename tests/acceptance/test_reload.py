@@ -72,6 +72,21 @@ def test_a_signal_puts_another_file_in_force(tmp_path, sink):
         assert gateway.terminate() == 0
 
 
+def test_the_verb_puts_another_file_in_force_and_prints_every_problem_of_a_bad_one(tmp_path, sink):
+    with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
+        save(gateway, routes(sink.url, "two"))
+        assert gateway.cli("reload").stdout == "Reloaded: 1 route changed (new-lead).\n"
+        gateway.post(distinct(1))
+        assert sent_text(sink, 1) == "two"
+        save(gateway, routes(sink.url, "three", more="sauces: {}\n"))
+        refused = gateway.cli("reload", check=False)
+        assert refused.returncode == 1
+        assert 'routes.yaml:11:1: unknown key "sauces"  (did you mean "sources"?)' in refused.stderr
+        assert "the previous version stays in force" in refused.stderr
+        gateway.post(distinct(2))
+        assert json.loads(sink.wait_for(2)[1].body)["text"] == "two"
+
+
 def test_signals_from_the_first_moment_on_and_before_the_last_are_harmless(tmp_path, sink):
     with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
         for _ in range(3):

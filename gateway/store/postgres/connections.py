@@ -1,8 +1,9 @@
 """Connections to the database: what the URL says of them, and what their errors mean."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
@@ -20,9 +21,18 @@ STUCK_S: Final = 10.0
 #: Reads that run at the same time.
 READERS: Final = 4
 #: The index is used whatever the statistics say: they are old where rows come and go, and plans outlive them.
-PLANNING: Final = {"jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+PLANNING: Final = {
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+#: The server ends a transaction whose replica says nothing for this long, because it is frozen or cut off: others wait
+#: for its locks. One that only reads has none, and may look into bodies meanwhile.
+LEFT_ALONE: Final = {"idle_in_transaction_session_timeout": "2s"}
+LEFT_READING: Final = {"idle_in_transaction_session_timeout": "1min"}
 BEGIN: Final = "BEGIN"
-_BEGIN_POOLED: Final = f"BEGIN; {'; '.join(f'SET LOCAL {name} = {value}' for name, value in PLANNING.items())}"
 #: An older server has not what the schema uses.
 OLDEST_SERVER: Final = 15
 
@@ -78,11 +88,9 @@ async def translated(address: Address) -> AsyncGenerator[None]:
         raise trouble(address, error) from error
 
 
-async def connect(address: Address, *, planning: bool = True) -> Connection:
-    """A new connection; raises StoreUnavailable."""
-    settings = {"application_name": "gateway"}
-    if planning and not address.pooler:
-        settings |= PLANNING
+async def connect(address: Address, settings: Mapping[str, str] = MappingProxyType({})) -> Connection:
+    """A new connection; raises StoreUnavailable. Behind a pooler each transaction has to make ``settings`` for itself."""
+    settings = {"application_name": "gateway", **({} if address.pooler else settings)}
     async with translated(address):
         return await asyncpg.connect(
             address.dsn.reveal(),
@@ -95,9 +103,11 @@ async def connect(address: Address, *, planning: bool = True) -> Connection:
 class Line:
     """A connection for one thing at a time, made again when it is lost."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, settings: Mapping[str, str] = LEFT_ALONE) -> None:
         self.address = address
-        self._begin = _BEGIN_POOLED if address.pooler else BEGIN
+        self._settings = {**PLANNING, **settings}
+        made = [f"SET LOCAL {name} = '{value}'" for name, value in self._settings.items()] if address.pooler else []
+        self._begin = "; ".join([BEGIN, *made])
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -106,7 +116,7 @@ class Line:
         """The connection, alone; raises StoreError and StoreUnavailable. After an error it is made again if it is lost."""
         async with self._turn, translated(self.address):
             if self._connection is None or self._connection.is_closed():
-                self._connection = await connect(self.address)
+                self._connection = await connect(self.address, self._settings)
             try:
                 async with asyncio.timeout(STUCK_S):
                     yield self._connection
@@ -153,7 +163,7 @@ class Readers:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._idle: list[Line] = [Line(address) for _ in range(READERS)]
+        self._idle: list[Line] = [Line(address, LEFT_READING) for _ in range(READERS)]
         self._all = tuple(self._idle)
         self._free = asyncio.Semaphore(READERS)
 

@@ -94,7 +94,9 @@ async def _latency(connection: Connection) -> Sign:
     said = f"{took * 1000:.1f} ms for a round trip"
     if took <= SLOW_S:
         return Sign("latency", "ok", said)
-    return Sign("latency", "warn", said, "run the gateway nearer to the server: an answer to a sender waits for several")
+    return Sign(
+        "latency", "warn", said, "run the gateway nearer to the server: an answer to a sender waits for several"
+    )
 
 
 async def _commit(connection: Connection, address: Address) -> Sign:
@@ -122,7 +124,9 @@ async def _oldest(connection: Connection) -> Sign:
     row = await connection.fetchrow(_OLDEST)
     if row is None or row[0] < OLD_SNAPSHOT_S:
         return Sign("snapshots", "ok", "none is old" if row is None else f"the oldest is {row[0]:.0f} s old")
-    said = f"one of {row[1] or 'an unnamed program'} (pid {row[2]}) is {row[0]:,.0f} s old: the queue cannot be vacuumed"
+    said = (
+        f"one of {row[1] or 'an unnamed program'} (pid {row[2]}) is {row[0]:,.0f} s old: the queue cannot be vacuumed"
+    )
     return Sign("snapshots", "warn", said, f"end it: SELECT pg_terminate_backend({row[2]})")
 
 

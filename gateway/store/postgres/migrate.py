@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import asyncpg
+import tenacity
 from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreOutdated, StoreTooNew
@@ -9,8 +11,11 @@ from gateway.store.postgres import days, schema
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import OLDEST_SERVER, Connection, Line, connect, translated
 
-#: A migration waits this long for a lock that a running replica has, and is then given up: nothing is changed.
-LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '3s'"
+#: A migration waits this long for a lock that a running replica has, for others wait behind it meanwhile. Then nothing is
+#: changed, and it is tried again. Shorter than deadlock_timeout: nobody else is made to give up.
+LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '400ms'"
+#: So often, some tenths of a second apart.
+MOST_TRIES: Final = 50
 _HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
 _IS_COPYING: Final = "SELECT to_regclass('copying') IS NOT NULL"
 _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
@@ -25,15 +30,15 @@ async def migrate(address: Address) -> tuple[int, int]:
         raise StoreError(f"{address.name} is behind a pooler: set GATEWAY_STORE_DIRECT to the URL of the server itself")
     address = replace(address, dsn=address.direct, pooler=False)
     connection = await connect(address)
+    tries = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type((asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)),
+        stop=tenacity.stop_after_attempt(MOST_TRIES),
+        wait=tenacity.wait_random(0.1, 0.5),
+        reraise=True,
+    )
     try:
-        async with translated(address), connection.transaction():
-            await connection.execute(_ADVISORY, schema.MIGRATING)
-            await connection.execute(LOCK_TIMEOUT)
-            before = await version_of(connection)
-            if before > schema.VERSION:
-                raise StoreTooNew(_too_new(address, before))
-            for step in schema.MIGRATIONS[before:]:
-                await connection.execute(step)
+        async with translated(address):
+            before = await tries(_migrate, connection, address)
         line = Line(address)
         try:
             await days.add(line)
@@ -42,6 +47,19 @@ async def migrate(address: Address) -> tuple[int, int]:
     finally:
         await connection.close()
     return before, schema.VERSION
+
+
+async def _migrate(connection: Connection, address: Address) -> int:
+    """All steps or none; the version before."""
+    async with connection.transaction():
+        await connection.execute(_ADVISORY, schema.MIGRATING)
+        await connection.execute(LOCK_TIMEOUT)
+        before = await version_of(connection)
+        if before > schema.VERSION:
+            raise StoreTooNew(_too_new(address, before))
+        for step in schema.MIGRATIONS[before:]:
+            await connection.execute(step)
+    return before
 
 
 async def version_of(connection: Connection) -> int:

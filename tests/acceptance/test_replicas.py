@@ -1,0 +1,189 @@
+"""H9: replicas on one PostgreSQL lose nothing and keep order and rate, whatever happens to them or to the server."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests import postgres
+from tests.acceptance import next_release
+from tests.acceptance.cluster import FEW, MANY, NAMES, Cluster, Senders, lost, out_of_order, over_rate, repeats, routes
+from tests.acceptance.harness import distinct, eventually
+from tests.sink import Sink, answer
+from tests.wire import Wire
+
+#: More with `REPLICA_KILLS=30 REPLICA_STOPS=10 pytest tests/acceptance/test_replicas.py`, for longer.
+KILLS = int(os.environ.get("REPLICA_KILLS", "3"))
+STOPS = int(os.environ.get("REPLICA_STOPS", "1"))
+#: Longer than a registration lasts without a beat, seconds.
+FROZEN_S = 13.0
+#: In flight at one replica, over all destinations.
+IN_FLIGHT = 2 * MANY + FEW + MANY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 20 * KILLS + 40 * STOPS)]
+
+
+@pytest.fixture
+def server():
+    """A server of its own: it is stopped and started."""
+    server = postgres.start_server()
+    yield server
+    server.stop()
+
+
+def report(what: str, senders: Senders, sink: Sink) -> None:
+    sys.stdout.write(
+        f"{what}: {senders.count} acknowledged, {len(sink.requests)} requests, {repeats(sink)} repeated, "
+        f"longest refusal {senders.longest_s:.1f} s\n"
+    )
+
+
+def assert_nothing_is_owed(senders: Senders, sink: Sink, *, harms: int, frozen: int = 0) -> None:
+    """``harms``: how often a replica lost what it had in flight; each frozen one may send one request late."""
+    assert senders.count > 100
+    assert lost(senders, sink) == {}
+    assert repeats(sink) <= harms * IN_FLIGHT
+    assert out_of_order(sink) <= frozen
+    assert over_rate(sink) <= frozen
+
+
+def test_replicas_that_are_killed_under_load_lose_nothing(tmp_path, server):
+    chance = random.Random(7)
+    with Sink(answer(after_s=0.02)) as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=3) as cluster:
+        with Senders(cluster, 6, pause_s=0.1) as senders:
+            for _ in range(KILLS):
+                time.sleep(chance.uniform(0.5, 3.0))
+                victim = chance.choice(cluster.gateways)
+                victim.kill()
+                time.sleep(chance.uniform(0.0, 1.0))
+                victim.start()
+        cluster.drain()
+        report(f"{KILLS} kills", senders, sink)
+        assert_nothing_is_owed(senders, sink, harms=KILLS)
+
+
+def test_a_replica_that_is_frozen_beyond_its_registration_loses_nothing(tmp_path, server):
+    chance = random.Random(7)
+    with Sink(answer(after_s=0.02)) as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=3) as cluster:
+        with Senders(cluster, 6, pause_s=0.1) as senders:
+            for _ in range(STOPS):
+                time.sleep(2.0)
+                victim = chance.choice(cluster.gateways)
+                os.killpg(victim.process.pid, signal.SIGSTOP)
+                time.sleep(FROZEN_S)
+                os.killpg(victim.process.pid, signal.SIGCONT)
+            time.sleep(2.0)
+        cluster.drain()
+        report(f"{STOPS} freezes", senders, sink)
+        assert_nothing_is_owed(senders, sink, harms=STOPS, frozen=STOPS)
+
+
+def test_replicas_whose_server_restarts_and_cuts_their_connections_lose_nothing(tmp_path, server):
+    with Sink(answer(after_s=0.02)) as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=2) as cluster:
+        with Senders(cluster, 6, pause_s=0.1) as senders:
+            time.sleep(1.0)
+            for _ in range(10):
+                time.sleep(0.3)
+                postgres.run(
+                    server.url,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+                )
+            server.stop()
+            time.sleep(2.0)
+            server.start()
+            time.sleep(3.0)
+        cluster.drain()
+        report("10 storms and a restart", senders, sink)
+        assert len(cluster.alive()) == 2, "no crash loop"
+        assert_nothing_is_owed(senders, sink, harms=2 * 11)
+
+
+def test_a_replica_that_is_cut_off_from_the_server_refuses_and_the_others_take_over(tmp_path, server):
+    with (
+        Wire(server.folder / ".s.PGSQL.5432") as wire,
+        Sink(answer(after_s=0.02)) as sink,
+        Cluster(
+            tmp_path,
+            server.url,
+            routes(sink.url),
+            replicas=3,
+            first=f"postgresql://gateway@127.0.0.1:{wire.port}/postgres",
+        ) as cluster,
+    ):
+        [cut, *_] = cluster.gateways
+        with Senders(cluster, 6, pause_s=0.1) as senders:
+            time.sleep(2.0)
+            wire.cut()
+            eventually(lambda: cut.api("/readyz")[0] == 503, "it says that it is not ready")
+            began = time.monotonic()
+            status, said = cut.post(distinct(99_000_000))
+            assert (status, time.monotonic() - began < 3.0) == (503, True), said
+            time.sleep(FROZEN_S)
+            wire.mend()
+            eventually(lambda: cut.api("/readyz")[0] == 200, "it is ready again")
+            time.sleep(1.0)
+        cluster.drain()
+        report("a cut", senders, sink)
+        assert_nothing_is_owed(senders, sink, harms=1, frozen=1)
+
+
+def test_replicas_that_are_stopped_one_after_the_other_hand_over_at_once(tmp_path, server):
+    """As a rolling restart does."""
+    with Sink(answer(after_s=0.02)) as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=2) as cluster:
+        with Senders(cluster, 6, pause_s=0.1) as senders:
+            for each in cluster.gateways:
+                time.sleep(2.0)
+                assert each.terminate() == 0
+                each.kill()  # nothing is left to kill: it closes what this test has open
+                each.start()
+            time.sleep(2.0)
+        cluster.drain()
+        report("a rolling restart", senders, sink)
+        assert_nothing_is_owed(senders, sink, harms=0)
+        assert {name for name in NAMES if any(each.path.startswith(f"/{name}/") for each in sink.requests)} == set(
+            NAMES
+        )
+
+
+def test_an_upgrade_with_another_schema_replaces_one_replica_after_the_other_under_load(tmp_path, server):
+    upgraded = (sys.executable, next_release.__file__)
+    with Sink(answer(after_s=0.02)) as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=2) as cluster:
+        with Senders(cluster, 6, pause_s=0.1) as senders:
+            time.sleep(1.0)
+            migrated = subprocess.run(
+                [*upgraded, "migrate", "--store", server.url], capture_output=True, text=True, timeout=60, cwd=tmp_path
+            )
+            assert migrated.returncode == 0, migrated.stderr
+            # Replicas of the release before go on, and one that starts now does as well.
+            time.sleep(1.0)
+            for each in cluster.gateways:
+                assert each.terminate() == 0
+                each.kill()
+                each.start()
+                time.sleep(1.0)
+            for each in cluster.gateways:
+                assert each.terminate() == 0
+                each.kill()
+                each.replace_command((*upgraded, "serve"))
+                each.start()
+                time.sleep(1.0)
+        cluster.drain()
+        report("an upgrade", senders, sink)
+        assert_nothing_is_owed(senders, sink, harms=0)
+
+
+def test_a_release_refuses_a_schema_that_is_older_than_its_own_and_names_the_command(tmp_path, server):
+    with Sink() as sink, Cluster(tmp_path, server.url, routes(sink.url), replicas=1) as cluster:
+        refused = subprocess.run(
+            [sys.executable, next_release.__file__, "serve", "-c", cluster.gateways[0].folder / "routes.yaml",
+             "--bind", "127.0.0.1:0", "--admin-bind", "127.0.0.1:0", "--store", server.url],
+            capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        )  # fmt: skip
+    assert refused.returncode == 1
+    assert "gateway migrate" in refused.stderr
+    assert "Traceback" not in refused.stderr
