@@ -33,6 +33,10 @@ PLANNING: Final = {
 LEFT_ALONE: Final = {"idle_in_transaction_session_timeout": "2s"}
 LEFT_READING: Final = {"idle_in_transaction_session_timeout": "1min"}
 BEGIN: Final = "BEGIN"
+# A question may be about very much or very little: it is planned with its values.
+_SNAPSHOT: Final = """
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan
+"""
 #: An older server has not what the schema uses.
 OLDEST_SERVER: Final = 15
 
@@ -186,7 +190,7 @@ class Readers:
     async def snapshot(self) -> AsyncGenerator[Snapshot]:
         """A transaction that only reads and sees one moment. Raises StoreUnavailable."""
         async with self.line() as line, line.transaction() as connection:
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            await connection.execute(_SNAPSHOT)
             yield Snapshot(connection, await connection.fetchval("SELECT gateway_now()"))
 
     async def close(self) -> None:
