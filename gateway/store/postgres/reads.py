@@ -273,8 +273,7 @@ class PostgresReads:
 
     async def check(self) -> Sequence[str]:
         self._progressed(0, 0)
-        async with self._readers.snapshot() as (connection, _):
-            return [each async for each in whole.contradictions(connection, self._progressed)]
+        return await whole.check(self._readers.address, self._progressed)
 
     async def close(self) -> None:
         await self._readers.close()
