@@ -38,7 +38,7 @@ async def migrate(address: Address) -> tuple[int, int]:
     )
     try:
         async with translated(address):
-            before = await tries(_migrate, connection, address)
+            before: int = await tries(_migrate, connection, address)
         line = Line(address)
         try:
             await days.add(line)
