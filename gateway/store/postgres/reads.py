@@ -267,8 +267,7 @@ class PostgresReads:
         raise StoreError(whole.how_to_back_up(self._readers.address, path))
 
     async def check(self, on_progress: OnProgress | None = None) -> Sequence[str]:
-        async with self._readers.snapshot() as (connection, _):
-            return [each async for each in whole.contradictions(connection, on_progress)]
+        return await whole.check(self._readers.address, on_progress)
 
     async def close(self) -> None:
         await self._readers.close()

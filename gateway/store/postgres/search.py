@@ -45,7 +45,7 @@ SELECT seq FROM event WHERE stored_at >= $1 AND stored_at < $2 AND seq >= $3 AND
 """
 _OF_TYPES: Final = """
 SELECT e.seq FROM unnest($1::text[], $2::bytea[]) k (source, type) CROSS JOIN LATERAL (
-    SELECT seq FROM event WHERE source = k.source AND type = k.type AND -seq >= -$4::bigint AND seq >= $3 AND seq <= $4
+    SELECT seq FROM event WHERE source = k.source AND type = k.type AND -seq >= -$4::bigint AND -seq <= -$3::bigint
     ORDER BY -seq LIMIT $5
 ) e ORDER BY seq DESC LIMIT $5
 """

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gateway.store.base import OnProgress
 from gateway.store.postgres.address import Address
-from gateway.store.postgres.connections import Connection
+from gateway.store.postgres.connections import PLANNING, Connection, connect, translated
 from gateway.store.postgres.questions import EVENT
 from gateway.store.postgres.rows import event_of
 
@@ -42,8 +42,21 @@ def how_to_back_up(address: Address, path: str) -> str:
     )
 
 
-async def contradictions(connection: Connection, on_progress: OnProgress | None) -> AsyncIterator[str]:
-    """What is wrong, a sentence each."""
+async def check(address: Address, on_progress: OnProgress | None) -> list[str]:
+    """What is wrong, a sentence each.
+
+    It may take minutes, on a connection of its own; each of its statements sees a moment of its own, so that the queue is
+    vacuumed meanwhile.
+    """
+    connection = await connect(address, PLANNING)
+    try:
+        async with translated(address):
+            return [each async for each in _contradictions(connection, on_progress)]
+    finally:
+        await connection.close()
+
+
+async def _contradictions(connection: Connection, on_progress: OnProgress | None) -> AsyncIterator[str]:
     for kind, statement in _ORPHANS.items():
         for (name,) in await connection.fetch(statement, NAMED):
             yield f"{kind} {name} belongs to something that does not exist"
