@@ -75,6 +75,7 @@ BEYOND = {
         "headers-in-jinja",
         "expressions",
         "if-with-statement",
+        "one-brace",
         "template-endings",
         "templates",
     },
