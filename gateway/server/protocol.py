@@ -43,16 +43,14 @@ class Connection(HttpToolsProtocol):
         #: When the current phase must have ended, and when a stalled answer must have made progress (loop time).
         self._deadline = shared.loop.time() + shared.limits.header_deadline_s
         self._stall_deadline = math.inf
-        self._message = 0
-        self._head_bytes = 0
+        self._message = self._head_bytes = 0
         #: Bytes read since the message began, and their cap so far.
         self._read = 0
         self._allowed = 0
         self._unanswered = 0
         #: The request whose app was started last; ``cycle`` is the one being read.
         self._running: RequestResponseCycle | None = None
-        self._keep_alive = True
-        self._last = False
+        self._keep_alive, self._last = True, False
         #: Above the cap: only the paths that are kept are served.
         self._is_surplus = False
         self._upgrading = False
