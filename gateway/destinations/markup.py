@@ -23,7 +23,6 @@ from gateway.errors import BuildError
 VALUE, LINES, LINK, LABEL, BOLD, END = map(chr, range(0xFDD0, 0xFDD6))
 
 _MARK: Final = re.compile(f"([{VALUE}-{END}])")
-_OTHER_MARK: Final = re.compile(f"[{LINES}-{BOLD}]")
 _NOT_SAID: Final = re.compile(f"{LINK}[^{LABEL}]*{LABEL}|[{VALUE}-{END}]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\v\f\r\x85\u2028\u2029]")
 
@@ -223,20 +222,20 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     def _plain(self, text: str) -> str:
         """A text of values that each take one line, without anything that matters around them; empty if it is another."""
-        if _OTHER_MARK.search(text) is not None or ("`" in text and self.code is not None):
+        if LINES in text or LABEL in text or BOLD in text or LINK in text or ("`" in text and self.code is not None):
             return ""
         if self.near_address is not None and self.near_address.search(text) is not None:
             return ""
+        escape, signs = self.escape, self.signs
         first, *rest = text.split(VALUE)
-        if END in first:
-            return ""
         made = [first]
         for each in rest:
             value, _, after = each.partition(END)
-            if not value.isprintable() or value.startswith(self.signs) or END in after:
+            if not value.isprintable() or value.startswith(signs):
                 return ""
-            made += (self.escape(value), after)
-        return "".join(made)
+            made += (escape(value), after)
+        whole = "".join(made)
+        return whole if END not in whole else ""
 
     def _whole(self, text: str) -> str:
         found = pieces(text)
