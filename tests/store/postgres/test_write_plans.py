@@ -21,7 +21,7 @@ DEDUPE = "INSERT INTO dedupe SELECT 'crm', int4send(n), 'evt_' || n, 0 FROM gene
 
 _seq, _text, _bytes, _number = [1, 2], ["a", "b"], [b"a", b"b"], [1.0, 2.0]
 _event = (_seq, _text, _text, _bytes, _number, _bytes, _bytes, _bytes, [True, False], _bytes)
-_delivery = (_seq, _text, _seq, _text, _text, _text, _number, _number, _seq, _seq, _bytes, _seq)
+_delivery = (_seq, _text, _seq, _text, _text, _text, _number, _number, _bytes, _seq)
 _move = (_seq, _seq, ["delivered", "pending"], _number, _seq, _number, _bytes, _seq, _bytes, _bytes)
 _attempt = (_seq, _seq, _number, _number, _text, _seq, _bytes, _bytes, _text, _seq, _bytes, _number, _seq)
 
@@ -30,7 +30,7 @@ ASKED = {
     "KEY_OWNERS": (_text, _bytes),
     "BUSY_LANES": (_text, _bytes),
     "FIRE": (_text, _bytes, _text, _number, 1.0),
-    "ADD": (1.8e9, *_event, *_delivery),
+    "ADD": (1.8e9, *_event, 1, *_delivery),
     "CLAIM": (["d1", "d2"], [10, 10], [30.0, 30.0], 1, []),
     "SETTLE": (*_move, *_attempt),
     "NEXT_IN_LANES": (_text, _bytes),
