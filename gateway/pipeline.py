@@ -28,6 +28,7 @@ from gateway.errors import (
     Conflict,
     EgressError,
     Poisonous,
+    RenderError,
     SignatureRefused,
     StoreFull,
     TooOld,
@@ -55,6 +56,7 @@ from gateway.model import (
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning
+from gateway.routing.replies import Accepted
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
@@ -111,7 +113,7 @@ class Starter(Protocol):
 
 async def receive(
     gateway: Gateway, starter: Starter, config: Config, source: Source, request: Request
-) -> Sequence[Appended] | Answer:
+) -> Accepted | Answer:
     """Verify, parse, match and store the events of one request, all or none; durable on return.
 
     A sender's handshake is answered instead, and nothing is stored. Header names are in lower case. Raises
@@ -136,8 +138,20 @@ async def receive(
         if not known.duplicate:
             _count_matches(one.event, plan.entries)
     if source.replays_redelivered and any(known.duplicate for known in appended):
-        return [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
-    return appended
+        appended = [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
+    return Accepted(appended, _reply(source, plans[0].event, appended[0].event_id))
+
+
+def _reply(source: Source, event: Event, known_as: str) -> Answer | None:
+    """The source's own answer to an event, which may be a duplicate; None if it has none, or if it cannot be made."""
+    if source.replies is None:
+        return None
+    try:
+        return source.replies.answer(source.naming.facts(replace(event, id=known_as), facts.payload_of(event)))
+    except RenderError as error:
+        reason = source.redaction.mask_of(event)(str(error))
+        telemetry.log("event.not_replied", event_id=known_as, source=source.name, reason=reason)
+        return None
 
 
 async def _redelivered(gateway: Gateway, source: Source, known: Appended) -> Appended:

@@ -292,7 +292,7 @@ class Adviser:
 def _build(entry: Entry, destination: Destination, message: Message, sample: _Sample) -> None:
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
-    parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.kept_headers)
+    parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
+from gateway import presets
 from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
@@ -74,6 +75,13 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
         reading.error(keys.redact.at("store"), "redact: headers are masked, but not removed from the store", hint)
 
 
+def windows(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """Check that what becomes of an event that comes again is not said twice."""
+    if keys.dedupe == 0 and keys.redeliver is not None:
+        message = f'source "{name}": with dedupe: none no event comes again, so there is nothing to replay'
+        reading.error(keys.key_at("redeliver"), message, "remove redeliver, or write a window: dedupe: 30d")
+
+
 def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
     """Check what names, identifies and splits the events of a source; whether all of it is valid."""
     before = len(reading.report.problems)
@@ -82,6 +90,8 @@ def event_names(reading: Reading, name: str, keys: SourceKeys) -> bool:
             if problem := template_problem(each.text):
                 reading.error(each.node, f'{key} of source "{name}": {problem[0]}', problem[1])
     for path in keys.split or ():
+        if len(keys.split or ()) == 1 and path.text == "none":
+            continue
         segments = path.text.split(".")
         if segments[0] != "payload" or "*" not in segments or "" in segments:
             hint = "write payload.events.*, or payload.* for a list"
@@ -211,6 +221,15 @@ def near_type(reading: Reading, pattern: Words, known: frozenset[str]) -> None:
     hint = _near(pattern.text, known)
     if hint:
         reading.warning(pattern.node, f'"{pattern.shown}" matches no known event type', hint)
+
+
+def renamed_type(reading: Reading, pattern: Words, named: Collection[str]) -> None:
+    """Warn about a type that only an older release gave to the events of these presets."""
+    for name in sorted(named):
+        for old, new in presets.load(name).renamed.items():
+            if pattern.text == old or (old.endswith("*") and pattern.text.startswith(old[:-1])):
+                message = f'"{pattern.shown}" matches no event of {name} any more'
+                reading.warning(pattern.node, message, f"its types are now {new}")
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, retention, ways
+from gateway.config import checks, replies, retention, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.entries import EntryCompiler
@@ -128,6 +128,7 @@ class _Compiler:
             name: replace(each, order=compiler.lane(name, written.destinations[name]))
             for name, each in destinations.items()
         }
+        sources = {name: self._answering(each, compiler) for name, each in sources.items()}
         own = own_source(self._values())
         entries = [
             (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
@@ -244,6 +245,14 @@ class _Compiler:
                 self._reading.error(keys.at("path"), message, "give one of them another path")
             found[name] = source
         return found
+
+    def _answering(self, source: Source, compiler: EntryCompiler) -> Source:
+        """The source with what its sender is answered."""
+        keys = self._written.sources[source.name]
+        templates = compiler.templates_of([source.name])
+        found = replies.reply(self._reading, source.name, keys, source.reply, templates)
+        status = (keys.reply and keys.reply.status) or source.reply
+        return replace(source, reply=status, replies=found)
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults

@@ -178,11 +178,14 @@ class EntryCompiler:
         for pattern in keys.match:
             if self._is_pattern(pattern):
                 checks.near_type(self._reading, pattern, known)
+                checks.renamed_type(self._reading, pattern, self._presets(sources))
         return tuple(pattern.text for pattern in keys.match)
 
     def _known_types(self, sources: Sequence[str]) -> frozenset[str]:
-        named = {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}
-        return frozenset(event_type for name in named for event_type in presets.load(name).samples)
+        return frozenset(event_type for name in self._presets(sources) for event_type in presets.load(name).samples)
+
+    def _presets(self, sources: Sequence[str]) -> Collection[str]:
+        return {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}
 
     def _is_pattern(self, pattern: Words) -> bool:
         shown = pattern.shown
@@ -206,6 +209,10 @@ class EntryCompiler:
         return False
 
     # --- templates ---
+
+    def templates_of(self, sources: Sequence[str]) -> Templates:
+        """Templates that may use what the events of all these sources have."""
+        return self._templates_for(self.fields.roots(sources))
 
     def _templates_for(self, roots: frozenset[str]) -> Templates:
         if roots not in self._templates:

@@ -51,6 +51,7 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
     if keys.path is not None and is_own:
         checks.source_path(reading, keys.path)
     checks.shortcuts(reading, keys)
+    checks.windows(reading, name, keys)
     verified = _verifier(reading, name, keys)
     names_fit = checks.event_names(reading, name, keys)
     if verified is None or not names_fit:
@@ -77,10 +78,17 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         naming=naming,
         max_body=keys.max_body,
         kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),
+        signing_headers=frozenset().union(*(scheme.headers for scheme in verified.schemes)),
+        dedupe_s=preset.dedupe_s if keys.dedupe is None else keys.dedupe,
         replays_redelivered=keys.redeliver is not None,
         dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
         redaction=replace(_redaction(naming, keys), dropped=SECRET_HEADERS | secret_headers),
     )
+
+
+def is_whole(keys: SourceKeys) -> bool:
+    """Whether ``split: none`` keeps a request that holds several events as it is."""
+    return keys.split is not None and [each.text for each in keys.split] == ["none"]
 
 
 def _redaction(naming: Naming, keys: SourceKeys) -> Redaction:
@@ -93,7 +101,7 @@ def _naming(preset: Preset, keys: SourceKeys, values: Mapping[str, object]) -> N
     return preset.naming.renamed(
         None if keys.type is None else [each.text for each in keys.type],
         None if keys.id is None else [each.text for each in keys.id],
-        None if keys.split is None else [each.text for each in keys.split],
+        None if keys.split is None else [] if is_whole(keys) else [each.text for each in keys.split],
     ).extended(
         {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
         values,

@@ -9,6 +9,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway.event.paths import MISSING, Facts, lookup, split_path
+from gateway.event.payload import ENVELOPE
+from gateway.event.split import envelope_of
 from gateway.model import Event
 from gateway.wording import iso_time, printable
 
@@ -32,19 +34,23 @@ _MODIFIERS: Mapping[str, Callable[[str], str]] = {
 }
 
 
+#: Not the value but the last segment of the path, if there is something: ``{payload.postback|named}`` -> ``postback``.
+_NAMED: Final = "named"
+
+
 def template_problem(source: str) -> tuple[str, str] | None:
     """What is wrong with a ``{path|modifier}`` template, and what to write; None if nothing is."""
     if "{{" in source:
         return "one brace on each side is enough", "write {payload.type}"
     for found in _FIELD.finditer(source):
-        if found[1].split(".")[0] not in ("payload", "headers"):
+        if found[1].split(".")[0] not in ("payload", "headers", "envelope"):
             return (
                 f'"{found[1]}" is neither part of the payload nor a header',
                 "write {payload.type} or {headers.x-event}",
             )
-        unknown = next((name for name in found[2].split("|")[1:] if name not in _MODIFIERS), None)
+        unknown = next((name for name in found[2].split("|")[1:] if name not in (*_MODIFIERS, _NAMED)), None)
         if unknown is not None:
-            return f'unknown modifier "{unknown}"', f"known: {', '.join(_MODIFIERS)}"
+            return f'unknown modifier "{unknown}"', f"known: {', '.join((*_MODIFIERS, _NAMED))}"
     rest = _FIELD.sub("", source)
     if "{" in rest or "}" in rest or not source:
         return f'"{source}" has a brace without a field', "write {payload.type}"
@@ -54,9 +60,13 @@ def template_problem(source: str) -> tuple[str, str] | None:
 class _Field(Struct, frozen=True):
     path: tuple[str, ...]
     modifiers: tuple[Callable[[str], str], ...]
+    #: Whether it stands for its own name, if it is there at all.
+    is_named: bool = False
 
     def text(self, facts: Facts) -> str:
         value = lookup(facts, self.path)
+        if self.is_named:
+            return "" if value is MISSING else self.path[-1]
         if isinstance(value, bool) or not isinstance(value, str | int):
             return ""
         text = str(value).strip()
@@ -76,8 +86,9 @@ class _TypeTemplate(Struct, frozen=True):
         end = 0
         for match in _FIELD.finditer(source):
             parts.append(source[end : match.start()])
-            modifiers = tuple(_MODIFIERS[name] for name in match[2].split("|")[1:])
-            parts.append(_Field(split_path(match[1]), modifiers))
+            names = match[2].split("|")[1:]
+            modifiers = tuple(_MODIFIERS[name] for name in names if name != _NAMED)
+            parts.append(_Field(split_path(match[1]), modifiers, is_named=_NAMED in names))
             end = match.end()
         parts.append(source[end:])
         return cls(tuple(part for part in parts if part != ""))
@@ -186,7 +197,7 @@ class Naming(Struct, frozen=True, kw_only=True):
 
     def label(self, payload: object, headers: Mapping[str, str]) -> str:
         """The sender's id that no signature covers, at most 200 printable characters; empty if there is none."""
-        facts = {"payload": payload, "headers": headers}
+        facts = _said(payload, headers)
         found = next(filter(None, (template.render(facts) for template in self.labels)), "")
         return printable(found[:MAX_LABEL_LENGTH])
 
@@ -195,7 +206,7 @@ class Naming(Struct, frozen=True, kw_only=True):
 
         ``item`` is its position in a request that holds several: two equal items are two events.
         """
-        facts = {"payload": payload, "headers": headers}
+        facts = _said(payload, headers)
         for number, template in enumerate(self.ids):
             text = template.render(facts)
             if text:
@@ -231,7 +242,7 @@ class Naming(Struct, frozen=True, kw_only=True):
 
     def type_of(self, payload: object, headers: Mapping[str, str]) -> str:
         """``contact.created``: at most 200 printable characters without spaces; ``unknown`` if the event does not say it."""
-        facts = {"payload": payload, "headers": headers}
+        facts = _said(payload, headers)
         named = next(filter(None, (template.render(facts) for template in self.types)), UNKNOWN_TYPE)
         named = named[:MAX_TYPE_LENGTH]
         if named.isascii() and named.isprintable() and " " not in named:
@@ -239,7 +250,7 @@ class Naming(Struct, frozen=True, kw_only=True):
         return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)
 
     def facts(self, event: Event, payload: object) -> Facts:
-        """The roots ``event``, ``payload``, ``headers``, ``vars`` and this source's shortcuts."""
+        """The roots ``event``, ``payload``, ``headers``, ``envelope``, ``vars`` and this source's shortcuts."""
         resource, _, action = event.type.rpartition(".")
         facts: dict[str, object] = {
             "event": {
@@ -252,11 +263,20 @@ class Naming(Struct, frozen=True, kw_only=True):
             },
             "payload": payload,
             "headers": event.headers,
+            "envelope": envelope_of(event.headers),
             "vars": self.vars,
         }
         for name, shortcut in self.shortcuts.items():
             facts[name] = shortcut.resolve(facts)
         return facts
+
+
+def _said(payload: object, headers: Mapping[str, str]) -> Facts:
+    """What templates of names and ids see."""
+    facts: dict[str, object] = {"payload": payload, "headers": headers}
+    if ENVELOPE in headers:
+        facts["envelope"] = envelope_of(headers)
+    return facts
 
 
 def _shortcut(declared: Mapping[str, object]) -> _Shortcut:

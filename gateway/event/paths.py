@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 #: The roots that every source has, in addition to its shortcuts.
-ROOTS: Final = frozenset({"event", "payload", "headers", "vars"})
+ROOTS: Final = frozenset({"event", "payload", "headers", "envelope", "vars"})
 
 
 #: What rules and templates see of an event, by root.

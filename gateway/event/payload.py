@@ -4,7 +4,7 @@ Everything here reads a sender's bytes and is total: it returns a value or raise
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,9 +27,13 @@ BYTES_OF_A_CONTAINER: Final = 16
 
 #: Header fields in which known senders show their secret.
 SECRET_HEADERS: Final = frozenset({"x-gitlab-token", "x-telegram-bot-api-secret-token", "x-webhook-token"})
+#: Where an event of a split request has the rest of that request, among its headers. No header has such a name.
+ENVELOPE: Final = ":envelope"
+
 #: Header fields that are not kept: credentials, and those that belong to one connection.
 DROPPED_HEADERS: Final = frozenset(
     {
+        ENVELOPE.encode(),
         *(name.encode() for name in SECRET_HEADERS),
         b"authorization",
         b"connection",
@@ -54,7 +58,7 @@ def parse(body: bytes) -> object:
 
     Raises Unparsable, also for a body that is little more than brackets.
     """
-    skeleton = _checked_skeleton(body)
+    skeleton = checked_skeleton(body)
     try:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -64,7 +68,7 @@ def parse(body: bytes) -> object:
     return payload
 
 
-def _checked_skeleton(body: bytes) -> bytes:
+def checked_skeleton(body: bytes) -> bytes:
     """Its brackets, if it has enough of them to be deep. Raises Unparsable if it has too many."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return b""
@@ -103,9 +107,6 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
         skeleton = skeleton.replace(b"[]", b"")
     return bool(skeleton)
 
-
-#: Events in one request.
-MAX_ITEMS: Final = 1000
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
@@ -219,43 +220,6 @@ def masked_path(path: str) -> str:
 def payload_of(event: Event) -> object:
     """The payload of a received event. Raises Unparsable if its body can no longer be read."""
     return parse_body(event.body, event.headers.get("content-type", ""))
-
-
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
-    """The exact bytes of each event in a body that holds several, in order; ``*`` in a path is every element of a list.
-
-    Empty if the body has none of these paths. Raises Unparsable for an item that is not an object, and for too many.
-    """
-    found = [item for path in paths for item in _slices(body, path)]
-    if len(found) > MAX_ITEMS:
-        raise Unparsable(f"the body holds {len(found)} events: at most {MAX_ITEMS} are accepted at once")
-    for at, item in enumerate(found, start=1):
-        if not item.lstrip().startswith(b"{"):
-            raise Unparsable(f"item {at} of {len(found)} is not an object; none of them was stored")
-    return found
-
-
-def _slices(body: bytes, path: Sequence[str]) -> list[bytes]:
-    found = [body]
-    try:
-        _checked_skeleton(body)
-        for segment in path:
-            found = [
-                bytes(each)
-                for one in found
-                for each in (_items(one) if segment == "*" else _member(_members(one), segment))
-            ]
-    except (Unparsable, msgspec.MsgspecError, UnicodeError, RecursionError):
-        return []
-    return found
-
-
-def _member(members: Mapping[str, msgspec.Raw], name: str) -> Sequence[msgspec.Raw]:
-    return [members[name]] if name in members else []
 
 
 def kept_headers(

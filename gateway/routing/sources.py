@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.event.naming import Naming
-from gateway.event.payload import DROPPED_HEADERS, is_json, kept_headers, parse, parse_body, slices
+from gateway.event.payload import DROPPED_HEADERS, ENVELOPE, is_json, kept_headers, parse, parse_body
+from gateway.event.split import Piece, pieces
 from gateway.hiding.redaction import NOTHING, Redaction
 from gateway.model import Event, Secret, new_id
+from gateway.routing.replies import Reply
 from gateway.signatures import RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
 from gateway.signatures.handshakes import Handshake
@@ -41,6 +43,8 @@ class Source(Struct, frozen=True, kw_only=True):
     handshake_tokens: tuple[Secret, ...] = ()
     #: The status that tells the sender "accepted".
     reply: int = 202
+    #: The whole answer, if it is not the gateway's own.
+    replies: Reply | None = None
     #: Where its secrets come from, in words: ``${XOBITO_WEBHOOK_SECRET}, which is read at start``; empty: it has none.
     secret_from: str = ""
     #: The method that the sender uses to check the address; empty: none.
@@ -49,11 +53,13 @@ class Source(Struct, frozen=True, kw_only=True):
     max_body: int = 1024 * 1024
     #: Lower-case names of headers to forward with verbatim bytes.
     kept_headers: frozenset[str] = frozenset()
+    #: Those of them that sign a request as a whole: one of several events in it does not carry them.
+    signing_headers: frozenset[str] = frozenset()
     #: Whether an event that is sent again has its dead deliveries replayed.
     replays_redelivered: bool = False
     #: Lower-case names of headers that its events do not keep.
     dropped_headers: frozenset[bytes] = DROPPED_HEADERS
-    #: How long the key of an event is remembered, seconds.
+    #: How long an event that comes again is the same event, seconds; 0: every one is an event of its own.
     dedupe_s: float = 30 * 86400.0
     #: What to hide of its events.
     redaction: Redaction = NOTHING
@@ -67,24 +73,36 @@ class Source(Struct, frozen=True, kw_only=True):
     def takes_get(self) -> bool:
         return any(handshake.method == "GET" for handshake, _ in self.handshakes)
 
+    @property
+    def window_s(self) -> float:
+        """How long the store keeps the key of an event, seconds. A key of its own only has to outlive its transaction."""
+        return self.dedupe_s or 60.0
+
+    def forwarded_headers(self, event: Event) -> frozenset[str]:
+        """The headers that travel with an event's exact bytes."""
+        return self.kept_headers - self.signing_headers if ENVELOPE in event.headers else self.kept_headers
+
     def received(self, headers: RawHeaders, body: bytes, *, now: float, query: bytes = b"") -> list[Received]:
         """The events of a request, each with a new id. Raises Unparsable if any of them cannot be parsed."""
         kept = kept_headers(headers, self.dropped_headers)
-        items = slices(body, self.naming.split) if self.naming.split else []
+        items = pieces(body, self.naming.split) if self.naming.split else []
         if not items:
             payload = parse_body(body, kept.get("content-type", ""))
             event = self._event(kept, body, payload, now)
             return [Received(event=event, payload=payload, key=self._key(event, payload, query))]
         digest = self.bound.digest(body, query, b"")
-        found = []
-        for at, item in enumerate(items):
-            payload = parse(item)
-            event = self._event(kept, item, payload, now)
-            key = self.naming.key(payload, kept, digest or event.sha256, at)
-            found.append(Received(event=event, payload=payload, key=key))
-        return found
+        return [self._piece(each, at, kept, digest, now) for at, each in enumerate(items)]
+
+    def _piece(self, piece: Piece, at: int, kept: Mapping[str, str], digest: bytes, now: float) -> Received:
+        payload = parse(piece.body)
+        headers = {**kept, ENVELOPE: piece.envelope.decode("utf-8", "replace")}
+        event = self._event(headers, piece.body, payload, now)
+        key = self.naming.key(payload, headers, digest or event.sha256, at) if self.dedupe_s else event.id.encode()
+        return Received(event=event, payload=payload, key=key)
 
     def _key(self, event: Event, payload: object, query: bytes) -> bytes:
+        if not self.dedupe_s:
+            return event.id.encode()
         is_read_as_json = isinstance(payload, dict | list) and is_json(event.headers.get("content-type", ""))
         if self.naming.ids and not is_read_as_json:
             payload = self.bound.payload(event.body, payload)

@@ -41,7 +41,7 @@ class Bound:
         object.__setattr__(self, "_is_plain", all(map(_is_plain, signing)))
 
     def covers(self, path: Sequence[str]) -> bool:
-        """Whether nobody but the sender can choose the value at ``headers...`` or ``payload...``."""
+        """Whether nobody but the sender can choose the value at ``headers...``, ``payload...`` or ``envelope...``."""
         return all(_covers(scheme, path) for scheme in self._signing)
 
     def payload(self, body: bytes, payload: object) -> object:
@@ -74,11 +74,11 @@ def _covers(scheme: Scheme, path: Sequence[str]) -> bool:
     signed, stamp = parts(scheme.signature.signed), scheme.timestamp
     used = uses(scheme.signature.signed)
     root, name = path[0], ".".join(path[1:])
-    if root == "payload":
+    if root in ("payload", "envelope"):
         # Of a form only the whole is covered: it is signed without what divides its fields, and a=bc looks like ab=c.
         return (
             "body" in used
-            or _signs(signed, "payload", name)
+            or (root == "payload" and _signs(signed, "payload", name))
             or ("timestamp" in used and stamp is not None and stamp.payload == name)
         )
     name = name.lower()

@@ -19,8 +19,9 @@ _KEYS: Final = ("method", "when", "token", "of", "challenge", "answer", "verify"
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The answer to a handshake; nothing is stored."""
+    """An answer in the sender's own words: to a handshake, of which nothing is stored, or to an event that is stored."""
 
+    status: int = 200
     content_type: str
     body: bytes
 

@@ -122,6 +122,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         ("event_id", "source", "reason"),
     ),
     "source.handshake": LogEvent("info", "a sender's verification request was answered", ("source",)),
+    "event.not_replied": LogEvent(
+        "warning",
+        "the `reply` of a source could not be rendered; its sender got the usual answer",
+        ("event_id", "source", "reason"),
+    ),
     "event.not_stored": LogEvent(
         "error", "a request could not be stored; its sender was asked to retry", ("source", "reason")
     ),

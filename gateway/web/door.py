@@ -13,6 +13,7 @@ from gateway import pipeline, signatures, telemetry
 from gateway.errors import BodyTooLarge, EncodingRefused, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
 from gateway.routing import Config, Source
 from gateway.routing.peers import Senders
+from gateway.routing.replies import Accepted
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended
 from gateway.web.health import Readiness
@@ -89,7 +90,7 @@ class Door:
             if scope["method"] == source.probe:
                 return 200, b"", []
             _refuse_by_head(scope, source)
-            appended = await self._accept(scope, receive, config, source, path_secret)
+            accepted = await self._accept(scope, receive, config, source, path_secret)
         except RequestRefused as refusal:
             self._rejections.refuse(name, path, refusal, client)
             return _refused(name, refusal)
@@ -103,20 +104,21 @@ class Door:
         except Exception as error:  # noqa: BLE001  a defect of ours may cost the sender a retry, but not its event
             telemetry.log("internal.error", source=name, exception=_traceback(error, config.source(name)))
             return _unavailable(name, "defect", type(error).__name__)
-        if isinstance(appended, handshakes.Answer):
-            extra = [(b"content-type", appended.content_type.encode()), (b"x-content-type-options", b"nosniff")]
-            return 200, appended.body, extra
+        if isinstance(accepted, handshakes.Answer):
+            return _in_their_words(accepted)
         self._readiness.refused_at = None
-        for one in appended:
+        for one in accepted.appended:
             telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
             if one.duplicate:
                 reason = f"duplicate of {one.event_id}: {_of_duplicate(one)}"
                 self._rejections.repeated(name, path, source.reply, reason, client)
-        return source.reply, _accepted(appended), []
+        if accepted.answer is not None:
+            return _in_their_words(accepted.answer)
+        return source.reply, _accepted(accepted.appended), []
 
     async def _accept(
         self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes
-    ) -> Sequence[Appended] | handshakes.Answer:
+    ) -> Accepted | handshakes.Answer:
         request = signatures.Request(
             method=scope["method"],
             query=scope["query_string"],
@@ -160,6 +162,11 @@ def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     answer = {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
     # Whoever presses "Redeliver" at the sender sees this there.
     return {**answer, "note": _of_duplicate(appended[0])} if len(appended) == 1 and appended[0].duplicate else answer
+
+
+def _in_their_words(answer: handshakes.Answer) -> Answer:
+    extra = [(b"content-type", answer.content_type.encode()), (b"x-content-type-options", b"nosniff")]
+    return answer.status, answer.body, extra if answer.body else []
 
 
 def _of_duplicate(one: Appended) -> str:

@@ -56,7 +56,7 @@ def test_a_secret_that_is_shown_is_nowhere_and_a_read_token_cannot_forge_an_even
                 ]
                 request = Request(headers=headers, body=b'{"type": "ping", "update_id": 7}')
                 assert isinstance(own.verifier.verify(request, desk.clock()), Verified)
-                [known] = await receive(desk.gateway, desk.dispatcher, desk.config, own, request)
+                [known] = (await receive(desk.gateway, desk.dispatcher, desk.config, own, request)).appended
                 await desk.turn()
                 seen = [repr(await desk.store.event(known.event_id)), repr(lines)]
                 for path in (

@@ -1,0 +1,98 @@
+"""A request that holds several events: the exact bytes of each, and of the rest of the request, its envelope."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from gateway.errors import Unparsable
+from gateway.event.payload import ENVELOPE, checked_skeleton, parse
+
+#: Events in one request.
+MAX_ITEMS: Final = 1000
+#: Bytes of an envelope. Each event of a request has a copy: what is larger is left out, the largest members first.
+MAX_ENVELOPE: Final = 4096
+
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+#: In an envelope: where the event was.
+_HERE: Final = msgspec.Raw(b"null")
+
+
+class Piece(NamedTuple):
+    """One event of a request. A tuple, since a request has up to a thousand."""
+
+    #: Its exact bytes.
+    body: bytes
+    #: JSON: the request with every list on the way to the event replaced by its element, and with null for the event.
+    envelope: bytes
+
+
+def pieces(body: bytes, paths: Sequence[Sequence[str]]) -> list[Piece]:
+    """Each event in a body that holds several, in order; ``*`` in a path is every element of a list.
+
+    Empty if the body has none of these paths. Raises Unparsable for an item that is not an object, and for too many.
+    """
+    found = [piece for path in paths for piece in _pieces(body, path)]
+    if len(found) > MAX_ITEMS:
+        raise Unparsable(f"the body holds {len(found)} events: at most {MAX_ITEMS} are accepted at once")
+    for at, piece in enumerate(found, start=1):
+        if not piece.body.lstrip().startswith(b"{"):
+            raise Unparsable(f"item {at} of {len(found)} is not an object; none of them was stored")
+    return found
+
+
+def envelope_of(headers: Mapping[str, str]) -> object:
+    """The rest of the request that an event was split from, for rules and templates; empty if it was not split."""
+    text = headers.get(ENVELOPE)
+    if text is None:
+        return {}
+    try:
+        envelope = parse(text.encode("utf-8", "replace"))
+    except Unparsable:
+        # Masked, or of a sender that is not quite JSON there.
+        return {}
+    return envelope if isinstance(envelope, dict) else {}
+
+
+def _pieces(body: bytes, path: Sequence[str]) -> list[Piece]:
+    try:
+        checked_skeleton(body)
+        return [Piece(bytes(item), bytes(rest)) for item, rest in _walk(msgspec.Raw(body), path)]
+    except (Unparsable, msgspec.MsgspecError, UnicodeError, RecursionError):
+        return []
+
+
+def _walk(value: msgspec.Raw, path: Sequence[str]) -> Iterator[tuple[msgspec.Raw, msgspec.Raw]]:
+    """What is at ``path``, each with the rest of ``value``."""
+    if not path:
+        yield value, _HERE
+        return
+    segment, *below = path
+    if segment == "*":
+        for each in _items(value):
+            yield from _walk(each, below)
+        return
+    members = _members(value)
+    if segment not in members:
+        return
+    inner = rest = _HERE
+    small: Mapping[str, msgspec.Raw] | None = None
+    for item, left in _walk(members[segment], below):
+        if small is None or left is not inner:
+            # The events of one list share what is around it.
+            inner, small = left, _small(members, segment, left)
+            rest = msgspec.Raw(_encode(small))
+        yield item, rest
+
+
+def _small(members: Mapping[str, msgspec.Raw], path: str, left: msgspec.Raw) -> Mapping[str, msgspec.Raw]:
+    """Those members that fit into an envelope, the one on the path first."""
+    room, kept = MAX_ENVELOPE - len(bytes(left)) - len(path) - 6, {path}
+    for name in sorted(members.keys() - kept, key=lambda name: len(bytes(members[name]))):
+        room -= len(bytes(members[name])) + len(name.encode("utf-8", "replace")) * 2 + 6
+        if room < 0:
+            break
+        kept.add(name)
+    return {name: left if name == path else value for name, value in members.items() if name in kept}
