@@ -133,7 +133,7 @@ class RequestRefused(GatewayError):
     """A sender's request is refused; the sender gets ``answer`` and nothing more."""
 
     status: ClassVar[int] = 400
-    answer: ClassVar[str] = "bad request"
+    answer: str = "bad request"
     #: Labels the counter of refused requests: one of a few fixed words.
     reason: ClassVar[str] = "refused"
 
@@ -147,7 +147,11 @@ class UnknownSource(RequestRefused):
 class BodyTooLarge(RequestRefused):
     """The body exceeds the source's max_body."""
 
-    status, answer, reason = 413, "body too large", "too_large"
+    status, reason = 413, "too_large"
+
+    def __init__(self, max_body: int, sender: str = "") -> None:
+        self.answer = f"body too large: max_body of this source is {max_body} bytes{f'; {sender}' if sender else ''}"
+        super().__init__(f"over {max_body} bytes{f': {sender}, raise max_body' if sender else ''}")
 
 
 class EncodingRefused(RequestRefused):

@@ -120,6 +120,9 @@ async def receive(
     RequestRefused, StoreFull when there is no room for events, or StoreUnavailable when they could not be stored.
     """
     now = gateway.clock()
+    if source.ping and source.ping.fullmatch(request.body):
+        telemetry.log("source.handshake", source=source.name)
+        return Answer(content_type="text/plain; charset=utf-8", body=b"")
     _authenticate(source, request, now)
     received = source.received(traces.taken_over(request.headers), request.body, now=now, query=request.query)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):

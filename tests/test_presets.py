@@ -64,6 +64,8 @@ BARE = {
     ("gitlab", "push", "shortcuts.attrs"),
     ("gitlab-token", "push", "shortcuts.attrs"),
     ("x", "account_activity", "id"),
+    # Only its newer envelope has one.
+    *(("xobito", sample, "id") for sample in presets.load("xobito").samples),
 }
 
 

@@ -75,6 +75,14 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
         reading.error(keys.redact.at("store"), "redact: headers are masked, but not removed from the store", hint)
 
 
+def ping(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """Check that a sender whose unsigned pings are accepted sends any."""
+    if keys.ping is not None and presets.load(keys.preset or "").ping is None:
+        known = ", ".join(each for each in presets.NAMES if presets.load(each).ping is not None)
+        message = f'source "{name}": this sender is not known to send an unsigned ping'
+        reading.error(keys.key_at("ping"), message, f"remove ping; it is for the presets {known}")
+
+
 def windows(reading: Reading, name: str, keys: SourceKeys) -> None:
     """Check that what becomes of an event that comes again is not said twice."""
     if keys.dedupe == 0 and keys.redeliver is not None:

@@ -52,6 +52,7 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         checks.source_path(reading, keys.path)
     checks.shortcuts(reading, keys)
     checks.windows(reading, name, keys)
+    checks.ping(reading, name, keys)
     verified = _verifier(reading, name, keys)
     names_fit = checks.event_names(reading, name, keys)
     if verified is None or not names_fit:
@@ -79,6 +80,9 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         max_body=keys.max_body,
         kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),
         signing_headers=frozenset().union(*(scheme.headers for scheme in verified.schemes)),
+        aliases={name: other for scheme in verified.schemes for name, other in scheme.aliases.items()},
+        ping=preset.ping if keys.ping is not None else None,
+        largest=f"{preset.title} sends up to {preset.largest}" if preset.largest else "",
         dedupe_s=preset.dedupe_s if keys.dedupe is None else keys.dedupe,
         replays_redelivered=keys.redeliver is not None,
         dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
@@ -162,6 +166,9 @@ def _as_written(section: Section) -> Mapping[str, object]:
         value = getattr(section, attribute)
         if text not in section.written or value is None or value is False or text == "handshake_token":
             continue
+        if isinstance(value, Mapping):
+            found[text] = {name: each.text for name, each in value.items()}
+            continue
         if isinstance(value, Section):
             found[text] = _as_written(value)
         elif text == "tolerance":
@@ -221,10 +228,10 @@ def _why(schemes: Sequence[Scheme], credential: Credential) -> str:
     try:
         Verifier(tuple(schemes), (credential,))
     except KeyRefused as error:
+        prefixes = [scheme.signature.key_prefix for scheme in schemes]
+        if len(schemes) > 1 and all(prefixes) and not credential.secret.reveal().startswith(tuple(prefixes)):
+            return f"it does not start with {' or '.join(prefixes)}, and is not base64 either"
         return str(error)
-    prefixes = [scheme.signature.key_prefix for scheme in schemes]
-    if len(schemes) > 1 and all(prefixes) and not credential.secret.reveal().startswith(tuple(prefixes)):
-        return f"it does not start with {' or '.join(prefixes)}"
     return ""
 
 

@@ -108,7 +108,7 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
     return bool(skeleton)
 
 
-_FORM: Final = "application/x-www-form-urlencoded"
+FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
 
 
@@ -119,7 +119,7 @@ def parse_body(body: bytes, content_type: str) -> object:
     XML, and other text that is not JSON, stays text.
     """
     kind = _kind(content_type)
-    if kind == _FORM:
+    if kind == FORM:
         return _parsed_form(body)
     if kind == _MULTIPART:
         return _parsed_multipart(body, content_type)
@@ -136,7 +136,7 @@ def parse_body(body: bytes, content_type: str) -> object:
 def is_json(content_type: str) -> bool:
     """Whether a body of that type must be JSON."""
     kind = _kind(content_type)
-    return kind not in (_FORM, _MULTIPART) and not kind.endswith("xml")
+    return kind not in (FORM, _MULTIPART) and not kind.endswith("xml")
 
 
 def _kind(content_type: str) -> str:
@@ -195,14 +195,6 @@ def _fields(named: Iterable[tuple[str, object]]) -> object:
     return fields
 
 
-def fields_of_form(body: bytes) -> object:
-    """The fields of a body that is a form, as ``parse_body`` has them; None for any other body."""
-    try:
-        return _parsed_form(body)
-    except Unparsable:
-        return None
-
-
 def query_fields(query: bytes) -> Mapping[str, str]:
     """The parameters of a query, the first of repeated ones. Total: a query that cannot be read has none."""
     try:
@@ -224,7 +216,7 @@ def payload_of(event: Event) -> object:
 
 def kept_headers(
     headers: Iterable[tuple[bytes, bytes]], dropped: Collection[bytes] = DROPPED_HEADERS
-) -> Mapping[str, str]:
+) -> dict[str, str]:
     """The header fields of a request that its event keeps; ``headers`` have lower-case names."""
     kept: dict[str, str] = {}
     for raw_name, raw_value in headers:

@@ -21,6 +21,9 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
   have the same bytes.
 - ``reply``: the status that tells the sender "accepted", if it is not 202; or a map of ``status`` and one of ``text``,
   ``json`` and ``xml``, as under ``reply:`` of a source, if the sender would show the gateway's own answer to people.
+- ``ping``: a regular expression for the whole body of a request that the sender does not sign, by which it only checks
+  the address; answered where a source has ``ping: accept``.
+- ``largest``: the largest body that the sender posts, if that is more than a source accepts by default: ``25MiB``.
 - ``renamed``: types that an older release gave, and what to write instead: ``{messages: messages.*}``; one may end in
   ``*``.
 - ``probe``: the method that the sender uses to check the address before it sends anything: ``HEAD``.
@@ -28,6 +31,7 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 A documented event is ``<preset>/<type>.json``, ``.form``, ``.xml`` or ``.txt``, exactly as the vendor's page shows it.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -59,7 +63,7 @@ _CONTENT_TYPES: Final = {
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
     *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "samples", "promised"),
-    *("secret", "notes", "reply", "probe", "dedupe", "renamed"),
+    *("secret", "notes", "reply", "probe", "dedupe", "renamed", "ping", "largest"),
 )
 
 
@@ -95,6 +99,10 @@ class Preset(Struct, frozen=True, kw_only=True):
     reply: int
     #: The kind of the whole answer (text, json or xml), and the answer; None: the gateway's own.
     answer: tuple[str, Any] | None
+    #: What the whole body of an unsigned request that only checks the address looks like; None: there is none.
+    ping: re.Pattern[bytes] | None
+    #: The largest body that the sender posts: ``25MiB``; empty: not known to be large.
+    largest: str
     #: Types of an older release, and what to match instead.
     renamed: Mapping[str, str]
     #: The method that the sender uses to check the address before it sends anything, such as ``HEAD``; empty: none.
@@ -140,6 +148,8 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         dedupe_s=_dedupe_s(name, str(declared.get("dedupe", "30d"))),
         reply=_reply(declared).get("status", 202),
         answer=next(((kind, said) for kind, said in _reply(declared).items() if kind != "status"), None),
+        ping=re.compile(declared["ping"].encode()) if "ping" in declared else None,
+        largest=declared.get("largest", ""),
         renamed=declared.get("renamed", {}),
         probe=declared.get("probe", ""),
     )
@@ -237,6 +247,8 @@ _NONE: Final = Preset(
     dedupe_s=30 * 86400.0,
     reply=202,
     answer=None,
+    ping=None,
+    largest="",
     renamed={},
     probe="",
 )

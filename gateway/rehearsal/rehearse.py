@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.errors import BodyTooLarge, BuildError, GatewayError, RenderError
+from gateway.errors import BuildError, GatewayError, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
 from gateway.routing import Config, Source
@@ -98,7 +98,7 @@ def rehearse(config: Config, source: Source, body: bytes, headers: RawHeaders, n
     ``headers`` have lower-case names. Raises RequestRefused.
     """
     if len(body) > source.max_body:
-        raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} accepts at most {source.max_body:,}")
+        raise source.too_large
     first = source.received(headers, body, now=now)[0]
     return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
 

@@ -1,15 +1,17 @@
 """A source: who sends events, and how they are verified and named."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
 
+from gateway.errors import BodyTooLarge
 from gateway.event.naming import Naming
 from gateway.event.payload import DROPPED_HEADERS, ENVELOPE, is_json, kept_headers, parse, parse_body
 from gateway.event.split import Piece, pieces
 from gateway.hiding.redaction import NOTHING, Redaction
-from gateway.model import Event, Secret, new_id
+from gateway.model import NO_HEADERS, Event, Secret, new_id
 from gateway.routing.replies import Reply
 from gateway.signatures import RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
@@ -57,8 +59,14 @@ class Source(Struct, frozen=True, kw_only=True):
     signing_headers: frozenset[str] = frozenset()
     #: Whether an event that is sent again has its dead deliveries replayed.
     replays_redelivered: bool = False
+    #: Names of headers by other names that the sender may use.
+    aliases: Mapping[str, str] = NO_HEADERS
     #: Lower-case names of headers that its events do not keep.
     dropped_headers: frozenset[bytes] = DROPPED_HEADERS
+    #: What the whole body of an unsigned request looks like by which its sender only checks the address.
+    ping: re.Pattern[bytes] | None = None
+    #: What is known of its sender's bodies: ``GitHub sends up to 25MiB``.
+    largest: str = ""
     #: How long an event that comes again is the same event, seconds; 0: every one is an event of its own.
     dedupe_s: float = 30 * 86400.0
     #: What to hide of its events.
@@ -74,6 +82,11 @@ class Source(Struct, frozen=True, kw_only=True):
         return any(handshake.method == "GET" for handshake, _ in self.handshakes)
 
     @property
+    def too_large(self) -> BodyTooLarge:
+        """Why a larger body is refused."""
+        return BodyTooLarge(self.max_body, self.largest)
+
+    @property
     def window_s(self) -> float:
         """How long the store keeps the key of an event, seconds. A key of its own only has to outlive its transaction."""
         return self.dedupe_s or 60.0
@@ -85,6 +98,8 @@ class Source(Struct, frozen=True, kw_only=True):
     def received(self, headers: RawHeaders, body: bytes, *, now: float, query: bytes = b"") -> list[Received]:
         """The events of a request, each with a new id. Raises Unparsable if any of them cannot be parsed."""
         kept = kept_headers(headers, self.dropped_headers)
+        if self.aliases:
+            kept |= {name: kept[other] for name, other in self.aliases.items() if other in kept and name not in kept}
         items = pieces(body, self.naming.split) if self.naming.split else []
         if not items:
             payload = parse_body(body, kept.get("content-type", ""))

@@ -13,9 +13,9 @@ import msgspec
 
 from gateway.errors import Unparsable
 from gateway.event.paths import lookup, unassign
-from gateway.event.payload import fields_of_form, parse
+from gateway.event.payload import parse
 from gateway.signatures.message import parts, uses
-from gateway.signatures.request import Stop, signed_form
+from gateway.signatures.request import Stop, readable, signed_form, with_plain_signs
 from gateway.signatures.schemes import Scheme
 
 
@@ -49,9 +49,9 @@ class Bound:
         if not self._signing:
             return payload
         try:
-            return parse(body)
+            return readable(body)
         except Unparsable:
-            return fields_of_form(body)
+            return None
 
     def digest(self, body: bytes, query: bytes, sha256: bytes) -> bytes:
         """A SHA-256 of the signed content without the time of its signature: the same for a request that is sent again.
@@ -62,9 +62,12 @@ class Bound:
             return sha256
         content = _content(self._signing[0], body)
         # An address with a query of its own is signed as it is.
-        signed = {"query"} if "?" in self.public_url else {"query", "url"}
+        signed = {"query"} if "?" in self.public_url else {"query", "url", "uri"}
         if not all(uses(each.signature.signed) & signed for each in self._signing):
             query = b""
+        if any("uri" in uses(each.signature.signed) for each in self._signing):
+            # However its signs are sent, the signature is the same.
+            query = with_plain_signs(query)
         if not query and content == body:
             return sha256
         return hashlib.sha256(b"signed\0%d\0%s%s" % (len(query), query, content)).digest()
@@ -95,7 +98,7 @@ def _signs(signed: Sequence[str | tuple[str, str]], kind: str, name: str) -> boo
 
 def _is_plain(scheme: Scheme) -> bool:
     used = uses(scheme.signature.signed)
-    return "body" in used and not used & {"query", "url"} and not (scheme.timestamp and scheme.timestamp.payload)
+    return "body" in used and not used & {"query", "url", "uri"} and not (scheme.timestamp and scheme.timestamp.payload)
 
 
 def _content(scheme: Scheme, body: bytes) -> bytes:
@@ -104,7 +107,7 @@ def _content(scheme: Scheme, body: bytes) -> bytes:
         if "form" in used:
             return signed_form(body)
         if "body" not in used:
-            payload = parse(body)
+            payload = readable(body)
             named = [part[1].split(".") for part in parts(scheme.signature.signed) if part[0] == "payload"]
             return msgspec.json.encode([lookup(payload, path) or None for path in named])
         if scheme.timestamp and scheme.timestamp.payload:

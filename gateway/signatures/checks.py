@@ -1,8 +1,9 @@
 """One scheme with its secrets, applied to one request."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -10,7 +11,7 @@ from gateway.model import Secret
 from gateway.signatures.credentials import Credential
 from gateway.signatures.keys import Key, any_equal, key_of, stand_in
 from gateway.signatures.message import Message, joints, message
-from gateway.signatures.request import Reading, Stop
+from gateway.signatures.request import Reading, Request, Stop
 from gateway.signatures.schemes import Scheme, Timestamp
 from gateway.signatures.timestamps import UNITS
 
@@ -24,13 +25,21 @@ class Check(Struct, frozen=True):
     scheme: Scheme
     keys: tuple[tuple[Credential, Key | None], ...]
     message: Message
-    public_url: bytes
+    #: The source's address, in every form that the sender may sign.
+    urls: tuple[bytes, ...]
+    aliases: Mapping[bytes, bytes]
 
     @classmethod
     def of(cls, scheme: Scheme, credentials: Sequence[Credential], public_url: str) -> "Check":
         """Raises KeyRefused for a secret that cannot be a key of the scheme."""
         keys = tuple((each, _key(scheme, each.secret)) for each in credentials)
-        return cls(scheme, keys, message(scheme.signature.signed), public_url.encode())
+        urls = _with_and_without_port(public_url) if scheme.signature.is_port_optional else (public_url,)
+        aliases = {name.encode("latin-1"): other.encode("latin-1") for name, other in scheme.aliases.items()}
+        return cls(scheme, keys, message(scheme.signature.signed), tuple(map(str.encode, urls)), aliases)
+
+    def readings(self, request: Request, steps: list[str] | None) -> Iterator[Reading]:
+        """The request as this scheme reads it, with each of the addresses that the sender may have signed."""
+        return (Reading(request, url, steps, self.aliases) for url in self.urls)
 
     def verify(self, reading: Reading, now: float) -> None:
         """Raises Stop unless the request is authentic."""
@@ -58,6 +67,8 @@ class Check(Struct, frozen=True):
         given = self._signatures(reading)
         self._check_time(reading, now)
         reading.id = reading.header(self.scheme.id_header.encode()) if self.scheme.id_header else b""
+        if self.scheme.signature.body_hash:
+            reading.check_body_hash(self.scheme.signature.body_hash)
         for joint in joints(self.scheme.signature.signed):
             joint.check(reading)
         if reading.steps is not None:
@@ -143,7 +154,18 @@ def _key(scheme: Scheme, secret: Secret) -> Key | None:
     if scheme.way != "signature":
         return None
     knobs = scheme.signature
+    if knobs.key_prefix:
+        # Some senders show it with the version of its signatures: v1,whsec_...
+        secret = Secret(secret.reveal().removeprefix(knobs.prefix))
     return key_of(secret, algorithm=knobs.algorithm, encoding=knobs.encoding, form=knobs.key, prefix=knobs.key_prefix)
+
+
+def _with_and_without_port(url: str) -> Sequence[str]:
+    """An address as it is, and with the port of its scheme written out, or without the port that it has."""
+    parts = urlsplit(url)
+    host, colon, _ = parts.netloc.rpartition(":") if not parts.netloc.endswith("]") else (parts.netloc, "", "")
+    other = host if colon else f"{parts.netloc}:{443 if parts.scheme == 'https' else 80}"
+    return url, url.replace(f"//{parts.netloc}", f"//{other}", 1)
 
 
 def _given_token(scheme: Scheme, reading: Reading) -> bytes:

@@ -46,6 +46,7 @@ def scheme_of(declared: Mapping[str, Any]) -> Scheme:
         signature=_signature(declared["signature"]),
         timestamp=_timestamp(declared.get("timestamp")),
         id_header=str((declared.get("id") or {}).get("header", "")).lower(),
+        aliases={str(name).lower(): str(other).lower() for name, other in declared.get("aliases", {}).items()},
         unsigned_body=declared.get("unsigned_body") == "accept",
     )
     _refuse_gaps(scheme)
@@ -71,6 +72,8 @@ def _signature(declared: Mapping[str, Any]) -> Signature:
         divider=str(declared.get("list", "")),
         key=_one_of(declared, "key", "text", KEYS),
         key_prefix=str(declared.get("key_prefix", "")),
+        body_hash=str(declared.get("body_hash", "")),
+        is_port_optional=declared.get("port") == "optional",
     )
 
 
@@ -85,7 +88,9 @@ def _signed(text: str) -> str:
     try:
         uses(text)
     except SignedRefused as error:
-        hint = "fields: {body} {timestamp} {id} {method} {url} {form} {secret} {header:NAME} {payload:PATH}"
+        hint = (
+            "fields: {body} {timestamp} {id} {method} {url} {uri} {query} {form} {secret} {header:NAME} {payload:PATH}"
+        )
         raise SchemeRefused("signature.signed", str(error), hint) from None
     return text
 
@@ -131,6 +136,10 @@ def _refuse_gaps(scheme: Scheme) -> None:
             "signature.signed",
             f"nothing shows where {open_end.part} ends, so one signature would fit several requests",
             "put a sign next to it that it never holds, as the sender does: {id}.{body}; or leave it out",
+        )
+    if scheme.signature.body_hash and not used & {"url", "uri"}:
+        raise SchemeRefused(
+            "signature.body_hash", "the address that holds the hash is not signed", "put {url} into signed"
         )
     if "id" in used and not scheme.id_header:
         raise SchemeRefused("signature.signed", "{id} is signed, but nothing says where it is", "add id: {header: ...}")

@@ -21,6 +21,7 @@ _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "method": lambda reading: reading.request.method.encode("latin-1"),
     "query": lambda reading: reading.request.query,
     "url": lambda reading: reading.url,
+    "uri": lambda reading: reading.uri,
     "form": lambda reading: reading.form,
     "secret": lambda reading: reading.secret,
 }
@@ -75,7 +76,9 @@ class Joint(Struct, frozen=True):
 
 
 #: Parts that a sender writes freely. A timestamp has a strict form, and its end is plain wherever it stands.
-_FREE: Final = frozenset({"id", "header", "payload", "query", "url"})
+_FREE: Final = frozenset({"id", "header", "payload", "query", "url", "uri"})
+#: Those that are the address, or a part of it.
+_ADDRESSES: Final = frozenset({"query", "url", "uri"})
 #: What an address cannot hold, and a body of JSON or XML begins with.
 _BEGINS_A_BODY: Final = (b"{", b"<")
 
@@ -99,12 +102,12 @@ def joints(signed: str) -> Sequence[Joint]:
 def _dividers(name: str, beside: str | tuple[str, str]) -> tuple[bytes, ...]:
     if isinstance(beside, str):
         return (beside.encode(),)
-    return _BEGINS_A_BODY if name in ("url", "query") else ()
+    return _BEGINS_A_BODY if name in _ADDRESSES else ()
 
 
 def _getter_of_free(name: str, of: str) -> Callable[[Reading], bytes]:
     # Of a url the sender chooses the query only.
-    return (lambda reading: reading.sent_query) if name in ("url", "query") else _getter((name, of))
+    return (lambda reading: reading.sent_query) if name in _ADDRESSES else _getter((name, of))
 
 
 def message(signed: str) -> Message:

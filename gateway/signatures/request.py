@@ -1,17 +1,22 @@
 """One request as a scheme reads it: header fields, form, payload. Anything wrong stops the verification."""
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
+from typing import Final
 
 from msgspec import Struct
 
 from gateway.errors import Unparsable
 from gateway.event.forms import pairs
 from gateway.event.paths import lookup
-from gateway.event.payload import parse
+from gateway.event.payload import FORM, parse, parse_body
 
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]
+NO_ALIASES: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -33,9 +38,19 @@ class Stop(Exception):
 class Reading:
     """A request and what has been read from it so far. Every method raises Stop, and nothing else."""
 
-    def __init__(self, request: Request, public_url: bytes = b"", steps: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        public_url: bytes = b"",
+        steps: list[str] | None = None,
+        aliases: Mapping[bytes, bytes] = NO_ALIASES,
+    ) -> None:
         self.request = request
+        #: Other names of headers that are missing.
+        self.aliases = aliases
         self._public_url = public_url
+        #: The body is signed by a hash of it in the address, and so not as a form.
+        self.is_hashed = False
         #: What was checked, in words; None: not recorded.
         self.steps = steps
         #: As it was sent; set once it has been checked.
@@ -53,6 +68,8 @@ class Reading:
     def header(self, name: bytes) -> bytes:
         """The only value of a header. Two are refused: another reader might trust the other one."""
         values = [value for field, value in self.request.headers if field == name]
+        if not values and name in self.aliases:
+            return self.header(self.aliases[name])
         if len(values) == 1:
             return values[0]
         shown = name.decode("latin-1")
@@ -69,14 +86,30 @@ class Reading:
         """The query that was sent; empty if the public address has one of its own."""
         return b"" if b"?" in self._public_url else self.request.query
 
+    @property
+    def uri(self) -> bytes:
+        """The url with those characters decoded that need no escape there."""
+        return with_plain_signs(self.url)
+
+    def check_body_hash(self, parameter: str) -> None:
+        """Compare the body with its hash in the signed query, if it has one. Raises Stop where it is another one."""
+        name = parameter.encode() + b"="
+        found = [each[len(name) :] for each in self.sent_query.split(b"&") if each.startswith(name)]
+        if not found:
+            return
+        if found != [hashlib.sha256(self.request.body).hexdigest().encode()]:
+            raise Stop(f"{parameter} of the address is not the hash of the body")
+        self.note(f"{parameter}: the hash of the body")
+        self.is_hashed = True
+
     @cached_property
     def form(self) -> bytes:
-        return signed_form(self.request.body)
+        return b"" if self.is_hashed else signed_form(self.request.body)
 
     @cached_property
     def _payload(self) -> object:
         try:
-            return parse(self.request.body)
+            return readable(self.request.body)
         except Unparsable as error:
             raise Stop(str(error)) from None
 
@@ -88,6 +121,34 @@ class Reading:
         if isinstance(value, int) and not isinstance(value, bool):
             return b"%d" % value
         raise Stop(f"no text or whole number at payload.{'.'.join(path)}")
+
+
+def readable(body: bytes) -> object:
+    """The payload of a body by what it is, not by its content type, which nobody signs. Raises Unparsable if it is none."""
+    try:
+        return parse(body)
+    except Unparsable:
+        if body.lstrip()[:1] in (b"{", b"["):
+            raise
+        boundary = _BOUNDARY.match(body)
+        kind = f'multipart/form-data; boundary="{boundary[1].decode()}"' if boundary else FORM
+        return parse_body(body, kind)
+
+
+#: The first line of a multipart body.
+_BOUNDARY: Final = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
+
+#: What HubSpot's page lists: characters that it signs as they are, however they are sent.
+_PLAIN_SIGNS: Final = re.compile(rb"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
+
+
+def with_plain_signs(url: bytes) -> bytes:
+    """An address with ``: / ? @ ! $ ' ( ) * , ;`` for their escapes.
+
+    >>> with_plain_signs(b"https://a.example/in?to=https%3A%2F%2Fb%20c")
+    b'https://a.example/in?to=https://b%20c'
+    """
+    return _PLAIN_SIGNS.sub(lambda found: bytes.fromhex(found[0][1:].decode()), url)
 
 
 def signed_form(body: bytes) -> bytes:

@@ -1,9 +1,11 @@
 """What a sender's documentation says about its requests, as data: which header, what is signed, how it is written."""
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct, field
 
+from gateway.model import NO_HEADERS
 from gateway.signatures.keys import DIGESTS, HMACS, PUBLIC_KEYS
 from gateway.signatures.message import uses
 
@@ -35,6 +37,10 @@ class Signature(Struct, frozen=True, kw_only=True):
     #: How the secret is written: text, base64 or hex.
     key: str = "text"
     key_prefix: str = ""
+    #: The parameter of the signed address that holds the hash (SHA-256, hex) of a body that is not a form.
+    body_hash: str = ""
+    #: Whether the sender may sign its address with or without the port.
+    is_port_optional: bool = False
 
 
 class Timestamp(Struct, frozen=True, kw_only=True):
@@ -61,6 +67,8 @@ class Scheme(Struct, frozen=True, kw_only=True):
     header: str = ""
     #: For ``basic``: the user's name.
     user: str = ""
+    #: Other names for headers, by the name that everything else uses: ``svix-id`` may come as ``webhook-id``.
+    aliases: Mapping[str, str] = NO_HEADERS
     #: The operator accepts that the signature does not cover the body.
     unsigned_body: bool = False
 
@@ -89,4 +97,4 @@ class Scheme(Struct, frozen=True, kw_only=True):
     def headers(self) -> frozenset[str]:
         """The headers it reads. They travel on with verbatim bytes; those of a token or login do not."""
         stamp = self.timestamp.header if self.timestamp else ""
-        return frozenset(filter(None, (self.signature.header, stamp, self.id_header)))
+        return frozenset(filter(None, (self.signature.header, stamp, self.id_header, *self.aliases.values())))

@@ -1,12 +1,14 @@
 """Making a request that a check accepts, as the sender would."""
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import Unparsable
+from gateway.event.forms import pairs
 from gateway.event.paths import assign
 from gateway.event.payload import parse
 from gateway.signatures.checks import Check, token
@@ -51,7 +53,7 @@ def _with_signature(check: Check, request: Request, now: float, message_id: str,
     body = _with_fields(request.body, _signed_fields(check, moment, message_id))
     added = {stamp.header: moment} if stamp and stamp.header else {}
     added |= {check.scheme.id_header: message_id} if check.scheme.id_header else {}
-    reading = Reading(replace(request, headers=_headers(request, added), body=body), check.public_url)
+    reading = Reading(replace(request, headers=_headers(request, added), body=body), check.urls[0])
     reading.timestamp, reading.id = moment.encode(), message_id.encode()
     signature = key.sign(reading, check.message).decode()
     if knobs.body:
@@ -81,6 +83,8 @@ def _headers(request: Request, added: Mapping[str, str]) -> list[tuple[bytes, by
 def _with_fields(body: bytes, fields: Mapping[str, str]) -> bytes:
     if not fields:
         return body
+    if body and body.lstrip()[:1] not in (b"{", b"["):
+        return _with_form_fields(body, fields)
     try:
         payload = parse(body)
         for path, text in fields.items():
@@ -88,3 +92,11 @@ def _with_fields(body: bytes, fields: Mapping[str, str]) -> bytes:
     except (Unparsable, ValueError) as error:
         raise CannotSign(f"the body has no place for what is signed: {error}") from None
     return msgspec.json.encode(payload)
+
+
+def _with_form_fields(body: bytes, fields: Mapping[str, str]) -> bytes:
+    try:
+        kept = [(name, value) for name, value in pairs(body) if name not in fields]
+    except ValueError as error:
+        raise CannotSign(f"the body has no place for what is signed: {error}") from None
+    return urlencode([*kept, *fields.items()]).encode()

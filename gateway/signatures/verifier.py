@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.signatures.checks import Check
 from gateway.signatures.credentials import Credential
-from gateway.signatures.request import Reading, Request, Stop
+from gateway.signatures.request import Request, Stop
 from gateway.signatures.schemes import Scheme
 from gateway.signatures.signing import CannotSign, Signed, signed
 
@@ -41,11 +41,16 @@ class Verifier:
         object.__setattr__(self, "_checks", checks)
 
     def _of(self, scheme: Scheme) -> Sequence[Credential]:
-        """The secrets of a scheme: of several schemes, each has those with its own prefix."""
-        prefix = scheme.signature.key_prefix
-        if len(self.schemes) == 1 or not prefix:
+        """The secrets of a scheme: of several schemes, each has those with its own prefix, and the first one the rest."""
+        if len(self.schemes) == 1 or not scheme.signature.key_prefix:
             return self.credentials
-        return [each for each in self.credentials if each.secret.reveal().startswith(prefix)]
+        return [each for each in self.credentials if scheme in self._schemes_of(each)]
+
+    def _schemes_of(self, credential: Credential) -> Sequence[Scheme]:
+        knobs = [(scheme, scheme.signature.prefix, scheme.signature.key_prefix) for scheme in self.schemes]
+        text = credential.secret.reveal()
+        own = [scheme for scheme, prefix, begin in knobs if text.removeprefix(prefix).startswith(begin)]
+        return own or self.schemes[:1]
 
     @property
     def is_open(self) -> bool:
@@ -63,13 +68,13 @@ class Verifier:
         """
         reasons = []
         for check in self._checks:
-            reading = Reading(request, self.public_url.encode(), steps)
-            try:
-                check.verify(reading, now)
-            except Stop as stop:
-                reasons.append(str(stop))
-            else:
-                return VERIFIED
+            for reading in check.readings(request, steps):
+                try:
+                    check.verify(reading, now)
+                except Stop as stop:
+                    reasons.append(str(stop))
+                else:
+                    return VERIFIED
         return Refused("; ".join(dict.fromkeys(reasons)) or "no scheme is configured")
 
     def sign(self, request: Request, now: float, message_id: str) -> Signed:

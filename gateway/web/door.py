@@ -10,7 +10,7 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import BodyTooLarge, EncodingRefused, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
+from gateway.errors import EncodingRefused, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
 from gateway.routing import Config, Source
 from gateway.routing.peers import Senders
 from gateway.routing.replies import Accepted
@@ -123,7 +123,7 @@ class Door:
             method=scope["method"],
             query=scope["query_string"],
             headers=cast("signatures.RawHeaders", scope["headers"]),
-            body=await _read(receive, source.max_body),
+            body=await _read(receive, source),
             path_secret=path_secret,
         )
         if request.method == "GET":
@@ -134,7 +134,7 @@ class Door:
         return found
 
 
-async def _read(receive: Receive, max_body: int) -> bytes:
+async def _read(receive: Receive, source: Source) -> bytes:
     """The whole body; the server limits how many bytes of bodies are held at one time."""
     pieces: list[bytes] = []
     size, more = 0, True
@@ -144,8 +144,8 @@ async def _read(receive: Receive, max_body: int) -> bytes:
             raise SenderGone
         pieces.append(message["body"])
         size, more = size + len(message["body"]), message["more_body"]
-        if size > max_body:
-            raise BodyTooLarge(f"over {max_body} bytes")
+        if size > source.max_body:
+            raise source.too_large
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -178,14 +178,13 @@ def _of_duplicate(one: Appended) -> str:
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> None:
     """Refuse whatever can be refused before any of the body is read."""
-    max_body = source.max_body
     if scope["method"] != "POST" and not (scope["method"] == "GET" and source.takes_get):
         raise MethodRefused(str(scope["method"]))
     for name, value in scope["headers"]:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise EncodingRefused("a content encoding")
-        if name == b"content-length" and int(value) > max_body:
-            raise BodyTooLarge(f"over {max_body} bytes")
+        if name == b"content-length" and int(value) > source.max_body:
+            raise source.too_large
 
 
 def _refused(source: str, refusal: RequestRefused) -> Answer:

@@ -172,6 +172,10 @@ class SourceKeys(Section):
     reply: ReplyKeys | None = key(
         nested(ReplyKeys), "the answer to the sender, made from the event after it is stored: {json: {ok: true}}"
     )
+    ping: str | None = key(
+        values.choice(("accept",)),
+        "accept: answer the unsigned request with which the preset's sender only checks the address",
+    )
     dedupe: float | None = key(
         _dedupe,
         "how long an event that comes again is the same event: 10m; none: every request is an event; 30d if left out",

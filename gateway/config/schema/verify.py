@@ -1,5 +1,6 @@
 """The keys of ``verify``: how the requests of a source are verified."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway import signatures
@@ -36,6 +37,12 @@ class SignatureKeys(Section):
         values.choice(KEYS), "how the secret is written: text (the default), base64 or hex", name="key"
     )
     key_prefix: Words | None = key(values.words, "the prefix of the key in the secret: whsec_")
+    body_hash: Words | None = key(
+        values.words, "the parameter of the signed address with the SHA-256 of a body that is not a form: bodySHA256"
+    )
+    port: str | None = key(
+        values.choice(("optional",)), "optional: the sender may sign its address with or without the port"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +75,9 @@ class VerifyKeys(Section):
     signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
     timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature must cover it")
     id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} stands for")
+    aliases: Mapping[str, Words] = key(
+        values.map_of(values.words), "other names of the headers: {x-signature: x-old-signature}", factory=dict
+    )
     unsigned_body: str | None = key(
         values.choice(("accept",)), "accept: allow a signature that does not cover the body"
     )
