@@ -15,6 +15,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── EncodingRefused        415
     │   ├── SignatureRefused       401; the reason goes to our log, never to the sender
     │   └── Unparsable             400
+    ├── KeysUnavailable            503: the keys that a sender signs with could not be fetched
     ├── BuildError                 no request can be built for this delivery: dead, replayable
     │   ├── NameGone               its route, destination or source is no longer in routes.yaml
     │   ├── RenderError            a template failed; carries file:line
@@ -170,6 +171,10 @@ class SignatureRefused(RequestRefused):
     """The request is not authentic. The operator's log gets the reason, the sender does not."""
 
     status, answer, reason = 401, "signature missing or wrong", "signature"
+
+
+class KeysUnavailable(GatewayError):
+    """The keys or the certificate that a sender signs with could not be fetched; it is asked to retry."""
 
 
 class Unparsable(RequestRefused):

@@ -56,6 +56,7 @@ from gateway.model import (
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning
+from gateway.routing.authentic import authenticate
 from gateway.routing.replies import Accepted
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
@@ -117,13 +118,13 @@ async def receive(
     """Verify, parse, match and store the events of one request, all or none; durable on return.
 
     A sender's handshake is answered instead, and nothing is stored. Header names are in lower case. Raises
-    RequestRefused, StoreFull when there is no room for events, or StoreUnavailable when they could not be stored.
+    RequestRefused, KeysUnavailable, StoreFull when there is no room for events, or StoreUnavailable when they could not be stored.
     """
     now = gateway.clock()
     if source.ping and source.ping.fullmatch(request.body):
         telemetry.log("source.handshake", source=source.name)
         return Answer(content_type="text/plain; charset=utf-8", body=b"")
-    _authenticate(source, request, now)
+    await authenticate(source, request, now, gateway.egress)
     received = source.received(traces.taken_over(request.headers), request.body, now=now, query=request.query)
     if source.handshakes and (answer := _handshake(source, request, {"payload": received[0].payload}, now)):
         return answer
@@ -186,15 +187,6 @@ def source_at(config: Config, path: str) -> tuple[Source, bytes]:
     if source is None or not source.verifier.takes_path_secret or not secret:
         raise UnknownSource(f"no source listens at {masked_path(path)}")
     return source, unquote_to_bytes(secret)
-
-
-def _authenticate(source: Source, request: Request, now: float) -> None:
-    verdict = source.verifier.verify(request, now)
-    if isinstance(verdict, signatures.Refused):
-        if source.verifier.takes_path_secret:
-            # The same answer as for an unknown path: a wrong secret must not confirm that the path exists.
-            raise UnknownSource(f"{source.path}/***: {verdict.reason}")
-        raise SignatureRefused(verdict.reason)
 
 
 def answer_get(gateway: Gateway, source: Source, request: Request) -> Answer:

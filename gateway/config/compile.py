@@ -236,7 +236,7 @@ class _Compiler:
         found: dict[str, Source] = {}
         values = self._values()
         for name, keys in self._written.sources.items():
-            source = compiled_source(self._reading, name, keys, values)
+            source = compiled_source(self._reading, name, keys, values, self._ways.usual)
             if source is None:
                 continue
             rival = next((other for other in found.values() if other.path == source.path), None)

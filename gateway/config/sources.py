@@ -14,6 +14,7 @@ from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
 from gateway.config.schema.sources import SourceKeys, Written
 from gateway.config.schema.verify import VerifyKeys
 from gateway.config.text.reader import Scalar
+from gateway.egress import Door
 from gateway.errors import Place
 from gateway.event.naming import Naming
 from gateway.event.payload import DROPPED_HEADERS, SECRET_HEADERS
@@ -43,7 +44,9 @@ def own_source(values: Mapping[str, object]) -> Source:
     )
 
 
-def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mapping[str, object]) -> Source | None:
+def compiled_source(
+    reading: Reading, name: str, keys: SourceKeys, values: Mapping[str, object], door: Door
+) -> Source | None:
     """Compile a source with the values of ``vars``; None after a problem was reported."""
     if name == "gateway":
         reading.error(keys.place, 'the name "gateway" is reserved for the gateway itself', "rename this source")
@@ -83,6 +86,7 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         aliases={name: other for scheme in verified.schemes for name, other in scheme.aliases.items()},
         ping=preset.ping if keys.ping is not None else None,
         largest=f"{preset.title} sends up to {preset.largest}" if preset.largest else "",
+        door=door,
         dedupe_s=preset.dedupe_s if keys.dedupe is None else keys.dedupe,
         replays_redelivered=keys.redeliver is not None,
         dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
@@ -120,6 +124,9 @@ def _verifier(reading: Reading, name: str, keys: SourceKeys) -> Verifier | None:
     if schemes == OPEN:
         _check_open(reading, name, keys)
         return Verifier(OPEN)
+    if not any(scheme.needs_secret for scheme in schemes):
+        _check_keys(reading, name, keys, schemes)
+        return Verifier(schemes)
     if keys.secret is None:
         if "secret" not in keys.written:
             reading.error(
@@ -171,8 +178,10 @@ def _as_written(section: Section) -> Mapping[str, object]:
             continue
         if isinstance(value, Section):
             found[text] = _as_written(value)
-        elif text == "tolerance":
-            found["tolerance_s"] = value
+        elif text in ("tolerance", "leeway"):
+            found[f"{text}_s"] = value
+        elif isinstance(value, tuple):
+            found[text] = [each.text for each in value]
         else:
             found[text] = value.text if isinstance(value, Words) else value
     return found
@@ -198,6 +207,29 @@ def _check_open(reading: Reading, name: str, keys: SourceKeys) -> None:
     )
     if keys.secret is not None:
         reading.error(keys.key_at("secret"), "verify: none does not use a secret", "remove one of them")
+
+
+def _check_keys(reading: Reading, name: str, keys: SourceKeys, schemes: Sequence[Scheme]) -> None:
+    if keys.secret is not None:
+        message = f'source "{name}": a JSON Web Token is checked with the sender\'s keys, not with a secret'
+        reading.error(keys.key_at("secret"), message, "remove secret")
+    own = keys.verify.jwt if isinstance(keys.verify, VerifyKeys) else None
+    if own is not None and own.jwks is not None and not own.jwks.is_stand_in:
+        for scheme in schemes:
+            if scheme.way == "jwt" and not scheme.jwt.is_fetched and (problem := tokens_problem(scheme.jwt.jwks)):
+                hint = "write the address of a JWKS, https://..., or the keys as a JWKS or PEM"
+                reading.error(own.jwks.node, f'jwks of source "{name}": {problem}', hint)
+
+
+def tokens_problem(written: str) -> str:
+    """What is wrong with keys in the file; empty: nothing."""
+    from gateway.signatures import tokens
+
+    try:
+        tokens.keys_of(written.encode())
+    except KeyRefused as error:
+        return str(error)
+    return ""
 
 
 def _with_keys(reading: Reading, keys: SourceKeys, schemes: tuple[Scheme, ...], url: str) -> Verifier | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from gateway.egress import Door
 from gateway.errors import BodyTooLarge
 from gateway.event.naming import Naming
 from gateway.event.payload import DROPPED_HEADERS, ENVELOPE, is_json, kept_headers, parse, parse_body
@@ -65,6 +66,8 @@ class Source(Struct, frozen=True, kw_only=True):
     dropped_headers: frozenset[bytes] = DROPPED_HEADERS
     #: What the whole body of an unsigned request looks like by which its sender only checks the address.
     ping: re.Pattern[bytes] | None = None
+    #: How its sender's keys are fetched.
+    door: Door = Door()
     #: What is known of its sender's bodies: ``GitHub sends up to 25MiB``.
     largest: str = ""
     #: How long an event that comes again is the same event, seconds; 0: every one is an event of its own.

@@ -35,7 +35,7 @@ class Bound:
     _is_plain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        is_signed = all(scheme.way == "signature" for scheme in self.schemes)
+        is_signed = all(scheme.signs for scheme in self.schemes)
         signing = self.schemes if is_signed else ()
         object.__setattr__(self, "_signing", signing)
         object.__setattr__(self, "_is_plain", all(map(_is_plain, signing)))
@@ -81,7 +81,7 @@ def _covers(scheme: Scheme, path: Sequence[str]) -> bool:
         # Of a form only the whole is covered: it is signed without what divides its fields, and a=bc looks like ab=c.
         return (
             "body" in used
-            or (root == "payload" and _signs(signed, "payload", name))
+            or (root == "payload" and (_signs(signed, "payload", name) or name in _lines(signed)))
             or ("timestamp" in used and stamp is not None and stamp.payload == name)
         )
     name = name.lower()
@@ -96,6 +96,10 @@ def _signs(signed: Sequence[str | tuple[str, str]], kind: str, name: str) -> boo
     return any(part[0] == kind and part[1].lower() == name.lower() for part in signed if isinstance(part, tuple))
 
 
+def _lines(signed: Sequence[str | tuple[str, str]]) -> Sequence[str]:
+    return [name for part in signed if part[0] == "lines" for name in part[1].split(",")]
+
+
 def _is_plain(scheme: Scheme) -> bool:
     used = uses(scheme.signature.signed)
     return "body" in used and not used & {"query", "url", "uri"} and not (scheme.timestamp and scheme.timestamp.payload)
@@ -108,7 +112,9 @@ def _content(scheme: Scheme, body: bytes) -> bytes:
             return signed_form(body)
         if "body" not in used:
             payload = readable(body)
-            named = [part[1].split(".") for part in parts(scheme.signature.signed) if part[0] == "payload"]
+            signed = parts(scheme.signature.signed)
+            named = [part[1].split(".") for part in signed if part[0] == "payload"]
+            named += [[name] for name in _lines(signed)]
             return msgspec.json.encode([lookup(payload, path) or None for path in named])
         if scheme.timestamp and scheme.timestamp.payload:
             return _without(body, scheme.timestamp.payload.split("."))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gateway.model import Secret
+from gateway.signatures import fetched
 from gateway.signatures.credentials import Credential
 from gateway.signatures.keys import Key, any_equal, key_of, stand_in
 from gateway.signatures.message import Message, joints, message
@@ -37,19 +38,22 @@ class Check(Struct, frozen=True):
         aliases = {name.encode("latin-1"): other.encode("latin-1") for name, other in scheme.aliases.items()}
         return cls(scheme, keys, message(scheme.signature.signed), tuple(map(str.encode, urls)), aliases)
 
-    def readings(self, request: Request, steps: list[str] | None) -> Iterator[Reading]:
+    def readings(self, request: Request, steps: list[str] | None, documents: Mapping[str, bytes]) -> Iterator[Reading]:
         """The request as this scheme reads it, with each of the addresses that the sender may have signed."""
-        return (Reading(request, url, steps, self.aliases) for url in self.urls)
+        return (Reading(request, url, steps, self.aliases, documents) for url in self.urls)
 
     def verify(self, reading: Reading, now: float) -> None:
-        """Raises Stop unless the request is authentic."""
+        """Raises Stop unless the request is authentic, or Awaits if that takes a document."""
         if self.scheme.way == "none":
+            return
+        if self.scheme.way == "jwt":
+            fetched.check_token(self.scheme.jwt, reading, now)
             return
         alive = [(at, each, key) for at, (each, key) in enumerate(self.keys, start=1) if not each.is_past(now)]
         if not alive:
             raise Stop("no secret is valid any more")
         if self.scheme.way == "signature":
-            matches = self._signed_by(reading, now, [key for _, _, key in alive])
+            matches = self._signed_by(reading, now, [(credential, key) for _, credential, key in alive])
         else:
             matches = self._shows(reading, [credential.secret for _, credential, _ in alive])
         for (at, _, _), does_match in zip(alive, matches, strict=True):
@@ -62,7 +66,7 @@ class Check(Struct, frozen=True):
         given = _given_token(self.scheme, reading)
         return [any_equal(token(self.scheme, each), [given]) for each in secrets]
 
-    def _signed_by(self, reading: Reading, now: float, keys: Sequence[Key | None]) -> Sequence[bool]:
+    def _signed_by(self, reading: Reading, now: float, keys: Sequence[tuple[Credential, Key | None]]) -> Sequence[bool]:
         """Which of the keys signed the request. Raises Stop where the time is wrong or something is missing."""
         given = self._signatures(reading)
         self._check_time(reading, now)
@@ -73,7 +77,18 @@ class Check(Struct, frozen=True):
             joint.check(reading)
         if reading.steps is not None:
             reading.note(f"signed: {_shape(self.scheme.signature.signed, self.message(reading))}")
-        return [key is not None and key.matches(reading, self.message, given) for key in keys]
+        if self.scheme.signature.certificate:
+            key = fetched.certified_key(self.scheme.signature, reading, now)
+            keys = [(credential, key) for credential, _ in keys]
+        return [self._matches(reading, credential, key, given) for credential, key in keys]
+
+    def _matches(self, reading: Reading, credential: Credential, key: Key | None, given: Sequence[bytes]) -> bool:
+        knobs = self.scheme.signature
+        if knobs.certificate:
+            reading.secret = credential.secret.reveal().encode("utf-8", "surrogateescape")
+        if knobs.signed_for and not any_equal(reading.payload(knobs.signed_for.split(".")), [reading.secret]):
+            return False
+        return key is not None and key.matches(reading, self.message, given)
 
     def _signatures(self, reading: Reading) -> Sequence[bytes]:
         """The signatures of a request as they are written, without their prefix."""
@@ -132,7 +147,7 @@ class Check(Struct, frozen=True):
 
 def stand_in_for(scheme: Scheme, text: str) -> Secret:
     """A secret of the form that a scheme needs, made from a text that everyone knows."""
-    if scheme.way != "signature":
+    if scheme.way != "signature" or scheme.signature.certificate:
         return Secret(text)
     knobs = scheme.signature
     return stand_in(text, algorithm=knobs.algorithm, form=knobs.key, prefix=knobs.key_prefix)
@@ -151,7 +166,7 @@ def token(scheme: Scheme, secret: Secret) -> bytes:
 
 
 def _key(scheme: Scheme, secret: Secret) -> Key | None:
-    if scheme.way != "signature":
+    if scheme.way != "signature" or scheme.signature.certificate:
         return None
     knobs = scheme.signature
     if knobs.key_prefix:

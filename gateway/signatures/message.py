@@ -1,6 +1,7 @@
 """What a signature covers: a template such as ``{timestamp}.{body}``, compiled to a function that makes its bytes."""
 
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
@@ -12,7 +13,7 @@ from gateway.signatures.request import Reading, Stop
 #: The pieces of what is signed, in order, so that a body is never copied.
 Message = Callable[[Reading], Sequence[bytes]]
 
-_FIELD: Final = re.compile(r"\{([a-z]+)(?::([^{}]+))?\}")
+_FIELD: Final = re.compile(r"\{([a-z0-9]+)(?::([^{}]+))?\}")
 
 _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "body": lambda reading: reading.request.body,
@@ -24,9 +25,11 @@ _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "uri": lambda reading: reading.uri,
     "form": lambda reading: reading.form,
     "secret": lambda reading: reading.secret,
+    "crc32": lambda reading: b"%d" % zlib.crc32(reading.request.body),
 }
-#: The fields of a signed text; the last two have a name after a colon.
-FIELDS: Final = (*_PLAIN, "header:NAME", "payload:PATH")
+#: The fields of a signed text; the last ones have a name after a colon. Lines are the names and values of those fields of
+#: the payload that are there, each on a line of its own.
+_NAMED: Final = ("header", "payload", "lines")
 
 
 class SignedRefused(ValueError):
@@ -41,7 +44,7 @@ def parts(signed: str) -> Sequence[str | tuple[str, str]]:
     for match in _FIELD.finditer(signed):
         found.append(signed[end : match.start()])
         name, of = match[1], match[2] or ""
-        if (name in _PLAIN and of) or (name not in _PLAIN and (name not in ("header", "payload") or not of)):
+        if (name in _PLAIN and of) or (name not in _PLAIN and (name not in _NAMED or not of)):
             raise SignedRefused(f"{match[0]} is not a field of a signed text")
         found.append((name, of))
         end = match.end()
@@ -127,4 +130,7 @@ def _getter(part: str | tuple[str, str]) -> Callable[[Reading], bytes]:
     if name == "payload":
         path = of.split(".")
         return lambda reading: reading.payload(path)
+    if name == "lines":
+        names = of.split(",")
+        return lambda reading: reading.lines(names)
     return _PLAIN[name]

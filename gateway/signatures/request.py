@@ -17,6 +17,7 @@ from gateway.event.payload import FORM, parse, parse_body
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]
 NO_ALIASES: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+NO_DOCUMENTS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -35,6 +36,15 @@ class Stop(Exception):
     """The request is not authentic; the text is for our log."""
 
 
+class Awaits(Exception):
+    """The verdict depends on a document that is not at hand, or on a newer one."""
+
+    def __init__(self, url: str, reason: str, *, is_known: bool = False) -> None:
+        #: ``is_known``: there is a document that can be used, but it does not say what is asked for.
+        self.url, self.reason, self.is_known = url, reason, is_known
+        super().__init__(reason)
+
+
 class Reading:
     """A request and what has been read from it so far. Every method raises Stop, and nothing else."""
 
@@ -44,8 +54,11 @@ class Reading:
         public_url: bytes = b"",
         steps: list[str] | None = None,
         aliases: Mapping[bytes, bytes] = NO_ALIASES,
+        documents: Mapping[str, bytes] = NO_DOCUMENTS,
     ) -> None:
         self.request = request
+        #: By address: keys and certificates that were fetched.
+        self.documents = documents
         #: Other names of headers that are missing.
         self.aliases = aliases
         self._public_url = public_url
@@ -58,7 +71,7 @@ class Reading:
         self.id = b""
         #: The fields of a signature's header that is a list of ``name=value``.
         self.fields: dict[bytes, bytes] = {}
-        #: The key of a plain digest, set for each secret in turn.
+        #: The key of a plain digest, or what else of a secret is signed: set for each secret in turn.
         self.secret = b""
 
     def note(self, step: str) -> None:
@@ -121,6 +134,15 @@ class Reading:
         if isinstance(value, int) and not isinstance(value, bool):
             return b"%d" % value
         raise Stop(f"no text or whole number at payload.{'.'.join(path)}")
+
+    def lines(self, names: Sequence[str]) -> bytes:
+        """Name and value of each field that the payload has, on lines of their own. Only the first may be of several."""
+        fields = self._payload if isinstance(self._payload, Mapping) else {}
+        there = [name for name in names if name in fields]
+        values = [self.payload([name]) for name in there]
+        if any(b"\n" in value for value in values[1:]):
+            raise Stop("a line break where one line is signed: another event would have the same signature")
+        return b"".join(name.encode() + b"\n" + value + b"\n" for name, value in zip(there, values, strict=True))
 
 
 def readable(body: bytes) -> object:

@@ -11,7 +11,7 @@ from gateway.signatures.message import uses
 
 ALGORITHMS: Final = (*HMACS, *PUBLIC_KEYS, *DIGESTS)
 
-Way = Literal["signature", "token", "bearer", "basic", "url_secret", "none"]
+Way = Literal["signature", "token", "bearer", "basic", "url_secret", "jwt", "none"]
 
 
 class Signature(Struct, frozen=True, kw_only=True):
@@ -41,6 +41,12 @@ class Signature(Struct, frozen=True, kw_only=True):
     body_hash: str = ""
     #: Whether the sender may sign its address with or without the port.
     is_port_optional: bool = False
+    #: Where a request names the certificate of its key, ``header:NAME`` or ``payload:PATH``; empty: the secret is the key.
+    certificate: str = ""
+    #: The addresses that such a certificate may have; ``*`` is letters, digits and hyphens.
+    certificate_from: tuple[str, ...] = ()
+    #: The path of the payload that has to be one of the secrets.
+    signed_for: str = ""
 
 
 class Timestamp(Struct, frozen=True, kw_only=True):
@@ -55,6 +61,27 @@ class Timestamp(Struct, frozen=True, kw_only=True):
     tolerance_s: float = 300.0
 
 
+class Token(Struct, frozen=True, kw_only=True):
+    """A JSON Web Token that the sender has signed with a key of its own."""
+
+    #: Lower case.
+    header: str = "authorization"
+    #: The address of the keys, or the keys themselves: a JWKS, or PEM.
+    jwks: str = ""
+    #: What it may be for, and by whom; any of each. Empty: anything.
+    audience: tuple[str, ...] = ()
+    issuer: tuple[str, ...] = ()
+    #: The claim with the SHA-256 of the body, in base64; empty: the token says nothing about the body.
+    body_hash: str = ""
+    #: By how much two clocks may differ, seconds.
+    leeway_s: float = 60.0
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether ``jwks`` is an address."""
+        return self.jwks.startswith(("http://", "https://"))
+
+
 class Scheme(Struct, frozen=True, kw_only=True):
     """One way for a sender to prove who it is."""
 
@@ -67,6 +94,8 @@ class Scheme(Struct, frozen=True, kw_only=True):
     header: str = ""
     #: For ``basic``: the user's name.
     user: str = ""
+    #: For ``jwt``.
+    jwt: Token = field(default_factory=Token)
     #: Other names for headers, by the name that everything else uses: ``svix-id`` may come as ``webhook-id``.
     aliases: Mapping[str, str] = NO_HEADERS
     #: The operator accepts that the signature does not cover the body.
@@ -75,11 +104,20 @@ class Scheme(Struct, frozen=True, kw_only=True):
     @property
     def is_asymmetric(self) -> bool:
         """Whether only the sender can sign."""
-        return self.way == "signature" and self.signature.algorithm in PUBLIC_KEYS
+        return self.way == "jwt" or (self.way == "signature" and self.signature.algorithm in PUBLIC_KEYS)
+
+    @property
+    def signs(self) -> bool:
+        """Whether a request cannot be changed by who has seen it."""
+        return self.way == "signature" or (self.way == "jwt" and bool(self.jwt.body_hash))
+
+    @property
+    def needs_secret(self) -> bool:
+        return self.way not in ("none", "jwt")
 
     @property
     def covers_body(self) -> bool:
-        return self.way != "signature" or bool(uses(self.signature.signed) & {"body", "form"})
+        return self.way != "signature" or bool(uses(self.signature.signed) & {"body", "form", "lines"})
 
     @property
     def covers_timestamp(self) -> bool:
@@ -91,10 +129,14 @@ class Scheme(Struct, frozen=True, kw_only=True):
     @property
     def secret_header(self) -> str:
         """The header that shows the secret itself, apart from ``authorization``, which is never kept; empty: none."""
+        if self.way == "jwt":
+            return "" if self.jwt.body_hash or self.jwt.header == "authorization" else self.jwt.header
         return self.header if self.way == "token" else ""
 
     @property
     def headers(self) -> frozenset[str]:
         """The headers it reads. They travel on with verbatim bytes; those of a token or login do not."""
+        if self.way == "jwt":
+            return frozenset({self.jwt.header} if self.jwt.body_hash else ())
         stamp = self.timestamp.header if self.timestamp else ""
         return frozenset(filter(None, (self.signature.header, stamp, self.id_header, *self.aliases.values())))

@@ -36,6 +36,8 @@ def signed(check: Check, request: Request, now: float, message_id: str) -> Signe
     scheme = check.scheme
     if scheme.way == "none":
         return Signed(body=request.body)
+    if scheme.way == "jwt" or scheme.signature.certificate:
+        raise CannotSign("only the sender has the private key")
     credential, key = next((pair for pair in check.keys if not pair[0].is_past(now)), check.keys[0])
     if scheme.way == "url_secret":
         return Signed(body=request.body, path_secret=credential.secret.reveal())

@@ -1,6 +1,6 @@
 """The schemes of a source with the operator's secrets: pure and total."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.signatures.checks import Check
 from gateway.signatures.credentials import Credential
-from gateway.signatures.request import Request, Stop
+from gateway.signatures.request import NO_DOCUMENTS, Awaits, Request, Stop
 from gateway.signatures.schemes import Scheme
 from gateway.signatures.signing import CannotSign, Signed, signed
 
@@ -21,6 +21,16 @@ class Refused(Struct, frozen=True):
     """Not authentic, and why. The reason is for our log only."""
 
     reason: str
+
+
+class Wanted(Struct, frozen=True):
+    """No verdict yet: it takes the keys or the certificate at an address, or newer ones than those at hand."""
+
+    url: str
+    #: Why it is refused if there are none. For our log only.
+    reason: str
+    #: Whether those at hand can be used, so that the request is refused unless newer ones say otherwise.
+    is_known: bool
 
 
 VERIFIED: Final = Verified()
@@ -61,20 +71,40 @@ class Verifier:
     def takes_path_secret(self) -> bool:
         return any(scheme.way == "url_secret" for scheme in self.schemes)
 
-    def verify(self, request: Request, now: float, steps: list[str] | None = None) -> Verified | Refused:
+    @property
+    def is_fetching(self) -> bool:
+        """Whether a verdict may depend on something that is fetched."""
+        return any(scheme.way == "jwt" or scheme.signature.certificate for scheme in self.schemes)
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Where the keys are that are fetched ahead."""
+        return frozenset(scheme.jwt.jwks for scheme in self.schemes if scheme.way == "jwt" and scheme.jwt.is_fetched)
+
+    def verify(
+        self,
+        request: Request,
+        now: float,
+        steps: list[str] | None = None,
+        documents: Mapping[str, bytes] = NO_DOCUMENTS,
+    ) -> Verified | Refused | Wanted:
         """Whether one of the schemes accepts the request; ``now`` is the wall clock.
 
-        ``steps`` receives what was checked, in words.
+        ``steps`` receives what was checked, in words. ``documents`` are the keys and certificates at hand, by address.
         """
-        reasons = []
+        reasons, wanted = [], None
         for check in self._checks:
-            for reading in check.readings(request, steps):
+            for reading in check.readings(request, steps, documents):
                 try:
                     check.verify(reading, now)
                 except Stop as stop:
                     reasons.append(str(stop))
+                except Awaits as awaits:
+                    wanted = Wanted(awaits.url, awaits.reason, awaits.is_known)
                 else:
                     return VERIFIED
+        if wanted is not None:
+            return wanted
         return Refused("; ".join(dict.fromkeys(reasons)) or "no scheme is configured")
 
     def sign(self, request: Request, now: float, message_id: str) -> Signed:

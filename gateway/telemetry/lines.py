@@ -49,6 +49,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "activity": "id of the activity",
     "verb": "replay, reroute, discard or forget",
     "subject": "what is replayed, discarded or forgotten, in words; of what is forgotten without the value looked for",
+    "host": "host that keys or a certificate were to come from",
     "client": "IP address of the client; empty if there are several",
     "count": "number of requests that the line stands for",
     "ingest": "address of the ingest listener",
@@ -122,6 +123,9 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         ("event_id", "source", "reason"),
     ),
     "source.handshake": LogEvent("info", "a sender's verification request was answered", ("source",)),
+    "source.keys_missing": LogEvent(
+        "warning", "the keys or a certificate of a sender could not be fetched", ("host", "reason")
+    ),
     "event.not_replied": LogEvent(
         "warning",
         "the `reply` of a source could not be rendered; its sender got the usual answer",

@@ -10,7 +10,7 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
-from gateway.errors import EncodingRefused, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
+from gateway.errors import EncodingRefused, KeysUnavailable, MethodRefused, RequestRefused, StoreFull, StoreUnavailable
 from gateway.routing import Config, Source
 from gateway.routing.peers import Senders
 from gateway.routing.replies import Accepted
@@ -94,6 +94,8 @@ class Door:
         except RequestRefused as refusal:
             self._rejections.refuse(name, path, refusal, client)
             return _refused(name, refusal)
+        except KeysUnavailable as error:
+            return _unavailable(name, "keys", str(error))
         except StoreFull as error:
             return _unavailable(name, "full", str(error))
         except StoreUnavailable as error:

@@ -21,6 +21,19 @@ class FieldsKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertificateKeys(Section):
+    noun = "signature.certificate"
+    header: Words | None = key(values.words, "the header that holds its address: x-cert-url")
+    payload: Words | None = key(values.words, "or the path of its address in the payload: SigningCertURL")
+    addresses: tuple[Words, ...] | None = key(
+        values.some_words,
+        "the addresses that it may have, with * for letters, digits and hyphens: https://certs.example.com/*.pem",
+        required=True,
+        name="from",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignatureKeys(Section):
     noun = "verify.signature"
     header: Words | None = key(values.words, "the header that holds it: x-signature")
@@ -40,6 +53,10 @@ class SignatureKeys(Section):
     body_hash: Words | None = key(
         values.words, "the parameter of the signed address with the SHA-256 of a body that is not a form: bodySHA256"
     )
+    certificate: CertificateKeys | None = key(
+        nested(CertificateKeys), "where a request names the certificate that it is signed with, instead of a secret"
+    )
+    signed_for: Words | None = key(values.words, "the path in the payload that has to be one of the secrets: TopicArn")
     port: str | None = key(
         values.choice(("optional",)), "optional: the sender may sign its address with or without the port"
     )
@@ -70,6 +87,22 @@ class UserKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JwtKeys(Section):
+    noun = "verify.jwt"
+    jwks: Words | None = key(
+        values.words,
+        'the address of the sender\'s keys, or the keys: https://auth.example.com/.well-known/jwks.json, "${file:keys.pem}"',
+    )
+    audience: tuple[Words, ...] | None = key(
+        values.some_words, "what the token is for, its aud: a text, or a list of which any will do"
+    )
+    issuer: tuple[Words, ...] | None = key(values.some_words, "who issues the token, its iss")
+    header: Words | None = key(values.words, "the header that holds it; Authorization: Bearer if left out")
+    body_hash: Words | None = key(values.words, "the claim with the SHA-256 of the body in base64: request_body_sha256")
+    leeway: float | None = key(values.duration(0, "1h"), "by how much two clocks may differ: 1m")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyKeys(Section):
     noun = "verify"
     signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
@@ -82,6 +115,7 @@ class VerifyKeys(Section):
         values.choice(("accept",)), "accept: allow a signature that does not cover the body"
     )
     token: InHeaderKeys | None = key(nested(InHeaderKeys), "the secret itself in a header: {header: x-token}")
+    jwt: JwtKeys | None = key(nested(JwtKeys), "a JSON Web Token that the sender signs with its own key")
     bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
     basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
     url_secret: bool | None = key(values.boolean, "true: the secret is the last part of the path: /in/name/secret")
