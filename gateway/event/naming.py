@@ -206,7 +206,7 @@ class Naming(Struct, frozen=True, kw_only=True):
 
         ``item`` is its position in a request that holds several: two equal items are two events.
         """
-        facts = _said(payload, headers)
+        facts = _said(payload, headers) if self.ids else {}
         for number, template in enumerate(self.ids):
             text = template.render(facts)
             if text:

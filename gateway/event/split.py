@@ -1,6 +1,7 @@
 """A request that holds several events: the exact bytes of each, and of the rest of the request, its envelope."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -26,7 +27,7 @@ class Piece(NamedTuple):
     #: Its exact bytes.
     body: bytes
     #: JSON: the request with every list on the way to the event replaced by its element, and with null for the event.
-    envelope: bytes
+    envelope: str
 
 
 def pieces(body: bytes, paths: Sequence[Sequence[str]]) -> list[Piece]:
@@ -43,11 +44,18 @@ def pieces(body: bytes, paths: Sequence[Sequence[str]]) -> list[Piece]:
     return found
 
 
-def envelope_of(headers: Mapping[str, str]) -> object:
+def envelope_of(headers: Mapping[str, str]) -> Mapping[str, object]:
     """The rest of the request that an event was split from, for rules and templates; empty if it was not split."""
     text = headers.get(ENVELOPE)
-    if text is None:
-        return {}
+    return _NO_ENVELOPE if text is None else _read(text)
+
+
+_NO_ENVELOPE: Final[Mapping[str, object]] = {}
+
+
+@lru_cache(maxsize=256)
+def _read(text: str) -> Mapping[str, object]:
+    """Read once for all events of a request."""
     try:
         envelope = parse(text.encode("utf-8", "replace"))
     except Unparsable:
@@ -59,9 +67,17 @@ def envelope_of(headers: Mapping[str, str]) -> object:
 def _pieces(body: bytes, path: Sequence[str]) -> list[Piece]:
     try:
         checked_skeleton(body)
-        return [Piece(bytes(item), bytes(rest)) for item, rest in _walk(msgspec.Raw(body), path)]
+        return list(_with_texts(_walk(msgspec.Raw(body), path)))
     except (Unparsable, msgspec.MsgspecError, UnicodeError, RecursionError):
         return []
+
+
+def _with_texts(found: Iterator[tuple[msgspec.Raw, msgspec.Raw]]) -> Iterator[Piece]:
+    last, text = None, ""
+    for item, rest in found:
+        if rest is not last:
+            last, text = rest, bytes(rest).decode("utf-8", "replace")
+        yield Piece(bytes(item), text)
 
 
 def _walk(value: msgspec.Raw, path: Sequence[str]) -> Iterator[tuple[msgspec.Raw, msgspec.Raw]]:

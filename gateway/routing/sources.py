@@ -113,7 +113,7 @@ class Source(Struct, frozen=True, kw_only=True):
 
     def _piece(self, piece: Piece, at: int, kept: Mapping[str, str], digest: bytes, now: float) -> Received:
         payload = parse(piece.body)
-        headers = {**kept, ENVELOPE: piece.envelope.decode("utf-8", "replace")}
+        headers = {**kept, ENVELOPE: piece.envelope}
         event = self._event(headers, piece.body, payload, now)
         key = self.naming.key(payload, headers, digest or event.sha256, at) if self.dedupe_s else event.id.encode()
         return Received(event=event, payload=payload, key=key)

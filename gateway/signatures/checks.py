@@ -1,7 +1,7 @@
 """One scheme with its secrets, applied to one request."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -38,9 +38,9 @@ class Check(Struct, frozen=True):
         aliases = {name.encode("latin-1"): other.encode("latin-1") for name, other in scheme.aliases.items()}
         return cls(scheme, keys, message(scheme.signature.signed), tuple(map(str.encode, urls)), aliases)
 
-    def readings(self, request: Request, steps: list[str] | None, documents: Mapping[str, bytes]) -> Iterator[Reading]:
+    def readings(self, request: Request, steps: list[str] | None, documents: Mapping[str, bytes]) -> Sequence[Reading]:
         """The request as this scheme reads it, with each of the addresses that the sender may have signed."""
-        return (Reading(request, url, steps, self.aliases, documents) for url in self.urls)
+        return [Reading(request, url, steps, self.aliases, documents) for url in self.urls]
 
     def verify(self, reading: Reading, now: float) -> None:
         """Raises Stop unless the request is authentic, or Awaits if that takes a document."""
@@ -78,17 +78,21 @@ class Check(Struct, frozen=True):
         if reading.steps is not None:
             reading.note(f"signed: {_shape(self.scheme.signature.signed, self.message(reading))}")
         if self.scheme.signature.certificate:
-            key = fetched.certified_key(self.scheme.signature, reading, now)
-            keys = [(credential, key) for credential, _ in keys]
-        return [self._matches(reading, credential, key, given) for credential, key in keys]
+            return self._certified_by(reading, now, [credential.secret for credential, _ in keys], given)
+        return [key is not None and key.matches(reading, self.message, given) for _, key in keys]
 
-    def _matches(self, reading: Reading, credential: Credential, key: Key | None, given: Sequence[bytes]) -> bool:
-        knobs = self.scheme.signature
-        if knobs.certificate:
-            reading.secret = credential.secret.reveal().encode("utf-8", "surrogateescape")
-        if knobs.signed_for and not any_equal(reading.payload(knobs.signed_for.split(".")), [reading.secret]):
-            return False
-        return key is not None and key.matches(reading, self.message, given)
+    def _certified_by(
+        self, reading: Reading, now: float, secrets: Sequence[Secret], given: Sequence[bytes]
+    ) -> Sequence[bool]:
+        """For which of the secrets the sender has signed, by the key of its certificate."""
+        knobs, found = self.scheme.signature, []
+        key = fetched.certified_key(knobs, reading, now)
+        signed_for = reading.payload(knobs.signed_for.split(".")) if knobs.signed_for else b""
+        for secret in secrets:
+            reading.secret = secret.reveal().encode("utf-8", "surrogateescape")
+            is_meant = not knobs.signed_for or any_equal(reading.secret, [signed_for])
+            found.append(is_meant and key.matches(reading, self.message, given))
+        return found
 
     def _signatures(self, reading: Reading) -> Sequence[bytes]:
         """The signatures of a request as they are written, without their prefix."""

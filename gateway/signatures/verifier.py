@@ -44,11 +44,15 @@ class Verifier:
     credentials: tuple[Credential, ...] = ()
     #: The source's address as the sender has it, for schemes that sign it.
     public_url: str = ""
+    #: Whether a verdict may depend on something that is fetched.
+    is_fetching: bool = field(init=False, repr=False, compare=False)
     _checks: tuple[Check, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checks = tuple(Check.of(scheme, self._of(scheme), self.public_url) for scheme in self.schemes)
         object.__setattr__(self, "_checks", checks)
+        fetching = any(scheme.way == "jwt" or scheme.signature.certificate for scheme in self.schemes)
+        object.__setattr__(self, "is_fetching", fetching)
 
     def _of(self, scheme: Scheme) -> Sequence[Credential]:
         """The secrets of a scheme: of several schemes, each has those with its own prefix, and the first one the rest."""
@@ -70,11 +74,6 @@ class Verifier:
     @property
     def takes_path_secret(self) -> bool:
         return any(scheme.way == "url_secret" for scheme in self.schemes)
-
-    @property
-    def is_fetching(self) -> bool:
-        """Whether a verdict may depend on something that is fetched."""
-        return any(scheme.way == "jwt" or scheme.signature.certificate for scheme in self.schemes)
 
     @property
     def addresses(self) -> frozenset[str]:
