@@ -89,6 +89,7 @@ class Adviser:
         """Add every warning about these entries, which are enabled and have no error."""
         self._unused_destinations()
         self._redacting_nothing()
+        self._replied()
         for name, condition in self._written.conditions.items():
             self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
@@ -283,6 +284,19 @@ class Adviser:
                         types = failed.setdefault(failure, [])
                         # The whole sample comes first: a failure with it is reported once.
                         types += [sample.called] if sample.event.type not in types else []
+        self._report_failed(failed)
+
+    def _replied(self) -> None:
+        failed: dict[tuple[Place, str], list[str]] = {}
+        for name, keys in self._written.sources.items():
+            for sample in self._samples.get(name, ()):
+                reply = sample.source.replies
+                if keys.reply is not None and reply is not None:
+                    for failure in _failure(lambda: reply.answer(sample.facts), keys.reply.place):  # noqa: B023 - called at once
+                        failed.setdefault(failure, []).append(sample.called)
+        self._report_failed(failed)
+
+    def _report_failed(self, failed: Mapping[tuple[Place, str], Sequence[str]]) -> None:
         for (place, words), types in failed.items():
             each = list(dict.fromkeys(types))
             noun = "sample" if len(each) == 1 else "samples"
@@ -296,7 +310,7 @@ def _build(entry: Entry, destination: Destination, message: Message, sample: _Sa
     destination.kind.request(destination.target, parts)
 
 
-def _failure(build: Callable[[], None], place: Place) -> Iterator[tuple[Place, str]]:
+def _failure(build: Callable[[], object], place: Place) -> Iterator[tuple[Place, str]]:
     try:
         build()
     except RenderError as error:

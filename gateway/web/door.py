@@ -71,7 +71,8 @@ class Door:
         except SenderGone:
             return
         body = answer if isinstance(answer, bytes) else _encode(answer)
-        headers = [(b"content-length", b"%d" % len(body)), *extra]
+        # RFC 9110, 8.6: a 204 has none.
+        headers = [*([] if status == 204 else [(b"content-length", b"%d" % len(body))]), *extra]
         if not isinstance(answer, bytes):
             headers.append((b"content-type", b"application/json"))
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -51,6 +51,7 @@ async def answered(tmp_path, reply, *pieces):
 async def test_an_answer_is_made_from_the_event(tmp_path, reply, status, type_, said):
     answer = await answered(tmp_path, reply)
     assert (answer.status, answer.headers.get("content-type"), answer.body) == (status, type_, said)
+    assert ("content-length" in answer.headers) is (status != 204)
     if said:
         assert answer.headers["x-content-type-options"] == "nosniff"
 
