@@ -5,6 +5,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import cache
 
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cli import verify
 from gateway.egress.documents import BETWEEN_LOOKS_S, MOST_LOOKS
 from gateway.errors import KeysUnavailable, SignatureRefused
 from gateway.operate.upkeep import KEYS_INTERVAL_S
@@ -349,3 +352,39 @@ async def test_whoever_names_many_certificates_makes_few_looks_and_known_ones_st
                     await world.received(source, certified(sink.url, f"no-{number}"))
             assert len(sink.requests) == MOST_LOOKS
             assert (await world.received(source, certified(sink.url, message="again"))).appended
+
+
+# --- for people ---
+
+
+def test_the_verb_that_explains_a_request_fetches_the_keys_that_it_takes(tmp_path, capsys):
+    with Sink(answer(200, KEYS)) as sink:
+        (tmp_path / "routes.yaml").write_text(FILE % sink.url)
+        written = {
+            "method": "POST",
+            "url": "https://hooks.example.com/in/it",
+            "headers": [["Authorization", f"bearer {token()}"]],
+            "body": BODY.decode(),
+        }
+        (tmp_path / "request.json").write_text(json.dumps(written))
+        for at, code, said in (("1000", 0, "verified"), ("2000", 1, "refused: the token has expired")):
+            found = verify.verify(
+                config=tmp_path / "routes.yaml",
+                source="it",
+                request=tmp_path / "request.json",
+                at=at,
+                as_json=False,
+            )
+            assert (found, capsys.readouterr().out.splitlines()[-1]) == (code, said)
+
+
+def test_pyjwt_is_imported_only_where_a_source_uses_it(tmp_path):
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\nsources: {x: {preset: xobito, secret: s3cret}}\ndestinations: {}\n"
+    )
+    code = (
+        "import sys; from pathlib import Path; import gateway.server, gateway.pipeline; from gateway.config import load; "
+        f"load(Path({str(tmp_path / 'routes.yaml')!r}), environ={{}}); "
+        "assert not {'jwt', 'httpx', 'cryptography'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
