@@ -205,7 +205,7 @@ def _handshake(source: Source, request: Request, asked: Mapping[str, object], no
         if not handshake.shows_token(asked, source.handshake_tokens or source.secrets):
             raise SignatureRefused("a handshake with a wrong token")
         verdict = verifier.verify(request, now) if verifier else None
-        if isinstance(verdict, signatures.Refused):
+        if isinstance(verdict, signatures.Refused | signatures.Wanted):
             raise SignatureRefused(f"a handshake: {verdict.reason}")
         telemetry.log("source.handshake", source=source.name)
         return handshake.reply(asked, source.secrets)
