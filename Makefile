@@ -12,7 +12,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >
 CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.PHONY: help run install lint fix test cover audit docs corpus bench judges pictures lock clean
+.PHONY: help run install lint fix test cover audit docs corpus corpora bench judges pictures lock clean
 
 ifeq ($(STORE),postgres)
 run: $(VENV)/.dev
@@ -82,6 +82,9 @@ docs: $(VENV)/.dev ## Regenerate docs/reference and routes.schema.json; check ev
 
 corpus: $(VENV)/.dev ## Write again what `gateway check` says of each file in tests/config
 	$(BIN)/python -m tests.config.corpus
+
+corpora: $(VENV)/.dev ## Count how many of the vendors' own examples are accepted, named, rendered and forwarded unchanged (needs npm)
+	$(BIN)/python -m tests.presets.corpora
 
 bench: $(VENV)/.run ## Measure throughput, latency, CPU and memory (options: BENCH="...")
 	$(BIN)/python bench/run.py $(BENCH)

@@ -16,6 +16,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── SignatureRefused       401; the reason goes to our log, never to the sender
     │   ├── Unparsable             400
     │   └── NoRoom                 503 + Retry-After: the bodies in memory take all the room there is
+    ├── KeysUnavailable            503: the keys that a sender signs with could not be fetched
     ├── BuildError                 no request can be built for this delivery: dead, replayable
     │   ├── NameGone               its route, destination or source is no longer in routes.yaml
     │   ├── RenderError            a template failed; carries file:line
@@ -151,6 +152,11 @@ class BodyTooLarge(RequestRefused):
 
     status, answer, reason = 413, "body too large", "too_large"
 
+    def __init__(self, why: str, said: str = "") -> None:
+        """``why`` is for our log, ``said`` for the sender."""
+        self.answer = f"{type(self).answer}{f': {said}' if said else ''}"
+        super().__init__(why)
+
 
 class EncodingRefused(RequestRefused):
     """A Content-Encoding other than gzip and deflate, or several of them."""
@@ -173,6 +179,10 @@ class SignatureRefused(RequestRefused):
     """The request is not authentic. The operator's log gets the reason, the sender does not."""
 
     status, answer, reason = 401, "signature missing or wrong", "signature"
+
+
+class KeysUnavailable(GatewayError):
+    """The keys or the certificate that a sender signs with could not be fetched; it is asked to retry."""
 
 
 class Unparsable(RequestRefused):

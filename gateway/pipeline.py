@@ -55,7 +55,9 @@ from gateway.model import (
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning, questions
+from gateway.routing.authentic import authenticate
 from gateway.routing.questions import Asked
+from gateway.routing.replies import Accepted
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
@@ -124,23 +126,23 @@ async def receive(
     source: Source,
     request: Request,
     hold: Callable[[int], bool] = codings.unbounded,
-) -> Sequence[Appended] | Answer:
+) -> Accepted | Answer:
     """Verify, parse, match and store the events of one request, all or none; durable on return.
 
     A sender's handshake is answered instead, and nothing is stored. Header names are in lower case; ``hold`` is asked for
-    room for a body that has to be decompressed. Raises RequestRefused, StoreFull when there is no room for events, or
-    StoreUnavailable when they could not be stored.
+    room for a body that has to be decompressed. Raises RequestRefused, KeysUnavailable, StoreFull when there is no room for
+    events, or StoreUnavailable when they could not be stored.
     """
     now = gateway.clock()
     if source.reads_content:
         request = await _unpacked(request, source, hold)
     if source.learns:
         source = gateway.with_learned(source)
-    if source.handshakes and (asked := questions.asked(source, request, now)):
+    if (source.handshakes or source.ping) and (asked := questions.asked(source, request, now)):
         return await _answered(gateway, source, asked, now)
     if request.method not in source.methods:
         raise SignatureRefused(f"this {request.method} is none of the sender's handshakes")
-    questions.authenticate(source, request, now)
+    await authenticate(source, request, now, gateway.egress)
     request = await _unpacked(request, source, hold)
     headers = traces.taken_over(request.headers)
     received = source.received(
@@ -152,7 +154,8 @@ async def receive(
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
     plans = await planning.plans(received, config, source)
-    # A payload takes many times its body's memory: it is not kept until the disk is ready.
+    # A payload takes many times its body's memory: it is not kept until the disk is ready, unless the answer needs it.
+    shown = received[0] if source.replies else None
     del received
     # Nothing waits from here to the append: it is the append that gives back the slots taken here.
     new = [plan.new_event(config, starter.reserve) for plan in plans]
@@ -164,8 +167,8 @@ async def receive(
         else:
             await _report_repeats(gateway, starter, one.event, known)
     if source.replays_redelivered and any(known.duplicate for known in appended):
-        return [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
-    return appended
+        appended = [await _redelivered(gateway, source, known) if known.duplicate else known for known in appended]
+    return Accepted(appended, source.reply_to(shown, appended[0].event_id) if shown else None)
 
 
 async def _answered(gateway: Gateway, source: Source, asked: Asked, now: float) -> Answer:

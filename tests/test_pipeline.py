@@ -373,7 +373,7 @@ async def from_hub(world: World, body: bytes = b'{"action": "opened"}', **change
     headers = {name: value, "content-type": "application/json", "x-github-event": "issues", "x-github-delivery": "id-1"}
     headers |= {name.replace("_", "-"): value for name, value in changed.items()}
     request = Request(headers=[(name.encode(), value.encode()) for name, value in headers.items()], body=body)
-    [appended] = await receive(world.gateway, world.dispatcher, world.gateway.config, source, request)
+    [appended] = (await receive(world.gateway, world.dispatcher, world.gateway.config, source, request)).appended
     return appended
 
 

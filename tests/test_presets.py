@@ -29,7 +29,10 @@ VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 def source_of(name):
     """The source of a preset, from a file with nothing else and no secret in the environment."""
     url = f"    public_url: https://hooks.example.com/in/{name}\n"
-    secret = "" if {"none": True} in presets.load(name).verify else "    secret: ${A_SECRET}\n"
+    blocks = presets.load(name).verify
+    secret = "" if {"none": True} in blocks else "    secret: ${A_SECRET}\n"
+    if any("jwt" in block for block in blocks):
+        secret = "    verify: {jwt: {jwks: https://auth.example.com/.well-known/jwks.json}}\n"
     text = f"version: 1\nsources:\n  {name}:\n    preset: {name}\n{secret}{url}destinations: {{}}\n"
     with TemporaryDirectory() as folder:
         path = Path(folder) / "routes.yaml"
@@ -64,6 +67,8 @@ BARE = {
     ("gitlab", "push", "shortcuts.attrs"),
     ("gitlab-token", "push", "shortcuts.attrs"),
     ("x", "account_activity", "id"),
+    # Only its newer envelope has one.
+    *(("xobito", sample, "id") for sample in presets.load("xobito").samples),
 }
 
 

@@ -85,8 +85,12 @@ class World:
         [(name, value)] = source.verifier.sign(Request(headers=[], body=body), 0, "").headers
         headers = [(name.encode(), value.encode()), (b"content-type", b"application/json"), (b"cookie", b"c=1")]
         request = Request(headers=headers, body=body)
-        [appended] = await receive(self.gateway, self.dispatcher, config, source, request)
+        [appended] = (await self.received(source, request)).appended
         return appended
+
+    async def received(self, source, request: Request):
+        """What becomes of one request."""
+        return await receive(self.gateway, self.dispatcher, self.gateway.config, source, request)
 
     async def replay(self, *ids: str) -> None:
         await self.operations.carry_out(Move(verb="replay", by="test", ids=ids))

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Source
 from gateway.signatures import CannotSign, Request
+from gateway.wording import printable
 
 
 class SendRefused(GatewayError):
@@ -99,9 +100,13 @@ def _post(client: Client, url: str, source: Source, request: Request) -> tuple[i
 
 
 def _sentence(status: int, answer: str, sample: str) -> str:
-    if 200 <= status < 300 and (fields := _fields(answer)):
-        what = "a duplicate of" if fields.get("duplicate") else "accepted as"
-        return f"{sample} {what} {fields.get('id')}"
+    if 200 <= status < 300:
+        fields = _fields(answer)
+        if "duplicate" in fields:
+            return f"{sample} {'a duplicate of' if fields['duplicate'] else 'accepted as'} {fields.get('id')}"
+        # The source has a reply of its own.
+        said = f": {printable(answer.strip()[:300])}" if answer.strip() else ""
+        return f"{sample} accepted, answered {status}{said}"
     hint = ": the secret here differs from the gateway's" if status == 401 else ""
     return f"refused with {status}: {answer.strip()[:300]}{hint}"
 

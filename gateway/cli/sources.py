@@ -2,14 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from gateway import presets
 from gateway.errors import GatewayError
 from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
 from gateway.wording import suggest
-
-_STAY_OUT = "AWS SNS and PayPal are not supported: verifying them requires fetching a certificate."
 
 
 class UnknownSender(GatewayError):
@@ -26,8 +26,7 @@ def list_all(*, as_json: bool) -> int:
     for each in found:
         print(f"{each.name:<{width}}  {each.title}: {in_words(each)}")
     print(
-        f"\n{_STAY_OUT}\nFor any other sender, describe its signature with verify: in routes.yaml.\n"
-        "`gateway sources NAME` shows one."
+        "\nFor any other sender, describe its signature with verify: in routes.yaml.\n`gateway sources NAME` shows one."
     )
     return 0
 
@@ -57,7 +56,9 @@ def fragment(preset: presets.Preset) -> str:
     """What to write into routes.yaml for a sender."""
     variable = re.sub(r"[^A-Z0-9]+", "_", preset.name.upper()) + "_SECRET"
     lines = ["sources:", f"  {preset.name}:", f"    preset: {preset.name}"]
-    if {"none": True} not in preset.verify:
+    if any("jwt" in block for block in preset.verify):
+        lines.append("    verify: {jwt: {jwks: https://auth.example.com/.well-known/jwks.json}}   # the sender's keys")
+    elif {"none": True} not in preset.verify:
         lines.append(f"    secret: ${{{variable}}}")
     if any("url" in str(block.get("signature", {}).get("signed", "")) for block in preset.verify):
         lines.append(f"    public_url: https://hooks.example.com/in/{preset.name}   # exactly as the sender knows it")
@@ -79,7 +80,15 @@ def in_words(preset: presets.Preset) -> str:
     """How a sender's requests are verified, in one line."""
     if {"none": True} in preset.verify:
         return "not signed"
-    return ", or ".join(_scheme_in_words(scheme_of(block)) for block in preset.verify)
+    return ", or ".join(_block_in_words(block) for block in preset.verify)
+
+
+def _block_in_words(block: Mapping[str, Any]) -> str:
+    # Where the keys are is the operator's to say.
+    if "jwt" in block:
+        header = block["jwt"].get("header", "authorization")
+        return f"a JSON Web Token in {header}" + (" with a hash of the body" if "body_hash" in block["jwt"] else "")
+    return _scheme_in_words(scheme_of(block))
 
 
 def _scheme_in_words(scheme: Scheme) -> str:
@@ -89,7 +98,8 @@ def _scheme_in_words(scheme: Scheme) -> str:
             where = knobs.header or f"the body's {knobs.body}"
             is_hmac = not scheme.is_asymmetric and not knobs.algorithm.startswith("plain-")
             kind = f"HMAC {knobs.algorithm}" if is_hmac else knobs.algorithm.removeprefix("plain-")
-            return f"{kind} of {knobs.signed} in {where}"
+            by = ", by a certificate that is fetched" if knobs.certificate else ""
+            return f"{kind} of {knobs.signed} in {where}{by}"
         case "token":
             return f"a token in {scheme.header}"
         case "url_secret":

@@ -1,9 +1,11 @@
 """``gateway verify`` and ``gateway sign``: why a request verifies or not, and how to make one that does."""
 
+import asyncio
 import base64
 import binascii
 import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ from urllib.parse import urlsplit
 
 from gateway.cli import surroundings
 from gateway.cli.samples import address_of, curl
+from gateway.egress import Egress
 from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
-from gateway.signatures import CannotSign, Refused, Request
+from gateway.signatures import CannotSign, Refused, Request, Verified, Wanted
 from gateway.wording import printable
 
 
@@ -26,8 +29,8 @@ def verify(*, config: Path, source: str, request: Path, at: str | None, as_json:
     """Print step by step what was computed, and where it failed; 1 if the request is refused. Raises ConfigError."""
     known, steps = _source(surroundings.loaded(config, dev=True), source), list[str]()
     asked = _request(request)
-    verdict = known.verifier.verify(asked, time.time() if at is None else _moment(at), steps)
-    reason = verdict.reason if isinstance(verdict, Refused) else ""
+    verdict = _verdict(known, asked, time.time() if at is None else _moment(at), steps)
+    reason = "" if isinstance(verdict, Verified) else verdict.reason
     if as_json:
         print(json.dumps({"verified": not reason, "reason": reason, "steps": steps}, indent=2))
     else:
@@ -35,6 +38,25 @@ def verify(*, config: Path, source: str, request: Path, at: str | None, as_json:
             print(f"  {printable(step)}")
         print(f"refused: {printable(reason)}" if reason else "verified")
     return 1 if reason else 0
+
+
+def _verdict(source: Source, asked: Request, now: float, steps: list[str]) -> Verified | Refused | Wanted:
+    """The verdict, with the keys or the certificate that it takes."""
+    verdict = source.verifier.verify(asked, now, steps)
+    if not isinstance(verdict, Wanted):
+        return verdict
+    steps.clear()
+    documents = asyncio.run(_fetched(source, verdict.url))
+    return source.verifier.verify(asked, now, steps, documents)
+
+
+async def _fetched(source: Source, url: str) -> Mapping[str, bytes]:
+    egress = Egress()
+    try:
+        await egress.documents.look(url, source.door)
+    finally:
+        await egress.close()
+    return egress.documents.known
 
 
 def _moment(written: str) -> float:

@@ -25,6 +25,7 @@ from gateway.event.patterns import covers, fits, resource_and_action, widened
 from gateway.hiding import redaction
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
+from gateway.routing.replies import Reply
 
 #: Number of samples that a warning names; the rest are counted.
 _NAMED: Final = 3
@@ -56,12 +57,14 @@ class Adviser:
         written: FileKeys,
         known: Known,
         destinations: Mapping[str, Destination],
+        replies: Mapping[str, Reply],
         compiler: EntryCompiler,
         names: Mapping[tuple[str, str], Place],
     ) -> None:
         self._reading = reading
         self._written = written
         self._destinations = destinations
+        self._replies = replies
         self._compiler = compiler
         self._names = names
         self._known = known
@@ -81,6 +84,7 @@ class Adviser:
         """Add every warning about these entries, which are enabled and have no error."""
         self._unused_destinations()
         self._redacting_nothing()
+        self._replied()
         for name, condition in self._written.conditions.items():
             self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
@@ -280,6 +284,22 @@ class Adviser:
                         types = failed.setdefault(failure, [])
                         # The whole sample comes first: a failure with it is reported once.
                         types += [sample.called] if sample.event.type not in types else []
+        self._report_failed(failed, samples)
+
+    def _replied(self) -> None:
+        for name, reply in self._replies.items():
+            keys = self._written.sources[name].reply
+            if keys is None:
+                # The preset's own.
+                continue
+            samples = self._known.samples([name])
+            failed: dict[tuple[Place, str], list[str]] = {}
+            for sample in samples:
+                for failure in _failure(lambda: reply.answer(sample.facts), keys.place):  # noqa: B023 - called at once
+                    failed.setdefault(failure, []).append(sample.called)
+            self._report_failed(failed, samples)
+
+    def _report_failed(self, failed: Mapping[tuple[Place, str], Sequence[str]], samples: Sequence[Sample]) -> None:
         for (place, said), types in failed.items():
             lacking = _LACKING.match(said)
             spelled = lacking and misspelt(lacking[1], [each.facts for each in samples])
@@ -292,11 +312,11 @@ class Adviser:
 def _build(entry: Entry, destination: Destination, message: Message, sample: Sample) -> None:
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
-    parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.kept_headers)
+    parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
 
 
-def _failure(build: Callable[[], None], place: Place) -> Iterator[tuple[Place, str]]:
+def _failure(build: Callable[[], object], place: Place) -> Iterator[tuple[Place, str]]:
     try:
         build()
     except RenderError as error:

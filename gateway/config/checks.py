@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
+from gateway import presets
 from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
@@ -89,6 +90,21 @@ def redacted(reading: Reading, keys: SourceKeys, shortcuts: Collection[str]) -> 
     return len(reading.report.problems) == before
 
 
+def ping(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """Check that a sender whose unsigned pings are accepted sends any."""
+    if keys.ping is not None and presets.load(keys.preset or "").ping is None:
+        known = ", ".join(each for each in presets.NAMES if presets.load(each).ping is not None)
+        message = f'source "{name}": this sender is not known to send an unsigned ping'
+        reading.error(keys.key_at("ping"), message, f"remove ping; it is for the presets {known}")
+
+
+def windows(reading: Reading, name: str, keys: SourceKeys) -> None:
+    """Check that what becomes of an event that comes again is not said twice."""
+    if keys.dedupe == 0 and keys.redeliver is not None:
+        message = f'source "{name}": with dedupe: none no event comes again, so there is nothing to replay'
+        reading.error(keys.key_at("redeliver"), message, "remove redeliver, or write a window: dedupe: 30d")
+
+
 def event_names(reading: Reading, name: str, keys: SourceKeys, home: Callable[[str], str]) -> bool:
     """Check what names, identifies and splits the events of a source; whether all of it is valid."""
     before = len(reading.report.problems)
@@ -97,6 +113,8 @@ def event_names(reading: Reading, name: str, keys: SourceKeys, home: Callable[[s
             if problem := template_problem(each.text) or _constant_problem(key, each.text, written, home):
                 reading.error(each.node, f'{key} of source "{name}": {problem[0]}', problem[1])
     for path in keys.split or ():
+        if len(keys.split or ()) == 1 and path.text == "none":
+            continue
         segments = path_to_one(reading, path, starred_path)
         if segments and (segments[0] != "payload" or "*" not in segments or "" in segments):
             hint = "write payload.events.*, or payload.* for a list"
@@ -253,6 +271,18 @@ def near_type(reading: Reading, pattern: Words, known: frozenset[str]) -> None:
     hint = _near(pattern.text, known)
     if hint:
         reading.warning(pattern.node, f'"{pattern.shown}" matches no known event type', hint)
+
+
+def renamed_type(reading: Reading, pattern: Words, named: Collection[str]) -> bool:
+    """Warn about a type that only an older release gave to the events of these presets; whether it is one."""
+    is_renamed = False
+    for name in sorted(named):
+        for old, new in presets.load(name).renamed.items():
+            if pattern.text == old or (old.endswith("*") and pattern.text.startswith(old[:-1])):
+                message = f'"{pattern.shown}" matches no event of {name} any more'
+                reading.warning(pattern.node, message, f"its types are now {new}")
+                is_renamed = True
+    return is_renamed
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, retention, ways
+from gateway.config import checks, replies, retention, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -143,6 +143,7 @@ class _Compiler:
             name: replace(each, order=compiler.lane(name, written.destinations[name]))
             for name, each in destinations.items()
         }
+        sources = {name: self._answering(each, compiler) for name, each in sources.items()}
         entries = [
             (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
             for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
@@ -152,7 +153,8 @@ class _Compiler:
         if not self._reading.report.has_errors and not self._reading.missing:
             for name, keys in written.sources.items():
                 advise_secrets(self._reading, name, keys)
-            Adviser(self._reading, written, known, destinations, compiler, self._names).advise(enabled)
+            replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
+            Adviser(self._reading, written, known, destinations, replies, compiler, self._names).advise(enabled)
         return Config(
             revision=self._revision(),
             files=self._reading.disk.digests,
@@ -250,7 +252,7 @@ class _Compiler:
         found: dict[str, Source] = {}
         values = self._values()
         for name, keys in self._written.sources.items():
-            source = compiled_source(self._reading, name, keys, values)
+            source = compiled_source(self._reading, name, keys, values, self._ways.usual)
             if source is None:
                 continue
             rival = next((other for other in found.values() if other.path == source.path), None)
@@ -259,6 +261,14 @@ class _Compiler:
                 self._reading.error(keys.at("path"), message, "give one of them another path")
             found[name] = source
         return found
+
+    def _answering(self, source: Source, compiler: EntryCompiler) -> Source:
+        """The source with what its sender is answered."""
+        keys = self._written.sources[source.name]
+        templates = compiler.templates_of([source.name])
+        found = replies.reply(self._reading, source.name, keys, source.reply, templates)
+        status = (keys.reply and keys.reply.status) or source.reply
+        return replace(source, reply=status, replies=found)
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults

@@ -178,9 +178,14 @@ class EntryCompiler:
             )
         known = self._known.types(sources)
         for pattern in keys.match:
-            if self._is_pattern(pattern):
+            # What was a type of an older release need not be a pattern of this one: /weather.
+            is_renamed = checks.renamed_type(self._reading, pattern, self._presets(sources))
+            if not is_renamed and self._is_pattern(pattern):
                 checks.near_type(self._reading, pattern, known)
         return tuple(pattern.text for pattern in keys.match)
+
+    def _presets(self, sources: Sequence[str]) -> Collection[str]:
+        return {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}
 
     def _is_pattern(self, pattern: Words) -> bool:
         shown = pattern.shown
@@ -203,6 +208,10 @@ class EntryCompiler:
         return False
 
     # --- templates ---
+
+    def templates_of(self, sources: Sequence[str]) -> Templates:
+        """Templates that may use what the events of all these sources have."""
+        return self._templates_for(self.fields.roots(sources))
 
     def _templates_for(self, roots: frozenset[str]) -> Templates:
         if roots not in self._templates:

@@ -16,6 +16,7 @@ from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
 from gateway.config.schema.sources import SourceKeys, Written
 from gateway.config.schema.verify import VerifyKeys, as_written
 from gateway.config.text.reader import Scalar
+from gateway.egress import Door
 from gateway.errors import Place
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, PathRefused, present, split_path
@@ -49,7 +50,9 @@ def own_source(values: Mapping[str, object]) -> Source:
     )
 
 
-def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mapping[str, object]) -> Source | None:
+def compiled_source(
+    reading: Reading, name: str, keys: SourceKeys, values: Mapping[str, object], door: Door
+) -> Source | None:
     """Compile a source with the values of ``vars``; None after a problem was reported."""
     if name == "gateway":
         reading.error(keys.place, 'the name "gateway" is reserved for the gateway itself', "rename this source")
@@ -57,6 +60,8 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
     if keys.path is not None and is_own:
         checks.source_path(reading, keys.path)
     checks.shortcuts(reading, keys)
+    checks.windows(reading, name, keys)
+    checks.ping(reading, name, keys)
     questions = handshakes.declared(reading, name, keys)
     verified = _verifier(reading, name, keys, learns=any(each.is_secret for each in questions))
     names_fit = checks.event_names(reading, name, keys, partial(_home, keys))
@@ -87,6 +92,12 @@ def compiled_source(reading: Reading, name: str, keys: SourceKeys, values: Mappi
         naming=naming,
         max_body=keys.max_body,
         kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),
+        signing_headers=frozenset().union(*(scheme.headers for scheme in verified.schemes)),
+        aliases={name: other for scheme in verified.schemes for name, other in scheme.aliases.items()},
+        ping=preset.ping if keys.ping is not None else None,
+        largest=f"{preset.title} sends up to {preset.largest}" if preset.largest else "",
+        door=door,
+        dedupe_s=preset.dedupe_s if keys.dedupe is None else keys.dedupe,
         replays_redelivered=keys.redeliver is not None,
         dropped_headers=DROPPED_HEADERS | {name.encode("latin-1") for name in secret_headers},
         dropped_query=SECRET_QUERY | secret_query,
@@ -126,6 +137,11 @@ def _refuse_secret_names(reading: Reading, name: str, keys: SourceKeys, secret: 
                 reading.error(written.node, message, "name another field")
 
 
+def is_whole(keys: SourceKeys) -> bool:
+    """Whether ``split: none`` keeps a request that holds several events as it is."""
+    return keys.split is not None and [each.text for each in keys.split] == ["none"]
+
+
 def _redaction(naming: Naming, keys: SourceKeys | None, schemes: Sequence[Scheme]) -> Redaction:
     """What the file redacts, and a token in the payload: that is a secret in every event."""
     redact = keys.redact if keys is not None else None
@@ -151,7 +167,7 @@ def _naming(preset: Preset, keys: SourceKeys, values: Mapping[str, object]) -> N
     return preset.naming.renamed(
         None if keys.type is None else [each.text for each in keys.type],
         None if keys.id is None else [each.text for each in keys.id],
-        None if keys.split is None else [each.text for each in keys.split],
+        None if keys.split is None else [] if is_whole(keys) else [each.text for each in keys.split],
     ).extended(
         {shortcut: [path.text for path in paths] for shortcut, paths in keys.shortcuts.items()},
         values,
@@ -166,6 +182,9 @@ def _verifier(reading: Reading, name: str, keys: SourceKeys, *, learns: bool) ->
     if schemes == OPEN:
         _check_open(reading, name, keys)
         return Verifier(OPEN)
+    if not any(scheme.needs_secret for scheme in schemes):
+        _check_keys(reading, name, keys, schemes)
+        return Verifier(schemes)
     if keys.secret is None and learns:
         return Verifier(schemes, (), keys.public_url.text if keys.public_url else "")
     if keys.secret is None:
@@ -178,7 +197,7 @@ def _verifier(reading: Reading, name: str, keys: SourceKeys, *, learns: bool) ->
         return None
     _advise_algorithm(reading, name, keys)
     url = keys.public_url.text if keys.public_url else ""
-    if not url and any("url" in uses(scheme.signature.signed) for scheme in schemes):
+    if not url and any(uses(scheme.signature.signed) & {"url", "uri"} for scheme in schemes):
         hint = f"add public_url: https://your-host/in/{name}, exactly as the sender knows it"
         reading.error(
             keys.place, f'source "{name}": the sender signs the address it posts to, which only you know', hint
@@ -229,6 +248,29 @@ def _check_open(reading: Reading, name: str, keys: SourceKeys) -> None:
         reading.error(keys.key_at("secret"), "verify: none does not use a secret", "remove one of them")
 
 
+def _check_keys(reading: Reading, name: str, keys: SourceKeys, schemes: Sequence[Scheme]) -> None:
+    if keys.secret is not None:
+        message = f'source "{name}": a JSON Web Token is checked with the sender\'s keys, not with a secret'
+        reading.error(keys.key_at("secret"), message, "remove secret")
+    own = keys.verify.jwt if isinstance(keys.verify, VerifyKeys) else None
+    if own is not None and own.jwks is not None and not own.jwks.is_stand_in:
+        for scheme in schemes:
+            if scheme.way == "jwt" and not scheme.jwt.is_fetched and (problem := tokens_problem(scheme.jwt.jwks)):
+                hint = "write the address of a JWKS, https://..., or the keys as a JWKS or PEM"
+                reading.error(own.jwks.node, f'jwks of source "{name}": {problem}', hint)
+
+
+def tokens_problem(written: str) -> str:
+    """What is wrong with keys in the file; empty: nothing."""
+    from gateway.signatures import tokens
+
+    try:
+        tokens.keys_of(written.encode())
+    except KeyRefused as error:
+        return str(error)
+    return ""
+
+
 def _with_keys(reading: Reading, keys: SourceKeys, schemes: tuple[Scheme, ...], url: str) -> Verifier | None:
     assert keys.secret is not None
     made_up = keys.secret.is_demo or reading.no_env
@@ -257,10 +299,10 @@ def _why(schemes: Sequence[Scheme], credential: Credential) -> str:
     try:
         Verifier(tuple(schemes), (credential,))
     except KeyRefused as error:
+        prefixes = [scheme.signature.key_prefix for scheme in schemes]
+        if len(schemes) > 1 and all(prefixes) and not credential.secret.reveal().startswith(tuple(prefixes)):
+            return f"it does not start with {' or '.join(prefixes)}, and is not base64 either"
         return str(error)
-    prefixes = [scheme.signature.key_prefix for scheme in schemes]
-    if len(schemes) > 1 and all(prefixes) and not credential.secret.reveal().startswith(tuple(prefixes)):
-        return f"it does not start with {' or '.join(prefixes)}"
     return ""
 
 

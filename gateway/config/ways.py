@@ -121,6 +121,12 @@ class Ways:
             http2=keys.http2,
         )
 
+    @property
+    def usual(self) -> Door:
+        """The door of what is no destination, such as the keys of senders: through the proxy of defaults, if there is one."""
+        proxy = (self._defaults.proxy if self._defaults else None) or NO_PROXY
+        return Door() if proxy == NO_PROXY else Door(proxy=proxy)
+
     def _proxy(self, keys: DestinationKeys) -> str:
         found = keys.proxy or (self._defaults.proxy if self._defaults else None) or NO_PROXY
         return "" if found == NO_PROXY else found

@@ -7,7 +7,8 @@ or a credential.
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.faults import of_exception
@@ -16,6 +17,9 @@ from gateway.egress.inbox import Inbox, InboxEntry
 from gateway.egress.names import Names
 from gateway.errors import ConnectFailed, EgressError, TimedOut
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
+
+if TYPE_CHECKING:
+    from gateway.egress.documents import Documents
 
 __all__ = ["Carrier", "Door", "Egress", "Inbox", "InboxEntry"]
 
@@ -78,6 +82,13 @@ class Egress:
                         return await self._exchange(request, door, most)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout_s:g} s") from None
+
+    @cached_property
+    def documents(self) -> "Documents":
+        """The keys and certificates of senders."""
+        from gateway.egress.documents import Documents
+
+        return Documents(self)
 
     def avoid(self, *urls: str) -> None:
         """Never connect to the gateway's own listeners: ``http://127.0.0.1:8080``."""

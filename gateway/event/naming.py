@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from gateway.event.paths import MISSING, Each, Facts, Path, PathRefused, lookup, split_path, starred_path
 from gateway.event.patterns import resource_and_action
-from gateway.event.payload import query_fields
+from gateway.event.payload import ENVELOPE, query_fields
+from gateway.event.split import envelope_of
 from gateway.model import Event
 from gateway.wording import iso_time, printable
 
@@ -37,6 +38,10 @@ _MODIFIERS: Mapping[str, Callable[[str], str]] = {
 }
 
 
+#: Not the value but the last segment of the path, if there is something: ``{payload.postback|named}`` -> ``postback``.
+_NAMED: Final = "named"
+
+
 def template_problem(source: str) -> tuple[str, str] | None:
     """What is wrong with a ``{path|modifier}`` template, and what to write; None if nothing is."""
     if "{{" in source:
@@ -46,16 +51,16 @@ def template_problem(source: str) -> tuple[str, str] | None:
             root = split_path(found[1])[0]
         except PathRefused as refused:
             return f'"{found[1]}" {refused}', refused.hint
-        if root not in ("payload", "headers", "query"):
+        if root not in ("payload", "headers", "query", "envelope"):
             return (
                 f'"{found[1]}" is neither part of the payload nor a header nor a field of the query',
                 "write {payload.type} or {headers.x-event}",
             )
         if found[1].startswith("query.") and found[1].count(".") > 1:
             return f'a field of the query has no parts: "{found[1]}"', f"write {{{'.'.join(found[1].split('.')[:2])}}}"
-        unknown = next((name for name in found[2].split("|")[1:] if name not in _MODIFIERS), None)
+        unknown = next((name for name in found[2].split("|")[1:] if name not in (*_MODIFIERS, _NAMED)), None)
         if unknown is not None:
-            return f'unknown modifier "{unknown}"', f"known: {', '.join(_MODIFIERS)}"
+            return f'unknown modifier "{unknown}"', f"known: {', '.join((*_MODIFIERS, _NAMED))}"
     rest = _FIELD.sub("", source)
     if "{" in rest or "}" in rest or not source:
         return f'"{source}" has a brace without a field', "write {payload.type}"
@@ -65,9 +70,13 @@ def template_problem(source: str) -> tuple[str, str] | None:
 class _Field(Struct, frozen=True):
     path: tuple[str, ...]
     modifiers: tuple[Callable[[str], str], ...]
+    #: Whether it stands for its own name, if it is there at all.
+    is_named: bool = False
 
     def text(self, facts: Facts) -> str:
         value = lookup(facts, self.path)
+        if self.is_named:
+            return "" if value is MISSING else self.path[-1]
         if isinstance(value, bool) or not isinstance(value, str | int):
             return ""
         text = str(value).strip()
@@ -87,8 +96,9 @@ class _TypeTemplate(Struct, frozen=True):
         end = 0
         for match in _FIELD.finditer(source):
             parts.append(source[end : match.start()])
-            modifiers = tuple(_MODIFIERS[name] for name in match[2].split("|")[1:])
-            parts.append(_Field(split_path(match[1]), modifiers))
+            names = match[2].split("|")[1:]
+            modifiers = tuple(_MODIFIERS[name] for name in names if name != _NAMED)
+            parts.append(_Field(split_path(match[1]), modifiers, is_named=_NAMED in names))
             end = match.end()
         parts.append(source[end:])
         return cls(tuple(part for part in parts if part != ""))
@@ -100,8 +110,8 @@ class _TypeTemplate(Struct, frozen=True):
 
     @property
     def reads_request(self) -> bool:
-        """Whether it uses a header or the query, which all events of a request share."""
-        return any(path[0] in ("headers", "query") for path in self.paths)
+        """Whether it uses a header, the query or the envelope, which events of a request share."""
+        return any(path[0] in ("headers", "query", "envelope") for path in self.paths)
 
     def render(self, facts: Facts) -> str:
         texts = []
@@ -197,7 +207,7 @@ class Naming(Struct, frozen=True, kw_only=True):
 
     def label(self, payload: object, headers: Mapping[str, str], query: str = "") -> str:
         """The sender's id that no signature covers, at most 200 printable characters; empty if there is none."""
-        facts = {"payload": payload, "headers": headers, "query": query_fields(query)}
+        facts = _said(payload, headers, query)
         found = next(filter(None, (template.render(facts) for template in self.labels)), "")
         return printable(found[:MAX_LABEL_LENGTH])
 
@@ -214,7 +224,7 @@ class Naming(Struct, frozen=True, kw_only=True):
 
         ``item`` is its position in a request that holds several: two equal items are two events.
         """
-        facts = {"payload": payload, "headers": headers, "query": query_fields(query)}
+        facts = _said(payload, headers, query) if self.ids else {}
         for number, template in enumerate(self.ids):
             text = template.render(facts)
             if text:
@@ -251,7 +261,7 @@ class Naming(Struct, frozen=True, kw_only=True):
 
     def type_of(self, payload: object, headers: Mapping[str, str], query: str = "") -> str:
         """``contact.created``: at most 200 printable characters without spaces; ``unknown`` if the event does not say it."""
-        facts = {"payload": payload, "headers": headers, "query": query_fields(query)}
+        facts = _said(payload, headers, query)
         named = next(filter(None, (template.render(facts) for template in self.types)), UNKNOWN_TYPE)
         named = named[:MAX_TYPE_LENGTH]
         if named.isascii() and named.isprintable() and " " not in named:
@@ -259,7 +269,7 @@ class Naming(Struct, frozen=True, kw_only=True):
         return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)
 
     def facts(self, event: Event, payload: object) -> Facts:
-        """The roots ``event``, ``payload``, ``headers``, ``query``, ``vars`` and this source's shortcuts."""
+        """The roots ``event``, ``payload``, ``headers``, ``query``, ``envelope``, ``vars`` and this source's shortcuts."""
         resource, action = resource_and_action(event.type)
         facts: dict[str, object] = {
             "event": {
@@ -273,11 +283,20 @@ class Naming(Struct, frozen=True, kw_only=True):
             "payload": payload,
             "headers": event.headers,
             "query": query_fields(event.query),
+            "envelope": envelope_of(event.headers),
             "vars": self.vars,
         }
         for name, shortcut in self.shortcuts.items():
             facts[name] = shortcut.resolve(facts)
         return facts
+
+
+def _said(payload: object, headers: Mapping[str, str], query: str) -> Facts:
+    """What templates of names and ids see."""
+    facts: dict[str, object] = {"payload": payload, "headers": headers, "query": query_fields(query)}
+    if ENVELOPE in headers:
+        facts["envelope"] = envelope_of(headers)
+    return facts
 
 
 def _shortcut(declared: Mapping[str, object]) -> _Shortcut:

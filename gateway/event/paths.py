@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 #: The roots that every source has, in addition to its shortcuts.
-ROOTS: Final = frozenset({"event", "payload", "headers", "query", "vars"})
+ROOTS: Final = frozenset({"event", "payload", "headers", "query", "envelope", "vars"})
 
 
 #: What rules and templates see of an event, by root.

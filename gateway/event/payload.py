@@ -4,7 +4,7 @@ Everything here reads a sender's bytes and is total: it returns a value or raise
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from io import BytesIO
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -32,9 +32,13 @@ BYTES_OF_A_CONTAINER: Final = 16
 SECRET_HEADERS: Final = frozenset({"x-gitlab-token", "x-telegram-bot-api-secret-token", "x-webhook-token"})
 #: Fields of a query by which senders show theirs; a source may have others.
 SECRET_QUERY: Final = frozenset({"access_token", "api_key", "apikey", "password", "secret", "sig", "token"})
+#: Where an event of a split request has the rest of that request, among its headers. No header has such a name.
+ENVELOPE: Final = ":envelope"
+
 #: Header fields that are not kept: credentials, and those that belong to one connection.
 DROPPED_HEADERS: Final = frozenset(
     {
+        ENVELOPE.encode(),
         *(name.encode() for name in SECRET_HEADERS),
         b"authorization",
         b"connection",
@@ -60,7 +64,7 @@ def parse(body: bytes, charset: str = "") -> object:
     It is UTF-8, perhaps after a BOM; only if it is not, it is read in the ``charset`` that its request declares. Raises
     Unparsable, also for a body that is little more than brackets.
     """
-    skeleton = _checked_skeleton(body)
+    skeleton = checked_skeleton(body)
     try:
         payload: object = _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -80,7 +84,7 @@ def _decoded_again(body: bytes, charset: str, error: Exception) -> object:
     raise Unparsable(f"the body is not valid JSON: {charsets.why_not_json(body, charset, error)}") from None
 
 
-def _checked_skeleton(body: bytes) -> bytes:
+def checked_skeleton(body: bytes) -> bytes:
     """Its brackets, if it has enough of them to be deep. Raises Unparsable if it has too many."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return b""
@@ -120,22 +124,9 @@ def _is_deeper(skeleton: bytes, levels: int) -> bool:
     return bool(skeleton)
 
 
-#: Events in one request.
-MAX_ITEMS: Final = 1000
-
-_JSON: Final = "application/json"
-_FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/form-data"
-#: One JSON value per line.
-_LINES: Final = frozenset(
-    {
-        "application/x-ndjson",
-        "application/ndjson",
-        "application/jsonl",
-        "application/x-jsonlines",
-        "application/jsonlines",
-    }
-)
 
 
 def parse_body(body: bytes, content_type: str) -> object:
@@ -147,10 +138,10 @@ def parse_body(body: bytes, content_type: str) -> object:
     """
     if not body:
         return {}
-    if content_type == _JSON:
+    if content_type == JSON:
         return parse(body)
-    kind, charset = _kind(content_type), charsets.charset_of(content_type)
-    if kind == _FORM:
+    kind, charset = kind_of(content_type), charsets.charset_of(content_type)
+    if kind == FORM:
         found = _json_called_a_form(body)
         return _parsed_form(body, charset) if found is MISSING else found
     if kind == _MULTIPART:
@@ -167,8 +158,8 @@ def parse_body(body: bytes, content_type: str) -> object:
 
 def is_json(content_type: str) -> bool:
     """Whether a body of that type must be JSON."""
-    kind = _kind(content_type)
-    return kind not in (_FORM, _MULTIPART) and not kind.endswith("xml")
+    kind = kind_of(content_type)
+    return kind not in (FORM, _MULTIPART) and not kind.endswith("xml")
 
 
 def is_plain_json(body: bytes, content_type: str) -> bool:
@@ -178,7 +169,8 @@ def is_plain_json(body: bytes, content_type: str) -> bool:
     return not charsets.codec_of(charsets.charset_of(content_type)) or charsets.is_utf8(body)
 
 
-def _kind(content_type: str) -> str:
+def kind_of(content_type: str) -> str:
+    """A content type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
@@ -244,14 +236,6 @@ def _fields(named: Iterable[tuple[str, object]]) -> object:
     return fields
 
 
-def fields_of_form(body: bytes) -> object:
-    """The fields of a body that is a form, as ``parse_body`` has them; None for any other body."""
-    try:
-        return _parsed_form(body)
-    except Unparsable:
-        return None
-
-
 NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -284,77 +268,9 @@ def payload_of(event: Event) -> object:
         raise Unparsable(str(error)) from None
 
 
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def slices(body: bytes, paths: Sequence[Sequence[str]]) -> list[bytes]:
-    """The exact bytes of each event in a body that holds several, in order; ``*`` in a path is every element of a list.
-
-    Empty if the body has none of these paths. Raises Unparsable for an item that is not an object, and for too many.
-    """
-    found = [item for path in paths for item in _slices(body, path)]
-    check_count(found)
-    for at, item in enumerate(found, start=1):
-        if not item.lstrip().startswith(b"{"):
-            raise Unparsable(f"item {at} of {len(found)} is not an object; none of them was stored")
-    return found
-
-
-def check_count(items: Sequence[bytes]) -> None:
-    """Raises Unparsable for more events than one request may hold."""
-    if len(items) > MAX_ITEMS:
-        raise Unparsable(f"the body holds {len(items)} events: at most {MAX_ITEMS} are accepted at once")
-
-
-_SEVERAL: Final = re.compile(rb"\}[ \t\r]*\n\s*\{")
-
-
-def lines(body: bytes, content_type: str) -> list[bytes]:
-    """The lines of a body that has one JSON object on each (NDJSON), without empty ones; none if it is anything else.
-
-    The content type decides what a broken line means, not whether there are lines: no signature covers it.
-    """
-    if content_type == _JSON or (kind := _kind(content_type)) == _JSON:
-        return []
-    is_declared = kind in _LINES
-    if not is_declared and not (body.lstrip()[:1] == b"{" and _SEVERAL.search(body)):
-        return []
-    found = [line for line in body.removeprefix(charsets.BOM).splitlines() if line.strip()]
-    if len(found) < 2 or not (is_declared or all(map(_is_object, found))):
-        return []
-    return found
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(parse(line), dict)
-    except Unparsable:
-        return False
-
-
-def _slices(body: bytes, path: Sequence[str]) -> list[bytes]:
-    found = [body]
-    try:
-        _checked_skeleton(body)
-        for segment in path:
-            found = [
-                bytes(each)
-                for one in found
-                for each in (_items(one) if segment == "*" else _member(_members(one), segment))
-            ]
-    except (Unparsable, msgspec.MsgspecError, UnicodeError, RecursionError):
-        return []
-    return found
-
-
-def _member(members: Mapping[str, msgspec.Raw], name: str) -> Sequence[msgspec.Raw]:
-    return [members[name]] if name in members else []
-
-
 def kept_headers(
     headers: Iterable[tuple[bytes, bytes]], dropped: Collection[bytes] = DROPPED_HEADERS
-) -> Mapping[str, str]:
+) -> dict[str, str]:
     """The header fields of a request that its event keeps; ``headers`` have lower-case names."""
     kept: dict[str, str] = {}
     for raw_name, raw_value in headers:

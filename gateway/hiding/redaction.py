@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gateway.errors import Unparsable
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Each, Facts, Path, present, starred_path
-from gateway.event.payload import SECRET_HEADERS, SECRET_QUERY, is_json, payload_of, query_fields
+from gateway.event.payload import ENVELOPE, SECRET_HEADERS, SECRET_QUERY, is_json, payload_of, query_fields
 from gateway.hiding.finder import Finder, hidden_text
 from gateway.model import Event
 
@@ -72,7 +72,7 @@ class Redaction(Struct, frozen=True, kw_only=True):
 
     def masked_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The headers of an event with ``•••`` for the values of redacted ones."""
-        if not self.headers and self.dropped.isdisjoint(headers):
+        if not self.headers and self.dropped.isdisjoint(headers) and not (self.paths and ENVELOPE in headers):
             return headers
         shown = {name: value for name, value in headers.items() if name not in self.dropped}
         return {name: MASK if self._hides(name) else value for name, value in shown.items()}
@@ -119,7 +119,8 @@ class Redaction(Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(left) if isinstance(left, dict | list) else b"{}"
 
     def _hides(self, header: str) -> bool:
-        return header in self.headers or "*" in self.headers
+        # Nobody can name a field of an envelope, so all of it is hidden.
+        return header in self.headers or "*" in self.headers or (header == ENVELOPE and bool(self.paths))
 
     def _values(self, event: Event) -> Iterator[str]:
         yield from (value for name, value in event.headers.items() if self._hides(name))

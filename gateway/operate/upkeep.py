@@ -1,4 +1,4 @@
-"""What is done to the store in the background, slice by slice: remove what is past its retention, redact, index words."""
+"""What is done in the background: to the store, slice by slice, what retention, redaction and search need; senders' keys."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +14,8 @@ from gateway.routing import Config
 
 #: Seconds between two rounds of pruning and redacting.
 INTERVAL_S: Final = 60.0
+#: Seconds after which the keys of a sender are fetched again.
+KEYS_INTERVAL_S: Final = 3600.0
 #: Seconds between two slices of the index or of a wipe, and between two looks for something to do.
 BETWEEN_SLICES_S: Final = 0.05
 LOOK_INTERVAL_S: Final = 1.0
@@ -37,6 +39,8 @@ class Upkeep:
         async with asyncio.TaskGroup() as tasks:
             for step in (self._round, self._index, self._wipe, self._inspect):
                 tasks.create_task(for_ever(partial(self._if_ours, step)))
+            # Every replica verifies.
+            tasks.create_task(for_ever(self._learn_keys))
 
     async def _if_ours(self, step: Callable[[], Awaitable[None]]) -> None:
         if self._is_ours():
@@ -76,6 +80,18 @@ class Upkeep:
         while not self._is_cleansed:
             await self._store.breathe()
             self._is_cleansed = not await self._store.cleanse(self._gateway.config.secret_headers)
+
+    async def _learn_keys(self) -> None:
+        await self.learn_keys()
+        await asyncio.sleep(INTERVAL_S)
+
+    async def learn_keys(self) -> None:
+        """Fetch the keys of senders ahead of their requests, and again every hour."""
+        for source in self._gateway.config.sources.values():
+            for url in source.verifier.addresses:
+                documents = self._gateway.egress.documents
+                if url not in documents.known or documents.age_s(url) > KEYS_INTERVAL_S:
+                    await documents.look(url, source.door)
 
     async def _inspect(self) -> None:
         await self._store.breathe()

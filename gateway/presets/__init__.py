@@ -18,11 +18,20 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
 - ``samples``: ``{type: {headers: {name: value}}}``, the headers of a documented event besides its content type.
 - ``promised``: ``{type: [fields]}``, the fields of ``attrs`` that are always present; without it, those of the sample.
 - ``secret``: where operators find the secret. ``notes``: what else they should know.
-- ``reply``: the status that tells the sender "accepted", if it is not 202.
+- ``dedupe``: how long an event that comes again is the same one, or ``none``, if 30 days would be wrong: a reminder may
+  have the same bytes.
+- ``reply``: the status that tells the sender "accepted", if it is not 202; or a map of ``status`` and one of ``text``,
+  ``json`` and ``xml``, as under ``reply:`` of a source, if the sender would show the gateway's own answer to people.
+- ``ping``: a regular expression for the whole body of a request that the sender does not sign, by which it only checks
+  the address; answered where a source has ``ping: accept``.
+- ``largest``: the largest body that the sender posts, if that is more than a source accepts by default: ``25MiB``.
+- ``renamed``: types that an older release gave, and what to write instead: ``{messages: messages.*}``; one may end in
+  ``*``.
 
 A documented event is ``<preset>/<type>.json``, ``.form``, ``.xml`` or ``.txt``, exactly as the vendor's page shows it.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -55,7 +64,7 @@ CONTENT_TYPES: Final = {
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
     *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "any_types", "samples", "promised"),
-    *("secret", "notes", "reply"),
+    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest"),
 )
 
 
@@ -87,8 +96,18 @@ class Preset(Struct, frozen=True, kw_only=True):
     #: Where operators find the secret.
     secret: str
     notes: str
+    #: How long the key of an event is remembered, seconds; 0: not at all.
+    dedupe_s: float
     #: The status that tells the sender "accepted".
     reply: int
+    #: The kind of the whole answer (text, json or xml), and the answer; None: the gateway's own.
+    answer: tuple[str, Any] | None
+    #: What the whole body of an unsigned request that only checks the address looks like; None: there is none.
+    ping: re.Pattern[bytes] | None
+    #: The largest body that the sender posts: ``25MiB``; empty: not known to be large.
+    largest: str
+    #: Types of an older release, and what to match instead.
+    renamed: Mapping[str, str]
 
 
 @cache
@@ -132,7 +151,12 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         promised={type_: frozenset(fields) for type_, fields in declared.get("promised", {}).items()},
         secret=declared.get("secret", ""),
         notes=declared.get("notes", ""),
-        reply=declared.get("reply", 202),
+        dedupe_s=_dedupe_s(name, str(declared.get("dedupe", "30d"))),
+        reply=_reply(declared).get("status", 202),
+        answer=next(((kind, said) for kind, said in _reply(declared).items() if kind != "status"), None),
+        ping=re.compile(declared["ping"].encode()) if "ping" in declared else None,
+        largest=declared.get("largest", ""),
+        renamed=declared.get("renamed", {}),
     )
 
 
@@ -145,6 +169,7 @@ def _refuse_unread(name: str, declared: Mapping[str, Any], samples: Collection[s
         _refuse_others(f"shortcuts.{shortcut} of {name}.yaml", inner, ("first", "fill"))
     for key in ("samples", "promised"):
         _refuse_others(f"{key} of {name}.yaml", declared.get(key, {}), samples)
+    _refuse_others(f"reply of {name}.yaml", _reply(declared), ("status", "text", "json", "xml"))
     for type_, inner in declared.get("samples", {}).items():
         _refuse_others(f"samples.{type_} of {name}.yaml", inner, ("headers",))
 
@@ -190,6 +215,19 @@ def _of_signature(block: Any) -> Iterator[str]:
         yield from (block[key]["header"] for key in ("signature", "timestamp", "id") if "header" in block.get(key, {}))
 
 
+def _reply(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    written = declared.get("reply", 202)
+    return {"status": written} if isinstance(written, int) else written
+
+
+def _dedupe_s(name: str, written: str) -> float:
+    if written == "none":
+        return 0.0
+    if not is_duration(written):
+        raise PresetRefused(f'dedupe of {name}.yaml: "{written}" is no duration: write 10m, or none')
+    return seconds(written)
+
+
 def _plain(block: Any) -> Mapping[str, Any]:
     """A block with its tolerance in seconds; ``none`` becomes a block as well."""
     if block == "none":
@@ -218,5 +256,10 @@ _NONE: Final = Preset(
     promised={},
     secret="",
     notes="",
+    dedupe_s=30 * 86400.0,
     reply=202,
+    answer=None,
+    ping=None,
+    largest="",
+    renamed={},
 )

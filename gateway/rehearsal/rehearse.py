@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.errors import BodyTooLarge, BuildError, RenderError
+from gateway.errors import BuildError, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
 from gateway.routing import Config, Source
@@ -89,7 +89,7 @@ def rehearse(
     ``headers`` have lower-case names. Raises RequestRefused.
     """
     if len(body) > source.max_body:
-        raise BodyTooLarge(f"the body has {len(body):,} bytes: {source.name} accepts at most {source.max_body:,}")
+        raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
     return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
 

@@ -127,7 +127,7 @@ class Config:
         if entry.rule.expression is not None:
             # An expression that failed counted as a match: here it raises the reason.
             entry.rule.expression.evaluate(facts)
-        parts = message.render(facts, event, delivery.id, source.kept_headers)
+        parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
         return destination.kind.request(destination.target, parts)
 
     def is_own_address(self, delivery: Delivery) -> bool:

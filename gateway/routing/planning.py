@@ -49,7 +49,7 @@ class Plan(Struct, frozen=True):
         return NewEvent(
             event=event,
             key=self.key,
-            window_s=self.source.dedupe_s,
+            window_s=self.source.window_s,
             deliveries=deliveries,
             firings=self.firings,
             is_redacted_later=self.source.redaction.is_stored,

@@ -9,9 +9,10 @@ from gateway.errors import BodyTooLarge, SignatureRefused, UnknownSource, Unpars
 from gateway.event.payload import kept_headers, parse_body, query_fields
 from gateway.hiding.addresses import masked_path
 from gateway.model import Secret
+from gateway.routing.authentic import judge
 from gateway.routing.config import Config
 from gateway.routing.sources import Source
-from gateway.signatures import Refused, Request
+from gateway.signatures import Refused, Request, Wanted
 from gateway.signatures.handshakes import Answer, Handshake
 
 
@@ -42,18 +43,10 @@ def source_at(config: Config, path: str) -> tuple[Source, bytes]:
     return source, unquote_to_bytes(secret)
 
 
-def authenticate(source: Source, request: Request, now: float) -> None:
-    """Raises SignatureRefused unless the request is from the source's sender."""
-    verdict = source.verifier.verify(request, now)
-    if isinstance(verdict, Refused):
-        if source.verifier.takes_path_secret:
-            # The same answer as for an unknown path: a wrong secret must not confirm that the path exists.
-            raise UnknownSource(f"{source.path}/***: {verdict.reason}")
-        raise SignatureRefused(verdict.reason)
-
-
 def asked(source: Source, request: Request, now: float) -> Asked | None:
     """The question that a request asks, unless that needs the source's own verification. Raises SignatureRefused."""
+    if source.ping and request.method in source.methods and source.ping.fullmatch(request.body):
+        return Asked(answer=Answer())
     asking = [pair for pair in source.handshakes if pair[0].method == request.method and pair[0].proof != "source"]
     if not asking:
         return None
@@ -63,11 +56,11 @@ def asked(source: Source, request: Request, now: float) -> Asked | None:
             continue
         if source.verifier.is_in_address:
             # Whoever calls the address has it.
-            authenticate(source, request, now)
+            judge(source, source.verifier.verify(request, now))
         if handshake.proof == "token" and not handshake.shows_token(facts, source.handshake_tokens or source.secrets):
             raise SignatureRefused("a handshake with a wrong token")
         verdict = verifier.verify(request, now) if verifier else None
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, Refused | Wanted):
             raise SignatureRefused(f"a handshake: {verdict.reason}")
         return _answered(source, handshake, facts, is_proven=handshake.proof != "none" or source.verifier.is_in_address)
     return None

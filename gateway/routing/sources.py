@@ -1,6 +1,7 @@
 """A source: who sends events, and how they are verified and named."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -9,26 +10,27 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import Unparsable
+from gateway import telemetry
+from gateway.egress import Door
+from gateway.errors import BodyTooLarge, RenderError
 from gateway.event import codings
 from gateway.event.naming import Naming
 from gateway.event.payload import (
     DROPPED_HEADERS,
+    ENVELOPE,
     SECRET_QUERY,
-    check_count,
     is_plain_json,
     kept_headers,
     kept_query,
-    lines,
-    parse,
     parse_body,
-    slices,
 )
+from gateway.event.split import Piece, parsed, pieces
 from gateway.hiding.redaction import NOTHING, Redaction
-from gateway.model import Event, Secret, new_id
+from gateway.model import NO_HEADERS, Event, Secret, new_id
+from gateway.routing.replies import Reply
 from gateway.signatures import Credential, KeyRefused, RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
-from gateway.signatures.handshakes import Handshake
+from gateway.signatures.handshakes import Answer, Handshake
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -60,19 +62,31 @@ class Source(Struct, frozen=True, kw_only=True):
     handshake_tokens: tuple[Secret, ...] = ()
     #: The status that tells the sender "accepted".
     reply: int = 202
+    #: The whole answer, if it is not the gateway's own.
+    replies: Reply | None = None
     #: Where its secrets come from, in words: ``${XOBITO_WEBHOOK_SECRET}, which is read at start``; empty: it has none.
     secret_from: str = ""
     #: The largest body accepted, bytes.
     max_body: int = 1024 * 1024
     #: Lower-case names of headers to forward with verbatim bytes.
     kept_headers: frozenset[str] = frozenset()
+    #: Those of them that sign a request as a whole: one of several events in it does not carry them.
+    signing_headers: frozenset[str] = frozenset()
     #: Whether an event that is sent again has its dead deliveries replayed.
     replays_redelivered: bool = False
+    #: Names of headers by other names that the sender may use.
+    aliases: Mapping[str, str] = NO_HEADERS
     #: Lower-case names of headers that its events do not keep.
     dropped_headers: frozenset[bytes] = DROPPED_HEADERS
     #: The same for the fields of the query.
     dropped_query: frozenset[str] = SECRET_QUERY
-    #: How long the key of an event is remembered, seconds.
+    #: What the whole body of an unsigned request looks like by which its sender only checks the address.
+    ping: re.Pattern[bytes] | None = None
+    #: How its sender's keys are fetched.
+    door: Door = Door()
+    #: What is known of its sender's bodies: ``GitHub sends up to 25MiB``.
+    largest: str = ""
+    #: How long an event that comes again is the same event, seconds; 0: every one is an event of its own.
     dedupe_s: float = 30 * 86400.0
     #: Its sample events by name, as the exact bytes: the preset's and those under ``samples``.
     samples: Mapping[str, bytes] = MappingProxyType({})
@@ -108,6 +122,34 @@ class Source(Struct, frozen=True, kw_only=True):
         """With the secrets that its sender chose, besides its own."""
         return replace(self, verifier=_knowing(self.verifier, secrets)) if secrets else self
 
+    @property
+    def too_large(self) -> BodyTooLarge:
+        """Why a larger body is refused."""
+        said = f"max_body of this source is {self.max_body} bytes"
+        if not self.largest:
+            return BodyTooLarge(f"over {self.max_body} bytes", said)
+        return BodyTooLarge(f"over {self.max_body} bytes: {self.largest}, raise max_body", f"{said}; {self.largest}")
+
+    @property
+    def window_s(self) -> float:
+        """How long the store keeps the key of an event, seconds. A key of its own only has to outlive its transaction."""
+        return self.dedupe_s or 60.0
+
+    def reply_to(self, received: Received, known_as: str) -> Answer | None:
+        """Its own answer to an event, which may be a duplicate; None if it has none, or if it cannot be made."""
+        if self.replies is None:
+            return None
+        try:
+            return self.replies.answer(self.naming.facts(replace(received.event, id=known_as), received.payload))
+        except RenderError as error:
+            reason = self.redaction.mask_of(received.event)(str(error))
+            telemetry.log("event.not_replied", event_id=known_as, source=self.name, reason=reason)
+            return None
+
+    def forwarded_headers(self, event: Event) -> frozenset[str]:
+        """The headers that travel with an event's exact bytes."""
+        return self.kept_headers - self.signing_headers if ENVELOPE in event.headers else self.kept_headers
+
     def fits(self, secret: Secret) -> bool:
         """Whether it can be a key of the source."""
         return bool(_knowing(self.verifier, (secret,)).credentials[len(self.verifier.credentials) :])
@@ -137,9 +179,12 @@ class Source(Struct, frozen=True, kw_only=True):
         Raises Unparsable if any of them cannot be parsed, or BodyTooLarge.
         """
         kept = kept_headers(headers, self.dropped_headers)
+        kept = kept_headers(headers, self.dropped_headers)
+        if self.aliases:
+            kept |= {name: kept[other] for name, other in self.aliases.items() if other in kept and name not in kept}
         asked = kept_query(query, self.dropped_query) if query else ""
         content = codings.plain(body, self.max_body) if content is None else content
-        items = self._items(content, kept.get("content-type", ""))
+        items = pieces(content, kept.get("content-type", ""), self.naming.split)
         if not items:
             payload = parse_body(content, kept.get("content-type", ""))
             event = self._event(kept, asked, body, payload, now)
@@ -148,26 +193,27 @@ class Source(Struct, frozen=True, kw_only=True):
         digest = self.bound.digest(headers, body, query, b"", content)
         # An item is sent on by itself, not compressed together with the others.
         kept = {name: value for name, value in kept.items() if name != "content-encoding"}
-        found = []
-        for at, item in enumerate(items):
-            payload = _parsed_item(item, at, len(items))
-            event = self._event(kept, asked, item, payload, now)
-            key = self.naming.key(payload, kept, digest or event.sha256, at, query=asked)
-            found.append(Received(event=event, payload=payload, key=key))
-        return found
+        payloads = [parsed(each, at, len(items)) for at, each in enumerate(items)]
+        both = enumerate(zip(items, payloads, strict=True))
+        return [self._piece(each, payload, at, kept, asked, digest, now) for at, (each, payload) in both]
 
-    def _items(self, content: bytes, content_type: str) -> list[bytes]:
-        """The exact bytes of each event, if there are several. Raises Unparsable if there are too many."""
-        split, found = self.naming.split, lines(content, content_type)
-        if split:
-            parts = [slices(line, split) or [line] for line in found] if found else [slices(content, split)]
-            found = [item for items in parts for item in items]
-        check_count(found)
-        return found
+    def _piece(
+        self, piece: Piece, payload: object, at: int, kept: Mapping[str, str], asked: str, digest: bytes, now: float
+    ) -> Received:
+        headers = {**kept, ENVELOPE: piece.envelope}
+        event = self._event(headers, asked, piece.body, payload, now)
+        key = self._own_key(event) or self.naming.key(payload, headers, digest or event.sha256, at, query=asked)
+        return Received(event=event, payload=payload, key=key)
+
+    def _own_key(self, event: Event) -> bytes:
+        """The key of an event that is like no other; empty if others can be like it."""
+        return b"" if self.dedupe_s else event.id.encode()
 
     def _key(
         self, event: Event, payload: object, headers: RawHeaders, content: bytes, query: bytes, method: str
     ) -> bytes:
+        if own := self._own_key(event):
+            return own
         if self.naming.ids:
             content_type = event.headers.get("content-type", "")
             if not isinstance(payload, dict | list) or not is_plain_json(content, content_type):
@@ -201,13 +247,3 @@ def _knowing(verifier: Verifier, secrets: tuple[Secret, ...]) -> Verifier:
         with suppress(KeyRefused):
             known = Verifier(known.schemes, (*known.credentials, Credential(secret)), known.public_url)
     return known
-
-
-def _parsed_item(item: bytes, at: int, count: int) -> object:
-    try:
-        payload = parse(item)
-    except Unparsable as error:
-        raise Unparsable(f"item {at + 1} of {count}: {error}") from None
-    if not isinstance(payload, dict):
-        raise Unparsable(f"item {at + 1} of {count} is not an object; none of them was stored")
-    return payload

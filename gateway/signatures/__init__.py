@@ -11,7 +11,7 @@ from gateway.signatures.request import RawHeaders, Request
 from gateway.signatures.schemes import ALGORITHMS, Scheme, Signature, Timestamp
 from gateway.signatures.signing import CannotSign, Signed
 from gateway.signatures.timestamps import UNITS
-from gateway.signatures.verifier import VERIFIED, Refused, Verified, Verifier
+from gateway.signatures.verifier import VERIFIED, Refused, Verified, Verifier, Wanted
 
 __all__ = [
     "ALGORITHMS",
@@ -30,6 +30,7 @@ __all__ = [
     "Timestamp",
     "Verified",
     "Verifier",
+    "Wanted",
     "stand_in_for",
     "uses",
 ]

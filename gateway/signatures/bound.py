@@ -5,7 +5,8 @@ requests are the same event.
 """
 
 import hashlib
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,9 +14,9 @@ import msgspec
 
 from gateway.errors import Unparsable
 from gateway.event.paths import unassign
-from gateway.event.payload import fields_of_form, parse
+from gateway.event.payload import parse
 from gateway.signatures.message import BODIES, parts, uses
-from gateway.signatures.request import RawHeaders, Reading, Request, Stop, signed_form
+from gateway.signatures.request import RawHeaders, Reading, Request, Stop, readable, signed_form, with_plain_signs
 from gateway.signatures.schemes import Scheme
 
 
@@ -35,7 +36,7 @@ class Bound:
     _is_plain: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        is_signed = all(scheme.way == "signature" for scheme in self.schemes)
+        is_signed = all(scheme.signs for scheme in self.schemes)
         signing = self.schemes if is_signed else ()
         object.__setattr__(self, "_signing", signing)
         object.__setattr__(self, "_is_plain", all(map(_is_plain, signing)))
@@ -46,7 +47,7 @@ class Bound:
         return bool(self._signing)
 
     def covers(self, path: Sequence[str]) -> bool:
-        """Whether nobody but the sender can choose the value at ``headers...``, ``query...`` or ``payload...``."""
+        """Whether nobody but the sender can choose the value at ``headers...``, ``query...``, ``payload...`` or ``envelope...``."""
         if path[0] == "query":
             return all(uses(scheme.signature.signed) & self._with_query for scheme in self._signing)
         return all(_covers(scheme, path) for scheme in self._signing)
@@ -54,7 +55,7 @@ class Bound:
     @property
     def _with_query(self) -> frozenset[str]:
         """The parts of a signed text that hold the query: an address with one of its own is signed as it is."""
-        return frozenset({"query"} if "?" in self.public_url else {"query", "url"})
+        return frozenset({"query"} if "?" in self.public_url else {"query", "url", "uri"})
 
     def payload(self, content: bytes, payload: object) -> object:
         """The payload to read an id from. If it is signed it depends on the body alone: no signature covers a content type.
@@ -64,9 +65,9 @@ class Bound:
         if not self._signing:
             return payload
         try:
-            return parse(content)
+            return readable(content)
         except Unparsable:
-            return fields_of_form(content)
+            return None
 
     def digest(self, headers: RawHeaders, body: bytes, query: bytes, sha256: bytes, content: bytes) -> bytes:
         """A SHA-256 of the signed content without the time of its signature: the same for a request that is sent again.
@@ -77,6 +78,9 @@ class Bound:
             return sha256
         if not self.covers(("query",)):
             query = b""
+        if any("uri" in uses(each.signature.signed) for each in self._signing):
+            # However its signs are sent, the signature is the same.
+            query = with_plain_signs(query)
         signed = _signed(self._signing[0], headers, body, content)
         if not query and signed == body:
             return sha256
@@ -89,11 +93,11 @@ def _covers(scheme: Scheme, path: Sequence[str]) -> bool:
     signed, stamp = parts(scheme.signature.signed), scheme.timestamp
     used = uses(scheme.signature.signed)
     root, name = path[0], ".".join(path[1:])
-    if root == "payload":
+    if root in ("payload", "envelope"):
         # Of a form only the whole is covered: it is signed without what divides its fields, and a=bc looks like ab=c.
         return (
             bool(used & BODIES)
-            or _signs(signed, "payload", name)
+            or (root == "payload" and (_signs(signed, "payload", name) or name in _lines(signed)))
             or ("timestamp" in used and stamp is not None and stamp.payload == name)
         )
     name = name.lower()
@@ -108,9 +112,13 @@ def _signs(signed: Sequence[str | tuple[str, str]], kind: str, name: str) -> boo
     return any(part[0] == kind and part[1].lower() == name.lower() for part in signed if isinstance(part, tuple))
 
 
+def _lines(signed: Sequence[str | tuple[str, str]]) -> Sequence[str]:
+    return [name for part in signed if part[0] == "lines" for name in part[1].split(",")]
+
+
 def _is_plain(scheme: Scheme) -> bool:
     used = uses(scheme.signature.signed)
-    return "body" in used and not used & {"query", "url"} and not (scheme.timestamp and scheme.timestamp.payload)
+    return "body" in used and not used & {"query", "url", "uri"} and not (scheme.timestamp and scheme.timestamp.payload)
 
 
 def _signed(scheme: Scheme, headers: RawHeaders, body: bytes, content: bytes) -> bytes:
@@ -120,7 +128,7 @@ def _signed(scheme: Scheme, headers: RawHeaders, body: bytes, content: bytes) ->
         if "form" in used:
             return signed_form(content)
         if not used & BODIES:
-            return _own_parts(scheme, Request(headers=headers, body=content)) or body
+            return _own_parts(scheme, Request(headers=headers, body=body, unpacked=content)) or body
         if scheme.timestamp and scheme.timestamp.payload:
             return _without(content, scheme.timestamp.payload.split("."))
     except (Stop, Unparsable, ValueError):
@@ -136,16 +144,22 @@ def _own_parts(scheme: Scheme, request: Request) -> bytes:
     own = [
         (field, scheme.id_header) if field == "id" else (field, name.lower() if field == "header" else name)
         for field, name in (part for part in parts(scheme.signature.signed) if not isinstance(part, str))
-        if field in ("id", "header", "payload")
+        if field in _OWN
     ]
-    reading = Reading(request)
-    texts = [
-        reading.payload(name.split(".")) if field == "payload" else reading.header(name.encode())
-        for field, name in own
-        if (field, name) not in times
-    ]
+    reading = Reading(request, aliases=scheme.raw_aliases)
+    texts = [_OWN[field](reading, name) for field, name in own if (field, name) not in times]
     # Without the time between them nothing else would show where one ends.
     return b"".join(b"%d:%s" % (len(text), text) for text in texts)
+
+
+#: The parts of a signed text that are a part of the request, by what they are.
+_OWN: Final[Mapping[str, Callable[[Reading, str], bytes]]] = {
+    "id": lambda reading, name: reading.header(name.encode()),
+    "header": lambda reading, name: reading.header(name.encode()),
+    "payload": lambda reading, name: reading.payload(name.split(".")),
+    "lines": lambda reading, names: reading.lines(names.split(",")),
+    "crc32": lambda reading, _: b"%d" % zlib.crc32(reading.request.body),
+}
 
 
 def _without(body: bytes, path: Sequence[str]) -> bytes:

@@ -1,16 +1,18 @@
 """One scheme with its secrets, applied to one request."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gateway.model import Secret
+from gateway.signatures import fetched
 from gateway.signatures.credentials import Credential
 from gateway.signatures.keys import Key, any_equal, key_of, stand_in
 from gateway.signatures.message import Message, joints, message
-from gateway.signatures.request import Reading, Stop
+from gateway.signatures.request import Reading, Request, Stop
 from gateway.signatures.schemes import Scheme, Timestamp
 from gateway.signatures.timestamps import UNITS
 
@@ -24,23 +26,33 @@ class Check(Struct, frozen=True):
     scheme: Scheme
     keys: tuple[tuple[Credential, Key | None], ...]
     message: Message
-    public_url: bytes
+    #: The source's address, in every form that the sender may sign.
+    urls: tuple[bytes, ...]
+    aliases: Mapping[bytes, bytes]
 
     @classmethod
     def of(cls, scheme: Scheme, credentials: Sequence[Credential], public_url: str) -> "Check":
         """Raises KeyRefused for a secret that cannot be a key of the scheme."""
         keys = tuple((each, _key(scheme, each.secret)) for each in credentials)
-        return cls(scheme, keys, message(scheme.signature.signed), public_url.encode())
+        urls = _with_and_without_port(public_url) if scheme.signature.is_port_optional else (public_url,)
+        return cls(scheme, keys, message(scheme.signature.signed), tuple(map(str.encode, urls)), scheme.raw_aliases)
+
+    def readings(self, request: Request, steps: list[str] | None, documents: Mapping[str, bytes]) -> Sequence[Reading]:
+        """The request as this scheme reads it, with each of the addresses that the sender may have signed."""
+        return [Reading(request, url, steps, self.aliases, documents) for url in self.urls]
 
     def verify(self, reading: Reading, now: float) -> None:
-        """Raises Stop unless the request is authentic."""
+        """Raises Stop unless the request is authentic, or Awaits if that takes a document."""
         if self.scheme.way == "none":
+            return
+        if self.scheme.way == "jwt":
+            fetched.check_token(self.scheme.jwt, reading, now)
             return
         alive = [(at, each, key) for at, (each, key) in enumerate(self.keys, start=1) if not each.is_past(now)]
         if not alive:
             raise Stop("no secret is valid any more")
         if self.scheme.way == "signature":
-            matches = self._signed_by(reading, now, [key for _, _, key in alive])
+            matches = self._signed_by(reading, now, [(credential, key) for _, credential, key in alive])
         else:
             matches = self._shows(reading, [credential.secret for _, credential, _ in alive])
         for (at, _, _), does_match in zip(alive, matches, strict=True):
@@ -53,16 +65,33 @@ class Check(Struct, frozen=True):
         given = _given_token(self.scheme, reading)
         return [any_equal(token(self.scheme, each), [given]) for each in secrets]
 
-    def _signed_by(self, reading: Reading, now: float, keys: Sequence[Key | None]) -> Sequence[bool]:
+    def _signed_by(self, reading: Reading, now: float, keys: Sequence[tuple[Credential, Key | None]]) -> Sequence[bool]:
         """Which of the keys signed the request. Raises Stop where the time is wrong or something is missing."""
         given = self._signatures(reading)
         self._check_time(reading, now)
         reading.id = reading.header(self.scheme.id_header.encode()) if self.scheme.id_header else b""
+        if self.scheme.signature.body_hash:
+            reading.check_body_hash(self.scheme.signature.body_hash)
         for joint in joints(self.scheme.signature.signed):
             joint.check(reading)
         if reading.steps is not None:
             reading.note(f"signed: {_shape(self.scheme.signature.signed, self.message(reading))}")
-        return [key is not None and key.matches(reading, self.message, given) for key in keys]
+        if self.scheme.signature.certificate:
+            return self._certified_by(reading, now, [credential.secret for credential, _ in keys], given)
+        return [key is not None and key.matches(reading, self.message, given) for _, key in keys]
+
+    def _certified_by(
+        self, reading: Reading, now: float, secrets: Sequence[Secret], given: Sequence[bytes]
+    ) -> Sequence[bool]:
+        """For which of the secrets the sender has signed, by the key of its certificate."""
+        knobs, found = self.scheme.signature, []
+        key = fetched.certified_key(knobs, reading, now)
+        signed_for = reading.payload(knobs.signed_for.split(".")) if knobs.signed_for else b""
+        for secret in secrets:
+            reading.secret = secret.reveal().encode("utf-8", "surrogateescape")
+            is_meant = not knobs.signed_for or any_equal(reading.secret, [signed_for])
+            found.append(is_meant and key.matches(reading, self.message, given))
+        return found
 
     def _signatures(self, reading: Reading) -> Sequence[bytes]:
         """The signatures of a request as they are written, without their prefix."""
@@ -121,7 +150,7 @@ class Check(Struct, frozen=True):
 
 def stand_in_for(scheme: Scheme, text: str) -> Secret:
     """A secret of the form that a scheme needs, made from a text that everyone knows."""
-    if scheme.way != "signature":
+    if scheme.way != "signature" or scheme.signature.certificate:
         return Secret(text)
     knobs = scheme.signature
     return stand_in(text, algorithm=knobs.algorithm, form=knobs.key, prefix=knobs.key_prefix)
@@ -140,10 +169,21 @@ def token(scheme: Scheme, secret: Secret) -> bytes:
 
 
 def _key(scheme: Scheme, secret: Secret) -> Key | None:
-    if scheme.way != "signature":
+    if scheme.way != "signature" or scheme.signature.certificate:
         return None
     knobs = scheme.signature
+    if knobs.key_prefix:
+        # Some senders show it with the version of its signatures: v1,whsec_...
+        secret = Secret(secret.reveal().removeprefix(knobs.prefix))
     return key_of(secret, algorithm=knobs.algorithm, encoding=knobs.encoding, form=knobs.key, prefix=knobs.key_prefix)
+
+
+def _with_and_without_port(url: str) -> Sequence[str]:
+    """An address as it is, and with the port of its scheme written out, or without the port that it has."""
+    parts = urlsplit(url)
+    host, colon, _ = parts.netloc.rpartition(":") if not parts.netloc.endswith("]") else (parts.netloc, "", "")
+    other = host if colon else f"{parts.netloc}:{443 if parts.scheme == 'https' else 80}"
+    return url, url.replace(f"//{parts.netloc}", f"//{other}", 1)
 
 
 def _given_token(scheme: Scheme, reading: Reading) -> bytes:

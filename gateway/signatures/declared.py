@@ -1,12 +1,13 @@
 """Schemes from a preset or a ``verify:`` block. What makes no sense is refused, with the key at fault."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from gateway.signatures.message import SignedRefused, joints, uses
-from gateway.signatures.schemes import ALGORITHMS, Scheme, Signature, Timestamp, Way
+from gateway.signatures.schemes import ALGORITHMS, Scheme, Signature, Timestamp, Token, Way
 
-WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret")
+WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret", "jwt")
 ENCODINGS: Final = ("hex", "hex-any-case", "base64")
 KEYS: Final = ("text", "base64", "hex")
 
@@ -39,6 +40,8 @@ def scheme_of(declared: Mapping[str, Any]) -> Scheme:
         found = " and ".join(ways) or "none of them"
         raise SchemeRefused("", f"it needs one of {', '.join(WAYS)}, not {found}", "keep one")
     way = ways[0]
+    if way == "jwt":
+        return Scheme(way="jwt", jwt=_token(declared["jwt"]))
     if way != "signature":
         of = declared[way] if isinstance(declared[way], Mapping) else {}
         places = [key for key in ("header", "query", "payload") if of.get(key)]
@@ -59,6 +62,7 @@ def scheme_of(declared: Mapping[str, Any]) -> Scheme:
         signature=_signature(declared["signature"]),
         timestamp=_timestamp(declared.get("timestamp")),
         id_header=str((declared.get("id") or {}).get("header", "")).lower(),
+        aliases={str(name).lower(): str(other).lower() for name, other in declared.get("aliases", {}).items()},
         unsigned_body=declared.get("unsigned_body") == "accept",
     )
     _refuse_gaps(scheme)
@@ -84,7 +88,60 @@ def _signature(declared: Mapping[str, Any]) -> Signature:
         divider=str(declared.get("list", "")),
         key=_one_of(declared, "key", "text", KEYS),
         key_prefix=str(declared.get("key_prefix", "")),
+        body_hash=str(declared.get("body_hash", "")),
+        is_port_optional=declared.get("port") == "optional",
+        certificate=_certificate(declared.get("certificate") or {}),
+        certificate_from=_texts((declared.get("certificate") or {}).get("from", ())),
+        signed_for=str(declared.get("signed_for", "")),
     )
+
+
+def _certificate(declared: Mapping[str, Any]) -> str:
+    places = [f"{kind}:{declared[kind]}" for kind in ("header", "payload") if declared.get(kind)]
+    if declared and len(places) != 1:
+        raise SchemeRefused("signature.certificate", "its address is in exactly one place", "write header or payload")
+    for each in _texts(declared.get("from", ())):
+        if not _PINNED.fullmatch(each):
+            message = f'"{each}" does not name one host: anyone could have a certificate there'
+            raise SchemeRefused("signature.certificate.from", message, "write https://certs.example.com/*.pem")
+    if declared and not declared.get("from"):
+        message = "nothing says where the sender's certificates are, so anyone could name one of their own"
+        raise SchemeRefused("signature.certificate", message, "add from: https://certs.example.com/*.pem")
+    return places[0] if places else ""
+
+
+def _texts(written: Any) -> tuple[str, ...]:
+    """One text, or a list of them."""
+    return (written,) if isinstance(written, str) else tuple(map(str, written))
+
+
+def _token(declared: Mapping[str, Any]) -> Token:
+    token = Token(
+        header=str(declared.get("header", "authorization")).lower(),
+        jwks=str(declared.get("jwks", "")),
+        audience=_texts(declared.get("audience", ())),
+        issuer=_texts(declared.get("issuer", ())),
+        body_hash=str(declared.get("body_hash", "")),
+        leeway_s=float(declared.get("leeway_s", 60.0)),
+    )
+    if not token.jwks:
+        hint = "add jwks: the address of the sender's keys, or the keys themselves"
+        raise SchemeRefused("jwt", "nothing says which keys the sender signs with", hint)
+    if token.jwks.startswith("http://") and not _IS_NEAR.match(token.jwks):
+        message = "anyone on the way could replace keys that are fetched over http://"
+        raise SchemeRefused("jwt.jwks", message, "write https://")
+    if not token.audience and not token.body_hash:
+        message = "the sender signs tokens for others with the same keys, who could use them here"
+        raise SchemeRefused("jwt", message, "add audience: what the sender puts into aud for this address")
+    return token
+
+
+#: A certificate's address: scheme and host are given, but for a label that is not one of the last two.
+_PINNED: Final = re.compile(
+    r"https://(?:(?:\*|[a-z0-9-]+)\.)*[a-z0-9-]+\.[a-z0-9-]+(?::[0-9]+)?/[A-Za-z0-9._~/*-]*"
+    r"|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?/[A-Za-z0-9._~/*-]*"
+)
+_IS_NEAR: Final = re.compile(r"http://(?:localhost|127\.0\.0\.1|\[::1\])(?:[:/]|$)")
 
 
 def _one_of(declared: Mapping[str, Any], key: str, default: str, known: Sequence[str]) -> str:
@@ -98,7 +155,10 @@ def _signed(text: str) -> str:
     try:
         uses(text)
     except SignedRefused as error:
-        hint = "fields: {body} {content} {timestamp} {id} {method} {url} {form} {secret} {header:NAME} {payload:PATH}"
+        hint = (
+            "fields: {body} {content} {timestamp} {id} {method} {url} {uri} {query} {form} {secret} {crc32} {header:NAME} "
+            "{payload:PATH} {lines:NAME,NAME}"
+        )
         raise SchemeRefused("signature.signed", str(error), hint) from None
     return text
 
@@ -145,9 +205,16 @@ def _refuse_gaps(scheme: Scheme) -> None:
             f"nothing shows where {open_end.part} ends, so one signature would fit several requests",
             "put a sign next to it that it never holds, as the sender does: {id}.{body}; or leave it out",
         )
+    if scheme.signature.body_hash and not used & {"url", "uri"}:
+        raise SchemeRefused(
+            "signature.body_hash", "the address that holds the hash is not signed", "put {url} into signed"
+        )
     if "id" in used and not scheme.id_header:
         raise SchemeRefused("signature.signed", "{id} is signed, but nothing says where it is", "add id: {header: ...}")
-    if ("secret" in used) != scheme.signature.algorithm.startswith("plain-"):
+    is_plain = scheme.signature.algorithm.startswith("plain-")
+    if "secret" in used and scheme.signature.certificate:
+        return
+    if ("secret" in used) != is_plain:
         raise SchemeRefused(
             "signature.signed", "{secret} belongs to a plain digest, and only to that", "correct algorithm"
         )

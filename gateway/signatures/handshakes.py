@@ -67,8 +67,9 @@ class HandshakeRefused(ValueError):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The answer to a handshake; nothing is stored."""
+    """An answer in the sender's own words: to a handshake, of which nothing is stored, or to an event that is stored."""
 
+    status: int = 200
     content_type: str = "text/plain; charset=utf-8"
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()

@@ -21,7 +21,7 @@ ENCODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 
 HMACS: Final = {"sha1": "sha1", "sha256": "sha256", "sha512": "sha512"}
 DIGESTS: Final = {"plain-sha1": "sha1", "plain-sha256": "sha256", "plain-sha512": "sha512"}
-PUBLIC_KEYS: Final = ("ed25519", "ecdsa-p256")
+PUBLIC_KEYS: Final = ("ed25519", "ecdsa-p256", "rsa-sha256", "rsa-sha1")
 #: Signatures of one request that a public key checks: each check reads the whole body.
 MOST_BY_PUBLIC_KEY: Final = 4
 

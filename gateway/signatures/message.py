@@ -1,6 +1,7 @@
 """What a signature covers: a template such as ``{timestamp}.{body}``, compiled to a function that makes its bytes."""
 
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
@@ -12,7 +13,7 @@ from gateway.signatures.request import Reading, Stop
 #: The pieces of what is signed, in order, so that a body is never copied.
 Message = Callable[[Reading], Sequence[bytes]]
 
-_FIELD: Final = re.compile(r"\{([a-z]+)(?::([^{}]+))?\}")
+_FIELD: Final = re.compile(r"\{([a-z0-9]+)(?::([^{}]+))?\}")
 
 _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "body": lambda reading: reading.request.body,
@@ -22,13 +23,16 @@ _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
     "method": lambda reading: reading.request.method.encode("latin-1"),
     "query": lambda reading: reading.request.query,
     "url": lambda reading: reading.url,
+    "uri": lambda reading: reading.uri,
     "form": lambda reading: reading.form,
     "secret": lambda reading: reading.secret,
+    "crc32": lambda reading: b"%d" % zlib.crc32(reading.request.body),
 }
 #: The body as it was sent, and without its compression.
 BODIES: Final = frozenset({"body", "content"})
-#: The fields of a signed text; the last two have a name after a colon.
-FIELDS: Final = (*_PLAIN, "header:NAME", "payload:PATH")
+#: The fields of a signed text; the last ones have a name after a colon. Lines are the names and values of those fields of
+#: the payload that are there, each on a line of its own.
+_NAMED: Final = ("header", "payload", "lines")
 
 
 class SignedRefused(ValueError):
@@ -43,7 +47,7 @@ def parts(signed: str) -> Sequence[str | tuple[str, str]]:
     for match in _FIELD.finditer(signed):
         found.append(signed[end : match.start()])
         name, of = match[1], match[2] or ""
-        if (name in _PLAIN and of) or (name not in _PLAIN and (name not in ("header", "payload") or not of)):
+        if (name in _PLAIN and of) or (name not in _PLAIN and (name not in _NAMED or not of)):
             raise SignedRefused(f"{match[0]} is not a field of a signed text")
         found.append((name, of))
         end = match.end()
@@ -78,7 +82,9 @@ class Joint(Struct, frozen=True):
 
 
 #: Parts that a sender writes freely. A timestamp has a strict form, and its end is plain wherever it stands.
-_FREE: Final = frozenset({"id", "header", "payload", "query", "url"})
+_FREE: Final = frozenset({"id", "header", "payload", "query", "url", "uri"})
+#: Those that are the address, or a part of it.
+_ADDRESSES: Final = frozenset({"query", "url", "uri"})
 #: What an address cannot hold, and a body of JSON or XML begins with.
 _BEGINS_A_BODY: Final = (b"{", b"<")
 
@@ -102,12 +108,12 @@ def joints(signed: str) -> Sequence[Joint]:
 def _dividers(name: str, beside: str | tuple[str, str]) -> tuple[bytes, ...]:
     if isinstance(beside, str):
         return (beside.encode(),)
-    return _BEGINS_A_BODY if name in ("url", "query") else ()
+    return _BEGINS_A_BODY if name in _ADDRESSES else ()
 
 
 def _getter_of_free(name: str, of: str) -> Callable[[Reading], bytes]:
     # Of a url the sender chooses the query only.
-    return (lambda reading: reading.sent_query) if name in ("url", "query") else _getter((name, of))
+    return (lambda reading: reading.sent_query) if name in _ADDRESSES else _getter((name, of))
 
 
 def message(signed: str) -> Message:
@@ -127,4 +133,7 @@ def _getter(part: str | tuple[str, str]) -> Callable[[Reading], bytes]:
     if name == "payload":
         path = of.split(".")
         return lambda reading: reading.payload(path)
+    if name == "lines":
+        names = of.split(",")
+        return lambda reading: reading.lines(names)
     return _PLAIN[name]

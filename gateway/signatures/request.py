@@ -1,7 +1,11 @@
 """One request as a scheme reads it: header fields, form, payload. Anything wrong stops the verification."""
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
+from typing import Final
 
 from msgspec import Struct
 
@@ -9,10 +13,12 @@ from gateway.errors import BodyTooLarge, Unparsable
 from gateway.event import codings
 from gateway.event.forms import pairs
 from gateway.event.paths import lookup
-from gateway.event.payload import parse, parse_body
+from gateway.event.payload import FORM, parse, parse_body
 
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
 RawHeaders = Sequence[tuple[bytes, bytes]]
+NO_ALIASES: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+NO_DOCUMENTS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -40,12 +46,34 @@ class Stop(Exception):
     """The request is not authentic; the text is for our log."""
 
 
+class Awaits(Exception):
+    """The verdict depends on a document that is not at hand, or on a newer one."""
+
+    def __init__(self, url: str, reason: str, *, is_known: bool = False) -> None:
+        #: ``is_known``: there is a document that can be used, but it does not say what is asked for.
+        self.url, self.reason, self.is_known = url, reason, is_known
+        super().__init__(reason)
+
+
 class Reading:
     """A request and what has been read from it so far. Every method raises Stop, and nothing else."""
 
-    def __init__(self, request: Request, public_url: bytes = b"", steps: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        public_url: bytes = b"",
+        steps: list[str] | None = None,
+        aliases: Mapping[bytes, bytes] = NO_ALIASES,
+        documents: Mapping[str, bytes] = NO_DOCUMENTS,
+    ) -> None:
         self.request = request
+        #: By address: keys and certificates that were fetched.
+        self.documents = documents
+        #: Other names of headers that are missing.
+        self.aliases = aliases
         self._public_url = public_url
+        #: The body is signed by a hash of it in the address, and so not as a form.
+        self.is_hashed = False
         #: What was checked, in words; None: not recorded.
         self.steps = steps
         #: As it was sent; set once it has been checked.
@@ -53,7 +81,7 @@ class Reading:
         self.id = b""
         #: The fields of a signature's header that is a list of ``name=value``.
         self.fields: dict[bytes, bytes] = {}
-        #: The key of a plain digest, set for each secret in turn.
+        #: The key of a plain digest, or what else of a secret is signed: set for each secret in turn.
         self.secret = b""
 
     def note(self, step: str) -> None:
@@ -63,6 +91,8 @@ class Reading:
     def header(self, name: bytes) -> bytes:
         """The only value of a header. Two are refused: another reader might trust the other one."""
         values = [value for field, value in self.request.headers if field == name]
+        if not values and name in self.aliases:
+            return self.header(self.aliases[name])
         if len(values) == 1:
             return values[0]
         shown = name.decode("latin-1")
@@ -79,6 +109,22 @@ class Reading:
         """The query that was sent; empty if the public address has one of its own."""
         return b"" if b"?" in self._public_url else self.request.query
 
+    @property
+    def uri(self) -> bytes:
+        """The url with those characters decoded that need no escape there."""
+        return with_plain_signs(self.url)
+
+    def check_body_hash(self, parameter: str) -> None:
+        """Compare the body with its hash in the signed query, if it has one. Raises Stop where it is another one."""
+        name = parameter.encode() + b"="
+        found = [each[len(name) :] for each in self.sent_query.split(b"&") if each.startswith(name)]
+        if not found:
+            return
+        if found != [hashlib.sha256(self.request.body).hexdigest().encode()]:
+            raise Stop(f"{parameter} of the address is not the hash of the body")
+        self.note(f"{parameter}: the hash of the body")
+        self.is_hashed = True
+
     @cached_property
     def content(self) -> bytes:
         """The body decompressed."""
@@ -89,12 +135,12 @@ class Reading:
 
     @cached_property
     def form(self) -> bytes:
-        return signed_form(self.content)
+        return b"" if self.is_hashed else signed_form(self.content)
 
     @cached_property
     def _payload(self) -> object:
         try:
-            return parse(self.content)
+            return readable(self.content)
         except Unparsable as error:
             raise Stop(str(error)) from None
 
@@ -121,6 +167,15 @@ class Reading:
         """The text or whole number at a path of the payload."""
         return _text_at(self._payload, path)
 
+    def lines(self, names: Sequence[str]) -> bytes:
+        """Name and value of each field that the payload has, on lines of their own. Only the first may be of several."""
+        fields = self._payload if isinstance(self._payload, Mapping) else {}
+        there = [name for name in names if name in fields]
+        values = [self.payload([name]) for name in there]
+        if any(b"\n" in value for value in values[1:]):
+            raise Stop("a line break where one line is signed: another event would have the same signature")
+        return b"".join(name.encode() + b"\n" + value + b"\n" for name, value in zip(there, values, strict=True))
+
 
 def _text_at(payload: object, path: Sequence[str]) -> bytes:
     value = lookup(payload, path)
@@ -129,6 +184,34 @@ def _text_at(payload: object, path: Sequence[str]) -> bytes:
     if isinstance(value, int) and not isinstance(value, bool):
         return b"%d" % value
     raise Stop(f"no text or whole number at payload.{'.'.join(path)}")
+
+
+def readable(body: bytes) -> object:
+    """The payload of a body by what it is, not by its content type, which nobody signs. Raises Unparsable if it is none."""
+    try:
+        return parse(body)
+    except Unparsable:
+        if body.lstrip()[:1] in (b"{", b"["):
+            raise
+        boundary = _BOUNDARY.match(body)
+        kind = f'multipart/form-data; boundary="{boundary[1].decode()}"' if boundary else FORM
+        return parse_body(body, kind)
+
+
+#: The first line of a multipart body.
+_BOUNDARY: Final = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
+
+#: What HubSpot's page lists: characters that it signs as they are, however they are sent.
+_PLAIN_SIGNS: Final = re.compile(rb"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
+
+
+def with_plain_signs(url: bytes) -> bytes:
+    """An address with ``: / ? @ ! $ ' ( ) * , ;`` for their escapes.
+
+    >>> with_plain_signs(b"https://a.example/in?to=https%3A%2F%2Fb%20c")
+    b'https://a.example/in?to=https://b%20c'
+    """
+    return _PLAIN_SIGNS.sub(lambda found: bytes.fromhex(found[0][1:].decode()), url)
 
 
 def signed_form(body: bytes) -> bytes:

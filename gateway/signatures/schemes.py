@@ -1,15 +1,17 @@
 """What a sender's documentation says about its requests, as data: which header, what is signed, how it is written."""
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct, field
 
+from gateway.model import NO_HEADERS
 from gateway.signatures.keys import DIGESTS, HMACS, PUBLIC_KEYS
 from gateway.signatures.message import BODIES, uses
 
 ALGORITHMS: Final = (*HMACS, *PUBLIC_KEYS, *DIGESTS)
 
-Way = Literal["signature", "token", "bearer", "basic", "url_secret", "none"]
+Way = Literal["signature", "token", "bearer", "basic", "url_secret", "jwt", "none"]
 
 
 class Signature(Struct, frozen=True, kw_only=True):
@@ -35,6 +37,16 @@ class Signature(Struct, frozen=True, kw_only=True):
     #: How the secret is written: text, base64 or hex.
     key: str = "text"
     key_prefix: str = ""
+    #: The parameter of the signed address that holds the hash (SHA-256, hex) of a body that is not a form.
+    body_hash: str = ""
+    #: Whether the sender may sign its address with or without the port.
+    is_port_optional: bool = False
+    #: Where a request names the certificate of its key, ``header:NAME`` or ``payload:PATH``; empty: the secret is the key.
+    certificate: str = ""
+    #: The addresses that such a certificate may have; ``*`` is letters, digits and hyphens.
+    certificate_from: tuple[str, ...] = ()
+    #: The path of the payload that has to be one of the secrets.
+    signed_for: str = ""
 
 
 class Timestamp(Struct, frozen=True, kw_only=True):
@@ -47,6 +59,27 @@ class Timestamp(Struct, frozen=True, kw_only=True):
     unit: str = "s"
     #: Into the past and the future, seconds.
     tolerance_s: float = 300.0
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """A JSON Web Token that the sender has signed with a key of its own."""
+
+    #: Lower case.
+    header: str = "authorization"
+    #: The address of the keys, or the keys themselves: a JWKS, or PEM.
+    jwks: str = ""
+    #: What it may be for, and by whom; any of each. Empty: anything.
+    audience: tuple[str, ...] = ()
+    issuer: tuple[str, ...] = ()
+    #: The claim with the SHA-256 of the body, in base64; empty: the token says nothing about the body.
+    body_hash: str = ""
+    #: By how much two clocks may differ, seconds.
+    leeway_s: float = 60.0
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether ``jwks`` is an address."""
+        return self.jwks.startswith(("http://", "https://"))
 
 
 class Scheme(Struct, frozen=True, kw_only=True):
@@ -63,17 +96,35 @@ class Scheme(Struct, frozen=True, kw_only=True):
     payload: str = ""
     #: For ``basic``: the user's name.
     user: str = ""
+    #: For ``jwt``.
+    jwt: Token = field(default_factory=Token)
+    #: Other names for headers, by the name that everything else uses: ``svix-id`` may come as ``webhook-id``.
+    aliases: Mapping[str, str] = NO_HEADERS
     #: The operator accepts that the signature does not cover the body.
     unsigned_body: bool = False
 
     @property
+    def raw_aliases(self) -> Mapping[bytes, bytes]:
+        """``aliases`` as the fields of a request have them."""
+        return {name.encode("latin-1"): other.encode("latin-1") for name, other in self.aliases.items()}
+
+    @property
     def is_asymmetric(self) -> bool:
         """Whether only the sender can sign."""
-        return self.way == "signature" and self.signature.algorithm in PUBLIC_KEYS
+        return self.way == "jwt" or (self.way == "signature" and self.signature.algorithm in PUBLIC_KEYS)
+
+    @property
+    def signs(self) -> bool:
+        """Whether a request cannot be changed by who has seen it."""
+        return self.way == "signature" or (self.way == "jwt" and bool(self.jwt.body_hash))
+
+    @property
+    def needs_secret(self) -> bool:
+        return self.way not in ("none", "jwt")
 
     @property
     def covers_body(self) -> bool:
-        return self.way != "signature" or bool(uses(self.signature.signed) & {*BODIES, "form"})
+        return self.way != "signature" or bool(uses(self.signature.signed) & {*BODIES, "form", "lines"})
 
     @property
     def covers_timestamp(self) -> bool:
@@ -85,6 +136,8 @@ class Scheme(Struct, frozen=True, kw_only=True):
     @property
     def secret_header(self) -> str:
         """The header that shows the secret itself, apart from ``authorization``, which is never kept; empty: none."""
+        if self.way == "jwt":
+            return "" if self.jwt.body_hash or self.jwt.header == "authorization" else self.jwt.header
         return self.header if self.way == "token" else ""
 
     @property
@@ -97,10 +150,14 @@ class Scheme(Struct, frozen=True, kw_only=True):
         """Whether the body has to be decompressed before anything is known of its sender."""
         stamp = self.timestamp.payload if self.timestamp else ""
         used = uses(self.signature.signed) if self.way == "signature" else frozenset()
-        return bool(self.payload or self.signature.body or stamp or used & {"content", "form", "payload"})
+        knobs = self.signature
+        named = knobs.body or knobs.signed_for or knobs.certificate.startswith("payload:")
+        return bool(self.payload or named or stamp or used & {"content", "form", "payload", "lines"})
 
     @property
     def headers(self) -> frozenset[str]:
         """The headers it reads. They travel on with verbatim bytes; those of a token or login do not."""
+        if self.way == "jwt":
+            return frozenset({self.jwt.header} if self.jwt.body_hash else ())
         stamp = self.timestamp.header if self.timestamp else ""
-        return frozenset(filter(None, (self.signature.header, stamp, self.id_header)))
+        return frozenset(filter(None, (self.signature.header, stamp, self.id_header, *self.aliases.values())))

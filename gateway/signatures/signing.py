@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import Unparsable
+from gateway.event.forms import pairs
 from gateway.event.paths import assign
 from gateway.event.payload import parse
 from gateway.signatures.checks import Check, token
@@ -37,6 +38,8 @@ def signed(check: Check, request: Request, now: float, message_id: str) -> Signe
     scheme = check.scheme
     if scheme.way == "none":
         return Signed(body=request.body)
+    if scheme.way == "jwt" or scheme.signature.certificate:
+        raise CannotSign("only the sender has the private key")
     credential, key = next((pair for pair in check.keys if not pair[0].is_past(now)), check.keys[0])
     if scheme.way == "url_secret":
         return Signed(body=request.body, path_secret=credential.secret.reveal())
@@ -58,7 +61,7 @@ def _with_signature(check: Check, request: Request, now: float, message_id: str,
     body = _with_fields(request.body, _signed_fields(check, moment, message_id))
     added = {stamp.header: moment} if stamp and stamp.header else {}
     added |= {check.scheme.id_header: message_id} if check.scheme.id_header else {}
-    reading = Reading(replace(request, headers=_headers(request, added), body=body), check.public_url)
+    reading = Reading(replace(request, headers=_headers(request, added), body=body), check.urls[0])
     reading.timestamp, reading.id = moment.encode(), message_id.encode()
     signature = key.sign(reading, check.message).decode()
     if knobs.body:
@@ -97,6 +100,8 @@ def _with_fields(body: bytes, fields: Mapping[str, str], texts: Sequence[str] = 
     """The body with values at paths; one that looks like a number is one, except at the paths that are ``texts``."""
     if not fields:
         return body
+    if body and body.lstrip()[:1] not in (b"{", b"["):
+        return _with_form_fields(body, fields)
     try:
         payload = parse(body)
         for path, text in fields.items():
@@ -108,3 +113,11 @@ def _with_fields(body: bytes, fields: Mapping[str, str], texts: Sequence[str] = 
     except (Unparsable, ValueError) as error:
         raise CannotSign(f"the body has no place for what is signed: {error}") from None
     return msgspec.json.encode(payload)
+
+
+def _with_form_fields(body: bytes, fields: Mapping[str, str]) -> bytes:
+    try:
+        kept = [(name, value) for name, value in pairs(body) if name not in fields]
+    except ValueError as error:
+        raise CannotSign(f"the body has no place for what is signed: {error}") from None
+    return urlencode([*kept, *fields.items()]).encode()

@@ -49,6 +49,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "activity": "id of the activity",
     "verb": "replay, reroute, discard or forget",
     "subject": "what is replayed, discarded or forgotten, in words; of what is forgotten without the value looked for",
+    "host": "host that keys or a certificate were to come from",
     "client": "IP address of the client; empty if there are several",
     "count": "number of requests that the line stands for",
     "ingest": "address of the ingest listener",
@@ -131,6 +132,14 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "warning",
         "a sender chose a secret in a handshake; requests signed with it are accepted from now on",
         ("source",),
+    ),
+    "source.keys_missing": LogEvent(
+        "warning", "the keys or a certificate of a sender could not be fetched", ("host", "reason")
+    ),
+    "event.not_replied": LogEvent(
+        "warning",
+        "the `reply` of a source could not be rendered; its sender got the usual answer",
+        ("event_id", "source", "reason"),
     ),
     "event.not_stored": LogEvent(
         "error", "a request could not be stored; its sender was asked to retry", ("source", "reason")

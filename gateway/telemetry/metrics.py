@@ -61,7 +61,7 @@ EVENTS_RECEIVED: Final = Family(
     Counter,
     "gateway_events_received_total",
     "Events by outcome: accepted or duplicate; requests refused (rejected, with the reason) or not stored "
-    "(unavailable: store, full, overload or defect).",
+    "(unavailable: store, full, keys, overload or defect).",
     ("source", "outcome", "reason"),
     begins=[("accepted", ""), ("duplicate", ""), ("rejected", "signature"), ("unavailable", "store")],
 )

@@ -11,8 +11,8 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from gateway import pipeline, signatures, telemetry
 from gateway.errors import (
-    BodyTooLarge,
     EncodingRefused,
+    KeysUnavailable,
     MethodRefused,
     NoRoom,
     RequestRefused,
@@ -22,6 +22,7 @@ from gateway.errors import (
 from gateway.event import codings
 from gateway.routing import Config, Source, questions
 from gateway.routing.peers import Senders
+from gateway.routing.replies import Accepted
 from gateway.signatures import handshakes
 from gateway.store.nouns import Appended
 from gateway.web.health import Readiness
@@ -79,7 +80,8 @@ class Door:
         except SenderGone:
             return
         body = answer if isinstance(answer, bytes) else _encode(answer)
-        headers = [(b"content-length", b"%d" % len(body)), *extra]
+        # RFC 9110, 8.6: a 204 has none.
+        headers = [*([] if status == 204 else [(b"content-length", b"%d" % len(body))]), *extra]
         if not isinstance(answer, bytes):
             headers.append((b"content-type", b"application/json"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -96,10 +98,12 @@ class Door:
             source, path_secret = questions.source_at(config, path)
             name = source.name
             coding = _refuse_by_head(scope, source)
-            appended = await self._accept(scope, receive, config, source, path_secret, coding)
+            accepted = await self._accept(scope, receive, config, source, path_secret, coding)
         except RequestRefused as refusal:
             self._rejections.refuse(name, path, refusal, client)
             return _refused(name, refusal)
+        except KeysUnavailable as error:
+            return _unavailable(name, "keys", str(error))
         except StoreFull as error:
             return _unavailable(name, "full", str(error))
         except StoreUnavailable as error:
@@ -110,26 +114,26 @@ class Door:
         except Exception as error:  # noqa: BLE001  a defect of ours may cost the sender a retry, but not its event
             telemetry.log("internal.error", source=name, exception=_traceback(error, config.source(name)))
             return _unavailable(name, "defect", type(error).__name__)
-        if isinstance(appended, handshakes.Answer):
-            own = [(name.encode(), value.encode()) for name, value in appended.headers]
-            safe = [(b"content-type", appended.content_type.encode()), (b"x-content-type-options", b"nosniff")]
-            return 200, appended.body, [*own, *safe]
+        if isinstance(accepted, handshakes.Answer):
+            return _in_their_words(accepted)
         self._readiness.refused_at = None
-        for one in appended:
+        for one in accepted.appended:
             telemetry.EVENTS_RECEIVED.of(name, "duplicate" if one.duplicate else "accepted", "").inc()
             if one.duplicate:
                 reason = f"duplicate of {one.event_id}: {_of_duplicate(one)}"
                 self._rejections.repeated(name, path, source.reply, reason, client)
-        return source.reply, _accepted(appended), []
+        if accepted.answer is not None:
+            return _in_their_words(accepted.answer)
+        return source.reply, _accepted(accepted.appended), []
 
     async def _accept(
         self, scope: HTTPScope, receive: Receive, config: Config, source: Source, path_secret: bytes, coding: str
-    ) -> Sequence[Appended] | handshakes.Answer:
+    ) -> Accepted | handshakes.Answer:
         request = signatures.Request(
             method=scope["method"],
             query=scope["query_string"],
             headers=cast("signatures.RawHeaders", scope["headers"]),
-            body=await _read(receive, source.max_body),
+            body=await _read(receive, source),
             path_secret=path_secret,
             coding=coding,
         )
@@ -143,7 +147,7 @@ class Door:
         return found
 
 
-async def _read(receive: Receive, max_body: int) -> bytes:
+async def _read(receive: Receive, source: Source) -> bytes:
     """The whole body; the server limits how many bytes of bodies are held at one time."""
     pieces: list[bytes] = []
     size, more = 0, True
@@ -153,8 +157,8 @@ async def _read(receive: Receive, max_body: int) -> bytes:
             raise SenderGone
         pieces.append(message["body"])
         size, more = size + len(message["body"]), message["more_body"]
-        if size > max_body:
-            raise BodyTooLarge(f"over {max_body} bytes")
+        if size > source.max_body:
+            raise source.too_large
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -173,6 +177,12 @@ def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     return {**answer, "note": _of_duplicate(appended[0])} if len(appended) == 1 and appended[0].duplicate else answer
 
 
+def _in_their_words(answer: handshakes.Answer) -> Answer:
+    own = [(name.encode(), value.encode()) for name, value in answer.headers]
+    safe = [(b"content-type", answer.content_type.encode()), (b"x-content-type-options", b"nosniff")]
+    return answer.status, answer.body, [*own, *(safe if answer.body else [])]
+
+
 def _of_duplicate(one: Appended) -> str:
     """What became of an event that was known already, and how to send its dead deliveries again."""
     if one.replayed:
@@ -182,14 +192,14 @@ def _of_duplicate(one: Appended) -> str:
 
 def _refuse_by_head(scope: HTTPScope, source: Source) -> str:
     """Refuse whatever can be refused before any of the body is read; how the body is compressed."""
-    max_body, encodings = source.max_body, []
+    encodings = []
     if not source.takes(scope["method"]):
         raise MethodRefused(str(scope["method"]), source.all_methods)
     for name, value in scope["headers"]:
         if name == b"content-encoding":
             encodings.append(value)
-        if name == b"content-length" and int(value) > max_body:
-            raise BodyTooLarge(f"over {max_body} bytes")
+        if name == b"content-length" and int(value) > source.max_body:
+            raise source.too_large
     if not encodings:
         return ""
     coding = codings.declared(encodings)

@@ -147,7 +147,7 @@ def test_a_bad_item_stores_none_and_the_log_says_which(gateway):
 
 
 def test_a_secret_in_the_address_is_compared_and_never_logged(gateway):
-    body = preset("xobito-resend").samples["messages"]
+    body = preset("xobito-resend").samples["messages.text"]
     right = ask(gateway, "POST", "/in/resend/in-the-path", body, {"content-type": "application/json"})
     assert right[0] in (200, 202)
     wrong = ask(gateway, "POST", "/in/resend/guessed-secret", body, {"content-type": "application/json"})
@@ -255,7 +255,9 @@ def everyone(tmp_path_factory):
     for name in presets.NAMES:
         lines += [f"  {name}:", f"    preset: {name}", f"    public_url: https://hooks.example.com/in/{name}"]
         block = preset(name).verify[0]
-        if block != {"none": True}:
+        if "jwt" in block:
+            lines.append("    verify: {jwt: {jwks: https://auth.example.com/.well-known/jwks.json}}")
+        elif block != {"none": True}:
             lines.append(f"    secret: {json.dumps(stand_in_for(scheme_of(block), name).reveal())}")
     lines += ["destinations: {file: {type: file, path: all.ndjson}}", "always: [{to: file}]", ""]
     with GatewayProcess(tmp_path_factory.mktemp("everyone"), "\n".join(lines)) as gateway:
@@ -275,6 +277,12 @@ def test_what_a_sender_posts_is_taken_at_the_door_under_its_type_and_once(everyo
         path = f"/in/{name}/{request.path_secret.decode()}" if request.path_secret else f"/in/{name}"
         status, _, answer = ask(everyone, "POST", path, request.body, headers)
         assert status == preset(name).reply
+        if preset(name).answer is not None:
+            assert answer.decode() == preset(name).answer[1]
+            assert ask(everyone, "POST", path, request.body, headers)[2] == answer
+            events = everyone.api(f"/api/events?source={name}&type={type_}")[1]["events"]
+            assert [each["type"] for each in events] == [type_]
+            continue
         first = json.loads(answer)
         assert everyone.api(f"/api/events/{first['id']}")[1]["type"] == type_
         again = json.loads(ask(everyone, "POST", path, request.body, headers)[2])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import BodyTooLarge, NoRoom, Unparsable
 from gateway.event import charsets, codings
-from gateway.event.payload import kept_headers, kept_query, lines, parse, parse_body, query_fields
+from gateway.event.payload import kept_headers, kept_query, parse, parse_body, query_fields
+from gateway.event.split import lines
 from tests.event.given import json_values
 
 FORM = "application/x-www-form-urlencoded"

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.config import load
 from gateway.event.paths import lookup
+from gateway.event.payload import ENVELOPE
 from gateway.hiding.redaction import MASK, NOTHING, of, seen
 from gateway.model import Event
 from gateway.presets import load as load_preset
@@ -330,3 +331,11 @@ def test_events_of_a_source_that_is_gone_are_hidden_whole_where_the_file_redacts
     assert set(config.redaction(kept).masked_headers(kept.headers).values()) == {MASK}
     open_file = dataclasses.replace(config, sources={"xobito": replace(config.sources["xobito"], redaction=NOTHING)})
     assert open_file.redaction(kept).masked(CONTACT) == CONTACT
+
+
+def test_the_envelope_of_a_split_request_is_hidden_as_a_whole_once_anything_is_redacted():
+    headers = {ENVELOPE: '{"customer": {"email": "ada@example.com"}}', "x-other": "kept"}
+    assert redaction("attrs.email").masked_headers(headers) == {ENVELOPE: MASK, "x-other": "kept"}
+    assert NOTHING.masked_headers(headers) == headers
+    hidden = replace(event(b"{}"), headers=redaction("attrs.email").masked_headers(headers))
+    assert XOBITO.facts(hidden, {})["envelope"] == {}

@@ -5,6 +5,8 @@ A file of vectors is a list of requests, each with
 - ``name``: what it shows, as a sentence,
 - ``request``: ``method``, ``url``, ``headers`` as pairs, and ``body`` or ``body_base64``,
 - ``secrets`` that the source has, and ``public_url`` if the sender signs its address,
+- ``verify``: what the operator adds to the preset's, if something has to be added,
+- ``documents`` that have been fetched, by address, if the verdict depends on any,
 - ``at``: when the request arrives, Unix seconds,
 - ``verdict``: ``accepted`` or ``refused``,
 - ``made_with``: the vendor's page that publishes it, or the command that signed it; never the gateway's own code.
@@ -22,7 +24,7 @@ import pytest
 from gateway import presets
 from gateway.model import Secret
 from gateway.signatures import Credential, KeyRefused, Request, Verified, Verifier
-from gateway.signatures.declared import scheme_of
+from gateway.signatures.declared import merged, scheme_of
 from tests.needs import needs
 from tests.presets.make import FOLDER, Signer, vectors
 
@@ -47,13 +49,15 @@ def requested(written) -> Request:
 
 def verdict(preset: str, vector) -> tuple[str, str]:
     """``accepted`` or ``refused``, and why it is refused."""
-    schemes = tuple(scheme_of(block) for block in presets.load(preset).verify)
+    own = vector.get("verify", {})
+    schemes = tuple(scheme_of(merged(block, own)) for block in presets.load(preset).verify)
     credentials = tuple(Credential(Secret(text)) for text in vector["secrets"])
     try:
         verifier = Verifier(schemes, credentials, vector.get("public_url", ""))
     except KeyRefused as refused:
         return "refused", str(refused)
-    outcome = verifier.verify(requested(vector["request"]), vector["at"])
+    documents = {url: text.encode() for url, text in vector.get("documents", {}).items()}
+    outcome = verifier.verify(requested(vector["request"]), vector["at"], documents=documents)
     return ("accepted", "") if isinstance(outcome, Verified) else ("refused", outcome.reason)
 
 

@@ -175,7 +175,8 @@ def test_a_gateway_plans_the_same_deliveries_of_the_same_event(config, tmp_path,
         dispatcher = Dispatcher(gateway)
         dispatcher.stop()
         try:
-            [appended] = await receive(gateway, dispatcher, config, source, Request(headers=headers, body=body))
+            request = Request(headers=headers, body=body)
+            [appended] = (await receive(gateway, dispatcher, config, source, request)).appended
             return await store.event(appended.event_id)
         finally:
             await gateway.egress.close()

@@ -127,7 +127,7 @@ def test_another_method_is_405_and_names_the_right_one(tmp_path, method):
 @at_the_door
 async def test_a_body_too_large_by_its_content_length_is_413_before_a_byte_of_it_is_read(door):
     answer = await door.send(b"x", headers=signed(b"x", **{"content-length": "4097"}))
-    assert (answer.status, answer.json) == (413, {"error": "body too large"})
+    assert (answer.status, answer.json) == (413, {"error": "body too large: max_body of this source is 4096 bytes"})
     assert door.messages_left == 1
 
 

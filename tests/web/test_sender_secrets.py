@@ -32,7 +32,7 @@ def test_the_header_of_every_preset_that_shows_its_secret_is_never_kept_whatever
         scheme_of(block).secret_header
         for name in presets.NAMES
         for block in presets.load(name).verify
-        if block != {"none": True}
+        if block != {"none": True} and "jwt" not in block
     }
     assert shown - {""} == SECRET_HEADERS
 
@@ -57,7 +57,7 @@ def test_a_secret_that_is_shown_is_nowhere_and_a_read_token_cannot_forge_an_even
                 ]
                 request = Request(headers=headers, body=b'{"type": "ping", "update_id": 7}')
                 assert isinstance(own.verifier.verify(request, desk.clock()), Verified)
-                [known] = await receive(desk.gateway, desk.dispatcher, desk.config, own, request)
+                [known] = (await receive(desk.gateway, desk.dispatcher, desk.config, own, request)).appended
                 await desk.turn()
                 seen = [repr(await desk.store.event(known.event_id)), repr(lines)]
                 for path in (

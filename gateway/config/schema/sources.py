@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from gateway import presets
-from gateway.config.schema import values
+from gateway.config.schema import trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
-from gateway.config.schema.keys import Section, key, read_section
-from gateway.config.schema.reading import DEMO_SECRET, Reading, Unfit, Words, shape_of, shaped
+from gateway.config.schema.keys import Section, key, nested, read_section
+from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Unfit, Words, shape_of, shaped
+from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import VerifyKeys, read_verify
 from gateway.config.text.reader import Items, Map, Node, Scalar
 from gateway.model import Secret
+from gateway.render import TemplateText
 from gateway.wording import suggest
 
 
@@ -92,6 +94,15 @@ def _fields(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | Non
     return found
 
 
+_window: Final = values.duration(1, values.LONGEST)
+
+
+@shaped({"anyOf": [{"enum": ["none"]}, shape_of(_window)]})
+def _dedupe(reading: Reading, node: Node, label: str) -> float | None:
+    """Seconds; 0 for ``none``."""
+    return 0.0 if isinstance(node, Scalar) and node.text == "none" else _window(reading, node, label)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RedactKeys(Section):
     noun = "redact"
@@ -110,6 +121,27 @@ def _redact(reading: Reading, node: Node, label: str) -> RedactKeys | None:
         return read_section(reading, node, RedactKeys, label)
     found = _fields(reading, node, label)
     return None if found is None else RedactKeys(place=node.place, written={}, paths=found)
+
+
+#: The contents of a reply; it has at most one of them.
+REPLIES: Final = ("json", "text", "xml", "template")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyKeys(Section):
+    noun = "reply"
+    together: ClassVar[Shape] = {
+        "minProperties": 1,
+        "dependentSchemas": {
+            each: {"properties": dict.fromkeys((other for other in REPLIES if other != each), False)}
+            for each in REPLIES
+        },
+    }
+    status: int | None = key(values.integer(200, 299), "the status: 200; the preset's or 202 if left out")
+    json: Body | None = key(trees.body, "JSON, with {{ }} in its texts: {ok: true}")
+    text: TemplateText | None = key(trees.template, 'a text with {{ }}; "" answers without a body')
+    xml: TemplateText | None = key(trees.template, "XML with {{ }}: <Response/>")
+    template: Words | None = key(values.named, "a file in templates/: replies/alexa.json.j2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,12 +178,24 @@ class SourceKeys(Section):
         values.words_list,
         "what identifies an event, if the sender signs it: {payload.id}; else what is signed identifies it",
     )
+    reply: ReplyKeys | None = key(
+        nested(ReplyKeys), "the answer to the sender, made from the event after it is stored: {json: {ok: true}}"
+    )
+    ping: str | None = key(
+        values.choice(("accept",)),
+        "accept: answer the unsigned request with which the preset's sender only checks the address",
+    )
+    dedupe: float | None = key(
+        _dedupe,
+        "how long an event that comes again is the same event: 10m; none: every request is an event; 30d if left out",
+    )
     redeliver: str | None = key(
         values.choice(("replay",)),
         "replay: an event that its sender sends again is not delivered twice, but its dead deliveries are replayed",
     )
     split: tuple[Words, ...] | None = key(
-        values.words_list, "where the events are in a body that holds several: payload.events.*"
+        values.words_list,
+        "where the events are in a body that holds several: payload.events.*; none: one event, with the exact request",
     )
     shortcuts: Mapping[str, tuple[Words, ...]] = key(
         values.map_of(values.one_or_more(values.named)),

@@ -21,6 +21,19 @@ class FieldsKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertificateKeys(Section):
+    noun = "signature.certificate"
+    header: Words | None = key(values.words, "the header that holds its address: x-cert-url")
+    payload: Words | None = key(values.words, "or the path of its address in the payload: SigningCertURL")
+    addresses: tuple[Words, ...] | None = key(
+        values.some_words,
+        "the addresses that it may have, with * for letters, digits and hyphens: https://certs.example.com/*.pem",
+        required=True,
+        name="from",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignatureKeys(Section):
     noun = "verify.signature"
     header: Words | None = key(values.words, "the header that holds it: x-signature")
@@ -37,6 +50,16 @@ class SignatureKeys(Section):
         values.choice(KEYS), "how the secret is written: text (the default), base64 or hex", name="key"
     )
     key_prefix: Words | None = key(values.words, "the prefix of the key in the secret: whsec_")
+    body_hash: Words | None = key(
+        values.words, "the parameter of the signed address with the SHA-256 of a body that is not a form: bodySHA256"
+    )
+    certificate: CertificateKeys | None = key(
+        nested(CertificateKeys), "where a request names the certificate that it is signed with, instead of a secret"
+    )
+    signed_for: Words | None = key(values.words, "the path in the payload that has to be one of the secrets: TopicArn")
+    port: str | None = key(
+        values.choice(("optional",)), "optional: the sender may sign its address with or without the port"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +95,37 @@ class UserKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JwtKeys(Section):
+    noun = "verify.jwt"
+    jwks: Words | None = key(
+        values.words,
+        'the address of the sender\'s keys, or the keys: https://auth.example.com/.well-known/jwks.json, "${file:keys.pem}"',
+    )
+    audience: tuple[Words, ...] | None = key(
+        values.some_words, "what the token is for, its aud: a text, or a list of which any will do"
+    )
+    issuer: tuple[Words, ...] | None = key(values.some_words, "who issues the token, its iss")
+    header: Words | None = key(values.words, "the header that holds it; Authorization: Bearer if left out")
+    body_hash: Words | None = key(values.words, "the claim with the SHA-256 of the body in base64: request_body_sha256")
+    leeway: float | None = key(values.duration(0, "1h"), "by how much two clocks may differ: 1m")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyKeys(Section):
     noun = "verify"
     signature: SignatureKeys | None = key(nested(SignatureKeys), "a signature over the request")
     timestamp: TimestampKeys | None = key(nested(TimestampKeys), "when it was signed; the signature must cover it")
     id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header that {id} stands for")
+    aliases: Mapping[str, Words] = key(
+        values.map_of(values.words), "other names of the headers: {x-signature: x-old-signature}", factory=dict
+    )
     unsigned_body: str | None = key(
         values.choice(("accept",)), "accept: allow a signature that does not cover the body"
     )
     token: TokenKeys | None = key(
         nested(TokenKeys), "the secret itself: {header: x-token}, {query: key} or {payload: auth.token}"
     )
+    jwt: JwtKeys | None = key(nested(JwtKeys), "a JSON Web Token that the sender signs with its own key")
     bearer: bool | None = key(values.boolean, "true: Authorization: Bearer and the secret")
     basic: UserKeys | None = key(nested(UserKeys), "a login with the secret as its password: {user: name}")
     url_secret: bool | None = key(values.boolean, "true: the secret is the last part of the path: /in/name/secret")
@@ -105,8 +148,8 @@ def as_written(section: Section) -> Mapping[str, object]:
             continue
         if isinstance(value, Section):
             found[text] = as_written(value)
-        elif text == "tolerance":
-            found["tolerance_s"] = value
+        elif text in ("tolerance", "leeway"):
+            found[f"{text}_s"] = value
         else:
             found[text] = _plain(value)
     return found
@@ -115,4 +158,6 @@ def as_written(section: Section) -> Mapping[str, object]:
 def _plain(value: object) -> object:
     if isinstance(value, Words | Scalar):
         return value.text
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
     return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
