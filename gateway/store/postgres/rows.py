@@ -29,6 +29,11 @@ def packed(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def given(text: str) -> bytes | None:
+    """The same; null stands for an empty one."""
+    return packed(text) or None
+
+
 def unpacked(stored: bytes) -> str:
     return stored.decode("utf-8", "replace")
 
@@ -39,8 +44,10 @@ def name_of(text: str) -> str:
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]]:
-    """Rows as the arrays that a statement is given."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+    """Rows as the arrays that a statement is given; ``unnest`` fills up one without a value, which costs nothing then."""
+    if not rows:
+        return [()] * width
+    return [() if column.count(None) == len(rows) else column for column in zip(*rows, strict=True)]
 
 
 # --- numbers ---
@@ -157,7 +164,7 @@ def event_row(seq: int, event: Event, *, redact: bool) -> tuple[Any, ...]:
     """The columns of an event, without the time that it is stored at."""
     headers = to_json(event.headers if type(event.headers) is dict else dict(event.headers))
     named = (seq, event.id, event.source, packed(event.type), event.received_at)
-    return (*named, headers, event.sha256, event.body, redact, packed(event.label))
+    return (*named, headers, event.sha256, event.body, redact or None, given(event.label))
 
 
 def settle_row(outcome: Outcome) -> tuple[Any, ...]:
@@ -165,12 +172,12 @@ def settle_row(outcome: Outcome) -> tuple[Any, ...]:
     seq, grants = fence_of(outcome.lease.token)
     before, result = outcome.lease.delivery, outcome.result
     if isinstance(result, Release):
-        said = (before.attempts, before.spent_s, packed(before.reason), before.last_status, packed(before.last_answer))
-        return (seq, grants, "pending", None, *said, b"")
+        said = (before.attempts, before.spent_s, given(before.reason), before.last_status, given(before.last_answer))
+        return (seq, grants, "pending", None, *said, None)
     state, attempts, spent_s, reason, last_status, last_answer, cause = rules.settled(before, outcome)
     after_s = result.after_s if isinstance(result, Retry) else None
-    said = (attempts, spent_s, packed(reason), last_status, packed(last_answer))
-    return (seq, grants, state.value, after_s, *said, packed(cause))
+    said = (attempts, spent_s, given(reason), last_status, given(last_answer))
+    return (seq, grants, state.value, after_s, *said, given(cause))
 
 
 def attempt_row(seq: int, attempt: Attempt) -> tuple[Any, ...]:
@@ -182,8 +189,8 @@ def attempt_row(seq: int, attempt: Attempt) -> tuple[Any, ...]:
         attempt.duration_s,
         attempt.outcome,
         attempt.status,
-        packed(attempt.reason),
-        packed(attempt.answer),
+        given(attempt.reason),
+        given(attempt.answer),
         attempt.config_revision,
         attempt.sent_bytes,
         attempt.sent_sha256,
