@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import asyncpg
+import uvloop
 
 from gateway.model import Attempt, Delivered, Event, new_id
 from gateway.store import migrate, open_store
@@ -167,4 +168,5 @@ async def main():
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # The loop that the gateway runs on.
+    uvloop.run(main())

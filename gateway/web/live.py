@@ -145,7 +145,7 @@ class _Following:
 
     async def look(self) -> Turn:
         """What is new or has changed since the last look."""
-        before, self._seen = self._seen, await self._newest()
+        before, self._seen = self._seen, await self._newest(self._seen or "")
         page = await self._page(before or "")
         new = [row for row in page.rows if row.id not in self._sent]
         changed = await self._changed()
@@ -154,9 +154,10 @@ class _Following:
         self._sent = dict(islice(kept.items(), ROWS))
         return Turn(new=new, changed=changed, skipped=max(0, skipped))
 
-    async def _newest(self) -> str:
-        rows = (await self._store.events(EventQuery(limit=1))).rows
-        return rows[0].position if rows else ""
+    async def _newest(self, after: str) -> str:
+        # Asked in the same way as the page: a store with replicas holds back what could still be overtaken.
+        rows = (await self._store.events(EventQuery(limit=1, after=after))).rows
+        return rows[0].position if rows else after
 
     async def _page(self, before: str) -> EventPage:
         # An older event can enter a state later; its payload never changes.

@@ -2,7 +2,7 @@
 
 import re
 from typing import Final, Self
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from msgspec import Struct
 
@@ -13,6 +13,9 @@ SCHEMES: Final = ("postgresql://", "postgres://")
 #: Parameters of the URL that are ours, with the values that they accept; PostgreSQL never sees them.
 _OURS: Final = {"pooler": ("true", "false"), "synchronous_commit": ("on", "off")}
 _SHAPE: Final = "write postgresql://user:password@host:5432/database, with %40 for an @ in the password, %2F for a /"
+# More "@" or "/" than there may be: a password with one has to be percent-encoded.
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^][@:,/?#]*)(?::[0-9]+)?"
+_WHOLE: Final = re.compile(rf"postgres(?:ql)?://(?:[^@/?#]*@)?{_HOST}(?:,{_HOST})*/[^/@?#]+(?:\?[^#]*)?")
 #: Parameters that hold a secret.
 _SECRET: Final = frozenset({"password", "passfile", "sslpassword"})
 
@@ -53,26 +56,19 @@ def is_database(url: str) -> bool:
 
 def _taken_apart(url: str) -> tuple[str, dict[str, str]]:
     """The URL without our own parameters, and these."""
-    try:
-        parts = urlsplit(url)
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        # More "@" or "/" than there may be: a password with one has to be percent-encoded.
-        is_whole = (
-            is_database(url)
-            and not parts.fragment
-            and parts.netloc.count("@") <= 1
-            and re.fullmatch("/[^/@]+", parts.path)
-        )
-    except ValueError:
-        is_whole = False
-    if not is_whole:
+    if not _WHOLE.fullmatch(url):
         raise StoreError(f'"{shown(url)}" is not the URL of a PostgreSQL database: {_SHAPE}')
+    base, _, query = url.partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise StoreError(f'"{shown(url)}" has parameters that are not name=value: {_SHAPE}') from None
     ours = {name: value for name, value in pairs if name in _OURS}
     for name, value in ours.items():
         if value not in _OURS[name]:
             raise StoreError(f"{shown(url)}: {name}={value} is not valid: write {' or '.join(_OURS[name])}")
     theirs = urlencode([pair for pair in pairs if pair[0] not in _OURS], quote_via=quote, safe="/,")
-    return url.partition("?")[0] + (f"?{theirs}" if theirs else ""), ours
+    return base + (f"?{theirs}" if theirs else ""), ours
 
 
 def shown(url: str) -> str:
@@ -80,11 +76,12 @@ def shown(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url
-    authority, slash, path = rest.partition("/")
-    # A password may have an unescaped "@" or "/": then nothing up to the last "@" is shown but the user's name.
-    if "@" in path.partition("?")[0]:
-        authority, slash, path = rest.rpartition("@")[0] + "@", "", rest.rpartition("@")[2]
-    user, at, host = authority.rpartition("@")
-    path, question, query = path.partition("?")
+    if _WHOLE.fullmatch(url):
+        authority, slash, path = rest.partition("/")
+        user, at, host = authority.rpartition("@")
+    else:
+        # A password may have anything unescaped: nothing up to the last "@" is shown but the user's name.
+        (user, at, host), slash, path = rest.rpartition("@"), "", ""
+    path, question, query = (host + slash + path).partition("?")
     kept = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _SECRET)
-    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}{slash}{path}{question if kept else ''}{kept}"
+    return f"{scheme}{separator}{re.split('[:/?#]', user)[0]}{at}{path}{question if kept else ''}{kept}"

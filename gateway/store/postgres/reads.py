@@ -32,7 +32,8 @@ from gateway.store.postgres import questions as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
 from gateway.store.postgres.rows import DAY_MASK, activity_of, attempt_of, delivery_of, event_of, hold_of, unpacked
-from gateway.store.postgres.search import FIRST_ROWS, MOST_ROWS, TALLY, Search, Searcher
+from gateway.store.postgres.search import TALLY, Searcher
+from gateway.store.postgres.streams import FIRST_ROWS, MOST_ROWS, Search
 from gateway.store.rules import Standing, damaged, selects
 
 #: Events that are looked into at a time, at first and at most: each time is a round trip.

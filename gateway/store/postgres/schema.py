@@ -10,7 +10,8 @@ lower than one that is visible already.
 attempt.started_at, rejected.at, activity.at and those in hold.pause and hold.mute.
 
 **Texts** that a sender, a destination or a person has written are bytea, UTF-8: PostgreSQL's text takes no U+0000.
-Names from routes.yaml and ids that the gateway has made are text.
+Names from routes.yaml and ids that the gateway has made are text, compared byte by byte: whatever the database's locale,
+it costs little.
 
 **Deliveries.** A pending one is a row of ``queue``; when it ends, its row moves to ``done``, and back when it is replayed.
 The view ``delivery`` has both.
@@ -56,8 +57,8 @@ CREATE SEQUENCE number AS bigint MAXVALUE {2**DAY_BITS - 1};
 
 CREATE TABLE event (
     seq bigint NOT NULL PRIMARY KEY,
-    id text NOT NULL,
-    source text NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    source text COLLATE "C" NOT NULL,
     type bytea NOT NULL,
     received_at float8 NOT NULL,
     stored_at float8 NOT NULL,
@@ -77,9 +78,9 @@ CREATE INDEX event_redact ON event (seq) WHERE redact;
 
 -- the first event of a key; one that has expired is taken over by the next event that has the key
 CREATE TABLE dedupe (
-    source text NOT NULL,
+    source text COLLATE "C" NOT NULL,
     key bytea NOT NULL,
-    event_id text NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
     expires float8 NOT NULL,
     PRIMARY KEY (source, key)
 );
@@ -88,11 +89,11 @@ CREATE INDEX dedupe_expires ON dedupe USING brin (expires);
 -- pending deliveries: rows come and go, so space in its pages is kept for new versions, and it is vacuumed soon
 CREATE TABLE queue (
     seq bigint NOT NULL PRIMARY KEY,
-    id text NOT NULL UNIQUE,
+    id text COLLATE "C" NOT NULL UNIQUE,
     event_seq bigint NOT NULL,
-    event_id text NOT NULL,
-    route text NOT NULL,
-    destination text NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    route text COLLATE "C" NOT NULL,
+    destination text COLLATE "C" NOT NULL,
     -- infinity: it waits for another one in its lane
     due float8 NOT NULL,
     -- until when it is leased, and to which replica.number; null: it is not. One that has run out is as good as null, but
@@ -128,11 +129,11 @@ CREATE INDEX queue_task ON queue (task) WHERE task IS NOT NULL;
 -- deliveries that have ended; a dead or delivered one moves back to the queue when it is replayed
 CREATE TABLE done (
     seq bigint NOT NULL PRIMARY KEY,
-    id text NOT NULL,
+    id text COLLATE "C" NOT NULL,
     event_seq bigint NOT NULL,
-    event_id text NOT NULL,
-    route text NOT NULL,
-    destination text NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    route text COLLATE "C" NOT NULL,
+    destination text COLLATE "C" NOT NULL,
     state text NOT NULL CHECK (state IN ({_STATES})),
     grants integer NOT NULL,
     attempts integer NOT NULL,
@@ -181,9 +182,9 @@ CREATE INDEX attempt_recorded ON attempt USING brin (recorded_at);
 
 -- entries that fire once per key
 CREATE TABLE once (
-    name text NOT NULL,
+    name text COLLATE "C" NOT NULL,
     key bytea NOT NULL,
-    event_id text NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
     fired_at float8 NOT NULL,
     expires float8 NOT NULL,
     PRIMARY KEY (name, key)
@@ -192,9 +193,9 @@ CREATE INDEX once_expires ON once (expires);
 CREATE INDEX once_event ON once (event_id);
 CREATE TABLE held_back (
     event_seq bigint NOT NULL,
-    name text NOT NULL,
+    name text COLLATE "C" NOT NULL,
     key bytea NOT NULL,
-    event_id text NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
     fired_at float8 NOT NULL,
     PRIMARY KEY (event_seq, name)
 );
@@ -215,7 +216,7 @@ CREATE INDEX notice_teller ON notice (teller, due);
 
 -- as in the SQLite store: one that has ended keeps its row, for the revision
 CREATE TABLE hold (
-    destination text NOT NULL PRIMARY KEY,
+    destination text COLLATE "C" NOT NULL PRIMARY KEY,
     rev integer NOT NULL,
     -- JSON of holds.Pause
     pause bytea,
@@ -240,7 +241,7 @@ CREATE TABLE replica (
 );
 -- who decides for a destination; epoch changes with the holder
 CREATE TABLE holder (
-    destination text NOT NULL PRIMARY KEY,
+    destination text COLLATE "C" NOT NULL PRIMARY KEY,
     replica integer NOT NULL,
     epoch bigint NOT NULL,
     until float8 NOT NULL,
@@ -261,7 +262,7 @@ CREATE TABLE session (
 -- Numbers: rows are only added, so that nobody waits for anybody; whoever reads adds them up, and upkeep puts one row in
 -- the place of many now and then.
 CREATE TABLE tally (
-    destination text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
     state text NOT NULL,
     cause bytea NOT NULL DEFAULT '',
     -- may be negative
@@ -270,14 +271,14 @@ CREATE TABLE tally (
 -- events stored in a minute (seconds since the epoch / 60) by source
 CREATE TABLE came (
     minute bigint NOT NULL,
-    source text NOT NULL,
+    source text COLLATE "C" NOT NULL,
     events bigint NOT NULL
 );
 CREATE INDEX came_minute ON came (minute);
 -- attempts recorded in a minute; bucket as in store/numbers.py
 CREATE TABLE went (
     minute bigint NOT NULL,
-    destination text NOT NULL,
+    destination text COLLATE "C" NOT NULL,
     outcome text NOT NULL,
     bucket integer NOT NULL,
     attempts bigint NOT NULL
@@ -299,7 +300,7 @@ CREATE INDEX rejected_by ON rejected (source, seq);
 -- what people did; finished is null for what is no task
 CREATE TABLE activity (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    id text NOT NULL UNIQUE,
+    id text COLLATE "C" NOT NULL UNIQUE,
     at float8 NOT NULL,
     by bytea NOT NULL,
     verb text NOT NULL,

@@ -1,4 +1,4 @@
-"""Which events a query finds: streams of their numbers, newest first, each from an index, met where all agree.
+"""Which events a query finds: a stream of their numbers for each thing that is asked, from an index of its own.
 
 As in the SQLite store, a search looks at a bounded number of rows, whatever is asked; one that reaches the bound says
 how far back it got.
@@ -6,10 +6,8 @@ how far back it got.
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
 import math
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, Protocol
-
-from msgspec import Struct
+from collections.abc import Sequence
+from typing import Any, Final
 
 from gateway.event.patterns import fits
 from gateway.model import DeliveryState
@@ -17,18 +15,14 @@ from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.numbers import Group
 from gateway.store.places import Place
 from gateway.store.postgres import words as index
-from gateway.store.postgres.connections import Connection, Snapshot
+from gateway.store.postgres.connections import STUCK_S, Snapshot
 from gateway.store.postgres.rows import packed, unpacked
 from gateway.store.postgres.schema import DAY_BITS, DAY_S
+from gateway.store.postgres.streams import FIRST_ROWS, Effort, Indexed, Nothing, Search, Stream, Then, Worded
 
-#: Rows that a stream is asked for at first, and at most.
-FIRST_ROWS: Final = 32
-MOST_ROWS: Final = 256
 #: Newest events that are looked at one by one before the index of words is asked: a common word has a long list there,
 #: and fills a page before it is needed.
 FRESH: Final = 1_000
-#: Rows that the index of words gives at a time.
-WORD_ROWS: Final = 2_000
 #: With more types than this each event's own is compared, without the index.
 MOST_TYPES: Final = 200
 #: An event may have a lower number than one that was stored this much earlier, seconds: replicas draw them as they go.
@@ -68,15 +62,13 @@ _FRESH_WITH_WORDS: Final = """
 SELECT seq FROM event e WHERE coalesce((SELECT w.words @@ $1::text::tsquery FROM word w WHERE w.seq = e.seq LIMIT 1), true)
     AND seq >= $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4
 """
-# OFFSET: the index of words is asked first, whatever the order by number would promise.
-_WITH_WORDS: Final = """
-(SELECT seq FROM (SELECT seq FROM word WHERE words @@ $1::text::tsquery AND seq > $2 AND seq <= $3 OFFSET 0) w
-    ORDER BY seq DESC LIMIT $4)
-UNION ALL
-(SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
-ORDER BY 1 DESC LIMIT $4
-"""
 _NTH: Final = "SELECT coalesce((SELECT seq FROM event WHERE seq <= $1 ORDER BY seq DESC OFFSET $2 LIMIT 1), 0)"
+# What was stored by a transaction that is younger than one still running: that one may store lower numbers yet. One that
+# runs for longer than an append may is somebody else's.
+_UNSETTLED: Final = """
+SELECT min(seq) FROM (SELECT seq, stored_at, xmin FROM event WHERE seq > $1 ORDER BY seq DESC LIMIT $2) e
+WHERE stored_at > gateway_now() - $3::float8 AND age(e.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)
+"""
 _ENDS: Final = """
 SELECT coalesce((SELECT seq FROM event ORDER BY seq LIMIT 1), 0), coalesce((SELECT seq FROM event ORDER BY seq DESC LIMIT 1), 0)
 """
@@ -108,144 +100,6 @@ SELECT (SELECT count(*) FROM unnest($9::text[], $10::text[], $11::bytea[]) k (de
 """
 
 
-class Effort(Struct):
-    """Rows that may still be looked at."""
-
-    left: int
-
-    def spend(self, rows: int) -> None:
-        self.left -= rows
-
-
-class Stream(Protocol):
-    """Numbers of events, descending."""
-
-    async def at_most(self, seq: int) -> int:
-        """The largest one up to ``seq``, which never grows from one call to the next; 0 if there is none."""
-
-
-class Indexed:
-    """The result of one statement, a few rows at a time."""
-
-    def __init__(
-        self, connection: Connection, statement: str, values: Sequence[Any], effort: Effort, size: int
-    ) -> None:
-        """``values``: all but the highest number, and how many."""
-        self._ask = (connection, statement, values)
-        self._effort = effort
-        self._rows: list[int] = []
-        self._at = 0
-        self._size = size
-        self._ended = False
-
-    async def at_most(self, seq: int) -> int:
-        while True:
-            while self._at < len(self._rows):
-                if self._rows[self._at] <= seq:
-                    return self._rows[self._at]
-                self._at += 1
-            if self._ended:
-                return 0
-            await self._fetch(seq)
-
-    async def _fetch(self, seq: int) -> None:
-        connection, statement, values = self._ask
-        self._rows = [row[0] for row in await connection.fetch(statement, *values, seq, self._size)]
-        self._ended = len(self._rows) < self._size
-        self._effort.spend(len(self._rows) + 1)
-        self._at, self._size = 0, min(self._size * 2, MOST_ROWS)
-
-
-class Worded:
-    """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time."""
-
-    def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
-        self._connection, self._match, self._oldest, self._effort = connection, match, oldest, effort
-        self._rows: list[int] = []
-        self._at = 0
-        self._days = 1
-        #: Everything above it was given.
-        self._down_to: int | None = None
-
-    async def at_most(self, seq: int) -> int:
-        while True:
-            while self._at < len(self._rows):
-                if self._rows[self._at] <= seq:
-                    return self._rows[self._at]
-                self._at += 1
-            if self._down_to is not None and self._down_to < self._oldest:
-                return 0
-            await self._fetch(seq if self._down_to is None else min(seq, self._down_to))
-
-    async def _fetch(self, seq: int) -> None:
-        after = (((seq >> DAY_BITS) - self._days + 1) << DAY_BITS) - 1
-        rows = await self._connection.fetch(_WITH_WORDS, self._match, after, seq, WORD_ROWS)
-        self._rows, self._at = [row[0] for row in rows], 0
-        self._effort.spend(len(rows) + 1)
-        if len(rows) == WORD_ROWS:
-            self._down_to = self._rows[-1] - 1
-        else:
-            self._down_to, self._days = after, self._days * 2
-
-
-class Then:
-    """Numbers above a bound from one stream; once they are used up those of another, which is not asked before."""
-
-    def __init__(self, newer: Stream, bound: int, older: Stream) -> None:
-        self._newer, self._bound, self._older = newer, bound, older
-
-    async def at_most(self, seq: int) -> int:
-        return await self._newer.at_most(seq) or await self._older.at_most(min(seq, self._bound))
-
-
-class Nothing:
-    """No event at all."""
-
-    async def at_most(self, seq: int) -> int:  # noqa: ARG002  as every stream
-        return 0
-
-
-class Search:
-    """Events that all streams have, newest first; where it stopped, and why."""
-
-    def __init__(self, streams: Sequence[Stream], first: int, last: int, effort: Effort) -> None:
-        """``first`` is the newest number that is looked at, ``last`` the oldest."""
-        self._streams, self._last = streams, last
-        self.effort = effort
-        #: The number to look at next; below ``last`` there is none.
-        self.at = first
-        #: What places in this search have in common.
-        self.bounds = Place(0)
-
-    @property
-    def ended_early(self) -> bool:
-        """Whether it stopped before it had seen everything."""
-        return self.effort.left <= 0 and self.at >= self._last
-
-    def place(self, at: int) -> Place:
-        """The place of an event in this search: the next one continues after it, with the same end."""
-        return Place(at, self.bounds.after)
-
-    @property
-    def continuation(self) -> Place:
-        """Where the next search continues."""
-        return self.bounds._replace(at=self.at + 1)
-
-    async def __aiter__(self) -> AsyncIterator[int]:
-        while self.at >= self._last and self.effort.left > 0:
-            agreed = self.at
-            for stream in self._streams:
-                agreed = await stream.at_most(agreed)
-                if agreed < self._last:
-                    self.at = 0
-                    return
-            if agreed == self.at:
-                self.at = agreed - 1
-                yield agreed
-            else:
-                self.at = agreed
-
-
 class Searcher:
     """Makes the streams of a query, at one moment of the store."""
 
@@ -261,6 +115,8 @@ class Searcher:
         newer_than = max(before.after if before else 0, Place.read(query.after).at if query.after else 0)
         first, last = await self.bounds(query.since_s, query.until_s)
         first, last = first if before is None else min(first, before.at - 1), max(last, newer_than + 1)
+        if query.after:
+            first = await self._settled(first, newer_than)
         streams = await self._of_type(query.source, query.type, last)
         if query.destination or query.state is not None:
             streams.append(await self._of_deliveries(query.destination, query.state, None, last))
@@ -364,6 +220,11 @@ class Searcher:
     async def _ends(self) -> tuple[int, int]:
         row = await self._connection.fetchrow(_ENDS)
         return row[0], row[1]
+
+    async def _settled(self, first: int, after: int) -> int:
+        """The newest event up to which none is missing: whoever asks for what is newer asks for it once."""
+        unsettled: int | None = await self._connection.fetchval(_UNSETTLED, after, FRESH, STUCK_S)
+        return first if unsettled is None else min(first, unsettled - 1)
 
     async def _fresh_from(self, first: int) -> int:
         """Above this event, words are compared event by event: so they have to be where the index has not come to."""

@@ -1,7 +1,7 @@
 """What the URL of a PostgreSQL store says, and that nobody sees its password."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import StoreError
@@ -44,7 +44,8 @@ def test_our_own_parameters_are_understood_and_not_passed_on():
         ("postgresql://u:sec/ret@h/db", "%2F for a /"),
         ("postgresql://[h/db", "is not the URL of a PostgreSQL database"),
         ("postgresql://u@h/db?pooler=yes", "pooler=yes is not valid: write true or false"),
-        ("postgresql://u@h/db?pooler", "is not the URL of a PostgreSQL database"),
+        ("postgresql://u@h/db?pooler", "has parameters that are not name=value"),
+        ("postgresql://u@h:port/db", "is not the URL of a PostgreSQL database"),
     ],
 )
 def test_a_url_that_is_not_valid_is_refused(url, message):
@@ -53,10 +54,13 @@ def test_a_url_that_is_not_valid_is_refused(url, message):
     assert "ret@" not in str(refused.value)
 
 
+@settings(max_examples=500)
 @given(
     password=st.text(st.characters(exclude_categories=["Cs"]), min_size=5).map(lambda text: f"PASS{text}WORD"),
     rest=st.sampled_from(["h/db", "h:5432/db?sslmode=require", "h1,h2/db", ""]),
 )
+@example(password="PASS/?WORD", rest="h/db")
+@example(password="PASS/x?a=WORD", rest="h/db")
 def test_no_password_is_shown_however_it_is_spelled(password, rest):
     url = f"postgresql://u:{password}@{rest}"
     try:

@@ -1,0 +1,163 @@
+"""Streams of the numbers of events, newest first, a few at a time, and where several of them agree."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from gateway.store.places import Place
+from gateway.store.postgres.connections import Connection
+from gateway.store.postgres.schema import DAY_BITS
+
+#: Rows that a stream is asked for at first, and at most.
+FIRST_ROWS: Final = 32
+MOST_ROWS: Final = 256
+#: Rows that the index of words gives at a time.
+WORD_ROWS: Final = 2_000
+
+# OFFSET: the index of words is asked first, whatever the order by number would promise.
+_WITH_WORDS: Final = """
+(SELECT seq FROM (SELECT seq FROM word WHERE words @@ $1::text::tsquery AND seq > $2 AND seq <= $3 OFFSET 0) w
+    ORDER BY seq DESC LIMIT $4)
+UNION ALL
+(SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
+ORDER BY 1 DESC LIMIT $4
+"""
+
+
+class Effort(Struct):
+    """Rows that may still be looked at."""
+
+    left: int
+
+    def spend(self, rows: int) -> None:
+        self.left -= rows
+
+
+class Stream(Protocol):
+    """Numbers of events, descending."""
+
+    async def at_most(self, seq: int) -> int:
+        """The largest one up to ``seq``, which never grows from one call to the next; 0 if there is none."""
+
+
+class Indexed:
+    """The result of one statement, a few rows at a time."""
+
+    def __init__(
+        self, connection: Connection, statement: str, values: Sequence[Any], effort: Effort, size: int
+    ) -> None:
+        """``values``: all but the highest number, and how many."""
+        self._ask = (connection, statement, values)
+        self._effort = effort
+        self._rows: list[int] = []
+        self._at = 0
+        self._size = size
+        self._ended = False
+
+    async def at_most(self, seq: int) -> int:
+        while True:
+            while self._at < len(self._rows):
+                if self._rows[self._at] <= seq:
+                    return self._rows[self._at]
+                self._at += 1
+            if self._ended:
+                return 0
+            await self._fetch(seq)
+
+    async def _fetch(self, seq: int) -> None:
+        connection, statement, values = self._ask
+        self._rows = [row[0] for row in await connection.fetch(statement, *values, seq, self._size)]
+        self._ended = len(self._rows) < self._size
+        self._effort.spend(len(self._rows) + 1)
+        self._at, self._size = 0, min(self._size * 2, MOST_ROWS)
+
+
+class Worded:
+    """Events whose words match, from the index of words: it has no order, so it is asked for some days at a time."""
+
+    def __init__(self, connection: Connection, match: str, oldest: int, effort: Effort) -> None:
+        self._connection, self._match, self._oldest, self._effort = connection, match, oldest, effort
+        self._rows: list[int] = []
+        self._at = 0
+        self._days = 1
+        #: Everything above it was given.
+        self._down_to: int | None = None
+
+    async def at_most(self, seq: int) -> int:
+        while True:
+            while self._at < len(self._rows):
+                if self._rows[self._at] <= seq:
+                    return self._rows[self._at]
+                self._at += 1
+            if self._down_to is not None and self._down_to < self._oldest:
+                return 0
+            await self._fetch(seq if self._down_to is None else min(seq, self._down_to))
+
+    async def _fetch(self, seq: int) -> None:
+        after = (((seq >> DAY_BITS) - self._days + 1) << DAY_BITS) - 1
+        rows = await self._connection.fetch(_WITH_WORDS, self._match, after, seq, WORD_ROWS)
+        self._rows, self._at = [row[0] for row in rows], 0
+        self._effort.spend(len(rows) + 1)
+        if len(rows) == WORD_ROWS:
+            self._down_to = self._rows[-1] - 1
+        else:
+            self._down_to, self._days = after, self._days * 2
+
+
+class Then:
+    """Numbers above a bound from one stream; once they are used up those of another, which is not asked before."""
+
+    def __init__(self, newer: Stream, bound: int, older: Stream) -> None:
+        self._newer, self._bound, self._older = newer, bound, older
+
+    async def at_most(self, seq: int) -> int:
+        return await self._newer.at_most(seq) or await self._older.at_most(min(seq, self._bound))
+
+
+class Nothing:
+    """No event at all."""
+
+    async def at_most(self, seq: int) -> int:  # noqa: ARG002  as every stream
+        return 0
+
+
+class Search:
+    """Events that all streams have, newest first; where it stopped, and why."""
+
+    def __init__(self, streams: Sequence[Stream], first: int, last: int, effort: Effort) -> None:
+        """``first`` is the newest number that is looked at, ``last`` the oldest."""
+        self._streams, self._last = streams, last
+        self.effort = effort
+        #: The number to look at next; below ``last`` there is none.
+        self.at = first
+        #: What places in this search have in common.
+        self.bounds = Place(0)
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether it stopped before it had seen everything."""
+        return self.effort.left <= 0 and self.at >= self._last
+
+    def place(self, at: int) -> Place:
+        """The place of an event in this search: the next one continues after it, with the same end."""
+        return Place(at, self.bounds.after)
+
+    @property
+    def continuation(self) -> Place:
+        """Where the next search continues."""
+        return self.bounds._replace(at=self.at + 1)
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        while self.at >= self._last and self.effort.left > 0:
+            agreed = self.at
+            for stream in self._streams:
+                agreed = await stream.at_most(agreed)
+                if agreed < self._last:
+                    self.at = 0
+                    return
+            if agreed == self.at:
+                self.at = agreed - 1
+                yield agreed
+            else:
+                self.at = agreed

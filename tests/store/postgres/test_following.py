@@ -1,0 +1,42 @@
+"""Whoever follows the newest events misses none, although numbers are not given in the order of commits."""
+
+import asyncio
+
+import asyncpg
+
+from gateway.store import migrate, open_store
+from gateway.store.nouns import EventQuery
+from tests import postgres
+from tests.store.given import new_event
+
+COPY = """
+INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body)
+SELECT nextval('number') | (seq & ~((1::bigint << 36) - 1)), 'evt_late', source, type, received_at, stored_at, headers, sha256, body
+FROM event WHERE id = $1
+"""
+
+
+def test_what_is_newer_is_shown_once_nothing_before_it_can_come():
+    url = postgres.fresh()
+    asyncio.run(migrate(url))
+
+    async def scenario():
+        store, late = await open_store(url), await asyncpg.connect(url)
+        try:
+            first, second = new_event(), new_event()
+            await store.append([first])
+            [row] = (await store.events()).rows
+            async with late.transaction():
+                # It has a number, and is not committed yet.
+                await late.execute(COPY, first.event.id)
+                await store.append([second])
+                assert (await store.events(EventQuery(after=row.position))).rows == ()
+                assert len((await store.events()).rows) == 2, "a list shows what there is"
+            newer = await store.events(EventQuery(after=row.position))
+            assert [each.id for each in newer.rows] == [second.event.id, "evt_late"]
+        finally:
+            await late.close()
+            await store.close()
+
+    asyncio.run(scenario())
+    postgres.drop(url)
