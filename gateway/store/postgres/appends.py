@@ -1,6 +1,6 @@
 """How new events are stored: keys first, then what fires once, then all rows in one statement."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -46,15 +46,15 @@ class Added(Struct, kw_only=True):
     answers: list[list[Appended]] = field(default_factory=list)
 
 
-async def append(line: Line, replica: int, calls: Sequence[Append]) -> Added:
+async def append(line: Line, replica: int, calls: Sequence[Append], due_since: Callable[[str], float]) -> Added:
     """Store the events of all calls in one transaction. ``replica``: the number of this process.
 
-    Raises StoreError if one of them cannot be stored: nothing is then; and StoreUnavailable.
+    ``due_since``: what is due now for a destination was not due before. Raises StoreError if one of them cannot be stored: nothing is then; and StoreUnavailable.
     """
     added: Added | None = None
     try:
         async with line.transaction() as connection:
-            added = await _add(connection, replica, calls)
+            added = await _add(connection, replica, calls, due_since)
     except StoreUnavailable:
         # The connection was lost while it was committed, perhaps.
         if added is None or not added.event_ids or not await _are_stored(line, added.event_ids):
@@ -68,7 +68,9 @@ async def _are_stored(line: Line, event_ids: Sequence[str]) -> bool:
         return bool(await connection.fetchval(sql.ARE_STORED, event_ids) == len(event_ids))
 
 
-async def _add(connection: Connection, replica: int, calls: Sequence[Append]) -> Added:
+async def _add(
+    connection: Connection, replica: int, calls: Sequence[Append], due_since: Callable[[str], float]
+) -> Added:
     news = [new for call in calls for new in call.events]
     lanes = {(each.destination, packed(each.lane)) for each in _deliveries(news) if each.lane is not None}
     if lanes:
@@ -78,8 +80,9 @@ async def _add(connection: Connection, replica: int, calls: Sequence[Append]) ->
         firsts.setdefault((new.event.source, new.key), new)
     keys = [(source, key, new.event.id, new.window_s) for (source, key), new in sorted(firsts.items())]
     wanted = distinct(each.destination for each in _deliveries(news))
+    asked = (wanted, [due_since(each) for each in wanted])
     count = sum(1 + len(new.deliveries) for new in firsts.values())
-    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, *columns(keys, 4), count, wanted)
+    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, *columns(keys, 4), count, *asked)
     owners = await _owners(connection, firsts, set(taken))
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
     adding = _Adding(

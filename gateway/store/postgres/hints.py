@@ -28,6 +28,10 @@ class Hints:
         self._fresh: set[str] = set()
         #: Leases that ended by then were named.
         self._named_to = -math.inf
+        #: Those that had something due at the last look at everything, or since.
+        self._busy: set[str] = set()
+        #: The others had nothing due up to this moment.
+        self._clear_to = -math.inf
 
     def granted(self, leases: Iterable[Lease], now: float) -> None:
         for lease in leases:
@@ -44,6 +48,21 @@ class Hints:
     def tell(self, destinations: Iterable[str]) -> None:
         """They have something due."""
         self._fresh.update(destinations)
+        self._busy |= self._fresh
+
+    def looked(self, destinations: Collection[str], now: float, *, at_all: bool) -> None:
+        """The database was asked, for everything or for what has come up since the last time."""
+        if at_all:
+            self._busy = set()
+        self._clear_to = now
+        self.tell(destinations)
+
+    def due_since(self, destination: str) -> float:
+        """No delivery that is due there now can have been due before this moment.
+
+        Rows that are gone stay in the way of whoever looks for the first one, while somebody reads an old snapshot.
+        """
+        return -math.inf if destination in self._busy else self._clear_to
 
     def come_up(self, destination: str, moment: float) -> None:
         """It has something due from this moment on."""
@@ -67,6 +86,7 @@ class Hints:
             del self._moments[name]
         names.update(each.destination for each in self._running.values() if self._named_to < each.until <= now)
         self._named_to = max(self._named_to, now)
+        self._busy |= names
         return names
 
     def next_moment(self, now: float) -> float:

@@ -22,8 +22,9 @@ WITH taken AS (
 )
 SELECT gateway_now(), ARRAY(SELECT nextval('number') FROM generate_series(1, $5::integer)),
     ARRAY(SELECT event_id FROM taken),
-    ARRAY(SELECT name FROM unnest($6::text[]) name WHERE EXISTS (
-        SELECT 1 FROM queue q WHERE q.destination = name AND q.due <= gateway_now() AND {_FREE}
+    ARRAY(SELECT name FROM unnest($6::text[], $7::float8[]) AS k (name, since) WHERE EXISTS (
+        SELECT 1 FROM queue q
+        WHERE q.destination = k.name AND q.due >= k.since AND q.due <= gateway_now() AND {_FREE}
     ))
 """
 KEY_OWNERS: Final = """

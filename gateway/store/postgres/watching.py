@@ -92,7 +92,7 @@ class Watch:
         if is_all:
             self._looked_at_all = began
         self._named_to = now
-        self._hints.tell(names)
+        self._hints.looked(names, now, at_all=is_all)
         return float(now)
 
     async def close(self) -> None:

@@ -86,7 +86,8 @@ class Writer:
     async def _append(self, calls: Sequence[Append]) -> None:
         began = self._loop.time()
         try:
-            added = await again(lambda: append(self._appending, self._presence.number, calls))
+            given = (self._presence.number, calls, self._presence.hints.due_since)
+            added = await again(lambda: append(self._appending, *given))
         except StoreUnavailable as error:
             self._presence.is_away(error)
             _answer(calls, error)

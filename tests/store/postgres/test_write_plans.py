@@ -26,7 +26,7 @@ _move = (_seq, _seq, ["delivered", "pending"], _number, _seq, _number, _bytes, _
 _attempt = (_seq, _seq, _number, _number, _text, _seq, _bytes, _bytes, _text, _seq, _bytes, _number, _seq)
 
 ASKED = {
-    "TAKE_KEYS": (_text, _bytes, _text, _number, 4, _text),
+    "TAKE_KEYS": (_text, _bytes, _text, _number, 4, _text, _number),
     "KEY_OWNERS": (_text, _bytes),
     "BUSY_LANES": (_text, _bytes),
     "FIRE": (_text, _bytes, _text, _number, 1.0),
