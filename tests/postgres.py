@@ -1,7 +1,7 @@
 """A real PostgreSQL for the tests: one's own, Debian's, or the one of the development packages.
 
 ``GATEWAY_TEST_POSTGRES`` names a server of one's own: the URL of a database on it whose user may create databases.
-Without it, each process of the tests starts a server on a Unix socket when it first needs one, and ends it at its exit.
+Without it, each process of the tests starts a server on a Unix socket when it first needs one; it ends with that process.
 ``python -m tests.postgres COMMAND ...`` runs a command with such a server's database in ``GATEWAY_STORE``.
 """
 
@@ -65,7 +65,6 @@ class Server:
         self.url = f"postgresql://gateway@/postgres?host={self.folder}"
         self.data = self.folder / "data"
         self._initialise()
-        self._process = None
         self.start()
 
     def _readable(self, folder: Path) -> Path:
@@ -90,6 +89,9 @@ class Server:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, **self._user
             )
+        # However this process ends, its pipe is closed then: the server does not outlive it.
+        guard = ["sh", "-c", 'read _; kill -QUIT "$1"; rm -rf "$2"', "sh", str(self.pid), self.folder]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 60
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -108,8 +110,10 @@ class Server:
 
     def stop(self) -> None:
         """End it at once, as a crash would; what was committed is there after the next start."""
+        self._guard.kill()
+        self._guard.communicate()
         if self._process.poll() is None:
-            self._process.send_signal(3)
+            self._process.send_signal(signal.SIGQUIT)
         self._process.wait()
 
     def remove(self) -> None:
