@@ -159,5 +159,7 @@ class Scheme(Struct, frozen=True, kw_only=True):
         """The headers it reads. They travel on with verbatim bytes; those of a token or login do not."""
         if self.way == "jwt":
             return frozenset({self.jwt.header} if self.jwt.body_hash else ())
-        stamp = self.timestamp.header if self.timestamp else ""
-        return frozenset(filter(None, (self.signature.header, stamp, self.id_header, *self.aliases.values())))
+        stamp, knobs = self.timestamp.header if self.timestamp else "", self.signature
+        certificate = knobs.certificate.removeprefix("header:") if knobs.certificate.startswith("header:") else ""
+        own = (knobs.header, certificate, stamp, self.id_header, *self.aliases.values())
+        return frozenset(filter(None, own))

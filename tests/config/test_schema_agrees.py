@@ -39,6 +39,7 @@ BEYOND = {
         "include",
         "names-twice",
         "order-by",
+        "queries",
         "retention-below-the-usual-retry",
         "unknown-destination",
         "unknown-source",
