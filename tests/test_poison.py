@@ -156,6 +156,17 @@ def test_the_slot_is_for_its_owner_alone_and_one_that_cannot_be_opened_is_named(
         CrashSlot(str(tmp_path / "none" / "gateway.db.now"))
 
 
+def test_replicas_in_one_folder_have_a_slot_each_and_the_next_one_finds_what_a_dead_one_left(tmp_path):
+    one, other = CrashSlot.among(tmp_path), CrashSlot.among(tmp_path)
+    one.close()
+    (tmp_path / "gateway-1.now").write_bytes(b"dlv_1".ljust(128, b"\0"))
+    third = CrashSlot.among(tmp_path)
+    assert (third.found(), other.found()) == ("dlv_1", "")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["gateway-1.now", "gateway-2.now"]
+    for slot in (other, third):
+        slot.close()
+
+
 def test_without_a_file_it_is_forgotten_with_the_process():
     slot = CrashSlot()
     with slot.working_on("dlv_1"):

@@ -63,14 +63,14 @@ class TestCompiler:
         if _text(keys.source) == presets.OWN or (keys.source is None and _text(keys.event) in own):
             return presets.OWN
         if keys.source is None:
-            if len(known) != 1:
+            if len(known) != 1 and "source" not in self._reading.unread:
                 self._reading.error(
                     keys.place,
                     "this test does not say which source its event comes from",
                     f"add source: {next(iter(known), '...')}",
                 )
             return next(iter(known), "")
-        if keys.source.text not in known:
+        if keys.source.text not in known and "source" not in self._reading.unread:
             hint = suggest_or_list(keys.source.shown, known)
             self._reading.error(keys.source.node, f'unknown source "{keys.source.shown}"', hint)
         return keys.source.text
@@ -153,7 +153,7 @@ class TestCompiler:
         return base
 
     def _refuse_unknown(self, node: Scalar, name: str, known: Collection[str], noun: str) -> None:
-        if name not in known:
+        if name not in known and noun not in self._reading.unread:
             self._reading.error(node, f'unknown {noun} "{name}"', suggest_or_list(name, known))
 
 

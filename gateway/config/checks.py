@@ -136,7 +136,7 @@ def _constant_problem(
         return None
     root = re.split(r"[.\[]", text, maxsplit=1)[0]
     below = text.removeprefix(root).lstrip(".") or text
-    field = text if root in ("payload", "headers") else home(text) or f"payload.{below}"
+    field = text if root in ("payload", "headers", "query") else home(text) or f"payload.{below}"
     is_path = root != text and (root in ROOTS | _PATH_ROOTS or bool(home(text)))
     braces = f'write "{{{field if is_path else "payload." + text}}}", with the braces'
     if key == "id":

@@ -106,6 +106,8 @@ class ConditionCompiler:
             message = f"with its named conditions written out, this has more than {MAX_LINES:,} lines"
             self._reading.error(name.node, message, "use fewer conditions inside conditions")
             return nothing
+        if name.text not in self._named and "condition" in self._reading.unread:
+            return nothing
         if name.text not in self._named:
             hint = suggest_or_list(name.shown, self._named)
             self._reading.error(name.node, f'unknown condition "{name.shown}"', hint)

@@ -163,7 +163,7 @@ class EntryCompiler:
         if keys.source is None:
             return tuple(name for name in known if name != presets.OWN)
         for name in keys.source:
-            if name.text not in known:
+            if name.text not in known and "source" not in self._reading.unread:
                 self._reading.error(name.node, f'unknown source "{name.shown}"', suggest_or_list(name.shown, known))
         return tuple(name.text for name in keys.source if name.text in known)
 

@@ -12,7 +12,7 @@ from gateway.event.values import Value, as_json, number
 from gateway.wording import suggest_or_list
 
 #: Roots below which every value is a text.
-_TEXTS: Final = ("event", "headers")
+_TEXTS: Final = ("event", "headers", "query")
 _PARTS_OF_A_TYPE: Final = ("type", "resource", "action")
 
 
@@ -45,9 +45,7 @@ def _not_a_text(condition: Clause | Check) -> Iterator[tuple[str, str]]:
             yield f"{path} is always a text, which {_listed(condition.values)} never equals", f"write {path}: {shown}"
     elif _is_of_numbers(condition):
         added = f"{path}: {{number: true, {condition.operator}: {_listed(condition.operands)}}}"
-        hint = (
-            f"add number: true: {added}" if condition.path[0] == "headers" else "compare event.received_at with a time"
-        )
+        hint = f"add number: true: {added}" if condition.path[0] != "event" else "compare event.received_at with a time"
         yield f"{path} is always a text, which {condition.operator} never compares with a number", hint
 
 

@@ -57,6 +57,8 @@ class MessageCompiler:
         for name in keys.to or ():
             if name.is_stand_in:
                 continue
+            if name.text not in known and "destination" in self._reading.unread:
+                continue
             if name.text not in known:
                 self._reading.error(
                     name.node, f'unknown destination "{name.shown}"', suggest_or_list(name.shown, known)

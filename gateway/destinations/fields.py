@@ -63,32 +63,29 @@ class Fields(Struct, frozen=True, kw_only=True):
                     yield from self.texts_of_part(each, kind, parent, key, one)
 
     def _written(self, value: object, kind: str, parent: str, key: str, one: Writer | None) -> object:
-        match value:
-            case str():
-                # Marks are not ASCII, and an empty text has none.
-                return value if value.isascii() else (one or self._writer(kind, parent, key))(value)
-            case dict():
-                return self._object(value, key, one)
-            case list():
-                return [self._written(each, kind, parent, key, one) for each in value]
-        return value
+        if isinstance(value, dict):
+            return self._object(value, key, one)
+        if isinstance(value, list):
+            return [self._written(each, kind, parent, key, one) for each in value]
+        # Marks are not ASCII, and an empty text has none.
+        if not isinstance(value, str) or value.isascii():
+            return value
+        return (one or self._writer(kind, parent, key))(value)
 
     def _object(self, value: Mapping[str, object], parent: str, one: Writer | None) -> dict[str, object]:
         tag = value.get(self.tag)
         kind = said(tag) if isinstance(tag, str) else ""
+        below, leaves_out = self.below, self.leaves_out_addresses
         made: dict[str, object] = {}
         for marked, each in value.items():
             key = marked if marked.isascii() else said(marked)
-            if isinstance(each, str):
-                if not each.isascii():
-                    made[key] = (one or self.below.get(key) or self._writer(kind, parent, key))(each)
-                elif each or not self.leaves_out_addresses or self._writer(kind, parent, key) is not address:
-                    # An empty address is one that the event did not have.
-                    made[key] = each
-            elif isinstance(each, dict):
-                made[key] = self._object(each, key, one or self.below.get(key))
-            else:
-                made[key] = self._written(each, kind, parent, key, one or self.below.get(key))
+            if not isinstance(each, str):
+                made[key] = self._written(each, kind, parent, key, one or below.get(key))
+            elif not each.isascii():
+                made[key] = (one or below.get(key) or self._writer(kind, parent, key))(each)
+            elif each or not leaves_out or self._writer(kind, parent, key) is not address:
+                # An empty address is one that the event did not have.
+                made[key] = each
         return made
 
     def _writer(self, kind: str, parent: str, key: str) -> Writer:

@@ -23,7 +23,6 @@ from gateway.errors import BuildError
 VALUE, LINES, LINK, LABEL, BOLD, END = map(chr, range(0xFDD0, 0xFDD6))
 
 _MARK: Final = re.compile(f"([{VALUE}-{END}])")
-_OTHER_MARK: Final = re.compile(f"[{LINES}-{BOLD}]")
 _NOT_SAID: Final = re.compile(f"{LINK}[^{LABEL}]*{LABEL}|[{VALUE}-{END}]")
 _LINE_BREAK: Final = re.compile("\r\n|[\n\v\f\r\x85\u2028\u2029]")
 
@@ -195,15 +194,15 @@ class Dialect(Struct, frozen=True, kw_only=True):
     reads: frozenset[str] = frozenset()
     #: Makes a value inert on one line.
     escape: Escaper
-    #: Makes a line of a value inert that has a line of its own; None: as ``escape`` does.
-    begin: Escaper | None = None
+    #: Makes the lines of an escaped value begin nothing: no list, quote or heading.
+    begin: Callable[[str], str] = str
     #: What a line begins with that ``begin`` makes inert; a blank is left to it.
     signs: tuple[str, ...] = ()
     #: What a line break that is kept becomes. Empty: its texts have one line.
     line_break: str = "\n"
     #: Whether a value that has lines of its own in the template keeps its line breaks without ``| lines``.
     keeps_lines: bool = True
-    #: Makes one line of a value inert inside ``code`` in backticks; None: backticks are not code, or need nothing else.
+    #: Makes a value inert inside ``code`` in backticks; None: backticks are not code, or need nothing else.
     code: Escaper | None = None
     #: A link of an address and a label, and a text in bold: both are inert already.
     link: Callable[[str, str], str]
@@ -223,20 +222,20 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     def _plain(self, text: str) -> str:
         """A text of values that each take one line, without anything that matters around them; empty if it is another."""
-        if _OTHER_MARK.search(text) is not None or ("`" in text and self.code is not None):
+        if LINES in text or LABEL in text or BOLD in text or LINK in text or ("`" in text and self.code is not None):
             return ""
         if self.near_address is not None and self.near_address.search(text) is not None:
             return ""
+        escape, signs = self.escape, self.signs
         first, *rest = text.split(VALUE)
-        if END in first:
-            return ""
         made = [first]
         for each in rest:
             value, _, after = each.partition(END)
-            if not value.isprintable() or value.startswith(self.signs) or END in after:
+            if not value.isprintable() or value.startswith(signs):
                 return ""
-            made += (self.escape(value), after)
-        return "".join(made)
+            made += (escape(value), after)
+        whole = "".join(made)
+        return whole if END not in whole else ""
 
     def _whole(self, text: str) -> str:
         found = pieces(text)
@@ -270,17 +269,18 @@ class Dialect(Struct, frozen=True, kw_only=True):
         if begun is not None:
             return self.in_address(address_part(begun, value.text))
         if code and self.code is not None:
-            return self._lines(value.text, self.code, "\n") if code == "fence" else self.code(one_line(value.text))
-        may_keep = self.begin is not None or _LINE_BREAK.search(value.text) is not None
-        if may_keep and (value.keeps_lines or (self.keeps_lines and _has_its_lines(found, at))):
-            return self._lines(value.text, self.begin or self.escape, self.line_break)
+            return _on_lines(value.text, self.code) if code == "fence" else self.code(value.text)
+        is_odd = _LINE_BREAK.search(value.text) is not None or value.text.startswith(self.signs)
+        if value.keeps_lines or (is_odd and self.keeps_lines and _has_its_lines(found, at)):
+            lines = self.begin(_on_lines(value.text, self.escape))
+            return lines if self.line_break == "\n" else lines.replace("\n", self.line_break)
         return self.escape(value.text)
 
-    def _lines(self, text: str, escape: Escaper, line_break: str) -> str:
-        if not line_break:
-            return escape(text)
-        # Each line by itself: at its beginning, too, a value makes no heading, list or quote.
-        return line_break.join(map(escape, _LINE_BREAK.split(text)))
+
+def _on_lines(text: str, escape: Escaper) -> str:
+    r"""A value with its line breaks as ``\n``: all of its lines at once, since there may be tens of thousands."""
+    # No escaper knows the mark, and none is left in a value.
+    return escape(_LINE_BREAK.sub(LINES, text)).replace(LINES, "\n")
 
 
 #: Characters before a value in which the beginning of an address is looked for: no service takes a longer one.

@@ -20,7 +20,7 @@ RATIO: Final = 100
 #: Bytes that a body may become where its source's ``max_body`` is not known: the largest that a file can allow.
 MOST: Final = 64 * 1024 * 1024
 #: Other requests have a turn after this many bytes.
-TURN: Final = 1024 * 1024
+TURN: Final = 256 * 1024
 _PIECE: Final = 64 * 1024
 #: Streams that may follow each other in one body of gzip; senders write one.
 _MOST_MEMBERS: Final = 16

@@ -62,16 +62,22 @@ class Seen(dict[Path, Any]):
         self.facts = facts
 
     def __missing__(self, path: Path) -> object:
-        """The value at a path; at one through a list, the values in its elements."""
-        value = self[path] = elements(self.facts, path) if EACH in path else lookup(self.facts, path)  # type: ignore[arg-type]
+        value = self[path] = lookup(self.facts, path)  # type: ignore[arg-type]
         return value
+
+    def each(self, path: Path) -> list[object]:
+        """The values at a path through a list."""
+        found: list[object] | None = self.get(path)
+        if found is None:
+            found = self[path] = elements(self.facts, path)
+        return found
 
     def keys_in(self, path: Path) -> frozenset[Hashable]:
         """The values in the elements of a list, as they are compared."""
         place: Any = (_KEYS, *path)
         found: frozenset[Hashable] | None = self.get(place)
         if found is None:
-            found = self[place] = frozenset(map(json_key, self[path]))
+            found = self[place] = frozenset(map(json_key, self.each(path)))
         return found
 
 
@@ -88,7 +94,7 @@ def predicate(condition: Condition) -> Predicate:
             return lambda seen: json_key(seen[path]) in keys
         case Check(path=path):
             test = _test(condition)
-            return lambda seen: test(seen[path])
+            return (lambda seen: test(seen.each(path))) if EACH in path else (lambda seen: test(seen[path]))
     inner = tuple(map(predicate, condition.conditions))
     if condition.how == "all":
         return lambda seen: all(each(seen) for each in inner)

@@ -291,7 +291,7 @@ _SAID: Final[Sequence[tuple[str, str, str]]] = (
     (r"unexpected '(?:\}|%\}|end of print statement)', expected '(.)'", "a {0} is missing", "add it"),
     (r"unexpected '\)'", "this ) has no matching (", "remove it"),
     (r"unexpected '\]'", "this ] has no matching [", "remove it"),
-    (r"unexpected '\}'", "this }} has no matching {{", "remove it"),
+    (r"unexpected '\}'", "one }} ends nothing: {{{{ is ended by two", "write }}}}"),
     (r"unexpected end of template, expected 'end of print statement'", "a {{{{ is never closed", "add }}}}"),
     (r"unexpected end of template\. .*needs to be closed is '(\w+)'", "{{% {0} %}} is never closed", "add {{% end{0} %}}"),
     (r"encountered unknown tag '(end\w+|else|elif)'.*", "{{% {0} %}} has no matching tag", "remove it"),

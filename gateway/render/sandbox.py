@@ -26,8 +26,9 @@ MAX_WORK = 8 << 20
 CHAT_ESCAPED = 16
 ESCAPED: Mapping[Escaper, int] = {no_escape: 0, html_escape: 2, form_escape: 12}
 IN_METHOD = 2
-#: Price of escaping a text, however short it is.
+#: Price of escaping a text, however short it is; of one in a message, also of finding its field.
 EACH_ESCAPED = 160
+EACH_MARKED = 480
 #: Price of an expression in the body of a loop or macro, each time.
 EXPRESSION = 96
 #: Bits of an integer: no message needs a larger number.
@@ -169,7 +170,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._longest = longest
         self._prices = prices
         self._price = 1 + ESCAPED.get(self.escape, CHAT_ESCAPED)
-        self._each = 1 if escape is no_escape else EACH_ESCAPED
+        self._each = EACH_MARKED if self.is_marking else 1 if escape is no_escape else EACH_ESCAPED
         self.globals.clear()
 
     def escaper(self, context: Context) -> Escaper:

@@ -269,7 +269,14 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def encodable(text: str) -> str:
     """``text`` with U+FFFD for each unpaired surrogate, which UTF-8 cannot encode."""
-    return text if text.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    if text.isascii():
+        return text
+    try:
+        # A fifth of the time of a look for them.
+        text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text
 
 
 _QUOTED = tuple(quote(bytes([byte]), safe="") for byte in range(256))

@@ -63,6 +63,11 @@ class Peers(Struct, frozen=True, kw_only=True):
         """How clients reach the trusted proxy that made the request: ``https`` if it says so, else ``http``. Total."""
         return "https" if forwarded.scheme(headers) == "https" else "http"
 
+    def seen(self, peer: str, headers: RawHeaders) -> tuple[str, str, str]:
+        """The client of a request that ``peer`` passed on, its party, and the scheme. Total."""
+        client = self.client(peer, headers)
+        return client, self.party(client), self.scheme(headers)
+
     def party(self, host: str) -> str:
         """All addresses with the same party share what one client may have; empty: no share applies."""
         name, is_private = _party(host)

@@ -43,16 +43,14 @@ class Connection(HttpToolsProtocol):
         #: When the current phase must have ended, and when a stalled answer must have made progress (loop time).
         self._deadline = shared.loop.time() + shared.limits.header_deadline_s
         self._stall_deadline = math.inf
-        self._message = 0
-        self._head_bytes = 0
+        self._message = self._head_bytes = 0
         #: Bytes read since the message began, and their cap so far.
         self._read = 0
         self._allowed = 0
         self._unanswered = 0
         #: The request whose app was started last; ``cycle`` is the one being read.
         self._running: RequestResponseCycle | None = None
-        self._keep_alive = True
-        self._last = False
+        self._keep_alive, self._last = True, False
         #: Above the cap: only the paths that are kept are served.
         self._is_surplus = False
         self._upgrading = False
@@ -72,9 +70,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._socket = transport
         self.transport = cast("asyncio.Transport", GentleTransport(self, transport))
-        peers, host = self._shared.senders.peers, self._host
-        self._is_from_proxy = peers.is_trusted(host)
-        self.client_party = peers.party(host)
+        peers = self._shared.senders.peers
+        self._is_from_proxy, self.client_party = peers.is_trusted(self._host), peers.party(self._host)
         self.party = "" if self._is_from_proxy else self.client_party
         if refusal := self._shared.crowd.enter(self):
             self._shed(refusal)
@@ -189,9 +186,8 @@ class Connection(HttpToolsProtocol):
         if self._is_surplus and self.url.partition(b"?")[0] not in self._limits.kept_paths:
             raise Refused(refusals.OVERLOADED)
         if self._is_from_proxy:
-            client = (peers := self._shared.senders.peers).client(self._host, self.headers)
-            self.scope["client"], self.client_party = (client, 0), peers.party(client)
-            self.scope["scheme"] = peers.scheme(self.headers)
+            client, self.client_party, self.scope["scheme"] = self._shared.senders.peers.seen(self._host, self.headers)
+            self.scope["client"] = (client, 0)
         super().on_headers_complete()
         self.scope["extensions"] = cast("Any", {HOLD: partial(self._shared.budget.hold, self.cycle, self)})
         self._upgrading = self.parser.should_upgrade()

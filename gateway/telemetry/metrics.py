@@ -174,7 +174,9 @@ STORE_CHECKED_RATIO: Final = declare(
 STORE_DAMAGED: Final = declare(
     Gauge, "gateway_store_damaged", "1 if the store was found to be damaged, and new events are refused."
 )
-DISK_FREE_BYTES: Final = declare(Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk.")
+DISK_FREE_BYTES: Final = declare(
+    Gauge, "gateway_disk_free_bytes", "Free bytes on the store's disk; NaN if that is another machine's."
+)
 READY: Final = declare(Gauge, "gateway_ready", "1 if /readyz answers 200, else 0.")
 LISTENER_CONNECTIONS: Final = declare(Gauge, "gateway_listener_connections", "Open connections.", ("listener",))
 LISTENER_CONNECTIONS_LIMIT: Final = declare(

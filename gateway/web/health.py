@@ -107,8 +107,7 @@ def _gauge_gates(gateway: Gateway, dispatcher: Dispatcher) -> None:
 def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None:
     """Deliveries for destinations no longer in routes.yaml count under ``other``."""
     telemetry.STORE_BYTES.set(stats.used_bytes)
-    if stats.free_bytes is not None:
-        telemetry.DISK_FREE_BYTES.set(stats.free_bytes)
+    telemetry.DISK_FREE_BYTES.set(math.nan if stats.free_bytes is None else stats.free_bytes)
     names = gateway.config.destinations
     if full := filling(stats.pending, gateway.config.limits):
         name = full.destination if full.destination in names else telemetry.OTHER

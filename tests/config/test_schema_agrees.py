@@ -76,6 +76,7 @@ BEYOND = {
         "headers-in-jinja",
         "expressions",
         "if-with-statement",
+        "one-brace",
         "template-endings",
         "templates",
     },

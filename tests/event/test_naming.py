@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from gateway import presets
-from gateway.event.naming import UNKNOWN_TYPE
+from gateway.event.naming import EVENT_FIELDS, UNKNOWN_TYPE
 from gateway.event.payload import parse
 from gateway.model import Event
 from tests.event.given import json_values
@@ -72,3 +72,7 @@ def test_resource_and_action_come_from_the_type():
     assert (event["resource"], event["action"]) == ("contact", "created")
     event = XOBITO.naming.facts(an_event(b"", "ping"), {})["event"]
     assert (event["resource"], event["action"]) == ("ping", "")
+
+
+def test_the_fields_of_event_are_those_that_check_knows():
+    assert set(EVENT_FIELDS) == set(XOBITO.naming.facts(an_event(b""), {})["event"])

@@ -13,7 +13,7 @@ from gateway.egress import Egress
 from gateway.model import Attempt, Delivery, Notice
 from gateway.operate import views
 from gateway.pipeline import Gateway, deliver
-from gateway.rehearsal.explained import explained_history
+from gateway.rehearsal.explained import entries, explained_history
 from gateway.rehearsal.rehearse import rehearse, sender_headers
 from gateway.routing.cases import sample
 from gateway.store.nouns import EventHistory, HeldBack
@@ -293,3 +293,29 @@ def test_of_a_redacted_body_the_rest_is_shown(redacting):
     left = replace(history, event=event, body_is="redacted", held_back=(held,))
     shown = views.event_history(left, redacting.redaction(event))
     assert (shown["payload"], shown["held_back"][0]["key"]) == ({"a": 1}, "•••")
+
+
+def test_what_a_condition_saw_in_a_list_is_shown_element_by_element_and_redacted(tmp_path):
+    text = """version: 1
+sources: {app: {preset: bearer, secret: own-secret-of-the-tests, redact: ["payload.items[*].name"]}}
+destinations: {log: {type: file, path: log.ndjson}}
+routes:
+  - to: log
+    where:
+      payload.items[*].price: {number: true, gte: 10}
+      payload.items[*].name: [Ada, Bob]
+      payload.items[*].none: {exists: false}
+      payload.labels["a.b"]: {not: web}
+"""
+    (tmp_path / "routes.yaml").write_text(text)
+    config = load(tmp_path / "routes.yaml", environ={})
+    source = config.sources["app"]
+    body = b'{"items": [{"price": "9"}, {"price": "10.5", "name": "Ada"}], "labels": {"a.b": "db"}}'
+    rehearsal = rehearse(config, source, body, sender_headers(source, body), NOW)
+    [entry] = entries(config, rehearsal)
+    clauses = {each["field"]: each for each in entry["clauses"] if each.get("field", "").startswith("payload")}
+    assert all(each["held"] for each in clauses.values())
+    assert clauses["payload.items[*].price"]["seen"] == ["9", "10.5"]
+    assert clauses["payload.items[*].name"]["seen"] == ["•••"]
+    assert clauses["payload.items[*].none"]["missing"]
+    assert clauses['payload.labels["a.b"]']["seen"] == "db"

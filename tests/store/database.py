@@ -87,6 +87,7 @@ class PostgresKind:
     id = "postgres"
     #: Sequences of steps that a state machine tries: each asks the server a thousand questions.
     examples = 12
+    leases_outlive_a_kill = True
 
     def __init__(self, _folder, *, goes_on=False):
         self._database = database()

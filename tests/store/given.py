@@ -112,6 +112,8 @@ class SQLiteKind:
     id = "sqlite"
     #: Sequences of steps that a state machine tries.
     examples = 60
+    #: Whether what a process had leased stays leased for its time when it dies: others cannot know that it has.
+    leases_outlive_a_kill = False
 
     def __init__(self, folder: Path):
         self.folder = folder

@@ -66,7 +66,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.holds = {}
         #: Destinations that a hint has named, until a claim gave less than it was asked for.
         self.hinted = set()
-        #: delivery id -> (token, until); the last lease granted in this life of the process.
+        #: delivery id -> (token, until); the last lease that was granted and may still be held.
         self.held = {}
         self.tokens = set()
         #: Every lease that was ever granted, lost ones too.
@@ -332,6 +332,8 @@ class StoreMachine(RuleBasedStateMachine):
             self.do(old.close())
         else:
             self.kind = self.kind.after_kill(next(self.lives))
+        if clean or not self.kind.leases_outlive_a_kill:
+            self.held = {}
         self.start()
         self.do(old.close())
 
@@ -339,7 +341,6 @@ class StoreMachine(RuleBasedStateMachine):
         # Between two lives only the wall clock tells how much time has passed.
         self.clock.wall_s = 1_800_000_000.0 + self.clock.monotonic_s - 1000.0
         self.store = self.do(self.kind.open(self.clock))
-        self.held = {}
         self.hinted = set()
         self.age = 0
 

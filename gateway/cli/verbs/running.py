@@ -56,6 +56,7 @@ def serve(**given: Any) -> None:
     Also read from the environment or --env-file: GATEWAY_ADMIN_TOKEN (required if other machines can reach the admin
     listener), GATEWAY_READ_TOKEN (read-only access), GATEWAY_ADMIN_HOSTS (further host names it answers to),
     GATEWAY_METRICS_TOKEN (required by /metrics when set).
+    From the environment only: GATEWAY_STORE_DIRECT (URL of the database itself, where --store names a pooler).
     """
     from gateway.cli import run
 
@@ -88,7 +89,7 @@ def dev(**given: Any) -> None:
 def backup(**given: Any) -> None:
     """Copy the store to FILE, even while a gateway is running.
 
-    To restore it, stop the gateway and replace the store with the copy.
+    To restore it, stop the gateway and replace the store with the copy. A database is backed up by pg_dump.
     """
     from gateway.cli import backup as backups
 

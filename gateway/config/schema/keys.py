@@ -178,6 +178,7 @@ def map_by_name(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
             return {}
         if not isinstance(node, Map):
             values.expect_map(reading, node, label, "name:")
+            reading.unread.add(noun)
             return None
         found: dict[str, T] = {}
         for pair in node.pairs:

@@ -1,5 +1,6 @@
 """The state of reading one file, and the type of the parsers that read its values."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ DEMO_TEXT: Final = "demo"
 TEST_TEXT: Final = "test"
 
 
+#: A variable as shells write it.
+_BARE_NAME: Final = re.compile(r"\$[A-Z_][A-Z0-9_]*")
+
+
 @dataclass(slots=True)
 class Reading:
     """The state of reading one file: where problems go, and where references are looked up."""
@@ -38,6 +43,8 @@ class Reading:
     missing: dict[str, Place] = field(default_factory=dict)
     #: Values never to show: everything from outside, and secrets written in the file itself.
     secrets: set[str] = field(default_factory=set)
+    #: Nouns whose section could not be read, so that no name of one is unknown: "destination".
+    unread: set[str] = field(default_factory=set)
     #: The patterns under ``include``.
     includes: list[str] = field(default_factory=list)
     _stand_ins: list["StandIn"] = field(default_factory=list)
@@ -78,6 +85,9 @@ class Reading:
         except ReferenceRefused as error:
             self.error(node, str(error))
             return None
+        if _BARE_NAME.fullmatch(node.text):
+            # Its name is not repeated: it could be a secret after all.
+            self.warning(node, "a variable without braces is only a text", "put its name in braces: ${NAME}")
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text
         if not found.missing:

@@ -48,6 +48,8 @@ _BRACES_VALUE: Final = re.compile(
 def explain(error: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     """The most likely mistake behind a parser's error."""
     spot = _spot(error, lines)
+    if (opened := _quote_left_open(spot, lines)) is not None:
+        return opened
     found = (recognise(spot) for recognise in _MISTAKES)
     unknown = Mistake(
         spot.line, spot.column, "this is not valid YAML", "check the line above, too; put texts in quotes"
@@ -228,6 +230,25 @@ def _open_quote(spot: _Spot) -> Mistake | None:
     return Mistake(spot.began_line, spot.began_column, message, f"add a {quote} at the end of the text")
 
 
+#: A value with one quote, at its start.
+_OPENED: Final = re.compile(r"""^\s*(?:-\s+)*[\w.\-]+:\s+(?P<quote>["'])(?:(?!(?P=quote)).)*$""")
+
+
+def _quote_left_open(spot: _Spot, lines: Sequence[str]) -> Mistake | None:
+    """A text that was ended by the first quote of another one, far below the line where it begins."""
+    if not spot.problem.startswith("did not find expected key"):
+        return None
+    for line in range(spot.line - 1, max(spot.began_line - 1, 0), -1):
+        found = _OPENED.match(_text(lines, line))
+        # In between there is no such quote: it would have ended the text.
+        between = "".join(_text(lines, each) for each in range(line + 1, spot.line))
+        if found is not None and found["quote"] in spot.text and found["quote"] not in between:
+            message = f"the {found['quote']} that opens here is not closed on its line"
+            hint = f"add a {found['quote']} at the end of the text"
+            return Mistake(line, found.start("quote") + 1, message, hint)
+    return None
+
+
 def _escape(spot: _Spot) -> Mistake | None:
     if spot.problem.startswith(("did not find expected hexdecimal", "found invalid Unicode")):
         message = "this escape is not a valid character"
@@ -289,6 +310,9 @@ def _indentation(spot: _Spot) -> Mistake | None:
     )
     if not spot.problem.startswith(beginnings):
         return None
+    if spot.problem.startswith("did not find expected '-'") and re.match(r"\s*[\w.\-]+:", spot.text):
+        hint = f"write - {spot.text.strip()[:80]}; or indent it to the keys of the entry above"
+        return Mistake(spot.line, spot.column, "an entry of the list above begins with -", hint)
     message = "this line does not belong to the lines above it"
     return Mistake(spot.line, spot.column, message, "align the keys of a map, and the - of a list, in the same column")
 

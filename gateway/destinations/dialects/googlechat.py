@@ -14,8 +14,9 @@ from gateway.destinations.escapes import html_escape, one_line
 from gateway.destinations.fields import Fields, table
 from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TAGS, TWO_STARS, Dialect, in_code
 
-#: What a mention, a tag or a link of either syntax needs: its signs are parted.
-_ACTIVE: Final = re.compile(r"<|\](?=[(:\[])|!(?=\[)")
+#: What ends the label of a link in Markdown, and the label of its address elsewhere.
+_LABEL_END: Final = re.compile(r"\](?=[(:\[])")
+_APART: Final = "\N{ZERO WIDTH SPACE}"
 
 
 def escape(text: str) -> str:
@@ -27,17 +28,18 @@ def escape(text: str) -> str:
     >>> escape("<users/all> [x](https://a.example)")
     '<\u200busers/all> [x]\u200b(https://a.example)'
     """
-    return _ACTIVE.sub("\\g<0>\N{ZERO WIDTH SPACE}", one_line(text))
+    line = one_line(text).replace("<", f"<{_APART}").replace("![", f"!{_APART}[")
+    return _LABEL_END.sub(f"]{_APART}", line) if "]" in line else line
 
 
-#: What makes a line begin a list, a quote or a heading in either syntax.
-_BEGINS: Final = re.compile(r"\s*(?:[-+*>#=]|[0-9]{1,9}[.)])")
+#: A line that begins a list, a quote or a heading in either syntax.
+_BEGINS: Final = re.compile(r"^(?=[ \t]*(?:[-+*>#=]|[0-9]{1,9}[.)]))", re.MULTILINE)
 
 
-def _begin(line: str) -> str:
-    """A line of a value, which begins no list, quote, heading or code."""
-    inert = escape(line).replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`")
-    return f"\N{ZERO WIDTH SPACE}{inert}" if _BEGINS.match(line) else inert
+def _begin(lines: str) -> str:
+    """Lines of a value that begin no list, quote, heading or code."""
+    inert = lines.replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`")
+    return _BEGINS.sub("\N{ZERO WIDTH SPACE}", inert)
 
 
 def _starred(text: str) -> str:
@@ -48,7 +50,7 @@ CHAT: Final = Dialect(
     reads=frozenset({ANGLE_LINK}),
     escape=escape,
     begin=_begin,
-    signs=tuple(" -+*>#=0123456789"),
+    signs=(*" -+*>#=0123456789", "```"),
     code=lambda line: escape(in_code(line)),
     link=lambda address, label: f"<{address}|{label.replace('|', '¦')}>",
     bold=_starred,

@@ -11,7 +11,7 @@ _ADDRESS: Final = re.compile(r"(https?://[\w./:?&=%+~#;,!$'()@-]+)", re.ASCII)
 _SPECIAL: Final = re.compile(r"[\\*_~`|>#\[\]()<!+-]")
 _ACTIVE: Final = "\\*_~`|>#[]()<!"
 #: What comes before the sign that makes a line begin a list, or underline a heading.
-_BEGINS: Final = re.compile(r"\s*(?:[0-9]{1,9}(?=[.)](?:\s|\Z))|(?=[-+=]))")
+_BEGINS: Final = re.compile(r"^[ \t]*(?:[0-9]{1,9}(?=[.)](?:\s|\Z))|(?=[-+=]))", re.MULTILINE)
 
 
 def parted(text: str) -> list[str]:
@@ -28,9 +28,16 @@ def escape_markdown(text: str) -> str:
     line = one_line(text)
     pieces = parted(line)
     pieces[::2] = (with_backslashes(piece, _ACTIVE) if _SPECIAL.search(piece) else piece for piece in pieces[::2])
-    if begins := _BEGINS.match(pieces[0]):
-        pieces[0] = f"{begins[0]}\\{pieces[0][begins.end() :]}"
-    return "".join(pieces)
+    return begin_markdown("".join(pieces))
+
+
+def begin_markdown(lines: str) -> str:
+    r"""Lines of a value that begin no list, and underline no heading.
+
+    >>> begin_markdown("a\n- b\n===")
+    'a\n\\- b\n\\==='
+    """
+    return _BEGINS.sub(r"\g<0>\\", lines)
 
 
 #: A value after the beginning of an inline link's address.

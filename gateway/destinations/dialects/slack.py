@@ -9,7 +9,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.destinations.dialects.markdown import NEAR_ADDRESS, escape_markdown, in_markdown_address, markdown_address
+from gateway.destinations.dialects.markdown import (
+    NEAR_ADDRESS,
+    begin_markdown,
+    escape_markdown,
+    in_markdown_address,
+    markdown_address,
+)
 from gateway.destinations.escapes import one_line
 from gateway.destinations.fields import Fields, table
 from gateway.destinations.markup import ANGLE_LINK, MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
@@ -40,10 +46,13 @@ def _entities(line: str) -> str:
 _NAME: Final = re.compile(r"(?<!\w)[@#](?=\w)")
 
 
-def _begin(line: str) -> str:
-    """A line of a value, which begins no quote and no code."""
-    inert = escape(line).replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`")
-    return "\N{ZERO WIDTH SPACE}" * line.lstrip().startswith(">") + inert
+_QUOTE: Final = re.compile("^(?= *&gt;)", re.MULTILINE)
+
+
+def _begin(lines: str) -> str:
+    """Lines of a value that begin no quote and no code."""
+    inert = lines.replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`")
+    return _QUOTE.sub("\N{ZERO WIDTH SPACE}", inert)
 
 
 def _without_names(text: str) -> str:
@@ -60,7 +69,7 @@ MRKDWN: Final = Dialect(
     reads=frozenset({ANGLE_LINK}),
     escape=escape,
     begin=_begin,
-    signs=(" ", ">"),
+    signs=(" ", ">", "```"),
     code=lambda line: escape(in_code(line)),
     # The label begins after the first "|"; a second one has no escape.
     link=lambda address, label: f"<{_entities(address)}|{label.replace('|', '¦')}>",
@@ -77,6 +86,7 @@ PLAIN: Final = Dialect(
 MARKDOWN: Final = Dialect(
     reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
     escape=lambda text: _entities(escape_markdown(text)),
+    begin=begin_markdown,
     code=lambda line: _entities(in_code(line)),
     link=lambda address, label: f"[{label}]({_entities(in_markdown_address(address))})",
     bold=lambda text: f"**{text.strip()}**" if text.strip() else text,
@@ -115,12 +125,8 @@ def _finds_names(message: Message) -> bool:
 
 
 def _nameless(dialect: Dialect) -> Dialect:
-    inner, begin = dialect.escape, dialect.begin
-    return replace(
-        dialect,
-        escape=lambda text: _without_names(inner(text)),
-        begin=None if begin is None else lambda line: _without_names(begin(line)),
-    )
+    inner = dialect.escape
+    return replace(dialect, escape=lambda text: _without_names(inner(text)))
 
 
 _WITH_NAMES: Final[Fields] = replace(

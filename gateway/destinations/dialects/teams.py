@@ -35,7 +35,16 @@ def escape(text: str) -> str:
     return _MENTION.sub("<\N{ZERO WIDTH SPACE}", _FUNCTION.sub("{\N{ZERO WIDTH SPACE}", inert))
 
 
+_LISTS = re.compile(r"^([-+]|[0-9]+(?=\.))(?=\.?\s)", re.MULTILINE)
+
+
+def _begin(lines: str) -> str:
+    """Lines of a value that begin no list."""
+    return _LISTS.sub(lambda found: f"\\{found[0]}" if found[0] in "-+" else f"{found[0]}\\", lines)
+
+
 MARKDOWN: Final = Dialect(
+    begin=_begin,
     reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
     escape=escape,
     # A TextBlock shows a single line break as a space.

@@ -25,7 +25,7 @@ from gateway.store.postgres.rows import (
 
 NO_ROUTES: Final[frozenset[str]] = frozenset()
 _EVENT_COLUMNS: Final = 10
-_DELIVERY_COLUMNS: Final = 12
+_DELIVERY_COLUMNS: Final = 10
 
 #: (entry, key as it is stored)
 FiringKey = tuple[str, bytes]
@@ -196,10 +196,8 @@ class _Adding(Struct, kw_only=True):
                 event.event.id,
                 new.route,
                 new.destination,
-                float("inf") if admission == "behind" else added.now,
+                float("inf") if admission == "behind" else None,
                 until,
-                self.replica if is_leased else None,
-                int(is_leased),
                 None if lane is None else lane.encode(),
                 None if lane is None else number,
             )
@@ -222,6 +220,6 @@ class _Adding(Struct, kw_only=True):
     async def write(self, connection: Connection) -> None:
         if self.events:
             events, deliveries = columns(self.events, _EVENT_COLUMNS), columns(self.deliveries, _DELIVERY_COLUMNS)
-            await connection.execute(sql.ADD, self.added.now, *events, *deliveries)
+            await connection.execute(sql.ADD, self.added.now, *events, self.replica, *deliveries)
         if self.held_back:
             await connection.execute(sql.HOLD_BACK, *columns(self.held_back, 3))

@@ -21,12 +21,22 @@ STUCK_S: Final = 10.0
 #: Reads that run at the same time.
 READERS: Final = 4
 #: The index is used whatever the statistics say: they are old where rows come and go, and plans outlive them.
-PLANNING: Final = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+PLANNING: Final = {
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 #: The server ends a transaction whose replica says nothing for this long, because it is frozen or cut off: others wait
 #: for its locks. One that only reads has none, and may look into bodies meanwhile.
 LEFT_ALONE: Final = {"idle_in_transaction_session_timeout": "2s"}
 LEFT_READING: Final = {"idle_in_transaction_session_timeout": "1min"}
 BEGIN: Final = "BEGIN"
+# A question may be about very much or very little: it is planned with its values.
+_SNAPSHOT: Final = """
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan
+"""
 #: An older server has not what the schema uses.
 OLDEST_SERVER: Final = 15
 
@@ -180,7 +190,7 @@ class Readers:
     async def snapshot(self) -> AsyncGenerator[Snapshot]:
         """A transaction that only reads and sees one moment. Raises StoreUnavailable."""
         async with self.line() as line, line.transaction() as connection:
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            await connection.execute(_SNAPSHOT)
             yield Snapshot(connection, await connection.fetchval("SELECT gateway_now()"))
 
     async def close(self) -> None:

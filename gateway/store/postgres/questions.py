@@ -50,14 +50,16 @@ TO_REDACT: Final = f"SELECT e.seq, {AT_REST} FROM event e WHERE e.redact AND e.s
 
 # --- deliveries ---
 
-# Two look-ups: the planner does not push an array through a view.
+# What belongs to an event has its day in its own number: the bounds of these say in which partitions it is.
 DELIVERIES_OF: Final = f"""
-SELECT d.event_seq, d.seq, {DELIVERY} FROM delivery d WHERE d.event_seq = ANY ($1::bigint[]) ORDER BY d.seq
+SELECT d.event_seq, d.seq, {DELIVERY} FROM delivery d
+WHERE d.event_seq = ANY ($1::bigint[]) AND d.seq BETWEEN $2 AND $3 ORDER BY d.seq
 """
 ATTEMPTS: Final = """
 SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
     a.sent_bytes, a.sent_sha256, a.next_s
-FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq WHERE d.event_seq = $1 ORDER BY d.seq, a.number
+FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq
+WHERE d.event_seq = $1 AND d.seq BETWEEN $2 AND $3 AND a.delivery_seq BETWEEN $2 AND $3 ORDER BY d.seq, a.number
 """
 NOT_THERE: Final = """
 SELECT id FROM unnest($1::text[]) AS k (id) WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.id = k.id)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry
 from gateway.store import rules
 from gateway.store.activities import Activity
+from gateway.store.contents import head_of, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.numbers import bucket_of
@@ -29,6 +30,11 @@ def packed(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def given(text: str) -> bytes | None:
+    """The same; null stands for an empty one."""
+    return packed(text) or None
+
+
 def unpacked(stored: bytes) -> str:
     return stored.decode("utf-8", "replace")
 
@@ -39,8 +45,10 @@ def name_of(text: str) -> str:
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]]:
-    """Rows as the arrays that a statement is given."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+    """Rows as the arrays that a statement is given; ``unnest`` fills up one without a value, which costs nothing then."""
+    if not rows:
+        return [()] * width
+    return [() if column.count(None) == len(rows) else column for column in zip(*rows, strict=True)]
 
 
 # --- numbers ---
@@ -109,21 +117,19 @@ def event_of(row: Mapping[str, Any]) -> tuple[Event, bool, BodyIs]:
     """The event, whether it is what was stored, and whether that is what was received."""
     body, sha256, body_is = row["body"], row["sha256"], row["body_is"]
     intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
-    try:
-        headers = msgspec.json.decode(row["headers"], type=dict[str, str])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        headers, intact = {}, False
+    head = read_head(row["headers"])
     event = Event(
         id=row["id"],
         source=row["source"],
         type=unpacked(row["type"]),
         received_at=row["received_at"],
-        headers=headers,
+        headers=head[0] if head else {},
+        query=head[1] if head else "",
         body=body,
         sha256=sha256,
         label=unpacked(row["label"]),
     )
-    return event, intact, body_is
+    return event, intact and head is not None, body_is
 
 
 def hold_of(row: Mapping[str, Any], now: float) -> Hold:
@@ -155,9 +161,8 @@ def _pause(stored: bytes | None) -> Pause | None:
 
 def event_row(seq: int, event: Event, *, redact: bool) -> tuple[Any, ...]:
     """The columns of an event, without the time that it is stored at."""
-    headers = to_json(event.headers if type(event.headers) is dict else dict(event.headers))
     named = (seq, event.id, event.source, packed(event.type), event.received_at)
-    return (*named, headers, event.sha256, event.body, redact, packed(event.label))
+    return (*named, head_of(event), event.sha256, event.body, redact or None, given(event.label))
 
 
 def settle_row(outcome: Outcome) -> tuple[Any, ...]:
@@ -165,12 +170,12 @@ def settle_row(outcome: Outcome) -> tuple[Any, ...]:
     seq, grants = fence_of(outcome.lease.token)
     before, result = outcome.lease.delivery, outcome.result
     if isinstance(result, Release):
-        said = (before.attempts, before.spent_s, packed(before.reason), before.last_status, packed(before.last_answer))
-        return (seq, grants, "pending", None, *said, b"")
+        said = (before.attempts, before.spent_s, given(before.reason), before.last_status, given(before.last_answer))
+        return (seq, grants, "pending", None, *said, None)
     state, attempts, spent_s, reason, last_status, last_answer, cause = rules.settled(before, outcome)
     after_s = result.after_s if isinstance(result, Retry) else None
-    said = (attempts, spent_s, packed(reason), last_status, packed(last_answer))
-    return (seq, grants, state.value, after_s, *said, packed(cause))
+    said = (attempts, spent_s, given(reason), last_status, given(last_answer))
+    return (seq, grants, state.value, after_s, *said, given(cause))
 
 
 def attempt_row(seq: int, attempt: Attempt) -> tuple[Any, ...]:
@@ -182,8 +187,8 @@ def attempt_row(seq: int, attempt: Attempt) -> tuple[Any, ...]:
         attempt.duration_s,
         attempt.outcome,
         attempt.status,
-        packed(attempt.reason),
-        packed(attempt.answer),
+        given(attempt.reason),
+        given(attempt.answer),
         attempt.config_revision,
         attempt.sent_bytes,
         attempt.sent_sha256,

@@ -45,7 +45,7 @@ SELECT seq FROM event WHERE stored_at >= $1 AND stored_at < $2 AND seq >= $3 AND
 """
 _OF_TYPES: Final = """
 SELECT e.seq FROM unnest($1::text[], $2::bytea[]) k (source, type) CROSS JOIN LATERAL (
-    SELECT seq FROM event WHERE source = k.source AND type = k.type AND -seq >= -$4::bigint AND seq >= $3 AND seq <= $4
+    SELECT seq FROM event WHERE source = k.source AND type = k.type AND -seq >= -$4::bigint AND -seq <= -$3::bigint
     ORDER BY -seq LIMIT $5
 ) e ORDER BY seq DESC LIMIT $5
 """
@@ -287,10 +287,11 @@ class Searcher:
     def _search(
         self, streams: Sequence[Stream], first: int, last: int, since_s: float | None, until_s: float | None
     ) -> Search:
-        everything = self._stream(_ALL, last)
+        streams = list(streams)
         if since_s is not None or until_s is not None:
-            everything = self._stream(_STORED_BETWEEN, *self._between(since_s, until_s), last)
-        return Search([*streams, everything], first, last, self._effort)
+            streams.append(self._stream(_STORED_BETWEEN, *self._between(since_s, until_s), last))
+        # What is in an index of deliveries or of words has an event.
+        return Search(streams or [self._stream(_ALL, last)], first, last, self._effort)
 
     def _between(self, since_s: float | None, until_s: float | None) -> tuple[float, float]:
         return 0.0 if since_s is None else self._now - since_s, math.inf if until_s is None else self._now - until_s

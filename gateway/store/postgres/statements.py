@@ -48,10 +48,11 @@ SELECT k.event_seq, o.name, o.key, o.event_id, o.fired_at
 FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS k (event_seq, name, key)
 JOIN once o ON o.name = k.name AND o.key = k.key
 """
+# $12 is the number of this process. What all rows have in common is not given for each: it is due now, and so on.
 ADD: Final = """
 WITH events AS (
     INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
-    SELECT seq, id, source, type, received_at, $1, headers, sha256, body, redact, label
+    SELECT seq, id, source, type, received_at, $1, headers, sha256, body, coalesce(redact, false), coalesce(label, '')
     FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bytea[], $6::float8[], $7::bytea[], $8::bytea[], $9::bytea[],
         $10::boolean[], $11::bytea[])
         AS e (seq, id, source, type, received_at, headers, sha256, body, redact, label)
@@ -60,10 +61,11 @@ WITH events AS (
     INSERT INTO came (minute, source, events) SELECT floor($1 / 60)::bigint, source, count(*) FROM events GROUP BY source
 ), deliveries AS (
     INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn, changed_at)
-    SELECT seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn, $1
-    FROM unnest($12::bigint[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[], $18::float8[],
-        $19::float8[], $20::integer[], $21::integer[], $22::bytea[], $23::bigint[])
-        AS d (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn)
+    SELECT seq, id, event_seq, event_id, route, destination, coalesce(due, $1), leased_until,
+        CASE WHEN leased_until IS NOT NULL THEN $12::integer END, (leased_until IS NOT NULL)::integer, lane, turn, $1
+    FROM unnest($13::bigint[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::float8[],
+        $20::float8[], $21::bytea[], $22::bigint[])
+        AS d (seq, id, event_seq, event_id, route, destination, due, leased_until, lane, turn)
     RETURNING destination
 )
 INSERT INTO tally (destination, state, deliveries) SELECT destination, 'pending', count(*) FROM deliveries GROUP BY destination
@@ -105,7 +107,9 @@ RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, p.lease_s, gateway_n
 _HELD: Final = "q.seq = o.seq AND q.grants = o.grants AND q.leased_until IS NOT NULL"
 SETTLE: Final = f"""
 WITH o AS MATERIALIZED (
-    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::float8[], $5::integer[], $6::float8[], $7::bytea[],
+    SELECT seq, grants, state, after_s, attempts, spent_s, coalesce(reason, '') AS reason, last_status,
+        coalesce(last_answer, '') AS last_answer, coalesce(cause, '') AS cause
+    FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::float8[], $5::integer[], $6::float8[], $7::bytea[],
         $8::integer[], $9::bytea[], $10::bytea[])
         AS o (seq, grants, state, after_s, attempts, spent_s, reason, last_status, last_answer, cause)
 ), ended AS (
@@ -136,8 +140,8 @@ WITH o AS MATERIALIZED (
 ), tried AS (
     INSERT INTO attempt (delivery_seq, number, recorded_at, started_at, duration_s, outcome, status, reason, answer,
         config_revision, sent_bytes, sent_sha256, next_s)
-    SELECT delivery_seq, number, gateway_now(), started_at, duration_s, outcome, status, reason, answer, config_revision,
-        sent_bytes, sent_sha256, next_s FROM made
+    SELECT delivery_seq, number, gateway_now(), started_at, duration_s, outcome, status, coalesce(reason, ''),
+        coalesce(answer, ''), config_revision, sent_bytes, sent_sha256, next_s FROM made
     ON CONFLICT (delivery_seq, number) DO UPDATE SET recorded_at = excluded.recorded_at, started_at = excluded.started_at,
         duration_s = excluded.duration_s, outcome = excluded.outcome, status = excluded.status, reason = excluded.reason,
         answer = excluded.answer, config_revision = excluded.config_revision, sent_bytes = excluded.sent_bytes,

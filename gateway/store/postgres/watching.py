@@ -10,12 +10,13 @@ from gateway.errors import StoreUnavailable
 from gateway.store.postgres.connections import Line
 from gateway.store.postgres.hints import Hints
 
-#: Seconds between two looks for what has become due, and between two looks for everything that is due: what another
-#: transaction was still writing when it became due, and what a replica that is gone had leased.
+#: Seconds between two looks for what has become due, and between two looks for everything that is due: another
+#: transaction may still have been writing it when it became due.
 LOOK_S: Final = 1.0
 LOOK_AT_ALL_S: Final = 10.0
 
-# A loose scan: three look-ups in the index for each destination, however many deliveries wait.
+# A loose scan: a few look-ups in the index for each destination, however many deliveries wait. Leases that have ended are
+# looked for among those that are due longest: these were leased first.
 DUE: Final = """
 WITH RECURSIVE d (name) AS (
     (SELECT destination FROM queue ORDER BY destination LIMIT 1)
@@ -23,10 +24,14 @@ WITH RECURSIVE d (name) AS (
     SELECT (SELECT destination FROM queue WHERE destination > d.name ORDER BY destination LIMIT 1) FROM d WHERE d.name IS NOT NULL
 )
 SELECT gateway_now() AS now, ARRAY(
-    SELECT name FROM d WHERE name IS NOT NULL AND EXISTS (
+    SELECT name FROM d WHERE name IS NOT NULL AND (EXISTS (
         SELECT 1 FROM queue q WHERE q.destination = d.name AND q.due > $1 AND q.due <= gateway_now()
             AND (q.leased_until IS NULL OR q.leased_until <= gateway_now())
-    )
+    ) OR EXISTS (
+        SELECT 1 FROM (
+            SELECT leased_until FROM queue q WHERE q.destination = d.name AND q.due <= gateway_now() ORDER BY q.due LIMIT 500
+        ) first WHERE leased_until > $1 AND leased_until <= gateway_now()
+    ))
 ) AS names
 """
 

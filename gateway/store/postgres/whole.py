@@ -5,7 +5,7 @@ from shlex import quote
 from typing import Any, Final
 
 from gateway.store.postgres.address import Address
-from gateway.store.postgres.connections import Connection
+from gateway.store.postgres.connections import PLANNING, Connection, connect, translated
 from gateway.store.postgres.questions import EVENT
 from gateway.store.postgres.rows import event_of
 
@@ -41,8 +41,21 @@ def how_to_back_up(address: Address, path: str) -> str:
     )
 
 
-async def contradictions(connection: Connection, progressed: Callable[[int, int], None]) -> AsyncIterator[str]:
-    """What is wrong, a sentence each."""
+async def check(address: Address, progressed: Callable[[int, int], None]) -> list[str]:
+    """What is wrong, a sentence each.
+
+    It may take minutes, on a connection of its own; each of its statements sees a moment of its own, so that the queue is
+    vacuumed meanwhile.
+    """
+    connection = await connect(address, PLANNING)
+    try:
+        async with translated(address):
+            return [each async for each in _contradictions(connection, progressed)]
+    finally:
+        await connection.close()
+
+
+async def _contradictions(connection: Connection, progressed: Callable[[int, int], None]) -> AsyncIterator[str]:
     for kind, statement in _ORPHANS.items():
         for (name,) in await connection.fetch(statement, NAMED):
             yield f"{kind} {name} belongs to something that does not exist"

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
+from gateway.store.contents import searchable
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.rows import unpacked
 from gateway.store.rules import words_in
@@ -74,7 +75,7 @@ def words_of(label: str, body: bytes) -> str | None:
 def _leaves(body: bytes) -> Iterator[str]:
     """The values in a JSON text, as it spells them; anything else is one text."""
     try:
-        whole = json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=str)
+        whole = json.loads((body := searchable(body)).decode(), parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError):
         yield unpacked(body)
         return

@@ -8,12 +8,13 @@ from msgspec import Struct, field
 
 from gateway.model import Delivery, Event
 from gateway.store import rules
+from gateway.store.contents import head_of
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import tables
 from gateway.store.sqlite.calls import Append, Change
 from gateway.store.sqlite.records import Records
-from gateway.store.sqlite.rows import head_row, storable, to_json
+from gateway.store.sqlite.rows import storable, to_json
 
 NO_ROUTES: Final[frozenset[str]] = frozenset()
 
@@ -113,6 +114,6 @@ class _Adding(Struct, kw_only=True):
 
 
 def _event_row(seq: int, event: Event, now: float, *, redact: bool) -> tuple[Any, ...]:
-    headers = head_row(event)
+    headers = head_of(event).decode()
     named = (seq, event.id, event.source, storable(event.type))
     return (*named, event.received_at, now, headers, event.sha256, event.body, int(redact), storable(event.label))

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import apsw
 
-from gateway.errors import BodyTooLarge, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Unparsable
-from gateway.event import charsets, codings
+from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from gateway.store.contents import searchable
 from gateway.store.rules import cause_of, mentions, state_before
 from gateway.store.sqlite import tables
 
@@ -39,12 +39,7 @@ def _cause_of(*values: Any) -> str:
 
 
 def _content_of(*values: Any) -> bytes:
-    """A body that can be searched: decompressed, and without a BOM."""
-    body: bytes = values[0]
-    try:
-        return codings.plain(body).removeprefix(charsets.BOM)
-    except (Unparsable, BodyTooLarge):
-        return body
+    return searchable(values[0])
 
 
 def _mentions(*values: Any) -> int:

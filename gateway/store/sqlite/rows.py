@@ -2,28 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice
 from gateway.store.activities import Activity
+from gateway.store.contents import read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.rules import Standing, progress, settled
 from gateway.store.sqlite.tables import BEHIND
-
-#: The name under which the column of headers has the query, which no header can have: whatever removes an event's headers
-#: removes both.
-_QUERY: Final = "?"
-
-
-def head_row(event: Event) -> str:
-    """The column of an event's headers."""
-    if event.query:
-        return to_json({**event.headers, _QUERY: event.query})
-    return to_json(event.headers if type(event.headers) is dict else dict(event.headers))
 
 
 def to_json(value: object) -> str:
@@ -73,22 +63,19 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
     """The event, whether it is what was stored, and whether that is what was received."""
     id_, source, type_, received_at, headers, body, sha256, body_is, label = row
     intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
-    try:
-        fields = msgspec.json.decode(headers, type=dict[str, str])
-    except msgspec.MsgspecError:
-        fields, intact = {}, False
+    head = read_head(headers)
     event = Event(
         id=id_.decode("utf-8", "replace"),
         source=source.decode("utf-8", "replace"),
         type=type_.decode("utf-8", "replace"),
         received_at=received_at,
-        query=fields.pop(_QUERY, ""),
-        headers=fields,
+        headers=head[0] if head else {},
+        query=head[1] if head else "",
         body=body,
         sha256=sha256,
         label=label,
     )
-    return event, intact, body_is
+    return event, intact and head is not None, body_is
 
 
 def activity_of(row: Sequence[Any]) -> Activity:

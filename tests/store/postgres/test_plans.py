@@ -103,7 +103,7 @@ async def asked(url, question, monkeypatch):
 
 
 async def explained(url, statements):
-    connection = await asyncpg.connect(url, server_settings=PLANNING)
+    connection = await asyncpg.connect(url, server_settings={**PLANNING, "plan_cache_mode": "force_custom_plan"})
     try:
         for query, values in statements:
             async with connection.transaction(readonly=True):

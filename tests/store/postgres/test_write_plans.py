@@ -1,0 +1,72 @@
+"""What every event is asked for goes by an index, with a million retries parked as with none."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from gateway.store import migrate
+from gateway.store.postgres import statements, watching
+from gateway.store.postgres.connections import PLANNING
+from tests import postgres
+
+ROWS = 20_000
+#: Tables that may be read whole: they have a row for each destination at most.
+SMALL = {"holder"}
+QUEUE = """
+INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, changed_at, lane, turn, task)
+SELECT n, 'dlv_' || n, n, 'evt_' || n, 'to-slack', 'd' || n % 3, gateway_now() + 86400, 0, 'lane', n, 1 FROM generate_series(1, {}) n
+"""
+DEDUPE = "INSERT INTO dedupe SELECT 'crm', int4send(n), 'evt_' || n, 0 FROM generate_series(1, {}) n"
+
+_seq, _text, _bytes, _number = [1, 2], ["a", "b"], [b"a", b"b"], [1.0, 2.0]
+_event = (_seq, _text, _text, _bytes, _number, _bytes, _bytes, _bytes, [True, False], _bytes)
+_delivery = (_seq, _text, _seq, _text, _text, _text, _number, _number, _bytes, _seq)
+_move = (_seq, _seq, ["delivered", "pending"], _number, _seq, _number, _bytes, _seq, _bytes, _bytes)
+_attempt = (_seq, _seq, _number, _number, _text, _seq, _bytes, _bytes, _text, _seq, _bytes, _number, _seq)
+
+ASKED = {
+    "TAKE_KEYS": (_text, _bytes, _text, _number, 4, _text),
+    "KEY_OWNERS": (_text, _bytes),
+    "BUSY_LANES": (_text, _bytes),
+    "FIRE": (_text, _bytes, _text, _number, 1.0),
+    "ADD": (1.8e9, *_event, 1, *_delivery),
+    "CLAIM": (["d1", "d2"], [10, 10], [30.0, 30.0], 1, []),
+    "SETTLE": (*_move, *_attempt),
+    "NEXT_IN_LANES": (_text, _bytes),
+    "GIVE_BACK": (_seq, 1),
+    "CRASHED": ("dlv_1",),
+    "LOAD": (_text,),
+    "DUE": (0.0,),
+}
+
+
+@pytest.fixture(scope="module")
+def url():
+    url = postgres.fresh()
+    asyncio.run(migrate(url))
+    postgres.run(url, QUEUE.format(ROWS), DEDUPE.format(ROWS), "ANALYZE")
+    yield url
+    postgres.drop(url)
+
+
+def scans(plan):
+    """Every table that a plan reads from its first row to its last."""
+    if plan["Node Type"] == "Seq Scan":
+        yield plan["Relation Name"]
+    for part in plan.get("Plans", ()):
+        yield from scans(part)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_no_table_is_read_whole(url, name):
+    async def explained():
+        connection = await asyncpg.connect(url, server_settings={**PLANNING, "plan_cache_mode": "force_generic_plan"})
+        try:
+            statement = await connection.prepare(getattr(statements, name, None) or getattr(watching, name))
+            return await statement.explain(*ASKED[name])
+        finally:
+            await connection.close()
+
+    [explanation] = asyncio.run(explained())
+    assert set(scans(explanation["Plan"])) <= SMALL
