@@ -113,6 +113,11 @@ class Scheme(Struct, frozen=True, kw_only=True):
         return self.way == "jwt" or (self.way == "signature" and self.signature.algorithm in PUBLIC_KEYS)
 
     @property
+    def is_fetching(self) -> bool:
+        """Whether a verdict may depend on something that is fetched."""
+        return bool(self.jwt.is_fetched if self.way == "jwt" else self.signature.certificate)
+
+    @property
     def signs(self) -> bool:
         """Whether a request cannot be changed by who has seen it."""
         return self.way == "signature" or (self.way == "jwt" and bool(self.jwt.body_hash))
