@@ -18,7 +18,7 @@ from gateway.config import load
 from gateway.config.jsonschema import json_schema
 from gateway.errors import Unparsable
 from gateway.rehearsal.rehearse import request_of
-from gateway.signatures import Refused, Request, Verified
+from gateway.signatures import Refused, Request, Verified, Wanted
 
 NOW = 1_800_000_000.0
 FOLDER = Path(presets.__file__).parent
@@ -96,7 +96,7 @@ def test_the_headers_of_a_signature_are_kept_without_being_listed_again(name):
     declared = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
     listed = {header.lower() for header in declared.get("headers", ())}
     schemes = source_of(name).verifier.schemes
-    of_signature = {header for scheme in schemes if scheme.way == "signature" for header in scheme.headers}
+    of_signature = {header for scheme in schemes if scheme.way in ("signature", "jwt") for header in scheme.headers}
     assert not listed & of_signature, "verify names them"
     assert listed | of_signature == presets.load(name).kept_headers == source_of(name).kept_headers
     assert listed or "headers" not in declared, "leave an empty list out"
@@ -188,7 +188,7 @@ def source_samples(source):
 
 @given(data=st.data())
 @settings(max_examples=300)
-def test_whatever_is_posted_is_accepted_or_refused(data):
+def test_whatever_is_posted_is_refused_or_waits_for_keys(data):
     name = data.draw(st.sampled_from(presets.NAMES))
     source = source_of(name)
     known = sorted({header for scheme in source.verifier.schemes for header in scheme.headers} | {"authorization"})
@@ -200,7 +200,7 @@ def test_whatever_is_posted_is_accepted_or_refused(data):
         path_secret=data.draw(st.binary(max_size=20)),
     )
     verdict = source.verifier.verify(request, NOW)
-    assert isinstance(verdict, Refused) or source.verifier.is_open
+    assert isinstance(verdict, Refused | Wanted) or source.verifier.is_open
     with suppress(Unparsable):
         assert source.received(request.headers, request.body, now=NOW)
 

@@ -60,7 +60,8 @@ def fragment(preset: presets.Preset) -> str:
         lines.append("    verify: {jwt: {jwks: https://auth.example.com/.well-known/jwks.json}}   # the sender's keys")
     elif {"none": True} not in preset.verify:
         lines.append(f"    secret: ${{{variable}}}")
-    if any("url" in str(block.get("signature", {}).get("signed", "")) for block in preset.verify):
+    signed = " ".join(str(block.get("signature", {}).get("signed", "")) for block in preset.verify)
+    if "{url}" in signed or "{uri}" in signed:
         lines.append(f"    public_url: https://hooks.example.com/in/{preset.name}   # exactly as the sender knows it")
     return "\n".join(lines)
 
@@ -101,7 +102,8 @@ def _scheme_in_words(scheme: Scheme) -> str:
             by = ", by a certificate that is fetched" if knobs.certificate else ""
             return f"{kind} of {knobs.signed} in {where}{by}"
         case "token":
-            return f"a token in {scheme.header}"
+            elsewhere = f"the query's {scheme.query}" if scheme.query else f"the body's {scheme.payload}"
+            return f"a token in {scheme.header or elsewhere}"
         case "url_secret":
             return "a secret at the end of the address"
         case "basic":

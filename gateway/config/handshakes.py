@@ -51,8 +51,11 @@ def _compiled(reading: Reading, called: str, keys: HandshakeKeys) -> Handshake |
         handshake = Handshake.compile(
             {kind: as_written(getattr(keys, kind)) for kind in keys.written if getattr(keys, kind, None)}
         )
-        if handshake.verify is not None:
-            scheme_of(handshake.verify)
+        if handshake.verify is not None and scheme_of(handshake.verify).is_fetching:
+            message = f"{called}: a handshake is not verified with keys that have to be fetched"
+            reading.error(
+                _place(keys, section, "verify"), message, "write the keys themselves, or another way to verify"
+            )
     except HandshakeRefused as error:
         reading.error(_place(keys, section, error.key), f"{called}: {error.message}", error.hint)
         return None

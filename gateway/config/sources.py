@@ -93,7 +93,7 @@ def compiled_source(
         max_body=keys.max_body,
         kept_headers=preset.kept_headers.union(*(scheme.headers for scheme in verified.schemes)),
         signing_headers=frozenset().union(*(scheme.headers for scheme in verified.schemes)),
-        aliases={name: other for scheme in verified.schemes for name, other in scheme.aliases.items()},
+        aliases={name: other for scheme in verified.schemes for name, other in scheme.aliases},
         ping=preset.ping if keys.ping is not None else None,
         largest=f"{preset.title} sends up to {preset.largest}" if preset.largest else "",
         door=door,

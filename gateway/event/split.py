@@ -43,7 +43,7 @@ class Piece(NamedTuple):
     envelope: str
 
 
-def pieces(body: bytes, content_type: str, paths: Sequence[Sequence[str]]) -> list[Piece]:
+def pieces(body: bytes, paths: Sequence[Sequence[str]], content_type: str = JSON) -> list[Piece]:
     """Each event in a body that holds several, in order: on lines, or at ``paths``, whose ``*`` is every element of a list.
 
     Empty if the body is one event. Raises Unparsable for an item that is not an object, and for too many.

@@ -211,8 +211,14 @@ def _listed(written: str | Sequence[str]) -> Sequence[str]:
 
 def _of_signature(block: Any) -> Iterator[str]:
     """The headers that a block of ``verify`` reads, but for those that show a secret."""
-    if isinstance(block, Mapping):
-        yield from (block[key]["header"] for key in ("signature", "timestamp", "id") if "header" in block.get(key, {}))
+    if not isinstance(block, Mapping):
+        return
+    certificate = block.get("signature", {}).get("certificate", {})
+    named = [certificate, *(block.get(key, {}) for key in ("signature", "timestamp", "id"))]
+    if "body_hash" in block.get("jwt", {}):
+        named.append(block["jwt"])
+    yield from (each["header"] for each in named if "header" in each)
+    yield from block.get("aliases", {}).values()
 
 
 def _reply(declared: Mapping[str, Any]) -> Mapping[str, Any]:

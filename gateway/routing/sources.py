@@ -184,7 +184,7 @@ class Source(Struct, frozen=True, kw_only=True):
             kept |= {name: kept[other] for name, other in self.aliases.items() if other in kept and name not in kept}
         asked = kept_query(query, self.dropped_query) if query else ""
         content = codings.plain(body, self.max_body) if content is None else content
-        items = pieces(content, kept.get("content-type", ""), self.naming.split)
+        items = pieces(content, self.naming.split, kept.get("content-type", ""))
         if not items:
             payload = parse_body(content, kept.get("content-type", ""))
             event = self._event(kept, asked, body, payload, now)

@@ -62,7 +62,7 @@ def scheme_of(declared: Mapping[str, Any]) -> Scheme:
         signature=_signature(declared["signature"]),
         timestamp=_timestamp(declared.get("timestamp")),
         id_header=str((declared.get("id") or {}).get("header", "")).lower(),
-        aliases={str(name).lower(): str(other).lower() for name, other in declared.get("aliases", {}).items()},
+        aliases=tuple((str(name).lower(), str(other).lower()) for name, other in declared.get("aliases", {}).items()),
         unsigned_body=declared.get("unsigned_body") == "accept",
     )
     _refuse_gaps(scheme)

@@ -5,7 +5,6 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
-from gateway.model import NO_HEADERS
 from gateway.signatures.keys import DIGESTS, HMACS, PUBLIC_KEYS
 from gateway.signatures.message import BODIES, uses
 
@@ -99,19 +98,24 @@ class Scheme(Struct, frozen=True, kw_only=True):
     #: For ``jwt``.
     jwt: Token = field(default_factory=Token)
     #: Other names for headers, by the name that everything else uses: ``svix-id`` may come as ``webhook-id``.
-    aliases: Mapping[str, str] = NO_HEADERS
+    aliases: tuple[tuple[str, str], ...] = ()
     #: The operator accepts that the signature does not cover the body.
     unsigned_body: bool = False
 
     @property
     def raw_aliases(self) -> Mapping[bytes, bytes]:
         """``aliases`` as the fields of a request have them."""
-        return {name.encode("latin-1"): other.encode("latin-1") for name, other in self.aliases.items()}
+        return {name.encode("latin-1"): other.encode("latin-1") for name, other in self.aliases}
 
     @property
     def is_asymmetric(self) -> bool:
         """Whether only the sender can sign."""
         return self.way == "jwt" or (self.way == "signature" and self.signature.algorithm in PUBLIC_KEYS)
+
+    @property
+    def is_fetching(self) -> bool:
+        """Whether a verdict may depend on something that is fetched."""
+        return bool(self.jwt.is_fetched if self.way == "jwt" else self.signature.certificate)
 
     @property
     def signs(self) -> bool:
@@ -159,5 +163,7 @@ class Scheme(Struct, frozen=True, kw_only=True):
         """The headers it reads. They travel on with verbatim bytes; those of a token or login do not."""
         if self.way == "jwt":
             return frozenset({self.jwt.header} if self.jwt.body_hash else ())
-        stamp = self.timestamp.header if self.timestamp else ""
-        return frozenset(filter(None, (self.signature.header, stamp, self.id_header, *self.aliases.values())))
+        stamp, knobs = self.timestamp.header if self.timestamp else "", self.signature
+        certificate = knobs.certificate.removeprefix("header:") if knobs.certificate.startswith("header:") else ""
+        own = (knobs.header, certificate, stamp, self.id_header, *(other for _, other in self.aliases))
+        return frozenset(filter(None, own))

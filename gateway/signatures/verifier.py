@@ -51,8 +51,7 @@ class Verifier:
     def __post_init__(self) -> None:
         checks = tuple(Check.of(scheme, self._of(scheme), self.public_url) for scheme in self.schemes)
         object.__setattr__(self, "_checks", checks)
-        fetching = any(scheme.way == "jwt" or scheme.signature.certificate for scheme in self.schemes)
-        object.__setattr__(self, "is_fetching", fetching)
+        object.__setattr__(self, "is_fetching", any(scheme.is_fetching for scheme in self.schemes))
 
     def _of(self, scheme: Scheme) -> Sequence[Credential]:
         """The secrets of a scheme: of several schemes, each has those with its own prefix, and the first one the rest."""

@@ -87,3 +87,16 @@ def test_too_many_events_and_items_that_are_not_objects_are_refused():
 @pytest.mark.parametrize("text", ["•••", "{", "[1]", '"a"', "\ud800"])
 def test_an_envelope_that_cannot_be_read_is_empty(text):
     assert envelope_of({ENVELOPE: text}) == {}
+
+
+LINES = b'{"batch": 1, "events": [{"a": 1}, {"a": 2}]}\n{"a": 3}\n'
+
+
+def test_lines_are_split_as_other_bodies_and_a_line_alone_has_no_envelope():
+    found = pieces(LINES, [("events", "*")], "application/x-ndjson")
+    assert [json.loads(piece.body)["a"] for piece in found] == [1, 2, 3]
+    assert [envelope_of({ENVELOPE: piece.envelope}) for piece in found] == [
+        {"batch": 1, "events": None},
+        {"batch": 1, "events": None},
+        {},
+    ]

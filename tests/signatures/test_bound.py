@@ -21,6 +21,9 @@ SIGNED = (
     "{timestamp}.{id}",
     "{header:x-own}|{payload:a}",
     "{header:X-Own}.{timestamp}",
+    "{lines:b,a}",
+    "{timestamp}{lines:a,rest}",
+    "{header:x-own}|{crc32}",
 )
 #: Few, so that two requests often have the same; numbers and texts that look alike.
 VALUES = st.sampled_from(["7", 7, "0", 0, "", "-1", -1, "1", 1, "é", "a"])

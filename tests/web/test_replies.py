@@ -1,5 +1,6 @@
 """What a sender is answered, in the words of its source: from the event, and only after it is stored."""
 
+import gzip
 import json
 
 import pytest
@@ -102,6 +103,16 @@ async def test_a_reply_that_fails_is_the_usual_answer_and_a_warning_without_secr
     [warning] = [fields for event, fields in logged if event == "event.not_replied"]
     assert warning["source"] == "it"
     assert "payload.nobody" in warning["reason"]
+
+
+@story
+async def test_a_compressed_request_is_answered_from_what_it_holds(tmp_path):
+    async with AtTheDoor(tmp_path, FILE % ", dedupe: none, reply: {text: '{{ payload.name }}'}") as desk:
+        for _ in range(2):
+            packed = gzip.compress(body(name="Ann"))
+            answer = await desk.send(packed, path="/in/it", headers=TOKEN | {"content-encoding": "gzip"})
+            assert (answer.status, answer.body) == (202, b"Ann")
+        assert len((await desk.store.events()).rows) == 2
 
 
 @story
