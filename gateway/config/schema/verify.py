@@ -68,7 +68,9 @@ class TimestampKeys(Section):
     header: Words | None = key(values.words, "the header that holds it: x-timestamp")
     payload: Words | None = key(values.words, "or its path in the payload: sent_at")
     field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
-    unit: str | None = key(values.choice(tuple(signatures.UNITS), "unit"), "s (the default), ms, iso or http (an HTTP date)")
+    unit: str | None = key(
+        values.choice(tuple(signatures.UNITS), "unit"), "s (the default), ms, iso or http (an HTTP date)"
+    )
     tolerance: float | None = key(
         values.duration(1, "24h"), "how far it may be from the current time: 5m", name="tolerance"
     )
