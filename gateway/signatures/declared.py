@@ -8,7 +8,7 @@ from gateway.signatures.message import SignedRefused, joints, uses
 from gateway.signatures.schemes import ALGORITHMS, Scheme, Signature, Timestamp, Token, Way
 
 WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret", "jwt")
-ENCODINGS: Final = ("hex", "hex-any-case", "base64")
+ENCODINGS: Final = ("hex", "hex-any-case", "base64", "base64url")
 KEYS: Final = ("text", "base64", "hex")
 
 

@@ -17,6 +17,8 @@ ENCODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "hex": binascii.hexlify,
     "hex-any-case": binascii.hexlify,
     "base64": lambda digest: binascii.b2a_base64(digest, newline=False),
+    # Without padding, as in a JWT.
+    "base64url": lambda digest: base64.urlsafe_b64encode(digest).rstrip(b"="),
 }
 
 HMACS: Final = {"sha1": "sha1", "sha256": "sha256", "sha512": "sha512"}
@@ -103,9 +105,12 @@ def any_equal(expected: bytes, given: Sequence[bytes]) -> bool:
 
 
 def decoded(text: bytes, encoding: str) -> bytes:
-    """The bytes of a text in hex or base64; ValueError for any but the one canonical spelling."""
+    """The bytes of a text in an encoding of ENCODERS; ValueError for any but the one canonical spelling."""
     if encoding == "base64":
         found = binascii.a2b_base64(text, strict_mode=True)
+    elif encoding == "base64url":
+        padded = text.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(text) % 4)
+        found = binascii.a2b_base64(padded, strict_mode=True)
     else:
         text = text.lower() if encoding == "hex-any-case" else text
         found = binascii.unhexlify(text)

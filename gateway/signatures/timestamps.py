@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import formatdate, parsedate_to_datetime
 from typing import Final
 
 _SECONDS: Final = re.compile(rb"[0-9]{1,11}")
 _MILLISECONDS: Final = re.compile(rb"[0-9]{1,14}")
 _ISO: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
+_HTTP: Final = re.compile(rb"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 
 
 def _iso(text: bytes) -> float | None:
@@ -21,11 +23,24 @@ def _iso(text: bytes) -> float | None:
         return None
 
 
+def _http(text: bytes) -> float | None:
+    if not _HTTP.fullmatch(text):
+        return None
+    plain = text.decode("ascii")
+    try:
+        found = parsedate_to_datetime(plain).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    # Another weekday, or a year of long ago.
+    return found if formatdate(found, usegmt=True) == plain else None
+
+
 #: By unit: seconds since the epoch, or None for a text in another form.
 UNITS: Final[Mapping[str, Callable[[bytes], float | None]]] = {
     "s": lambda text: float(text) if _SECONDS.fullmatch(text) else None,
     "ms": lambda text: int(text) / 1000 if _MILLISECONDS.fullmatch(text) else None,
     "iso": _iso,
+    "http": _http,
 }
 
 
@@ -33,4 +48,6 @@ def written_time(now: float, unit: str) -> str:
     """``now``, seconds since the epoch, as a sender writes it."""
     if unit == "iso":
         return datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
+    if unit == "http":
+        return formatdate(int(now), usegmt=True)
     return str(int(now * 1000) if unit == "ms" else int(now))

@@ -39,7 +39,7 @@ class SignatureKeys(Section):
     header: Words | None = key(values.words, "the header that holds it: x-signature")
     body: Words | None = key(values.words, "or its path in the payload: signature.signature")
     algorithm: str | None = key(values.choice(signatures.ALGORITHMS, "algorithm"), "the digest; sha256 if left out")
-    encoding: str | None = key(values.choice(ENCODINGS, "encoding"), "hex or base64; hex if left out")
+    encoding: str | None = key(values.choice(ENCODINGS, "encoding"), "hex, base64 or base64url; hex if left out")
     signed: Words | None = key(values.words, 'what is signed: "{timestamp}.{body}"; the body if left out')
     prefix: Words | None = key(values.words, "the text before each signature: sha256=")
     fields: FieldsKeys | None = key(
@@ -68,7 +68,9 @@ class TimestampKeys(Section):
     header: Words | None = key(values.words, "the header that holds it: x-timestamp")
     payload: Words | None = key(values.words, "or its path in the payload: sent_at")
     field: bool | None = key(values.boolean, "true: it is a field of the signature's header")
-    unit: str | None = key(values.choice(tuple(signatures.UNITS), "unit"), "s (the default), ms or iso")
+    unit: str | None = key(
+        values.choice(tuple(signatures.UNITS), "unit"), "s (the default), ms, iso or http (an HTTP date)"
+    )
     tolerance: float | None = key(
         values.duration(1, "24h"), "how far it may be from the current time: 5m", name="tolerance"
     )
