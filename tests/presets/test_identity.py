@@ -20,6 +20,7 @@ from tests.presets.test_vectors import FILES, requested
 
 #: What identifies an event of each preset. ``body``: the hash of what is signed.
 IDENTITY = {
+    "adyen": "payload.notificationItems.0.NotificationRequestItem.pspReference payload.notificationItems.0.NotificationRequestItem.eventCode payload.notificationItems.0.NotificationRequestItem.success",
     "adyen-platform": "body",
     "alertmanager": "body",
     "basic": "body",
@@ -64,6 +65,7 @@ IDENTITY = {
     "paystack": "body",
     "polar": "headers.webhook-id",
     "razorpay": "body",
+    "recurly": "body",
     "replicate": "headers.webhook-id",
     "resend": "headers.svix-id",
     "sendgrid": "payload.sg_event_id",
