@@ -2,12 +2,17 @@
 
 import json
 import re
+from typing import Final
 
 from gateway import presets
 from gateway.errors import GatewayError
 from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
+from gateway.signatures.message import parts
 from gateway.wording import suggest
+
+#: More of them in one signed text are counted, not listed.
+_MOST_FIELDS: Final = 2
 
 _STAY_OUT = "AWS SNS and PayPal are not supported: verifying them requires fetching a certificate."
 
@@ -89,12 +94,19 @@ def _scheme_in_words(scheme: Scheme) -> str:
             where = knobs.header or f"the body's {knobs.body}"
             is_hmac = not scheme.is_asymmetric and not knobs.algorithm.startswith("plain-")
             kind = f"HMAC {knobs.algorithm}" if is_hmac else knobs.algorithm.removeprefix("plain-")
-            return f"{kind} of {knobs.signed} in {where}"
+            return f"{kind} of {_signed_in_words(knobs.signed)} in {where}"
         case "token":
-            return f"a token in {scheme.header}"
+            elsewhere = f"the query's {scheme.query}" if scheme.query else f"the body's {scheme.payload}"
+            return f"a token in {scheme.header or elsewhere}"
         case "url_secret":
             return "a secret at the end of the address"
         case "basic":
             return "a login"
         case _:
             return "a bearer token"
+
+
+def _signed_in_words(signed: str) -> str:
+    """A signed text as it is written, or how many fields it has, if it is a list of them."""
+    fields = [part for part in parts(signed) if part[0] == "payload"]
+    return signed if len(fields) <= _MOST_FIELDS else f"{len(fields)} fields of the body"
