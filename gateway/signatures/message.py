@@ -28,7 +28,7 @@ _PLAIN: Final[dict[str, Callable[[Reading], bytes]]] = {
 #: The body as it was sent, and without its compression.
 BODIES: Final = frozenset({"body", "content"})
 #: The fields of a signed text; the last two have a name after a colon.
-FIELDS: Final = (*_PLAIN, "header:NAME", "payload:PATH", "payload:PATH?")
+FIELDS: Final = (*_PLAIN, "header:NAME", "payload:PATH")
 
 
 class SignedRefused(ValueError):
