@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway import presets
+from gateway.cli.sources import in_words
 from gateway.config import load
 from gateway.config.jsonschema import json_schema
 from gateway.errors import Unparsable
@@ -206,6 +207,25 @@ def test_whatever_is_posted_is_refused_or_waits_for_keys(data):
 
 
 signature_like = st.from_regex(rb"(t=[0-9]{1,12},)?(v[01]a?[=,])?(sha256=)?[A-Za-z0-9+/]{0,64}={0,2}", fullmatch=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("telegram", "a token in x-telegram-bot-api-secret-token"),
+        ("figma", "a token in the body's passcode"),
+        ("mailgun", "HMAC sha256 of {timestamp}{payload:signature.token} in the body's signature.signature"),
+        (
+            "adyen",
+            (
+                "HMAC sha256 of 8 fields of the body in the body's "
+                "notificationItems.0.NotificationRequestItem.additionalData.hmacSignature"
+            ),
+        ),
+    ],
+)
+def test_a_preset_says_in_words_how_it_verifies(name, words):
+    assert in_words(presets.load(name)) == words
 
 
 def test_xobito_has_its_thirteen_documented_events():

@@ -3,13 +3,17 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway import presets
 from gateway.errors import GatewayError
 from gateway.signatures import Scheme
 from gateway.signatures.declared import scheme_of
+from gateway.signatures.message import parts
 from gateway.wording import suggest
+
+#: More of them in one signed text are counted, not listed.
+_MOST_FIELDS: Final = 2
 
 
 class UnknownSender(GatewayError):
@@ -100,7 +104,7 @@ def _scheme_in_words(scheme: Scheme) -> str:
             is_hmac = not scheme.is_asymmetric and not knobs.algorithm.startswith("plain-")
             kind = f"HMAC {knobs.algorithm}" if is_hmac else knobs.algorithm.removeprefix("plain-")
             by = ", by a certificate that is fetched" if knobs.certificate else ""
-            return f"{kind} of {knobs.signed} in {where}{by}"
+            return f"{kind} of {_signed_in_words(knobs.signed)} in {where}{by}"
         case "token":
             elsewhere = f"the query's {scheme.query}" if scheme.query else f"the body's {scheme.payload}"
             return f"a token in {scheme.header or elsewhere}"
@@ -110,3 +114,9 @@ def _scheme_in_words(scheme: Scheme) -> str:
             return "a login"
         case _:
             return "a bearer token"
+
+
+def _signed_in_words(signed: str) -> str:
+    """A signed text as it is written, or how many fields it has, if it is a list of them."""
+    fields = [part for part in parts(signed) if part[0] == "payload"]
+    return signed if len(fields) <= _MOST_FIELDS else f"{len(fields)} fields of the body"

@@ -109,7 +109,11 @@ def _covers(scheme: Scheme, path: Sequence[str]) -> bool:
 
 
 def _signs(signed: Sequence[str | tuple[str, str]], kind: str, name: str) -> bool:
-    return any(part[0] == kind and part[1].lower() == name.lower() for part in signed if isinstance(part, tuple))
+    return any(
+        part[0] == kind and part[1].removesuffix("?").lower() == name.lower()
+        for part in signed
+        if isinstance(part, tuple)
+    )
 
 
 def _lines(signed: Sequence[str | tuple[str, str]]) -> Sequence[str]:

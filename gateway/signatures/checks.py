@@ -13,7 +13,7 @@ from gateway.signatures.credentials import Credential
 from gateway.signatures.keys import Key, any_equal, key_of, stand_in
 from gateway.signatures.message import Message, joints, message
 from gateway.signatures.request import Reading, Request, Stop
-from gateway.signatures.schemes import Scheme, Timestamp
+from gateway.signatures.schemes import NAMELESS, Scheme, Timestamp
 from gateway.signatures.timestamps import UNITS
 
 #: Signatures of one header that are checked; a sender that rotates its key sends two.
@@ -107,17 +107,21 @@ class Check(Struct, frozen=True):
         prefix = knobs.prefix.encode()
         found = [each.removeprefix(prefix) for each in found if each.startswith(prefix)][:MOST_SIGNATURES]
         if not found:
-            shown = f"{knobs.field}=" if knobs.field else knobs.prefix
+            shown = f"{knobs.field}=" if knobs.field not in ("", NAMELESS) else knobs.prefix
             raise Stop(f"{called} has no signature{f' with {shown}' if shown else ''}")
         reading.note(f"{len(found)} signature{'s' if len(found) > 1 else ''} in it")
         return found
 
     def _of_fields(self, reading: Reading, text: bytes) -> list[bytes]:
-        """The signatures of a header that is a list of ``name=value``; all its fields go into the reading."""
+        """The signatures of a header that is a list, of ``name=value`` or bare; all its fields go into the reading."""
         knobs = self.scheme.signature
         # Some senders write a space after it, some do not.
         separator = knobs.separator.strip() or knobs.separator
-        fields = [part.strip().partition(b"=") for part in text.split(separator.encode())]
+        values = [part.strip() for part in text.split(separator.encode())]
+        if knobs.field == NAMELESS:
+            reading.fields = {b"%d" % at: value for at, value in enumerate(values, start=1)}
+            return [value for at, value in reading.fields.items() if at != knobs.timestamp_field.encode()]
+        fields = [value.partition(b"=") for value in values]
         reading.fields = {name: value for name, _, value in fields}
         if knobs.timestamp_field and [name for name, _, _ in fields].count(knobs.timestamp_field.encode()) > 1:
             raise Stop(f"{_called(self.scheme)} has several timestamps")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from gateway.signatures.message import SignedRefused, joints, uses
-from gateway.signatures.schemes import ALGORITHMS, Scheme, Signature, Timestamp, Token, Way
+from gateway.signatures.schemes import ALGORITHMS, NAMELESS, Scheme, Signature, Timestamp, Token, Way
 
 WAYS: Final = ("signature", "token", "bearer", "basic", "url_secret", "jwt")
 ENCODINGS: Final = ("hex", "hex-any-case", "base64", "base64url")
@@ -157,7 +157,7 @@ def _signed(text: str) -> str:
     except SignedRefused as error:
         hint = (
             "fields: {body} {content} {timestamp} {id} {method} {url} {uri} {query} {form} {secret} {crc32} {header:NAME} "
-            "{payload:PATH} {lines:NAME,NAME}"
+            "{payload:PATH} {payload:PATH?} {lines:NAME,NAME}"
         )
         raise SchemeRefused("signature.signed", str(error), hint) from None
     return text
@@ -199,6 +199,10 @@ def _refuse_gaps(scheme: Scheme) -> None:
         raise SchemeRefused(
             "timestamp.field", "the signature's header has no such field", "add signature.fields.timestamp"
         )
+    knobs = scheme.signature
+    if knobs.field == NAMELESS and knobs.timestamp_field not in ("", "1"):
+        message = f'"{knobs.timestamp_field}" is not where a timestamp is among bare values: it is the first'
+        raise SchemeRefused("signature.fields.timestamp", message, 'write timestamp: "1"')
     if open_end := next((each for each in joints(scheme.signature.signed) if not each.dividers), None):
         raise SchemeRefused(
             "signature.signed",

@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway.errors import BodyTooLarge, Unparsable
 from gateway.event import codings
 from gateway.event.forms import pairs
-from gateway.event.paths import lookup
+from gateway.event.paths import MISSING, lookup
 from gateway.event.payload import FORM, parse, parse_body
 
 #: Header fields as a listener hands them over: raw bytes, names in lower case.
@@ -164,7 +164,12 @@ class Reading:
         return _text_at(payload, path)
 
     def payload(self, path: Sequence[str]) -> bytes:
-        """The text or whole number at a path of the payload."""
+        """The text or whole number at a path of the payload; nothing if that ends in ``?`` and there is none."""
+        *parents, last = path
+        if last.endswith("?"):
+            path = (*parents, last[:-1])
+            if lookup(self._payload, path) in (MISSING, None):
+                return b""
         return _text_at(self._payload, path)
 
     def lines(self, names: Sequence[str]) -> bytes:

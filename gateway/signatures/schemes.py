@@ -10,6 +10,9 @@ from gateway.signatures.message import BODIES, uses
 
 ALGORITHMS: Final = (*HMACS, *PUBLIC_KEYS, *DIGESTS)
 
+#: In place of the name of a field: the fields of the header have none, and are called by their positions.
+NAMELESS: Final = "*"
+
 Way = Literal["signature", "token", "bearer", "basic", "url_secret", "jwt", "none"]
 
 
@@ -27,7 +30,8 @@ class Signature(Struct, frozen=True, kw_only=True):
     signed: str = "{body}"
     #: Before each signature; one without it is ignored.
     prefix: str = ""
-    #: The header is a list of ``name=value``: the names of the signatures and of the timestamp, if it has one.
+    #: The header is a list of ``name=value``: the names of the signatures and of the timestamp, if it has one. Or it is
+    #: a list of bare values: ``*``, and ``1`` if the first of them is the timestamp.
     field: str = ""
     timestamp_field: str = ""
     separator: str = ","

@@ -15,6 +15,7 @@ from gateway.signatures.checks import Check, token
 from gateway.signatures.keys import DigestKey, HmacKey, SharedKey
 from gateway.signatures.message import parts
 from gateway.signatures.request import Reading, Request
+from gateway.signatures.schemes import NAMELESS
 from gateway.signatures.timestamps import written_time
 
 
@@ -67,7 +68,9 @@ def _with_signature(check: Check, request: Request, now: float, message_id: str,
     if knobs.body:
         return Signed(body=_with_fields(body, {knobs.body: signature}))
     value = knobs.prefix + signature
-    if knobs.field:
+    if knobs.field == NAMELESS:
+        value = knobs.separator.join([moment, value] if knobs.timestamp_field else [value])
+    elif knobs.field:
         pairs = [(knobs.timestamp_field, moment)] if knobs.timestamp_field else []
         value = knobs.separator.join(f"{name}={text}" for name, text in [*pairs, (knobs.field, value)])
     return Signed(headers=((knobs.header, value), *added.items()), body=body)
@@ -79,7 +82,9 @@ def _signed_fields(check: Check, moment: str, message_id: str) -> Mapping[str, s
     fields = {stamp.payload: moment} if stamp and stamp.payload else {}
     if knobs.body:
         uses = [part for part in parts(knobs.signed) if not isinstance(part, str)]
-        fields |= {path: message_id for name, path in uses if name == "payload"}
+        beside = knobs.body.rpartition(".")[0]
+        # What is beside the signature is made with it, such as a token; the rest is what the event says.
+        fields |= {path: message_id for name, path in uses if name == "payload" and path.rpartition(".")[0] == beside}
     return fields
 
 

@@ -15,8 +15,10 @@ from gateway.signatures.declared import ENCODINGS, KEYS
 @dataclass(frozen=True, kw_only=True)
 class FieldsKeys(Section):
     noun = "signature.fields"
-    signature: Words | None = key(values.words, "the name of the signature field: v1", required=True)
-    timestamp: Words | None = key(values.words, "the name of the timestamp field: t")
+    signature: Words | None = key(
+        values.words, 'the name of the signature field: v1; or "*" for a header of bare values', required=True
+    )
+    timestamp: Words | None = key(values.words, 'the name of the timestamp field: t; or "1", the first of bare values')
     separator: Words | None = key(values.words, "what separates the fields: ,")
 
 
