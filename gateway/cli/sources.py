@@ -91,7 +91,8 @@ def _scheme_in_words(scheme: Scheme) -> str:
             kind = f"HMAC {knobs.algorithm}" if is_hmac else knobs.algorithm.removeprefix("plain-")
             return f"{kind} of {knobs.signed} in {where}"
         case "token":
-            return f"a token in {scheme.header}"
+            elsewhere = f"the query's {scheme.query}" if scheme.query else f"the body's {scheme.payload}"
+            return f"a token in {scheme.header or elsewhere}"
         case "url_secret":
             return "a secret at the end of the address"
         case "basic":
