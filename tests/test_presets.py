@@ -64,9 +64,11 @@ def facts_of_samples(name):
 
 #: Documented events in which the vendor sends no id, or no record: preset, sample, and the key of the preset.
 BARE = {
+    ("asana", "heartbeat", "shortcuts.attrs"),
     ("discord-events", "PING", "shortcuts.attrs"),
     ("gitlab", "push", "shortcuts.attrs"),
     ("gitlab-token", "push", "shortcuts.attrs"),
+    ("microsoft-graph", "reauthorizationRequired", "id"),
     ("x", "account_activity", "id"),
     # Only its newer envelope has one.
     *(("xobito", sample, "id") for sample in presets.load("xobito").samples),
@@ -230,6 +232,19 @@ def test_a_preset_says_in_words_how_it_verifies(name, words):
 
 def test_xobito_has_its_thirteen_documented_events():
     assert len(presets.load("xobito").samples) == 13
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ({"header": "x-token"}, "a token in x-token"),
+        ({"query": "key"}, "a token in the query's key"),
+        ({"payload": "value.0.clientState"}, "a token in the body's value.0.clientState"),
+    ],
+    ids=["header", "query", "payload"],
+)
+def test_a_preset_says_where_its_sender_shows_a_token(token, said):
+    assert in_words(presets.compiled("a", {**LEAST, "verify": {"token": token}}, {})) == said
 
 
 def test_an_unknown_preset_is_a_key_error():
