@@ -171,7 +171,7 @@ class MethodRefused(RequestRefused):
 
     def __init__(self, message: str, allowed: Sequence[str] = ("POST",)) -> None:
         self.allowed = tuple(allowed)
-        self.answer = f"method not allowed: {', '.join(allowed)}"
+        self.answer = f"method not allowed: send {' or '.join(allowed)}"
         super().__init__(message)
 
 

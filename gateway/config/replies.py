@@ -6,7 +6,7 @@ from gateway import presets
 from gateway.config.messages import compiled
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import REPLIES, ReplyKeys, SourceKeys
-from gateway.destinations.escapes import html_escape, no_escape
+from gateway.destinations.escapes import xml_escape, no_escape
 from gateway.errors import Place
 from gateway.model import Content
 from gateway.render import Renderer, Templates, TemplateText, Tree
@@ -52,7 +52,7 @@ def _content(reading: Reading, keys: ReplyKeys, templates: Templates) -> Rendere
     if keys.text is not None:
         return compiled(reading, templates.text, keys.text, no_escape)
     if keys.xml is not None:
-        return compiled(reading, templates.text, keys.xml, html_escape)
+        return compiled(reading, templates.text, keys.xml, xml_escape)
     if keys.json is not None:
         return compiled(reading, templates.tree, keys.json.tree, no_escape)
     assert keys.template is not None
@@ -65,6 +65,6 @@ def _of_preset(written: tuple[str, Tree] | None, status: int, place: Place, temp
     kind, said = written
     if kind == "json":
         return Reply(status=status, content=templates.tree(said, no_escape), content_type="")
-    escape = html_escape if kind == "xml" else no_escape
+    escape = xml_escape if kind == "xml" else no_escape
     content = templates.text(TemplateText(str(said), place), escape)
     return Reply(status=status, content=content, content_type=_TYPES[kind])

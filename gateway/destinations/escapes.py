@@ -10,6 +10,8 @@ Escaper = Callable[[str], str]
 
 # Line and paragraph breaks of every alphabet become a space; C0 and C1 controls and bidi marks are dropped.
 _BREAKS = ("\r\n", *"\t\n\v\f\r\x85\u2028\u2029")
+# What XML cannot hold, not even as a reference (XML 1.0, 2.2).
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -51,3 +53,12 @@ def html_escape(text: str) -> str:
     '&lt;b&gt; &amp; &#39;c&#39;'
     """
     return str(escape(text))
+
+
+def xml_escape(text: str) -> str:
+    r"""``text`` as inert XML, as ``html_escape`` makes it, without the characters that no XML may have.
+
+    >>> xml_escape("<b>\x01")
+    '&lt;b&gt;'
+    """
+    return html_escape(_NOT_XML.sub("", text))

@@ -10,15 +10,18 @@ from typing import Final
 _TAG: Final = re.compile(r"\{\{\{?(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
 _PATH: Final = r"[A-Za-z_]\w*(?:\.\w+)*"
 
+#: Steps into an object, as JavaScript writes them.
+_STEPS: Final = r"""((?:\.\w+|\[(?:\d+|"[^"]*"|'[^']*')\])+)"""
+#: A path that already begins as it does here.
+_ROOTED: Final = re.compile(r"\bpayload\.(?=(?:attrs|envelope|payload|vars)\.)")
+
 #: The content of a tag, whose syntax it is, and what to write. Each group of the pattern is a field of the remedy.
 _WRITTEN: Final = [
     (re.compile(pattern, re.DOTALL), language, remedy)
     for language, pattern, remedy in (
         # n8n
-        ("n8n", rf"\$json\.body\.({_PATH})", "{{{{ payload.{0} }}}}"),
         ("n8n", r"\$json\.headers(?:\.([\w-]+)|\[\W?[\"']([\w-]+)[\"']\])", '{{{{ headers["{0}{1}"] }}}}'),
-        ("n8n", rf"\$json\.({_PATH})", "{{{{ payload.{0} }}}}"),
-        ("n8n", r"\$json\[[\"']([^\"']+)[\"']\]", '{{{{ payload["{0}"] }}}}'),
+        ("n8n", rf"\$json(?:\.body|\[[\"']body[\"']\])?{_STEPS}", "{{{{ payload{0} }}}}"),
         ("n8n", r"\$(?:node|input|items|now|today|workflow|execution|env|\()", "{{{{ payload.name }}}}: an entry sees the event, and no other step"),
         # Handlebars and Mustache
         ("Handlebars", rf"#if ({_PATH})", "{{% if payload.{0} %}}...{{% endif %}}"),
@@ -42,12 +45,18 @@ _WRITTEN: Final = [
         ("Go", r"-?\s*end\s*-?\Z", "{{% endif %}} or {{% endfor %}}"),
         ("Go", r"-?\s*else\s*-?\Z", "{{% else %}}"),
         ("Go", rf"-?\s*len \.({_PATH})", "{{{{ payload.{0} | length }}}}"),
+        ("Go", rf"-?\s*printf\s+\"%[dqsv]\"\s+\.?({_PATH})", "{{{{ payload.{0} }}}}"),
+        ("Go", r"%\s*end\s*\Z", "{{% endif %}} or {{% endfor %}}"),
         ("Go", rf"-?\s*printf\b.*?\.({_PATH})", "{{{{ payload.{0} | number(2) }}}}"),
         ("Go", rf"-?\s*\w+\s+\.({_PATH})", "{{{{ payload.{0} | upper }}}}"),
         ("Go", rf"-?\s*\.({_PATH})", "{{{{ payload.{0} }}}}"),
         ("Go", r"-?\s*\.\s*(?:\||\Z)", "{{{{ payload | tojson }}}}"),
         ("Go", r"-?\s*\$(\w+)\s*:?=", "{{% set {0} = payload.name %}}"),
         # JavaScript, as in the expressions of n8n and Make
+        ("JavaScript", r"%(if|elif) (.+?)\s*([!=])==\s*(.+)", "{{% {0} {1} {2}= {3} %}}"),
+        ("JavaScript", r"([^%].*?)\s*([!=])==\s*(.+)", "{{{{ {0} {1}= {2} }}}}"),
+        ("JavaScript", r"%else if (.+)", "{{% elif {0} %}}"),
+        ("JavaScript", r"([\w.]+)\.map\((\w+) *=> *\2\.(\w+)\)", '{{{{ {0} | map("{2}") | join(", ") }}}}'),
         ("JavaScript", r"([^?|]+?)\s*\?\?\s*(.+)", "{{{{ {0} | default({1}, true) }}}}"),
         ("JavaScript", r"([^?\"']+?)\s*\?\s*([^:.?]+?)\s*:\s*(.+)", "{{{{ {1} if {0} else {2} }}}}"),
         ("JavaScript", r"([\w.]+)\?\.(\w+)", "{{{{ {0}.{1} }}}}: a field of a missing field is missing, too"),
@@ -55,6 +64,10 @@ _WRITTEN: Final = [
         ("JavaScript", r"([\w.]+)\.toLowerCase\(\)", "{{{{ {0} | lower }}}}"),
         ("JavaScript", r"([\w.]+)\.toFixed\((\d+)\)", "{{{{ {0} | number({1}) }}}}"),
         ("JavaScript", r"JSON\.stringify\(([\w.]+)\)", "{{{{ {0} | tojson }}}}"),
+        # JSONPath
+        ("JSONPath", r"([\w.]+)\[\*\]\.(\w+)", '{{{{ {0} | map("{1}") | join(", ") }}}}'),
+        # Twig
+        ("Twig", r"%elseif (.+)", "{{% elif {0} %}}"),
         # Liquid
         ("Liquid", r"%assign (\w+)\s*=\s*(.+)", "{{% set {0} = {1} %}}"),
         ("Liquid", r"%capture (\w+)", "{{% set {0} %}}...{{% endset %}}"),
@@ -107,6 +120,6 @@ def _read(content: str) -> tuple[str, str] | None:
             groups = [(group or "").strip() for group in match.groups()]
             return (
                 f'"{content.removeprefix("%")}" is written in the syntax of {language}',
-                f"write {remedy.format(*groups)}",
+                f"write {_ROOTED.sub('', remedy.format(*groups))}",
             )
     return None

@@ -40,7 +40,8 @@ VERIFIED: Final = Verified()
 class Verifier:
     """The schemes of a source, any one of which suffices, with its secrets. Raises KeyRefused for a secret that is not a key."""
 
-    schemes: tuple[Scheme, ...]
+    #: Not hashed: they are maps within maps, and few verifiers have the same credentials.
+    schemes: tuple[Scheme, ...] = field(hash=False)
     credentials: tuple[Credential, ...] = ()
     #: The source's address as the sender has it, for schemes that sign it.
     public_url: str = ""

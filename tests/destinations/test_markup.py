@@ -62,7 +62,7 @@ def test_lines_keeps_line_breaks_anywhere(dialect):
     [
         ("slack", r"^(?:>|&gt;)|^```"),
         ("slack markdown", r"^\s*(?:[-+>#=*]|\d+[.)]|```|~~~)"),
-        ("discord", r"^(?:[-#>*+]{1,3} |```)"),
+        ("discord", r"^(?:[-#>*+]{1,3} |\d+\. |```)"),
         ("teams", r"^(?:[-+]|\d+\.)\s"),
         ("googlechat", r"^\s*(?:[-+*>#=]|\d+[.)])|```"),
         ("telegram", r"<"),

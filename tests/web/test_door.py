@@ -118,7 +118,7 @@ def test_another_method_is_405_and_names_the_right_one(tmp_path, method):
     async def scenario(door):
         answer = await door.send(BODY, method=method)
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
-        assert answer.json == {"error": "method not allowed: POST"}
+        assert answer.json == {"error": "method not allowed: send POST"}
         assert door.messages_left == 1
 
     scenario(tmp_path)

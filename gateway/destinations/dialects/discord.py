@@ -14,6 +14,8 @@ from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data,
 
 _MENTION = re.compile(r"@(?=everyone|here|[!&]?[0-9]{15})")
 _ACTIVE = "\\*_~`|>#[]()<-"
+#: What comes before the sign that makes a line begin a numbered list.
+_NUMBERED = re.compile(r"^[ \t]*[0-9]{1,9}(?=\.(?:\s|\Z))", re.MULTILINE)
 _SPECIAL = re.compile(r"[\\*_~`|>#\[\]()<@-]")
 
 
@@ -25,17 +27,23 @@ def escape(text: str) -> str:
     """
     line = one_line(text)
     if _SPECIAL.search(line) is None:
-        return line
+        return _begin(line)
     pieces = parted(line)
     # Every second piece is an address, in which a mention would count.
     pieces[::2] = (with_backslashes(piece, _ACTIVE) for piece in pieces[::2])
     # Nothing escapes a mention but a character that nobody sees.
-    return _MENTION.sub("@\N{ZERO WIDTH SPACE}", "".join(pieces))
+    return _begin(_MENTION.sub("@\N{ZERO WIDTH SPACE}", "".join(pieces)))
+
+
+def _begin(lines: str) -> str:
+    """Lines of a value that begin no numbered list; nothing else is left that could."""
+    return _NUMBERED.sub(r"\g<0>\\", lines)
 
 
 MARKDOWN: Final = Dialect(
     reads=frozenset({MARKDOWN_LINK, TWO_STARS}),
     escape=escape,
+    begin=_begin,
     code=in_code,
     link=lambda address, label: f"[{label}]({in_markdown_address(address)})",
     bold=lambda text: f"**{text.strip()}**" if text.strip() else text,

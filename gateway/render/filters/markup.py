@@ -55,7 +55,9 @@ def link(url: object, label: object = None, *, markup: Markup = NONE) -> str:
     'Ann (https://crm.example.com/451)'
     """
     address = _address(url, "link")
-    return markup.link(address, address if label is None else label)
+    # A link that shows nothing cannot be followed.
+    is_blank = label is None or not readable(label, "the label of link").strip()
+    return markup.link(address, address if is_blank else label)
 
 
 def bold(value: object, *, markup: Markup = NONE) -> str:
@@ -93,7 +95,8 @@ def slack_link(url: object, label: object = None) -> Escaped:
     """
     address = _address(url, "slack_link")
     # The label begins after the first "|"; a second one has no escape.
-    shown = unmarked(readable(address if label is None else label, "the label of slack_link")[:LONGEST_TEXT])
+    text = "" if label is None else readable(label, "the label of slack_link")
+    shown = unmarked((text if text.strip() else address)[:LONGEST_TEXT])
     return Escaped(f"<{address.replace('&', '&amp;')}|{escape(shown.replace('|', '¦'))}>")
 
 
