@@ -60,6 +60,10 @@ class Source(Struct, frozen=True):
         return TemplateRefused(Problem(place, message, hint, line_text=shown))
 
 
+#: An expression that a hint shows as a template has it.
+_IN_BRACES: Final = re.compile(r"\{\{ (.*?) \}\}")
+
+
 class Compiled(Struct, frozen=True):
     """A template that can be rendered."""
 
@@ -192,7 +196,11 @@ class Compiler:
     def expression(self, source: Source) -> Compiled:
         """One bare expression, whose truth is kept."""
         in_braces = replace(source, text=f"{{{{ {source.text} }}}}")
-        compiled = self.inline(in_braces, "truth", leaf=True)
+        try:
+            compiled = self.inline(in_braces, "truth", leaf=True)
+        except TemplateRefused as refused:
+            problem = refused.problem
+            raise TemplateRefused(replace(problem, hint=_IN_BRACES.sub(r"\1", problem.hint))) from None
         if not compiled.whole:
             raise source.refused(
                 1, "this is not one expression", 'write it bare: attrs.type == "lead" and not attrs.email'
