@@ -62,7 +62,7 @@ def fragment(preset: presets.Preset) -> str:
     lines = ["sources:", f"  {preset.name}:", f"    preset: {preset.name}"]
     if any("jwt" in block for block in preset.verify):
         lines.append("    verify: {jwt: {jwks: https://auth.example.com/.well-known/jwks.json}}   # the sender's keys")
-    elif {"none": True} not in preset.verify:
+    elif {"none": True} not in preset.verify and not any(each.is_secret for each in preset.handshakes):
         lines.append(f"    secret: ${{{variable}}}")
     signed = " ".join(str(block.get("signature", {}).get("signed", "")) for block in preset.verify)
     if "{url}" in signed or "{uri}" in signed:

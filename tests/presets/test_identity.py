@@ -49,6 +49,7 @@ IDENTITY = {
     "discord-events": "body",
     "docker-hub": "body",
     "docusign": "payload.configurationId payload.data.envelopeId payload.data.recipientId payload.event payload.generatedDateTime",
+    "dropbox": "body",
     "fastly": "body",
     "figma": "body",
     "forgejo": "body",
@@ -100,6 +101,7 @@ IDENTITY = {
     "recurly": "body",
     "replicate": "headers.webhook-id",
     "resend": "headers.svix-id",
+    "salesforce": "body",
     "sanity": "body",
     "sendgrid": "payload.sg_event_id",
     "sentry": "body",
@@ -246,6 +248,8 @@ def test_what_identifies_an_event_is_in_what_is_signed(name):
 @pytest.mark.parametrize(("name", "vector"), ACCEPTED)
 def test_a_captured_request_stays_the_same_event_whatever_unsigned_is_changed(name, vector):
     source = source_of(name, tuple(vector["secrets"]), vector.get("public_url") or "https://hooks.example.com/in/it")
+    if not source.dedupe_s:
+        pytest.skip("every request of it is an event")
     request = requested(vector["request"])
     documents = {url: text.encode() for url, text in vector.get("documents", {}).items()}
     assert isinstance(source.verifier.verify(request, vector["at"], documents=documents), Verified)

@@ -1,14 +1,17 @@
 """A source with nothing but a preset and a secret answers what its sender asks, as the sender's page shows it."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from gateway import presets
 from gateway.store.learned import AGAIN_S, LearnedSecrets
+from tests.presets.test_vectors import FILES as VECTORS
 from tests.web.asking import with_file
 
 SECRET = "s3cret-of-tests-1"
 CHALLENGE = "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
-NAMES = ("trello", "asana", "microsoft-graph", "okta", "mailchimp", "monday")
+NAMES = ("trello", "asana", "dropbox", "microsoft-graph", "okta", "mailchimp", "monday")
 URL = "public_url: https://hooks.example.com/in/trello"
 FILE = "version: 1\nsources:\n" + "".join(
     f"  {name}: {{preset: {name}, secret: {SECRET}{f', {URL}' if name == 'trello' else ''}}}\n" for name in NAMES
@@ -19,6 +22,7 @@ JSON = {"content-type": "application/json"}
 #: Method, path, query, headers and body of a question; status, content type and body of the answer.
 QUESTIONS = {
     "Trello": (("HEAD", "trello", "", {}, b""), (200, "text/plain", b"")),
+    "Dropbox": (("GET", "dropbox", f"challenge={CHALLENGE}", {}, b""), (200, "text/plain", CHALLENGE.encode())),
     "Microsoft Graph": (
         ("POST", "microsoft-graph", "validationToken=a%3A+b", {"content-type": "text/plain; charset=utf-8"}, b""),
         (200, "text/plain", b"a: b"),
@@ -98,5 +102,27 @@ def test_an_event_of_such_a_sender_is_kept(tmp_path, name):
         headers = {**preset.sample_headers[type_], "authorization": SECRET}
         assert (await door.send(body, path=path, headers=headers)).status == preset.reply
         assert await door.kept() == 1
+
+    scenario(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("okta", b""), ("airtable", b""), ("salesforce", b"<Ack>true</Ack>"), ("dropbox", b'"id"')],
+)
+def test_an_event_gets_the_answer_that_the_page_of_its_sender_asks_for(tmp_path, name, answer):
+    preset = presets.load(name)
+    vector = next(each for each in VECTORS[name] if each["verdict"] == "accepted")
+    request, [secret] = vector["request"], vector["secrets"]
+
+    @with_file(f"version: 1\nsources:\n  source: {{preset: {name}, secret: {secret}}}\n")
+    async def scenario(door):
+        headers = {key.lower(): value for key, value in request["headers"]}
+        path = urlsplit(request["url"]).path
+        for _ in range(2):
+            got = await door.send(request["body"].encode(), path=path, headers=headers)
+            assert (got.status, answer in got.body, bool(answer) == bool(got.body)) == (200, True, True)
+        # A doorbell that rings twice is two events.
+        assert await door.kept() == (2 if preset.dedupe_s == 0 else 1)
 
     scenario(tmp_path)
