@@ -109,8 +109,8 @@ class _Node(Struct, eq=False):
     #: By separator, the node after a ``**``: reached without reading a segment, and by any number of them of which the
     #: last has this separator. The empty one ends the type.
     rests: dict[str, "_Node"] = field(default_factory=dict)
-    #: The pattern that ends here.
-    pattern: str | None = None
+    #: The patterns that end here: ``a`` and ``a.**``, for instance.
+    patterns: list[str] = field(default_factory=list)
 
 
 class Trie:
@@ -124,7 +124,7 @@ class Trie:
                 node = self._root
                 for segment, separator in segments(each):
                     node = _descend(node, segment, separator)
-                node.pattern = pattern
+                node.patterns.append(pattern)
 
     def find(self, event_type: str) -> frozenset[str]:
         """The patterns that match this type."""
@@ -135,7 +135,7 @@ class Trie:
             nodes = _with_rests(nodes)
             looping += [node for node in nodes if node.rests and node not in looping]
             nodes = _read(nodes, looping, segment, separator)
-        return frozenset(node.pattern for node in nodes if node.pattern is not None)
+        return frozenset(pattern for node in nodes for pattern in node.patterns)
 
 
 def _descend(node: _Node, segment: str, separator: str) -> _Node:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.event.patterns import Trie, covers, fits, glob, resource_and_action
@@ -108,6 +108,8 @@ def test_a_pattern_means_the_same_as_trying_every_choice(pattern, event_type):
 
 
 @given(st.lists(dotted, max_size=8), dotted)
+@example(["a", "a.**"], "a")
+@example(["a.**", "a/**", "a"], "a")
 def test_patterns_together_match_what_each_of_them_matches(patterns, event_type):
     assert Trie(patterns).find(event_type) == {each for each in patterns if takes(each, event_type)}
 
