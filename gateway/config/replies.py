@@ -6,7 +6,7 @@ from gateway import presets
 from gateway.config.messages import compiled
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import REPLIES, ReplyKeys, SourceKeys
-from gateway.destinations.escapes import xml_escape, no_escape
+from gateway.destinations.escapes import no_escape, xml_escape
 from gateway.errors import Place
 from gateway.model import Content
 from gateway.render import Renderer, Templates, TemplateText, Tree
