@@ -70,7 +70,7 @@ async def test_the_log_has_the_first_of_each_cause_and_then_a_line_a_minute_with
         refuse(5, "no x-webhook-signature header")
         refuse(2, "x-webhook-signature does not match the body and the secret")
         refuse(1, "no x-webhook-signature header", "203.0.113.9")
-        gathered.refuse("xobito", "/in/xobito", BodyTooLarge(1048576), HERE)
+        gathered.refuse("xobito", "/in/xobito", BodyTooLarge("over 1048576 bytes"), HERE)
         await gathered.flush()
         firsts = [(line["reason"], line["client"], line["count"]) for line in logged]
         logged.clear()
