@@ -186,10 +186,13 @@ class KeysUnavailable(GatewayError):
 
 
 class Unparsable(RequestRefused):
-    """Signed, but not acceptable JSON: RFC 8259 in UTF-8, with limits on nesting and numbers."""
+    """Signed, but not acceptable JSON: RFC 8259 in UTF-8, with limits on nesting and numbers. Its sender is told why."""
 
     status, reason = 400, "unparsable"
-    answer = "the body is not JSON in UTF-8, or nests deeper than 128 levels, or holds a number or text out of range"
+
+    def __init__(self, why: str) -> None:
+        self.answer = why
+        super().__init__(why)
 
 
 class NoRoom(RequestRefused):

@@ -11,7 +11,7 @@ from gateway.cli.client import FAILURES, Client, NobodyListens
 from gateway.cli.samples import fresh, posted, sender_of
 from gateway.errors import GatewayError
 from gateway.rehearsal.rehearse import request_of
-from gateway.routing import Source
+from gateway.routing import Source, cases
 from gateway.signatures import CannotSign, Request
 from gateway.wording import printable
 
@@ -56,10 +56,10 @@ def send(
 
 
 def _sample(source: Source, name: str) -> bytes:
-    samples = source.samples
-    if name not in samples:
-        raise SendRefused(f"unknown sample {name} (known: {', '.join(samples)})")
-    return samples[name]
+    try:
+        return cases.sample(source, name)
+    except cases.UnknownSample as error:
+        raise SendRefused(str(error)) from None
 
 
 def _fresh(raw: bytes, source: Source, changes: Sequence[str]) -> bytes:

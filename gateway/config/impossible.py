@@ -1,23 +1,27 @@
 """Conditions that no event of any sender can meet, and what was probably meant."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import product
 from typing import Final
 
 from gateway.config.schema.conditions import Field
 from gateway.event.conditions import Check, Clause, Combined, Condition
 from gateway.event.operators import OPERATORS, ORDERED
-from gateway.event.paths import as_written, parse_path
+from gateway.event.paths import EACH, as_written, parse_path
 from gateway.event.patterns import SEPARATORS
 from gateway.event.values import Value, as_json, number
 from gateway.wording import suggest_or_list
 
 #: Roots below which every value is a text.
 _TEXTS: Final = ("event", "headers", "query")
+_LOWER: Final = ("gt", "gte")
+_UPPER: Final = ("lt", "lte")
 _PARTS_OF_A_TYPE: Final = ("type", "resource", "action")
 
 
 def impossible(field: Field, sources: Collection[str]) -> Iterator[tuple[str, str]]:
     """What is wrong with each condition on a field that can never hold, and what to write. ``sources``: all names."""
+    yield from _contradicting(list(_each(field.conditions)))
     root, *rest = parse_path(field.path.text)
     if root not in _TEXTS:
         return
@@ -35,6 +39,35 @@ def _each(conditions: Collection[Condition]) -> Iterator[Clause | Check]:
                 yield from _each(condition.conditions)
         else:
             yield condition
+
+
+def _contradicting(conditions: Sequence[Clause | Check]) -> Iterator[tuple[str, str]]:
+    """Conditions on one field that exclude each other. ``[*]`` may find an element for each of them."""
+    checks = [each for each in conditions if isinstance(each, Check)]
+    missing = next((each for each in checks if each.operator == "exists" and each.operands == (False,)), None)
+    if missing is not None and (other := next(filter(_needs_value, conditions), None)) is not None:
+        path = as_written(other.path)
+        hint = f"remove one of them, or write any: [{{{missing.text}}}, {{{other.text}}}]"
+        yield f"{path} is never missing and also what {other.text} says", hint
+    bounds = [each for each in checks if each.operator in _LOWER + _UPPER and EACH not in each.path]
+    lower = [(_extreme(each, min), each) for each in bounds if each.operator in _LOWER]
+    upper = [(_extreme(each, max), each) for each in bounds if each.operator in _UPPER]
+    for (least, low), (most, high) in product(lower, upper):
+        if least is None or most is None or least < most:
+            continue
+        if least > most or low.operator == "gt" or high.operator == "lt":
+            hint = f"write any: [{{{low.text}}}, {{{high.text}}}], or another number"
+            yield f"no number is both {low.operator} {least} and {high.operator} {most}", hint
+
+
+def _extreme(check: Check, which: Callable[[Iterable[float]], float]) -> float | None:
+    """The widest of a check's operands; None if they are not all numbers."""
+    found = [number(each) for each in check.operands]
+    return which(each for each in found if each is not None) if None not in found else None
+
+
+def _needs_value(condition: Clause | Check) -> bool:
+    return isinstance(condition, Clause) or not OPERATORS[condition.operator].holds_when_missing
 
 
 def _not_a_text(condition: Clause | Check) -> Iterator[tuple[str, str]]:

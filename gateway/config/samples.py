@@ -63,7 +63,7 @@ def _own(reading: Reading, name: str, keys: SourceKeys) -> Files:
         return found
     if not found:
         hint = "put events there: order.paid.json, or order.paid.request.json with headers"
-        reading.warning(keys.samples.node, f'no sample of "{name}" is in {keys.samples.shown}/', hint)
+        reading.warning(keys.samples.node, f'no sample of "{name}" is in {keys.samples.shown.rstrip("/")}/', hint)
     return found
 
 

@@ -42,10 +42,15 @@ _MODIFIERS: Mapping[str, Callable[[str], str]] = {
 _NAMED: Final = "named"
 
 
+#: A field as a template of Jinja prints it.
+_OF_JINJA: Final = re.compile(r"\{\{-?\s*([\w.-]+)\s*(?:\|[^{}]*)?\}\}")
+
+
 def template_problem(source: str) -> tuple[str, str] | None:
     """What is wrong with a ``{path|modifier}`` template, and what to write; None if nothing is."""
     if "{{" in source:
-        return "one brace on each side is enough", "write {payload.type}"
+        single = _OF_JINJA.sub(r"{\1}", source)
+        return "one brace on each side is enough", f"write {'{payload.type}' if '{{' in single else single}"
     for found in _FIELD.finditer(source):
         try:
             root = split_path(found[1])[0]

@@ -257,12 +257,12 @@ class Compiler:
             weave.weave(tree, place, self._roots, self._include(source, keys), hows)
             code = self._sandbox.compile(tree, source.name or None, source.place.file if source.name else None)
         except Refused as refused:
-            foreign = advice(source.text, refused.line)
+            foreign = advice(source.text, refused.line, is_bare=start == "truth")
             if foreign is not None:
                 raise source.refused(*foreign) from None
             raise source.refused(refused.line, refused.message, refused.hint, refused.value) from None
         except TemplateSyntaxError as error:
-            foreign = advice(source.text, error.lineno)
+            foreign = advice(source.text, error.lineno, is_bare=start == "truth")
             words = foreign or (error.lineno, *_in_plain_words(error.message or "syntax error", start))
             raise source.refused(*words) from None
         except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:

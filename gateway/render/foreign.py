@@ -4,7 +4,7 @@ It is looked for only in a template that is refused, so nothing that Jinja reads
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 _TAG: Final = re.compile(r"\{\{\{?(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
@@ -95,15 +95,40 @@ _WRITTEN: Final = [
 ]  # fmt: skip
 
 
+_BRACED: Final = re.compile(r"write \{\{ (.*?) \}\}", re.DOTALL)
+_NOTHING: Final = "remove it: every value is escaped for its place"
+#: What to write instead of filters and tests that other templates have, of Jinja or not.
+INSTEAD_OF: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("safe", "e", "escape", "forceescape", "escapejs"), _NOTHING),
+    **dict.fromkeys(("nl2br", "linebreaks", "linebreaksbr", "newline_to_br"), "write lines, which keeps line breaks"),
+    **dict.fromkeys(("format", "floatformat", "number_format"), "write number(2)"),
+    "currency": 'write money("EUR")',
+    **dict.fromkeys(("substring", "substr", "slice"), "write [:3] after the value, or truncate(3)"),
+    **dict.fromkeys(("strftime", "time", "format_date", "datetimeformat"), 'write date("%d.%m.%Y")'),
+    "attr": 'write payload["name"]',
+    "split": 'write value.split(",")',
+}
+INSTEAD_OF_TESTS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("empty", "blank"), "write not before the value"),
+    **dict.fromkeys(("null", "nil"), "write is none"),
+    "present": "write is defined",
+}
+
 #: Characters of a tag that are looked at: an expression is short, and a remedy quotes it.
 LONGEST_TAG: Final = 300
 
 
-def advice(text: str, line: int) -> tuple[int, str, str] | None:
-    """The line, what is wrong and what to write, for the first tag in foreign syntax on or after a line, or before it."""
+def advice(text: str, line: int, *, is_bare: bool = False) -> tuple[int, str, str] | None:
+    """The line, what is wrong and what to write, for the first tag in foreign syntax on or after a line, or before it.
+
+    ``is_bare``: the text is one expression, which its author writes without braces.
+    """
     found = list(_found(text))
     after = (each for each in found if each[0] >= line)
-    return next(after, found[-1] if found else None)
+    first = next(after, found[-1] if found else None)
+    if first is None or not is_bare:
+        return first
+    return first[0], first[1], _BRACED.sub(r"write \1", first[2])
 
 
 def _found(text: str) -> Iterator[tuple[int, str, str]]:

@@ -8,6 +8,7 @@ from jinja2.meta import find_undeclared_variables
 
 from gateway.event.naming import EVENT_FIELDS
 from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
+from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
 from gateway.render.sandbox import LOOP_METHODS, TEXT_METHODS
 from gateway.render.values import Trouble
 from gateway.wording import suggest, suggest_or_list
@@ -159,11 +160,13 @@ def _check_node(node: nodes.Node) -> None:
         case nodes.AssignBlock(filter=nodes.Filter()):
             raise Refused(node.lineno, "a filter on a {% set %} block is not supported", "write it inside {{ }}")
         case nodes.Filter(name=name) if name not in FILTERS:
-            raise Refused(node.lineno, f'unknown filter "{name}"', did_you_mean(name, FILTERS))
+            raise Refused(node.lineno, f'unknown filter "{name}"', INSTEAD_OF.get(name) or did_you_mean(name, FILTERS))
         case nodes.Filter(name=name, args=[first, *_]) if name in READ_AT_LOAD:
             _read(node.lineno, name, first)
         case nodes.Test(name=name) if name not in TESTS:
-            raise Refused(node.lineno, f'unknown test "{name}"', did_you_mean(name, TESTS))
+            raise Refused(
+                node.lineno, f'unknown test "{name}"', INSTEAD_OF_TESTS.get(name) or did_you_mean(name, TESTS)
+            )
         case _ if not isinstance(node, _ALLOWED):
             raise Refused(
                 _first_line(node), "this tag is not supported", "if, for, set, macro, include and import are supported"

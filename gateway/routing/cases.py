@@ -79,8 +79,8 @@ class Test(Struct, frozen=True, kw_only=True):
 def sample(source: Source, name: str) -> bytes:
     """The exact bytes of one of the source's sample events. Raises UnknownSample."""
     if name not in source.samples:
-        known = ", ".join(source.samples)
-        raise UnknownSample(f"unknown sample {name} of {source.preset or source.name} (known: {known})")
+        known = f"known: {', '.join(source.samples)}" if source.samples else "it has none: name a folder under samples"
+        raise UnknownSample(f"unknown sample {name} of {source.preset or source.name} ({known})")
     return source.samples[name]
 
 

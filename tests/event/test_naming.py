@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from gateway import presets
-from gateway.event.naming import EVENT_FIELDS, UNKNOWN_TYPE
+from gateway.event.naming import EVENT_FIELDS, UNKNOWN_TYPE, template_problem
 from gateway.event.payload import parse
 from gateway.model import Event
 from tests.event.given import json_values
@@ -76,3 +76,16 @@ def test_resource_and_action_come_from_the_type():
 
 def test_the_fields_of_event_are_those_that_check_knows():
     assert set(EVENT_FIELDS) == set(XOBITO.naming.facts(an_event(b""), {})["event"])
+
+
+@pytest.mark.parametrize(
+    ("source", "single"),
+    [
+        ("{{ payload.id }}", "{payload.id}"),
+        ("{{payload.kind}}.{{ payload.action | lower }}", "{payload.kind}.{payload.action}"),
+        ("{{ payload['id'] }}", "{payload.type}"),
+        ("{{", "{payload.type}"),
+    ],
+)
+def test_two_braces_are_refused_with_the_same_field_in_one(source, single):
+    assert template_problem(source) == ("one brace on each side is enough", f"write {single}")

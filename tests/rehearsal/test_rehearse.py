@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.config import load
 from gateway.dispatcher import Dispatcher
@@ -131,6 +132,11 @@ def test_what_the_source_refuses_is_refused(config, body, error):
 def test_an_unknown_sample_is_named_with_the_known_ones(config):
     with pytest.raises(UnknownSample, match=r"unknown sample contact\.made of xobito \(known: contact\.created"):
         sample(config.sources["xobito"], "contact.made")
+
+
+def test_a_source_without_samples_says_so(config):
+    with pytest.raises(UnknownSample, match=r"it has none: name a folder under samples"):
+        sample(replace(config.sources["xobito"], samples={}), "contact.made")
 
 
 VALUES = st.recursive(

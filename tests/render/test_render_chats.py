@@ -152,6 +152,15 @@ def test_link_and_bold_work_in_every_chat(tmp_path, kind: str) -> None:
     assert "\ufdd0".encode() not in body
 
 
+@pytest.mark.parametrize("kind", CHATS)
+@pytest.mark.parametrize("label", ["''", "'  '", "attrs.firstname", "bold(attrs.firstname)"])
+def test_a_link_with_a_blank_label_shows_its_address(tmp_path, kind: str, label: str) -> None:
+    written = f"{{{{ link('https://a.example/b', {label}) }}}}"
+    bare = "{{ link('https://a.example/b') }}"
+    entry = 'routes: [{match: "**", to: people, text: "%s"}]'
+    assert said(tmp_path, kind, entry % written, " ") == said(tmp_path, kind, entry % bare, " ")
+
+
 def test_a_template_of_telegram_puts_values_into_quotes_only(tmp_path) -> None:
     with pytest.raises(ConfigError) as caught:
         said(tmp_path, "telegram", "routes: [{match: '**', to: people, text: '<a href={{ attrs.firstname }}>x</a>'}]")

@@ -102,7 +102,7 @@ async def test_a_wrong_signature_is_401_and_only_our_log_knows_why(door):
 async def test_a_signed_body_that_cannot_be_parsed_is_400(door):
     answer = await door.send(b"{")
     assert answer.status == 400
-    assert answer.json["error"].startswith("the body is not JSON")
+    assert answer.json == {"error": "the body is not valid JSON: it ends before its last bracket or quote is closed"}
 
 
 @at_the_door

@@ -193,6 +193,7 @@ def test_a_question_is_answered_as_its_sender_documents_it(tmp_path, asked, answ
         assert answer.status == status
         if expected is not None:
             assert answer.body == expected
+        # An empty answer has no type that a browser could take for another.
         if expected:
             assert answer.headers["content-type"].partition(";")[0] == content_type
             assert answer.headers["x-content-type-options"] == "nosniff"

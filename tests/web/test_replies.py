@@ -34,7 +34,9 @@ def body(**fields) -> bytes:
 
 async def answered(tmp_path, reply, *pieces):
     async with AtTheDoor(tmp_path, FILE % (f", reply: {reply}" if reply else "")) as desk:
-        return await desk.send(*(pieces or [body(name="<Ann>")]), path="/in/it", headers=TOKEN)
+        return await desk.send(
+            *(pieces or [body(name="<Ann>", odd="a\x01&\x0bb\tc\uffff")]), path="/in/it", headers=TOKEN
+        )
 
 
 @pytest.mark.parametrize(
@@ -43,10 +45,18 @@ async def answered(tmp_path, reply, *pieces):
         ('{json: {hello: "{{ payload.name }}", n: 1}}', 202, "application/json", b'{"hello":"<Ann>","n":1}'),
         ('{status: 200, text: "hi {{ payload.name }}"}', 200, "text/plain; charset=utf-8", b"hi <Ann>"),
         ('{status: 201, xml: "<r>{{ payload.name }}</r>"}', 201, "text/xml; charset=utf-8", b"<r>&lt;Ann&gt;</r>"),
+        ('{xml: "<r>{{ payload.odd }}</r>"}', 202, "text/xml; charset=utf-8", b"<r>a&amp;b\tc</r>"),
         ("{status: 204}", 204, None, b""),
         ('{status: 200, text: ""}', 200, None, b""),
     ],
-    ids=["json", "text", "xml escapes its values", "204", "an empty text"],
+    ids=[
+        "json",
+        "text",
+        "xml escapes its values",
+        "xml has none of the characters that it may not have",
+        "204",
+        "an empty text",
+    ],
 )
 @story
 async def test_an_answer_is_made_from_the_event(tmp_path, reply, status, type_, said):

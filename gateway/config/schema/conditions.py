@@ -137,6 +137,11 @@ def _path(reading: Reading, pair: Pair) -> Path | None:
         hint = f'write {right}; for a field of that name {field}["{word}"]'
         reading.error(pair.key, f'"{key}" ends in an operator', hint)
         return None
+    if compared := foreign.compared_key(key):
+        field, right = compared
+        hint = f"write {right or f'if: {key}'}; for a field of that name use brackets"
+        reading.error(pair.key, f'"{key}" is an expression, and not the name of a field', hint)
+        return None
     try:
         return parse_path(key)
     except PathRefused as refused:

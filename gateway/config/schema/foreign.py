@@ -82,9 +82,17 @@ _COMBINING: Final[Mapping[str, str]] = _by_word(
 _MEASURING: Final = frozenset({"size", "length", "len", "count", "lengthequals", "minlength", "maxlength"})
 #: What looks like a comparison, written as the text to equal.
 _COMPARISON: Final = re.compile(r"(>=|<=|!=|<>|==|=~|>|<)\s*(\S.*)")
-#: Words that nobody gives to a field.
+#: Words that nobody gives to a field, of this file and of others.
 _UNMISTAKABLE: Final = frozenset(
     [
+        "gt",
+        "gte",
+        "lt",
+        "lte",
+        "between",
+        "regex",
+        "glob",
+        "equalsignorecase",
         "startswith",
         "beginswith",
         "beginwith",
@@ -107,7 +115,6 @@ _UNMISTAKABLE: Final = frozenset(
         "notequals",
         "notequalto",
         "doesnotequal",
-        "equalsignorecase",
         "equalfold",
         "anythingbut",
         "notin",
@@ -153,6 +160,20 @@ def operator_at_end(key: str) -> tuple[str, str] | None:
     if not dot or "." not in field or "]" in word or folded not in _OPERATORS:
         return None
     return (field, word) if is_sign or folded in _UNMISTAKABLE else None
+
+
+#: A comparison that was written as the name of a field.
+_COMPARED: Final = re.compile(r"([A-Za-z_][\w.*\[\]-]*)\s*(>=|<=|!=|<>|==?=?|=~|!~|>|<)\s*(\S.*)")
+
+
+def compared_key(key: str) -> tuple[str, str] | None:
+    """The field and the condition of ``payload.total > 5`` or ``payload.kind == "a"``; None if the key is none."""
+    found = _COMPARED.fullmatch(key)
+    if found is None or "." not in found[1]:
+        return None
+    place = Place("", 0, 0)
+    value = found[3][1:-1] if found[3][0] == found[3][-1] and found[3][0] in "\"'" else found[3]
+    return found[1], comparison(found[1], found[2], _scalar(place, value))
 
 
 def line(field: str, node: Node) -> str:

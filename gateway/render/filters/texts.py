@@ -176,7 +176,9 @@ def phone(value: object) -> str:
     >>> phone("+1 (415) 555-1234"), phone("0415 5551234"), phone("+1 415 555 1234 ext. 12"), phone("٠٤١٥")
     ('+14155551234', '04155551234', '+14155551234;ext=12', '0415')
     """
-    text = readable(value).strip()
+    # As JSON has it, 1.4155551234e10 is a whole number: the zero after its point is no digit of it.
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    text = readable(whole).strip()
     extension = _EXTENSION.search(text[-LONGEST_EXTENSION:])
     number = text[: len(text) - len(extension[0])] if extension else text
     digits = _digits(number)
