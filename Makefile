@@ -83,7 +83,7 @@ docs: $(VENV)/.dev ## Regenerate docs/reference and routes.schema.json; check ev
 corpus: $(VENV)/.dev ## Write again what `gateway check` says of each file in tests/config
 	$(BIN)/python -m tests.config.corpus
 
-corpora: $(VENV)/.dev ## Count how many of the vendors' own examples are accepted, named, rendered and forwarded unchanged (needs npm)
+corpora: $(VENV)/.dev ## Count how many of the examples in public packages are accepted, named, rendered and forwarded unchanged (needs npm and the internet)
 	$(BIN)/python -m tests.presets.corpora
 
 bench: $(VENV)/.run ## Measure throughput, latency, CPU and memory (options: BENCH="...")
