@@ -4,7 +4,6 @@ No signature covers ``Content-Encoding``. So what a body means depends on its by
 compared with them: a captured request that is sent again under another header is still the same event.
 """
 
-import asyncio
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -77,6 +76,9 @@ async def unpacked(body: bytes, named: str, most: int, hold: Callable[[int], boo
     ``hold`` is asked before more bytes are kept. Raises NoRoom if it refuses, and Unparsable if the body is not what
     its request says.
     """
+    # Not by verbs that only look at a running gateway.
+    import asyncio
+
     coding = coding_of(body)
     if named and coding != named:
         raise Unparsable(f"the body is declared as {named}, but does not begin as {named} does")

@@ -45,6 +45,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "crashes": "number of times the process died while working on this delivery",
     "state": "state of the delivery now",
     "by": "who did it",
+    "bodies": "how many different bodies came under one id",
     "for_s": "seconds until the pause or mute ends by itself; null if it does not",
     "activity": "id of the activity",
     "verb": "replay, reroute, discard or forget",

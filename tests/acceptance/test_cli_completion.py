@@ -52,7 +52,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        pytest.param(["gateway", "rep"], ["replay"], id="a verb"),
+        pytest.param(["gateway", "repla"], ["replay"], id="a verb"),
         pytest.param(["gateway", "events", "--dest"], ["--destination"], id="an option"),
         pytest.param(["gateway", "events", "--destination", "sl"], ["slack-leads"], id="a destination"),
         pytest.param(["gateway", "destinations", "pause", "''"], ["crm", "slack-leads"], id="a destination of a verb"),

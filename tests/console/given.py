@@ -34,7 +34,7 @@ def why(type: str) -> dict[str, Any]:
 
 def a_shell(**changes) -> dict[str, Any]:
     return {
-        "page": "live", "now": NOW, "file": "routes.yaml", "revision": REVISION, "rejection": None, "full": "", "dead": 0,
+        "page": "live", "now": NOW, "file": "routes.yaml", "revision": REVISION, "rejection": None, "others": (), "full": "", "dead": 0,
         "has_inbox": False, "can_write": True, "signed_in": False, "notice": "", **changes,
     }  # fmt: skip
 
