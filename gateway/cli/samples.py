@@ -103,7 +103,11 @@ _MOST_SECONDS: Final = 100_000_000_000
 
 def _take_new_ids(event: object, naming: Naming, now: float) -> bool:
     has_any = False
-    for path in (path[1:] for template in naming.ids for path in template.paths if path[0] == "payload"):
+    # What also names the event stays: another type would be another sample.
+    named = {path for template in naming.types for path in template.paths}
+    for path in (
+        path[1:] for template in naming.ids for path in template.paths if path[0] == "payload" and path not in named
+    ):
         for value in _at(event, path):
             if isinstance(value, str | int) and not isinstance(value, bool):
                 assign(event, path, _another(value, now))

@@ -29,7 +29,9 @@ BYTES_OF_A_CONTAINER: Final = 16
 
 
 #: Header fields in which known senders show their secret.
-SECRET_HEADERS: Final = frozenset({"x-gitlab-token", "x-telegram-bot-api-secret-token", "x-webhook-token"})
+SECRET_HEADERS: Final = frozenset(
+    {"authorization", "cf-webhook-auth", "x-gitlab-token", "x-telegram-bot-api-secret-token", "x-webhook-token"}
+)
 #: Fields of a query by which senders show theirs; a source may have others.
 SECRET_QUERY: Final = frozenset({"access_token", "api_key", "apikey", "password", "secret", "sig", "token"})
 #: Where an event of a split request has the rest of that request, among its headers. No header has such a name.
@@ -40,7 +42,6 @@ DROPPED_HEADERS: Final = frozenset(
     {
         ENVELOPE.encode(),
         *(name.encode() for name in SECRET_HEADERS),
-        b"authorization",
         b"connection",
         b"content-length",
         b"cookie",

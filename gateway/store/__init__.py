@@ -1,6 +1,5 @@
 """Where events are kept: one contract (``base``), one package per store, and the rules that all stores share."""
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -79,6 +78,8 @@ async def open_reads(url: str, *, wall: Callable[[], float] = time.time) -> Asyn
 def health_of(url: str) -> Health:
     """The store as seen from outside, without opening it. Raises StoreError for an invalid URL."""
     if is_database(url):
+        import asyncio
+
         from gateway.store.postgres import health as postgres
 
         return asyncio.run(postgres.health(_address(url)))
