@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that run tests at the same time; one more than there are processors does no harm, since some tests wait.
+WORKERS ?= auto
 UV := $(shell command -v uv 2>/dev/null)
 # The target that was typed, for the message below: the one that fails is often a prerequisite.
 ASKED := $(or $(MAKECMDGOALS),run)
@@ -63,11 +65,11 @@ fix: $(VENV)/.dev ## Fix style and formatting where ruff can
 test: lint ## Lint, and run every test
 ifdef COVER
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist loadfile
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 else
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 endif
 
 cover: ## As `test`, with branch coverage; fails below the floor in pyproject.toml
