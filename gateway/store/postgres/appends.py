@@ -24,8 +24,6 @@ from gateway.store.postgres.rows import (
 )
 
 NO_ROUTES: Final[frozenset[str]] = frozenset()
-_EVENT_COLUMNS: Final = 10
-_DELIVERY_COLUMNS: Final = 10
 
 #: (entry, key as it is stored)
 FiringKey = tuple[str, bytes]
@@ -82,7 +80,7 @@ async def _add(
     wanted = distinct(each.destination for each in _deliveries(news))
     asked = (wanted, [due_since(each) for each in wanted])
     count = sum(1 + len(new.deliveries) for new in firsts.values())
-    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, *columns(keys, 4), count, *asked)
+    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, count, *asked)
     owners = await _owners(connection, firsts, set(taken))
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
     adding = _Adding(
@@ -222,7 +220,6 @@ class _Adding(Struct, kw_only=True):
 
     async def write(self, connection: Connection) -> None:
         if self.events:
-            events, deliveries = columns(self.events, _EVENT_COLUMNS), columns(self.deliveries, _DELIVERY_COLUMNS)
-            await connection.execute(sql.ADD, self.added.now, *events, self.replica, *deliveries)
+            await connection.execute(sql.ADD, self.added.now, self.events, self.replica, self.deliveries)
         if self.held_back:
             await connection.execute(sql.HOLD_BACK, *columns(self.held_back, 3))
