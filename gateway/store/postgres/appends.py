@@ -81,7 +81,7 @@ async def _add(
     asked = (wanted, [due_since(each) for each in wanted])
     count = sum(1 + len(new.deliveries) for new in firsts.values())
     now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, count, *asked)
-    owners = await _owners(connection, firsts, set(taken))
+    owners = firsts if taken is None else await _owners(connection, firsts, set(taken))
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
     adding = _Adding(
         replica=replica,

@@ -104,7 +104,8 @@ CREATE TABLE dedupe (
     key bytea NOT NULL,
     event_id text COLLATE "C" NOT NULL,
     expires float8 NOT NULL,
-    PRIMARY KEY (source, key)
+    -- the key first: comparing it decides nearly always
+    PRIMARY KEY (key, source)
 );
 CREATE INDEX dedupe_expires ON dedupe USING brin (expires);
 

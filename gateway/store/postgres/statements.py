@@ -10,17 +10,17 @@ from gateway.store.postgres.schema import GRANT_BITS
 # Others that append with these lanes or for these tellers wait; in one order, so that nobody waits in a circle.
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM (SELECT k FROM unnest($1::bigint[]) k ORDER BY k) k"
 _FREE: Final = "(q.leased_until IS NULL OR q.leased_until <= gateway_now())"
-# The time of the transaction, as many numbers as it needs, the events whose keys are new, and destinations with something due.
+# The time of the transaction, as many numbers as it needs, the events whose keys are new (null: all), and destinations with something due.
 TAKE_KEYS: Final = f"""
 WITH taken AS (
     INSERT INTO dedupe AS d (source, key, event_id, expires)
     SELECT source, key, event_id, gateway_now() + window_s FROM unnest($1::new_key[])
-    ON CONFLICT (source, key) DO UPDATE SET event_id = excluded.event_id, expires = excluded.expires
+    ON CONFLICT (key, source) DO UPDATE SET event_id = excluded.event_id, expires = excluded.expires
     WHERE d.expires <= gateway_now()
     RETURNING event_id
 )
 SELECT gateway_now(), ARRAY(SELECT nextval('number') FROM generate_series(1, $2::integer)),
-    ARRAY(SELECT event_id FROM taken),
+    CASE WHEN (SELECT count(*) FROM taken) < cardinality($1) THEN ARRAY(SELECT event_id FROM taken) END,
     -- OFFSET: looked up for each, never joined with all that waits
     ARRAY(SELECT name FROM unnest($3::text[], $4::float8[]) AS k (name, since) WHERE EXISTS (
         SELECT 1 FROM queue q
