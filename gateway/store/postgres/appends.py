@@ -1,5 +1,6 @@
 """How new events are stored: keys first, then what fires once, then all rows in one statement."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -158,9 +159,13 @@ class _Adding(Struct, kw_only=True):
     events: list[tuple[Any, ...]] = field(default_factory=list)
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
     held_back: list[tuple[int, str, bytes]] = field(default_factory=list)
+    #: How many of these by source, and by destination.
+    came: Counter[str] = field(default_factory=Counter)
+    pending: Counter[str] = field(default_factory=Counter)
 
     def event(self, new: NewEvent, replica: str) -> Appended:
         seq = seq_of(self.added.now, next(self.numbers))
+        self.came[new.event.source] += 1
         self.events.append(event_row(seq, new.event, redact=new.is_redacted_later))
         late = self._held_back(seq, new) if new.firings else NO_ROUTES
         leases = [self._delivery(each, seq, new, replica) for each in new.deliveries if each.route not in late]
@@ -204,6 +209,7 @@ class _Adding(Struct, kw_only=True):
             )
         )
         added.pending += 1
+        self.pending[new.destination] += 1
         if new.lease_s is None or not is_leased:
             return None
         delivery = Delivery(
@@ -220,6 +226,14 @@ class _Adding(Struct, kw_only=True):
 
     async def write(self, connection: Connection) -> None:
         if self.events:
-            await connection.execute(sql.ADD, self.added.now, self.events, self.replica, self.deliveries)
+            await connection.execute(
+                sql.ADD,
+                self.added.now,
+                self.events,
+                self.replica,
+                self.deliveries,
+                *columns(sorted(self.came.items()), 2),
+                *columns(sorted(self.pending.items()), 2),
+            )
         if self.held_back:
             await connection.execute(sql.HOLD_BACK, *columns(self.held_back, 3))

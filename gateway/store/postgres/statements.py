@@ -11,6 +11,7 @@ from gateway.store.postgres.schema import GRANT_BITS
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM (SELECT k FROM unnest($1::bigint[]) k ORDER BY k) k"
 _FREE: Final = "(q.leased_until IS NULL OR q.leased_until <= gateway_now())"
 # The time of the transaction, as many numbers as it needs, the events whose keys are new (null: all), and destinations with something due.
+# OFFSET 0: the queue is looked into for each of these, and never joined with them.
 TAKE_KEYS: Final = f"""
 WITH taken AS (
     INSERT INTO dedupe AS d (source, key, event_id, expires)
@@ -21,7 +22,6 @@ WITH taken AS (
 )
 SELECT gateway_now(), ARRAY(SELECT nextval('number') FROM generate_series(1, $2::integer)),
     CASE WHEN (SELECT count(*) FROM taken) < cardinality($1) THEN ARRAY(SELECT event_id FROM taken) END,
-    -- OFFSET: looked up for each, never joined with all that waits
     ARRAY(SELECT name FROM unnest($3::text[], $4::float8[]) AS k (name, since) WHERE EXISTS (
         SELECT 1 FROM queue q
         WHERE q.destination = k.name AND q.due >= k.since AND q.due <= gateway_now() AND {_FREE} OFFSET 0
@@ -54,17 +54,17 @@ ADD: Final = """
 WITH events AS (
     INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
     SELECT seq, id, source, type, received_at, $1::float8, headers, sha256, body, redact, label FROM unnest($2::new_event[])
-    RETURNING source
 ), arrivals AS (
-    INSERT INTO came (minute, source, events) SELECT floor($1 / 60)::bigint, source, count(*) FROM events GROUP BY source
+    INSERT INTO came (minute, source, events)
+    SELECT floor($1 / 60)::bigint, source, events FROM unnest($5::text[], $6::bigint[]) AS c (source, events)
 ), deliveries AS (
     INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn, changed_at)
     SELECT seq, id, event_seq, event_id, route, destination, coalesce(due, $1), leased_until,
         CASE WHEN leased_until IS NOT NULL THEN $3::integer END, (leased_until IS NOT NULL)::integer, lane, turn, $1
     FROM unnest($4::new_delivery[])
-    RETURNING destination
 )
-INSERT INTO tally (destination, state, deliveries) SELECT destination, 'pending', count(*) FROM deliveries GROUP BY destination
+INSERT INTO tally (destination, state, deliveries)
+SELECT destination, 'pending', deliveries FROM unnest($7::text[], $8::bigint[]) AS c (destination, deliveries)
 """
 ARE_STORED: Final = "SELECT count(*) FROM event WHERE id = ANY($1::text[])"
 
