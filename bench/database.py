@@ -135,13 +135,15 @@ async def measured(store, seconds, width, postmaster=0):
 
 
 async def as_replica(url, seconds, width):
-    """One process of several: it begins when it is told to, and tells what it has done."""
+    """One process of several: it begins when it is told to, tells what it has done, and ends when it is told to."""
     store = await open_store(url)
     await run(store, WARM_S, width)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     cost = await measured(store, seconds, width)
     print(json.dumps(cost), flush=True)
+    # The time of processes of the server that end meanwhile would count twice, or not at all.
+    await asyncio.to_thread(sys.stdin.readline)
     await store.close()
 
 
@@ -169,6 +171,7 @@ async def together(url, count, seconds, width, postmaster):
     rate = sum(cost.rate for cost in costs)
     server = (server_cpu(postmaster) - server) / (rate * seconds)
     for each in replicas:
+        each.stdin.write(b"\n")
         await each.wait()
     return Cost(rate, sum(cost.client * cost.rate for cost in costs) / rate, server)
 
