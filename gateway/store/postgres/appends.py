@@ -1,5 +1,6 @@
 """How new events are stored: keys first, then what fires once, then all rows in one statement."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,8 +25,6 @@ from gateway.store.postgres.rows import (
 )
 
 NO_ROUTES: Final[frozenset[str]] = frozenset()
-_EVENT_COLUMNS: Final = 10
-_DELIVERY_COLUMNS: Final = 10
 
 #: (entry, key as it is stored)
 FiringKey = tuple[str, bytes]
@@ -82,8 +81,8 @@ async def _add(
     wanted = distinct(each.destination for each in _deliveries(news))
     asked = (wanted, [due_since(each) for each in wanted])
     count = sum(1 + len(new.deliveries) for new in firsts.values())
-    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, *columns(keys, 4), count, *asked)
-    owners = await _owners(connection, firsts, set(taken))
+    now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, count, *asked)
+    owners = firsts if taken is None else await _owners(connection, firsts, set(taken))
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
     adding = _Adding(
         replica=replica,
@@ -160,9 +159,13 @@ class _Adding(Struct, kw_only=True):
     events: list[tuple[Any, ...]] = field(default_factory=list)
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
     held_back: list[tuple[int, str, bytes]] = field(default_factory=list)
+    #: How many of these by source, and by destination.
+    came: Counter[str] = field(default_factory=Counter)
+    pending: Counter[str] = field(default_factory=Counter)
 
     def event(self, new: NewEvent, replica: str) -> Appended:
         seq = seq_of(self.added.now, next(self.numbers))
+        self.came[new.event.source] += 1
         self.events.append(event_row(seq, new.event, redact=new.is_redacted_later))
         late = self._held_back(seq, new) if new.firings else NO_ROUTES
         leases = [self._delivery(each, seq, new, replica) for each in new.deliveries if each.route not in late]
@@ -206,6 +209,7 @@ class _Adding(Struct, kw_only=True):
             )
         )
         added.pending += 1
+        self.pending[new.destination] += 1
         if new.lease_s is None or not is_leased:
             return None
         delivery = Delivery(
@@ -222,7 +226,14 @@ class _Adding(Struct, kw_only=True):
 
     async def write(self, connection: Connection) -> None:
         if self.events:
-            events, deliveries = columns(self.events, _EVENT_COLUMNS), columns(self.deliveries, _DELIVERY_COLUMNS)
-            await connection.execute(sql.ADD, self.added.now, *events, self.replica, *deliveries)
+            await connection.execute(
+                sql.ADD,
+                self.added.now,
+                self.events,
+                self.replica,
+                self.deliveries,
+                *columns(sorted(self.came.items()), 2),
+                *columns(sorted(self.pending.items()), 2),
+            )
         if self.held_back:
             await connection.execute(sql.HOLD_BACK, *columns(self.held_back, 3))

@@ -139,7 +139,7 @@ _OF_EVENT: Final = {
 #: The key that each other part is read by, with its types; numbers are added up.
 _KEYS: Final = {
     "activity": {"seq": "bigint"},
-    "dedupe": {"source": "text", "key": "bytea"},
+    "dedupe": {"key": "bytea", "source": "text"},
     "once": {"name": "text", "key": "bytea"},
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},

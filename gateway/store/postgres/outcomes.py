@@ -1,7 +1,8 @@
 """How due deliveries are claimed, and how outcomes are recorded with the notices of the deliveries that died."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,20 +14,16 @@ from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.rows import (
     DAY_MASK,
-    attempt_row,
     columns,
     delivery_of,
     fence_of,
     lock_of,
+    outcome_row,
     packed,
-    settle_row,
     to_json,
     token_of,
     unpacked,
 )
-
-_SETTLE_COLUMNS: Final = 10
-_ATTEMPT_COLUMNS: Final = 13
 
 #: (destination, lane)
 Lanes = set[tuple[str, bytes]]
@@ -123,17 +120,13 @@ async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome]) -
 
 
 async def _record(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
-    moves = sorted((settle_row(outcome) for outcome in outcomes), key=lambda row: row[0])
-    attempts = sorted(
-        (attempt_row(fence_of(outcome.lease.token)[0], outcome.attempt) for outcome in outcomes if outcome.attempt),
-        key=lambda row: row[0],
-    )
-    rows = await connection.fetch(sql.SETTLE, *columns(moves, _SETTLE_COLUMNS), *columns(attempts, _ATTEMPT_COLUMNS))
+    rows = await connection.fetch(sql.SETTLE, sorted(map(outcome_row, outcomes), key=itemgetter(0)))
+    ended = [seq for seqs, _, due in rows if due is None for seq in seqs]
+    kept = [(seqs[0], destination, due) for seqs, destination, due in rows if due is not None]
     released = {fence_of(outcome.lease.token)[0] for outcome in outcomes if isinstance(outcome.result, Release)}
-    kept = [(seq, destination, due) for seq, destination, due in rows if due is not None]
     return Settled(
-        held={seq for seq, _, _ in rows},
-        ended=len(rows) - len(kept),
+        held={*ended, *(seq for seq, _, _ in kept)},
+        ended=len(ended),
         due={destination for seq, destination, _ in kept if seq in released},
         retried=[(destination, due) for seq, destination, due in kept if seq not in released],
     )

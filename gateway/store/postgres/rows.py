@@ -21,6 +21,7 @@ _NUMBER: Final = (1 << DAY_BITS) - 1
 #: The bits of a seq that say its day.
 DAY_MASK: Final = ~_NUMBER
 _GRANTS: Final = (1 << GRANT_BITS) - 1
+NO_ATTEMPT: Final = (None,) * 12
 
 to_json = msgspec.json.encode
 
@@ -28,11 +29,6 @@ to_json = msgspec.json.encode
 def packed(text: str) -> bytes:
     """A text as it is stored; an unpaired surrogate becomes a question mark."""
     return text.encode("utf-8", "replace")
-
-
-def given(text: str) -> bytes | None:
-    """The same; null stands for an empty one."""
-    return packed(text) or None
 
 
 def unpacked(stored: bytes) -> str:
@@ -160,35 +156,36 @@ def _pause(stored: bytes | None) -> Pause | None:
 
 
 def event_row(seq: int, event: Event, *, redact: bool) -> tuple[Any, ...]:
-    """The columns of an event, without the time that it is stored at."""
+    """A new_event of the schema."""
     named = (seq, event.id, event.source, packed(event.type), event.received_at)
-    return (*named, head_of(event), event.sha256, event.body, redact or None, given(event.label))
+    return (*named, head_of(event), event.sha256, event.body, redact, packed(event.label))
 
 
-def settle_row(outcome: Outcome) -> tuple[Any, ...]:
-    """The columns of a delivery as its outcome leaves them, without its time; after_s is null for what is released."""
+def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
+    """An outcome of the schema."""
     seq, grants = fence_of(outcome.lease.token)
-    before, result = outcome.lease.delivery, outcome.result
+    before, result, made = outcome.lease.delivery, outcome.result, _made_row(outcome.attempt)
     if isinstance(result, Release):
-        said = (before.attempts, before.spent_s, given(before.reason), before.last_status, given(before.last_answer))
-        return (seq, grants, "pending", None, *said, None)
+        said = (before.attempts, before.spent_s, packed(before.reason), before.last_status, packed(before.last_answer))
+        return (seq, grants, "pending", None, *said, b"", *made)
     state, attempts, spent_s, reason, last_status, last_answer, cause = rules.settled(before, outcome)
     after_s = result.after_s if isinstance(result, Retry) else None
-    said = (attempts, spent_s, given(reason), last_status, given(last_answer))
-    return (seq, grants, state.value, after_s, *said, given(cause))
+    said = (attempts, spent_s, packed(reason), last_status, packed(last_answer))
+    return (seq, grants, state.value, after_s, *said, packed(cause), *made)
 
 
-def attempt_row(seq: int, attempt: Attempt) -> tuple[Any, ...]:
-    """The columns of an attempt without the time of its record, and the bucket of its duration."""
+def _made_row(attempt: Attempt | None) -> tuple[Any, ...]:
+    """Its part about the attempt."""
+    if attempt is None:
+        return NO_ATTEMPT
     return (
-        seq,
         attempt.number,
         attempt.started_at,
         attempt.duration_s,
         attempt.outcome,
         attempt.status,
-        given(attempt.reason),
-        given(attempt.answer),
+        packed(attempt.reason),
+        packed(attempt.answer),
         attempt.config_revision,
         attempt.sent_bytes,
         attempt.sent_sha256,

@@ -46,6 +46,28 @@ CREATE OR REPLACE FUNCTION gateway_now() RETURNS float8 LANGUAGE sql STABLE PARA
 AS $$ SELECT extract(epoch FROM statement_timestamp())::float8 $$;
 """
 
+#: Rows as the statements of the event's path are given them: an array of one of these costs the driver and the server
+#: less than an array for each column.
+TYPES: Final = """
+CREATE TYPE new_key AS (source text, key bytea, event_id text, window_s float8);
+CREATE TYPE new_event AS (
+    seq bigint, id text, source text, type bytea, received_at float8, headers bytea, sha256 bytea, body bytea,
+    redact boolean, label bytea
+);
+-- due: null, now; leased_until: null, it is not leased
+CREATE TYPE new_delivery AS (
+    seq bigint, id text, event_seq bigint, event_id text, route text, destination text, due float8, leased_until float8,
+    lane bytea, turn bigint
+);
+-- after_s: null for what is released; from number on the attempt, all null without one; bucket as in store/numbers.py
+CREATE TYPE outcome AS (
+    seq bigint, grants integer, state text, after_s float8, attempts integer, spent_s float8, reason bytea,
+    last_status integer, last_answer bytea, cause bytea,
+    number integer, started_at float8, duration_s float8, outcome text, status integer, why bytea, answer bytea,
+    config_revision text, sent_bytes bigint, sent_sha256 bytea, next_s float8, bucket integer
+);
+"""
+
 TABLES: Final = f"""
 CREATE TABLE meta (
     version integer NOT NULL,
@@ -82,7 +104,8 @@ CREATE TABLE dedupe (
     key bytea NOT NULL,
     event_id text COLLATE "C" NOT NULL,
     expires float8 NOT NULL,
-    PRIMARY KEY (source, key)
+    -- the key first: comparing it decides nearly always
+    PRIMARY KEY (key, source)
 );
 CREATE INDEX dedupe_expires ON dedupe USING brin (expires);
 
@@ -368,6 +391,7 @@ def day(number: int) -> str:
 #: From each version to the next one; 0 is an empty database.
 MIGRATIONS: Final = (
     CLOCK
+    + TYPES
     + TABLES
     + REST
     + "".join(unique_ids(f"{table}_rest") for table in BY_DAY)

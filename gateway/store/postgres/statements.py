@@ -1,4 +1,4 @@
-"""Statements of appending, leasing and settling on the PostgreSQL store; no I/O. Each is given arrays, one value a row."""
+"""Statements of appending, leasing and settling on the PostgreSQL store; no I/O. Each is given arrays: of rows, or one value a row."""
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
 from typing import Final
@@ -10,21 +10,21 @@ from gateway.store.postgres.schema import GRANT_BITS
 # Others that append with these lanes or for these tellers wait; in one order, so that nobody waits in a circle.
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM (SELECT k FROM unnest($1::bigint[]) k ORDER BY k) k"
 _FREE: Final = "(q.leased_until IS NULL OR q.leased_until <= gateway_now())"
-# The time of the transaction, as many numbers as it needs, the events whose keys are new, and destinations with something due.
+# The time of the transaction, as many numbers as it needs, the events whose keys are new (null: all), and destinations with something due.
+# OFFSET 0: the queue is looked into for each of these, and never joined with them.
 TAKE_KEYS: Final = f"""
 WITH taken AS (
     INSERT INTO dedupe AS d (source, key, event_id, expires)
-    SELECT source, key, event_id, gateway_now() + window_s
-    FROM unnest($1::text[], $2::bytea[], $3::text[], $4::float8[]) AS k (source, key, event_id, window_s)
-    ON CONFLICT (source, key) DO UPDATE SET event_id = excluded.event_id, expires = excluded.expires
+    SELECT source, key, event_id, gateway_now() + window_s FROM unnest($1::new_key[])
+    ON CONFLICT (key, source) DO UPDATE SET event_id = excluded.event_id, expires = excluded.expires
     WHERE d.expires <= gateway_now()
     RETURNING event_id
 )
-SELECT gateway_now(), ARRAY(SELECT nextval('number') FROM generate_series(1, $5::integer)),
-    ARRAY(SELECT event_id FROM taken),
-    ARRAY(SELECT name FROM unnest($6::text[], $7::float8[]) AS k (name, since) WHERE EXISTS (
+SELECT gateway_now(), ARRAY(SELECT nextval('number') FROM generate_series(1, $2::integer)),
+    CASE WHEN (SELECT count(*) FROM taken) < cardinality($1) THEN ARRAY(SELECT event_id FROM taken) END,
+    ARRAY(SELECT name FROM unnest($3::text[], $4::float8[]) AS k (name, since) WHERE EXISTS (
         SELECT 1 FROM queue q
-        WHERE q.destination = k.name AND q.due >= k.since AND q.due <= gateway_now() AND {_FREE}
+        WHERE q.destination = k.name AND q.due >= k.since AND q.due <= gateway_now() AND {_FREE} OFFSET 0
     ))
 """
 KEY_OWNERS: Final = """
@@ -49,27 +49,22 @@ SELECT k.event_seq, o.name, o.key, o.event_id, o.fired_at
 FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS k (event_seq, name, key)
 JOIN once o ON o.name = k.name AND o.key = k.key
 """
-# $12 is the number of this process. What all rows have in common is not given for each: it is due now, and so on.
+# $3 is the number of this process. What all rows have in common is not given for each: it is due now, and so on.
 ADD: Final = """
 WITH events AS (
     INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
-    SELECT seq, id, source, type, received_at, $1, headers, sha256, body, coalesce(redact, false), coalesce(label, '')
-    FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bytea[], $6::float8[], $7::bytea[], $8::bytea[], $9::bytea[],
-        $10::boolean[], $11::bytea[])
-        AS e (seq, id, source, type, received_at, headers, sha256, body, redact, label)
-    RETURNING source
+    SELECT seq, id, source, type, received_at, $1::float8, headers, sha256, body, redact, label FROM unnest($2::new_event[])
 ), arrivals AS (
-    INSERT INTO came (minute, source, events) SELECT floor($1 / 60)::bigint, source, count(*) FROM events GROUP BY source
+    INSERT INTO came (minute, source, events)
+    SELECT floor($1 / 60)::bigint, source, events FROM unnest($5::text[], $6::bigint[]) AS c (source, events)
 ), deliveries AS (
     INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, lane, turn, changed_at)
     SELECT seq, id, event_seq, event_id, route, destination, coalesce(due, $1), leased_until,
-        CASE WHEN leased_until IS NOT NULL THEN $12::integer END, (leased_until IS NOT NULL)::integer, lane, turn, $1
-    FROM unnest($13::bigint[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::float8[],
-        $20::float8[], $21::bytea[], $22::bigint[])
-        AS d (seq, id, event_seq, event_id, route, destination, due, leased_until, lane, turn)
-    RETURNING destination
+        CASE WHEN leased_until IS NOT NULL THEN $3::integer END, (leased_until IS NOT NULL)::integer, lane, turn, $1
+    FROM unnest($4::new_delivery[])
 )
-INSERT INTO tally (destination, state, deliveries) SELECT destination, 'pending', count(*) FROM deliveries GROUP BY destination
+INSERT INTO tally (destination, state, deliveries)
+SELECT destination, 'pending', deliveries FROM unnest($7::text[], $8::bigint[]) AS c (destination, deliveries)
 """
 ARE_STORED: Final = "SELECT count(*) FROM event WHERE id = ANY($1::text[])"
 
@@ -106,43 +101,40 @@ RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, p.lease_s, gateway_n
 
 # A delivery whose lease was granted again, or whose outcome is recorded, has no row with these grants that is leased.
 _HELD: Final = "q.seq = o.seq AND q.grants = o.grants AND q.leased_until IS NOT NULL"
+_MADE: Final = """
+o.number, o.started_at, o.duration_s, o.outcome, o.status, o.why, o.answer, o.config_revision, o.sent_bytes, o.sent_sha256, o.next_s, o.bucket
+"""
 SETTLE: Final = f"""
 WITH o AS MATERIALIZED (
-    SELECT seq, grants, state, after_s, attempts, spent_s, coalesce(reason, '') AS reason, last_status,
-        coalesce(last_answer, '') AS last_answer, coalesce(cause, '') AS cause
-    FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::float8[], $5::integer[], $6::float8[], $7::bytea[],
-        $8::integer[], $9::bytea[], $10::bytea[])
-        AS o (seq, grants, state, after_s, attempts, spent_s, reason, last_status, last_answer, cause)
+    SELECT * FROM unnest($1::outcome[])
 ), ended AS (
     DELETE FROM queue q USING o WHERE o.state <> 'pending' AND {_HELD}
     RETURNING q.seq, q.id, q.event_seq, q.event_id, q.route, q.destination, o.state, q.grants, o.attempts,
-        q.attempts_before_replay, o.spent_s, q.crashes, o.reason, o.last_status, o.last_answer, q.lane, o.cause, q.task
+        q.attempts_before_replay, o.spent_s, q.crashes, o.reason AS last_reason, o.last_status, o.last_answer, q.lane,
+        o.cause, q.task, {_MADE}
 ), moved AS (
     INSERT INTO done (seq, id, event_seq, event_id, route, destination, state, grants, attempts, attempts_before_replay,
         spent_s, crashes, reason, last_status, last_answer, lane, cause, task, changed_at)
-    SELECT ended.*, gateway_now() FROM ended
+    SELECT seq, id, event_seq, event_id, route, destination, state, grants, attempts, attempts_before_replay,
+        spent_s, crashes, last_reason, last_status, last_answer, lane, cause, task, gateway_now() FROM ended
 ), kept AS (
     UPDATE queue q SET leased_until = NULL, owner = NULL, due = CASE WHEN o.after_s IS NULL THEN q.due ELSE gateway_now() + o.after_s END,
         attempts = o.attempts, spent_s = o.spent_s, reason = o.reason, last_status = o.last_status,
         last_answer = o.last_answer, changed_at = CASE WHEN o.after_s IS NULL THEN q.changed_at ELSE gateway_now() END
     FROM o WHERE o.state = 'pending' AND {_HELD}
-    RETURNING q.seq, q.destination, q.due
+    RETURNING q.seq, q.destination, q.due, {_MADE}
 ), counted AS (
     INSERT INTO tally (destination, state, cause, deliveries)
     SELECT destination, 'pending', ''::bytea, -count(*) FROM ended GROUP BY destination
     UNION ALL SELECT destination, state, cause, count(*) FROM ended GROUP BY destination, state, cause
 ), made AS (
-    SELECT a.*, s.destination
-    FROM unnest($11::bigint[], $12::integer[], $13::float8[], $14::float8[], $15::text[], $16::integer[], $17::bytea[],
-        $18::bytea[], $19::text[], $20::bigint[], $21::bytea[], $22::float8[], $23::integer[])
-        AS a (delivery_seq, number, started_at, duration_s, outcome, status, reason, answer, config_revision, sent_bytes,
-            sent_sha256, next_s, bucket)
-    JOIN (SELECT seq, destination FROM ended UNION ALL SELECT seq, destination FROM kept) s ON s.seq = a.delivery_seq
+    SELECT o.seq, o.destination, {_MADE} FROM ended o WHERE o.number IS NOT NULL
+    UNION ALL SELECT o.seq, o.destination, {_MADE} FROM kept o WHERE o.number IS NOT NULL
 ), tried AS (
     INSERT INTO attempt (delivery_seq, number, recorded_at, started_at, duration_s, outcome, status, reason, answer,
         config_revision, sent_bytes, sent_sha256, next_s)
-    SELECT delivery_seq, number, gateway_now(), started_at, duration_s, outcome, status, coalesce(reason, ''),
-        coalesce(answer, ''), config_revision, sent_bytes, sent_sha256, next_s FROM made
+    SELECT seq, number, gateway_now(), started_at, duration_s, outcome, status, why, answer, config_revision, sent_bytes,
+        sent_sha256, next_s FROM made
     ON CONFLICT (delivery_seq, number) DO UPDATE SET recorded_at = excluded.recorded_at, started_at = excluded.started_at,
         duration_s = excluded.duration_s, outcome = excluded.outcome, status = excluded.status, reason = excluded.reason,
         answer = excluded.answer, config_revision = excluded.config_revision, sent_bytes = excluded.sent_bytes,
@@ -151,7 +143,8 @@ WITH o AS MATERIALIZED (
     INSERT INTO went (minute, destination, outcome, bucket, attempts)
     SELECT floor(gateway_now() / 60)::bigint, destination, outcome, bucket, count(*) FROM made GROUP BY 2, 3, 4
 )
-SELECT seq, destination, NULL::float8 AS due FROM ended UNION ALL SELECT seq, destination, due FROM kept
+SELECT ARRAY(SELECT seq FROM ended) AS seqs, NULL AS destination, NULL::float8 AS due
+UNION ALL SELECT ARRAY[seq], destination, due FROM kept
 """
 # Recorded by a settle whose answer was lost.
 WAS_RECORDED: Final = """

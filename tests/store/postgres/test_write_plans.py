@@ -20,19 +20,20 @@ SELECT n, 'dlv_' || n, n, 'evt_' || n, 'to-slack', 'd' || n % 3, gateway_now() +
 DEDUPE = "INSERT INTO dedupe SELECT 'crm', int4send(n), 'evt_' || n, 0 FROM generate_series(1, {}) n"
 
 _seq, _text, _bytes, _number = [1, 2], ["a", "b"], [b"a", b"b"], [1.0, 2.0]
-_event = (_seq, _text, _text, _bytes, _number, _bytes, _bytes, _bytes, [True, False], _bytes)
-_delivery = (_seq, _text, _seq, _text, _text, _text, _number, _number, _bytes, _seq)
-_move = (_seq, _seq, ["delivered", "pending"], _number, _seq, _number, _bytes, _seq, _bytes, _bytes)
-_attempt = (_seq, _seq, _number, _number, _text, _seq, _bytes, _bytes, _text, _seq, _bytes, _number, _seq)
+_key = ("a", b"a", "b", 1.0)
+_event = (1, "a", "a", b"a", 1.0, b"a", b"a", b"a", True, b"a")
+_delivery = (1, "a", 1, "a", "a", "a", 1.0, 1.0, b"a", 1)
+_attempt = (1, 1.0, 1.0, "a", 1, b"a", b"a", "a", 1, b"a", 1.0, 1)
+_outcome = (1, 1, "delivered", 1.0, 1, 1.0, b"a", 1, b"a", b"a", *_attempt)
 
 ASKED = {
-    "TAKE_KEYS": (_text, _bytes, _text, _number, 4, _text, _number),
+    "TAKE_KEYS": ([_key], 4, _text, _number),
     "KEY_OWNERS": (_text, _bytes),
     "BUSY_LANES": (_text, _bytes),
     "FIRE": (_text, _bytes, _text, _number, 1.0),
-    "ADD": (1.8e9, *_event, 1, *_delivery),
+    "ADD": (1.8e9, [_event], 1, [_delivery], _text, _seq, _text, _seq),
     "CLAIM": (["d1", "d2"], [10, 10], [30.0, 30.0], 1, []),
-    "SETTLE": (*_move, *_attempt),
+    "SETTLE": ([_outcome],),
     "NEXT_IN_LANES": (_text, _bytes),
     "GIVE_BACK": (_seq, 1),
     "CRASHED": ("dlv_1",),
@@ -58,8 +59,27 @@ def scans(plan):
         yield from scans(part)
 
 
+def tables(plan):
+    """Every table that a plan reads."""
+    yield from [plan["Relation Name"]] if "Relation Name" in plan else []
+    for part in plan.get("Plans", ()):
+        yield from tables(part)
+
+
+def rescans(plan):
+    """Whatever is read as a whole for each row of something else: that takes the time of the rows squared."""
+    inner = plan["Plans"][1] if plan["Node Type"] == "Nested Loop" else {}
+    if (
+        inner.get("Node Type") in ("Materialize", "CTE Scan", "Function Scan", "Append")
+        and not set(tables(inner)) & SMALL
+    ):
+        yield inner["Node Type"]
+    for part in plan.get("Plans", ()):
+        yield from rescans(part)
+
+
 @pytest.mark.parametrize("name", ASKED)
-def test_no_table_is_read_whole(url, name):
+def test_nothing_is_read_whole(url, name):
     async def explained():
         connection = await asyncpg.connect(url, server_settings={**PLANNING, "plan_cache_mode": "force_generic_plan"})
         try:
@@ -70,3 +90,4 @@ def test_no_table_is_read_whole(url, name):
 
     [explanation] = asyncio.run(explained())
     assert set(scans(explanation["Plan"])) <= SMALL
+    assert list(rescans(explanation["Plan"])) == []
