@@ -35,6 +35,7 @@ _TEXT: Final = frozenset(
         "once.name",
         "held_back.name",
         "came.source",
+        "secret.source",
     ]
 )
 #: Columns that are bytes in a copy as well.
@@ -144,6 +145,7 @@ _KEYS: Final = {
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
+    "secret": {"seq": "bigint"},
     "went": {"minute": "bigint", "destination": "text", "outcome": "text", "bucket": "integer"},
 }
 _SUMS: Final = {"came": "events", "went": "attempts"}
