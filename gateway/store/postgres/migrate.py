@@ -91,7 +91,9 @@ async def check(connection: Connection, address: Address) -> None:
 async def _refuse_too_new(connection: Connection, address: Address, there: int) -> None:
     if there <= schema.VERSION:
         return
-    if await connection.fetchval("SELECT max(runs_from) FROM meta") > schema.VERSION:
+    runs_from = await connection.fetchval("SELECT max(runs_from) FROM meta")
+    if runs_from > schema.VERSION:
         raise StoreTooNew(
-            f"{address.name} has schema {there}, and this release runs on {schema.VERSION}: install the newer release"
+            f"{address.name} has schema {there}, for releases of schema {runs_from} or later, and this one is of "
+            f"{schema.VERSION}: install a newer release"
         )
