@@ -62,7 +62,7 @@ from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
 from gateway.store.activities import Activity, Task, Verb
-from gateway.store.learned import LearnedSecrets
+from gateway.store.learned import Expected
 from gateway.store.nouns import Appended, DeliveryQuery, NewEvent, Told
 from gateway.wording import printable
 
@@ -84,8 +84,8 @@ class Gateway(Struct, kw_only=True):
     crash_slot: CrashSlot = field(default_factory=CrashSlot)
     #: Counts the bodies that arrive under one id.
     repeats: Repeats = field(default_factory=Repeats)
-    #: Secrets that senders chose in a handshake; None: none can be kept.
-    learned: LearnedSecrets | None = None
+    #: Whether a secret may come in a handshake.
+    expected: Expected = field(default_factory=Expected)
     #: Where senders post to, and where the console listens, for links; empty until they do.
     ingest: str = ""
     console: str = ""
@@ -101,9 +101,9 @@ class Gateway(Struct, kw_only=True):
         now = self.clock()
         await self.store.note(Activity(id=new_id("act", now), at=now, by=by, verb=verb, subject=subject, reason=reason))
 
-    def with_learned(self, source: Source) -> Source:
+    async def with_learned(self, source: Source) -> Source:
         """A source with the secrets that its sender chose. Raises StoreUnavailable."""
-        return source.knowing(self.learned.of(source.name)) if self.learned else source
+        return source.knowing(await self.store.secrets.of(source.name))
 
 
 class Starter(Protocol):
@@ -137,7 +137,7 @@ async def receive(
     if source.reads_content:
         request = await _unpacked(request, source, hold)
     if source.learns:
-        source = gateway.with_learned(source)
+        source = await gateway.with_learned(source)
     if (source.handshakes or source.ping) and (asked := questions.asked(source, request, now)):
         return await _answered(gateway, source, asked, now)
     if request.method not in source.methods:
@@ -174,14 +174,14 @@ async def receive(
 async def _answered(gateway: Gateway, source: Source, asked: Asked, now: float) -> Answer:
     """The answer to a handshake. A secret that comes with one is accepted only while somebody expects it."""
     if asked.secret is not None:
-        if gateway.learned is None or not await gateway.learned.is_expected(gateway.store, source.name, now):
+        if not await gateway.expected.is_expected(gateway.store, source.name, now):
             raise SignatureRefused(
                 f"a secret came in a handshake that nobody expects: run `gateway handshake {source.name}`, and let the "
                 "sender ask again"
             )
         if not source.fits(asked.secret):
             raise SignatureRefused("the secret of a handshake is not a valid key")
-        await asyncio.to_thread(gateway.learned.add, source.name, asked.secret)
+        await gateway.store.secrets.add(source.name, asked.secret)
         telemetry.log("source.secret_learned", source=source.name)
     telemetry.log("source.handshake", source=source.name)
     return asked.answer

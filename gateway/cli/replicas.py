@@ -18,7 +18,10 @@ def replicas(*, url: str, as_json: bool) -> int:
     times = terminal.moments([each["started_at"] for each in found])
     terminal.show_table(_COLUMNS, [_row(at, each) for at, each in zip(times, found, strict=True)])
     if others := sum(not each["has_this_config"] for each in found):
-        terminal.say(f"\n{count(others, 'replica')} with another configuration: gateway reload --all")
+        terminal.say(
+            f"\n{count(others, 'replica')} with another configuration than this one. Once the files are the "
+            "same everywhere: gateway reload --all"
+        )
     return 0
 
 

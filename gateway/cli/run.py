@@ -35,7 +35,6 @@ from gateway.routing import Config
 from gateway.routing.peers import Senders
 from gateway.store import file_of, is_database, open_store
 from gateway.store import migrate as migrated
-from gateway.store.learned import LearnedSecrets
 from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
 from gateway.web.auth import Access
 from gateway.web.sessions import Sessions
@@ -163,7 +162,6 @@ async def _serve(
         egress=Egress(inbox=inbox),
         replica=store.cluster.me,
         crash_slot=crash_slot,
-        learned=LearnedSecrets(_beside(store_url, "secrets")),
     )
     dispatcher = Dispatcher(gateway)
     operations = Operations(gateway, dispatcher)
@@ -219,11 +217,6 @@ async def _serve(
         )
     finally:
         await hooks.stopped()
-
-
-def _beside(store_url: str, ending: str) -> Path:
-    """A file beside the store's, or in the working directory if the store is a database."""
-    return Path.cwd() / f"gateway.{ending}" if is_database(store_url) else Path(f"{file_of(store_url)}.{ending}")
 
 
 def _crash_slot(store_url: str) -> CrashSlot:

@@ -11,6 +11,7 @@ from gateway.model import Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.cluster import Cluster
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.learned import LearnedSecrets
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -116,6 +117,10 @@ class Store(Reads, Protocol):
     @property
     def cluster(self) -> Cluster:
         """What its replicas tell each other."""
+
+    @property
+    def secrets(self) -> LearnedSecrets:
+        """What senders chose in handshakes; the same for all replicas."""
 
     @property
     def healthy(self) -> bool:

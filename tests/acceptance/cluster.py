@@ -183,11 +183,15 @@ def out_of_order(sink: Sink) -> int:
 
 
 def over_rate(sink: Sink) -> int:
-    """By how many the busiest second of the destination with a rate exceeded it."""
+    """By how many the busiest second of the destination with a rate exceeded it.
+
+    A second less one interval: of requests that start evenly, one more arrives within a second as soon as the last one
+    travels a moment faster than the first.
+    """
     times = [each.at for each in of(sink, "rated")]
     most, first = 0, 0
     for last, at in enumerate(times):
-        while times[first] < at - 1.0:
+        while times[first] < at - (1.0 - 1.0 / RATE):
             first += 1
         most = max(most, last - first + 1)
     return max(0, most - RATE)

@@ -17,6 +17,7 @@ class Members:
     reloads: int = 0
     sessions: dict[bytes, tuple[str, float]] = field(default_factory=dict)
     instances: int = 0
+    secrets: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def join(self) -> "Member":
         self.instances += 1
@@ -53,3 +54,17 @@ class Member:
 
     async def end_session(self, key) -> None:
         self._members.sessions.pop(key, None)
+
+
+class Secrets:
+    """The secrets that senders chose, as every instance has them."""
+
+    def __init__(self, members: Members) -> None:
+        self._found = members.secrets
+
+    async def of(self, source):
+        return self._found.get(source, ())
+
+    async def add(self, source, secret) -> None:
+        if secret not in self._found.get(source, ()):
+            self._found[source] = (secret, *self._found.get(source, ()))

@@ -12,12 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreLocked
-from gateway.model import Dead, DeliveryState
+from gateway.model import Dead, DeliveryState, Secret
 from gateway.store import copied, migrate, open_reads, open_store
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected
 from gateway.store.sqlite.copying import PARTIAL
+from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres
 from tests.store.given import Clock, attempt, delivered, leased, new_event, once, retry, told
 
@@ -60,6 +61,8 @@ async def fill(store, clock, events=30):
         ]
     )
     await store.append([replace(new_event("slack"), is_redacted_later=True)])
+    for secret in ("one", "tw\u00f6"):
+        await store.secrets.add("asana", Secret(secret))
 
 
 async def seen(url):
@@ -114,6 +117,9 @@ def test_a_copy_there_and_back_is_what_it_was(filled, database, tmp_path):
     assert before["wrong"] == []
     assert asyncio.run(seen(database)) == before
     assert asyncio.run(seen(back)) == before
+    kept = [("asana", Secret("one")), ("asana", Secret("tw\u00f6"))]
+    assert SecretsFile(tmp_path / "back.db.secrets").pairs() == kept
+    assert sorted(each.name for each in tmp_path.glob("back.db*.secrets")) == ["back.db.secrets"]
 
 
 def test_a_copy_is_a_store_that_goes_on(filled, database):

@@ -19,7 +19,7 @@ from gateway.model import Delivery, DeliveryState, Release, Retry, new_id
 from gateway.store import nouns, rules
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment
-from tests.store.members import Members
+from tests.store.members import Members, Secrets
 
 #: A replica decides for a destination this long before it must ask again, seconds.
 ASSIGNED_S = 30.0
@@ -454,6 +454,7 @@ class ToyStore:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.cluster = server.members.join()
+        self.secrets = Secrets(server.members)
         self._loop = asyncio.get_running_loop()
         #: Destinations that came up and that no hint has named yet.
         self._fresh: set[str] = set()

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load
-from gateway.errors import StoreUnavailable
-from gateway.model import Secret
 from gateway.signatures.handshakes import KINDS
-from gateway.store.learned import AGAIN_S, EXPECTED_S, LearnedSecrets
+from gateway.store.learned import AGAIN_S, EXPECTED_S, Expected
 from tests.web.asking import with_file
 
 FILE = """\
@@ -271,7 +269,6 @@ async def sends(door, secret=CHOSEN, number=1):
 @at_the_door
 async def test_a_chosen_secret_is_accepted_for_ten_minutes_after_somebody_said_so(door):
     file = door.folder / "gateway.db.secrets"
-    door.gateway.learned = LearnedSecrets(file)
     assert (await chooses(door)).status == 401
     assert (await sends(door)).status == 401
     assert not file.exists()
@@ -286,7 +283,7 @@ async def test_a_chosen_secret_is_accepted_for_ten_minutes_after_somebody_said_s
     assert (await chooses(door, "another" * 5)).status == 200
     await door.later(EXPECTED_S + 1)
     assert (await chooses(door, "too-late" * 5)).status == 401
-    door.gateway.learned = LearnedSecrets(file)
+    door.gateway.expected = Expected()
     assert (await sends(door, number=2)).status == 202
     assert (await sends(door, "another" * 5, number=3)).status == 202
     assert (await sends(door, "too-late" * 5, number=4)).status == 401
@@ -301,7 +298,6 @@ async def test_a_chosen_secret_is_accepted_for_ten_minutes_after_somebody_said_s
 
 @at_the_door
 async def test_strangers_do_not_make_the_store_look_each_time(door):
-    door.gateway.learned = LearnedSecrets(door.folder / "gateway.db.secrets")
     looks, look = [], door.store.activities
 
     async def counted(**asked):
@@ -318,28 +314,3 @@ async def test_strangers_do_not_make_the_store_look_each_time(door):
 async def test_only_a_source_whose_sender_chooses_its_secret_can_expect_one(door):
     assert (await door.ask("/api/sources/nobody/handshake", {}))[0] == 404
     assert (await door.ask("/api/sources/trello/handshake", {}))[0] == 400
-
-
-def test_what_a_crash_left_of_a_line_costs_no_other_secret(tmp_path):
-    file = tmp_path / "secrets"
-    learned = LearnedSecrets(file)
-    assert learned.of("a") == ()
-    learned.add("a", Secret("one"))
-    with file.open("ab") as cut:
-        cut.write(b'{"source": "a", "secr')
-    learned.add("a", Secret("two"))
-    learned.add("b", Secret("three"))
-    learned.add("a", Secret("two"))
-    assert LearnedSecrets(file).of("a") == (Secret("two"), Secret("one"))
-    assert LearnedSecrets(file).of("b") == (Secret("three"),)
-
-
-def test_the_file_of_secrets_may_not_be_a_link(tmp_path):
-    (tmp_path / "elsewhere").write_bytes(b'{"source": "a", "secret": "one"}\n')
-    (tmp_path / "secrets").symlink_to(tmp_path / "elsewhere")
-    learned = LearnedSecrets(tmp_path / "secrets")
-    with pytest.raises(StoreUnavailable, match="cannot be read"):
-        learned.of("a")
-    with pytest.raises(StoreUnavailable):
-        learned.add("a", Secret("two"))
-    assert (tmp_path / "elsewhere").read_bytes().count(b"\n") == 1

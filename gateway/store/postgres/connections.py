@@ -1,6 +1,7 @@
 """Connections to the database: what the URL says of them, and what their errors mean."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
@@ -54,6 +55,13 @@ _AWAY: Final = (
     asyncpg.InterfaceError,
     asyncpg.exceptions.InternalClientError,
 )
+#: What the URL names does not exist, or not with this password.
+_WRONG_URL: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.CantChangeRuntimeParamError,
+    asyncpg.UndefinedObjectError,
+)
 #: Another transaction was in the way, or the connection was lost while the server may be there.
 _PASSING: Final = (
     asyncpg.DeadlockDetectedError,
@@ -79,8 +87,35 @@ def trouble(address: Address, error: BaseException) -> GatewayError:
         return error
     if isinstance(error, _GIVEN):
         return StoreError(f"{address.name} cannot store what it was given: {error}")
-    said = str(error) or ("it does not answer" if isinstance(error, TimeoutError) else type(error).__name__)
-    return StoreUnavailable(f"{address.name}: {said}: look at the database")
+    return StoreUnavailable(f"{address.name}: {_said(error)}: {_remedy(error)}")
+
+
+def _said(error: BaseException) -> str:
+    if _is_refused(error):
+        return "nothing listens there"
+    if isinstance(error, socket.gaierror):
+        return f"the name of the host cannot be resolved ({error.strerror})"
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, _WRONG_URL):
+        return "check the URL of the database"
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return "it is a standby, or it was made read-only: name the primary in the URL"
+    if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error):
+        return "behind PgBouncer, add ?pooler=true to the URL"
+    if _is_refused(error) or isinstance(error, socket.gaierror | FileNotFoundError):
+        return "check the server, and the host and port of the URL"
+    return "look at the database"
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Of a host with several addresses there is one error for all of them, with no number."""
+    several = isinstance(error, OSError) and error.errno is None and "Connect call failed" in str(error)
+    return several or isinstance(error, ConnectionRefusedError)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from gateway.store.cluster import LAPSED_S
 from gateway.store.copying import BYTES, COLUMNS, EVENTS, PARTS, ROWS, Chunk, Place, Row
 from gateway.store.postgres import migrate, schema
 from gateway.store.postgres.address import Address
-from gateway.store.postgres.connections import Connection, connect, translated
+from gateway.store.postgres.connections import PLANNING, Connection, connect, translated
 from gateway.store.postgres.rows import packed, same_day, seq_of, unpacked
 from gateway.store.postgres.schema import DAY_BITS
 from gateway.wording import count
@@ -35,6 +35,7 @@ _TEXT: Final = frozenset(
         "once.name",
         "held_back.name",
         "came.source",
+        "secret.source",
     ]
 )
 #: Columns that are bytes in a copy as well.
@@ -111,7 +112,11 @@ def _listed(kind: str, prefix: str) -> str:
     return ", ".join(f"{prefix}{name}" for name in COLUMNS[kind].split())
 
 
-# Given are the events' numbers, the lowest and the highest that what belongs to them may have: it has their days.
+#: Given are the events' numbers, the lowest and the highest that what belongs to them may have: it has their days.
+#: A plan is made for each: one for any numbers would look through whole days.
+_PLANNING: Final = {**PLANNING, "plan_cache_mode": "force_custom_plan"}
+#: What there is to know of tables that have just been filled, before they are compared.
+_ANALYZE: Final = "ANALYZE event, queue, done, attempt, notice, held_back, dedupe"
 _OF_EVENTS: Final = "event_seq = ANY ($1::bigint[])"
 _ENDED: Final = f"{_OF_EVENTS} AND seq BETWEEN $2 AND $3"
 _DELIVERY: Final = """
@@ -119,11 +124,11 @@ event_seq, seq, id, route, destination, {0}, attempts, attempts_before_replay, s
 last_answer, changed_at, lane, {1}, task
 """
 _EITHER: Final = f"""
-(SELECT seq, event_seq FROM queue WHERE {_ENDED} UNION ALL SELECT seq, event_seq FROM done WHERE {_ENDED}) d
+(SELECT seq, event_seq FROM queue WHERE {_OF_EVENTS} UNION ALL SELECT seq, event_seq FROM done WHERE {_ENDED}) d
 """
 _OF_EVENT: Final = {
     "delivery": f"""
-    SELECT {_DELIVERY.format("'pending'::text, due", "turn, ''::bytea")} FROM queue WHERE {_ENDED} UNION ALL
+    SELECT {_DELIVERY.format("'pending'::text, due", "turn, ''::bytea")} FROM queue WHERE {_OF_EVENTS} UNION ALL
     SELECT {_DELIVERY.format("state, NULL", "NULL, cause")} FROM done WHERE {_ENDED} ORDER BY 1, 2
     """,
     "attempt": f"""
@@ -144,6 +149,7 @@ _KEYS: Final = {
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
+    "secret": {"seq": "bigint"},
     "went": {"minute": "bigint", "destination": "text", "outcome": "text", "bucket": "integer"},
 }
 _SUMS: Final = {"came": "events", "went": "attempts"}
@@ -196,7 +202,7 @@ class PostgresSide:
                 f"{address.name} is behind a pooler: set GATEWAY_STORE_DIRECT to the URL of the server itself"
             )
         address = replace(address, dsn=address.direct, pooler=False)
-        connection = await connect(address)
+        connection = await connect(address, _PLANNING)
         alone = await connect(address)
         side = cls(address, connection, alone)
         try:
@@ -272,6 +278,8 @@ class PostgresSide:
                 await self._insert(kind, _numbered(kind, rows, seqs), ids)
             await self._connection.execute("DELETE FROM copying")
             await self._connection.execute("INSERT INTO copying VALUES ($1)", msgspec.msgpack.encode(then))
+            if then is None:
+                await self._connection.execute(_ANALYZE)
 
     async def _add_days(self, days: Iterable[int]) -> None:
         for day in sorted(days):
@@ -307,8 +315,6 @@ class PostgresSide:
             for statement in _NUMBERS:
                 await self._connection.execute(statement)
             await self._connection.execute("DROP TABLE copying")
-        async with translated(self._address):
-            await self._connection.execute("ANALYZE event, queue, done, attempt, dedupe")
 
     async def close(self) -> None:
         for connection in (self._connection, self._alone):

@@ -34,7 +34,10 @@ _LAST_DAY: Final = r"""
 SELECT max(substring(relname FROM '^event_d(\d+)$')::bigint) - floor(gateway_now() / $1)::bigint
 FROM pg_class WHERE relname LIKE 'event\_d%'
 """
-_REPLICAS: Final = "SELECT count(*) FROM replica WHERE said IS NOT NULL AND seen > gateway_now() - $1::float8"
+_REPLICAS: Final = """
+SELECT count(*), count(DISTINCT convert_from(said, 'UTF8')::jsonb ->> 'config') FROM replica
+WHERE said IS NOT NULL AND seen > gateway_now() - $1::float8
+"""
 
 
 async def health(address: Address) -> Health:
@@ -147,5 +150,9 @@ async def _days(connection: Connection) -> Sign:
 
 
 async def _replicas(connection: Connection) -> Sign:
-    alive = await connection.fetchval(_REPLICAS, LAPSED_S)
-    return Sign("replicas", "ok", f"{count(alive, 'replica')} running on it" if alive else "none is running on it")
+    alive, configurations = await connection.fetchrow(_REPLICAS, LAPSED_S)
+    said = f"{count(alive, 'replica')} running on it" if alive else "none is running on it"
+    if configurations <= 1:
+        return Sign("replicas", "ok", said)
+    remedy = "bring the same files to all, then `gateway reload --all`; `gateway replicas` lists them"
+    return Sign("replicas", "warn", f"{said}, with different configurations", remedy)

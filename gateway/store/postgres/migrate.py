@@ -24,7 +24,7 @@ _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
 async def migrate(address: Address) -> tuple[int, int]:
     """Bring the schema of a database up to this release's; the versions before and after.
 
-    Running replicas of the release before go on. Raises StoreError: nothing was changed then.
+    A newer one that this release may run on stays as it is, for a release that is rolled back is started as it was. Running replicas of the release before go on. Raises StoreError: nothing was changed then.
     """
     if address.direct is None:
         raise StoreError(f"{address.name} is behind a pooler: set GATEWAY_STORE_DIRECT to the URL of the server itself")
@@ -46,7 +46,7 @@ async def migrate(address: Address) -> tuple[int, int]:
             await line.close()
     finally:
         await connection.close()
-    return before, schema.VERSION
+    return before, max(before, schema.VERSION)
 
 
 async def _migrate(connection: Connection, address: Address) -> int:
@@ -55,8 +55,7 @@ async def _migrate(connection: Connection, address: Address) -> int:
         await connection.execute(_ADVISORY, schema.MIGRATING)
         await connection.execute(LOCK_TIMEOUT)
         before = await version_of(connection)
-        if before > schema.VERSION:
-            raise StoreTooNew(_too_new(address, before))
+        await _refuse_too_new(connection, address, before)
         for step in schema.MIGRATIONS[before:]:
             await connection.execute(step)
     return before
@@ -78,10 +77,7 @@ async def check(connection: Connection, address: Address) -> None:
     if there < schema.VERSION:
         what = f"has schema {there}, and this release needs {schema.VERSION}" if there else "has no schema yet"
         raise StoreOutdated(f"{address.name} {what}: gateway migrate --store {address.name}")
-    if there > schema.VERSION:
-        runs_from = await connection.fetchval("SELECT max(runs_from) FROM meta")
-        if runs_from > schema.VERSION:
-            raise StoreTooNew(_too_new(address, there))
+    await _refuse_too_new(connection, address, there)
     if await connection.fetchval(_IS_COPYING):
         raise StoreError(f"{address.name} is an unfinished copy: run `gateway copy` again, or drop the database")
     commit = await connection.fetchval("SHOW synchronous_commit")
@@ -92,5 +88,12 @@ async def check(connection: Connection, address: Address) -> None:
         )
 
 
-def _too_new(address: Address, version: int) -> str:
-    return f"{address.name} has schema {version}, and this release runs on {schema.VERSION}: install the newer release"
+async def _refuse_too_new(connection: Connection, address: Address, there: int) -> None:
+    if there <= schema.VERSION:
+        return
+    runs_from = await connection.fetchval("SELECT max(runs_from) FROM meta")
+    if runs_from > schema.VERSION:
+        raise StoreTooNew(
+            f"{address.name} has schema {there}, for releases of schema {runs_from} or later, and this one is of "
+            f"{schema.VERSION}: install a newer release"
+        )

@@ -23,6 +23,7 @@ from gateway.store.postgres.connections import Connection, Line, Readers, connec
 from gateway.store.postgres.presence import Presence
 from gateway.store.postgres.reads import PostgresReads
 from gateway.store.postgres.rows import columns, delivery_of, distinct, event_of, hold_row, name_of, packed
+from gateway.store.postgres.secrets import SecretsTable
 from gateway.store.postgres.tasks import Moved
 from gateway.store.postgres.upkeep import Upkeep
 from gateway.store.postgres.wiping import Wiping
@@ -48,6 +49,7 @@ class PostgresStore(PostgresReads):
         self._line = Line(address)
         self._upkeep, self._words, self._wiping = Upkeep(self._line), WordIndex(), Wiping(address)
         self.cluster = Members(self._line, number, self._presence.asked)
+        self.secrets = SecretsTable(self._line, self._presence)
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod

@@ -282,6 +282,15 @@ CREATE TABLE session (
     until float8 NOT NULL
 );
 
+-- what senders chose in a handshake
+CREATE TABLE secret (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source text COLLATE "C" NOT NULL,
+    secret bytea NOT NULL
+);
+-- the hash: a secret may be longer than an index takes
+CREATE UNIQUE INDEX secret_of ON secret (source, sha256(secret));
+
 -- Numbers: rows are only added, so that nobody waits for anybody; whoever reads adds them up, and upkeep puts one row in
 -- the place of many now and then.
 CREATE TABLE tally (

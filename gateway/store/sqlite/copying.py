@@ -10,15 +10,19 @@ import apsw
 import msgspec
 
 from gateway.errors import StoreError
+from gateway.model import Secret
 from gateway.store.copying import BYTES, COLUMNS, EVENTS, PARTS, ROWS, Chunk, Place, Row
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.connection import check_version, connect, migrate, opening, refuse_old
 from gateway.store.sqlite.lock import OwnerLock
+from gateway.store.sqlite.secrets import ENDING, SecretsFile
 from gateway.store.sqlite.tables import BEHIND
 from gateway.store.sqlite.upkeep import UNCLEANSED
 
 #: What a copy is called until it is complete.
 PARTIAL: Final = ".copying"
+#: The part that is in a file of its own.
+SECRETS: Final = PARTS[-1]
 
 
 def _listed(kind: str, prefix: str = "", **instead: str) -> str:
@@ -65,8 +69,8 @@ DROP TABLE ordered;
 class SQLiteSide:
     """Holds the lock of a store's owner, so that no gateway starts on it."""
 
-    def __init__(self, name: str, path: str, lock: OwnerLock, db: apsw.Connection) -> None:
-        self.name, self._path, self._lock, self._db = name, path, lock, db
+    def __init__(self, name: str, path: str, lock: OwnerLock, db: apsw.Connection, secrets: SecretsFile) -> None:
+        self.name, self._path, self._lock, self._db, self._secrets = name, path, lock, db, secrets
 
     @classmethod
     def source(cls, path: str) -> Self:
@@ -81,7 +85,7 @@ class SQLiteSide:
         except BaseException:
             lock.release(clean=not lock.was_left)
             raise
-        return cls(path, path, lock, db)
+        return cls(path, path, lock, db, SecretsFile(Path(path + ENDING)))
 
     @classmethod
     def target(cls, path: str) -> Self:
@@ -98,7 +102,7 @@ class SQLiteSide:
         except BaseException:
             lock.release(clean=not lock.was_left)
             raise
-        return cls(path, path, lock, db)
+        return cls(path, path, lock, db, SecretsFile(Path(partial + ENDING)))
 
     async def events(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM event").get)
@@ -106,6 +110,8 @@ class SQLiteSide:
     # reading
 
     async def chunk(self, part: str, after: Place) -> Chunk:
+        if part == SECRETS:
+            return Chunk({SECRETS: [(source, secret.reveal()) for source, secret in self._secrets.pairs()]}, None)
         with opening(self._path):
             return self._of_events(*after or (0,)) if part == "event" else self._of_key(part, after)
 
@@ -160,6 +166,9 @@ class SQLiteSide:
         return (found and _place(found)) or (PARTS[0], ())
 
     def _insert(self, kind: str, rows: Iterable[Row]) -> None:
+        if kind == SECRETS:
+            self._secrets.extend((source, Secret(secret)) for source, secret in rows)
+            return
         columns = COLUMNS[kind].split()
         if kind == "delivery":
             rows = [_with_turn(_with_due(row, float("inf"), BEHIND)) for row in rows]
@@ -178,7 +187,9 @@ class SQLiteSide:
         if await self.events():
             self._lock.remember_events()
         self._db.close()
+        SecretsFile(Path(self._path + ENDING)).extend(self._secrets.pairs())
         os.rename(self._path + PARTIAL, self._path)  # noqa: PTH104  nothing else runs on this loop
+        self._secrets.remove()
         self._db = connect(self._path, apsw.SQLITE_OPEN_READONLY)
 
     async def close(self) -> None:

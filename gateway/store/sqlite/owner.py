@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
@@ -28,6 +29,7 @@ from gateway.store.sqlite.pace import SLICE_BYTES, Pace, parts
 from gateway.store.sqlite.plans import Plan
 from gateway.store.sqlite.reads import SQLiteReads
 from gateway.store.sqlite.scrub import Scrub
+from gateway.store.sqlite.secrets import ENDING, SecretsFile
 from gateway.store.sqlite.snapshots import Snapshots
 from gateway.store.sqlite.space import Space
 from gateway.store.sqlite.writer import Writer
@@ -56,6 +58,7 @@ class SQLiteStore(SQLiteReads):
         #: From when on there is something that no hint has named, and a signal that it has changed.
         self._moment = database.records.take_moment()
         self._moved = asyncio.Event()
+        self.secrets = SecretsFile(Path(f"{database.file.path}{ENDING}"))
         self._scrub = Scrub(snapshots, share=float(database.file.is_checked))
         self._space = Space(database.file.path, database.file.reserve)
         self._writer = Writer(database, snapshots, loop, self._finish)

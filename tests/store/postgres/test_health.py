@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.errors import StoreError, StoreOutdated, StoreTooNew
+from gateway.errors import StoreError, StoreOutdated, StoreTooNew, StoreUnavailable
 from gateway.store import health_of, migrate, open_reads, open_store
 from gateway.store.postgres.schema import VERSION
 from tests import postgres
@@ -47,9 +47,10 @@ def test_a_newer_schema_says_which_releases_may_run_on_it(url):
     asyncio.run(migrate(url))
     postgres.run(url, f"UPDATE meta SET version = {VERSION + 1}, runs_from = {VERSION}")
     assert asyncio.run(stats(url)).destinations == {}, "the one before, always"
+    assert asyncio.run(migrate(url)) == (VERSION + 1, VERSION + 1), "a release that is rolled back migrates as before"
     postgres.run(url, f"UPDATE meta SET version = {VERSION + 2}, runs_from = {VERSION + 1}")
     for opened in (open_store(url), stats(url)):
-        with pytest.raises(StoreTooNew, match=f"schema {VERSION + 2}"):
+        with pytest.raises(StoreTooNew, match=f"schema {VERSION + 2}, for releases of schema {VERSION + 1} or later"):
             asyncio.run(opened)
     with pytest.raises(StoreTooNew):
         asyncio.run(migrate(url))
@@ -69,6 +70,14 @@ def test_replicas_that_run_on_it_are_counted(url):
     asyncio.run(migrate(url))
     postgres.run(url, "INSERT INTO replica (seen, said) VALUES (gateway_now(), '{}'), (gateway_now() - 3600, '{}')")
     assert signs_of(url)["replicas"].said == "1 replica running on it"
+
+
+def test_replicas_with_different_configurations_are_a_warning(url):
+    asyncio.run(migrate(url))
+    for config, verdict in (("aa", "ok"), ("aa", "ok"), ("bb", "warn")):
+        postgres.run(url, f"""INSERT INTO replica (seen, said) VALUES (gateway_now(), '{{"config": "{config}"}}')""")
+        assert signs_of(url)["replicas"].verdict == verdict
+    assert signs_of(url)["replicas"].said == "3 replicas running on it, with different configurations"
 
 
 def test_a_missing_partition_and_a_commit_that_may_lose_are_told(url):
@@ -94,6 +103,41 @@ def test_a_server_that_is_away_is_named_without_its_password():
         asyncio.run(stats(url))
     for said in (sign.said, sign.remedy, str(refused.value), health.name, repr(health)):
         assert "sesame" not in said
+
+
+WRONG = {
+    "port": ("postgresql://ann@127.0.0.1:9/gateway", "nothing listens there: check the server, and the host and port"),
+    "port of two addresses": ("postgresql://ann@localhost:9/gateway", "nothing listens there: check the server"),
+    "socket": ("postgresql://ann@/gateway?host=/nowhere", "No such file or directory: check the server"),
+    "host": (
+        "postgresql://ann@nowhere.invalid/gateway",
+        "the name of the host cannot be resolved .*: check the server",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_server_that_cannot_be_reached_says_what_to_check(what):
+    wrong, said = WRONG[what]
+    with pytest.raises(StoreUnavailable, match=said):
+        asyncio.run(stats(wrong))
+
+
+def test_what_the_server_refuses_says_what_to_check(url):
+    name = url.partition("?")[0].rpartition("/")[2]
+    for wrong, said in (
+        (url.replace(name, "nobody_made_it"), r'database "nobody_made_it" does not exist: check the URL'),
+        (url.replace("gateway@", "nobody@"), r'role "nobody" does not exist: check the URL'),
+        (f"{url}&no_such_setting=1", r'unrecognized .* "no_such_setting": check the URL'),
+    ):
+        with pytest.raises(StoreUnavailable, match=said):
+            asyncio.run(stats(wrong))
+
+
+def test_a_server_that_only_reads_says_to_name_the_primary(url):
+    asyncio.run(migrate(url))
+    with pytest.raises(StoreUnavailable, match="name the primary in the URL"):
+        asyncio.run(open_store(f"{url}&default_transaction_read_only=on"))
 
 
 def test_a_backup_names_the_command_and_no_password(url, tmp_path):

@@ -9,9 +9,12 @@ import pytest
 
 from gateway.model import DeliveryState
 from gateway.store import migrate, open_reads
+from gateway.store.copying import EVENTS as EVENTS_AT_A_TIME
 from gateway.store.nouns import DeliveryQuery, EventQuery
 from gateway.store.postgres import schema
+from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING
+from gateway.store.postgres.copying import PostgresSide
 from tests import postgres
 
 DAYS, EVENTS = 4, 40_000
@@ -125,6 +128,30 @@ def looked_at(node):
         return 0
     rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     return rows * node["Actual Loops"]
+
+
+def test_a_part_of_a_copy_looks_at_few_rows(database, monkeypatch):
+    fetch, explained = asyncpg.Connection.fetch, []
+
+    async def explaining(connection, query, *values):
+        mode = await connection.fetchval("SHOW plan_cache_mode")
+        [[plan]] = await fetch(connection, f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values)
+        explained.append((query, mode, json.loads(plan)[0]["Plan"]))
+        return await fetch(connection, query, *values)
+
+    async def scenario():
+        side = await PostgresSide.source(Address.of(database))
+        try:
+            monkeypatch.setattr(asyncpg.Connection, "fetch", explaining)
+            return await side.chunk("event", ())
+        finally:
+            await side.close()
+
+    chunk = asyncio.run(scenario())
+    assert len(chunk.rows["delivery"]) > len(chunk.rows["event"]) == EVENTS_AT_A_TIME
+    for query, mode, plan in explained:
+        assert max(map(looked_at, nodes(plan))) <= FEW, query
+        assert mode == "force_custom_plan", "one for any numbers would be another one"
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
