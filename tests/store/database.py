@@ -8,7 +8,7 @@ from functools import cache
 import asyncpg
 
 from gateway.store import migrate, open_store
-from gateway.store.postgres.schema import CLOCK
+from gateway.store.postgres.tables import CLOCK
 from tests import postgres
 
 #: Stands for the clock of the schema in every database of the tests.

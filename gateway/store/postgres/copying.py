@@ -14,7 +14,7 @@ from gateway.store.postgres import migrate, schema
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING, Connection, connect, translated
 from gateway.store.postgres.rows import packed, same_day, seq_of, unpacked
-from gateway.store.postgres.schema import DAY_BITS
+from gateway.store.postgres.tables import DAY_BITS
 from gateway.wording import count
 
 _LOW: Final = (1 << DAY_BITS) - 1

@@ -5,12 +5,12 @@ from typing import Final
 
 from gateway.errors import StoreUnavailable
 from gateway.store.nouns import Retention
-from gateway.store.postgres import schema
+from gateway.store.postgres import schema, tables
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 
 #: The bits of a seq below its day.
-LAST: Final = (1 << schema.DAY_BITS) - 1
+LAST: Final = (1 << tables.DAY_BITS) - 1
 #: Days for which there are partitions before they come.
 AHEAD: Final = 3
 #: Events of a day that are moved out of it when it is removed; with more it stays, and its events go one by one.
@@ -54,7 +54,7 @@ def first_of(seq: int) -> int:
 async def add(line: Line) -> None:
     """Make the partitions of today and the next days that are missing, as far as nothing is in the way."""
     async with line.transaction() as connection:
-        today = int(await connection.fetchval(sql.NOW) // schema.DAY_S)
+        today = int(await connection.fetchval(sql.NOW) // tables.DAY_S)
         there = await _there(connection)
     for day in range(today, today + AHEAD + 1):
         if day not in there:
@@ -71,7 +71,7 @@ async def _add(line: Line, day: int) -> None:
         await connection.execute(_HOLD)
         # Another replica may have made it meanwhile; and rows of that day that are in the rest already stay there.
         if not await connection.fetchval(
-            _CANNOT_ADD, f"event_d{day}", day << schema.DAY_BITS, day << schema.DAY_BITS | LAST
+            _CANNOT_ADD, f"event_d{day}", day << tables.DAY_BITS, day << tables.DAY_BITS | LAST
         ):
             await connection.execute(schema.day(day))
 
@@ -80,7 +80,7 @@ async def remove_one(line: Line, retention: Retention) -> bool:
     """Remove the oldest day past its retention that has events, and empty ones before it; whether there was one."""
     async with line.transaction() as connection:
         now = await connection.fetchval(sql.NOW)
-        past = [day for day in await _there(connection) if (day + 1) * schema.DAY_S <= now - retention.events_s]
+        past = [day for day in await _there(connection) if (day + 1) * tables.DAY_S <= now - retention.events_s]
     for day in past:
         try:
             async with line.transaction() as connection:
@@ -94,7 +94,7 @@ async def remove_one(line: Line, retention: Retention) -> bool:
 
 async def _remove(connection: Connection, day: int, dead_since: float) -> bool:
     """Remove a day, unless too much of it is needed; whether there were events."""
-    low, high = day << schema.DAY_BITS, day << schema.DAY_BITS | LAST
+    low, high = day << tables.DAY_BITS, day << tables.DAY_BITS | LAST
     await connection.execute(LOCK_TIMEOUT)
     await connection.execute(_HOLD)
     if await connection.fetchval("SELECT to_regclass($1) IS NULL", f"event_d{day}"):

@@ -7,7 +7,7 @@ from typing import Final
 from gateway.errors import StoreError
 from gateway.store.cluster import LAPSED_S
 from gateway.store.health import Health, Sign
-from gateway.store.postgres import migrate, schema
+from gateway.store.postgres import migrate, tables
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import OLDEST_SERVER, Connection, connect, translated
 from gateway.wording import count
@@ -142,7 +142,7 @@ async def _dead(connection: Connection) -> Sign:
 
 
 async def _days(connection: Connection) -> Sign:
-    ahead = await connection.fetchval(_LAST_DAY, schema.DAY_S)
+    ahead = await connection.fetchval(_LAST_DAY, tables.DAY_S)
     if ahead is not None and ahead >= 1:
         return Sign("partitions", "ok", f"made for {count(ahead, 'day')} ahead")
     said = "none for tomorrow" if ahead == 0 else "none for today"

@@ -18,8 +18,8 @@ from gateway.store.numbers import Group
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.questions import NOT_THERE
 from gateway.store.postgres.rows import name_of, packed, unpacked
-from gateway.store.postgres.schema import DAY_BITS
 from gateway.store.postgres.search import Searcher
+from gateway.store.postgres.tables import DAY_BITS
 from gateway.store.rules import Named, Slice, movable, next_slice, selects, states_taken
 
 UNFINISHED: Final = """

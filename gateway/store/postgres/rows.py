@@ -14,7 +14,7 @@ from gateway.store.contents import head_of, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.numbers import bucket_of
-from gateway.store.postgres.schema import DAY_BITS, DAY_S, GRANT_BITS
+from gateway.store.postgres.tables import DAY_BITS, DAY_S, GRANT_BITS
 from gateway.store.rules import Standing, progress
 
 _NUMBER: Final = (1 << DAY_BITS) - 1

@@ -17,8 +17,8 @@ from gateway.store.places import Place
 from gateway.store.postgres import words as index
 from gateway.store.postgres.connections import STUCK_S, Snapshot
 from gateway.store.postgres.rows import packed, unpacked
-from gateway.store.postgres.schema import DAY_BITS, DAY_S
 from gateway.store.postgres.streams import FIRST_ROWS, Effort, Indexed, Nothing, Search, Stream, Then, Worded
+from gateway.store.postgres.tables import DAY_BITS, DAY_S
 
 #: Newest events that are looked at one by one before the index of words is asked: a common word has a long list there,
 #: and fills a page before it is needed.

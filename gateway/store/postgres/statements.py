@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from gateway.store.postgres.schema import GRANT_BITS
+from gateway.store.postgres.tables import GRANT_BITS
 
 # --- appends ---
 

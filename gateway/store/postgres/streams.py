@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from gateway.store.places import Place
 from gateway.store.postgres.connections import Connection
-from gateway.store.postgres.schema import DAY_BITS
+from gateway.store.postgres.tables import DAY_BITS
 
 #: Rows that a stream is asked for at first, and at most.
 FIRST_ROWS: Final = 32

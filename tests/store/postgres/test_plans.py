@@ -11,7 +11,7 @@ from gateway.model import DeliveryState
 from gateway.store import migrate, open_reads
 from gateway.store.copying import EVENTS as EVENTS_AT_A_TIME
 from gateway.store.nouns import DeliveryQuery, EventQuery
-from gateway.store.postgres import schema
+from gateway.store.postgres import schema, tables
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING
 from gateway.store.postgres.copying import PostgresSide
@@ -29,7 +29,7 @@ def database():
     """A database with much in it, over some days: most of it waits, one delivery in 5,000 for a rare destination."""
     url = postgres.fresh()
     asyncio.run(migrate(url))
-    today = int(time.time() // schema.DAY_S)
+    today = int(time.time() // tables.DAY_S)
     first, per_day = today - DAYS + 1, EVENTS // DAYS
     body = """convert_to(format('{"id": %s, "name": "Ada", "hash": "%s"}', i, md5(i::text)), 'UTF8')"""
     delivery = "'dlv_{0}' || i, seq, 'evt_' || i, 'to-{0}', '{0}', at"
@@ -37,7 +37,7 @@ def database():
     postgres.run(
         url,
         *("".join(schema.day(day) for day in range(first, today)).strip().rstrip(";").split(";\n")),
-        f"""CREATE TABLE g AS SELECT i, ({first} + i / {per_day})::bigint << {schema.DAY_BITS} | i * 4 AS seq,
+        f"""CREATE TABLE g AS SELECT i, ({first} + i / {per_day})::bigint << {tables.DAY_BITS} | i * 4 AS seq,
             ({first} + i / {per_day}) * 86400.0 + i % {per_day} AS at FROM generate_series(1::bigint, {EVENTS - 1}) i""",
         f"""INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body)
             SELECT seq, 'evt_' || i, CASE WHEN i % 3 = 0 THEN 'shop' ELSE 'crm' END, convert_to('deal.t' || i % 7, 'UTF8'), at, at,
