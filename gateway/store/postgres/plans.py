@@ -35,7 +35,7 @@ AND d.destination = $3 AND ($4 = '' OR d.route = $4) AND d.changed_at <= $5 AND 
 )
 """
 _ENDED: Final = f"FROM done d WHERE d.state = $11 AND d.cause = $12 AND {_OF_GROUP}"
-_WAITING: Final = f"FROM queue d WHERE {_OF_GROUP}"
+_WAITING: Final = f"FROM queue d WHERE d.seq > 0 AND {_OF_GROUP}"
 # In the order of their events; a delivery that died again meanwhile is behind the position already.
 SLICE_OF_ENDED: Final = f"SELECT d.event_seq, d.seq {_ENDED} ORDER BY d.event_seq LIMIT $13"
 SLICE_OF_WAITING: Final = f"SELECT d.event_seq, d.seq {_WAITING} ORDER BY d.event_seq LIMIT $11"

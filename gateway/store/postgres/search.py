@@ -52,7 +52,7 @@ _OF_DELIVERIES: Final = f"""
 ) d)
 UNION ALL
 (SELECT d.event_seq FROM unnest($4::text[]) k (destination) CROSS JOIN LATERAL (
-    SELECT event_seq FROM queue WHERE destination = k.destination AND event_seq >= $5 AND event_seq <= $6
+    SELECT event_seq FROM queue WHERE seq > 0 AND destination = k.destination AND event_seq >= $5 AND event_seq <= $6
     ORDER BY event_seq DESC LIMIT $7
 ) d)
 ORDER BY 1 DESC LIMIT $7
@@ -96,7 +96,7 @@ _COUNT: Final = f"""
 SELECT (SELECT count(*) FROM unnest($9::text[], $10::text[], $11::bytea[]) k (destination, state, cause)
         JOIN done d ON d.destination = k.destination AND d.state = k.state AND d.cause = k.cause WHERE {_OF_EVENTS})
     + (SELECT count(*) FROM unnest($12::text[]) k (destination) JOIN queue d ON d.destination = k.destination
-        WHERE {_OF_EVENTS})
+        WHERE d.seq > 0 AND {_OF_EVENTS})
 """
 
 

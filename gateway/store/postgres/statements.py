@@ -33,7 +33,7 @@ FROM unnest($1::text[], $2::bytea[]) AS k (source, key) JOIN dedupe d ON d.sourc
 """
 BUSY_LANES: Final = """
 SELECT k.destination, k.lane FROM unnest($1::text[], $2::bytea[]) AS k (destination, lane)
-WHERE EXISTS (SELECT 1 FROM queue q WHERE q.destination = k.destination AND q.lane = k.lane)
+WHERE EXISTS (SELECT 1 FROM queue q WHERE q.destination = k.destination AND q.lane = k.lane OFFSET 0)
 """
 FIRE: Final = """
 INSERT INTO once AS o (name, key, event_id, fired_at, expires)
@@ -78,58 +78,65 @@ _NOTICE: Final = """
 (SELECT n.dead FROM notice n WHERE n.delivery_seq = q.seq) AS dead, (SELECT n.count FROM notice n WHERE n.delivery_seq = q.seq) AS dead_count
 """
 _REPLAYED_BY: Final = "(SELECT a.id FROM activity a WHERE a.seq = q.task) AS replayed_by"
+_LEASE_S: Final = "(SELECT w.lease_s FROM unnest($1::text[], $3::float8[]) AS w (destination, lease_s) WHERE w.destination = q.destination)"
 # Not for a destination that another replica decides for.
+# Here and below, rows of the queue are looked for by their numbers and never joined: the planner may believe that the queue
+# is empty, as it was at the last vacuum, and would read all of it, once for each row.
 CLAIM: Final = f"""
 WITH picked AS MATERIALIZED (
-    SELECT c.seq, w.lease_s
+    SELECT c.seq
     FROM unnest($1::text[], $2::integer[], $3::float8[]) AS w (destination, slots, lease_s)
     CROSS JOIN LATERAL (
         SELECT q.seq FROM queue q
         WHERE q.destination = w.destination AND q.due <= gateway_now() AND {_FREE} AND q.event_id <> ALL ($5::text[])
-        ORDER BY q.due, q.seq LIMIT w.slots FOR UPDATE SKIP LOCKED
+        ORDER BY q.due LIMIT w.slots FOR UPDATE SKIP LOCKED
     ) c
     WHERE NOT EXISTS (
         SELECT 1 FROM holder h WHERE h.destination = w.destination AND h.replica <> $4 AND h.until > gateway_now()
     )
 )
-UPDATE queue q SET leased_until = gateway_now() + p.lease_s, owner = $4, grants = (q.grants + 1) % {1 << GRANT_BITS}
-FROM picked p WHERE q.seq = p.seq
-RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, p.lease_s, gateway_now() AS now
+UPDATE queue q SET leased_until = gateway_now() + {_LEASE_S}, owner = $4, grants = (q.grants + 1) % {1 << GRANT_BITS}
+WHERE q.seq = ANY(ARRAY(SELECT seq FROM picked))
+RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, {_LEASE_S} AS lease_s, gateway_now() AS now
 """
 
 # --- outcomes ---
 
-# A delivery whose lease was granted again, or whose outcome is recorded, has no row with these grants that is leased.
-_HELD: Final = "q.seq = o.seq AND q.grants = o.grants AND q.leased_until IS NOT NULL"
 _MADE: Final = """
 o.number, o.started_at, o.duration_s, o.outcome, o.status, o.why, o.answer, o.config_revision, o.sent_bytes, o.sent_sha256, o.next_s, o.bucket
 """
 SETTLE: Final = f"""
-WITH o AS MATERIALIZED (
-    SELECT * FROM unnest($1::outcome[])
-), ended AS (
-    DELETE FROM queue q USING o WHERE o.state <> 'pending' AND {_HELD}
-    RETURNING q.seq, q.id, q.event_seq, q.event_id, q.route, q.destination, o.state, q.grants, o.attempts,
+WITH held AS MATERIALIZED (
+    SELECT q.seq, q.id, q.event_seq, q.event_id, q.route, q.destination, o.state, q.grants, o.attempts,
         q.attempts_before_replay, o.spent_s, q.crashes, o.reason AS last_reason, o.last_status, o.last_answer, q.lane,
-        o.cause, q.task, {_MADE}
+        o.cause, q.task, o.after_s, {_MADE}
+    FROM unnest($1::outcome[]) o CROSS JOIN LATERAL (
+        SELECT * FROM queue q WHERE q.seq = o.seq AND q.grants = o.grants AND q.leased_until IS NOT NULL FOR UPDATE OFFSET 0
+    ) q
+), ended AS (
+    SELECT * FROM held WHERE state <> 'pending'
+), gone AS (
+    DELETE FROM queue q WHERE q.seq = ANY(ARRAY(SELECT seq FROM ended))
 ), moved AS (
     INSERT INTO done (seq, id, event_seq, event_id, route, destination, state, grants, attempts, attempts_before_replay,
         spent_s, crashes, reason, last_status, last_answer, lane, cause, task, changed_at)
     SELECT seq, id, event_seq, event_id, route, destination, state, grants, attempts, attempts_before_replay,
         spent_s, crashes, last_reason, last_status, last_answer, lane, cause, task, gateway_now() FROM ended
 ), kept AS (
-    UPDATE queue q SET leased_until = NULL, owner = NULL, due = CASE WHEN o.after_s IS NULL THEN q.due ELSE gateway_now() + o.after_s END,
-        attempts = o.attempts, spent_s = o.spent_s, reason = o.reason, last_status = o.last_status,
-        last_answer = o.last_answer, changed_at = CASE WHEN o.after_s IS NULL THEN q.changed_at ELSE gateway_now() END
-    FROM o WHERE o.state = 'pending' AND {_HELD}
-    RETURNING q.seq, q.destination, q.due, {_MADE}
+    UPDATE queue q SET leased_until = NULL, owner = NULL,
+        (due, attempts, spent_s, reason, last_status, last_answer, changed_at) = (
+            SELECT coalesce(gateway_now() + o.after_s, q.due), o.attempts, o.spent_s, o.last_reason, o.last_status,
+                o.last_answer, CASE WHEN o.after_s IS NULL THEN q.changed_at ELSE gateway_now() END
+            FROM held o WHERE o.seq = q.seq
+        )
+    WHERE q.seq = ANY(ARRAY(SELECT seq FROM held WHERE state = 'pending'))
+    RETURNING q.seq, q.destination, q.due
 ), counted AS (
     INSERT INTO tally (destination, state, cause, deliveries)
     SELECT destination, 'pending', ''::bytea, -count(*) FROM ended GROUP BY destination
     UNION ALL SELECT destination, state, cause, count(*) FROM ended GROUP BY destination, state, cause
 ), made AS (
-    SELECT o.seq, o.destination, {_MADE} FROM ended o WHERE o.number IS NOT NULL
-    UNION ALL SELECT o.seq, o.destination, {_MADE} FROM kept o WHERE o.number IS NOT NULL
+    SELECT * FROM held o WHERE o.number IS NOT NULL
 ), tried AS (
     INSERT INTO attempt (delivery_seq, number, recorded_at, started_at, duration_s, outcome, status, reason, answer,
         config_revision, sent_bytes, sent_sha256, next_s)
@@ -154,13 +161,12 @@ WHERE EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_seq = o.seq AND a.number 
 # The first of those pending in each lane is due, if it was behind.
 NEXT_IN_LANES: Final = """
 UPDATE queue q SET due = gateway_now()
-FROM (
+WHERE q.due + 0 = 'infinity' AND q.seq = ANY(ARRAY(
     SELECT first.seq FROM unnest($1::text[], $2::bytea[]) AS k (destination, lane)
     CROSS JOIN LATERAL (
         SELECT l.seq FROM queue l WHERE l.destination = k.destination AND l.lane = k.lane ORDER BY l.turn LIMIT 1
     ) first
-) f
-WHERE q.seq = f.seq AND q.due = 'infinity'
+))
 RETURNING q.destination
 """
 # What is leased no longer, as if it had never been.

@@ -133,10 +133,12 @@ CREATE TABLE queue (
     fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.1, autovacuum_analyze_threshold = 5000
 );
-CREATE INDEX queue_due ON queue (destination, due, seq);
+-- without seq: a delivery is looked for by the primary key, whatever the statistics of an almost empty table say
+CREATE INDEX queue_due ON queue (destination, due);
 -- hash: one that gave an order, too, would be taken for it where another one has the rows that are looked for
 CREATE INDEX queue_event ON queue USING hash (event_seq);
-CREATE INDEX queue_by ON queue (destination, event_seq);
+-- for people's questions, which say seq > 0, as every seq is: else it might be taken in place of queue_due
+CREATE INDEX queue_by ON queue (destination, event_seq) WHERE seq > 0;
 CREATE INDEX queue_lane ON queue (destination, lane, turn) WHERE lane IS NOT NULL;
 CREATE INDEX queue_task ON queue (task) WHERE task IS NOT NULL;
 

@@ -42,6 +42,9 @@ ASKED = {
 }
 
 
+OF_THE_QUEUE = ("TAKE_KEYS", "BUSY_LANES", "CLAIM", "SETTLE", "NEXT_IN_LANES", "GIVE_BACK", "CRASHED")
+
+
 @pytest.fixture(scope="module")
 def url():
     url = postgres.fresh()
@@ -49,6 +52,26 @@ def url():
     postgres.run(url, QUEUE.format(ROWS), DEDUPE.format(ROWS), "ANALYZE")
     yield url
     postgres.drop(url)
+
+
+@pytest.fixture(scope="module")
+def emptied():
+    """A database whose statistics say that the queue is empty, as it often is when it is vacuumed."""
+    url = postgres.fresh()
+    asyncio.run(migrate(url))
+    postgres.run(url, DEDUPE.format(ROWS), "ANALYZE", "VACUUM ANALYZE queue", QUEUE.format(ROWS))
+    yield url
+    postgres.drop(url)
+
+
+def unbounded(plan):
+    """Every scan of the queue that no condition on its index bounds."""
+    is_scan = plan["Node Type"] not in ("ModifyTable", "Bitmap Heap Scan")
+    is_of_queue = plan.get("Relation Name") == "queue" or plan.get("Index Name", "").startswith("queue")
+    if is_scan and is_of_queue and "Index Cond" not in plan:
+        yield plan.get("Index Name", plan["Node Type"])
+    for part in plan.get("Plans", ()):
+        yield from unbounded(part)
 
 
 def scans(plan):
@@ -91,3 +114,18 @@ def test_nothing_is_read_whole(url, name):
     [explanation] = asyncio.run(explained())
     assert set(scans(explanation["Plan"])) <= SMALL
     assert list(rescans(explanation["Plan"])) == []
+
+
+@pytest.mark.parametrize("name", OF_THE_QUEUE)
+def test_the_queue_is_never_read_whole_though_it_was_empty_when_it_was_vacuumed(emptied, name):
+    async def explained():
+        connection = await asyncpg.connect(
+            emptied, server_settings={**PLANNING, "plan_cache_mode": "force_generic_plan"}
+        )
+        try:
+            return await (await connection.prepare(getattr(statements, name))).explain(*ASKED[name])
+        finally:
+            await connection.close()
+
+    [explanation] = asyncio.run(explained())
+    assert list(unbounded(explanation["Plan"])) == []
