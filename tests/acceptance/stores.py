@@ -33,12 +33,21 @@ def url_of(folder: Path) -> str:
 
 
 @contextmanager
-def of_kind(kind: str) -> Iterator[None]:
+def meant(kind: str) -> Iterator[None]:
     """Gateways that are made inside run on stores of this kind."""
     before, _stores.kind = _stores.kind, kind
     try:
         yield
     finally:
         _stores.kind = before
+
+
+@contextmanager
+def of_kind(kind: str) -> Iterator[None]:
+    """As ``meant``; the databases that were made inside are dropped."""
+    try:
+        with meant(kind):
+            yield
+    finally:
         while _stores.databases:
             postgres.drop(_stores.databases.popitem()[1])

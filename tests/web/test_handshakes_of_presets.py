@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway import presets
-from gateway.store.learned import AGAIN_S, LearnedSecrets
+from gateway.store.learned import AGAIN_S
 from tests.presets.test_vectors import FILES as VECTORS
 from tests.web.asking import with_file
 
@@ -81,7 +81,6 @@ def test_whoever_does_not_know_the_secret_gets_no_answer(tmp_path, asked, status
 
 @at_the_door
 async def test_the_secret_of_an_asana_webhook_is_taken_over_while_somebody_expects_it(door):
-    door.gateway.learned = LearnedSecrets(door.folder / "gateway.db.secrets")
     asks = {"path": "/in/asana", "headers": {"x-hook-secret": CHALLENGE}}
     assert (await door.send(b"", **asks)).status == 401
     assert (await door.ask("/api/sources/asana/handshake", {"by": "ann"}))[0] == 200

@@ -52,6 +52,13 @@ def test_a_copy_of_a_log_that_has_started_over_does_not_count_for_the_new_one(ke
     assert kept._copied <= kept.pages
 
 
+def tended(kept, **more):
+    """As the writer does, on a machine where a copy never takes long."""
+    kept.tend(**more)
+    if kept._copying is not None:
+        kept._copying.result()
+
+
 @pytest.mark.parametrize(("awaited", "least"), [(False, 20), (True, 40)], ids=["nobody waits", "senders wait"])
 def test_a_long_log_starts_over_later_while_senders_wait(kept, writer, monkeypatch, awaited, least):
     monkeypatch.setattr(log, "RESTART_PAGES", 20)
@@ -59,7 +66,7 @@ def test_a_long_log_starts_over_later_while_senders_wait(kept, writer, monkeypat
     lengths = []
     for _ in range(100):
         grow(writer, 1)
-        kept.tend(is_awaited=awaited)
+        tended(kept, is_awaited=awaited)
         lengths.append(kept.pages)
     ends = [before for before, now in itertools.pairwise(lengths) if now < before]
     assert ends
@@ -73,8 +80,9 @@ def test_a_log_that_somebody_reads_is_left_to_grow(kept, writer, tmp_path, monke
         reader.execute("BEGIN; SELECT count(*) FROM t").fetchall()
         for _ in range(50):
             grow(writer, 1)
-            kept.tend()
+            tended(kept)
         assert kept.pages > 50
-    kept.tend()
+    tended(kept)
+    tended(kept)
     grow(writer, 1)
     assert kept.pages < 20
