@@ -23,6 +23,10 @@ _DELIVERY_FIELDS: Final = ("id", "destination", "route", "attempts", "reason", "
 _UNWRAPPED: Final = re.compile(r"\{\{\s*(?P<braces>[^{}\s]+)\s*\}\}|\$\.(?P<below>.+)")
 
 
+#: The shortcut to the record, which nearly every preset has; a source of one's own may declare it.
+ATTRS: Final = "attrs"
+
+
 class Fields:
     """Checks the paths of fields against the roots that sources have, and the fields known below them."""
 
@@ -47,11 +51,12 @@ class Fields:
         return ROOTS.union(*map(self.shortcuts, self.sources))
 
     def roots(self, sources: Sequence[str]) -> frozenset[str]:
-        """The roots that all of these sources have."""
-        declared = [self.shortcuts(source) for source in sources if self.sources[source].preset is not None]
+        """The roots that all of these sources have, as far as they have a preset; else those that they declare."""
+        keys = [self.sources[source] for source in sources]
+        known = [self.shortcuts(source) for source in sources if self.sources[source].preset is not None]
+        declared = [frozenset(each.shortcuts) | {ATTRS} for each in keys if each.preset is None]
         # Without a source nothing is rendered, and its problem is reported elsewhere.
-        names = declared or [presets.load(name).naming.shortcut_names for name in presets.NAMES]
-        return ROOTS | frozenset.intersection(*names)
+        return ROOTS | frozenset.intersection(*(known or declared or [frozenset({ATTRS})]))
 
     def check_condition(self, field: Field, sources: Sequence[str], roots: frozenset[str]) -> None:
         """Report a condition on a path that no event of these sources can have, or that no event can meet."""

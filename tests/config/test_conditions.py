@@ -115,3 +115,15 @@ def test_a_mistake_with_several_operands_is_at_the_value_or_at_the_operator(tmp_
 def test_a_refused_operand_from_the_environment_is_not_quoted(tmp_path):
     file = file_with({"attrs.id": {"gt": "${LEAST}"}})
     assert problem(tmp_path, file, {"LEAST": "hush"}) == '"gt" of "attrs.id" does not accept the value of ${LEAST}'
+
+
+@pytest.mark.parametrize("text", ["text: '{{ record.id }} {{ attrs.id }}'", "where: {record.id: {gt: 5}}, text: x"])
+def test_a_source_without_a_preset_has_the_shortcuts_that_it_declares(tmp_path, text):
+    (tmp_path / "routes.yaml").write_text(
+        "version: 1\n"
+        "sources: {own: {verify: {token: {header: x-token}}, secret: 0123456789abcdef, type: '{payload.type}', "
+        "shortcuts: {record: payload.data}}}\n"
+        "destinations: {chat: {type: slack, url: https://hooks.slack.com/services/T/B/x}}\n"
+        f"routes: [{{match: '*', to: chat, {text}}}]\n"
+    )
+    assert load(tmp_path / "routes.yaml", environ={}).routes == 1
