@@ -175,7 +175,7 @@ def test_an_upgrade_with_another_schema_replaces_one_replica_after_the_other_und
                 time.sleep(1.0)
         cluster.drain()
         report("an upgrade", senders, sink)
-        # An outcome that waits for the locks of the migration for too long is not recorded.
+        # Outcomes that meet the locks of the migration may be recorded too late: a few were sent again on a busy machine.
         assert_nothing_is_owed(senders, sink, harms=1)
 
 

@@ -104,10 +104,10 @@ class PostgresStore(PostgresReads):
 
     # what replicas share
 
-    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002
+    async def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:  # noqa: ARG002  as every store
         return await self._asked(lambda: replicas.assigned(self._line, self._presence.number, wanted))
 
-    async def release(self, replica: str, destinations: Collection[str]) -> None:  # noqa: ARG002
+    async def release(self, replica: str, destinations: Collection[str]) -> None:  # noqa: ARG002  as every store
         await self._asked(lambda: replicas.release(self._line, self._presence.number, destinations))
 
     async def set_hold(self, hold: Hold) -> bool:
@@ -184,7 +184,7 @@ class PostgresStore(PostgresReads):
         self._wiping.is_due = self._wiping.is_due or bool(redacted)
         return redacted
 
-    async def cleanse(self, headers: Mapping[str, Collection[str]], *, limit: int = 250) -> bool:  # noqa: ARG002
+    async def cleanse(self, headers: Mapping[str, Collection[str]], *, limit: int = 250) -> bool:  # noqa: ARG002  as every store
         # No release has stored such headers in a database.
         return False
 
