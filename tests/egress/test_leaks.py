@@ -162,7 +162,8 @@ FILES = {
     "password": "correct horse_9",
     "header": "k-Header~77",
     "pin": "7Kp2",
-    "five": "ab-12",
+    # None of them looks like a part of an id.
+    "five": "zq-12",
     "hook": "http://127.0.0.1:1/hooks/x1y2z3",
     "key": KEY,
 }
@@ -187,7 +188,7 @@ REPEATED = [
     ("crm", "literal-One1"),
     ("crm", "literal-Two2"),
     ("crm", "7Kp2"),
-    ("crm", "ab-12"),
+    ("crm", "zq-12"),
     ("crm", KEY.split("\n")[3]),
     ("crm", "s3cret-of-source"),
     ("basic", "correct horse_9"),
