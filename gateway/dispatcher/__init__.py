@@ -11,19 +11,19 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from msgspec.structs import replace
-
 from gateway import pipeline, telemetry
-from gateway.destinations import gates
 from gateway.destinations.gates import Permit
+from gateway.dispatcher.attempts import Attempts
+from gateway.dispatcher.handover import MOST_BYTES, Handover
 from gateway.dispatcher.reporting import count_outcome, log_outcome
+from gateway.dispatcher.settling import STORE_PAUSE_S, Ended, Settling
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
 from gateway.machine.memory import Held, delivery_room, memory_limit
-from gateway.model import Announcement, Dead, Delivery, Event, Release, Retry
-from gateway.pipeline import Gateway, Tried
-from gateway.routing import Config, Destination
-from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
+from gateway.model import Announcement, Delivery, Event, Release
+from gateway.pipeline import Gateway
+from gateway.routing import Destination
+from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent, Outcome, Want
 
 #: A lease outlives the attempt it is for by this many seconds, so it is never renewed.
 LEASE_MARGIN_S: Final = 20.0
@@ -31,8 +31,6 @@ LEASE_MARGIN_S: Final = 20.0
 LOOK_INTERVAL_S: Final = 60.0
 #: Seconds between two looks at what other replicas have changed.
 REFRESH_INTERVAL_S: Final = 5.0
-#: How long a store that refuses is left alone before it is asked again, seconds.
-STORE_PAUSE_S: Final = 1.0
 
 
 class Dispatcher:
@@ -41,9 +39,13 @@ class Dispatcher:
     def __init__(self, gateway: Gateway, *, room: int | None = None) -> None:
         """``room`` is how many bytes of events may be in memory for their deliveries."""
         self._gateway = gateway
-        self._bodies = Held(delivery_room(memory_limit()) if room is None else room)
+        room = delivery_room(memory_limit()) if room is None else room
+        self._bodies = Held(room)
+        self._handover = Handover(min(MOST_BYTES, room // 4), gateway.monotonic)
         self._store = gateway.store
         self.holds = Holds(gateway, announce=self.announce, changed=self._opens)
+        self.attempts = Attempts(gateway, self.holds, self.announce)
+        self._settling = Settling(gateway.store, self._recorded)
         #: Destinations that may have something due: new deliveries queue up behind it.
         self._due: set[str] = set()
         #: Those of them that are neither full nor held: a round asks for these and no others.
@@ -56,11 +58,6 @@ class Dispatcher:
         #: Set when the store is to be asked at once what this replica decides for.
         self._reread = asyncio.Event()
         self._stop = asyncio.Event()
-        #: Cleared while the store rejects outcomes: what is claimed then would be sent without a record, again and again.
-        self._recording = asyncio.Event()
-        self._recording.set()
-        #: Looks for another login at once; called when a destination refuses what it was sent.
-        self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -88,6 +85,8 @@ class Dispatcher:
 
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append, and the length of the lease to ask for in seconds; None: it has to wait."""
+        # An append follows: what waits to be recorded is in its transaction.
+        self._settling.flush()
         name = destination.name
         if name in self._due or self._stop.is_set() or not self.recording or not self._fitting(name):
             return None
@@ -95,18 +94,35 @@ class Dispatcher:
             return None
         return destination.timeout_s + LEASE_MARGIN_S
 
-    def appended(self, new: Sequence[NewEvent], appending: "asyncio.Future[Sequence[Appended]]") -> None:
-        """The append is over, or its caller has gone: start what was leased, give the other slots back."""
+    def appended(
+        self,
+        new: Sequence[NewEvent],
+        payloads: Mapping[str, object],
+        appending: "asyncio.Future[Sequence[Appended]]",
+    ) -> None:
+        """The append is over, or its caller has gone: start what was leased, give the other slots back.
+
+        ``payloads``: those of small events, by their ids.
+        """
         is_stored = not appending.cancelled() and appending.exception() is None
         appended = appending.result() if is_stored else ()
         for at, one in enumerate(new):
-            leases = appended[at].leases if appended else ()
-            leased = {lease.delivery.id for lease in leases}
-            for lease in leases:
-                self._start(lease, one.event)
+            known = appended[at] if appended else None
+            leased = {lease.delivery.id: lease for lease in known.leases} if known else {}
             for delivery in one.deliveries:
-                if delivery.lease_s is not None and delivery.id not in leased:
+                if lease := leased.get(delivery.id):
+                    self._start(lease, one.event, payloads.get(one.event.id))
+                    continue
+                if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
+                if known and not known.duplicate and delivery.route not in known.held_back:
+                    self._keep(one.event, delivery)
+
+    def _keep(self, event: Event, delivery: NewDelivery) -> None:
+        """It has to wait: perhaps not for long."""
+        name = delivery.destination
+        if not self._stop.is_set() and self.holds.is_holder(name):
+            self._handover.keep(name, delivery.id, event, len(self._gateway.config.destinations))
 
     # deliveries that wait in the store
 
@@ -137,7 +153,7 @@ class Dispatcher:
         self._wake.set()
 
     async def _round(self) -> None:
-        await self._recording.wait()
+        await self._settling.recording.wait()
         await self._store.breathe()
         self._wake.clear()
         if wants := self._wants():
@@ -154,9 +170,10 @@ class Dispatcher:
         try:
             leases = await self._store.claim(self._gateway.replica, wants)
             claimed.update(lease.delivery.destination for lease in leases)
+            # From here on the slots are theirs.
+            started = claimed
             self._learn_what_is_left(wants, claimed)
             events = await self._load(leases)
-            started = claimed
         except BaseException:
             self._look_at(wants)
             raise
@@ -208,10 +225,16 @@ class Dispatcher:
                 self._due.discard(name)
 
     async def _load(self, leases: Sequence[Lease]) -> Mapping[str, Event | CorruptEvent]:
+        events: dict[str, Event | CorruptEvent] = {}
+        for lease in leases:
+            if (event := self._handover.take(lease.delivery)) is not None:
+                events[event.id] = event
+        missing = {lease.delivery.event_id for lease in leases} - events.keys()
         try:
-            return await self._store.load({lease.delivery.event_id for lease in leases})
-        except StoreUnavailable:
-            await self._settle([Outcome(lease, Release()) for lease in leases])
+            return {**events, **await self._store.load(missing)} if missing else events
+        except BaseException:
+            for lease in leases:
+                self._release(lease)
             raise
 
     def _hold(self, name: str, seconds: float) -> None:
@@ -235,95 +258,53 @@ class Dispatcher:
 
     # one attempt
 
-    def _start(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
+    def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object = None) -> None:
         if self._stop.is_set():
             self._give_back(lease.delivery.destination)
             return
         wait_s = self.holds.turn(lease.delivery)
-        work = self._release(lease) if wait_s is None else self._attempt(lease, event, wait_s)
-        task = asyncio.create_task(work)
+        if wait_s is None:
+            # It was leased just before something came to hold its destination, and waits in the store like the others.
+            self._release(lease)
+            return
+        task = asyncio.create_task(self._attempt(lease, event, payload, wait_s))
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 
-    async def _release(self, lease: Lease) -> None:
-        """It was leased just before something came to hold its destination, and waits in the store like the others."""
+    def _release(self, lease: Lease) -> None:
+        self._settling.add(Ended(outcome=Outcome(lease, Release())), soon=True)
+
+    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float) -> None:
+        name, size = lease.delivery.destination, len(event.body) if isinstance(event, Event) else 0
+        self._bodies.hold(name, size)
         try:
-            await self._settle([Outcome(lease, Release())])
-        finally:
-            self._give_back(lease.delivery.destination)
+            outcome, word = await self.attempts.make(lease, event, payload, wait_s)
+        except BaseException as error:
+            # A defect: its lease ends, and then it is tried again.
+            self._bodies.release(name, size)
+            self._give_back(name)
+            if not isinstance(error, Exception):
+                raise
+            telemetry.log("internal.error", delivery_id=lease.delivery.id, exc_info=True)
+        else:
+            ended = Ended(outcome=outcome, event=event, word=word, size=size)
+            self._settling.add(ended, soon=self._is_wanted(lease.delivery))
 
-    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, wait_s: float) -> None:
-        delivery = lease.delivery
-        size = len(event.body) if isinstance(event, Event) else 0
-        self._bodies.hold(delivery.destination, size)
-        try:
-            if isinstance(event, Event):
-                if wait_s > 0:
-                    await asyncio.sleep(wait_s)
-                used = self._gateway.config
-                tried = await pipeline.deliver(delivery, event, self._gateway)
-                if tried.learned.outcome == "denied" and await self._is_outdated(used):
-                    outcome, word = await self._with_another_login(lease, tried), tried.word
-                else:
-                    outcome, word = await self._judged(lease, event, tried), tried.word
-            else:
-                reason = str(event or f"event {delivery.event_id} is not in the store")
-                outcome, word = Outcome(lease, Dead(reason)), CorruptEvent.reason
-                await self.holds.learn(delivery, gates.NOTHING)
-                await self._say_damaged(delivery, reason)
-            await self._settle([outcome])
-            log_outcome(delivery, event, outcome)
-            count_outcome(outcome, event, word, self._gateway.clock())
-        except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
-            telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
-        finally:
-            self._bodies.release(delivery.destination, size)
-            self._give_back(delivery.destination)
+    def _is_wanted(self, delivery: Delivery) -> bool:
+        """Whether something waits for the slot of a delivery, or soon will, or for its end."""
+        name = delivery.destination
+        if name in self._due or delivery.lane is not None or self._stop.is_set():
+            return True
+        return 2 * self.holds.in_flight[name] > self.holds.slots(name)
 
-    async def _is_outdated(self, used: Config) -> bool:
-        """Whether the configuration in force is another than the one used, or has just become it."""
-        if self._gateway.config is used:
-            await self.look_for_login()
-        return self._gateway.config is not used
-
-    async def _with_another_login(self, lease: Lease, tried: Tried) -> Outcome:
-        """Try again at once and at no expense: what was refused is no longer in force."""
-        await self.holds.learn(lease.delivery, gates.NOTHING)
-        again = Retry(tried.attempt.reason, after_s=0.0, spent_s=0.0)
-        return Outcome(lease, again, replace(tried.attempt, outcome="retry", next_s=0.0))
-
-    async def _judged(self, lease: Lease, event: Event, tried: Tried) -> Outcome:
-        """The outcome of an attempt, after its destination was judged by it."""
-        delivery, result, attempt = lease.delivery, tried.result, tried.attempt
-        is_muted = self.holds.is_muted(delivery.destination)
-        aloud = not is_muted and not pipeline.is_notice(delivery, event)
-        if await self.holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
-            # It waits for a person, so nothing of its budget is spent.
-            waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
-            return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
-        told = None
-        if isinstance(result, Dead) and not is_muted:
-            told = pipeline.notices(delivery, event, self._gateway.config, result, attempt)
-        return Outcome(lease, result, attempt, told)
-
-    async def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        try:
-            held = await self._settled(outcomes)
-        finally:
-            self._recording.set()
-        for outcome in outcomes:
-            if outcome.lease.delivery.id not in held:
-                telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
-
-    async def _settled(self, outcomes: Sequence[Outcome]) -> Collection[str]:
-        while True:
-            try:
-                return await self._store.settle(outcomes)
-            except StoreUnavailable as error:
-                if self._recording.is_set():
-                    telemetry.log("store.unavailable", reason=str(error))
-                self._recording.clear()
-                await asyncio.sleep(STORE_PAUSE_S)
+    def _recorded(self, ended: Ended, is_recorded: bool) -> None:
+        """Its slot is free again."""
+        delivery, outcome = ended.outcome.lease.delivery, ended.outcome
+        self._bodies.release(delivery.destination, ended.size)
+        self._give_back(delivery.destination)
+        if is_recorded and ended.word:
+            log_outcome(delivery, ended.event, outcome)
+            count_outcome(outcome, ended.event, ended.word, self._gateway.clock())
 
     # what the gateway says of itself
 
@@ -335,13 +316,6 @@ class Dispatcher:
             # What happened is in the log.
             telemetry.log("store.unavailable", reason=str(error))
 
-    async def _say_damaged(self, delivery: Delivery, reason: str) -> None:
-        if delivery.notice is None:
-            message = f"A stored event is damaged and was not sent to {delivery.destination}: {reason}"
-            id_, name = delivery.event_id, delivery.destination
-            fields = {"destination": name, "event_id": id_, "reason": reason}
-            await self.announce(Announcement("event.damaged", message, fields, page=f"events/{id_}"))
-
     async def _end_pauses(self) -> None:
         await self.holds.end_overdue()
         await asyncio.sleep(LOOK_INTERVAL_S)
@@ -351,11 +325,12 @@ class Dispatcher:
     def stop(self) -> None:
         """Start no delivery from now on."""
         self._stop.set()
+        self._settling.flush()
 
     @property
     def recording(self) -> bool:
         """Whether outcomes can be recorded; while they cannot, nothing is sent."""
-        return self._recording.is_set()
+        return self._settling.recording.is_set()
 
     async def drained(self) -> None:
         """Return when no attempt is in flight any more; other replicas have each destination as soon as it is free."""
@@ -364,25 +339,27 @@ class Dispatcher:
                 await self.holds.hand_over()
             except StoreUnavailable as error:
                 telemetry.log("store.unavailable", reason=str(error))
-            if not self._attempts:
+            if not (under_way := self._under_way()):
                 return
-            await asyncio.wait(self._attempts, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
 
     async def idle(self) -> None:
-        """Return when no attempt is in flight any more."""
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        """Return when no attempt is in flight any more, and every outcome is recorded."""
+        while under_way := self._under_way():
+            await asyncio.wait(under_way)
+
+    def _under_way(self) -> Collection["asyncio.Task[None]"]:
+        self._settling.flush()
+        return [*self._attempts, *self._settling.tasks]
 
     async def abandon(self) -> None:
         """End the attempts that are still in flight; their deliveries stay pending."""
-        for task, delivery in self._attempts.items():
+        ended = [each.outcome.lease.delivery for each in self._settling.unrecorded]
+        for delivery in [*self._attempts.values(), *ended]:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
+        for task in self._under_way():
             task.cancel()
         await self.idle()
-
-
-async def _nowhere() -> None:
-    """There is nowhere to look."""
 
 
 async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
