@@ -5,7 +5,6 @@ rest waits in the store and is claimed. A slot is free again only after ``store.
 """
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +12,9 @@ from typing import Final
 
 from gateway import pipeline, telemetry
 from gateway.destinations.gates import Permit
+from gateway.dispatcher.ahead import Ahead
 from gateway.dispatcher.attempts import Attempts
+from gateway.dispatcher.due import Due
 from gateway.dispatcher.handover import MOST_BYTES, Handover
 from gateway.dispatcher.reporting import count_outcome, log_outcome
 from gateway.dispatcher.settling import STORE_PAUSE_S, Ended, Settling
@@ -39,22 +40,15 @@ class Dispatcher:
     def __init__(self, gateway: Gateway, *, room: int | None = None) -> None:
         """``room`` is how many bytes of events may be in memory for their deliveries."""
         self._gateway = gateway
+        self._due = Due()
         room = delivery_room(memory_limit()) if room is None else room
         self._bodies = Held(room)
         self._handover = Handover(min(MOST_BYTES, room // 4), gateway.monotonic)
+        self._ahead = Ahead(gateway.monotonic)
         self._store = gateway.store
-        self.holds = Holds(gateway, announce=self.announce, changed=self._opens)
+        self.holds = Holds(gateway, announce=self.announce, changed=self._due.opens)
         self.attempts = Attempts(gateway, self.holds, self.announce)
         self._settling = Settling(gateway.store, self._recorded)
-        #: Destinations that may have something due: new deliveries queue up behind it.
-        self._due: set[str] = set()
-        #: Those of them that are neither full nor held: a round asks for these and no others.
-        self._ready: set[str] = set()
-        #: Those without a free slot.
-        self._full: set[str] = set()
-        #: Those that are held, each with the timer that opens it, if time does: they cost nothing until then.
-        self._held: dict[str, asyncio.TimerHandle | None] = {}
-        self._wake = asyncio.Event()
         #: Set when the store is to be asked at once what this replica decides for.
         self._reread = asyncio.Event()
         self._stop = asyncio.Event()
@@ -76,8 +70,7 @@ class Dispatcher:
 
     def reconfigured(self) -> None:
         """Another configuration is in force: a destination that was full may have more slots now."""
-        for name in [*self._full, *self._held]:
-            self._opens(name)
+        self._due.open_all()
         self._look_at(self._gateway.config.destinations)
         self._reread.set()
 
@@ -88,7 +81,7 @@ class Dispatcher:
         # An append follows: what waits to be recorded is in its transaction.
         self._settling.flush()
         name = destination.name
-        if name in self._due or self._stop.is_set() or not self.recording or not self._fitting(name):
+        if name in self._due.names or self._stop.is_set() or not self.recording or not self._fitting(name):
             return None
         if not self.holds.reserve(name):
             return None
@@ -147,24 +140,22 @@ class Dispatcher:
 
     def _look_at(self, names: Collection[str]) -> None:
         """They may have something due."""
-        self._due.update(names)
-        self._ready.update(names)
-        self._ready -= self._full | self._held.keys()
-        self._wake.set()
+        self._due.look_at(names)
 
     async def _round(self) -> None:
         await self._settling.recording.wait()
         await self._store.breathe()
-        self._wake.clear()
+        self._due.wake.clear()
         if wants := self._wants():
             await self._claim(wants)
         else:
-            await self._wake.wait()
+            await self._due.wake.wait()
 
     async def _claim(self, wants: Mapping[str, Want]) -> None:
         # The slots are taken before the claim: an append may finish meanwhile.
-        for name, want in wants.items():
-            self.holds.take(name, want.slots)
+        taken = {name: max(0, min(want.slots, self._free(name))) for name, want in wants.items()}
+        for name, slots in taken.items():
+            self.holds.take(name, slots)
         claimed: Counter[str] = Counter()
         started: Counter[str] = Counter()
         try:
@@ -173,38 +164,72 @@ class Dispatcher:
             # From here on the slots are theirs.
             started = claimed
             self._learn_what_is_left(wants, claimed)
-            events = await self._load(leases)
+            events = await self._load(leases, taken)
         except BaseException:
             self._look_at(wants)
             raise
         finally:
-            for name, want in wants.items():
-                self._give_back(name, want.slots - started[name])
+            for name, slots in taken.items():
+                self._give_back(name, max(0, slots - started[name]))
         for lease in leases:
-            self._start(lease, events.get(lease.delivery.event_id))
+            self._started(lease, events.get(lease.delivery.event_id), taken)
             await self._store.breathe()
 
+    def _started(self, lease: Lease, event: Event | CorruptEvent | None, taken: dict[str, int]) -> None:
+        """Start a claimed delivery in one of the slots that were taken, or have it wait for the next one."""
+        name = lease.delivery.destination
+        if taken[name]:
+            taken[name] -= 1
+            self._start(lease, event)
+        elif self._stop.is_set():
+            self._release(lease, has_slot=False)
+        else:
+            self._bodies.hold(name, size_of(event))
+            self._ahead.put(lease, event)
+            self._call_up(name)
+
+    def _call_up(self, name: str) -> None:
+        """Give free slots to those that were claimed already."""
+        while self._ahead.count(name) and (self._free(name) > 0 or not self.holds.slots(name)):
+            claimed = self._ahead.next(name)
+            assert claimed is not None
+            self._bodies.release(name, size_of(claimed.event))
+            if self._ahead.is_late(claimed) or not self.holds.slots(name):
+                self._release(claimed.lease, has_slot=False)
+            else:
+                self.holds.take(name, 1)
+                self._start(claimed.lease, claimed.event)
+
     def _wants(self) -> Mapping[str, Want]:
-        """What to claim now, and for that long none of them is ready: a hint that comes meanwhile counts."""
-        ready, self._ready = self._ready, set()
-        return {name: want for name in ready if (want := self._want(name))}
+        """What to claim now."""
+        return {name: want for name in self._due.take_ready() if (want := self._want(name))}
 
     def _want(self, name: str) -> Want | None:
         """What to claim of a destination now; None: it is full or paused, or another replica holds it."""
         slots = self.holds.slots(name)
         destination = self._gateway.config.destinations.get(name)
         if not slots or not self.holds.is_holder(name):
-            self._due.discard(name)
+            self._due.is_not_ours(name)
             return None
         # What waits for a destination that is no longer in the file only ends.
         permit = Permit(count=slots) if destination is None else self._permit(name)
-        free = min(slots - self.holds.in_flight[name], self._fitting(name))
-        if permit.count and free <= 0:
-            self._full.add(name)
-        if not permit.count or free <= 0:
+        most = self._most(name, slots, is_free=permit.count > slots)
+        if permit.count and most <= 0:
+            self._due.fill(name)
+        if not permit.count or most <= 0:
             return None
         timeout_s = destination.timeout_s if destination else 0.0
-        return Want(slots=min(permit.count, free), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
+        return Want(slots=min(permit.count, most), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
+
+    def _most(self, name: str, slots: int, *, is_free: bool) -> int:
+        """How many deliveries to claim: for the free slots and, if nothing paces it, as many that wait for the next ones."""
+        free, line = self._free(name), slots - self._ahead.count(name) if is_free else 0
+        if free <= 0 and 2 * line < slots:
+            return 0
+        return min(max(0, free) + line, self._fitting(name))
+
+    def _free(self, name: str) -> int:
+        return self.holds.slots(name) - self.holds.in_flight[name]
 
     def _fitting(self, name: str) -> int:
         return self._bodies.fitting(name, len(self._gateway.config.destinations))
@@ -213,18 +238,18 @@ class Dispatcher:
         """How many deliveries may start; if none, the destination is held until that may have changed."""
         permit = self.holds.permit(name)
         if permit.count == 0:
-            self._hold(name, permit.again_at - self._gateway.monotonic())
+            self._due.hold(name, permit.again_at - self._gateway.monotonic())
         return permit
 
     def _learn_what_is_left(self, wants: Mapping[str, Want], claimed: Mapping[str, int]) -> None:
         """A destination that gave all that it was asked for may have more; of the others nothing else is due."""
         for name, want in wants.items():
             if claimed[name] >= want.slots:
-                self._ready.add(name)
-            elif name not in self._ready:
-                self._due.discard(name)
+                self._due.again(name)
+            else:
+                self._due.is_over(name)
 
-    async def _load(self, leases: Sequence[Lease]) -> Mapping[str, Event | CorruptEvent]:
+    async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, Event | CorruptEvent]:
         events: dict[str, Event | CorruptEvent] = {}
         for lease in leases:
             if (event := self._handover.take(lease.delivery)) is not None:
@@ -233,28 +258,18 @@ class Dispatcher:
         try:
             return {**events, **await self._store.load(missing)} if missing else events
         except BaseException:
+            left = Counter(taken)
             for lease in leases:
-                self._release(lease)
+                name = lease.delivery.destination
+                self._release(lease, has_slot=left[name] > 0)
+                left[name] -= 1
             raise
-
-    def _hold(self, name: str, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._held[name] = loop.call_later(seconds, self._opens, name) if seconds < math.inf else None
-
-    def _opens(self, name: str) -> None:
-        """It has a free slot again, or its gate has changed: ask again."""
-        timer = self._held.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-        self._full.discard(name)
-        if name in self._due:
-            self._ready.add(name)
-            self._wake.set()
 
     def _give_back(self, name: str, slots: int = 1) -> None:
         self.holds.give_back(name, slots)
-        if slots and name in self._full:
-            self._opens(name)
+        self._call_up(name)
+        if slots and self._due.is_full(name) and 2 * self._ahead.count(name) <= self.holds.slots(name):
+            self._due.opens(name)
 
     # one attempt
 
@@ -271,11 +286,11 @@ class Dispatcher:
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 
-    def _release(self, lease: Lease) -> None:
-        self._settling.add(Ended(outcome=Outcome(lease, Release())), soon=True)
+    def _release(self, lease: Lease, *, has_slot: bool = True) -> None:
+        self._settling.add(Ended(outcome=Outcome(lease, Release()), has_slot=has_slot), soon=True)
 
     async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float) -> None:
-        name, size = lease.delivery.destination, len(event.body) if isinstance(event, Event) else 0
+        name, size = lease.delivery.destination, size_of(event)
         self._bodies.hold(name, size)
         try:
             outcome, word = await self.attempts.make(lease, event, payload, wait_s)
@@ -293,7 +308,7 @@ class Dispatcher:
     def _is_wanted(self, delivery: Delivery) -> bool:
         """Whether something waits for the slot of a delivery, or soon will, or for its end."""
         name = delivery.destination
-        if name in self._due or delivery.lane is not None or self._stop.is_set():
+        if name in self._due.names or delivery.lane is not None or self._stop.is_set():
             return True
         return 2 * self.holds.in_flight[name] > self.holds.slots(name)
 
@@ -301,7 +316,8 @@ class Dispatcher:
         """Its slot is free again."""
         delivery, outcome = ended.outcome.lease.delivery, ended.outcome
         self._bodies.release(delivery.destination, ended.size)
-        self._give_back(delivery.destination)
+        if ended.has_slot:
+            self._give_back(delivery.destination)
         if is_recorded and ended.word:
             log_outcome(delivery, ended.event, outcome)
             count_outcome(outcome, ended.event, ended.word, self._gateway.clock())
@@ -325,6 +341,9 @@ class Dispatcher:
     def stop(self) -> None:
         """Start no delivery from now on."""
         self._stop.set()
+        for claimed in self._ahead.end():
+            self._bodies.release(claimed.lease.delivery.destination, size_of(claimed.event))
+            self._release(claimed.lease, has_slot=False)
         self._settling.flush()
 
     @property
@@ -360,6 +379,11 @@ class Dispatcher:
         for task in self._under_way():
             task.cancel()
         await self.idle()
+
+
+def size_of(event: Event | CorruptEvent | None) -> int:
+    """Bytes that an event has in memory for a delivery."""
+    return len(event.body) if isinstance(event, Event) else 0
 
 
 async def for_ever(step: Callable[[], Awaitable[None]]) -> None:

@@ -19,7 +19,7 @@ PATIENCE_S: Final = 0.02
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """A delivery that has its outcome, and keeps its slot until that is recorded."""
+    """A delivery that has its outcome, and keeps its slot, if it has one, until that is recorded."""
 
     outcome: Outcome
     event: Event | CorruptEvent | None = None
@@ -27,6 +27,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     word: str = ""
     #: Bytes that it keeps in memory.
     size: int = 0
+    has_slot: bool = True
 
 
 class Settling:
