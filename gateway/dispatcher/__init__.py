@@ -274,12 +274,9 @@ class Dispatcher:
     # one attempt
 
     def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object = None) -> None:
-        if self._stop.is_set():
-            self._give_back(lease.delivery.destination)
-            return
-        wait_s = self.holds.turn(lease.delivery)
+        wait_s = None if self._stop.is_set() else self.holds.turn(lease.delivery)
         if wait_s is None:
-            # It was leased just before something came to hold its destination, and waits in the store like the others.
+            # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)
             return
         task = asyncio.create_task(self._attempt(lease, event, payload, wait_s))
