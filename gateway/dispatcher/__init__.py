@@ -190,7 +190,7 @@ class Dispatcher:
 
     def _call_up(self, name: str) -> None:
         """Give free slots to those that were claimed already."""
-        while self._ahead.count(name) and (self._free(name) > 0 or not self.holds.slots(name)):
+        while name in self._ahead and (self._free(name) > 0 or not self.holds.slots(name)):
             claimed = self._ahead.next(name)
             assert claimed is not None
             self._bodies.release(name, size_of(claimed.event))

@@ -9,7 +9,7 @@ from gateway.model import Event
 from gateway.store.nouns import Lease
 
 #: How long a delivery may wait for its slot, seconds; its lease counts from the claim. Then it is released.
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 2.0
 
 
 class Claimed(NamedTuple):
@@ -45,6 +45,10 @@ class Ahead:
     def is_late(self, claimed: Claimed) -> bool:
         """Whether its lease may be too short by now."""
         return claimed.until <= self._monotonic()
+
+    def __contains__(self, name: str) -> bool:
+        """Whether anything waits for a destination."""
+        return name in self._lines
 
     def count(self, name: str) -> int:
         line = self._lines.get(name)
