@@ -68,6 +68,8 @@ from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
 KEPT_ANSWER: Final = 1024
+#: Bodies up to this size are not parsed again for a delivery that starts straight from memory, bytes.
+SMALL: Final = 4096
 _JSON: Final = [(b"content-type", b"application/json")]
 
 
@@ -112,8 +114,16 @@ class Starter(Protocol):
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append, and the length of the lease to ask for in seconds; None: it has to wait."""
 
-    def appended(self, new: Sequence[NewEvent], appending: "asyncio.Future[Sequence[Appended]]") -> None:
-        """The append is over, or its caller has gone: start what was leased, give the other slots back."""
+    def appended(
+        self,
+        new: Sequence[NewEvent],
+        payloads: Mapping[str, object],
+        appending: "asyncio.Future[Sequence[Appended]]",
+    ) -> None:
+        """The append is over, or its caller has gone: start what was leased, give the other slots back.
+
+        ``payloads``: those of small events, by their ids.
+        """
 
 
 # --- an event comes in ---
@@ -154,12 +164,14 @@ async def receive(
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
     plans = await planning.plans(received, config, source)
-    # A payload takes many times its body's memory: it is not kept until the disk is ready, unless the answer needs it.
+    # A payload takes many times its body's memory: only a small one is kept until the disk is ready, unless the answer
+    # needs it.
     shown = received[0] if source.replies else None
+    payloads = {each.event.id: each.payload for each in received if len(each.event.body) <= SMALL}
     del received
     # Nothing waits from here to the append: it is the append that gives back the slots taken here.
     new = [plan.new_event(config, starter.reserve) for plan in plans]
-    appended = await _append(gateway, starter, new)
+    appended = await _append(gateway, starter, new, payloads)
     for plan, one, known in zip(plans, new, appended, strict=True):
         _log_received(one, known)
         if not known.duplicate:
@@ -259,19 +271,21 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     # Without a key two that say the same are two.
     received = replace(received, key=(what.key or received.event.id).encode())
     plan = planning.plan(received, config, config.own)
-    await _append(gateway, starter, [plan.new_event(config, starter.reserve)])
+    await _append(gateway, starter, [plan.new_event(config, starter.reserve)], {})
     _count_matches(received.event, plan.entries)
 
 
 # --- it is stored with its deliveries ---
 
 
-def _append(gateway: Gateway, starter: Starter, new: Sequence[NewEvent]) -> "asyncio.Future[Sequence[Appended]]":
+def _append(
+    gateway: Gateway, starter: Starter, new: Sequence[NewEvent], payloads: Mapping[str, object]
+) -> "asyncio.Future[Sequence[Appended]]":
     """Done once the events are on disk. Cancelling it undoes nothing: what was stored is claimed like all that waits."""
     appending = gateway.store.append(new, replica=gateway.replica)
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
-    appending.add_done_callback(partial(starter.appended, new))
+    appending.add_done_callback(partial(starter.appended, new, payloads))
     return appending
 
 
@@ -296,8 +310,11 @@ OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
 }
 
 
-async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
-    """Make one attempt with the configuration of this moment. Never touches the store; never raises."""
+async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: object = None) -> Tried:
+    """Make one attempt with the configuration of this moment. Never touches the store; never raises.
+
+    ``payload``: of the event, if it is at hand.
+    """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
     policy = destination.retry if destination else retry.ONCE
@@ -310,7 +327,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway) -> Tried:
         poison.check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
         with gateway.crash_slot.working_on(delivery.id):
-            request = _traced(config.build(delivery, event, facts.payload_of(event), gateway.console), event)
+            if payload is None:
+                payload = facts.payload_of(event)
+            request = _traced(config.build(delivery, event, payload, gateway.console), event)
         assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):

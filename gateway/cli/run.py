@@ -171,7 +171,7 @@ async def _serve(
     reloader = Reloader(gateway, dispatcher, read)
     replicas = Replicas(gateway, reloader)
     rotation = Rotation(gateway, dispatcher, reloader, folder)
-    dispatcher.look_for_login = rotation.look_now
+    dispatcher.attempts.look_for_login = rotation.look_now
     hooks = _Lifecycle(
         gateway,
         dispatcher,

@@ -5,25 +5,26 @@ rest waits in the store and is claimed. A slot is free again only after ``store.
 """
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from msgspec.structs import replace
-
 from gateway import pipeline, telemetry
-from gateway.destinations import gates
 from gateway.destinations.gates import Permit
+from gateway.dispatcher.ahead import Ahead
+from gateway.dispatcher.attempts import Attempts
+from gateway.dispatcher.due import Due
+from gateway.dispatcher.handover import MOST_BYTES, Handover
 from gateway.dispatcher.reporting import count_outcome, log_outcome
+from gateway.dispatcher.settling import STORE_PAUSE_S, Ended, Settling
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
 from gateway.machine.memory import Held, delivery_room, memory_limit
-from gateway.model import Announcement, Dead, Delivery, Event, Release, Retry
-from gateway.pipeline import Gateway, Tried
-from gateway.routing import Config, Destination
-from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
+from gateway.model import Announcement, Delivery, Event, Release
+from gateway.pipeline import Gateway
+from gateway.routing import Destination
+from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent, Outcome, Want
 
 #: A lease outlives the attempt it is for by this many seconds, so it is never renewed.
 LEASE_MARGIN_S: Final = 20.0
@@ -31,8 +32,6 @@ LEASE_MARGIN_S: Final = 20.0
 LOOK_INTERVAL_S: Final = 60.0
 #: Seconds between two looks at what other replicas have changed.
 REFRESH_INTERVAL_S: Final = 5.0
-#: How long a store that refuses is left alone before it is asked again, seconds.
-STORE_PAUSE_S: Final = 1.0
 
 
 class Dispatcher:
@@ -41,26 +40,18 @@ class Dispatcher:
     def __init__(self, gateway: Gateway, *, room: int | None = None) -> None:
         """``room`` is how many bytes of events may be in memory for their deliveries."""
         self._gateway = gateway
-        self._bodies = Held(delivery_room(memory_limit()) if room is None else room)
+        self._due = Due()
+        room = delivery_room(memory_limit()) if room is None else room
+        self._bodies = Held(room)
+        self._handover = Handover(min(MOST_BYTES, room // 4), gateway.monotonic)
+        self._ahead = Ahead(gateway.monotonic)
         self._store = gateway.store
-        self.holds = Holds(gateway, announce=self.announce, changed=self._opens)
-        #: Destinations that may have something due: new deliveries queue up behind it.
-        self._due: set[str] = set()
-        #: Those of them that are neither full nor held: a round asks for these and no others.
-        self._ready: set[str] = set()
-        #: Those without a free slot.
-        self._full: set[str] = set()
-        #: Those that are held, each with the timer that opens it, if time does: they cost nothing until then.
-        self._held: dict[str, asyncio.TimerHandle | None] = {}
-        self._wake = asyncio.Event()
+        self.holds = Holds(gateway, announce=self.announce, changed=self._due.opens)
+        self.attempts = Attempts(gateway, self.holds, self.announce)
+        self._settling = Settling(gateway.store, self._recorded)
         #: Set when the store is to be asked at once what this replica decides for.
         self._reread = asyncio.Event()
         self._stop = asyncio.Event()
-        #: Cleared while the store rejects outcomes: what is claimed then would be sent without a record, again and again.
-        self._recording = asyncio.Event()
-        self._recording.set()
-        #: Looks for another login at once; called when a destination refuses what it was sent.
-        self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -79,8 +70,7 @@ class Dispatcher:
 
     def reconfigured(self) -> None:
         """Another configuration is in force: a destination that was full may have more slots now."""
-        for name in [*self._full, *self._held]:
-            self._opens(name)
+        self._due.open_all()
         self._look_at(self._gateway.config.destinations)
         self._reread.set()
 
@@ -88,25 +78,44 @@ class Dispatcher:
 
     def reserve(self, destination: Destination) -> float | None:
         """Take a slot before the append, and the length of the lease to ask for in seconds; None: it has to wait."""
+        # An append follows: what waits to be recorded is in its transaction.
+        self._settling.flush()
         name = destination.name
-        if name in self._due or self._stop.is_set() or not self.recording or not self._fitting(name):
+        if name in self._due.names or self._stop.is_set() or not self.recording or not self._fitting(name):
             return None
         if not self.holds.reserve(name):
             return None
         return destination.timeout_s + LEASE_MARGIN_S
 
-    def appended(self, new: Sequence[NewEvent], appending: "asyncio.Future[Sequence[Appended]]") -> None:
-        """The append is over, or its caller has gone: start what was leased, give the other slots back."""
+    def appended(
+        self,
+        new: Sequence[NewEvent],
+        payloads: Mapping[str, object],
+        appending: "asyncio.Future[Sequence[Appended]]",
+    ) -> None:
+        """The append is over, or its caller has gone: start what was leased, give the other slots back.
+
+        ``payloads``: those of small events, by their ids.
+        """
         is_stored = not appending.cancelled() and appending.exception() is None
         appended = appending.result() if is_stored else ()
         for at, one in enumerate(new):
-            leases = appended[at].leases if appended else ()
-            leased = {lease.delivery.id for lease in leases}
-            for lease in leases:
-                self._start(lease, one.event)
+            known = appended[at] if appended else None
+            leased = {lease.delivery.id: lease for lease in known.leases} if known else {}
             for delivery in one.deliveries:
-                if delivery.lease_s is not None and delivery.id not in leased:
+                if lease := leased.get(delivery.id):
+                    self._start(lease, one.event, payloads.get(one.event.id))
+                    continue
+                if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
+                if known and not known.duplicate and delivery.route not in known.held_back:
+                    self._keep(one.event, delivery)
+
+    def _keep(self, event: Event, delivery: NewDelivery) -> None:
+        """It has to wait: perhaps not for long."""
+        name = delivery.destination
+        if not self._stop.is_set() and self.holds.is_holder(name):
+            self._handover.keep(name, delivery.id, event, len(self._gateway.config.destinations))
 
     # deliveries that wait in the store
 
@@ -131,63 +140,96 @@ class Dispatcher:
 
     def _look_at(self, names: Collection[str]) -> None:
         """They may have something due."""
-        self._due.update(names)
-        self._ready.update(names)
-        self._ready -= self._full | self._held.keys()
-        self._wake.set()
+        self._due.look_at(names)
 
     async def _round(self) -> None:
-        await self._recording.wait()
+        await self._settling.recording.wait()
         await self._store.breathe()
-        self._wake.clear()
+        self._due.wake.clear()
         if wants := self._wants():
             await self._claim(wants)
         else:
-            await self._wake.wait()
+            await self._due.wake.wait()
 
     async def _claim(self, wants: Mapping[str, Want]) -> None:
         # The slots are taken before the claim: an append may finish meanwhile.
-        for name, want in wants.items():
-            self.holds.take(name, want.slots)
+        taken = {name: max(0, min(want.slots, self._free(name))) for name, want in wants.items()}
+        for name, slots in taken.items():
+            self.holds.take(name, slots)
         claimed: Counter[str] = Counter()
         started: Counter[str] = Counter()
         try:
             leases = await self._store.claim(self._gateway.replica, wants)
             claimed.update(lease.delivery.destination for lease in leases)
-            self._learn_what_is_left(wants, claimed)
-            events = await self._load(leases)
+            # From here on the slots are theirs.
             started = claimed
+            self._learn_what_is_left(wants, claimed)
+            events = await self._load(leases, taken)
         except BaseException:
             self._look_at(wants)
             raise
         finally:
-            for name, want in wants.items():
-                self._give_back(name, want.slots - started[name])
+            for name, slots in taken.items():
+                self._give_back(name, max(0, slots - started[name]))
         for lease in leases:
-            self._start(lease, events.get(lease.delivery.event_id))
+            self._started(lease, events.get(lease.delivery.event_id), taken)
             await self._store.breathe()
 
+    def _started(self, lease: Lease, event: Event | CorruptEvent | None, taken: dict[str, int]) -> None:
+        """Start a claimed delivery in one of the slots that were taken, or have it wait for the next one."""
+        name = lease.delivery.destination
+        if taken[name]:
+            taken[name] -= 1
+            self._start(lease, event)
+        elif self._stop.is_set():
+            self._release(lease, has_slot=False)
+        else:
+            self._bodies.hold(name, size_of(event))
+            self._ahead.put(lease, event)
+            self._call_up(name)
+
+    def _call_up(self, name: str) -> None:
+        """Give free slots to those that were claimed already."""
+        while name in self._ahead and (self._free(name) > 0 or not self.holds.slots(name)):
+            claimed = self._ahead.next(name)
+            assert claimed is not None
+            self._bodies.release(name, size_of(claimed.event))
+            if self._ahead.is_late(claimed) or not self.holds.slots(name):
+                self._release(claimed.lease, has_slot=False)
+            else:
+                self.holds.take(name, 1)
+                self._start(claimed.lease, claimed.event)
+
     def _wants(self) -> Mapping[str, Want]:
-        """What to claim now, and for that long none of them is ready: a hint that comes meanwhile counts."""
-        ready, self._ready = self._ready, set()
-        return {name: want for name in ready if (want := self._want(name))}
+        """What to claim now."""
+        return {name: want for name in self._due.take_ready() if (want := self._want(name))}
 
     def _want(self, name: str) -> Want | None:
         """What to claim of a destination now; None: it is full or paused, or another replica holds it."""
         slots = self.holds.slots(name)
         destination = self._gateway.config.destinations.get(name)
         if not slots or not self.holds.is_holder(name):
-            self._due.discard(name)
+            self._due.is_not_ours(name)
             return None
         # What waits for a destination that is no longer in the file only ends.
         permit = Permit(count=slots) if destination is None else self._permit(name)
-        free = min(slots - self.holds.in_flight[name], self._fitting(name))
-        if permit.count and free <= 0:
-            self._full.add(name)
-        if not permit.count or free <= 0:
+        most = self._most(name, slots, is_free=permit.count > slots)
+        if permit.count and most <= 0:
+            self._due.fill(name)
+        if not permit.count or most <= 0:
             return None
         timeout_s = destination.timeout_s if destination else 0.0
-        return Want(slots=min(permit.count, free), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
+        return Want(slots=min(permit.count, most), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
+
+    def _most(self, name: str, slots: int, *, is_free: bool) -> int:
+        """How many deliveries to claim: for the free slots and, if nothing paces it, as many that wait for the next ones."""
+        free, line = self._free(name), slots - self._ahead.count(name) if is_free else 0
+        if free <= 0 and 2 * line < slots:
+            return 0
+        return min(max(0, free) + line, self._fitting(name))
+
+    def _free(self, name: str) -> int:
+        return self.holds.slots(name) - self.holds.in_flight[name]
 
     def _fitting(self, name: str) -> int:
         return self._bodies.fitting(name, len(self._gateway.config.destinations))
@@ -196,134 +238,86 @@ class Dispatcher:
         """How many deliveries may start; if none, the destination is held until that may have changed."""
         permit = self.holds.permit(name)
         if permit.count == 0:
-            self._hold(name, permit.again_at - self._gateway.monotonic())
+            self._due.hold(name, permit.again_at - self._gateway.monotonic())
         return permit
 
     def _learn_what_is_left(self, wants: Mapping[str, Want], claimed: Mapping[str, int]) -> None:
         """A destination that gave all that it was asked for may have more; of the others nothing else is due."""
         for name, want in wants.items():
             if claimed[name] >= want.slots:
-                self._ready.add(name)
-            elif name not in self._ready:
-                self._due.discard(name)
+                self._due.again(name)
+            else:
+                self._due.is_over(name)
 
-    async def _load(self, leases: Sequence[Lease]) -> Mapping[str, Event | CorruptEvent]:
+    async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, Event | CorruptEvent]:
+        events: dict[str, Event | CorruptEvent] = {}
+        for lease in leases:
+            if (event := self._handover.take(lease.delivery)) is not None:
+                events[event.id] = event
+        missing = {lease.delivery.event_id for lease in leases} - events.keys()
         try:
-            return await self._store.load({lease.delivery.event_id for lease in leases})
-        except StoreUnavailable:
-            await self._settle([Outcome(lease, Release()) for lease in leases])
+            return {**events, **await self._store.load(missing)} if missing else events
+        except BaseException:
+            left = Counter(taken)
+            for lease in leases:
+                name = lease.delivery.destination
+                self._release(lease, has_slot=left[name] > 0)
+                left[name] -= 1
             raise
-
-    def _hold(self, name: str, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._held[name] = loop.call_later(seconds, self._opens, name) if seconds < math.inf else None
-
-    def _opens(self, name: str) -> None:
-        """It has a free slot again, or its gate has changed: ask again."""
-        timer = self._held.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-        self._full.discard(name)
-        if name in self._due:
-            self._ready.add(name)
-            self._wake.set()
 
     def _give_back(self, name: str, slots: int = 1) -> None:
         self.holds.give_back(name, slots)
-        if slots and name in self._full:
-            self._opens(name)
+        self._call_up(name)
+        if slots and self._due.is_full(name) and 2 * self._ahead.count(name) <= self.holds.slots(name):
+            self._due.opens(name)
 
     # one attempt
 
-    def _start(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
-        if self._stop.is_set():
-            self._give_back(lease.delivery.destination)
+    def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object = None) -> None:
+        wait_s = None if self._stop.is_set() else self.holds.turn(lease.delivery)
+        if wait_s is None:
+            # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
+            self._release(lease)
             return
-        wait_s = self.holds.turn(lease.delivery)
-        work = self._release(lease) if wait_s is None else self._attempt(lease, event, wait_s)
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(self._attempt(lease, event, payload, wait_s))
         self._attempts[task] = lease.delivery
         task.add_done_callback(self._attempts.pop)
 
-    async def _release(self, lease: Lease) -> None:
-        """It was leased just before something came to hold its destination, and waits in the store like the others."""
-        try:
-            await self._settle([Outcome(lease, Release())])
-        finally:
-            self._give_back(lease.delivery.destination)
+    def _release(self, lease: Lease, *, has_slot: bool = True) -> None:
+        self._settling.add(Ended(outcome=Outcome(lease, Release()), has_slot=has_slot), soon=True)
 
-    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, wait_s: float) -> None:
-        delivery = lease.delivery
-        size = len(event.body) if isinstance(event, Event) else 0
-        self._bodies.hold(delivery.destination, size)
+    async def _attempt(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float) -> None:
+        name, size = lease.delivery.destination, size_of(event)
+        self._bodies.hold(name, size)
         try:
-            if isinstance(event, Event):
-                if wait_s > 0:
-                    await asyncio.sleep(wait_s)
-                used = self._gateway.config
-                tried = await pipeline.deliver(delivery, event, self._gateway)
-                if tried.learned.outcome == "denied" and await self._is_outdated(used):
-                    outcome, word = await self._with_another_login(lease, tried), tried.word
-                else:
-                    outcome, word = await self._judged(lease, event, tried), tried.word
-            else:
-                reason = str(event or f"event {delivery.event_id} is not in the store")
-                outcome, word = Outcome(lease, Dead(reason)), CorruptEvent.reason
-                await self.holds.learn(delivery, gates.NOTHING)
-                await self._say_damaged(delivery, reason)
-            await self._settle([outcome])
-            log_outcome(delivery, event, outcome)
-            count_outcome(outcome, event, word, self._gateway.clock())
-        except Exception:  # noqa: BLE001  its lease ends, and then it is tried again
-            telemetry.log("internal.error", delivery_id=delivery.id, exc_info=True)
-        finally:
-            self._bodies.release(delivery.destination, size)
+            outcome, word = await self.attempts.make(lease, event, payload, wait_s)
+        except BaseException as error:
+            # A defect: its lease ends, and then it is tried again.
+            self._bodies.release(name, size)
+            self._give_back(name)
+            if not isinstance(error, Exception):
+                raise
+            telemetry.log("internal.error", delivery_id=lease.delivery.id, exc_info=True)
+        else:
+            ended = Ended(outcome=outcome, event=event, word=word, size=size)
+            self._settling.add(ended, soon=self._is_wanted(lease.delivery))
+
+    def _is_wanted(self, delivery: Delivery) -> bool:
+        """Whether something waits for the slot of a delivery, or soon will, or for its end."""
+        name = delivery.destination
+        if name in self._due.names or delivery.lane is not None or self._stop.is_set():
+            return True
+        return 2 * self.holds.in_flight[name] > self.holds.slots(name)
+
+    def _recorded(self, ended: Ended, is_recorded: bool) -> None:
+        """Its slot is free again."""
+        delivery, outcome = ended.outcome.lease.delivery, ended.outcome
+        self._bodies.release(delivery.destination, ended.size)
+        if ended.has_slot:
             self._give_back(delivery.destination)
-
-    async def _is_outdated(self, used: Config) -> bool:
-        """Whether the configuration in force is another than the one used, or has just become it."""
-        if self._gateway.config is used:
-            await self.look_for_login()
-        return self._gateway.config is not used
-
-    async def _with_another_login(self, lease: Lease, tried: Tried) -> Outcome:
-        """Try again at once and at no expense: what was refused is no longer in force."""
-        await self.holds.learn(lease.delivery, gates.NOTHING)
-        again = Retry(tried.attempt.reason, after_s=0.0, spent_s=0.0)
-        return Outcome(lease, again, replace(tried.attempt, outcome="retry", next_s=0.0))
-
-    async def _judged(self, lease: Lease, event: Event, tried: Tried) -> Outcome:
-        """The outcome of an attempt, after its destination was judged by it."""
-        delivery, result, attempt = lease.delivery, tried.result, tried.attempt
-        is_muted = self.holds.is_muted(delivery.destination)
-        aloud = not is_muted and not pipeline.is_notice(delivery, event)
-        if await self.holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
-            # It waits for a person, so nothing of its budget is spent.
-            waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
-            return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
-        told = None
-        if isinstance(result, Dead) and not is_muted:
-            told = pipeline.notices(delivery, event, self._gateway.config, result, attempt)
-        return Outcome(lease, result, attempt, told)
-
-    async def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        try:
-            held = await self._settled(outcomes)
-        finally:
-            self._recording.set()
-        for outcome in outcomes:
-            if outcome.lease.delivery.id not in held:
-                telemetry.log("delivery.lease_lost", delivery_id=outcome.lease.delivery.id)
-
-    async def _settled(self, outcomes: Sequence[Outcome]) -> Collection[str]:
-        while True:
-            try:
-                return await self._store.settle(outcomes)
-            except StoreUnavailable as error:
-                if self._recording.is_set():
-                    telemetry.log("store.unavailable", reason=str(error))
-                self._recording.clear()
-                await asyncio.sleep(STORE_PAUSE_S)
+        if is_recorded and ended.word:
+            log_outcome(delivery, ended.event, outcome)
+            count_outcome(outcome, ended.event, ended.word, self._gateway.clock())
 
     # what the gateway says of itself
 
@@ -335,13 +329,6 @@ class Dispatcher:
             # What happened is in the log.
             telemetry.log("store.unavailable", reason=str(error))
 
-    async def _say_damaged(self, delivery: Delivery, reason: str) -> None:
-        if delivery.notice is None:
-            message = f"A stored event is damaged and was not sent to {delivery.destination}: {reason}"
-            id_, name = delivery.event_id, delivery.destination
-            fields = {"destination": name, "event_id": id_, "reason": reason}
-            await self.announce(Announcement("event.damaged", message, fields, page=f"events/{id_}"))
-
     async def _end_pauses(self) -> None:
         await self.holds.end_overdue()
         await asyncio.sleep(LOOK_INTERVAL_S)
@@ -351,11 +338,15 @@ class Dispatcher:
     def stop(self) -> None:
         """Start no delivery from now on."""
         self._stop.set()
+        for claimed in self._ahead.end():
+            self._bodies.release(claimed.lease.delivery.destination, size_of(claimed.event))
+            self._release(claimed.lease, has_slot=False)
+        self._settling.flush()
 
     @property
     def recording(self) -> bool:
         """Whether outcomes can be recorded; while they cannot, nothing is sent."""
-        return self._recording.is_set()
+        return self._settling.recording.is_set()
 
     async def drained(self) -> None:
         """Return when no attempt is in flight any more; other replicas have each destination as soon as it is free."""
@@ -364,25 +355,32 @@ class Dispatcher:
                 await self.holds.hand_over()
             except StoreUnavailable as error:
                 telemetry.log("store.unavailable", reason=str(error))
-            if not self._attempts:
+            if not (under_way := self._under_way()):
                 return
-            await asyncio.wait(self._attempts, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
 
     async def idle(self) -> None:
-        """Return when no attempt is in flight any more."""
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        """Return when no attempt is in flight any more, and every outcome is recorded."""
+        while under_way := self._under_way():
+            await asyncio.wait(under_way)
+
+    def _under_way(self) -> Collection["asyncio.Task[None]"]:
+        self._settling.flush()
+        return [*self._attempts, *self._settling.tasks]
 
     async def abandon(self) -> None:
         """End the attempts that are still in flight; their deliveries stay pending."""
-        for task, delivery in self._attempts.items():
+        ended = [each.outcome.lease.delivery for each in self._settling.unrecorded]
+        for delivery in [*self._attempts.values(), *ended]:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
+        for task in self._under_way():
             task.cancel()
         await self.idle()
 
 
-async def _nowhere() -> None:
-    """There is nowhere to look."""
+def size_of(event: Event | CorruptEvent | None) -> int:
+    """Bytes that an event has in memory for a delivery."""
+    return len(event.body) if isinstance(event, Event) else 0
 
 
 async def for_ever(step: Callable[[], Awaitable[None]]) -> None:

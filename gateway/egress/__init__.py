@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.egress.deadline import Deadline
 from gateway.egress.door import Door, Guard, Listeners
 from gateway.egress.faults import of_exception
 from gateway.egress.files import Lines
@@ -74,7 +75,7 @@ class Egress:
         A line for a file is on disk when the Reply, a 200, is returned.
         """
         try:
-            async with asyncio.timeout(timeout_s):
+            with Deadline(timeout_s):
                 match request:
                     case FileAppend():
                         return await self._append(request)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-from gateway.telemetry.families import METRICS, OTHER, REGISTRY, Family, declare
+from gateway.telemetry.families import METRICS, OTHER, REGISTRY, Count, Family, Level, Spread, declare
 
 __all__ = [
     "ATTEMPTS",
@@ -58,7 +58,7 @@ _ATTEMPT_S: Final = (0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _DELIVERY_S: Final = (0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0)
 
 EVENTS_RECEIVED: Final = Family(
-    Counter,
+    Count,
     "gateway_events_received_total",
     "Events by outcome: accepted or duplicate; requests refused (rejected, with the reason) or not stored "
     "(unavailable: store, full, keys, overload or defect).",
@@ -72,41 +72,41 @@ INGEST_SECONDS: Final = declare(
     buckets=_ANSWER_S,
 )
 ROUTE_MATCHES: Final = Family(
-    Counter,
+    Count,
     "gateway_route_matches_total",
     "Events matched by an entry of always, routes or unmatched; starts at 0 when the configuration is loaded.",
     ("route",),
     begins=[()],
 )
 ROUTE_LAST_MATCH: Final = Family(
-    Gauge,
+    Level,
     "gateway_route_last_match_timestamp_seconds",
     "Time of an entry's last match, in seconds since the epoch; absent until the first.",
     ("route",),
 )
 EVENTS_UNMATCHED: Final = Family(
-    Counter,
+    Count,
     "gateway_events_unmatched_total",
     "Events that matched no entry of routes, even if always or unmatched sent them.",
     ("source",),
     begins=[()],
 )
 RENDER_ERRORS: Final = Family(
-    Counter,
+    Count,
     "gateway_render_errors_total",
     "Deliveries whose template or condition failed on the event.",
     ("route",),
     begins=[()],
 )
 ATTEMPTS: Final = Family(
-    Counter,
+    Count,
     "gateway_delivery_attempts_total",
     "Attempts by outcome (delivered, retry, dead) and reason.",
     ("destination", "outcome", "reason"),
     begins=[("delivered", "2xx")],
 )
 ATTEMPT_SECONDS: Final = Family(
-    Histogram,
+    Spread,
     "gateway_delivery_attempt_duration_seconds",
     "Duration of attempts that sent a request, in seconds.",
     ("destination",),
@@ -114,7 +114,7 @@ ATTEMPT_SECONDS: Final = Family(
     begins=[()],
 )
 LATENCY_SECONDS: Final = Family(
-    Histogram,
+    Spread,
     "gateway_delivery_latency_seconds",
     "Seconds from receiving an event to delivering it, including all waiting; replays excluded.",
     ("destination",),

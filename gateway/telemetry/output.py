@@ -3,13 +3,12 @@
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Collection
 from typing import Final
 
 _QUEUE_LINES: Final = 10_000
 #: Lines wait this long so that one write carries many: a thread waking for each would take time from the event loop.
-_GATHER_S: Final = 0.02
+_GATHER_S: Final = 0.1
 
 
 class LinePump:
@@ -22,6 +21,8 @@ class LinePump:
         self._gather_s = gather_s
         #: Lines, and events to set once every line before them is written.
         self._lines: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
+        #: Set when somebody waits for the lines so far.
+        self._is_awaited = threading.Event()
         threading.Thread(target=self._run, name="lines", daemon=True).start()
 
     def put(self, line: bytes) -> None:
@@ -35,12 +36,14 @@ class LinePump:
         """Wait until everything queued so far is written, at most ``timeout_s`` seconds: the pipe may be full."""
         written = threading.Event()
         self._lines.put(written)
+        self._is_awaited.set()
         written.wait(timeout_s)
 
     def _run(self) -> None:
         while True:
             taken = [self._lines.get()]
-            time.sleep(self._gather_s)
+            self._is_awaited.wait(self._gather_s)
+            self._is_awaited.clear()
             taken += [self._lines.get() for _ in range(self._lines.qsize())]
             self._write([each for each in taken if isinstance(each, bytes)])
             for each in taken:

@@ -59,7 +59,7 @@ class Rotating(World):
         await super().__aenter__()
         self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
         self.rotation = Rotation(self.gateway, self.dispatcher, self.reloader, self.folder)
-        self.dispatcher.look_for_login = self.rotation.look_now
+        self.dispatcher.attempts.look_for_login = self.rotation.look_now
         return self
 
     async def look(self) -> None:

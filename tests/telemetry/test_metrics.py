@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import telemetry
-from gateway.telemetry.families import METRICS, OTHER, Family
+from gateway.telemetry.families import METRICS, OTHER, Count, Family
 
 
 def scraped() -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -21,11 +21,11 @@ def scraped() -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
 @pytest.fixture
 def family():
     """A counter by destination of which ``crm`` and ``slack`` are in force."""
-    made = Family(Counter, "gateway_test_total", "", ("destination", "outcome"), begins=[("delivered",)])
+    made = Family(Count, "gateway_test_total", "", ("destination", "outcome"), begins=[("delivered",)])
     made.follow({"crm", "slack"})
     yield made
     del METRICS["gateway_test_total"]
-    telemetry.REGISTRY.unregister(made._metric)
+    telemetry.REGISTRY.unregister(made)
 
 
 def values() -> dict[tuple[str, str], float]:

@@ -13,6 +13,7 @@ from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import tables
 from gateway.store.sqlite.calls import Append, Change
+from gateway.store.sqlite.leases import Fresh
 from gateway.store.sqlite.records import Records
 from gateway.store.sqlite.rows import storable, to_json
 
@@ -93,7 +94,7 @@ class _Adding(Struct, kw_only=True):
         records, change = self.records, self.change
         seq, now = records.next_delivery(), change.now
         lane = new.lane and storable(new.lane)
-        others_due = new.destination in change.lowered or records.leases.is_due(new.destination, now)
+        others_due = new.destination in change.fresh or records.leases.is_due(new.destination, now)
         admission = rules.admitted(new, lane, self.busy, others_due=others_due)
         due = tables.BEHIND if admission == "behind" else now
         row = (seq, new.id, event_seq, new.route, new.destination, "pending")
@@ -101,7 +102,7 @@ class _Adding(Struct, kw_only=True):
         if lane is not None:
             self.busy.add((new.destination, lane))
         if admission == "due":
-            change.lower(new.destination, now)
+            change.fresh.setdefault(new.destination, []).append(Fresh(now, seq, new, event.id, lane))
         if admission != "leased":
             return None
         assert new.lease_s is not None

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gateway.store.nouns import NewEvent, Outcome, Want
-from gateway.store.sqlite.leases import Held
+from gateway.store.sqlite.leases import Fresh, Held
 
 
 class Call(Struct, kw_only=True, eq=False):
@@ -34,6 +34,8 @@ class Write(Call, kw_only=True, eq=False):
     """A rare change: carried out by itself inside the transaction. A KeyError must come before any change."""
 
     run: "Callable[[Change], object]"
+    #: Whether it may change deliveries that wait.
+    moves: bool = True
 
 
 class Claim(Call, kw_only=True, eq=False):
@@ -52,6 +54,10 @@ class Change(Struct, kw_only=True):
     #: Seconds since the epoch, for ids: people read a time in them.
     wall: float
     granted: list[Held] = field(default_factory=list)
+    #: By destination: new deliveries that are due and were not leased.
+    fresh: dict[str, list[Fresh]] = field(default_factory=dict)
+    #: Whether deliveries that wait may have been changed.
+    is_moved: bool = False
     ended: dict[str, Held] = field(default_factory=dict)
     #: By destination: the earliest due time of the rows that this transaction makes wait.
     lowered: dict[str, float] = field(default_factory=dict)

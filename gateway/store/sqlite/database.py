@@ -126,6 +126,7 @@ class Database:
             if isinstance(call, Write):
                 dated = 0  # it may remove the rows that had the time
                 change.is_recounted = True
+                change.is_moved |= call.moves
                 try:
                     call.answer = call.run(change)
                 except KeyError as error:

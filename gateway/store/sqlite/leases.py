@@ -1,11 +1,18 @@
-"""Leases in memory, and for each destination a lower bound of when an unleased delivery is due. Pure: ``now`` is passed in."""
+"""Leases in memory, and what waits for one: for each destination a lower bound of when an unleased delivery is due, and
+the deliveries that were appended last. Pure: ``now`` is passed in.
+"""
 
 import math
+from collections import deque
 from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from gateway.store.nouns import Lease
+from gateway.store.nouns import Lease, NewDelivery
+
+#: Fresh deliveries, of all destinations. Each takes some 300 bytes.
+MOST_FRESH: Final = 8_192
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -18,6 +25,17 @@ class Held(Struct, frozen=True, kw_only=True):
     until: float
 
 
+class Fresh(NamedTuple):
+    """A delivery that is due since it was appended: nothing has changed its row."""
+
+    due: float
+    seq: int
+    new: NewDelivery
+    event_id: str
+    #: As it is stored.
+    lane: str | None
+
+
 class Leases:
     """Changed by the store's thread only. A lease is lost once its delivery is leased again, not when it expires."""
 
@@ -25,7 +43,11 @@ class Leases:
         self._held: dict[str, Held] = {}
         #: By destination: the rows that must not be leased now.
         self._running: dict[str, dict[int, Held]] = {}
+        #: By destination: the bound for deliveries that are not fresh.
         self._due: dict[str, float] = {}
+        #: By destination, the oldest first; no empty ones. A claim that finds what it wants here reads no row.
+        self._fresh: dict[str, deque[Fresh]] = {}
+        self._fresh_count = 0
         #: Not later than the earliest end of a running lease; it may be the end of one that was settled.
         self._first_end = math.inf
 
@@ -84,7 +106,42 @@ class Leases:
             self._due[destination] = due
 
     def is_due(self, destination: str, now: float) -> bool:
+        return destination in self._fresh or self.is_row_due(destination, now)
+
+    def is_row_due(self, destination: str, now: float) -> bool:
+        """Whether something may be due that is not fresh."""
         return self._due.get(destination, math.inf) <= now
+
+    def add_fresh(self, destination: str, fresh: Sequence[Fresh]) -> None:
+        """Remember new deliveries, unless something else is due before them or there are too many."""
+        if self._fresh_count >= MOST_FRESH or self.is_row_due(destination, fresh[0].due):
+            self.lower(destination, fresh[0].due)
+        else:
+            self._fresh.setdefault(destination, deque()).extend(fresh)
+            self._fresh_count += len(fresh)
+
+    def take_fresh(self, destination: str, most: int) -> Sequence[Fresh]:
+        """The oldest fresh deliveries, if none that is not fresh is due before them."""
+        fresh = self._fresh.get(destination)
+        if fresh is None:
+            return ()
+        if self.is_row_due(destination, fresh[0].due):
+            self.forget_fresh(destination)
+            return ()
+        taken = [fresh.popleft() for _ in range(min(most, len(fresh)))]
+        self._fresh_count -= len(taken)
+        if not fresh:
+            del self._fresh[destination]
+        return taken
+
+    def forget_fresh(self, *destinations: str) -> None:
+        """From here on they are found by their rows, which may have been changed; without names: all of them."""
+        for destination in destinations or tuple(self._fresh):
+            if fresh := self._fresh.get(destination):
+                # In this order: a thread that asks what may be due meanwhile finds it in one place or in both.
+                self.lower(destination, fresh[0].due)
+                del self._fresh[destination]
+                self._fresh_count -= len(fresh)
 
     def maybe_due(self, now: float) -> set[str]:
         """Destinations with something due or with an expired lease. Called from any thread."""
@@ -92,6 +149,7 @@ class Leases:
         if now >= self._first_end:
             names = {held.lease.delivery.destination for held in self._all_running() if held.until <= now}
         names.update(name for name, due in list(self._due.items()) if due <= now)
+        names.update(list(self._fresh))
         return names
 
     def next_moment(self, after: float) -> float:

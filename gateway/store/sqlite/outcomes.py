@@ -7,12 +7,12 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.model import Notice, Release, Retry, new_id
+from gateway.model import Delivery, Notice, Release, Retry, new_id
 from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change, Settle
-from gateway.store.sqlite.leases import Held
+from gateway.store.sqlite.leases import Fresh, Held
 from gateway.store.sqlite.records import Records, decoded
 from gateway.store.sqlite.rows import attempt_row, delivery_of, move_row, storable, to_json
 
@@ -94,7 +94,20 @@ def claim(records: Records, replica: str, wants: Mapping[str, Want], now: float)
 
 
 def _claim_for(records: Records, replica: str, destination: str, want: Want, now: float) -> Sequence[Held]:
-    running = to_json(list(records.leases.running(destination)))
+    if want.last:
+        records.leases.forget_fresh(destination)
+    fresh = records.leases.take_fresh(destination, want.slots)
+    held = [_leased_fresh(records, replica, destination, want, now, each) for each in fresh]
+    left = want.slots - len(held)
+    if left and records.leases.is_row_due(destination, now):
+        held += _claim_rows(records, replica, destination, replace(want, slots=left), now, [each.seq for each in fresh])
+    return held
+
+
+def _claim_rows(
+    records: Records, replica: str, destination: str, want: Want, now: float, taken_seqs: Sequence[int]
+) -> Sequence[Held]:
+    running = to_json([*records.leases.running(destination), *taken_seqs])
     for events in (want.last, want.last[-1:]) if want.last else ():
         asked = (destination, running, now, to_json(events))
         if rows := decoded(records.db.execute(sql.CLAIM_ANOTHER, asked).get):
@@ -107,6 +120,18 @@ def _claim_for(records: Records, replica: str, destination: str, want: Want, now
     if next_due > now:
         records.come_up(next_due)
     return [_leased(records, replica, want, now, row) for row in taken]
+
+
+def _leased_fresh(records: Records, replica: str, destination: str, want: Want, now: float, fresh: Fresh) -> Held:
+    delivery = Delivery(
+        id=fresh.new.id,
+        event_id=fresh.event_id,
+        route=fresh.new.route,
+        destination=destination,
+        due_in_s=fresh.due - now,
+        lane=fresh.lane,
+    )
+    return records.lease(delivery, replica, fresh.seq, fresh.due, want.lease_s, now)
 
 
 def _leased(records: Records, replica: str, want: Want, now: float, row: Sequence[Any]) -> Held:

@@ -50,6 +50,8 @@ class SQLiteStore(SQLiteReads):
         self.cluster = cluster
         self._database = database
         self._loop = loop
+        #: Calls of this turn of the loop, for the writer to take together.
+        self._asked: list[Call] = []
         #: Appends and settles that wait for their commit.
         self._uncommitted: set[Call] = set()
         self._pruning, self._redacting, self._indexing, self._wiping = Pace(), Pace(), Pace(), Pace()
@@ -122,7 +124,9 @@ class SQLiteStore(SQLiteReads):
         """There is no other replica to take them."""
 
     async def set_hold(self, hold: Hold) -> bool:
-        is_set: bool = await self._ask(Write, run=lambda change: self._database.records.set_hold(hold, change.now))
+        is_set: bool = await self._ask(
+            Write, moves=False, run=lambda change: self._database.records.set_hold(hold, change.now)
+        )
         return is_set
 
     async def crashed(self, delivery_id: str) -> Delivery | None:
@@ -169,11 +173,11 @@ class SQLiteStore(SQLiteReads):
         return activity
 
     async def note(self, activity: Activity) -> None:
-        await self._ask(Write, run=lambda _change: tasks.note(self._database.records, activity))
+        await self._ask(Write, moves=False, run=lambda _change: tasks.note(self._database.records, activity))
 
     async def reject(self, rejected: Sequence[Rejected]) -> None:
         if rejected:
-            await self._ask(Write, run=lambda _change: self._database.records.reject(rejected))
+            await self._ask(Write, moves=False, run=lambda _change: self._database.records.reject(rejected))
 
     async def prune(self, retention: Retention, *, limit: int = 500) -> int:
         removed, more = 0, True
@@ -223,9 +227,11 @@ class SQLiteStore(SQLiteReads):
 
         async with pace.resting():
             items = pace.items(most)
-            return await self._ask(Write, run=run)
+            # Whatever waits for a slot, upkeep leaves alone.
+            return await self._ask(Write, moves=False, run=run)
 
     async def close(self) -> None:
+        self._submit_asked()
         await self._writer.close()
         self._loader.shutdown()
 
@@ -270,7 +276,15 @@ class SQLiteStore(SQLiteReads):
     def _submit(self, call: Call) -> None:
         if isinstance(call, Append | Settle):
             self._uncommitted.add(call)
-        self._writer.submit(call)
+        if not self._asked:
+            self._loop.call_soon(self._submit_asked)
+        self._asked.append(call)
+
+    def _submit_asked(self) -> None:
+        """Wake the writer once for all calls of this turn."""
+        asked, self._asked = self._asked, []
+        if asked:
+            self._writer.submit(asked)
 
     def _finish(self, calls: Sequence[Call], moment: float) -> None:
         for call in calls:

@@ -75,6 +75,7 @@ class Records:
 
     def begin_again(self, db: apsw.Connection) -> None:
         """After a disk error: leases stay for what is still pending."""
+        self.leases.forget_fresh()
         ids = db.execute(sql.STILL_PENDING, (to_json(list(self.leases.ids())),)).get
         self.leases.keep(set(msgspec.json.decode(ids)))
         self.begin(db)
@@ -144,9 +145,17 @@ class Records:
             self.leases.end(held)
         for held in change.granted:
             self.grant(held)
+        if change.is_moved:
+            self.leases.forget_fresh()
         for destination, due in change.lowered.items():
             self.leases.lower(destination, due)
             self.come_up(due)
+        for destination, fresh in change.fresh.items():
+            if change.is_moved:
+                self.leases.lower(destination, fresh[0].due)
+            else:
+                self.leases.add_fresh(destination, fresh)
+            self.come_up(fresh[0].due)
 
     def come_up(self, moment: float) -> None:
         """Something can be claimed from this moment on."""

@@ -18,6 +18,8 @@ from gateway.store.sqlite.turns import Pause
 RETRY_S: Final = 1.0
 #: ... after it was found to be damaged.
 DAMAGED_RETRY_S: Final = 60.0
+#: After a transaction for several senders the next one waits for so long for others to share it, seconds.
+GATHER_S: Final = 0.002
 
 
 class Writer:
@@ -35,7 +37,9 @@ class Writer:
         self._snapshots = snapshots
         self._loop = loop
         self._finish = finish
-        self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Call] | None] = queue.SimpleQueue()
+        #: Whether several senders waited for the last transaction, so that more of them may come in a moment.
+        self._is_busy = False
         #: Those that another program, which has the file locked, keeps waiting.
         self._waiting: Sequence[Call] = ()
         self._pause = Pause(loop, database.turns)
@@ -44,9 +48,9 @@ class Writer:
         self._next_fit = time.monotonic() + RETRY_S
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
-    def submit(self, call: Call) -> None:
-        """Have a call carried out with whatever else waits."""
-        self._queue.put(call)
+    def submit(self, calls: Sequence[Call]) -> None:
+        """Have calls carried out with whatever else waits."""
+        self._queue.put(calls)
 
     @property
     def is_closed(self) -> bool:
@@ -84,19 +88,29 @@ class Writer:
     def _take(self) -> list[Call] | None:
         """Everything that waits, the oldest first; nothing when it is time to look at the disk; None at the end."""
         try:
-            call = self._queue.get(timeout=0 if self._waiting else RETRY_S)
+            taken = self._queue.get(timeout=0 if self._waiting else RETRY_S)
         except queue.Empty:
             return []
-        calls = []
-        while call is not None:
-            calls.append(call)
+        if taken is not None and self._is_busy:
+            self._gather(taken)
+        calls: list[Call] = []
+        while taken is not None:
+            calls += taken
             try:
-                call = self._queue.get_nowait()
+                taken = self._queue.get_nowait()
             except queue.Empty:
+                self._is_busy = sum(isinstance(call, Append) for call in calls) > 1
                 return calls
         if calls:
             self._queue.put(None)
         return calls or None
+
+    def _gather(self, first: Sequence[Call]) -> None:
+        """Wait a moment for others to share the transaction, unless a claim waits or its first sender has waited already."""
+        left_s = first[0].since + GATHER_S - time.monotonic()
+        if left_s > 0 and not any(isinstance(call, Claim) for call in first):
+            with self._database.turns.free():
+                time.sleep(left_s)
 
     def _look_at_disk(self) -> None:
         if time.monotonic() < self._next_look:

@@ -1,0 +1,87 @@
+"""One attempt: the request is made, its destination is judged by the answer, and the delivery has its outcome."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from gateway import pipeline
+from gateway.destinations import gates
+from gateway.errors import CorruptEvent
+from gateway.holds import Holds
+from gateway.model import Announcement, Dead, Delivery, Event, Retry
+from gateway.pipeline import Gateway, Tried
+from gateway.routing import Config
+from gateway.store.nouns import Lease, Outcome
+
+
+class Attempts:
+    """Makes attempts. One for each process."""
+
+    def __init__(self, gateway: Gateway, holds: Holds, announce: Callable[[Announcement], Awaitable[None]]) -> None:
+        self._gateway = gateway
+        self._holds = holds
+        self._announce = announce
+        #: Looks for another login at once; called when a destination refuses what it was sent.
+        self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
+
+    async def make(
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float
+    ) -> tuple[Outcome, str]:
+        """Attempt a delivery once its turn has come, in ``wait_s`` seconds; its outcome, and that in one of a few words.
+
+        ``payload``: of the event, if it is at hand.
+        """
+        if not isinstance(event, Event):
+            return await self._damaged(lease, event)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        used = self._gateway.config
+        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload)
+        if tried.learned.outcome == "denied" and await self._is_outdated(used):
+            return await self._with_another_login(lease, tried), tried.word
+        return await self._judged(lease, event, tried), tried.word
+
+    async def _damaged(self, lease: Lease, event: CorruptEvent | None) -> tuple[Outcome, str]:
+        reason = str(event or f"event {lease.delivery.event_id} is not in the store")
+        await self._holds.learn(lease.delivery, gates.NOTHING)
+        await self.say_damaged(lease.delivery, reason)
+        return Outcome(lease, Dead(reason)), CorruptEvent.reason
+
+    async def _is_outdated(self, used: Config) -> bool:
+        """Whether the configuration in force is another than the one used, or has just become it."""
+        if self._gateway.config is used:
+            await self.look_for_login()
+        return self._gateway.config is not used
+
+    async def _with_another_login(self, lease: Lease, tried: Tried) -> Outcome:
+        """Try again at once and at no expense: what was refused is no longer in force."""
+        await self._holds.learn(lease.delivery, gates.NOTHING)
+        again = Retry(tried.attempt.reason, after_s=0.0, spent_s=0.0)
+        return Outcome(lease, again, replace(tried.attempt, outcome="retry", next_s=0.0))
+
+    async def _judged(self, lease: Lease, event: Event, tried: Tried) -> Outcome:
+        """The outcome of an attempt, after its destination was judged by it."""
+        delivery, result, attempt = lease.delivery, tried.result, tried.attempt
+        is_muted = self._holds.is_muted(delivery.destination)
+        aloud = not is_muted and not pipeline.is_notice(delivery, event)
+        if await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
+            # It waits for a person, so nothing of its budget is spent.
+            waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
+            return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
+        told = None
+        if isinstance(result, Dead) and not is_muted:
+            told = pipeline.notices(delivery, event, self._gateway.config, result, attempt)
+        return Outcome(lease, result, attempt, told)
+
+    async def say_damaged(self, delivery: Delivery, reason: str) -> None:
+        """Notify of an event that cannot be sent any more."""
+        if delivery.notice is None:
+            message = f"A stored event is damaged and was not sent to {delivery.destination}: {reason}"
+            id_, name = delivery.event_id, delivery.destination
+            fields = {"destination": name, "event_id": id_, "reason": reason}
+            await self._announce(Announcement("event.damaged", message, fields, page=f"events/{id_}"))
+
+
+async def _nowhere() -> None:
+    """There is nowhere to look."""
