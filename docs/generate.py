@@ -21,7 +21,7 @@ from gateway.event.operators import OPERATORS
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
 from gateway.telemetry.lines import FIELDS, LOG_EVENTS
 from gateway.telemetry.metrics import METRICS
-from gateway.web import admin_app
+from gateway.web.admin import admin_app
 
 ROOT = Path(__file__).parents[1]
 JUDGES = ROOT / "tests" / "judges"

@@ -45,7 +45,7 @@ def suggest_or_list(word: str, known: Collection[str]) -> str:
 
 def iso_time(seconds: float) -> str:
     """``2026-04-16T12:34:56.789Z`` from seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 #: Seconds of each unit.

@@ -35,7 +35,7 @@ from gateway.routing import Config
 from gateway.routing.peers import Senders
 from gateway.store import file_of, is_database, open_store
 from gateway.store import migrate as migrated
-from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Live, Readiness, Rejections, admin_app, ingest_app
+from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Desk, Live, Readiness, Rejections, ingest_app
 from gateway.web.auth import Access
 from gateway.web.sessions import Sessions
 from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
@@ -201,11 +201,12 @@ async def _serve(
         live=live,
         inbox=inbox,
     )
+    desk = hooks.desk = Desk(context)
     try:
         await dispatcher.recall()
         return await server.serve(
             ingest=ingest_app(gateway, dispatcher, readiness, rejections, senders),
-            admin=admin_app(context),
+            admin=desk,
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
@@ -259,6 +260,7 @@ class _Lifecycle(Struct):
     watching: Watch | None
     store_url: str
     dev: bool
+    desk: Desk | None = None
     running: asyncio.Task[None] | None = None
     #: Background tasks that are cancelled at the end.
     others: set[asyncio.Task[None]] = field(default_factory=set)
@@ -283,7 +285,13 @@ class _Lifecycle(Struct):
         self._begin(asyncio.to_thread(config.masks.prepare))
         self._begin(self.gateway.egress.warm({each.door for each in config.destinations.values()}))
         if self.dev:
+            # Somebody is going to look at it.
+            self._begin(self._prepare_desk())
             telemetry.say(banner(config, ingest_address, admin_address, self.store_url))
+
+    async def _prepare_desk(self) -> None:
+        if self.desk is not None:
+            await self.desk.whole()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -14,15 +14,6 @@ from gateway.console import story
 from gateway.console.chats import preview
 from gateway.console.pages import macro, page
 
-SECURITY_HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    # With no-referrer a browser sends "Origin: null" with our own forms, and the guard would refuse them as foreign.
-    "referrer-policy": "same-origin",
-    "cache-control": "no-store",
-}
-
 Shell = Mapping[str, Any]
 View = Mapping[str, Any]
 

@@ -41,6 +41,9 @@ LONGEST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
         ("video", "title"): 199,
     }
 )
+_NO_LIMITS: Final[Mapping[str, int]] = {}
+#: ``LONGEST`` by type and then by key.
+_LIMITS: Final = {kind: {key: most for (holder, key), most in LONGEST.items() if holder == kind} for kind, _ in LONGEST}
 #: Elements of a list, by the type of the object that holds it and its key there.
 MOST: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
     {
@@ -169,11 +172,17 @@ def _fitted(value: object, limit: int | None, *, holder: str, key: str) -> objec
 def _fitted_object(value: dict[str, object], limit: int | None) -> dict[str, object]:
     kind = value.get("type")
     holder = kind if isinstance(kind, str) else ""
-    if holder in ("plain_text", "mrkdwn"):
-        limits = {"text": limit or LONGEST_TEXT_OBJECT}
-    else:
-        limits = {key: LONGEST[holder, key] for key in value if (holder, key) in LONGEST}
-    return {key: _fitted(item, limits.get(key), holder=holder, key=key) for key, item in value.items()}
+    is_text = holder in ("plain_text", "mrkdwn")
+    limits = {"text": limit or LONGEST_TEXT_OBJECT} if is_text else _LIMITS.get(holder, _NO_LIMITS)
+    fit: dict[str, object] = {}
+    for key, item in value.items():
+        most = limits.get(key)
+        # Two units for each character, at most.
+        if isinstance(item, str) and (most is None or len(item) * 2 <= most):
+            fit[key] = item
+        else:
+            fit[key] = _fitted(item, most, holder=holder, key=key)
+    return fit
 
 
 def _fewer(items: list[object], holder: str, key: str) -> list[object]:

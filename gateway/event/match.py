@@ -7,7 +7,7 @@ predicate, compiled together with the rules.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import TypeVar
 
@@ -49,19 +49,22 @@ class Matcher:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._stops = frozenset(position for position, rule in enumerate(rules) if rule.stops)
-        self._groups = {reach: _Group(members) for reach, members in _by_reach(rules).items()}
-        self._patterns_of = lru_cache(maxsize=TYPES_KEPT)(Trie({pattern for pattern, _ in self._groups}).find)
+        groups = {reach: _Group(members) for reach, members in _by_reach(rules).items()}
+        trie = Trie({pattern for pattern, _ in groups})
+        #: By source and type of an event.
+        self._groups_of = lru_cache(maxsize=TYPES_KEPT)(partial(_groups_of, trie, groups))
 
     def match(self, facts: Facts) -> Sequence[int]:
         """The positions of the rules that match, in ascending order, up to and including the first that stops."""
         source, event_type = lookup(facts, ("event", "source")), lookup(facts, ("event", "type"))
         if not isinstance(source, str) or not isinstance(event_type, str):
             return ()
-        reaches = ((pattern, name) for pattern in self._patterns_of(event_type) for name in (source, None))
-        groups = (self._groups[reach] for reach in reaches if reach in self._groups)
+        groups = self._groups_of(source, event_type)
+        if not groups:
+            return ()
         seen = Seen(facts)
         matching = sorted({position for group in groups for position in group.match(seen)})
-        return self._until_stop(matching)
+        return self._until_stop(matching) if self._stops else matching
 
     def _until_stop(self, matching: Sequence[int]) -> Sequence[int]:
         for count, position in enumerate(matching, start=1):
@@ -134,16 +137,20 @@ class _Group:
 
     def match(self, seen: Seen) -> Sequence[int]:
         """The positions of the rules that match, in no particular order."""
-        found = [
-            candidate.position
-            for path, values in self._index.items()
-            for candidate in values.get(json_key(seen[path]), ())
-            if candidate.holds(seen)
-        ]
+        found = [candidate.position for candidate in self._rest if candidate.holds(seen)]
+        for path, values in self._index.items():
+            reached = values.get(json_key(seen[path]), ())
+            found += [candidate.position for candidate in reached if candidate.holds(seen)]
         for path, values in self._lists.items():
             reached = [candidate for key in seen.keys_in(path) & values.keys() for candidate in values[key]]
             found += [candidate.position for candidate in reached if candidate.holds(seen)]
-        return [*found, *(candidate.position for candidate in self._rest if candidate.holds(seen))]
+        return found
+
+
+def _groups_of(trie: Trie, groups: Mapping[_Reach, _Group], source: str, event_type: str) -> Sequence[_Group]:
+    """The groups of rules that an event of this source and type may match."""
+    reaches = ((pattern, name) for pattern in trie.find(event_type) for name in (source, None))
+    return [groups[reach] for reach in reaches if reach in groups]
 
 
 def _flat(conditions: Iterable[Condition]) -> Iterable[Condition]:

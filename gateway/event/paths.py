@@ -142,7 +142,10 @@ def lookup(facts: object, path: Sequence[str]) -> object:
     """The value at ``path``, or MISSING. A number as a segment selects an element of a list."""
     value = facts
     for segment in path:
-        # dict first: checking for an abstract class costs as much as everything else here.
+        # These first: checking for an abstract class costs as much as everything else here.
+        kind = type(value)
+        if kind is str or kind is int or value is None:
+            return MISSING
         if isinstance(value, (dict, Mapping)):
             if segment not in value:
                 return MISSING

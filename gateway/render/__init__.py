@@ -233,15 +233,18 @@ def is_literal(text: str) -> bool:
 
 def _object(members: Sequence[tuple[str, _Build]]) -> _Build:
     def build(names: Namespace) -> object:
-        built = ((key, build(names)) for key, build in members)
-        return {key: value for key, value in built if value is not OMIT}
+        made = {}
+        for key, member in members:
+            value = member(names)
+            if value is not OMIT:
+                made[key] = value
+        return made
 
     return build
 
 
 def _list(elements: Sequence[_Build]) -> _Build:
     def build(names: Namespace) -> object:
-        built = (build(names) for build in elements)
-        return [value for value in built if value is not OMIT]
+        return [value for element in elements if (value := element(names)) is not OMIT]
 
     return build

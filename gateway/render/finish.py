@@ -35,6 +35,8 @@ _BLANK: Final = re.compile(r"\n(?:[^\S\n]*+\n){2,}+")
 
 def tidy(text: str) -> str:
     """``text`` without blank lines at its ends, and with at most one between others."""
+    if "\n" not in text:
+        return text
     start = text.rfind("\n", 0, len(text) - len(text.lstrip())) + 1
     end = text.find("\n", max(len(text.rstrip()), start))
     kept = text[start:] if end < 0 else text[start:end]

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
 
+from jinja2 import Environment
+from jinja2.runtime import Context
+
 from gateway.destinations.escapes import Escaper
 from gateway.errors import Place, RenderError
 from gateway.render.compiler import Compiled, Source, line_of
@@ -27,15 +30,31 @@ class Namespace(dict[str, object]):
         super().__init__(FUNCTIONS)
         self.update(facts)
         self.budget = self[BUDGET] = Budget()
+        self._contexts: dict[Environment, Context] = {}
 
     @classmethod
     def of(cls, facts: Mapping[str, object]) -> "Namespace":
         """``facts`` if they are a Namespace, else a new one with them."""
         return facts if isinstance(facts, cls) else cls(facts)
 
+    def context(self, sandbox: Environment) -> Context:
+        """What the closures of a message share: none of them sets a name."""
+        if sandbox not in self._contexts:
+            self._contexts[sandbox] = sandbox.context_class(sandbox, self, None, {})
+        return self._contexts[sandbox]
+
 
 def run(compiled: Compiled, names: Namespace) -> str:
     """The text that a template prints. May raise anything."""
+    if compiled.closure is not None:
+        steps, work = names.budget.steps, names.budget.work
+        try:
+            text: str = compiled.closure(names.context(compiled.template.environment))
+            if len(text) <= MAX_OUTPUT:
+                return text
+        except Exception:  # noqa: BLE001, S110  the template itself knows the line
+            pass
+        names.budget.steps, names.budget.work = steps, work
     context = compiled.template.new_context(names, shared=True)
     text = "".join(compiled.template.root_render_func(context))
     if len(text) > MAX_OUTPUT:

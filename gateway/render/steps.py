@@ -289,6 +289,9 @@ STEPS: Mapping[str, Callable[..., object]] = {
     "print value": print_value,
 }
 
+#: Those that are called without the context.
+WITHOUT_CONTEXT: Final = frozenset({"default", "look up"})
+
 
 # --- addresses ---
 

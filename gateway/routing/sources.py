@@ -109,13 +109,13 @@ class Source(Struct, frozen=True, kw_only=True):
     @property
     def learns(self) -> bool:
         """Whether its sender chooses secrets in a handshake."""
-        return any(each.is_secret for each, _ in self.handshakes)
+        return bool(self.handshakes) and any(each.is_secret for each, _ in self.handshakes)
 
     @property
     def reads_content(self) -> bool:
         """Whether a body has to be decompressed before it is known who sent it."""
-        return self.verifier.reads_content or any(
-            each.reads_payload and each.proof != "source" for each, _ in self.handshakes
+        return self.verifier.reads_content or (
+            bool(self.handshakes) and any(each.reads_payload and each.proof != "source" for each, _ in self.handshakes)
         )
 
     def knowing(self, secrets: tuple[Secret, ...]) -> "Source":
@@ -178,7 +178,6 @@ class Source(Struct, frozen=True, kw_only=True):
 
         Raises Unparsable if any of them cannot be parsed, or BodyTooLarge.
         """
-        kept = kept_headers(headers, self.dropped_headers)
         kept = kept_headers(headers, self.dropped_headers)
         if self.aliases:
             kept |= {name: kept[other] for name, other in self.aliases.items() if other in kept and name not in kept}

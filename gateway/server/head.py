@@ -1,7 +1,11 @@
 """What the head of a request has to say for itself: where it ends, and for whom it is."""
 
 from collections.abc import Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import unquote
+
+import httptools
 
 from gateway.server import refusals
 from gateway.server.refusals import Refused
@@ -10,6 +14,51 @@ _WATCHED: Final = frozenset({b"host", b"expect", b"transfer-encoding"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 Fields = Sequence[tuple[bytes, bytes]]
+#: The path as apps see it and as it was sent, and the query.
+Address = tuple[str, bytes, bytes]
+
+#: Bytes of an address that is remembered: senders post to a few.
+_LONGEST_KEPT: Final = 256
+
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+
+
+def scope_of(
+    method: bytes,
+    url: bytes,
+    version: str,
+    fields: Fields,
+    server: tuple[str, int | None] | None,
+    client: tuple[str, int] | None,
+    scheme: str,
+) -> dict[str, Any]:
+    """The scope of a request for its app. Raises httptools' or a decoding error for a url that is none."""
+    path, raw_path, query = _kept(url) if len(url) <= _LONGEST_KEPT else _parsed(url)
+    return {
+        "type": "http",
+        "asgi": _ASGI,
+        "http_version": version,
+        "server": server,
+        "client": client,
+        "scheme": scheme,
+        "root_path": "",
+        "headers": fields,
+        "state": {},
+        "method": method.decode("ascii"),
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+    }
+
+
+def _parsed(url: bytes) -> Address:
+    parts = httptools.parse_url(url)
+    path = parts.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parts.path, parts.query or b""
+
+
+_kept: Final = lru_cache(maxsize=512)(_parsed)
 
 
 def check_head(fields: Fields, version: str) -> bool:

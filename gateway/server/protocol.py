@@ -1,19 +1,19 @@
-"""HTTP/1.1 for an open door: uvicorn's httptools protocol reads and writes; ``Connection`` adds what it lacks."""
+"""HTTP/1.1 for an open door: uvicorn's httptools protocol with an ``Exchange`` of our own; ``Connection`` adds what it lacks."""
 
 import asyncio
 import math
-from functools import partial
-from typing import Any, cast
+from collections import deque
+from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.event.codings import HOLD
 from gateway.server import refusals
 from gateway.server.adapters import BodyOnly, GentleTransport
-from gateway.server.head import check_head, framing_of
+from gateway.server.exchange import Exchange, Fields
+from gateway.server.head import check_head, framing_of, scope_of
 from gateway.server.pace import Pace
-from gateway.server.refusals import Refusal, Refused, disconnect, send_500
+from gateway.server.refusals import Refusal, Refused
 from gateway.server.shared import ASGIApp, Shared
 
 #: The parser gets this much at a time: a read can bring 256 KiB, and a header that long must not be kept. Bytes.
@@ -45,15 +45,15 @@ class Connection(HttpToolsProtocol):
         self._stall_deadline = math.inf
         self._message = self._head_bytes = 0
         #: Bytes read since the message began, and their cap so far.
-        self._read = 0
-        self._allowed = 0
+        self._read = self._allowed = 0
         self._unanswered = 0
-        #: The request whose app was started last; ``cycle`` is the one being read.
-        self._running: RequestResponseCycle | None = None
+        #: The request that is being read, the one whose app was started last, and those that follow it.
+        self._exchange: Exchange = None  # type: ignore[assignment]
+        self._running: Exchange | None = None
+        self._queue: deque[Exchange] = deque()
         self._keep_alive, self._last = True, False
         #: Above the cap: only the paths that are kept are served.
-        self._is_surplus = False
-        self._upgrading = False
+        self._is_surplus = self._upgrading = False
         self._postponed: Refusal | None = None
         self._discarded = 0
         #: Whoever shares a part of the connections with it, and of the bodies with the client of the request that is
@@ -87,16 +87,15 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = _CLOSING
         self._shared.crowd.leave(self)
-        for cycle, _ in self.pipeline:
-            self._shared.budget.release(cycle)
-        self.pipeline.clear()
-        if self._running is not None:
-            disconnect(self._running)
-        if self.cycle is not None:
-            self._shared.budget.complete(self.cycle)
+        for exchange in self._queue:
+            self._shared.budget.release(exchange)
+        self._queue.clear()
+        for each in filter(None, (self._running, self._exchange)):
+            self._shared.budget.complete(each)
+            each.disconnect()
         super().connection_lost(exc)
         # References back to the connection would keep it alive until the next garbage collection.
-        self._running = self.cycle = self.transport = None  # type: ignore[assignment]
+        self._running = self._exchange = self.transport = None  # type: ignore[assignment]
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         # A client may close its sending side and still wait for the answer (printf | nc).
@@ -157,7 +156,7 @@ class Connection(HttpToolsProtocol):
     # --- the parser's side ---
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url, self.headers = b"", []
         if self.phase != _FRESH:
             self._deadline = self.loop.time() + self._limits.header_deadline_s
         self.phase = _HEAD
@@ -180,48 +179,55 @@ class Connection(HttpToolsProtocol):
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self.expect_100_continue = check_head(self.headers, self.parser.get_http_version())
-        if len(self.pipeline) >= self._limits.pipelined:
+        parser, limits = self.parser, self._limits
+        version = parser.get_http_version()
+        is_waiting = check_head(self.headers, version)
+        if len(self._queue) >= limits.pipelined:
             raise Refused(refusals.PIPELINED)
-        if self._is_surplus and self.url.partition(b"?")[0] not in self._limits.kept_paths:
+        if self._is_surplus and self.url.partition(b"?")[0] not in limits.kept_paths:
             raise Refused(refusals.OVERLOADED)
+        client, scheme = self.client, str(self.scheme)
         if self._is_from_proxy:
-            client, self.client_party, self.scope["scheme"] = self._shared.senders.peers.seen(self._host, self.headers)
-            self.scope["client"] = (client, 0)
-        super().on_headers_complete()
-        self.scope["extensions"] = cast("Any", {HOLD: partial(self._shared.budget.hold, self.cycle, self)})
-        self._upgrading = self.parser.should_upgrade()
-        self._unanswered += 1
+            host, self.client_party, scheme = self._shared.senders.peers.seen(self._host, self.headers)
+            client = (host, 0)
+        self._upgrading = parser.should_upgrade()
+        self._keep_alive = version != "1.0" and parser.should_keep_alive() and not self._last and not self._upgrading
+        scope = scope_of(parser.get_method(), self.url, version, self.headers, self.server, client, scheme)
         # Only a request that was read to its end leaves the connection usable; see on_message_complete.
-        self._keep_alive = self.cycle.keep_alive and not self._last and not self._upgrading
-        self.cycle.keep_alive = False
+        exchange = self._exchange = Exchange(self, scope, keep_alive=False, is_waiting_for_100=is_waiting)
+        if self._unanswered:
+            self.flow.pause_reading()
+            self._queue.append(exchange)
+        else:
+            self._begin(exchange)
+        self._unanswered += 1
         self.phase = _BODY
-        self._allowed += self._limits.header_bytes
+        self._allowed += limits.header_bytes
 
     def on_body(self, body: bytes) -> None:
-        super().on_body(body)
+        exchange = self._exchange
+        exchange.arrived(body)
         self._allowed += len(body) * (1 + _FRAMING_PER_BYTE)
         self._pace.arrived(len(body))
-        if not self.cycle.response_complete:
-            refusal = self._shared.budget.add(self.cycle, len(body), self)
-            if refusal is not None:
-                raise Refused(refusal)
+        if not exchange.response_complete and (refusal := self._shared.budget.add(exchange, len(body), self)):
+            raise Refused(refusal)
 
     @property
     def sender(self) -> tuple[str, bytes]:
         """The client of the request that is being read, and its path."""
-        client = self.scope["client"]
-        return client[0] if client else "", self.scope["raw_path"]
+        scope = self._exchange.scope
+        return scope["client"][0] if scope["client"] else "", scope["raw_path"]
 
     def on_message_complete(self) -> None:
         if self._upgrading or self.phase != _BODY:
             return
-        self._shared.budget.complete(self.cycle)
+        exchange = self._exchange
+        self._shared.budget.complete(exchange)
         self._shared.crowd.serve(self)
-        self.cycle.keep_alive = self._keep_alive
+        exchange.keep_alive = self._keep_alive
         self.phase = _IDLE
         self._deadline = math.inf
-        super().on_message_complete()
+        exchange.complete()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         # A server may ignore an Upgrade (RFC 9110, 7.8), but the parser stops at it and leaves the body unread; Java's
@@ -239,35 +245,30 @@ class Connection(HttpToolsProtocol):
 
     # --- the app's side ---
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
-        self._running = cycle
-        task = self.loop.create_task(self._run(cycle, app))
-        task.add_done_callback(self.tasks.discard)
+    def default_headers(self) -> Fields:
+        """Fields that every answer has."""
+        return self.server_state.default_headers
+
+    def hold(self, exchange: Exchange, size: int) -> bool:
+        """Hold more bytes for a body that is decompressed; false if there is no room for them."""
+        return self._shared.budget.hold(exchange, self, size)
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._running = exchange
+        task = exchange.task = self.loop.create_task(exchange.run(cast("ASGIApp", self.app), self._shared.failed))
         self.tasks.add(task)
 
-    async def _run(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
-        try:
-            await app(cycle.scope, cycle.receive, cycle.send)
-        except asyncio.CancelledError:
-            self._socket.abort()
-            raise
-        except Exception as error:  # noqa: BLE001 - an app's failure costs only its own request
-            self._shared.failed(error)
-        finally:
-            self._shared.budget.release(cycle)
-        if cycle.response_complete or cycle.disconnected:
-            return
-        if cycle.response_started:
-            self._socket.abort()
-        else:
-            await send_500(cycle)
+    def release(self, exchange: Exchange) -> None:
+        """Its app has ended: nothing of the request is held any more."""
+        self._shared.budget.release(exchange)
+        self.tasks.discard(exchange.task)
 
     def on_response_complete(self) -> None:
         self._unanswered -= 1
         if self.phase == _CLOSING:
             return
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        if self._queue:
+            self._begin(self._queue.popleft())
         elif self._postponed is not None:
             self._answer(self._postponed)
             return
@@ -325,12 +326,12 @@ class Connection(HttpToolsProtocol):
         """Take an unfinished request away from its app; false if its answer has begun."""
         if self.phase != _BODY:
             return True
-        if self.pipeline:
-            self._shared.budget.release(self.pipeline.popleft()[0])
+        if self._queue:
+            self._shared.budget.release(self._queue.pop())
         else:
-            disconnect(self.cycle)
+            self._exchange.disconnect()
         self._unanswered -= 1
-        return not self.cycle.response_started
+        return not self._exchange.response_started
 
     def _answer(self, refusal: Refusal) -> None:
         self._socket.write(refusal.render(self.server_state.default_headers))
@@ -392,7 +393,8 @@ class Connection(HttpToolsProtocol):
             self.close()
         elif self._unanswered:
             self._keep_alive = False
-            self.cycle.keep_alive = False
+            self._exchange.keep_alive = False
 
     def abort(self) -> None:
+        """Cut it off."""
         self._socket.abort()

@@ -2,12 +2,8 @@
 
 import json
 from http import HTTPStatus
-from typing import Final
 
 from msgspec import Struct
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
-_ERROR_500: Final = b'{"error":"internal error"}'
 
 
 class Refusal(Struct, frozen=True):
@@ -53,16 +49,3 @@ class Refused(Exception):
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
-
-
-async def send_500(cycle: RequestResponseCycle) -> None:
-    """Answer for an app that did not."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ERROR_500))]
-    await cycle.send({"type": "http.response.start", "status": 500, "headers": headers, "trailers": False})
-    await cycle.send({"type": "http.response.body", "body": _ERROR_500, "more_body": False})
-
-
-def disconnect(cycle: RequestResponseCycle) -> None:
-    """Take a request away from its app."""
-    cycle.disconnected = True
-    cycle.message_event.set()

@@ -11,7 +11,7 @@ from gateway.model import Secret
 from gateway.signatures import fetched
 from gateway.signatures.credentials import Credential
 from gateway.signatures.keys import Key, any_equal, key_of, stand_in
-from gateway.signatures.message import Message, joints, message
+from gateway.signatures.message import Joint, Message, joints, message
 from gateway.signatures.request import Reading, Request, Stop
 from gateway.signatures.schemes import NAMELESS, Scheme, Timestamp
 from gateway.signatures.timestamps import UNITS
@@ -29,13 +29,30 @@ class Check(Struct, frozen=True):
     #: The source's address, in every form that the sender may sign.
     urls: tuple[bytes, ...]
     aliases: Mapping[bytes, bytes]
+    #: Where the signature or the secret is, in words.
+    called: str
+    #: The signature's header, what each signature begins with, and what may end a part of the signed text.
+    header: bytes
+    prefix: bytes
+    joints: Sequence[Joint]
 
     @classmethod
     def of(cls, scheme: Scheme, credentials: Sequence[Credential], public_url: str) -> "Check":
         """Raises KeyRefused for a secret that cannot be a key of the scheme."""
         keys = tuple((each, _key(scheme, each.secret)) for each in credentials)
         urls = _with_and_without_port(public_url) if scheme.signature.is_port_optional else (public_url,)
-        return cls(scheme, keys, message(scheme.signature.signed), tuple(map(str.encode, urls)), scheme.raw_aliases)
+        knobs = scheme.signature
+        return cls(
+            scheme=scheme,
+            keys=keys,
+            message=message(knobs.signed),
+            urls=tuple(map(str.encode, urls)),
+            aliases=scheme.raw_aliases,
+            called=_called(scheme),
+            header=knobs.header.encode(),
+            prefix=knobs.prefix.encode(),
+            joints=joints(knobs.signed),
+        )
 
     def readings(self, request: Request, steps: list[str] | None, documents: Mapping[str, bytes]) -> Sequence[Reading]:
         """The request as this scheme reads it, with each of the addresses that the sender may have signed."""
@@ -48,17 +65,19 @@ class Check(Struct, frozen=True):
         if self.scheme.way == "jwt":
             fetched.check_token(self.scheme.jwt, reading, now)
             return
-        alive = [(at, each, key) for at, (each, key) in enumerate(self.keys, start=1) if not each.is_past(now)]
+        alive = [pair for pair in self.keys if not pair[0].is_past(now)]
         if not alive:
             raise Stop("no secret is valid any more")
         if self.scheme.way == "signature":
-            matches = self._signed_by(reading, now, [(credential, key) for _, credential, key in alive])
+            matches = self._signed_by(reading, now, alive)
         else:
-            matches = self._shows(reading, [credential.secret for _, credential, _ in alive])
-        for (at, _, _), does_match in zip(alive, matches, strict=True):
-            reading.note(f"secret {at} of {len(self.keys)}: {'matches' if does_match else 'does not match'}")
+            matches = self._shows(reading, [credential.secret for credential, _ in alive])
+        if reading.steps is not None:
+            numbers = [at for at, (each, _) in enumerate(self.keys, start=1) if not each.is_past(now)]
+            for at, does_match in zip(numbers, matches, strict=True):
+                reading.note(f"secret {at} of {len(self.keys)}: {'matches' if does_match else 'does not match'}")
         if not any(matches):
-            raise Stop(f"{_called(self.scheme)} does not match {_covered(self.scheme)} and the secret")
+            raise Stop(f"{self.called} does not match {_covered(self.scheme)} and the secret")
 
     def _shows(self, reading: Reading, secrets: Sequence[Secret]) -> Sequence[bool]:
         """Which of the secrets the request shows."""
@@ -72,7 +91,7 @@ class Check(Struct, frozen=True):
         reading.id = reading.header(self.scheme.id_header.encode()) if self.scheme.id_header else b""
         if self.scheme.signature.body_hash:
             reading.check_body_hash(self.scheme.signature.body_hash)
-        for joint in joints(self.scheme.signature.signed):
+        for joint in self.joints:
             joint.check(reading)
         if reading.steps is not None:
             reading.note(f"signed: {_shape(self.scheme.signature.signed, self.message(reading))}")
@@ -95,21 +114,24 @@ class Check(Struct, frozen=True):
 
     def _signatures(self, reading: Reading) -> Sequence[bytes]:
         """The signatures of a request as they are written, without their prefix."""
-        knobs, called = self.scheme.signature, _called(self.scheme)
-        text = reading.payload(knobs.body.split(".")) if knobs.body else reading.header(knobs.header.encode())
-        reading.note(f"{called}: {len(text)} bytes")
+        knobs = self.scheme.signature
+        text = reading.payload(knobs.body.split(".")) if knobs.body else reading.header(self.header)
+        if reading.steps is not None:
+            reading.note(f"{self.called}: {len(text)} bytes")
         if knobs.field:
             found = self._of_fields(reading, text)
         elif knobs.divider:
             found = [part.strip() for part in text.split(knobs.divider.encode())]
         else:
             found = [text]
-        prefix = knobs.prefix.encode()
-        found = [each.removeprefix(prefix) for each in found if each.startswith(prefix)][:MOST_SIGNATURES]
+        if prefix := self.prefix:
+            found = [each.removeprefix(prefix) for each in found if each.startswith(prefix)]
+        found = found[:MOST_SIGNATURES]
         if not found:
             shown = f"{knobs.field}=" if knobs.field not in ("", NAMELESS) else knobs.prefix
-            raise Stop(f"{called} has no signature{f' with {shown}' if shown else ''}")
-        reading.note(f"{len(found)} signature{'s' if len(found) > 1 else ''} in it")
+            raise Stop(f"{self.called} has no signature{f' with {shown}' if shown else ''}")
+        if reading.steps is not None:
+            reading.note(f"{len(found)} signature{'s' if len(found) > 1 else ''} in it")
         return found
 
     def _of_fields(self, reading: Reading, text: bytes) -> list[bytes]:
@@ -124,7 +146,7 @@ class Check(Struct, frozen=True):
         fields = [value.partition(b"=") for value in values]
         reading.fields = {name: value for name, _, value in fields}
         if knobs.timestamp_field and [name for name, _, _ in fields].count(knobs.timestamp_field.encode()) > 1:
-            raise Stop(f"{_called(self.scheme)} has several timestamps")
+            raise Stop(f"{self.called} has several timestamps")
         return [value for name, _, value in fields if name == knobs.field.encode()]
 
     def _check_time(self, reading: Reading, now: float) -> None:
@@ -136,9 +158,9 @@ class Check(Struct, frozen=True):
         if written is None:
             raise Stop(f"the timestamp is not in {stamp.unit}")
         age = now - written
-        reading.note(
-            f"timestamp: {abs(age):,.0f} s {'ago' if age >= 0 else 'ahead'}, {stamp.tolerance_s:g} s are allowed"
-        )
+        if reading.steps is not None:
+            when = "ago" if age >= 0 else "ahead"
+            reading.note(f"timestamp: {abs(age):,.0f} s {when}, {stamp.tolerance_s:g} s are allowed")
         if abs(age) > stamp.tolerance_s:
             raise Stop(
                 f"the timestamp is {abs(age):.0f} s {'old' if age > 0 else 'in the future'}, over {stamp.tolerance_s:g} s"

@@ -47,12 +47,22 @@ class Verifier:
     public_url: str = ""
     #: Whether a verdict may depend on something that is fetched.
     is_fetching: bool = field(init=False, repr=False, compare=False)
+    #: Whether anyone may post: ``verify: none``.
+    is_open: bool = field(init=False, repr=False, compare=False)
+    #: Whether a body has to be decompressed before it can be verified.
+    reads_content: bool = field(init=False, repr=False, compare=False)
+    #: Whether a secret may follow the source's own path.
+    takes_path_secret: bool = field(init=False, repr=False, compare=False)
     _checks: tuple[Check, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checks = tuple(Check.of(scheme, self._of(scheme), self.public_url) for scheme in self.schemes)
         object.__setattr__(self, "_checks", checks)
+        # Asked with every request.
         object.__setattr__(self, "is_fetching", any(scheme.is_fetching for scheme in self.schemes))
+        object.__setattr__(self, "is_open", any(scheme.way == "none" for scheme in self.schemes))
+        object.__setattr__(self, "reads_content", any(scheme.reads_content for scheme in self.schemes))
+        object.__setattr__(self, "takes_path_secret", any(scheme.way == "url_secret" for scheme in self.schemes))
 
     def _of(self, scheme: Scheme) -> Sequence[Credential]:
         """The secrets of a scheme: of several schemes, each has those with its own prefix, and the first one the rest."""
@@ -67,23 +77,9 @@ class Verifier:
         return own or self.schemes[:1]
 
     @property
-    def is_open(self) -> bool:
-        """Whether anyone may post: ``verify: none``."""
-        return any(scheme.way == "none" for scheme in self.schemes)
-
-    @property
     def is_in_address(self) -> bool:
         """Whether the secret comes with the address, and so with every request."""
         return all(scheme.is_in_address for scheme in self.schemes)
-
-    @property
-    def reads_content(self) -> bool:
-        """Whether a body has to be decompressed before it can be verified."""
-        return any(scheme.reads_content for scheme in self.schemes)
-
-    @property
-    def takes_path_secret(self) -> bool:
-        return any(scheme.way == "url_secret" for scheme in self.schemes)
 
     @property
     def addresses(self) -> frozenset[str]:

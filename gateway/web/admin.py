@@ -8,14 +8,14 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Scope
 
-from gateway import __version__, console, telemetry
+from gateway import __version__, telemetry
 from gateway.errors import ConfigError, GatewayError, UnknownName
 from gateway.operate import views
-from gateway.operate.selection import LARGEST_PAGE
 from gateway.web import api, health, pages
 from gateway.web.auth import LoginNeeded
 from gateway.web.context import Context
 from gateway.web.frame import STATUSES, in_words, login_answer, problem
+from gateway.web.refusing import SECURITY_HEADERS, error_answer
 from gateway.wording import printable
 
 #: Bytes of a request's body: a thousand ids take some 50 KiB.
@@ -42,24 +42,16 @@ def admin_app(context: Context) -> ASGIApp:
         request_max_body_size=LONGEST_BODY,
         exception_handlers={
             LoginNeeded: login_answer,
-            HTTPException: _error_answer,
+            HTTPException: error_answer,
             # From reading a body; our own documents are shallow.
             RecursionError: _too_deep,
             NotFoundException: _no_page(context),
-            ConfigError: _config_error_answer,
+            ConfigError: _configerror_answer,
             **{error: _said(status) for error, status in STATUSES.items()},
         },
         after_exception=[_log_defect],
-        response_headers=console.SECURITY_HEADERS,
+        response_headers=SECURITY_HEADERS,
     )
-
-
-def _error_answer(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, str]]:
-    found = [each for each in error.extra or () if isinstance(each, dict)]
-    if any(each.get("key") == "limit" and each.get("source") == "query" for each in found):
-        return Response({"error": f"limit: write a number from 1 to {LARGEST_PAGE}"}, status_code=400)
-    details = [str(each.get("message", "")) for each in found]
-    return Response({"error": ": ".join([error.detail, *details])}, status_code=error.status_code)
 
 
 def _too_deep(_: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, str]]:
@@ -75,7 +67,7 @@ def _no_page(context: Context) -> Any:
         is_for_a_person = "text/html" in request.headers.get("accept", "") and not path.startswith("/api/")
         if request.method == "GET" and is_for_a_person:
             return shown(request, UnknownName(f"no page {printable(path[:100])}"))
-        return _error_answer(request, error)
+        return error_answer(request, error)
 
     return answer
 
@@ -92,7 +84,7 @@ async def _log_defect(error: Exception, scope: Scope) -> None:
         telemetry.log("internal.error", path=scope["path"], exc_info=error)
 
 
-def _config_error_answer(_: Request[Any, Any, Any], error: ConfigError) -> Response[dict[str, Any]]:
+def _configerror_answer(_: Request[Any, Any, Any], error: ConfigError) -> Response[dict[str, Any]]:
     return Response(
         {
             "error": "routes.yaml was rejected; the previous version stays in force",

@@ -171,6 +171,8 @@ def _traceback(error: Exception, source: Source | None) -> str:
 
 def _accepted(appended: Sequence[Appended]) -> Mapping[str, object]:
     first = {"id": appended[0].event_id}
+    if len(appended) == 1 and not appended[0].duplicate:
+        return {**first, "duplicate": False}
     ids = {"ids": [one.event_id for one in appended]} if len(appended) > 1 else {}
     answer = {**first, **ids, "duplicate": all(one.duplicate for one in appended)}
     # Somebody who presses "Redeliver" at the sender sees this there.
@@ -193,13 +195,14 @@ def _of_duplicate(one: Appended) -> str:
 def _refuse_by_head(scope: HTTPScope, source: Source) -> str:
     """Refuse whatever can be refused before any of the body is read; how the body is compressed."""
     encodings = []
-    if not source.takes(scope["method"]):
+    if scope["method"] not in source.methods and not source.takes(scope["method"]):
         raise MethodRefused(str(scope["method"]), source.all_methods)
     for name, value in scope["headers"]:
-        if name == b"content-encoding":
+        if name == b"content-length":
+            if int(value) > source.max_body:
+                raise source.too_large
+        elif name == b"content-encoding":
             encodings.append(value)
-        if name == b"content-length" and int(value) > source.max_body:
-            raise source.too_large
     if not encodings:
         return ""
     coding = codings.declared(encodings)

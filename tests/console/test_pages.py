@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import console
+from gateway.web.refusing import SECURITY_HEADERS
 from tests.console import given as g
 
 BIDI = "\u202egnp.exe"
@@ -90,7 +91,7 @@ def unclosed(page: str) -> list[str]:
 
 
 def test_the_policy_allows_our_own_script_and_nothing_inline():
-    policy = console.SECURITY_HEADERS["content-security-policy"]
+    policy = SECURITY_HEADERS["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert b"url(" not in console.stylesheet()

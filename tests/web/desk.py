@@ -10,7 +10,8 @@ from gateway.egress import Inbox
 from gateway.model import Secret
 from gateway.operate.reload import Reloader
 from gateway.operate.replicas import Replicas
-from gateway.web import AdminOptions, Context, Live, Readiness, admin_app
+from gateway.web import AdminOptions, Context, Live, Readiness
+from gateway.web.admin import admin_app
 from gateway.web.auth import Access
 from gateway.web.sessions import Sessions
 from tests.world import World

@@ -1,0 +1,192 @@
+"""Templates of nothing but texts and plain expressions, as closures: most leaves of a body are.
+
+Jinja makes a context, a generator and a chain of calls for each of them, which takes several times as long as what they do.
+A closure is made of the rewritten template, so that it goes through the same steps as the code that Jinja compiles from it.
+It is never asked why something failed: whoever runs it runs the template then, which knows its lines.
+"""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from jinja2 import nodes
+from jinja2.runtime import Context
+from jinja2.utils import missing
+
+from gateway.destinations.escapes import no_escape
+from gateway.render.filters import TESTS
+from gateway.render.sandbox import Sandbox, budget_of, member
+from gateway.render.steps import STEPS, WITHOUT_CONTEXT
+from gateway.render.values import SCALAR, UndefinedField, encodable
+
+#: The value of an expression; of a whole template its text.
+Evaluate = Callable[[Context], Any]
+
+
+class _Other(Exception):
+    """The template has something that only Jinja runs."""
+
+
+def closure(tree: nodes.Template) -> Evaluate | None:
+    """What prints a rewritten template as Jinja would, if it can be a closure. The closure may raise anything."""
+    try:
+        return _text([part for statement in tree.body for part in _parts(statement)])
+    except _Other:
+        return None
+
+
+def _parts(statement: nodes.Node) -> Sequence[nodes.Expr]:
+    if not isinstance(statement, nodes.Output):
+        raise _Other
+    return statement.nodes
+
+
+def _text(parts: Sequence[nodes.Expr]) -> Evaluate:
+    written = [part.data if isinstance(part, nodes.TemplateData) else "" for part in parts]
+    values = [(at, _made(part)) for at, part in enumerate(parts) if not isinstance(part, nodes.TemplateData)]
+    if len(written) == len(values) == 1:
+        return values[0][1]
+
+    def text(context: Context) -> str:
+        made = written.copy()
+        for at, value in values:
+            made[at] = value(context)
+        return "".join(made)
+
+    return text
+
+
+def _made(node: nodes.Expr) -> Evaluate:
+    """An expression as a closure. Raises _Other."""
+    match node:
+        case nodes.Const(value=value):
+            return lambda _: value
+        case nodes.Name(name=name, ctx="load"):
+            return partial(_root, name)
+        case nodes.Filter(name="look up", node=nodes.Name(name=root), args=[nodes.Const(value=path), *keys]) if len(
+            written := [key.value for key in keys if isinstance(key, nodes.Const)]
+        ) == len(keys):
+            return _look_up(root, path, written)
+        case nodes.Filter(name="print result", node=nodes.Expr() as inner, args=[nodes.Const(value=path)]):
+            return _result(_made(inner), path)
+        case nodes.Filter(name="print text", node=nodes.Expr() as inner, args=[nodes.Const(value=path)]):
+            return _printed(_made(inner), path)
+        case nodes.Filter(node=nodes.Expr() as inner, dyn_args=None, dyn_kwargs=None):
+            return _filter(node, _made(inner))
+        case nodes.Test(node=inner, args=args, kwargs=[], dyn_args=None, dyn_kwargs=None) if node.name in TESTS:
+            test, value, others = TESTS[node.name], _made(inner), [_made(each) for each in args or ()]
+            return lambda context: test(value(context), *[each(context) for each in others])
+        case nodes.Compare(expr=left, ops=[nodes.Operand(op=op, expr=right)]):
+            return _two(_COMPARED[op], _made(left), _made(right))
+    return _logical(node)
+
+
+def _logical(node: nodes.Expr) -> Evaluate:
+    match node:
+        case nodes.Not(node=inner):
+            denied = _made(inner)
+            return lambda context: not denied(context)
+        case nodes.Neg(node=inner):
+            positive = _made(inner)
+            return lambda context: -positive(context)
+        case nodes.And(left=left, right=right):
+            first, second = _made(left), _made(right)
+            return lambda context: first(context) and second(context)
+        case nodes.Or(left=left, right=right):
+            first, second = _made(left), _made(right)
+            return lambda context: first(context) or second(context)
+        case nodes.CondExpr(test=test, expr1=one, expr2=nodes.Expr() as other):
+            holds, then, otherwise = _made(test), _made(one), _made(other)
+            return lambda context: then(context) if holds(context) else otherwise(context)
+    raise _Other
+
+
+_COMPARED: Final[Mapping[str, Callable[[Any, Any], object]]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "in": lambda left, right: left in right,
+    "notin": lambda left, right: left not in right,
+}
+
+
+def _two(compare: Callable[[Any, Any], object], left: Evaluate, right: Evaluate) -> Evaluate:
+    return lambda context: compare(left(context), right(context))
+
+
+def _root(name: str, context: Context) -> object:
+    value = context.parent.get(name, missing)
+    return UndefinedField(name=name) if value is missing else value
+
+
+def _look_up(root: str, path: str, keys: Sequence[object]) -> Evaluate:
+    """``field``, for keys that are written out."""
+
+    def look(context: Context) -> object:
+        value = context.parent.get(root, missing)
+        for key in keys:
+            value = value[key] if type(value) is dict and key in value else member(value, key)
+        return UndefinedField(name=path) if value is missing else value
+
+    return look
+
+
+def _filter(node: nodes.Filter, value: Evaluate) -> Evaluate:
+    function, with_context = STEPS[node.name], node.name not in WITHOUT_CONTEXT
+    args = [_made(each) for each in node.args]
+    named = {str(each.key): _made(each.value) for each in node.kwargs}
+    if not named and with_context:
+        return lambda context: function(context, value(context), *[each(context) for each in args])
+
+    def filtered(context: Context) -> object:
+        given = [value(context), *[each(context) for each in args]]
+        by_name = {name: each(context) for name, each in named.items()}
+        return function(context, *given, **by_name) if with_context else function(*given, **by_name)
+
+    return filtered
+
+
+def _sandbox(context: Context) -> Sandbox:
+    sandbox = context.environment
+    assert isinstance(sandbox, Sandbox)
+    return sandbox
+
+
+def _result(value: Evaluate, path: str) -> Evaluate:
+    """``print_result``, with a short way for plain values."""
+    step = STEPS["print result"]
+
+    def result(context: Context) -> str:
+        made = value(context)
+        kind = type(made)
+        if kind is str:
+            sandbox, budget = _sandbox(context), budget_of(context)
+            budget.spend(SCALAR + len(made))
+            text = made if sandbox.escape is no_escape else sandbox.escaped(budget, made)
+            budget.result = text if made.isascii() else encodable(text)
+        elif kind is int or kind is bool or made is None:
+            budget = budget_of(context)
+            budget.spend(SCALAR)
+            budget.result = made
+        else:
+            step(context, made, path)
+        return ""
+
+    return result
+
+
+def _printed(value: Evaluate, path: str) -> Evaluate:
+    """``print_text``, with a short way for plain texts."""
+    step = STEPS["print text"]
+
+    def printed(context: Context) -> object:
+        made = value(context)
+        if type(made) is str:
+            return _sandbox(context).escaped(budget_of(context), made)
+        return step(context, made, path)
+
+    return printed
