@@ -121,8 +121,9 @@ async def looked(store):
 def kill(store):
     """What is left of a replica does nothing any more."""
     presence, writer = store._presence, store._writer
-    groups = [group._task for group in (writer._appends, writer._settles)]
-    for task in [*presence._tasks, *groups, presence.watch._looking, presence._news._task]:
+    writer._appends.abandon()
+    writer._settles.abandon()
+    for task in [*presence._tasks, presence.watch._looking, presence._news._task]:
         if task is not None:
             task.cancel()
     lines = [*writer._lines, store._line, presence._probe, presence.watch._line, *store._readers._all]

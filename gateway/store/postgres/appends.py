@@ -10,9 +10,11 @@ from gateway.errors import StoreUnavailable
 from gateway.model import Delivery
 from gateway.store import rules
 from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent
+from gateway.store.postgres import direct
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.calls import Append
 from gateway.store.postgres.connections import Connection, Line
+from gateway.store.postgres.direct import Added, Key, owners_of
 from gateway.store.postgres.rows import (
     columns,
     distinct,
@@ -30,26 +32,13 @@ NO_ROUTES: Final[frozenset[str]] = frozenset()
 FiringKey = tuple[str, bytes]
 
 
-class Added(Struct, kw_only=True):
-    """What a transaction adds, for whoever has to know of it afterwards."""
-
-    #: By the store's clock.
-    now: float
-    leases: list[Lease] = field(default_factory=list)
-    #: New pending deliveries.
-    pending: int = 0
-    #: Destinations of those that were not leased and are due.
-    due: set[str] = field(default_factory=set)
-    event_ids: list[str] = field(default_factory=list)
-    #: The answer to each call.
-    answers: list[list[Appended]] = field(default_factory=list)
-
-
 async def append(line: Line, replica: int, calls: Sequence[Append], due_since: Callable[[str], float]) -> Added:
     """Store the events of all calls in one transaction. ``replica``: the number of this process.
 
     ``due_since``: what is due now for a destination was not due before. Raises StoreError if one of them cannot be stored: nothing is then; and StoreUnavailable.
     """
+    if not has_order(calls):
+        return await direct.append(line, replica, calls, due_since)
     added: Added | None = None
     try:
         async with line.transaction() as connection:
@@ -60,6 +49,18 @@ async def append(line: Line, replica: int, calls: Sequence[Append], due_since: C
             raise
     assert added is not None
     return added
+
+
+def has_order(calls: Sequence[Append]) -> bool:
+    """Whether it matters what is stored first: deliveries that are in a lane, or entries that fire once per key."""
+    for call in calls:
+        for new in call.events:
+            if new.firings:
+                return True
+            for each in new.deliveries:
+                if each.lane is not None:
+                    return True
+    return False
 
 
 async def _are_stored(line: Line, event_ids: Sequence[str]) -> bool:
@@ -74,7 +75,7 @@ async def _add(
     lanes = {(each.destination, packed(each.lane)) for each in _deliveries(news) if each.lane is not None}
     if lanes:
         await connection.execute(sql.LOCK, [lock_of("lane", *lane) for lane in lanes])
-    firsts: dict[tuple[str, bytes], NewEvent] = {}
+    firsts: dict[Key, NewEvent] = {}
     for new in news:
         firsts.setdefault((new.event.source, new.key), new)
     keys = [(source, key, new.event.id, new.window_s) for (source, key), new in sorted(firsts.items())]
@@ -82,7 +83,7 @@ async def _add(
     asked = (wanted, [due_since(each) for each in wanted])
     count = sum(1 + len(new.deliveries) for new in firsts.values())
     now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, count, *asked)
-    owners = firsts if taken is None else await _owners(connection, firsts, set(taken))
+    owners = firsts if taken is None else await owners_of(connection, firsts, set(taken))
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
     adding = _Adding(
         replica=replica,
@@ -94,7 +95,7 @@ async def _add(
     )
     left = {id(new) for new in stored}
     for call in calls:
-        answers = []
+        answers: list[Appended] = []
         for new in call.events:
             owner = owners[new.event.source, new.key]
             if id(new) in left:
@@ -109,18 +110,6 @@ async def _add(
 
 def _deliveries(news: Iterable[NewEvent]) -> Iterator[NewDelivery]:
     return (each for new in news for each in new.deliveries)
-
-
-async def _owners(
-    connection: Connection, firsts: Mapping[tuple[str, bytes], NewEvent], taken: set[str]
-) -> Mapping[tuple[str, bytes], NewEvent | str]:
-    """Of each key the event that it belongs to: a new one, or the id of one that is stored."""
-    owners: dict[tuple[str, bytes], NewEvent | str] = dict(firsts)
-    known = [key for key, new in firsts.items() if new.event.id not in taken]
-    if known:
-        for source, key, event_id in await connection.fetch(sql.KEY_OWNERS, *columns(known, 2)):
-            owners[source, key] = event_id
-    return owners
 
 
 async def _busy(connection: Connection, lanes: set[tuple[str, bytes]]) -> set[tuple[str, str]]:

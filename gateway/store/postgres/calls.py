@@ -11,6 +11,8 @@ from gateway.store.nouns import NewEvent, Outcome
 #: Calls, and bytes of bodies, of one transaction; unless one call has more.
 MOST_CALLS: Final = 512
 MOST_BYTES: Final = 4 * 1024 * 1024
+#: Calls that are worth a transaction beside those that are on their way: with fewer, its own cost is what they would save.
+WORTH_IT: Final = 64
 
 
 class Call(Struct, kw_only=True, eq=False):
@@ -33,7 +35,10 @@ class Append(Call, kw_only=True, eq=False):
 
     @property
     def bytes(self) -> int:
-        return sum(len(new.event.body) for new in self.events)
+        total = 0
+        for new in self.events:
+            total += len(new.event.body)
+        return total
 
 
 class Settle(Call, kw_only=True, eq=False):
@@ -44,19 +49,25 @@ C = TypeVar("C", bound=Call)
 
 
 class Group(Generic[C]):
-    """What waits is carried out together, one transaction after the other."""
+    """What waits is carried out together: in one transaction after the other, and in several at a time if it is much.
 
-    def __init__(self, carry_out: Callable[[Sequence[C]], Awaitable[None]], finish: Callable[[C], None]) -> None:
-        """``carry_out`` gives each call its answer or its error; ``finish`` tells the caller."""
-        self._carry_out, self._finish = carry_out, finish
+    While the server carries out one of them, the next is put together: that keeps both busy.
+    """
+
+    def __init__(
+        self, carry_out: Callable[[Sequence[C]], Awaitable[None]], finish: Callable[[C], None], *, width: int = 1
+    ) -> None:
+        """``carry_out`` gives each call its answer or its error; ``finish`` tells the caller; ``width``: the most at a time."""
+        self._carry_out, self._finish, self._width = carry_out, finish, width
         self._waiting: list[C] = []
-        self._running: list[C] = []
-        self._task: asyncio.Task[None] | None = None
+        self._running: list[Sequence[C]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, call: C) -> None:
         self._waiting.append(call)
-        if self._task is None or self._task.done():
-            self._task = call.future.get_loop().create_task(self._run())
+        running = len(self._tasks)
+        if not running or (running < self._width and len(self._waiting) >= WORTH_IT * running):
+            self._tasks.add(call.future.get_loop().create_task(self._run()))
 
     @property
     def is_idle(self) -> bool:
@@ -68,7 +79,12 @@ class Group(Generic[C]):
 
         What is on its way stays so, and its answer comes to nobody.
         """
-        late = [call for call in (*self._running, *self._waiting) if call.since < before and not call.future.done()]
+        late = [
+            call
+            for calls in (*self._running, self._waiting)
+            for call in calls
+            if call.since < before and not call.future.done()
+        ]
         self._waiting = [call for call in self._waiting if call.since >= before]
         for call in late:
             call.future.set_exception(error)
@@ -76,29 +92,34 @@ class Group(Generic[C]):
 
     async def drain(self) -> None:
         """Wait until everything that was added is done."""
-        while self._task is not None and not self._task.done():
-            await asyncio.wait([self._task])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def abandon(self) -> None:
         """End as if the process had died."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     async def _run(self) -> None:
-        while self._waiting:
-            self._running = self._take()
+        while self._waiting and (not self._running or len(self._waiting) >= WORTH_IT):
+            calls = self._take()
+            self._running.append(calls)
             try:
-                await self._carry_out(self._running)
+                await self._carry_out(calls)
             except Exception as error:  # noqa: BLE001  nobody is left waiting for ever
-                for call in self._running:
+                for call in calls:
                     call.error = call.error or error
-            done, self._running = self._running, []
-            for call in done:
+            self._running.remove(calls)
+            for call in calls:
                 self._finish(call)
+        # At once, and not when the loop sees that it is done: what is added meanwhile needs another one.
+        self._tasks -= {asyncio.current_task()}
 
-    def _take(self) -> list[C]:
+    def _take(self) -> Sequence[C]:
+        """The calls that have waited longest: with others that begin now, a share of all."""
+        share = -(-len(self._waiting) // (self._width - len(self._running)))
         taken, left = 0, MOST_BYTES
-        for call in self._waiting[:MOST_CALLS]:
+        for call in self._waiting[: min(MOST_CALLS, max(WORTH_IT, share))]:
             left -= call.bytes
             if taken and left < 0:
                 break

@@ -118,6 +118,11 @@ def _is_refused(error: BaseException) -> bool:
     return several or isinstance(error, ConnectionRefusedError)
 
 
+def is_there_already(error: StoreError) -> bool:
+    """Whether it could not be stored because of a row with the same key."""
+    return isinstance(error.__cause__, asyncpg.UniqueViolationError)
+
+
 @asynccontextmanager
 async def translated(address: Address) -> AsyncGenerator[None]:
     """Raise what errors of the driver mean."""

@@ -7,11 +7,12 @@ from typing import NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from gateway.errors import StoreError
 from gateway.model import Notice, Release, Retry, new_id
 from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
 from gateway.store.postgres import statements as sql
-from gateway.store.postgres.connections import Connection, Line
+from gateway.store.postgres.connections import Connection, Line, is_there_already
 from gateway.store.postgres.rows import (
     DAY_MASK,
     columns,
@@ -88,6 +89,15 @@ class Settled(Struct, kw_only=True):
 
 async def settle(line: Line, outcomes: Sequence[Outcome]) -> Settled:
     """Record outcomes, one for each delivery, in one transaction. Raises StoreError and StoreUnavailable."""
+    try:
+        return await _settle(line, outcomes, sql.SETTLE)
+    except StoreError as error:
+        if not is_there_already(error):
+            raise
+        return await _settle(line, outcomes, sql.SETTLE_OVER)
+
+
+async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Settled:
     lanes = {
         (before.destination, packed(before.lane))
         for outcome in outcomes
@@ -96,10 +106,10 @@ async def settle(line: Line, outcomes: Sequence[Outcome]) -> Settled:
     told = [outcome for outcome in outcomes if outcome.told is not None]
     if not lanes and not told:
         async with line.alone() as connection:
-            return await _record(connection, outcomes)
+            return await _record(connection, outcomes, statement)
     async with line.transaction() as connection:
         await _lock(connection, lanes, told)
-        settled = await _record(connection, outcomes)
+        settled = await _record(connection, outcomes, statement)
         if lanes:
             settled.due |= await let_next_go(connection, lanes)
         for outcome in told:
@@ -119,8 +129,8 @@ async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome]) -
     await connection.execute(sql.LOCK, list(locks))
 
 
-async def _record(connection: Connection, outcomes: Sequence[Outcome]) -> Settled:
-    rows = await connection.fetch(sql.SETTLE, sorted(map(outcome_row, outcomes), key=itemgetter(0)))
+async def _record(connection: Connection, outcomes: Sequence[Outcome], statement: str) -> Settled:
+    rows = await connection.fetch(statement, sorted(map(outcome_row, outcomes), key=itemgetter(0)))
     ended = [seq for seqs, _, due in rows if due is None for seq in seqs]
     kept = [(seqs[0], destination, due) for seqs, destination, due in rows if due is not None]
     released = {fence_of(outcome.lease.token)[0] for outcome in outcomes if isinstance(outcome.result, Release)}

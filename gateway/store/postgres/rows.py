@@ -21,7 +21,7 @@ _NUMBER: Final = (1 << DAY_BITS) - 1
 #: The bits of a seq that say its day.
 DAY_MASK: Final = ~_NUMBER
 _GRANTS: Final = (1 << GRANT_BITS) - 1
-NO_ATTEMPT: Final = (None,) * 12
+NO_ATTEMPT: Final[tuple[Any, ...]] = (None,) * 12
 
 to_json = msgspec.json.encode
 
@@ -53,6 +53,11 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]
 def seq_of(now: float, number: int) -> int:
     """The seq of an event that is stored now."""
     return int(now // DAY_S) << DAY_BITS | number
+
+
+def number_of(seq: int) -> int:
+    """The number of the sequence that is in it."""
+    return seq & _NUMBER
 
 
 def same_day(event_seq: int, number: int) -> int:
@@ -163,21 +168,25 @@ def event_row(seq: int, event: Event, *, redact: bool) -> tuple[Any, ...]:
 
 def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     """An outcome of the schema."""
-    seq, grants = fence_of(outcome.lease.token)
-    before, result, made = outcome.lease.delivery, outcome.result, _made_row(outcome.attempt)
+    lease, result, attempt = outcome.lease, outcome.result, outcome.attempt
+    seq, grants = fence_of(lease.token)
+    made, answer = NO_ATTEMPT, None
+    if attempt is not None:
+        answer = packed(attempt.answer)
+        made = _made_row(attempt, answer)
     if isinstance(result, Release):
+        before = lease.delivery
         said = (before.attempts, before.spent_s, packed(before.reason), before.last_status, packed(before.last_answer))
         return (seq, grants, "pending", None, *said, b"", *made)
-    state, attempts, spent_s, reason, last_status, last_answer, cause = rules.settled(before, outcome)
+    state, attempts, spent_s, reason, last_status, last_answer, cause = rules.settled(lease.delivery, outcome)
     after_s = result.after_s if isinstance(result, Retry) else None
-    said = (attempts, spent_s, packed(reason), last_status, packed(last_answer))
-    return (seq, grants, state.value, after_s, *said, packed(cause), *made)
+    # The last answer is that of the attempt, where there is one.
+    said = (attempts, spent_s, packed(reason), last_status, packed(last_answer) if answer is None else answer)
+    return (seq, grants, state, after_s, *said, packed(cause) if cause else b"", *made)
 
 
-def _made_row(attempt: Attempt | None) -> tuple[Any, ...]:
+def _made_row(attempt: Attempt, answer: bytes) -> tuple[Any, ...]:
     """Its part about the attempt."""
-    if attempt is None:
-        return NO_ATTEMPT
     return (
         attempt.number,
         attempt.started_at,
@@ -185,7 +194,7 @@ def _made_row(attempt: Attempt | None) -> tuple[Any, ...]:
         attempt.outcome,
         attempt.status,
         packed(attempt.reason),
-        packed(attempt.answer),
+        answer,
         attempt.config_revision,
         attempt.sent_bytes,
         attempt.sent_sha256,

@@ -3,30 +3,39 @@
 
 from typing import Final
 
-from gateway.store.postgres.tables import GRANT_BITS
+from gateway.store.postgres.tables import DAY_BITS, DAY_S, GRANT_BITS
 
 # --- appends ---
 
 # Others that append with these lanes or for these tellers wait; in one order, so that nobody waits in a circle.
 LOCK: Final = "SELECT pg_advisory_xact_lock(k) FROM (SELECT k FROM unnest($1::bigint[]) k ORDER BY k) k"
-_FREE: Final = "(q.leased_until IS NULL OR q.leased_until <= gateway_now())"
-# The time of the transaction, as many numbers as it needs, the events whose keys are new (null: all), and destinations with something due.
-# OFFSET 0: the queue is looked into for each of these, and never joined with them.
-TAKE_KEYS: Final = f"""
-WITH taken AS (
+# The clock takes a microsecond: it is read once, and not for each row.
+_NOW: Final = "(SELECT gateway_now())"
+_FREE: Final = f"(q.leased_until IS NULL OR q.leased_until <= {_NOW})"
+_TAKEN: Final = f"""
+taken AS (
     INSERT INTO dedupe AS d (source, key, event_id, expires)
-    SELECT source, key, event_id, gateway_now() + window_s FROM unnest($1::new_key[])
+    SELECT source, key, event_id, {_NOW} + window_s FROM unnest($1::new_key[])
     ON CONFLICT (key, source) DO UPDATE SET event_id = excluded.event_id, expires = excluded.expires
-    WHERE d.expires <= gateway_now()
+    WHERE d.expires <= {_NOW}
     RETURNING event_id
 )
-SELECT gateway_now(), ARRAY(SELECT nextval('number') FROM generate_series(1, $2::integer)),
-    CASE WHEN (SELECT count(*) FROM taken) < cardinality($1) THEN ARRAY(SELECT event_id FROM taken) END,
+"""
+# The time of the transaction, as many numbers as it needs, the events whose keys are new (null: all), and destinations with something due.
+# The numbers come after the keys: by then the transaction is known as one that may yet store them.
+# OFFSET 0: the queue is looked into for each of these, and never joined with them.
+_START: Final = f"""
+SELECT {_NOW} AS now, (SELECT count(*) FROM taken) = cardinality($1) AS are_new,
+    ARRAY(SELECT nextval('number') FROM generate_series(1, $2::integer + 0 * (SELECT count(*) FROM taken)::integer)) AS numbers,
     ARRAY(SELECT name FROM unnest($3::text[], $4::float8[]) AS k (name, since) WHERE EXISTS (
         SELECT 1 FROM queue q
-        WHERE q.destination = k.name AND q.due >= k.since AND q.due <= gateway_now() AND {_FREE} OFFSET 0
-    ))
+        WHERE q.destination = k.name AND q.due >= k.since AND q.due <= {_NOW} AND {_FREE} OFFSET 0
+    )) AS due
 """
+_STARTED: Final = (
+    "SELECT now, numbers, CASE WHEN NOT are_new THEN ARRAY(SELECT event_id FROM taken) END, due FROM start"
+)
+TAKE_KEYS: Final = f"WITH {_TAKEN}, start AS MATERIALIZED ({_START}) {_STARTED}"
 KEY_OWNERS: Final = """
 SELECT d.source, d.key, d.event_id
 FROM unnest($1::text[], $2::bytea[]) AS k (source, key) JOIN dedupe d ON d.source = k.source AND d.key = k.key
@@ -67,6 +76,44 @@ INSERT INTO tally (destination, state, deliveries)
 SELECT destination, 'pending', deliveries FROM unnest($7::text[], $8::bigint[]) AS c (destination, deliveries)
 """
 ARE_STORED: Final = "SELECT count(*) FROM event WHERE id = ANY($1::text[])"
+# All of it at once, where no order has to be kept: each row has the place of its number among those that are taken, and
+# leased_until says for how long. What belongs to a key that is taken already is left out; the numbers of rows by source and
+# by destination, $8 to $11, hold if there is none.
+_DAY: Final = f"(SELECT floor(now / {DAY_S})::bigint << {DAY_BITS} FROM start)"
+_NUMBERS: Final = "(SELECT numbers FROM start)"
+_IS_NEW: Final = "((SELECT are_new FROM start) OR ({} IN (SELECT event_id FROM taken)) IS TRUE)"
+_SOME_ARE: Final = "NOT (SELECT are_new FROM start) AND ({} IN (SELECT event_id FROM taken)) IS TRUE"
+_LEASED: Final = "leased_until IS NOT NULL AND destination <> ALL ((SELECT due FROM start)::text[])"
+APPEND: Final = f"""
+WITH {_TAKEN}, start AS MATERIALIZED ({_START}), events AS (
+    INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
+    SELECT {_DAY} | {_NUMBERS}[seq::integer], id, source, type, received_at, {_NOW}, headers, sha256, body, redact, label
+    FROM unnest($5::new_event[]) WHERE {_IS_NEW.format("id")}
+), arrivals AS (
+    INSERT INTO came (minute, source, events)
+    SELECT floor({_NOW} / 60)::bigint, source, events FROM unnest($8::text[], $9::bigint[]) AS c (source, events)
+    WHERE (SELECT are_new FROM start)
+    UNION ALL SELECT floor({_NOW} / 60)::bigint, source, count(*) FROM unnest($5::new_event[])
+    WHERE {_SOME_ARE.format("id")} GROUP BY source
+), deliveries AS (
+    INSERT INTO queue (seq, id, event_seq, event_id, route, destination, due, leased_until, owner, grants, changed_at)
+    SELECT {_DAY} | {_NUMBERS}[seq::integer], id, {_DAY} | {_NUMBERS}[event_seq::integer], event_id, route, destination, {_NOW},
+        CASE WHEN {_LEASED} THEN {_NOW} + leased_until END, CASE WHEN {_LEASED} THEN $7::integer END, ({_LEASED})::integer, {_NOW}
+    FROM unnest($6::new_delivery[]) WHERE {_IS_NEW.format("event_id")}
+), pending AS (
+    INSERT INTO tally (destination, state, deliveries)
+    SELECT destination, 'pending', deliveries FROM unnest($10::text[], $11::bigint[]) AS c (destination, deliveries)
+    WHERE (SELECT are_new FROM start)
+    UNION ALL SELECT destination, 'pending', count(*) FROM unnest($6::new_delivery[])
+    WHERE {_SOME_ARE.format("event_id")} GROUP BY destination
+)
+{_STARTED}
+"""
+# What has come of an append whose answer was lost.
+STORED: Final = "SELECT id, seq, stored_at FROM event WHERE id = ANY($1::text[])"
+STORED_LEASED: Final = (
+    "SELECT id, seq FROM queue WHERE id = ANY($1::text[]) AND owner = $2 AND leased_until IS NOT NULL"
+)
 
 # --- claims ---
 
@@ -88,7 +135,7 @@ WITH picked AS MATERIALIZED (
     FROM unnest($1::text[], $2::integer[], $3::float8[]) AS w (destination, slots, lease_s)
     CROSS JOIN LATERAL (
         SELECT q.seq FROM queue q
-        WHERE q.destination = w.destination AND q.due <= gateway_now() AND {_FREE} AND q.event_id <> ALL ($5::text[])
+        WHERE q.destination = w.destination AND q.due <= {_NOW} AND {_FREE} AND q.event_id <> ALL ($5::text[])
         ORDER BY q.due LIMIT w.slots FOR UPDATE SKIP LOCKED
     ) c
     WHERE NOT EXISTS (
@@ -105,7 +152,7 @@ RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, {_LEASE_S} AS lease_
 _MADE: Final = """
 o.number, o.started_at, o.duration_s, o.outcome, o.status, o.why, o.answer, o.config_revision, o.sent_bytes, o.sent_sha256, o.next_s, o.bucket
 """
-SETTLE: Final = f"""
+_SETTLE: Final = f"""
 WITH held AS MATERIALIZED (
     SELECT q.seq, q.id, q.event_seq, q.event_id, q.route, q.destination, o.state, q.grants, o.attempts,
         q.attempts_before_replay, o.spent_s, q.crashes, o.reason AS last_reason, o.last_status, o.last_answer, q.lane,
@@ -113,46 +160,52 @@ WITH held AS MATERIALIZED (
     FROM unnest($1::outcome[]) o CROSS JOIN LATERAL (
         SELECT * FROM queue q WHERE q.seq = o.seq AND q.grants = o.grants AND q.leased_until IS NOT NULL FOR UPDATE OFFSET 0
     ) q
-), ended AS (
-    SELECT * FROM held WHERE state <> 'pending'
 ), gone AS (
-    DELETE FROM queue q WHERE q.seq = ANY(ARRAY(SELECT seq FROM ended))
+    DELETE FROM queue q WHERE q.seq = ANY(ARRAY(SELECT seq FROM held WHERE state <> 'pending'))
 ), moved AS (
     INSERT INTO done (seq, id, event_seq, event_id, route, destination, state, grants, attempts, attempts_before_replay,
         spent_s, crashes, reason, last_status, last_answer, lane, cause, task, changed_at)
     SELECT seq, id, event_seq, event_id, route, destination, state, grants, attempts, attempts_before_replay,
-        spent_s, crashes, last_reason, last_status, last_answer, lane, cause, task, gateway_now() FROM ended
+        spent_s, crashes, last_reason, last_status, last_answer, lane, cause, task, {_NOW}
+    FROM held WHERE state <> 'pending'
 ), kept AS (
     UPDATE queue q SET leased_until = NULL, owner = NULL,
         (due, attempts, spent_s, reason, last_status, last_answer, changed_at) = (
-            SELECT coalesce(gateway_now() + o.after_s, q.due), o.attempts, o.spent_s, o.last_reason, o.last_status,
-                o.last_answer, CASE WHEN o.after_s IS NULL THEN q.changed_at ELSE gateway_now() END
+            SELECT coalesce({_NOW} + o.after_s, q.due), o.attempts, o.spent_s, o.last_reason, o.last_status,
+                o.last_answer, CASE WHEN o.after_s IS NULL THEN q.changed_at ELSE {_NOW} END
             FROM held o WHERE o.seq = q.seq
         )
     WHERE q.seq = ANY(ARRAY(SELECT seq FROM held WHERE state = 'pending'))
     RETURNING q.seq, q.destination, q.due
 ), counted AS (
     INSERT INTO tally (destination, state, cause, deliveries)
-    SELECT destination, 'pending', ''::bytea, -count(*) FROM ended GROUP BY destination
-    UNION ALL SELECT destination, state, cause, count(*) FROM ended GROUP BY destination, state, cause
-), made AS (
-    SELECT * FROM held o WHERE o.number IS NOT NULL
+    SELECT c.destination, c.state, c.cause, c.deliveries
+    FROM (SELECT destination, state, cause, count(*) FROM held WHERE state <> 'pending' GROUP BY 1, 2, 3) AS ended
+    CROSS JOIN LATERAL (
+        VALUES (destination, 'pending', ''::bytea, -count), (destination, state, cause, count)
+    ) AS c (destination, state, cause, deliveries)
 ), tried AS (
     INSERT INTO attempt (delivery_seq, number, recorded_at, started_at, duration_s, outcome, status, reason, answer,
         config_revision, sent_bytes, sent_sha256, next_s)
-    SELECT seq, number, gateway_now(), started_at, duration_s, outcome, status, why, answer, config_revision, sent_bytes,
-        sent_sha256, next_s FROM made
+    SELECT seq, number, {_NOW}, started_at, duration_s, outcome, status, why, answer, config_revision, sent_bytes,
+        sent_sha256, next_s FROM held WHERE number IS NOT NULL {{over}}
+), traffic AS (
+    INSERT INTO went (minute, destination, outcome, bucket, attempts)
+    SELECT floor({_NOW} / 60)::bigint, destination, outcome, bucket, count(*)
+    FROM held WHERE number IS NOT NULL GROUP BY 2, 3, 4
+)
+SELECT ARRAY(SELECT seq FROM held WHERE state <> 'pending') AS seqs, NULL AS destination, NULL::float8 AS due
+UNION ALL SELECT ARRAY[seq], destination, due FROM kept
+"""
+_OVER: Final = """
     ON CONFLICT (delivery_seq, number) DO UPDATE SET recorded_at = excluded.recorded_at, started_at = excluded.started_at,
         duration_s = excluded.duration_s, outcome = excluded.outcome, status = excluded.status, reason = excluded.reason,
         answer = excluded.answer, config_revision = excluded.config_revision, sent_bytes = excluded.sent_bytes,
         sent_sha256 = excluded.sent_sha256, next_s = excluded.next_s
-), traffic AS (
-    INSERT INTO went (minute, destination, outcome, bucket, attempts)
-    SELECT floor(gateway_now() / 60)::bigint, destination, outcome, bucket, count(*) FROM made GROUP BY 2, 3, 4
-)
-SELECT ARRAY(SELECT seq FROM ended) AS seqs, NULL AS destination, NULL::float8 AS due
-UNION ALL SELECT ARRAY[seq], destination, due FROM kept
 """
+SETTLE: Final = _SETTLE.format(over="")
+# Looking for an attempt of the same number costs as much as recording it, and there is none, unless somebody has put it there.
+SETTLE_OVER: Final = _SETTLE.format(over=_OVER)
 # Recorded by a settle whose answer was lost.
 WAS_RECORDED: Final = """
 SELECT o.seq FROM unnest($1::bigint[], $2::integer[], $3::float8[]) AS o (seq, number, started_at)

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Final
 
 from gateway import telemetry
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import Release
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
-from gateway.store.postgres.appends import append
+from gateway.store.postgres.appends import append, has_order
 from gateway.store.postgres.calls import Append, Call, Group, Settle
 from gateway.store.postgres.connections import Line, again
 from gateway.store.postgres.outcomes import Settled, claim, settle, were_recorded
 from gateway.store.postgres.presence import Presence
 from gateway.store.postgres.rows import fence_of
+
+#: Transactions of new events at a time.
+APPENDING: Final = 2
 
 
 class Writer:
@@ -22,9 +26,11 @@ class Writer:
     def __init__(self, presence: Presence) -> None:
         self._presence = presence
         self._loop = asyncio.get_running_loop()
-        self._lines = [Line(presence.address) for _ in range(3)]
-        self._appending, self._settling, self._claiming = self._lines
-        self._appends: Group[Append] = Group(self._append, self._finish)
+        self._lines = [Line(presence.address) for _ in range(2 + APPENDING)]
+        self._settling, self._claiming, *self._appending = self._lines
+        #: Held while events with a place in an order are stored: of those, what came first is first.
+        self._in_order = asyncio.Lock()
+        self._appends: Group[Append] = Group(self._append, self._finish, width=APPENDING)
         self._settles: Group[Settle] = Group(self._settle, self._finish)
         #: Tokens of leases whose outcomes may have been recorded although nobody was told.
         self._uncertain: set[int] = set()
@@ -53,12 +59,11 @@ class Writer:
             self._return(self._unclaim(claiming))
             raise
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
+    def settle(self, outcomes: Sequence[Outcome]) -> "asyncio.Future[frozenset[str]]":
         """As in the contract."""
         call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
         self._settles.add(call)
-        held: frozenset[str] = await call.future
-        return held
+        return call.future
 
     @property
     def is_idle(self) -> bool:
@@ -84,17 +89,25 @@ class Writer:
     # carried out
 
     async def _append(self, calls: Sequence[Append]) -> None:
+        async with self._in_order if has_order(calls) else nullcontext():
+            line = self._appending.pop()
+            try:
+                await self._append_on(line, calls)
+            finally:
+                self._appending.append(line)
+
+    async def _append_on(self, line: Line, calls: Sequence[Append]) -> None:
         began = self._loop.time()
         try:
             given = (self._presence.number, calls, self._presence.hints.due_since)
-            added = await again(lambda: append(self._appending, *given))
+            added = await again(lambda: append(line, *given))
         except StoreUnavailable as error:
             self._presence.is_away(error)
             _answer(calls, error)
         except StoreError as error:
             # Which of them cannot be stored?
             for call in calls if len(calls) > 1 else ():
-                await self._append([call])
+                await self._append_on(line, [call])
             if len(calls) == 1:
                 calls[0].error = error
         else:
@@ -104,6 +117,8 @@ class Writer:
             self._presence.tell(added.due)
             for call, answer in zip(calls, added.answers, strict=True):
                 call.answer = answer
+                if answer is None:
+                    await self._append_on(line, [call])
 
     async def _claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
         claimed = await self._presence.asked(lambda: claim(self._claiming, self._presence.number, replica, wants))
@@ -140,12 +155,14 @@ class Writer:
             call.answer = frozenset(lease.delivery.id for lease in mine)
 
     async def _record(self, outcomes: Sequence[Outcome]) -> Settled:
-        tokens = {outcome.lease.token for outcome in outcomes}
         try:
             settled = await settle(self._settling, outcomes)
         except StoreUnavailable:
-            self._uncertain |= tokens
+            self._uncertain |= {outcome.lease.token for outcome in outcomes}
             raise
+        if not self._uncertain:
+            return settled
+        tokens = {outcome.lease.token for outcome in outcomes}
         if uncertain := self._uncertain & tokens:
             lost = [each for each in outcomes if each.lease.token in uncertain and _seq(each) not in settled.held]
             settled.held |= await were_recorded(self._settling, lost) if lost else set()

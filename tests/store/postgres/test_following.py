@@ -40,3 +40,33 @@ def test_what_is_newer_is_shown_once_nothing_before_it_can_come():
 
     asyncio.run(scenario())
     postgres.drop(url)
+
+
+def test_an_event_that_waits_for_a_key_is_newer_than_what_is_stored_meanwhile():
+    url = postgres.fresh()
+    asyncio.run(migrate(url))
+
+    async def scenario():
+        store, other, beside = await open_store(url), await open_store(url), await asyncpg.connect(url)
+        try:
+            waits = new_event(key=b"contested")
+            transaction = beside.transaction()
+            await transaction.start()
+            await beside.execute("INSERT INTO dedupe VALUES ('crm', 'contested', 'evt_never', 1e12)")
+            waiting = store.append([waits])
+            while not await beside.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+            meanwhile = new_event()
+            await other.append([meanwhile])
+            [row] = (await other.events()).rows
+            assert row.id == meanwhile.event.id
+            await transaction.rollback()
+            await waiting
+            assert [each.id for each in (await other.events(EventQuery(after=row.position))).rows] == [waits.event.id]
+        finally:
+            await beside.close()
+            await store.close()
+            await other.close()
+
+    asyncio.run(scenario())
+    postgres.drop(url)

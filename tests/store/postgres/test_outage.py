@@ -168,11 +168,12 @@ def on_a_wire():
 
 
 @pytest.mark.parametrize("when", ["sent", "answered"])
-def test_a_connection_that_is_lost_in_a_commit_stores_the_event_once(on_a_wire, when):
+@pytest.mark.parametrize(("lanes", "cut_at"), [((), b"to-slack"), (("451",), b"COMMIT")], ids=["alone", "in a lane"])
+def test_a_connection_that_is_lost_in_a_commit_stores_the_event_once(on_a_wire, lanes, cut_at, when):
     async def scenario(store, wire):
-        await store.append([new_event("crm")])
-        wire.cut(b"COMMIT", when)
-        [lease] = await leased(store, "slack")
+        await store.append([new_event("crm", lanes=lanes)])
+        wire.cut(cut_at, when)
+        [lease] = await leased(store, "slack", lanes=lanes)
         assert [row.deliveries[0].destination for row in (await store.events(EventQuery())).rows] == ["slack", "crm"]
         assert await store.settle([delivered(lease)]) == {lease.delivery.id}
 

@@ -28,12 +28,16 @@ _outcome = (1, 1, "delivered", 1.0, 1, 1.0, b"a", 1, b"a", b"a", *_attempt)
 
 ASKED = {
     "TAKE_KEYS": ([_key], 4, _text, _number),
+    "APPEND": ([_key], 4, _text, _number, [_event], [_delivery], 1, _text, _seq, _text, _seq),
+    "STORED": (_text,),
+    "STORED_LEASED": (_text, 1),
     "KEY_OWNERS": (_text, _bytes),
     "BUSY_LANES": (_text, _bytes),
     "FIRE": (_text, _bytes, _text, _number, 1.0),
     "ADD": (1.8e9, [_event], 1, [_delivery], _text, _seq, _text, _seq),
     "CLAIM": (["d1", "d2"], [10, 10], [30.0, 30.0], 1, []),
     "SETTLE": ([_outcome],),
+    "SETTLE_OVER": ([_outcome],),
     "NEXT_IN_LANES": (_text, _bytes),
     "GIVE_BACK": (_seq, 1),
     "CRASHED": ("dlv_1",),
@@ -42,7 +46,18 @@ ASKED = {
 }
 
 
-OF_THE_QUEUE = ("TAKE_KEYS", "BUSY_LANES", "CLAIM", "SETTLE", "NEXT_IN_LANES", "GIVE_BACK", "CRASHED")
+OF_THE_QUEUE = (
+    "TAKE_KEYS",
+    "APPEND",
+    "STORED_LEASED",
+    "BUSY_LANES",
+    "CLAIM",
+    "SETTLE",
+    "SETTLE_OVER",
+    "NEXT_IN_LANES",
+    "GIVE_BACK",
+    "CRASHED",
+)
 
 
 @pytest.fixture(scope="module")
