@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Permit
-from gateway.dispatcher.reporting import count_outcome, log_outcome
+from gateway.dispatcher.reporting import count_outcome, damaged, log_outcome
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
 from gateway.machine.memory import Held, delivery_room, memory_limit
@@ -31,6 +31,8 @@ LEASE_MARGIN_S: Final = 20.0
 LOOK_INTERVAL_S: Final = 60.0
 #: Seconds between two looks at what other replicas have changed.
 REFRESH_INTERVAL_S: Final = 5.0
+#: Seconds between two looks at them after a hint.
+HOLDS_PAUSE_S: Final = 0.2
 #: How long a store that refuses is left alone before it is asked again, seconds.
 STORE_PAUSE_S: Final = 1.0
 
@@ -70,7 +72,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim what is due for every destination with a free slot, until ``stop``."""
-        steps = (self._round, self._listen, self._refresh, self._end_pauses)
+        steps = (self._round, self._listen, self._refresh, self._follow_holds, self._end_pauses)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(for_ever(step)) for step in steps]
             await self._stop.wait()
@@ -128,6 +130,12 @@ class Dispatcher:
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):
                 await self._reread.wait()
+
+    async def _follow_holds(self) -> None:
+        await self._store.holds_changed()
+        await self.holds.reread()
+        # However often others change them, they are read a few times a second.
+        await asyncio.sleep(HOLDS_PAUSE_S)
 
     def _look_at(self, names: Collection[str]) -> None:
         """They may have something due."""
@@ -270,7 +278,8 @@ class Dispatcher:
                 reason = str(event or f"event {delivery.event_id} is not in the store")
                 outcome, word = Outcome(lease, Dead(reason)), CorruptEvent.reason
                 await self.holds.learn(delivery, gates.NOTHING)
-                await self._say_damaged(delivery, reason)
+                if delivery.notice is None:
+                    await self.announce(damaged(delivery, reason))
             await self._settle([outcome])
             log_outcome(delivery, event, outcome)
             count_outcome(outcome, event, word, self._gateway.clock())
@@ -334,13 +343,6 @@ class Dispatcher:
         except StoreUnavailable as error:
             # What happened is in the log.
             telemetry.log("store.unavailable", reason=str(error))
-
-    async def _say_damaged(self, delivery: Delivery, reason: str) -> None:
-        if delivery.notice is None:
-            message = f"A stored event is damaged and was not sent to {delivery.destination}: {reason}"
-            id_, name = delivery.event_id, delivery.destination
-            fields = {"destination": name, "event_id": id_, "reason": reason}
-            await self.announce(Announcement("event.damaged", message, fields, page=f"events/{id_}"))
 
     async def _end_pauses(self) -> None:
         await self.holds.end_overdue()

@@ -3,7 +3,7 @@
 from gateway import telemetry
 from gateway.errors import CorruptEvent, RenderError
 from gateway.event import traces
-from gateway.model import Dead, Delivered, Delivery, Event, Release
+from gateway.model import Announcement, Dead, Delivered, Delivery, Event, Release
 from gateway.pipeline import OUTCOMES
 from gateway.store.nouns import Outcome
 
@@ -38,3 +38,11 @@ def count_outcome(outcome: Outcome, event: Event | CorruptEvent | None, word: st
     is_first = not delivery.attempts_before_replay
     if isinstance(outcome.result, Delivered) and isinstance(event, Event) and is_first:
         telemetry.LATENCY_SECONDS.of(delivery.destination).observe(max(0.0, now - event.received_at))
+
+
+def damaged(delivery: Delivery, reason: str) -> Announcement:
+    """The event of a delivery does not match its checksum, and was not sent."""
+    name, id_ = delivery.destination, delivery.event_id
+    message = f"A stored event is damaged and was not sent to {name}: {reason}"
+    fields = {"destination": name, "event_id": id_, "reason": reason}
+    return Announcement("event.damaged", message, fields, page=f"events/{id_}")

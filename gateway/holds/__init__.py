@@ -298,6 +298,14 @@ class Holds:
         ``names``: besides those in the file and those known already. Raises StoreUnavailable.
         """
         new = await self._assignments.renew({*names, *self._paused, *self._muted})
+        await self.reread(new)
+        return new
+
+    async def reread(self, new: Collection[str] = ()) -> None:
+        """Learn from the store what holds destinations. ``new``: this replica has just come to decide for them.
+
+        Raises StoreUnavailable.
+        """
         holds = await self._store.holds()
         for name in new:
             # Another replica may have started something just now, and knows better what holds it.
@@ -306,7 +314,6 @@ class Holds:
         for hold in holds:
             if not self._unsaved.get(hold.destination):
                 self._adopt(hold)
-        return new
 
     async def hand_over(self) -> None:
         """Let other replicas have every destination for which nothing is in flight here. Raises StoreUnavailable."""

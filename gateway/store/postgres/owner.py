@@ -111,7 +111,14 @@ class PostgresStore(PostgresReads):
         await self._asked(lambda: replicas.release(self._line, self._presence.number, destinations))
 
     async def set_hold(self, hold: Hold) -> bool:
-        return await self._fetchrow(sql.SET_HOLD, *hold_row(hold)) is not None
+        is_stored = await self._fetchrow(sql.SET_HOLD, *hold_row(hold)) is not None
+        if is_stored:
+            self._presence.tell_of_holds()
+        return is_stored
+
+    async def holds_changed(self) -> None:
+        await self._presence.held.wait()
+        self._presence.held.clear()
 
     # what people do
 

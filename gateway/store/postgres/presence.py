@@ -1,7 +1,7 @@
-"""One process among the replicas of a database: whether the database is there, and what is told of what is due."""
+"""One process among the replicas of a database: whether the database is there, and what replicas tell each other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -36,7 +36,9 @@ class Presence:
         #: Why nothing can be stored; empty: it can.
         self.trouble = ""
         self.is_closed = False
-        self._news = News(address, number, self.watch.hear)
+        #: Set when another replica may have changed what holds a destination.
+        self.held = asyncio.Event()
+        self._news = News(address, number, hear=self.watch.hear, hear_of_holds=self.held.set)
         self._probe = Line(address)
         self._loop = asyncio.get_running_loop()
         self._tasks: Sequence[asyncio.Task[None]] = ()
@@ -63,15 +65,19 @@ class Presence:
 
     # what is due
 
-    def tell(self, destinations: Collection[str]) -> None:
-        """They have something due: this process and the others hear of it."""
-        self.watch.hear(destinations)
-        self._news.tell(destinations)
+    def tell(self, since: Mapping[str, float]) -> None:
+        """They have something that has been due since a moment: this process and the others hear of it."""
+        self.watch.hear(since)
+        self._news.tell(since)
 
     def come_up(self, waiting: Iterable[tuple[str, float]]) -> None:
         """They have something due later."""
         for destination, due in waiting:
             self.hints.come_up(destination, due)
+
+    def tell_of_holds(self) -> None:
+        """What holds a destination was changed here: the other replicas hear of it."""
+        self._news.tell_of_holds()
 
     # whether it is there
 

@@ -79,25 +79,28 @@ _NOTICE: Final = """
 """
 _REPLAYED_BY: Final = "(SELECT a.id FROM activity a WHERE a.seq = q.task) AS replayed_by"
 _LEASE_S: Final = "(SELECT w.lease_s FROM unnest($1::text[], $3::float8[]) AS w (destination, lease_s) WHERE w.destination = q.destination)"
-# Not for a destination that another replica decides for.
+# Not for a destination that another replica decides for. The time is told even if there is nothing to claim.
 # Here and below, rows of the queue are looked for by their numbers and never joined: the planner may believe that the queue
 # is empty, as it was at the last vacuum, and would read all of it, once for each row.
 CLAIM: Final = f"""
 WITH picked AS MATERIALIZED (
     SELECT c.seq
-    FROM unnest($1::text[], $2::integer[], $3::float8[]) AS w (destination, slots, lease_s)
+    FROM unnest($1::text[], $2::integer[], $3::float8[], $6::float8[]) AS w (destination, slots, lease_s, since)
     CROSS JOIN LATERAL (
         SELECT q.seq FROM queue q
-        WHERE q.destination = w.destination AND q.due <= gateway_now() AND {_FREE} AND q.event_id <> ALL ($5::text[])
+        WHERE q.destination = w.destination AND q.due >= w.since AND q.due <= gateway_now() AND {_FREE}
+            AND q.event_id <> ALL ($5::text[])
         ORDER BY q.due LIMIT w.slots FOR UPDATE SKIP LOCKED
     ) c
     WHERE NOT EXISTS (
         SELECT 1 FROM holder h WHERE h.destination = w.destination AND h.replica <> $4 AND h.until > gateway_now()
     )
+), claimed AS (
+    UPDATE queue q SET leased_until = gateway_now() + {_LEASE_S}, owner = $4, grants = (q.grants + 1) % {1 << GRANT_BITS}
+    WHERE q.seq = ANY(ARRAY(SELECT seq FROM picked))
+    RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, {_LEASE_S} AS lease_s
 )
-UPDATE queue q SET leased_until = gateway_now() + {_LEASE_S}, owner = $4, grants = (q.grants + 1) % {1 << GRANT_BITS}
-WHERE q.seq = ANY(ARRAY(SELECT seq FROM picked))
-RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, {_LEASE_S} AS lease_s, gateway_now() AS now
+SELECT gateway_now() AS now, claimed.* FROM (VALUES (1)) AS one LEFT JOIN claimed ON true
 """
 
 # --- outcomes ---
@@ -167,7 +170,7 @@ WHERE q.due + 0 = 'infinity' AND q.seq = ANY(ARRAY(
         SELECT l.seq FROM queue l WHERE l.destination = k.destination AND l.lane = k.lane ORDER BY l.turn LIMIT 1
     ) first
 ))
-RETURNING q.destination
+RETURNING q.destination, q.due
 """
 # What is leased no longer, as if it had never been.
 GIVE_BACK: Final = """
