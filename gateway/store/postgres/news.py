@@ -100,8 +100,10 @@ class News:
         message = msgspec.json.decode(text, type=Message)
         if message.replica == self._number:
             return
-        due = message.due
-        self._hear(due and {name: -math.inf if moment is None else moment for name, moment in due.items()})
+        if message.due is None:
+            self._hear(None)
+        else:
+            self._hear({name: -math.inf if moment is None else moment for name, moment in message.due.items()})
         if message.holds:
             self._hear_of_holds()
 

@@ -1,0 +1,83 @@
+"""What replicas hear of each other through the database."""
+
+import asyncio
+import math
+
+import pytest
+
+from gateway.store.holds import Hold, Pause
+from gateway.store.postgres.address import Address
+from gateway.store.postgres.news import MOST, News
+from tests.store.database import PostgresKind
+from tests.store.given import new_event
+
+PAUSE = Pause(by="ann", reason="their migration", since=1.0)
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def run_two(clock):
+    def run(scenario):
+        async def whole():
+            kind = PostgresKind(None)
+            one, other = [await kind.open(clock) for _ in range(2)]
+            try:
+                # Whoever has just begun to listen may have missed something.
+                for each in (one, other):
+                    await asyncio.wait_for(each.holds_changed(), WAIT_S)
+                await scenario(one, other)
+            finally:
+                await one.close()
+                await other.close()
+
+        asyncio.run(whole())
+
+    return run
+
+
+def test_a_pause_and_its_end_are_hinted_at_to_the_other_replicas(run_two):
+    async def scenario(one, other):
+        for hold in (Hold(destination="crm", pause=PAUSE), Hold(destination="crm", rev=1)):
+            assert await one.set_hold(hold)
+            await asyncio.wait_for(other.holds_changed(), WAIT_S)
+            [known] = await other.holds()
+            assert known.pause == hold.pause
+
+    run_two(scenario)
+
+
+def test_a_replica_is_not_told_of_what_it_has_done_itself_nor_of_what_was_refused(run_two):
+    async def scenario(one, other):
+        own = asyncio.create_task(one.holds_changed())
+        assert not await one.set_hold(Hold(destination="crm", rev=7, pause=PAUSE))
+        assert await one.set_hold(Hold(destination="crm", pause=PAUSE))
+        await asyncio.wait_for(other.holds_changed(), WAIT_S)
+        assert await other.set_hold(Hold(destination="slack", pause=PAUSE))
+        await asyncio.wait_for(own, WAIT_S)
+        assert {each.destination for each in await one.holds()} == {"crm", "slack"}
+
+    run_two(scenario)
+
+
+def test_what_one_replica_stored_is_claimed_by_another_that_had_found_nothing(run_two):
+    async def scenario(one, other):
+        while "slack" in await other.wake():
+            pass
+        await one.append([new_event("slack")])
+        while "slack" not in await asyncio.wait_for(other.wake(), WAIT_S):
+            pass
+
+    run_two(scenario)
+
+
+def test_a_message_that_would_be_too_long_names_no_destination():
+    """PostgreSQL refuses a longer one; the others then look at everything."""
+    heard = []
+    address = Address.of("postgresql://gateway@127.0.0.1/gateway")
+    one, other = (News(address, number, hear=heard.append, hear_of_holds=lambda: None) for number in (1, 2))
+    for since in ({"slack": 12.5, "crm": -math.inf}, {f"destination-{number}": 1.0 for number in range(1000)}):
+        one._untold |= since
+        message = one._next()
+        assert len(message) <= MOST
+        other._heard(None, 0, "", message.decode())
+    assert heard == [{"slack": 12.5, "crm": -math.inf}, None]
