@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from gateway.destinations.gates import Permit
 from gateway.dispatcher.reporting import count_outcome, damaged, log_outcome
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
+from gateway.holds.assignments import GONE_SLOTS
 from gateway.machine.memory import Held, delivery_room, memory_limit
 from gateway.model import Announcement, Dead, Delivery, Event, Release, Retry
 from gateway.pipeline import Gateway, Tried
@@ -31,7 +33,7 @@ LEASE_MARGIN_S: Final = 20.0
 LOOK_INTERVAL_S: Final = 60.0
 #: Seconds between two looks at what other replicas have changed.
 REFRESH_INTERVAL_S: Final = 5.0
-#: Seconds between two looks at them after a hint.
+#: Seconds between two looks at what holds destinations, however often others change it.
 HOLDS_PAUSE_S: Final = 0.2
 #: How long a store that refuses is left alone before it is asked again, seconds.
 STORE_PAUSE_S: Final = 1.0
@@ -62,7 +64,7 @@ class Dispatcher:
         self._recording = asyncio.Event()
         self._recording.set()
         #: Looks for another login at once; called when a destination refuses what it was sent.
-        self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
+        self.look_for_login: Callable[[], Awaitable[None]] = partial(asyncio.sleep, 0)
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
 
@@ -127,6 +129,9 @@ class Dispatcher:
         self._reread.clear()
         # The store's hints for what it has just come to decide for went to another replica.
         self._look_at(await self.holds.refresh())
+        # Its share of the slots may have grown.
+        for name in [*self._full]:
+            self._opens(name)
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):
                 await self._reread.wait()
@@ -134,7 +139,6 @@ class Dispatcher:
     async def _follow_holds(self) -> None:
         await self._store.holds_changed()
         await self.holds.reread()
-        # However often others change them, they are read a few times a second.
         await asyncio.sleep(HOLDS_PAUSE_S)
 
     def _look_at(self, names: Collection[str]) -> None:
@@ -182,17 +186,17 @@ class Dispatcher:
 
     def _want(self, name: str) -> Want | None:
         """What to claim of a destination now; None: it is full or paused, or another replica holds it."""
-        slots = self.holds.slots(name)
         destination = self._gateway.config.destinations.get(name)
-        if not slots or not self.holds.is_holder(name):
+        if not self.holds.is_holder(name):
             self._due.discard(name)
             return None
         # What waits for a destination that is no longer in the file only ends.
-        permit = Permit(count=slots) if destination is None else self._permit(name)
-        free = min(slots - self.holds.in_flight[name], self._fitting(name))
-        if permit.count and free <= 0:
+        permit = Permit(count=GONE_SLOTS) if destination is None else self._permit(name)
+        if not permit.count:
+            return None
+        free = min(self.holds.free(name), self._fitting(name))
+        if free <= 0:
             self._full.add(name)
-        if not permit.count or free <= 0:
             return None
         timeout_s = destination.timeout_s if destination else 0.0
         return Want(slots=min(permit.count, free), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
@@ -381,10 +385,6 @@ class Dispatcher:
             telemetry.log("delivery.abandoned", delivery_id=delivery.id, destination=delivery.destination)
             task.cancel()
         await self.idle()
-
-
-async def _nowhere() -> None:
-    """There is nowhere to look."""
 
 
 async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
