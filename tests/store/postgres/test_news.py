@@ -5,11 +5,13 @@ import math
 
 import pytest
 
+from gateway.model import Release
 from gateway.store.holds import Hold, Pause
+from gateway.store.nouns import Outcome
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.news import MOST, News
 from tests.store.database import PostgresKind
-from tests.store.given import new_event
+from tests.store.given import leased, new_event, wants
 
 PAUSE = Pause(by="ann", reason="their migration", since=1.0)
 WAIT_S = 30.0
@@ -59,13 +61,21 @@ def test_a_replica_is_not_told_of_what_it_has_done_itself_nor_of_what_was_refuse
     run_two(scenario)
 
 
-def test_what_one_replica_stored_is_claimed_by_another_that_had_found_nothing(run_two):
+def test_what_one_replica_released_is_claimed_by_another_that_had_got_further(run_two, clock):
+    """It is due since before the bound from which the other one claims."""
+
     async def scenario(one, other):
-        while "slack" in await other.wake():
-            pass
-        await one.append([new_event("slack")])
-        while "slack" not in await asyncio.wait_for(other.wake(), WAIT_S):
-            pass
+        [lost] = await leased(one, "slack")
+        clock.move(5.0)
+        await other.append([new_event("slack")])
+        assert len(await other.claim("b", wants("slack"))) == 1
+        await one.settle([Outcome(lost, Release())])
+        found = []
+        async with asyncio.timeout(WAIT_S):
+            while not found:
+                await asyncio.sleep(0.01)
+                found = await other.claim("b", wants("slack"))
+        assert [each.delivery.id for each in found] == [lost.delivery.id]
 
     run_two(scenario)
 
