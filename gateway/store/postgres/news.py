@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,10 @@ MOST: Final = 7000
 TELL: Final = "SELECT pg_notify($1, $2)"
 
 
+#: What replicas tell each other besides what is due: what holds a destination, and what senders chose in a handshake.
+Subject: TypeAlias = Literal["holds", "secrets"]
+
+
 class Message(Struct, array_like=True):
     """What one replica tells the others."""
 
@@ -30,8 +34,8 @@ class Message(Struct, array_like=True):
     replica: int
     #: Destinations with something due, and since when: None, unknown. Instead of too many names, None: any of them.
     due: dict[str, float | None] | None
-    #: Whether something else holds a destination, or no longer does.
-    holds: bool = False
+    #: What else has changed.
+    changed: list[Subject] = []
 
 
 class News:
@@ -43,14 +47,17 @@ class News:
         number: int,
         *,
         hear: Callable[[Mapping[str, float] | None], None],
-        hear_of_holds: Callable[[], None],
+        hear_of: Callable[[Subject], None],
     ) -> None:
-        """``hear`` is given what another replica has told is due, and since when; None: all destinations."""
+        """``hear`` is given what another replica has told is due, and since when; None: all destinations.
+
+        ``hear_of`` is given what another replica has changed, or may have.
+        """
         self._address = None if address.direct is None else replace(address, dsn=address.direct, pooler=False)
-        self._number, self._hear, self._hear_of_holds = number, hear, hear_of_holds
+        self._number, self._hear, self._hear_of = number, hear, hear_of
         self._connection: Connection | None = None
         self._untold: dict[str, float] = {}
-        self._are_holds_untold = False
+        self._changed: set[Subject] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def attend(self) -> None:
@@ -63,7 +70,8 @@ class News:
         self._connection = connection
         # Whatever was told meanwhile was not heard.
         self._hear(None)
-        self._hear_of_holds()
+        for subject in get_args(Subject):
+            self._hear_of(subject)
 
     def tell(self, since: Mapping[str, float]) -> None:
         """They have something that has been due since a moment."""
@@ -72,9 +80,9 @@ class News:
         if since:
             self._begin()
 
-    def tell_of_holds(self) -> None:
-        """What holds a destination has changed."""
-        self._are_holds_untold = True
+    def tell_of(self, subject: Subject) -> None:
+        """It was changed here."""
+        self._changed.add(subject)
         self._begin()
 
     def _begin(self) -> None:
@@ -82,7 +90,7 @@ class News:
             self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        while (self._untold or self._are_holds_untold) and self._connection is not None and self._address is not None:
+        while (self._untold or self._changed) and self._connection is not None and self._address is not None:
             message = self._next()
             with suppress(StoreUnavailable):
                 async with translated(self._address):
@@ -91,8 +99,8 @@ class News:
 
     def _next(self) -> bytes:
         due = {name: None if moment == -math.inf else moment for name, moment in self._untold.items()}
-        message = Message(self._number, due, self._are_holds_untold)
-        self._untold, self._are_holds_untold = {}, False
+        message = Message(self._number, due, sorted(self._changed))
+        self._untold, self._changed = {}, set()
         text = msgspec.json.encode(message)
         return text if len(text) <= MOST else msgspec.json.encode(replace(message, due=None))
 
@@ -104,8 +112,8 @@ class News:
             self._hear(None)
         else:
             self._hear({name: -math.inf if moment is None else moment for name, moment in message.due.items()})
-        if message.holds:
-            self._hear_of_holds()
+        for subject in message.changed:
+            self._hear_of(subject)
 
     async def close(self) -> None:
         """Tell and hear no more."""

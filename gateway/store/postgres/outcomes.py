@@ -98,10 +98,10 @@ async def _claim(
     asked = [(name, want.slots, want.lease_s, claimant.due_since(name)) for name, want in wants.items()]
     names, slots, leases_s, since = columns(asked, 4)
     rows = await connection.fetch(sql.CLAIM, names, slots, leases_s, claimant.number, list(others), since)
-    now = rows[0]["now"]
-    found = sorted((row for row in rows if row["seq"] is not None), key=lambda row: (row["due"], row["seq"]))
+    now = rows[0]["now"] if rows else await connection.fetchval(sql.NOW)
+    rows.sort(key=lambda row: (row["due"], row["seq"]))
     claimed = []
-    for row in found:
+    for row in rows:
         token = token_of(row["seq"], row["grants"])
         claimed.append(Claimed(row["due"], now, Lease(delivery_of(row, now), claimant.replica, token, row["lease_s"])))
     return now, claimed

@@ -50,6 +50,8 @@ class PostgresStore(PostgresReads):
         self._upkeep, self._words, self._wiping = Upkeep(self._line), WordIndex(), Wiping(address)
         self.cluster = Members(self._line, number, self._presence.asked)
         self.secrets = SecretsTable(self._line, self._presence)
+        self._holds_changed = asyncio.Event()
+        self._presence.listen("holds", self._holds_changed.set)
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -113,12 +115,12 @@ class PostgresStore(PostgresReads):
     async def set_hold(self, hold: Hold) -> bool:
         is_stored = await self._fetchrow(sql.SET_HOLD, *hold_row(hold)) is not None
         if is_stored:
-            self._presence.tell_of_holds()
+            self._presence.tell_of("holds")
         return is_stored
 
     async def holds_changed(self) -> None:
-        await self._presence.held.wait()
-        self._presence.held.clear()
+        await self._holds_changed.wait()
+        self._holds_changed.clear()
 
     # what people do
 

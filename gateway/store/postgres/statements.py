@@ -79,7 +79,7 @@ _NOTICE: Final = """
 """
 _REPLAYED_BY: Final = "(SELECT a.id FROM activity a WHERE a.seq = q.task) AS replayed_by"
 _LEASE_S: Final = "(SELECT w.lease_s FROM unnest($1::text[], $3::float8[]) AS w (destination, lease_s) WHERE w.destination = q.destination)"
-# Not for a destination that another replica decides for. The time is told even if there is nothing to claim.
+# Not for a destination that another replica decides for.
 # Here and below, rows of the queue are looked for by their numbers and never joined: the planner may believe that the queue
 # is empty, as it was at the last vacuum, and would read all of it, once for each row.
 CLAIM: Final = f"""
@@ -95,12 +95,10 @@ WITH picked AS MATERIALIZED (
     WHERE NOT EXISTS (
         SELECT 1 FROM holder h WHERE h.destination = w.destination AND h.replica <> $4 AND h.until > gateway_now()
     )
-), claimed AS (
-    UPDATE queue q SET leased_until = gateway_now() + {_LEASE_S}, owner = $4, grants = (q.grants + 1) % {1 << GRANT_BITS}
-    WHERE q.seq = ANY(ARRAY(SELECT seq FROM picked))
-    RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, {_LEASE_S} AS lease_s
 )
-SELECT gateway_now() AS now, claimed.* FROM (VALUES (1)) AS one LEFT JOIN claimed ON true
+UPDATE queue q SET leased_until = gateway_now() + {_LEASE_S}, owner = $4, grants = (q.grants + 1) % {1 << GRANT_BITS}
+WHERE q.seq = ANY(ARRAY(SELECT seq FROM picked))
+RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, {_LEASE_S} AS lease_s, gateway_now() AS now
 """
 
 # --- outcomes ---
