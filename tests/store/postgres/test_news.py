@@ -67,7 +67,10 @@ def test_a_secret_that_one_replica_has_kept_replaces_what_the_others_remember(ru
     monkeypatch.setattr(secrets, "LASTS_S", 3600.0)
 
     async def scenario(one, other):
+        heard = asyncio.Event()
+        other._presence.listen("secrets", lambda: (other.secrets._forget(), heard.set()))
         await one.secrets.add("asana", Secret("one"))
+        await asyncio.wait_for(heard.wait(), WAIT_S)
         assert await other.secrets.of("asana") == (Secret("one"),)
         postgres.run(other.secrets._line.address.dsn.reveal(), "UPDATE secret SET secret = 'changed by hand'")
         assert await other.secrets.of("asana") == (Secret("one"),), "it is remembered"
