@@ -27,8 +27,16 @@ import asyncpg
 
 from tests.needs import needs
 
+#: In the name of its socket, whatever PGPORT says.
+PORT = 5432
 #: ``synchronous_commit`` stays on: the store refuses a server without it. The data need not outlive the machine.
-SETTINGS = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+SETTINGS = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+}
 _numbers = itertools.count(1)
 
 
@@ -62,7 +70,7 @@ class Server:
         self._binaries, self._user = self._readable(binaries), _user()
         if self._user:
             os.chown(self.folder, self._user["user"], self._user["group"])
-        self.url = f"postgresql://gateway@/postgres?host={self.folder}"
+        self.url = f"postgresql://gateway@/postgres?host={self.folder}&port={PORT}"
         self.data = self.folder / "data"
         self._initialise()
         self.start()

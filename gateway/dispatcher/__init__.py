@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway import pipeline, telemetry
 from gateway.destinations.gates import Permit
-from gateway.dispatcher.ahead import Ahead
+from gateway.dispatcher.ahead import Ahead, size_of
 from gateway.dispatcher.attempts import Attempts
 from gateway.dispatcher.due import Due
 from gateway.dispatcher.handover import MOST_BYTES, Handover
@@ -20,6 +20,7 @@ from gateway.dispatcher.reporting import count_outcome, log_outcome
 from gateway.dispatcher.settling import STORE_PAUSE_S, Ended, Settling
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
+from gateway.holds.assignments import GONE_SLOTS
 from gateway.machine.memory import Held, delivery_room, memory_limit
 from gateway.model import Announcement, Delivery, Event, Release
 from gateway.pipeline import Gateway
@@ -32,6 +33,8 @@ LEASE_MARGIN_S: Final = 20.0
 LOOK_INTERVAL_S: Final = 60.0
 #: Seconds between two looks at what other replicas have changed.
 REFRESH_INTERVAL_S: Final = 5.0
+#: Seconds between two looks at what holds destinations, however often others change it.
+HOLDS_PAUSE_S: Final = 0.2
 
 
 class Dispatcher:
@@ -61,7 +64,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim what is due for every destination with a free slot, until ``stop``."""
-        steps = (self._round, self._listen, self._refresh, self._end_pauses)
+        steps = (self._round, self._listen, self._refresh, self._follow_holds, self._end_pauses)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(for_ever(step)) for step in steps]
             await self._stop.wait()
@@ -134,9 +137,16 @@ class Dispatcher:
         self._reread.clear()
         # The store's hints for what it has just come to decide for went to another replica.
         self._look_at(await self.holds.refresh())
+        # Its share of the slots may have grown.
+        self._due.open_full()
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):
                 await self._reread.wait()
+
+    async def _follow_holds(self) -> None:
+        await self._store.holds_changed()
+        await self.holds.reread()
+        await asyncio.sleep(HOLDS_PAUSE_S)
 
     def _look_at(self, names: Collection[str]) -> None:
         """They may have something due."""
@@ -153,7 +163,7 @@ class Dispatcher:
 
     async def _claim(self, wants: Mapping[str, Want]) -> None:
         # The slots are taken before the claim: an append may finish meanwhile.
-        taken = {name: max(0, min(want.slots, self._free(name))) for name, want in wants.items()}
+        taken = {name: min(want.slots, self.holds.free(name)) for name, want in wants.items()}
         for name, slots in taken.items():
             self.holds.take(name, slots)
         claimed: Counter[str] = Counter()
@@ -190,7 +200,7 @@ class Dispatcher:
 
     def _call_up(self, name: str) -> None:
         """Give free slots to those that were claimed already."""
-        while name in self._ahead and (self._free(name) > 0 or not self.holds.slots(name)):
+        while name in self._ahead and (self.holds.free(name) > 0 or not self.holds.slots(name)):
             claimed = self._ahead.next(name)
             assert claimed is not None
             self._bodies.release(name, size_of(claimed.event))
@@ -206,30 +216,28 @@ class Dispatcher:
 
     def _want(self, name: str) -> Want | None:
         """What to claim of a destination now; None: it is full or paused, or another replica holds it."""
-        slots = self.holds.slots(name)
         destination = self._gateway.config.destinations.get(name)
-        if not slots or not self.holds.is_holder(name):
+        if not self.holds.is_holder(name):
             self._due.is_not_ours(name)
             return None
         # What waits for a destination that is no longer in the file only ends.
-        permit = Permit(count=slots) if destination is None else self._permit(name)
-        most = self._most(name, slots, is_free=permit.count > slots)
-        if permit.count and most <= 0:
+        permit = Permit(count=GONE_SLOTS) if destination is None else self._permit(name)
+        if not permit.count:
+            return None
+        most = self._most(name, is_free=destination is not None and permit.count > self.holds.slots(name))
+        if most <= 0:
             self._due.fill(name)
-        if not permit.count or most <= 0:
             return None
         timeout_s = destination.timeout_s if destination else 0.0
         return Want(slots=min(permit.count, most), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
 
-    def _most(self, name: str, slots: int, *, is_free: bool) -> int:
+    def _most(self, name: str, *, is_free: bool) -> int:
         """How many deliveries to claim: for the free slots and, if nothing paces it, as many that wait for the next ones."""
-        free, line = self._free(name), slots - self._ahead.count(name) if is_free else 0
+        free, slots = self.holds.free(name), self.holds.slots(name)
+        line = slots - self._ahead.count(name) if is_free else 0
         if free <= 0 and 2 * line < slots:
             return 0
-        return min(max(0, free) + line, self._fitting(name))
-
-    def _free(self, name: str) -> int:
-        return self.holds.slots(name) - self.holds.in_flight[name]
+        return min(free + line, self._fitting(name))
 
     def _fitting(self, name: str) -> int:
         return self._bodies.fitting(name, len(self._gateway.config.destinations))
@@ -376,11 +384,6 @@ class Dispatcher:
         for task in self._under_way():
             task.cancel()
         await self.idle()
-
-
-def size_of(event: Event | CorruptEvent | None) -> int:
-    """Bytes that an event has in memory for a delivery."""
-    return len(event.body) if isinstance(event, Event) else 0
 
 
 async def for_ever(step: Callable[[], Awaitable[None]]) -> None:

@@ -59,3 +59,8 @@ class Ahead:
         ended = [claimed for line in self._lines.values() for claimed in line]
         self._lines.clear()
         return ended
+
+
+def size_of(event: Event | CorruptEvent | None) -> int:
+    """Bytes that an event has in memory for a delivery."""
+    return len(event.body) if isinstance(event, Event) else 0

@@ -67,6 +67,11 @@ class Due:
             self._ready.add(name)
             self.wake.set()
 
+    def open_full(self) -> None:
+        """They may have more slots now."""
+        for name in [*self._full]:
+            self.opens(name)
+
     def open_all(self) -> None:
         """All of them may have more slots now, or another gate."""
         for name in [*self._full, *self._held]:

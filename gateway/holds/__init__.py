@@ -18,9 +18,11 @@ from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.holds.assignments import UPKEEP, Assignments
 from gateway.holds.standing import Standing
+from gateway.holds.stored import durable, gate_of
+from gateway.holds.use import SlotUse
 from gateway.model import Announcement, Delivery
 from gateway.pipeline import Gateway
-from gateway.store.holds import ITSELF, Circuit, Hold, Pause, lasting_reason, paused_by
+from gateway.store.holds import ITSELF, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 
 _CLOSED: Final = Gate()
@@ -43,7 +45,7 @@ class Holds:
         self._changed = changed
         #: Slots taken, by destination.
         self._taken: Counter[str] = Counter()
-        self._assignments = Assignments(gateway)
+        self._assignments, self._use = Assignments(gateway), SlotUse()
         self._gates: dict[str, Gate] = {}
         #: What of each gate is in the store.
         self._stored: dict[str, Gate] = {}
@@ -72,10 +74,17 @@ class Holds:
 
     def reserve(self, name: str) -> bool:
         """Take a slot for a new delivery, unless something holds the destination."""
-        if self._taken[name] >= self.slots(name) or not self._is_free(name):
+        if not self.free(name) or not self._is_free(name):
             return False
         self._taken[name] += 1
         return True
+
+    def free(self, name: str) -> int:
+        """How many slots are free; asked by whoever could use one."""
+        free = self.slots(name) - self._taken[name]
+        if free <= 0:
+            self._use.lacked(name)
+        return max(0, free)
 
     def take(self, name: str, slots: int) -> None:
         self._taken[name] += slots
@@ -102,6 +111,7 @@ class Holds:
         None: its destination has been held since the delivery was leased.
         """
         name = delivery.destination
+        self._use.started(name, self._taken[name])
         if self._is_free(name):
             return 0.0
         now, rules = self._gateway.monotonic(), self._rules(name)
@@ -248,9 +258,10 @@ class Holds:
         One whose circuit is open, or that has asked for patience, is tried at once.
         """
         was_paused = name in self._paused
-        gate = gates.resumed(self._gate(name), self._gateway.monotonic())
+        now = self._gateway.monotonic()
+        gate = gates.resumed(self._gate(name), now)
         if was_paused or gates.is_news(self._stored.get(name, _CLOSED), gate):
-            await self._save(name, "pause", "gate", pause=None, **self._durable(gate))
+            await self._save(name, "pause", "gate", pause=None, **durable(gate, now))
         self._paused.pop(name, None)
         self._gates[name] = self._stored[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
         self._changed(name)
@@ -297,7 +308,17 @@ class Holds:
 
         ``names``: besides those in the file and those known already. Raises StoreUnavailable.
         """
-        new = await self._assignments.renew({*names, *self._paused, *self._muted})
+        new = await self._assignments.renew(
+            {*names, *self._paused, *self._muted}, self._use.since(self._taken, self.slots)
+        )
+        await self.reread(new)
+        return new
+
+    async def reread(self, new: Collection[str] = ()) -> None:
+        """Learn from the store what holds destinations. ``new``: this replica has just come to decide for them.
+
+        Raises StoreUnavailable.
+        """
         holds = await self._store.holds()
         for name in new:
             # Another replica may have started something just now, and knows better what holds it.
@@ -306,7 +327,6 @@ class Holds:
         for hold in holds:
             if not self._unsaved.get(hold.destination):
                 self._adopt(hold)
-        return new
 
     async def hand_over(self) -> None:
         """Let other replicas have every destination for which nothing is in flight here. Raises StoreUnavailable."""
@@ -328,17 +348,8 @@ class Holds:
         if "mute" not in unsaved:
             _put(self._muted, name, hold.mute)
         if "gate" not in unsaved:
-            now, circuit = self._gateway.monotonic(), hold.circuit
-            durable = Gate(waits_until=now + hold.wait_s if hold.wait_s > 0 else -math.inf)
-            if circuit is not None:
-                durable = replace(
-                    durable,
-                    failures=circuit.failures,
-                    denied=circuit.denied,
-                    next_probe=now + circuit.next_probe_s,
-                    probe_interval_s=circuit.interval_s,
-                )
-            self._gates[name] = self._stored[name] = gates.restored(self._gate(name), durable)
+            stored = gate_of(hold, self._gateway.monotonic())
+            self._gates[name] = self._stored[name] = gates.restored(self._gate(name), stored)
         self._changed(name)
 
     async def _save(self, name: str, *parts: str, **changes: Any) -> Hold | None:
@@ -367,20 +378,8 @@ class Holds:
             rev=self._revs.get(name, 0),
             pause=self._paused.get(name),
             mute=self._muted.get(name),
-            **self._durable(self._gate(name)),
+            **durable(self._gate(name), self._gateway.monotonic()),
         )
-
-    def _durable(self, gate: Gate) -> dict[str, Any]:
-        """What the store keeps of a gate."""
-        now, circuit = self._gateway.monotonic(), None
-        if gate.next_probe is not None:
-            circuit = Circuit(
-                failures=gate.failures,
-                denied=gate.denied,
-                next_probe_s=gate.next_probe - now,
-                interval_s=gate.probe_interval_s,
-            )
-        return {"circuit": circuit, "wait_s": max(0.0, gate.waits_until - now)}
 
 
 def _put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:

@@ -1,17 +1,29 @@
 """What this replica may do with each destination, as the store has assigned it."""
 
 import math
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
 
 from gateway.pipeline import Gateway
 from gateway.store.holds import Assignment, Terms
+from gateway.store.shares import whole_slots
+
+
+class Use(NamedTuple):
+    """What was made of the slots of a destination for a while."""
+
+    #: Most that were taken at a time.
+    most: int = 0
+    #: Whether more could have been used.
+    is_short: bool = False
+
 
 #: Slots for what waits for a destination that is no longer in routes.yaml: each delivery only ends.
 GONE_SLOTS: Final = 32
 #: Assigned like a destination, and no destination has such a name: the work that one replica does for all.
 UPKEEP: Final = "*upkeep"
 _NO_TERMS: Final = Terms(slots=1, is_paced=True)
+_NO_USE: Final = Use()
 _NOT_OURS: Final = (-math.inf, Assignment(share=0.0, is_holder=False))
 
 
@@ -31,7 +43,7 @@ class Assignments:
             return 0
         destination = self._gateway.config.destinations.get(name)
         slots = GONE_SLOTS if destination is None else destination.concurrency
-        return slots if assignment.share == 1.0 else max(1, int(slots * assignment.share))
+        return whole_slots(slots, assignment.share)
 
     def is_holder(self, name: str) -> bool:
         """Whether it is for this replica to claim what waits, and to do what is done once for all replicas."""
@@ -53,25 +65,31 @@ class Assignments:
         """Those about which the store was not asked yet."""
         return set(names) - self._asked
 
-    async def renew(self, names: Collection[str]) -> Collection[str]:
+    async def renew(self, names: Collection[str], use: Mapping[str, Use]) -> Collection[str]:
         """Ask the store again, and about ``names`` from now on; those that this replica has just come to hold.
 
-        Raises StoreUnavailable.
+        ``use``: what was made of the slots since the last time. Raises StoreUnavailable.
         """
         self._asked.update(names, self._gateway.config.destinations)
-        wanted = {name: self._terms(name) for name in self._asked}
+        wanted = {name: self._terms(name, use.get(name, _NO_USE)) for name in self._asked}
         assigned = await self._gateway.store.assigned(self._gateway.replica, {**wanted, UPKEEP: _NO_TERMS})
         now = self._gateway.monotonic()
         new = [name for name, each in assigned.items() if name != UPKEEP and self._is_new(name, each, now)]
         self._assigned = {name: (now + each.until_s, each) for name, each in assigned.items()}
         return new
 
-    def _terms(self, name: str) -> Terms:
+    def _terms(self, name: str, use: Use) -> Terms:
         destination = self._gateway.config.destinations.get(name)
         if destination is None:
             return Terms(slots=GONE_SLOTS, is_known=False)
         is_paced = bool(destination.gate.interval_s or destination.order)
-        return Terms(slots=destination.concurrency, timeout_s=destination.timeout_s, is_paced=is_paced)
+        return Terms(
+            slots=destination.concurrency,
+            timeout_s=destination.timeout_s,
+            is_paced=is_paced,
+            used=use.most,
+            is_short=use.is_short,
+        )
 
     def _is_new(self, name: str, assignment: Assignment, now: float) -> bool:
         until, known = self._assigned.get(name, _NOT_OURS)

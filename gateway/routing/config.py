@@ -67,8 +67,8 @@ class Config:
 
     @property
     def routes(self) -> int:
-        """Number of entries in ``routes``."""
-        return len(self.sections.routed)
+        """Number of entries in ``always`` and ``routes``."""
+        return len(self.sections.always) + len(self.sections.routed)
 
     @property
     def takers(self) -> Sequence[str]:

@@ -107,8 +107,8 @@ class Reads(Protocol):
 class Store(Reads, Protocol):
     """Durable on return. The store owns the clock: all times cross this seam as seconds from now.
 
-    A store serves one or many replicas: processes that receive and deliver. Every method but ``wake`` and ``breathe``
-    raises StoreUnavailable when the disk or the server refuses.
+    A store serves one or many replicas: processes that receive and deliver. Every method but ``wake``,
+    ``holds_changed`` and ``breathe`` raises StoreUnavailable when the disk or the server refuses.
     """
 
     #: ``sqlite``; shown in the ready line.
@@ -189,6 +189,9 @@ class Store(Reads, Protocol):
 
     async def set_hold(self, hold: Hold) -> bool:
         """Store a hold as revision ``hold.rev + 1``; False, and nothing is changed, if ``hold.rev`` is not the present one."""
+
+    async def holds_changed(self) -> None:
+        """Return once another replica may have stored a hold. A hint: it may come late, or never."""
 
     # what people do
 

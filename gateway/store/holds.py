@@ -22,6 +22,9 @@ class Terms(Struct, frozen=True, kw_only=True):
     is_paced: bool = False
     #: False: the file has no such destination. What waits for it ends once no replica's file has it.
     is_known: bool = True
+    #: Most slots that the replica has used at a time since it asked last, and whether it could have used more.
+    used: int = 0
+    is_short: bool = False
 
 
 class Assignment(Struct, frozen=True, kw_only=True):

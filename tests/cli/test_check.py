@@ -68,6 +68,12 @@ def test_text_says_why_a_file_that_can_be_loaded_is_refused(tmp_path):
     assert run(tmp_path, WARNED, "--strict").stdout.endswith("routes.yaml: 1 warning, which --strict does not allow\n")
 
 
+def test_entries_of_always_are_counted_as_routes(tmp_path):
+    text = "version: 1\nsources: {xobito: {preset: xobito, secret: s3cret}}\n"
+    text += "destinations: {archive: {type: file, path: events.ndjson}}\nalways: [{to: archive}]\n"
+    assert "routes.yaml: ok, 1 source, 1 route, 1 destination" in run(tmp_path, text).stdout
+
+
 def test_json_is_one_array_of_findings(tmp_path):
     assert json.loads(run(tmp_path, GOOD, "--format", "json").stdout) == []
     [found] = json.loads(run(tmp_path, BROKEN, "--format", "json").stdout)

@@ -519,6 +519,9 @@ class ToyStore:
                 async with asyncio.timeout(ahead_s if ahead_s < math.inf else None):
                     await self._news.wait()
 
+    async def holds_changed(self):
+        await asyncio.Event().wait()
+
     async def breathe(self):
         await asyncio.sleep(0)
 

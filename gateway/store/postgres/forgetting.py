@@ -202,7 +202,7 @@ async def _erase(
         bodies.append((seq, body, hashlib.sha256(body).digest()))
     await connection.execute(BURY, *zip(*bodies, strict=True))
     if lanes:
-        moved.due |= await let_next_go(connection, lanes)
+        await let_next_go(connection, lanes, moved.due)
 
 
 async def _clear_notices(connection: Connection, deliveries: Sequence[int]) -> None:

@@ -1,6 +1,7 @@
 """How due deliveries are claimed, and how outcomes are recorded with the notices of the deliveries that died."""
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line, is_there_already
+from gateway.store.postgres.hints import lower
 from gateway.store.postgres.rows import (
     DAY_MASK,
     columns,
@@ -40,36 +42,70 @@ class Claimed(NamedTuple):
     lease: Lease
 
 
-async def claim(line: Line, number: int, replica: str, wants: Mapping[str, Want]) -> Sequence[Claimed]:
-    """Lease what is due, those overdue the longest first. ``number``: that of this process."""
+class Claims(Struct):
+    """What a replica has claimed."""
+
+    #: By the store's clock.
+    now: float = -math.inf
+    #: Those overdue the longest first.
+    leases: list[Claimed] = field(default_factory=list)
+    #: Of what was due before these moments nothing is left, by destination.
+    reached: dict[str, float] = field(default_factory=dict)
+
+
+class Claimant(NamedTuple):
+    """Who claims."""
+
+    #: That of this process.
+    number: int
+    replica: str
+    #: As ``Hints.due_since``.
+    due_since: Callable[[str], float]
+
+
+async def claim(line: Line, claimant: Claimant, wants: Mapping[str, Want]) -> Claims:
+    """Lease what is due."""
     wanted = {name: want for name, want in sorted(wants.items()) if want.slots > 0}
-    usual = [(name, want.slots, want.lease_s) for name, want in wanted.items() if not want.last]
-    found: list[Claimed] = []
+    usual = {name: want for name, want in wanted.items() if not want.last}
+    claims = Claims()
     if usual:
         async with line.alone() as connection:
-            found += await _claim(connection, number, replica, usual, ())
+            claims.now, claims.leases = await _claim(connection, claimant, usual, ())
+            claims.reached = _reached(usual, claims)
     for name, want in wanted.items():
         if want.last:
             async with line.transaction() as connection:
                 for others in (want.last, want.last[-1:], ()):
-                    if taken := await _claim(connection, number, replica, [(name, 1, want.lease_s)], others):
-                        found += taken
+                    claims.now, taken = await _claim(connection, claimant, {name: replace(want, slots=1)}, others)
+                    claims.leases += taken
+                    if taken:
                         break
-    return sorted(found, key=lambda each: each.due)
+    claims.leases.sort(key=lambda each: each.due)
+    return claims
+
+
+def _reached(wants: Mapping[str, Want], claims: Claims) -> dict[str, float]:
+    """A destination that gave less than was asked for has nothing more; one that gave nothing may be another replica's."""
+    dues: dict[str, list[float]] = {}
+    for each in claims.leases:
+        dues.setdefault(each.lease.delivery.destination, []).append(each.due)
+    return {name: claims.now if len(each) < wants[name].slots else max(each) for name, each in dues.items()}
 
 
 async def _claim(
-    connection: Connection, number: int, replica: str, wants: Sequence[tuple[str, int, float]], others: Collection[str]
-) -> list[Claimed]:
-    """``others``: events whose deliveries are not claimed."""
-    rows = await connection.fetch(sql.CLAIM, *columns(wants, 3), number, list(others))
+    connection: Connection, claimant: Claimant, wants: Mapping[str, Want], others: Collection[str]
+) -> tuple[float, list[Claimed]]:
+    """The time, and what was claimed. ``others``: events whose deliveries are not."""
+    asked = [(name, want.slots, want.lease_s, claimant.due_since(name)) for name, want in wants.items()]
+    names, slots, leases_s, since = columns(asked, 4)
+    rows = await connection.fetch(sql.CLAIM, names, slots, leases_s, claimant.number, list(others), since)
+    now = rows[0]["now"] if rows else await connection.fetchval(sql.NOW)
     rows.sort(key=lambda row: (row["due"], row["seq"]))
     claimed = []
     for row in rows:
         token = token_of(row["seq"], row["grants"])
-        lease = Lease(delivery_of(row, row["now"]), replica, token, row["lease_s"])
-        claimed.append(Claimed(row["due"], row["now"], lease))
-    return claimed
+        claimed.append(Claimed(row["due"], now, Lease(delivery_of(row, now), claimant.replica, token, row["lease_s"])))
+    return now, claimed
 
 
 # --- outcomes ---
@@ -82,8 +118,8 @@ class Settled(Struct, kw_only=True):
     held: set[int]
     #: How many of them have ended, less the notices that were made.
     ended: int
-    #: Destinations with something due now, and when others become due.
-    due: set[str] = field(default_factory=set)
+    #: Destinations with something due now, and since when; and when others become due.
+    due: dict[str, float] = field(default_factory=dict)
     retried: list[tuple[str, float]] = field(default_factory=list)
 
 
@@ -111,7 +147,7 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
         await _lock(connection, lanes, told)
         settled = await _record(connection, outcomes, statement)
         if lanes:
-            settled.due |= await let_next_go(connection, lanes)
+            await let_next_go(connection, lanes, settled.due)
         for outcome in told:
             if fence_of(outcome.lease.token)[0] in settled.held:
                 await _notify(connection, outcome, settled)
@@ -134,12 +170,15 @@ async def _record(connection: Connection, outcomes: Sequence[Outcome], statement
     ended = [seq for seqs, _, due in rows if due is None for seq in seqs]
     kept = [(seqs[0], destination, due) for seqs, destination, due in rows if due is not None]
     released = {fence_of(outcome.lease.token)[0] for outcome in outcomes if isinstance(outcome.result, Release)}
-    return Settled(
+    settled = Settled(
         held={*ended, *(seq for seq, _, _ in kept)},
         ended=len(ended),
-        due={destination for seq, destination, _ in kept if seq in released},
         retried=[(destination, due) for seq, destination, due in kept if seq not in released],
     )
+    for seq, destination, due in kept:
+        if seq in released:
+            lower(settled.due, destination, due)
+    return settled
 
 
 async def were_recorded(line: Line, outcomes: Sequence[Outcome]) -> set[int]:
@@ -158,10 +197,10 @@ async def lock_lanes(connection: Connection, lanes: Lanes) -> None:
     await connection.execute(sql.LOCK, [lock_of("lane", *lane) for lane in lanes])
 
 
-async def let_next_go(connection: Connection, lanes: Lanes) -> set[str]:
-    """The next ones of lanes that may have lost their first are due now; their destinations."""
-    rows = await connection.fetch(sql.NEXT_IN_LANES, *columns(sorted(lanes), 2))
-    return {row["destination"] for row in rows}
+async def let_next_go(connection: Connection, lanes: Lanes, due: dict[str, float]) -> None:
+    """The next ones of lanes that may have lost their first are due now; their destinations are added to ``due``."""
+    for destination, moment in await connection.fetch(sql.NEXT_IN_LANES, *columns(sorted(lanes), 2)):
+        lower(due, destination, moment)
 
 
 async def _notify(connection: Connection, outcome: Outcome, settled: Settled) -> None:

@@ -50,6 +50,8 @@ class PostgresStore(PostgresReads):
         self._upkeep, self._words, self._wiping = Upkeep(self._line), WordIndex(), Wiping(address)
         self.cluster = Members(self._line, number, self._presence.asked)
         self.secrets = SecretsTable(self._line, self._presence)
+        self._holds_changed = asyncio.Event()
+        self._presence.listen("holds", self._holds_changed.set)
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -111,7 +113,14 @@ class PostgresStore(PostgresReads):
         await self._asked(lambda: replicas.release(self._line, self._presence.number, destinations))
 
     async def set_hold(self, hold: Hold) -> bool:
-        return await self._fetchrow(sql.SET_HOLD, *hold_row(hold)) is not None
+        is_stored = await self._fetchrow(sql.SET_HOLD, *hold_row(hold)) is not None
+        if is_stored:
+            self._presence.tell_of("holds")
+        return is_stored
+
+    async def holds_changed(self) -> None:
+        await self._holds_changed.wait()
+        self._holds_changed.clear()
 
     # what people do
 

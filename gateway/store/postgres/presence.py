@@ -1,7 +1,7 @@
-"""One process among the replicas of a database: whether the database is there, and what is told of what is due."""
+"""One process among the replicas of a database: whether the database is there, and what replicas tell each other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -10,7 +10,7 @@ from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Line, again, translated
 from gateway.store.postgres.hints import Hints
-from gateway.store.postgres.news import News
+from gateway.store.postgres.news import News, Subject
 from gateway.store.postgres.watching import Watch
 
 T = TypeVar("T")
@@ -36,7 +36,9 @@ class Presence:
         #: Why nothing can be stored; empty: it can.
         self.trouble = ""
         self.is_closed = False
-        self._news = News(address, number, self.watch.hear)
+        self._news = News(address, number, hear=self.watch.hear, hear_of=self._hear_of)
+        #: Called when another replica may have changed something.
+        self._listeners: dict[Subject, Callable[[], None]] = {}
         self._probe = Line(address)
         self._loop = asyncio.get_running_loop()
         self._tasks: Sequence[asyncio.Task[None]] = ()
@@ -63,15 +65,28 @@ class Presence:
 
     # what is due
 
-    def tell(self, destinations: Collection[str]) -> None:
-        """They have something due: this process and the others hear of it."""
-        self.watch.hear(destinations)
-        self._news.tell(destinations)
+    def tell(self, since: Mapping[str, float]) -> None:
+        """They have something that has been due since a moment: this process and the others hear of it."""
+        self.watch.hear(since)
+        self._news.tell(since)
 
     def come_up(self, waiting: Iterable[tuple[str, float]]) -> None:
         """They have something due later."""
         for destination, due in waiting:
             self.hints.come_up(destination, due)
+
+    # what else has changed
+
+    def listen(self, subject: Subject, heard: Callable[[], None]) -> None:
+        """``heard`` is called when another replica may have changed it."""
+        self._listeners[subject] = heard
+
+    def tell_of(self, subject: Subject) -> None:
+        """It was changed here: the other replicas hear of it."""
+        self._news.tell_of(subject)
+
+    def _hear_of(self, subject: Subject) -> None:
+        self._listeners[subject]()
 
     # whether it is there
 
@@ -88,8 +103,8 @@ class Presence:
             raise refusal
 
     def is_away(self, error: StoreUnavailable) -> None:
-        """It has just been found to be away."""
-        self.trouble = self.trouble or str(error)
+        """It has just been found to be away. The latest reason is the one to look at."""
+        self.trouble = str(error)
 
     async def asked(self, work: Callable[[], Awaitable[T]]) -> T:
         """Ask something of the database, again if another transaction was in the way."""

@@ -1,7 +1,8 @@
 """Who is there, and what each replica may do with which destination.
 
-Destinations are spread over the replicas that know them. A share of a destination's slots that one replica has given up,
-or has left behind, is granted to another one when its attempts have come to an end: one timeout later.
+Destinations are spread over the replicas that know them. Their slots are divided by need (``store/shares.py``). A share
+that one replica has given up, or has left behind, is granted to another one when its attempts have come to an end: one
+timeout later.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from gateway.store.cluster import LAPSED_S
 from gateway.store.holds import Assignment, Terms
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.rows import lock_of, name_of, to_json
+from gateway.store.shares import fair_share
 
 #: A destination that no replica's file has is assigned, so that what waits for it ends, after so many seconds.
 UNKNOWN_S: Final = 600.0
@@ -182,7 +184,7 @@ class _Assigning:
         if holder != before or name not in self._holders:
             self.changed.append(holder)
         is_holder = holder.replica == self._number and holder.until > now
-        share = self._share(name, terms, is_holder=is_holder, replicas=len(knowing))
+        share = self._share(name, {number: asking[number] for number in knowing}, terms, is_holder=is_holder)
         known = self._me.grants.get(name, Grant(terms=terms))
         self.grants[name] = known.next(terms, share, now)
         if not is_holder and share < LEAST:
@@ -201,10 +203,10 @@ class _Assigning:
         epoch = before.epoch if is_mine else before.epoch + 1
         return replace(before, replica=me, epoch=epoch, until=now + LAPSED_S)
 
-    def _share(self, name: str, terms: Terms, *, is_holder: bool, replicas: int) -> float:
-        """What may be granted: no more than the others leave."""
-        is_alone = terms.is_paced or not terms.is_known or terms.slots < replicas
-        share = float(is_holder) if is_alone else 1.0 / max(1, replicas)
+    def _share(self, name: str, known: Mapping[int, Terms], terms: Terms, *, is_holder: bool) -> float:
+        """What may be granted: no more than the others leave. ``known``: what each replica that knows it has said."""
+        is_alone = terms.is_paced or not terms.is_known or terms.slots < len(known)
+        share = float(is_holder) if is_alone else fair_share(self._number, known)
         left = 1.0 - sum(peer.used(name, self._now) for peer in self._others)
         return max(0.0, min(share, left))
 

@@ -132,10 +132,11 @@ _LEASE_S: Final = "(SELECT w.lease_s FROM unnest($1::text[], $3::float8[]) AS w 
 CLAIM: Final = f"""
 WITH picked AS MATERIALIZED (
     SELECT c.seq
-    FROM unnest($1::text[], $2::integer[], $3::float8[]) AS w (destination, slots, lease_s)
+    FROM unnest($1::text[], $2::integer[], $3::float8[], $6::float8[]) AS w (destination, slots, lease_s, since)
     CROSS JOIN LATERAL (
         SELECT q.seq FROM queue q
-        WHERE q.destination = w.destination AND q.due <= {_NOW} AND {_FREE} AND q.event_id <> ALL ($5::text[])
+        WHERE q.destination = w.destination AND q.due >= w.since AND q.due <= {_NOW} AND {_FREE}
+            AND q.event_id <> ALL ($5::text[])
         ORDER BY q.due LIMIT w.slots FOR UPDATE SKIP LOCKED
     ) c
     WHERE NOT EXISTS (
@@ -220,7 +221,7 @@ WHERE q.due + 0 = 'infinity' AND q.seq = ANY(ARRAY(
         SELECT l.seq FROM queue l WHERE l.destination = k.destination AND l.lane = k.lane ORDER BY l.turn LIMIT 1
     ) first
 ))
-RETURNING q.destination
+RETURNING q.destination, q.due
 """
 # What is leased no longer, as if it had never been.
 GIVE_BACK: Final = """

@@ -16,6 +16,7 @@ from gateway.store.nouns import DeliveryQuery, NewDelivery
 from gateway.store.postgres import plans
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Snapshot
+from gateway.store.postgres.hints import lower
 from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
 from gateway.store.postgres.rows import columns, packed, same_day, to_json, unpacked
 from gateway.store.rules import TASK_LEASE_S, Slice, discard_reason, paced, stop_reason
@@ -150,8 +151,8 @@ class Moved(Struct, kw_only=True):
     deliveries: int = 0
     #: By how much the number of pending deliveries has grown.
     pending: int = 0
-    #: Destinations with something due now, and when others become due.
-    due: set[str] = field(default_factory=set)
+    #: Destinations with something due now, and since when; and when others become due.
+    due: dict[str, float] = field(default_factory=dict)
     later: list[tuple[str, float]] = field(default_factory=list)
 
 
@@ -313,11 +314,9 @@ def _count(moved: Moved, waiting: Sequence[tuple[str, float]], now: float) -> No
     """These became pending."""
     moved.deliveries += len(waiting)
     moved.pending += len(waiting)
-    moved.due.update(destination for destination, due in waiting if due <= now)
     earliest: dict[str, float] = {}
     for destination, due in waiting:
-        if due > now:
-            earliest[destination] = min(due, earliest.get(destination, due))
+        lower(moved.due if due <= now else earliest, destination, due)
     moved.later += earliest.items()
 
 
@@ -329,7 +328,7 @@ async def _discard(connection: Connection, work: _Work, moved: Moved) -> None:
     moved.deliveries += len(discarded)
     moved.pending -= sum(row["waited"] for row in discarded)
     if lanes:
-        moved.due |= await let_next_go(connection, lanes)
+        await let_next_go(connection, lanes, moved.due)
 
 
 async def stop(connection: Connection, activity_id: str, by: str, moved: Moved) -> None:
@@ -348,7 +347,7 @@ async def stop(connection: Connection, activity_id: str, by: str, moved: Moved) 
         moved.pending -= len(back)
     if lanes:
         await lock_lanes(connection, lanes)
-        moved.due |= await let_next_go(connection, lanes)
+        await let_next_go(connection, lanes, moved.due)
 
 
 def _taken_back(row: Mapping[str, Any], dropped: bytes) -> tuple[int, str, bytes, bytes]:

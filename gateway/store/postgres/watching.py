@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -15,24 +15,27 @@ from gateway.store.postgres.hints import Hints
 LOOK_S: Final = 1.0
 LOOK_AT_ALL_S: Final = 10.0
 
-# A loose scan: a few look-ups in the index for each destination, however many deliveries wait. Leases that have ended are
-# looked for among those that are due longest: these were leased first.
+# A loose scan: a few look-ups in the index for each destination, however many deliveries wait. Of each destination with
+# something due: since when, at the earliest. Leases that have ended are looked for among the deliveries that have been due
+# the longest, which were leased first; a look at everything finds them without that.
 DUE: Final = """
 WITH RECURSIVE d (name) AS (
     (SELECT destination FROM queue ORDER BY destination LIMIT 1)
     UNION ALL
     SELECT (SELECT destination FROM queue WHERE destination > d.name ORDER BY destination LIMIT 1) FROM d WHERE d.name IS NOT NULL
 )
-SELECT gateway_now() AS now, ARRAY(
-    SELECT name FROM d WHERE name IS NOT NULL AND (EXISTS (
-        SELECT 1 FROM queue q WHERE q.destination = d.name AND q.due > $1 AND q.due <= gateway_now()
-            AND (q.leased_until IS NULL OR q.leased_until <= gateway_now())
-    ) OR EXISTS (
-        SELECT 1 FROM (
-            SELECT leased_until FROM queue q WHERE q.destination = d.name AND q.due <= gateway_now() ORDER BY q.due LIMIT 500
+SELECT gateway_now() AS now, array_agg(name) AS names, array_agg(since) AS since FROM (
+    SELECT name, least((
+        SELECT q.due FROM queue q WHERE q.destination = d.name AND q.due > $1 AND q.due <= gateway_now()
+            AND (q.leased_until IS NULL OR q.leased_until <= gateway_now()) ORDER BY q.due LIMIT 1
+    ), (
+        SELECT min(due) FROM (
+            SELECT due, leased_until FROM queue q
+            WHERE $1 > '-infinity' AND q.destination = d.name AND q.due <= gateway_now() ORDER BY q.due LIMIT 500
         ) first WHERE leased_until > $1 AND leased_until <= gateway_now()
-    ))
-) AS names
+    )) AS since
+    FROM d WHERE name IS NOT NULL OFFSET 0
+) found WHERE since IS NOT NULL
 """
 
 
@@ -50,13 +53,13 @@ class Watch:
         self._news = asyncio.Event()
         self._looking: asyncio.Task[float] | None = None
 
-    def hear(self, destinations: Collection[str] | None) -> None:
-        """They have something due; None: any of them may."""
-        if destinations is None:
+    def hear(self, since: Mapping[str, float] | None) -> None:
+        """They have something that has been due since a moment; None: any of them may have something due."""
+        if since is None:
             self._looked_at_all = -math.inf
         else:
-            self._hints.tell(destinations)
-        if destinations is None or destinations:
+            self._hints.tell(since)
+        if since is None or since:
             self._news.set()
 
     async def wake(self) -> Collection[str]:
@@ -86,13 +89,15 @@ class Watch:
     async def _ask(self) -> float:
         began = self._loop.time()
         is_all = began - self._looked_at_all >= LOOK_AT_ALL_S
-        async with self._line.alone() as connection:
-            now, names = await connection.fetchrow(DUE, -math.inf if is_all else self._named_to)
+        with self._hints.asking() as asking:
+            async with self._line.alone() as connection:
+                now, names, since = await connection.fetchrow(DUE, -math.inf if is_all else self._named_to)
+            found = dict(zip(names or (), since or (), strict=True))
+            self._hints.looked(asking, found, now, at_all=is_all)
         self._looked_at = began
         if is_all:
             self._looked_at_all = began
         self._named_to = now
-        self._hints.looked(names, now, at_all=is_all)
         return float(now)
 
     async def close(self) -> None:

@@ -1,9 +1,13 @@
 """Events on their way in and outcomes on their way back: what waits at the same time is one transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.errors import StoreError, StoreUnavailable
@@ -12,7 +16,7 @@ from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Want
 from gateway.store.postgres.appends import append, has_order
 from gateway.store.postgres.calls import Append, Call, Group, Settle
 from gateway.store.postgres.connections import Line, again
-from gateway.store.postgres.outcomes import Settled, claim, settle, were_recorded
+from gateway.store.postgres.outcomes import Claimant, Claimed, Settled, claim, settle, were_recorded
 from gateway.store.postgres.presence import Presence
 from gateway.store.postgres.rows import fence_of
 
@@ -113,18 +117,28 @@ class Writer:
         else:
             telemetry.COMMIT_SECONDS.observe(self._loop.time() - began)
             self._presence.pending += added.pending
-            self._presence.hints.granted(added.leases, added.now)
-            self._presence.tell(added.due)
+            for lease in added.leases:
+                self._presence.hints.granted(lease, added.now, added.now)
+            self._presence.tell(dict.fromkeys(added.due, added.now))
             for call, answer in zip(calls, added.answers, strict=True):
                 call.answer = answer
                 if answer is None:
                     await self._append_on(line, [call])
 
     async def _claim(self, replica: str, wants: Mapping[str, Want]) -> Sequence[Lease]:
-        claimed = await self._presence.asked(lambda: claim(self._claiming, self._presence.number, replica, wants))
-        for each in claimed:
-            self._presence.hints.granted([each.lease], each.now)
-        return [each.lease for each in claimed]
+        hints = self._presence.hints
+        claimant = Claimant(self._presence.number, replica, hints.due_since)
+        claimed: list[Claimed] = []
+        while wants:
+            with hints.asking() as asking:
+                claims = await self._presence.asked(partial(claim, self._claiming, claimant, wants))
+                hints.claimed(asking, claims.reached)
+            for each in claims.leases:
+                hints.granted(each.lease, each.due, each.now)
+            claimed += claims.leases
+            # What leases that have run out were for was due before the bound.
+            wants = _left(wants, claims.leases, hints.run_out(claims.now))
+        return [each.lease for each in sorted(claimed, key=lambda each: each.due)]
 
     async def _unclaim(self, claiming: "asyncio.Task[Sequence[Lease]]") -> None:
         await self._give_back(await claiming)
@@ -196,6 +210,13 @@ class Writer:
             call = Settle(future=self._loop.create_future(), since=self._loop.time(), outcomes=outcomes)
             self._settles.add(call)
             await call.future
+
+
+def _left(wants: Mapping[str, Want], claimed: Iterable[Claimed], among: Collection[str]) -> Mapping[str, Want]:
+    """What was wanted and not claimed."""
+    taken = Counter(each.lease.delivery.destination for each in claimed)
+    left = {name: want.slots - taken[name] for name, want in wants.items() if name in among}
+    return {name: replace(wants[name], slots=slots) for name, slots in left.items() if slots > 0}
 
 
 def _answer(calls: Sequence[Call], error: Exception) -> None:

@@ -114,6 +114,10 @@ class SQLiteStore(SQLiteReads):
         self._moment = leases.next_moment(now)
         return leases.maybe_due(now)
 
+    async def holds_changed(self) -> None:
+        # There is no other replica.
+        await asyncio.Event().wait()
+
     async def breathe(self) -> None:
         await self._database.turns.wait(lambda: bool(self._uncommitted))
 

@@ -35,7 +35,7 @@ ASKED = {
     "BUSY_LANES": (_text, _bytes),
     "FIRE": (_text, _bytes, _text, _number, 1.0),
     "ADD": (1.8e9, [_event], 1, [_delivery], _text, _seq, _text, _seq),
-    "CLAIM": (["d1", "d2"], [10, 10], [30.0, 30.0], 1, []),
+    "CLAIM": (["d1", "d2"], [10, 10], [30.0, 30.0], 1, [], [1.0, 1.0]),
     "SETTLE": ([_outcome],),
     "SETTLE_OVER": ([_outcome],),
     "NEXT_IN_LANES": (_text, _bytes),
