@@ -135,10 +135,11 @@ class Dispatcher:
 
     async def _refresh(self) -> None:
         self._reread.clear()
+        had = {name: self.holds.slots(name) for name in self._due.full}
         # The store's hints for what it has just come to decide for went to another replica.
         self._look_at(await self.holds.refresh())
-        # Its share of the slots may have grown.
-        self._due.open_full()
+        for name in [name for name, slots in had.items() if self.holds.slots(name) > slots]:
+            self._due.opens(name)
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):
                 await self._reread.wait()
@@ -276,7 +277,7 @@ class Dispatcher:
     def _give_back(self, name: str, slots: int = 1) -> None:
         self.holds.give_back(name, slots)
         self._call_up(name)
-        if slots and self._due.is_full(name) and 2 * self._ahead.count(name) <= self.holds.slots(name):
+        if slots and name in self._due.full and 2 * self._ahead.count(name) <= self.holds.slots(name):
             self._due.opens(name)
 
     # one attempt

@@ -14,7 +14,7 @@ class Due:
         #: Those of them that are neither full nor held: a round asks for these and no others.
         self._ready: set[str] = set()
         #: Those without a free slot.
-        self._full: set[str] = set()
+        self.full: set[str] = set()
         #: Those that are held, each with the timer that opens it, if time does: they cost nothing until then.
         self._held: dict[str, asyncio.TimerHandle | None] = {}
         #: Set when there is something to ask for.
@@ -24,7 +24,7 @@ class Due:
         """They may have something due."""
         self.names.update(names)
         self._ready.update(names)
-        self._ready -= self._full | self._held.keys()
+        self._ready -= self.full | self._held.keys()
         self.wake.set()
 
     def take_ready(self) -> Collection[str]:
@@ -45,12 +45,9 @@ class Due:
         """Another replica asks for what is due."""
         self.names.discard(name)
 
-    def is_full(self, name: str) -> bool:
-        return name in self._full
-
     def fill(self, name: str) -> None:
         """It has no free slot."""
-        self._full.add(name)
+        self.full.add(name)
 
     def hold(self, name: str, seconds: float) -> None:
         """Something holds it for so long; infinity: until something else opens it."""
@@ -62,17 +59,12 @@ class Due:
         timer = self._held.pop(name, None)
         if timer is not None:
             timer.cancel()
-        self._full.discard(name)
+        self.full.discard(name)
         if name in self.names:
             self._ready.add(name)
             self.wake.set()
 
-    def open_full(self) -> None:
-        """They may have more slots now."""
-        for name in [*self._full]:
-            self.opens(name)
-
     def open_all(self) -> None:
         """All of them may have more slots now, or another gate."""
-        for name in [*self._full, *self._held]:
+        for name in [*self.full, *self._held]:
             self.opens(name)
