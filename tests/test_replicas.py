@@ -180,7 +180,7 @@ async def test_what_waits_is_sent_as_soon_as_a_replica_is_granted_a_share(tmp_pa
             await world.dispatcher.holds.refresh()
             running = asyncio.create_task(world.dispatcher.run())
             event_id = (await world.receive()).event_id
-            await until(lambda: "crm" in world.dispatcher._full)
+            await until(lambda: "crm" in world.dispatcher._due.full)
             assert sink.requests == []
             shares["crm"] = 1.0
             await asyncio.to_thread(sink.wait_for, 1)
