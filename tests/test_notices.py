@@ -116,7 +116,9 @@ async def test_the_samples_of_the_gateways_own_events_have_the_fields_that_it_ma
             await world.later(31)
             await world.dispatcher.holds.pause("crm", by="ann", reason="why")
             await world.dispatcher.holds.resume("crm", by="ann")
-            await world.dispatcher.attempts.say_damaged(await world.delivery((await world.receive(BODY)).event_id), "damaged")
+            await world.dispatcher.attempts.say_damaged(
+                await world.delivery((await world.receive(BODY)).event_id), "damaged"
+            )
             await world.dispatcher.announce(
                 Announcement("reload.rejected", "no", {"problems": ["no"], "in_force": "9f"}, page="")
             )

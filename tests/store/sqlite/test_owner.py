@@ -168,6 +168,7 @@ def test_a_claim_asks_the_file_only_where_something_is_due(opened):
 def test_a_claim_looks_at_no_more_rows_than_it_takes_whatever_waits(opened, monkeypatch):
     # What was appended last is claimed without a look at any row.
     monkeypatch.setattr(leases, "MOST_FRESH", 0)
+
     async def scenario(store):
         steps = []
         for backlog in (10, 1000):
