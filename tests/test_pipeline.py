@@ -1,6 +1,7 @@
 """The life of an event with a real store and a real destination, and a clock that is moved by hand."""
 
 import asyncio
+import gzip
 import hashlib
 import hmac
 import json
@@ -9,7 +10,9 @@ import tracemalloc
 import pytest
 
 from gateway import telemetry
+from gateway.config import load
 from gateway.errors import SignatureRefused, StoreUnavailable, UnknownSource, Unparsable
+from gateway.event.payload import payload_of
 from gateway.event.repeats import MANY
 from gateway.model import Dead, DeliveryState
 from gateway.pipeline import deliver, receive
@@ -461,3 +464,34 @@ async def test_the_twentieth_different_body_under_one_id_is_reported_once(tmp_pa
 
 def reported(logged):
     return [fields for name, fields in logged if name == "event.id_repeated"]
+
+
+#: Bodies with their content types, and what a source says of them.
+SHAPES = {
+    "JSON": (b'{"type": "a", "n": [1, {"x": null}]}', "application/json", ""),
+    "JSON in another charset": ('{"type": "é"}'.encode("latin-1"), "application/json; charset=latin-1", ""),
+    "compressed": (gzip.compress(b'{"type": "a"}'), "application/json", ""),
+    "a form": (b"type=a&type=b&n=1", "application/x-www-form-urlencoded", ""),
+    "a form with a payload": (b"payload=%7B%22type%22%3A%22a%22%7D", "application/x-www-form-urlencoded", ""),
+    "text": (b"hello", "text/plain", ""),
+    "XML": (b"<a/>", "application/xml", ""),
+    "nothing": (b"", "application/json", ""),
+    "a list": (b'[{"type": "a"}, {"type": "b", "n": 1.50}]', "application/json", ', split: "payload.*"'),
+    "lines": (b'{"type": "a"}\n{"type": "b"}\n', "application/x-ndjson", ', split: "payload.*"'),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_payload_of_a_request_is_what_its_stored_events_are_parsed_to(tmp_path, shape):
+    """A delivery that starts from memory is built of the first, and any other of the second."""
+    body, content_type, more = SHAPES[shape]
+    file = tmp_path / "routes.yaml"
+    source = f"sources: {{app: {{verify: none, type: app.event{more}}}}}\n"
+    file.write_text(
+        f"version: 1\n{source}destinations: {{d: {{url: http://127.0.0.1:9}}}}\nroutes: [{{name: all, to: d}}]\n"
+    )
+    headers = [(b"content-type", content_type.encode())]
+    found = load(file, environ={}).sources["app"].received(headers, body, now=1.0)
+    assert found
+    for each in found:
+        assert payload_of(each.event) == each.payload

@@ -36,6 +36,9 @@ REFRESH_INTERVAL_S: Final = 5.0
 #: Seconds between two looks at what holds destinations, however often others change it.
 HOLDS_PAUSE_S: Final = 0.2
 
+#: The event of a delivery, and its payload if that is at hand.
+Loaded = tuple[Event | CorruptEvent | None, object]
+
 
 class Dispatcher:
     """Gives every destination its slots: to new deliveries straight from memory, then to those overdue the longest."""
@@ -106,19 +109,20 @@ class Dispatcher:
             known = appended[at] if appended else None
             leased = {lease.delivery.id: lease for lease in known.leases} if known else {}
             for delivery in one.deliveries:
+                payload = payloads.get(one.event.id)
                 if lease := leased.get(delivery.id):
-                    self._start(lease, one.event, payloads.get(one.event.id))
+                    self._start(lease, one.event, payload)
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
                 if known and not known.duplicate and delivery.route not in known.held_back:
-                    self._keep(one.event, delivery)
+                    self._keep(one.event, payload, delivery)
 
-    def _keep(self, event: Event, delivery: NewDelivery) -> None:
+    def _keep(self, event: Event, payload: object, delivery: NewDelivery) -> None:
         """It has to wait: perhaps not for long."""
         name = delivery.destination
         if not self._stop.is_set() and self.holds.is_holder(name):
-            self._handover.keep(name, delivery.id, event, len(self._gateway.config.destinations))
+            self._handover.keep(name, delivery.id, event, payload, len(self._gateway.config.destinations))
 
     # deliveries that wait in the store
 
@@ -183,20 +187,22 @@ class Dispatcher:
             for name, slots in taken.items():
                 self._give_back(name, max(0, slots - started[name]))
         for lease in leases:
-            self._started(lease, events.get(lease.delivery.event_id), taken)
+            self._started(lease, *events.get(lease.delivery.id, (None, None)), taken)
             await self._store.breathe()
 
-    def _started(self, lease: Lease, event: Event | CorruptEvent | None, taken: dict[str, int]) -> None:
+    def _started(
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, taken: dict[str, int]
+    ) -> None:
         """Start a claimed delivery in one of the slots that were taken, or have it wait for the next one."""
         name = lease.delivery.destination
         if taken[name]:
             taken[name] -= 1
-            self._start(lease, event)
+            self._start(lease, event, payload)
         elif self._stop.is_set():
             self._release(lease, has_slot=False)
         else:
             self._bodies.hold(name, size_of(event))
-            self._ahead.put(lease, event)
+            self._ahead.put(lease, event, payload)
             self._call_up(name)
 
     def _call_up(self, name: str) -> None:
@@ -209,7 +215,7 @@ class Dispatcher:
                 self._release(claimed.lease, has_slot=False)
             else:
                 self.holds.take(name, 1)
-                self._start(claimed.lease, claimed.event)
+                self._start(claimed.lease, claimed.event, claimed.payload)
 
     def _wants(self) -> Mapping[str, Want]:
         """What to claim now."""
@@ -258,14 +264,15 @@ class Dispatcher:
             else:
                 self._due.is_over(name)
 
-    async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, Event | CorruptEvent]:
-        events: dict[str, Event | CorruptEvent] = {}
-        for lease in leases:
-            if (event := self._handover.take(lease.delivery)) is not None:
-                events[event.id] = event
-        missing = {lease.delivery.event_id for lease in leases} - events.keys()
+    async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, Loaded]:
+        """By delivery: its event, and its payload if that is at hand."""
+        kept = {lease.delivery.id: found for lease in leases if (found := self._handover.take(lease.delivery))}
+        missing = [lease.delivery for lease in leases if lease.delivery.id not in kept]
+        loaded: dict[str, Loaded] = {id_: (each.event, each.payload) for id_, each in kept.items()}
+        if not missing:
+            return loaded
         try:
-            return {**events, **await self._store.load(missing)} if missing else events
+            events = await self._store.load({delivery.event_id for delivery in missing})
         except BaseException:
             left = Counter(taken)
             for lease in leases:
@@ -273,6 +280,7 @@ class Dispatcher:
                 self._release(lease, has_slot=left[name] > 0)
                 left[name] -= 1
             raise
+        return loaded | {delivery.id: (events.get(delivery.event_id), None) for delivery in missing}
 
     def _give_back(self, name: str, slots: int = 1) -> None:
         self.holds.give_back(name, slots)

@@ -17,6 +17,7 @@ class Claimed(NamedTuple):
 
     lease: Lease
     event: Event | CorruptEvent | None
+    payload: object
     until: float
 
 
@@ -28,9 +29,9 @@ class Ahead:
         #: By destination, the first one first; no empty ones.
         self._lines: dict[str, deque[Claimed]] = {}
 
-    def put(self, lease: Lease, event: Event | CorruptEvent | None) -> None:
+    def put(self, lease: Lease, event: Event | CorruptEvent | None, payload: object) -> None:
         line = self._lines.setdefault(lease.delivery.destination, deque())
-        line.append(Claimed(lease, event, self._monotonic() + PATIENCE_S))
+        line.append(Claimed(lease, event, payload, self._monotonic() + PATIENCE_S))
 
     def next(self, name: str) -> Claimed | None:
         """The first one of a destination, which does not wait any longer."""

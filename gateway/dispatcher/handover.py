@@ -20,8 +20,15 @@ _EACH: Final = 3 * 1024
 KEPT_S: Final = 60.0
 
 
-class _Kept(NamedTuple):
+#: A parsed payload takes so many times the memory of its body.
+_PARSED: Final = 8
+
+
+class Kept(NamedTuple):
+    """An event, and its payload if there was room for that as well."""
+
     event: Event
+    payload: object
     size: int
     until: float
 
@@ -34,31 +41,34 @@ class Handover:
         self._room = room
         self._monotonic = monotonic
         #: By destination, and there by delivery, the oldest first.
-        self._kept: dict[str, OrderedDict[str, _Kept]] = {}
+        self._kept: dict[str, OrderedDict[str, Kept]] = {}
         self._sizes: dict[str, int] = {}
 
-    def keep(self, name: str, delivery_id: str, event: Event, destinations: int) -> None:
-        """Keep the event of a delivery to one of so many destinations, if there is room for it."""
-        kept, size, now = self._kept.setdefault(name, OrderedDict()), _EACH + len(event.body), self._monotonic()
-        held = self._sizes.get(name, 0)
+    def keep(self, name: str, delivery_id: str, event: Event, payload: object, destinations: int) -> None:
+        """Keep the event of a delivery to one of so many destinations, if there is room for it.
+
+        Payloads that are at hand are kept until half of the room is taken.
+        """
+        kept, now = self._kept.setdefault(name, OrderedDict()), self._monotonic()
+        held, part = self._sizes.get(name, 0), max(_LEAST_PART, self._room // max(1, destinations))
         while kept and (oldest := next(iter(kept.values()))).until <= now:
             kept.popitem(last=False)
             held -= oldest.size
-        if held + size <= max(_LEAST_PART, self._room // max(1, destinations)):
-            kept[delivery_id] = _Kept(event, size, now + KEPT_S)
+        size = _EACH + len(event.body)
+        if payload is not None and 2 * held < part:
+            size += _PARSED * len(event.body)
+        else:
+            payload = None
+        if held + size <= part:
+            kept[delivery_id] = Kept(event, payload, size, now + KEPT_S)
             held += size
         self._sizes[name] = held
 
-    def take(self, delivery: Delivery) -> Event | None:
+    def take(self, delivery: Delivery) -> Kept | None:
         """The event of a delivery, which is not kept any longer."""
         kept = self._kept.get(delivery.destination)
         found = kept.pop(delivery.id, None) if kept else None
         if found is None:
             return None
         self._sizes[delivery.destination] -= found.size
-        return found.event
-
-    def forget(self, name: str) -> None:
-        """Keep nothing for a destination: it may be held for long."""
-        self._kept.pop(name, None)
-        self._sizes.pop(name, None)
+        return found

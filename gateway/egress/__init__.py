@@ -139,7 +139,9 @@ class Egress:
         way = self._way(door)
         way.busy += 1
         try:
-            return await (await _opened(way)).exchange(request, most)
+            # It continues after an attempt whose time is up, so that the next one finds it done.
+            carrier = way.opening.result() if way.opening.done() else await asyncio.shield(way.opening)
+            return await carrier.exchange(request, most)
         finally:
             way.busy -= 1
             way.left_at = asyncio.get_running_loop().time()
@@ -166,11 +168,6 @@ class Egress:
         from gateway.egress.engine import Engine
 
         return Engine(door, Guard(door, self._listeners), ca_file, self._names)
-
-
-async def _opened(way: _Way) -> Carrier:
-    # It goes on after an attempt whose time is up, so that the next one finds it done.
-    return way.opening.result() if way.opening.done() else await asyncio.shield(way.opening)
 
 
 def _failed(way: _Way) -> bool:

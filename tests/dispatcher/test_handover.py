@@ -13,10 +13,10 @@ def given(number: int, name: str = "crm", size: int = 100):
     return Delivery(id=f"dlv_{number}", event_id=event.id, route="all", destination=name), event
 
 
-def kept(hands: Handover, *numbers: int, destinations: int = 1, size: int = 100, name: str = "crm"):
+def kept(hands: Handover, *numbers: int, destinations: int = 1, size: int = 100, name: str = "crm", payload=None):
     found = [given(number, name, size) for number in numbers]
     for delivery, event in found:
-        hands.keep(name, delivery.id, event, destinations)
+        hands.keep(name, delivery.id, event, payload, destinations)
     return found
 
 
@@ -24,7 +24,7 @@ def test_an_event_is_given_once_and_only_for_its_delivery():
     hands = Handover(1 << 20, Clock().monotonic)
     [(delivery, event), (other, _)] = [*kept(hands, 1), given(2)]
     assert hands.take(other) is None
-    assert hands.take(delivery) is event
+    assert hands.take(delivery).event is event
     assert hands.take(delivery) is None
 
 
@@ -64,9 +64,10 @@ def test_what_has_waited_for_long_makes_room(monkeypatch):
     assert hands.take(first) is hands.take(second) is None
 
 
-def test_nothing_is_left_of_a_destination_that_is_forgotten():
-    hands = Handover(1 << 20, Clock().monotonic)
-    [(delivery, _)] = kept(hands, 1)
-    hands.forget("crm")
-    hands.forget("never seen")
-    assert hands.take(delivery) is None
+def test_payloads_are_kept_until_half_of_the_room_is_taken(monkeypatch):
+    monkeypatch.setattr(handover, "_LEAST_PART", 0)
+    monkeypatch.setattr(handover, "_EACH", 0)
+    hands = Handover(4_000, Clock().monotonic)
+    deliveries = [delivery for delivery, _ in kept(hands, *range(8), size=100, payload={"a": 1})]
+    found = [hands.take(delivery) for delivery in deliveries]
+    assert [each.payload for each in found] == [{"a": 1}] * 3 + [None] * 5
