@@ -82,9 +82,11 @@ class _Field(Struct, frozen=True):
         value = lookup(facts, self.path)
         if self.is_named:
             return "" if value is MISSING else self.path[-1]
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            return ""
-        text = str(value).strip()
+        if not isinstance(value, str):
+            if not isinstance(value, int) or isinstance(value, bool):
+                return ""
+            value = str(value)
+        text = value.strip()
         for modify in self.modifiers:
             text = modify(text)
         return text

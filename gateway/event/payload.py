@@ -165,6 +165,8 @@ def is_json(content_type: str) -> bool:
 
 def is_plain_json(body: bytes, content_type: str) -> bool:
     """Whether the payload is the JSON of the body, whatever its request's headers say."""
+    if content_type == JSON:
+        return True
     if not is_json(content_type) or ";" not in content_type:
         return is_json(content_type)
     return not charsets.codec_of(charsets.charset_of(content_type)) or charsets.is_utf8(body)

@@ -7,8 +7,10 @@ whose body is there already waits for nothing.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -25,6 +27,8 @@ _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BETWEEN: Final = b"-"
 #: Answers that have no body whatever their app says (RFC 9110, 6.4.1).
 _BODILESS: Final = frozenset({204, 304})
+#: Answers with as many fields are remembered: those to senders. A page has more, and perhaps somebody's cookie.
+_FEW: Final = 4
 _ERROR_500: Final = b'{"error":"internal error"}'
 
 
@@ -48,6 +52,43 @@ class Answering(Protocol):
 
     def abort(self) -> None:
         """Cut it off."""
+
+
+class _Head(Struct, frozen=True):
+    """The head of an answer, as far as it is the same for every connection."""
+
+    line: bytes
+    #: The app's fields, as they are sent.
+    fields: bytes
+    #: Whether one of them says that the connection closes.
+    says_close: bool
+    is_chunked: bool
+    #: Bytes of the body that they announce.
+    length: int
+
+
+@lru_cache(maxsize=128)
+def _head_of(status: int, fields: tuple[tuple[bytes, bytes], ...], *, may_have_body: bool) -> _Head:
+    """Most answers are like one before. Raises RuntimeError for a field that would begin another one."""
+    if _NOT_IN_NAME.search(_BETWEEN.join([name for name, _ in fields])):
+        raise RuntimeError("the name of a header field has a character that it cannot have")
+    if _NOT_IN_VALUE.search(_BETWEEN.join([value for _, value in fields])):
+        raise RuntimeError("the value of a header field has a character that it cannot have")
+    named = [(name.lower(), value) for name, value in fields]
+    lengths = [int(value) for name, value in named if name == b"content-length"]
+    tokens = [token.strip().lower() for name, value in named if name == b"connection" for token in value.split(b",")]
+    is_chunked = any(name == b"transfer-encoding" and value.lower() == b"chunked" for name, value in named)
+    lines = [name + b": " + value for name, value in named]
+    if not is_chunked and not lengths and may_have_body and status not in _BODILESS:
+        is_chunked = True
+        lines.append(b"transfer-encoding: chunked")
+    return _Head(
+        line=STATUS_LINE[status][:-2],
+        fields=b"\r\n".join(lines),
+        says_close=b"close" in tokens,
+        is_chunked=is_chunked,
+        length=0 if is_chunked or not lengths else lengths[-1],
+    )
 
 
 class Exchange:
@@ -199,28 +240,16 @@ class Exchange:
     def _start(self, status: int, fields: Fields) -> None:
         self.response_started = True
         self._is_waiting_for_100 = False
-        if _NOT_IN_NAME.search(_BETWEEN.join([name for name, _ in fields])):
-            raise RuntimeError("the name of a header field has a character that it cannot have")
-        if _NOT_IN_VALUE.search(_BETWEEN.join([value for _, value in fields])):
-            raise RuntimeError("the value of a header field has a character that it cannot have")
-        has_length = says_close = False
-        head = [STATUS_LINE[status][:-2]]
-        for name, value in (*self._connection.default_headers(), *fields):
-            head.append(name + b": " + value)
-            lower = name.lower()
-            if lower == b"content-length" and not self._is_chunked:
-                has_length, self._left = True, int(value)
-            elif lower == b"transfer-encoding" and value.lower() == b"chunked":
-                has_length, self._is_chunked, self._left = True, True, 0
-            elif lower == b"connection" and b"close" in [token.strip().lower() for token in value.split(b",")]:
-                says_close, self.keep_alive = True, False
-        if not self.keep_alive and not says_close:
-            head.append(b"connection: close")
-        if not has_length and self.scope["method"] != "HEAD" and status not in _BODILESS:
-            self._is_chunked = True
-            head.append(b"transfer-encoding: chunked")
-        head.append(b"\r\n")
-        self._head = b"\r\n".join(head)
+        made = _head_of if len(fields) <= _FEW else _head_of.__wrapped__
+        head = made(status, tuple(map(tuple, fields)), may_have_body=self.scope["method"] != "HEAD")
+        self._is_chunked, self._left = head.is_chunked, head.length
+        begin = [head.line, *[name + b": " + value for name, value in self._connection.default_headers()], head.fields]
+        if head.says_close:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            begin.append(b"connection: close")
+        # Fields may be none.
+        self._head = b"\r\n".join(filter(None, begin)) + b"\r\n\r\n"
         if self._is_chunked:
             # The body may take its time.
             self._flush(b"")
