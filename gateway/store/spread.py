@@ -6,7 +6,8 @@ Pure: a store keeps the grants and the holders, and lets one replica at a time h
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -77,8 +78,11 @@ class Holder(Struct, frozen=True, kw_only=True):
 class Assigning:
     """One replica's turn."""
 
-    def __init__(self, number: int, now: float, peers: Sequence[Peer], holders: Mapping[str, Holder]) -> None:
-        self._number, self._now, self._holders = number, now, holders
+    def __init__(
+        self, number: int, now: float, peers: Sequence[Peer], holders: Mapping[str, Holder], *, expected: int = 1
+    ) -> None:
+        """``expected``: how many replicas there will be, at least; their shares are left for them."""
+        self._number, self._now, self._holders, self._expected = number, now, holders, expected
         self._others = [peer for peer in peers if peer.number != number]
         self._me = next((peer for peer in peers if peer.number == number), Peer(number, now, {}))
         self.grants: dict[str, Grant] = {}
@@ -96,7 +100,7 @@ class Assigning:
         if holder != before or name not in self._holders:
             self.changed.append(holder)
         is_holder = holder.replica == self._number and holder.until > now
-        share = self._share(name, terms, is_holder=is_holder, replicas=len(knowing))
+        share = self._share(name, terms, is_holder=is_holder, replicas=max(len(knowing), self._expected))
         known = self._me.grants.get(name, Grant(terms=terms))
         self.grants[name] = known.next(terms, share, now)
         if not is_holder and share < LEAST:
@@ -126,3 +130,46 @@ class Assigning:
 def _weight(number: int, destination: str) -> bytes:
     """The replica of the greatest weight has the destination (rendezvous hashing): the same for all who ask."""
     return hashlib.blake2b(f"{number} {destination}".encode(), digest_size=8).digest()
+
+
+class Spread:
+    """The grants and the holders of replicas that reach the store through one process, in its memory."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now``: the store's clock, seconds."""
+        self._now = now
+        #: How many replicas there will be, at least.
+        self.expected = 1
+        self._peers: dict[str, Peer] = {}
+        self._holders: dict[str, Holder] = {}
+        #: Never given twice: one that comes after another is not taken for it.
+        self._numbers = itertools.count(1)
+
+    def assigned(self, replica: str, wanted: Mapping[str, Terms]) -> Mapping[str, Assignment]:
+        """What a replica may do with each destination from now on."""
+        now, me = self._now(), self._peers.get(replica)
+        number = next(self._numbers) if me is None else me.number
+        assigning = Assigning(number, now, list(self._peers.values()), self._holders, expected=self.expected)
+        assigned = {name: assigning.one(name, terms) for name, terms in wanted.items()}
+        self._peers[replica] = Peer(number, now, assigning.grants)
+        self._holders.update({each.destination: each for each in assigning.changed})
+        return {name: found for name, found in assigned.items() if found is not None}
+
+    def release(self, replica: str, destinations: Collection[str]) -> None:
+        """Give up some destinations, for which nothing is in flight."""
+        if (me := self._peers.get(replica)) is not None:
+            left = {name: grant for name, grant in me.grants.items() if name not in destinations}
+            self._peers[replica] = Peer(me.number, me.seen, left)
+            self._end(me.number, destinations)
+
+    def leave(self, replica: str) -> None:
+        """Give up everything: the replica has ended."""
+        if (me := self._peers.pop(replica, None)) is not None:
+            self._end(me.number, list(self._holders))
+
+    def _end(self, number: int, destinations: Collection[str]) -> None:
+        now = self._now()
+        for name in destinations:
+            holder = self._holders.get(name)
+            if holder is not None and holder.replica == number and holder.until > now:
+                self._holders[name] = replace(holder, until=now)
