@@ -54,7 +54,7 @@ class Dispatcher:
         self._held: dict[str, asyncio.TimerHandle | None] = {}
         self._wake = asyncio.Event()
         #: Set when the store is to be asked at once what this replica decides for.
-        self._reread = asyncio.Event()
+        self.reread = asyncio.Event()
         self._stop = asyncio.Event()
         #: Cleared while the store rejects outcomes: what is claimed then would be sent without a record, again and again.
         self._recording = asyncio.Event()
@@ -70,7 +70,8 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim what is due for every destination with a free slot, until ``stop``."""
-        steps = (self._round, self._listen, self._refresh, self._end_pauses)
+        claiming = (self._round, self._listen) if self._gateway.part != "upkeep" else ()
+        steps = (*claiming, self._refresh, self._end_pauses)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(for_ever(step)) for step in steps]
             await self._stop.wait()
@@ -82,7 +83,7 @@ class Dispatcher:
         for name in [*self._full, *self._held]:
             self._opens(name)
         self._look_at(self._gateway.config.destinations)
-        self._reread.set()
+        self.reread.set()
 
     # new deliveries, straight from memory
 
@@ -122,12 +123,12 @@ class Dispatcher:
             self._look_at(await self.holds.refresh(unasked))
 
     async def _refresh(self) -> None:
-        self._reread.clear()
+        self.reread.clear()
         # The store's hints for what it has just come to decide for went to another replica.
         self._look_at(await self.holds.refresh())
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):
-                await self._reread.wait()
+                await self.reread.wait()
 
     def _look_at(self, names: Collection[str]) -> None:
         """They may have something due."""

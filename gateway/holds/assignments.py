@@ -1,7 +1,7 @@
 """What this replica may do with each destination, as the store has assigned it."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from gateway.pipeline import Gateway
@@ -59,12 +59,16 @@ class Assignments:
         Raises StoreUnavailable.
         """
         self._asked.update(names, self._gateway.config.destinations)
-        wanted = {name: self._terms(name) for name in self._asked}
-        assigned = await self._gateway.store.assigned(self._gateway.replica, {**wanted, UPKEEP: _NO_TERMS})
+        assigned = await self._gateway.store.assigned(self._gateway.replica, self._wanted())
         now = self._gateway.monotonic()
         new = [name for name, each in assigned.items() if name != UPKEEP and self._is_new(name, each, now)]
         self._assigned = {name: (now + each.until_s, each) for name, each in assigned.items()}
         return new
+
+    def _wanted(self) -> Mapping[str, Terms]:
+        part = self._gateway.part
+        delivered = {} if part == "upkeep" else {name: self._terms(name) for name in self._asked}
+        return delivered if part == "deliveries" else {**delivered, UPKEEP: _NO_TERMS}
 
     def _terms(self, name: str) -> Terms:
         destination = self._gateway.config.destinations.get(name)
