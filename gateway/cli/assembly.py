@@ -177,7 +177,8 @@ class Lifecycle(Struct, kw_only=True):
         self.parts.readiness.draining = True
         self.parts.dispatcher.stop()
         self.parts.live.end()
-        self._log("gateway.draining")
+        if self._speaks:
+            telemetry.log("gateway.draining")
 
     async def drained(self) -> None:
         await self.parts.dispatcher.drained()
@@ -203,12 +204,13 @@ class Lifecycle(Struct, kw_only=True):
             await self.parts.dispatcher.abandon()
             if self.running is not None:
                 await self.running
-                self._log("gateway.stopped")
+                if self._speaks:
+                    telemetry.log("gateway.stopped")
 
-    def _log(self, event: str) -> None:
-        """Of several processes of a gateway, the one that serves its operators says how the gateway is."""
-        if self.parts.gateway.part != "deliveries":
-            telemetry.log(event)
+    @property
+    def _speaks(self) -> bool:
+        """Whether this process says how the gateway is: of several, the one that serves its operators."""
+        return self.parts.gateway.part != "deliveries"
 
 
 def _settle_garbage_collector() -> None:

@@ -176,8 +176,10 @@ class Supervisor:
         status, lived_s = child.popen.returncode, time.monotonic() - child.began
         child.soon = child.soon + 1 if lived_s < STABLE_S else 0
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (child.soon - 2)) if child.soon > 1 else 0.0
-        if self._was_ready:
-            telemetry.log(f"{child.kind}.ended", pid=child.popen.pid, exit=status, next_s=pause_s)
+        if self._was_ready and child.kind == "owner":
+            telemetry.log("owner.ended", pid=child.popen.pid, exit=status, next_s=pause_s)
+        elif self._was_ready:
+            telemetry.log("worker.ended", pid=child.popen.pid, exit=status, next_s=pause_s)
         child.again_at = time.monotonic() + pause_s
         child.popen = None
         return status
