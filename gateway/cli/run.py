@@ -43,19 +43,10 @@ def serve(
     watch: bool,
     migrate: bool,
     dev: bool,
-    workers: int = 1,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file takes effect at once."""
     occupy_standard_descriptors()
     telemetry.configure_log(log_format, log_level)
-    if workers > 1:
-        from gateway.cli import several
-
-        settings = several.Settings(
-            config=str(config), store=store, log_format=log_format, log_level=log_level,
-            env_file=None if env_file is None else str(env_file), watch=watch, migrate=migrate, workers=workers,
-        )  # fmt: skip
-        return several.serve(settings, bind, admin_bind)
     telemetry.BUILD_INFO.labels(__version__).set(1)
     # Before the file is read, so that a save in between is noticed.
     watching = Watch(config, env_file if dev else None) if watch else None

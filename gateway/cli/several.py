@@ -12,7 +12,7 @@ from msgspec import Struct
 
 import gateway
 from gateway import telemetry
-from gateway.server.sockets import address_of, listening
+from gateway.sockets import address_of, listening
 from gateway.workers.supervisor import Kind, Supervisor
 
 #: What a child is to do, as JSON: in its environment, since its arguments are for everybody to read.
@@ -51,8 +51,31 @@ class Setup(Struct, frozen=True, kw_only=True):
     was_ready: bool
 
 
-def serve(settings: Settings, bind: str, admin_bind: str) -> int:
+def serve(
+    *,
+    config: Path,
+    bind: str,
+    admin_bind: str,
+    store: str,
+    log_format: str,
+    log_level: str,
+    env_file: Path | None,
+    watch: bool,
+    migrate: bool,
+    workers: int,
+) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
+    telemetry.configure_log(log_format, log_level, shares_output=True)
+    settings = Settings(
+        config=str(config),
+        store=store,
+        log_format=log_format,
+        log_level=log_level,
+        env_file=None if env_file is None else str(env_file),
+        watch=watch,
+        migrate=migrate,
+        workers=workers,
+    )
     with listening(bind, admin_bind, os.environ) as (ingest, admin):
         addresses = address_of(ingest), address_of(admin)
         environ = _environ()

@@ -22,7 +22,7 @@ from gateway.server.listeners import Listener, sweep
 from gateway.server.pressure import ADVICE
 from gateway.server.shared import ASGIApp
 from gateway.server.signals import stops_on_signal
-from gateway.server.sockets import listening
+from gateway.sockets import listening
 
 __all__ = ["ADVICE", "DRAIN_S", "FINISH_S", "Hooks", "Limits", "run", "serve", "serve_part"]
 

@@ -21,7 +21,7 @@ from gateway.server.limits import Limits
 from gateway.server.pressure import Pressure
 from gateway.server.protocol import Connection
 from gateway.server.shared import ASGIApp, Shared
-from gateway.server.sockets import BACKLOG, address_of
+from gateway.sockets import BACKLOG, address_of
 
 
 class Listener:

@@ -62,6 +62,10 @@ def serve(**given: Any) -> None:
     GATEWAY_METRICS_TOKEN (required by /metrics when set).
     From the environment only: GATEWAY_STORE_DIRECT (URL of the database itself, where --store names a pooler).
     """
+    if (workers := given.pop("workers")) > 1:
+        from gateway.cli import several
+
+        sys.exit(several.serve(workers=workers, **given))
     from gateway.cli import run
 
     sys.exit(run.serve(dev=False, **given))
