@@ -13,7 +13,7 @@ from msgspec import Struct
 import gateway
 from gateway import telemetry
 from gateway.sockets import address_of, listening
-from gateway.workers.supervisor import Kind, Supervisor
+from gateway.workers.supervisor import Kind, Supervisor, hold_back_signals
 
 #: What a child is to do, as JSON: in its environment, since its arguments are for everybody to read.
 SETUP: Final = "GATEWAY_SETUP"
@@ -65,6 +65,7 @@ def serve(
     workers: int,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
+    hold_back_signals()
     telemetry.configure_log(log_format, log_level, shares_output=True)
     settings = Settings(
         config=str(config),

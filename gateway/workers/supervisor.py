@@ -34,6 +34,14 @@ _HANDLED: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signa
 Start = Callable[[Kind, int, Sequence[int], bool], "subprocess.Popen[bytes]"]
 
 
+def hold_back_signals() -> None:
+    """Let signals wait until they are asked for. Call it before the first thread starts: one would take them.
+
+    Children have them held back as well, until they can obey them.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+
+
 class _Child(Struct, kw_only=True, eq=False):
     """A process that should run."""
 
@@ -62,9 +70,7 @@ class Supervisor:
         self._exit_code = 0
 
     def run(self) -> int:
-        """Start everything and look after it until a signal; the exit code."""
-        # Children have them blocked as well, until they can obey them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        """Start everything and look after it until a signal; the exit code. Call ``hold_back_signals`` first."""
         self._start_owner()
         while True:
             self._look()
