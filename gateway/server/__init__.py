@@ -114,7 +114,7 @@ async def serve_part(
     _prepare()
     failed, senders = failed or _log_failure, senders or Senders()
     stop = asyncio.Event()
-    with stops_on_signal(stop, hooks.draining):
+    with stops_on_signal(stop, hooks.draining, is_child=True):
         prepared()
         of_listener = limits if name == "ingest" else _of_admin(limits, probes)
         listener = Listener(

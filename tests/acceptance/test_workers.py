@@ -55,7 +55,7 @@ def assert_nothing_is_owed(senders: Senders, sink: Sink, *, harms: int, frozen: 
 # --- one gateway ---
 
 
-def test_all_that_operators_see_and_do_is_about_one_gateway(tmp_path):
+def test_all_that_operators_see_and_do_is_about_one_gateway(tmp_path, each_store):
     with Sink() as sink, Crew(tmp_path, simple(sink)) as crew:
         gateway = crew.gateway
         assert len(crew.workers()) == 2
@@ -142,6 +142,9 @@ def test_sigterm_under_load_ends_everything_and_loses_nothing(tmp_path):
             eventually(lambda: senders.count > 60, "events are accepted")
             pids = crew.pids()
             assert len(pids) == 3
+            # As systemd does: every process gets the signal, and the workers get it again from the supervisor.
+            for pid in pids:
+                os.kill(pid, signal.SIGTERM)
             assert crew.gateway.terminate() == 0
             gone(pids)
         with crew:
