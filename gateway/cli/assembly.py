@@ -134,18 +134,19 @@ class Lifecycle(Struct, kw_only=True):
         gateway.egress.avoid(ingest_address, admin_address)
         gateway.ingest, gateway.console = ingest_address, admin_address
         self.running = asyncio.create_task(parts.dispatcher.run())
-        self._begin(parts.replicas.run())
+        self.begin(parts.replicas.run())
         if gateway.part != "deliveries":
-            self._begin(parts.operations.run())
-        self._begin(Upkeep(gateway, lambda: parts.dispatcher.holds.does_upkeep).run())
-        self._begin(parts.rejections.run())
-        self._begin(LoopWatch(parts.readiness.lateness, gateway.crash_slot.found).run())
-        self._begin(self.say_ready())
-        self._begin(asyncio.to_thread(gateway.config.masks.prepare))
+            self.begin(parts.operations.run())
+        self.begin(Upkeep(gateway, lambda: parts.dispatcher.holds.does_upkeep).run())
+        self.begin(parts.rejections.run())
+        self.begin(LoopWatch(parts.readiness.lateness, gateway.crash_slot.found).run())
+        await self.say_ready()
+        self.begin(asyncio.to_thread(gateway.config.masks.prepare))
         if gateway.part != "upkeep":
-            self._begin(gateway.egress.warm({each.door for each in gateway.config.destinations.values()}))
+            self.begin(gateway.egress.warm({each.door for each in gateway.config.destinations.values()}))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside everything else; it is cancelled at the end."""
         task = asyncio.create_task(work)
         self.others.add(task)
         task.add_done_callback(self.others.discard)
@@ -154,10 +155,10 @@ class Lifecycle(Struct, kw_only=True):
         """Obey SIGHUP, look after secrets, and watch the files if asked to. Call it before the ready line, after which signals may come."""
         # A terminal that closes sends SIGHUP, too, and must end `gateway dev`.
         if not (self.dev and os.isatty(0)):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload("SIGHUP")))
-        self._begin(for_ever(self.parts.rotation.step))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self.begin(self._reload("SIGHUP")))
+        self.begin(for_ever(self.parts.rotation.step))
         if self.watching is not None:
-            self._begin(for_ever(partial(self._watch, self.watching)))
+            self.begin(for_ever(partial(self._watch, self.watching)))
 
     async def _watch(self, watching: Watch) -> None:
         await asyncio.to_thread(watching.follow, self.parts.reloader.files, self.parts.reloader.includes)

@@ -7,11 +7,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -36,6 +36,8 @@ from gateway.store.remote.store import RemoteStore
 from gateway.telemetry import sums
 from gateway.web import PROBES, admin_app, ingest_app
 from gateway.workers.crew import FIGURES, LOOK, STANDING, Crew, Standing
+
+T = TypeVar("T")
 
 #: prctl(2).
 _PR_SET_PDEATHSIG: Final = 1
@@ -118,7 +120,7 @@ async def _own(setup: Setup) -> int:
     loopback_or_token(options, admin.getsockname()[0])
     if setup.settings.migrate and not setup.was_ready:
         await migrated(url)
-    store = await _opened(url)
+    store = await _once_free(lambda: open_store(url, is_shared=True))
     try:
         if not is_database(url):
             await _blame_all(url, store)
@@ -132,6 +134,9 @@ async def _own(setup: Setup) -> int:
     crew.follow(control)
 
     async def announce() -> None:
+        hooks.begin(when_complete())
+
+    async def when_complete() -> None:
         await crew.complete.wait()
         if not setup.was_ready:
             say_ready(parts.gateway)
@@ -161,16 +166,20 @@ async def _own(setup: Setup) -> int:
         await hooks.stopped()
 
 
-async def _opened(url: str) -> Store:
-    """The store; the owner before this one may just be ending, with its supervisor. Raises StoreError."""
+async def _once_free(take: Callable[[], Awaitable[T]]) -> T:
+    """What the process before this one may still have: it may just be ending, with its supervisor."""
     deadline = time.monotonic() + ENDING_S
     while True:
         try:
-            return await open_store(url, is_shared=True)
-        except StoreLocked:
+            return await take()
+        except (StoreLocked, BlockingIOError):
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(ENDING_S / 20)
+
+
+async def _slot(path: str) -> CrashSlot:
+    return CrashSlot(path)
 
 
 async def _blame_all(url: str, store: Store) -> None:
@@ -178,7 +187,7 @@ async def _blame_all(url: str, store: Store) -> None:
     file = Path(file_of(url))
     for path in [file.with_name(f"{file.name}.now"), *sorted(file.parent.glob(f"{file.name}.*.now"))]:
         if path.exists():
-            slot = CrashSlot(str(path))
+            slot = await _once_free(partial(_slot, str(path)))
             await blame(slot, store)
             slot.close()
 
@@ -201,7 +210,7 @@ async def _work(setup: Setup) -> int:
         slot = CrashSlot.among(Path.cwd())
     else:
         store = RemoteStore(asking, me, name)
-        slot = CrashSlot(f"{file_of(url)}.{setup.number}.now")
+        slot = await _once_free(partial(_slot, f"{file_of(url)}.{setup.number}.now"))
     try:
         await blame(slot, store)
     except GatewayError:
@@ -209,6 +218,9 @@ async def _work(setup: Setup) -> int:
         raise
     parts = loaded.parts(store, crash_slot=slot, part="deliveries")
     asking.hear(partial(_hear, parts, asking))
+
+    async def announce() -> None:
+        hooks.begin(report())
 
     async def report() -> None:
         while True:
@@ -220,7 +232,7 @@ async def _work(setup: Setup) -> int:
     async def last_figures() -> None:
         asking.tell(FIGURES, sums.taken())
 
-    hooks = Lifecycle(parts=parts, watching=loaded.watching, say_ready=report, then_drained=last_figures)
+    hooks = Lifecycle(parts=parts, watching=loaded.watching, say_ready=announce, then_drained=last_figures)
     hooks.listen_for_changes()
     senders = Senders(lambda: parts.gateway.config.peers)
     try:
