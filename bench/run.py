@@ -93,14 +93,20 @@ class Process:
         if not self.first_line:
             sys.exit(f"{command[0]} did not start (exit {self.popen.wait()})")
 
+    def tree(self):
+        """The process and those that it has started."""
+        pid = self.popen.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def cpu_s(self):
-        """CPU time so far of all threads, in seconds, as counted by the scheduler; the gateway starts no processes."""
-        threads = Path(f"/proc/{self.popen.pid}/task").iterdir()
+        """CPU time so far of all threads of all processes, in seconds, as counted by the scheduler."""
+        threads = [thread for pid in self.tree() for thread in Path(f"/proc/{pid}/task").iterdir()]
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
     def rss_mib(self, key):
-        status = Path(f"/proc/{self.popen.pid}/status").read_text()
-        return int(re.search(rf"{key}:\s+(\d+)", status)[1]) / 1024
+        """Of all processes together."""
+        statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self.tree()]
+        return sum(int(re.search(rf"{key}:\s+(\d+)", status)[1]) for status in statuses) / 1024
 
     def stop(self):
         self.popen.send_signal(signal.SIGTERM)
@@ -183,6 +189,7 @@ def main():
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rate", type=int, default=1000, help="events per second at the fixed rate")
     parser.add_argument("--seconds", type=int, default=10, help="how long the fixed rate lasts")
+    parser.add_argument("--workers", type=int, default=1, help="as of gateway serve")
     parser.add_argument("--no-wrk", action="store_true", help="use bench/load.py even if wrk is installed")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -195,7 +202,7 @@ def main():
         log = cleanup.enter_context((folder / "log").open("w"))
         gateway = Process(
             [sys.executable, "-m", "gateway", "serve", "-c", str(folder / "routes.yaml"), "--bind", "127.0.0.1:0",
-             "--admin-bind", "127.0.0.1:0", "--store", f"sqlite:///{folder}/gateway.db"],
+             "--admin-bind", "127.0.0.1:0", "--store", f"sqlite:///{folder}/gateway.db", "--workers", str(options.workers)],
             stderr=log, cwd=folder,
         )  # fmt: skip
         cleanup.callback(gateway.stop)

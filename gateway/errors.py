@@ -45,8 +45,10 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── BodyGone               a replay whose body was removed by retention or redaction, or forgotten
     │   ├── KeyReused              an idempotency key that was used for another request
     │   └── Overlaps               a replay of deliveries that another replay has yet to reach
+    ├── FrameBroken                (store) another process of the gateway sent what is not a frame; it is cut off
+    ├── TooLong                    (store) a value that no frame between processes can carry
     ├── TooManyListen              (web) 503: all places on the live stream are taken
-    ├── BindFailed                 (server) a listener cannot have its address; nothing was started
+    ├── BindFailed                 (sockets) a listener cannot have its address; nothing was started
     ├── UnknownSample              (routing) the source has no such sample
     ├── NoEvent                    (routing) a test's event cannot be built as written
     ├── ApiRefused                 (cli) the running gateway refused

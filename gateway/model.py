@@ -252,11 +252,11 @@ Content = Text | Json | Raw
 # --- the result of an attempt ---
 
 
-class Delivered(Struct, frozen=True):
+class Delivered(Struct, frozen=True, tag=True):
     """The destination has accepted it."""
 
 
-class Retry(Struct, frozen=True):
+class Retry(Struct, frozen=True, tag=True):
     """Not accepted; it may be later."""
 
     reason: str
@@ -266,13 +266,13 @@ class Retry(Struct, frozen=True):
     spent_s: float = 0.0
 
 
-class Dead(Struct, frozen=True):
+class Dead(Struct, frozen=True, tag=True):
     """Not accepted, and trying again would not change that."""
 
     reason: str
 
 
-class Release(Struct, frozen=True):
+class Release(Struct, frozen=True, tag=True):
     """Not tried after all, as if it had never been claimed. No attempt is recorded."""
 
 

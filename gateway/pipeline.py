@@ -72,6 +72,9 @@ KEPT_ANSWER: Final = 1024
 SMALL: Final = 4096
 _JSON: Final = [(b"content-type", b"application/json")]
 
+#: What a process does: everything, or where a gateway has several, ``deliveries`` or what is done once for all of them.
+Part = Literal["all", "deliveries", "upkeep"]
+
 
 class Gateway(Struct, kw_only=True):
     """Everything an event needs on its way; the only dependency injection."""
@@ -82,6 +85,7 @@ class Gateway(Struct, kw_only=True):
     egress: Egress
     #: The id of this process among those that share the store.
     replica: str = "main"
+    part: Part = "all"
     #: Names the delivery being worked on, in case the process dies over it.
     crash_slot: CrashSlot = field(default_factory=CrashSlot)
     #: Counts the bodies that arrive under one id.

@@ -1,43 +1,29 @@
 """``gateway serve`` and ``gateway dev``: assemble the parts and run until a signal."""
 
-import asyncio
-import gc
 import ipaddress
 import os
-import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from msgspec import Struct, field
 
 from gateway import __version__, server, telemetry
 from gateway.cli import check, surroundings
+from gateway.cli.assembly import Lifecycle, assembled
 from gateway.cli.banner import banner
 from gateway.config import load
-from gateway.dispatcher import Dispatcher, for_ever
-from gateway.egress import Egress, Inbox
-from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnavailable
+from gateway.egress import Inbox
+from gateway.errors import ConfigError, GatewayError, Place, Problem
 from gateway.model import Secret
-from gateway.operate.loop import LoopWatch
-from gateway.operate.operations import Operations
-from gateway.operate.reload import Reloader, log_warnings
-from gateway.operate.replicas import Replicas
-from gateway.operate.rotation import Rotation
-from gateway.operate.upkeep import Upkeep
-from gateway.operate.watch import INTERVAL_S, Watch
+from gateway.operate.reload import log_warnings
+from gateway.operate.watch import Watch
 from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
 from gateway.routing import Config
 from gateway.routing.peers import Senders
 from gateway.store import file_of, is_database, open_store
 from gateway.store import migrate as migrated
-from gateway.web import PROBES, UNKNOWN, AdminOptions, Context, Desk, Live, Readiness, Rejections, ingest_app
-from gateway.web.auth import Access
-from gateway.web.sessions import Sessions
+from gateway.web import PROBES, UNKNOWN, AdminOptions, Desk, ingest_app
 from gateway.web.tokens import HOW_TO_MAKE_ONE, weakness
 
 
@@ -59,7 +45,7 @@ def serve(
     dev: bool,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file takes effect at once."""
-    _occupy_standard_descriptors()
+    occupy_standard_descriptors()
     telemetry.configure_log(log_format, log_level)
     telemetry.BUILD_INFO.labels(__version__).set(1)
     # Before the file is read, so that a save in between is noticed.
@@ -73,7 +59,7 @@ def serve(
     log_warnings(loaded.warnings)
     for sentence in surroundings.exposed_secrets(env_file):
         telemetry.log("config.warning", place=str(env_file), message=sentence)
-    read = partial(_read_again, config, env_file, environ, dev=dev)
+    read = partial(read_again, config, env_file, environ, dev=dev)
     try:
         return server.run(
             _serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, migrate=migrate, dev=dev)
@@ -82,7 +68,7 @@ def serve(
         telemetry.flush_log()
 
 
-def _occupy_standard_descriptors() -> None:
+def occupy_standard_descriptors() -> None:
     """Open closed standard streams: otherwise the next socket or file would get their number, and the log's lines."""
     for descriptor in range(3):
         try:
@@ -92,7 +78,7 @@ def _occupy_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
+def read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
     """The file as it is now, with the variables of the start; ``gateway dev`` reads .env again, too."""
     try:
         return load(config, environ=surroundings.environment(env_file) if dev else environ, dev=dev)
@@ -100,7 +86,7 @@ def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str],
         raise ConfigError([Problem(Place(str(env_file)), str(error), "make it readable")]) from None
 
 
-def _admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
+def admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
     token, read_token = _token(environ, "GATEWAY_ADMIN_TOKEN"), _token(environ, "GATEWAY_READ_TOKEN")
     if read_token is not None and read_token == token:
         raise UnsafeBind(
@@ -123,7 +109,7 @@ def _token(environ: Mapping[str, str], name: str) -> Secret | None:
     return Secret(token) if token else None
 
 
-def _loopback_or_token(options: AdminOptions, host: str) -> None:
+def loopback_or_token(options: AdminOptions, host: str) -> None:
     if not ipaddress.ip_address(host.partition("%")[0]).is_loopback and options.token is None:
         raise UnsafeBind(
             f"the admin listener at {host} is reachable from other machines: set GATEWAY_ADMIN_TOKEN "
@@ -144,7 +130,7 @@ async def _serve(
     migrate: bool,
     dev: bool,
 ) -> int:
-    options = _admin_options(environ, admin_bind)
+    options = admin_options(environ, admin_bind)
     inbox = Inbox(clock=time.time) if dev else None
     if migrate:
         await migrated(store_url)
@@ -155,66 +141,32 @@ async def _serve(
     except GatewayError:
         await store.close()
         raise
-    telemetry.hide_in_log(config.masks.text)
-    gateway = Gateway(
-        config=config,
-        store=store,
-        egress=Egress(inbox=inbox),
-        replica=store.cluster.me,
-        crash_slot=crash_slot,
-    )
-    dispatcher = Dispatcher(gateway)
-    operations = Operations(gateway, dispatcher)
-    rejections = Rejections(store, gateway.clock)
-    live = Live(store)
-    readiness = Readiness()
-    reloader = Reloader(gateway, dispatcher, read)
-    replicas = Replicas(gateway, reloader)
-    rotation = Rotation(gateway, dispatcher, reloader, folder)
-    dispatcher.attempts.look_for_login = rotation.look_now
-    hooks = _Lifecycle(
-        gateway,
-        dispatcher,
-        operations,
-        rejections,
-        live,
-        readiness,
-        reloader,
-        replicas,
-        rotation,
-        watching,
-        store_url,
-        dev=dev,
-    )
+    parts = assembled(config, store, folder, read, crash_slot=crash_slot, inbox=inbox)
+    desk = Desk(parts.context(options))
+
+    async def announce() -> None:
+        say_ready(parts.gateway)
+        if dev:
+            # Somebody is going to look at it.
+            hooks.begin(desk.prepare())
+            telemetry.say(banner(config, parts.gateway.ingest, parts.gateway.console, store_url))
+
+    hooks = Lifecycle(parts=parts, watching=watching, say_ready=announce, dev=dev)
     hooks.listen_for_changes()
-    senders = Senders(lambda: gateway.config.peers)
-    context = Context(
-        gateway=gateway,
-        dispatcher=dispatcher,
-        readiness=readiness,
-        reloader=reloader,
-        replicas=replicas,
-        operations=operations,
-        access=Access(
-            options, Sessions(store.cluster, gateway.monotonic), gateway.clock, lambda: gateway.config.console_url
-        ),
-        live=live,
-        inbox=inbox,
-    )
-    desk = hooks.desk = Desk(context)
+    senders = Senders(lambda: parts.gateway.config.peers)
     try:
-        await dispatcher.recall()
+        await parts.dispatcher.recall()
         return await server.serve(
-            ingest=ingest_app(gateway, dispatcher, readiness, rejections, senders),
+            ingest=ingest_app(parts.gateway, parts.dispatcher, parts.readiness, parts.rejections, senders),
             admin=desk,
             ingest_bind=bind,
             admin_bind=admin_bind,
             hooks=hooks,
             senders=senders,
             probes=PROBES,
-            may_serve_admin_at=partial(_loopback_or_token, options),
-            refused=_count_refused,
-            failed=_log_failed,
+            may_serve_admin_at=partial(loopback_or_token, options),
+            refused=count_refused,
+            failed=log_failed,
         )
     finally:
         await hooks.stopped()
@@ -225,129 +177,22 @@ def _crash_slot(store_url: str) -> CrashSlot:
     return CrashSlot.among(Path.cwd()) if is_database(store_url) else CrashSlot(f"{file_of(store_url)}.now")
 
 
-def _settle_garbage_collector() -> None:
-    """Freeze the objects of the start, which live forever: scanning them took 7 % of the CPU time under load, and the
-    longest pauses delayed answers to senders (99th percentile 68 ms before, 27 ms after).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+def say_ready(gateway: Gateway) -> None:
+    """The line that says that the gateway accepts, and where."""
+    config = gateway.config
+    telemetry.say(
+        f"ready {gateway.ingest} admin={gateway.console} routes={config.routes} "
+        f"destinations={len(config.destinations)} store={gateway.store.name} config={config.revision}"
+    )
+    telemetry.log("gateway.started", ingest=gateway.ingest, admin=gateway.console, config=config.revision)
 
 
-def _count_refused(listener: str, reason: str, _client: str) -> None:
+def count_refused(listener: str, reason: str, _client: str) -> None:
     if listener != "ingest" or reason == "evicted":
         return
     outcome = ("unavailable", "overload") if reason in server.ADVICE else ("rejected", reason)
     telemetry.EVENTS_RECEIVED.of(UNKNOWN, *outcome).inc()
 
 
-def _log_failed(error: Exception) -> None:
+def log_failed(error: Exception) -> None:
     telemetry.log("internal.error", exc_info=error)
-
-
-class _Lifecycle(Struct):
-    """What happens when the server starts, drains and stops."""
-
-    gateway: Gateway
-    dispatcher: Dispatcher
-    operations: Operations
-    rejections: Rejections
-    live: Live
-    readiness: Readiness
-    reloader: Reloader
-    replicas: Replicas
-    rotation: Rotation
-    watching: Watch | None
-    store_url: str
-    dev: bool
-    desk: Desk | None = None
-    running: asyncio.Task[None] | None = None
-    #: Background tasks that are cancelled at the end.
-    others: set[asyncio.Task[None]] = field(default_factory=set)
-    closed: bool = False
-
-    async def started(self, ingest_address: str, admin_address: str) -> None:
-        _settle_garbage_collector()
-        self.gateway.egress.avoid(ingest_address, admin_address)
-        self.gateway.ingest, self.gateway.console = ingest_address, admin_address
-        self.running = asyncio.create_task(self.dispatcher.run())
-        self._begin(self.replicas.run())
-        self._begin(self.operations.run())
-        self._begin(Upkeep(self.gateway, lambda: self.dispatcher.holds.does_upkeep).run())
-        self._begin(self.rejections.run())
-        self._begin(LoopWatch(self.readiness.lateness, self.gateway.crash_slot.found).run())
-        config = self.gateway.config
-        telemetry.say(
-            f"ready {ingest_address} admin={admin_address} routes={config.routes} "
-            f"destinations={len(config.destinations)} store={self.gateway.store.name} config={config.revision}"
-        )
-        telemetry.log("gateway.started", ingest=ingest_address, admin=admin_address, config=config.revision)
-        self._begin(asyncio.to_thread(config.masks.prepare))
-        self._begin(self.gateway.egress.warm({each.door for each in config.destinations.values()}))
-        if self.dev:
-            # Somebody is going to look at it.
-            self._begin(self._prepare_desk())
-            telemetry.say(banner(config, ingest_address, admin_address, self.store_url))
-
-    async def _prepare_desk(self) -> None:
-        if self.desk is not None:
-            await self.desk.whole()
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self.others.add(task)
-        task.add_done_callback(self.others.discard)
-
-    def listen_for_changes(self) -> None:
-        """Obey SIGHUP, look after secrets, and watch the files if asked to. Call it before the ready line, after which signals may come."""
-        # A terminal that closes sends SIGHUP, too, and must end `gateway dev`.
-        if not (self.dev and os.isatty(0)):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload("SIGHUP")))
-        self._begin(for_ever(self.rotation.step))
-        if self.watching is not None:
-            self._begin(for_ever(partial(self._watch, self.watching)))
-
-    async def _watch(self, watching: Watch) -> None:
-        await asyncio.to_thread(watching.follow, self.reloader.files, self.reloader.includes)
-        await asyncio.sleep(INTERVAL_S)
-        if await asyncio.to_thread(watching.poll):
-            await self._reload("a saved file")
-
-    async def _reload(self, by: str) -> None:
-        try:
-            await self.reloader.reload(by=by)
-        except ConfigError as error:
-            # It is in the log; `gateway dev` also prints it as `gateway check` does.
-            if self.dev:
-                check.report(error)
-
-    def draining(self) -> None:
-        self.readiness.draining = True
-        self.dispatcher.stop()
-        self.live.end()
-        telemetry.log("gateway.draining")
-
-    async def drained(self) -> None:
-        await self.dispatcher.drained()
-
-    async def _last_rejections(self) -> None:
-        with suppress(StoreUnavailable):
-            await self.rejections.flush(is_last=True)
-
-    async def stopped(self) -> None:
-        """Close everything, once; also after a start that failed."""
-        if self.closed:
-            return
-        self.closed = True
-        async with AsyncExitStack() as closing:
-            closing.callback(self.gateway.crash_slot.close)
-            closing.push_async_callback(self.gateway.store.close)
-            closing.push_async_callback(self.gateway.egress.close)
-            closing.push_async_callback(self._last_rejections)
-            for task in self.others:
-                task.cancel()
-            self.dispatcher.stop()
-            await self.dispatcher.abandon()
-            if self.running is not None:
-                await self.running
-                telemetry.log("gateway.stopped")

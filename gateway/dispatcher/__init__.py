@@ -17,7 +17,8 @@ from gateway.dispatcher.attempts import Attempts
 from gateway.dispatcher.due import Due
 from gateway.dispatcher.handover import MOST_BYTES, Handover
 from gateway.dispatcher.reporting import count_outcome, log_outcome
-from gateway.dispatcher.settling import STORE_PAUSE_S, Ended, Settling
+from gateway.dispatcher.settling import Ended, Settling
+from gateway.dispatcher.steps import for_ever
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.holds import Holds
 from gateway.holds.assignments import GONE_SLOTS
@@ -56,7 +57,7 @@ class Dispatcher:
         self.attempts = Attempts(gateway, self.holds, self.announce)
         self._settling = Settling(gateway.store, self._recorded)
         #: Set when the store is to be asked at once what this replica decides for.
-        self._reread = asyncio.Event()
+        self.reread = asyncio.Event()
         self._stop = asyncio.Event()
         #: Attempts in flight, with the delivery of each.
         self._attempts: dict[asyncio.Task[None], Delivery] = {}
@@ -67,7 +68,8 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim what is due for every destination with a free slot, until ``stop``."""
-        steps = (self._round, self._listen, self._refresh, self._follow_holds, self._end_pauses)
+        claiming = (self._round, self._listen) if self._gateway.part != "upkeep" else ()
+        steps = (*claiming, self._refresh, self._follow_holds, self._end_pauses)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(for_ever(step)) for step in steps]
             await self._stop.wait()
@@ -78,7 +80,7 @@ class Dispatcher:
         """Another configuration is in force: a destination that was full may have more slots now."""
         self._due.open_all()
         self._look_at(self._gateway.config.destinations)
-        self._reread.set()
+        self.reread.set()
 
     # new deliveries, straight from memory
 
@@ -138,7 +140,7 @@ class Dispatcher:
             self._look_at(await self.holds.refresh(unasked))
 
     async def _refresh(self) -> None:
-        self._reread.clear()
+        self.reread.clear()
         had = {name: self.holds.slots(name) for name in self._due.full}
         # The store's hints for what it has just come to decide for went to another replica.
         self._look_at(await self.holds.refresh())
@@ -146,7 +148,7 @@ class Dispatcher:
             self._due.opens(name)
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):
-                await self._reread.wait()
+                await self.reread.wait()
 
     async def _follow_holds(self) -> None:
         await self._store.holds_changed()
@@ -393,16 +395,3 @@ class Dispatcher:
         for task in self._under_way():
             task.cancel()
         await self.idle()
-
-
-async def for_ever(step: Callable[[], Awaitable[None]]) -> None:
-    """Take ``step`` again and again: neither a disk that refuses nor a bug may end deliveries in silence."""
-    while True:
-        try:
-            await step()
-        except StoreUnavailable as error:
-            telemetry.log("store.unavailable", reason=str(error))
-            await asyncio.sleep(STORE_PAUSE_S)
-        except Exception:  # noqa: BLE001  logged, and the loop lives on
-            telemetry.log("internal.error", exc_info=True)
-            await asyncio.sleep(STORE_PAUSE_S)

@@ -56,6 +56,8 @@ class Holds:
         self._revs: dict[str, int] = {}
         #: The parts of each hold that are being stored: what another replica has stored does not replace them.
         self._unsaved: defaultdict[str, list[str]] = defaultdict(list)
+        #: Slots of a destination that other processes of this gateway have taken.
+        self.elsewhere: Callable[[str], int] = _nothing
 
     # slots
 
@@ -148,7 +150,7 @@ class Holds:
             circuit="closed" if not gate.is_open else "probing" if gate.probe else "open",
             failures=gate.failures,
             denied=gate.denied if gate.is_open and gate.is_denied else (),
-            in_flight=self._taken[name],
+            in_flight=self._taken[name] + self.elsewhere(name),
             paused=self._paused.get(name),
             muted=self._muted.get(name) if self.is_muted(name) else None,
         )
@@ -387,3 +389,8 @@ def _put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:
         pauses.pop(name, None)
     else:
         pauses[name] = pause
+
+
+def _nothing(_name: str) -> int:
+    """There are no other processes."""
+    return 0

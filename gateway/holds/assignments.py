@@ -71,12 +71,18 @@ class Assignments:
         ``use``: what was made of the slots since the last time. Raises StoreUnavailable.
         """
         self._asked.update(names, self._gateway.config.destinations)
-        wanted = {name: self._terms(name, use.get(name, _NO_USE)) for name in self._asked}
-        assigned = await self._gateway.store.assigned(self._gateway.replica, {**wanted, UPKEEP: _NO_TERMS})
+        assigned = await self._gateway.store.assigned(self._gateway.replica, self._wanted(use))
         now = self._gateway.monotonic()
         new = [name for name, each in assigned.items() if name != UPKEEP and self._is_new(name, each, now)]
         self._assigned = {name: (now + each.until_s, each) for name, each in assigned.items()}
         return new
+
+    def _wanted(self, use: Mapping[str, Use]) -> Mapping[str, Terms]:
+        part = self._gateway.part
+        delivered = (
+            {} if part == "upkeep" else {name: self._terms(name, use.get(name, _NO_USE)) for name in self._asked}
+        )
+        return delivered if part == "deliveries" else {**delivered, UPKEEP: _NO_TERMS}
 
     def _terms(self, name: str, use: Use) -> Terms:
         destination = self._gateway.config.destinations.get(name)

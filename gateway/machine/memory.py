@@ -12,7 +12,7 @@ MIB: Final = 1024 * 1024
 #: A byte of a body is held up to five times at once: as it arrives, whole, parsed, bound to a statement, and in the
 #: store's log. So this part is about a third of the memory there is.
 _PART_FOR_BODIES: Final = 16
-_LEAST_FOR_BODIES: Final = 4 * MIB
+LEAST_FOR_BODIES: Final = 4 * MIB
 MOST_FOR_BODIES: Final = 32 * MIB
 
 #: The part for the bodies of events whose deliveries are in flight; each can be there a second time, as rendered.
@@ -43,7 +43,7 @@ def body_budget(memory: int) -> int:
     """Bytes of bodies to hold at one time, for a process that may use ``memory`` bytes; 0: unknown."""
     if not memory:
         return MOST_FOR_BODIES
-    return max(_LEAST_FOR_BODIES, min(MOST_FOR_BODIES, memory // _PART_FOR_BODIES))
+    return max(LEAST_FOR_BODIES, min(MOST_FOR_BODIES, memory // _PART_FOR_BODIES))
 
 
 def delivery_room(memory: int) -> int:

@@ -11,7 +11,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway import telemetry
-from gateway.dispatcher import Dispatcher, for_ever
+from gateway.dispatcher import Dispatcher
+from gateway.dispatcher.steps import for_ever
 from gateway.errors import BadRequest, BodyGone, UnknownName
 from gateway.model import Delivery, DeliveryState, Event
 from gateway.operate import rerouting, search, selection

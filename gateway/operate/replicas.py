@@ -5,13 +5,18 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from gateway import __version__, telemetry
-from gateway.dispatcher import for_ever
+from gateway.dispatcher.steps import for_ever
 from gateway.errors import ConfigError
 from gateway.operate.reload import Reloader
 from gateway.pipeline import Gateway
 from gateway.store.cluster import BEAT_S, Replica
+
+#: How long a reload waits for the other processes of the gateway, and between two looks, seconds.
+AGREED_S: Final = 10.0
+AGAIN_S: Final = 0.05
 
 
 class Replicas:
@@ -27,6 +32,9 @@ class Replicas:
         self.known: Sequence[Replica] = (self.me,)
         #: How often all were asked to reload, as far as this one has done so; None before the first beat.
         self._reloads: int | None = None
+        #: Whether the others are processes of one gateway, which has reloaded only when all of them have.
+        self.waits = False
+        self._beat_now = asyncio.Event()
 
     @property
     def me(self) -> Replica:
@@ -48,8 +56,15 @@ class Replicas:
         await for_ever(self._step)
 
     async def _step(self) -> None:
+        self._beat_now.clear()
         await self.beat()
-        await asyncio.sleep(BEAT_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEAT_S):
+                await self._beat_now.wait()
+
+    def beat_now(self) -> None:
+        """Another one may have asked all to reload."""
+        self._beat_now.set()
 
     async def beat(self) -> None:
         """Say that this one runs, see who else does, and reload if that was asked of all. Raises StoreUnavailable."""
@@ -61,6 +76,8 @@ class Replicas:
             # A file that is refused is in this replica's log, and in its console.
             with suppress(ConfigError):
                 await self._reloader.reload(by="gateway reload --all")
+            # One may be waiting for that.
+            await self._cluster.beat(self.me)
 
     async def reload_all(self, *, by: str) -> str:
         """Reload here, then have every other replica do so; returns what changed here.
@@ -71,4 +88,15 @@ class Replicas:
         await self._cluster.ask_to_reload()
         if self._reloads is not None:
             self._reloads += 1
+        if self.waits:
+            await self._agreed()
         return changed
+
+    async def _agreed(self) -> None:
+        """Wait until all have the same in force, but not for ever: one may stand still."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AGREED_S):
+                await self.beat()
+                while self.differing:
+                    await asyncio.sleep(AGAIN_S)
+                    await self.beat()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from gateway import telemetry
-from gateway.dispatcher import for_ever
+from gateway.dispatcher.steps import for_ever
 from gateway.errors import CorruptEvent
 from gateway.model import Event
 from gateway.pipeline import Gateway

@@ -14,13 +14,14 @@ from uvicorn.server import ServerState
 
 from gateway.machine.memory import give_back
 from gateway.routing.peers import Senders
+from gateway.server.accepting import Accepting
 from gateway.server.budget import Budget
 from gateway.server.crowd import Crowd
 from gateway.server.limits import Limits
 from gateway.server.pressure import Pressure
 from gateway.server.protocol import Connection
 from gateway.server.shared import ASGIApp, Shared
-from gateway.server.sockets import BACKLOG
+from gateway.sockets import BACKLOG, address_of
 
 
 class Listener:
@@ -36,7 +37,9 @@ class Listener:
         senders: Senders,
         refused: Callable[[str, str, str], None],
         failed: Callable[[Exception], None],
+        is_shared: bool = False,
     ) -> None:
+        """``is_shared``: other processes accept from the same socket."""
         config = uvicorn.Config(
             app, interface="asgi3", lifespan="off", ws="none", log_config=None, proxy_headers=False, server_header=False
         )
@@ -55,11 +58,11 @@ class Listener:
         )
         self._socket = sock
         self._server: asyncio.Server | None = None
+        self._accepting = Accepting(self.shared, sock) if is_shared else None
 
     @property
     def address(self) -> str:
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return address_of(self._socket)
 
     @property
     def connections(self) -> set[Connection]:
@@ -79,6 +82,9 @@ class Listener:
 
     async def start(self) -> None:
         loop = self.shared.loop
+        if self._accepting is not None:
+            self._accepting.begin()
+            return
         self._server = await loop.create_server(lambda: Connection(self.shared), sock=self._socket, backlog=BACKLOG)
 
     async def close(self, finish_s: float) -> None:
@@ -104,17 +110,19 @@ class Listener:
             await asyncio.wait(tasks, timeout=1.0)
 
     def _stop_accepting(self) -> None:
+        if self._accepting is not None:
+            self._accepting.end()
         if self._server is not None:
             self._server.close()
         self._socket.close()
 
 
-async def sweep(door: Listener, desk: Listener, limits: Limits) -> None:
+async def sweep(listeners: Sequence[Listener], limits: Limits) -> None:
     """Enforce deadlines and keep the Date header up to date, forever: one sweep instead of timers for every request."""
     every_s = _interval_s(limits)
     while True:
         date = [(b"date", formatdate(time.time(), usegmt=True).encode())]
-        for listener in (door, desk):
+        for listener in listeners:
             listener.sweep(date)
         await asyncio.sleep(every_s)
 

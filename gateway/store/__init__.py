@@ -37,9 +37,13 @@ _SQLITE: Final = "sqlite:///"
 
 
 async def open_store(
-    url: str, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    url: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
+    is_shared: bool = False,
 ) -> Store:
-    """Run on the store at this URL.
+    """Run on the store at this URL. ``is_shared``: other processes will reach it through this one.
 
     ``sqlite:///relative.db`` or ``sqlite:////absolute.db``: own the file, created if absent.
     ``postgresql://user@host/database``: be one of its replicas; the database has its own clock.
@@ -49,6 +53,10 @@ async def open_store(
         from gateway.store.postgres.owner import PostgresStore
 
         return await PostgresStore.open(_address(url))
+    if is_shared:
+        from gateway.store.sqlite.shared import SharedFile
+
+        return await SharedFile.open(file_of(url), clock=clock, wall=wall)
     from gateway.store.sqlite.owner import SQLiteStore
 
     return await SQLiteStore.open(file_of(url), clock=clock, wall=wall)

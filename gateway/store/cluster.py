@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 #: Seconds between two beats of a replica, and after how many without one it is taken for dead.
 BEAT_S: Final = 3.0
@@ -101,3 +102,28 @@ class Alone:
 
     async def end_session(self, key: bytes) -> None:
         self._sessions.pop(key, None)
+
+
+class Together(Alone):
+    """The cluster of a store that one process has open and others reach through it: in memory, as ``Alone``."""
+
+    def __init__(self, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+        """``changed`` is called when there is something that the others should hear of at once."""
+        super().__init__(clock)
+        self._changed = changed
+        #: By replica: when its last beat was, and what it said.
+        self._seen: dict[str, tuple[float, Replica]] = {}
+
+    async def beat(self, me: Replica) -> Roll:
+        now = self._clock()
+        self._seen[me.id] = now, me
+        living = [replace(each, seen_s=now - at) for at, each in self._seen.values() if now - at < LAPSED_S]
+        return Roll(tuple(sorted(living, key=lambda each: (each.started_at, each.id))), self._reloads)
+
+    async def ask_to_reload(self) -> None:
+        await super().ask_to_reload()
+        self._changed()
+
+    def leave(self, replica: str) -> None:
+        """It runs no more."""
+        self._seen.pop(replica, None)

@@ -34,7 +34,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "outcome": "delivered, retry or dead",
     "status": "HTTP status: the destination's answer, or ours to a sender",
     "duration_ms": "duration of the attempt in milliseconds",
-    "next_s": "seconds until the next attempt or probe",
+    "next_s": "seconds until the next attempt, probe or start",
     "trace_id": "id of the event's W3C trace",
     "reason": "reason, in words",
     "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends its dead deliveries",
@@ -53,6 +53,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "host": "host that keys or a certificate were to come from",
     "client": "IP address of the client; empty if there are several",
     "count": "number of requests that the line stands for",
+    "pid": "number of the process",
+    "exit": "its exit code; negative: the number of the signal that ended it",
     "ingest": "address of the ingest listener",
     "admin": "address of the admin listener",
     "config": "revision of the configuration in force",
@@ -84,6 +86,16 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "info", "a signal asked the gateway to stop: attempts in flight finish, events are still accepted"
     ),
     "gateway.stopped": LogEvent("info", "everything is closed"),
+    "worker.ended": LogEvent(
+        "error",
+        "with --workers: a worker ended; another one takes its place, and what it had in flight is delivered by the others",
+        ("pid", "exit", "next_s"),
+    ),
+    "owner.ended": LogEvent(
+        "error",
+        "with --workers: the process that has the store ended; all processes start again",
+        ("pid", "exit", "next_s"),
+    ),
     "config.warning": LogEvent("warning", "routes.yaml is in force but has a warning", ("place", "message")),
     "config.reloaded": LogEvent(
         "info", "a changed routes.yaml is in force and applies to all attempts from now on", ("changed", "config")

@@ -49,12 +49,15 @@ def hide_in_log(hide: Callable[[str], str]) -> None:
     _hide = hide
 
 
-def configure_log(form: str = "auto", level: str = "info") -> None:
-    """Choose ``console`` or ``json`` lines on stderr (``auto``: console on a terminal) and the lowest level."""
+def configure_log(form: str = "auto", level: str = "info", *, shares_output: bool = False) -> None:
+    """Choose ``console`` or ``json`` lines on stderr (``auto``: console on a terminal) and the lowest level.
+
+    ``shares_output``: other processes write there, too.
+    """
     global _pump, _write, _levels  # noqa: PLW0603  every part of a process shares one log
     if form == "auto":
         form = "console" if os.isatty(_STDERR) else "json"
-    _pump = _pump or LinePump(_STDERR, _count_dropped)
+    _pump = _pump or LinePump(_STDERR, _count_dropped, is_shared=shares_output)
     _write = _json_lines(_pump.put) if form == "json" else _console_lines(_pump.put)
     _levels = {
         name: declared.level

@@ -2,6 +2,8 @@
 
 import os
 import queue
+import select
+import sys
 import threading
 from collections.abc import Callable, Collection
 from typing import Final
@@ -14,8 +16,12 @@ _GATHER_S: Final = 0.1
 class LinePump:
     """A daemon thread that writes lines to a file descriptor; ``put`` never blocks."""
 
-    def __init__(self, descriptor: int, dropped: Callable[[int], object], *, gather_s: float = _GATHER_S) -> None:
+    def __init__(
+        self, descriptor: int, dropped: Callable[[int], object], *, gather_s: float = _GATHER_S, is_shared: bool = False
+    ) -> None:
+        """``is_shared``: other processes write there, too, so that no write may be longer than a pipe takes whole."""
         self._descriptor = descriptor
+        self._longest = select.PIPE_BUF if is_shared else sys.maxsize
         #: Gets the number of lines that were dropped.
         self._dropped = dropped
         self._gather_s = gather_s
@@ -51,9 +57,17 @@ class LinePump:
                     each.set()
 
     def _write(self, lines: Collection[bytes]) -> None:
-        data = b"".join(line + b"\n" for line in lines)
+        data, count = b"", 0
+        for line in lines:
+            if data and len(data) + len(line) >= self._longest:
+                self._write_all(data, count)
+                data, count = b"", 0
+            data, count = data + line + b"\n", count + 1
+        self._write_all(data, count)
+
+    def _write_all(self, data: bytes, lines: int) -> None:
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
         except OSError:
-            self._dropped(len(lines))
+            self._dropped(lines)

@@ -9,7 +9,7 @@ from gateway.operate.reload import Reloader
 from gateway.operate.replicas import Replicas
 from gateway.pipeline import Gateway
 from gateway.web.auth import Access
-from gateway.web.health import Readiness
+from gateway.web.health import ALONE, Crew, Readiness
 from gateway.web.live import Live
 
 
@@ -25,5 +25,7 @@ class Context(Struct, frozen=True, kw_only=True):
     #: Who may do what, and who is logged in.
     access: Access
     live: Live
+    #: The processes that receive and deliver, if this one does not.
+    crew: Crew = ALONE
     #: Requests that ``gateway dev`` records instead of sending.
     inbox: Inbox | None = None

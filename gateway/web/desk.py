@@ -26,7 +26,9 @@ class Desk:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._probes: ASGIApp = Litestar(
-            route_handlers=health.handlers(context.gateway, context.dispatcher, context.readiness, context.reloader),
+            route_handlers=health.handlers(
+                context.gateway, context.dispatcher, context.readiness, context.reloader, context.crew
+            ),
             guards=[context.access.guard],
             openapi_config=None,
             logging_config=None,
@@ -38,6 +40,10 @@ class Desk:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_probe = scope["path"] in _WATCHED and scope.get("method") == "GET"
         await (self._probes if is_probe else await self.whole())(scope, receive, send)
+
+    async def prepare(self) -> None:
+        """Make the whole application before somebody asks for it."""
+        await self.whole()
 
     async def whole(self) -> ASGIApp:
         """The whole application; made in a thread, since events are received meanwhile."""

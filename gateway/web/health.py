@@ -3,9 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from litestar import Response, get
 from msgspec import Struct, field
@@ -20,8 +20,34 @@ from gateway.store.nouns import DestinationStats, Stats
 from gateway.store.room import filling, refusal
 from gateway.wording import count, iso_time
 
+if TYPE_CHECKING:
+    from gateway.telemetry.sums import Figures
+
 #: Seconds after a failed store during which this process reports not ready; then senders may try it again.
 REFUSED_COUNTS_S: Final = 10.0
+
+
+class Crew(Protocol):
+    """The processes that receive and deliver, where this one does not."""
+
+    def trouble(self) -> str:
+        """Why no event can be received; empty: it can."""
+
+    async def figures(self) -> Sequence[Sequence["Figures"]]:
+        """What each of them has counted, and what those had that have ended."""
+
+
+class Alone:
+    """There are none: this process does everything."""
+
+    def trouble(self) -> str:
+        return ""
+
+    async def figures(self) -> Sequence[Sequence["Figures"]]:
+        return ()
+
+
+ALONE: Final = Alone()
 
 
 class Readiness(Struct, kw_only=True):
@@ -49,8 +75,14 @@ class Readiness(Struct, kw_only=True):
         return "ready"
 
 
-def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, reloader: Reloader) -> list[Any]:
+def handlers(
+    gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, reloader: Reloader, crew: Crew = ALONE
+) -> list[Any]:
     """/healthz, /readyz and /metrics."""
+
+    def status_now() -> str:
+        status = readiness.status(gateway, dispatcher)
+        return (crew.trouble() if status == "ready" else "") or status
 
     @get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
@@ -58,7 +90,7 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
 
     @get("/readyz", include_in_schema=False)
     async def readyz() -> Response[dict[str, str]]:
-        status = readiness.status(gateway, dispatcher)
+        status = status_now()
         detail = {
             "status": status,
             **_loop_detail(readiness),
@@ -70,7 +102,7 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
     @get("/metrics", media_type="text/plain; version=0.0.4", include_in_schema=False)
     async def metrics() -> bytes:
         async with one_at_a_time:
-            telemetry.READY.set(readiness.status(gateway, dispatcher) == "ready")
+            telemetry.READY.set(status_now() == "ready")
             telemetry.STORE_CHECKED_RATIO.set(gateway.store.checked)
             telemetry.STORE_DAMAGED.set(bool(gateway.store.room.damage))
             # What all replicas have together is told by one of them.
@@ -84,6 +116,10 @@ def handlers(gateway: Gateway, dispatcher: Dispatcher, readiness: Readiness, rel
             else:
                 _gauge_store(gateway, dispatcher, stats)
             # Thousands of routes make thousands of lines: events are still received meanwhile.
+            if others := await crew.figures():
+                from gateway.telemetry import sums
+
+                return await asyncio.to_thread(sums.scrape, others)
             return await asyncio.to_thread(telemetry.scrape)
 
     one_at_a_time = asyncio.Lock()

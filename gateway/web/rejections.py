@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from gateway import telemetry
-from gateway.dispatcher import for_ever
+from gateway.dispatcher.steps import for_ever
 from gateway.errors import RequestRefused
 from gateway.hiding.addresses import masked_path
 from gateway.store import Store

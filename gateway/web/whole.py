@@ -45,7 +45,8 @@ def handlers(context: Context, refusals: Mapping[int, ResponseSpec]) -> list[Any
     @writing("/api/reload", summary="Reload routes.yaml from disk")
     async def reload(data: JSONBody[ReloadRequest | None] = None) -> dict[str, str]:
         asked = data or ReloadRequest()
-        changed = replicas.reload_all(by=asked.by) if asked.all else reloader.reload(by=asked.by)
+        is_for_all = asked.all or replicas.waits
+        changed = replicas.reload_all(by=asked.by) if is_for_all else reloader.reload(by=asked.by)
         return {"changed": await changed}
 
     return [stats, config, list_replicas, reload]

@@ -88,7 +88,9 @@ def test_a_file_that_is_there_is_replaced_only_if_it_is_said(gateway):
     assert [each.name for each in gateway.folder.glob("there.db*")] == ["there.db"]
 
 
-@pytest.mark.parametrize("to", ["./gateway.db", "soft.db", "hard.db", *(f"gateway.db{each}" for each in FILES)])
+@pytest.mark.parametrize(
+    "to", ["./gateway.db", "soft.db", "hard.db", "gateway.db.2.now", *(f"gateway.db{each}" for each in FILES)]
+)
 def test_a_backup_never_takes_the_place_of_the_store_that_is_copied(gateway, to):
     store = gateway.folder / "gateway.db"
     if to == "soft.db":

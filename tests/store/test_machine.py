@@ -29,6 +29,7 @@ from tests.store.given import (
     retry,
     told,
 )
+from tests.store.through import RemoteKind
 
 DAY = 86400.0
 
@@ -371,7 +372,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.do(self.store.load(list(self.events))) == {i: new.event for i, (new, _) in self.events.items()}
 
 
-@pytest.mark.parametrize("kind_of_store", KINDS, ids=lambda kind: kind.id)
+@pytest.mark.parametrize("kind_of_store", [*KINDS, RemoteKind], ids=lambda kind: kind.id)
 def test_the_store_agrees_with_its_model(kind_of_store):
     machine = type("Machine", (StoreMachine,), {"kind_of_store": kind_of_store})
     from hypothesis.stateful import run_state_machine_as_test

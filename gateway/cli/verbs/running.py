@@ -40,6 +40,10 @@ def _logging(command: Command) -> Command:
 @_listeners
 @options.store
 @_logging
+@click.option(
+    "--workers", envvar="GATEWAY_WORKERS", show_envvar=True, default=1, show_default=True, metavar="N",
+    type=click.IntRange(1, 64), help="Processes that receive and deliver; 1: this process does everything.",
+)  # fmt: skip
 @click.option("--watch", is_flag=True, help="Reload routes.yaml and its templates whenever they are saved.")
 @click.option(
     "--migrate", is_flag=True, help="Bring a database to this release's schema first, as `gateway migrate` does."
@@ -58,6 +62,10 @@ def serve(**given: Any) -> None:
     GATEWAY_METRICS_TOKEN (required by /metrics when set).
     From the environment only: GATEWAY_STORE_DIRECT (URL of the database itself, where --store names a pooler).
     """
+    if (workers := given.pop("workers")) > 1:
+        from gateway.cli import several
+
+        sys.exit(several.serve(workers=workers, **given))
     from gateway.cli import run
 
     sys.exit(run.serve(dev=False, **given))

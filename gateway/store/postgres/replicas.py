@@ -1,30 +1,17 @@
-"""Who is there, and what each replica may do with which destination.
+"""Who is there, and what each replica may do with which destination: the rows that ``store.spread`` works on."""
 
-Destinations are spread over the replicas that know them. Their slots are divided by need (``store/shares.py``). A share
-that one replica has given up, or has left behind, is granted to another one when its attempts have come to an end: one
-timeout later.
-"""
-
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
 
-from gateway.store.cluster import LAPSED_S
 from gateway.store.holds import Assignment, Terms
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.rows import lock_of, name_of, to_json
-from gateway.store.shares import fair_share
+from gateway.store.spread import Assigning, Grant, Holder, Peer
 
-#: A destination that no replica's file has is assigned, so that what waits for it ends, after so many seconds.
-UNKNOWN_S: Final = 600.0
 #: Replicas that have gone are remembered for as long as their shares may matter, and longer.
 REMEMBERED_S: Final = 3600.0
-#: No share is smaller; what is less is an error of rounding.
-LEAST: Final = 1e-6
 
 LOCK: Final = "SELECT pg_advisory_xact_lock($1), gateway_now()"
 ASSIGNING: Final = lock_of("assigning")
@@ -49,59 +36,6 @@ LEAVE: Final = (
     "DELETE FROM replica WHERE number = $1",
 )
 FORGET: Final = "DELETE FROM replica WHERE seen < gateway_now() - $1::float8"
-
-
-class Grant(Struct, frozen=True, kw_only=True):
-    """What a replica wants of a destination, and the share of its slots that it may use."""
-
-    terms: Terms
-    share: float = 0.0
-    #: It had a larger share, and attempts that began then may be on their way until a moment.
-    before: float = 0.0
-    before_until: float = 0.0
-
-    def used(self, now: float) -> float:
-        """The share that it may be using."""
-        return max(self.share, self.before if self.before_until > now else 0.0)
-
-    def next(self, terms: Terms, share: float, now: float) -> "Grant":
-        """Its successor, with another share."""
-        used = self.used(now)
-        if used <= share:
-            return Grant(terms=terms, share=share)
-        until = now + terms.timeout_s if self.share > share else self.before_until
-        return Grant(terms=terms, share=share, before=used, before_until=until)
-
-
-class Peer(Struct, frozen=True):
-    """A replica as another one sees it."""
-
-    number: int
-    seen: float
-    grants: Mapping[str, Grant]
-
-    def wants(self, name: str, now: float) -> Terms | None:
-        """What it wants of a destination; None: nothing, or it has gone."""
-        grant = self.grants.get(name)
-        return grant.terms if grant is not None and now - self.seen < LAPSED_S else None
-
-    def used(self, name: str, now: float) -> float:
-        """The share of a destination's slots that it may be using, also if it has gone."""
-        grant = self.grants.get(name)
-        if grant is None:
-            return 0.0
-        is_there = now - self.seen < LAPSED_S + grant.terms.timeout_s
-        return grant.used(now) if is_there else 0.0
-
-
-class Holder(Struct, frozen=True, kw_only=True):
-    """A row of the table; it stands for nobody once its time is over."""
-
-    destination: str
-    replica: int = 0
-    epoch: int = 0
-    until: float = 0.0
-    known_at: float
 
 
 async def register(connection: Connection) -> int:
@@ -132,7 +66,7 @@ async def assigned(line: Line, number: int, wanted: Mapping[str, Terms]) -> Mapp
         _, now = await connection.fetchrow(LOCK, ASSIGNING)
         peers = await _peers(connection)
         rows = await connection.fetch(HOLDERS, sorted(named))
-        assigning = _Assigning(number, now, peers, {row["destination"]: _holder(row) for row in rows})
+        assigning = Assigning(number, now, peers, {row["destination"]: _holder(row) for row in rows})
         assigned = {name: assigning.one(name, terms) for name, terms in named.items()}
         await connection.execute(ASK, number, to_json(assigning.grants))
         await connection.execute(HOLD, *_columns(assigning.changed))
@@ -160,57 +94,3 @@ def _holder(row: Mapping[str, Any]) -> Holder:
 def _columns(holders: Iterable[Holder]) -> Sequence[Sequence[Any]]:
     rows = [(each.destination, each.replica, each.epoch, each.until, each.known_at) for each in holders]
     return list(zip(*sorted(rows), strict=True)) if rows else [()] * 5
-
-
-class _Assigning:
-    """One replica's turn."""
-
-    def __init__(self, number: int, now: float, peers: Sequence[Peer], holders: Mapping[str, Holder]) -> None:
-        self._number, self._now, self._holders = number, now, holders
-        self._others = [peer for peer in peers if peer.number != number]
-        self._me = next((peer for peer in peers if peer.number == number), Peer(number, now, {}))
-        self.grants: dict[str, Grant] = {}
-        self.changed: list[Holder] = []
-
-    def one(self, name: str, terms: Terms) -> Assignment | None:
-        now = self._now
-        asking = {peer.number: found for peer in self._others if (found := peer.wants(name, now)) is not None}
-        asking[self._number] = terms
-        knowing = {number for number, each in asking.items() if each.is_known}
-        before = self._holders.get(name, Holder(destination=name, known_at=now))
-        holder = self._next_holder(before, knowing or asking.keys(), is_known=bool(knowing))
-        if terms.is_known:
-            holder = replace(holder, known_at=now)
-        if holder != before or name not in self._holders:
-            self.changed.append(holder)
-        is_holder = holder.replica == self._number and holder.until > now
-        share = self._share(name, {number: asking[number] for number in knowing}, terms, is_holder=is_holder)
-        known = self._me.grants.get(name, Grant(terms=terms))
-        self.grants[name] = known.next(terms, share, now)
-        if not is_holder and share < LEAST:
-            return None
-        until_s = holder.until - now if is_holder else LAPSED_S
-        return Assignment(until_s=until_s, epoch=holder.epoch, share=share, is_holder=is_holder)
-
-    def _next_holder(self, before: Holder, among: Collection[int], *, is_known: bool) -> Holder:
-        now, me = self._now, self._number
-        falls_to_me = max(among, key=lambda each: _weight(each, before.destination)) == me
-        is_ripe = is_known or now - before.known_at >= UNKNOWN_S
-        is_mine = before.replica == me and before.until > now
-        if not falls_to_me or not is_ripe or (before.until > now and not is_mine):
-            # What falls to another replica now stays here until its time is over.
-            return before
-        epoch = before.epoch if is_mine else before.epoch + 1
-        return replace(before, replica=me, epoch=epoch, until=now + LAPSED_S)
-
-    def _share(self, name: str, known: Mapping[int, Terms], terms: Terms, *, is_holder: bool) -> float:
-        """What may be granted: no more than the others leave. ``known``: what each replica that knows it has said."""
-        is_alone = terms.is_paced or not terms.is_known or terms.slots < len(known)
-        share = float(is_holder) if is_alone else fair_share(self._number, known)
-        left = 1.0 - sum(peer.used(name, self._now) for peer in self._others)
-        return max(0.0, min(share, left))
-
-
-def _weight(number: int, destination: str) -> bytes:
-    """The replica of the greatest weight has the destination (rendezvous hashing): the same for all who ask."""
-    return hashlib.blake2b(f"{number} {destination}".encode(), digest_size=8).digest()

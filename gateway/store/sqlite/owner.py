@@ -6,11 +6,9 @@ and answers come as one JSON text: a busy event loop would otherwise starve the 
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,13 +16,14 @@ from typing import Any, Final, Self
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
-from gateway.store.cluster import Alone
+from gateway.store.cluster import Alone, Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
+from gateway.store.sqlite.hints import Hints
 from gateway.store.sqlite.pace import SLICE_BYTES, Pace, parts
 from gateway.store.sqlite.plans import Plan
 from gateway.store.sqlite.reads import SQLiteReads
@@ -43,11 +42,10 @@ class SQLiteStore(SQLiteReads):
 
     name: str = "sqlite"
 
-    def __init__(
-        self, database: Database, snapshots: Snapshots, loop: asyncio.AbstractEventLoop, cluster: Alone
-    ) -> None:
+    def __init__(self, database: Database, snapshots: Snapshots, clock: Callable[[], float]) -> None:
         super().__init__(snapshots)
-        self.cluster = cluster
+        loop = asyncio.get_running_loop()
+        self.cluster: Cluster = Alone(clock)
         self._database = database
         self._loop = loop
         #: Calls of this turn of the loop, for the writer to take together.
@@ -57,9 +55,7 @@ class SQLiteStore(SQLiteReads):
         self._pruning, self._redacting, self._indexing, self._wiping = Pace(), Pace(), Pace(), Pace()
         #: For bodies of claimed deliveries: the default one may be busy with long searches.
         self._loader = ThreadPoolExecutor(1, "store-loader")
-        #: From when on there is something that no hint has named, and a signal that it has changed.
-        self._moment = database.records.take_moment()
-        self._moved = asyncio.Event()
+        self._hints = Hints(database.file.now, database.records.leases, database.records.take_moment())
         self.secrets = SecretsFile(Path(f"{database.file.path}{ENDING}"))
         self._scrub = Scrub(snapshots, share=float(database.file.is_checked))
         self._space = Space(database.file.path, database.file.reserve)
@@ -71,7 +67,7 @@ class SQLiteStore(SQLiteReads):
         file = File(path, clock, wall)
         database = Database(file)
         await asyncio.to_thread(database.open)
-        return cls(database, Snapshots(path, file.now, wall), asyncio.get_running_loop(), Alone(clock))
+        return cls(database, Snapshots(path, file.now, wall), clock)
 
     # the contract
 
@@ -104,15 +100,7 @@ class SQLiteStore(SQLiteReads):
         return held
 
     async def wake(self) -> Collection[str]:
-        file, leases = self._database.file, self._database.records.leases
-        while (ahead_s := self._moment - file.now()) > 0:
-            self._moved.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ahead_s if ahead_s < math.inf else None):
-                    await self._moved.wait()
-        now = file.now()
-        self._moment = leases.next_moment(now)
-        return leases.maybe_due(now)
+        return await self._hints.wake()
 
     async def holds_changed(self) -> None:
         # There is no other replica.
@@ -300,9 +288,11 @@ class SQLiteStore(SQLiteReads):
                     call.future.set_exception(call.error)
             else:
                 self._give_back(call)
-        if moment < self._moment:
-            self._moment = moment
-            self._moved.set()
+        self._come_up(moment)
+
+    def _come_up(self, moment: float) -> None:
+        """There is something new to claim from this moment on."""
+        self._hints.come_up(moment)
 
     def _give_back(self, call: Call) -> None:
         """The caller has gone: nobody else knows of the leases that it was granted."""

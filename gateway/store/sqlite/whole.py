@@ -1,6 +1,7 @@
 """The file as a whole: a copy of it, and a check of all that is in it. Both may take minutes."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ from gateway.store.sqlite.snapshots import Snapshots
 
 #: Endings of the files that are one store.
 FILES: Final = ("", "-wal", "-shm", ".lock", ".now", ".reserve")
+#: Each worker has a crash slot of its own.
+_OF_A_WORKER: Final = re.compile(r"\.[0-9]+\.now$")
 #: Steps of SQLite's virtual machine between two calls of a progress handler.
 STEPS: Final = 100_000
 
@@ -62,7 +65,7 @@ class Job:
         return size(target)
 
     def _refuse_in_use(self, target: Path) -> None:
-        name = os.path.realpath(target)
+        name = _OF_A_WORKER.sub(".now", os.path.realpath(target))
         if any(_is_same(name, self._snapshots.path + ending) for ending in FILES):
             raise StoreError(f"{target} belongs to the store being copied: name another file")
         for store in {name.removesuffix(ending) for ending in FILES}:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.store.database import PostgresKind
 from tests.store.given import KINDS
+from tests.store.through import RemoteKind
 from tests.store.toy import Server, ToyStore
 
 
@@ -53,9 +54,9 @@ class TwoToysKind(ToyKind):
 
 
 #: Every store, and a toy that has as much as the tests of this folder ask for.
-STORES = [*KINDS, ToyKind, TwoToysKind]
+STORES = [*KINDS, RemoteKind, ToyKind, TwoToysKind]
 #: Those of which two instances can be open at once.
-SHARED = [ToyKind, PostgresKind]
+SHARED = [ToyKind, PostgresKind, RemoteKind]
 
 
 @pytest.fixture(params=STORES, ids=lambda kind: kind.id)

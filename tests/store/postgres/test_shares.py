@@ -6,7 +6,7 @@ import pytest
 
 from gateway.store.cluster import LAPSED_S
 from gateway.store.holds import Terms
-from gateway.store.postgres.replicas import UNKNOWN_S, Grant
+from gateway.store.spread import UNKNOWN_S, Grant
 from tests.store.database import PostgresKind, kill
 from tests.store.given import terms
 

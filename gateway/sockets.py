@@ -19,6 +19,12 @@ class BindFailed(GatewayError):
     """A listener cannot have its address; nothing was started."""
 
 
+def address_of(sock: socket.socket) -> str:
+    """Where a socket listens, as a URL."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @contextlib.contextmanager
 def listening(ingest_bind: str, admin_bind: str, environ: Mapping[str, str]) -> Iterator[Sequence[socket.socket]]:
     """Both sockets, listening; closed at the end, or if the second one fails."""

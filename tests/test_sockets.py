@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
-from gateway.server import serve, sockets
-from gateway.server.sockets import BindFailed
+from gateway import sockets
+from gateway.server import serve
+from gateway.sockets import BindFailed
 
 
 def test_a_taken_port_is_named_with_its_remedy_before_anything_starts():
