@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway import dispatcher, pipeline, telemetry
 from gateway.destinations import gates
-from gateway.dispatcher import Dispatcher, settling
+from gateway.dispatcher import Dispatcher, settling, steps
 from gateway.egress import Egress
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import DeliveryState, Reply
@@ -50,7 +50,7 @@ async def test_while_draining_nothing_starts_and_everything_is_kept(tmp_path):
 
 @story
 async def test_a_defect_beside_deliveries_ends_neither_retries_nor_the_stop(tmp_path, monkeypatch):
-    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    monkeypatch.setattr(steps, "STORE_PAUSE_S", 0.001)
 
     async def defect(*_, **__):
         raise ValueError("a pause that cannot end")
@@ -108,7 +108,7 @@ async def test_an_outcome_that_cannot_be_recorded_gives_its_slot_back_and_is_log
 @story
 async def test_while_outcomes_cannot_be_recorded_nothing_is_sent_again(tmp_path, monkeypatch):
     monkeypatch.setattr(settling, "STORE_PAUSE_S", 0.001)
-    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    monkeypatch.setattr(steps, "STORE_PAUSE_S", 0.001)
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
             settle_for_real, tried, given_in = world.store.settle, 0, asyncio.Event()
@@ -141,7 +141,7 @@ async def test_while_outcomes_cannot_be_recorded_nothing_is_sent_again(tmp_path,
 @story
 async def test_an_outcome_that_is_refused_and_then_given_up_does_not_stop_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(settling, "STORE_PAUSE_S", 0.001)
-    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    monkeypatch.setattr(steps, "STORE_PAUSE_S", 0.001)
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink)) as world:
             settle_for_real, refusals = world.store.settle, [StoreError("it cannot be held"), StoreUnavailable("full")]

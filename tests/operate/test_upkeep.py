@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from gateway import dispatcher
+from gateway.dispatcher import steps
 from gateway.errors import StoreError
 from tests.sink import Sink, answer
 from tests.world import BODY, HEAD, REDACTING, World, numbered, story, to_crm
@@ -96,7 +96,7 @@ async def test_the_loop_keeps_the_index_up_to_date(tmp_path):
 
 @story
 async def test_a_defect_in_pruning_ends_neither_its_rounds_nor_the_index(tmp_path, monkeypatch):
-    monkeypatch.setattr(dispatcher, "STORE_PAUSE_S", 0.001)
+    monkeypatch.setattr(steps, "STORE_PAUSE_S", 0.001)
     rounds = []
 
     async def defect(*_, **__):
