@@ -72,4 +72,9 @@ sources: Final = _of_the_file(lambda config: config.sources)
 routes: Final = _of_the_file(
     lambda config: {route for entry in config.entries.values() for route, _ in entry.deliveries}
 )
-samples: Final = _of_the_file(_samples)
+_a_sample: Final = _of_the_file(_samples)
+
+
+def events(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Samples and files."""
+    return [*_a_sample(context, parameter, typed), CompletionItem(typed, type="file")]

@@ -39,8 +39,13 @@ source_of_sample = click.option(
     help="Source in routes.yaml that sent the event; required if more than one source matches.",
 )  # fmt: skip
 changes = click.option(
-    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c"
-)
+    "--set", "changes", multiple=True, metavar="PATH=VALUE",
+    help="Change a field or a header: attrs.email=a@b.c, headers.x-github-event=push",
+)  # fmt: skip
+headers = click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'",
+    help="Add or replace a header of the event: 'X-GitHub-Event: push'",
+)  # fmt: skip
 
 
 def server(command: Command) -> Command:

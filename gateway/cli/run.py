@@ -184,6 +184,7 @@ async def _serve(
         rotation,
         watching,
         store_url,
+        folder,
         dev=dev,
     )
     hooks.listen_for_changes()
@@ -258,6 +259,7 @@ class _Lifecycle(Struct):
     rotation: Rotation
     watching: Watch | None
     store_url: str
+    folder: Path
     dev: bool
     running: asyncio.Task[None] | None = None
     #: Background tasks that are cancelled at the end.
@@ -283,7 +285,7 @@ class _Lifecycle(Struct):
         self._begin(asyncio.to_thread(config.masks.prepare))
         self._begin(self.gateway.egress.warm({each.door for each in config.destinations.values()}))
         if self.dev:
-            telemetry.say(banner(config, ingest_address, admin_address, self.store_url))
+            telemetry.say(banner(config, ingest_address, admin_address, self.store_url, self.folder))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

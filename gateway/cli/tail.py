@@ -38,7 +38,7 @@ def tail(place: Place, which: Filter, *, lines: int, as_json: bool) -> int:
     """Print a line for each event and for each change of a delivery, until Ctrl-C."""
     _end_with_the_reader()
     seen = Seen()
-    for row in _rows(place, which, lines, seen):
+    for row in rows(place, which, lines, seen):
         news = seen.news(row)
         if news is not None:
             _show(news, as_json=as_json)
@@ -87,7 +87,7 @@ def _fates(row: Row) -> Mapping[str, str]:
 # --- where it comes from ---
 
 
-def _rows(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
+def rows(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
     """Rows of events as they arrive and change, forever."""
     try:
         yield from _live(place, which, lines, seen)

@@ -63,17 +63,18 @@ def test(**given: Any) -> None:
 
 
 @click.command("explain")
-@click.argument("event", shell_complete=complete.samples)
+@click.argument("event", shell_complete=complete.events)
 @options.config
 @options.server
 @options.source_of_sample
 @options.changes
+@options.headers
 @click.option("--curl", "as_curl", is_flag=True, help="Print each request as a curl command.")
 def explain(**given: Any) -> None:
     """Show what would happen to EVENT, and why.
 
     Lists which entries match it, clause by clause, and every request, without secrets. Nothing is sent. EVENT is a
-    sample (contact.created), a JSON file, or the id of a stored event or delivery. Unset variables have made-up values.
+    sample (contact.created), a file, or the id of a stored event or delivery. Unset variables have made-up values.
     """
     from gateway.cli import explain as explaining
 
@@ -90,6 +91,7 @@ def explain(**given: Any) -> None:
 )  # fmt: skip
 @options.source_of_sample
 @options.changes
+@options.headers
 @click.option(
     "--for", "kind", type=complete.Kinds(),
     help="Escape values for this type of destination. Default: the type its folder is named after (slack/).",
