@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,7 +110,10 @@ def _fail(said: str, exit_code: int = 1) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Replace closed streams with the null device, so that no file of ours gets their numbers."""
+    """Replace closed streams with the null device, so that no file of ours gets their numbers; have the others print anything."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  until the end
+        elif isinstance(stream := getattr(sys, name), TextIOWrapper):
+            # A terminal in another encoding shows what it can.
+            stream.reconfigure(errors="backslashreplace")

@@ -168,7 +168,7 @@ async def _serve(
     rejections = Rejections(store, gateway.clock)
     live = Live(store)
     readiness = Readiness()
-    reloader = Reloader(gateway, dispatcher, read)
+    reloader = Reloader(gateway, dispatcher, read, check.report if dev or telemetry.is_for_people() else None)
     replicas = Replicas(gateway, reloader)
     rotation = Rotation(gateway, dispatcher, reloader, folder)
     dispatcher.look_for_login = rotation.look_now
@@ -308,12 +308,9 @@ class _Lifecycle(Struct):
             await self._reload("a saved file")
 
     async def _reload(self, by: str) -> None:
-        try:
+        # The reloader shows the problems of a file that it refuses.
+        with suppress(ConfigError):
             await self.reloader.reload(by=by)
-        except ConfigError as error:
-            # It is in the log; `gateway dev` also prints it as `gateway check` does.
-            if self.dev:
-                check.report(error)
 
     def draining(self) -> None:
         self.readiness.draining = True

@@ -26,6 +26,7 @@ from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
 from gateway.config.schema.reading import TEST_TEXT, Reading
 from gateway.config.schema.success import SuccessKeys
+from gateway.config.sound import sound
 from gateway.config.sources import advise_secrets, compiled_source, own_source
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
@@ -75,21 +76,21 @@ def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, 
     report.masked = masks.text
     again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env)
     config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
-    is_only_unset = config is not None and not report.has_errors and not no_env
+    is_unset = config is not None and bool(reading.missing) and not no_env
     _report_missing(reading)
     if config is None or report.has_errors:
-        more = _warnings_if_set(path, environ, dev=dev) if is_only_unset else ()
+        more = _warnings_if_set(path, environ, dev=dev) if is_unset else ()
         raise ConfigError(report.sorted(more), reading.includes, disk.digests)
     disk.secrets = frozenset(reading.secrets)
     return config
 
 
 def _warnings_if_set(path: Path, environ: Mapping[str, str], *, dev: bool) -> Sequence[Problem]:
-    """What there would be to warn of if every variable were set; nothing if that cannot be made up."""
+    """What there would be to warn of if every variable were set."""
     try:
         return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=True).warnings
-    except ConfigError:
-        return ()
+    except ConfigError as error:
+        return [problem for problem in error.problems if problem.severity == "warning"]
 
 
 def _report_missing(reading: Reading) -> None:
@@ -150,11 +151,10 @@ class _Compiler:
         ]
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
-        if not self._reading.report.has_errors and not self._reading.missing:
-            for name, keys in written.sources.items():
-                advise_secrets(self._reading, name, keys)
+        if not self._reading.missing:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
-            Adviser(self._reading, written, known, destinations, replies, compiler, self._names).advise(enabled)
+            adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
+            self._advise(adviser, enabled)
         return Config(
             revision=self._revision(),
             files=self._reading.disk.digests,
@@ -184,6 +184,15 @@ class _Compiler:
             masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
             reread=self._reread,
         )
+
+    def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
+        """Add the warnings; with an error in the file, those about entries that it does not concern."""
+        if self._reading.report.has_errors:
+            adviser.advise_entries(sound(self._written, enabled, tuple(self._reading.report.problems)))
+            return
+        for name, keys in self._written.sources.items():
+            advise_secrets(self._reading, name, keys)
+        adviser.advise(enabled)
 
     def _values(self) -> dict[str, object]:
         return {variable: each.value for variable, each in self._written.vars.items()}

@@ -22,8 +22,10 @@ DEMO_TEXT: Final = "demo"
 TEST_TEXT: Final = "test"
 
 
-#: A variable as shells write it.
-_BARE_NAME: Final = re.compile(r"\$[A-Z_][A-Z0-9_]*")
+#: A variable as shells and other programs write it.
+_BARE_NAME: Final = re.compile(
+    r"\$[A-Z_][A-Z0-9_]*|\$\([A-Z_][A-Z0-9_]*\)|%[A-Z_][A-Z0-9_]*%|\{\{\s*(?:env|ENV|secrets|vars)\.[A-Za-z_]\w*\s*\}\}"
+)
 
 
 @dataclass(slots=True)
@@ -87,7 +89,9 @@ class Reading:
             return None
         if _BARE_NAME.fullmatch(node.text):
             # Its name is not repeated: it could be a secret after all.
-            self.warning(node, "a variable without braces is only a text", "put its name in braces: ${NAME}")
+            self.warning(
+                node, "a variable that is not written ${NAME} is only a text", "put its name in braces: ${NAME}"
+            )
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text
         if not found.missing:

@@ -132,7 +132,7 @@ def read_tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...]
         return ()
     if not isinstance(node, Items):
         if not isinstance(node, Broken):
-            reading.error(node, f"{label} must be a list", "start each test with - on a new line")
+            reading.error(node, f"{label} must be a list", values.without_dash(node, "test"))
         return None
     found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]
     return tuple(test for test in found if test is not None)

@@ -198,7 +198,9 @@ class _Builder:
         if braces := self._jinja_braces(done):
             return braces
         pairs = zip(done.children[::2], done.children[1::2], strict=True)
-        return Map(done.place, self._unique([pair for key, value in pairs if (pair := self._pair(key, value))]))
+        in_list = bool(self._open) and not self._open[-1].is_map
+        found = [pair for key, value in pairs if (pair := self._pair(key, value))]
+        return Map(done.place, self._unique(found, in_list=in_list))
 
     def _jinja_braces(self, done: _Open) -> Broken | None:
         """Report ``path: {{ x }}``, which YAML reads as a map whose key is a map."""
@@ -224,8 +226,17 @@ class _Builder:
             value = Scalar(key.place, "", None, key.place, empty=True)
         return Pair(key, value)
 
-    def _unique(self, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    def _unique(self, pairs: Sequence[Pair], *, in_list: bool) -> tuple[Pair, ...]:
         first: dict[str, Pair] = {}
+        again = [pair for pair in pairs if first.setdefault(pair.key.text, pair) is not pair]
+        if in_list and len(again) > 1 and pairs.index(again[0]) + len(again) <= len(pairs):
+            # One more entry of the list, whose - is missing.
+            key, value = again[0].key, again[0].value
+            written = f" {value.text[:60]}" if isinstance(value, Scalar) else ""
+            message = f'"{key.text}" begins another entry of the list, without its -'
+            self._report.error(key.place, message, f"write - {key.text}:{written}")
+            return tuple(first.values())
+        first.clear()
         for pair in pairs:
             known = first.setdefault(pair.key.text, pair)
             if known is not pair:
