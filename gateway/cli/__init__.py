@@ -114,6 +114,6 @@ def _open_standard_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  until the end
-        elif isinstance(stream := getattr(sys, name), TextIOWrapper):
+        elif mode == "w" and isinstance(stream := getattr(sys, name), TextIOWrapper):
             # A terminal in another encoding shows what it can.
             stream.reconfigure(errors="backslashreplace")

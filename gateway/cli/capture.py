@@ -26,6 +26,8 @@ _AWKWARD: Final = frozenset({"", ".", ".."})
 class CannotCapture(GatewayError):
     """There is no such source, or its event cannot become a sample."""
 
+    exit_code = 2
+
 
 def capture(place: Place, *, name: str, last: bool, force: bool, as_json: bool) -> int:
     """Write the next event of a source, or its ``last`` one, into its folder of samples. Raises CannotCapture."""

@@ -58,7 +58,9 @@ def _config(context: click.Context) -> "Config | None":
 
     named: Any = context.find_root().params.get("config") or context.params.get("config")
     try:
-        return load(Path(named or environ.get("GATEWAY_CONFIG") or "routes.yaml"), environ=environ, no_env=True)
+        return load(
+            Path(named or environ.get("GATEWAY_CONFIG") or "routes.yaml"), environ=environ, no_env=True, tests=False
+        )
     except (GatewayError, OSError):
         return None
 
@@ -67,11 +69,15 @@ def _samples(config: "Config") -> Iterable[str]:
     return {name for source in config.sources.values() for name in source.samples}
 
 
+def _routes(config: "Config") -> Iterable[str]:
+    from gateway.cli.names import routes_of
+
+    return routes_of(config)
+
+
 destinations: Final = _of_the_file(lambda config: config.destinations)
 sources: Final = _of_the_file(lambda config: config.sources)
-routes: Final = _of_the_file(
-    lambda config: {route for entry in config.entries.values() for route, _ in entry.deliveries}
-)
+routes: Final = _of_the_file(_routes)
 _a_sample: Final = _of_the_file(_samples)
 
 

@@ -25,6 +25,8 @@ _HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*
 class EventRefused(GatewayError):
     """There is no such event, or it cannot be changed, signed or played as asked."""
 
+    exit_code = 2
+
 
 class Given(Struct, frozen=True, kw_only=True):
     """An event before it is sent or played."""

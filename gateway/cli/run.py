@@ -66,7 +66,7 @@ def serve(
     watching = Watch(config, env_file if dev else None) if watch else None
     try:
         environ = surroundings.environment(env_file)
-        loaded = load(config, environ=environ, dev=dev)
+        loaded = load(config, environ=environ, dev=dev, tests=False)
     except ConfigError as error:
         check.report(error)
         return 1
@@ -95,7 +95,7 @@ def _occupy_standard_descriptors() -> None:
 def _read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
     """The file as it is now, with the variables of the start; ``gateway dev`` reads .env again, too."""
     try:
-        return load(config, environ=surroundings.environment(env_file) if dev else environ, dev=dev)
+        return load(config, environ=surroundings.environment(env_file) if dev else environ, dev=dev, tests=False)
     except surroundings.EnvFileUnreadable as error:
         raise ConfigError([Problem(Place(str(env_file)), str(error), "make it readable")]) from None
 

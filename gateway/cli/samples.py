@@ -28,6 +28,8 @@ from gateway.signatures import Request
 class SourceUnclear(GatewayError):
     """There is no source of that name, or several could have sent the event."""
 
+    exit_code = 2
+
 
 def sender_of(config: Config, name: str, event: str) -> Source:
     """The source ``name``; for "" the only source, or the only one with a sample ``event``. Raises SourceUnclear."""

@@ -19,6 +19,8 @@ from gateway.wording import printable
 class SendRefused(GatewayError):
     """The event cannot be made or posted as asked."""
 
+    exit_code = 2
+
 
 def send(
     *,

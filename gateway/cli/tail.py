@@ -18,6 +18,7 @@ from gateway.cli import api, terminal
 from gateway.cli.answers import Answers, Row
 from gateway.cli.client import NobodyListens, Unreachable
 from gateway.cli.events import fates, listed
+from gateway.cli.names import refuse_unknown
 from gateway.cli.online import Online, parameters
 from gateway.cli.place import Place
 from gateway.cli.terminal import Part
@@ -37,6 +38,7 @@ _TYPE: Final = 18
 def tail(place: Place, which: Filter, *, lines: int, as_json: bool) -> int:
     """Print a line for each event and for each change of a delivery, until Ctrl-C."""
     _end_with_the_reader()
+    refuse_unknown(place, which)
     seen = Seen()
     for row in rows(place, which, lines, seen):
         news = seen.news(row)

@@ -24,6 +24,8 @@ from gateway.wording import printable
 class RequestUnreadable(GatewayError):
     """The file is not a request, or there is no such source."""
 
+    exit_code = 2
+
 
 def verify(*, config: Path, source: str, request: Path, at: str | None, as_json: bool) -> int:
     """Print step by step what was computed, and where it failed; 1 if the request is refused. Raises ConfigError."""

@@ -1,5 +1,6 @@
 """Compiles routes.yaml to a Config, or reports every problem in it."""
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,17 +56,21 @@ FALLBACK_TEXTS: Final[Mapping[str, str]] = {
 }
 
 
-def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False) -> Config:
+def load(
+    path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False, tests: bool = True
+) -> Config:
     """Load the file at ``path`` with the files it includes and the templates next to it.
 
     Raises ConfigError with every problem. With ``dev`` a destination with an unset variable in its address becomes an
     inbox, and an unset secret of a source becomes DEMO_SECRET. With ``no_env`` every unset variable gets a made-up
-    value.
+    value. Without ``tests`` their errors are warnings.
     """
-    return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=no_env)
+    return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=no_env, tests=tests)
 
 
-def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool) -> Config:
+def _compiled(
+    path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool, tests: bool = True
+) -> Config:
     report, values = Report(path.name), Values(path.parent)
     references = References(environ, values, TEST_TEXT if no_env else "")
     reading = Reading(report, disk, references, dev, no_env, home_of)
@@ -74,15 +79,17 @@ def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, 
     secrets = disk.secrets | reading.secrets
     masks = Masks(secrets, _ESCAPERS)
     report.masked = masks.text
-    again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env)
+    again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env, tests=tests)
     config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
     is_unset = config is not None and bool(reading.missing) and not no_env
     _report_missing(reading)
-    if config is None or report.has_errors:
+    if config is None or report.has_errors or (tests and report.of_tests):
         more = _warnings_if_set(path, environ, dev=dev) if is_unset else ()
         raise ConfigError(report.sorted(more), reading.includes, disk.digests)
     disk.secrets = frozenset(reading.secrets)
-    return config
+    if not report.of_tests:
+        return config
+    return dataclasses.replace(config, warnings=tuple(replace(each, severity="warning") for each in config.warnings))
 
 
 def _warnings_if_set(path: Path, environ: Mapping[str, str], *, dev: bool) -> Sequence[Problem]:
@@ -232,7 +239,8 @@ class _Compiler:
         routes = [each.called for keys in entries for each in (keys, *(keys.send or ()))]
         samples = {name: source.samples for name, source in sources.items()}
         tests = TestCompiler(self._reading, written.sources, samples, written.destinations, routes)
-        found = (tests.test(keys, shortcuts) for keys in written.tests)
+        with self._reading.about_tests():
+            found = [tests.test(keys, shortcuts) for keys in written.tests]
         return tuple(test for test in found if test is not None)
 
     def _refuse_names_twice(self, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:

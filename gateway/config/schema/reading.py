@@ -10,7 +10,7 @@ from gateway.config.text.disk import Disk
 from gateway.config.text.reader import Node, Scalar
 from gateway.config.text.references import ReferenceRefused, References, Resolved
 from gateway.config.text.report import Report
-from gateway.errors import Place
+from gateway.errors import Place, Problem
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Callable[..., object])
@@ -49,11 +49,25 @@ class Reading:
     unread: set[str] = field(default_factory=set)
     #: The patterns under ``include``.
     includes: list[str] = field(default_factory=list)
+    #: Whether what is read now is about `tests`.
+    in_tests: bool = False
     _stand_ins: list["StandIn"] = field(default_factory=list)
 
     def error(self, where: Node | Place, message: str, hint: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
-        self.report.error(place, message, hint)
+        problem = Problem(place, message, hint)
+        if self.in_tests:
+            self.report.of_tests.add(problem)
+        self.report.add(problem)
+
+    @contextmanager
+    def about_tests(self) -> Iterator[None]:
+        """Errors inside of this context are those of `tests`, in which every unset variable has a made-up value."""
+        before, self.in_tests = self.in_tests, True
+        try:
+            yield
+        finally:
+            self.in_tests = before
 
     def warning(self, where: Node | Place, message: str, hint: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
@@ -99,7 +113,7 @@ class Reading:
         if self._stand_ins:
             self._stand_ins[-1].was_used = True
             return Words(self._stand_ins[-1].text, shown, node, is_stand_in=True)
-        if self.no_env and can_be_made_up:
+        if (self.no_env and can_be_made_up) or self.in_tests:
             return Words(found.text, shown, node, is_stand_in=True)
         for name in found.missing:
             self.missing.setdefault(name, node.place)

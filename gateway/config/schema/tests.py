@@ -132,9 +132,11 @@ def read_tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...]
         return ()
     if not isinstance(node, Items):
         if not isinstance(node, Broken):
-            reading.error(node, f"{label} must be a list", values.without_dash(node, "test"))
+            with reading.about_tests():
+                reading.error(node, f"{label} must be a list", values.without_dash(node, "test"))
         return None
-    found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]
+    with reading.about_tests():
+        found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]
     return tuple(test for test in found if test is not None)
 
 
