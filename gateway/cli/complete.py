@@ -84,3 +84,26 @@ _a_sample: Final = _of_the_file(_samples)
 def events(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Samples and files."""
     return [*_a_sample(context, parameter, typed), CompletionItem(typed, type="file")]
+
+
+def _of(names: Callable[[], Iterable[str]]) -> Complete:
+    def complete(_context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in names() if name.startswith(typed)]
+
+    return complete
+
+
+def _senders() -> Iterable[str]:
+    from gateway import presets
+
+    return presets.NAMES
+
+
+def _kinds() -> Iterable[str]:
+    from gateway.destinations import KINDS
+
+    return KINDS
+
+
+senders: Final = _of(_senders)
+kinds: Final = _of(_kinds)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -44,7 +45,7 @@ def example(config: Config, source: Source, folder: Path) -> Example | None:
     If none is sent, the first sample. None: nothing is known of what the source sends. ``folder``: of the file.
     """
     known = [*_samples(source), *_tested(config, source, folder)]
-    found = (_played(config, source, each) for each in (*known, *_made_up(config, source)))
+    found = (_played(config, source, each) for each in chain(known, _made_up(config, source)))
     return next((each for each in found if each.routes), next(iter(known), None))
 
 

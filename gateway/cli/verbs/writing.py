@@ -11,14 +11,24 @@ from gateway.cli import complete, options
 
 @click.command("init")
 @click.argument("folder", default=".", type=click.Path(path_type=Path))
-def init(folder: Path) -> None:
+@click.option(
+    "--source", default="", metavar="SENDER", shell_complete=complete.senders,
+    help="Write a small file for this sender: github, stripe. `gateway sources` lists them.",
+)  # fmt: skip
+@click.option(
+    "--to", default="", metavar="TYPE", shell_complete=complete.kinds,
+    help="Write a small file for this type of destination: slack, http.",
+)  # fmt: skip
+@options.as_json
+def init(**given: Any) -> None:
     """Create a commented routes.yaml with its templates in FOLDER.
 
-    Also creates .env.example and the JSON Schema for editors. Nothing is overwritten.
+    With --source or --to, a small one for just that. Also creates .env.example and the JSON Schema for editors. Nothing
+    is overwritten.
     """
     from gateway.cli import init as starter
 
-    sys.exit(starter.init(folder))
+    sys.exit(starter.init(given.pop("folder"), **given))
 
 
 @click.command("schema")
