@@ -311,6 +311,9 @@ def verb(title: str, called: str, command: click.Command) -> str:
     options = [option(each) for each in command.params if isinstance(each, click.Option)]
     usage = " ".join([called, *(usage_of(each) for each in arguments), *(["[options]"] if options else [])])
     parts = [title, f"```\n{usage}\n```", *paragraphs(command.help)]
+    if command.epilog:
+        example = command.epilog.removeprefix("Example: ")
+        parts.append(f"```\n{example}\n```")
     parts += [table(["option", "environment", "default", "meaning"], options)] if options else []
     inner = command.commands.items() if isinstance(command, click.Group) else ()
     return "\n\n".join([*parts, *(verb(f"### {called} {name}", f"{called} {name}", each) for name, each in inner)])

@@ -14,7 +14,7 @@ import rich_click as click
 
 from gateway import __version__
 from gateway.cli import complete
-from gateway.cli.verbs import acting, looking, running, sending, writing
+from gateway.cli.verbs import acting, examples, looking, running, sending, writing
 from gateway.errors import ConfigError, GatewayError
 from gateway.wording import printable
 
@@ -79,6 +79,7 @@ _VERBS: Final = {
 for _verbs in _VERBS.values():
     for _verb in _verbs:
         cli.add_command(_verb)
+examples.add(cli.commands)
 click.rich_click.COMMAND_GROUPS = {
     "gateway": [{"name": title, "commands": [str(each.name) for each in verbs]} for title, verbs in _VERBS.items()]
 }

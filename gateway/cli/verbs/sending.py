@@ -16,7 +16,7 @@ from gateway.cli import complete, options
 @options.changes
 @options.headers
 @click.option(
-    "--to", default="", metavar="URL",
+    "--to", default="", metavar="URL", shell_complete=complete.addresses,
     help="Address to post to. Default: the source's path at GATEWAY_BIND, else at 127.0.0.1:8080.",
 )  # fmt: skip
 @click.option(
@@ -40,7 +40,7 @@ def send(**given: Any) -> None:
 
 
 @click.command("sources")
-@click.argument("name", default="", metavar="[NAME]")
+@click.argument("name", default="", metavar="[NAME]", shell_complete=complete.senders)
 @options.as_json
 def sources(name: str, as_json: bool) -> None:
     """List the known senders, or show how to configure one.
@@ -71,7 +71,10 @@ def capture(**given: Any) -> None:
 
 @click.command("verify")
 @options.config
-@click.option("--source", required=True, metavar="NAME", help="Source in routes.yaml that the request is for.")
+@click.option(
+    "--source", required=True, metavar="NAME", shell_complete=complete.sources,
+    help="Source in routes.yaml that the request is for.",
+)  # fmt: skip
 @click.option(
     "--request", required=True, metavar="FILE", type=click.Path(path_type=Path),
     help="JSON file with method, url, headers (as [name, value] pairs), and body or body_base64.",
@@ -94,7 +97,7 @@ def verify(**given: Any) -> None:
 @options.changes
 @options.headers
 @click.option(
-    "--url", default="", metavar="URL", help="Address of the gateway. Default: GATEWAY_BIND, else 127.0.0.1:8080."
+    "--url", default="", metavar="URL", shell_complete=complete.addresses, help="Address of the gateway. Default: GATEWAY_BIND, else 127.0.0.1:8080."
 )  # fmt: skip
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the request as `gateway verify` reads it, not as a curl command."

@@ -32,6 +32,7 @@ def init(**given: Any) -> None:
 
 
 @click.command("schema")
+@click.option("--json", "_", is_flag=True, expose_value=False, help="Print JSON, which it always does.")
 def schema() -> None:
     """Print the JSON Schema of routes.yaml, for editors."""
     from gateway.cli import schema as schemas
@@ -46,6 +47,7 @@ def schema() -> None:
     "--format", "output", default="text", show_default=True, type=click.Choice(["text", "json", "github"]),
     help="json: an array of findings. github: annotations on a pull request.",
 )  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the same as --format json.")
 @click.option("--no-env", is_flag=True, help="Make up values for unset variables, for example in CI.")
 def check(**given: Any) -> None:
     """Report every problem in routes.yaml and its templates.
@@ -55,7 +57,8 @@ def check(**given: Any) -> None:
     """
     from gateway.cli import check as checks
 
-    sys.exit(checks.check(**given))
+    output = "json" if given.pop("as_json") else given.pop("output")
+    sys.exit(checks.check(**{**given, "output": output}))
 
 
 @click.command("test")
@@ -92,11 +95,11 @@ def explain(**given: Any) -> None:
 
 
 @click.command("render")
-@click.argument("template")
+@click.argument("template", shell_complete=complete.templates)
 @options.config
 @options.server
 @click.option(
-    "--event", default="", metavar="EVENT",
+    "--event", default="", metavar="EVENT", shell_complete=complete.events,
     help="Sample, JSON file or stored id to render with. Default: the first sample.",
 )  # fmt: skip
 @options.source_of_sample
