@@ -37,13 +37,13 @@ class TestCompiler:
 
     def test(self, keys: TestKeys, shortcuts: Mapping[str, frozenset[str]]) -> Test | None:
         """Compile one test; None after a problem was reported. ``shortcuts``: by source."""
-        before = len(self._reading.report.problems)
+        before = self._reading.report.errors
         source = self._source(keys)
         self._check_event(keys, source)
         self._check_fields(keys, shortcuts.get(source, frozenset()))
         self._check_headers(keys)
         outcome, checks, reason = self._expected(keys.expect or ())
-        if len(self._reading.report.problems) != before or keys.name is None:
+        if self._reading.report.errors != before or keys.name is None:
             return None
         return Test(
             name=keys.name.text,

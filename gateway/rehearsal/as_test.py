@@ -16,7 +16,7 @@ from gateway.model import Event
 from gateway.rehearsal.rehearse import Rehearsal, rehearse, sender_headers
 from gateway.routing import Config, Source
 from gateway.routing.cases import JSON_HEADERS
-from gateway.wording import iso_time
+from gateway.wording import iso_time, printable
 
 #: Characters of the longest test that is made.
 LONGEST: Final = 20_000
@@ -32,6 +32,9 @@ _PROOF: Final = re.compile(r".*(?:signature|hmac|secret|token|password|api-?key|
 _AWKWARD: Final = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+
+
+_UNUSUAL: Final = re.compile(r"[^\n\x20-\x7e]")
 
 
 def as_test(config: Config, event: Event) -> str:
@@ -113,7 +116,13 @@ def _text(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """With an escape for what YAML reads otherwise than JSON, and what a page shows otherwise than it is."""
+    return _AWKWARD.sub(lambda found: f"\\u{ord(found[0]):04x}", _UNUSUAL.sub(_visible, text))
+
+
+def _visible(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return found[0] if printable(found[0]) == found[0] else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _literal(value: object) -> object:

@@ -24,7 +24,7 @@ TEST_TEXT: Final = "test"
 
 #: A variable as shells and other programs write it.
 _BARE_NAME: Final = re.compile(
-    r"\$[A-Z_][A-Z0-9_]*|\$\([A-Z_][A-Z0-9_]*\)|%[A-Z_][A-Z0-9_]*%|\{\{\s*(?:env|ENV|secrets|vars)\.[A-Za-z_]\w*\s*\}\}"
+    r"\$[A-Z_][A-Z0-9_]*|\$\([A-Z_][A-Z0-9_]*\)|%[A-Z_][A-Z0-9_]*%|\{\{\s*(?:env|ENV|secrets)\.[A-Za-z_]\w*\s*\}\}"
 )
 
 

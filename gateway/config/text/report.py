@@ -48,6 +48,11 @@ class Report(Struct):
         """Whether there is an error in anything but tests."""
         return any(problem.severity == "error" and problem not in self.of_tests for problem in self.problems)
 
+    @property
+    def errors(self) -> int:
+        """The number of errors so far."""
+        return sum(problem.severity == "error" for problem in self.problems)
+
     def error(self, place: Place, message: str, hint: str = "") -> None:
         self.add(Problem(place, message, hint))
 
