@@ -33,6 +33,8 @@ class Key:
     name: str = ""
     #: The destination types that have it; empty: all of them.
     types: tuple[str, ...] = ()
+    #: What holds where nobody has written it, as it would be written, if another place than this key decides that.
+    usual: str | int | Mapping[str, str] | None = None
 
 
 def key(
@@ -44,9 +46,10 @@ def key(
     required: bool = False,
     name: str = "",
     types: tuple[str, ...] = (),
+    usual: str | int | Mapping[str, str] | None = None,
 ) -> Any:
     """Declare one key, as the default of its field."""
-    metadata = {"key": Key(parse=parse, about=about, required=required, name=name, types=types)}
+    metadata = {"key": Key(parse=parse, about=about, required=required, name=name, types=types, usual=usual)}
     return field(default_factory=factory, metadata=metadata) if factory else field(default=default, metadata=metadata)
 
 
