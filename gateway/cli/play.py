@@ -22,6 +22,12 @@ from gateway.rehearsal.rehearse import Rehearsal, rehearse, rehearse_event, send
 from gateway.routing import Config, Source
 
 
+class NotPlayable(EventRefused):
+    """The stored event is no longer as the routes saw it."""
+
+    exit_code = 1
+
+
 def play(
     config: Config, place: Place, event: str, *, source: str, changes: Sequence[str], headers: Sequence[str]
 ) -> Rehearsal:
@@ -39,13 +45,13 @@ def play(
 
 
 def _play_stored(
-    config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str], headers: Sequence[str]
+    config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str], headers: Sequence[str] = ()
 ) -> Rehearsal:
     if name not in ("", history["source"]):
         raise EventRefused(f"{history['id']} came from {history['source']}, not from {name}: leave --source out")
     body_is = history.get("body_is", "kept")
     if reason := why_not(config, history["id"], history["source"], intact=history["intact"], body_is=body_is):
-        raise EventRefused(reason)
+        raise NotPlayable(reason)
     source, received_at = config.source(history["source"]), datetime.fromisoformat(history["received_at"]).timestamp()
     assert source is not None
     of_payload, written = changed(changes, headers)
