@@ -8,7 +8,7 @@ from gateway.errors import GatewayError
 from gateway.operate.selection import Filter
 from gateway.presets import OWN
 from gateway.routing import Config
-from gateway.wording import suggest_or_list
+from gateway.wording import suggest, suggest_or_list
 
 
 class UnknownName(GatewayError):
@@ -21,6 +21,8 @@ def refuse_unknown(place: Place, which: Filter) -> None:
     """Raise UnknownName if a filter has one. What only older events have is known, too."""
     if which.destination:
         _refuse("destination", which.destination, destinations.names(place))
+    if which.cause:
+        _refuse_misspelt_cause(place, which.cause)
     if not (which.source or which.route):
         return
     try:
@@ -32,6 +34,13 @@ def refuse_unknown(place: Place, which: Filter) -> None:
         _refuse("source", which.source, config.sources)
     if which.route and which.route not in (known := routes_of(config)) and not _has_deliveries(place, which.route):
         _refuse("route", which.route, sorted(known))
+
+
+def _refuse_misspelt_cause(place: Place, cause: str) -> None:
+    """A cause that no dead letter has any more is no mistake, unless one has a cause like it."""
+    known = {each["cause"] for each in place.ask(lambda asked: asked.dead())}
+    if cause not in known and (hint := suggest(cause, sorted(known), closeness=0.9)):
+        raise UnknownName(f'no dead letter has the cause "{cause}"  ({hint})')
 
 
 def routes_of(config: Config) -> Collection[str]:
