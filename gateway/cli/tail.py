@@ -37,8 +37,8 @@ _TYPE: Final = 18
 
 def tail(place: Place, which: Filter, *, lines: int, as_json: bool) -> int:
     """Print a line for each event and for each change of a delivery, until Ctrl-C."""
-    _end_with_the_reader()
     refuse_unknown(place, which)
+    _end_with_the_reader()
     seen = Seen()
     for row in rows(place, which, lines, seen):
         news = seen.news(row)
