@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from gateway import presets
 from tests.cli import command
 from tests.test_docs import PAGES, ROOT
 
@@ -74,3 +75,9 @@ def test_a_command_prints_what_the_page_shows(tmp_path, file, change, block):
 def test_there_are_such_blocks_on_the_pages_that_are_read_first():
     pages = {each.id.rpartition("-")[0] for each in transcripts()}
     assert {"README.md", "docs/tutorial.md", "docs/how-to/write-a-test.md", "docs/how-to/find-out-why.md"} <= pages
+
+
+def test_the_numbers_of_the_readme_are_counted():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert f"# {len(presets.NAMES)} known senders" in text
+    assert f"any of the {len(presets.load('xobito').samples)} documented events" in text

@@ -23,6 +23,8 @@ _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]
 _MAX_NUMBER_LENGTH: Final = 40
 #: YAML's line breaks.
 _LINE_BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+#: A byte that could not be decoded.
+_ESCAPED: Final = re.compile("[\udc80-\udcff]")
 _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -91,9 +93,17 @@ def _decode(data: bytes, report: Report) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        report.lines = _LINE_BREAK.split(data.decode("utf-8-sig", "replace"))
-        line = len(_LINE_BREAK.split(error.object[: error.start].decode("utf-8")))
-        raise _fatal(report, "this line is not UTF-8", "save the file as UTF-8", line) from None
+        escaped = data.decode("utf-8-sig", "surrogateescape")
+        report.lines = _LINE_BREAK.split(_ESCAPED.sub(_as_windows_has_it, escaped))
+        before = _LINE_BREAK.split(error.object[: error.start].decode("utf-8"))
+        raise _fatal(
+            report, "this line is not UTF-8", "save the file as UTF-8", len(before), len(before[-1]) + 1
+        ) from None
+
+
+def _as_windows_has_it(found: re.Match[str]) -> str:
+    """A byte that is not UTF-8 is most often a quote, a dash or a letter of Windows-1252."""
+    return bytes([ord(found[0]) - 0xDC00]).decode("cp1252", "replace")
 
 
 def _refuse_control_characters(text: str, report: Report) -> None:
