@@ -173,11 +173,7 @@ def place(shape: Shape) -> str:
         [
             f"`{key}`",
             value_of(value),
-            "**required**"
-            if key in required
-            else f"`{json.dumps(value['default']).strip(chr(34))}`"
-            if "default" in value
-            else "",
+            "**required**" if key in required else f"`{written(value['default'])}`" if "default" in value else "",
             plain(value["description"]) + types.get(key, ""),
         ]
         for key, value in sorted(shape["properties"].items(), key=lambda each: each[0] not in required)
@@ -185,6 +181,13 @@ def place(shape: Shape) -> str:
     own = shape.get("patternProperties", {})
     rows += [[f"`{pattern.strip('^')}...`", "anything", "", value["description"]] for pattern, value in own.items()]
     return table(["key", "value", "default", "meaning"], rows)
+
+
+def written(value: object) -> str:
+    """A default as it would be written in the file."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {each}' for name, each in value.items())}}}"
+    return json.dumps(value).strip('"')
 
 
 def types_by_key(shape: Shape) -> Mapping[str, str]:
@@ -311,6 +314,9 @@ def verb(title: str, called: str, command: click.Command) -> str:
     options = [option(each) for each in command.params if isinstance(each, click.Option)]
     usage = " ".join([called, *(usage_of(each) for each in arguments), *(["[options]"] if options else [])])
     parts = [title, f"```\n{usage}\n```", *paragraphs(command.help)]
+    if command.epilog:
+        example = command.epilog.removeprefix("Example: ")
+        parts.append(f"```\n{example}\n```")
     parts += [table(["option", "environment", "default", "meaning"], options)] if options else []
     inner = command.commands.items() if isinstance(command, click.Group) else ()
     return "\n\n".join([*parts, *(verb(f"### {called} {name}", f"{called} {name}", each) for name, each in inner)])

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import rich_click as click
 
 from gateway import __version__
 from gateway.cli import complete
-from gateway.cli.verbs import acting, looking, running, sending, writing
+from gateway.cli.verbs import acting, examples, looking, running, sending, writing
 from gateway.errors import ConfigError, GatewayError
 from gateway.wording import printable
 
@@ -70,7 +71,7 @@ def cli() -> None:
 _VERBS: Final = {
     "Start": (writing.init, running.dev, running.serve),
     "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.schema),
-    "Receive": (sending.sources, sending.send, sending.sign, sending.verify),
+    "Receive": (sending.sources, sending.send, sending.sign, sending.verify, sending.capture),
     "Look": (looking.events, looking.show, looking.dead, looking.tail, looking.activity, looking.replicas),
     "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.handshake, acting.reload),
     "Maintain": (running.doctor, running.backup, running.migrate, running.copy, running.completion),
@@ -78,6 +79,7 @@ _VERBS: Final = {
 for _verbs in _VERBS.values():
     for _verb in _verbs:
         cli.add_command(_verb)
+examples.add(cli.commands)
 click.rich_click.COMMAND_GROUPS = {
     "gateway": [{"name": title, "commands": [str(each.name) for each in verbs]} for title, verbs in _VERBS.items()]
 }
@@ -109,7 +111,10 @@ def _fail(said: str, exit_code: int = 1) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Replace closed streams with the null device, so that no file of ours gets their numbers."""
+    """Replace closed streams with the null device, so that no file of ours gets their numbers; have the others print anything."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  until the end
+        elif mode == "w" and isinstance(stream := getattr(sys, name), TextIOWrapper):
+            # A terminal in another encoding shows what it can.
+            stream.reconfigure(errors="backslashreplace")

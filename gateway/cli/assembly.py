@@ -93,7 +93,9 @@ def assembled(
         crash_slot=crash_slot,
     )
     dispatcher = Dispatcher(gateway, room=delivery_room(memory_limit()) // processes)
-    reloader = Reloader(gateway, dispatcher, read)
+    # Somebody looks at it; of several processes, one shows it.
+    is_seen = part != "deliveries" and (inbox is not None or telemetry.is_for_people())
+    reloader = Reloader(gateway, dispatcher, read, check.report if is_seen else None)
     rotation = Rotation(gateway, dispatcher, reloader, folder)
     dispatcher.attempts.look_for_login = rotation.look_now
     return Parts(
@@ -168,12 +170,9 @@ class Lifecycle(Struct, kw_only=True):
             await self._reload("a saved file")
 
     async def _reload(self, by: str) -> None:
-        try:
+        # The reloader shows the problems of a file that it refuses.
+        with suppress(ConfigError):
             await self.parts.reloader.reload(by=by)
-        except ConfigError as error:
-            # It is in the log; `gateway dev` also prints it as `gateway check` does.
-            if self.dev:
-                check.report(error)
 
     def draining(self) -> None:
         self.parts.readiness.draining = True

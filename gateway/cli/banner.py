@@ -5,15 +5,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from gateway import presets
+from gateway.cli.given import Given
 from gateway.cli.samples import curl, fresh, posted
+from gateway.rehearsal.example import Example, example
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign
 from gateway.store import shown
 
 
-def banner(config: Config, ingest_address: str, admin_address: str, store_url: str) -> str:
-    """Where everything is, and a request to paste."""
+def banner(config: Config, ingest_address: str, admin_address: str, store_url: str, folder: Path) -> str:
+    """Where everything is, and a request to paste. ``folder``: of routes.yaml."""
     source = next(iter(config.sources.values()), None)
     lines = ["", f"  Console   {admin_address}/"]
     if config.inboxes:
@@ -29,16 +33,32 @@ def banner(config: Config, ingest_address: str, admin_address: str, store_url: s
     if source is None:
         return "\n".join([*lines, "", "  routes.yaml has no source yet: add one to receive events.", ""])
     url = f"{ingest_address}{source.path}"
+    event = example(config, source, folder)
     lines += [
         f"  Events    {url}",
         *_advice(config, source, ingest_address),
+        *_others(config, source, ingest_address),
         "",
-        f"  Paste this; {_what_happens(config)}. Pasted again, it is recognised as a duplicate:",
+    ]
+    if event is None:
+        title = presets.load(source.preset).title if source.preset else source.name
+        return "\n".join([*lines, f"  Nothing is known of what {title} sends: post to {url}", ""])
+    lines += [
+        f"  Paste this {_called(event)}; {_what_happens(config, event)}. Pasted again, it is recognised as a duplicate:",
         "",
-        _curl(url, config),
+        _curl(url, source, event),
         "",
     ]
     return "\n".join(lines)
+
+
+def _called(event: Example) -> str:
+    return event.name if " " not in event.name else f'event of the test "{event.name}"'
+
+
+def _others(config: Config, first: Source, ingest_address: str) -> Sequence[str]:
+    """Where the events of further sources go."""
+    return [f"            {ingest_address}{each.path}" for each in config.sources.values() if each is not first]
 
 
 def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str]:
@@ -54,24 +74,26 @@ def _advice(config: Config, source: Source, ingest_address: str) -> Sequence[str
     ]
 
 
-def _what_happens(config: Config) -> str:
+def _what_happens(config: Config, event: Example) -> str:
+    if not event.routes:
+        return "no route sends it, and `gateway explain` says why"
     real = sorted(
         name
         for name, destination in config.destinations.items()
         if name not in config.inboxes and destination.target.url
     )
     if real:
-        return f"a test contact, John Doe, is sent FOR REAL to any of these that its routes name: {', '.join(real)}"
-    return "the message is in the inbox at once" if config.inboxes else "`gateway events` lists it at once"
+        return f"it is a test event and is sent FOR REAL to any of these that its routes name: {', '.join(real)}"
+    sends = f"the route {event.routes[0]} sends it"
+    return f"{sends}, and the message is in the inbox at once" if config.inboxes else f"{sends} at once"
 
 
-def _curl(url: str, config: Config) -> str:
-    source = next(iter(config.sources.values()))
-    samples = source.samples
-    if not samples:
-        return f"  (source {source.name} has no sample: post to {url})"
-    name = "contact.created" if "contact.created" in samples else next(iter(samples))
+def _curl(url: str, source: Source, event: Example) -> str:
+    now = time.time()
+    given = Given(name=event.name, body=event.body, headers=event.headers)
     try:
-        return "  " + curl(url, posted(source, fresh(samples[name], source.naming, time.time()), name, time.time()))
+        request = posted(source, fresh(event.body, source.naming, now), given, now)
     except (CannotSign, ValueError):
         return f"  (only {presets.load(source.preset).title} can sign: let it post to {url})"
+    query = b"&".join(filter(None, (event.query.encode(), request.query)))
+    return "  " + curl(url, replace(request, query=query))

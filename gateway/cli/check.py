@@ -20,7 +20,7 @@ from gateway.wording import count
 def check(*, config: Path, strict: bool, output: str, no_env: bool) -> int:
     """Print every problem; 1 if one of them is an error, or a warning with ``strict``."""
     try:
-        loaded = surroundings.loaded(config, no_env=no_env)
+        loaded = surroundings.loaded(config, no_env=no_env, tests=True)
     except ConfigError as error:
         _FORMATS[output](config, error.problems)
         return 1

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway.cli import pages, terminal
 from gateway.cli.answers import Row
+from gateway.cli.names import refuse_unknown
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
 from gateway.operate.selection import Filter
@@ -21,6 +22,8 @@ def dead(place: Place, which: Filter, *, as_list: bool, limit: int, before: str,
         for each in place.ask(lambda asked: asked.dead())
         if which.destination in ("", each["destination"]) and which.cause in (None, each["cause"])
     ]
+    if not groups:
+        refuse_unknown(place, which)
     if as_json:
         terminal.print_json(groups)
     elif not groups:
@@ -43,6 +46,8 @@ def _list(place: Place, which: Filter, limit: int, before: str, *, as_json: bool
             lambda limit, before: asked.deliveries(of_the_dead, limit=limit, before=before), "deliveries", limit, before
         ),
     )
+    if not page["deliveries"]:
+        refuse_unknown(place, which)
     if as_json:
         terminal.print_json(page["deliveries"])
     elif not page["deliveries"]:

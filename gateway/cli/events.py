@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.cli import pages, terminal
+from gateway.cli.names import refuse_unknown
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
 from gateway.operate.selection import Filter
@@ -26,6 +27,8 @@ def events(place: Place, which: Filter, *, limit: int, before: str, as_json: boo
             lambda limit, before: asked.events(which, limit=limit, before=before), "events", limit, before
         ),
     )
+    if not page["events"]:
+        refuse_unknown(place, which)
     if as_json:
         terminal.print_json(page["events"])
     elif page["events"]:

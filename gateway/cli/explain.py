@@ -16,10 +16,19 @@ from gateway.routing import Config
 from gateway.wording import count, printable
 
 
-def explain(place: Place, *, event: str, source: str, changes: Sequence[str], as_curl: bool, as_json: bool) -> int:
+def explain(
+    place: Place,
+    *,
+    event: str,
+    source: str,
+    changes: Sequence[str],
+    headers: Sequence[str],
+    as_curl: bool,
+    as_json: bool,
+) -> int:
     """Print why each entry matches the event or does not, and its requests. Raises ConfigError."""
     loaded = place.loaded()
-    rehearsal = play(loaded, place, event, source=source, changes=changes)
+    rehearsal = play(loaded, place, event, source=source, changes=changes, headers=headers)
     if as_json:
         terminal.print_json(explained.explained(loaded, rehearsal))
     elif as_curl:

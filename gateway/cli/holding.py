@@ -11,6 +11,8 @@ from gateway.wording import is_duration, seconds
 class BadDuration(GatewayError):
     """``--for`` is not a duration."""
 
+    exit_code = 2
+
 
 def hold(verb: Literal["pause", "mute"], *, url: str, as_json: bool, name: str, reason: str, for_: str | None) -> int:
     """Hold a destination's deliveries, or silence its notifications, for a time, or until a person resumes or unmutes it."""

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import gateway
+from gateway import presets
+from gateway.cli import small, terminal
+from gateway.destinations import KINDS
 from gateway.errors import GatewayError
+from gateway.wording import suggest, suggest_or_list
 
 _NAMES: Final = ("routes.yaml", ".env.example", "routes.schema.json")
 
@@ -16,9 +20,18 @@ class InTheWay(GatewayError):
     """A file that would be written exists already, or cannot be written."""
 
 
-def init(folder: Path) -> int:
-    """Write the files into ``folder`` and print what to do next. Raises InTheWay before anything is written."""
-    files = _starter_files()
+class Unknown(GatewayError):
+    """There is no preset or no type of destination of that name."""
+
+    exit_code = 2
+
+
+def init(folder: Path, *, source: str, to: str, as_json: bool) -> int:
+    """Write the files into ``folder`` and print what to do next. Raises InTheWay before anything is written.
+
+    ``source`` and ``to``: a preset and a type of destination that the file is for; without both the one that ships.
+    """
+    files = _small_files(source or "xobito", to or "slack") if source or to else _starter_files()
     _refuse_overwriting(folder, files)
     try:
         for name, content in files.items():
@@ -27,8 +40,26 @@ def init(folder: Path) -> int:
                 file.write(content)
     except OSError as error:
         raise InTheWay(f"cannot write {error.filename}: {os.strerror(error.errno or 0).lower()}") from None
-    print(_next_steps(folder))
+    if as_json:
+        terminal.print_json({"folder": str(folder), "files": list(files)})
+    else:
+        print(_next_steps(folder, has_templates=not (source or to)))
     return 0
+
+
+def _small_files(source: str, to: str) -> Mapping[str, bytes]:
+    """Files for just this sender and this type of destination. Raises Unknown."""
+    if source not in presets.NAMES:
+        raise Unknown(f"unknown sender {source}: {suggest(source, presets.NAMES) or '`gateway sources` lists them'}")
+    if to not in KINDS:
+        raise Unknown(f"unknown type of destination {to}: {suggest_or_list(to, KINDS)}")
+    preset, kind = presets.load(source), KINDS[to]
+    starter = _starter_files()
+    return {
+        "routes.yaml": small.routes(preset, kind).encode(),
+        ".env.example": small.variables(preset, kind).encode(),
+        "routes.schema.json": starter["routes.schema.json"],
+    }
 
 
 def _starter_files() -> Mapping[str, bytes]:
@@ -47,11 +78,11 @@ def _refuse_overwriting(folder: Path, files: Mapping[str, bytes]) -> None:
         )
 
 
-def _next_steps(folder: Path) -> str:
+def _next_steps(folder: Path, *, has_templates: bool) -> str:
     go = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
     return (
         f"1. Try it       {go}gateway dev      (prints a curl command to paste, and shows what would be sent)\n"
-        "2. Edit         routes.yaml, templates/; `gateway check` explains every mistake\n"
+        f"2. Edit         routes.yaml{', templates/' if has_templates else ''}; `gateway check` explains every mistake\n"
         "3. For real     cp .env.example .env, then fill in the secret and the addresses\n"
         "4. Run          gateway serve --env-file .env"
     )

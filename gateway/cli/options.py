@@ -25,13 +25,13 @@ config = click.option(
 def _store(about: str) -> Callable[[Command], Command]:
     return click.option(
         "--store", envvar="GATEWAY_STORE", show_envvar=True, default="sqlite:///gateway.db", show_default=True,
-        metavar="URL", help=about,
+        metavar="URL", help=about, shell_complete=complete.stores,
     )  # fmt: skip
 
 
 store = _store("Store of the gateway.")
 url = click.option(
-    "--url", envvar="GATEWAY_URL", show_envvar=True, default="", metavar="URL",
+    "--url", envvar="GATEWAY_URL", show_envvar=True, default="", metavar="URL", shell_complete=complete.addresses,
     help="Admin address of a running gateway. Default: GATEWAY_ADMIN_BIND, else http://127.0.0.1:8081.",
 )  # fmt: skip
 source_of_sample = click.option(
@@ -39,8 +39,13 @@ source_of_sample = click.option(
     help="Source in routes.yaml that sent the event; required if more than one source matches.",
 )  # fmt: skip
 changes = click.option(
-    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field: attrs.email=a@b.c"
-)
+    "--set", "changes", multiple=True, metavar="PATH=VALUE", shell_complete=complete.fields,
+    help="Change a field or a header: attrs.email=a@b.c, headers.x-github-event=push",
+)  # fmt: skip
+headers = click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", shell_complete=complete.headers,
+    help="Add or replace a header of the event: 'X-GitHub-Event: push'",
+)  # fmt: skip
 
 
 def server(command: Command) -> Command:
@@ -62,12 +67,14 @@ def _span(command: Command) -> Command:
         "--until",
         default="",
         metavar="TIME",
+        shell_complete=complete.durations,
         help="Skip events received at this time or later: 30m (ago), 2026-12-31T12:00:00Z.",
     )(command)
     return click.option(
         "--since",
         default="",
         metavar="TIME",
+        shell_complete=complete.durations,
         help="Skip events received before this time: 2h (ago), 2026-12-31T12:00:00Z.",
     )(command)
 
@@ -78,7 +85,8 @@ def _about(command: Command) -> Command:
         help="Filter by destination.",
     )(command)  # fmt: skip
     command = click.option(
-        "--type", default="", metavar="GLOB", help="Filter by event type: contact.created, contact.*"
+        "--type", default="", metavar="GLOB", shell_complete=complete.types,
+        help="Filter by event type: contact.created, contact.*",
     )(command)  # fmt: skip
     return click.option(
         "--source", default="", metavar="NAME", shell_complete=complete.sources, help="Filter by source."
@@ -88,7 +96,7 @@ def _about(command: Command) -> Command:
 def events(command: Command) -> Command:
     """Which events."""
     command = click.option(
-        "--find", "q", default="", metavar="TEXT",
+        "--find", "q", default="", metavar="TEXT", shell_complete=complete.fields,
         help="Search payloads: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
     )(_span(command))  # fmt: skip
     command = click.option(
@@ -100,7 +108,7 @@ def events(command: Command) -> Command:
 def deliveries(command: Command) -> Command:
     """Which deliveries."""
     command = click.option(
-        "--cause", metavar="CAUSE", help='Filter by cause, as `gateway dead` lists it: "answered 422".'
+        "--cause", metavar="CAUSE", shell_complete=complete.causes, help='Filter by cause, as `gateway dead` lists it: "answered 422".'
     )(_span(command))  # fmt: skip
     command = click.option(
         "--route", default="", metavar="NAME", shell_complete=complete.routes, help="Filter by route."

@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,56 +11,52 @@ import msgspec
 
 from gateway import presets
 from gateway.cli import entries, terminal
+from gateway.cli.given import EventRefused, changed, given, missing_type
 from gateway.cli.place import Place
 from gateway.cli.samples import fresh, sender_of
-from gateway.errors import GatewayError
 from gateway.event.payload import parse
 from gateway.hiding.redaction import MASK
 from gateway.model import Event
 from gateway.rehearsal.explained import why_not
 from gateway.rehearsal.rehearse import Rehearsal, rehearse, rehearse_event, sender_headers
 from gateway.routing import Config, Source
-from gateway.wording import suggest
 
 
-class EventRefused(GatewayError):
-    """There is no such event, or it cannot be changed or played as asked."""
+class NotPlayable(EventRefused):
+    """The stored event is no longer as the routes saw it."""
+
+    exit_code = 1
 
 
-def play(config: Config, place: Place, event: str, *, source: str, changes: Sequence[str]) -> Rehearsal:
+def play(
+    config: Config, place: Place, event: str, *, source: str, changes: Sequence[str], headers: Sequence[str]
+) -> Rehearsal:
     """``event`` played: a sample, a JSON file, or the id of a stored event or delivery; "": the first sample."""
     if event.startswith(("evt_", "dlv_")):
-        return _play_stored(config, place.ask(lambda asked: asked.raw_event(event)), source, changes)
+        return _play_stored(config, place.ask(lambda asked: asked.raw_event(event)), source, changes, headers)
     is_own = source == presets.OWN or (not source and event in presets.load(presets.OWN).samples)
     sender, now = config.own if is_own else sender_of(config, source, event), time.time()
-    body = _changed(_body(sender, event), sender, changes, now)
-    return rehearse(config, sender, body, sender_headers(sender, body, event), now)
+    asked = given(sender, event, changes, headers)
+    if hint := missing_type(sender, asked.body, asked.headers):
+        terminal.note(f"note: {hint}")
+    body = _changed(asked.body, sender, asked.changes, now)
+    sent = sender_headers(sender, body, headers=asked.headers, kept=asked.written)
+    return rehearse(config, sender, body, sent, now)
 
 
-def _body(source: Source, event: str) -> bytes:
-    samples = source.samples
-    name = event or next(iter(samples), "")
-    if name in samples:
-        return samples[name]
-    path = Path(name)
-    try:
-        if path.is_file():
-            return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise EventRefused(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
-    hint = suggest(name, samples) or f"samples: {', '.join(samples)}"
-    raise EventRefused(f"{name} is not a sample, a file or a stored id ({hint})")
-
-
-def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str]) -> Rehearsal:
+def _play_stored(
+    config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str], headers: Sequence[str] = ()
+) -> Rehearsal:
     if name not in ("", history["source"]):
         raise EventRefused(f"{history['id']} came from {history['source']}, not from {name}: leave --source out")
     body_is = history.get("body_is", "kept")
     if reason := why_not(config, history["id"], history["source"], intact=history["intact"], body_is=body_is):
-        raise EventRefused(reason)
+        raise NotPlayable(reason)
     source, received_at = config.source(history["source"]), datetime.fromisoformat(history["received_at"]).timestamp()
     assert source is not None
-    body = _changed(msgspec.json.encode(history["payload"]), source, changes, received_at)
+    of_payload, written = changed(changes, headers)
+    body = _changed(msgspec.json.encode(history["payload"]), source, of_payload, received_at)
+    kept = {**history["headers"], **written}
     payload = parse(body)
     if source.redaction.paths and MASK.encode() in body:
         terminal.note(
@@ -71,9 +66,9 @@ def _play_stored(config: Config, history: Mapping[str, Any], name: str, changes:
     event = Event(
         id=history["id"],
         source=source.name,
-        type=source.naming.type_of(payload, history["headers"], query) if changes else history["type"],
+        type=source.naming.type_of(payload, kept, query) if changes or headers else history["type"],
         received_at=received_at,
-        headers=history["headers"],
+        headers=kept,
         body=body,
         sha256=hashlib.sha256(body).digest(),
         query=query,

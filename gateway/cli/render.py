@@ -23,7 +23,15 @@ from gateway.render import Templates
 
 
 def render(
-    place: Place, *, template: str, event: str, source: str, changes: Sequence[str], kind: str | None, as_json: bool
+    place: Place,
+    *,
+    template: str,
+    event: str,
+    source: str,
+    changes: Sequence[str],
+    headers: Sequence[str],
+    kind: str | None,
+    as_json: bool,
 ) -> int:
     """Print what the template renders; 1 and the place in it when it cannot be compiled or rendered."""
     name = template.removeprefix("./").removeprefix("templates/")
@@ -32,7 +40,7 @@ def render(
     except ConfigError as error:
         _report(error, f"templates/{name}")
         return 1
-    rehearsal = play(loaded, place, event, source=source, changes=changes)
+    rehearsal = play(loaded, place, event, source=source, changes=changes, headers=headers)
     reader = KINDS.get(kind or name.partition("/")[0], KINDS["http"])
     try:
         made = _rendered(place.config.parent / "templates", name, reader.escape, rehearsal.facts, loaded.masks)

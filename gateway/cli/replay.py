@@ -8,14 +8,15 @@ from uuid import uuid4
 
 import click
 
-from gateway.cli import api, destinations, terminal
+from gateway.cli import api, terminal
 from gateway.cli.activity import outcome
 from gateway.cli.client import NobodyListens, Unreachable
+from gateway.cli.names import refuse_unknown
 from gateway.cli.place import Place
 from gateway.cli.wanted import Wanted
 from gateway.errors import GatewayError
 from gateway.operate.selection import in_words
-from gateway.wording import count, suggest_or_list
+from gateway.wording import count
 
 #: Time between two looks at the progress of a replay, seconds.
 ASK_S: Final = 0.5
@@ -31,10 +32,6 @@ class NotConfirmed(GatewayError):
     exit_code = 2
 
 
-class UnknownDestination(GatewayError):
-    """Neither the file nor the store knows a destination of this name."""
-
-
 class NothingSelected(GatewayError):
     """Neither ids nor filters say which deliveries are meant, or they contradict each other."""
 
@@ -47,7 +44,7 @@ def move(place: Place, wanted: Wanted, *, dry_run: bool, yes: bool, detach: bool
     with _somewhere(place, wanted) as gateway:
         preview = gateway.preview()
         if preview["count"] == 0:
-            _check_destination(place, wanted.which.destination)
+            refuse_unknown(place, wanted.which)
         if dry_run:
             _show_preview(preview, wanted, as_json=as_json)
             return 0
@@ -127,14 +124,6 @@ def _is_confirmed(preview: Mapping[str, Any], wanted: Wanted) -> bool:
     except click.Abort:
         # click turns Ctrl-C into Abort.
         raise KeyboardInterrupt from None
-
-
-def _check_destination(place: Place, name: str) -> None:
-    known = destinations.names(place) if name else ()
-    if name not in known and name:
-        raise UnknownDestination(
-            f'no destination "{name}", neither in routes.yaml nor in the store  ({suggest_or_list(name, known)})'
-        )
 
 
 def _nothing(wanted: Wanted, *, as_json: bool) -> int:

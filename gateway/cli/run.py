@@ -52,7 +52,7 @@ def serve(
     watching = Watch(config, env_file if dev else None) if watch else None
     try:
         environ = surroundings.environment(env_file)
-        loaded = load(config, environ=environ, dev=dev)
+        loaded = load(config, environ=environ, dev=dev, tests=False)
     except ConfigError as error:
         check.report(error)
         return 1
@@ -81,7 +81,7 @@ def occupy_standard_descriptors() -> None:
 def read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], *, dev: bool) -> Config:
     """The file as it is now, with the variables of the start; ``gateway dev`` reads .env again, too."""
     try:
-        return load(config, environ=surroundings.environment(env_file) if dev else environ, dev=dev)
+        return load(config, environ=surroundings.environment(env_file) if dev else environ, dev=dev, tests=False)
     except surroundings.EnvFileUnreadable as error:
         raise ConfigError([Problem(Place(str(env_file)), str(error), "make it readable")]) from None
 
@@ -149,7 +149,7 @@ async def _serve(
         if dev:
             # Somebody is going to look at it.
             hooks.begin(desk.prepare())
-            telemetry.say(banner(config, parts.gateway.ingest, parts.gateway.console, store_url))
+            telemetry.say(banner(config, parts.gateway.ingest, parts.gateway.console, store_url, folder))
 
     hooks = Lifecycle(parts=parts, watching=watching, say_ready=announce, dev=dev)
     hooks.listen_for_changes()

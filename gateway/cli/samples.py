@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec.structs import replace
 
+from gateway.cli.given import Given
 from gateway.errors import GatewayError, Unparsable
 from gateway.event.forms import pairs
 from gateway.event.naming import Naming
@@ -26,6 +27,8 @@ from gateway.signatures import Request
 
 class SourceUnclear(GatewayError):
     """There is no source of that name, or several could have sent the event."""
+
+    exit_code = 2
 
 
 def sender_of(config: Config, name: str, event: str) -> Source:
@@ -125,19 +128,25 @@ def _at(value: object, path: Sequence[str]) -> Sequence[object]:
     return [] if inner is MISSING else _at(inner, path[1:])
 
 
-def posted(source: Source, body: bytes, sample: str, now: float) -> Request:
-    """The signed request with a sample, under an id of its own if the sender writes it into a header. Raises CannotSign."""
-    declared = source.sample_headers.get(sample, {})
+def posted(source: Source, body: bytes, event: Given, now: float) -> Request:
+    """The signed request with a ``body``, under an id of its own if the sender writes it into a header. Raises CannotSign."""
     naming = source.naming
     of_ids = {path[1] for each in (*naming.ids, *naming.labels) for path in each.paths if path[0] == "headers"}
-    request = request_of(source, body, sample, now)
+    request = signed(source, body, event, now)
 
     def renewed(name: str, value: str) -> str:
         # Any other value was made for this request, and signed.
-        return str(_another(value, now)) if name in of_ids and value == declared.get(name) else value
+        return (
+            str(_another(value, now)) if name in of_ids - event.written and value == event.headers.get(name) else value
+        )
 
     headers = [(name, renewed(name.decode(), value.decode()).encode()) for name, value in request.headers]
     return replace(request, headers=headers)
+
+
+def signed(source: Source, body: bytes, event: Given, now: float) -> Request:
+    """The signed request with a ``body`` and the headers of an event. Raises CannotSign."""
+    return request_of(source, body, now=now, headers=event.headers, kept=event.written)
 
 
 def _another(value: str | int, now: float) -> str | int:

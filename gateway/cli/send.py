@@ -1,4 +1,4 @@
-"""``gateway send``: sign and post sample events."""
+"""``gateway send``: sign and post events."""
 
 import json
 import time
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gateway.cli import surroundings
+from gateway.cli import surroundings, terminal
 from gateway.cli.client import FAILURES, Client, NobodyListens
-from gateway.cli.samples import fresh, posted, sender_of
+from gateway.cli.given import Given, given, missing_type
+from gateway.cli.samples import fresh, posted, sender_of, signed
 from gateway.errors import GatewayError
-from gateway.rehearsal.rehearse import request_of
-from gateway.routing import Source, cases
+from gateway.routing import Source
 from gateway.signatures import CannotSign, Request
 from gateway.wording import printable
 
@@ -19,13 +19,16 @@ from gateway.wording import printable
 class SendRefused(GatewayError):
     """The event cannot be made or posted as asked."""
 
+    exit_code = 2
+
 
 def send(
     *,
-    sample: str,
+    event: str,
     config: Path,
     source: str,
     changes: Sequence[str],
+    headers: Sequence[str],
     to: str,
     count: int,
     rate: float,
@@ -33,21 +36,22 @@ def send(
     as_json: bool,
 ) -> int:
     """Post ``count`` signed events; 1 if one was refused. Raises ConfigError, NobodyListens, SendRefused."""
-    sender = sender_of(surroundings.loaded(config, dev=True), source, sample)
-    raw = _sample(sender, sample)
+    sender = sender_of(surroundings.loaded(config, dev=True), source, event)
+    asked = given(sender, event, changes, headers)
+    if hint := missing_type(sender, asked.body, asked.headers):
+        terminal.note(f"note: {hint}")
     url = to or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")
     began, refused, duplicates = time.monotonic(), 0, 0
     with _client(url, sender) as client:
         for number in range(count):
             if rate:
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            event = _signed(sender, raw if same else _fresh(raw, sender, changes), sample, same=same)
-            status, answer = _post(client, url, sender, event)
+            status, answer = _post(client, url, sender, _signed(sender, asked, same=same))
             is_accepted = 200 <= status < 300
             refused += not is_accepted
             duplicates += is_accepted and bool(_fields(answer).get("duplicate"))
             if as_json or count == 1 or not is_accepted:
-                print(answer if as_json else _sentence(status, answer, sample))
+                print(answer if as_json else _sentence(status, answer, event))
     if count > 1 and not as_json:
         elapsed = time.monotonic() - began
         known = f", {duplicates} of them duplicates" if duplicates else ""
@@ -55,25 +59,16 @@ def send(
     return 1 if refused else 0
 
 
-def _sample(source: Source, name: str) -> bytes:
+def _signed(source: Source, event: Given, *, same: bool) -> Request:
+    now = time.time()
     try:
-        return cases.sample(source, name)
-    except cases.UnknownSample as error:
-        raise SendRefused(str(error)) from None
-
-
-def _fresh(raw: bytes, source: Source, changes: Sequence[str]) -> bytes:
-    try:
-        return fresh(raw, source.naming, time.time(), changes)
-    except ValueError as error:
-        raise SendRefused(str(error)) from None
-
-
-def _signed(source: Source, body: bytes, sample: str, *, same: bool) -> Request:
-    try:
-        return request_of(source, body, sample, time.time()) if same else posted(source, body, sample, time.time())
+        if same:
+            return signed(source, event.body, event, now)
+        return posted(source, fresh(event.body, source.naming, now, event.changes), event, now)
     except CannotSign as error:
         raise SendRefused(f"cannot sign a request of {source.name}: {error}") from None
+    except ValueError as error:
+        raise SendRefused(str(error)) from None
 
 
 def _client(url: str, source: Source) -> Client:
@@ -99,14 +94,14 @@ def _post(client: Client, url: str, source: Source, request: Request) -> tuple[i
     return status, answer.decode("utf-8", "replace")
 
 
-def _sentence(status: int, answer: str, sample: str) -> str:
+def _sentence(status: int, answer: str, event: str) -> str:
     if 200 <= status < 300:
         fields = _fields(answer)
         if "duplicate" in fields:
-            return f"{sample} {'a duplicate of' if fields['duplicate'] else 'accepted as'} {fields.get('id')}"
+            return f"{event} {'a duplicate of' if fields['duplicate'] else 'accepted as'} {fields.get('id')}"
         # The source has a reply of its own.
         said = f": {printable(answer.strip()[:300])}" if answer.strip() else ""
-        return f"{sample} accepted, answered {status}{said}"
+        return f"{event} accepted, answered {status}{said}"
     hint = ": the secret here differs from the gateway's" if status == 401 else ""
     return f"refused with {status}: {answer.strip()[:300]}{hint}"
 

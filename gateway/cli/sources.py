@@ -19,6 +19,8 @@ _MOST_FIELDS: Final = 2
 class UnknownSender(GatewayError):
     """There is no preset of that name."""
 
+    exit_code = 2
+
 
 def list_all(*, as_json: bool) -> int:
     """Print every sender, a line each."""

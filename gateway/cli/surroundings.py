@@ -53,15 +53,15 @@ def exposed_secrets(env_file: Path | None) -> Sequence[str]:
     return (": ".join(exposed(env_file, mode)),) if env_file and mode & OTHERS else ()
 
 
-def loaded(path: Path, *, dev: bool = False, no_env: bool = False) -> "Config":
+def loaded(path: Path, *, dev: bool = False, no_env: bool = False, tests: bool = False) -> "Config":
     """routes.yaml with the variables of this environment and of the ``.env`` beside it. Raises ConfigError.
 
     ``no_env`` makes up values for unset variables; ``dev`` does as ``gateway dev``: a demo secret, and an inbox for
-    each destination whose URL is not set.
+    each destination whose URL is not set. Mistakes in ``tests`` stop no verb but those that are about them.
     """
     from gateway.config import load
 
-    return load(path, environ=environment(path.parent / ".env"), dev=dev, no_env=no_env)
+    return load(path, environ=environment(path.parent / ".env"), dev=dev, no_env=no_env, tests=tests)
 
 
 def usual_address(variable: str, default: str) -> str:

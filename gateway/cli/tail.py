@@ -18,6 +18,7 @@ from gateway.cli import api, terminal
 from gateway.cli.answers import Answers, Row
 from gateway.cli.client import NobodyListens, Unreachable
 from gateway.cli.events import fates, listed
+from gateway.cli.names import refuse_unknown
 from gateway.cli.online import Online, parameters
 from gateway.cli.place import Place
 from gateway.cli.terminal import Part
@@ -36,9 +37,10 @@ _TYPE: Final = 18
 
 def tail(place: Place, which: Filter, *, lines: int, as_json: bool) -> int:
     """Print a line for each event and for each change of a delivery, until Ctrl-C."""
+    refuse_unknown(place, which)
     _end_with_the_reader()
     seen = Seen()
-    for row in _rows(place, which, lines, seen):
+    for row in rows(place, which, lines, seen):
         news = seen.news(row)
         if news is not None:
             _show(news, as_json=as_json)
@@ -87,7 +89,7 @@ def _fates(row: Row) -> Mapping[str, str]:
 # --- where it comes from ---
 
 
-def _rows(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
+def rows(place: Place, which: Filter, lines: int, seen: Seen) -> Iterator[Row]:
     """Rows of events as they arrive and change, forever."""
     try:
         yield from _live(place, which, lines, seen)

@@ -4,22 +4,27 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.errors import GatewayError
 from gateway.rehearsal.expectations import failures, read
 from gateway.routing.cases import Test
 from gateway.wording import count
 
 
+class NoTests(GatewayError):
+    """The file has no tests, so nothing was tested."""
+
+
 def test(*, config: Path, as_json: bool) -> int:
     """Run every test; 1 if one fails. Raises ConfigError."""
     loaded = read(config)
+    if not loaded.tests:
+        raise NoTests(f"{config} has no tests: write some under tests: (docs/how-to/write-a-test.md)")
     results = [(each, failures(loaded, each, config.parent)) for each in loaded.tests]
-    print(_as_json(results) if as_json else _as_text(config, results))
+    print(_as_json(results) if as_json else _as_text(results))
     return 1 if any(found for _, found in results) else 0
 
 
-def _as_text(path: Path, results: Sequence[tuple[Test, Sequence[str]]]) -> str:
-    if not results:
-        return f"{path} has no tests: write some under tests:"
+def _as_text(results: Sequence[tuple[Test, Sequence[str]]]) -> str:
     lines = [line for test, found in results for line in _lines(test, found)]
     failed = sum(bool(found) for _, found in results)
     return "\n".join([*lines, f"{count(len(results), 'test')}, {failed or 'none'} failed"])

@@ -5,17 +5,17 @@ import base64
 import binascii
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.cli import surroundings
-from gateway.cli.samples import address_of, curl
+from gateway.cli import surroundings, terminal
+from gateway.cli.given import given, missing_type, written_as_json
+from gateway.cli.samples import address_of, curl, fresh, sender_of, signed
 from gateway.egress import Egress
 from gateway.errors import GatewayError
-from gateway.rehearsal.rehearse import request_of
 from gateway.routing import Config, Source
 from gateway.signatures import CannotSign, Refused, Request, Verified, Wanted
 from gateway.wording import printable
@@ -23,6 +23,8 @@ from gateway.wording import printable
 
 class RequestUnreadable(GatewayError):
     """The file is not a request, or there is no such source."""
+
+    exit_code = 2
 
 
 def verify(*, config: Path, source: str, request: Path, at: str | None, as_json: bool) -> int:
@@ -71,18 +73,23 @@ def _moment(written: str) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def sign(*, config: Path, source: str, file: Path, url: str, as_json: bool) -> int:
+def sign(
+    *, config: Path, source: str, event: str, changes: Sequence[str], headers: Sequence[str], url: str, as_json: bool
+) -> int:
     """Print a request that the source accepts, as a curl command or as ``verify`` reads it. Raises ConfigError."""
-    known = _source(surroundings.loaded(config, dev=True), source)
-    samples = known.samples
-    name = str(file)
-    body = samples[name] if name in samples and not file.is_file() else _read(file)
+    known, now = sender_of(surroundings.loaded(config, dev=True), source, event), time.time()
+    asked = given(known, event, changes, headers)
+    if hint := missing_type(known, asked.body, asked.headers):
+        terminal.note(f"note: {hint}")
     try:
-        made = request_of(known, body, name, time.time())
+        body = fresh(asked.body, known.naming, now, asked.changes) if asked.changes else asked.body
+        made = signed(known, body, asked, now)
     except CannotSign as error:
-        raise RequestUnreadable(f"cannot sign a request of {source}: {error}") from None
+        raise RequestUnreadable(f"cannot sign a request of {known.name}: {error}") from None
+    except ValueError as error:
+        raise RequestUnreadable(str(error)) from None
     address = (url or surroundings.usual_address("GATEWAY_BIND", "127.0.0.1:8080")).rstrip("/") + known.path
-    print(json.dumps(_written(made, address), indent=2) if as_json else curl(address, made))
+    print(json.dumps(written_as_json(made, address_of(address, made)), indent=2) if as_json else curl(address, made))
     return 0
 
 
@@ -117,12 +124,3 @@ def _parsed(written: Any) -> Request:
         body=body,
         path_secret=parts.path.rpartition("/")[2].encode(),
     )
-
-
-def _written(made: Request, url: str) -> dict[str, Any]:
-    headers = [[name.decode(), value.decode()] for name, value in made.headers]
-    try:
-        body = {"body": made.body.decode()}
-    except UnicodeDecodeError:
-        body = {"body_base64": base64.b64encode(made.body).decode()}
-    return {"method": made.method, "url": address_of(url, made), "headers": headers, **body}

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["format_problem", "load", "read_env_file"]
 
 
-def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False) -> "Config":
+def load(
+    path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False, tests: bool = True
+) -> "Config":
     """The configuration in ``path``, as ``compile.load`` compiles it: loaded on first use, since it takes its time.
 
     Raises ConfigError with all of its problems.
     """
     from gateway.config.compile import load
 
-    return load(path, environ=environ, dev=dev, no_env=no_env)
+    return load(path, environ=environ, dev=dev, no_env=no_env, tests=tests)

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from gateway import presets
 from gateway.config.entries import EntryCompiler
-from gateway.config.headers import headers_read
-from gateway.config.mismatches import Values, mismatched, misspelt, nearest
+from gateway.config.headers import fields_read, half_opened, headers_read
+from gateway.config.mismatches import Values, mismatched, misspelt, nearest, typo
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
@@ -89,6 +89,10 @@ class Adviser:
             self._constant(condition.where, condition.place, f'the condition "{name}"')
         self._unreachable([each for each in entries if each[0].section == "routes"])
         self._unordered(entries)
+        self.advise_entries(entries)
+
+    def advise_entries(self, entries: Sequence[Compiled]) -> None:
+        """Add the warnings about each of these entries alone."""
         for keys, compiled in entries:
             self._unsigned(keys)
             self._patterns(keys)
@@ -103,6 +107,7 @@ class Adviser:
                 if self._known.are_all_documented(sources):
                     self._fields(keys, samples, tests)
                 self._rendered(compiled, samples)
+                self._misread(keys, [*samples, *tests])
             elif (
                 keys.match
                 and not tests
@@ -270,6 +275,18 @@ class Adviser:
                 message,
                 f"narrow match; or, if you mean it, add all: [{{{field.path.text}: {{exists: true}}}}]",
             )
+
+    def _misread(self, keys: EntryKeys, samples: Sequence[Sample]) -> None:
+        """Warn of a tag that is not one, and of a misspelt field that a default or a condition keeps from failing."""
+        read = keys, self._written.destinations, self._reading.disk.templates
+        for written, place in half_opened(*read):
+            message, hint = f"{{ {written.strip()} }}}} has one {{ too few", f"write {{{{ {written.strip()} }}}}"
+            self._reading.warning(place, message, hint)
+        said = {(each.place.file, each.place.line) for each in self._reading.report.problems}
+        facts = [each.facts for each in samples]
+        for path, place in fields_read(*read):
+            if (place.file, place.line) not in said and (right := typo(path, facts)):
+                self._reading.warning(place, f"no sample has {path}", f'did you mean "{right}"?')
 
     # --- what is sent ---
 

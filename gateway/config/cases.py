@@ -1,16 +1,18 @@
 """Compiles the ``tests`` of a file: an event, changes to it, and what should happen to it."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from gateway import presets
+from gateway.config import checks
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
 from gateway.config.text.reader import Scalar
 from gateway.config.ways import made_up_url
 from gateway.event.paths import PathRefused, split_path
-from gateway.routing.cases import Check, Test
+from gateway.routing.cases import Check, Test, header_of
 from gateway.wording import suggest_or_list
 
 
@@ -35,12 +37,13 @@ class TestCompiler:
 
     def test(self, keys: TestKeys, shortcuts: Mapping[str, frozenset[str]]) -> Test | None:
         """Compile one test; None after a problem was reported. ``shortcuts``: by source."""
-        before = len(self._reading.report.problems)
+        before = self._reading.report.errors
         source = self._source(keys)
         self._check_event(keys, source)
         self._check_fields(keys, shortcuts.get(source, frozenset()))
+        self._check_headers(keys)
         outcome, checks, reason = self._expected(keys.expect or ())
-        if len(self._reading.report.problems) != before or keys.name is None:
+        if self._reading.report.errors != before or keys.name is None:
             return None
         return Test(
             name=keys.name.text,
@@ -49,6 +52,7 @@ class TestCompiler:
             event=_text(keys.event),
             file=_text(keys.file),
             payload=keys.payload,
+            headers={name.lower(): value.text for name, value in keys.headers.items()},
             set={path: plain.value for path, plain in keys.set.items()},
             unset=tuple(path.text for path in keys.unset),
             query={name: value.text for name, value in keys.query.items()},
@@ -90,7 +94,7 @@ class TestCompiler:
             self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset or source}', hint)
 
     def _check_fields(self, keys: TestKeys, shortcuts: frozenset[str]) -> None:
-        roots = sorted({"payload", *shortcuts})
+        roots = sorted({"payload", "headers", *shortcuts})
         written = [(path, keys.name_at("set", path)) for path in keys.set]
         for path, place in (*written, *((each.text, each.place) for each in keys.unset)):
             try:
@@ -98,12 +102,21 @@ class TestCompiler:
             except PathRefused as refused:
                 self._reading.error(place, f'"{path}" {refused}', refused.hint)
                 continue
-            if root not in roots or not rest or "" in rest:
+            if root not in roots or not rest or "" in rest or (root == "headers" and len(rest) > 1):
                 self._reading.error(
                     place,
-                    f'"{path}" is not a field of the payload',
+                    f'"{path}" is not a field of the event',
                     f"start with one of {', '.join(roots)}: {roots[0]}.name",
                 )
+
+    def _check_headers(self, keys: TestKeys) -> None:
+        """Only what can be sent as a header."""
+        for name, value in keys.headers.items():
+            checks.sent_header(self._reading, name, value.text, keys.name_at("headers", name))
+        for path, plain in keys.set.items():
+            with suppress(PathRefused):
+                if (header := header_of(path)) is not None:
+                    checks.sent_header(self._reading, header, plain.value, keys.name_at("set", path))
 
     # --- expect ---
 

@@ -24,6 +24,8 @@ _SOURCE_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REFERENCE: Final = re.compile(r"(?<!\$)\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+#: What a sender may write into one.
+_SENT_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 #: Set by the gateway on every request.
 _OF_THE_GATEWAY: Final = frozenset({"webhook-id", "accept-encoding", "user-agent"})
@@ -264,6 +266,16 @@ def header_value(reading: Reading, label: str, value: str, written: str, place: 
         reading.error(
             place, f"{label} of a destination must be literal", 'write templates under "headers" of the route'
         )
+
+
+def sent_header(reading: Reading, name: str, value: object, place: Place) -> None:
+    """Check a header that the event of a test is sent with."""
+    if not _TOKEN.fullmatch(name):
+        reading.error(place, f'"{name}" is not a valid header name', "use letters, digits and -")
+    elif isinstance(value, bool) or not isinstance(value, str | int | float):
+        reading.error(place, f'the header "{name}" must be a text', "write its value: {x-github-event: push}")
+    elif not _SENT_VALUE.fullmatch(str(value)):
+        reading.error(place, f'the header "{name}" contains a line break', "remove it: HTTP cannot carry it")
 
 
 def near_type(reading: Reading, pattern: Words, known: frozenset[str]) -> None:

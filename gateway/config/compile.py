@@ -1,5 +1,6 @@
 """Compiles routes.yaml to a Config, or reports every problem in it."""
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,6 +27,7 @@ from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
 from gateway.config.schema.reading import TEST_TEXT, Reading
 from gateway.config.schema.success import SuccessKeys
+from gateway.config.sound import sound
 from gateway.config.sources import advise_secrets, compiled_source, own_source
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
@@ -54,17 +56,21 @@ FALLBACK_TEXTS: Final[Mapping[str, str]] = {
 }
 
 
-def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False) -> Config:
+def load(
+    path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: bool = False, tests: bool = True
+) -> Config:
     """Load the file at ``path`` with the files it includes and the templates next to it.
 
     Raises ConfigError with every problem. With ``dev`` a destination with an unset variable in its address becomes an
     inbox, and an unset secret of a source becomes DEMO_SECRET. With ``no_env`` every unset variable gets a made-up
-    value.
+    value. Without ``tests`` their errors are warnings.
     """
-    return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=no_env)
+    return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=no_env, tests=tests)
 
 
-def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool) -> Config:
+def _compiled(
+    path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool, tests: bool = True
+) -> Config:
     report, values = Report(path.name), Values(path.parent)
     references = References(environ, values, TEST_TEXT if no_env else "")
     reading = Reading(report, disk, references, dev, no_env, home_of)
@@ -73,23 +79,25 @@ def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, 
     secrets = disk.secrets | reading.secrets
     masks = Masks(secrets, _ESCAPERS)
     report.masked = masks.text
-    again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env)
+    again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env, tests=tests)
     config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
-    is_only_unset = config is not None and not report.has_errors and not no_env
+    is_unset = config is not None and bool(reading.missing) and not no_env
     _report_missing(reading)
-    if config is None or report.has_errors:
-        more = _warnings_if_set(path, environ, dev=dev) if is_only_unset else ()
+    if config is None or report.has_errors or (tests and report.of_tests):
+        more = _warnings_if_set(path, environ, dev=dev) if is_unset else ()
         raise ConfigError(report.sorted(more), reading.includes, disk.digests)
     disk.secrets = frozenset(reading.secrets)
-    return config
+    if not report.of_tests:
+        return config
+    return dataclasses.replace(config, warnings=tuple(replace(each, severity="warning") for each in config.warnings))
 
 
 def _warnings_if_set(path: Path, environ: Mapping[str, str], *, dev: bool) -> Sequence[Problem]:
-    """What there would be to warn of if every variable were set; nothing if that cannot be made up."""
+    """What there would be to warn of if every variable were set."""
     try:
         return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=True).warnings
-    except ConfigError:
-        return ()
+    except ConfigError as error:
+        return [problem for problem in error.problems if problem.severity == "warning"]
 
 
 def _report_missing(reading: Reading) -> None:
@@ -150,11 +158,10 @@ class _Compiler:
         ]
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
-        if not self._reading.report.has_errors and not self._reading.missing:
-            for name, keys in written.sources.items():
-                advise_secrets(self._reading, name, keys)
+        if not self._reading.missing:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
-            Adviser(self._reading, written, known, destinations, replies, compiler, self._names).advise(enabled)
+            adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
+            self._advise(adviser, enabled)
         return Config(
             revision=self._revision(),
             files=self._reading.disk.digests,
@@ -184,6 +191,15 @@ class _Compiler:
             masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
             reread=self._reread,
         )
+
+    def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
+        """Add the warnings; with an error in the file, those about entries that it does not concern."""
+        if self._reading.report.has_errors:
+            adviser.advise_entries(sound(self._written, enabled, tuple(self._reading.report.problems)))
+            return
+        for name, keys in self._written.sources.items():
+            advise_secrets(self._reading, name, keys)
+        adviser.advise(enabled)
 
     def _values(self) -> dict[str, object]:
         return {variable: each.value for variable, each in self._written.vars.items()}
@@ -223,7 +239,8 @@ class _Compiler:
         routes = [each.called for keys in entries for each in (keys, *(keys.send or ()))]
         samples = {name: source.samples for name, source in sources.items()}
         tests = TestCompiler(self._reading, written.sources, samples, written.destinations, routes)
-        found = (tests.test(keys, shortcuts) for keys in written.tests)
+        with self._reading.about_tests():
+            found = [tests.test(keys, shortcuts) for keys in written.tests]
         return tuple(test for test in found if test is not None)
 
     def _refuse_names_twice(self, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:

@@ -1,12 +1,15 @@
-"""The header fields of an event that the templates of an entry read."""
+"""The fields and header fields of an event that the templates of an entry read."""
 
+import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import EntryKeys, MessageKeys
 from gateway.config.text.disk import TEMPLATES
 from gateway.errors import Place
 from gateway.render import TemplateText, Tree
+from gateway.render.compiler import line_of
 from gateway.render.reads import Reads, reads_of
 
 
@@ -14,11 +17,8 @@ def headers_read(
     keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
 ) -> Iterator[tuple[str, Place]]:
     """Each field, in lower case, and the line that reads it. Every template compiles; ``files`` are those of the folder."""
-    messages = (keys, *(keys.send or ()))
-    named = {name.text: None for each in messages for name in each.to or ()}
-    options = [text for name in named if name in destinations for text in destinations[name].options.values()]
-    opened = [each.template.text for each in messages if each.template is not None]
-    for text in (*_conditions(keys), *options, *(text for each in messages for text in _texts(each))):
+    opened = list(_files(keys))
+    for text in _all_texts(keys, destinations):
         found = _reads(text)
         yield from found.headers
         opened += found.files
@@ -27,6 +27,57 @@ def headers_read(
         yield from found.headers
         # The list grows while it is walked: what a file includes is read after it, and once.
         opened += [other for other in found.files if other not in opened]
+
+
+def fields_read(
+    keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
+) -> Iterator[tuple[str, Place]]:
+    """Each path in a tag of a template, ``attrs.firstname``, and its line; files that a template includes are left out."""
+    for text in _with_files(keys, destinations, files):
+        for tag in _TAG.finditer(text.text):
+            for path in _PATH.findall(_QUOTED.sub('""', tag[0])):
+                yield path, _place(text, tag.start())
+
+
+def half_opened(
+    keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
+) -> Iterator[tuple[str, Place]]:
+    """Each ``{ attrs.firstname }}``, which is printed as it is written: its expression, and its line."""
+    for text in _with_files(keys, destinations, files):
+        yield from ((found[1], _place(text, found.start())) for found in _HALF_OPENED.finditer(text.text))
+
+
+def _with_files(
+    keys: EntryKeys, destinations: Mapping[str, DestinationKeys], files: Mapping[str, str]
+) -> Iterator[TemplateText]:
+    yield from _all_texts(keys, destinations)
+    yield from (TemplateText(files.get(name, ""), Place(f"{TEMPLATES}/{name}", 1)) for name in _files(keys))
+
+
+def _place(text: TemplateText, at: int) -> Place:
+    line = text.text.count("\n", 0, at)
+    return text.place if line == 0 else line_of(text.place, line + 1)
+
+
+_TAG: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_HALF_OPENED: Final = re.compile(r"(?<!\{)\{\s*([A-Za-z_]\w*\.[\w.]+\s*(?:\|[^{}\n]*)?)\}\}(?!\})")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+#: A path that is not the end of another one, without the method that is called on it.
+_PATH: Final = re.compile(r"(?<![\w.\])])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?![\w(\[])")
+
+
+def _files(keys: EntryKeys) -> Iterator[str]:
+    yield from (each.template.text for each in (keys, *(keys.send or ())) if each.template is not None)
+
+
+def _all_texts(keys: EntryKeys, destinations: Mapping[str, DestinationKeys]) -> Iterator[TemplateText]:
+    messages = (keys, *(keys.send or ()))
+    named = {name.text: None for each in messages for name in each.to or ()}
+    yield from _conditions(keys)
+    for name in named:
+        if name in destinations:
+            yield from destinations[name].options.values()
+    yield from (text for each in messages for text in _texts(each))
 
 
 def _reads(text: TemplateText) -> Reads:

@@ -48,7 +48,8 @@ def _section(section: type[Section], known: dict[type[Section], JsonSchema]) -> 
 
 def _property(section: type[Section], name: str, key: Key, known: dict[type[Section], JsonSchema]) -> JsonSchema:
     shape = _with_definitions(shape_of(key.parse), known)
-    default = None if key.required else _default_of(section, name, shape_of(key.parse))
+    own = None if key.required else _default_of(section, name, shape_of(key.parse))
+    default = key.usual if own is None else own
     return {"description": key.about, **({} if default is None else {"default": default}), **shape}
 
 

@@ -9,6 +9,9 @@ from gateway.event.operators import OPERATORS, ORDERED
 from gateway.event.paths import EACH, MISSING, Facts, Path, as_written, elements, parse_path
 from gateway.event.values import as_json, as_number, number
 
+#: Characters of the shortest name that is taken for a misspelt one.
+_SHORTEST: Final = 4
+
 #: The values of a field in each sample, with the sample's type.
 Values = Sequence[tuple[str, object]]
 
@@ -88,6 +91,36 @@ def misspelt(field: str, samples: Sequence[Facts]) -> str:
             if close:
                 return f'did you mean "{as_written((*above, close[0]))}"?'
     return ""
+
+
+def typo(field: str, samples: Sequence[Facts]) -> str:
+    """The path that was meant if the last name of one has two letters swapped, or one too many, too few or wrong inside.
+
+    Empty if a sample has the path, or none has one like it. A name that only ends differently (``phone2``,
+    ``updated_at``) is one of its own.
+    """
+    *above, name = path = parse_path(field)
+    if not above or any(value is not MISSING for facts in samples for value in elements(facts, path)):
+        return ""
+    for facts in samples:
+        for place in elements(facts, tuple(above)):
+            for each in place if isinstance(place, Mapping) else ():
+                if isinstance(each, str) and _is_typo(str(name), each):
+                    return as_written((*above, each))
+    return ""
+
+
+def _is_typo(written: str, meant: str) -> bool:
+    shorter, longer = sorted((written, meant), key=len)
+    if written == meant or len(shorter) < _SHORTEST or len(longer) > len(shorter) + 1:
+        return False
+    if sorted(written) == sorted(meant):
+        return True
+    same = (one == other for one, other in zip(shorter, longer, strict=False))
+    at = next((number for number, each in enumerate(same) if not each), len(shorter))
+    is_number = longer[at].isdigit() or shorter[at : at + 1].isdigit()
+    rest = shorter[at + 1 :] if len(longer) == len(shorter) else shorter[at:]
+    return at > 0 and not is_number and bool(rest) and longer[at + 1 :] == rest
 
 
 def _through_lists(facts: Facts, path: Path) -> Path:

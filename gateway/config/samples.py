@@ -5,7 +5,7 @@ import binascii
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,13 +17,13 @@ from gateway.errors import GatewayError
 from gateway.event.paths import Facts
 from gateway.model import Event
 from gateway.presets import CONTENT_TYPES, Preset
-from gateway.routing.cases import Test, body_of
+from gateway.routing.cases import Test, body_of, headers_of
 from gateway.routing.sources import Source
 
 #: The most files of one folder that are read.
 _MOST: Final = 1000
 #: The end of a file with a whole request.
-_REQUEST: Final = ".request.json"
+REQUEST: Final = ".request.json"
 
 #: By name, body and headers.
 Files = Mapping[str, tuple[bytes, Mapping[str, str]]]
@@ -46,6 +46,7 @@ def with_samples(reading: Reading, name: str, keys: SourceKeys, source: Source, 
         samples={**preset.samples, **{each: body for each, (body, _) in own.items()}},
         sample_headers={**preset.sample_headers, **{each: headers for each, (_, headers) in own.items()}},
         own_samples=frozenset(own),
+        samples_folder="" if keys.samples is None else keys.samples.text.rstrip("/"),
     )
 
 
@@ -76,17 +77,19 @@ def _file(file: Path, name: str, most: int) -> Files:
         data = opened.read(most + 1)
     if len(data) > most:
         raise ValueError(f"{name} is larger than max_body")
-    if not name.endswith(_REQUEST):
+    if not name.endswith(REQUEST):
         return {stem: (data, {"content-type": CONTENT_TYPES[suffix]})}
+    return {name.removesuffix(REQUEST): request_in(data, name)}
+
+
+def request_in(data: bytes, name: str) -> tuple[bytes, Mapping[str, str]]:
+    """Body and headers of a request in a file, as ``gateway sign --json`` prints it. Raises ValueError that names the file."""
     try:
-        return {name.removesuffix(_REQUEST): _request(json.loads(data))}
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        written = json.loads(data)
+        body = base64.b64decode(written["body_base64"]) if "body_base64" in written else written["body"].encode()
+        headers = {str(header).lower(): str(value) for header, value in written.get("headers", [])}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise ValueError(f"{name} is not a request as gateway sign --json prints it") from None
-
-
-def _request(written: Any) -> tuple[bytes, Mapping[str, str]]:
-    body = base64.b64decode(written["body_base64"]) if "body_base64" in written else written["body"].encode()
-    headers = {str(name).lower(): str(value) for name, value in written.get("headers", [])}
     return body, {"content-type": CONTENT_TYPES["json"], **headers}
 
 
@@ -118,10 +121,9 @@ def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -
         if source is None or not has_event:
             continue
         try:
-            body = body_of(test, source, folder)
+            body, headers = body_of(test, source, folder), headers_of(test, source)
         except (GatewayError, OSError, ValueError):
             continue
-        headers = source.sample_headers.get(test.event or "", {"content-type": CONTENT_TYPES["json"]})
         sample = _received(source, body, headers)
         if sample is not None:
             found.setdefault(test.source, []).append(sample)

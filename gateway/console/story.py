@@ -1,6 +1,5 @@
 """Dicts of ``views`` about events and destinations, prepared for templates."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -17,8 +16,6 @@ View = Mapping[str, Any]
 #: With more attempts than this, those between the first and the last ones are folded.
 MOST_ATTEMPTS: Final = 8
 _FIRST: Final = 2
-#: Characters of the longest indented payload that is offered as a test.
-LONGEST_TEST: Final = 20_000
 #: Characters of the longest command shown; one cut short would send something else.
 LONGEST_CURL: Final = 20_000
 #: Most urgent first.
@@ -41,7 +38,7 @@ def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[s
         "taken": _taken(event["entries"]),
         "sections": list(_sections(event["entries"])),
         "payload": _payload(event),
-        "test": _test(event),
+        "test": event["test"],
         **_revisions(event["deliveries"], revision),
     }
 
@@ -151,29 +148,6 @@ def _payload(event: View) -> Mapping[str, Any]:
     if event["body_is"] == "removed":
         return {"is_there": False}
     return {"is_there": True, **dict(zip(("html", "is_cut"), text.pretty_and_cut(event["payload"]), strict=True))}
-
-
-def _test(event: View) -> str:
-    """An item of ``tests:`` with this payload; empty if there is no payload. JSON is valid YAML."""
-    if event["body_is"] in ("removed", "forgotten") or not isinstance(event["payload"], dict):
-        return ""
-    try:
-        # Indented, a value is longer still, and takes many times as long.
-        if len(json.dumps(event["payload"])) > LONGEST_TEST:
-            return ""
-        payload = json.dumps(event["payload"], indent=2).replace("\n", "\n    ")
-    except RecursionError:
-        return ""
-    if len(payload) > LONGEST_TEST:
-        return ""
-    to = list(dict.fromkeys(each["destination"] for each in event["requests"]))
-    lines = [
-        f"- name: {json.dumps(event['type'] + ' of ' + event['received_at'][:10])}",
-        f"  source: {json.dumps(event['source'])}",
-        f"  payload: {payload}",
-        f"  expect: {json.dumps(to)}",
-    ]
-    return "\n".join(lines)
 
 
 def _curl(request: View | None, content: Any) -> str:

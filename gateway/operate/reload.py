@@ -35,12 +35,22 @@ class Rejection(Struct, frozen=True, kw_only=True):
 
 
 class Reloader:
-    """Applies the configuration on disk. ``read`` loads it as at the start and raises ConfigError."""
+    """Applies the configuration on disk. ``read`` loads it as at the start and raises ConfigError.
 
-    def __init__(self, gateway: Gateway, dispatcher: Dispatcher, read: Callable[[], Config]) -> None:
+    ``show`` prints the problems of a refused file for people, each with its line.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        dispatcher: Dispatcher,
+        read: Callable[[], Config],
+        show: Callable[[ConfigError], None] | None = None,
+    ) -> None:
         self._gateway = gateway
         self._dispatcher = dispatcher
         self._read = read
+        self._show = show
         self._one_at_a_time = asyncio.Lock()
         #: None if the configuration in force is the one last read.
         self.rejection: Rejection | None = None
@@ -107,7 +117,10 @@ class Reloader:
         # The first line says everything; the others show the place on a terminal.
         problems = [format_problem(problem).partition("\n")[0] for problem in error.problems]
         in_force = self._gateway.config.revision
-        telemetry.log("config.rejected", in_force=in_force, problems=problems)
+        is_shown = self._show is not None and telemetry.is_for_people()
+        telemetry.log("config.rejected", in_force=in_force, problems=len(problems) if is_shown else problems)
+        if self._show is not None:
+            self._show(error)
         if is_first:
             # An editor saves more than once; only the first refusal is news.
             message = f"routes.yaml was changed and has problems; {in_force} stays in force. {' '.join(problems)}"

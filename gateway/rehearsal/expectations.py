@@ -16,7 +16,7 @@ from gateway.rehearsal.comparing import difference, lacking, lines, same
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sender_headers
 from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
 from gateway.routing import Config
-from gateway.routing.cases import Check, NoEvent, Test, body_of
+from gateway.routing.cases import Check, NoEvent, Test, body_of, headers_of, written_headers
 from gateway.wording import printable
 
 #: The time of every test, 2026-01-01T00:00:00Z, in seconds since the epoch.
@@ -42,7 +42,8 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     assert source is not None
     try:
         body = body_of(test, source, folder)
-        headers, query = sender_headers(source, body, test.event or ""), urlencode(test.query).encode()
+        declared, given = headers_of(test, source), written_headers(test)
+        headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
         rehearsal = rehearse(config, source, body, headers, NOW, query=query)
     except NoEvent as error:
         return [str(error)]

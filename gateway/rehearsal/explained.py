@@ -22,6 +22,7 @@ from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import curl
+from gateway.rehearsal.as_test import as_test
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
@@ -50,15 +51,15 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
 
 
 def explained_history(config: Config, history: EventHistory, console: str = "") -> Mapping[str, Any]:
-    """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests"}``.
+    """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests", "test"}``.
 
     ``config`` is the file's revision; ``why_not_explained`` says why entries and requests are empty, if they are. Each
     delivery has a request, by ``delivery_id``, as an attempt would make it now, or ``not_shown`` with why it would
     reveal what is redacted; ``changed`` says whether its body differs from what the last attempt sent, null if nothing
-    was sent. ``console`` is the address the console listens at.
+    was sent. ``test`` is an item of ``tests:`` with the event, empty if it has none. ``console`` is the address the console listens at.
     """
     event = history.event
-    nothing = {"config": config.revision, "why_not_explained": "", "entries": [], "requests": []}
+    nothing = {"config": config.revision, "why_not_explained": "", "entries": [], "requests": [], "test": ""}
     reason = why_not(config, event.id, event.source, intact=history.intact, body_is=history.body_is)
     if reason := reason or _deadly(history):
         return {**nothing, "why_not_explained": reason}
@@ -70,6 +71,7 @@ def explained_history(config: Config, history: EventHistory, console: str = "") 
         **nothing,
         "entries": entries(config, rehearsal),
         "requests": list(_requests_now(config, history, rehearsal, console)),
+        "test": as_test(config, history.event),
     }
 
 

@@ -1,6 +1,6 @@
 """Plays an event through a Config: what would be planned and sent. Nothing is stored or leaves the process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -11,6 +11,7 @@ from gateway.errors import BuildError, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
 from gateway.routing import Config, Source
+from gateway.routing.cases import JSON_HEADERS
 from gateway.routing.entries import Considered
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
@@ -53,15 +54,27 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
         return bool(routed) and not any(entry.deliveries for entry in routed)
 
 
-def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 0.0) -> Request:
-    """What the sender would post: ``body`` with its headers, signed. Raises CannotSign if only the sender can sign."""
-    declared = source.sample_headers.get(sample_name, _JSON)
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
-    signed = source.verifier.sign(Request(headers=headers, body=body), now, f"msg_{new_id('evt', now)[4:]}")
-    own = {name for name, _ in signed.headers}
-    kept = [(name, value) for name, value in headers if name.decode("latin-1") not in own]
+def request_of(
+    source: Source,
+    body: bytes,
+    sample_name: str = "",
+    now: float = 0.0,
+    *,
+    headers: Mapping[str, str] | None = None,
+    kept: Collection[str] = (),
+) -> Request:
+    """What the sender would post: ``body`` with its headers, signed. Raises CannotSign if only the sender can sign.
+
+    ``headers``: by lower-case name, instead of those of the sample. Those in ``kept`` are not replaced by what is signed.
+    """
+    declared = _raw(source.sample_headers.get(sample_name, JSON_HEADERS) if headers is None else headers)
+    signed = source.verifier.sign(Request(headers=declared, body=body), now, f"msg_{new_id('evt', now)[4:]}")
+    own = {name: value for name, value in signed.headers if name not in kept}
     return Request(
-        headers=[*kept, *((name.encode("latin-1"), value.encode("utf-8")) for name, value in signed.headers)],
+        headers=[
+            *((name, value) for name, value in declared if name.decode("latin-1") not in own),
+            *((name.encode("latin-1"), value.encode("utf-8")) for name, value in own.items()),
+        ],
         body=signed.body,
         path_secret=signed.path_secret.encode("utf-8"),
         query=signed.query.encode("ascii"),
@@ -69,16 +82,23 @@ def request_of(source: Source, body: bytes, sample_name: str = "", now: float = 
     )
 
 
-def sender_headers(source: Source, body: bytes, sample_name: str = "") -> RawHeaders:
-    """The headers that the sender would post with ``body``: content type and, if possible, signature."""
+def sender_headers(
+    source: Source,
+    body: bytes,
+    sample_name: str = "",
+    *,
+    headers: Mapping[str, str] | None = None,
+    kept: Collection[str] = (),
+) -> RawHeaders:
+    """The headers that the sender would post with ``body``, as ``request_of`` has them, signed if that is possible."""
     try:
-        return request_of(source, body, sample_name).headers
+        return request_of(source, body, sample_name, headers=headers, kept=kept).headers
     except CannotSign:
-        declared = source.sample_headers.get(sample_name, _JSON)
-        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in declared.items()]
+        return _raw(source.sample_headers.get(sample_name, JSON_HEADERS) if headers is None else headers)
 
 
-_JSON: Final = {"content-type": "application/json"}
+def _raw(headers: Mapping[str, str]) -> RawHeaders:
+    return [(name.encode("latin-1", "replace"), value.encode("utf-8")) for name, value in headers.items()]
 
 
 def rehearse(

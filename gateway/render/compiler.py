@@ -18,7 +18,7 @@ from gateway.destinations.markup import TAGS
 from gateway.errors import Place, Problem, TemplateRefused
 from gateway.render import direct, weave
 from gateway.render.filters import PRICES, TESTS
-from gateway.render.foreign import advice
+from gateway.render.foreign import advice, left_open
 from gateway.render.grammar import Refused, check_markup, check_tags, did_you_mean
 from gateway.render.keys import Keys, keys_of
 from gateway.render.sandbox import Sandbox
@@ -264,6 +264,11 @@ class Compiler:
                 raise source.refused(*foreign) from None
             raise source.refused(refused.line, refused.message, refused.hint, refused.value) from None
         except TemplateSyntaxError as error:
+            opened = left_open(source.text)
+            if opened is not None and opened[0] <= error.lineno:
+                line, quote = opened
+                message = f"the text that begins with {quote} is never closed"
+                raise source.refused(line, message, f"add a {quote} at its end") from None
             foreign = advice(source.text, error.lineno, is_bare=start == "truth")
             words = foreign or (error.lineno, *_in_plain_words(error.message or "syntax error", start))
             raise source.refused(*words) from None

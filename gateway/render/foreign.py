@@ -95,6 +95,22 @@ _WRITTEN: Final = [
 ]  # fmt: skip
 
 
+#: A tag up to its end on one line, and what it is made of.
+_ONE_LINE: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
+_TEXTS: Final = re.compile(r"""\"(?:[^"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'""")
+
+
+def left_open(text: str) -> tuple[int, str] | None:
+    """The line and the quote of the first text in a tag that is not closed in it; None if each is."""
+    for line, content in enumerate(text.split("\n"), start=1):
+        for tag in _ONE_LINE.finditer(content):
+            # Ends of tags inside a text are rare, and only a template that is refused is looked at.
+            rest = re.search(r"[\"']", _TEXTS.sub("", tag[0]))
+            if rest is not None:
+                return line, rest[0]
+    return None
+
+
 _BRACED: Final = re.compile(r"write \{\{ (.*?) \}\}", re.DOTALL)
 _NOTHING: Final = "remove it: every value is escaped for its place"
 #: What to write instead of filters and tests that other templates have, of Jinja or not.

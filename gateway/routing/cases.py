@@ -4,15 +4,19 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
 from gateway.destinations.requests import json_bytes
 from gateway.errors import BuildError, GatewayError, Place, Unparsable
-from gateway.event.paths import assign, unassign
+from gateway.event.paths import assign, split_path, unassign
 from gateway.event.payload import parse
 from gateway.routing.sources import Source
+
+#: The headers of an event that has none of its own.
+JSON_HEADERS: Final[Mapping[str, str]] = MappingProxyType({"content-type": "application/json"})
 
 
 class UnknownSample(GatewayError):
@@ -65,7 +69,9 @@ class Test(Struct, frozen=True, kw_only=True):
     #: Relative to the folder of the configuration.
     file: str | None = None
     payload: Plain | None = None
-    #: By path: ``attrs.type``, ``payload.data.id``.
+    #: Headers that the sender sends with it, by lower-case name.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: By path: ``attrs.type``, ``payload.data.id``, ``headers.x-github-event``.
     set: Mapping[str, object] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
     #: The fields of the request's query.
@@ -87,19 +93,44 @@ def sample(source: Source, name: str) -> bytes:
 def body_of(test: Test, source: Source, folder: Path) -> bytes:
     """The body of a test's event; ``folder`` is what its ``file`` is relative to. Raises NoEvent or UnknownSample."""
     body = _written(test, source, folder)
-    if not test.set and not test.unset:
+    changed = {path: value for path, value in test.set.items() if header_of(path) is None}
+    removed = [path for path in test.unset if header_of(path) is None]
+    if not changed and not removed:
         return body
     try:
         payload = parse(body)
     except Unparsable as error:
         raise NoEvent(f"set and unset need a JSON event: {error}") from None
-    for path, value in test.set.items():
+    for path, value in changed.items():
         with _changing(f"set {path}"):
             assign(payload, source.naming.payload_path(path, payload), value)
-    for path in test.unset:
+    for path in removed:
         with _changing(f"unset {path}"):
             unassign(payload, source.naming.payload_path(path, payload))
     return _encoded(payload)
+
+
+def headers_of(test: Test, source: Source) -> Mapping[str, str]:
+    """The headers of a test's event: those of its sample, with the test's own and its changes. Raises NoEvent."""
+    headers = {**source.sample_headers.get(test.event or "", JSON_HEADERS), **test.headers}
+    for path, value in test.set.items():
+        if (name := header_of(path)) is not None:
+            headers[name] = str(value)
+    for path in test.unset:
+        if (name := header_of(path)) is not None and headers.pop(name, None) is None:
+            raise NoEvent(f"unset {path}: the event has no such header")
+    return headers
+
+
+def written_headers(test: Test) -> frozenset[str]:
+    """The headers that a test writes out itself."""
+    return frozenset({*test.headers, *(name for path in test.set if (name := header_of(path)) is not None)})
+
+
+def header_of(path: str) -> str | None:
+    """The header that a path to change names: ``headers.x-github-event``; None if it is a field of the payload."""
+    segments = split_path(path)
+    return segments[1].lower() if segments[0] == "headers" and len(segments) == 2 else None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The entries of a file, compiled: which events they match, and what they send to each destination."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -112,6 +112,9 @@ class Entries:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
 
     @property
     def names(self) -> Sequence[str]:

@@ -94,6 +94,8 @@ class Source(Struct, frozen=True, kw_only=True):
     sample_headers: Mapping[str, Mapping[str, str]] = MappingProxyType({})
     #: Those that are its own.
     own_samples: frozenset[str] = frozenset()
+    #: Where they are, relative to the configuration; empty: it has none.
+    samples_folder: str = ""
     #: What to hide of its events.
     redaction: Redaction = NOTHING
 

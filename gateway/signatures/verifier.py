@@ -116,5 +116,8 @@ class Verifier:
         """Make what ``verify`` accepts, by the first secret that is still valid. Raises CannotSign."""
         for check in self._checks:
             if check.keys or check.scheme.way == "none":
-                return signed(check, request, now, message_id)
+                try:
+                    return signed(check, request, now, message_id)
+                except Stop as stop:
+                    raise CannotSign(str(stop)) from None
         raise CannotSign("none of the source's secrets fits its scheme")

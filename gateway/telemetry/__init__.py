@@ -7,9 +7,9 @@ configuration in force, ``other``, or one of a few fixed words. Bodies, secrets 
 import importlib
 from typing import TYPE_CHECKING
 
-from gateway.telemetry.logs import configure_log, flush_log, hide_in_log, log, say
+from gateway.telemetry.logs import configure_log, flush_log, hide_in_log, is_for_people, log, say
 
-__all__ = ["configure_log", "flush_log", "hide_in_log", "log", "say"]
+__all__ = ["configure_log", "flush_log", "hide_in_log", "is_for_people", "log", "say"]
 
 if TYPE_CHECKING:
     from gateway.telemetry.metrics import *  # noqa: F403

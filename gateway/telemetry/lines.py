@@ -102,7 +102,7 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "config.rejected": LogEvent(
         "error",
-        "the configuration on disk has problems; the previous one stays in force, unchanged",
+        "the configuration on disk has problems; the previous one stays in force, unchanged; on a terminal only their number",
         ("in_force", "problems"),
     ),
     "config.orphans": LogEvent(

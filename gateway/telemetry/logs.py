@@ -26,6 +26,7 @@ LONGEST_TRACEBACK: Final = 16_384
 _Write = Callable[[str, Level, MutableMapping[str, Any]], None]
 
 _pump: LinePump | None = None
+_is_for_people = False
 _write: _Write | None = None
 #: Levels of the lines that are written, by name; empty before ``configure_log``.
 _levels: Mapping[str, Level] = {}
@@ -54,9 +55,10 @@ def configure_log(form: str = "auto", level: str = "info", *, shares_output: boo
 
     ``shares_output``: other processes write there, too.
     """
-    global _pump, _write, _levels  # noqa: PLW0603  every part of a process shares one log
+    global _pump, _write, _levels, _is_for_people  # noqa: PLW0603  every part of a process shares one log
     if form == "auto":
         form = "console" if os.isatty(_STDERR) else "json"
+    _is_for_people = form == "console"
     _pump = _pump or LinePump(_STDERR, _count_dropped, is_shared=shares_output)
     _write = _json_lines(_pump.put) if form == "json" else _console_lines(_pump.put)
     _levels = {
@@ -67,6 +69,11 @@ def configure_log(form: str = "auto", level: str = "info", *, shares_output: boo
     # By default a library's line goes straight to stderr, and its caller waits if the pipe is full.
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def is_for_people() -> bool:
+    """Whether the lines are written for a terminal."""
+    return _is_for_people
 
 
 def flush_log() -> None:

@@ -69,7 +69,7 @@ def test_a_destination_that_nobody_knows_is_no_replay_of_nothing(gateway, is_run
     if not is_running:
         gateway.terminate()
     done = gateway.verb("replay", "--dead", "--destination", "crmm", *more, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert 'no destination "crmm", neither in routes.yaml nor in the store  (did you mean "crm"?)' in done.stderr
 
 

@@ -170,7 +170,7 @@ def test_send_makes_each_event_a_new_one_unless_told_otherwise(dev):
     assert many.stdout.startswith("20 of 20 accepted")
     dev.verb("send", "message.read", "--to", to, "--same")
     assert "a duplicate of" in dev.verb("send", "message.read", "--to", to, "--same").stdout
-    assert dev.verb("send", "nothing.known", "--to", to, check=False).returncode == 1
+    assert dev.verb("send", "nothing.known", "--to", to, check=False).returncode == 2
     assert dev.verb("send", "message.read", "--to", "http://127.0.0.1:1/in/xobito", check=False).returncode == 3
 
 
@@ -241,7 +241,7 @@ def test_dev_says_where_a_pasted_event_goes_for_real(tmp_path):
 @pytest.mark.parametrize("to", ["http://127.0.0.1:99999/x", "127.0.0.1:8080", "ftp://127.0.0.1/", "http://[::1"])
 def test_an_address_that_cannot_be_posted_to_is_refused_in_one_line(dev, to):
     done = dev.verb("send", "contact.created", "--to", to, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--to" in done.stderr
     assert "Traceback" not in done.stderr
 

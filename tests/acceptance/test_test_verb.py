@@ -188,11 +188,11 @@ def test_a_file_that_does_not_load_says_its_problems_and_fails(folder):
     assert done.stderr.splitlines()[-1] == "1 problem"
 
 
-def test_a_file_without_tests_says_so_and_is_no_failure(folder):
+def test_a_file_without_tests_has_tested_nothing(folder):
     (folder / "routes.yaml").write_text(ROUTES)
     done = gateway_test(folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "routes.yaml has no tests: write some under tests:\n"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "gateway: routes.yaml has no tests: write some under tests: (docs/how-to/write-a-test.md)\n"
 
 
 # --- the shipped file ---

@@ -1,6 +1,10 @@
 """``gateway check``: what it prints in each format, and how it exits."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -169,3 +173,13 @@ def test_private_addresses_are_not_among_the_findings_of_programs(tmp_path):
     local = GOOD.replace("https://crm.example.com", "http://10.0.0.5")
     assert json.loads(run(tmp_path, local, "--format", "json").stdout) == []
     assert run(tmp_path, local, "--format", "github").stdout == ""
+
+
+def test_a_terminal_in_another_encoding_shows_what_it_can(tmp_path):
+    (tmp_path / "routes.yaml").write_text("version: 1\nroutes: “a” — é: x: y\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "check"], cwd=tmp_path, capture_output=True, timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert rb"\u201ca\u201d \u2014 \xe9" in done.stdout

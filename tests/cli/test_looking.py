@@ -68,6 +68,33 @@ def test_events_are_found_by_what_they_hold(gateway, find, found):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["events", "--source", "xobto"],
+            'no source "xobto", neither in routes.yaml nor in the store  (did you mean "xobito"?)',
+        ),
+        (["events", "--destination", "crmm"], 'no destination "crmm"'),
+        (["dead", "--route", "to-crn"], '(did you mean "to-crm"?)'),
+        (["dead", "--destination", "crmm", "--json"], '(did you mean "crm"?)'),
+        (["dead", "--cause", "answerd 422"], '(did you mean "answered 422"?)'),
+        (["tail", "--source", "xobto"], 'no source "xobto"'),
+        (["discard", "--dead", "--route", "to-crn", "--yes"], 'no route "to-crn"'),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_an_unknown_name_is_a_mistake_and_no_empty_answer(gateway, arguments, said):
+    done = gateway.verb(*arguments, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["events", "--source", "gateway"], ["dead", "--cause", "answered 404"]])
+def test_a_known_name_without_anything_is_an_empty_answer(gateway, arguments):
+    assert json.loads(gateway.verb(*arguments, "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
     ("filters", "found"),
     [
         (["--destination", "crm", "--state", "dead"], 6),

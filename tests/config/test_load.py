@@ -15,6 +15,26 @@ from gateway.event.naming import Naming
 from tests.config.given import GOOD, HEAD, build, event, plan, problems_of
 
 
+def test_a_warning_about_a_text_in_a_body_leaves_the_body_as_it_is(loaded):
+    config = loaded("routes: [{name: a, match: contact.created, to: crm, body: {key: $NAME, id: '{{ attrs.id }}'}}]\n")
+    assert any("${NAME}" in each.hint for each in config.warnings)
+    assert json.loads(build(config, "a", "crm").body) == {"key": "$NAME", "id": 451}
+
+
+def test_a_mistake_in_tests_is_a_warning_for_those_who_do_not_run_them(tmp_path):
+    bad = "tests: [{name: a, event: contact.creatd, expect: [nowhere]}, {name: b, event: contact.read}]\n"
+    (tmp_path / "routes.yaml").write_text(f"{HEAD}routes: [{{name: a, match: contact.created, to: log}}]\n{bad}")
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "routes.yaml", environ={})
+    config = load(tmp_path / "routes.yaml", environ={}, tests=False)
+    said = {each.message for each in config.warnings}
+    errors = [each.message for each in refused.value.problems if each.severity == "error"]
+    assert errors
+    assert set(errors) <= said
+    assert {each.severity for each in config.warnings} == {"warning"}
+    assert config.entries
+
+
 def test_tests_are_values_that_name_what_they_expect(loaded):
     config = loaded("""
 always: [{to: log}]

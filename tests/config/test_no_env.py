@@ -91,11 +91,12 @@ def test_what_only_a_name_can_stand_for_is_asked_for_in_one_line(tmp_path):
     (tmp_path / "routes.yaml").write_text(NAMES)
     with pytest.raises(ConfigError) as refused:
         load(tmp_path / "routes.yaml", environ={}, no_env=True)
-    [problem] = refused.value.problems
+    of_a_test, problem = refused.value.problems
     assert problem.message == (
         "not set: PRESET (line 2), TYPE (line 3), SOURCE (line 6), TO (line 6), VIP (line 6), TEMPLATE (line 6), "
-        "MORE (line 8), EVENT (line 9)"
+        "MORE (line 8)"
     )
+    assert (of_a_test.message, of_a_test.place.line) == ("not set: EVENT", 9)
     assert problem.hint == "set them, or write a default: ${NAME:-...}; no value can be made up for them"
 
 

@@ -58,6 +58,7 @@ BEYOND = {
         "client-certificates",
         "constant-ids",
         "headers",
+        "headers-of-a-test",
         "in-the-clear",
         "names-of-other-scripts",
         "never",
@@ -73,10 +74,12 @@ BEYOND = {
         "where-regex",
     },
     "whether a template compiles": {
+        "brace-missing-in-a-block",
         "headers-in-jinja",
         "expressions",
         "if-with-statement",
         "one-brace",
+        "quote-open-in-a-tag",
         "template-endings",
         "templates",
     },
@@ -355,6 +358,40 @@ def test_a_default_is_shown_as_it_would_be_written():
     retry = json_schema()["$defs"]["retry"]["properties"]
     assert [retry[key]["default"] for key in ("for", "first", "max")] == ["24h", "1s", "1h"]
     assert json_schema()["$defs"]["source"]["properties"]["max_body"]["default"] == "1MiB"
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "usual"),
+    [
+        ("destination", "timeout", "10s"), ("destination", "concurrency", 32),
+        ("destination", "retry", {"for": "24h", "first": "1s", "max": "1h"}), ("retry", "jitter", "20%"),
+        ("retention", "events", "30d"), ("retention", "attempts", "30d"), ("retention", "dead", "90d"),
+        ("limits", "max_pending", 1_000_000), ("source", "dedupe", "30d"),
+    ],
+)  # fmt: skip
+def test_a_default_in_the_schema_is_what_holds_where_nobody_wrote_it(tmp_path, place, key, usual):
+    assert json_schema()["$defs"][place]["properties"][key]["default"] == usual
+
+    def loaded(value):
+        here = {"destination": "{url: 'https://a.example'%s}", "retry": "{url: 'https://a.example'%s}"}
+        line = f", {key}: {json.dumps(value)}" if value is not None else ""
+        line = f", retry: {{{line[2:]}}}" if place == "retry" and line else line
+        source = f"{{preset: xobito, secret: s{line if place == 'source' else ''}}}"
+        own = f"{place}: {{{line[2:]}}}\n" if place in ("retention", "limits") and line else ""
+        text = f"version: 1\nsources: {{x: {source}}}\ndestinations: {{d: {here.get(place, here['retry']) % (line if place in here else '')}}}\n{own}routes: []\n"
+        (tmp_path / "routes.yaml").write_text(text)
+        config = load(tmp_path / "routes.yaml", environ={})
+        door = config.destinations["d"]
+        return (
+            door.timeout_s,
+            door.concurrency,
+            door.retry,
+            config.retention,
+            config.limits,
+            config.sources["x"].dedupe_s,
+        )
+
+    assert loaded(usual) == loaded(None)
 
 
 def test_a_parser_that_does_not_say_takes_anything():

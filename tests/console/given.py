@@ -204,7 +204,7 @@ def an_event(sample: str = "contact.updated", **changes) -> dict[str, Any]:
             },
         ],
         "held_back": [{"route": "welcome", "key": "451", "event_id": an_id("evt", 4), "fired_at": "2026-11-27T22:09:00.000Z"}],
-        "entries": entries(sample), "requests": requests(sample), "why_not_explained": "", **changes,
+        "entries": entries(sample), "requests": requests(sample), "why_not_explained": "", "test": '  - name: "a"', **changes,
     }  # fmt: skip
 
 

@@ -438,6 +438,24 @@ def test_a_good_file_is_in_force_and_says_what_changed(tmp_path, logged):
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("is_for_people", [True, False], ids=["a terminal", "a log of lines"])
+def test_on_a_terminal_each_problem_is_printed_once(tmp_path, logged, monkeypatch, is_for_people):
+    monkeypatch.setattr(telemetry, "is_for_people", lambda: is_for_people)
+    shown = []
+
+    async def scenario():
+        async with Reloadable(tmp_path, crm("http://127.0.0.1:9/a")) as world:
+            reloader = Reloader(world.gateway, world.dispatcher, world.read, shown.append)
+            world.save("nonsense: 1\nmore: 2\n")
+            with pytest.raises(ConfigError) as refused:
+                await reloader.reload()
+            assert shown == [refused.value]
+
+    asyncio.run(scenario())
+    [rejected] = of(logged, "config.rejected")
+    assert rejected["problems"] == 2 if is_for_people else len(rejected["problems"]) == 2
+
+
 def test_a_broken_file_changes_nothing_until_it_is_mended(tmp_path, logged):
     async def scenario():
         async with Reloadable(tmp_path, crm("http://127.0.0.1:9/a")) as world:

@@ -24,18 +24,23 @@ def _moving(command: Command) -> Command:
     command = click.option("--dead", is_flag=True, help="Select dead letters; the filters narrow the selection.")(
         command
     )
-    return click.argument("ids", metavar="[ID...]", nargs=-1)(options.deliveries(command))
+    return click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=complete.ids)(options.deliveries(command))
 
 
 @click.command("replay")
 @_moving
-@click.option("--rate", default="", metavar="RATE", help="Maximum rate: 5/s, 60/min.")
+@click.option("--rate", default="", metavar="RATE", shell_complete=complete.rates, help="Maximum rate: 5/s, 60/min.")
 @click.option("--reroute", is_flag=True, help="Match the events against the current routes; show the changes first.")
 @click.option(
     "--new-id", "as_new", is_flag=True, help="Send under new ids, so that receivers that skip known ids accept the delivery."
 )  # fmt: skip
 @click.option(
-    "--stop", "stopped", default="", metavar="ACTIVITY", help="Stop a replay, discard or erasure by its id: act_..."
+    "--stop",
+    "stopped",
+    default="",
+    metavar="ACTIVITY",
+    shell_complete=complete.activities,
+    help="Stop a replay, discard or erasure by its id: act_...",
 )
 @options.config
 @options.server
@@ -85,6 +90,7 @@ def discard(**given: Any) -> None:
     "--find",
     required=True,
     metavar="TEXT",
+    shell_complete=complete.fields,
     help="What their events have: data.id=451, attrs.phone=+14155551234, headers.x-y=z, or any text.",
 )
 @click.option("--reason", default="", metavar="TEXT", help="Reason, shown in `gateway activity`.")
@@ -139,7 +145,7 @@ def handshake(**given: Any) -> None:
 
 def _held(command: Command) -> Command:
     command = click.option(
-        "--for", "for_", metavar="DURATION", help="How long it lasts: 30m, 2h. Default: until you resume or unmute it."
+        "--for", "for_", metavar="DURATION", shell_complete=complete.durations, help="How long it lasts: 30m, 2h. Default: until you resume or unmute it."
     )(command)  # fmt: skip
     command = click.option("--reason", required=True, metavar="TEXT", help="Reason, shown in `gateway destinations`.")(
         command

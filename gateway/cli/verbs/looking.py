@@ -5,7 +5,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli import options
+from gateway.cli import complete, options
 
 
 @click.command("events")
@@ -25,7 +25,7 @@ def events(**given: Any) -> None:
 
 
 @click.command("show")
-@click.argument("event_id", metavar="ID")
+@click.argument("event_id", metavar="ID", shell_complete=complete.ids)
 @click.option("--why", is_flag=True, help="Show why each route matches the event now, or which condition fails.")
 @click.option("--request", is_flag=True, help="Show each request as it would be sent now, with secrets hidden.")
 @options.config

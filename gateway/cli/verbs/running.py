@@ -1,5 +1,6 @@
 """Run a gateway, and look after its store and its machine."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +16,16 @@ Command = Callable[..., Any]
 def _listeners(command: Command) -> Command:
     command = click.option(
         "--admin-bind", envvar="GATEWAY_ADMIN_BIND", show_envvar=True, default="127.0.0.1:8081", show_default=True,
-        metavar="HOST:PORT", help="Address of the admin listener: health, metrics, API and console.",
+        metavar="HOST:PORT", shell_complete=complete.binds, help="Address of the admin listener: health, metrics, API and console.",
     )(command)  # fmt: skip
     return click.option(
         "--bind", envvar="GATEWAY_BIND", show_envvar=True, default="127.0.0.1:8080", show_default=True,
-        metavar="HOST:PORT", help="Address that senders post to; port 0 picks a free port.",
+        metavar="HOST:PORT", shell_complete=complete.binds, help="Address that senders post to; port 0 picks a free port.",
     )(command)  # fmt: skip
 
 
 def _logging(command: Command) -> Command:
+    command = click.option("--json", "as_json", is_flag=True, help="Log as JSON: the same as --log json.")(command)
     command = click.option(
         "--log-level", envvar="GATEWAY_LOG_LEVEL", show_envvar=True, default="info", show_default=True,
         type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
@@ -68,7 +70,7 @@ def serve(**given: Any) -> None:
         sys.exit(several.serve(workers=workers, **given))
     from gateway.cli import run
 
-    sys.exit(run.serve(dev=False, **given))
+    sys.exit(run.serve(dev=False, **_logged(given)))
 
 
 @click.command("dev")
@@ -86,7 +88,13 @@ def dev(**given: Any) -> None:
     from gateway.cli import run
 
     given["env_file"] = given["config"].parent / ".env"
-    sys.exit(run.serve(dev=True, watch=True, migrate=True, **given))
+    sys.exit(run.serve(dev=True, watch=True, migrate=True, **_logged(given)))
+
+
+def _logged(given: dict[str, Any]) -> dict[str, Any]:
+    """With the form of the log that ``--json`` chooses."""
+    as_json = given.pop("as_json")
+    return {**given, "log_format": "json"} if as_json else given
 
 
 @click.command("backup")
@@ -120,9 +128,21 @@ def migrate(**given: Any) -> None:
 
 @click.command("copy")
 @click.option(
-    "--from", "source", required=True, metavar="URL", help="Store to copy: sqlite:///gateway.db, postgresql://…"
+    "--from",
+    "source",
+    required=True,
+    metavar="URL",
+    shell_complete=complete.stores,
+    help="Store to copy: sqlite:///gateway.db, postgresql://…",
 )
-@click.option("--to", "target", required=True, metavar="URL", help="Empty store that becomes its copy.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="URL",
+    shell_complete=complete.stores,
+    help="Empty store that becomes its copy.",
+)
 @options.as_json
 def copy(**given: Any) -> None:
     """Copy everything in a store to a store of another kind, or of the same.
@@ -157,12 +177,14 @@ def doctor(**given: Any) -> None:
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(complete.SHELLS))
+@options.as_json
 @click.pass_context
-def completion(context: click.Context, /, shell: str) -> None:
+def completion(context: click.Context, /, shell: str, *, as_json: bool) -> None:
     """Print the completion script for a shell.
 
-    It completes verbs, options, destinations, samples and states.
+    It completes verbs, options, names in routes.yaml, samples, fields, and ids of events.
 
     bash and zsh: eval "$(gateway completion bash)" in ~/.bashrc. fish: gateway completion fish | source
     """
-    print(complete.script(context.find_root().command, shell))
+    script = complete.script(context.find_root().command, shell)
+    print(json.dumps({"shell": shell, "script": script}, indent=2) if as_json else script)

@@ -10,12 +10,13 @@ from gateway.cli import complete, options
 
 
 @click.command("send")
-@click.argument("sample", shell_complete=complete.samples)
+@click.argument("event", shell_complete=complete.events)
 @options.config
 @options.source_of_sample
 @options.changes
+@options.headers
 @click.option(
-    "--to", default="", metavar="URL",
+    "--to", default="", metavar="URL", shell_complete=complete.addresses,
     help="Address to post to. Default: the source's path at GATEWAY_BIND, else at 127.0.0.1:8080.",
 )  # fmt: skip
 @click.option(
@@ -28,8 +29,9 @@ from gateway.cli import complete, options
 @click.option("--same", is_flag=True, help="Send the sample unchanged; sent twice, the second is a duplicate.")
 @click.option("--json", "as_json", is_flag=True, help="Print each answer as JSON.")
 def send(**given: Any) -> None:
-    """Sign and post a sample event.
+    """Sign and post an event.
 
+    EVENT is a sample (contact.created), or a file with the body; FILE.request.json also has the headers.
     `gateway sources NAME` lists the samples of a sender: contact.created, status.updated, message.failed, ...
     """
     from gateway.cli import send as sending
@@ -38,7 +40,7 @@ def send(**given: Any) -> None:
 
 
 @click.command("sources")
-@click.argument("name", default="", metavar="[NAME]")
+@click.argument("name", default="", metavar="[NAME]", shell_complete=complete.senders)
 @options.as_json
 def sources(name: str, as_json: bool) -> None:
     """List the known senders, or show how to configure one.
@@ -50,9 +52,29 @@ def sources(name: str, as_json: bool) -> None:
     sys.exit(senders.show(name, as_json=as_json) if name else senders.list_all(as_json=as_json))
 
 
+@click.command("capture")
+@click.argument("name", shell_complete=complete.sources)
+@click.option("--last", is_flag=True, help="Take the newest stored event instead of waiting for the next one.")
+@click.option("--force", is_flag=True, help="Overwrite an existing sample.")
+@options.config
+@options.server
+def capture(**given: Any) -> None:
+    """Make a sample of the next real event of a source.
+
+    NAME is a source in routes.yaml. Its body and headers are written into the folder of its samples, without signatures
+    and other secrets; values of fields that the source redacts are replaced.
+    """
+    from gateway.cli import capture as capturing
+
+    sys.exit(capturing.capture(options.place(given), **given))
+
+
 @click.command("verify")
 @options.config
-@click.option("--source", required=True, metavar="NAME", help="Source in routes.yaml that the request is for.")
+@click.option(
+    "--source", required=True, metavar="NAME", shell_complete=complete.sources,
+    help="Source in routes.yaml that the request is for.",
+)  # fmt: skip
 @click.option(
     "--request", required=True, metavar="FILE", type=click.Path(path_type=Path),
     help="JSON file with method, url, headers (as [name, value] pairs), and body or body_base64.",
@@ -69,11 +91,13 @@ def verify(**given: Any) -> None:
 
 
 @click.command("sign")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("event", shell_complete=complete.events)
 @options.config
-@click.option("--source", required=True, metavar="NAME", help="Source in routes.yaml to sign for.")
+@options.source_of_sample
+@options.changes
+@options.headers
 @click.option(
-    "--url", default="", metavar="URL", help="Address of the gateway. Default: GATEWAY_BIND, else 127.0.0.1:8080."
+    "--url", default="", metavar="URL", shell_complete=complete.addresses, help="Address of the gateway. Default: GATEWAY_BIND, else 127.0.0.1:8080."
 )  # fmt: skip
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the request as `gateway verify` reads it, not as a curl command."
@@ -81,7 +105,7 @@ def verify(**given: Any) -> None:
 def sign(**given: Any) -> None:
     """Print a signed request that a source accepts.
 
-    FILE contains the body; it can also be the name of a sample event.
+    EVENT is a sample, or a file with the body; FILE.request.json also has the headers.
     """
     from gateway.cli import verify
 

@@ -11,17 +11,28 @@ from gateway.cli import complete, options
 
 @click.command("init")
 @click.argument("folder", default=".", type=click.Path(path_type=Path))
-def init(folder: Path) -> None:
+@click.option(
+    "--source", default="", metavar="SENDER", shell_complete=complete.senders,
+    help="Write a small file for this sender: github, stripe. `gateway sources` lists them.",
+)  # fmt: skip
+@click.option(
+    "--to", default="", metavar="TYPE", shell_complete=complete.kinds,
+    help="Write a small file for this type of destination: slack, http.",
+)  # fmt: skip
+@options.as_json
+def init(**given: Any) -> None:
     """Create a commented routes.yaml with its templates in FOLDER.
 
-    Also creates .env.example and the JSON Schema for editors. Nothing is overwritten.
+    With --source or --to, a small one for just that. Also creates .env.example and the JSON Schema for editors. Nothing
+    is overwritten.
     """
     from gateway.cli import init as starter
 
-    sys.exit(starter.init(folder))
+    sys.exit(starter.init(given.pop("folder"), **given))
 
 
 @click.command("schema")
+@click.option("--json", "_", is_flag=True, expose_value=False, help="Print JSON, which it always does.")
 def schema() -> None:
     """Print the JSON Schema of routes.yaml, for editors."""
     from gateway.cli import schema as schemas
@@ -36,6 +47,7 @@ def schema() -> None:
     "--format", "output", default="text", show_default=True, type=click.Choice(["text", "json", "github"]),
     help="json: an array of findings. github: annotations on a pull request.",
 )  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the same as --format json.")
 @click.option("--no-env", is_flag=True, help="Make up values for unset variables, for example in CI.")
 def check(**given: Any) -> None:
     """Report every problem in routes.yaml and its templates.
@@ -45,7 +57,8 @@ def check(**given: Any) -> None:
     """
     from gateway.cli import check as checks
 
-    sys.exit(checks.check(**given))
+    output = "json" if given.pop("as_json") else given.pop("output")
+    sys.exit(checks.check(**{**given, "output": output}))
 
 
 @click.command("test")
@@ -63,17 +76,18 @@ def test(**given: Any) -> None:
 
 
 @click.command("explain")
-@click.argument("event", shell_complete=complete.samples)
+@click.argument("event", shell_complete=complete.events)
 @options.config
 @options.server
 @options.source_of_sample
 @options.changes
+@options.headers
 @click.option("--curl", "as_curl", is_flag=True, help="Print each request as a curl command.")
 def explain(**given: Any) -> None:
     """Show what would happen to EVENT, and why.
 
     Lists which entries match it, clause by clause, and every request, without secrets. Nothing is sent. EVENT is a
-    sample (contact.created), a JSON file, or the id of a stored event or delivery. Unset variables have made-up values.
+    sample (contact.created), a file, or the id of a stored event or delivery. Unset variables have made-up values.
     """
     from gateway.cli import explain as explaining
 
@@ -81,15 +95,16 @@ def explain(**given: Any) -> None:
 
 
 @click.command("render")
-@click.argument("template")
+@click.argument("template", shell_complete=complete.templates)
 @options.config
 @options.server
 @click.option(
-    "--event", default="", metavar="EVENT",
+    "--event", default="", metavar="EVENT", shell_complete=complete.events,
     help="Sample, JSON file or stored id to render with. Default: the first sample.",
 )  # fmt: skip
 @options.source_of_sample
 @options.changes
+@options.headers
 @click.option(
     "--for", "kind", type=complete.Kinds(),
     help="Escape values for this type of destination. Default: the type its folder is named after (slack/).",

@@ -93,7 +93,9 @@ def where(reading: Reading, node: Node, label: str) -> Where | None:
     """A map of conditions."""
     if not isinstance(node, Map):
         if isinstance(node, Scalar) and not node.empty:
-            hint = "write where: {attrs.type: customer}; an expression goes under if"
+            compared = foreign.compared_key(node.text)
+            right = f"{{{compared[1]}}}" if compared and compared[1] else "{attrs.type: customer}"
+            hint = f"write where: {right}; an expression goes under if"
             reading.error(node, f"{label} must be a map", hint)
         else:
             values.expect_map(reading, node, label, "attrs.type: customer")
@@ -136,6 +138,10 @@ def _path(reading: Reading, pair: Pair) -> Path | None:
         right = foreign.comparison(field, word, pair.value)
         hint = f'write {right}; for a field of that name {field}["{word}"]'
         reading.error(pair.key, f'"{key}" ends in an operator', hint)
+        return None
+    if sign := foreign.sign_at_end(key):
+        field, word = sign
+        reading.error(pair.key, f'"{key}" ends in an operator', f"write {foreign.comparison(field, word, pair.value)}")
         return None
     if compared := foreign.compared_key(key):
         field, right = compared

@@ -57,12 +57,15 @@ class DefaultsKeys(Section):
     """Each key applies to destinations that do not set it; a destination's own value replaces it entirely."""
 
     noun = "defaults"
-    timeout: float | None = key(values.duration(0.1, "1h"), "how long one attempt may take: 10s")
+    timeout: float | None = key(values.duration(0.1, "1h"), "how long one attempt may take: 10s", usual="10s")
     retry: RetryKeys | Policy | None = key(
         read_retry,
         "when to retry a failed delivery: {for: 24h, first: 1s, max: 1h}, a list of waits such as [1s, 10s, 1m], or none",
+        usual={"for": "24h", "first": "1s", "max": "1h"},
     )
-    concurrency: int | None = key(values.integer(1, 1024), "maximum number of deliveries in flight at once: 32")
+    concurrency: int | None = key(
+        values.integer(1, 1024), "maximum number of deliveries in flight at once: 32", usual=32
+    )
     success: tuple[SuccessKeys, ...] | None = key(
         read_success,
         "which responses count as accepted, a rule or a list of rules of which one must match: {json: {ok: true}}; "

@@ -151,7 +151,7 @@ def entries_of(section: str) -> Parser[tuple[EntryKeys, ...]]:
             return ()
         if not isinstance(node, Items):
             if not isinstance(node, Broken):
-                reading.error(node, f"{label} must be a list", "start each entry with - on a new line")
+                reading.error(node, f"{label} must be a list", values.without_dash(node, "entry"))
             return None
         found = (_read_entry(reading, each, section) for each in node.nodes)
         return tuple(entry for entry in found if entry is not None)

@@ -87,15 +87,17 @@ class RetentionKeys(Section):
 
     noun = "retention"
     events: float | None = key(
-        values.duration(60, values.LONGEST), "how long an event and its deliveries are kept: 30d"
+        values.duration(60, values.LONGEST), "how long an event and its deliveries are kept: 30d", usual="30d"
     )
     bodies: float | None = key(
         values.duration(60, values.LONGEST),
         "how long an event's body is kept once none of its deliveries is pending or dead; as long as the event if left out",
     )
-    attempts: float | None = key(values.duration(60, values.LONGEST), "how long the record of an attempt is kept: 30d")
+    attempts: float | None = key(
+        values.duration(60, values.LONGEST), "how long the record of an attempt is kept: 30d", usual="30d"
+    )
     dead: float | None = key(
-        values.duration(60, values.LONGEST), "how long a dead delivery and its event are kept: 90d"
+        values.duration(60, values.LONGEST), "how long a dead delivery and its event are kept: 90d", usual="90d"
     )
 
 
@@ -103,7 +105,9 @@ class RetentionKeys(Section):
 class LimitsKeys(Section):
     noun = "limits"
     max_pending: int | None = key(
-        values.integer(1, 1_000_000_000), "how many deliveries may wait before new events are refused: 1000000"
+        values.integer(1, 1_000_000_000),
+        "how many deliveries may wait before new events are refused: 1000000",
+        usual=1_000_000,
     )
     free_disk: int | None = key(
         values.size(0, "1000GiB"),

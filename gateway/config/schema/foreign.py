@@ -166,6 +166,12 @@ def operator_at_end(key: str) -> tuple[str, str] | None:
 _COMPARED: Final = re.compile(r"([A-Za-z_][\w.*\[\]-]*)\s*(>=|<=|!=|<>|==?=?|=~|!~|>|<)\s*(\S.*)")
 
 
+def sign_at_end(key: str) -> tuple[str, str] | None:
+    """The field and the operator of ``attrs.total >=``; None if the key is none."""
+    found = re.fullmatch(r"([A-Za-z_][\w.*\[\]-]*)\s+(>=|<=|!=|<>|==?=?|=~|!~|>|<)", key)
+    return (found[1], found[2]) if found and "." in found[1] else None
+
+
 def compared_key(key: str) -> tuple[str, str] | None:
     """The field and the condition of ``payload.total > 5`` or ``payload.kind == "a"``; None if the key is none."""
     found = _COMPARED.fullmatch(key)

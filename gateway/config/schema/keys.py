@@ -4,6 +4,7 @@ One class per section, one field per key. To add a key, add a field: nothing els
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from gateway.config.schema import values
 from gateway.config.schema.reading import Parser, Reading, Shape, shape_of, shaped
 from gateway.config.schema.values import NAME_RULE
-from gateway.config.text.reader import Map, Node, Pair, Scalar
+from gateway.config.text.reader import Items, Map, Node, Pair, Scalar
 from gateway.errors import Place
 from gateway.render import TemplateText
 from gateway.wording import suggest_or_list
@@ -32,6 +33,8 @@ class Key:
     name: str = ""
     #: The destination types that have it; empty: all of them.
     types: tuple[str, ...] = ()
+    #: What holds where nobody has written it, as it would be written, if another place than this key decides that.
+    usual: str | int | Mapping[str, str] | None = None
 
 
 def key(
@@ -43,9 +46,10 @@ def key(
     required: bool = False,
     name: str = "",
     types: tuple[str, ...] = (),
+    usual: str | int | Mapping[str, str] | None = None,
 ) -> Any:
     """Declare one key, as the default of its field."""
-    metadata = {"key": Key(parse=parse, about=about, required=required, name=name, types=types)}
+    metadata = {"key": Key(parse=parse, about=about, required=required, name=name, types=types, usual=usual)}
     return field(default_factory=factory, metadata=metadata) if factory else field(default=default, metadata=metadata)
 
 
@@ -95,7 +99,7 @@ def keys_of(section: type[Section]) -> Mapping[str, tuple[str, Key]]:
 def read_section(reading: Reading, node: Node, section: type[S], label: str) -> S | None:
     """Read a map by its declarations; None if it is not a map. A value that cannot be read keeps its default."""
     if not isinstance(node, Map):
-        values.expect_map(reading, node, label or "the file")
+        _expect_section(reading, node, section, label)
         return None
     keys = keys_of(section)
     written = {pair.key.text: pair for pair in node.pairs}
@@ -108,6 +112,29 @@ def read_section(reading: Reading, node: Node, section: type[S], label: str) -> 
     kept = {keys[text][0]: value for text, value in read.items() if value is not None}
     kept["options"] = {text: value for text, value in read.items() if text in section.options_known and value}
     return section(place=node.place, written=written, **kept)
+
+
+def _expect_section(reading: Reading, node: Node, section: type[Section], label: str) -> None:
+    """Report a section that is not a map; an address alone is meant as the url of a destination."""
+    if isinstance(node, Scalar) and "url" in keys_of(section) and re.match(r"https?://|\$\{", node.text):
+        reading.error(node, f"{label} must be a map", "write {url: ...} around the address")
+        return
+    values.expect_map(reading, node, label or "the file")
+
+
+def _expect_names(reading: Reading, node: Node, label: str) -> None:
+    """Report a section that is not a map of names; a list of maps with names in them is nearly one."""
+    names = [
+        pair.value.text
+        for each in (node.nodes if isinstance(node, Items) else ())
+        for pair in (each.pairs if isinstance(each, Map) else ())
+        if pair.key.text == "name" and isinstance(pair.value, Scalar)
+    ]
+    if names:
+        hint = f"write the name in front, without - and name: {names[0]}: {{...}}"
+        reading.error(node, f"{label} must be a map of names, not a list", hint)
+        return
+    values.expect_map(reading, node, label, "name:")
 
 
 def _check_keys(reading: Reading, node: Map, section: type[Section], label: str) -> None:
@@ -177,7 +204,7 @@ def map_by_name(parse: Parser[T], noun: str) -> Parser[Mapping[str, T]]:
         if is_nothing(node):
             return {}
         if not isinstance(node, Map):
-            values.expect_map(reading, node, label, "name:")
+            _expect_names(reading, node, label)
             reading.unread.add(noun)
             return None
         found: dict[str, T] = {}

@@ -10,7 +10,7 @@ from gateway.config.text.disk import Disk
 from gateway.config.text.reader import Node, Scalar
 from gateway.config.text.references import ReferenceRefused, References, Resolved
 from gateway.config.text.report import Report
-from gateway.errors import Place
+from gateway.errors import Place, Problem
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Callable[..., object])
@@ -22,8 +22,10 @@ DEMO_TEXT: Final = "demo"
 TEST_TEXT: Final = "test"
 
 
-#: A variable as shells write it.
-_BARE_NAME: Final = re.compile(r"\$[A-Z_][A-Z0-9_]*")
+#: A variable as shells and other programs write it.
+_BARE_NAME: Final = re.compile(
+    r"\$[A-Z_][A-Z0-9_]*|\$\([A-Z_][A-Z0-9_]*\)|%[A-Z_][A-Z0-9_]*%|\{\{\s*(?:env|ENV|secrets)\.[A-Za-z_]\w*\s*\}\}"
+)
 
 
 @dataclass(slots=True)
@@ -47,11 +49,25 @@ class Reading:
     unread: set[str] = field(default_factory=set)
     #: The patterns under ``include``.
     includes: list[str] = field(default_factory=list)
+    #: Whether what is read now is about `tests`.
+    in_tests: bool = False
     _stand_ins: list["StandIn"] = field(default_factory=list)
 
     def error(self, where: Node | Place, message: str, hint: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
-        self.report.error(place, message, hint)
+        problem = Problem(place, message, hint)
+        if self.in_tests:
+            self.report.of_tests.add(problem)
+        self.report.add(problem)
+
+    @contextmanager
+    def about_tests(self) -> Iterator[None]:
+        """Errors inside of this context are those of `tests`, in which every unset variable has a made-up value."""
+        before, self.in_tests = self.in_tests, True
+        try:
+            yield
+        finally:
+            self.in_tests = before
 
     def warning(self, where: Node | Place, message: str, hint: str = "") -> None:
         place = where if isinstance(where, Place) else where.place
@@ -87,7 +103,9 @@ class Reading:
             return None
         if _BARE_NAME.fullmatch(node.text):
             # Its name is not repeated: it could be a secret after all.
-            self.warning(node, "a variable without braces is only a text", "put its name in braces: ${NAME}")
+            self.warning(
+                node, "a variable that is not written ${NAME} is only a text", "put its name in braces: ${NAME}"
+            )
         self.secrets.update(found.values)
         shown = node.text if found.is_foreign else found.text
         if not found.missing:
@@ -95,8 +113,12 @@ class Reading:
         if self._stand_ins:
             self._stand_ins[-1].was_used = True
             return Words(self._stand_ins[-1].text, shown, node, is_stand_in=True)
-        if self.no_env and can_be_made_up:
+        if (self.no_env or self.in_tests) and can_be_made_up:
             return Words(found.text, shown, node, is_stand_in=True)
+        if self.in_tests:
+            # It keeps no event from being delivered.
+            self.error(node, f"not set: {', '.join(found.missing)}", "set it, or write a default: ${NAME:-...}")
+            return None
         for name in found.missing:
             self.missing.setdefault(name, node.place)
         return None

@@ -48,6 +48,7 @@ class RetryKeys(Section):
             _share, {"title": "percentage", "type": "string", "pattern": r"^(?:100|[0-9]{1,2}|0[0-9]{2})%$|\$\{"}
         ),
         "how much each wait varies, up or down: 20%",
+        usual="20%",
         default=0.2,
     )
     statuses: tuple[tuple[int, int], ...] | None = key(

@@ -188,6 +188,7 @@ class SourceKeys(Section):
     dedupe: float | None = key(
         _dedupe,
         "how long an event that comes again is the same event: 10m; none: every request is an event; 30d if left out",
+        usual="30d",
     )
     redeliver: str | None = key(
         values.choice(("replay",)),

@@ -107,13 +107,18 @@ class TestKeys(Section):
     event: Words | None = key(values.named, "a sample event of the source: contact.created")
     file: Words | None = key(values.named, "a file with the event's JSON, relative to this one")
     payload: Plain | None = key(trees.json, "the event's JSON, written out")
+    headers: Mapping[str, Words] = key(
+        values.map_of(values.words), "headers that the sender sends with it: {x-github-event: push}", factory=dict
+    )
     set: Mapping[str, Plain] = key(
-        values.map_of(trees.json), "fields of the event to change: {attrs.type: customer}", factory=dict
+        values.map_of(trees.json),
+        "fields and headers of the event to change: {attrs.type: customer, headers.x-github-event: push}",
+        factory=dict,
     )
     query: Mapping[str, Words] = key(
         values.map_of(values.words), "the fields of the request's query: {button: front}", factory=dict
     )
-    unset: tuple[Words, ...] = key(values.words_list, "fields of the event to remove", default=())
+    unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
     expect: tuple[Expected, ...] | None = key(
         _expect,
         "all destinations it goes to, as a list or a map of what each gets; or ignored, rejected, {failed: text}",
@@ -127,9 +132,11 @@ def read_tests(reading: Reading, node: Node, label: str) -> tuple[TestKeys, ...]
         return ()
     if not isinstance(node, Items):
         if not isinstance(node, Broken):
-            reading.error(node, f"{label} must be a list", "start each test with - on a new line")
+            with reading.about_tests():
+                reading.error(node, f"{label} must be a list", values.without_dash(node, "test"))
         return None
-    found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]
+    with reading.about_tests():
+        found = [read_section(reading, each, TestKeys, _test_label(each)) for each in node.nodes]
     return tuple(test for test in found if test is not None)
 
 

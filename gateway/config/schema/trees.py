@@ -70,9 +70,9 @@ def _resolved(reading: Reading, scalar: Scalar) -> str | None:
 
 def _walked(reading: Reading, node: Node, label: str, text: _Text) -> tuple[Tree, bool]:
     """The value of a tree, and whether all of it could be read: None alone may also be what was written."""
-    before = len(reading.report.problems), len(reading.missing)
+    before = reading.report.errors, len(reading.missing)
     found = _tree(reading, node, label, text)
-    return found, before == (len(reading.report.problems), len(reading.missing))
+    return found, before == (reading.report.errors, len(reading.missing))
 
 
 def _key(reading: Reading, key: Scalar, text: _Text) -> str | TemplateText:

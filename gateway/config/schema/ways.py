@@ -137,4 +137,4 @@ class TlsKeys(Section):
     cert_key: Words | None = key(
         values.words, "the file of that certificate's key, unencrypted; the file of cert if left out", name="key"
     )
-    min: str | None = key(_min, 'the least version of TLS: "1.2" (the default) or "1.3"')
+    min: str | None = key(_min, 'the least version of TLS: "1.2" or "1.3"', usual="1.2")

@@ -1,7 +1,7 @@
 """Common YAML mistakes: explained in plain words, with the corrected line."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import yaml
@@ -151,6 +151,8 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
     value = re.match(r"[^#\n]*", _text(lines, line)[column - 1 :])
     if value is None or value[0][:1] not in _RESERVED:
         return None
+    if _text(lines, line)[:column].endswith("{%"):
+        return _jinja_tag(line, column - 1, lines)
     key = re.search(r"([\w.\-]+:\s)\s*$", _text(lines, line)[: column - 1])
     meaning = _RESERVED[value[0][0]]
     sign = value[0][0]
@@ -160,6 +162,14 @@ def reserved_sign(line: int, column: int, lines: Sequence[str]) -> Mistake | Non
         else f'a value that starts with "{sign}" needs quotes'
     )
     return Mistake(line, column, message, f"write {key[1] if key else ''}{_quoted(value[0])}")
+
+
+def _jinja_tag(line: int, column: int, lines: Sequence[str]) -> Mistake:
+    """``text: {% if x %}...``: YAML reads the brace as the start of a map."""
+    text = _text(lines, line)
+    key = re.search(r"([\w.\-]+:\s)\s*$", text[: column - 1])
+    hint = f"write {key[1] if key else ''}{_quoted(text[column - 1 :])}"
+    return Mistake(line, column, "a value that starts with {% needs quotes", hint)
 
 
 def _reserved(spot: _Spot) -> Mistake | None:
@@ -230,23 +240,43 @@ def _open_quote(spot: _Spot) -> Mistake | None:
     return Mistake(spot.began_line, spot.began_column, message, f"add a {quote} at the end of the text")
 
 
-#: A value with one quote, at its start.
-_OPENED: Final = re.compile(r"""^\s*(?:-\s+)*[\w.\-]+:\s+(?P<quote>["'])(?:(?!(?P=quote)).)*$""")
+#: Where a value in quotes begins: at the start of a line, or after what ends something else.
+_OPENING: Final = re.compile(r"""(?:^|(?<=[\s\[{,:-]))["']""")
+#: A value in quotes, from its first quote to its last, and whatever comes between two of them.
+_CLOSED: Final[Mapping[str, re.Pattern[str]]] = {
+    '"': re.compile(r'"(?:[^"\\]|\\.)*"'),
+    "'": re.compile(r"'(?:[^']|'')*'"),
+}
+#: Lines from the one where the parser gave up back to the quote that ended a text too late.
+_NEAR: Final = 3
 
 
 def _quote_left_open(spot: _Spot, lines: Sequence[str]) -> Mistake | None:
     """A text that was ended by the first quote of another one, far below the line where it begins."""
-    if not spot.problem.startswith("did not find expected key"):
+    if not spot.problem.startswith(("did not find expected key", "did not find expected ',' or")):
         return None
     for line in range(spot.line - 1, max(spot.began_line - 1, 0), -1):
-        found = _OPENED.match(_text(lines, line))
-        # In between there is no such quote: it would have ended the text.
-        between = "".join(_text(lines, each) for each in range(line + 1, spot.line))
-        if found is not None and found["quote"] in spot.text and found["quote"] not in between:
-            message = f"the {found['quote']} that opens here is not closed on its line"
-            hint = f"add a {found['quote']} at the end of the text"
-            return Mistake(line, found.start("quote") + 1, message, hint)
+        column = _left_open(_text(lines, line))
+        if not column:
+            continue
+        quote = _text(lines, line)[column - 1]
+        # The next such quote ended the text.
+        end = next((each for each in range(line + 1, spot.line + 1) if quote in _text(lines, each)), 0)
+        if end >= spot.line - _NEAR and end:
+            message = f"the {quote} that opens here is not closed on its line"
+            return Mistake(line, column, message, f"add a {quote} at the end of the text")
     return None
+
+
+def _left_open(text: str) -> int:
+    """The column of a quote that opens on a line and is not closed on it; 0 if there is none."""
+    at = 0
+    while (found := _OPENING.search(text, at)) is not None:
+        closed = _CLOSED[found[0]].match(text, found.start())
+        if closed is None:
+            return found.start() + 1
+        at = closed.end()
+    return 0
 
 
 def _escape(spot: _Spot) -> Mistake | None:
@@ -279,11 +309,23 @@ def _open_bracket(spot: _Spot) -> Mistake | None:
     return Mistake(spot.began_line, spot.began_column, message, hint)
 
 
+_COMPARES: Final[Mapping[str, str]] = {">=": "gte", ">": "gt"}
+#: ``attrs.total: >= 3``, where YAML reads the sign as the start of a text.
+_COMPARED: Final = re.compile(
+    r"\s*(?:-\s+)*(?P<key>[\w.\[\]*-]+\.[\w.\[\]*-]+):\s*(?P<sign>>=?)\s*(?P<value>[^\s#].*?)\s*(?:\s#.*)?"
+)
+
+
 def _block_header(spot: _Spot) -> Mistake | None:
     if spot.problem.startswith("found an indentation indicator equal to 0"):
         return Mistake(spot.line, spot.column, "a text block cannot be indented by 0", 'write "|" alone')
     if not spot.problem.startswith("did not find expected comment or line break"):
         return None
+    compared = _COMPARED.fullmatch(spot.began_text)
+    if compared is not None:
+        message = f'"{compared["sign"]}" is not an operator here'
+        right = f"{compared['key']}: {{{_COMPARES[compared['sign']]}: {compared['value']}}}"
+        return Mistake(spot.began_line, compared.start("sign") + 1, message, f"write {right}")
     sign = spot.began_text[spot.began_column - 1 : spot.began_column]
     message = f'after "{sign}", the text must start on the next line'
     return Mistake(spot.began_line, spot.began_column, message, "move the text to the next line, or put it in quotes")

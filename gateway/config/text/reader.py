@@ -23,6 +23,8 @@ _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]
 _MAX_NUMBER_LENGTH: Final = 40
 #: YAML's line breaks.
 _LINE_BREAK: Final = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+#: A byte that could not be decoded.
+_ESCAPED: Final = re.compile("[\udc80-\udcff]")
 _FORBIDDEN: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -91,9 +93,17 @@ def _decode(data: bytes, report: Report) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        report.lines = _LINE_BREAK.split(data.decode("utf-8-sig", "replace"))
-        line = len(_LINE_BREAK.split(error.object[: error.start].decode("utf-8")))
-        raise _fatal(report, "this line is not UTF-8", "save the file as UTF-8", line) from None
+        escaped = data.decode("utf-8-sig", "surrogateescape")
+        report.lines = _LINE_BREAK.split(_ESCAPED.sub(_as_windows_has_it, escaped))
+        before = _LINE_BREAK.split(error.object[: error.start].decode("utf-8"))
+        raise _fatal(
+            report, "this line is not UTF-8", "save the file as UTF-8", len(before), len(before[-1]) + 1
+        ) from None
+
+
+def _as_windows_has_it(found: re.Match[str]) -> str:
+    """A byte that is not UTF-8 is most often a quote, a dash or a letter of Windows-1252."""
+    return bytes([ord(found[0]) - 0xDC00]).decode("cp1252", "replace")
 
 
 def _refuse_control_characters(text: str, report: Report) -> None:
@@ -198,7 +208,9 @@ class _Builder:
         if braces := self._jinja_braces(done):
             return braces
         pairs = zip(done.children[::2], done.children[1::2], strict=True)
-        return Map(done.place, self._unique([pair for key, value in pairs if (pair := self._pair(key, value))]))
+        in_list = bool(self._open) and not self._open[-1].is_map
+        found = [pair for key, value in pairs if (pair := self._pair(key, value))]
+        return Map(done.place, self._unique(found, in_list=in_list))
 
     def _jinja_braces(self, done: _Open) -> Broken | None:
         """Report ``path: {{ x }}``, which YAML reads as a map whose key is a map."""
@@ -224,8 +236,17 @@ class _Builder:
             value = Scalar(key.place, "", None, key.place, empty=True)
         return Pair(key, value)
 
-    def _unique(self, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    def _unique(self, pairs: Sequence[Pair], *, in_list: bool) -> tuple[Pair, ...]:
         first: dict[str, Pair] = {}
+        again = [pair for pair in pairs if first.setdefault(pair.key.text, pair) is not pair]
+        if in_list and len(again) > 1 and pairs.index(again[0]) + len(again) <= len(pairs):
+            # One more entry of the list, whose - is missing.
+            key, value = again[0].key, again[0].value
+            written = f" {value.text[:60]}" if isinstance(value, Scalar) else ""
+            message = f'"{key.text}" begins another entry of the list, without its -'
+            self._report.error(key.place, message, f"write - {key.text}:{written}")
+            return tuple(first.values())
+        first.clear()
         for pair in pairs:
             known = first.setdefault(pair.key.text, pair)
             if known is not pair:

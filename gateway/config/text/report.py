@@ -27,6 +27,8 @@ class Report(Struct):
     included: dict[str, "Report"] = field(default_factory=dict)
     #: In the order found, each once.
     problems: dict[Problem, None] = field(default_factory=dict)
+    #: Those of them that are about ``tests``, and keep no event from being delivered.
+    of_tests: set[Problem] = field(default_factory=set)
     #: Text never to show, by file and line: (first column, text).
     hidden: dict[tuple[str, int], list[tuple[int, str]]] = field(default_factory=dict)
     #: Addresses, as written, that may be shown whole; of any other the path is a secret.
@@ -36,12 +38,20 @@ class Report(Struct):
 
     def of(self, file: str) -> "Report":
         """A report on an included file; its problems are added to this one."""
-        self.included[file] = Report(file, problems=self.problems, hidden=self.hidden, public=self.public)
+        self.included[file] = Report(
+            file, problems=self.problems, of_tests=self.of_tests, hidden=self.hidden, public=self.public
+        )
         return self.included[file]
 
     @property
     def has_errors(self) -> bool:
-        return any(problem.severity == "error" for problem in self.problems)
+        """Whether there is an error in anything but tests."""
+        return any(problem.severity == "error" and problem not in self.of_tests for problem in self.problems)
+
+    @property
+    def errors(self) -> int:
+        """The number of errors so far."""
+        return sum(problem.severity == "error" for problem in self.problems)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
         self.add(Problem(place, message, hint))

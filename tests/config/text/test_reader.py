@@ -1,6 +1,7 @@
 """From bytes to a tree with places: JSON's scalars, nothing of YAML that surprises, and never a foreign error."""
 
 import doctest
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
@@ -86,6 +87,22 @@ def test_a_comment_glued_to_a_text_is_remembered_and_a_real_one_is_not():
     assert pairs("text: New in #sales\n")["text"].cut_off == "#sales"
     assert pairs("text: New in  #sales\n")["text"].cut_off == ""
     assert pairs("text: New in # sales\n")["text"].cut_off == ""
+
+
+def test_a_line_that_windows_saved_is_shown_as_its_author_sees_it():
+    with pytest.raises(ConfigError) as refused:
+        read("a: 1\nb: \u201cHi\u201d \u2014 it\u2019s \u2026\n".encode("cp1252"), Report("routes.yaml"))
+    [problem] = refused.value.problems
+    assert problem.line_text == "b: \u201cHi\u201d \u2014 it\u2019s \u2026"
+    assert (problem.place.line, problem.place.column) == (2, 4)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_shown_or_read(data):
+    found = Report("routes.yaml")
+    with suppress(ConfigError):
+        read(data, found)
+    "".join(found.lines).encode("utf-8")  # a lone surrogate could not be printed
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_problem():

@@ -12,7 +12,7 @@ from gateway.store.learned import LearnedSecrets
 from gateway.store.remote.calls import CALLS, error_of, said_of
 
 #: What needs no asking, or is done at this end.
-HERE = {"breathe", "close"}
+HERE = {"breathe", "close", "holds_changed"}
 
 
 def methods(contract):

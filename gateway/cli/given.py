@@ -1,0 +1,122 @@
+"""The event that a verb is given: a sample or a file, its headers, and changes to them."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.config.samples import REQUEST, request_in
+from gateway.errors import GatewayError
+from gateway.event.naming import UNKNOWN_TYPE
+from gateway.event.payload import parse_body
+from gateway.presets import CONTENT_TYPES
+from gateway.routing import Source
+from gateway.routing.cases import header_of
+from gateway.signatures import Request
+from gateway.wording import suggest
+
+#: ``X-GitHub-Event: push`` as curl has it, or ``x-github-event=push``.
+_HEADER: Final = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=]\s*(?P<value>[^\r\n\x00]*)")
+
+
+class EventRefused(GatewayError):
+    """There is no such event, or it cannot be changed, signed or played as asked."""
+
+    exit_code = 2
+
+
+class Given(Struct, frozen=True, kw_only=True):
+    """An event before it is sent or played."""
+
+    #: As it was named: a sample, a file, or "".
+    name: str
+    body: bytes
+    #: By lower-case name, with those that the user wrote.
+    headers: Mapping[str, str]
+    #: Names of those that the user wrote: no signature and no fresh id takes their place.
+    written: frozenset[str] = frozenset()
+    #: Changes to the payload: ``attrs.email=a@b.c``.
+    changes: tuple[str, ...] = ()
+
+
+def given(source: Source, name: str, changes: Sequence[str] = (), headers: Sequence[str] = ()) -> Given:
+    """The event ``name`` of a source: a sample or a file. Raises EventRefused.
+
+    ``changes``: ``--set``, which may name a header (``headers.x-github-event=push``); ``headers``: ``--header``.
+    """
+    of_payload, written = changed(changes, headers)
+    body, own = _event(source, name)
+    return Given(name=name, body=body, headers={**own, **written}, written=frozenset(written), changes=of_payload)
+
+
+def changed(changes: Sequence[str], headers: Sequence[str]) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """The changes to the payload, and the headers that ``--set`` and ``--header`` write. Raises EventRefused."""
+    of_payload, written = list[str](), dict(map(_header, headers))
+    for change in changes:
+        path, equals, value = change.partition("=")
+        header = header_of(path) if equals and path.startswith("headers.") else None
+        if header is None:
+            of_payload.append(change)
+        else:
+            written[header] = value
+    return tuple(of_payload), written
+
+
+def missing_type(source: Source, body: bytes, headers: Mapping[str, str]) -> str:
+    """What to add to an event whose type is in a header that it does not have; empty if nothing is missing."""
+    named = [path[1] for template in source.naming.types for path in template.paths if path[0] == "headers"]
+    if not named or any(name in headers for name in named):
+        return ""
+    try:
+        payload = parse_body(body, headers.get("content-type", ""))
+    except GatewayError:
+        return ""
+    if source.naming.type_of(payload, headers) != UNKNOWN_TYPE:
+        return ""
+    known = next((each[named[0]] for each in source.sample_headers.values() if named[0] in each), "...")
+    return f"the type of this event is in a header that it does not have: add --header '{named[0]}: {known}'"
+
+
+def written_as_json(request: Request, url: str) -> Mapping[str, object]:
+    """A request as ``verify``, ``send`` and the folder of ``samples`` read it."""
+    headers = [[name.decode(), value.decode()] for name, value in request.headers]
+    return {"method": request.method, "url": url, "headers": headers, **body_as_json(request.body)}
+
+
+def body_as_json(body: bytes) -> Mapping[str, str]:
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"body_base64": base64.b64encode(body).decode()}
+
+
+def _header(text: str) -> tuple[str, str]:
+    found = _HEADER.fullmatch(text)
+    if found is None:
+        raise EventRefused(f"--header {text}: write NAME: VALUE, for example 'X-GitHub-Event: push'")
+    return found["name"].lower(), found["value"].strip()
+
+
+def _event(source: Source, name: str) -> tuple[bytes, Mapping[str, str]]:
+    samples = source.samples
+    sample = name or next(iter(samples), "")
+    if sample in samples:
+        return samples[sample], source.sample_headers[sample]
+    file = Path(name)
+    try:
+        if name and file.is_file():
+            return _in_file(file)
+    except (OSError, ValueError) as error:
+        raise EventRefused(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+    hint = suggest(name, samples) or (f"samples: {', '.join(samples)}" if samples else f"{source.name} has no samples")
+    raise EventRefused(f"{name or 'the event'} is not a sample of {source.name} or a file ({hint})")
+
+
+def _in_file(file: Path) -> tuple[bytes, Mapping[str, str]]:
+    data = file.read_bytes()
+    if file.name.endswith(REQUEST):
+        return request_in(data, file.name)
+    return data, {"content-type": CONTENT_TYPES.get(file.suffix.removeprefix("."), CONTENT_TYPES["json"])}

@@ -1,0 +1,63 @@
+"""Names in filters: one that nobody knows is a mistake, and not an empty answer."""
+
+from collections.abc import Collection, Iterable
+
+from gateway.cli import destinations
+from gateway.cli.place import Place
+from gateway.errors import GatewayError
+from gateway.operate.selection import Filter
+from gateway.presets import OWN
+from gateway.routing import Config
+from gateway.wording import suggest, suggest_or_list
+
+
+class UnknownName(GatewayError):
+    """Neither routes.yaml nor the store knows a source, a route or a destination of that name."""
+
+    exit_code = 2
+
+
+def refuse_unknown(place: Place, which: Filter) -> None:
+    """Raise UnknownName if a filter has one. What only older events have is known, too."""
+    if which.destination:
+        _refuse("destination", which.destination, destinations.names(place))
+    if which.cause:
+        _refuse_misspelt_cause(place, which.cause)
+    if not (which.source or which.route):
+        return
+    try:
+        config = place.loaded()
+    except (GatewayError, OSError):
+        # Without a file nothing is known of the names in it.
+        return
+    if which.source not in ("", OWN, *config.sources) and not _has_events(place, Filter(source=which.source)):
+        _refuse("source", which.source, config.sources)
+    if which.route and which.route not in (known := routes_of(config)) and not _has_deliveries(place, which.route):
+        _refuse("route", which.route, sorted(known))
+
+
+def _refuse_misspelt_cause(place: Place, cause: str) -> None:
+    """A cause that no dead letter has any more is no mistake, unless one has a cause like it."""
+    known = {each["cause"] for each in place.ask(lambda asked: asked.dead())}
+    if cause not in known and (hint := suggest(cause, sorted(known), closeness=0.9)):
+        raise UnknownName(f'no dead letter has the cause "{cause}"  ({hint})')
+
+
+def routes_of(config: Config) -> Collection[str]:
+    """The routes that deliveries can be of."""
+    entries: Iterable[tuple[str, str]] = (pair for each in config.entries.values() for pair in each.deliveries)
+    return {route for route, _ in entries}
+
+
+def _has_events(place: Place, which: Filter) -> bool:
+    return bool(place.ask(lambda asked: asked.events(which, limit=1)["events"]))
+
+
+def _has_deliveries(place: Place, route: str) -> bool:
+    return bool(place.ask(lambda asked: asked.deliveries(Filter(route=route), limit=1)["deliveries"]))
+
+
+def _refuse(noun: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        hint = suggest_or_list(name, known)
+        raise UnknownName(f'no {noun} "{name}", neither in routes.yaml nor in the store  ({hint})')

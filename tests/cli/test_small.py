@@ -1,0 +1,59 @@
+"""``gateway init --source ... --to ...``: a file for just that, without a mistake or a warning."""
+
+import json
+
+import pytest
+
+from gateway import presets
+from gateway.destinations import KINDS
+from tests.cli import command
+
+PAIRS = [
+    *((name, "slack") for name in presets.NAMES),
+    *((name, kind) for name in ("xobito", "github") for kind in KINDS),
+]
+
+
+def run(folder, *arguments):
+    return command.run(*arguments, cwd=folder)
+
+
+@pytest.mark.parametrize(("source", "to"), PAIRS, ids=[" to ".join(each) for each in PAIRS])
+def test_the_file_checks_clean_and_its_test_holds(tmp_path, source, to):
+    assert run(tmp_path, "init", "--source", source, "--to", to).returncode == 0
+    checked = run(tmp_path, "check", "--strict", "--no-env")
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+    assert "warning" not in checked.stdout
+    tested = run(tmp_path, "test")
+    assert (tested.returncode, tested.stdout.splitlines()[-1]) == (0, "1 test, none failed")
+
+
+def test_every_variable_of_the_file_is_in_the_example_of_its_env(tmp_path):
+    run(tmp_path, "init", "--source", "github", "--to", "telegram")
+    done = run(tmp_path, "check")
+    assert "not set: GITHUB_SECRET (line 8), TELEGRAM_URL" in done.stdout
+    example = (tmp_path / ".env.example").read_text()
+    assert "# GitHub: Repository or organization > Settings > Webhooks" in example
+    for name in ("GITHUB_SECRET", "TELEGRAM_URL", "TELEGRAM_CHAT_ID"):
+        assert f"\n{name}=\n" in example
+
+
+def test_either_alone_is_enough(tmp_path):
+    run(tmp_path, "init", "a", "--source", "stripe")
+    assert "preset: stripe" in (tmp_path / "a/routes.yaml").read_text()
+    assert json.loads(run(tmp_path, "init", "b", "--to", "discord", "--json").stdout) == {
+        "folder": "b", "files": ["routes.yaml", ".env.example", "routes.schema.json"],
+    }  # fmt: skip
+    assert "type: discord" in (tmp_path / "b/routes.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--source", "githb"], 'unknown sender githb: did you mean "github"?'),
+        (["--to", "slak"], 'unknown type of destination slak: did you mean "slack"?'),
+    ],
+)
+def test_an_unknown_one_is_a_mistake_of_usage_and_nothing_is_written(tmp_path, arguments, said):
+    done = run(tmp_path, "init", *arguments)
+    assert (done.returncode, said in done.stderr, list(tmp_path.iterdir())) == (2, True, [])
