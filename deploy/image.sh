@@ -1,14 +1,15 @@
 #!/bin/sh
-# Build the image, and try it: deploy/image.sh build|try|size|base [TAG]
+# Build the image, and try it: deploy/image.sh build|try|size|save|base [TAG]
 #   build   with docker, podman or buildah, whichever is there; BASE chooses the base, PLATFORM e.g. linux/arm64
 #   try     run it as Kubernetes would (user by number, nothing writable but the volume) and send it an event
 #   size    say how large it is compressed; fail from 120 MB on
+#   save    write it to dist/ as an archive
 #   base    make localhost/python-of-debian with buildah from Debian's packages, for BASE where no registry of images can
 #           be reached: what it lacks is only the newest Python
 # An engine that is missing is said, loudly, with exit code 3.
 set -eu
 cd "$(dirname "$0")/.."
-ACTION=${1:?build, try, size or base}
+ACTION=${1:?build, try, size, save or base}
 TAG=${2:-hookkeeper}
 
 missing() {
@@ -70,10 +71,22 @@ import importlib.util, sys
 sys.exit(", ".join(filter(importlib.util.find_spec, ("faker", "polyfactory", "hatchling", "pip"))))'
 }
 
+# The layers are compressed: what a registry would hold, and a machine would fetch.
+archive() {
+    has buildah || missing "WEIGHED" "apt-get install buildah"
+    rm -f "$1"
+    buildah push --quiet --format oci "$TAG" "oci-archive:$1:$TAG"
+}
+
+save() {
+    mkdir -p dist
+    archive "dist/$(echo "$TAG" | tr : -)-image.tar"
+}
+
 size() {
     archive=$(mktemp -u)
     trap 'rm -f "$archive"' EXIT
-    buildah push --quiet --format oci "$TAG" "oci-archive:$archive"
+    archive "$archive"
     bytes=$(wc -c <"$archive")
     echo "$((bytes / 1000000)) MB compressed"
     [ "$bytes" -lt 120000000 ] || { echo "THE IMAGE IS LARGER THAN 120 MB" >&2; exit 1; }
