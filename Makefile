@@ -144,7 +144,9 @@ release: $(VENV)/.dev ## Cut a release: changelog, version, commit and tag, then
 	$(BIN)/python release/cut.py $(or $(VERSION),$(error say which: make release VERSION=1.2.3))
 	@$(MAKE) --no-print-directory artifacts
 
-artifacts: wheel chart .venv-release/.done ## Build all that is published of this commit into dist/: with image, SBOM, checksums, signatures
+artifacts: .venv-release/.done ## Build all that is published of this commit into dist/: with image, SBOM, checksums, signatures
+	rm -rf dist
+	@$(MAKE) --no-print-directory wheel chart
 	.venv-release/bin/python release/artifacts.py
 
 # A lock names everything that is installed, so nothing is resolved again (--no-deps). Left out: polyfactory and Faker, 25 MB

@@ -87,10 +87,11 @@ def indented(markdown: str) -> str:
             continue
         if not fence:
             item = _ITEM.match(line)
+            in_list = bool(levels)
             # A line that is indented less, after a blank one or as an item, is outside the list.
             while levels and width < levels[-1] and (blank or item):
                 levels.pop()
-            if item and not blank and not _ITEM.match(lines[-1]) and len(levels) == 0:
+            if item and not blank and not in_list:
                 lines.append("")
         inside = levels[-1] if levels else 0
         lines.append(" " * (4 * len(levels) + max(0, width - inside)) + line.lstrip(" "))

@@ -66,10 +66,6 @@ def sign() -> None:
 
 def main() -> int:
     called = version()
-    # Of earlier versions nothing may be signed again.
-    for path in DIST.iterdir():
-        if path.is_file() and f"-{called}" not in path.name:
-            path.unlink()
     shutil.copy2(ROOT / "routes.schema.json", DIST / f"hookkeeper-{called}-routes.schema.json")
     image(called)
     bill_of_materials(called)

@@ -5,7 +5,7 @@ entries go to docs/changes/VERSION.md. The version is written where it is declar
 """
 
 import argparse
-import datetime
+import datetime as dt
 import re
 import subprocess
 import sys
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not options.dry_run:
             check(options.version)
-        day = datetime.datetime.now(datetime.UTC).date().isoformat()
+        day = dt.datetime.now(dt.UTC).date().isoformat()
         changelog, page = cut((ROOT / "CHANGELOG.md").read_text("utf-8"), options.version, day)
     except NotReleased as reason:
         print(f"Not released: {reason}", file=sys.stderr)
