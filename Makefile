@@ -133,7 +133,7 @@ chart: .venv-chart/.done ## Lint the Helm chart, validate what it renders agains
 	.venv-chart/bin/python deploy/chart.py dist
 
 site: .venv-site/.done ## Build the documentation into dist/site, and fail for a link that leads nowhere
-	.venv-site/bin/python -m mkdocs build --quiet --strict --site-dir dist/site
+	NO_MKDOCS_2_WARNING=1 .venv-site/bin/python -m mkdocs build --strict --site-dir dist/site
 
 compare: $(VENV)/.run ## Measure this gateway beside other programs at the same job (options: COMPARE="..."; npm brings Node-RED)
 	@test -x bench/compare/node_modules/.bin/node-red || npm install --silent --no-audit --no-fund --no-package-lock \

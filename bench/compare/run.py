@@ -50,9 +50,9 @@ class Child:
 
 
 class Sink:
-    def __init__(self, log):
+    def __init__(self, answer_s, log):
         self.popen = subprocess.Popen(
-            [sys.executable, str(HERE / "sink.py")], stdout=subprocess.PIPE, stderr=log, text=True
+            [sys.executable, str(HERE / "sink.py"), str(answer_s)], stdout=subprocess.PIPE, stderr=log, text=True
         )
         self.at = f"http://127.0.0.1:{int(self.popen.stdout.readline())}"
 
@@ -98,7 +98,7 @@ async def until_ready(port, request, wait_s=60):
 async def turn(peer, kind, options, stack):
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-compare-")))
     log = stack.enter_context((folder / "log").open("w"))
-    sink = Sink(log)
+    sink = Sink(options.answer, log)
     stack.callback(sink.stop)
     port = free_port()
     command = peer.command(folder, port, f"{sink.at}/in")
@@ -215,6 +215,7 @@ def main():
     parser.add_argument("--rate", type=int, default=100, help="events per second")
     parser.add_argument("--seconds", type=int, default=6, help="how long a turn sends")
     parser.add_argument("--warm", type=int, default=50, help="events before a turn that do not count")
+    parser.add_argument("--answer", type=float, default=0.1, help="seconds that each answer of the sink takes")
     parser.add_argument("--outage", type=float, default=2.0, help="seconds that the sink answers 503")
     parser.add_argument(
         "--patience", type=float, default=12.0, help="seconds without an arrival after which the rest is lost"

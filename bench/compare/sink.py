@@ -1,6 +1,8 @@
 """The destination: it knows every event by the mark ``evt-NUMBER`` in its body. Prints its port when it listens.
 
-``POST /down`` and ``POST /up``: answer 503 from now on, or 200 again. ``GET /events``: the numbers that arrived and were
+The argument is how many seconds each answer takes, as those of real services do. An event counts when it is answered.
+
+``GET /down`` and ``GET /up``: answer 503 from now on, or 200 again. ``GET /events``: the numbers that arrived and were
 answered with 200, how many requests that took, and how many were refused.
 """
 
@@ -12,6 +14,7 @@ import sys
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MARK = re.compile(rb"evt-(\d+)")
 
+delay_s = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
 numbers: dict[int, int] = {}
 refused = 0
 down = False
@@ -33,7 +36,10 @@ class Connection(asyncio.Protocol):
             if len(self.buffer) < total:
                 return
             body, self.buffer = self.buffer[end + 4 : total], self.buffer[total:]
-            self.transport.write(answer(head, body))
+            asyncio.get_running_loop().call_later(
+                0 if head.startswith(b"GET ") else delay_s,
+                lambda head=head, body=body: self.transport.write(answer(head, body)),
+            )
 
 
 def answer(head, body):
