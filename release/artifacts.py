@@ -4,6 +4,7 @@ What cannot be had here is said, loudly, with the command for elsewhere. Set WIT
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -40,7 +41,12 @@ def bill_of_materials(called: str) -> None:
     file = DIST / f"hookkeeper-{called}.cdx.json"
     command = [program, "requirements", "--pyproject", "pyproject.toml", "--mc-type", "application", "--output-reproducible",
                "--of", "JSON", "--output-file", file, "requirements.lock"]  # fmt: skip
-    subprocess.run([*map(str, command)], cwd=ROOT, check=True)
+    # It warns that it knows no dependencies between them: a lock file has none.
+    subprocess.run([*map(str, command)], cwd=ROOT, check=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    bill = json.loads(file.read_text("utf-8"))
+    # Its own version is not in pyproject.toml.
+    bill["metadata"]["component"]["version"] = called
+    file.write_text(json.dumps(bill, indent=2, sort_keys=True) + "\n", "utf-8")
     print(f"bill of materials: {file.name}")
 
 

@@ -1,8 +1,8 @@
 """``make compare``: this gateway and other programs at the same job, in turns: take signed events, forward each to a sink.
 
-Every round gives each program three turns. *steady*: events at a fixed rate, for CPU and times. *kill*: the same, and in
+Every round gives each program four turns. *steady*: events at a fixed rate, for CPU and times. *kill*: the same, and in
 the middle the program and all its children get SIGKILL and are started again. *outage*: the same, and for a while the sink
-answers 503. The sender sends an event again until it is acknowledged. Lost is what was acknowledged and never arrived.
+answers 503. *both*: the kill happens during the outage. The sender sends an event again until it is acknowledged. Lost is what was acknowledged and never arrived.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bench.compare.peers import PEERS
 from bench.compare.sender import Sender, exchange
 
 HERE = Path(__file__).parent
-TURNS = ("steady", "kill", "outage")
+TURNS = ("steady", "kill", "outage", "both")
 FORGED, WARM, FIRST = 1, 1_000, 1_000_000
 
 
@@ -113,9 +113,12 @@ async def turn(peer, kind, options, stack):
     await asyncio.sleep(options.seconds / 2)
     if kind == "kill":
         await asyncio.to_thread(warden.ask, "kill")
-    if kind == "outage":
+    if kind in ("outage", "both"):
         sink.get("/down")
-        await asyncio.sleep(options.outage)
+        await asyncio.sleep(options.outage / 2)
+        if kind == "both":
+            await asyncio.to_thread(warden.ask, "kill")
+        await asyncio.sleep(options.outage / 2)
         sink.get("/up")
     await sending
     arrived = await settled(sink, len(numbers) + options.warm, quiet_s=1 if kind == "steady" else options.patience)
@@ -159,13 +162,26 @@ def measure(peers, options):
     """``results[peer][kind]``: one row of figures per round. Each round begins with another peer."""
     results = {peer.name: {kind: [] for kind in options.turns} for peer in peers}
     for round_ in range(options.rounds):
-        for peer in peers[round_ % len(peers) :] + peers[: round_ % len(peers)]:
-            for kind in options.turns:
-                with ExitStack() as stack:
-                    row = asyncio.run(turn(peer, kind, options, stack))
-                results[peer.name][kind].append(row)
-                print(f"round {round_ + 1}, {peer.name}, {kind}: {row}", file=sys.stderr, flush=True)
+        try:
+            found = one_round(round_, peers, options)
+        except KeyboardInterrupt:
+            print(f"stopped after {round_} rounds", file=sys.stderr)
+            break
+        for name, kind, row in found:
+            results[name][kind].append(row)
     return results
+
+
+def one_round(round_, peers, options):
+    found = []
+    first = round_ % len(peers)
+    for peer in peers[first:] + peers[:first]:
+        for kind in options.turns:
+            with ExitStack() as stack:
+                row = asyncio.run(turn(peer, kind, options, stack))
+            found.append((peer.name, kind, row))
+            print(f"round {round_ + 1}, {peer.name}, {kind}: {row}", file=sys.stderr, flush=True)
+    return found
 
 
 def spread(values, digits=1):
@@ -189,6 +205,8 @@ def table(results, turns):
         columns["lost, `kill -9`"] = lambda rows: of_all(rows["kill"], "lost")
     if "outage" in turns:
         columns["lost, destination down"] = lambda rows: of_all(rows["outage"], "lost")
+    if "both" in turns:
+        columns["lost, both"] = lambda rows: of_all(rows["both"], "lost")
     if "kill" in turns:
         columns["arrived twice, `kill -9`"] = lambda rows: of_all(rows["kill"], "twice")
     columns["refuses a forged event"] = lambda rows: (
@@ -213,12 +231,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=100, help="events per second")
-    parser.add_argument("--seconds", type=int, default=6, help="how long a turn sends")
+    parser.add_argument("--seconds", type=int, default=4, help="how long a turn sends")
     parser.add_argument("--warm", type=int, default=50, help="events before a turn that do not count")
     parser.add_argument("--answer", type=float, default=0.1, help="seconds that each answer of the sink takes")
     parser.add_argument("--outage", type=float, default=2.0, help="seconds that the sink answers 503")
     parser.add_argument(
-        "--patience", type=float, default=12.0, help="seconds without an arrival after which the rest is lost"
+        "--patience", type=float, default=8.0, help="seconds without an arrival after which the rest is lost"
     )
     parser.add_argument("--turns", type=lambda text: text.split(","), default=list(TURNS), help=",".join(TURNS))
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="names of peers")
@@ -229,6 +247,8 @@ def main():
         if said := peer.missing():
             print(f"LEFT OUT, {said}", file=sys.stderr)
     results = measure([peer for peer in chosen if not peer.missing()], options)
+    if not all(rows for kinds in results.values() for rows in kinds.values()):
+        sys.exit("no round is complete: nothing to compare")
     print(json.dumps(results, indent=2) if options.json else table(results, options.turns))
 
 
