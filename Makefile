@@ -140,8 +140,13 @@ compare: $(VENV)/.run ## Measure this gateway beside other programs at the same 
 		--prefix bench/compare || echo "NODE-RED CANNOT BE HAD: npm failed" >&2
 	@PYTHONPATH=. $(BIN)/python -m bench.compare.run $(COMPARE)
 
+# Asked before anything is installed.
+ifneq ($(filter release,$(MAKECMDGOALS)),)
+$(if $(VERSION),,$(error say which: make release VERSION=1.2.3))
+endif
+
 release: $(VENV)/.dev ## Cut a release: changelog, version, commit and tag, then build all that is published (VERSION=1.2.3)
-	$(BIN)/python release/cut.py $(or $(VERSION),$(error say which: make release VERSION=1.2.3))
+	$(BIN)/python release/cut.py $(VERSION)
 	@$(MAKE) --no-print-directory artifacts
 
 artifacts: .venv-release/.done ## Build all that is published of this commit into dist/: with image, SBOM, checksums, signatures
