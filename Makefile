@@ -15,6 +15,7 @@ CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 .PHONY: help run install lint fix test cover audit docs corpus corpora bench judges pictures lock clean
+.PHONY: wheel image chart site compare release artifacts
 
 ifeq ($(STORE),postgres)
 run: $(VENV)/.dev
@@ -33,22 +34,22 @@ $(VENV)/.run: requirements.lock pyproject.toml
 	@$(CHECK_PYTHON)
 ifdef UV
 	@test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV)
-	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(CHECK_VENV)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing (a minute, once) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 endif
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 ifdef UV
-	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements-dev.lock
 else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 endif
 	@touch $@
 
@@ -99,13 +100,72 @@ judges: $(VENV)/.dev ## Compare signature checks with the vendors' own packages
 pictures: $(VENV)/.dev ## Take the console's screenshots again (needs Chromium; pngquant shrinks them)
 	$(BIN)/python -m tests.browser.pictures
 
+# What is published. Each target works in a fresh clone, and has its packages in an environment of its own.
+
+.venv-site/.done: docs/site.lock
+.venv-chart/.done: deploy/chart.lock
+.venv-release/.done: release/tools.lock
+.venv-site/.done .venv-chart/.done .venv-release/.done:
+	@$(CHECK_PYTHON)
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@touch $@
+
+# The time of the commit in the archives: the same commit gives the same bytes.
+EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
+wheel: $(VENV)/.run ## Build dist/*.whl and *.tar.gz, and try the wheel in a clean environment of each Python that is here
+	rm -f dist/hookkeeper-*.whl dist/hookkeeper-*.tar.gz
+	SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m hatchling build -d dist
+	$(BIN)/python release/try_wheel.py dist/hookkeeper-*.whl
+
+# BASE=debian makes the base from Debian's packages, where no registry of images can be reached. Exit code 3: no engine.
+ifeq ($(BASE),debian)
+image: BASE_IMAGE = $$(deploy/image.sh base)
+else
+image: BASE_IMAGE = $(BASE)
+endif
+image: ## Build the image, run it and weigh it (needs docker, podman or buildah; BASE=debian: without a registry of images)
+	@base=$(BASE_IMAGE) || exit $$?; BASE=$$base deploy/image.sh build || exit $$?; \
+		deploy/image.sh try && deploy/image.sh size
+
+chart: .venv-chart/.done ## Lint the Helm chart, validate what it renders against Kubernetes' schemas, and package it into dist/
+	.venv-chart/bin/python deploy/chart.py dist
+
+site: .venv-site/.done ## Build the documentation into dist/site, and fail for a link that leads nowhere
+	NO_MKDOCS_2_WARNING=1 .venv-site/bin/python -m mkdocs build --strict --site-dir dist/site
+
+compare: $(VENV)/.run ## Measure this gateway beside other programs at the same job (options: COMPARE="..."; npm brings Node-RED)
+	@test -x bench/compare/node_modules/.bin/node-red || npm install --silent --no-audit --no-fund --no-package-lock \
+		--prefix bench/compare || echo "NODE-RED CANNOT BE HAD: npm failed" >&2
+	@PYTHONPATH=. $(BIN)/python -m bench.compare.run $(COMPARE)
+
+# Asked before anything is installed.
+ifneq ($(filter release,$(MAKECMDGOALS)),)
+$(if $(VERSION),,$(error say which: make release VERSION=1.2.3))
+endif
+
+release: $(VENV)/.dev ## Cut a release: changelog, version, commit and tag, then build all that is published (VERSION=1.2.3)
+	$(BIN)/python release/cut.py $(VERSION)
+	@$(MAKE) --no-print-directory artifacts
+
+artifacts: .venv-release/.done ## Build all that is published of this commit into dist/: with image, SBOM, checksums, signatures
+	rm -rf dist
+	@$(MAKE) --no-print-directory wheel chart
+	.venv-release/bin/python release/artifacts.py
+
+# A lock names everything that is installed, so nothing is resolved again (--no-deps). Left out: polyfactory and Faker, 25 MB
+# that Litestar 2 requires for examples in OpenAPI documents, which nothing here makes. A test holds that they are not needed.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+WITHOUT := --no-emit-package polyfactory --no-emit-package faker
+
 lock: ## Lock the dependencies again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		pyproject.toml --group build -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		pyproject.toml --group build --group dev -o requirements-dev.lock
-	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-		tests/judges/packages.in -o tests/judges/packages.lock
+	$(LOCK) --generate-hashes $(WITHOUT) pyproject.toml --group build -o requirements.lock
+	$(LOCK) --generate-hashes $(WITHOUT) pyproject.toml --group build --group dev -o requirements-dev.lock
+	$(LOCK) --generate-hashes docs/site.in -o docs/site.lock
+	$(LOCK) --generate-hashes deploy/chart.in -o deploy/chart.lock
+	$(LOCK) --generate-hashes release/tools.in -o release/tools.lock
+	$(LOCK) tests/judges/packages.in -o tests/judges/packages.lock
 
 clean: ## Remove the virtual environments
-	rm -rf $(VENV) .venv-judges
+	rm -rf $(VENV) .venv-judges .venv-site .venv-chart .venv-release

@@ -219,7 +219,7 @@ def value_of(shape: Shape) -> str:
     """A JSON schema in words."""
     if "$ref" in shape:
         title = shape["$ref"].removeprefix("#/$defs/")
-        return f"[{title}](#{re.sub(r'[^a-z -]', '', title).replace(' ', '-')})"
+        return f"[{title}](#{re.sub(r'[^a-z _-]', '', title).replace(' ', '-')})"
     if "title" in shape:
         return shape["title"]
     if "enum" in shape:

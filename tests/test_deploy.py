@@ -131,6 +131,39 @@ def test_the_image_runs_as_a_user_by_number_and_everything_else_as_the_same():
         assert pod["securityContext"]["fsGroup"] == int(group), "else it cannot write to the volume"
 
 
+def test_what_the_dockerfile_copies_is_what_is_sent_to_the_engine_and_nothing_else():
+    sent = {
+        line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] == "!"
+    }
+    copied = set()
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        copied |= set(line.split())
+    assert sent == copied
+    assert all((ROOT / each).exists() for each in copied)
+    assert "\n*\n" in (ROOT / ".dockerignore").read_text("utf-8"), "all else stays out: .env, stores, history"
+
+
+def test_the_image_has_two_stages_of_one_base_and_no_tools_of_the_build():
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${BASE}", "${BASE}"]
+    last = DOCKERFILE.rpartition("FROM ")[2]
+    assert "pip" not in last
+    assert re.findall(r"^COPY .*$", last, re.MULTILINE) == ["COPY --from=build /opt/gateway /opt/gateway"]
+
+
+def test_a_digest_in_deploy_is_one_that_was_looked_up():
+    """None was: the base is named by its tag, and a release looks its digest up."""
+    for file in DEPLOY.rglob("*"):
+        if file.is_file() and "ci" not in file.parts:
+            assert not re.search(r"sha256:[0-9a-f]{64}", file.read_text("utf-8")) or file.suffix == ".lock", file
+
+
+def test_the_image_is_healthy_while_the_admin_listener_says_that_it_is_ready():
+    [address] = re.findall(r"http://127\.0\.0\.1:\d+/\w+", DOCKERFILE)
+    [default] = [each.default for each in cli.commands["serve"].params if each.name == "admin_bind"]
+    assert address == f"http://{default}/readyz"
+    assert "HEALTHCHECK" in DOCKERFILE
+
+
 @pytest.mark.parametrize("name", COMPOSED)
 def test_compose_takes_every_right_away(name):
     service = COMPOSED[name]

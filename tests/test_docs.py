@@ -37,7 +37,10 @@ EVERY_PAGE = [
     ROOT / "SECURITY.md",
     ROOT / "CHANGELOG.md",
     ROOT / "bench" / "README.md",
+    ROOT / "bench" / "compare" / "README.md",
 ]
+#: The whole entries of a release, whose section of the changelog links to them.
+CHANGES = sorted((ROOT / "docs" / "changes").glob("*.md"))
 
 #: The rest of the file, for an example that is only a part of one.
 HEAD = {
@@ -212,7 +215,12 @@ def test_every_link_leads_to_a_file(page):
 def test_every_page_is_linked_from_the_readme():
     linked = (ROOT / "README.md").read_text("utf-8")
     for page in PAGES[1:]:
-        assert page in FOR_DEVELOPERS or str(page.relative_to(ROOT)) in linked
+        assert page in (*FOR_DEVELOPERS, *CHANGES) or str(page.relative_to(ROOT)) in linked
+
+
+@pytest.mark.parametrize("page", CHANGES, ids=lambda page: page.name)
+def test_the_page_of_a_release_is_linked_from_its_section_of_the_changelog(page):
+    assert f"({page.relative_to(ROOT)})" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_every_page_for_developers_is_linked_from_the_page_of_development():

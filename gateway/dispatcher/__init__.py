@@ -6,7 +6,7 @@ rest waits in the store and is claimed. A slot is free again only after ``store.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
