@@ -16,11 +16,12 @@ from gateway import telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
+from gateway.holds import durable
 from gateway.holds.assignments import UPKEEP, Assignments
-from gateway.holds.standing import Standing
+from gateway.holds.standing import LastError, Standing
 from gateway.model import Announcement, Delivery
 from gateway.pipeline import Gateway
-from gateway.store.holds import ITSELF, Circuit, Hold, Pause, lasting_reason, paused_by
+from gateway.store.holds import ITSELF, Hold, Pause, lasting_reason, paused_by
 from gateway.wording import iso_time
 
 _CLOSED: Final = Gate()
@@ -50,6 +51,8 @@ class Holds:
         #: By destination, in addition to the pauses in the file.
         self._paused: dict[str, Pause] = {}
         self._muted: dict[str, Pause] = {}
+        #: By destination; of those that are gone, too.
+        self._errors: dict[str, LastError] = {}
         #: The revision of each hold that this process knows.
         self._revs: dict[str, int] = {}
         #: The parts of each hold that are being stored: what another replica has stored does not replace them.
@@ -138,10 +141,15 @@ class Holds:
             circuit="closed" if not gate.is_open else "probing" if gate.probe else "open",
             failures=gate.failures,
             denied=gate.denied if gate.is_open and gate.is_denied else (),
+            throttled=gates.is_throttled(gate, self._gateway.monotonic()),
             in_flight=self._taken[name],
             paused=self._paused.get(name),
             muted=self._muted.get(name) if self.is_muted(name) else None,
         )
+
+    def last_error(self, name: str) -> LastError | None:
+        """Why the last attempt that failed here did; None if none has since the process started."""
+        return self._errors.get(name)
 
     def health(self, name: str) -> str:
         """What holds a destination now, in words; empty: nothing does."""
@@ -165,7 +173,10 @@ class Holds:
         """
         name = delivery.destination
         before, now = self._gate(name), self._gateway.monotonic()
-        if what.outcome == "accepted" and not before.failures and not before.denied and not before.is_open:
+        if reason and what.outcome != "nothing":
+            self._errors[name] = LastError(at=self._gateway.clock(), reason=reason, event_id=delivery.event_id)
+        is_usual = not (before.failures or before.denied or before.limited or before.is_open)
+        if what.outcome == "accepted" and is_usual:
             return False
         after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
@@ -248,12 +259,7 @@ class Holds:
         One whose circuit is open, or that has asked for patience, is tried at once.
         """
         was_paused = name in self._paused
-        gate = gates.resumed(self._gate(name), self._gateway.monotonic())
-        if was_paused or gates.is_news(self._stored.get(name, _CLOSED), gate):
-            await self._save(name, "pause", "gate", pause=None, **self._durable(gate))
-        self._paused.pop(name, None)
-        self._gates[name] = self._stored[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
-        self._changed(name)
+        await self._let_go(name, *(("pause",) if was_paused else ()))
         if was_paused:
             telemetry.log("destination.resumed", destination=name, by=by)
             await self._gateway.note("resume", name, by=by)
@@ -261,6 +267,30 @@ class Holds:
             message = f"{name} is resumed by {by}. Its deliveries go out now."
             await self._announce(Announcement("destination.resumed", message, {"destination": name, "by": by}))
         return was_paused
+
+    async def try_now(self, name: str, *, by: str) -> bool:
+        """Try a destination at once that does not answer, denies or has asked to wait; whether it was held like that.
+
+        A pause stays. Raises StoreUnavailable.
+        """
+        gate = self._gate(name)
+        if not gate.is_open and not gates.is_throttled(gate, self._gateway.monotonic()):
+            return False
+        await self._let_go(name)
+        telemetry.log("destination.tried", destination=name, by=by)
+        await self._gateway.note("try", name, by=by)
+        return True
+
+    async def _let_go(self, name: str, *parts: str) -> None:
+        """Store and open the gate of a destination; ``pause`` among the parts ends its pause, too."""
+        gate = gates.resumed(self._gate(name), self._gateway.monotonic())
+        changes = durable.kept(gate, self._gateway.monotonic()) | dict.fromkeys(parts)
+        if parts or gates.is_news(self._stored.get(name, _CLOSED), gate):
+            await self._save(name, "gate", *parts, **changes)
+        for _ in parts:
+            self._paused.pop(name, None)
+        self._gates[name] = self._stored[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
+        self._changed(name)
 
     async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
         """Notify nobody of the troubles of a destination, after a restart too; deliveries continue. Raises StoreUnavailable."""
@@ -328,17 +358,8 @@ class Holds:
         if "mute" not in unsaved:
             _put(self._muted, name, hold.mute)
         if "gate" not in unsaved:
-            now, circuit = self._gateway.monotonic(), hold.circuit
-            durable = Gate(waits_until=now + hold.wait_s if hold.wait_s > 0 else -math.inf)
-            if circuit is not None:
-                durable = replace(
-                    durable,
-                    failures=circuit.failures,
-                    denied=circuit.denied,
-                    next_probe=now + circuit.next_probe_s,
-                    probe_interval_s=circuit.interval_s,
-                )
-            self._gates[name] = self._stored[name] = gates.restored(self._gate(name), durable)
+            stored = durable.gate_of(hold, self._gateway.monotonic())
+            self._gates[name] = self._stored[name] = gates.restored(self._gate(name), stored)
         self._changed(name)
 
     async def _save(self, name: str, *parts: str, **changes: Any) -> Hold | None:
@@ -367,20 +388,8 @@ class Holds:
             rev=self._revs.get(name, 0),
             pause=self._paused.get(name),
             mute=self._muted.get(name),
-            **self._durable(self._gate(name)),
+            **durable.kept(self._gate(name), self._gateway.monotonic()),
         )
-
-    def _durable(self, gate: Gate) -> dict[str, Any]:
-        """What the store keeps of a gate."""
-        now, circuit = self._gateway.monotonic(), None
-        if gate.next_probe is not None:
-            circuit = Circuit(
-                failures=gate.failures,
-                denied=gate.denied,
-                next_probe_s=gate.next_probe - now,
-                interval_s=gate.probe_interval_s,
-            )
-        return {"circuit": circuit, "wait_s": max(0.0, gate.waits_until - now)}
 
 
 def _put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:
