@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, replies, retention, ways
+from gateway.config import checks, replies, retention, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -30,6 +30,7 @@ from gateway.config.sources import advise_secrets, compiled_source, own_source
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
+from gateway.config.trial import Trials, shown_as
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
@@ -64,17 +65,20 @@ def load(path: Path, *, environ: Mapping[str, str], dev: bool = False, no_env: b
     return _compiled(path, Disk(path.parent), environ, dev=dev, no_env=no_env)
 
 
-def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool) -> Config:
+def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool, kind: str = "") -> Config:
     report, values = Report(path.name), Values(path.parent)
     references = References(environ, values, TEST_TEXT if no_env else "")
     reading = Reading(report, disk, references, dev, no_env, home_of)
     written = read_all(reading, path)
+    if written is not None and kind:
+        written = shown_as(written, kind)
     # The secrets from before, too: an answer that is on its way may show one.
     secrets = disk.secrets | reading.secrets
     masks = Masks(secrets, _ESCAPERS)
     report.masked = masks.text
     again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env)
-    config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
+    trials = Trials(disk, path.name, partial(_tried, path, environ, dev=dev, no_env=no_env))
+    config = None if written is None else _Compiler(reading, written, secrets, masks, again, trials).config()
     is_only_unset = config is not None and not report.has_errors and not no_env
     _report_missing(reading)
     if config is None or report.has_errors:
@@ -82,6 +86,10 @@ def _compiled(path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, 
         raise ConfigError(report.sorted(more), reading.includes, disk.digests)
     disk.secrets = frozenset(reading.secrets)
     return config
+
+
+def _tried(path: Path, environ: Mapping[str, str], edited: Disk, kind: str, *, dev: bool, no_env: bool) -> Config:
+    return _compiled(path, edited, environ, dev=dev, no_env=no_env, kind=kind)
 
 
 def _warnings_if_set(path: Path, environ: Mapping[str, str], *, dev: bool) -> Sequence[Problem]:
@@ -118,7 +126,13 @@ class _Compiler:
     """Checks the parts of one file against each other, and compiles them."""
 
     def __init__(
-        self, reading: Reading, written: Written, secrets: AbstractSet[str], masks: Masks, reread: Callable[[], Config]
+        self,
+        reading: Reading,
+        written: Written,
+        secrets: AbstractSet[str],
+        masks: Masks,
+        reread: Callable[[], Config],
+        trials: Trials,
     ) -> None:
         self._reading = reading
         self._written = written.keys
@@ -126,6 +140,7 @@ class _Compiler:
         self._secrets = secrets
         self._masks = masks
         self._reread = reread
+        self._trials = trials
         self._ways = ways.Ways(reading, written.keys.defaults)
 
     def config(self) -> Config:
@@ -183,6 +198,7 @@ class _Compiler:
             warnings=self._reading.report.sorted(),
             masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
             reread=self._reread,
+            trials=self._trials,
         )
 
     def _values(self) -> dict[str, object]:
@@ -263,12 +279,13 @@ class _Compiler:
         return found
 
     def _answering(self, source: Source, compiler: EntryCompiler) -> Source:
-        """The source with what its sender is answered."""
+        """The source with what its sender is answered, and what its events are about."""
         keys = self._written.sources[source.name]
         templates = compiler.templates_of([source.name])
         found = replies.reply(self._reading, source.name, keys, source.reply, templates)
         status = (keys.reply and keys.reply.status) or source.reply
-        return replace(source, reply=status, replies=found)
+        said = summaries.summary(self._reading, keys, templates)
+        return replace(source, reply=status, replies=found, summary=said)
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults
