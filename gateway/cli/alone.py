@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import api, terminal
-from gateway.cli.activity import outcome
+from gateway.operate.outcomes import outcome
 from gateway.cli.place import Place
 from gateway.cli.surroundings import loaded
 from gateway.cli.wanted import Wanted

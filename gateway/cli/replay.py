@@ -9,7 +9,7 @@ from uuid import uuid4
 import click
 
 from gateway.cli import api, destinations, terminal
-from gateway.cli.activity import outcome
+from gateway.operate.outcomes import outcome
 from gateway.cli.client import NobodyListens, Unreachable
 from gateway.cli.place import Place
 from gateway.cli.wanted import Wanted

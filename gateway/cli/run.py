@@ -22,6 +22,7 @@ from gateway.dispatcher import Dispatcher, for_ever
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, GatewayError, Place, Problem, StoreUnavailable
 from gateway.model import Secret
+from gateway.operate import summaries
 from gateway.operate.loop import LoopWatch
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader, log_warnings
@@ -166,7 +167,7 @@ async def _serve(
     dispatcher = Dispatcher(gateway)
     operations = Operations(gateway, dispatcher)
     rejections = Rejections(store, gateway.clock)
-    live = Live(store)
+    live = Live(store, lambda rows: summaries.of_rows(store, gateway.config, rows))
     readiness = Readiness()
     reloader = Reloader(gateway, dispatcher, read)
     replicas = Replicas(gateway, reloader)

@@ -59,6 +59,12 @@ class Family(Generic[M]):
         """The child with these labels; a name that is not in force counts as ``other``."""
         return self._children.get(labels) or self._made(*labels)
 
+    def values(self) -> dict[str, float]:
+        """The value of each name, of a gauge or a counter with no other label; without those at 0."""
+        samples = (sample for metric in self._metric.collect() for sample in metric.samples)
+        found = ((next(iter(sample.labels.values()), OTHER), sample.value) for sample in samples)
+        return {name: value for name, value in found if value and name != OTHER}
+
     def _made(self, name: str, *more: str) -> M:
         labels = (name if name in self._names else OTHER, *more)
         if labels not in self._children:
