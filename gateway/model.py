@@ -27,6 +27,15 @@ def new_id(prefix: Literal["evt", "dlv", "act"], now: float) -> str:
     return f"{prefix}_{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def time_of(id_: str) -> float | None:
+    """When an id was made, seconds since the epoch, to the millisecond; None for anything else."""
+    digits = id_.partition("_")[2].replace("-", "")[:12]
+    try:
+        return int(digits, 16) / 1000 if len(digits) == 12 else None
+    except ValueError:
+        return None
+
+
 class Secret:
     """A text that never shows itself in a repr, a log line or a traceback. ``reveal()`` is easy to search for."""
 

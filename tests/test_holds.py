@@ -68,8 +68,27 @@ async def test_a_429_moves_the_next_start_of_all_and_opens_nothing(tmp_path):
             await world.later(59)
             assert len(sink.requests) == 1
             assert "next start in" in world.dispatcher.holds.health("crm")
-            await world.later(2)
+            await world.later(1)
+            assert len(sink.requests) == 2, "what has gathered does not go out at once"
+            await world.later(1)
             assert len(sink.requests) == 3
+
+
+@story
+async def test_a_destination_that_answers_429_is_throttled_until_it_accepts_something_and_its_last_error_is_known(
+    tmp_path,
+):
+    with Sink(answer(429, b'{"message": "slow down"}')) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            event_id = (await world.receive()).event_id
+            await world.dispatcher.idle()
+            assert world.dispatcher.holds.standing("crm").throttled
+            error = world.dispatcher.holds.last_error("crm")
+            assert (error.event_id, error.at) == (event_id, world.clock.wall())
+            assert error.reason.startswith("answered 429: slow down (")
+            sink.at("/", answer(200))
+            await world.later(2)
+            assert not world.dispatcher.holds.standing("crm").throttled
 
 
 @story
@@ -507,6 +526,7 @@ async def test_what_a_429_asked_for_holds_after_a_restart(tmp_path):
             await world.later(590)
             assert len(sink.requests) == 1
             await world.later(11)
+            await world.later(1)
             assert len(sink.requests) == 3
 
 

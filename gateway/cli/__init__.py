@@ -72,7 +72,15 @@ _VERBS: Final = {
     "Start": (writing.init, running.dev, running.serve),
     "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.schema),
     "Receive": (sending.sources, sending.send, sending.sign, sending.verify, sending.capture),
-    "Look": (looking.events, looking.show, looking.dead, looking.tail, looking.activity, looking.replicas),
+    "Look": (
+        looking.events,
+        looking.show,
+        looking.dead,
+        looking.refused,
+        looking.tail,
+        looking.activity,
+        looking.replicas,
+    ),
     "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.handshake, acting.reload),
     "Maintain": (running.doctor, running.backup, running.migrate, running.copy, running.completion),
 }

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import api, terminal
-from gateway.cli.activity import outcome
 from gateway.cli.place import Place
 from gateway.cli.surroundings import loaded
 from gateway.cli.wanted import Wanted
@@ -15,6 +14,7 @@ from gateway.egress import Egress
 from gateway.errors import StoreLocked
 from gateway.operate import views
 from gateway.operate.operations import Move, Operations
+from gateway.operate.outcomes import outcome
 from gateway.pipeline import Gateway
 from gateway.store import Store, is_database, open_store
 

@@ -19,6 +19,7 @@ from gateway.dispatcher.steps import for_ever
 from gateway.egress import Egress, Inbox
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.machine.memory import delivery_room, memory_limit
+from gateway.operate import summaries
 from gateway.operate.loop import LoopWatch
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader
@@ -103,7 +104,7 @@ def assembled(
         dispatcher=dispatcher,
         operations=Operations(gateway, dispatcher),
         rejections=Rejections(store, gateway.clock),
-        live=Live(store),
+        live=Live(store, lambda rows: summaries.of_rows(store, gateway.config, rows)),
         readiness=Readiness(),
         reloader=reloader,
         replicas=Replicas(gateway, reloader),
@@ -140,7 +141,7 @@ class Lifecycle(Struct, kw_only=True):
         self.begin(parts.replicas.run())
         if gateway.part != "deliveries":
             self.begin(parts.operations.run())
-        self.begin(Upkeep(gateway, lambda: parts.dispatcher.holds.does_upkeep).run())
+        self.begin(Upkeep(gateway, lambda: parts.dispatcher.holds.assignments.does_upkeep).run())
         self.begin(parts.rejections.run())
         self.begin(LoopWatch(parts.readiness.lateness, gateway.crash_slot.found).run())
         await self.say_ready()

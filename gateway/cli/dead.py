@@ -59,12 +59,12 @@ def _list(place: Place, which: Filter, limit: int, before: str, *, as_json: bool
 
 
 _COLUMNS: Final = (
-    Column("delivery", leave=1), Column("route", least=6, leave=3), Column("destination", least=6),
+    Column("delivery", leave=1), Column("about", least=8, leave=4), Column("route", least=6, leave=3), Column("destination", least=6),
     Column("attempts", is_number=True, leave=2), Column("reason", least=16),
 )  # fmt: skip
 
 
 def _row(each: Mapping[str, Any]) -> Iterator[Sequence[Part]]:
     yield from (
-        [each["id"]], [each["route"]], [each["destination"]], [f"{each['attempts']:,}"], [(each["reason"], "red")],
+        [each["id"]], [each["summary"]], [each["route"]], [each["destination"]], [f"{each['attempts']:,}"], [(each["reason"], "red")],
     )  # fmt: skip

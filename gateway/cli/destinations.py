@@ -26,8 +26,10 @@ def names(place: Place) -> Sequence[str]:
     return [each["name"] for each in place.ask(lambda asked: asked.destinations())]
 
 
+#: Conditions that need nobody.
+_FINE: Final = frozenset({"healthy", "idle"})
 _COLUMNS: Final = (
-    Column("name", least=8), Column("type", leave=5), Column("held", least=24), Column("waiting", is_number=True),
+    Column("name", least=8), Column("type", leave=5), Column("condition", least=24), Column("waiting", is_number=True),
     Column("dead", is_number=True), Column("oldest due", is_number=True, leave=2),
     Column("1h delivered", is_number=True, leave=1), Column("1h retried", is_number=True, leave=3),
     Column("1h dead", is_number=True, leave=3), Column("p50", is_number=True, leave=4),
@@ -39,7 +41,7 @@ def _row(each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
     return [
         [(each["name"], "" if each["in_file"] else "dim")],
         [each["type"]],
-        [_held(each)],
+        [_condition(each)],
         [f"{each['pending']:,}"],
         [(f"{each['dead']:,}", "red" if each["dead"] else "")],
         [duration(round(each["oldest_due_s"])) if each["oldest_due_s"] >= 1 else ""],
@@ -52,12 +54,15 @@ def _row(each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
     ]
 
 
-def _held(each: Mapping[str, Any]) -> Part:
-    if each["held"]:
-        return (each["held"], "yellow")
-    if each["muted"]:
-        return ("open, muted", "yellow")
-    return ("open", "green") if each["in_file"] else ("not in routes.yaml", "yellow")
+def _condition(each: Mapping[str, Any]) -> Part:
+    """Its condition in a word, then what holds it and why."""
+    word = each["condition"]
+    error = each["last_error"]["reason"] if each["last_error"] and word not in _FINE else ""
+    held = each["held"] if word not in _FINE else ""
+    muted = "muted" if each["muted"] else ""
+    # What holds it begins with the word that its condition is.
+    said = [held if held.startswith(word) else word, "" if held.startswith(word) else held, error, muted]
+    return ("; ".join(filter(None, said)), "green" if word in _FINE and not muted else "yellow")
 
 
 def _milliseconds(value: float | None) -> str:

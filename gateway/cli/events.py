@@ -44,12 +44,12 @@ def _show(events: Sequence[Mapping[str, Any]]) -> None:
     is_wide = cells is None or cells >= _WIDE
     columns = (
         Column("received"), Column("event", least=12), Column("deliveries", least=26 if is_wide else 8),
-        Column("source", leave=2), Column("id", leave=1),
+        Column("about", least=12, leave=4), Column("source", leave=2), Column("id", leave=1),
     )  # fmt: skip
     say_fates = fates if is_wide else _signs
     times = terminal.moments([each["received_at"] for each in events])
     rows = [
-        [[at], [each["type"]], say_fates(each["deliveries"]), [each["source"]], [each["id"]]]
+        [[at], [each["type"]], say_fates(each["deliveries"]), [each["summary"]], [each["source"]], [each["id"]]]
         for at, each in zip(times, events, strict=True)
     ]
     terminal.show_table(columns, rows)

@@ -10,11 +10,11 @@ from uuid import uuid4
 import click
 
 from gateway.cli import api, terminal
-from gateway.cli.activity import outcome
 from gateway.cli.client import NobodyListens
 from gateway.cli.place import Place
 from gateway.cli.replay import ASK_S, NotConfirmed, how_to_stop, leave, patiently
 from gateway.operate import views
+from gateway.operate.outcomes import outcome
 from gateway.wording import count
 
 Part = Mapping[str, Any]

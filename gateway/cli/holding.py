@@ -42,9 +42,7 @@ def free(verb: Literal["resume", "unmute"], *, url: str, as_json: bool, name: st
 def _freed(verb: str, name: str, answer: Mapping[str, Any]) -> str:
     if verb == "unmute":
         return f"notifications for {name} are back on" if answer.get("was_muted", True) else f"{name} was not muted"
-    if answer["held"]:
-        return f"{name} is still held: {answer['held']}"
-    return f"{name} is resumed" if answer["was_paused"] else f"{name} was not paused, and nothing holds it now"
+    return str(answer["did"])
 
 
 def _path(name: str) -> str:

@@ -3,17 +3,17 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.cli.answers import Row
-from gateway.errors import GatewayError
-from gateway.operate import search, selection, views
+from gateway.errors import ConfigError, GatewayError
+from gateway.operate import search, selection, summaries, views
 from gateway.operate.selection import Filter
 from gateway.store import Reads, open_reads
 from gateway.store.holds import Hold
-from gateway.store.nouns import DestinationStats, EventHistory
+from gateway.store.nouns import DestinationStats, EventHistory, EventQuery, EventRow
 
 if TYPE_CHECKING:
     from gateway.holds.standing import Standing
@@ -52,14 +52,21 @@ class Offline:
         # A file with problems must not hide the events, unless payloads are searched.
         config = self._config if which.q else None
         wanted = selection.event_search(which, config, time.time(), limit=limit, before=before, after=after)
-        return views.event_page(self._got(search.events(self._reads, wanted)))
+        page = self._got(search.events(self._reads, wanted))
+        return views.event_page(page, self._summaries(page.rows))
+
+    def _summaries(self, rows: Sequence[EventRow]) -> Mapping[str, str]:
+        """What events are about; nothing if the file has problems."""
+        with suppress(ConfigError):
+            return self._got(summaries.read(self._reads, self._config, rows))
+        return {}
 
     def event(self, event_id: str) -> Row:
         from gateway.rehearsal.explained import explained_history
 
         history, config = self._history(event_id), self._config
         shown = views.event_history(history, config.redaction(history.event))
-        return {**shown, **explained_history(config, history)}
+        return {**shown, "summary": "", **explained_history(config, history)}
 
     def raw_event(self, event_id: str) -> Row:
         return views.event_history(self._history(event_id))
@@ -76,7 +83,10 @@ class Offline:
 
     def deliveries(self, which: Filter, *, limit: int, before: str = "") -> Row:
         query = selection.delivery_query(which, time.time(), limit=limit, before=before)
-        return views.delivery_page(self._got(self._reads.deliveries(query)))
+        page = self._got(self._reads.deliveries(query))
+        ids = tuple(dict.fromkeys(each.event_id for each in page.rows))
+        rows = self._got(self._reads.events(EventQuery(ids=ids))).rows if ids else ()
+        return views.delivery_page(page, self._summaries(rows))
 
     def destinations(self) -> Sequence[Row]:
         """Without a gateway nothing is in flight."""
@@ -86,6 +96,13 @@ class Offline:
             views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
             for name in dict.fromkeys([*config.destinations, *numbers])
         ]
+
+    def refused(self, *, source: str, client: str, reason: str, limit: int) -> Sequence[Row]:
+        from gateway.operate import refusals
+
+        rows = self._got(self._reads.rejected(limit=refusals.MOST))
+        found = refusals.meant(rows, refusals.Which(source=source, client=client, reason=reason))
+        return [refusals.document(self._config, each) for each in found[:limit]]
 
     def activity(self, *, limit: int, before: str = "") -> Row:
         return views.activity_page(self._got(self._reads.activities(limit=limit, before=before)))
@@ -106,6 +123,7 @@ def _standing(name: str, holds: Mapping[str, Hold]) -> "Standing":
     return Standing(
         held=paused_by(hold.pause) if hold.pause else _circuit(hold),
         circuit="open" if hold.circuit else "closed",
+        throttled=hold.wait_s > 0,
         failures=hold.circuit.failures if hold.circuit else 0,
         denied=hold.circuit.denied if hold.circuit else (),
         in_flight=0,

@@ -40,6 +40,12 @@ class Online(Struct, frozen=True):
         found: Sequence[Row] = api.ask(self.url, "/api/destinations")
         return found
 
+    def refused(self, *, source: str, client: str, reason: str, limit: int) -> Sequence[Row]:
+        which = {"source": source, "client": client, "reason": reason}
+        query = {name: value for name, value in which.items() if value}
+        found: Sequence[Row] = api.ask(self.url, "/api/rejected", query={**query, "limit": limit})
+        return found
+
     def activity(self, *, limit: int, before: str = "") -> Row:
         return self._page("/api/activity", {"limit": limit, "before": before})
 

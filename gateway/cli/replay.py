@@ -9,12 +9,12 @@ from uuid import uuid4
 import click
 
 from gateway.cli import api, terminal
-from gateway.cli.activity import outcome
 from gateway.cli.client import NobodyListens, Unreachable
 from gateway.cli.names import refuse_unknown
 from gateway.cli.place import Place
 from gateway.cli.wanted import Wanted
 from gateway.errors import GatewayError
+from gateway.operate.outcomes import outcome
 from gateway.operate.selection import in_words
 from gateway.wording import count
 

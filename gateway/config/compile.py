@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, replies, retention, ways
+from gateway.config import checks, replies, retention, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -32,6 +32,7 @@ from gateway.config.sources import advise_secrets, compiled_source, own_source
 from gateway.config.text.disk import Disk, Values
 from gateway.config.text.references import References
 from gateway.config.text.report import Report
+from gateway.config.trial import Trials, shown_as
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
 from gateway.destinations.retry import Policy
@@ -69,18 +70,21 @@ def load(
 
 
 def _compiled(
-    path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool, tests: bool = True
+    path: Path, disk: Disk, environ: Mapping[str, str], *, dev: bool, no_env: bool, tests: bool = True, kind: str = ""
 ) -> Config:
     report, values = Report(path.name), Values(path.parent)
     references = References(environ, values, TEST_TEXT if no_env else "")
     reading = Reading(report, disk, references, dev, no_env, home_of)
     written = read_all(reading, path)
+    if written is not None and kind:
+        written = shown_as(written, kind)
     # The secrets from before, too: an answer that is on its way may show one.
     secrets = disk.secrets | reading.secrets
     masks = Masks(secrets, _ESCAPERS)
     report.masked = masks.text
     again = partial(_compiled, path, disk, environ, dev=dev, no_env=no_env, tests=tests)
-    config = None if written is None else _Compiler(reading, written, secrets, masks, again).config()
+    trials = Trials(disk, path.name, partial(_tried, path, environ, dev=dev, no_env=no_env))
+    config = None if written is None else _Compiler(reading, written, secrets, masks, again, trials).config()
     is_unset = config is not None and bool(reading.missing) and not no_env
     _report_missing(reading)
     if config is None or report.has_errors or (tests and report.of_tests):
@@ -90,6 +94,10 @@ def _compiled(
     if not report.of_tests:
         return config
     return dataclasses.replace(config, warnings=tuple(replace(each, severity="warning") for each in config.warnings))
+
+
+def _tried(path: Path, environ: Mapping[str, str], edited: Disk, kind: str, *, dev: bool, no_env: bool) -> Config:
+    return _compiled(path, edited, environ, dev=dev, no_env=no_env, kind=kind)
 
 
 def _warnings_if_set(path: Path, environ: Mapping[str, str], *, dev: bool) -> Sequence[Problem]:
@@ -126,7 +134,13 @@ class _Compiler:
     """Checks the parts of one file against each other, and compiles them."""
 
     def __init__(
-        self, reading: Reading, written: Written, secrets: AbstractSet[str], masks: Masks, reread: Callable[[], Config]
+        self,
+        reading: Reading,
+        written: Written,
+        secrets: AbstractSet[str],
+        masks: Masks,
+        reread: Callable[[], Config],
+        trials: Trials,
     ) -> None:
         self._reading = reading
         self._written = written.keys
@@ -134,6 +148,7 @@ class _Compiler:
         self._secrets = secrets
         self._masks = masks
         self._reread = reread
+        self._trials = trials
         self._ways = ways.Ways(reading, written.keys.defaults)
 
     def config(self) -> Config:
@@ -190,6 +205,7 @@ class _Compiler:
             warnings=self._reading.report.sorted(),
             masks=Masks(self._secrets, _ESCAPERS, own_secrets(written, destinations.values(), self._secrets)),
             reread=self._reread,
+            trials=self._trials,
         )
 
     def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
@@ -280,12 +296,13 @@ class _Compiler:
         return found
 
     def _answering(self, source: Source, compiler: EntryCompiler) -> Source:
-        """The source with what its sender is answered."""
+        """The source with what its sender is answered, and what its events are about."""
         keys = self._written.sources[source.name]
         templates = compiler.templates_of([source.name])
         found = replies.reply(self._reading, source.name, keys, source.reply, templates)
         status = (keys.reply and keys.reply.status) or source.reply
-        return replace(source, reply=status, replies=found)
+        said = summaries.summary(self._reading, keys, templates)
+        return replace(source, reply=status, replies=found, summary=said)
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults

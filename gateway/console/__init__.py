@@ -33,18 +33,20 @@ def live_page(
     paging: View,
     senders: Sequence[Mapping[str, str]] = (),
     filter_error: str = "",
+    activities: Sequence[View] = (),
 ) -> bytes:
     """Numbers, destinations and the stream of events.
 
     ``rows`` are event rows and refused requests in display order; ``filter`` has ``q``, ``source``, ``type``,
     ``destination``, ``state`` and ``since``; ``paging`` has ``next`` and ``first`` (addresses), ``searched_to``,
-    ``is_live`` with ``live`` (the stream's address), and ``is_later`` for any page but the first.
+    ``is_live`` with ``live`` (the stream's address), and ``is_later`` for any page but the first; ``activities`` are
+    marked on the charts.
     """
     return page(
         "live.html",
         shell=shell,
-        stats=stats,
-        destinations=story.troubled_first(destinations),
+        stats={**stats, "marks": story.marks(activities, shell["now"])},
+        destinations=story.marked(story.troubled_first(destinations), activities, shell["now"]),
         most_cards=MOST_CARDS,
         rows=rows,
         filter=filter,
@@ -61,22 +63,31 @@ def live_rows(rows: Sequence[View], *, now: str, can_write: bool) -> str:
     return "\n".join(str(draw(row, now, can_write)) for row in rows)
 
 
-def live_numbers(stats: View, destinations: Sequence[View]) -> str:
+def refused_rows(rows: Sequence[View], *, now: str) -> str:
+    """Rows of refused requests for the live page's stream."""
+    draw = macro("refused_row")
+    return "\n".join(str(draw(row, now)) for row in rows)
+
+
+def live_numbers(stats: View, destinations: Sequence[View], *, activities: Sequence[View], now: str) -> str:
     """Numbers and cards for the live page's stream."""
-    return f"{macro('numbers')(stats)}{macro('cards')(story.troubled_first(destinations), MOST_CARDS)}"
+    shown = story.marked(story.troubled_first(destinations), activities, now)
+    numbers = macro("numbers")({**stats, "marks": story.marks(activities, now)})
+    return f"{numbers}{macro('cards')(shown, MOST_CARDS, now)}"
 
 
-def event_page(shell: Shell, event: View, *, kinds: Mapping[str, str], holds: Mapping[str, str]) -> bytes:
+def event_page(shell: Shell, event: View, *, kinds: Mapping[str, str], holds: Mapping[str, View]) -> bytes:
     """One event: deliveries with their attempts, every route and why, payload and headers.
 
-    ``event`` is what ``/api/events/{id}`` returns; ``kinds`` has the type of each destination, ``holds`` what holds it.
+    ``event`` is what ``/api/events/{id}`` returns; ``kinds`` has the type of each destination, ``holds``
+    what holds it: ``why``, and its last ``error`` with ``at``.
     """
     return page("event.html", shell=shell, **story.of(event, revision=shell["revision"], kinds=kinds, holds=holds))
 
 
-def destinations_page(shell: Shell, destinations: Sequence[View]) -> bytes:
+def destinations_page(shell: Shell, destinations: Sequence[View], activities: Sequence[View] = ()) -> bytes:
     """The condition of each destination, with actions."""
-    found = story.troubled_first(destinations)
+    found = story.marked(story.troubled_first(destinations), activities, shell["now"])
     troubled = sum(story.is_troubled(each) for each in found)
     return page("destinations.html", shell=shell, destinations=found, troubled=troubled)
 
@@ -98,6 +109,66 @@ def dead_page(shell: Shell, groups: Sequence[View], activities: Sequence[View], 
         running=any(map(story.is_running, activities)),
         opened=opened,
     )
+
+
+def playground_page(
+    shell: Shell,
+    *,
+    draft: View,
+    found: View,
+    kinds: Mapping[str, str],
+    choices: View,
+    loaded: Mapping[str, str],
+    asked: Mapping[str, str] | None = None,
+    answered: Any = None,
+) -> bytes:
+    """An event and an entry that somebody tries out, and what the one makes of the other.
+
+    ``draft`` has the fields of ``operate.playground.Draft``, ``found`` is what its ``played`` gives; ``choices`` has
+    ``samples`` by source, ``routes``, ``templates``, ``destinations`` and ``kinds``; ``loaded`` has ``sample``, ``event``
+    and ``route``. ``asked`` is the delivery to be confirmed, ``answered`` the answer to one that was sent.
+    """
+    return page(
+        "playground.html",
+        shell=shell,
+        draft=draft,
+        found=found,
+        choices=choices,
+        loaded=loaded,
+        asked=asked,
+        answered=answered,
+        summary=found.get("summary", ""),
+        **story.played(found, kinds),
+    )
+
+
+def refused_page(
+    shell: Shell, *, rows: Sequence[View], filter: Mapping[str, str], sources: Sequence[str], more: int
+) -> bytes:
+    """Refused requests, each with what to do; ``filter`` has ``source``, ``client`` and ``reason``."""
+    return page("refused.html", shell=shell, rows=rows, filter=filter, sources=sources, more=more)
+
+
+def routes_page(shell: Shell, map: View) -> bytes:
+    """The map: sources, entries and destinations, as ``operate.map`` draws it."""
+    return page("routes.html", shell=shell, map=map, by_section=story.by_section(map["routes"]))
+
+
+def route_page(shell: Shell, *, route: View, written: str, destinations: Sequence[View], rows: Sequence[View]) -> bytes:
+    """One entry: its text, its destinations, the newest events that it sent."""
+    return page("route.html", shell=shell, route=route, written=written, destinations=destinations, rows=rows)
+
+
+def source_page(
+    shell: Shell, *, source: View, routes: Sequence[View], refused: Sequence[View], rows: Sequence[View]
+) -> bytes:
+    """One source: its address, its newest events and refused requests, the entries for its events."""
+    return page("source.html", shell=shell, source=source, routes=routes, refused=refused, rows=rows)
+
+
+def activities_page(shell: Shell, rows: Sequence[View], *, following: str, is_later: bool) -> bytes:
+    """What people did, newest first; ``following`` is the address of the next page."""
+    return page("activities.html", shell=shell, rows=rows, following=following, is_later=is_later)
 
 
 def activity_page(shell: Shell, activity: View) -> bytes:

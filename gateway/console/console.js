@@ -12,17 +12,21 @@
   };
   const say = (text) => { byId("said").textContent = text; };
 
+  // On a narrow screen the list of pages scrolls.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
   // --- copying ---
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
-    const text = byId(button.dataset.copy).textContent;
+    const from = byId(button.dataset.copy);
+    const text = from.value ?? from.textContent;
     try {
       await navigator.clipboard.writeText(text);
       button.textContent = "Copied";
       say("copied");
     } catch {
-      getSelection().selectAllChildren(byId(button.dataset.copy));
+      if (from.select) from.select(); else getSelection().selectAllChildren(from);
       button.textContent = "Selected";
     }
     setTimeout(() => { button.textContent = "Copy"; }, 1600);
@@ -66,6 +70,32 @@
     renew();
   };
   renew();
+
+  // --- the playground: what is shown follows what is written ---
+  const play = byId("play");
+  if (play) {
+    let due = 0;
+    let asked = 0;
+    const show = async () => {
+      const turn = ++asked;
+      const fields = new FormData(play);
+      ["delivery", "step", "by"].forEach((name) => fields.delete(name));
+      try {
+        const answer = await fetch("/playground", {
+          method: "POST", headers: { accept: "text/html" }, body: new URLSearchParams(fields),
+        });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = page.getElementById("result");
+        // A later one is on its way.
+        if (fresh && turn === asked) swap(byId("result"), document.importNode(fresh, true));
+      } catch { /* the gateway is restarting: the next change asks again */ }
+    };
+    const soon = () => { clearTimeout(due); due = setTimeout(show, 400); };
+    play.addEventListener("input", soon);
+    play.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); show(); }
+    });
+  }
 
   // --- the live stream ---
   const MOST_ROWS = 200;
@@ -139,6 +169,16 @@
       const count = waiting.reduce((sum, each) => sum + each.fresh + each.skipped, missed);
       pulse(count ? `paused, ${count.toLocaleString("en")} new` : "paused", "held");
     });
+    source.addEventListener("refused", (event) => {
+      if (held) return;
+      byId("empty")?.remove();
+      Array.from(parsed(JSON.parse(event.data).html).children).reverse().forEach((row) => {
+        const time = (each) => each.querySelector("time").dateTime;
+        const next = Array.from(rows.children).find((each) => time(each) <= time(row));
+        row.classList.add("fresh");
+        rows.insertBefore(row, next || null);
+      });
+    });
     source.addEventListener("numbers", (event) => {
       const fresh = parsed(JSON.parse(event.data).html);
       ["numbers", "cards"].forEach((id) => {
@@ -189,7 +229,9 @@
     const button = byId("replay-picked") || row?.querySelector("form[action='/replay'] button") || document.querySelector("form[action='/replay'] button");
     button?.click();
   };
-  const places = { l: "/", d: "/destinations", x: "/dead" };
+  const places = {
+    l: "/", d: "/destinations", x: "/dead", r: "/routes", f: "/refused", p: "/playground", a: "/activity",
+  };
   const keys = {
     j: () => go(1), ArrowDown: () => go(1), k: () => go(-1), ArrowUp: () => go(-1),
     x: pick, r: replay, p: () => stream && hold(), "?": showHelp,

@@ -7,13 +7,15 @@ from typing import Any, Final
 import jinja2
 import msgspec
 
-from gateway.console import charts, text, words
+from gateway.console import charts, story, text, words
+from gateway.operate.conditions import success
+from gateway.operate.outcomes import outcome
 from gateway.rehearsal.explained import in_words
 from gateway.wording import count, size
 
 _WORDS: Final = (
-    words.ago, words.clock, words.condition, words.earlier, words.fate, words.pause, words.percent, words.rate,
-    words.short, words.span, words.success, words.tale, words.took,
+    words.ago, words.clock, words.condition, words.earlier, words.fate, words.own_words, words.pause, words.percent, words.rate,
+    words.short, words.span, words.tale, words.took,
 )  # fmt: skip
 _FILTERS: Final[Mapping[str, Any]] = {
     **{
@@ -21,6 +23,11 @@ _FILTERS: Final[Mapping[str, Any]] = {
         for each in (*_WORDS, text.shown, text.flat, text.marked, text.pretty, charts.hour, charts.received)
     },
     "any": any,
+    "deed_icon": story.deed_icon,
+    "deed_link": story.deed_link,
+    "outcome": outcome,
+    "success": success,
+    "overdue": story.most_overdue,
     "count": count,
     "size": size,
     "in_words": in_words,

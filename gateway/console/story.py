@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
 from gateway.console import text, words
 from gateway.console.chats import preview
+from gateway.destinations import KINDS, Kind
+from gateway.event.paths import lookup
 from gateway.model import HttpRequest
 from gateway.rehearsal import curl
 
@@ -25,7 +28,7 @@ _BY_TROUBLE: Final = ("dead", "paused", "retrying", "delivered", "idle", "discar
 # --- one event ---
 
 
-def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[str, str]) -> Mapping[str, Any]:
+def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[str, View]) -> Mapping[str, Any]:
     """Everything the page of one event shows."""
     requests = {each["delivery_id"]: each for each in event["requests"]}
     deliveries = [_delivery(each, requests, event, kinds, holds) for each in event["deliveries"]]
@@ -43,6 +46,31 @@ def of(event: View, *, revision: str, kinds: Mapping[str, str], holds: Mapping[s
     }
 
 
+def played(found: View, kinds: Mapping[str, str]) -> Mapping[str, Any]:
+    """Everything that the playground shows of a draft, from what ``operate.playground`` found."""
+    deliveries = [_played(each, kinds.get(each["destination"], "")) for each in found["deliveries"]]
+    return {"deliveries": deliveries, "sections": list(_sections(found["entries"])), "test": found["test"]}
+
+
+def _played(delivery: View, kind: str) -> Mapping[str, Any]:
+    content = _content(delivery["request"])
+    shown = preview(kind, content) if kind else None
+    limits = _limits(KINDS[kind], content) if kind in KINDS else []
+    return {"not_shown": "", **delivery, "content": content, "preview": shown, "limits": limits}
+
+
+def _limits(kind: Kind, content: Any) -> Sequence[Mapping[str, Any]]:
+    """How much of what the vendor allows a message takes."""
+    if content is None:
+        return []
+    size = len(content.encode("utf-8", "replace")) if isinstance(content, str) else len(msgspec.json.encode(content))
+    found: list[Mapping[str, Any]] = [{"what": "body, bytes", "number": size, "most": None, "is_over": False}]
+    said = lookup(content, kind.text_at)
+    if kind.longest is not None and isinstance(said, str):
+        found.append({"what": "text", "number": len(said), "most": kind.longest, "is_over": len(said) >= kind.longest})
+    return found
+
+
 def _taken(entries: Sequence[View]) -> str:
     """``2 of 9 matched``, counting the entries that events are matched with; empty if there are none."""
     routes = [each for each in entries if each["section"] != "failed"]
@@ -56,7 +84,7 @@ def summary(states: Sequence[str]) -> str:
 
 
 def _delivery(
-    delivery: View, requests: Mapping[str, View], event: View, kinds: Mapping[str, str], holds: Mapping[str, str]
+    delivery: View, requests: Mapping[str, View], event: View, kinds: Mapping[str, str], holds: Mapping[str, View]
 ) -> Mapping[str, Any]:
     rehearsed = requests.get(delivery["id"], {})
     request = rehearsed.get("request")
@@ -73,7 +101,7 @@ def _delivery(
         "preview": preview(kind, content) if kind else None,
         "curl": _curl(request, content),
         "steps": list(_steps(delivery)),
-        "holds": holds.get(delivery["destination"], ""),
+        "holds": holds.get(delivery["destination"], {"why": "", "error": None, "at": ""}),
     }
 
 
@@ -169,7 +197,62 @@ def _curl(request: View | None, content: Any) -> str:
     return command if len(command) <= LONGEST_CURL else ""
 
 
+# --- what people did ---
+
+_DEED_ICONS: Final[Mapping[str, str]] = {
+    "replay": "retrying", "reroute": "retrying", "discard": "discarded", "forget": "discarded", "stop": "paused",
+    "pause": "paused", "resume": "delivered", "try": "delivered", "mute": "muted", "unmute": "muted",
+    "reload": "duplicate", "handshake": "held", "send": "arrow",
+}  # fmt: skip
+#: Verbs whose subject is a destination.
+_OF_DESTINATION: Final = frozenset({"pause", "resume", "try", "mute", "unmute", "send"})
+
+
+def deed_icon(activity: View) -> str:
+    return _DEED_ICONS.get(activity["verb"], "idle")
+
+
+def deed_link(activity: View) -> str:
+    """The page of what it was done to; empty if there is none."""
+    if activity["verb"] in _OF_DESTINATION:
+        return f"/destinations#d-{quote(activity['subject'])}"
+    return f"/sources/{quote(activity['subject'], safe='')}" if activity["verb"] == "handshake" else ""
+
+
+def marks(activities: Sequence[View], now: str, destination: str = "") -> Sequence[Mapping[str, Any]]:
+    """What to mark on a chart of the last hour: reloads, and what was done to a destination."""
+    found = []
+    for each in activities:
+        minute = 59 - int((words.moment(now) - words.moment(each["at"])).total_seconds() // 60)
+        is_about = each["verb"] == "reload" or (each["verb"] in _OF_DESTINATION and each["subject"] == destination)
+        if is_about and 0 <= minute < 60:
+            found.append({"minute": minute, "words": f"{each['verb']} by {each['by']}"})
+    return found
+
+
+def marked(destinations: Sequence[View], activities: Sequence[View], now: str) -> Sequence[View]:
+    """Destinations with the marks of their charts."""
+    return [{**each, "marks": marks(activities, now, each["name"])} for each in destinations]
+
+
+# --- the map ---
+
+
+def by_section(routes: Sequence[View]) -> Sequence[tuple[str, Sequence[View]]]:
+    """Entries by section, in the order of the file."""
+    found: dict[str, list[View]] = {}
+    for each in routes:
+        found.setdefault(each["section"], []).append(each)
+    return list(found.items())
+
+
 # --- destinations and dead letters ---
+
+
+def most_overdue(stats: View) -> str:
+    """The destination with the delivery that has been due longest; empty if none is due."""
+    found = max(stats["destinations"].items(), key=lambda each: each[1]["oldest_due_s"], default=None)
+    return found[0] if found and found[1]["oldest_due_s"] else ""
 
 
 def troubled_first(destinations: Sequence[View]) -> Sequence[View]:

@@ -6,8 +6,12 @@ from typing import Any, Final
 
 from gateway.wording import count
 
-#: Percentage of ended deliveries that must be delivered for a destination to count as healthy.
-GOOD_ENOUGH: Final = 95.0
+#: The shape and colour of a condition.
+_KINDS: Final[Mapping[str, str]] = {
+    "circuit open": "dead", "denied": "dead", "giving up": "dead", "paused": "paused", "probing": "retrying",
+    "throttled": "retrying", "failing": "retrying", "dead letters": "retrying", "healthy": "delivered", "idle": "idle",
+    "not in routes.yaml": "discarded",
+}  # fmt: skip
 
 
 def fate(delivery: Mapping[str, Any]) -> str:
@@ -41,6 +45,11 @@ def _next_attempt(delivery: Mapping[str, Any]) -> str:
     if due is None or due <= 0:
         return "due now"
     return f"next attempt in {span(due)}" if delivery["attempts"] else f"due in {span(due)}"
+
+
+def own_words(reason: str, status: int | None) -> str:
+    """A reason without its status, where that is shown beside it: what the destination said comes first."""
+    return reason.removeprefix(f"answered {status}: ")
 
 
 def span(seconds: float | None) -> str:
@@ -116,28 +125,10 @@ def earlier(iso: str, later: str) -> str:
     return "just before" if seconds < 1 else f"{span(seconds)} earlier"
 
 
-def success(destination: Mapping[str, Any]) -> float | None:
-    """Percentage delivered of the deliveries that ended in the last hour; None if none did."""
-    delivered, died = destination["delivered_1h"], destination["died_1h"]
-    return 100 * delivered / (delivered + died) if delivered + died else None
-
-
 def condition(destination: Mapping[str, Any]) -> tuple[str, str]:
     """The condition of a destination: a key for its shape and colour, and a word."""
-    if destination.get("paused"):
-        return "paused", "paused"
-    if not destination.get("in_file", True):
-        return "discarded", "not in routes.yaml"
-    if destination.get("circuit") == "open":
-        return "dead", "denied" if destination.get("denied") else "circuit open"
-    if destination.get("circuit") == "probing":
-        return "retrying", "probing"
-    if destination.get("failures", 0) > 0:
-        return "retrying", "failing"
-    share = success(destination)
-    if share is not None and share < GOOD_ENOUGH:
-        return "dead", "giving up"
-    return ("idle", "idle") if share is None and not destination["retried_1h"] else ("delivered", "healthy")
+    word = destination["condition"]
+    return _KINDS[word], word
 
 
 def rate(per_second: float) -> str:

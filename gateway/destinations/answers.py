@@ -66,7 +66,7 @@ def read_status(target: Target, reply: Reply, meaning: str = "") -> Verdict:
         return Delivered()
     if 300 <= status < 400:
         return Dead(f"redirects are not followed: answered {status}{_elsewhere(target, reply)}, then replay")
-    reason = f"answered {status}{_meaning(target, status, meaning)}{beginning(reply)}"
+    reason = f"answered {status}{beginning(reply)}{_meaning(target, status, meaning)}"
     return Dead(reason) if is_final(status) else Retry(reason)
 
 
@@ -104,10 +104,52 @@ def json_of(body: bytes) -> object:
 
 
 def beginning(reply: Reply) -> str:
-    """``": "`` and the first words of an answer on one line, without secrets; empty for an empty answer."""
-    text = reply.quotable[:1000].decode("utf-8", "replace")
+    """``": "`` and what an answer says, on one line, without secrets; empty for an empty answer."""
+    return _on_a_line(said(reply.quotable)) or quoted(reply)
+
+
+def quoted(reply: Reply) -> str:
+    """The same with the first characters of the answer as they are, for somebody who has to write a rule about it."""
+    return _on_a_line(reply.quotable[:1000].decode("utf-8", "replace"))
+
+
+def _on_a_line(text: str) -> str:
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return f": {line[:200]}" if line else ""
+
+
+#: Where the JSON of an answer has its sentence for people, the usual places first.
+_SENTENCES: Final[Sequence[tuple[str, ...]]] = (
+    *(("error", name) for name in ("message", "detail", "description", "title", "reason")),
+    *((name,) for name in ("error_description", "message", "detail", "description", "error_message", "errorMessage")),
+    *(("error",), ("title",), ("reason",), ("msg",), ("fault", "faultstring")),
+)
+_LISTS: Final = ("errors", "error", "detail", "details", "messages")
+
+
+def said(body: bytes) -> str:
+    """The destination's own words in the JSON of an answer: ``property unknown``; empty if there are none. Total.
+
+    RFC 9457 (``detail``, ``title``), OAuth (``error_description``), and what most APIs do besides.
+    """
+    value = json_of(body)
+    found = next((text for path in _SENTENCES if (text := _sentence(lookup(value, path)))), "")
+    if found or not isinstance(value, dict | list):
+        return found
+    lists = [value] if isinstance(value, list) else [value.get(name) for name in _LISTS]
+    return next((text for each in lists if isinstance(each, list) and each and (text := _of_item(each[0]))), "")
+
+
+def _of_item(item: object) -> str:
+    """The sentence of the first of several errors."""
+    return _sentence(item) or next(
+        (text for name in ("message", "detail", "msg", "title", "error") if (text := _sentence(lookup(item, (name,))))),
+        "",
+    )
+
+
+def _sentence(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
 def hinted(body: bytes, path: Sequence[str]) -> float:

@@ -22,6 +22,11 @@ HELD_AFTER: Final = 3
 #: Seconds until the first probe, and the longest interval between two.
 FIRST_PROBE_S: Final = 1.0
 LONGEST_PROBE_S: Final = 300.0
+#: After the wait that a 429 asked for, deliveries start this many seconds apart at first, and twice as often after each
+#: STEP_S, until RAMP_S have passed: what waited does not go out at once, only to be refused again.
+FIRST_PACE_S: Final = 1.0
+STEP_S: Final = 5.0
+RAMP_S: Final = 50.0
 #: Starts due within this many seconds are granted together; each still has its own moment.
 AHEAD_S: Final = 0.05
 
@@ -41,8 +46,9 @@ class Learned(Struct, frozen=True, kw_only=True):
     """What one attempt shows about its destination."""
 
     #: ``accepted``: a success; ``failed``: no connection, no answer in time, or a 5xx; ``denied``: a 401 or 403;
-    #: ``gone``: its address is no longer in use; ``answered``: any other answer; ``nothing``: no request was sent.
-    outcome: Literal["accepted", "answered", "failed", "denied", "gone", "nothing"]
+    #: ``gone``: its address is no longer in use; ``limited``: too many requests; ``answered``: any other answer;
+    #: ``nothing``: no request was sent.
+    outcome: Literal["accepted", "answered", "limited", "failed", "denied", "gone", "nothing"]
     #: The seconds for which it asked all of us to wait (429).
     wait_s: float = 0.0
 
@@ -69,6 +75,8 @@ class Gate(Struct, frozen=True, kw_only=True):
     last_start: float = -math.inf
     #: Nothing starts before this moment, because a 429 asked for it.
     waits_until: float = -math.inf
+    #: Answers since the last success that said "too many requests".
+    limited: int = 0
     #: Consecutive failures.
     failures: int = 0
     #: The events denied since the last success, each once, at most HELD_AFTER: the most recently denied last.
@@ -114,15 +122,15 @@ def opened(now: float) -> Gate:
 def resumed(gate: Gate, now: float) -> Gate:
     """After a person has seen to the destination: it need not wait any longer, and a probe is due."""
     if not gate.is_open:
-        return replace(gate, waits_until=-math.inf, denied=())
-    return replace(gate, waits_until=-math.inf, next_probe=now)
+        return replace(gate, waits_until=-math.inf, limited=0, denied=())
+    return replace(gate, waits_until=-math.inf, limited=0, next_probe=now)
 
 
 def restored(gate: Gate, durable: Gate) -> Gate:
     """With the durable part as it was stored; a probe that was in flight is forgotten."""
     restored = replace(durable, last_start=gate.last_start)
     if not durable.is_open and not gate.is_open:
-        return replace(restored, failures=gate.failures, denied=gate.denied)
+        return replace(restored, failures=gate.failures, denied=gate.denied, limited=gate.limited)
     return restored
 
 
@@ -140,11 +148,12 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     """Whether the destination may start its next deliveries; the one place that decides it."""
     if rules.paused:
         return Permit(count=0, again_at=now + rules.paused_for_s, why=rules.paused)
-    next_start = _next_start(gate, rules)
+    next_start = _next_start(gate, rules, now)
     if next_start > now:
-        return Permit(count=0, again_at=next_start, why=f"next start in {_in(next_start - now)}")
+        return Permit(count=0, again_at=next_start, why=_why_not_yet(gate, next_start, now))
     if gate.next_probe is None:
-        return Permit(count=int(AHEAD_S / rules.interval_s) + 1 if rules.interval_s else 1_000_000)
+        interval_s = max(rules.interval_s, _pace_s(gate, now))
+        return Permit(count=int(AHEAD_S / interval_s) + 1 if interval_s else 1_000_000)
     if gate.probe:
         return Permit(count=0, again_at=math.inf, why=f"{why_open(gate.failures, gate.denied)}, a probe is in flight")
     if gate.next_probe > now:
@@ -153,13 +162,34 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
     return Permit(count=1, last=gate.denied if gate.is_denied else ())
 
 
-def _next_start(gate: Gate, rules: Rules) -> float:
-    return max(gate.waits_until, gate.last_start + rules.interval_s)
+def _next_start(gate: Gate, rules: Rules, now: float) -> float:
+    return max(gate.waits_until, gate.last_start + max(rules.interval_s, _pace_s(gate, now)))
+
+
+def _pace_s(gate: Gate, now: float) -> float:
+    """Seconds between two starts because a 429 asked for patience a moment ago; 0 once that is long enough ago.
+
+    Made of the end of the wait alone, so that every replica and the next process finds the same.
+    """
+    since_s = now - gate.waits_until
+    return FIRST_PACE_S / 2 ** (since_s // STEP_S) if 0 <= since_s < RAMP_S else 0.0
+
+
+def _why_not_yet(gate: Gate, next_start: float, now: float) -> str:
+    """Why nothing starts before then, in words."""
+    if gate.waits_until > now:
+        return f"it asked to wait (too many requests), next start in {_in(next_start - now)}"
+    return f"next start in {_in(next_start - now)}"
+
+
+def is_throttled(gate: Gate, now: float) -> bool:
+    """Whether a destination says that it gets too many requests, and has accepted nothing since."""
+    return gate.waits_until > now or (gate.limited > 0 and not gate.is_open)
 
 
 def is_free(gate: Gate, rules: Rules, now: float) -> bool:
     """Whether nothing at all holds the destination, so that a new delivery may start straight from memory."""
-    return not rules.paused and not rules.interval_s and not gate.is_open and gate.waits_until <= now
+    return not rules.paused and not rules.interval_s and not gate.is_open and gate.waits_until + RAMP_S <= now
 
 
 def may_start(gate: Gate, rules: Rules, now: float) -> bool:
@@ -169,7 +199,7 @@ def may_start(gate: Gate, rules: Rules, now: float) -> bool:
 
 def started(gate: Gate, rules: Rules, now: float, delivery: str) -> tuple[Gate, float]:
     """The gate after a delivery has taken its turn, and the moment at which that delivery may start."""
-    at = max(now, _next_start(gate, rules))
+    at = max(now, _next_start(gate, rules, now))
     return replace(gate, last_start=at, probe=delivery if gate.is_open else ""), at
 
 
@@ -188,8 +218,9 @@ def shown(status: int, verdict: Verdict, *, is_own_address: bool = False) -> Lea
         return Learned(outcome="denied")
     if status == GONE and not is_own_address:
         return Learned(outcome="gone")
-    is_limit = status == 429 or status < 300
-    return Learned(outcome="answered", wait_s=verdict.after_s if is_limit else 0.0)
+    if status == 429:
+        return Learned(outcome="limited", wait_s=verdict.after_s)
+    return Learned(outcome="answered", wait_s=verdict.after_s if status < 300 else 0.0)
 
 
 def learned(gate: Gate, what: Learned, now: float, *, delivery: str, event: str) -> Gate:
@@ -200,7 +231,10 @@ def learned(gate: Gate, what: Learned, now: float, *, delivery: str, event: str)
         return replace(gate, probe="") if is_probe else gate
     waits_until = max(gate.waits_until, now + what.wait_s) if what.wait_s > 0 else gate.waits_until
     failures = gate.failures + 1 if what.outcome == "failed" else 0
-    after = replace(gate, waits_until=waits_until, failures=failures, denied=_denied(gate, what, event))
+    limited = gate.limited + 1 if what.outcome == "limited" else 0 if what.outcome == "accepted" else gate.limited
+    after = replace(
+        gate, waits_until=waits_until, limited=limited, failures=failures, denied=_denied(gate, what, event)
+    )
     if failures < OPENS_AFTER and not after.is_denied:
         return replace(after, next_probe=None, probe_interval_s=0.0, probe="")
     if not gate.is_open:

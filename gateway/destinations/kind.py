@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from msgspec import DecodeError, Struct, field, json
 from msgspec.structs import replace
 
-from gateway.destinations.answers import answer_of, beginning, hinted, retry_after
+from gateway.destinations.answers import answer_of, hinted, quoted, retry_after
 from gateway.destinations.escapes import Escaper, no_escape
 from gateway.destinations.fields import Fields
 from gateway.destinations.previews import Message, Part, text
@@ -157,7 +157,7 @@ class Kind(Struct, frozen=True, kw_only=True):
             return Delivered()
         verdict = self.read(target, reply)
         if isinstance(verdict, Delivered) and target.success is not None:
-            verdict = Retry(f"answered {reply.status}, but no rule of success matched{beginning(reply)}")
+            verdict = Retry(f"answered {reply.status}, but no rule of success matched{quoted(reply)}")
         if isinstance(verdict, Retry):
             hints = (hinted(reply.body, path) for path in (target.hint, self.hint) if path)
             return replace(verdict, after_s=max(retry_after(reply.headers, now), *hints, 0.0))

@@ -136,7 +136,7 @@ class Dispatcher:
                 names = await self._store.wake()
         # At once: should the store refuse now, it will not name them again.
         self._look_at(names)
-        if unasked := self.holds.unasked(names):
+        if unasked := self.holds.assignments.unasked(names):
             self._look_at(await self.holds.refresh(unasked))
 
     async def _refresh(self) -> None:

@@ -16,14 +16,13 @@ from gateway import telemetry
 from gateway.destinations import gates
 from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
-from gateway.holds.assignments import UPKEEP, Assignments
-from gateway.holds.standing import Standing
-from gateway.holds.stored import durable, gate_of
+from gateway.holds import announcements, durable
+from gateway.holds.assignments import Assignments
+from gateway.holds.standing import LastError, Standing
 from gateway.holds.use import SlotUse
 from gateway.model import Announcement, Delivery
 from gateway.pipeline import Gateway
 from gateway.store.holds import ITSELF, Hold, Pause, lasting_reason, paused_by
-from gateway.wording import iso_time
 
 _CLOSED: Final = Gate()
 
@@ -45,34 +44,31 @@ class Holds:
         self._changed = changed
         #: Slots taken, by destination.
         self._taken: Counter[str] = Counter()
-        self._assignments, self._use = Assignments(gateway), SlotUse()
+        self.assignments, self._use = Assignments(gateway), SlotUse()
         self._gates: dict[str, Gate] = {}
         #: What of each gate is in the store.
         self._stored: dict[str, Gate] = {}
         #: By destination, in addition to the pauses in the file.
         self._paused: dict[str, Pause] = {}
         self._muted: dict[str, Pause] = {}
+        #: By destination; of those that are gone, too.
+        self._errors: dict[str, LastError] = {}
         #: The revision of each hold that this process knows.
         self._revs: dict[str, int] = {}
         #: The parts of each hold that are being stored: what another replica has stored does not replace them.
         self._unsaved: defaultdict[str, list[str]] = defaultdict(list)
         #: Slots of a destination that other processes of this gateway have taken.
-        self.elsewhere: Callable[[str], int] = _nothing
+        self.elsewhere: Callable[[str], int] = lambda _name: 0
 
     # slots
 
     def slots(self, name: str) -> int:
         """How many deliveries this replica may have in flight; 0: it may send nothing there."""
-        return self._assignments.slots(name)
+        return self.assignments.slots(name)
 
     def is_holder(self, name: str) -> bool:
         """Whether it is for this replica to claim what waits."""
-        return self._assignments.is_holder(name)
-
-    @property
-    def does_upkeep(self) -> bool:
-        """Whether it is for this replica to do the store's upkeep, and to give the figures of all replicas."""
-        return self._assignments.is_holder(UPKEEP)
+        return self.assignments.is_holder(name)
 
     def reserve(self, name: str) -> bool:
         """Take a slot for a new delivery, unless something holds the destination."""
@@ -150,10 +146,15 @@ class Holds:
             circuit="closed" if not gate.is_open else "probing" if gate.probe else "open",
             failures=gate.failures,
             denied=gate.denied if gate.is_open and gate.is_denied else (),
+            throttled=gates.is_throttled(gate, self._gateway.monotonic()),
             in_flight=self._taken[name] + self.elsewhere(name),
             paused=self._paused.get(name),
             muted=self._muted.get(name) if self.is_muted(name) else None,
         )
+
+    def last_error(self, name: str) -> LastError | None:
+        """Why the last attempt that failed here did; None if none has since the process started."""
+        return self._errors.get(name)
 
     def health(self, name: str) -> str:
         """What holds a destination now, in words; empty: nothing does."""
@@ -177,7 +178,10 @@ class Holds:
         """
         name = delivery.destination
         before, now = self._gate(name), self._gateway.monotonic()
-        if what.outcome == "accepted" and not before.failures and not before.denied and not before.is_open:
+        if reason and what.outcome != "nothing":
+            self._errors[name] = LastError(at=self._gateway.clock(), reason=reason, event_id=delivery.event_id)
+        is_usual = not (before.failures or before.denied or before.limited or before.is_open)
+        if what.outcome == "accepted" and is_usual:
             return False
         after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
@@ -211,15 +215,12 @@ class Holds:
         failures, denied, next_s = gate.failures, gate.denied if gate.is_denied else (), gate.probe_interval_s
         telemetry.log("circuit.opened", destination=name, failures=failures, denied=denied, next_s=next_s)
         if aloud:
-            message = gates.opened_message(name, gate, reason)
-            fields = {"destination": name, "failures": failures, "denied": denied, "reason": reason, "next_s": next_s}
-            await self._announce(Announcement("circuit.opened", message, fields))
+            await self._announce(announcements.opened(name, gate, reason))
 
     async def _say_closed(self, name: str, gate: Gate, *, aloud: bool) -> None:
         telemetry.log("circuit.closed", destination=name, failures=gate.failures)
         if aloud:
-            fields = {"destination": name, "failures": gate.failures}
-            await self._announce(Announcement("circuit.closed", gates.closed_message(name, gate), fields))
+            await self._announce(announcements.closed(name, gate))
 
     async def _pause_itself(self, name: str, reason: str, *, aloud: bool) -> None:
         if self.is_paused(name):
@@ -249,10 +250,7 @@ class Holds:
         if by == ITSELF and other is not None and other.pause is not None:
             return  # another replica has found the same, and said so
         if aloud and not self.is_muted(name):
-            message = f"{name} is {paused_by(pause)}. Nothing is lost; deliveries continue once it is resumed."
-            until = None if pause.until is None else iso_time(pause.until)
-            fields = {"destination": name, "by": by, "reason": reason, "until": until}
-            await self._announce(Announcement("destination.paused", message, fields))
+            await self._announce(announcements.paused(name, pause))
 
     async def resume(self, name: str, *, by: str) -> bool:
         """Send to a paused destination again; whether it was paused, other than in the file. Raises StoreUnavailable.
@@ -260,20 +258,37 @@ class Holds:
         One whose circuit is open, or that has asked for patience, is tried at once.
         """
         was_paused = name in self._paused
-        now = self._gateway.monotonic()
-        gate = gates.resumed(self._gate(name), now)
-        if was_paused or gates.is_news(self._stored.get(name, _CLOSED), gate):
-            await self._save(name, "pause", "gate", pause=None, **durable(gate, now))
-        self._paused.pop(name, None)
-        self._gates[name] = self._stored[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
-        self._changed(name)
+        await self._let_go(name, *(("pause",) if was_paused else ()))
         if was_paused:
             telemetry.log("destination.resumed", destination=name, by=by)
             await self._gateway.note("resume", name, by=by)
         if was_paused and not self.is_muted(name):
-            message = f"{name} is resumed by {by}. Its deliveries go out now."
-            await self._announce(Announcement("destination.resumed", message, {"destination": name, "by": by}))
+            await self._announce(announcements.resumed(name, by))
         return was_paused
+
+    async def try_now(self, name: str, *, by: str) -> bool:
+        """Try a destination at once that does not answer, denies or has asked to wait; whether it was held like that.
+
+        A pause stays. Raises StoreUnavailable.
+        """
+        gate = self._gate(name)
+        if not gate.is_open and not gates.is_throttled(gate, self._gateway.monotonic()):
+            return False
+        await self._let_go(name)
+        telemetry.log("destination.tried", destination=name, by=by)
+        await self._gateway.note("try", name, by=by)
+        return True
+
+    async def _let_go(self, name: str, *parts: str) -> None:
+        """Store and open the gate of a destination; ``pause`` among the parts ends its pause, too."""
+        gate = gates.resumed(self._gate(name), self._gateway.monotonic())
+        changes = durable.kept(gate, self._gateway.monotonic()) | dict.fromkeys(parts)
+        if parts or gates.is_news(self._stored.get(name, _CLOSED), gate):
+            await self._save(name, "gate", *parts, **changes)
+        for _ in parts:
+            self._paused.pop(name, None)
+        self._gates[name] = self._stored[name] = gates.resumed(self._gate(name), self._gateway.monotonic())
+        self._changed(name)
 
     async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
         """Notify nobody of the troubles of a destination, after a restart too; deliveries continue. Raises StoreUnavailable."""
@@ -310,7 +325,7 @@ class Holds:
 
         ``names``: besides those in the file and those known already. Raises StoreUnavailable.
         """
-        new = await self._assignments.renew(
+        new = await self.assignments.renew(
             {*names, *self._paused, *self._muted}, self._use.since(self._taken, self.slots)
         )
         await self.reread(new)
@@ -332,11 +347,7 @@ class Holds:
 
     async def hand_over(self) -> None:
         """Let other replicas have every destination for which nothing is in flight here. Raises StoreUnavailable."""
-        await self._assignments.release([name for name in self._assignments.held if name not in self._taken])
-
-    def unasked(self, names: Collection[str]) -> Collection[str]:
-        """Those about which the store was not asked yet."""
-        return self._assignments.unasked(names)
+        await self.assignments.release([name for name in self.assignments.held if name not in self._taken])
 
     def _adopt(self, hold: Hold) -> None:
         """Take over what is stored, unless this process knows it or is about to replace it."""
@@ -350,7 +361,7 @@ class Holds:
         if "mute" not in unsaved:
             _put(self._muted, name, hold.mute)
         if "gate" not in unsaved:
-            stored = gate_of(hold, self._gateway.monotonic())
+            stored = durable.gate_of(hold, self._gateway.monotonic())
             self._gates[name] = self._stored[name] = gates.restored(self._gate(name), stored)
         self._changed(name)
 
@@ -380,17 +391,11 @@ class Holds:
             rev=self._revs.get(name, 0),
             pause=self._paused.get(name),
             mute=self._muted.get(name),
-            **durable(self._gate(name), self._gateway.monotonic()),
+            **durable.kept(self._gate(name), self._gateway.monotonic()),
         )
 
 
 def _put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:
-    if pause is None:
-        pauses.pop(name, None)
-    else:
+    pauses.pop(name, None)
+    if pause is not None:
         pauses[name] = pause
-
-
-def _nothing(_name: str) -> int:
-    """There are no other processes."""
-    return 0

@@ -45,6 +45,11 @@ class Assignments:
         slots = GONE_SLOTS if destination is None else destination.concurrency
         return whole_slots(slots, assignment.share)
 
+    @property
+    def does_upkeep(self) -> bool:
+        """Whether it is for this replica to do the store's upkeep, and to give the figures of all replicas."""
+        return self.is_holder(UPKEEP)
+
     def is_holder(self, name: str) -> bool:
         """Whether it is for this replica to claim what waits, and to do what is done once for all replicas."""
         until, assignment = self._assigned.get(name, _NOT_OURS)

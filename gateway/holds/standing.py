@@ -7,6 +7,16 @@ from msgspec import Struct
 from gateway.store.holds import Pause
 
 
+class LastError(Struct, frozen=True, kw_only=True):
+    """Why the last attempt that failed did."""
+
+    #: Wall clock, seconds since the epoch.
+    at: float
+    #: Without secrets and redacted values.
+    reason: str
+    event_id: str
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """The current status of one destination."""
 
@@ -17,6 +27,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     failures: int
     #: The events denied since the last success, if that is why the circuit is open.
     denied: tuple[str, ...] = ()
+    #: Whether it says that it gets too many requests, and has accepted nothing since.
+    throttled: bool = False
     #: Slots taken.
     in_flight: int
     #: By a person or the gateway; a pause in the file is not here.

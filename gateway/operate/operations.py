@@ -16,7 +16,9 @@ from gateway.dispatcher.steps import for_ever
 from gateway.errors import BadRequest, BodyGone, UnknownName
 from gateway.model import Delivery, DeliveryState, Event
 from gateway.operate import rerouting, search, selection
+from gateway.operate.errors import Errors
 from gateway.operate.forgetting import Forgetting, Found
+from gateway.operate.freeing import Freed, freed
 from gateway.operate.rerouting import Rerouted
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
@@ -81,6 +83,8 @@ class Operations:
         self._store = gateway.store
         self._holds = dispatcher.holds
         self._forgetting = Forgetting(gateway)
+        #: The last error of each destination.
+        self.errors = Errors(gateway, dispatcher.holds)
         #: Set while a task may be unfinished; at the start too, since the previous process may have left one.
         self._unfinished = asyncio.Event()
         self._unfinished.set()
@@ -174,10 +178,19 @@ class Operations:
         reason = _reason(reason, is_needed=True)
         await self._holds.pause(name, by=_by(by), reason=reason, for_s=_for_s(for_s))
 
-    async def resume(self, name: str, *, by: str) -> bool:
-        """Resume deliveries; whether the destination was paused here, not in the file. Raises BadRequest, UnknownName."""
+    async def resume(self, name: str, *, by: str) -> Freed:
+        """Resume deliveries, and try a destination at once that was held otherwise. Raises BadRequest, UnknownName."""
         self._check_destination(name)
-        return await self._holds.resume(name, by=_by(by))
+        before = self._holds.standing(name)
+        was_paused = await self._holds.resume(name, by=_by(by))
+        return freed(before, self._holds.standing(name), was_paused=was_paused)
+
+    async def try_now(self, name: str, *, by: str) -> Freed:
+        """Try a destination at once that does not answer, denies or asked to wait. Raises BadRequest, UnknownName."""
+        self._check_destination(name)
+        before = self._holds.standing(name)
+        await self._holds.try_now(name, by=_by(by))
+        return freed(before, self._holds.standing(name), was_paused=False)
 
     async def mute(self, name: str, *, by: str, reason: str, for_s: float | None = None) -> None:
         """Silence its notifications; its deliveries continue. Raises BadRequest, UnknownName."""

@@ -131,11 +131,13 @@ class Reloader:
 
     def _count_success(self) -> None:
         config = self._gateway.config
+        #: When the configuration in force was put there, wall clock, seconds since the epoch.
+        self.since = self._gateway.clock()
         telemetry.in_force(
             sources=config.sources, routes=config.takers, entries=config.entries, destinations=config.destinations
         )
         telemetry.CONFIG_SUCCESSFUL.set(1)
-        telemetry.CONFIG_SUCCESS_TIME.set(self._gateway.clock())
+        telemetry.CONFIG_SUCCESS_TIME.set(self.since)
 
     async def _log_orphans(self, old: Config, new: Config) -> None:
         """Log routes and destinations that deliveries wait for and the file no longer has: those will be dead letters."""

@@ -211,14 +211,23 @@ def searched(q: str, config: "Config") -> tuple[tuple[str, ...], Matches]:
 
     ``data.id=451``, ``payload.data.id=451``, ``attrs.id=451``, ``headers.x-y=z``, ``query.x=z``: the value there equals this text.
     Any other text, and one in double quotes: some value of the payload, or the sender's unsigned id, contains it,
-    ignoring case, from the beginning of a word on. Redacted values are not found.
+    ignoring case, from the beginning of a word on; or what is shown of the event in a list does. Redacted values are not
+    found.
     """
     path, text = _what(q, "q")
     if not path:
         wanted, is_in_body = text.lower(), _contains(text, lambda event: _masked(event, config))
-        return _words_in_text(
-            text
-        ), lambda event: is_in_body(event) or wanted in config.redaction(event).masked_label(event).lower()
+        # One value has no part that another one begins with.
+        is_in_list = " " in text.strip()
+
+        def matches(event: Event) -> bool:
+            from gateway.operate.summaries import summary
+
+            if is_in_body(event) or wanted in config.redaction(event).masked_label(event).lower():
+                return True
+            return is_in_list and wanted in summary(config, event).lower()
+
+        return _words_in_text(text), matches
     if path[0] == "headers":
         name = ".".join(path[1:]).lower()
         return (), lambda event: config.redaction(event).masked_headers(event.headers).get(name) == text

@@ -1,6 +1,7 @@
 """Nouns as JSON: the same in the admin API, with ``--json`` and in the console."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import Problem, Unparsable
@@ -8,6 +9,7 @@ from gateway.event.payload import parse, payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
 from gateway.model import Attempt, Delivery
+from gateway.operate.conditions import condition
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Pause
 from gateway.store.nouns import (
@@ -25,20 +27,22 @@ from gateway.wording import iso_time
 
 if TYPE_CHECKING:
     from gateway.egress import InboxEntry
-    from gateway.holds.standing import Standing
+    from gateway.holds.standing import LastError, Standing
     from gateway.operate.operations import Preview
     from gateway.routing import Config, Destination
     from gateway.routing.entries import Entry
     from gateway.store.cluster import Replica
 
+NO_SUMMARIES: Final[Mapping[str, str]] = MappingProxyType({})
 #: Full minutes over which the rate of incoming events is measured.
 _RATE_MINUTES: Final = 5
 
 
-def event_row(row: EventRow) -> dict[str, Any]:
-    """An event in a list, without its body."""
+def event_row(row: EventRow, summary: str = "") -> dict[str, Any]:
+    """An event in a list, without its body; ``summary`` says what it is about, and may be empty."""
     return {
         "id": row.id,
+        "summary": summary,
         "source": row.source,
         "type": row.type,
         "received_at": iso_time(row.received_at),
@@ -48,14 +52,15 @@ def event_row(row: EventRow) -> dict[str, Any]:
     }
 
 
-def event_page(page: EventPage) -> dict[str, Any]:
+def event_page(page: EventPage, summaries: Mapping[str, str] = NO_SUMMARIES) -> dict[str, Any]:
     """A page of events; ``searched_to`` is null unless the search ended early."""
-    return {"events": [event_row(row) for row in page.rows], **_end(page)}
+    return {"events": [event_row(row, summaries.get(row.id, "")) for row in page.rows], **_end(page)}
 
 
-def delivery_page(page: DeliveryPage) -> dict[str, Any]:
-    """A page of deliveries, like one of events."""
-    return {"deliveries": [delivery(each) for each in page.rows], **_end(page)}
+def delivery_page(page: DeliveryPage, summaries: Mapping[str, str] = NO_SUMMARIES) -> dict[str, Any]:
+    """A page of deliveries, like one of events; the summary is the event's."""
+    found = [{**delivery(each), "summary": summaries.get(each.event_id, "")} for each in page.rows]
+    return {"deliveries": found, **_end(page)}
 
 
 def _end(page: EventPage | DeliveryPage) -> dict[str, Any]:
@@ -196,12 +201,17 @@ def dead_groups(groups: Sequence[DeadGroup]) -> dict[str, Any]:
 # --- configuration ---
 
 
-def destination(name: str, config: "Config", standing: "Standing", numbers: DestinationStats) -> dict[str, Any]:
-    """One destination; ``in_file`` is false if it is no longer in routes.yaml but still has deliveries."""
+def destination(
+    name: str, config: "Config", standing: "Standing", numbers: DestinationStats, error: "LastError | None" = None
+) -> dict[str, Any]:
+    """One destination; ``in_file`` is false if it is no longer in routes.yaml but still has deliveries.
+
+    ``error`` is the last one, if it is known.
+    """
     from gateway.destinations import gates
 
     known = config.destinations.get(name)
-    return {
+    found = {
         "name": name,
         "type": known.kind.name if known else "",
         "in_file": known is not None,
@@ -209,14 +219,17 @@ def destination(name: str, config: "Config", standing: "Standing", numbers: Dest
         "paused": standing.paused and pause(standing.paused),
         "muted": standing.muted and pause(standing.muted),
         "circuit": standing.circuit,
+        "throttled": standing.throttled,
         "failures": standing.failures,
         "denied": list(standing.denied),
         "in_flight": standing.in_flight,
         "concurrency": known.concurrency if known else 0,
         "rate": gates.rate(known.gate.interval_s) if known else "",
         "address": _address(known, config) if known else "",
+        "last_error": error and {"at": iso_time(error.at), "reason": error.reason, "event_id": error.event_id},
         **destination_stats(numbers),
     }
+    return {**found, "condition": condition(found)}
 
 
 def _address(known: "Destination", config: "Config") -> str:

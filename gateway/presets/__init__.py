@@ -24,6 +24,8 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
   ``json`` and ``xml``, as under ``reply:`` of a source, if the sender would show the gateway's own answer to people.
 - ``ping``: a regular expression for the whole body of a request that the sender does not sign, by which it only checks
   the address; answered where a source has ``ping: accept``.
+- ``summary``: what an event is about, for lists of events: a template of Jinja as under ``summary:`` of a source. Parts
+  between `` · `` that are empty are left out.
 - ``largest``: the largest body that the sender posts, if that is more than a source accepts by default: ``25MiB``.
 - ``renamed``: types that an older release gave, and what to write instead: ``{messages: messages.*}``; one may end in
   ``*``.
@@ -64,7 +66,7 @@ CONTENT_TYPES: Final = {
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
     *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "any_types", "samples", "promised"),
-    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest"),
+    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest", "summary"),
 )
 
 
@@ -108,6 +110,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     largest: str
     #: Types of an older release, and what to match instead.
     renamed: Mapping[str, str]
+    #: A template that says what an event is about; empty: the usual fields do.
+    summary: str
 
 
 @cache
@@ -157,6 +161,7 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         ping=re.compile(declared["ping"].encode()) if "ping" in declared else None,
         largest=declared.get("largest", ""),
         renamed=declared.get("renamed", {}),
+        summary=declared.get("summary", ""),
     )
 
 
@@ -268,4 +273,5 @@ _NONE: Final = Preset(
     ping=None,
     largest="",
     renamed={},
+    summary="",
 )

@@ -156,7 +156,7 @@ class _Shown:
         event, payload = rehearsal.event, rehearsal.facts["payload"]
         redaction = config.redaction(event)
         self._config = config
-        self._without_secrets = _without_secrets(config)
+        self._without_secrets = without_secrets(config)
         self._event = redaction.masked_event(event, payload)
         self._payload = redaction.masked(payload)
         self._hide = redaction.mask_of(event)
@@ -183,7 +183,8 @@ def secretless(values: object, masks: Masks) -> Mapping[str, object]:
     return found
 
 
-def _without_secrets(config: Config) -> Config:
+def without_secrets(config: Config) -> Config:
+    """The configuration without values from outside in ``vars``: nothing that runs on it can compute with a secret."""
     sources = {name: _secretless(source, config.masks) for name, source in config.sources.items()}
     return dataclasses.replace(config, sources=sources, own=_secretless(config.own, config.masks))
 

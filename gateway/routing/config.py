@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from gateway.errors import NameGone, Problem
+from gateway.errors import NameGone, Place, Problem
 from gateway.event.paths import Facts
 from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
@@ -18,6 +19,15 @@ from gateway.store.nouns import Limits, Retention
 
 #: How a file looks without being read: inode, time of its content and of its inode, size.
 Look = tuple[int, int, int, int]
+
+
+class Trials(Protocol):
+    """Entries that are not in the file, compiled as if they were; see ``config.trial``."""
+
+    def config(self, entry: str, templates: Mapping[str, str], kind: str = "") -> "Config": ...
+    def written(self, place: Place, masks: Masks) -> str: ...
+    @property
+    def templates(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,8 @@ class Config:
     masks: Masks = field(default_factory=lambda: Masks(()))
     #: The same configuration with the values that its files hold now, whatever was saved elsewhere. Raises ConfigError.
     reread: Callable[[], "Config"] = field(repr=False, compare=False)
+    #: For somebody who tries an entry out before it is in the file.
+    trials: Trials = field(repr=False, compare=False)
 
     @property
     def routes(self) -> int:

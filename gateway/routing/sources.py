@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from gateway.event.payload import (
 )
 from gateway.event.split import Piece, parsed, pieces
 from gateway.hiding.redaction import NOTHING, Redaction
-from gateway.model import NO_HEADERS, Event, Secret, new_id
+from gateway.model import NO_HEADERS, Event, Secret, Text, new_id
 from gateway.routing.replies import Reply
 from gateway.signatures import Credential, KeyRefused, RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
@@ -98,6 +98,8 @@ class Source(Struct, frozen=True, kw_only=True):
     samples_folder: str = ""
     #: What to hide of its events.
     redaction: Redaction = NOTHING
+    #: What an event is about, for lists of events; None: nothing is said about it.
+    summary: Callable[[Mapping[str, object]], Text] | None = None
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

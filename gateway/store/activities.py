@@ -9,7 +9,7 @@ from gateway.store.nouns import DeliveryQuery, NewDelivery
 
 #: What is done to many deliveries at a time.
 TaskVerb = Literal["replay", "reroute", "discard"]
-Verb = TaskVerb | Literal["forget", "stop", "pause", "resume", "mute", "unmute", "reload", "handshake"]
+Verb = TaskVerb | Literal["forget", "stop", "pause", "resume", "try", "mute", "unmute", "reload", "handshake", "send"]
 
 
 class Progress(Struct, frozen=True, kw_only=True):

@@ -48,34 +48,34 @@ class Count:
     """A number that only grows."""
 
     type: ClassVar[Kind] = "counter"
-    __slots__ = ("_value",)
+    __slots__ = ("value",)
 
     def __init__(self, _buckets: Sequence[float]) -> None:
-        self._value = 0.0
+        self.value = 0.0
 
     def inc(self) -> None:
-        self._value += 1.0
+        self.value += 1.0
 
     def add_to(self, metric: Metric, labels: Sequence[str]) -> None:
         assert isinstance(metric, CounterMetricFamily)
-        metric.add_metric(labels, self._value)
+        metric.add_metric(labels, self.value)
 
 
 class Level:
     """A number that is set."""
 
     type: ClassVar[Kind] = "gauge"
-    __slots__ = ("_value",)
+    __slots__ = ("value",)
 
     def __init__(self, _buckets: Sequence[float]) -> None:
-        self._value = 0.0
+        self.value = 0.0
 
     def set(self, value: float) -> None:
-        self._value = value
+        self.value = value
 
     def add_to(self, metric: Metric, labels: Sequence[str]) -> None:
         assert isinstance(metric, GaugeMetricFamily)
-        metric.add_metric(labels, self._value)
+        metric.add_metric(labels, self.value)
 
 
 class Spread:
@@ -138,6 +138,14 @@ class Family(Collector, Generic[C]):
     def of(self, *labels: str) -> C:
         """The child with these labels; a name that is not in force counts as ``other``."""
         return self._children.get(labels) or self._made(*labels)
+
+    def values(self) -> dict[str, float]:
+        """The value of each name, of a gauge or a counter with no other label; without those at 0."""
+        found: dict[str, float] = {}
+        for (name, *_), child in self._children.items():
+            if isinstance(child, Count | Level) and child.value and name != OTHER:
+                found[name] = child.value
+        return found
 
     def _made(self, name: str, *more: str) -> C:
         labels = (name if name in self._names else OTHER, *more)

@@ -199,6 +199,7 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "a destination's deliveries are held until somebody resumes it or the pause ends",
         ("destination", "by", "reason", "for_s"),
     ),
+    "destination.tried": LogEvent("info", "a destination that is held tried at once", ("destination", "by")),
     "destination.resumed": LogEvent("info", "a paused destination resumed", ("destination", "by")),
     "destination.muted": LogEvent(
         "info",

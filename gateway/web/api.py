@@ -12,14 +12,16 @@ from litestar.response import Stream
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest
-from gateway.operate import search, selection, views
+from gateway.operate import refusals, search, selection, summaries, views
+from gateway.operate.freeing import FREED
 from gateway.operate.operations import Move
+from gateway.operate.refusals import Which
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.store.activities import TaskVerb
 from gateway.web import forgetting, handshakes, whole
 from gateway.web.context import Context
-from gateway.web.documents import activity_of, destination_document, destination_documents, event_document, history_of
+from gateway.web.documents import activity_of, destination_document, destinations_of, event_document, history_of
 from gateway.web.live import Turn, server_sent
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -231,7 +233,8 @@ def _reading(context: Context) -> list[Any]:
         ] = "",
     ) -> dict[str, Any]:
         wanted = _search(context, asked, limit=limit, before=before, after=after)
-        return views.event_page(await search.events(store, wanted))
+        page = await search.events(store, wanted)
+        return views.event_page(page, await summaries.of_rows(store, context.gateway.config, page.rows))
 
     @_get(
         "/api/events/{event_id:str}", summary="Show one event with its deliveries, attempts and routes", tags=["events"]
@@ -249,15 +252,25 @@ def _reading(context: Context) -> list[Any]:
     )
     async def deliveries(asked: NamedDependency[Filter], limit: Limit = 50, before: Before = "") -> dict[str, Any]:
         query = selection.delivery_query(asked, context.gateway.clock(), limit=limit, before=before)
-        return views.delivery_page(await store.deliveries(query))
+        page = await store.deliveries(query)
+        ids = [each.event_id for each in page.rows]
+        return views.delivery_page(page, await summaries.of_events(store, context.gateway.config, ids))
 
     @_get("/api/dead", summary="Count dead deliveries by destination and cause, largest group first", tags=["events"])
     async def dead() -> dict[str, Any]:
         return views.dead_groups((await store.stats()).dead)
 
     @_get("/api/rejected", summary="List refused requests, newest first", tags=["events"])
-    async def rejected(limit: Limit = 50) -> list[dict[str, Any]]:
-        return [views.rejected(each) for each in await store.rejected(limit=selection.page(limit))]
+    async def rejected(
+        limit: Limit = 50,
+        source: Source = "",
+        client: Annotated[str, QueryParameter(description="Beginning of the address they came from.")] = "",
+        reason: Annotated[str, QueryParameter(description="Part of the reason, or the status: `401`.")] = "",
+    ) -> list[dict[str, Any]]:
+        which = Which(source=source, client=client, reason=reason)
+        most = selection.page(limit)
+        rows = await store.rejected(limit=most if which.is_empty else refusals.MOST)
+        return [refusals.document(context.gateway.config, each) for each in refusals.meant(rows, which)[:most]]
 
     return [events, event, deliveries, dead, rejected]
 
@@ -273,7 +286,7 @@ def _destinations(context: Context) -> list[Any]:
 
     @_get("/api/destinations", summary="Show the current status of every destination", tags=["destinations"])
     async def destinations() -> list[dict[str, Any]]:
-        return destination_documents(context, await store.stats())
+        return await destinations_of(context, await store.stats())
 
     def verb(name: str) -> dict[str, Any]:
         return {"path": f"/api/destinations/{{name:str}}/{name}", "tags": ["destinations"]}
@@ -285,8 +298,13 @@ def _destinations(context: Context) -> list[Any]:
 
     @_post(**verb("resume"), summary="Resume a paused destination")
     async def resume(name: Name, data: JSONBody[ByRequest | None] = None) -> dict[str, Any]:
-        was_paused = await operations.resume(name, by=_who(data))
-        return {**await document(name), "was_paused": was_paused}
+        freed = await operations.resume(name, by=_who(data))
+        return {**await document(name), "was_paused": freed == "resumed", "did": f"{name} {FREED[freed]}"}
+
+    @_post(**verb("try"), summary="Try a destination at once whose circuit is open, or that asked to wait")
+    async def try_now(name: Name, data: JSONBody[ByRequest | None] = None) -> dict[str, Any]:
+        freed = await operations.try_now(name, by=_who(data))
+        return {**await document(name), "did": f"{name} {FREED[freed]}"}
 
     @_post(**verb("mute"), summary="Mute a destination: turn its notifications off")
     async def mute(name: Name, data: JSONBody[HoldRequest]) -> dict[str, Any]:
@@ -298,7 +316,7 @@ def _destinations(context: Context) -> list[Any]:
         was_muted = await operations.unmute(name, by=_who(data))
         return {**await document(name), "was_muted": was_muted}
 
-    return [destinations, pause, resume, mute, unmute]
+    return [destinations, pause, resume, try_now, mute, unmute]
 
 
 # --- replay and discard ---
@@ -365,7 +383,7 @@ def _live(context: Context) -> Any:
 def event_stream(turn: Turn) -> list[tuple[str, bytes]]:
     """The messages of a turn, as JSON."""
     found = []
-    rows = [views.event_row(row) for row in (*turn.new, *turn.changed)]
+    rows = [views.event_row(row, turn.summaries.get(row.id, "")) for row in (*turn.new, *turn.changed)]
     if rows or turn.skipped:
         found.append(("events", _encode({"events": rows, "skipped": turn.skipped})))
     if turn.stats is not None:

@@ -25,6 +25,9 @@ _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 #: Allowed without a login, or with a read-only one: what it takes to log in and out.
 _LOGIN: Final = frozenset({"/login", "/logout", "/console.css", "/console.js"})
+#: Allowed with a read-only token although it is a POST: what somebody tries out is too long for an address. It changes
+#: and sends nothing.
+_TRYING: Final = frozenset({"/playground"})
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -117,7 +120,8 @@ class Access:
     def _refuse_by_role(self, connection: Connection, role: Role | None) -> None:
         if role is None:
             raise LoginNeeded("send the header Authorization: Bearer <token>")
-        if role == "read" and _method(connection) not in _READING:
+        path = connection.scope["path"]
+        if role == "read" and _method(connection) not in _READING and path not in _TRYING:
             if self._options.token is None:
                 raise PermissionDeniedException(
                     "only GATEWAY_READ_TOKEN is set, so nobody can change anything: set GATEWAY_ADMIN_TOKEN, too"

@@ -17,15 +17,13 @@ from gateway.operate.operations import Move
 from gateway.operate.selection import Filter
 from gateway.web.context import Context
 from gateway.web.documents import delivery_document
-from gateway.web.frame import page_of, shell_of
+from gateway.web.frame import SOMEBODY, page_of, shell_of
 from gateway.wording import is_duration, seconds
 
 _Verb = Literal["replay", "discard"]
 #: The fields of a form or of an address.
 _Fields = FormMultiDict | MultiDict[Any]
 
-#: The name recorded unless the form gives one.
-_SOMEBODY: Final = "console"
 #: Characters of the longest address; with more ids than fit, the answer to the form itself is the confirmation page.
 _LONGEST_ADDRESS: Final = 4000
 #: Fields that select deliveries.
@@ -56,7 +54,7 @@ def _moves(context: Context) -> list[Any]:
 
     @post("/activity/{activity_id:str}/stop")
     async def stop(activity_id: FromPath[str]) -> Response[Any]:
-        activity = await context.operations.stop(activity_id, by=_SOMEBODY)
+        activity = await context.operations.stop(activity_id, by=SOMEBODY)
         return Redirect(f"/activity/{activity.id}", status_code=303)
 
     return [replay, discard, ask_replay, ask_discard, stop]
@@ -104,7 +102,7 @@ def _meant(verb: _Verb, form: _Fields) -> tuple[Move, list[tuple[str, str]], str
     back = str(form.get("back", ""))
     move = Move(
         verb=verb,
-        by=str(form.get("by", "")).strip() or _SOMEBODY,
+        by=str(form.get("by", "")).strip() or SOMEBODY,
         filter=Filter(**written),
         ids=ids,
         reason=str(form.get("reason", "")),
@@ -141,15 +139,18 @@ def _holds(context: Context) -> list[Any]:
 
     @post("/destinations/{name:str}/resume")
     async def resume(name: FromPath[str]) -> Response[Any]:
-        await operations.resume(name, by=_SOMEBODY)
-        return done(name, "resume")
+        return done(name, await operations.resume(name, by=SOMEBODY))
+
+    @post("/destinations/{name:str}/try")
+    async def try_now(name: FromPath[str]) -> Response[Any]:
+        return done(name, await operations.try_now(name, by=SOMEBODY))
 
     @post("/destinations/{name:str}/unmute")
     async def unmute(name: FromPath[str]) -> Response[Any]:
-        await operations.unmute(name, by=_SOMEBODY)
+        await operations.unmute(name, by=SOMEBODY)
         return done(name, "unmute")
 
-    return [pause, mute, resume, unmute]
+    return [pause, mute, resume, try_now, unmute]
 
 
 def _hold(form: FormMultiDict) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def _hold(form: FormMultiDict) -> dict[str, Any]:
     if lasting and not is_duration(lasting):
         raise BadRequest(f'for: "{lasting[:40]}" is not a valid duration: write 30m, 2h or 1d')
     return {
-        "by": str(form.get("by", "")).strip() or _SOMEBODY,
+        "by": str(form.get("by", "")).strip() or SOMEBODY,
         "reason": str(form.get("reason", "")),
         "for_s": seconds(lasting) if lasting else None,
     }

@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 from gateway import console
 from gateway.errors import BadRequest, Conflict, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
+from gateway.operate.freeing import FREED
 from gateway.store.nouns import Stats
 from gateway.store.room import filling, refusal
 from gateway.web import auth
@@ -29,15 +30,17 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     Exception: 500,
 }
 #: Notices by the ``did`` of an address; no other text from an address is shown.
-_NEWS: Final = {
+_NEWS: Final[Mapping[str, str]] = {
     "replay": "Replay started.",
     "discard": "Discarded.",
     "pause": "Paused: new deliveries wait until it is resumed.",
-    "resume": "Resumed.",
+    **{did: f"It {words}." for did, words in FREED.items()},
     "mute": "Muted: notifications for this destination are off.",
     "unmute": "Unmuted: notifications for this destination are back on.",
 }
 
+#: The name recorded unless a form gives one.
+SOMEBODY: Final = "console"
 NO_NUMBERS: Final = Stats(destinations={}, received={}, dead=())
 
 Page = Response[Any]

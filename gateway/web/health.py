@@ -106,7 +106,7 @@ def handlers(
             telemetry.STORE_CHECKED_RATIO.set(gateway.store.checked)
             telemetry.STORE_DAMAGED.set(bool(gateway.store.room.damage))
             # What all replicas have together is told by one of them.
-            stats = await _stats(gateway) if dispatcher.holds.does_upkeep else None
+            stats = await _stats(gateway) if dispatcher.holds.assignments.does_upkeep else None
             for gauge in telemetry.OF_DESTINATIONS:
                 gauge.clear()
             _gauge_gates(gateway, dispatcher)

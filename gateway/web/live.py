@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -16,7 +17,8 @@ from gateway.model import Delivery
 from gateway.operate import search
 from gateway.operate.search import Search
 from gateway.store import Store
-from gateway.store.nouns import DeliveryQuery, EventPage, EventQuery, EventRow, Stats
+from gateway.store.activities import Activity
+from gateway.store.nouns import DeliveryQuery, EventPage, EventQuery, EventRow, Rejected, Stats
 
 #: Seconds between two looks at the store, for each listener and for the statistics.
 INTERVAL_S: Final = 0.4
@@ -27,8 +29,14 @@ HEARTBEAT_S: Final = 10.0
 MOST_LISTENERS: Final = 8
 #: Number of newest events followed: each is sent when it is new, and again when its deliveries change.
 ROWS: Final = 50
+#: Activities that are marked on charts.
+MARKED: Final = 50
 #: Skipped events are counted up to this.
 MOST_SKIPPED: Final = 1000
+
+#: What listed events are about, by id.
+Summarize = Callable[[Sequence[EventRow]], Awaitable[Mapping[str, str]]]
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 #: The name of a server-sent event, and its data.
 Message = tuple[str, bytes]
@@ -48,24 +56,35 @@ class Turn(Struct, frozen=True, kw_only=True):
     skipped: int = 0
     #: None if unchanged.
     stats: Stats | None = None
+    #: What the events are about, by id.
+    summaries: Mapping[str, str] = NONE
+    #: Requests refused since the last turn, newest first.
+    refused: Sequence[Rejected] = ()
 
 
 class Live:
     """Follows the store for at most MOST_LISTENERS of each role; ``end`` ends all streams and allows no new ones."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, summarize: Summarize | None = None) -> None:
         self._store = store
+        self._summarize = summarize
         #: By role.
         self._listeners: Counter[str] = Counter()
         self._ended = asyncio.Event()
         self._stats: tuple[float, Stats] | None = None
+        #: What people did lately, as of the last statistics.
+        self.activities: Sequence[Activity] = ()
+        self._refused: tuple[float, Sequence[Rejected]] | None = None
 
     def end(self) -> None:
         """End every stream: the gateway is stopping."""
         self._ended.set()
 
-    def listen(self, wanted: Search, role: str) -> "Listener":
-        """Take one of the role's places; the first turn has the events already there. Raises TooManyListen."""
+    def listen(self, wanted: Search, role: str, *, refused_of: str | None = None) -> "Listener":
+        """Take one of the role's places; the first turn has the events already there. Raises TooManyListen.
+
+        ``refused_of``: also send refused requests, of one source or of all ("").
+        """
         if self._ended.is_set():
             raise TooManyListen("the gateway is stopping")
         if self._listeners[role] >= MOST_LISTENERS:
@@ -75,22 +94,31 @@ class Live:
             )
         self._listeners[role] += 1
         telemetry.LIVE_LISTENERS.inc()
-        return Listener(self, wanted, role)
+        return Listener(self, wanted, role, refused_of)
 
     def leave(self, role: str) -> None:
         """Give a place back."""
         self._listeners[role] -= 1
         telemetry.LIVE_LISTENERS.dec()
 
-    async def turns(self, wanted: Search) -> AsyncIterator[Turn]:
+    async def turns(self, wanted: Search, *, refused_of: str | None = None) -> AsyncIterator[Turn]:
         """Turns with what is new; an empty turn is a heartbeat. Ends when the gateway stops."""
         following = _Following(self._store, wanted)
         silent_since = time.monotonic()
         sent: Stats | None = None
+        known: frozenset[Rejected] | None = None
         while not self._ended.is_set():
             turn = await following.look()
             stats = await self._numbers()
-            is_silent = not turn.new and not turn.changed and stats is sent
+            if self._summarize is not None and (turn.new or turn.changed):
+                turn = replace(turn, summaries=await self._summarize((*turn.new, *turn.changed)))
+            if refused_of is not None:
+                rows = await self._refusals()
+                # The page was drawn with those that were there.
+                new = [each for each in rows if each not in known] if known is not None else []
+                known = frozenset(rows)
+                turn = replace(turn, refused=[each for each in new if refused_of in ("", each.source)])
+            is_silent = not turn.new and not turn.changed and not turn.refused and stats is sent
             if not is_silent or time.monotonic() - silent_since >= HEARTBEAT_S:
                 yield replace(turn, stats=None if stats is sent else stats)
                 silent_since, sent = time.monotonic(), stats
@@ -103,10 +131,18 @@ class Live:
         except TimeoutError:
             return
 
+    async def _refusals(self) -> Sequence[Rejected]:
+        """The newest refused requests, shared by all listeners."""
+        now = time.monotonic()
+        if self._refused is None or now - self._refused[0] >= INTERVAL_S:
+            self._refused = now, await self._store.rejected(limit=ROWS)
+        return self._refused[1]
+
     async def _numbers(self) -> Stats:
         """Statistics, shared by all listeners."""
         now = time.monotonic()
         if self._stats is None or now - self._stats[0] >= STATS_INTERVAL_S:
+            self.activities = (await self._store.activities(limit=MARKED)).rows
             self._stats = now, await self._store.stats()
         return self._stats[1]
 
@@ -114,10 +150,10 @@ class Live:
 class Listener:
     """A place on the stream, and its turns. The place is free again once this is closed or garbage-collected."""
 
-    def __init__(self, live: Live, wanted: Search, role: str) -> None:
+    def __init__(self, live: Live, wanted: Search, role: str, refused_of: str | None = None) -> None:
         self._live: Live | None = live
         self._role = role
-        self._turns = live.turns(wanted)
+        self._turns = live.turns(wanted, refused_of=refused_of)
 
     def __aiter__(self) -> AsyncIterator[Turn]:
         return self._turns

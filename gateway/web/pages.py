@@ -1,7 +1,6 @@
 """The console's pages and the live page's stream. Their looks are in ``console``."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -11,24 +10,25 @@ from litestar import Request, Response, Router, get, post
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Stream
 
-from gateway import console, presets
+from gateway import console
 from gateway.errors import BadRequest, QueryRefused
-from gateway.operate import search, selection, views
+from gateway.operate import search, selection, summaries, views
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
-from gateway.store.nouns import EventRow
-from gateway.web import auth, forms
+from gateway.store.nouns import EventRow, Rejected
+from gateway.web import auth, forms, playground, refused, routes
 from gateway.web.context import Context
 from gateway.web.documents import (
     activity_of,
     delivery_document,
     destination_documents,
+    destinations_of,
     event_document,
     history_of,
     inbox_document,
 )
 from gateway.web.frame import STATUSES, Page, can_write, login_answer, now, page_of, problem, shell_of, stranger
-from gateway.web.live import Turn, server_sent
+from gateway.web.live import MARKED, Turn, server_sent
 from gateway.wording import iso_time
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -52,6 +52,9 @@ def handlers(context: Context) -> list[Any]:
         *_login(context),
         *_looking(context),
         *forms.handlers(context),
+        *playground.handlers(context),
+        *refused.handlers(context),
+        *routes.handlers(context),
         _stream(context),
         *_inbox(context),
     ]
@@ -120,10 +123,7 @@ def _looking(context: Context) -> list[Any]:
         if event_id != history.event.id:
             return Redirect(f"/events/{history.event.id}#{quote(event_id)}", status_code=303)
         kinds = {name: each.kind.name for name, each in context.gateway.config.destinations.items()}
-        holds = {
-            name: context.dispatcher.holds.standing(name).held
-            for name in {each.destination for each in history.deliveries}
-        }
+        holds = await _holds(context, {each.destination for each in history.deliveries if each.state == "pending"})
         shell = shell_of(context, request, "", stats=await store.stats())
         document = await event_document(context, history)
         # In a thread as well: there is a request to lay out for each of its deliveries.
@@ -133,7 +133,8 @@ def _looking(context: Context) -> list[Any]:
     async def destinations(request: Request[Any, Any, Any]) -> Page:
         stats = await store.stats()
         shell = shell_of(context, request, "destinations", stats=stats)
-        return page_of(console.destinations_page(shell, destination_documents(context, stats)))
+        documents = await destinations_of(context, stats)
+        return page_of(console.destinations_page(shell, documents, await _recent(context)))
 
     @get("/dead")
     async def dead(
@@ -158,6 +159,21 @@ def _looking(context: Context) -> list[Any]:
     return [live, event, destinations, dead, activity]
 
 
+async def _holds(context: Context, names: set[str]) -> dict[str, Any]:
+    """What holds each destination for which something waits, in words, and its last error."""
+    held = {name: context.dispatcher.holds.standing(name).held for name in names}
+    await context.operations.errors.look([name for name, why in held.items() if why])
+    errors = {name: context.operations.errors.last(name) for name in names}
+    return {
+        name: {
+            "why": why,
+            "error": errors[name] if why else None,
+            "at": iso_time(each.at) if (each := errors[name]) else "",
+        }
+        for name, why in held.items()
+    }
+
+
 def _asked(request: Request[Any, Any, Any]) -> dict[str, str]:
     """The filter given in the address."""
     return {name: request.query_params.get(name, "").strip() for name in _FILTER}
@@ -173,19 +189,20 @@ async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
     error, rows, more, searched_to = "", [], "", None
     try:
         page = await search.events(store, _search(context, asked, limit=EVENTS, before=before))
-    except (BadRequest, QueryRefused) as refused:
-        error = str(refused)
+    except (BadRequest, QueryRefused) as mistake:
+        error = str(mistake)
     else:
-        rows = [views.event_row(row) for row in page.rows]
+        said = await summaries.of_rows(store, config, page.rows)
+        rows = [views.event_row(row, said.get(row.id, "")) for row in page.rows]
         more, searched_to = page.next, page.searched_to
         if not before and not any(value for name, value in asked.items() if name != "source"):
-            rows = _with_refused(rows, await _refused(context, asked["source"]), is_all=not more)
+            rows = _with_refused(rows, await refused.newest(context, asked["source"], limit=REFUSED), is_all=not more)
     stats = await store.stats()
     narrowed = {name: value for name, value in asked.items() if value}
     body = console.live_page(
         shell_of(context, request, "live", stats=stats),
         stats=views.stats(stats),
-        destinations=destination_documents(context, stats),
+        destinations=await destinations_of(context, stats),
         rows=rows,
         filter=asked,
         choices={"sources": list(config.sources), "destinations": list(config.destinations)},
@@ -198,9 +215,15 @@ async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
             "is_later": bool(before),
         },
         senders=[] if rows else _senders(context),
+        activities=await _recent(context),
         filter_error=error,
     )
     return page_of(body, 400 if error else 200)
+
+
+async def _recent(context: Context) -> list[dict[str, Any]]:
+    """What people did lately, to be marked on charts."""
+    return [views.activity(each) for each in (await context.gateway.store.activities(limit=MARKED)).rows]
 
 
 def _senders(context: Context) -> list[dict[str, str]]:
@@ -217,43 +240,6 @@ def _senders(context: Context) -> list[dict[str, str]]:
             }
         )
     return found
-
-
-async def _refused(context: Context, source: str) -> list[dict[str, Any]]:
-    found = [views.rejected(each) for each in await context.gateway.store.rejected(limit=REFUSED)]
-    return [{**each, "hint": _hint(context, each)} for each in found if not source or each["source"] == source]
-
-
-def _hint(context: Context, refused: Mapping[str, Any]) -> str:
-    """What to check first. Names where a secret comes from, never its value."""
-    source = context.gateway.config.sources.get(refused["source"])
-    if refused["status"] != 401 or source is None or not source.secret_from:
-        return ""
-    title = presets.load(source.preset).title if source.preset else source.name
-    advice = next((words for cause, words in _ADVICE if cause.search(refused["reason"])), "")
-    return advice.format(title=title, secret_from=source.secret_from)
-
-
-#: What to check first, by what the reason of a refused signature says.
-_ADVICE: Final = (
-    (
-        re.compile(r" does not match "),
-        "Its secret at {title} differs from the one here ({secret_from}), or something on the way changes it.",
-    ),
-    (
-        re.compile(r"\bno \S+ header|has no signature"),
-        "It is not signed: no secret is set at {title}, a proxy removes the header, or it came from somebody else.",
-    ),
-    (
-        re.compile(r"the timestamp is \d+ s old"),
-        "It was signed too long ago: it waited on the way, was captured and repeated, or a clock is wrong.",
-    ),
-    (
-        re.compile(r"the timestamp is \d+ s in the future"),
-        "It was signed later than now: the clock of {title} is ahead, or the clock of this machine is behind.",
-    ),
-    (re.compile(r"no secret is valid any more"), "Every secret here is past its until: {secret_from}."),
-)
 
 
 def _with_refused(rows: list[dict[str, Any]], refused: list[dict[str, Any]], *, is_all: bool) -> list[dict[str, Any]]:
@@ -290,7 +276,10 @@ def _stream(context: Context) -> Any:
     @get("/live")
     async def live(request: Request[Any, Any, Any]) -> Response[Any]:
         role = context.access.role_of(request)
-        listener = context.live.listen(_search(context, _asked(request)), role or "")
+        asked = _asked(request)
+        # Only where the page shows them, too.
+        source = asked["source"] if not any(value for name, value in asked.items() if name != "source") else None
+        listener = context.live.listen(_search(context, asked), role or "", refused_of=source)
         shown = _Shown(context, can_write=can_write(context, request))
         return Stream(server_sent(listener, shown.messages), media_type="text/event-stream")
 
@@ -311,10 +300,17 @@ class _Shown:
         found = []
         if turn.new or turn.changed or turn.skipped:
             found.append(("rows", _encode(self._rows(turn))))
+        if turn.refused:
+            found.append(("refused", _encode({"html": self._refused(turn.refused)})))
         if turn.stats is not None:
             documents = destination_documents(self._context, turn.stats)
-            found.append(("numbers", _encode({"html": console.live_numbers(views.stats(turn.stats), documents)})))
+            done = [views.activity(each) for each in self._context.live.activities]
+            html = console.live_numbers(views.stats(turn.stats), documents, activities=done, now=now(self._context))
+            found.append(("numbers", _encode({"html": html})))
         return found
+
+    def _refused(self, rows: Sequence[Rejected]) -> str:
+        return console.refused_rows(refused.documents(self._context.gateway.config, rows), now=now(self._context))
 
     def _rows(self, turn: Turn) -> dict[str, Any]:
         """``new`` rows to insert or replace (``fresh`` of them are new), ``changed`` rows only to replace, ``skipped``: a count."""
@@ -322,14 +318,14 @@ class _Shown:
         fresh = 0 if self._is_first else min(most, len(turn.new))
         self._is_first = False
         return {
-            "new": self._html(turn.new[:most]),
-            "changed": self._html(turn.changed),
+            "new": self._html(turn.new[:most], turn.summaries),
+            "changed": self._html(turn.changed, turn.summaries),
             "fresh": fresh,
             "skipped": turn.skipped + len(turn.new[most:]),
         }
 
-    def _html(self, rows: Sequence[EventRow]) -> str:
-        shown = [views.event_row(row) for row in rows]
+    def _html(self, rows: Sequence[EventRow], said: Mapping[str, str]) -> str:
+        shown = [views.event_row(row, said.get(row.id, "")) for row in rows]
         return console.live_rows(shown, now=now(self._context), can_write=self._can_write)
 
 

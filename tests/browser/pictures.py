@@ -19,7 +19,6 @@ from tests.browser.conftest import OPTIONS
 from tests.console import given
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
-HOLDS = {"crm": "circuit open after 7 consecutive failures, next probe in 14 s"}
 
 
 def pages() -> Mapping[str, bytes]:
@@ -31,7 +30,9 @@ def pages() -> Mapping[str, bytes]:
     before = given.an_activity(2, subject="dead for slack-leads", reason="a template was wrong", progress=done)
     return {
         "/live-page": live,
-        "/event": console.event_page(given.a_shell(page="", dead=37), given.an_event(), kinds=given.KINDS, holds=HOLDS),
+        "/event": console.event_page(
+            given.a_shell(page="", dead=37), given.an_event(), kinds=given.KINDS, holds=given.HOLDS
+        ),
         "/destinations": console.destinations_page(given.a_shell(page="destinations", dead=37), given.destinations()),
         "/dead": console.dead_page(
             given.a_shell(page="dead", dead=1563), given.groups(), [given.an_activity(), before]

@@ -52,11 +52,23 @@ def pages(story: Story) -> dict[str, str]:
         "dead": "/dead",
         "group": "/dead?destination=invoices",
         "login": "/login",
+        "refused": "/refused",
+        "routes": "/routes",
+        "route": "/routes/contact-to-crm",
+        "source": "/sources/xobito",
+        "activity": "/activity",
+        "playground": "/playground?route=new-lead",
     }
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", ["live", "filtered", "retried", "lead", "destinations", "dead", "group", "login"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("live", "filtered", "retried", "lead", "destinations", "dead", "group", "login"),
+        *("refused", "routes", "route", "source", "activity", "playground"),
+    ],
+)
 def test_a_page_is_for_everybody_on_any_screen(chromium, story, name, scheme):
     address = story.gateway.admin
     with opened(chromium, address, color_scheme=scheme) as page:
@@ -176,7 +188,7 @@ def test_an_event_says_of_every_route_which_clause_failed_and_what_the_value_was
         entry = page.locator(".entry", has_text="customer-won")
         expect(entry.locator(".clauses > .failed")).to_contain_text("attrs.status_id: {gte: 3}")
         expect(entry.locator(".clauses > .failed")).to_contain_text("attrs.status_id is 1")
-        timeline = page.locator("article.delivery", has_text="contact-to-crm").locator(".timeline")
+        timeline = page.locator("article.delivery", has_text="contact-to-crm").locator(".timeline").first
         expect(timeline).to_contain_text("503")
         expect(timeline).to_contain_text(re.compile("next attempt in|due now|held: circuit open"))
         assert ENVIRON["CRM_TOKEN"] not in page.content()
@@ -307,7 +319,7 @@ def test_all_dead_letters_of_a_cause_are_replayed_with_progress(chromium, story)
         page.get_by_role("button", name="Replay").click()
         first = page.locator(".sample").first
         expect(first.get_by_role("link", name="contact.deleted")).to_be_visible()
-        expect(first).to_contain_text("answered 422")
+        expect(first).to_contain_text("the contact has open invoices")
         page.get_by_label("Pace").select_option("5/s")
         page.get_by_label("Reason").fill("the invoices are closed")
         page.get_by_role("button", name="Replay 12 deliveries").click()
@@ -400,3 +412,135 @@ def test_an_empty_gateway_says_where_events_go_and_a_refused_file_what_is_wrong(
                 page.goto(f"http://{gateway.admin}/destinations")
                 expect(page.locator(".banner.bad")).to_contain_text("routes.yaml:20:5")
                 assert violations(page) == []
+
+
+# --- above the fold, on any screen ---
+
+
+@pytest.mark.parametrize(("width", "most"), [(1280, 420), (390, 700)])
+def test_rows_begin_above_the_fold(chromium, story, width, most):
+    address = story.gateway.admin
+    with opened(chromium, address, viewport={"width": width, "height": 900}) as page:
+        page.goto(f"http://{address}/")
+        assert page.locator("#rows > li").first.bounding_box()["y"] < most
+
+
+def test_a_row_says_what_its_event_is_about_and_so_does_the_search(chromium, story):
+    address = story.gateway.admin
+    with opened(chromium, address) as page:
+        page.goto(f"http://{address}/?q=Ada+Lovelace")
+        expect(page.locator(f"#{story.lead} .topic")).to_have_text("Ada Lovelace · lead · +14155551234")
+
+
+def test_on_a_phone_the_attempts_come_before_the_headers(chromium, story):
+    address = story.gateway.admin
+    with opened(chromium, address, viewport={"width": 390, "height": 900}) as page:
+        page.goto(f"http://{address}/events/{story.retried}")
+        delivery = page.locator(".delivery", has_text="contact-to-crm")
+        attempts, request = delivery.locator(".timeline").first, delivery.locator(".sends")
+        assert attempts.bounding_box()["y"] < request.bounding_box()["y"]
+
+
+def test_a_popover_stays_on_the_page(chromium, story):
+    address = story.gateway.admin
+    for width in (390, 800, 1280):
+        with opened(chromium, address, viewport={"width": width, "height": 700}) as page:
+            page.goto(f"http://{address}/destinations")
+            for name in ("crm", "archive"):
+                for word in ("Pause", "Mute"):
+                    page.locator(f"#d-{name} summary", has_text=word).click()
+                    box = page.locator(f"#d-{name} .act[open] .hold").bounding_box()
+                    assert box["x"] >= 0
+                    assert box["x"] + box["width"] <= width
+                    page.keyboard.press("Escape")
+                    page.locator(f"#d-{name} summary", has_text=word).press("Enter")
+
+
+def test_what_waits_and_what_is_overdue_are_links(chromium, story):
+    address = story.gateway.admin
+    with opened(chromium, address) as page:
+        page.goto(f"http://{address}/")
+        page.locator("#numbers a", has_text="1").first.click()
+        expect(page).to_have_url(f"http://{address}/?state=pending")
+        expect(page.locator(f"#{story.retried}")).to_be_visible()
+
+
+# --- refused requests ---
+
+
+def test_a_refused_request_appears_without_a_reload(chromium, story):
+    address = story.gateway.admin
+    with opened(chromium, address) as page:
+        page.goto(f"http://{address}/")
+        expect(page.locator("#pulse-word")).to_have_text("live")
+        before = page.locator(".row.refused").count()
+        body = json.dumps({"event": "contact.created", "data": {"id": 77}}).encode()
+        assert story.gateway.post(body, headers={"x-webhook-signature": signature(body, "a third secret")})[0] == 401
+        expect(page.locator(".row.refused")).to_have_count(before + 1)
+        expect(page.locator(".row.refused").first).to_contain_text("Its secret at Xobito differs")
+
+
+# --- the playground ---
+
+
+def test_the_playground_follows_what_is_written_and_sends_only_when_told(chromium, story):
+    address = story.gateway.admin
+    with opened(chromium, address) as page:
+        page.goto(f"http://{address}/playground?route=new-lead")
+        expect(page.locator("#result .chat")).to_contain_text("John")
+
+        def sent() -> list[str]:
+            return [each.path for each in story.sink.requests if each.path == "/leads"]
+
+        before = sent()
+        page.locator("#entry").fill(
+            'name: mine\nmatch: contact.created\nto: slack-leads\ntext: "Hi *{{ attrs.lastname }}*"\n'
+        )
+        expect(page.locator("#result .chat")).to_contain_text("Hi Doe")
+        page.locator("#entry").fill("name: mine\nto: slack-leds\n")
+        expect(page.locator("#result")).to_contain_text('did you mean "slack-leads"?')
+        page.locator("#entry").fill(
+            "name: mine\nmatch: contact.created\nwhere: {attrs.type: customer}\nto: slack-leads\ntext: hi\n"
+        )
+        expect(page.locator("#result .failed").first).to_contain_text('attrs.type is "lead"')
+        page.locator("#payload").fill(page.locator("#payload").input_value().replace('"lead"', '"customer"'))
+        expect(page.locator("#result .chat")).to_contain_text("hi")
+        page.locator("select[name=kind]").select_option("telegram")
+        expect(page.locator("#result .chat figcaption")).to_have_text("Telegram preview")
+        assert violations(page) == []
+        page.locator("select[name=kind]").select_option("")
+        expect(page.locator("#result .chat figcaption")).to_have_text("Slack preview")
+        assert sent() == before
+        page.get_by_role("button", name="Send …").click()
+        expect(page.locator("#result")).to_contain_text("Send this to slack-leads?")
+        assert sent() == before
+        page.get_by_role("button", name="Send to slack-leads").click()
+        expect(page.locator("#result")).to_contain_text("slack-leads accepted it")
+        assert sent() == [*before, "/leads"]
+        page.goto(f"http://{address}/activity")
+        expect(page.locator(".deed").first).to_contain_text("from the playground: contact.created by mine")
+
+
+def test_the_playground_works_without_a_script(chromium, story):
+    address = story.gateway.admin
+    with opened(chromium, address, java_script_enabled=False) as page:
+        page.goto(f"http://{address}/playground")
+        page.locator("select[name=sample]").select_option("xobito/status.created")
+        page.get_by_role("button", name="Load").click()
+        page.locator("#entry").fill('name: mine\nto: slack-ops\ntext: "{{ attrs.name }} is new"\n')
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator("#result .chat")).to_contain_text("is new")
+
+
+def test_the_pages_are_reached_by_keyboard(chromium, story):
+    address = story.gateway.admin
+    with opened(chromium, address) as page:
+        for key, title in (("f", "Refused requests"), ("r", "Routes"), ("a", "Activity"), ("p", "Playground")):
+            page.goto(f"http://{address}/destinations")
+            page.keyboard.press("g")
+            page.keyboard.press(key)
+            expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        page.goto(f"http://{address}/routes")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("xobito")

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway import presets
 from gateway.config import load
+from gateway.operate.conditions import condition
 from gateway.rehearsal.explained import explained
 from gateway.rehearsal.rehearse import rehearse, sender_headers
 from gateway.routing import Config
@@ -55,7 +56,7 @@ def a_delivery(number: int = 1, **changes) -> dict[str, Any]:
     return {
         "id": an_id("dlv", number), "event_id": an_id("evt", number), "route": "new-lead", "destination": "slack-leads",
         "state": "delivered", "attempts": 1, "due_in_s": None, "reason": "", "status": 200, "answer": "ok",
-        "behind": False, "tells_of": None, "cause": "", "replayed_by": "", **changes,
+        "behind": False, "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", **changes,
     }  # fmt: skip
 
 
@@ -63,6 +64,7 @@ def a_row(number: int = 1, deliveries: list | None = None, **changes) -> dict[st
     return {
         "id": an_id("evt", number), "source": "xobito", "type": "contact.created",
         "received_at": f"2026-11-28T03:12:{number % 60:02d}.120Z", "size": 1184,
+        "summary": "Ada Lovelace · customer · +14155551234",
         "deliveries": [a_delivery(number)] if deliveries is None else deliveries, **changes,
     }  # fmt: skip
 
@@ -91,11 +93,19 @@ def an_hour(delivered: int, *, down_for: int = 0) -> dict[str, list[int]]:
 
 
 def a_destination(name: str = "slack-leads", **changes) -> dict[str, Any]:
-    return {
-        "name": name, "type": "slack", "in_file": True, "held": "", "paused": None, "muted": None, "circuit": "closed",
+    found = {
+        "name": name, "type": "slack", "in_file": True, "held": "", "throttled": False, "last_error": None, "paused": None, "muted": None, "circuit": "closed",
         "failures": 0, "denied": [], "in_flight": 0, "concurrency": 32, "rate": "1/s", "address": "https://hooks.slack.com/***",
         "pending": 0, "dead": 0, "delivered": 48213, "discarded": 2, "oldest_due_s": 0.0, "delivered_1h": 412,
         "retried_1h": 0, "died_1h": 0, "p50_ms": 84.0, "p95_ms": 310.0, "traffic": an_hour(14), **changes,
+    }  # fmt: skip
+    return {**found, "condition": condition(found)}
+
+
+def an_error(**changes) -> dict[str, Any]:
+    return {
+        "at": "2026-11-28T03:12:26.000Z", "reason": "answered 503: upstream is down for maintenance (it has trouble of its own)",
+        "event_id": an_id("evt", 36), **changes,
     }  # fmt: skip
 
 
@@ -111,7 +121,7 @@ def destinations() -> list[dict[str, Any]]:
             "crm", type="http", circuit="open", failures=7, rate="60/min", concurrency=8, pending=1204, dead=37,
             held="circuit open after 7 consecutive failures, next probe in 14 s", oldest_due_s=251.0, delivered_1h=902,
             retried_1h=311, died_1h=37, p50_ms=412.0, p95_ms=5004.0, traffic=an_hour(30, down_for=14),
-            address="https://crm.example.com/api/v1",
+            address="https://crm.example.com/api/v1", last_error=an_error(),
         ),
         a_destination(
             "billing", type="http", rate="", pending=18, oldest_due_s=4100.0, delivered_1h=0, traffic=an_hour(0),
@@ -125,7 +135,8 @@ def destinations() -> list[dict[str, Any]]:
 def stats(**changes) -> dict[str, Any]:
     return {
         "in_per_s": 12.4, "received_1h": 44_120, "delivered_1h": 43_816, "delivered_pct": 99.31, "pending": 1222,
-        "dead": 37, "oldest_due_s": 251.0, "received": {"xobito": an_hour(40)["delivered"], "github": [2] * 60}, **changes,
+        "dead": 37, "oldest_due_s": 251.0, "received": {"xobito": an_hour(40)["delivered"], "github": [2] * 60},
+        "destinations": {"crm": {"oldest_due_s": 251.0}, "archive": {"oldest_due_s": 0.0}}, **changes,
     }  # fmt: skip
 
 
@@ -185,7 +196,7 @@ def an_event(sample: str = "contact.updated", **changes) -> dict[str, Any]:
     return {
         "id": an_id("evt", number), "source": "xobito", "type": sample, "received_at": "2026-11-28T03:09:58.000Z",
         "size": len(SAMPLES[sample]), "label": "", "sha256": "5a" * 32, "intact": True, "body_is": "kept",
-        "query": {},
+        "query": {}, "summary": "Ada Lovelace · customer · +14155551234",
         "headers": {"content-type": "application/json", "x-webhook-signature": "***", "user-agent": "Xobito-Webhook/1.0"},
         "payload": json.loads(SAMPLES[sample]),
         "deliveries": [
@@ -236,6 +247,71 @@ def requests(type: str) -> list[dict[str, Any]]:
 
 
 KINDS = {"slack-leads": "slack", "slack-ops": "slack", "crm": "http", "archive": "file"}
+
+
+HOLDS = {
+    "crm": {
+        "why": "circuit open after 7 consecutive failures, next probe in 14 s",
+        "error": {"reason": an_error()["reason"]}, "at": an_error()["at"],
+    }
+}  # fmt: skip
+
+
+def activities() -> list[dict[str, Any]]:
+    return [
+        an_activity(),
+        an_activity(2, verb="reload", by="file watcher", subject="9f2c01ab: 1 route changed (new-lead)", reason="", progress=None),
+        an_activity(3, verb="pause", by="sam", subject="billing", reason="their migration", progress=None),
+        an_activity(4, verb="send", by="mira", subject="slack-leads", reason="from the playground: contact.created by new-lead", progress=None),
+    ]  # fmt: skip
+
+
+def a_map() -> dict[str, Any]:
+    route = {
+        "section": "routes", "place": "routes.yaml:41", "sources": None, "types": ["contact.created"], "destinations": ["slack-leads"],
+        "matched_1h": 41, "last_match": "2026-11-28T03:12:01.000Z", "is_silent": False,
+    }  # fmt: skip
+    return {
+        "sources": [
+            {"name": "xobito", "preset": "xobito", "path": "/in/xobito", "received_1h": 44_000, "traffic": [4] * 60, "refused_1h": 3},
+            {"name": "github", "preset": "github", "path": "/in/github", "received_1h": 120, "traffic": [2] * 60, "refused_1h": 0},
+        ],
+        "routes": [
+            {**route, "name": "archive-all", "section": "always", "types": [], "destinations": ["archive"]},
+            {**route, "name": "new-lead"},
+            {**route, "name": "contact-to-crm", "sources": ["xobito"], "destinations": ["crm"], "is_silent": True, "last_match": None},
+            {**route, "name": "whatsapp-traffic", "types": ["message.*"], "destinations": []},
+        ],
+        "destinations": destinations(), "is_part": True, "since": "2026-11-28T01:12:01.000Z",
+    }  # fmt: skip
+
+
+def a_draft(**changes) -> dict[str, str]:
+    return {
+        "source": "xobito", "payload": SAMPLES["contact.created"].decode(), "headers": "", "entry": "name: new-lead\nto: slack-leads\n",
+        "template": "", "template_text": "", "kind": "", **changes,
+    }  # fmt: skip
+
+
+def a_play(sample: str = "contact.created", **changes) -> dict[str, Any]:
+    return {"problems": [], "warnings": [], "error": "", **why(sample), **changes}
+
+
+PLAY_CHOICES = {
+    "samples": {"xobito": sorted(SAMPLES), "github": ["push"]}, "routes": ["new-lead", "contact-to-crm"], "templates": ["lead.json.j2"],
+    "kinds": {"slack": "Slack", "teams": "Teams"}, "destinations": ["slack-leads", "crm"],
+}  # fmt: skip
+NO_REFUSED_FILTER = {"source": "", "client": "", "reason": ""}
+
+
+def a_source() -> dict[str, Any]:
+    return {
+        **a_map()["sources"][0], "address": "https://gateway.example.com/in/xobito", "secret_from": "${XOBITO_WEBHOOK_SECRET}",
+        "samples": sorted(SAMPLES),
+    }  # fmt: skip
+
+
+LOADED = {"sample": "xobito/contact.created", "event": "", "route": "new-lead"}
 
 
 def groups() -> list[dict[str, Any]]:

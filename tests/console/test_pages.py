@@ -35,6 +35,13 @@ def inbox(*entries: dict, kinds: dict | None = None) -> str:
     return console.inbox_page(g.a_shell(page="inbox"), entries, kinds=kinds or {}).decode()
 
 
+def playground(found: dict | None = None, draft: dict | None = None, **more) -> bytes:
+    return console.playground_page(
+        g.a_shell(page="playground"), draft=draft or g.a_draft(), found=found or g.a_play(), kinds=g.KINDS,
+        choices=g.PLAY_CHOICES, loaded=g.LOADED, **more,
+    )  # fmt: skip
+
+
 def every_page() -> dict[str, str]:
     shell = g.a_shell(rejection=g.a_rejection(), notice="done", has_inbox=True, signed_in=True)
     pages = {
@@ -45,6 +52,27 @@ def every_page() -> dict[str, str]:
         "confirm": console.confirm_page(
             shell, verb="discard", plan=g.a_plan(), fields=[("state", "dead")], key="k", subject="x", back="/"
         ),
+        "refused": console.refused_page(
+            shell,
+            rows=[g.a_refusal(), g.a_refusal(status=202, hint="")],
+            filter=g.NO_REFUSED_FILTER,
+            sources=["xobito"],
+            more=3,
+        ),
+        "routes": console.routes_page(shell, g.a_map()),
+        "route": console.route_page(
+            shell,
+            route=g.a_map()["routes"][1],
+            written="- name: new-lead\n",
+            destinations=g.destinations()[:1],
+            rows=[g.a_row()],
+        ),
+        "source": console.source_page(
+            shell, source=g.a_source(), routes=g.a_map()["routes"], refused=[g.a_refusal()], rows=[g.a_row()]
+        ),
+        "activities": console.activities_page(shell, g.activities(), following="/activity?before=x", is_later=True),
+        "playground": playground(),
+        "playground-asked": playground(asked={"route": "new-lead", "destination": "slack-leads"}),
         "login": console.login_page(shell, to="/", error="no"),
         "message": console.message_page(shell, title="no", said="why"),
     }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.config import load
 from gateway.destinations import KINDS, Target
-from gateway.destinations.answers import hinted
+from gateway.destinations.answers import hinted, read_status, said
 from gateway.model import Dead, Delivered, Reply, Retry
 from gateway.routing.changes import changed
 
@@ -196,3 +196,49 @@ def test_a_401_says_where_the_login_comes_from_and_when_that_is_read_and_never_w
     (tmp_path / "token.txt").write_text("s3cr3t")
     verdict = judged(f"{URL}, {keys}", 401)
     assert verdict == Dead(f"answered 401 (it does not accept the login; {login})")
+
+
+# --- its own words ---
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"message": "property unknown"}', "property unknown"),
+        (b'{"status":"error","message":"Property values were not valid","correlationId":"x"}', "Property values were not valid"),
+        (b'{"error": {"message": "No such customer", "type": "invalid_request_error"}}', "No such customer"),
+        (b'{"error": "the contact has open invoices"}', "the contact has open invoices"),
+        (b'{"error": "invalid_grant", "error_description": "The code is used"}', "The code is used"),
+        (b'{"type": "about:blank", "title": "Bad Request", "detail": "age must be a number"}', "age must be a number"),
+        (b'{"title": "Bad Request"}', "Bad Request"),
+        (b'{"errors": [{"code": 3, "message": "E-mail is taken"}]}', "E-mail is taken"),
+        (b'{"errors": ["E-mail is taken"]}', "E-mail is taken"),
+        (b'{"detail": [{"loc": ["body", "age"], "msg": "field required"}]}', "field required"),
+        (b'[{"message": "duplicate value", "errorCode": "DUPLICATE_VALUE"}]', "duplicate value"),
+        (b'{"ok": false, "description": "chat not found"}', "chat not found"),
+        (b'{"message": ""}', ""),
+        (b'{"message": {"no": "text"}}', ""),
+        (b"{}", ""),
+        (b"[]", ""),
+        (b"<h1>no</h1>", ""),
+        (b"", ""),
+    ],
+)  # fmt: skip
+def test_the_sentence_of_an_answer_is_found_where_apis_have_it(body, words):
+    assert said(body) == words
+
+
+@given(body=st.binary(max_size=60) | st.recursive(
+    st.none() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["error", "errors", "message", "detail"]), inner, max_size=3),
+    max_leaves=12,
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_any_answer_has_a_text_or_none(body):
+    assert isinstance(said(body), str)
+
+
+def test_the_destinations_own_words_come_before_what_its_status_means():
+    reply = Reply(status=422, body=b'{"message": "property unknown"}')
+    assert read_status(Target(url="https://crm.example.com"), reply).reason.startswith(
+        "answered 422: property unknown (it does not accept these values"
+    )

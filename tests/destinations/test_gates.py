@@ -22,6 +22,7 @@ from gateway.destinations.gates import (
     interval_s,
     is_free,
     is_news,
+    is_throttled,
     may_start,
     opened,
     opened_message,
@@ -156,15 +157,61 @@ def test_a_probe_that_was_never_sent_is_followed_by_the_next():
 
 
 def test_a_429_holds_all_for_as_long_as_it_asks_and_counts_as_an_answer():
-    gate = learned(failed(4), Learned(outcome="answered", wait_s=60), 100.0)
+    gate = learned(failed(4), Learned(outcome="limited", wait_s=60), 100.0)
     assert permit(gate, OPEN_RULES, 159.9).again_at == 160
-    assert permit(gate, OPEN_RULES, 160.0).count > 1
+    assert permit(gate, OPEN_RULES, 160.0).count == 1
     assert gate.failures == 0
 
 
-def test_a_429_is_over_when_its_time_is_and_new_deliveries_start_straight_from_memory_again():
-    gate = learned(FREE, Learned(outcome="answered", wait_s=60), 100.0)
-    assert [is_free(gate, OPEN_RULES, now) for now in (159.9, 160.0)] == [False, True]
+def starts(gate: Gate, rules: Rules, begin: float, end: float) -> list[float]:
+    """When deliveries start if there is always one more that waits."""
+    found, now = [], begin
+    while now < end:
+        asked = permit(gate, rules, now)
+        if not asked.count:
+            now = asked.again_at
+            continue
+        gate, at = started(gate, rules, now, "d")
+        found.append(at)
+        now = max(now, at)
+        if len(found) > 100_000:
+            break
+    return found
+
+
+@pytest.mark.parametrize(("since_s", "most"), [(5, 6), (10, 16), (20, 76), (40, 1300)])
+def test_after_the_wait_of_a_429_what_has_gathered_goes_out_at_a_pace_that_grows(since_s, most):
+    gate = learned(FREE, Learned(outcome="limited", wait_s=60), 100.0)
+    made = starts(gate, OPEN_RULES, 160.0, 160.0 + since_s)
+    assert most / 4 <= len(made) <= most
+    assert made == sorted(made)
+
+
+def test_after_a_429_the_rate_of_the_file_holds_all_the_same():
+    gate = learned(FREE, Learned(outcome="limited", wait_s=60), 100.0)
+    made = starts(gate, Rules(interval_s=0.5), 160.0, 220.0)
+    assert all(later - at >= 0.5 for at, later in itertools.pairwise(made))
+
+
+def test_another_429_begins_the_pace_anew():
+    gate = learned(FREE, Learned(outcome="limited", wait_s=60), 100.0)
+    gate = learned(gate, Learned(outcome="limited", wait_s=10), 205.0)
+    assert permit(gate, OPEN_RULES, 214.9).count == 0
+    assert len(starts(gate, OPEN_RULES, 215.0, 219.9)) == 5
+
+
+def test_a_429_is_over_once_its_pace_has_grown_and_new_deliveries_start_straight_from_memory_again():
+    gate = learned(FREE, Learned(outcome="limited", wait_s=60), 100.0)
+    assert [is_free(gate, OPEN_RULES, now) for now in (159.9, 160.0, 209.9, 210.0)] == [False, False, False, True]
+
+
+def test_what_only_says_that_it_gets_too_many_requests_is_throttled_until_it_accepts_something():
+    gate = learned(FREE, Learned(outcome="limited"), 100.0)
+    assert is_throttled(gate, 100.0)
+    assert is_throttled(learned(gate, Learned(outcome="answered"), 101.0), 101.0)
+    assert not is_throttled(learned(gate, Learned(outcome="accepted"), 102.0), 102.0)
+    assert not is_throttled(resumed(gate, 103.0), 103.0)
+    assert not is_throttled(FREE, 100.0)
 
 
 def test_another_rate_counts_from_the_next_start_on():

@@ -242,14 +242,14 @@ def test_every_2xx_is_delivered(status: int) -> None:
 def test_what_may_be_better_later_is_tried_again(status: int) -> None:
     verdict = judged(status, b"busy")
     assert isinstance(verdict, Retry)
-    assert re.fullmatch(rf"answered {status}( \(.+\))?: busy", verdict.reason)
+    assert re.fullmatch(rf"answered {status}: busy( \(.+\))?", verdict.reason)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422, 451])
 def test_what_stays_as_it_is_is_final_and_tells_the_answer(status: int) -> None:
     verdict = judged(status, b' {"error":\n "no such field"} ')
     assert isinstance(verdict, Dead)
-    assert re.fullmatch(rf'answered {status}( \(.+\))?: {{"error": "no such field"}}', verdict.reason)
+    assert re.fullmatch(rf"answered {status}: no such field( \(.+\))?", verdict.reason)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 413, 415, 422, 429, 500, 503])
@@ -262,8 +262,9 @@ def test_a_common_refusal_says_what_it_means(status: int) -> None:
 def test_a_refused_login_says_where_it_comes_from(status: int) -> None:
     target = Target(url=URL, login="auth.bearer is ${CRM_TOKEN}, which is read at start")
     reason = HTTP.judge(target, Reply(status=status, body=b"no"), NOW).reason
-    assert reason.endswith("; auth.bearer is ${CRM_TOKEN}, which is read at start): no")
-    assert judged(status, b"no").reason.endswith("; the destination has no auth): no")
+    assert reason.startswith(f"answered {status}: no (")
+    assert reason.endswith("; auth.bearer is ${CRM_TOKEN}, which is read at start)")
+    assert judged(status, b"no").reason.endswith("; the destination has no auth)")
 
 
 @pytest.mark.parametrize("status", [301, 307, 308])

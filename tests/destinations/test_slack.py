@@ -214,7 +214,7 @@ def test_a_rate_limit_is_waited_for() -> None:
 
 
 def test_slacks_own_trouble_is_tried_again() -> None:
-    assert judged(500, b"rollup_error") == Retry("answered 500 (it has trouble of its own): rollup_error")
+    assert judged(500, b"rollup_error") == Retry("answered 500: rollup_error (it has trouble of its own)")
     assert isinstance(judged(503, b"no_service"), Retry)
 
 
@@ -233,7 +233,7 @@ def test_a_200_without_ok_is_not_believed(body: bytes) -> None:
 def test_an_unknown_refusal_is_final_with_its_words() -> None:
     verdict = judged(400, b"something_new")
     assert isinstance(verdict, Dead)
-    assert verdict.reason.endswith(": something_new")
+    assert verdict.reason.startswith("answered 400: something_new (")
 
 
 # --- chat.postMessage ---

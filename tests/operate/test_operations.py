@@ -438,10 +438,49 @@ async def test_a_pause_and_its_end_leave_a_trace(tmp_path):
         async with World(tmp_path, to_crm(sink)) as world:
             await world.operations.pause("crm", by="ann", reason="their migration", for_s=60)
             assert world.dispatcher.holds.standing("crm").paused.by == "ann"
-            assert await world.operations.resume("crm", by="bob")
-            assert not await world.operations.resume("crm", by="bob")
+            assert await world.operations.resume("crm", by="bob") == "resumed"
+            assert await world.operations.resume("crm", by="bob") == "nothing"
             assert await verbs(world) == [("resume", "crm", "bob"), ("pause", "crm", "ann")]
             assert (await world.store.activities()).rows[-1].reason.startswith("their migration (until ")
+
+
+@story
+async def test_what_is_held_otherwise_can_be_tried_at_once_and_it_is_said_what_that_did(tmp_path):
+    with Sink(answer(500)) as sink:
+        async with World(tmp_path, to_crm(sink, retry={"first": "1s", "max": "1s"})) as world:
+            await world.receive()
+            for _ in range(5):
+                await world.later(1)
+            standing = world.dispatcher.holds.standing("crm")
+            assert standing.circuit == "open"
+            for _ in range(20):
+                await world.later(300)
+            before = len(sink.requests)
+            world.clock.now += 1
+            sink.at("/", answer(200))
+            await world.turn()
+            assert len(sink.requests) == before, "the next probe is minutes away"
+            assert await world.operations.try_now("crm", by="ann") == "probed"
+            await world.turn()
+            assert len(sink.requests) == before + 1
+            assert await world.operations.try_now("crm", by="ann") == "nothing"
+            assert await verbs(world) == [("try", "crm", "ann")]
+
+
+@story
+async def test_one_that_asked_to_wait_can_be_tried_at_once_and_a_pause_stays(tmp_path):
+    with Sink(answer(429, headers=[("Retry-After", "600")])) as sink:
+        async with World(tmp_path, to_crm(sink)) as world:
+            await world.receive()
+            await world.dispatcher.idle()
+            sink.at("/", answer(200))
+            assert await world.operations.try_now("crm", by="ann") == "unthrottled"
+            await world.receive(numbered(1))
+            await world.turn()
+            assert len(sink.requests) == 2
+            await world.operations.pause("crm", by="ann", reason="their migration")
+            assert await world.operations.try_now("crm", by="ann") == "still_paused"
+            assert world.dispatcher.holds.is_paused("crm")
 
 
 TOLD = """

@@ -9,8 +9,9 @@ from litestar.datastructures import FormMultiDict
 
 from gateway.config import load
 from gateway.errors import BadRequest
+from gateway.operate import refusals
 from gateway.signatures import Request
-from gateway.store.nouns import EventRow
+from gateway.store.nouns import EventRow, Rejected
 from gateway.web import forms, pages
 from gateway.web.live import Turn
 from tests.operate.test_operations import dead
@@ -111,8 +112,8 @@ def test_a_request_signed_at_another_time_says_whose_clock_to_look_at(tmp_path, 
     signed = verifier.sign(Request(headers=[], body=body), now - age_s, "")
     headers = [(name.encode(), value.encode()) for name, value in dict(signed.headers).items()]
     verdict = verifier.verify(Request(headers=headers, body=body), now)
-    refused = {"source": "stripe", "status": 401, "reason": verdict.reason}
-    assert said in pages._hint(SimpleNamespace(gateway=SimpleNamespace(config=config)), refused)
+    refused = Rejected(at=now, source="stripe", path="/in/stripe", status=401, reason=verdict.reason)
+    assert said in refusals.hint(config, refused)
 
 
 def test_a_stream_shows_the_newest_and_counts_the_others():

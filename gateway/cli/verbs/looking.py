@@ -75,6 +75,22 @@ def tail(**given: Any) -> None:
     sys.exit(following.tail(options.place(given), options.which(given), **given))
 
 
+@click.command("refused")
+@click.option("--source", default="", metavar="NAME", help="Only requests to this source; `unknown` for no source.")
+@click.option("--from", "client", default="", metavar="ADDRESS", help="Only from addresses that begin like this.")
+@click.option("--reason", default="", metavar="TEXT", help="Only with this text in the reason, or this status.")
+@click.option(
+    "--limit", default=50, show_default=True, metavar="N", type=click.IntRange(1, 1000), help="Maximum number of rows."
+)
+@options.config
+@options.server
+def refused(**given: Any) -> None:
+    """List refused requests and duplicates, and what to do about each."""
+    from gateway.cli import refused as refusals
+
+    sys.exit(refusals.refused(options.place(given), **given))
+
+
 @click.command("activity")
 @options.page
 @options.config

@@ -208,6 +208,10 @@ class SourceKeys(Section):
         "a folder with sample events of your own, relative to this file: NAME.json, .form, .xml or .txt, or NAME.request.json "
         "with headers, as gateway sign --json prints it",
     )
+    summary: TemplateText | None = key(
+        trees.template,
+        "what an event is about, for lists of events: {{ attrs.firstname }} · {{ attrs.type }}; the preset's if left out",
+    )
     redact: RedactKeys | None = key(
         _redact,
         "fields to hide from people, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",

@@ -45,6 +45,14 @@ class Disk:
         #: The secrets of the configuration last compiled from here.
         self.secrets: frozenset[str] = frozenset()
 
+    def edited(self, *, contents: Mapping[str, bytes], templates: Mapping[str, str]) -> "Disk":
+        """The files as they were read, some of them with another text; a file not read yet is read as it is now."""
+        copy = Disk(self.folder)
+        copy.contents = {**self.contents, **contents}
+        copy.templates = {**self.templates, **templates}
+        copy._matches = dict(self._matches)
+        return copy
+
     def read(self, name: str, most: int) -> bytes:
         """The first ``most`` bytes of a file. Raises OSError, or ValueError for a name that cannot be one."""
         if name not in self.contents:

@@ -1,0 +1,78 @@
+"""What events are about, in a few words: made when they are shown, from what may be shown of them. Nothing is stored."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from gateway.errors import RenderError, Unparsable
+from gateway.event import subjects
+from gateway.event.payload import payload_of
+from gateway.model import Event
+from gateway.routing import Config
+from gateway.store import Reads, Store
+from gateway.store.nouns import EventQuery, EventRow
+
+#: Bytes of a body that is looked into, and of all bodies of a list; an event that is too large has no summary.
+LARGEST: Final = 64 * 1024
+LARGEST_OF_ALL: Final = 2 * 1024 * 1024
+
+
+async def of_rows(store: Store, config: Config, rows: Sequence[EventRow]) -> Mapping[str, str]:
+    """The summaries of listed events, by id, without those that have none."""
+    ids = list(_small_enough(rows))
+    if not ids:
+        return {}
+    loaded = await store.load(ids)
+    events = [each for each in loaded.values() if isinstance(each, Event)]
+    return await asyncio.to_thread(lambda: dict(_summaries(config, events)))
+
+
+async def of_events(store: Store, config: Config, ids: Iterable[str]) -> Mapping[str, str]:
+    """The same for events of which only the ids are known."""
+    named = tuple(dict.fromkeys(ids))
+    return await of_rows(store, config, (await store.events(EventQuery(ids=named))).rows) if named else {}
+
+
+async def read(reads: Reads, config: Config, rows: Sequence[EventRow]) -> Mapping[str, str]:
+    """The same from a store that is opened only to look."""
+    histories = [await reads.event(id_) for id_ in _small_enough(rows)]
+    events = [each.event for each in histories if each is not None and each.intact and each.body_is == "kept"]
+    return dict(_summaries(config, events))
+
+
+def _small_enough(rows: Sequence[EventRow]) -> Iterator[str]:
+    left = LARGEST_OF_ALL
+    for row in rows:
+        # One over which the process has died is left alone.
+        if row.size <= min(LARGEST, left) and not any(each.crashes for each in row.deliveries):
+            left -= row.size
+            yield row.id
+
+
+def _summaries(config: Config, events: Iterable[Event]) -> Iterator[tuple[str, str]]:
+    for event in events:
+        if said := summary(config, event):
+            yield event.id, said
+
+
+def summary(config: Config, event: Event) -> str:
+    """What one event is about, as its source says it, or by the usual fields; redacted values and secrets are hidden. Total."""
+    source = config.source(event.source)
+    try:
+        payload = payload_of(event)
+    except (Unparsable, RecursionError):
+        return ""
+    redaction = config.redaction(event)
+    shown = redaction.masked(payload)
+    if source is None:
+        return ""
+    facts = source.naming.facts(redaction.masked_event(event, payload), shown)
+    said = ""
+    if source.summary is not None:
+        facts = {**facts, "vars": config.masks.value(source.naming.vars)}
+        try:
+            said = subjects.line(source.summary(facts).text)
+        except RenderError:
+            # A field that this event does not have.
+            said = ""
+    return config.masks.text(said or subjects.usual(facts.get("attrs") or shown) or subjects.usual(shown))
