@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway import pipeline
 from gateway.destinations import gates
+from gateway.dispatcher import notices
 from gateway.errors import CorruptEvent
 from gateway.holds import Holds
 from gateway.model import Announcement, Dead, Delivery, Event, Retry
@@ -64,14 +65,14 @@ class Attempts:
         """The outcome of an attempt, after its destination was judged by it."""
         delivery, result, attempt = lease.delivery, tried.result, tried.attempt
         is_muted = self._holds.is_muted(delivery.destination)
-        aloud = not is_muted and not pipeline.is_notice(delivery, event)
+        aloud = not is_muted and not notices.is_notice(delivery, event)
         if await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
             # It waits for a person, so nothing of its budget is spent.
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
         told = None
         if isinstance(result, Dead) and not is_muted:
-            told = pipeline.notices(delivery, event, self._gateway.config, result, attempt)
+            told = notices.of(delivery, event, self._gateway.config, result, attempt)
         return Outcome(lease, result, attempt, told)
 
     async def say_damaged(self, delivery: Delivery, reason: str) -> None:

@@ -300,8 +300,7 @@ class Holds:
 
     async def unmute(self, name: str, *, by: str) -> bool:
         """Notify of its troubles again; whether it was muted. Raises StoreUnavailable."""
-        was_muted = name in self._muted
-        if was_muted:
+        if was_muted := name in self._muted:
             await self._save(name, "mute", mute=None)
             self._muted.pop(name, None)
             telemetry.log("destination.unmuted", destination=name, by=by)
