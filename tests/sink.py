@@ -89,6 +89,21 @@ def answer(
     return Behaviour(run, early=early)
 
 
+def together(count: int, then: Behaviour) -> Behaviour:
+    """Handles ``count`` requests at the same time: as soon as all of them have come."""
+    come, all_come = 0, asyncio.Event()
+
+    async def run(wire: Wire) -> bool:
+        nonlocal come
+        come += 1
+        if come >= count:
+            all_come.set()
+        await all_come.wait()
+        return await then.run(wire)
+
+    return Behaviour(run)
+
+
 def firewall(*words: bytes, status: int = 403) -> Behaviour:
     """Refuses a body with one of these words in it and accepts any other."""
 

@@ -294,7 +294,7 @@ def a_draft(**changes) -> dict[str, str]:
 
 
 def a_play(sample: str = "contact.created", **changes) -> dict[str, Any]:
-    return {"problems": [], "warnings": [], "error": "", **why(sample), **changes}
+    return {"problems": [], "warnings": [], "error": "", "test": '  - name: "a"', **why(sample), **changes}
 
 
 PLAY_CHOICES = {
