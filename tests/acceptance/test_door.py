@@ -18,9 +18,10 @@ BODY = SAMPLES["contact.created"]
 GOOD = signature(BODY)
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory):
-    with GatewayProcess(tmp_path_factory.mktemp("door"), ROUTES) as gateway:
+@pytest.fixture(scope="module", params=["1", "2"], ids=["one process", "two workers"])
+def gateway(request, tmp_path_factory):
+    options = ("--workers", request.param)
+    with GatewayProcess(tmp_path_factory.mktemp("door"), ROUTES, options=options) as gateway:
         yield gateway
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.cluster import FEW, MANY, NAMES, Senders, lost, out_of_order, over_rate, repeats, routes
 from tests.acceptance.crew import Crew, gone, kill
 from tests.acceptance.harness import SECRET, GatewayProcess, distinct, eventually
-from tests.sink import Sink, answer
+from tests.sink import Sink, answer, hang
 
 #: More with `WORKER_KILLS=30 pytest tests/acceptance/test_workers.py`, for longer.
 KILLS = int(os.environ.get("WORKER_KILLS", "4"))
@@ -132,6 +132,7 @@ def test_a_start_that_fails_says_why_once_and_leaves_nobody(tmp_path):
         locked = GatewayProcess(tmp_path, options=("--workers", "2"))
         with pytest.raises(AssertionError, match="exit 1"):
             locked.start()
+        locked.kill()
         assert locked.log_text().count(str(other.process.pid)) == 1, locked.log_text()
 
 
@@ -150,6 +151,17 @@ def test_sigterm_under_load_ends_everything_and_loses_nothing(tmp_path):
         with crew:
             crew.drain()
         assert_nothing_is_owed(senders, sink, harms=0)
+
+
+def test_a_second_signal_ends_everything_at_once(tmp_path):
+    with Sink(hang()) as sink, Crew(tmp_path, simple(sink).replace("timeout: 5s", "timeout: 2m")) as crew:
+        assert crew.gateway.post(distinct(1))[0] == 202
+        sink.wait_for(1)
+        pids = crew.pids()
+        os.kill(crew.gateway.process.pid, signal.SIGTERM)
+        eventually(lambda: crew.gateway.log_lines("gateway.draining"), "it drains")
+        assert crew.gateway.terminate() == 1
+        gone(pids)
 
 
 def test_a_supervisor_that_is_killed_takes_everything_with_it(tmp_path):
