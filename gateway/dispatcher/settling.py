@@ -15,7 +15,7 @@ from gateway.store.nouns import Outcome
 #: How long a store that refuses is left alone before it is asked again, seconds.
 STORE_PAUSE_S: Final = 1.0
 #: How long an outcome that nothing waits for may wait for a transaction that is made anyway, seconds.
-PATIENCE_S: Final = 0.02
+PATIENCE_S: Final = 0.01
 
 
 class Ended(Struct, frozen=True, kw_only=True):
