@@ -43,7 +43,9 @@ def unmarked(text: str) -> str:
 
 def marked(text: str) -> str:
     """``text`` as a value of the event."""
-    return f"{VALUE}{unmarked(text)}{END}" if text else ""
+    if text.isascii():
+        return f"{VALUE}{text}{END}" if text else ""
+    return f"{VALUE}{unmarked(text)}{END}"
 
 
 def said(text: str) -> str:

@@ -16,7 +16,7 @@ from jinja2.utils import missing
 
 from gateway.destinations.escapes import no_escape
 from gateway.render.filters import TESTS
-from gateway.render.sandbox import Sandbox, budget_of, member
+from gateway.render.sandbox import BUDGET, Sandbox, budget_of, member
 from gateway.render.steps import STEPS, WITHOUT_CONTEXT
 from gateway.render.values import SCALAR, UndefinedField, encodable
 
@@ -64,10 +64,12 @@ def _made(node: nodes.Expr) -> Evaluate:
             return lambda _: value
         case nodes.Name(name=name, ctx="load"):
             return partial(_root, name)
-        case nodes.Filter(name="look up", node=nodes.Name(name=root), args=[nodes.Const(value=path), *keys]) if len(
-            written := [key.value for key in keys if isinstance(key, nodes.Const)]
-        ) == len(keys):
-            return _look_up(root, path, written)
+        case nodes.Filter(name="look up", args=[nodes.Const(value=path), *_]) if (found := _found(node)) is not None:
+            return _look_up(found, path)
+        case nodes.Filter(name="default", node=inner, args=[nodes.Const() | nodes.Name() as other], kwargs=[]) if (
+            found := _found(inner)
+        ) is not None and node.dyn_args is None is node.dyn_kwargs:
+            return _default(found, _made(other))
         case nodes.Filter(name="print result", node=nodes.Expr() as inner, args=[nodes.Const(value=path)]):
             return _result(_made(inner), path)
         case nodes.Filter(name="print text", node=nodes.Expr() as inner, args=[nodes.Const(value=path)]):
@@ -123,16 +125,40 @@ def _root(name: str, context: Context) -> object:
     return UndefinedField(name=name) if value is missing else value
 
 
-def _look_up(root: str, path: str, keys: Sequence[object]) -> Evaluate:
-    """``field``, for keys that are written out."""
+def _found(node: nodes.Node | None) -> Evaluate | None:
+    """The value at keys that are written out, or jinja2's ``missing``; None: the node is something else."""
+    match node:
+        case nodes.Filter(name="look up", node=nodes.Name(name=root), args=[nodes.Const(), *others]):
+            keys = [key.value for key in others if isinstance(key, nodes.Const)]
+            return partial(_at, root, keys) if len(keys) == len(others) else None
+    return None
+
+
+def _at(root: str, keys: Sequence[object], context: Context) -> object:
+    value = context.parent.get(root, missing)
+    for key in keys:
+        value = value[key] if type(value) is dict and key in value else member(value, key)
+    return value
+
+
+def _look_up(found: Evaluate, path: str) -> Evaluate:
+    """``field``."""
 
     def look(context: Context) -> object:
-        value = context.parent.get(root, missing)
-        for key in keys:
-            value = value[key] if type(value) is dict and key in value else member(value, key)
+        value = found(context)
         return UndefinedField(name=path) if value is missing else value
 
     return look
+
+
+def _default(found: Evaluate, replacement: Evaluate) -> Evaluate:
+    """``default`` of a field: no error is made to be thrown away."""
+
+    def default(context: Context) -> object:
+        value = found(context)
+        return replacement(context) if value is None or value is missing else value
+
+    return default
 
 
 def _filter(node: nodes.Filter, value: Evaluate) -> Evaluate:
@@ -150,12 +176,6 @@ def _filter(node: nodes.Filter, value: Evaluate) -> Evaluate:
     return filtered
 
 
-def _sandbox(context: Context) -> Sandbox:
-    sandbox = context.environment
-    assert isinstance(sandbox, Sandbox)
-    return sandbox
-
-
 def _result(value: Evaluate, path: str) -> Evaluate:
     """``print_result``, with a short way for plain values."""
     step = STEPS["print result"]
@@ -164,7 +184,8 @@ def _result(value: Evaluate, path: str) -> Evaluate:
         made = value(context)
         kind = type(made)
         if kind is str:
-            sandbox, budget = _sandbox(context), budget_of(context)
+            sandbox: Sandbox = context.environment  # type: ignore[assignment]
+            budget = budget_of(context)
             budget.spend(SCALAR + len(made))
             text = made if sandbox.escape is no_escape else sandbox.escaped(budget, made)
             budget.result = text if made.isascii() else encodable(text)
@@ -186,7 +207,7 @@ def _printed(value: Evaluate, path: str) -> Evaluate:
     def printed(context: Context) -> object:
         made = value(context)
         if type(made) is str:
-            return _sandbox(context).escaped(budget_of(context), made)
+            return context.environment.escaped(context.parent[BUDGET], made)  # type: ignore[attr-defined]
         return step(context, made, path)
 
     return printed

@@ -39,9 +39,10 @@ class Namespace(dict[str, object]):
 
     def context(self, sandbox: Environment) -> Context:
         """What the closures of a message share: none of them sets a name."""
-        if sandbox not in self._contexts:
-            self._contexts[sandbox] = sandbox.context_class(sandbox, self, None, {})
-        return self._contexts[sandbox]
+        context = self._contexts.get(sandbox)
+        if context is None:
+            context = self._contexts[sandbox] = sandbox.context_class(sandbox, self, None, {})
+        return context
 
 
 def run(compiled: Compiled, names: Namespace) -> str:

@@ -181,7 +181,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """A value as its reader may see it, at the cost of escaping and printing it."""
         if self._longest is not None and len(text) > self._longest:
             text = text[: self._longest] + ELLIPSIS
-        budget.spend(self._each + self._price * len(text))
+        price = self._each + self._price * len(text)
+        if price > budget.work:
+            budget.spend(price)
+        budget.work -= price
         return self.escape(text)
 
     def printed(self, budget: Budget, text: Escaped) -> str:

@@ -289,6 +289,8 @@ def percent_encoded(text: str) -> str:
     >>> percent_encoded("a b/c")
     'a%20b%2Fc'
     """
+    if text.isascii() and text.isalnum():
+        return text
     return "".join(map(_QUOTED.__getitem__, encodable(text).encode()))
 
 

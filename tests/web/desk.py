@@ -31,24 +31,23 @@ class Desk(World):
         self.readiness = Readiness()
         self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
         self.replicas = Replicas(self.gateway, self.reloader, host=lambda: "desk")
-        self.app = admin_app(
-            Context(
-                gateway=self.gateway,
-                dispatcher=self.dispatcher,
-                operations=self.operations,
-                readiness=self.readiness,
-                reloader=self.reloader,
-                replicas=self.replicas,
-                access=Access(
-                    self.options,
-                    Sessions(self.store.cluster, self.gateway.monotonic),
-                    self.clock.wall,
-                    lambda: self.gateway.config.console_url,
-                ),
-                live=self.live,
-                inbox=Inbox(clock=self.clock),
-            )
+        self.context = Context(
+            gateway=self.gateway,
+            dispatcher=self.dispatcher,
+            operations=self.operations,
+            readiness=self.readiness,
+            reloader=self.reloader,
+            replicas=self.replicas,
+            access=Access(
+                self.options,
+                Sessions(self.store.cluster, self.gateway.monotonic),
+                self.clock.wall,
+                lambda: self.gateway.config.console_url,
+            ),
+            live=self.live,
+            inbox=Inbox(clock=self.clock),
         )
+        self.app = admin_app(self.context)
         transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type]
         self.client = httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}")
         return self
