@@ -11,7 +11,7 @@ from tests.store.database import PostgresKind, database
 from tests.store.given import delivered, leased, new_event, once, wants
 
 #: More than one transaction takes.
-MANY = 4 * WORTH_IT
+MANY = 2 * WORTH_IT
 
 
 @pytest.fixture
