@@ -12,7 +12,7 @@ from gateway.store.nouns import NewEvent, Outcome
 MOST_CALLS: Final = 512
 MOST_BYTES: Final = 4 * 1024 * 1024
 #: Calls that are worth a transaction beside those that are on their way: with fewer, its own cost is what they would save.
-WORTH_IT: Final = 64
+WORTH_IT: Final = 128
 
 
 class Call(Struct, kw_only=True, eq=False):

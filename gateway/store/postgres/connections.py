@@ -241,9 +241,15 @@ class Readers:
 
 async def again(work: Callable[[], Awaitable[T]], *, attempts: int = 3) -> T:
     """Do work again when the database was away just then, or has undone it because of another transaction."""
+    try:
+        # Nearly always that is all, and what decides about another attempt is not even made.
+        return await work()
+    except StoreUnavailable as error:
+        if not _passes(error):
+            raise
     tries = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(_passes),
-        stop=tenacity.stop_after_attempt(attempts),
+        stop=tenacity.stop_after_attempt(attempts - 1),
         wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.2),
         reraise=True,
     )
