@@ -172,6 +172,9 @@ class Writer:
                 call.future.set_result(call.answer)
             else:
                 call.future.set_exception(call.error)
+        elif isinstance(call, Settle) and call.error is None:
+            # The caller was told that the database is away, and will ask again.
+            self._uncertain |= {outcome.lease.token for outcome in call.outcomes}
         elif isinstance(call, Append) and call.answer:
             # The caller has gone: nobody else knows of the leases that it was granted.
             leases = [lease for appended in call.answer for lease in appended.leases]
