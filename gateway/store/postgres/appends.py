@@ -31,7 +31,7 @@ FiringKey = tuple[str, bytes]
 
 
 class Added(Struct, kw_only=True):
-    """What a transaction adds, for whoever has to know of it afterwards."""
+    """What a transaction adds, for hints and counts after its commit."""
 
     #: By the store's clock.
     now: float

@@ -19,9 +19,9 @@ from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.rows import lock_of, name_of, to_json
 from gateway.store.shares import fair_share
 
-#: A destination that no replica's file has is assigned, so that what waits for it ends, after so many seconds.
+#: Seconds after which a destination that is in no replica's file is assigned, so that what waits for it can end.
 UNKNOWN_S: Final = 600.0
-#: Replicas that have gone are remembered for as long as their shares may matter, and longer.
+#: Seconds for which a replica that has gone is remembered: longer than its shares matter.
 REMEMBERED_S: Final = 3600.0
 #: No share is smaller; what is less is an error of rounding.
 LEAST: Final = 1e-6
@@ -95,7 +95,7 @@ class Peer(Struct, frozen=True):
 
 
 class Holder(Struct, frozen=True, kw_only=True):
-    """A row of the table; it stands for nobody once its time is over."""
+    """A row of the table; without effect once its time is over."""
 
     destination: str
     replica: int = 0
@@ -110,7 +110,7 @@ async def register(connection: Connection) -> int:
 
 
 async def leave(connection: Connection, number: int) -> None:
-    """Hand everything over to whoever asks next."""
+    """Leave everything to the replica that asks next."""
     for statement in LEAVE:
         await connection.execute(statement, number)
 

@@ -222,7 +222,7 @@ class Searcher:
         return row[0], row[1]
 
     async def _settled(self, first: int, after: int) -> int:
-        """The newest event up to which none is missing: whoever asks for what is newer asks for it once."""
+        """The newest event up to which none is missing: what is newer is asked for only once."""
         unsettled: int | None = await self._connection.fetchval(_UNSETTLED, after, FRESH, STUCK_S)
         return first if unsettled is None else min(first, unsettled - 1)
 

@@ -30,9 +30,9 @@ class Writer:
         self._appending, self._settling, self._claiming = self._lines
         self._appends: Group[Append] = Group(self._append, self._finish)
         self._settles: Group[Settle] = Group(self._settle, self._finish)
-        #: Tokens of leases whose outcomes may have been recorded although nobody was told.
+        #: Tokens of leases whose outcomes may have been recorded although the caller got an error.
         self._uncertain: set[int] = set()
-        #: Leases on their way back because whoever they were granted to has gone.
+        #: Leases that are being given back because their caller has gone.
         self._returning: set[asyncio.Future[Any]] = set()
 
     # asked by callers
