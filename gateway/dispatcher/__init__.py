@@ -130,7 +130,7 @@ class Dispatcher:
         # The store's hints for what it has just come to decide for went to another replica.
         self._look_at(await self.holds.refresh())
         # Its share of the slots may have grown.
-        for name in [*self._full]:
+        for name in [name for name in self._full if self.holds.free(name)]:
             self._opens(name)
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):
