@@ -217,9 +217,11 @@ async def claims(store, count):
 
 
 async def waits(name, store, count=300):
+    listening = asyncio.create_task(listen(store))
     for verb, took in zip(("appends", "claims"), await claims(store, count), strict=True):
         p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
         print(f"{verb + ', ' + name:32} {p50:6.2f} ms, p99 {p99:6.2f} ms", flush=True)
+    listening.cancel()
 
 
 async def beside_snapshot(url, store, given, postmaster):

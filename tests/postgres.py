@@ -64,7 +64,8 @@ def _user() -> dict[str, int]:
 class Server:
     """A throw-away server on a Unix socket."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, primary: "Server | None" = None) -> None:
+        """``primary``: it begins as a copy of that server, and follows it until it is promoted."""
         # Not in pytest's folder: the path of a socket may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir="/tmp"))
         self._binaries, self._user = self._readable(binaries), _user()
@@ -72,7 +73,10 @@ class Server:
             os.chown(self.folder, self._user["user"], self._user["group"])
         self.url = f"postgresql://gateway@/postgres?host={self.folder}&port={PORT}"
         self.data = self.folder / "data"
-        self._initialise()
+        if primary is None:
+            self._initialise()
+        else:
+            self._follow(primary)
         self.start()
 
     def _readable(self, folder: Path) -> Path:
@@ -86,6 +90,21 @@ class Server:
     def _initialise(self) -> None:
         command = [self._binaries / "initdb", "-D", self.data, "-U", "gateway", "-A", "trust", "-E", "UTF8"]
         command += ["--locale=C", "--no-sync", "--no-instructions"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._user)
+
+    def _follow(self, primary: "Server") -> None:
+        command = [
+            self._binaries / "pg_basebackup",
+            "-D",
+            self.data,
+            "-h",
+            primary.folder,
+            "-p",
+            str(PORT),
+            "-U",
+            "gateway",
+        ]
+        command += ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._user)
 
     def start(self, **settings: str) -> None:
@@ -161,6 +180,13 @@ def start_server() -> Server:
     found = binaries()
     needs("postgres", "postgresql", is_there=bool(found))
     server = Server(next(iter(found.values())))
+    atexit.register(server.remove)
+    return server
+
+
+def standby_of(primary: Server) -> Server:
+    """A server that follows another one; it ends with this process."""
+    server = Server(next(iter(binaries().values())), primary=primary)
     atexit.register(server.remove)
     return server
 

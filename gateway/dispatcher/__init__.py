@@ -141,10 +141,10 @@ class Dispatcher:
 
     async def _refresh(self) -> None:
         self.reread.clear()
-        had = {name: self.holds.slots(name) for name in self._due.full}
         # The store's hints for what it has just come to decide for went to another replica.
         self._look_at(await self.holds.refresh())
-        for name in [name for name, slots in had.items() if self.holds.slots(name) > slots]:
+        # Its share of the slots may have grown.
+        for name in [name for name in self._due.full if self.holds.free(name)]:
             self._due.opens(name)
         with suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_INTERVAL_S):

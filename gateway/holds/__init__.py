@@ -78,7 +78,7 @@ class Holds:
         return True
 
     def free(self, name: str) -> int:
-        """How many slots are free; asked by whoever could use one."""
+        """How many slots are free; called when one could be used."""
         free = self.slots(name) - self._taken[name]
         if free <= 0:
             self._use.lacked(name)

@@ -18,7 +18,7 @@ from gateway.store.cluster import LAPSED_S
 from gateway.store.holds import Assignment, Terms
 from gateway.store.shares import fair_share
 
-#: A destination that no replica's file has is assigned, so that what waits for it ends, after so many seconds.
+#: Seconds after which a destination that is in no replica's file is assigned, so that what waits for it can end.
 UNKNOWN_S: Final = 600.0
 #: No share is smaller; what is less is an error of rounding.
 LEAST: Final = 1e-6
@@ -68,7 +68,7 @@ class Peer(Struct, frozen=True):
 
 
 class Holder(Struct, frozen=True, kw_only=True):
-    """A row of the table; it stands for nobody once its time is over."""
+    """A row of the table; without effect once its time is over."""
 
     destination: str
     replica: int = 0

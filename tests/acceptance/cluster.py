@@ -172,6 +172,18 @@ def repeats(sink: Sink) -> int:
     return sum(count - 1 for count in Counter(each.path for each in sink.requests).values())
 
 
+def unrecorded(gateway: GatewayProcess, sink: Sink) -> dict[str, int]:
+    """By delivery: how many more requests came than attempts are recorded."""
+    counts = Counter(each.headers["webhook-id"] for each in sink.requests)
+    missing = {}
+    for id_, count in counts.items():
+        if count > 1:
+            _, history = gateway.api(f"/api/events/{id_}")
+            [made] = [len(each["attempts_made"]) for each in history["deliveries"] if each["id"] == id_]
+            missing[id_] = max(0, count - made)
+    return {id_: count for id_, count in missing.items() if count}
+
+
 def out_of_order(sink: Sink) -> int:
     """How many requests of the ordered destination came after a later one of their key."""
     newest, late = defaultdict(int), 0

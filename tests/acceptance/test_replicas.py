@@ -11,7 +11,19 @@ import pytest
 
 from tests import postgres
 from tests.acceptance import next_release
-from tests.acceptance.cluster import FEW, MANY, NAMES, Cluster, Senders, lost, out_of_order, over_rate, repeats, routes
+from tests.acceptance.cluster import (
+    FEW,
+    MANY,
+    NAMES,
+    Cluster,
+    Senders,
+    lost,
+    out_of_order,
+    over_rate,
+    repeats,
+    routes,
+    unrecorded,
+)
 from tests.acceptance.harness import distinct, eventually
 from tests.sink import Sink, answer
 from tests.wire import Wire
@@ -35,18 +47,21 @@ def server():
     server.stop()
 
 
-def report(what: str, senders: Senders, sink: Sink) -> None:
+def report(what: str, cluster: Cluster, senders: Senders, sink: Sink) -> None:
+    missing = unrecorded(cluster.alive()[0], sink)
     sys.stdout.write(
         f"{what}: {senders.count} acknowledged, {len(sink.requests)} requests, {repeats(sink)} repeated, "
+        f"{sum(missing.values())} of them without a record, "
         f"longest refusal {senders.longest_s:.1f} s\n"
     )
 
 
-def assert_nothing_is_owed(senders: Senders, sink: Sink, *, harms: int, frozen: int = 0) -> None:
+def assert_nothing_is_owed(cluster: Cluster, senders: Senders, sink: Sink, *, harms: int, frozen: int = 0) -> None:
     """``harms``: how often a replica lost what it had in flight; each frozen one may send one request late."""
     assert senders.count > 100
     assert lost(senders, sink) == {}
-    assert repeats(sink) <= harms * IN_FLIGHT
+    # A destination on a busy machine may answer too late: an attempt that has failed and is recorded is made again.
+    assert sum(unrecorded(cluster.alive()[0], sink).values()) <= harms * IN_FLIGHT
     assert out_of_order(sink) <= frozen
     assert over_rate(sink) <= frozen
 
@@ -63,8 +78,8 @@ def test_replicas_that_are_killed_under_load_lose_nothing(tmp_path, server):
                 victim.start()
         # What has waited for leases of the dead is sent once nobody dies any more.
         cluster.drain(120.0 + 20.0 * KILLS)
-        report(f"{KILLS} kills", senders, sink)
-        assert_nothing_is_owed(senders, sink, harms=KILLS)
+        report(f"{KILLS} kills", cluster, senders, sink)
+        assert_nothing_is_owed(cluster, senders, sink, harms=KILLS)
 
 
 def test_a_replica_that_is_frozen_beyond_its_registration_loses_nothing(tmp_path, server):
@@ -79,8 +94,8 @@ def test_a_replica_that_is_frozen_beyond_its_registration_loses_nothing(tmp_path
                 os.killpg(victim.process.pid, signal.SIGCONT)
             time.sleep(2.0)
         cluster.drain()
-        report(f"{STOPS} freezes", senders, sink)
-        assert_nothing_is_owed(senders, sink, harms=STOPS, frozen=STOPS)
+        report(f"{STOPS} freezes", cluster, senders, sink)
+        assert_nothing_is_owed(cluster, senders, sink, harms=STOPS, frozen=STOPS)
 
 
 def test_replicas_whose_server_restarts_and_cuts_their_connections_lose_nothing(tmp_path, server):
@@ -99,9 +114,9 @@ def test_replicas_whose_server_restarts_and_cuts_their_connections_lose_nothing(
             server.start()
             time.sleep(3.0)
         cluster.drain()
-        report("10 storms and a restart", senders, sink)
+        report("10 storms and a restart", cluster, senders, sink)
         assert len(cluster.alive()) == 2, "no crash loop"
-        assert_nothing_is_owed(senders, sink, harms=2 * 11)
+        assert_nothing_is_owed(cluster, senders, sink, harms=2 * 11)
 
 
 def test_a_replica_that_is_cut_off_from_the_server_refuses_and_the_others_take_over(tmp_path, server):
@@ -129,8 +144,8 @@ def test_a_replica_that_is_cut_off_from_the_server_refuses_and_the_others_take_o
             eventually(lambda: cut.api("/readyz")[0] == 200, "it is ready again")
             time.sleep(1.0)
         cluster.drain()
-        report("a cut", senders, sink)
-        assert_nothing_is_owed(senders, sink, harms=1, frozen=1)
+        report("a cut", cluster, senders, sink)
+        assert_nothing_is_owed(cluster, senders, sink, harms=1, frozen=1)
 
 
 def test_replicas_that_are_stopped_one_after_the_other_hand_over_at_once(tmp_path, server):
@@ -144,8 +159,8 @@ def test_replicas_that_are_stopped_one_after_the_other_hand_over_at_once(tmp_pat
                 each.start()
             time.sleep(2.0)
         cluster.drain()
-        report("a rolling restart", senders, sink)
-        assert_nothing_is_owed(senders, sink, harms=0)
+        report("a rolling restart", cluster, senders, sink)
+        assert_nothing_is_owed(cluster, senders, sink, harms=0)
         assert {name for name in NAMES if any(each.path.startswith(f"/{name}/") for each in sink.requests)} == set(
             NAMES
         )
@@ -174,9 +189,8 @@ def test_an_upgrade_with_another_schema_replaces_one_replica_after_the_other_und
                 each.start()
                 time.sleep(1.0)
         cluster.drain()
-        report("an upgrade", senders, sink)
-        # Outcomes that meet the locks of the migration may be recorded too late: a few were sent again on a busy machine.
-        assert_nothing_is_owed(senders, sink, harms=1)
+        report("an upgrade", cluster, senders, sink)
+        assert_nothing_is_owed(cluster, senders, sink, harms=0)
 
 
 def test_a_release_refuses_a_schema_that_is_older_than_its_own_and_names_the_command(tmp_path, server):

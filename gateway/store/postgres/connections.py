@@ -12,6 +12,7 @@ import tenacity
 
 from gateway.errors import GatewayError, StoreError, StoreUnavailable
 from gateway.store.postgres.address import Address
+from gateway.store.postgres.hosts import alternatives, first_of
 
 Connection: TypeAlias = asyncpg.Connection
 T = TypeVar("T")
@@ -103,6 +104,8 @@ def _said(error: BaseException) -> str:
 def _remedy(error: BaseException) -> str:
     if isinstance(error, _WRONG_URL):
         return "check the URL of the database"
+    if isinstance(error, asyncpg.DiskFullError):
+        return "make room on the disk of the database"
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         return "it is a standby, or it was made read-only: name the primary in the URL"
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error):
@@ -135,13 +138,9 @@ async def translated(address: Address) -> AsyncGenerator[None]:
 async def connect(address: Address, settings: Mapping[str, str] = MappingProxyType({})) -> Connection:
     """A new connection; raises StoreUnavailable. Behind a pooler each transaction has to make ``settings`` for itself."""
     settings = {"application_name": "gateway", **({} if address.pooler else settings)}
+    more = {"timeout": CONNECT_S, "statement_cache_size": 0 if address.pooler else 200, "server_settings": settings}
     async with translated(address):
-        return await asyncpg.connect(
-            address.dsn.reveal(),
-            timeout=CONNECT_S,
-            statement_cache_size=0 if address.pooler else 200,
-            server_settings=settings,
-        )
+        return await first_of(alternatives(address.dsn.reveal()), lambda dsn: asyncpg.connect(dsn, **more))
 
 
 class Line:

@@ -20,7 +20,7 @@ class Running(Struct, frozen=True):
 
 
 class Asking(Struct, eq=False):
-    """A question to the database that has not been answered yet: what is told meanwhile may be missing in its answer."""
+    """A question to the database that has not been answered yet: its answer may lack what is reported meanwhile."""
 
     told: dict[str, float]
 
@@ -34,10 +34,10 @@ class Hints:
     """Moments by the store's clock. The database is the truth; this only spares the wait for the next look at it.
 
     For each destination there is a lower bound of the moments since when its deliveries have been due (``due_since``).
-    Whoever looks for the first one begins there: rows that are gone stay in the index before it for as long as
-    somebody reads an old snapshot, and there may be any number of them. A claim raises the bound to what it has reached.
-    Whatever makes a delivery due tells since when, once it is committed, and lowers it. A look at everything finds
-    what was told to nobody, such as the leases of a process that has died, and sets every bound again.
+    Claims and appends begin their search there, because deleted rows stay in the index before it for as long as an old
+    snapshot is open, and there may be any number of them. A claim raises the bound to what it has reached. Whatever
+    makes a delivery due reports since when, after its commit, and that lowers the bound. A look at everything finds
+    what nobody reported, such as the leases of a process that has died, and sets every bound again.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Hints:
         #: The earliest moment known, by destination, from which something is due.
         self._moments: dict[str, float] = {}
         self._fresh: set[str] = set()
-        #: Leases that ran out by then were told.
+        #: Leases that ran out by then were reported.
         self._told_to = -math.inf
         #: The bounds of those that had something due at the last look at everything, or since.
         self._since: dict[str, float] = {}

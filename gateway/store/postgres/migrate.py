@@ -11,10 +11,10 @@ from gateway.store.postgres import days, schema
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import OLDEST_SERVER, Connection, Line, connect, translated
 
-#: A migration waits this long for a lock that a running replica has, for others wait behind it meanwhile. Then nothing is
-#: changed, and it is tried again. Shorter than deadlock_timeout: nobody else is made to give up.
+#: How long a migration waits for a lock that a running replica holds, because others queue up behind it meanwhile. After
+#: that nothing has changed, and it tries again. Shorter than deadlock_timeout, so that no replica is made to give up.
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '400ms'"
-#: So often, some tenths of a second apart.
+#: Attempts, some tenths of a second apart.
 MOST_TRIES: Final = 50
 _HAS_META: Final = "SELECT to_regclass('meta') IS NOT NULL"
 _IS_COPYING: Final = "SELECT to_regclass('copying') IS NOT NULL"
@@ -24,7 +24,8 @@ _ADVISORY: Final = "SELECT pg_advisory_xact_lock($1)"
 async def migrate(address: Address) -> tuple[int, int]:
     """Bring the schema of a database up to this release's; the versions before and after.
 
-    A newer one that this release may run on stays as it is, for a release that is rolled back is started as it was. Running replicas of the release before go on. Raises StoreError: nothing was changed then.
+    A newer schema that this release may run on is left alone, so that a rollback needs no special step. Replicas of the
+    previous release keep running. Raises StoreError; then nothing was changed.
     """
     if address.direct is None:
         raise StoreError(f"{address.name} is behind a pooler: set GATEWAY_STORE_DIRECT to the URL of the server itself")

@@ -23,12 +23,12 @@ MOST: Final = 7000
 TELL: Final = "SELECT pg_notify($1, $2)"
 
 
-#: What replicas tell each other besides what is due: what holds a destination, and what senders chose in a handshake.
+#: What replicas let each other know besides what is due: changes of holds, and secrets chosen in a handshake.
 Subject: TypeAlias = Literal["holds", "secrets"]
 
 
 class Message(Struct, array_like=True):
-    """What one replica tells the others."""
+    """What one replica sends to the others."""
 
     #: The number of that replica.
     replica: int
@@ -39,7 +39,7 @@ class Message(Struct, array_like=True):
 
 
 class News:
-    """One connection that tells and listens; without one nothing is told and nothing heard."""
+    """One connection that sends and listens; without it nothing is sent and nothing heard."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class News:
         hear: Callable[[Mapping[str, float] | None], None],
         hear_of: Callable[[Subject], None],
     ) -> None:
-        """``hear`` is given what another replica has told is due, and since when; None: all destinations.
+        """``hear`` gets what another replica reports as due, and since when; None: all destinations.
 
-        ``hear_of`` is given what another replica has changed, or may have.
+        ``hear_of`` gets what another replica has changed, or may have.
         """
         self._address = None if address.direct is None else replace(address, dsn=address.direct, pooler=False)
         self._number, self._hear, self._hear_of = number, hear, hear_of
@@ -68,7 +68,7 @@ class News:
             connection = await connect(self._address)
             await connection.add_listener(CHANNEL, self._heard)
         self._connection = connection
-        # Whatever was told meanwhile was not heard.
+        # Whatever was sent meanwhile was not heard.
         self._hear(None)
         for subject in get_args(Subject):
             self._hear_of(subject)
@@ -116,7 +116,7 @@ class News:
             self._hear_of(subject)
 
     async def close(self) -> None:
-        """Tell and hear no more."""
+        """Stop sending and listening."""
         if self._task is not None:
             self._task.cancel()
         if self._connection is not None:

@@ -91,7 +91,9 @@ class PostgresStore(PostgresReads):
         return loaded
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        self._presence.refuse()
+        # Also while the database is believed to be away: what is not recorded in time is sent again.
+        if self._presence.is_closed:
+            self._presence.refuse()
         return await self._writer.settle(outcomes)
 
     async def wake(self) -> Collection[str]:

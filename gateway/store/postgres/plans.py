@@ -13,14 +13,15 @@ from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
-from gateway.store.nouns import BodyIs, DeliveryQuery
+from gateway.store.nouns import DeliveryQuery
 from gateway.store.numbers import Group
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.questions import NOT_THERE
 from gateway.store.postgres.rows import name_of, packed, unpacked
 from gateway.store.postgres.search import Searcher
 from gateway.store.postgres.tables import DAY_BITS
-from gateway.store.rules import Named, Slice, movable, next_slice, selects, states_taken
+from gateway.store.rules import Named, Slice, movable, next_slice, states_taken
+from gateway.store.searching import NamedRow
 
 UNFINISHED: Final = """
 SELECT id, verb, which, began, position, ends FROM activity WHERE NOT finished AND verb NOT IN ('discard', 'forget')
@@ -204,9 +205,9 @@ class _Ahead(NamedTuple):
     def query(self) -> DeliveryQuery:
         return msgspec.json.decode(self.which, type=DeliveryQuery)
 
-    def has(self, row: "NamedRow") -> bool:
+    def has(self, row: NamedRow) -> bool:
         is_ahead = self.position < row.event_seq <= self.ends and row.changed_at <= self.began
-        return is_ahead and row.state in states_taken(self.verb, self.query) and _matches(row, self.query)
+        return is_ahead and row.state in states_taken(self.verb, self.query) and row.is_in(self.query)
 
     async def meets(self, snapshot: Snapshot, which: DeliveryQuery, about: _About, position: int, ends: int) -> bool:
         """Whether it has a delivery ahead that another query matches in events after ``position``, up to ``ends``."""
@@ -228,22 +229,6 @@ class _Ahead(NamedTuple):
         return False
 
 
-class NamedRow(NamedTuple):
-    """A row of NAMED."""
-
-    number: int
-    state: str
-    body_is: BodyIs
-    event_id: str
-    destination: str
-    cause: str
-    route: str
-    source: str
-    type: str
-    event_seq: int
-    changed_at: float
-
-
 async def named(connection: Connection, which: DeliveryQuery) -> list[NamedRow]:
     """Matching deliveries among those named by ids of events and deliveries. Raises KeyError for an unknown id."""
     ids = {name_of(each): each for each in which.ids}
@@ -254,9 +239,4 @@ async def named(connection: Connection, which: DeliveryQuery) -> list[NamedRow]:
         NamedRow(*row)._replace(cause=unpacked(row["cause"]), type=unpacked(row["type"]))
         for row in await connection.fetch(NAMED, list(ids))
     ]
-    return [row for row in rows if _matches(row, which)]
-
-
-def _matches(row: NamedRow, which: DeliveryQuery) -> bool:
-    is_event = which.source in ("", row.source) and (not which.type or fits(which.type, row.type))
-    return is_event and selects(which, row)
+    return [row for row in rows if row.is_in(which)]

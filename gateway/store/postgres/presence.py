@@ -1,4 +1,4 @@
-"""One process among the replicas of a database: whether the database is there, and what replicas tell each other."""
+"""One process among the replicas of a database: whether the database is there, and what replicas report to each other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ class Presence:
     # what is due
 
     def tell(self, since: Mapping[str, float]) -> None:
-        """They have something that has been due since a moment: this process and the others hear of it."""
+        """Report destinations with something due, and since when, to this process and the others."""
         self.watch.hear(since)
         self._news.tell(since)
 
@@ -82,7 +82,7 @@ class Presence:
         self._listeners[subject] = heard
 
     def tell_of(self, subject: Subject) -> None:
-        """It was changed here: the other replicas hear of it."""
+        """Report to the other replicas that it was changed here."""
         self._news.tell_of(subject)
 
     def _hear_of(self, subject: Subject) -> None:
@@ -103,7 +103,7 @@ class Presence:
             raise refusal
 
     def is_away(self, error: StoreUnavailable) -> None:
-        """It has just been found to be away. The latest reason is the one to look at."""
+        """It has just been found to be away. The latest reason counts."""
         self.trouble = str(error)
 
     async def asked(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -135,7 +135,7 @@ class Presence:
     async def _look_for_late(
         self, is_idle: Callable[[], bool], refuse_late: Callable[[float, StoreUnavailable], None]
     ) -> None:
-        """Whoever waits for a database that does not answer is told so; what it asked for may still be done."""
+        """Refuse calls that wait for a database that does not answer; what they asked for may still be done."""
         while True:
             await asyncio.sleep(PATIENCE_S)
             if is_idle():

@@ -35,19 +35,11 @@ from gateway.store.postgres.rows import DAY_MASK, activity_of, attempt_of, deliv
 from gateway.store.postgres.search import TALLY, Searcher
 from gateway.store.postgres.streams import FIRST_ROWS, MOST_ROWS, Search
 from gateway.store.rules import Standing, damaged, selects
+from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
 
 #: Events that are looked into at a time, at first and at most: each time is a round trip.
 FIRST_CHUNK: Final = 64
 CHUNK: Final = 256
-#: A page of bodies ends after this many bytes of them.
-BODY_BYTES: Final = 4 * 1024 * 1024
-#: Events that one page of a survey has.
-SURVEYED: Final = 500
-#: Events waiting for redaction that one page looks at.
-UNREDACTED_ROWS: Final = 500
-
-EVERYTHING: Final = EventQuery()
-ALL_DELIVERIES: Final = DeliveryQuery()
 
 
 class PostgresReads:

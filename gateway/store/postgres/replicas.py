@@ -10,7 +10,7 @@ from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.rows import lock_of, name_of, to_json
 from gateway.store.spread import Assigning, Grant, Holder, Peer
 
-#: Replicas that have gone are remembered for as long as their shares may matter, and longer.
+#: Seconds for which a replica that has gone is remembered: longer than its shares matter.
 REMEMBERED_S: Final = 3600.0
 
 LOCK: Final = "SELECT pg_advisory_xact_lock($1), gateway_now()"
@@ -44,7 +44,7 @@ async def register(connection: Connection) -> int:
 
 
 async def leave(connection: Connection, number: int) -> None:
-    """Hand everything over to whoever asks next."""
+    """Leave everything to the replica that asks next."""
     for statement in LEAVE:
         await connection.execute(statement, number)
 

@@ -21,7 +21,7 @@ MIGRATING: Final = 0x57484757
 
 #: The partitions that have what no day has.
 REST: Final = "".join(f"CREATE TABLE {table}_rest PARTITION OF {table} DEFAULT;\n" for table in BY_DAY)
-#: Ids are unique within a day: whoever makes one anew cannot make it twice.
+#: Ids are unique within a day, so that a statement that is tried again cannot add a row twice.
 _UNIQUE: Final = ("event", "done")
 
 

@@ -17,14 +17,13 @@ from gateway.store.places import Place
 from gateway.store.postgres import words as index
 from gateway.store.postgres.connections import STUCK_S, Snapshot
 from gateway.store.postgres.rows import packed, unpacked
-from gateway.store.postgres.streams import FIRST_ROWS, Effort, Indexed, Nothing, Search, Stream, Then, Worded
+from gateway.store.postgres.streams import FIRST_ROWS, Indexed, Nothing, Search, Stream, Then, Worded
 from gateway.store.postgres.tables import DAY_BITS, DAY_S
+from gateway.store.searching import Effort, groups_of, types_of
 
 #: Newest events that are looked at one by one before the index of words is asked: a common word has a long list there,
 #: and fills a page before it is needed.
 FRESH: Final = 1_000
-#: With more types than this each event's own is compared, without the index.
-MOST_TYPES: Final = 200
 #: An event may have a lower number than one that was stored this much earlier, seconds: replicas draw them as they go.
 SLACK_S: Final = 60.0
 #: The lowest number of an event.
@@ -156,13 +155,11 @@ class Searcher:
         return Indexed(self._connection, statement, values, self._effort, self._first_rows)
 
     async def _of_type(self, source: str, glob: str, last: int) -> list[Stream]:
-        if not source and not glob:
+        # The reader compares the type of each event as well.
+        found = types_of(await self.types(), source, glob) if source or glob else None
+        if found is None:
             return []
-        known = [one for one in await self.types() if source in ("", one[0]) and (not glob or fits(glob, one[1]))]
-        # With more of them it is cheaper to look at each event; the reader compares its type as well.
-        if len(known) > MOST_TYPES:
-            return []
-        return [self._stream(_OF_TYPES, [one for one, _ in known], [packed(type_) for _, type_ in known], last)]
+        return [self._stream(_OF_TYPES, [one for one, _ in found], [packed(type_) for _, type_ in found], last)]
 
     async def types(self) -> Sequence[tuple[str, str]]:
         """Every source with each of its types."""
@@ -170,14 +167,9 @@ class Searcher:
 
     async def groups(self, destination: str, states: Sequence[DeliveryState], cause: str | None) -> list[Group]:
         """Those that have deliveries."""
-        found = [
-            Group(name, state, unpacked(why), count) for name, state, why, count in await self._connection.fetch(TALLY)
-        ]
-        return [
-            group
-            for group in found
-            if destination in ("", group.destination) and group.state in states and cause in (None, group.cause)
-        ]
+        rows = await self._connection.fetch(TALLY)
+        known = (Group(name, state, unpacked(why), count) for name, state, why, count in rows)
+        return groups_of(known, destination, states, cause)
 
     async def _of_deliveries(
         self, destination: str, state: DeliveryState | None, cause: str | None, last: int
@@ -222,7 +214,7 @@ class Searcher:
         return row[0], row[1]
 
     async def _settled(self, first: int, after: int) -> int:
-        """The newest event up to which none is missing: whoever asks for what is newer asks for it once."""
+        """The newest event up to which none is missing: what is newer is asked for only once."""
         unsettled: int | None = await self._connection.fetchval(_UNSETTLED, after, FRESH, STUCK_S)
         return first if unsettled is None else min(first, unsettled - 1)
 

@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Protocol
 
-from msgspec import Struct
-
-from gateway.store.places import Place
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.tables import DAY_BITS
+from gateway.store.searching import Descent, Effort
 
 #: Rows that a stream is asked for at first, and at most.
 FIRST_ROWS: Final = 32
@@ -23,15 +21,6 @@ UNION ALL
 (SELECT seq FROM word WHERE words IS NULL AND seq > $2 AND seq <= $3 ORDER BY seq DESC LIMIT $4)
 ORDER BY 1 DESC LIMIT $4
 """
-
-
-class Effort(Struct):
-    """Rows that may still be looked at."""
-
-    left: int
-
-    def spend(self, rows: int) -> None:
-        self.left -= rows
 
 
 class Stream(Protocol):
@@ -122,42 +111,16 @@ class Nothing:
         return 0
 
 
-class Search:
-    """Events that all streams have, newest first; where it stopped, and why."""
-
-    def __init__(self, streams: Sequence[Stream], first: int, last: int, effort: Effort) -> None:
-        """``first`` is the newest number that is looked at, ``last`` the oldest."""
-        self._streams, self._last = streams, last
-        self.effort = effort
-        #: The number to look at next; below ``last`` there is none.
-        self.at = first
-        #: What places in this search have in common.
-        self.bounds = Place(0)
-
-    @property
-    def ended_early(self) -> bool:
-        """Whether it stopped before it had seen everything."""
-        return self.effort.left <= 0 and self.at >= self._last
-
-    def place(self, at: int) -> Place:
-        """The place of an event in this search: the next one continues after it, with the same end."""
-        return Place(at, self.bounds.after)
-
-    @property
-    def continuation(self) -> Place:
-        """Where the next search continues."""
-        return self.bounds._replace(at=self.at + 1)
+class Search(Descent[Stream]):
+    """A search in the database."""
 
     async def __aiter__(self) -> AsyncIterator[int]:
-        while self.at >= self._last and self.effort.left > 0:
+        while not self.is_over:
             agreed = self.at
             for stream in self._streams:
                 agreed = await stream.at_most(agreed)
                 if agreed < self._last:
-                    self.at = 0
-                    return
-            if agreed == self.at:
-                self.at = agreed - 1
-                yield agreed
-            else:
-                self.at = agreed
+                    break
+            at = self.at
+            if self.found(agreed):
+                yield at

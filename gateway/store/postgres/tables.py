@@ -250,7 +250,7 @@ CREATE TABLE replica (
     number integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     -- when it was last heard of; after cluster.LAPSED_S it counts as gone
     seen float8 NOT NULL,
-    -- as cluster.Replica has them, JSON; null: it has not told yet, or is no replica
+    -- JSON of cluster.Replica; null: before its first beat, or not a replica
     said bytea,
     -- JSON of replicas.Grant by destination: what it wants, and what it may do until it has lapsed
     grants bytea NOT NULL DEFAULT '{{}}'
@@ -284,8 +284,8 @@ CREATE TABLE secret (
 -- the hash: a secret may be longer than an index takes
 CREATE UNIQUE INDEX secret_of ON secret (source, sha256(secret));
 
--- Numbers: rows are only added, so that nobody waits for anybody; whoever reads adds them up, and upkeep puts one row in
--- the place of many now and then.
+-- Numbers: rows are only added, so that no transaction waits for another. A reader adds them up, and upkeep replaces many
+-- rows by one now and then.
 CREATE TABLE tally (
     destination text COLLATE "C" NOT NULL,
     state text NOT NULL,

@@ -21,7 +21,7 @@ from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
 from gateway.store.postgres.rows import columns, packed, same_day, to_json, unpacked
 from gateway.store.rules import TASK_LEASE_S, Slice, discard_reason, paced, stop_reason
 
-#: Held by whoever begins a task: what others have ahead of them does not change meanwhile.
+#: Held while a task begins, so that what other tasks have yet to do does not change meanwhile.
 BEGINNING: Final = "SELECT pg_advisory_xact_lock(6004242), gateway_now()"
 #: Deliveries that a stopped task takes back at a time.
 TAKEN_BACK: Final = 5000
@@ -37,7 +37,7 @@ DELETE FROM activity WHERE finished IS DISTINCT FROM false AND seq <= (SELECT ma
 """
 OF_KEY: Final = "SELECT id, asked FROM activity WHERE key = $1"
 HERE: Final = "UPDATE replica SET seen = gateway_now() WHERE number = $1"
-#: Those that nobody else holds: whoever held it has had its time, or has gone.
+#: Those that no other replica holds: its time is over, or it has gone.
 FREE: Final = f"""
 (owner = '' OR (owner = $1 AND owner_replica = $2) OR leased_until <= gateway_now() OR NOT EXISTS (
     SELECT 1 FROM replica r WHERE r.number = owner_replica AND gateway_now() - r.seen < {LAPSED_S}
@@ -146,7 +146,7 @@ SELECT seq, {_KEPT}, state, cause, attempts, attempts_before_replay, spent_s, cr
 
 
 class Moved(Struct, kw_only=True):
-    """What a transaction has moved, for whoever has to know of it afterwards."""
+    """What a transaction has moved, for hints and counts after its commit."""
 
     deliveries: int = 0
     #: By how much the number of pending deliveries has grown.

@@ -63,7 +63,7 @@ class Watch:
             self._news.set()
 
     async def wake(self) -> Collection[str]:
-        """Destinations that may have something due, once there is something new to tell. Never raises StoreUnavailable."""
+        """Destinations that may have something due, once there is news. Never raises StoreUnavailable."""
         while True:
             self._news.clear()
             if self._hints.is_fresh and self._loop.time() - self._looked_at < LOOK_S:
@@ -79,10 +79,10 @@ class Watch:
                     await self._news.wait()
 
     async def _look(self) -> float:
-        """Ask the database; its time. A look goes on when whoever waits for it has gone, so that what it finds is told."""
+        """Ask the database; returns its time. If the caller is cancelled, the look continues and its findings are kept."""
         if self._looking is None or self._looking.done():
             self._looking = self._loop.create_task(self._ask())
-            # Whoever waits hears of it, if there is anybody.
+            # An error is for the caller, if one is left.
             self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._looking)
 

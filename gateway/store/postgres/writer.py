@@ -36,9 +36,9 @@ class Writer:
         self._in_order = asyncio.Lock()
         self._appends: Group[Append] = Group(self._append, self._finish, width=APPENDING)
         self._settles: Group[Settle] = Group(self._settle, self._finish)
-        #: Tokens of leases whose outcomes may have been recorded although nobody was told.
+        #: Tokens of leases whose outcomes may have been recorded although the caller got an error.
         self._uncertain: set[int] = set()
-        #: Leases on their way back because whoever they were granted to has gone.
+        #: Leases that are being given back because their caller has gone.
         self._returning: set[asyncio.Future[Any]] = set()
 
     # asked by callers
@@ -189,6 +189,9 @@ class Writer:
                 call.future.set_result(call.answer)
             else:
                 call.future.set_exception(call.error)
+        elif isinstance(call, Settle) and call.error is None:
+            # The caller was told that the database is away, and will ask again.
+            self._uncertain |= {outcome.lease.token for outcome in call.outcomes}
         elif isinstance(call, Append) and call.answer:
             # The caller has gone: nobody else knows of the leases that it was granted.
             leases = [lease for appended in call.answer for lease in appended.leases]

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import Overlaps
-from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
-from gateway.store.nouns import BodyIs, DeliveryQuery
-from gateway.store.rules import Named, Slice, movable, next_slice, selects, states_taken
+from gateway.store.nouns import DeliveryQuery
+from gateway.store.rules import Named, Slice, movable, next_slice, states_taken
+from gateway.store.searching import NamedRow
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.search import Searcher
@@ -88,9 +88,9 @@ class _Ahead(NamedTuple):
     def query(self) -> DeliveryQuery:
         return msgspec.json.decode(self.which, type=DeliveryQuery)
 
-    def has(self, row: "NamedRow") -> bool:
+    def has(self, row: NamedRow) -> bool:
         is_ahead = self.position < row.event_seq <= self.ends and row.changed_at <= self.began
-        return is_ahead and row.state in states_taken(self.verb, self.query) and _matches(row, self.query)
+        return is_ahead and row.state in states_taken(self.verb, self.query) and row.is_in(self.query)
 
     def meets(self, searcher: Searcher, which: DeliveryQuery, first: int, ends: int) -> bool:
         """Whether it has a delivery ahead that another query matches in events ``first`` to ``ends``."""
@@ -151,22 +151,6 @@ def _slice(
     return next_slice(groups, ends=ends, size=rules.SLICE)
 
 
-class NamedRow(NamedTuple):
-    """A row of NAMED."""
-
-    number: int
-    state: str
-    body_is: BodyIs
-    event_id: str
-    destination: str
-    cause: str
-    route: str
-    source: str
-    type: str
-    event_seq: int
-    changed_at: float
-
-
 def named(connection: apsw.Connection, which: DeliveryQuery) -> list[NamedRow]:
     """Matching deliveries among those named by ids of events and deliveries. Raises KeyError for an unknown id."""
     ids = to_json(which.ids)
@@ -174,9 +158,4 @@ def named(connection: apsw.Connection, which: DeliveryQuery) -> list[NamedRow]:
     if missing is not None:
         raise KeyError(missing)
     rows = (NamedRow(*row) for row in connection.execute(sql.NAMED, (ids,)))
-    return [row for row in rows if _matches(row, which)]
-
-
-def _matches(row: NamedRow, which: DeliveryQuery) -> bool:
-    is_event = which.source in ("", row.source) and (not which.type or fits(which.type, row.type))
-    return is_event and selects(which, row)
+    return [row for row in rows if row.is_in(which)]

@@ -27,6 +27,7 @@ from gateway.store.nouns import (
 )
 from gateway.store.places import Place, activity_place
 from gateway.store.rules import damaged, selects, unsendable
+from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
 from gateway.store.sqlite import forgetting, plans, tasks
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.plans import Plan, Unfinished
@@ -36,15 +37,6 @@ from gateway.store.sqlite.snapshots import Snapshots
 
 #: Events whose deliveries are read at a time.
 CHUNK: Final = 64
-#: A page of bodies ends after this many bytes of them.
-BODY_BYTES: Final = 4 * 1024 * 1024
-#: Events that one page of a survey has.
-SURVEYED: Final = 500
-#: Events waiting for redaction that one page looks at.
-UNREDACTED_ROWS: Final = 500
-
-EVERYTHING: Final = EventQuery()
-ALL_DELIVERIES: Final = DeliveryQuery()
 
 
 class Reader:

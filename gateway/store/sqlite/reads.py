@@ -18,8 +18,9 @@ from gateway.store.nouns import (
     Stats,
     Survey,
 )
+from gateway.store.searching import ALL_DELIVERIES, EVERYTHING
 from gateway.store.sqlite import numbers
-from gateway.store.sqlite.reader import ALL_DELIVERIES, EVERYTHING, Reader
+from gateway.store.sqlite.reader import Reader
 from gateway.store.sqlite.snapshots import Snapshots
 from gateway.store.sqlite.whole import Job
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import apsw
-from msgspec import Struct
 
 from gateway.event.patterns import fits
 from gateway.model import DeliveryState
@@ -15,6 +14,7 @@ from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.numbers import Group
 from gateway.store.places import Place
 from gateway.store.rules import words_in
+from gateway.store.searching import Descent, Effort, groups_of, types_of
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import words as index
 from gateway.store.sqlite.rows import to_json
@@ -25,18 +25,7 @@ MOST_ROWS: Final = 256
 #: Newest events that pass without the index when it is asked for a prefix: a common one takes a third of a second for a
 #: million events, and a page is often full before it is needed.
 FRESH: Final = 300
-#: With more types than this each event's own is compared, without the index.
-MOST_TYPES: Final = 200
 _FIRST: Final = 1
-
-
-class Effort(Struct):
-    """Rows that may still be looked at."""
-
-    left: int
-
-    def spend(self, rows: int) -> None:
-        self.left -= rows
 
 
 def _matching(words: Sequence[str]) -> str:
@@ -103,45 +92,19 @@ class Then:
         return self._newer.at_most(seq) or self._older.at_most(min(seq, self._bound))
 
 
-class Search:
-    """Events that all streams have, newest first; where it stopped, and why."""
-
-    def __init__(self, streams: Sequence[Stream], first: int, last: int, effort: Effort) -> None:
-        """``first`` is the newest number that is looked at, ``last`` the oldest."""
-        self._streams, self._last = streams, last
-        self.effort = effort
-        #: The number to look at next; below ``last`` there is none.
-        self.at = first
-        #: What places in this search have in common.
-        self.bounds = Place(0)
-
-    @property
-    def ended_early(self) -> bool:
-        """Whether it stopped before it had seen everything."""
-        return self.effort.left <= 0 and self.at >= self._last
-
-    def place(self, at: int) -> Place:
-        """The place of an event in this search: the next one continues after it, with the same end."""
-        return Place(at, self.bounds.after)
-
-    @property
-    def continuation(self) -> Place:
-        """Where the next search continues."""
-        return self.bounds._replace(at=self.at + 1)
+class Search(Descent[Stream]):
+    """A search in the file."""
 
     def __iter__(self) -> Iterator[int]:
-        while self.at >= self._last and self.effort.left > 0:
+        while not self.is_over:
             agreed = self.at
             for stream in self._streams:
                 agreed = stream.at_most(agreed)
                 if agreed < self._last:
-                    self.at = 0
-                    return
-            if agreed == self.at:
-                self.at = agreed - 1
-                yield agreed
-            else:
-                self.at = agreed
+                    break
+            at = self.at
+            if self.found(agreed):
+                yield at
 
 
 class Searcher:
@@ -205,11 +168,7 @@ class Searcher:
 
     def groups(self, destination: str, states: Sequence[DeliveryState], cause: str | None) -> list[Group]:
         """Those that have deliveries."""
-        return [
-            Group(name, state, why, count)
-            for name, state, why, count in self.connection.execute(sql.TALLY)
-            if destination in ("", name) and state in states and cause in (None, why)
-        ]
+        return groups_of((Group(*row) for row in self.connection.execute(sql.TALLY)), destination, states, cause)
 
     def _search(self, streams: Sequence[Stream], first: int, last: int) -> Search:
         return Search([*streams, self._stream(sql.ALL_EVENTS)], first, last, self._effort)
@@ -218,11 +177,9 @@ class Searcher:
         return Indexed(self.connection, statement, values, self._effort, self._first_rows)
 
     def _of_type(self, source: str, glob: str) -> Iterator[Stream]:
-        if source or glob:
-            known = [one for one in self._types() if source in ("", one[0]) and (not glob or fits(glob, one[1]))]
-            # With more of them it is cheaper to look at each event; the reader compares its type as well.
-            if len(known) <= MOST_TYPES:
-                yield AnyOf([self._stream(sql.EVENTS_OF_TYPE, *one) for one in known])
+        # The reader compares the type of each event as well.
+        if (found := types_of(self._types(), source, glob)) is not None:
+            yield AnyOf([self._stream(sql.EVENTS_OF_TYPE, *one) for one in found])
 
     def _types(self) -> Iterator[tuple[str, str]]:
         found = self.connection.execute(sql.NEXT_SOURCE, ("",)).get

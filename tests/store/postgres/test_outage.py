@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import pytest
 
 from gateway.errors import StoreUnavailable
@@ -49,6 +50,40 @@ def test_while_it_is_away_calls_are_refused_and_afterwards_everything_goes_on(se
         assert again.duplicate
         [appended] = await store.append([new_event("slack", key=b"meanwhile")])
         assert not appended.duplicate
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_outcome_is_recorded_although_the_database_was_away_a_moment_ago(server):
+    """Whatever is not recorded before its lease runs out is sent again."""
+
+    async def scenario():
+        store = await open_store(server.url)
+        [lease] = await leased(store, "briefly")
+        store._presence.is_away(StoreUnavailable("it was away when something else was asked"))
+        with pytest.raises(StoreUnavailable):
+            await store.claim("a", wants("briefly"))
+        assert await store.settle([delivered(lease)]) == {lease.delivery.id}
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_outcome_that_was_recorded_after_its_caller_was_sent_away_is_no_lost_lease(server):
+    async def scenario():
+        store, other = await open_store(server.url), await asyncpg.connect(server.url)
+        [lease] = await leased(store, "slowly")
+        async with other.transaction():
+            await other.execute("LOCK TABLE queue IN ACCESS EXCLUSIVE MODE")
+            settling = asyncio.create_task(store.settle([delivered(lease)]))
+            await until(lambda: store._writer._settles._running)
+            store._writer.refuse_late(asyncio.get_running_loop().time() + 1.0, StoreUnavailable("no answer"))
+            with pytest.raises(StoreUnavailable):
+                await settling
+        assert await store.settle([delivered(lease)]) == {lease.delivery.id}
+        assert await store.settle([delivered(lease)]) == frozenset()
+        await other.close()
         await store.close()
 
     asyncio.run(scenario())
