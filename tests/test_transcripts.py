@@ -2,7 +2,8 @@
 
 Such a block has its commands behind ``$``. It is run in a folder with the file of the page: the last whole routes.yaml above
 the block, or the one that ships. ``<!-- in routes.yaml, "old" is "new" -->`` above a block changes it for that block (``""`` leaves the line out). A line
-``...`` stands for any number of lines, and the width of columns does not count.
+``...`` stands for any number of lines, and the width of columns does not count. A block below
+``<!-- beside a running gateway -->`` is run in ``tests/acceptance/test_how_to.py``.
 """
 
 import re
@@ -19,6 +20,7 @@ from tests.test_docs import PAGES, ROOT
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 CHANGE = re.compile(r'<!-- in routes\.yaml, "(.*?)" is "(.*?)" -->\s*\Z')
+LIVE = "<!-- beside a running gateway -->"
 #: Lines of output that differ from time to time.
 ANY = "..."
 
@@ -32,6 +34,8 @@ def transcripts() -> Iterator:
             if page.name != "README.md" and fence[2] == "yaml" and re.search("^version:", block, re.MULTILINE):
                 file = block
             if not fence[2] and re.search(r"^\$ gateway ", block, re.MULTILINE):
+                if text[: fence.start()].rstrip().endswith(LIVE):
+                    continue
                 change = CHANGE.search(text[: fence.start()])
                 where = f"{page.relative_to(ROOT)}-{number}"
                 yield pytest.param(file, change and change.groups(), block, id=where)

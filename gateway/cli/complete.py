@@ -88,8 +88,23 @@ _a_sample: Final = _of_the_file(_samples)
 
 
 def events(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Samples, stored ids and files."""
-    return [*_a_sample(context, parameter, typed), CompletionItem(typed, type="file")]
+    """Samples and files."""
+    return [*_a_sample(context, parameter, typed), *map(CompletionItem, _event_files(typed))]
+
+
+def _event_files(typed: str) -> Iterable[str]:
+    """Files that may hold an event, and folders on the way to one; none before something is typed."""
+    from gateway.presets import CONTENT_TYPES
+
+    folder, slash, begun = typed.rpartition("/")
+    place = Path(folder + slash or ".")
+    for file in sorted(place.iterdir()) if typed and place.is_dir() else ():
+        if not file.name.startswith(begun):
+            continue
+        if file.is_dir():
+            yield f"{folder}{slash}{file.name}/"
+        elif file.suffix.removeprefix(".") in CONTENT_TYPES:
+            yield f"{folder}{slash}{file.name}"
 
 
 def _of(names: Callable[[], Iterable[str]]) -> Complete:

@@ -13,21 +13,18 @@ Compiled = tuple[EntryKeys, Sequence[Entry]]
 
 def sound(written: FileKeys, entries: Sequence[Compiled], problems: Sequence[Problem]) -> Sequence[Compiled]:
     """The entries without an error. None at all if an error is in anything else than entries and tests: they use it."""
-    starts = sorted(
-        [
-            *((pair.key.place.line, None) for pair in written.written.values()),
-            *((each.place.line, each) for each in (*written.always, *written.routes, *written.unmatched)),
-            *((each.place.line, each) for each in (*written.failed, *written.tests)),
-        ],
-        key=lambda start: start[0],
-    )
+    main = written.place.file
+    parts = (*written.always, *written.routes, *written.unmatched, *written.failed, *written.tests)
+    starts: list[tuple[int, object]] = [(pair.key.place.line, None) for pair in written.written.values()]
+    starts += [(each.place.line, each) for each in parts if each.place.file == main]
+    starts.sort(key=lambda start: start[0])
     lines = [line for line, _ in starts]
     broken = set[int]()
     for problem in problems:
         if problem.severity != "error":
             continue
         at = bisect_right(lines, problem.place.line) - 1
-        part = starts[at][1] if at >= 0 and problem.place.file == written.place.file else None
+        part = starts[at][1] if at >= 0 and problem.place.file == main else None
         if part is None:
             return ()
         broken.add(id(part))

@@ -1,6 +1,7 @@
 """What the pages for those who operate it tell to type is typed, line by line, into a shell beside a real gateway."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance.harness import GatewayProcess, distinct
 from tests.sink import Sink, answer
+from tests.test_transcripts import FENCE, LIVE, fits, runs
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 ROUTES = """
@@ -61,6 +63,31 @@ def at_this_place(line, gateway):
     # It has no end of its own, and nobody is there to answer a question.
     line = re.sub(r"^gateway tail[^|]*", lambda found: f"{found[0]} | head -1 ", line)
     return re.sub(r"^(gateway (?:replay|discard) (?!.*(?:--dry-run|--stop)).*)$", r"\1 --yes", line)
+
+
+def live_blocks():
+    """Blocks that show what is printed beside a running gateway."""
+    for page in sorted(HOW_TO.glob("*.md")):
+        text = page.read_text("utf-8")
+        for fence in FENCE.finditer(text):
+            if text[: fence.start()].rstrip().endswith(LIVE):
+                yield pytest.param(textwrap.dedent(fence[3]), id=page.name)
+
+
+def without_numbers(line):
+    return re.sub(r"\bevents\b", "event", re.sub(r"[0-9][0-9,]*", "N", line))
+
+
+@pytest.mark.parametrize("block", list(live_blocks()))
+def test_a_command_prints_what_the_page_shows_but_for_the_numbers(gateway, block):
+    for typed, shown in runs(block):
+        done = gateway.verb(*shlex.split(typed)[1:])
+        printed = done.stdout.rstrip("\n").split("\n")
+        assert fits(list(map(without_numbers, shown)), list(map(without_numbers, printed))), done.stdout
+
+
+def test_there_are_such_blocks():
+    assert {each.id for each in live_blocks()} == {"erase-a-persons-data.md", "replay-an-outage.md"}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ routes: [{name: to-crm, match: contact.created, to: crm, template: a.json.j2}]
 def folder(tmp_path):
     (tmp_path / "routes.yaml").write_text(ROUTES)
     (tmp_path / "templates").mkdir()
+    (tmp_path / "event.json").write_text("{}")
     (tmp_path / "templates/a.json.j2").write_text('{"name": "{{ attrs.firstname }}"}')
     return tmp_path
 
@@ -72,6 +73,11 @@ def test_every_argument_is_completed(name):
         (["explain", "contact.created", "--set"], "attrs.first", ["attrs.firstname="]),
         (["verify", "--source"], "x", ["xobito"]),
         (["capture"], "x", ["xobito"]),
+        (["send"], "templ", ["templates/"]),
+        (["send"], "contact.cr", ["contact.created"]),
+        (["explain"], "ev", ["event.json"]),
+        (["explain"], "./ev", ["./event.json"]),
+        (["explain"], "/nowhere/x", []),
         (["show"], "", []),
         (["dead", "--cause"], "", []),
         (["replay", "--stop"], "act_", []),
