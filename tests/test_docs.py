@@ -218,9 +218,9 @@ def test_every_page_is_linked_from_the_readme():
         assert page in (*FOR_DEVELOPERS, *CHANGES) or str(page.relative_to(ROOT)) in linked
 
 
-@pytest.mark.parametrize("page", CHANGES, ids=lambda page: page.name)
-def test_the_page_of_a_release_is_linked_from_its_section_of_the_changelog(page):
-    assert f"({page.relative_to(ROOT)})" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+def test_the_page_of_a_release_is_linked_from_its_section_of_the_changelog():
+    linked = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert [page.name for page in CHANGES if f"({page.relative_to(ROOT)})" not in linked] == []
 
 
 def test_every_page_for_developers_is_linked_from_the_page_of_development():

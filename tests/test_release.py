@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gateway.cli import cli
 from tests.needs import needs
@@ -317,3 +318,34 @@ def test_the_lines_for_uvx_and_pipx_name_the_package_and_a_command_of_it():
         for package, program, verb in found:
             assert (package, program) == (name, command)
             assert verb in cli.commands
+
+
+# the workflows
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_a_workflow_has_no_rights_but_those_that_a_job_names_and_a_time_limit_where_it_builds(file):
+    workflow = yaml.safe_load(file.read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert all(re.search(r"@(v\d|release/v\d)", step["uses"]) for step in job["steps"] if "uses" in step)
+        builds = any("make " in step.get("run", "") or ".ci/run" in step.get("run", "") for step in job["steps"])
+        assert "timeout-minutes" in job or not builds
+
+
+def test_no_workflow_stores_a_secret():
+    for file in WORKFLOWS:
+        assert "secrets." not in file.read_text("utf-8"), file
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yaml")), ids=lambda file: file.name
+)
+def test_a_template_of_an_issue_asks_for_what_is_needed_in_fields_with_names(file):
+    form = yaml.safe_load(file.read_text("utf-8"))
+    asked = [each for each in form["body"] if each["type"] != "markdown"]
+    assert len({each["id"] for each in asked}) == len(asked)
+    assert any(each.get("validations", {}).get("required") for each in asked)
