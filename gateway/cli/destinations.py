@@ -6,6 +6,7 @@ from typing import Any, Final
 from gateway.cli import terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import Column, Part
+from gateway.operate.conditions import UNTROUBLED
 from gateway.wording import duration
 
 
@@ -26,8 +27,6 @@ def names(place: Place) -> Sequence[str]:
     return [each["name"] for each in place.ask(lambda asked: asked.destinations())]
 
 
-#: Conditions that need nobody.
-_FINE: Final = frozenset({"healthy", "idle"})
 _COLUMNS: Final = (
     Column("name", least=8), Column("type", leave=5), Column("condition", least=24), Column("waiting", is_number=True),
     Column("dead", is_number=True), Column("oldest due", is_number=True, leave=2),
@@ -57,12 +56,12 @@ def _row(each: Mapping[str, Any]) -> Sequence[Sequence[Part]]:
 def _condition(each: Mapping[str, Any]) -> Part:
     """Its condition in a word, then what holds it and why."""
     word = each["condition"]
-    error = each["last_error"]["reason"] if each["last_error"] and word not in _FINE else ""
-    held = each["held"] if word not in _FINE else ""
+    error = each["last_error"]["reason"] if each["last_error"] and word not in UNTROUBLED else ""
+    held = each["held"] if word not in UNTROUBLED else ""
     muted = "muted" if each["muted"] else ""
     # What holds it begins with the word that its condition is.
     said = [held if held.startswith(word) else word, "" if held.startswith(word) else held, error, muted]
-    return ("; ".join(filter(None, said)), "green" if word in _FINE and not muted else "yellow")
+    return ("; ".join(filter(None, said)), "green" if word in UNTROUBLED and not muted else "yellow")
 
 
 def _milliseconds(value: float | None) -> str:

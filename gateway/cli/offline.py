@@ -66,7 +66,8 @@ class Offline:
 
         history, config = self._history(event_id), self._config
         shown = views.event_history(history, config.redaction(history.event))
-        return {**shown, "summary": "", **explained_history(config, history)}
+        said = summaries.of_history(config, history)
+        return {**shown, "summary": said, **explained_history(config, history)}
 
     def raw_event(self, event_id: str) -> Row:
         return views.event_history(self._history(event_id))
@@ -93,9 +94,18 @@ class Offline:
         config, numbers = self._config, self._got(self._reads.stats()).destinations
         holds = {each.destination: each for each in self._got(self._reads.holds())}
         return [
-            views.destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
+            self._destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
             for name in dict.fromkeys([*config.destinations, *numbers])
         ]
+
+    def _destination(self, name: str, config: "Config", standing: "Standing", numbers: DestinationStats) -> Row:
+        from gateway.operate import errors
+        from gateway.operate.conditions import UNTROUBLED
+
+        shown = views.destination(name, config, standing, numbers)
+        if shown["condition"] in UNTROUBLED:
+            return shown
+        return views.destination(name, config, standing, numbers, self._got(errors.stored(self._reads, name)))
 
     def refused(self, *, source: str, client: str, reason: str, limit: int) -> Sequence[Row]:
         from gateway.operate import refusals

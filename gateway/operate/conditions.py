@@ -20,6 +20,8 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "idle": "nothing was sent to it in the last hour",
     "not in routes.yaml": "the file no longer has it, and its deliveries cannot be sent",
 }
+#: Those that need nobody.
+UNTROUBLED: Final = frozenset({"healthy", "idle"})
 
 
 def condition(destination: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from gateway.holds import Holds
 from gateway.holds.standing import LastError
 from gateway.model import Delivery, DeliveryState
 from gateway.pipeline import Gateway
+from gateway.store import Reads
 from gateway.store.nouns import DeliveryQuery
 
 #: Seconds for which what the store said stays good.
@@ -43,20 +44,21 @@ class Errors:
         self._stored = {name: each for name, each in self._stored.items() if now - each.at < FRESH_S * 60}
         due = [name for name in destinations if name not in self._stored or now - self._stored[name].at >= FRESH_S]
         for name in due[:MOST_ASKED]:
-            self._stored[name] = _Found(now, await self._of(name))
+            self._stored[name] = _Found(now, await stored(self._gateway.store, name))
 
-    async def _of(self, destination: str) -> LastError | None:
-        for state, limit in ((DeliveryState.PENDING, NEWEST), (DeliveryState.DEAD, 1)):
-            query = DeliveryQuery(state=state, destination=destination, limit=limit)
-            rows = (await self._gateway.store.deliveries(query)).rows
-            if failed := next((each for each in rows if each.attempts and each.reason), None):
-                return await self._told(failed)
+
+async def stored(reads: Reads, destination: str) -> LastError | None:
+    """The last error that the store knows, of the newest deliveries that wait, or else of the newest dead one."""
+    for state, limit in ((DeliveryState.PENDING, NEWEST), (DeliveryState.DEAD, 1)):
+        rows = (await reads.deliveries(DeliveryQuery(state=state, destination=destination, limit=limit))).rows
+        if failed := next((each for each in rows if each.attempts and each.reason), None):
+            return await _told(reads, failed)
+    return None
+
+
+async def _told(reads: Reads, delivery: Delivery) -> LastError | None:
+    history = await reads.event(delivery.event_id)
+    made = history.attempts.get(delivery.id, ()) if history else ()
+    if not made or not made[-1].reason:
         return None
-
-    async def _told(self, delivery: Delivery) -> LastError | None:
-        history = await self._gateway.store.event(delivery.event_id)
-        made = history.attempts.get(delivery.id, ()) if history else ()
-        if not made or not made[-1].reason:
-            return None
-        last = made[-1]
-        return LastError(at=last.started_at, reason=last.reason, event_id=delivery.event_id)
+    return LastError(at=made[-1].started_at, reason=made[-1].reason, event_id=delivery.event_id)

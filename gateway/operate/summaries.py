@@ -10,7 +10,7 @@ from gateway.event.payload import payload_of
 from gateway.model import Event
 from gateway.routing import Config
 from gateway.store import Reads, Store
-from gateway.store.nouns import EventQuery, EventRow
+from gateway.store.nouns import EventHistory, EventQuery, EventRow
 
 #: Bytes of a body that is looked into, and of all bodies of a list; an event that is too large has no summary.
 LARGEST: Final = 64 * 1024
@@ -36,8 +36,14 @@ async def of_events(store: Store, config: Config, ids: Iterable[str]) -> Mapping
 async def read(reads: Reads, config: Config, rows: Sequence[EventRow]) -> Mapping[str, str]:
     """The same from a store that is opened only to look."""
     histories = [await reads.event(id_) for id_ in _small_enough(rows)]
-    events = [each.event for each in histories if each is not None and each.intact and each.body_is == "kept"]
-    return dict(_summaries(config, events))
+    found = ((each.event.id, of_history(config, each)) for each in histories if each is not None)
+    return {id_: said for id_, said in found if said}
+
+
+def of_history(config: Config, history: EventHistory) -> str:
+    """The summary of one event; empty if its body is not what was received, or if the process has died over it."""
+    is_safe = history.intact and history.body_is == "kept" and not any(each.crashes for each in history.deliveries)
+    return summary(config, history.event) if is_safe else ""
 
 
 def _small_enough(rows: Sequence[EventRow]) -> Iterator[str]:

@@ -6,8 +6,9 @@ from typing import Any, Final
 from gateway.errors import UnknownName
 from gateway.model import Delivery
 from gateway.operate import views
+from gateway.operate.conditions import UNTROUBLED
 from gateway.operate.operations import no_such
-from gateway.operate.summaries import summary
+from gateway.operate.summaries import of_history
 from gateway.rehearsal.explained import explained_history
 from gateway.store.activities import Activity
 from gateway.store.nouns import DestinationStats, EventHistory, Stats
@@ -15,8 +16,6 @@ from gateway.web.context import Context
 from gateway.wording import iso_time, printable
 
 _NO_DELIVERIES: Final = DestinationStats()
-#: Conditions of destinations whose last error is of no interest.
-_UNTROUBLED: Final = frozenset({"healthy", "idle"})
 
 
 async def history_of(context: Context, id_: str) -> EventHistory:
@@ -44,8 +43,7 @@ async def event_document(context: Context, history: EventHistory) -> dict[str, A
 
     def made() -> dict[str, Any]:
         shown = views.event_history(history, config.redaction(history.event))
-        is_safe = history.intact and history.body_is == "kept" and not any(each.crashes for each in history.deliveries)
-        said = summary(config, history.event) if is_safe else ""
+        said = of_history(config, history)
         return {**shown, "summary": said, **explained_history(config, history, console)}
 
     return await asyncio.to_thread(made)
@@ -61,12 +59,11 @@ async def inbox_document(context: Context) -> list[dict[str, Any]]:
 async def delivery_document(context: Context, delivery: Delivery) -> dict[str, Any]:
     """A delivery with its event's ``type`` and ``summary``, and ``at``, the time of its last attempt; empty if unknown."""
     history = await context.gateway.store.event(delivery.event_id)
-    is_known = history is not None and history.intact and history.body_is == "kept" and not delivery.crashes
     made = history.attempts.get(delivery.id, ()) if history else ()
     return {
         **views.delivery(delivery),
         "type": history.event.type if history else "",
-        "summary": summary(context.gateway.config, history.event) if history and is_known else "",
+        "summary": of_history(context.gateway.config, history) if history else "",
         "at": iso_time(made[-1].started_at) if made else "",
     }
 
@@ -74,7 +71,7 @@ async def delivery_document(context: Context, delivery: Delivery) -> dict[str, A
 async def destinations_of(context: Context, stats: Stats) -> list[dict[str, Any]]:
     """The same, after the store was asked for the last error of those with problems."""
     found = destination_documents(context, stats)
-    troubled = [each["name"] for each in found if each["condition"] not in _UNTROUBLED]
+    troubled = [each["name"] for each in found if each["condition"] not in UNTROUBLED]
     if not troubled:
         return found
     await context.operations.errors.look(troubled)

@@ -14,7 +14,7 @@ from gateway.web.context import Context
 from gateway.web.frame import Page, page_of, shell_of
 
 #: Rows of the page.
-SHOWN: Final = 200
+SHOWN: Final = 100
 #: Characters of a filter.
 _LONGEST: Final = 200
 

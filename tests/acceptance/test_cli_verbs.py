@@ -43,6 +43,7 @@ SAID = {
     "destinations mute archive --reason noisy": "archive is muted: noisy",
     "destinations unmute archive": "notifications for archive are back on",
     "activity": "mute",
+    "refused": "No request was refused.",
     "replicas": "(this one)",
     "reload": "Reloaded: nothing",
     "replay EVENT --dry-run": "2 deliveries would be replayed",

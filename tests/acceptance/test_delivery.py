@@ -343,7 +343,7 @@ def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_
     with Sink() as sink:
         with GatewayProcess(tmp_path, routes(sink.url)) as gateway:
             listed = gateway.cli("destinations").stdout
-            assert listed.splitlines()[1].split()[:3] == ["crm", "http", "open"]
+            assert listed.splitlines()[1].split()[:3] == ["crm", "http", "idle"]
             refused = gateway.cli("destinations", "pause", "crn", "--reason", "x", check=False)
             assert "no destination crn in routes.yaml (known: crm)" in refused.stderr
             bad = gateway.cli("destinations", "pause", "crm", "--reason", "x", "--for", "soon", check=False)
@@ -357,7 +357,10 @@ def test_a_destination_is_paused_by_hand_survives_kill_9_and_goes_on_when_it_is_
             assert row["held"].endswith(": their migration")
             time.sleep(0.5)  # what would be sent in spite of it is there by then
             assert sink.requests == []
-            assert gateway.cli("destinations", "resume", "crm").stdout == "crm is resumed\n"
+            assert (
+                gateway.cli("destinations", "resume", "crm").stdout
+                == "crm is resumed: what waits for it goes out now\n"
+            )
             sink.wait_for(1)
             told = gateway.cli("destinations", "resume", "crm").stdout
             assert told == "crm was not paused, and nothing holds it now\n"

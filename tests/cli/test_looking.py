@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.acceptance.harness import GatewayProcess, distinct
+from tests.acceptance.harness import GatewayProcess, distinct, eventually, signature
 from tests.sink import Sink, answer
 
 ROUTES = """
@@ -237,6 +237,8 @@ def test_the_store_says_the_same_when_the_gateway_has_ended(tmp_path, sink):
             if verb == ["destinations"]:
                 for each in (*expected, *found):
                     del each["held"], each["traffic"]
+                    # A gateway knows its last attempt, the store the newest delivery that failed.
+                    each["last_error"] = each["last_error"] and each["last_error"]["reason"]
             assert found == expected, verb
         assert "No gateway is running" in gateway.verb("replay", event_id, "--yes").stdout
         # A file with problems hides no events.
@@ -246,3 +248,18 @@ def test_the_store_says_the_same_when_the_gateway_has_ended(tmp_path, sink):
         problems = gateway.verb("show", event_id, check=False)
         assert (problems.returncode, problems.stdout) == (1, "")
         assert "routes.yaml:1" in problems.stderr
+
+
+def test_refused_requests_are_listed_with_what_to_do_also_when_the_gateway_has_ended(tmp_path, sink):
+    with GatewayProcess(tmp_path, ROUTES.format(url=sink.url)) as gateway:
+        body = distinct(1)
+        assert gateway.post(body, headers={"x-webhook-signature": signature(body, "another secret")})[0] == 401
+        eventually(lambda: gateway.api("/api/rejected")[1], "it is written")
+        running = gateway.verb("refused", "--reason", "401")
+        assert "does not match the body and the secret" in running.stdout
+        assert "Its secret at Xobito differs from the one here" in running.stderr
+        assert "No such request was refused." in gateway.verb("refused", "--source", "github").stdout
+        gateway.terminate()
+        ended = gateway.verb("refused", "--from", "127.")
+        assert "does not match the body and the secret" in ended.stdout
+        assert "Its secret at Xobito differs from the one here" in ended.stderr
