@@ -24,7 +24,7 @@ Owners = Mapping[Key, NewEvent | str]
 
 
 class Added(Struct, kw_only=True):
-    """What a transaction adds, for whoever has to know of it afterwards."""
+    """What a transaction adds, for hints and counts after its commit."""
 
     #: By the store's clock.
     now: float
