@@ -31,7 +31,6 @@ from gateway.errors import (
     StoreFull,
     StoreUnavailable,
     TooOld,
-    Unparsable,
 )
 from gateway.event import codings, traces
 from gateway.event import payload as facts
@@ -45,7 +44,6 @@ from gateway.model import (
     DeliveryState,
     Event,
     FileAppend,
-    Notice,
     OutboundRequest,
     Reply,
     Retry,
@@ -63,7 +61,7 @@ from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
 from gateway.store.activities import Activity, Task, Verb
 from gateway.store.learned import Expected
-from gateway.store.nouns import Appended, DeliveryQuery, NewEvent, Told
+from gateway.store.nouns import Appended, DeliveryQuery, NewEvent
 from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
@@ -386,29 +384,3 @@ def _word(status: int, verdict: Verdict) -> str:
     if 200 <= status < 300 and not isinstance(verdict, Delivered):
         return "not_taken"
     return "429" if status == 429 else f"{status // 100}xx"
-
-
-# --- somebody is notified of a dead delivery ---
-
-
-def notices(delivery: Delivery, event: Event, config: Config, result: Dead, attempt: Attempt) -> Told | None:
-    """The notices to make of a dead delivery; of a notice there are none."""
-    if is_notice(delivery, event):
-        return None
-    notice = Notice(
-        id=delivery.id,
-        destination=delivery.destination,
-        route=delivery.route,
-        attempts=attempt.number,
-        reason=result.reason,
-        status=attempt.status,
-    )
-    with suppress(Unparsable):
-        if routes := config.tell(notice, event, facts.payload_of(event)):
-            return Told(notice, routes)
-    return None
-
-
-def is_notice(delivery: Delivery, event: Event) -> bool:
-    """Whether it is about a dead delivery, or about the gateway itself."""
-    return delivery.notice is not None or event.source == OWN
