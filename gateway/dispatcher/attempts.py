@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from gateway import pipeline
 from gateway.destinations import gates
-from gateway.dispatcher import notices
-from gateway.errors import CorruptEvent
+from gateway.errors import CorruptEvent, Unparsable
+from gateway.event.payload import payload_of
 from gateway.holds import Holds
-from gateway.model import Announcement, Dead, Delivery, Event, Retry
+from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Retry
 from gateway.pipeline import Gateway, Tried
+from gateway.presets import OWN
 from gateway.routing import Config
-from gateway.store.nouns import Lease, Outcome
+from gateway.store.nouns import Lease, Outcome, Told
 
 
 class Attempts:
@@ -65,14 +67,14 @@ class Attempts:
         """The outcome of an attempt, after its destination was judged by it."""
         delivery, result, attempt = lease.delivery, tried.result, tried.attempt
         is_muted = self._holds.is_muted(delivery.destination)
-        aloud = not is_muted and not notices.is_notice(delivery, event)
+        aloud = not is_muted and not is_notice(delivery, event)
         if await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
             # It waits for a person, so nothing of its budget is spent.
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
         told = None
         if isinstance(result, Dead) and not is_muted:
-            told = notices.of(delivery, event, self._gateway.config, result, attempt)
+            told = notices(delivery, event, self._gateway.config, result, attempt)
         return Outcome(lease, result, attempt, told)
 
     async def say_damaged(self, delivery: Delivery, reason: str) -> None:
@@ -86,3 +88,26 @@ class Attempts:
 
 async def _nowhere() -> None:
     """There is nowhere to look."""
+
+
+def notices(delivery: Delivery, event: Event, config: Config, result: Dead, attempt: Attempt) -> Told | None:
+    """The notices to make of a dead delivery; of a notice there are none."""
+    if is_notice(delivery, event):
+        return None
+    notice = Notice(
+        id=delivery.id,
+        destination=delivery.destination,
+        route=delivery.route,
+        attempts=attempt.number,
+        reason=result.reason,
+        status=attempt.status,
+    )
+    with suppress(Unparsable):
+        if routes := config.tell(notice, event, payload_of(event)):
+            return Told(notice, routes)
+    return None
+
+
+def is_notice(delivery: Delivery, event: Event) -> bool:
+    """Whether it is about a dead delivery, or about the gateway itself."""
+    return delivery.notice is not None or event.source == OWN
