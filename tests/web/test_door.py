@@ -49,7 +49,7 @@ at_the_door = with_file(FILE)
 
 
 def received(source: str, outcome: str, reason: str = "") -> float:
-    return telemetry.EVENTS_RECEIVED.of(source, outcome, reason)._value.get()
+    return telemetry.EVENTS_RECEIVED.of(source, outcome, reason).value
 
 
 @at_the_door
