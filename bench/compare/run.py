@@ -27,7 +27,7 @@ FORGED, WARM, FIRST = 1, 1_000, 1_000_000
 
 
 class Child:
-    """A helper process that prints a line when it is ready."""
+    """A process that prints a line when it is ready."""
 
     def __init__(self, *command, log):
         self.popen = subprocess.Popen([sys.executable, *map(str, command)], stdin=subprocess.PIPE,
