@@ -57,13 +57,17 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── NotConfirmed               (cli) exit 2: a confirmation is needed and there is no terminal
     ├── NothingSelected            (cli) exit 2: nothing was selected
     ├── NotFound                   (cli) the store has no such thing
-    ├── EventRefused               (cli) no such event, or it cannot be explained as asked
-    ├── SendRefused                (cli) the event cannot be built or sent as asked
-    ├── SourceUnclear              (cli) no such source, or several are possible
-    ├── UnknownSender              (cli) no preset of that name
-    ├── UnknownDestination         (cli) no destination of that name, past or present
-    ├── BadDuration                (cli) no pause or mute can last that long
-    ├── RequestUnreadable          (cli) not an HTTP request, or it names no source
+    ├── EventRefused               (cli) exit 2: no such event, or it cannot be changed, signed or played as asked
+    │   └── NotPlayable            (cli) exit 1: the stored event is no longer as the routes saw it
+    ├── SendRefused                (cli) exit 2: the event cannot be built or sent as asked
+    ├── CannotCapture              (cli) exit 2: no such source, or its event cannot become a sample
+    ├── NoTests                    (cli) the file has no tests
+    ├── SourceUnclear              (cli) exit 2: no such source, or several are possible
+    ├── UnknownSender              (cli) exit 2: no preset of that name
+    ├── Unknown                    (cli) exit 2: no preset, or no type of destination, of that name
+    ├── UnknownName                (cli) exit 2: a filter's name that neither routes.yaml nor the store knows
+    ├── BadDuration                (cli) exit 2: no pause or mute can last that long
+    ├── RequestUnreadable          (cli) exit 2: not an HTTP request, or it names no source
     ├── EnvFileUnreadable          (cli) the file of variables cannot be read
     ├── InTheWay                   (cli) a file to write exists already, or cannot be written
     └── UnsafeBind                 (cli) the admin listener would be open to others without a token

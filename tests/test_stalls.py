@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl
 import pytest
 
 from gateway.config import load
-from gateway.console import story
 from gateway.console.chats import preview
 from gateway.console.text import pretty
 from gateway.destinations import KINDS, markup
@@ -368,15 +367,3 @@ def test_a_list_of_booleans_is_searched_for_a_number_without_a_step_for_each():
         with counted_calls() as calls:
             assert test(elements) is held
         assert calls[0] <= 10
-
-
-# --- pages ---
-
-
-def test_a_payload_that_is_too_long_for_a_test_is_not_indented(monkeypatch):
-    indented = []
-    dumps = json.dumps
-    monkeypatch.setattr(json, "dumps", lambda value, **kwargs: indented.append(kwargs) or dumps(value, **kwargs))
-    event = {"body_is": "kept", "payload": {"list": [1] * 500_000}, "requests": [], "type": "x", "received_at": ""}
-    assert story._test(event) == ""
-    assert {"indent": 2} not in indented

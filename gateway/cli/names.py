@@ -1,14 +1,16 @@
 """Names in filters: one that nobody knows is a mistake, and not an empty answer."""
 
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from gateway.cli import destinations
 from gateway.cli.place import Place
 from gateway.errors import GatewayError
 from gateway.operate.selection import Filter
-from gateway.presets import OWN
-from gateway.routing import Config
 from gateway.wording import suggest, suggest_or_list
+
+if TYPE_CHECKING:
+    from gateway.routing import Config
 
 
 class UnknownName(GatewayError):
@@ -25,6 +27,8 @@ def refuse_unknown(place: Place, which: Filter) -> None:
         _refuse_misspelt_cause(place, which.cause)
     if not (which.source or which.route):
         return
+    from gateway.presets import OWN
+
     try:
         config = place.loaded()
     except (GatewayError, OSError):
@@ -43,7 +47,7 @@ def _refuse_misspelt_cause(place: Place, cause: str) -> None:
         raise UnknownName(f'no dead letter has the cause "{cause}"  ({hint})')
 
 
-def routes_of(config: Config) -> Collection[str]:
+def routes_of(config: "Config") -> Collection[str]:
     """The routes that deliveries can be of."""
     entries: Iterable[tuple[str, str]] = (pair for each in config.entries.values() for pair in each.deliveries)
     return {route for route, _ in entries}

@@ -29,18 +29,18 @@ class NotFound(GatewayError):
 class Offline:
     """An opened store, and the file beside it where an answer depends on it."""
 
-    def __init__(self, reads: Reads, load: "Callable[[], Config]", runner: asyncio.Runner) -> None:
-        self._reads, self._load, self._runner = reads, load, runner
+    def __init__(self, reads: Reads, load: "Callable[[], Config]", runner: asyncio.Runner, *, has_file: bool) -> None:
+        self._reads, self._load, self._runner, self._has_file = reads, load, runner, has_file
 
     @classmethod
     @contextmanager
-    def opened(cls, url: str, load: "Callable[[], Config]") -> Iterator["Offline"]:
-        """Open the store to read; ``load`` loads the file when an answer needs it. Raises StoreError."""
+    def opened(cls, url: str, load: "Callable[[], Config]", *, has_file: bool) -> Iterator["Offline"]:
+        """Open the store to read; ``load`` loads the file, if there is one, when an answer needs it. Raises StoreError."""
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
             reads = runner.run(stack.enter_async_context(open_reads(url)))
             try:
-                yield cls(reads, load, runner)
+                yield cls(reads, load, runner, has_file=has_file)
             finally:
                 runner.run(stack.aclose())
 
@@ -56,8 +56,10 @@ class Offline:
         return views.event_page(page, self._summaries(page.rows))
 
     def _summaries(self, rows: Sequence[EventRow]) -> Mapping[str, str]:
-        """What events are about; nothing if the file has problems."""
+        """What events are about; nothing if the file has problems, or is not there."""
         with suppress(ConfigError):
+            if not rows or not self._has_file:
+                return {}
             return self._got(summaries.read(self._reads, self._config, rows))
         return {}
 

@@ -39,7 +39,7 @@ class Place(Struct, frozen=True, kw_only=True):
         """The store itself, opened to read. Raises StoreError."""
         from gateway.cli.offline import Offline
 
-        with Offline.opened(self.store, self.loaded) as answers:
+        with Offline.opened(self.store, self.loaded, has_file=self.config.exists()) as answers:
             yield answers
 
     def loaded(self) -> "Config":

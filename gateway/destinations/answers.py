@@ -134,10 +134,18 @@ def said(body: bytes) -> str:
     """
     value = json_of(body)
     found = next((text for path in _SENTENCES if (text := _sentence(lookup(value, path)))), "")
-    if found or not isinstance(value, dict | list):
+    if not isinstance(value, dict | list):
         return found
     lists = [value] if isinstance(value, list) else [value.get(name) for name in _LISTS]
-    return next((text for each in lists if isinstance(each, list) and each and (text := _of_item(each[0]))), "")
+    more = next((text for each in lists if each and (text := _of_errors(each))), "")
+    return f"{found}: {more}" if found and more and more not in found else found or more
+
+
+def _of_errors(errors: object) -> str:
+    """The sentence of the first of several errors: in a list, or by the fields that they are about."""
+    if isinstance(errors, dict):
+        errors = [text for each in errors.values() for text in (each if isinstance(each, list) else [each])][:1]
+    return _of_item(errors[0]) if isinstance(errors, list) and errors else ""
 
 
 def _of_item(item: object) -> str:

@@ -2,22 +2,24 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import RenderError, Unparsable
 from gateway.event import subjects
 from gateway.event.payload import payload_of
 from gateway.model import Event
-from gateway.routing import Config
 from gateway.store import Reads, Store
 from gateway.store.nouns import EventHistory, EventQuery, EventRow
+
+if TYPE_CHECKING:
+    from gateway.routing import Config
 
 #: Bytes of a body that is looked into, and of all bodies of a list; an event that is too large has no summary.
 LARGEST: Final = 64 * 1024
 LARGEST_OF_ALL: Final = 2 * 1024 * 1024
 
 
-async def of_rows(store: Store, config: Config, rows: Sequence[EventRow]) -> Mapping[str, str]:
+async def of_rows(store: Store, config: "Config", rows: Sequence[EventRow]) -> Mapping[str, str]:
     """The summaries of listed events, by id, without those that have none."""
     ids = list(_small_enough(rows))
     if not ids:
@@ -27,20 +29,20 @@ async def of_rows(store: Store, config: Config, rows: Sequence[EventRow]) -> Map
     return await asyncio.to_thread(lambda: dict(_summaries(config, events)))
 
 
-async def of_events(store: Store, config: Config, ids: Iterable[str]) -> Mapping[str, str]:
+async def of_events(store: Store, config: "Config", ids: Iterable[str]) -> Mapping[str, str]:
     """The same for events of which only the ids are known."""
     named = tuple(dict.fromkeys(ids))
     return await of_rows(store, config, (await store.events(EventQuery(ids=named))).rows) if named else {}
 
 
-async def read(reads: Reads, config: Config, rows: Sequence[EventRow]) -> Mapping[str, str]:
+async def read(reads: Reads, config: "Config", rows: Sequence[EventRow]) -> Mapping[str, str]:
     """The same from a store that is opened only to look."""
     histories = [await reads.event(id_) for id_ in _small_enough(rows)]
     found = ((each.event.id, of_history(config, each)) for each in histories if each is not None)
     return {id_: said for id_, said in found if said}
 
 
-def of_history(config: Config, history: EventHistory) -> str:
+def of_history(config: "Config", history: EventHistory) -> str:
     """The summary of one event; empty if its body is not what was received, or if the process has died over it."""
     is_safe = history.intact and history.body_is == "kept" and not any(each.crashes for each in history.deliveries)
     return summary(config, history.event) if is_safe else ""
@@ -55,13 +57,13 @@ def _small_enough(rows: Sequence[EventRow]) -> Iterator[str]:
             yield row.id
 
 
-def _summaries(config: Config, events: Iterable[Event]) -> Iterator[tuple[str, str]]:
+def _summaries(config: "Config", events: Iterable[Event]) -> Iterator[tuple[str, str]]:
     for event in events:
         if said := summary(config, event):
             yield event.id, said
 
 
-def summary(config: Config, event: Event) -> str:
+def summary(config: "Config", event: Event) -> str:
     """What one event is about, as its source says it, or by the usual fields; redacted values and secrets are hidden. Total."""
     source = config.source(event.source)
     try:

@@ -123,8 +123,10 @@ class Assigning:
 
     def _share(self, name: str, known: Mapping[int, Terms], terms: Terms, *, is_holder: bool) -> float:
         """What may be granted: no more than the others leave. ``known``: what each replica that knows it has said."""
-        # One that is still to come will need as many as the others.
-        coming = dict.fromkeys(range(-max(0, self._expected - len(known)), 0), replace(terms, is_short=True))
+        # What those that are still to come will have is not granted to others before.
+        coming = dict.fromkeys(
+            range(-max(0, self._expected - len(known)), 0), replace(terms, used=terms.slots, is_short=False)
+        )
         is_alone = terms.is_paced or not terms.is_known or terms.slots < len(known) + len(coming)
         share = float(is_holder) if is_alone else fair_share(self._number, {**known, **coming})
         left = 1.0 - sum(peer.used(name, self._now) for peer in self._others)

@@ -224,7 +224,9 @@ def test_a_stop_in_mid_retry_loses_nothing_and_the_next_start_goes_on(tmp_path, 
         sink.at("/", answer(200))
         with gateway:
             [delivery] = gateway.settled(event_id)
-    assert (delivery["state"], delivery["attempts"]) == ("delivered", 2)
+    # On a slow machine the second attempt may have come before the stop.
+    assert delivery["state"] == "delivered"
+    assert delivery["attempts"] == len(sink.requests) >= 2
 
 
 @EACH_STORE

@@ -51,7 +51,7 @@ def test_a_database_without_a_free_byte_refuses_says_why_and_continues_when_ther
             fill(folder)
             eventually(lambda: gateway.post(distinct(99_000_000))[0] == 503, "an event is refused")
             eventually(lambda: "No space left on device" in gateway.api("/readyz")[1]["status"], "it says why")
-            assert "make room" in gateway.log_text()
+            eventually(lambda: "make room" in gateway.log_text(), "the log says what to do")
             (folder / "filler").unlink()
             before = senders.count
             eventually(lambda: senders.count > before + 50, "events are acknowledged again")

@@ -22,6 +22,8 @@ destinations: {{crm: {{url: "{url}/crm"}}, archive: {{url: "{url}/archive"}}}}
 routes:
   - {{name: to-crm, match: contact.created, to: crm}}
   - {{name: to-archive, match: contact.created, to: archive}}
+tests:
+  - {{name: a new contact, event: contact.created, expect: [crm, archive]}}
 """
 
 

@@ -230,7 +230,7 @@ def test_a_file_that_is_no_request_is_said_to_be_none(gateway, tmp_path):
     refused = gateway.verb(
         "verify", "-c", str(gateway.folder / "routes.yaml"), "--source", "slack", "--request", str(file), check=False
     )
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "is not a request" in refused.stderr
 
 

@@ -68,7 +68,7 @@ def test_an_outage_is_found_mended_and_replayed_in_the_console(chromium, outage)
     with opened(chromium, gateway.admin) as page:
         page.goto(f"http://{gateway.admin}/?q=data.id%3D4510&state=dead")
         page.get_by_role("link", name="contact.created").click()
-        expect(page.get_by_text(re.compile("answered 404")).first).to_be_visible()
+        expect(page.get_by_text(re.compile("no such backend")).first).to_be_visible()
         before = len(sent(sink))
         sink.at("/crm", answer(200))
         page.goto(f"http://{gateway.admin}/dead")

@@ -20,7 +20,7 @@ unmatched:
 """)
     assert plan(config, event()) == (("always/log", "log"), ("one", "crm"), ("one", "log"), ("two", "leads"))
     assert plan(config, event("status.deleted")) == (("always/log", "log"), ("unmatched/leads", "leads"))
-    assert config.routes == 2
+    assert config.routes == 3
 
 
 def test_an_event_that_a_route_ignores_is_not_unmatched_and_no_later_route_sees_it(loaded):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.store.holds import Terms
-from gateway.store.postgres.replicas import Peer, _Assigning
 from gateway.store.shares import fair_share, whole_slots
+from gateway.store.spread import Assigning, Peer
 
 SLOTS = 12
 TIMEOUT_S = 10.0
@@ -88,7 +88,7 @@ class Cluster:
     def ask(self, number):
         used = self.in_flight(number)
         terms = Terms(slots=SLOTS, timeout_s=TIMEOUT_S, used=used, is_short=self.demand[number] > used)
-        assigning = _Assigning(number, self.now, list(self.peers.values()), self.holders)
+        assigning = Assigning(number, self.now, list(self.peers.values()), self.holders)
         assignment = assigning.one("slack", terms)
         self.peers[number] = Peer(number, self.now, assigning.grants)
         self.holders.update({each.destination: each for each in assigning.changed})

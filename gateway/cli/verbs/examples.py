@@ -23,6 +23,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "events": "gateway events --find data.id=451 --since 2h",
     "show": "gateway show evt_0190163c-8694-739b-aea5-966c26f8ad90 --why",
     "dead": "gateway dead --destination crm --list",
+    "refused": "gateway refused --source github --reason 401",
     "tail": "gateway tail --source xobito --type 'contact.*'",
     "activity": "gateway activity --limit 50",
     "replicas": "gateway replicas --json",

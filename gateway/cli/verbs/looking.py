@@ -76,7 +76,10 @@ def tail(**given: Any) -> None:
 
 
 @click.command("refused")
-@click.option("--source", default="", metavar="NAME", help="Only requests to this source; `unknown` for no source.")
+@click.option(
+    "--source", default="", metavar="NAME", shell_complete=complete.sources,
+    help="Only requests to this source; `unknown` for no source.",
+)  # fmt: skip
 @click.option("--from", "client", default="", metavar="ADDRESS", help="Only from addresses that begin like this.")
 @click.option("--reason", default="", metavar="TEXT", help="Only with this text in the reason, or this status.")
 @click.option(

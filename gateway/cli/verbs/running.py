@@ -67,7 +67,7 @@ def serve(**given: Any) -> None:
     if (workers := given.pop("workers")) > 1:
         from gateway.cli import several
 
-        sys.exit(several.serve(workers=workers, **given))
+        sys.exit(several.serve(workers=workers, **_logged(given)))
     from gateway.cli import run
 
     sys.exit(run.serve(dev=False, **_logged(given)))
