@@ -93,6 +93,15 @@ def folders(tmp_path):
     return tmp_path / "store", tmp_path / "left"
 
 
+def test_a_sync_counts_when_it_returns_also_if_an_older_one_is_still_under_way():
+    file = cuts.File()
+    for thread, data in ((1, b"a"), (2, b"b")):
+        file.since.append(cuts.Record("W", 5, thread - 1, data))
+        file.syncing[thread] = thread
+    file.synced(2)
+    assert (bytes(file.certain), file.since, file.syncing) == (b"ab", [], {1: 0})
+
+
 @pytest.mark.slow
 def test_no_answered_event_is_lost_in_thousands_of_power_cuts(folders):
     store, left = folders

@@ -47,16 +47,16 @@ class File:
 
     certain: bytearray = field(default_factory=bytearray)
     since: list[Record] = field(default_factory=list)
-    #: For each sync that has begun: the number of changes that it is about, the oldest first.
-    syncing: list[int] = field(default_factory=list)
+    #: For each sync that is under way, by its thread: the number of changes that it is about, the oldest first.
+    syncing: dict[int, int] = field(default_factory=dict)
 
-    def synced(self) -> None:
-        # Two may be under way at a time: the older one is about less.
-        count = self.syncing.pop(0)
+    def synced(self, thread: int) -> None:
+        # Another one may be under way, and may have begun before.
+        count = self.syncing.pop(thread)
         for change in self.since[:count]:
             _apply(self.certain, change)
         del self.since[:count]
-        self.syncing = [max(0, other - count) for other in self.syncing]
+        self.syncing = {each: max(0, other - count) for each, other in self.syncing.items()}
 
     def left(self, chance: random.Random, how: str) -> bytes:
         """Its content after a cut that spared none, all, the first or some of the changes, or parts of them."""
@@ -94,7 +94,7 @@ class Folder:
         self._files: dict[int, File] = {1: File()}
         self._certain: dict[str, File] = {}
         self._since: list[tuple[str, File | None]] = []
-        self._syncing: list[int] = []
+        self._syncing: dict[int, int] = {}
 
     def go_on(self, record: Record) -> None:
         what, inode = record.what, record.inode
@@ -105,18 +105,18 @@ class Folder:
         elif what == "U":
             self._since.append((record.data.decode(), None))
         elif inode == 1 and what == "B":
-            self._syncing.append(len(self._since))
+            self._syncing[record.offset] = len(self._since)
         elif inode == 1 and what == "E":
-            count = self._syncing.pop(0)
+            count = self._syncing.pop(record.offset)
             self._certain = self._names(count)
             del self._since[:count]
-            self._syncing = [max(0, other - count) for other in self._syncing]
+            self._syncing = {each: max(0, other - count) for each, other in self._syncing.items()}
         elif what in "WT":
             self._files[inode].since.append(record)
         elif what == "B":
-            self._files[inode].syncing.append(len(self._files[inode].since))
+            self._files[inode].syncing[record.offset] = len(self._files[inode].since)
         elif what == "E":
-            self._files[inode].synced()
+            self._files[inode].synced(record.offset)
         elif what == "Z":
             # Syncs of a process that was killed never return.
             for file in self._files.values():

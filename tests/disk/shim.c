@@ -9,7 +9,7 @@
 
      C  a name (the bytes) in the folder means this inode   U  a name is gone
      W  bytes were written at the offset                    T  the file was cut to the offset
-     B  a sync of this inode begins                         E  ... and has returned 0
+     B  a sync of this inode begins, by the thread (offset)  E  ... and has returned 0
      A  an answer (the bytes) left                          Z  the process began
 
    A write is recorded while it happens, under a lock; a sync is not, so that others may write meanwhile. */
@@ -173,10 +173,10 @@ CUT(ftruncate64, off64_t)
         REAL(int, name, int); \
         struct stat found; \
         uint64_t inode = inode_of(fd); \
-        if (inode) pthread_mutex_lock(&lock), record('B', inode, 0, "", 0), pthread_mutex_unlock(&lock); \
+        if (inode) pthread_mutex_lock(&lock), record('B', inode, gettid(), "", 0), pthread_mutex_unlock(&lock); \
         if (delay_us && !fstat(fd, &found) && S_ISREG(found.st_mode)) usleep(delay_us); \
         int done = real_##name(fd); \
-        if (inode && !done) pthread_mutex_lock(&lock), record('E', inode, 0, "", 0), pthread_mutex_unlock(&lock); \
+        if (inode && !done) pthread_mutex_lock(&lock), record('E', inode, gettid(), "", 0), pthread_mutex_unlock(&lock); \
         return done; \
     }
 
