@@ -87,7 +87,7 @@ def over_a_socket(folder):
 
 
 def carried(cores, event_us, store_us, worker_us, owner_us):
-    """Events a second of the best number of workers on so many cores: (events/s, workers, who is the limit)."""
+    """Events a second of the best number of workers on so many cores: (events/s, workers, what limits it)."""
     best = (1e6 / event_us, 0, "the one process")
     per_worker = 1e6 / (event_us - store_us + worker_us)
     for workers in range(2, 2 * cores + 1):

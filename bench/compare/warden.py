@@ -36,7 +36,7 @@ def reap():
 
 
 def descendants():
-    """The fields of /proc/PID/stat behind the name, of every process below this one."""
+    """The fields of /proc/PID/stat after the name, of every process below this one."""
     found = {}
     for each in Path("/proc").iterdir():
         if each.name.isdigit():

@@ -21,7 +21,6 @@ from gateway.cli import check, surroundings
 from gateway.cli.assembly import Lifecycle, Parts, assembled
 from gateway.cli.run import admin_options, count_refused, log_failed, loopback_or_token, read_again, say_ready
 from gateway.cli.several import Setup, take_setup
-from gateway.config import load
 from gateway.errors import ConfigError, GatewayError, StoreLocked, StoreUnavailable
 from gateway.machine.memory import LEAST_FOR_BODIES
 from gateway.operate.reload import log_warnings
@@ -89,8 +88,8 @@ class _Loaded:
         self.environ = surroundings.environment(self.env_file)
         # Before the file is read, so that a save in between is noticed.
         self.watching = Watch(self.file, None) if settings.watch else None
-        self.config: Config = load(self.file, environ=self.environ, dev=False)
         self.read = partial(read_again, self.file, self.env_file, self.environ, dev=False)
+        self.config: Config = self.read()
 
     def parts(self, store: Store, **more: Any) -> Parts:
         return assembled(self.config, store, self.file.parent, self.read, processes=self.workers, **more)
