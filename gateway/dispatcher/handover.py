@@ -18,9 +18,7 @@ _LEAST_PART: Final = 64 * 1024
 _EACH: Final = 3 * 1024
 #: How long an event is kept, seconds: what has not had its turn by then may have to wait for hours.
 KEPT_S: Final = 60.0
-
-
-#: A parsed payload takes so many times the memory of its body.
+#: A parsed payload takes this many times the memory of its body.
 _PARSED: Final = 8
 
 
@@ -45,7 +43,7 @@ class Handover:
         self._sizes: dict[str, int] = {}
 
     def keep(self, name: str, delivery_id: str, event: Event, payload: object, destinations: int) -> None:
-        """Keep the event of a delivery to one of so many destinations, if there is room for it.
+        """Keep the event of a delivery, if there is room; ``destinations``: how many share it.
 
         Payloads that are at hand are kept until half of the room is taken.
         """

@@ -22,7 +22,7 @@ STANDING: Final = "standing"
 
 #: Seconds that a worker has to give its figures: one that stands still must not keep a scrape waiting.
 FIGURES_S: Final = 1.0
-#: A worker that says nothing for so many seconds is not counted on.
+#: A worker that has not reported for this many seconds does not count as ready.
 SILENT_S: Final = 5.0
 
 

@@ -26,6 +26,18 @@ async def states(world: World) -> list[DeliveryState]:
     return [delivery.state for row in reversed(rows) for delivery in row.deliveries]
 
 
+def withheld(world):
+    """No outcome is recorded before the event is set."""
+    settle, go = world.store.settle, asyncio.Event()
+
+    async def settled(outcomes):
+        await go.wait()
+        return await settle(outcomes)
+
+    world.store.settle = settled
+    return go
+
+
 @story
 async def test_the_next_one_starts_without_another_claim(tmp_path):
     with Sink() as sink:
@@ -62,13 +74,7 @@ async def test_what_was_claimed_ahead_is_released_by_a_stop(tmp_path):
 async def test_what_has_waited_too_long_for_its_slot_is_released_and_claimed_again(tmp_path):
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink, concurrency=1)) as world:
-            settle, go = world.store.settle, asyncio.Event()
-
-            async def settled(outcomes):
-                await go.wait()
-                return await settle(outcomes)
-
-            world.store.settle = settled
+            go = withheld(world)
             for number in range(2):
                 await world.receive(numbered(number))
             await claimed(world)
@@ -86,13 +92,7 @@ async def test_what_has_waited_too_long_for_its_slot_is_released_and_claimed_aga
 async def test_nothing_that_was_claimed_ahead_is_sent_to_a_destination_that_is_paused_meanwhile(tmp_path):
     with Sink() as sink:
         async with World(tmp_path, to_crm(sink, concurrency=1)) as world:
-            settle, go = world.store.settle, asyncio.Event()
-
-            async def settled(outcomes):
-                await go.wait()
-                return await settle(outcomes)
-
-            world.store.settle = settled
+            go = withheld(world)
             for number in range(2):
                 await world.receive(numbered(number))
             await claimed(world)

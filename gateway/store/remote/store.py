@@ -94,7 +94,7 @@ class RemoteStore:
         return await self._ask("set_hold", hold)  # type: ignore[no-any-return]
 
     async def holds_changed(self) -> None:
-        # The process that has the store tells of it, together with whatever else replicas share.
+        # The process that has the store reports it, with everything else that replicas share.
         await asyncio.Event().wait()
 
     # what people do

@@ -29,7 +29,7 @@ class SharedFile(SQLiteStore):
         self._others: set[Hints] = set()
 
     def expect(self, replicas: int) -> None:
-        """There will be so many that deliver: what one of them leaves to another is not granted to the first."""
+        """Keep the shares of replicas that are still to come: ``replicas`` will deliver."""
         self._spread.expected = replicas
 
     async def set_hold(self, hold: Hold) -> bool:
