@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -11,11 +12,15 @@ from gateway.destinations import gates
 from gateway.errors import CorruptEvent, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
-from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Retry
+from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Release, Retry
 from gateway.pipeline import Gateway, Tried
 from gateway.presets import OWN
 from gateway.routing import Config
 from gateway.store.nouns import Lease, Outcome, Told
+
+#: Seconds after its lease was asked for within which an attempt begins. What is left of the lease is for its timeout, and
+#: half of LEASE_MARGIN_S to record the outcome.
+LATEST_S: Final = 10.0
 
 
 class Attempts:
@@ -29,16 +34,20 @@ class Attempts:
         self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
 
     async def make(
-        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float
+        self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
     ) -> tuple[Outcome, str]:
         """Attempt a delivery once its turn has come, in ``wait_s`` seconds; its outcome, and that in one of a few words.
 
-        ``payload``: of the event, if it is at hand.
+        ``payload``: of the event, if it is at hand; ``asked``: when the lease was asked for, on the monotonic clock.
         """
         if not isinstance(event, Event):
             return await self._damaged(lease, event)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
+        if self._gateway.monotonic() - asked > LATEST_S:
+            # The process, or its store, has stood still: another replica may be about to send it, or has.
+            await self._holds.learn(lease.delivery, gates.NOTHING)
+            return Outcome(lease, Release()), ""
         used = self._gateway.config
         tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
