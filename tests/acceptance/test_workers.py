@@ -118,7 +118,7 @@ def test_a_reload_counts_at_every_worker_once_it_is_answered(tmp_path):
         )
         # Each process has done what it was asked to once all have ended: the first worker may have the file before the rest.
         assert gateway.terminate() == 0
-        noted = [json.loads(line) for line in gateway.cli("activity", "--json").stdout.splitlines()]
+        noted = json.loads(gateway.cli("activity", "--json").stdout)
         assert [each["verb"] for each in noted].count("reload") == 3, "one for each, however many processes there are"
 
 
