@@ -74,7 +74,7 @@ ifdef COVER
 else
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
 endif
-	$(BIN)/pytest -m slow -n 2 --dist loadfile
+	$(BIN)/pytest -m slow -n 3 --dist loadfile
 
 cover: ## As `test`, with branch coverage; fails below the floor in pyproject.toml
 	@$(MAKE) --no-print-directory test COVER=1

@@ -30,6 +30,7 @@ from gateway.signatures.declared import scheme_of
 from gateway.signatures.request import Stop
 from gateway.signatures.schemes import Scheme
 from gateway.signatures.signing import CannotSign
+from gateway.signatures.timestamps import written_time
 from gateway.signatures.verifier import Verifier
 from gateway.store.nouns import EventRow
 from gateway.web.live import ROWS
@@ -130,7 +131,7 @@ def wrong(check: Check) -> Iterator[tuple[bytes, bytes]]:
     stamp = f"{knobs.timestamp_field}={NOW:.0f}{divider}" if knobs.timestamp_field else ""
     yield knobs.header.encode(), (stamp + (divider.join([one] * (30_000 // len(one))) if divider else one)).encode()
     if check.scheme.timestamp and check.scheme.timestamp.header:
-        text = {"s": "1800000000", "ms": "1800000000000", "iso": "2027-01-15T08:00:00Z"}[check.scheme.timestamp.unit]
+        text = written_time(NOW, check.scheme.timestamp.unit)
         yield check.scheme.timestamp.header.encode(), text.encode()
     if check.scheme.id_header:
         yield check.scheme.id_header.encode(), b"i" * 8_000

@@ -1,7 +1,7 @@
 """Replays, reroutes and discards: slice by slice, each a transaction that has the row of its task locked."""
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,7 @@ from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.hints import lower
 from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
-from gateway.store.postgres.rows import columns, packed, same_day, to_json, unpacked
+from gateway.store.postgres.rows import columns, name_of, packed, same_day, to_json, unpacked
 from gateway.store.rules import TASK_LEASE_S, Slice, discard_reason, paced, stop_reason
 
 #: Held while a task begins, so that what other tasks have yet to do does not change meanwhile.
@@ -142,6 +142,14 @@ INSERT INTO done (seq, {_KEPT}, state, cause, attempts, attempts_before_replay, 
     changed_at, task)
 SELECT seq, {_KEPT}, state, cause, attempts, attempts_before_replay, spent_s, crashes, said, last_status, last_answer, lane,
     gateway_now(), task FROM waited
+"""
+
+
+HASTEN: Final = """
+UPDATE queue SET due = gateway_now()
+WHERE id = ANY($1::text[]) AND due > gateway_now() AND due < 'infinity' AND attempts > 0
+    AND (leased_until IS NULL OR leased_until <= gateway_now())
+RETURNING destination, due
 """
 
 
@@ -329,6 +337,14 @@ async def _discard(connection: Connection, work: _Work, moved: Moved) -> None:
     moved.pending -= sum(row["waited"] for row in discarded)
     if lanes:
         await let_next_go(connection, lanes, moved.due)
+
+
+async def hasten(connection: Connection, delivery_ids: Collection[str], moved: Moved) -> int:
+    """Make those due now that wait for another attempt; how many."""
+    rows = await connection.fetch(HASTEN, [name_of(each) for each in delivery_ids])
+    for destination, due in rows:
+        lower(moved.due, destination, due)
+    return len(rows)
 
 
 async def stop(connection: Connection, activity_id: str, by: str, moved: Moved) -> None:
