@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from gateway.errors import KeyReused
+from gateway.errors import KeyReused, StoreError
 from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Activity, Task, TaskVerb
@@ -17,8 +17,9 @@ from gateway.store.postgres import plans
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.hints import lower
-from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
-from gateway.store.postgres.rows import columns, name_of, packed, same_day, to_json, unpacked
+from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_events, lock_lanes
+from gateway.store.postgres.rows import columns, name_of, packed, to_json, unpacked
+from gateway.store.postgres.tables import PLACE_BITS, PLACES
 from gateway.store.rules import TASK_LEASE_S, Slice, discard_reason, paced, stop_reason
 
 #: Held while a task begins, so that what other tasks have yet to do does not change meanwhile.
@@ -61,7 +62,8 @@ IS_TASK: Final = "SELECT seq FROM activity WHERE id = $1 AND finished IS NOT NUL
 # --- what a slice does with deliveries ---
 
 LANES: Final = "SELECT DISTINCT destination, lane FROM delivery WHERE seq = ANY ($1::bigint[]) AND lane IS NOT NULL"
-NUMBERS: Final = "SELECT ARRAY(SELECT nextval('number') FROM generate_series(1, $1::integer)), gateway_now()"
+# Turns: of those that fall in after all that is stored.
+TURNS: Final = f"SELECT ARRAY(SELECT nextval('number') << {PLACE_BITS} FROM generate_series(1, $1::integer))"
 _STATES: Final = ", ".join(f"'{state}'" for state in rules.MAY_BE_REPLAYED)
 _KEPT: Final = "id, event_seq, event_id, route, destination, grants"
 _SAID: Final = "reason, last_status, last_answer, lane"
@@ -271,8 +273,8 @@ async def _replay(connection: Connection, work: _Work, dues: Mapping[int, float]
     if not dues:
         return
     lanes = await _lock(connection, list(dues))
-    numbers, _ = await connection.fetchrow(NUMBERS, len(dues))
-    rows = [(seq, due, number) for (seq, due), number in zip(dues.items(), numbers, strict=True)]
+    turns = await connection.fetchval(TURNS, len(dues))
+    rows = [(seq, due, turn) for (seq, due), turn in zip(dues.items(), turns, strict=True)]
     replayed = await connection.fetch(REPLAY, *columns(sorted(rows), 3), work.seq)
     if lanes:
         await connection.execute(FALL_IN, [row["seq"] for row in replayed])
@@ -307,11 +309,16 @@ async def _add(connection: Connection, new: Sequence[tuple[Any, ...]], task: int
     lanes = {(destination, lane) for _, _, _, destination, lane, _, _ in new if lane is not None}
     if lanes:
         await lock_lanes(connection, lanes)
-    numbers, _ = await connection.fetchrow(NUMBERS, len(new))
-    rows = [
-        (same_day(event, number), id_, event, event_id, route, destination, lane, due, None if lane is None else number)
-        for number, (event, event_id, route, destination, lane, due, id_) in zip(numbers, new, strict=True)
-    ]
+    events = {each[0] for each in new}
+    await lock_events(connection, events)
+    last = dict(await connection.fetch(sql.LAST_PLACES, list(events)))
+    turns = await connection.fetchval(TURNS, len(new))
+    rows = []
+    for turn, (event, event_id, route, destination, lane, due, id_) in zip(turns, new, strict=True):
+        last[event] += 1
+        if last[event] - event > PLACES:
+            raise StoreError(f"{event_id} has {PLACES} deliveries already, and no more of them can be made")
+        rows.append((last[event], id_, event, event_id, route, destination, lane, due, None if lane is None else turn))
     await connection.execute(ADD_DELIVERIES, *columns(rows, 9), task)
     if lanes:
         await connection.execute(FALL_IN, [row[0] for row in rows])
