@@ -112,6 +112,20 @@ async def test_what_cannot_be_signed_is_dead_and_was_not_sent(tmp_path):
     assert sink.requests == []
 
 
+@story
+async def test_what_a_destination_repeats_of_its_secrets_is_not_kept(tmp_path):
+    secrets = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "wJalrEXAMPLE", "session_token": "token-of-the-key"}
+    aws = {"service": "sqs", "region": "eu-central-1", **secrets}
+    said = f"bad signature by {' '.join(secrets.values())} and {NEW}, {NEW.removeprefix('whsec_')}"
+    with Sink(answer(400, said.encode())) as sink:
+        async with World(tmp_path, to_crm(sink, auth={"aws": aws}, sign={"secret": NEW})) as world:
+            appended = await world.receive()
+            await world.turn()
+            delivery = await world.delivery(appended.event_id)
+    assert "bad signature by *** *** *** and ***, ***" in delivery.reason
+    assert delivery.last_answer == "bad signature by *** *** *** and ***, ***"
+
+
 # --- what its receiver asks ---
 
 

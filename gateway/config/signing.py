@@ -78,9 +78,7 @@ def _sign(
     schemes = () if "preset" in sign.written and sign.preset is None else _schemes(reading, name, sign)
     if not schemes or not _check_schemes(reading, name, sign, schemes, logins):
         return None
-    title = (
-        presets.load(sign.preset or _STANDARD).title if sign.preset or sign.signature is None else "a scheme of its own"
-    )
+    title = presets.load(sign.preset or _STANDARD).title if sign.preset or "signature" not in sign.written else ""
     ways = [
         _way(reading, name, keys, scheme, written)
         for scheme, written in ((_shared(schemes), sign.secret), (_paired(schemes), sign.private))
@@ -195,6 +193,9 @@ def _check_headers(reading: Reading, name: str, sign: SignKeys, scheme: Scheme, 
         if key == "id" and header == "webhook-id":
             continue
         checks.header_name(reading, header, place, logins)
+    knobs = scheme.signature
+    written = f"{knobs.prefix}{knobs.divider}{knobs.field}{knobs.timestamp_field}{knobs.separator}"
+    checks.header_value(reading, f'sign of "{name}"', written, written, sign.at("signature"))
 
 
 def _way(
@@ -238,10 +239,8 @@ def _credential(
             _remedy(scheme, is_private=is_private),
         )
         return None
-    if not is_private:
-        reading.secrets.add(written.secret.reveal().removeprefix(scheme.signature.key_prefix))
-        if not (keys.is_inbox or reading.no_env):
-            _advise_length(reading, name, scheme, written)
+    if not (is_private or keys.is_inbox or reading.no_env):
+        _advise_length(reading, name, scheme, written)
     return credential
 
 

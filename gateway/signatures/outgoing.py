@@ -36,7 +36,7 @@ class Signer:
     """Signs each attempt, in one or more ways. Raises KeyRefused for a secret that cannot be a key of its scheme."""
 
     ways: tuple[Way, ...] = field(hash=False)
-    #: ``Standard Webhooks``, or what else the scheme is called.
+    #: ``Standard Webhooks``; empty: the scheme is declared in the file.
     title: str = ""
     _signing: tuple[tuple[Check, tuple[tuple[Credential, SigningKey], ...]], ...] = field(
         init=False, repr=False, compare=False
@@ -70,7 +70,8 @@ class Signer:
     def words(self) -> str:
         """``as Standard Webhooks``, and the public keys that receivers need."""
         keys = self.public_keys
-        return f"as {self.title}" + (f", verified with {' or '.join(keys)}" if keys else "")
+        scheme = f"as {self.title}" if self.title else "by a scheme of the file"
+        return scheme + (f", verified with {' or '.join(keys)}" if keys else "")
 
     def sign(self, request: HttpRequest, message_id: str, now: float) -> HttpRequest:
         """The request signed with every key that is still in use. Raises BuildError where it has no place for a signature.

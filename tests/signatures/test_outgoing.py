@@ -2,11 +2,12 @@
 
 import base64
 import json
+from urllib.parse import urlencode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import presets
@@ -121,6 +122,32 @@ def test_any_bytes_are_signed_as_they_are(body, preset):
     assert verdict(scheme, secret, sent) == Verified()
 
 
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    ).map(lambda value: json.dumps(value).encode()),
+    st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=4).map(
+        lambda pairs: urlencode(pairs).encode()
+    ),
+    st.sampled_from([body_for(preset)[0] for preset in SHARED]),
+)
+
+
+@settings(max_examples=600)
+@given(preset=st.sampled_from(SHARED), body=BODIES, query=st.sampled_from(["", "?a=1", "?to=%2F%20x&to=2", "?{"]))
+def test_whatever_the_body_it_is_signed_so_that_it_is_accepted_or_not_sent(preset, body, query):
+    scheme = shared(preset)
+    secret = stand_in_for(scheme, "a secret of 26 characters!").reveal()
+    try:
+        sent = signer(scheme, secret).sign(request(body, URL + query), ID, NOW)
+    except BuildError as error:
+        assert str(error).startswith("cannot be signed: ")
+    else:
+        assert verdict(scheme, secret, sent) == Verified()
+
+
 # --- Standard Webhooks ---
 
 
@@ -176,6 +203,14 @@ def test_a_private_key_signs_what_its_public_half_verifies(written):
     assert verdict(V1A, WHPK, sent) == Verified()
     assert list(made.public_keys) == [WHPK]
     assert made.words.endswith(WHPK)
+
+
+@pytest.mark.parametrize("written", [SEED.hex(), PEM], ids=["hex", "PEM"])
+def test_a_private_key_signs_as_a_preset_with_a_pair_does(written):
+    [scheme] = schemes("discord")
+    made = signer(scheme, written, is_private=True)
+    assert list(made.public_keys) == [PAIR.public_key().public_bytes_raw().hex()]
+    assert verdict(scheme, made.public_keys[0], made.sign(request(b"{}"), ID, NOW)) == Verified()
 
 
 @pytest.mark.parametrize(

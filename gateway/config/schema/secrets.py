@@ -13,7 +13,7 @@ from gateway.model import Secret
 class SecretKeys(Section):
     noun = "a secret"
     value: Secret | None = key(values.secret, 'the secret itself: "${OLD_SECRET}"', required=True)
-    until: Words | None = key(values.words, "the day it stops being accepted: 2026-12-31", required=True)
+    until: Words | None = key(values.words, "the day from which it is no longer used: 2026-12-31", required=True)
 
 
 @dataclass(frozen=True, slots=True)

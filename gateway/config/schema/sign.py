@@ -1,5 +1,6 @@
 """The keys of ``sign``: how a destination's requests are signed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -13,10 +14,18 @@ from gateway.config.schema.verify import InHeaderKeys, SignatureKeys, TimestampK
 from gateway.config.text.reader import Node
 from gateway.wording import suggest
 
+_PREFIX: Final = re.compile(r"^(?:v1a?,)?wh(?:sec|sk)_")
+#: Characters of what is worth hiding: fewer would hide words.
+_SHORTEST: Final = 7
+
 
 @shaped(SECRETS)
 def _secrets(reading: Reading, node: Node, label: str) -> tuple[Written, ...] | None:
-    return read_secrets(reading, node, label) or None
+    found = read_secrets(reading, node, label)
+    # A receiver may repeat one without the word that it begins with.
+    texts = (each.secret.reveal() for each in found)
+    reading.secrets.update(rest for text in texts if (rest := _PREFIX.sub("", text)) != text and len(rest) > _SHORTEST)
+    return found or None
 
 
 def _known_preset(written: Words, label: str) -> str:
