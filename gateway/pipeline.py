@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway import poison, telemetry
-from gateway.destinations import gates, retry
+from gateway.destinations import answers, gates, retry
 from gateway.destinations.gates import Learned
 from gateway.egress import Egress
 from gateway.errors import (
@@ -334,7 +334,8 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
             if payload is None:
                 payload = facts.payload_of(event)
             request = _traced(config.build(delivery, event, payload, gateway.console), event)
-        assert destination is not None
+            assert destination is not None
+            request = destination.signed(request, delivery.id, started)
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):
             if (shown := hiding.answer(reply.body)) is not reply.body:
@@ -343,7 +344,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
             status = destination.kind.status_of(reply)
         is_own_address = config.is_own_address(delivery)
         verdict = retry.overridden(policy, verdict, status, is_own_address=is_own_address)
-        learned = gates.shown(status, verdict, is_own_address=is_own_address)
+        verdict = answers.obeyed(verdict, reply, is_own_address=is_own_address)
+        disables = answers.asks(reply, answers.DISABLE)
+        learned = gates.shown(status, verdict, is_own_address=is_own_address, disables=disables)
         word = _word(status, verdict)
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
         verdict, word = Dead(str(error)), error.reason

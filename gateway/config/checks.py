@@ -2,12 +2,14 @@
 
 import base64
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from gateway import presets
 from gateway.config.schema.destinations import AuthKeys, BasicKeys, DestinationKeys
+from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Map, Node, Scalar
@@ -29,6 +31,7 @@ _SENT_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 #: Set by the gateway on every request.
 _OF_THE_GATEWAY: Final = frozenset({"webhook-id", "accept-encoding", "user-agent"})
+NONE_OWN: Final[Mapping[str, str]] = MappingProxyType({})
 #: Those that a key of the destination sets.
 _WITH_A_KEY: Final = {"host": "host", "user-agent": "user_agent"}
 
@@ -159,18 +162,22 @@ def file_path(reading: Reading, path: Words) -> None:
         reading.error(path.node, "path: this is not a file name", "write one: unmatched.ndjson")
 
 
+#: The ways to log in to a destination, each a key of ``auth``.
+_LOGINS: Final = tuple(keys_of(AuthKeys))
+
+
 def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     """The header that authenticates; None if there is none or a problem was reported."""
     if keys is None:
         return None
-    ways = [way for way in ("bearer", "basic", "header") if way in keys.written]
+    ways = [way for way in _LOGINS if way in keys.written]
     if len(ways) != 1:
         if ways:
             reading.error(
-                keys.place, f"auth needs one of bearer, basic and header, not {' and '.join(ways)}", "keep one"
+                keys.place, f"auth needs one of bearer, basic, header and aws, not {' and '.join(ways)}", "keep one"
             )
         else:
-            reading.error(keys.place, "auth is empty", "add bearer, basic or header")
+            reading.error(keys.place, "auth is empty", "add bearer, basic, header or aws")
         return None
     header = _auth_header(keys)
     if header is not None:
@@ -186,7 +193,7 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
 def login(reading: Reading, keys: DestinationKeys) -> str:
     """Where a destination's login comes from and when it is read, in words; a chat's address is its login."""
     if keys.auth is not None:
-        way = next((way for way in ("bearer", "basic", "header") if way in keys.auth.written), "")
+        way = next((way for way in _LOGINS if way in keys.auth.written), "")
         return _origin(reading, f"auth.{way}", keys.auth.written[way].value) if way else ""
     if not KINDS[keys.type].is_path_public and keys.url is not None:
         return _origin(reading, "url", keys.url.node)
@@ -198,6 +205,13 @@ def secret_from(reading: Reading, keys: SourceKeys) -> str:
     if keys.secret is None:
         return ""
     return _read_from(reading, [each.node for each in keys.secret.values]) or "the file"
+
+
+def headers(reading: Reading, keys: DestinationKeys, own: Mapping[str, str]) -> None:
+    """Check the headers that every request to a destination has; ``own``: as for ``header_name``."""
+    for header, value in keys.headers.items():
+        header_name(reading, header, keys.name_at("headers", header), own)
+        header_value(reading, f'header "{header}"', value.text, value.node.text, value.place)
 
 
 def _origin(reading: Reading, called: str, node: Node) -> str:
@@ -242,8 +256,8 @@ def _login(keys: BasicKeys) -> str:
     return f"{keys.user.text}:{keys.password.reveal()}"
 
 
-def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str] | None = None) -> None:
-    """Check that the file may set a header."""
+def header_name(reading: Reading, name: str, place: Place, own: Mapping[str, str] = NONE_OWN) -> None:
+    """Check that the file may set a header; ``own``: those of the destination, in lower case, and the key that sets each."""
     lower = name.lower()
     remedy = f"write {_WITH_A_KEY[lower]}: ... on the destination" if lower in _WITH_A_KEY else "remove it"
     if not _TOKEN.fullmatch(name):
@@ -252,8 +266,8 @@ def header_name(reading: Reading, name: str, place: Place, auth: tuple[str, str]
         reading.error(place, f'the header "{name}" is set automatically and cannot be overridden under headers', remedy)
     elif lower in _OF_THE_GATEWAY:
         reading.error(place, f'the header "{name}" is set by the gateway', remedy)
-    elif auth is not None and lower == auth[0].lower():
-        reading.error(place, f'the header "{name}" is set by the auth of the destination', "keep one of them")
+    elif lower in own:
+        reading.error(place, f'the header "{name}" is set by the {own[lower]} of the destination', "keep one of them")
 
 
 def header_value(reading: Reading, label: str, value: str, written: str, place: Place) -> None:

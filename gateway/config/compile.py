@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, replies, retention, summaries, ways
+from gateway.config import checks, replies, retention, signing, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -298,16 +298,20 @@ class _Compiler:
         kind = KINDS[keys.type]
         if keys.is_inbox and not kind.has_url:
             kind = KINDS["http"]
-        return Destination(
+        target = self._target(name, keys)
+        found = Destination(
             name=name,
             kind=kind,
-            target=self._target(name, keys),
+            target=target,
+            signers=signing.signers(self._reading, name, keys, target.auth),
             concurrency=keys.concurrency or (defaults and defaults.concurrency) or 32,
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
             retry=self._policy(keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
             door=self._ways.door(keys, kind),
         )
+        checks.headers(self._reading, keys, found.own_headers)
+        return found
 
     def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
         retry = keys.retry or (defaults.retry if defaults else None)
@@ -340,9 +344,6 @@ class _Compiler:
         if keys.path is not None:
             checks.file_path(reading, keys.path)
         auth = checks.auth(reading, keys.auth)
-        for header, value in keys.headers.items():
-            checks.header_name(reading, header, keys.name_at("headers", header), auth)
-            checks.header_value(reading, f'header "{header}"', value.text, value.node.text, value.place)
         return Target(
             url=f"inbox://{name}" if keys.is_inbox else url.text if url else "",
             path=keys.path.text if keys.path and not keys.is_inbox else "",

@@ -121,7 +121,7 @@ class MessageCompiler:
 
     def _check_headers(self, keys: MessageKeys, destination: Destination) -> None:
         for name in keys.headers:
-            checks.header_name(self._reading, name, keys.name_at("headers", name), destination.target.auth)
+            checks.header_name(self._reading, name, keys.name_at("headers", name), destination.own_headers)
         headers = {name.lower(): value for name, value in destination.target.headers}
         headers |= {name.lower(): value.text for name, value in keys.headers.items()}
         content = _content_of(keys)

@@ -13,7 +13,8 @@ from gateway.config import checks, handshakes
 from gateway.config.samples import with_samples
 from gateway.config.schema.keys import Section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
-from gateway.config.schema.sources import SourceKeys, Written
+from gateway.config.schema.secrets import Written
+from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.verify import VerifyKeys, as_written
 from gateway.config.text.reader import Scalar
 from gateway.egress import Door
@@ -221,12 +222,12 @@ def _schemes(reading: Reading, name: str, keys: SourceKeys) -> tuple[Scheme, ...
     try:
         return tuple(scheme_of(merged(block, written)) for block in (blocks or ({},)))
     except SchemeRefused as error:
-        place = _place_of(own, error.key) if isinstance(own, VerifyKeys) else keys.place
+        place = place_of(own, error.key) if isinstance(own, VerifyKeys) else keys.place
         reading.error(place, f'verify of source "{name}": {error.message}', error.hint)
         return None
 
 
-def _place_of(section: Section, path: str) -> Place:
+def place_of(section: Section, path: str) -> Place:
     place = section.place
     for part in filter(None, path.split(".")):
         place = section.at(part)
@@ -279,7 +280,7 @@ def _with_keys(reading: Reading, keys: SourceKeys, schemes: tuple[Scheme, ...], 
         secret = written.secret
         if made_up and not _fits(schemes, Credential(secret)):
             secret = stand_in_for(schemes[0], DEMO_SECRET)
-        credential = Credential(secret, _until(reading, written.until))
+        credential = Credential(secret, until(reading, written.until))
         if not secret.reveal():
             reading.error(written.node, "the secret is empty, so anyone could sign", "set it to the sender's secret")
             return None
@@ -376,7 +377,7 @@ def _advise_ids(reading: Reading, name: str, keys: SourceKeys, bound: Bound) -> 
             )
 
 
-def _until(reading: Reading, written: Words | None) -> float | None:
+def until(reading: Reading, written: Words | None) -> float | None:
     if written is None:
         return None
     try:

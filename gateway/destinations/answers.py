@@ -91,6 +91,33 @@ def _meaning(target: Target, status: int, known: str) -> str:
     return said and f" ({said})"
 
 
+# --- what a receiver asks of its sender ---
+
+#: Values of an answer's ``webhook-delivery`` (https://docs.svix.com/receiving/delivery-control): send nothing to this
+#: address any more, and do not send this one again.
+DISABLE: Final = "disable"
+ABORT: Final = "abort-message"
+_CONTROL: Final = "webhook-delivery"
+
+
+def asks(reply: Reply, for_what: str) -> bool:
+    """Whether the answer's ``webhook-delivery`` is DISABLE or ABORT; it may be both, divided by a comma."""
+    written = reply.headers.get(_CONTROL)
+    return written is not None and for_what in [each.strip().lower() for each in written.split(",")]
+
+
+def obeyed(verdict: Verdict, reply: Reply, *, is_own_address: bool) -> Verdict:
+    """The verdict on a failed attempt after what its receiver asks; ``is_own_address``: as for ``retry.overridden``."""
+    if not isinstance(verdict, Retry):
+        return verdict
+    if asks(reply, ABORT):
+        return Dead(f"{verdict.reason}; its answer says {_CONTROL}: {ABORT}, so it is not tried again")
+    if is_own_address and asks(reply, DISABLE):
+        end = "path or query is made from the event, so only this delivery is given up"
+        return Dead(f"{verdict.reason}; its answer says {_CONTROL}: {DISABLE}; {end}")
+    return verdict
+
+
 # --- its body and headers ---
 
 

@@ -51,6 +51,15 @@ class Learned(Struct, frozen=True, kw_only=True):
     outcome: Literal["accepted", "answered", "limited", "failed", "denied", "gone", "nothing"]
     #: The seconds for which it asked all of us to wait (429).
     wait_s: float = 0.0
+    #: Whether its answer asks that nothing more is sent to it.
+    disables: bool = False
+
+    @property
+    def why_paused(self) -> str:
+        """Why a person has to see to it before anything else is sent; empty: nobody has to."""
+        if self.disables:
+            return TURNED_OFF
+        return GONE_FOR_GOOD if self.outcome == "gone" else ""
 
 
 NOTHING: Final = Learned(outcome="nothing")
@@ -203,11 +212,18 @@ def started(gate: Gate, rules: Rules, now: float, delivery: str) -> tuple[Gate, 
     return replace(gate, last_start=at, probe=delivery if gate.is_open else ""), at
 
 
-def shown(status: int, verdict: Verdict, *, is_own_address: bool = False) -> Learned:
-    """What an answer shows; ``is_own_address``: its path or query was made from the event.
+def shown(status: int, verdict: Verdict, *, is_own_address: bool = False, disables: bool = False) -> Learned:
+    """What an answer shows; ``is_own_address``: its path or query was made from the event; ``disables``: as in Learned.
 
     Any answer except a failure of its own shows that the destination works; a 429 asks all of us to wait.
     """
+    found = _shown(status, verdict, is_own_address=is_own_address)
+    if is_own_address or not disables:
+        return found
+    return replace(found, disables=True, outcome="gone" if isinstance(verdict, Retry) else found.outcome)
+
+
+def _shown(status: int, verdict: Verdict, *, is_own_address: bool) -> Learned:
     if isinstance(verdict, Delivered):
         return Learned(outcome="accepted")
     if status >= 500:
@@ -256,6 +272,8 @@ def _denied(gate: Gate, what: Learned, event: str) -> tuple[str, ...]:
 
 # --- in words ---
 
+#: Why a destination is paused whose answer asks for it.
+TURNED_OFF: Final = "its answer said webhook-delivery: disable: ask who runs it, then resume it"
 #: Why a destination that is gone is paused.
 GONE_FOR_GOOD: Final = f"it answered {GONE}, gone for good: put its new address into url, then resume it"
 

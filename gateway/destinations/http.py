@@ -71,7 +71,7 @@ HTTP = Kind(
         '``text`` as ``{"text": ...}``, ``body`` as JSON, a template by its file\'s extension; without any of them the '
         "bytes received"
     ),
-    keys=frozenset({"url", "method", "headers", "auth"}),
+    keys=frozenset({"url", "method", "headers", "auth", "sign"}),
     shapes_request=True,
     is_path_public=True,
     build=build,

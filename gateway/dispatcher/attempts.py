@@ -77,7 +77,8 @@ class Attempts:
         delivery, result, attempt = lease.delivery, tried.result, tried.attempt
         is_muted = self._holds.is_muted(delivery.destination)
         aloud = not is_muted and not is_notice(delivery, event)
-        if await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
+        is_held = await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud)
+        if is_held and tried.learned.outcome == "gone":
             # It waits for a person, so nothing of its budget is spent.
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))

@@ -181,7 +181,7 @@ class Holds:
         if reason and what.outcome != "nothing":
             self._errors[name] = LastError(at=self._gateway.clock(), reason=reason, event_id=delivery.event_id)
         is_usual = not (before.failures or before.denied or before.limited or before.is_open)
-        if what.outcome == "accepted" and is_usual:
+        if what.outcome == "accepted" and is_usual and not what.disables:
             return False
         after = self._gates[name] = gates.learned(before, what, now, delivery=delivery.id, event=delivery.event_id)
         if before.is_open or after.is_open or what.wait_s:
@@ -196,9 +196,9 @@ class Holds:
             await self._say_opened(name, after, reason, aloud=aloud)
         elif before.is_open and not after.is_open:
             await self._say_closed(name, before, aloud=aloud)
-        if what.outcome == "gone":
-            await self._pause_itself(name, gates.GONE_FOR_GOOD, aloud=aloud)
-        return what.outcome == "gone"
+        if why := what.why_paused:
+            await self._pause_itself(name, why, aloud=aloud)
+        return bool(why)
 
     async def _store_gate(self, name: str, gate: Gate) -> bool:
         """Store a gate; whether no other replica has just stored that the circuit is open, or closed, like this one."""

@@ -102,7 +102,8 @@ async def send(gateway: Gateway, draft: Draft, *, route: str, destination: str, 
         raise BadRequest(f"{route} does not send this event to {destination}: correct its conditions first")
     event = replace(rehearsal.event, id=new_id("evt", now))
     delivery = Delivery(id=new_id("dlv", now), event_id=event.id, route=route, destination=destination)
-    request = tried.build(delivery, event, rehearsal.facts["payload"], gateway.console)
+    built = tried.build(delivery, event, rehearsal.facts["payload"], gateway.console)
+    request = known.signed(built, delivery.id, now)
     await gateway.note("send", destination, by=by, reason=f"from the playground: {event.type} by {route}")
     hiding = gateway.config.hiding(event, destination)
     try:

@@ -226,6 +226,7 @@ def destination(
         "concurrency": known.concurrency if known else 0,
         "rate": gates.rate(known.gate.interval_s) if known else "",
         "address": _address(known, config) if known else "",
+        "signed": config.masks.text(known.signed_as) if known else "",
         "last_error": error and {"at": iso_time(error.at), "reason": error.reason, "event_id": error.event_id},
         **destination_stats(numbers),
     }

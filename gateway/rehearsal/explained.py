@@ -120,7 +120,7 @@ def _requests_now(
         yield {
             "delivery_id": each.id,
             **_delivery(show.delivery(real, each, console), config),
-            "changed": _is_changed(real, attempts[-1] if attempts else None),
+            "changed": _is_changed(config, real, attempts[-1] if attempts else None),
         }
 
 
@@ -128,9 +128,10 @@ def _fired_before(each: HeldBack, key: str) -> str:
     return f"already fired for the key {key}: {each.event_id}, {iso_time(each.fired_at)}"
 
 
-def _is_changed(now: Rehearsed, last: Attempt | None) -> bool | None:
-    """Whether an attempt would send a different body than the last one; None if that sent none."""
-    if last is None or not last.sent_sha256:
+def _is_changed(config: Config, now: Rehearsed, last: Attempt | None) -> bool | None:
+    """Whether an attempt would send a different body than the last one; None if that sent none, or if each is different."""
+    destination = config.destinations.get(now.destination)
+    if last is None or not last.sent_sha256 or (destination is not None and destination.changes_body):
         return None
     return now.request is None or hashlib.sha256(now.request.sent).digest() != last.sent_sha256
 

@@ -168,10 +168,14 @@ def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str]
 
 
 def attempted(config: Config, delivery: Delivery, event: Event, payload: object, console: str = "") -> Rehearsed:
-    """A delivery as an attempt would send it now; ``console`` is the address the console listens at."""
+    """A delivery as an attempt would send it now; ``console`` is the address the console listens at.
+
+    It is signed as if it were sent when the event came in: so the same event always makes the same request.
+    """
     route, destination = delivery.route, delivery.destination
     try:
         request = config.build(delivery, event, payload, console)
+        request = config.destinations[destination].signed(request, delivery.id, event.received_at)
     except BuildError as error:
         return Rehearsed(route=route, destination=destination, error=str(error))
     return Rehearsed(route=route, destination=destination, request=request)

@@ -1,18 +1,36 @@
 """A destination: where deliveries go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.destinations import Kind, Target
 from gateway.destinations.gates import Rules
 from gateway.destinations.retry import Policy
 from gateway.egress import Door
 from gateway.event.paths import Facts, lookup
-from gateway.hiding.addresses import masked_url
+from gateway.hiding.addresses import MASK, masked_url
 from gateway.hiding.requests import masked_request, secrets_of_settings
-from gateway.model import OutboundRequest
+from gateway.model import FileAppend, HttpRequest, OutboundRequest
 from gateway.routing.keys import key_text
+from gateway.signatures.outgoing import Signer
+
+
+class Signs(Protocol):
+    """Proves who sends a request, from its bytes and the time."""
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """The lower-case names of the headers that it sets."""
+
+    @property
+    def words(self) -> str:
+        """``as GitHub``, with the public keys that receivers need, and without a secret."""
+
+    def sign(self, request: HttpRequest, message_id: str, now: float) -> HttpRequest:
+        """The signed request; ``now`` is the wall clock. Raises BuildError."""
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -30,8 +48,34 @@ class Destination(Struct, frozen=True, kw_only=True):
     gate: Rules = field(default_factory=Rules)
     #: Which addresses it may resolve to, and whom its TLS trusts.
     door: Door = field(default_factory=Door)
+    #: What signs its requests, in this order: each signs what the one before has made.
+    signers: tuple[Signs, ...] = ()
     #: The path of the field that orders deliveries; empty: they are not ordered.
     order: tuple[str, ...] = ()
+
+    def signed(self, request: OutboundRequest, delivery_id: str, now: float) -> OutboundRequest:
+        """What is sent of a request that was built for it, in an attempt at ``now`` by the wall clock. Raises BuildError."""
+        if isinstance(request, FileAppend):
+            return request
+        for each in self.signers:
+            request = each.sign(request, delivery_id, now)
+        return request
+
+    @property
+    def changes_body(self) -> bool:
+        """Whether no two attempts send the same body, because the signature or its time is a part of it."""
+        return any(each.changes_body for each in self.signers if isinstance(each, Signer))
+
+    @property
+    def signed_as(self) -> str:
+        """How its requests are signed, in words: ``as GitHub``; empty: they are not."""
+        return " and ".join(each.words for each in self.signers)
+
+    @property
+    def own_headers(self) -> Mapping[str, str]:
+        """The lower-case names of headers that no other key can set, and the key that does: ``auth`` or ``sign``."""
+        found = {name: "sign" if isinstance(each, Signer) else "auth" for each in self.signers for name in each.headers}
+        return found | ({self.target.auth[0].lower(): "auth"} if self.target.auth else {})
 
     @property
     def secrets(self) -> Iterator[str]:
@@ -41,7 +85,11 @@ class Destination(Struct, frozen=True, kw_only=True):
 
     def masked(self, request: OutboundRequest) -> OutboundRequest:
         """A request to it, with ``***`` for every possible secret of the file."""
-        return masked_request(request, self.target.url, is_path_public=self.kind.is_path_public)
+        masked = masked_request(request, self.target.url, is_path_public=self.kind.is_path_public)
+        if not self.signers or isinstance(masked, FileAppend):
+            return masked
+        own = self.own_headers
+        return replace(masked, headers=tuple((name, MASK if name in own else value) for name, value in masked.headers))
 
     def masked_url(self, url: str) -> str:
         """The url of a request to it, masked in the same way."""

@@ -39,7 +39,7 @@ class Check(Struct, frozen=True):
     @classmethod
     def of(cls, scheme: Scheme, credentials: Sequence[Credential], public_url: str) -> "Check":
         """Raises KeyRefused for a secret that cannot be a key of the scheme."""
-        keys = tuple((each, _key(scheme, each.secret)) for each in credentials)
+        keys = tuple((each, key_for(scheme, each.secret)) for each in credentials)
         urls = _with_and_without_port(public_url) if scheme.signature.is_port_optional else (public_url,)
         knobs = scheme.signature
         return cls(
@@ -194,7 +194,8 @@ def token(scheme: Scheme, secret: Secret) -> bytes:
             return text
 
 
-def _key(scheme: Scheme, secret: Secret) -> Key | None:
+def key_for(scheme: Scheme, secret: Secret) -> Key | None:
+    """The key in a secret of a scheme; None: it has no key of ours. Raises KeyRefused."""
     if scheme.way != "signature" or scheme.signature.certificate:
         return None
     knobs = scheme.signature

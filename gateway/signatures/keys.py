@@ -35,11 +35,11 @@ class Key(Protocol):
         """Whether one of the given signatures is right for the message."""
 
 
-class SharedKey(Key, Protocol):
-    """A key that the sender has too: it can make the signatures it checks."""
+class SigningKey(Protocol):
+    """A key that makes signatures: one that both sides have, or the private half of a pair."""
 
     def sign(self, reading: Reading, message: Message) -> bytes:
-        """The signature as the sender writes it, without a prefix."""
+        """The signature as it is written, without a prefix."""
 
 
 class HmacKey:
@@ -97,6 +97,19 @@ class PublicKey:
             return b""
 
 
+class PrivateKey:
+    """The half of a pair that signs."""
+
+    def __init__(self, signs: Callable[[bytes], bytes], encoding: str, public: bytes) -> None:
+        self._signs = signs
+        self._encode = ENCODERS[encoding]
+        #: The other half, 32 bytes.
+        self.public = public
+
+    def sign(self, reading: Reading, message: Message) -> bytes:
+        return self._encode(self._signs(b"".join(message(reading))))
+
+
 def any_equal(expected: bytes, given: Sequence[bytes]) -> bool:
     """Whether one of the given texts is the expected one, in constant time."""
     # A list: every one is compared, whichever matches.
@@ -127,6 +140,15 @@ def key_of(secret: Secret, *, algorithm: str, encoding: str, form: str, prefix: 
     if algorithm in HMACS:
         return HmacKey(raw, HMACS[algorithm], encoding)
     return DigestKey(raw, DIGESTS[algorithm], encoding)
+
+
+def private_key_of(secret: Secret, *, algorithm: str, encoding: str, form: str, prefix: str) -> PrivateKey:
+    """The private key in a secret: PEM, or written in ``form`` after ``prefix``. Raises KeyRefused."""
+    from gateway.signatures import public
+
+    pem = secret.reveal().strip()
+    raw = pem.encode() if pem.startswith("-----BEGIN") else _bytes_of(pem, form, prefix)
+    return PrivateKey(public.load_private(raw, algorithm), encoding, public.public_half(raw))
 
 
 def _bytes_of(text: str, form: str, prefix: str) -> bytes:
@@ -161,3 +183,10 @@ def stand_in(text: str, *, algorithm: str, form: str, prefix: str) -> Secret:
         return Secret(text)
     raw = text.encode()
     return Secret(prefix + (raw.hex() if form == "hex" else base64.b64encode(raw).decode()))
+
+
+def demo_private_key(text: str) -> Secret:
+    """The private half of the pair that ``stand_in`` has the public one of."""
+    from gateway.signatures import public
+
+    return Secret(public.demo_private(text))

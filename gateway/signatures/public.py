@@ -46,6 +46,40 @@ def load(raw: bytes, algorithm: str) -> Verifies:
     raise KeyRefused(f"it is a public key, but not for {algorithm}: choose the algorithm that the sender documents")
 
 
+def load_private(raw: bytes, algorithm: str) -> Callable[[bytes], bytes]:
+    """A function from a message to its signature: PEM, DER, or Ed25519's 32 bytes, or 64 with its public half. Raises KeyRefused."""
+    if algorithm != "ed25519":
+        raise KeyRefused(f"the gateway signs with Ed25519 keys, not with {algorithm}")
+    try:
+        key = _private_key(raw)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyRefused("it is not an unencrypted private key for Ed25519") from None
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise KeyRefused("it is a private key, but not for Ed25519")
+    if len(raw) == _BOTH_HALVES and raw[32:] != key.public_key().public_bytes_raw():
+        raise KeyRefused("its second half is not the public key of its first")
+    return key.sign
+
+
+def public_half(raw: bytes) -> bytes:
+    """The 32 bytes of the public key that belongs to a private one which ``load_private`` has accepted."""
+    key = _private_key(raw)
+    assert isinstance(key, ed25519.Ed25519PrivateKey)
+    return key.public_key().public_bytes_raw()
+
+
+#: Bytes of an Ed25519 key as libsodium and others write it: the private half, then the public one.
+_BOTH_HALVES: Final = 64
+
+
+def _private_key(raw: bytes) -> object:
+    if raw.startswith(b"-----BEGIN"):
+        return serialization.load_pem_private_key(raw, password=None)
+    if len(raw) in (32, _BOTH_HALVES):
+        return ed25519.Ed25519PrivateKey.from_private_bytes(raw[:32])
+    return serialization.load_der_private_key(raw, password=None)
+
+
 class Certified(Struct, frozen=True):
     """The key of a certificate, and when it is valid: seconds since the epoch."""
 
@@ -108,6 +142,13 @@ def _ecdsa(key: ec.EllipticCurvePublicKey) -> Verifies:
         return True
 
     return verifies
+
+
+def demo_private(text: str) -> str:
+    """An Ed25519 key, as PEM, derived from a text that everyone knows."""
+    private = ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(text.encode()).digest())
+    form, secrecy = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return private.private_bytes(serialization.Encoding.PEM, form, secrecy).decode()
 
 
 def demo(text: str, algorithm: str) -> str:

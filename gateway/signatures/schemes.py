@@ -51,6 +51,11 @@ class Signature(Struct, frozen=True, kw_only=True):
     #: The path of the payload that has to be one of the secrets.
     signed_for: str = ""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one request can have several signatures."""
+        return bool(self.divider or self.field) and not self.body
+
 
 class Timestamp(Struct, frozen=True, kw_only=True):
     """When the sender signed; trusted because the signature covers it."""

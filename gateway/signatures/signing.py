@@ -12,7 +12,7 @@ from gateway.event.forms import pairs
 from gateway.event.paths import assign
 from gateway.event.payload import parse
 from gateway.signatures.checks import Check, token
-from gateway.signatures.keys import DigestKey, HmacKey, SharedKey
+from gateway.signatures.keys import DigestKey, HmacKey, SigningKey
 from gateway.signatures.message import parts
 from gateway.signatures.request import Reading, Request
 from gateway.signatures.schemes import NAMELESS
@@ -53,27 +53,38 @@ def signed(check: Check, request: Request, now: float, message_id: str) -> Signe
         return Signed(headers=((name, token(scheme, credential.secret).decode("latin-1")),), body=request.body)
     if not isinstance(key, HmacKey | DigestKey):
         raise CannotSign(f"{scheme.signature.algorithm}: only the sender has the private key")
-    return _with_signature(check, request, now, message_id, key)
+    return with_signatures(check, request, now, message_id, [key], check.urls[0])
 
 
-def _with_signature(check: Check, request: Request, now: float, message_id: str, key: SharedKey) -> Signed:
+def with_signatures(
+    check: Check, request: Request, now: float, message_id: str, keys: Sequence[SigningKey], url: bytes
+) -> Signed:
+    """A request with the signature of each key, where the scheme has room for several; else of the first.
+
+    ``url`` is where it is sent, without the request's query. Raises CannotSign, or Stop if what is signed is missing.
+    """
     knobs, stamp = check.scheme.signature, check.scheme.timestamp
     moment = written_time(now, stamp.unit) if stamp else ""
     body = _with_fields(request.body, _signed_fields(check, moment, message_id))
     added = {stamp.header: moment} if stamp and stamp.header else {}
     added |= {check.scheme.id_header: message_id} if check.scheme.id_header else {}
-    reading = Reading(replace(request, headers=_headers(request, added), body=body), check.urls[0])
+    reading = Reading(replace(request, headers=_headers(request, added), body=body), url)
     reading.timestamp, reading.id = moment.encode(), message_id.encode()
-    signature = key.sign(reading, check.message).decode()
+    several = keys if knobs.has_room else keys[:1]
+    signatures = [knobs.prefix + key.sign(reading, check.message).decode() for key in several]
     if knobs.body:
-        return Signed(body=_with_fields(body, {knobs.body: signature}))
-    value = knobs.prefix + signature
-    if knobs.field == NAMELESS:
-        value = knobs.separator.join([moment, value] if knobs.timestamp_field else [value])
-    elif knobs.field:
-        pairs = [(knobs.timestamp_field, moment)] if knobs.timestamp_field else []
-        value = knobs.separator.join(f"{name}={text}" for name, text in [*pairs, (knobs.field, value)])
-    return Signed(headers=((knobs.header, value), *added.items()), body=body)
+        return Signed(body=_with_fields(body, {knobs.body: signatures[0]}))
+    return Signed(headers=((knobs.header, _written(check, moment, signatures)), *added.items()), body=body)
+
+
+def _written(check: Check, moment: str, signatures: Sequence[str]) -> str:
+    """The value of the signature's header."""
+    knobs = check.scheme.signature
+    if not knobs.field:
+        return knobs.divider.join(signatures)
+    moments = [(knobs.timestamp_field, moment)] if knobs.timestamp_field else []
+    fields = [*moments, *((knobs.field, each) for each in signatures)]
+    return knobs.separator.join(value if knobs.field == NAMELESS else f"{name}={value}" for name, value in fields)
 
 
 def _signed_fields(check: Check, moment: str, message_id: str) -> Mapping[str, str]:

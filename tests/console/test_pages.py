@@ -173,6 +173,13 @@ def test_a_destination_that_denies_everything_names_the_events_that_it_denied():
     assert all(f'<a href="/events/{each}">' in page for each in denied)
 
 
+def test_a_destination_that_is_signed_says_how_and_what_verifies_it():
+    signed = g.a_destination("crm", signed="as Standard Webhooks, verified with whpk_A6EHv/POEL4dcN0Y50vA=")
+    page = console.destinations_page(g.a_shell(), [signed, g.a_destination()]).decode()
+    assert page.count("Requests are signed") == 1
+    assert "as Standard Webhooks, verified with whpk_A6EHv/POEL4dcN0Y50vA=" in page
+
+
 def test_a_refused_file_is_said_on_every_page_with_its_place():
     page = console.destinations_page(g.a_shell(rejection=g.a_rejection()), []).decode()
     assert "routes.yaml:39:5" in page

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.config import load
 from gateway.destinations import KINDS, Target
-from gateway.destinations.answers import hinted, read_status, said
+from gateway.destinations.answers import ABORT, DISABLE, asks, hinted, obeyed, read_status, said
 from gateway.model import Dead, Delivered, Reply, Retry
 from gateway.routing.changes import changed
 
@@ -242,3 +242,64 @@ def test_the_destinations_own_words_come_before_what_its_status_means():
     assert read_status(Target(url="https://crm.example.com"), reply).reason.startswith(
         "answered 422: property unknown (it does not accept these values"
     )
+
+
+# --- what a receiver asks of its sender ---
+
+
+ONLY_THIS = "path or query is made from the event, so only this delivery is given up"
+
+
+def asking(header: str | None) -> Reply:
+    return Reply(status=503, headers={} if header is None else {"webhook-delivery": header})
+
+
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        (None, set()),
+        ("", set()),
+        ("disable", {DISABLE}),
+        ("abort-message", {ABORT}),
+        (" Disable ", {DISABLE}),
+        ("abort-message, disable", {ABORT, DISABLE}),
+        ("disabled", set()),
+        ("do not disable", set()),
+    ],
+)
+def test_what_an_answer_asks_of_its_sender(header, asked):
+    assert {each for each in (DISABLE, ABORT) if asks(asking(header), each)} == asked
+
+
+@pytest.mark.parametrize("verdict", [Delivered(), Dead("answered 400")])
+@pytest.mark.parametrize("is_own_address", [True, False])
+def test_what_is_over_is_not_changed_by_what_an_answer_asks(verdict, is_own_address):
+    assert obeyed(verdict, asking("abort-message, disable"), is_own_address=is_own_address) is verdict
+
+
+@pytest.mark.parametrize(
+    ("header", "is_own_address", "reason"),
+    [
+        (
+            "abort-message",
+            False,
+            "answered 503; its answer says webhook-delivery: abort-message, so it is not tried again",
+        ),
+        ("disable", False, None),
+        (
+            "disable",
+            True,
+            f"answered 503; its answer says webhook-delivery: disable; {ONLY_THIS}",
+        ),
+    ],
+)
+def test_a_failure_is_final_if_its_receiver_says_so(header, is_own_address, reason):
+    verdict = Retry("answered 503", after_s=3)
+    found = obeyed(verdict, asking(header), is_own_address=is_own_address)
+    assert found == (verdict if reason is None else Dead(reason))
+
+
+@given(header=st.text(max_size=40))
+def test_no_value_of_the_header_is_an_error(header):
+    assert isinstance(obeyed(read_status(Target(), asking(header)), asking(header), is_own_address=False), Retry | Dead)
+    assert asks(asking(header), DISABLE) in (True, False)

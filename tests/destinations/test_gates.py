@@ -15,6 +15,7 @@ from gateway.destinations.gates import (
     NOTHING,
     OPENS_AFTER,
     RATE,
+    TURNED_OFF,
     Gate,
     Learned,
     Rules,
@@ -338,6 +339,18 @@ def test_the_message_of_a_denial_names_the_events_and_what_to_correct():
 )
 def test_what_an_answer_shows_of_its_destination(status, verdict, is_own_address, outcome):
     assert shown(status, verdict, is_own_address=is_own_address).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [(Delivered(), "accepted"), (Retry("x"), "gone"), (Dead("x"), "answered")],
+    ids=["accepted", "to be retried", "final"],
+)
+def test_an_answer_that_disables_has_a_person_see_to_it_whatever_becomes_of_its_delivery(verdict, outcome):
+    what = shown(404, verdict, disables=True)
+    assert (what.outcome, what.disables, what.why_paused) == (outcome, True, TURNED_OFF)
+    assert not shown(404, verdict, disables=True, is_own_address=True).why_paused
+    assert not shown(404, verdict).why_paused
 
 
 def test_only_a_429_or_an_error_inside_a_success_makes_all_of_us_wait():

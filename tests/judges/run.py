@@ -1,7 +1,8 @@
 """``make judges``: compare the verdicts of the vendors' own packages with this gateway's, both ways.
 
 Every case is a valid request with one change. Intended differences are listed in differences.yaml, each with its reason;
-any other difference makes the exit code 1.
+any other difference makes the exit code 1. So does a request to a destination, signed as ``sign`` and ``auth.aws`` do, that
+a package does not accept.
 """
 
 import argparse
@@ -12,16 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from msgspec.structs import replace
 
 from gateway.config import load
-from gateway.routing import Source
+from gateway.model import HttpRequest
+from gateway.routing import Destination, Source
 from gateway.signatures import Request, Verified
 
 HERE = Path(__file__).parent
@@ -29,6 +32,8 @@ DIFFERENCES = HERE / "differences.yaml"
 URL = "https://hooks.example.com/in/judged"
 SEED = hashlib.sha256(b"judges").digest()
 WHSEC = "whsec_" + base64.b64encode(SEED[:24]).decode()
+OTHER = "whsec_" + base64.b64encode(SEED[8:32]).decode()
+AWS = {"region": "eu-central-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG"}
 BODY = b'{"id": "evt_1", "type": "order.paid", "name": "Zo\xc3\xab & S\xc3\xb6hne", "amount": 12.50}'
 FORM = b"CallSid=CA1234&Caller=%2B14158675309&Digits=1234&Name=Zo%C3%AB"
 
@@ -259,6 +264,54 @@ def _word(accepted: bool) -> str:
     return "accepted" if accepted else "refused"
 
 
+# --- what goes to destinations ---
+
+#: ``sign`` or ``auth`` of a destination, the package, and what that is to verify with, besides PAIRS.
+SIGNED = [
+    ({"sign": {"secret": [WHSEC, OTHER]}}, "standardwebhooks", WHSEC),
+    ({"sign": {"secret": [WHSEC, OTHER]}}, "svix", OTHER),
+    (
+        {"sign": {"preset": "stripe", "secret": ["the-new-secret-of-it", "the-old-secret-of-it"]}},
+        "stripe",
+        "the-old-secret-of-it",
+    ),
+    *(
+        ({"auth": {"aws": {"service": name, **AWS}}}, "botocore", f"{name} {' '.join(AWS.values())}")
+        for name in ("execute-api", "s3")
+    ),
+]
+
+
+def outgoing(judge: Judge, now: float) -> Iterator[tuple[str, str, str]]:
+    """The settings of each destination, the package, and why that refuses its request; empty: it accepts it."""
+    named = [
+        ({"sign": {"preset": preset, "secret": secret}}, package, secret) for preset, package, secret in PAIRS if secret
+    ]
+    for keys, package, secret in [*named, *SIGNED]:
+        is_form = package == "twilio"
+        kind = "application/x-www-form-urlencoded" if is_form else "application/json"
+        request = HttpRequest(method="POST", url=URL, headers=(("content-type", kind),), body=FORM if is_form else BODY)
+        signed = destination(keys).signed(request, "dlv_judged", now)
+        assert isinstance(signed, HttpRequest)
+        said = judge.ask(
+            do="verify",
+            package=package,
+            secret=secret,
+            url=signed.url,
+            headers=dict(signed.headers),
+            body=signed.body.decode(),
+            now=now,
+        )
+        yield json.dumps(keys), package, "" if said["accepted"] else str(said["why"] or "refused")
+
+
+def destination(keys: Mapping[str, object]) -> Destination:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "routes.yaml"
+        path.write_text(yaml.safe_dump({"version": 1, "destinations": {"judged": {"url": URL, **keys}}}))
+        return load(path, environ={}).destinations["judged"]
+
+
 def known() -> Mapping[tuple[str, str], str]:
     """The reason for each intended difference, by preset and case."""
     listed = yaml.safe_load(DIFFERENCES.read_text("utf-8"))
@@ -282,12 +335,16 @@ def main() -> int:
         print(
             f"{preset:<20}{package:<26}{about['version']:<18}{ways:<6}{count:>6}{count - len(found):>8}{len(found) - len(new):>7}"
         )
+    refused = [each for each in outgoing(judge, time.time()) if each[2]]
     judge.close()
+    print(f"requests to destinations that a package refuses: {len(refused)}")
+    for keys, package, why in refused:
+        print(f"\n{keys}\n  {package}: {why}")
     for each in unexplained:
         print(f"\n{each.preset}: {each.case}\n  here: {each.ours}\n  {each.package}: {each.theirs}")
     for preset, case in sorted(reasons.keys() - met):
         print(f"\n{preset}: {case}: listed in differences.yaml, but both agree now")
-    return 1 if unexplained or reasons.keys() - met else 0
+    return 1 if unexplained or refused or reasons.keys() - met else 0
 
 
 if __name__ == "__main__":

@@ -222,6 +222,21 @@ def line(asked: Asked) -> object:
     return SignatureValidator(asked["secret"]).validate(asked["body"], asked["headers"].get("x-line-signature", ""))
 
 
+def botocore(asked: Asked) -> object:
+    """Whether AWS's own package makes the same signature; the secret is service, region, id and key."""
+    from botocore.auth import S3SigV4Auth, SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    service, region, key_id, key = asked["secret"].split()
+    headers = {name: value for name, value in asked["headers"].items() if name != "authorization"}
+    request = AWSRequest(method="POST", url=asked["url"], data=asked["body"].encode(), headers=headers)
+    request.context.update(timestamp=headers["x-amz-date"], client_config=None)
+    auth = (S3SigV4Auth if service == "s3" else SigV4Auth)(Credentials(key_id, key), service, region)
+    signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    return asked["headers"]["authorization"].endswith(f"Signature={signature}")
+
+
 VERIFY: dict[str, Callable[[Asked], object]] = {
     "standardwebhooks": standardwebhooks,
     "svix": svix,
@@ -241,6 +256,7 @@ VERIFY: dict[str, Callable[[Asked], object]] = {
     "workos": workos,
     "razorpay": razorpay,
     "line-bot-sdk": line,
+    "botocore": botocore,
 }
 SIGN: dict[str, Callable[[Asked], Mapping[str, str]]] = {
     "standardwebhooks": sign_standardwebhooks,

@@ -118,7 +118,7 @@ def test_another_order_of_routes_is_said(folder):
 ALL_OF_IT = """
 vars: {names: {a: Alice}}
 conditions: {vip: {attrs.company: Demo Co}}
-destinations: {crm: {url: "http://127.0.0.1:9"}}
+destinations: {crm: {url: "http://127.0.0.1:9", sign: {preset: github, secret: 5c1f0e8a9b7d42e6a1c3}}}
 routes:
   - {name: named, to: crm, where: {is: vip}}
   - {name: iffy, to: crm, if: attrs.type == "lead"}
@@ -137,6 +137,9 @@ routes:
         ('"^1"', '"^2"', "1 route changed (ops)"),
         ("a: 2", "a: 3", "1 route changed (many/2)"),
         ("Alice", "Bob", "1 variable changed (names)"),
+        ("5c1f0e8a9b7d42e6a1c3", "another-secret-of-it", "1 destination changed (crm)"),
+        ("preset: github", "preset: xobito", "1 destination changed (crm)"),
+        ("Alice", "Alice", "nothing"),
         ("routes:", "always:", "6 routes changed (named, iffy, ops, many, many/1, many/2)"),
     ],
 )

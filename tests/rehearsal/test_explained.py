@@ -122,6 +122,15 @@ def test_secrets_count_when_a_change_is_looked_for_and_are_still_not_shown(tmp_p
     assert request["request"]["body"]["token"] == "***"
 
 
+@pytest.mark.parametrize(("preset", "changed"), [("github", True), ("mailgun", None)])
+def test_where_the_signature_is_in_the_body_nothing_says_what_has_changed(tmp_path, preset, changed):
+    sign = f"crm: {{sign: {{preset: {preset}, secret: 5c1f0e8a9b7d42e6a1c3}}, "
+    config = configured(tmp_path, ROUTES.replace("crm: {", sign))
+    history = history_of(config, ("welcome", "crm"), attempts=[an_attempt(b"x" * 32)])
+    [request] = explained_history(config, history)["requests"]
+    assert request["changed"] is changed
+
+
 def test_what_can_no_longer_be_made_has_changed_and_says_why(tmp_path, config):
     history = history_of(config, ("welcome", "gone"), attempts=[an_attempt(b"x" * 32)])
     [request] = explained_history(config, history)["requests"]

@@ -238,7 +238,8 @@ async def test_an_event_is_shown_with_every_entry_and_every_request_and_without_
 @story
 async def test_destinations_say_how_it_stands_with_them_and_no_secret(tmp_path):
     with Sink() as sink:
-        text = to_crm(sink, rate="10/s").replace(sink.url, f"{sink.url}/hooks/a-long-secret-path-part")
+        sign = {"preset": "github", "secret": "a-long-secret-to-sign-with"}
+        text = to_crm(sink, rate="10/s", sign=sign).replace(sink.url, f"{sink.url}/hooks/a-long-secret-path-part")
         async with Desk(tmp_path, text) as desk:
             await desk.receive()
             await desk.later(1)
@@ -259,7 +260,8 @@ async def test_destinations_say_how_it_stands_with_them_and_no_secret(tmp_path):
     assert (crm["rate"], crm["concurrency"], crm["circuit"], crm["in_file"]) == ("10/s", 32, "closed", True)
     assert (crm["delivered"], crm["delivered_1h"], sum(crm["traffic"]["delivered"])) == (1, 1, 1)
     assert crm["address"] == f"{sink.url}/hooks/***"
-    assert "a-long-secret" not in json.dumps(config)
+    assert crm["signed"] == "as GitHub"
+    assert "a-long-secret" not in json.dumps([config, crm])
     assert (gone["name"], gone["in_file"], gone["delivered"]) == ("crm", False, 1)
 
 

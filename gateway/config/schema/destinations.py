@@ -11,6 +11,7 @@ from gateway.config.schema import trees, values, ways
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
+from gateway.config.schema.sign import SignKeys
 from gateway.config.schema.success import SuccessKeys, read_success
 from gateway.config.text.reader import Map, Node, Scalar
 from gateway.destinations import KINDS, Kind, Option
@@ -37,6 +38,18 @@ class HeaderKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AwsKeys(Section):
+    noun = "auth.aws"
+    service: Words | None = key(
+        values.words, "the service as its endpoint is called: execute-api, sqs, s3", required=True
+    )
+    region: Words | None = key(values.words, "its region: eu-central-1", required=True)
+    access_key_id: Secret | None = key(values.secret, 'the id of an access key: "${AWS_ACCESS_KEY_ID}"', required=True)
+    secret_access_key: Secret | None = key(values.secret, 'its secret: "${AWS_SECRET_ACCESS_KEY}"', required=True)
+    session_token: Secret | None = key(values.secret, 'the token of a temporary key: "${AWS_SESSION_TOKEN}"')
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuthKeys(Section):
     noun = "auth"
     together: ClassVar[Shape] = {"minProperties": 1, "maxProperties": 1}
@@ -44,6 +57,11 @@ class AuthKeys(Section):
     basic: BasicKeys | None = key(nested(BasicKeys), 'a login: auth: {basic: {user: me, password: "${PASSWORD}"}}')
     header: HeaderKeys | None = key(
         nested(HeaderKeys), 'any other header: auth: {header: {name: x-api-key, value: "${KEY}"}}'
+    )
+    aws: AwsKeys | None = key(
+        nested(AwsKeys),
+        "AWS Signature Version 4, made for each attempt: "
+        'auth: {aws: {service: execute-api, region: eu-central-1, access_key_id: "${ID}", secret_access_key: "${KEY}"}}',
     )
 
 
@@ -134,8 +152,14 @@ class DestinationKeys(DefaultsKeys):
     )
     auth: AuthKeys | None = key(
         nested(AuthKeys),
-        "how to authenticate: bearer, basic or header; a route cannot change it",
+        "how to authenticate: bearer, basic, header or aws; a route cannot change it",
         types=_types_with("auth"),
+    )
+    sign: SignKeys | None = key(
+        nested(SignKeys),
+        'how to sign each request, as Standard Webhooks or otherwise: {secret: "${SIGN_SECRET}"}, '
+        '{key: "${file:sign.pem}"}, {preset: github, secret: "${SIGN_SECRET}"}',
+        types=_types_with("sign"),
     )
     retry_after: tuple[str, ...] | None = key(
         values.typed(_hint_path, {"title": "text", "type": "string", "pattern": r"^json:.|\$\{"}),
@@ -196,6 +220,9 @@ class DestinationKeys(DefaultsKeys):
     is_inbox: bool = False
 
 
+#: Why a type does not have a key, where somebody would wonder.
+_WHY_NOT: Final = {"sign": ": its address is its login, and nobody there checks a signature"}
+
 _WITHOUT_URL: Final = [kind.name for kind in KINDS.values() if not kind.has_url]
 _OF_FILE: Final = {"properties": {"type": {"enum": _WITHOUT_URL}}, "required": ["type"]}
 
@@ -243,7 +270,7 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         if text in found.written and declared.types and found.type not in declared.types:
             only = f"; only type {' or '.join(declared.types)} has it" if len(declared.types) <= 3 else ""
             message = f'a destination of type {found.type} cannot have "{text}"'
-            reading.error(found.key_at(text), message, f"remove it{only}")
+            reading.error(found.key_at(text), message, f"remove it{_WHY_NOT.get(text, '')}{only}")
     for needed in ("url" if KINDS[found.type].has_url else "path", *_NEEDED[found.type]):
         if needed not in found.written:
             reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)

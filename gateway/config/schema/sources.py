@@ -9,29 +9,12 @@ from gateway.config.schema import trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
 from gateway.config.schema.keys import Section, key, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Unfit, Words, shape_of, shaped
+from gateway.config.schema.secrets import SECRETS, Written, read_secrets
 from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import VerifyKeys, read_verify
-from gateway.config.text.reader import Items, Map, Node, Scalar
-from gateway.model import Secret
+from gateway.config.text.reader import Map, Node, Scalar
 from gateway.render import TemplateText
 from gateway.wording import suggest
-
-
-@dataclass(frozen=True, kw_only=True)
-class SecretKeys(Section):
-    noun = "a secret"
-    value: Secret | None = key(values.secret, 'the secret itself: "${OLD_SECRET}"', required=True)
-    until: Words | None = key(values.words, "the day it stops being accepted: 2026-12-31", required=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """One secret of a source."""
-
-    secret: Secret
-    node: Node
-    #: The day it expires, as written; None: never.
-    until: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +25,11 @@ class Secrets:
     is_demo: bool
 
 
-@shaped(
-    {
-        "anyOf": [
-            values.TEXT,
-            {"type": "array", "items": {"anyOf": [values.TEXT, {"$ref": SecretKeys}]}, "minItems": 1},
-        ]
-    }
-)
+@shaped(SECRETS)
 def _secrets(reading: Reading, node: Node, label: str) -> Secrets | None:
     with reading.stand_in(DEMO_SECRET) as stand_in:
-        nodes = node.nodes if isinstance(node, Items) else (node,)
-        found = [_secret(reading, each, label) for each in nodes]
-    if not nodes:
-        reading.error(node, f"{label} is an empty list", "write at least one secret")
-    written = tuple(each for each in found if each is not None)
+        written = read_secrets(reading, node, label)
     return Secrets(written, stand_in.was_used) if written else None
-
-
-def _secret(reading: Reading, node: Node, label: str) -> Written | None:
-    if not isinstance(node, Map):
-        secret = values.secret(reading, node, label)
-        return None if secret is None else Written(secret, node)
-    keys = read_section(reading, node, SecretKeys, f"an element of {label}")
-    if keys is None or keys.value is None:
-        return None
-    return Written(keys.value, keys.written["value"].value, keys.until)
 
 
 def _known_preset(written: Words, label: str) -> str:

@@ -1,0 +1,73 @@
+"""The keys of ``sign``: how a destination's requests are signed."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gateway import presets
+from gateway.config.schema import values
+from gateway.config.schema.keys import Section, key, nested
+from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shape_of, shaped
+from gateway.config.schema.secrets import SECRETS, Written, read_secrets
+from gateway.config.schema.verify import InHeaderKeys, SignatureKeys, TimestampKeys
+from gateway.config.text.reader import Node
+from gateway.wording import suggest
+
+_PREFIX: Final = re.compile(r"^(?:v1a?,)?wh(?:sec|sk)_")
+#: Characters of what is worth hiding: fewer would hide words.
+_SHORTEST: Final = 7
+
+
+@shaped(SECRETS)
+def _secrets(reading: Reading, node: Node, label: str) -> tuple[Written, ...] | None:
+    found = read_secrets(reading, node, label)
+    # A receiver may repeat one without the word that it begins with.
+    texts = (each.secret.reveal() for each in found)
+    reading.secrets.update(rest for text in texts if (rest := _PREFIX.sub("", text)) != text and len(rest) > _SHORTEST)
+    return found or None
+
+
+def _known_preset(written: Words, label: str) -> str:
+    if written.text not in presets.NAMES:
+        near = suggest(written.shown, presets.NAMES)
+        hint = near or "run gateway sources for a list; without a preset, write signature: as the receiver documents it"
+        raise Unfit(f'{label}: "{written.shown}" is not a known preset', hint)
+    return written.text
+
+
+_preset: Final = values.typed(_known_preset, shape_of(values.choice(presets.NAMES)), values.named)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignKeys(Section):
+    noun = "sign"
+    together: ClassVar[Shape] = {"anyOf": [{"required": ["secret"]}, {"required": ["key"]}]}
+    foreign: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("verify", "scheme"), "signature"),
+        **dict.fromkeys(("secrets", "token"), "secret"),
+        **dict.fromkeys(("keys", "private_key"), "key"),
+    }
+    secret: tuple[Written, ...] | None = key(
+        _secrets,
+        "what the receiver verifies with, one or a list: each signs, or until the day that goes with it, "
+        "{value: ..., until: 2026-12-31}",
+    )
+    private: tuple[Written, ...] | None = key(
+        _secrets,
+        'a private Ed25519 key (whsk_..., or PEM), or a list; receivers verify with its public half: "${file:sign.pem}"',
+        name="key",
+    )
+    preset: str | None = key(
+        _preset,
+        "sign as a known sender does: github, stripe ...; Standard Webhooks if left out",
+        usual="standard-webhooks",
+    )
+    signature: SignatureKeys | None = key(
+        nested(SignatureKeys),
+        "or a scheme of your own, in the words of verify: {header: x-acme-signature, prefix: sha256=}",
+    )
+    timestamp: TimestampKeys | None = key(
+        nested(TimestampKeys), "where the time of the attempt goes; signed must cover it"
+    )
+    id: InHeaderKeys | None = key(nested(InHeaderKeys), "the header for {id}, which is the same in every attempt")
