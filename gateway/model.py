@@ -137,6 +137,12 @@ class Delivery(Struct, frozen=True, kw_only=True):
     replayed_by: str = ""
 
     @property
+    def waits(self) -> bool:
+        """Whether its first attempt is still to come, and is not due yet."""
+        is_untried = self.state is DeliveryState.PENDING and self.attempts == self.attempts_before_replay
+        return is_untried and self.due_in_s is not None and self.due_in_s > 0
+
+    @property
     def is_behind(self) -> bool:
         """Whether it waits for another one ahead of it in its lane."""
         return self.state is DeliveryState.PENDING and self.due_in_s is None

@@ -360,6 +360,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
         result = retry.decide(
             policy, verdict, failures=failures + 1, spent_s=delivery.spent_s, noise=noise, age_s=age_s
         )
+    if isinstance(result, Retry) and delivery.route in config.with_hours:
+        # The wait for its hours is not spent.
+        result = replace(result, after_s=result.after_s + config.closed_s(delivery.route, started + result.after_s))
     sent = request.sent if request else b""
     attempt = Attempt(
         number=delivery.attempts + 1,

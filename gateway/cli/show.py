@@ -78,6 +78,10 @@ def _next(delivery: Mapping[str, Any]) -> str:
         return ", waiting for an earlier one with the same key"
     if due is None:
         return ""
+    if due >= 1 and delivery.get("waits_until"):
+        return f", waits until {local(delivery['waits_until'])}"
+    if due < 1 and delivery.get("held"):
+        return f", held: {delivery['held']}"
     return f", next attempt in {duration(round(due))}" if due >= 1 else ", due now"
 
 

@@ -28,6 +28,14 @@ class Attempts:
         #: Looks for another login at once; called when a destination refuses what it was sent.
         self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
 
+    def too_early(self, lease: Lease) -> Outcome | None:
+        """The outcome of a delivery whose entry does not send now: no attempt, and due when its hours open. None: it does."""
+        config, delivery = self._gateway.config, lease.delivery
+        if delivery.route not in config.with_hours:
+            return None
+        closed_s = config.closed_s(delivery.route, self._gateway.clock())
+        return Outcome(lease, Retry(delivery.reason, after_s=closed_s)) if closed_s else None
+
     async def make(
         self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float
     ) -> tuple[Outcome, str]:

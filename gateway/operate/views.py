@@ -1,5 +1,6 @@
 """Nouns as JSON: the same in the admin API, with ``--json`` and in the console."""
 
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -103,7 +104,10 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
 
 
 def delivery(each: Delivery) -> dict[str, Any]:
-    """A delivery; ``due_in_s`` is null unless it is pending, and while it waits for another one of its lane."""
+    """A delivery; ``due_in_s`` is null unless it is pending, and while it waits for another one of its lane.
+
+    ``waits_until`` is when it is first due, while that is still to come: an ISO time, else null.
+    """
     return {
         "id": each.id,
         "event_id": each.event_id,
@@ -112,6 +116,7 @@ def delivery(each: Delivery) -> dict[str, Any]:
         "state": each.state.value,
         "attempts": each.attempts,
         "due_in_s": None if each.due_in_s is None else round(each.due_in_s, 3),
+        "waits_until": _iso(time.time() + each.due_in_s if each.due_in_s and each.waits else None),
         "reason": each.reason,
         "status": each.last_status,
         "answer": each.last_answer,

@@ -15,6 +15,7 @@ from gateway.routing.destinations import Destination
 from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
+from gateway.routing.timing import AT_ONCE, Waiting, waiting
 from gateway.store.nouns import Limits, Retention
 
 #: How a file looks without being read: inode, time of its content and of its inode, size.
@@ -50,6 +51,8 @@ class Config:
     entries: Mapping[str, Entry]
     #: The entries for events of ``sources``.
     sections: Sections
+    #: The names of entries that have ``hours`` in which every attempt is made.
+    with_hours: frozenset[str] = frozenset()
     #: The source of the gateway's own events.
     own: Source
     #: The entries for those.
@@ -91,10 +94,25 @@ class Config:
         """The entries for events of a source."""
         return self.own_sections if source == OWN else self.sections
 
-    def plan(self, source: Source, facts: Facts) -> tuple[tuple[str, str], ...]:
-        """(route, destination) of every delivery of an event, as if no ``once`` had fired before."""
+    def plan(self, source: Source, facts: Facts, now: float | None = None) -> tuple[tuple[str, str], ...]:
+        """(route, destination) of every delivery of an event received ``now``, as if no ``once`` had fired before.
+
+        None: at a time when the hours of all entries are open.
+        """
         matching = self.sections_of(source.name).matching(facts)
-        return tuple(delivery for entry in matching for delivery in entry.deliveries)
+        sending = (entry for entry in matching if now is None or not entry.is_skipped(now))
+        return tuple(delivery for entry in sending for delivery in entry.deliveries)
+
+    def closed_s(self, route: str, now: float) -> float:
+        """Seconds until the hours of an entry open for an attempt; 0 while they are open."""
+        timing = self.entries[route].timing if route in self.with_hours else None
+        return timing.closed_s(now) if timing is not None else 0.0
+
+    def waiting(self, route: str, destination: str, now: float) -> Waiting | None:
+        """What an event that is received ``now`` waits for before its first attempt; None: nothing in the file."""
+        entry, known = self.entries.get(route), self.destinations.get(destination)
+        timing = (entry.timing if entry else None) or AT_ONCE
+        return waiting(timing, known.hours if known else None, now)
 
     def explain(self, source: Source, facts: Facts) -> Sequence[Considered]:
         """Every entry of always, routes and unmatched, in order, and why it matches the event or not."""

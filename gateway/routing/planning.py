@@ -28,6 +28,8 @@ class Plan(Struct, frozen=True):
     source: Source
     #: The entries that match it.
     entries: Sequence[Entry]
+    #: Those of them that send something for it: not those whose hours are over.
+    sending: Sequence[Entry]
     #: By destination: the lane of its deliveries.
     lanes: Mapping[str, str | None]
     firings: Sequence[Firing]
@@ -40,10 +42,12 @@ class Plan(Struct, frozen=True):
                 id=new_id("dlv", event.received_at),
                 route=route,
                 destination=destination,
-                lease_s=reserve(config.destinations[destination]),
+                lease_s=reserve(config.destinations[destination]) if not wait_s else None,
                 lane=self.lanes[destination],
+                wait_s=wait_s,
             )
-            for entry in self.entries
+            for entry in self.sending
+            for wait_s in (entry.timing.wait_s(event.received_at) if entry.timing is not None else 0.0,)
             for route, destination in entry.deliveries
         ]
         return NewEvent(
@@ -82,9 +86,11 @@ def matching(received: Received, config: Config, source: Source) -> tuple[Facts,
 
 def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Config, source: Source) -> Plan:
     """The plan of an event, with the keys of its deliveries."""
-    names = {destination for entry in entries for _, destination in entry.deliveries}
+    event = received.event
+    sending = [entry for entry in entries if entry.timing is None or not entry.timing.is_skipped(event.received_at)]
+    names = {destination for entry in sending for _, destination in entry.deliveries}
     lanes = {name: config.destinations[name].lane(known) for name in names}
-    return Plan(received.event, received.key, source, entries, lanes, _firings(entries, known, received.event, source))
+    return Plan(event, received.key, source, entries, sending, lanes, _firings(sending, known, event, source))
 
 
 def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:

@@ -29,6 +29,8 @@ class NewDelivery(Struct, frozen=True, kw_only=True):
     #: when other deliveries for this destination are due, or are ahead of it in its lane.
     lease_s: float | None = None
     lane: str | None = None
+    #: Seconds from now until it is due; one that waits for others in its lane is due no earlier than that, either.
+    wait_s: float = 0.0
 
 
 class Firing(Struct, frozen=True, kw_only=True):

@@ -295,14 +295,16 @@ def mentions(text: str, value: str) -> bool:
 
 def admitted(
     new: NewDelivery, lane: str | None, busy_lanes: set[tuple[str, str]], *, others_due: bool
-) -> Literal["leased", "due", "behind"]:
-    """Whether a new delivery starts at once, waits for a slot, or waits for the deliveries ahead of it in its lane.
+) -> Literal["leased", "due", "later", "behind"]:
+    """Whether a new delivery starts at once, waits for a slot, is due later, or waits for those ahead of it in its lane.
 
     ``busy_lanes``: (destination, lane) of every lane with a pending delivery. The first one pending in a lane may go;
     when it ends, the next one is due. A delivery that is replayed goes to the end of its lane.
     """
     if lane is not None and (new.destination, lane) in busy_lanes:
         return "behind"
+    if new.wait_s > 0:
+        return "later"
     return "due" if others_due or new.lease_s is None else "leased"
 
 

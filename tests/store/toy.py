@@ -36,6 +36,8 @@ class Row:
     turn: int
     lease: nouns.Lease | None = None
     leased_until: float = 0.0
+    #: It is not due before, even if it is the first one of its lane.
+    not_before: float = 0.0
 
     @property
     def is_pending(self) -> bool:
@@ -151,8 +153,11 @@ class Server:
             admission = rules.admitted(each, each.lane, busy, others_due=bool(self.free(each.destination)))
             row = self._add(_delivery(each, new.event.id))
             busy |= {(each.destination, each.lane)} if each.lane is not None else set()
+            row.not_before = self.now() + each.wait_s
             if admission == "behind":
                 row.due = None
+            elif admission == "later":
+                row.due = row.not_before
             elif admission == "due":
                 self.came_up(each.destination)
             else:
@@ -220,7 +225,7 @@ class Server:
     def _let_next_go(self, ended: Delivery) -> None:
         first = min(self._lane_of(ended), key=lambda row: row.turn, default=None)
         if first is not None and first.due is None:
-            first.due = self.now()
+            first.due = max(self.now(), first.not_before)
             self.came_up(ended.destination)
 
     def _lane_of(self, delivery: Delivery) -> list[Row]:

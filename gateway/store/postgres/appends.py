@@ -52,13 +52,13 @@ async def append(line: Line, replica: int, calls: Sequence[Append], due_since: C
 
 
 def has_order(calls: Sequence[Append]) -> bool:
-    """Whether it matters what is stored first: deliveries that are in a lane, or entries that fire once per key."""
+    """Whether it matters what is stored first: deliveries in a lane or due later, or entries that fire once per key."""
     for call in calls:
         for new in call.events:
             if new.firings:
                 return True
             for each in new.deliveries:
-                if each.lane is not None:
+                if each.lane is not None or each.wait_s:
                     return True
     return False
 
@@ -148,6 +148,8 @@ class _Adding(Struct, kw_only=True):
     events: list[tuple[Any, ...]] = field(default_factory=list)
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
     held_back: list[tuple[int, str, bytes]] = field(default_factory=list)
+    #: (number, when) of deliveries that are not due before, although they may be the first of their lane.
+    late: list[tuple[int, float]] = field(default_factory=list)
     #: How many of these by source, and by destination.
     came: Counter[str] = field(default_factory=Counter)
     pending: Counter[str] = field(default_factory=Counter)
@@ -191,12 +193,16 @@ class _Adding(Struct, kw_only=True):
                 event.event.id,
                 new.route,
                 new.destination,
-                float("inf") if admission == "behind" else None,
+                _due(admission, added.now + new.wait_s),
                 until,
                 None if lane is None else lane.encode(),
                 None if lane is None else number,
             )
         )
+        if admission == "later":
+            added.later.append((new.destination, added.now + new.wait_s))
+        elif admission == "behind" and new.wait_s > 0:
+            self.late.append((seq, added.now + new.wait_s))
         added.pending += 1
         self.pending[new.destination] += 1
         if new.lease_s is None or not is_leased:
@@ -224,5 +230,12 @@ class _Adding(Struct, kw_only=True):
                 *columns(sorted(self.came.items()), 2),
                 *columns(sorted(self.pending.items()), 2),
             )
+        if self.late:
+            await connection.execute(sql.NOT_BEFORE, *columns(self.late, 2))
         if self.held_back:
             await connection.execute(sql.HOLD_BACK, *columns(self.held_back, 3))
+
+
+def _due(admission: str, later: float) -> float | None:
+    """When it is due; None: now."""
+    return float("inf") if admission == "behind" else later if admission == "later" else None

@@ -198,9 +198,13 @@ async def lock_lanes(connection: Connection, lanes: Lanes) -> None:
 
 
 async def let_next_go(connection: Connection, lanes: Lanes, due: dict[str, float]) -> None:
-    """The next ones of lanes that may have lost their first are due now; their destinations are added to ``due``."""
-    for destination, moment in await connection.fetch(sql.NEXT_IN_LANES, *columns(sorted(lanes), 2)):
-        lower(due, destination, moment)
+    """The next ones of lanes that may have lost their first are due, now or when they have waited long enough.
+
+    The destinations of those that are due now are added to ``due``.
+    """
+    for destination, moment, is_due in await connection.fetch(sql.NEXT_IN_LANES, *columns(sorted(lanes), 2)):
+        if is_due:
+            lower(due, destination, moment)
 
 
 async def _notify(connection: Connection, outcome: Outcome, settled: Settled) -> None:

@@ -214,14 +214,19 @@ WHERE EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_seq = o.seq AND a.number 
 """
 # The first of those pending in each lane is due, if it was behind.
 NEXT_IN_LANES: Final = """
-UPDATE queue q SET due = gateway_now()
+UPDATE queue q SET due = greatest(gateway_now(), (SELECT t.due FROM timing t WHERE t.delivery_seq = q.seq))
 WHERE q.due + 0 = 'infinity' AND q.seq = ANY(ARRAY(
     SELECT first.seq FROM unnest($1::text[], $2::bytea[]) AS k (destination, lane)
     CROSS JOIN LATERAL (
         SELECT l.seq FROM queue l WHERE l.destination = k.destination AND l.lane = k.lane ORDER BY l.turn LIMIT 1
     ) first
 ))
-RETURNING q.destination, q.due
+RETURNING q.destination, q.due, q.due <= gateway_now() AS is_due
+"""
+# $2: when; they wait in their lanes.
+NOT_BEFORE: Final = """
+INSERT INTO timing (delivery_seq, head, began, due, count, size)
+SELECT k.seq, '', k.due, k.due, 1, 0 FROM unnest($1::bigint[], $2::float8[]) AS k (seq, due)
 """
 # What is leased no longer, as if it had never been.
 GIVE_BACK: Final = """

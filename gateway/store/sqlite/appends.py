@@ -30,6 +30,8 @@ def append(records: Records, calls: Sequence[Append], change: Change) -> int:
             owner = next(owners)
             call.answer.append(Appended(owner, True) if owner else adding.event(new, call.replica))
     records.add_deliveries(adding.deliveries)
+    for row in adding.late:
+        records.db.execute(sql.NOT_BEFORE, row)
     change.pending += len(adding.deliveries)
     return records.add_events(adding.events)
 
@@ -69,6 +71,8 @@ class _Adding(Struct, kw_only=True):
     busy: set[tuple[str, str]]
     events: list[tuple[Any, ...]] = field(default_factory=list)
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
+    #: (number, when) of deliveries that are not due before, although they may be the first of their lane.
+    late: list[tuple[int, float]] = field(default_factory=list)
 
     def event(self, new: NewEvent, replica: str) -> Appended:
         seq = self.records.next_event()
@@ -96,13 +100,17 @@ class _Adding(Struct, kw_only=True):
         lane = new.lane and storable(new.lane)
         others_due = new.destination in change.fresh or records.leases.is_due(new.destination, now)
         admission = rules.admitted(new, lane, self.busy, others_due=others_due)
-        due = tables.BEHIND if admission == "behind" else now
+        due = tables.BEHIND if admission == "behind" else now + new.wait_s
         row = (seq, new.id, event_seq, new.route, new.destination, "pending")
         self.deliveries.append((*row, due, now, lane, seq))
         if lane is not None:
             self.busy.add((new.destination, lane))
         if admission == "due":
             change.fresh.setdefault(new.destination, []).append(Fresh(now, seq, new, event.id, lane))
+        if admission == "later":
+            change.lower(new.destination, due)
+        elif admission == "behind" and new.wait_s > 0:
+            self.late.append((seq, now + new.wait_s))
         if admission != "leased":
             return None
         assert new.lease_s is not None

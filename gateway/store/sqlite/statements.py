@@ -184,8 +184,9 @@ _FIRST: Final = """
 """
 BUSY_LANES: Final = f"SELECT k.value ->> 0, k.value ->> 1 FROM json_each(?) k WHERE {_FIRST} IS NOT NULL"
 NEXT_IN_LANES: Final = f"""
-UPDATE delivery SET due = ?2 WHERE due = {BEHIND} AND seq IN (SELECT {_FIRST} FROM json_each(?1) k) RETURNING destination
+UPDATE delivery SET due = max(?2, coalesce((SELECT t.due FROM timing t WHERE t.delivery_seq = seq), 0)) WHERE due = {BEHIND} AND seq IN (SELECT {_FIRST} FROM json_each(?1) k) RETURNING destination, due
 """
+NOT_BEFORE: Final = "INSERT INTO timing (delivery_seq, head, began, due, count, size) VALUES (?1, '', ?2, ?2, 1, 0)"
 LANED: Final = (
     "SELECT seq FROM delivery WHERE seq IN (SELECT value FROM json_each(?)) AND lane IS NOT NULL ORDER BY seq"
 )
