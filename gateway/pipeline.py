@@ -312,10 +312,12 @@ OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
 }
 
 
-async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: object = None) -> Tried:
+async def deliver(
+    delivery: Delivery, event: Event, gateway: Gateway, payload: object = None, others: Sequence[Event] = ()
+) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload``: of the event, if it is at hand.
+    ``payload``: of the event, if it is at hand; ``others``: those that a digest sends with it.
     """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
@@ -324,14 +326,15 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
     request: OutboundRequest | None = None
     reply: Reply | None = None
     learned = gates.NOTHING
-    hiding = config.hiding(event, delivery.destination)
+    hiding = config.hiding_all((event, *others), delivery.destination)
     try:
         poison.check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
         with gateway.crash_slot.working_on(delivery.id):
             if payload is None:
                 payload = facts.payload_of(event)
-            request = _traced(config.build(delivery, event, payload, gateway.console), event)
+            more = [(each, facts.payload_of(each)) for each in others]
+            request = _traced(config.build(delivery, event, payload, gateway.console, more), event)
         assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):

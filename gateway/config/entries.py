@@ -8,6 +8,7 @@ from gateway import presets
 from gateway.config import checks
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
+from gateway.config.gathering import GatheringCompiler
 from gateway.config.messages import MessageCompiler, compiled
 from gateway.config.samples import Known
 from gateway.config.schema.destinations import DestinationKeys
@@ -23,6 +24,7 @@ from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Once
+from gateway.routing.gathering import DIGEST_ROOTS
 from gateway.routing.timing import Timing
 from gateway.wording import suggest_or_list
 
@@ -46,6 +48,7 @@ class EntryCompiler:
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
         self._hide = hide
         self._known = known
+        self._gathering = GatheringCompiler(reading, self.fields)
         self._templates: dict[frozenset[str], Templates] = {}
 
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
@@ -58,8 +61,12 @@ class EntryCompiler:
         self._refuse_empty(keys)
         self._refuse_in_failed(keys)
         timing = self._timing(keys)
+        gathers = self._gathering.gathers(keys, tuple(sources), templates)
+        if keys.digest is not None:
+            fallback = None
         parts = (keys, *(keys.send or ()))
-        messages = [self._messages.messages(each, templates, fallback) for each in parts]
+        contents = self._templates_for(DIGEST_ROOTS) if keys.digest is not None else templates
+        messages = [self._messages.messages(each, contents, fallback) for each in parts]
         deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
         # The entry itself sends what its parts send, too.
         deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
@@ -73,6 +80,7 @@ class EntryCompiler:
                 deliveries=deliveries[at],
                 once=self._once(keys, templates) if at == 0 else None,
                 timing=timing,
+                gathers=gathers,
             )
             for at, each in enumerate(parts)
         ]
@@ -112,7 +120,7 @@ class EntryCompiler:
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":
             return
-        for key in ("once", "delay"):
+        for key in ("once", "delay", "digest", "debounce"):
             if key in keys.written:
                 hint = "remove it: failures within a minute are reported in one message"
                 self._reading.error(keys.key_at(key), f'"{key}" has no effect in "{keys.called}"', hint)

@@ -1,17 +1,17 @@
 """One attempt: the request is made, its destination is judged by the answer, and the delivery has its outcome."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
 
-from gateway import pipeline
+from gateway import pipeline, telemetry
 from gateway.destinations import gates
-from gateway.errors import CorruptEvent, Unparsable
+from gateway.errors import CorruptEvent, StoreUnavailable, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
-from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Retry
+from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Release, Retry
 from gateway.pipeline import Gateway, Tried
 from gateway.presets import OWN
 from gateway.routing import Config
@@ -44,17 +44,41 @@ class Attempts:
         ``payload``: of the event, if it is at hand.
         """
         if not isinstance(event, Event):
-            return await self._damaged(lease, event)
+            return await self._damaged(lease, event, lease.delivery.event_id)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
+        others: Sequence[Event] = ()
+        if lease.delivery.digest == lease.delivery.id:
+            found = await self._others(lease)
+            if isinstance(found, Outcome):
+                return found, CorruptEvent.reason if isinstance(found.result, Dead) else ""
+            others = found
         used = self._gateway.config
-        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload)
+        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, others)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
             return await self._with_another_login(lease, tried), tried.word
         return await self._judged(lease, event, tried), tried.word
 
-    async def _damaged(self, lease: Lease, event: CorruptEvent | None) -> tuple[Outcome, str]:
-        reason = str(event or f"event {lease.delivery.event_id} is not in the store")
+    async def _others(self, lease: Lease) -> Sequence[Event] | Outcome:
+        """The other events of a digest, or the outcome if they cannot be had."""
+        own, store = lease.delivery.event_id, self._gateway.store
+        try:
+            ids = [id_ for id_ in await store.gathered(lease.delivery.id) if id_ != own]
+            loaded = await store.load(ids)
+        except StoreUnavailable as error:
+            telemetry.log("store.unavailable", reason=str(error))
+            await self._holds.learn(lease.delivery, gates.NOTHING)
+            return Outcome(lease, Release())
+        found: list[Event] = []
+        for id_ in ids:
+            event = loaded.get(id_)
+            if not isinstance(event, Event):
+                return (await self._damaged(lease, event, id_))[0]
+            found.append(event)
+        return found
+
+    async def _damaged(self, lease: Lease, event: CorruptEvent | None, event_id: str) -> tuple[Outcome, str]:
+        reason = str(event or f"event {event_id} is not in the store")
         await self._holds.learn(lease.delivery, gates.NOTHING)
         await self.say_damaged(lease.delivery, reason)
         return Outcome(lease, Dead(reason)), CorruptEvent.reason

@@ -13,6 +13,7 @@ from gateway.presets import OWN
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
+from gateway.routing.gathering import Digest
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.routing.timing import AT_ONCE, Waiting, waiting
@@ -143,9 +144,17 @@ class Config:
         }
         return {**facts, "delivery": delivery}
 
-    def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
+    def build(
+        self,
+        delivery: Delivery,
+        event: Event,
+        payload: object,
+        console: str = "",
+        others: Sequence[tuple[Event, object]] = (),
+    ) -> OutboundRequest:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
+        ``others``: of a digest, the events that followed ``event``, each with its payload.
         Raises BuildError only, such as NameGone or RenderError.
         """
         destination = self._destination(delivery.destination)
@@ -154,9 +163,15 @@ class Config:
         facts = source.naming.facts(event, payload)
         if delivery.notice is not None:
             facts = self._with_notice(facts, delivery.notice, event, console)
+        every = (facts, *(self._source(other).naming.facts(other, said) for other, said in others))
         if entry.rule.expression is not None:
             # An expression that failed counted as a match: here it raises the reason.
-            entry.rule.expression.evaluate(facts)
+            for each in every:
+                entry.rule.expression.evaluate(each)
+        if isinstance(entry.gathers, Digest):
+            facts = entry.gathers.facts(every)
+        elif others:
+            raise _gone(f'the route "{delivery.route}" no longer has the digest of these {len(every)} events')
         parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
         return destination.kind.request(destination.target, parts)
 
@@ -191,6 +206,17 @@ class Config:
     def hiding(self, event: Event, destination: str) -> Hiding:
         """Hides the secrets of the file and the redacted values of an event in what a destination said."""
         return Hiding(masks=self.masks, destination=destination, redact=self.redaction(event).mask_of(event))
+
+    def hiding_all(self, events: Sequence[Event], destination: str) -> Hiding:
+        """The same for what was said of several events."""
+        redacts = [hiding.redact for event in events if (hiding := self.hiding(event, destination)).redact is not str]
+
+        def redact(text: str) -> str:
+            for each in redacts:
+                text = each(text)
+            return text
+
+        return Hiding(masks=self.masks, destination=destination, redact=redact if redacts else str)
 
     def stripped(self, event: Event) -> bytes:
         """The stored body of an event, redacted; ``{}`` if the file no longer says how."""

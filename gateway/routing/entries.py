@@ -13,6 +13,7 @@ from gateway.event.match import Matcher, Rule
 from gateway.event.paths import Facts, lookup
 from gateway.model import Content, Event, Text
 from gateway.render import Namespace, Renderer
+from gateway.routing.gathering import Debounce, Digest
 from gateway.routing.keys import key_text
 from gateway.routing.timing import Timing
 from gateway.store.nouns import Firing
@@ -92,6 +93,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     once: Once | None = None
     #: None: what it sends is sent at once.
     timing: Timing | None = None
+    #: None: each event is sent by itself.
+    gathers: Digest | Debounce | None = None
 
     def names_source(self, name: str) -> bool:
         """Whether it names a source under ``source``."""

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from gateway.config.schema import values
+from gateway.config.schema import trees, values
 from gateway.config.schema.keys import Section, key
 from gateway.config.schema.reading import Reading, Shape, Unfit, Words
+from gateway.render import TemplateText
 from gateway.routing.hours import DAY_MIN, DAYS, Hours, zone_of
 from gateway.wording import suggest
 
@@ -86,6 +87,55 @@ class EntryHoursKeys(HoursKeys):
         values.choice(("wait", "skip")),
         "outside of them: wait until they open, or skip: what is received then is not sent by this route",
         default="wait",
+    )
+
+
+_MOMENT: Final = re.compile(rf"(?:({_DAY}) )?({_TIME.pattern})", re.IGNORECASE)
+_LIKE_MOMENT: Final = "write mon 09:00 for once a week, or 09:00 for every day"
+
+
+def _moment(written: Words, label: str) -> tuple[int | None, int]:
+    """The day, None for every day, and the minutes after its midnight."""
+    found = _MOMENT.fullmatch(written.text)
+    if found is None or found[2] == "24:00":
+        raise Unfit(f'{label}: "{written.shown}" is not a moment of the week', _LIKE_MOMENT)
+    day = DAYS.index(found[1].lower()) if found[1] else None
+    return day, int(found[3]) * 60 + int(found[4])
+
+
+_at: Final = values.typed(_moment, {**values.TEXT, "title": "moment", "pattern": rf"^(?i:{_MOMENT.pattern})$|\$\{{"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigestKeys(Section):
+    """One message for the events of a while."""
+
+    noun = "digest"
+    together: ClassVar[Shape] = {"oneOf": [{"required": ["every"]}, {"required": ["at"]}]}
+    every: float | None = key(
+        values.duration(1, "30d"), "how long after its first event it is sent: 15m; also as soon as it is full"
+    )
+    moment: tuple[int | None, int] | None = key(
+        _at, "when it is sent instead: mon 09:00, or 09:00 for every day; one that is full waits as well", name="at"
+    )
+    zone: str | None = key(zone, "the time zone of at: Europe/Berlin", usual="UTC")
+    most: int = key(values.integer(2, 1000), "the most events of one message: 100", default=100, name="max")
+    by: Words | None = key(
+        values.words, "one message for each value of this field: payload.data.source_id; if left out, one for all"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebounceKeys(Section):
+    """Only the last event of a key."""
+
+    noun = "debounce"
+    per: TemplateText | None = key(trees.template, 'the key whose last event is sent: "{{ attrs.id }}"', required=True)
+    for_s: float | None = key(
+        values.duration(1, "30d"), "how long no other event of the key may come: 2m", required=True, name="for"
+    )
+    at_most: float | None = key(
+        values.duration(1, "30d"), "how long after the first event of the key it is sent all the same: 30m"
     )
 
 

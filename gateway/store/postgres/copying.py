@@ -36,6 +36,7 @@ _TEXT: Final = frozenset(
         "held_back.name",
         "came.source",
         "secret.source",
+        "timing.head",
     ]
 )
 #: Columns that are bytes in a copy as well.
@@ -65,6 +66,7 @@ _NUMERIC: Final = frozenset(
         "sent_bytes",
         "next_s",
         "count",
+        "size",
         "fired_at",
         "expires",
         "rev",
@@ -116,7 +118,7 @@ def _listed(kind: str, prefix: str) -> str:
 #: A plan is made for each: one for any numbers would look through whole days.
 _PLANNING: Final = {**PLANNING, "plan_cache_mode": "force_custom_plan"}
 #: What there is to know of tables that have just been filled, before they are compared.
-_ANALYZE: Final = "ANALYZE event, queue, done, attempt, notice, held_back, dedupe"
+_ANALYZE: Final = "ANALYZE event, queue, done, attempt, notice, timing, held_back, dedupe"
 _OF_EVENTS: Final = "event_seq = ANY ($1::bigint[])"
 _ENDED: Final = f"{_OF_EVENTS} AND seq BETWEEN $2 AND $3"
 _DELIVERY: Final = """
@@ -137,6 +139,10 @@ _OF_EVENT: Final = {
     """,
     "notice": f"""
     SELECT d.event_seq, {_listed("notice", "n.").partition(", ")[2]} FROM {_EITHER} JOIN notice n ON n.delivery_seq = d.seq
+    ORDER BY 1, 2
+    """,
+    "timing": f"""
+    SELECT d.event_seq, {_listed("timing", "t.").partition(", ")[2]} FROM {_EITHER} JOIN timing t ON t.delivery_seq = d.seq
     ORDER BY 1, 2
     """,
     "held_back": f"SELECT {_listed('held_back', '')} FROM held_back WHERE {_OF_EVENTS} AND event_seq BETWEEN $2 AND $3 ORDER BY 1, 2",
@@ -292,7 +298,7 @@ class PostgresSide:
         if kind == "delivery":
             await self._insert_deliveries(columns, records, event_ids)
             return
-        if kind in ("attempt", "notice"):
+        if kind in ("attempt", "notice", "timing"):
             columns, records = columns[1:], [row[1:] for row in records]
         await self._connection.copy_records_to_table(kind, records=records, columns=columns)
 
@@ -328,7 +334,7 @@ def _numbered(kind: str, rows: Sequence[Row], seqs: Mapping[int, int]) -> list[R
     """Rows with the numbers that they have here: those of an event begin with the day it was stored on."""
     if kind == "event":
         return [(seqs[row[0]], *row[1:]) for row in rows]
-    if kind in ("delivery", "attempt", "notice"):
+    if kind in ("delivery", "attempt", "notice", "timing"):
         return [(seqs[row[0]], same_day(seqs[row[0]], row[1] & _LOW), *row[2:]) for row in rows]
     return [(seqs[row[0]], *row[1:]) for row in rows] if kind == "held_back" else list(rows)
 

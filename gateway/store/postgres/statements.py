@@ -122,7 +122,8 @@ q.seq, q.id, q.event_id, q.route, q.destination, q.attempts, q.attempts_before_r
 q.reason, q.last_status, q.last_answer, q.lane
 """
 _NOTICE: Final = """
-(SELECT n.dead FROM notice n WHERE n.delivery_seq = q.seq) AS dead, (SELECT n.count FROM notice n WHERE n.delivery_seq = q.seq) AS dead_count
+(SELECT n.dead FROM notice n WHERE n.delivery_seq = q.seq) AS dead, (SELECT n.count FROM notice n WHERE n.delivery_seq = q.seq) AS dead_count,
+(SELECT t.head FROM timing t WHERE t.delivery_seq = q.seq) AS digest, (SELECT t.count FROM timing t WHERE t.delivery_seq = q.seq) AS gathered
 """
 _REPLAYED_BY: Final = "(SELECT a.id FROM activity a WHERE a.seq = q.task) AS replayed_by"
 _LEASE_S: Final = "(SELECT w.lease_s FROM unnest($1::text[], $3::float8[]) AS w (destination, lease_s) WHERE w.destination = q.destination)"

@@ -59,6 +59,7 @@ FROM (
 _OF_EVENTS: Final = "d.event_seq = ANY ($1::bigint[]) AND d.seq BETWEEN $2 AND $3"
 PRUNE_EVENTS: Final = (
     f"DELETE FROM notice WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
+    f"DELETE FROM timing WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
     f"""
     DELETE FROM attempt WHERE delivery_seq = ANY (ARRAY(SELECT seq FROM done d WHERE {_OF_EVENTS}))
         AND delivery_seq BETWEEN $2 AND $3

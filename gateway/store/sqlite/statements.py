@@ -37,7 +37,8 @@ DELIVERY: Final = """
 d.id, e.id, d.route, d.destination, d.state, d.attempts, d.attempts_before_replay, d.spent_s, d.crashes, d.due,
 d.reason, d.last_status, d.last_answer, d.lane,
 (SELECT n.count || ' ' || n.dead FROM notice n WHERE n.delivery_seq = d.seq),
-d.cause, (SELECT id FROM activity WHERE seq = d.task)
+d.cause, (SELECT id FROM activity WHERE seq = d.task),
+(SELECT t.count || ' ' || t.head FROM timing t WHERE t.delivery_seq = d.seq AND t.head <> '')
 """
 # One row more than there are slots: the first one that is left over says what is due next.
 CLAIM: Final = f"""
@@ -144,6 +145,10 @@ PRUNE_EVENTS: Final = (
     """,
     """
     DELETE FROM attempt WHERE delivery_seq IN
+        (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
+    """,
+    """
+    DELETE FROM timing WHERE delivery_seq IN
         (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
     """,
     "DELETE FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?))",
@@ -370,9 +375,14 @@ TAKE_BACK: Final = """
 UPDATE delivery SET due = NULL, changed_at = ?2, state = state_before(last.outcome),
     cause = CASE state_before(last.outcome) WHEN 'dead' THEN cause_of(reason) ELSE '' END
 FROM (
-    SELECT d.seq, (SELECT outcome FROM attempt WHERE delivery_seq = d.seq ORDER BY number DESC LIMIT 1) AS outcome
+    SELECT d.seq, (
+        SELECT outcome FROM attempt WHERE delivery_seq = coalesce(
+            (SELECT h.seq FROM timing t JOIN delivery h ON h.id = t.head WHERE t.delivery_seq = d.seq), d.seq
+        ) ORDER BY number DESC LIMIT 1
+    ) AS outcome
     FROM delivery d INDEXED BY delivery_task
-    WHERE d.task = ?1 AND d.state = 'pending' AND d.attempts = d.attempts_before_replay AND (d.attempts > 0 OR d.reason <> '')
+    WHERE d.task = ?1 AND d.state = 'pending' AND d.attempts = d.attempts_before_replay
+        AND (d.attempts > 0 OR d.reason <> '' OR EXISTS (SELECT 1 FROM timing t WHERE t.delivery_seq = d.seq AND t.head <> ''))
         AND d.seq NOT IN (SELECT value FROM json_each(?3))
 ) last WHERE delivery.seq = last.seq
 RETURNING delivery.destination, delivery.lane
