@@ -29,6 +29,8 @@ def fate(delivery: Mapping[str, Any]) -> str:
 
 def tale(delivery: Mapping[str, Any]) -> str:
     """The state of a delivery in a few words: ``dead after 3 attempts``, ``next attempt in 14 s``."""
+    if delivery.get("digest") not in (None, delivery["id"]):
+        return f"{fate(delivery)}, in digest {delivery['digest']}"
     attempts = count(delivery["attempts"], "attempt")
     match fate(delivery):
         case "delivered":
@@ -44,11 +46,14 @@ def tale(delivery: Mapping[str, Any]) -> str:
 
 
 def next_attempt(delivery: Mapping[str, Any]) -> str:
-    """``due now``, ``due in 4 min``, ``waits until Mon 09:00 UTC``, ``next attempt in 14 s``."""
+    """``due now``, ``due in 4 min``, ``waits until Mon 09:00 UTC``, ``gathers until ...``, ``next attempt in 14 s``."""
     due = delivery.get("due_in_s")
     if due is None or due <= 0:
         return "due now"
     until = delivery.get("waits_until")
+    if until and delivery.get("gathered"):
+        at = moment(until).timestamp()
+        return f"gathers until {day_and_time(at, now=at - due)}, {count(delivery['gathered'], 'event')} so far"
     if until and due >= LONG_S:
         at = moment(until).timestamp()
         return f"waits until {day_and_time(at, now=at - due)}"

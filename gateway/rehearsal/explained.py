@@ -23,7 +23,7 @@ from gateway.hiding.redaction import seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import curl
 from gateway.rehearsal.as_test import as_test
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, hours, once, planned, rehearse_event
+from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, gathers, hours, once, planned, rehearse_event
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
 from gateway.store.nouns import EventHistory, HeldBack
@@ -290,6 +290,7 @@ def _entry(each: Considered, rehearsal: Rehearsal, hiding: _Hiding) -> Mapping[s
         "ends": entry.rule.stops,
         "once": hiding.text(once(each, rehearsal, hiding.key)),
         "hours": hours(each, rehearsal),
+        "gathers": hiding.text(gathers(each, rehearsal, hiding.key)),
         "clauses": [_clause(finding, hiding) for finding in _findings(each, rehearsal.event)],
     }
 
@@ -305,7 +306,7 @@ def in_words(entry: Mapping[str, Any]) -> str:
     every = "" if entry["clauses"] else "matches every event"
     told = "would report the first delivery that is given up" if entry["section"] == "failed" else ""
     ends = "stop: no later entry is checked" if entry["ends"] else ""
-    return ", ".join(filter(None, (told or every, entry["hours"], entry["once"], ends)))
+    return ", ".join(filter(None, (told or every, entry["hours"], entry["once"], entry["gathers"], ends)))
 
 
 def _findings(each: Considered, event: Event) -> Sequence[Finding]:

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from gateway.errors import BuildError, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
+from gateway.render import Namespace
 from gateway.routing import Config, Source
 from gateway.routing.cases import JSON_HEADERS
 from gateway.routing.entries import Considered
+from gateway.routing.gathering import Digest
 from gateway.routing.timing import Waiting
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
@@ -163,6 +165,23 @@ def hours(each: Considered, rehearsal: Rehearsal) -> str:
     if not each.taken or not each.entry.is_skipped(rehearsal.event.received_at):
         return ""
     return "skipped: outside its hours, so nothing is sent"
+
+
+def gathers(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str] = str) -> str:
+    """How an entry gathers an event with others, in words; empty: it does not. ``shown_key`` masks the key for people."""
+    how = each.entry.gathers
+    if how is None or not each.taken or each.entry.is_skipped(rehearsal.event.received_at):
+        return ""
+    if isinstance(how, Digest):
+        key = how.gather(rehearsal.facts).key
+        return f"gathers in a digest of at most {how.most} events" + (f", for {shown_key(key)}" if key else "")
+    try:
+        gather = how.gather(Namespace(rehearsal.facts))
+    except RenderError as error:
+        return f"the key of debounce cannot be rendered, so it is sent at once: {error}"
+    if gather is None:
+        return "the key of debounce is empty, so it is sent at once"
+    return f"sent once no other event of the key {shown_key(gather.key)} has come for {duration(how.quiet_s)}"
 
 
 def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str] = str) -> str:

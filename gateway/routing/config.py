@@ -113,7 +113,7 @@ class Config:
         """What an event that is received ``now`` waits for before its first attempt; None: nothing in the file."""
         entry, known = self.entries.get(route), self.destinations.get(destination)
         timing = (entry.timing if entry else None) or AT_ONCE
-        return waiting(timing, known.hours if known else None, now)
+        return waiting(timing, known.hours if known else None, now, entry.gathers if entry else None)
 
     def explain(self, source: Source, facts: Facts) -> Sequence[Considered]:
         """Every entry of always, routes and unmatched, in order, and why it matches the event or not."""

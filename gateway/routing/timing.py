@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from gateway.routing.gathering import Debounce, Digest
 from gateway.routing.hours import Hours, day_and_time
 
 #: Openings of an entry and of its destination that are tried one after the other to find a moment at which both are open.
@@ -39,16 +40,21 @@ class Waiting(Struct, frozen=True):
 
     until: float
     zone: str = "UTC"
+    #: Whether a digest gathers events meanwhile.
+    gathers: bool = False
 
     def words(self, now: float) -> str:
-        """``waits until Mon 09:00 (Europe/Berlin)``."""
-        return f"waits until {day_and_time(self.until, self.zone, now=now)}"
+        """``waits until Mon 09:00 (Europe/Berlin)``, ``gathers until ...``."""
+        return f"{'gathers' if self.gathers else 'waits'} until {day_and_time(self.until, self.zone, now=now)}"
 
 
-def waiting(timing: Timing, destination: Hours | None, now: float) -> Waiting | None:
+def waiting(
+    timing: Timing, destination: Hours | None, now: float, gathers: Digest | Debounce | None = None
+) -> Waiting | None:
     """What an event that is received now waits for before its first attempt, as the file has it; None: nothing."""
-    until = now + timing.wait_s(now)
-    zone = timing.hours.zone if timing.hours and not timing.skips else "UTC"
+    gathers_s, zone = _gathering(gathers, now)
+    until = now + gathers_s + timing.wait_s(now + gathers_s)
+    zone = timing.hours.zone if timing.hours and not timing.skips else zone
     for _ in range(_TRIES):
         more_s = destination.opens_in(until) if destination else 0.0
         if more_s and destination:
@@ -57,4 +63,14 @@ def waiting(timing: Timing, destination: Hours | None, now: float) -> Waiting | 
         if not closed_s:
             break
         until += closed_s
-    return Waiting(until, zone) if until > now else None
+    return Waiting(until, zone, isinstance(gathers, Digest)) if until > now else None
+
+
+def _gathering(gathers: Digest | Debounce | None, now: float) -> tuple[float, str]:
+    """For how long an event gathers with others if no other one comes, seconds; and the zone in which that was said."""
+    match gathers:
+        case Digest(at=returning):
+            return gathers.wait_s(now), returning.zone if returning else "UTC"
+        case Debounce(quiet_s=quiet_s):
+            return quiet_s, "UTC"
+    return 0.0, "UTC"
