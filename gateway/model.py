@@ -135,11 +135,26 @@ class Delivery(Struct, frozen=True, kw_only=True):
     cause: str = ""
     #: The id of the activity that last replayed it; empty: none did.
     replayed_by: str = ""
+    #: The id of the delivery that sends its event together with others, its own if it is the one; empty: it is in no digest.
+    digest: str = ""
+    #: If it sends a digest: how many events it has so far.
+    gathered: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether its first attempt is still to come, and is not due yet."""
+        is_untried = self.state is DeliveryState.PENDING and self.attempts == self.attempts_before_replay
+        return is_untried and self.due_in_s is not None and self.due_in_s > 0
 
     @property
     def is_behind(self) -> bool:
         """Whether it waits for another one ahead of it in its lane."""
-        return self.state is DeliveryState.PENDING and self.due_in_s is None
+        return self.state is DeliveryState.PENDING and self.due_in_s is None and not self.digest
+
+    @property
+    def is_member(self) -> bool:
+        """Whether another delivery sends its event, in a digest."""
+        return self.digest not in ("", self.id)
 
 
 class Notice(Struct, frozen=True, kw_only=True):

@@ -307,17 +307,16 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 #: How the result of an attempt is recorded and counted.
-OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
-    Delivered: "delivered",
-    Retry: "retry",
-    Dead: "dead",
-}
+Word = Literal["delivered", "retry", "dead"]
+OUTCOMES: Final[Mapping[type, Word]] = {Delivered: "delivered", Retry: "retry", Dead: "dead"}
 
 
-async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: object = None) -> Tried:
+async def deliver(
+    delivery: Delivery, event: Event, gateway: Gateway, payload: object = None, others: Sequence[Event] = ()
+) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload``: of the event, if it is at hand.
+    ``payload``: of the event, if it is at hand; ``others``: those that a digest sends with it.
     """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
@@ -326,14 +325,15 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
     request: OutboundRequest | None = None
     reply: Reply | None = None
     learned = gates.NOTHING
-    hiding = config.hiding(event, delivery.destination)
+    hiding = config.hiding_all((event, *others), delivery.destination)
     try:
         poison.check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
         with gateway.crash_slot.working_on(delivery.id):
             if payload is None:
                 payload = facts.payload_of(event)
-            request = _traced(config.build(delivery, event, payload, gateway.console), event)
+            more = [(each, facts.payload_of(each)) for each in others]
+            request = _traced(config.build(delivery, event, payload, gateway.console, more), event)
             assert destination is not None
             request = destination.signed(request, delivery.id, started)
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
@@ -365,6 +365,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
         result = retry.decide(
             policy, verdict, failures=failures + 1, spent_s=delivery.spent_s, noise=noise, age_s=age_s
         )
+    if isinstance(result, Retry) and delivery.route in config.with_hours:
+        # The wait for its hours is not spent.
+        result = replace(result, after_s=result.after_s + config.closed_s(delivery.route, started + result.after_s))
     sent = request.sent if request else b""
     attempt = Attempt(
         number=delivery.attempts + 1,

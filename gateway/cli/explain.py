@@ -44,7 +44,12 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
-        yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each))
+        yield from (
+            "",
+            click.style(f"{each.route} > {each.destination}", bold=True),
+            *_waits(each, event.received_at),
+            *_delivery_lines(each),
+        )
     schedules = {each.destination: schedule(config.destinations[each.destination].retry) for each in deliveries}
     if schedules:
         yield "\nif a delivery fails"
@@ -54,6 +59,11 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
 
 def _how_many(deliveries: Sequence[Rehearsed]) -> str:
     return count(len(deliveries), "delivery", "deliveries") if deliveries else "Nothing is sent."
+
+
+def _waits(each: Rehearsed, now: float) -> Iterator[str]:
+    if said := explained.waits(each, now):
+        yield f"  {said}"
 
 
 def _delivery_lines(each: Rehearsed) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from gateway.cli import entries, terminal
 from gateway.cli.place import Place
 from gateway.cli.terminal import local
-from gateway.wording import duration, printable
+from gateway.wording import count, duration, printable
 
 
 def show(place: Place, event_id: str, *, why: bool, request: bool, as_json: bool) -> int:
@@ -74,10 +74,18 @@ _OUTCOMES: Final = {"delivered": "green", "dead": "red", "retry": "yellow"}
 
 def _next(delivery: Mapping[str, Any]) -> str:
     due = delivery["due_in_s"]
+    if delivery.get("digest") not in (None, delivery["id"]):
+        return f", in digest {delivery['digest']}"
+    if due is not None and due >= 1 and delivery.get("waits_until") and delivery.get("gathered"):
+        return f", gathers until {local(delivery['waits_until'])}, {count(delivery['gathered'], 'event')} so far"
     if delivery.get("behind"):
         return ", waiting for an earlier one with the same key"
     if due is None:
         return ""
+    if due >= 1 and delivery.get("waits_until"):
+        return f", waits until {local(delivery['waits_until'])}"
+    if due < 1 and delivery.get("held"):
+        return f", held: {delivery['held']}"
     return f", next attempt in {duration(round(due))}" if due >= 1 else ", due now"
 
 

@@ -25,6 +25,7 @@ from gateway.event.patterns import covers, fits, resource_and_action, widened
 from gateway.hiding import redaction
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
+from gateway.routing.gathering import Digest
 from gateway.routing.replies import Reply
 
 #: Number of samples that a warning names; the rest are counted.
@@ -329,7 +330,8 @@ class Adviser:
 def _build(entry: Entry, destination: Destination, message: Message, sample: Sample) -> None:
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
-    parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
+    facts = entry.gathers.facts([sample.facts]) if isinstance(entry.gathers, Digest) else sample.facts
+    parts = message.render(facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
 
 

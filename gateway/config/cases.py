@@ -56,6 +56,7 @@ class TestCompiler:
             set={path: plain.value for path, plain in keys.set.items()},
             unset=tuple(path.text for path in keys.unset),
             query={name: value.text for name, value in keys.query.items()},
+            now=keys.now,
             outcome=outcome,
             checks=checks,
             reason=reason,
@@ -184,6 +185,7 @@ def _asked(base: Check, keys: CheckKeys) -> Check:
         contains=tuple(each.text for each in keys.contains),
         not_contains=tuple(each.text for each in keys.not_contains),
         count=keys.count,
+        waits_until=keys.waits_until,
     )
 
 

@@ -25,6 +25,7 @@ from gateway.config.samples import Known
 from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
+from gateway.config.schema.hours import hours
 from gateway.config.schema.reading import TEST_TEXT, Reading
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.sound import sound
@@ -188,8 +189,9 @@ class _Compiler:
             destinations=MappingProxyType(destinations),
             entries=MappingProxyType({each.name: each for _, found in enabled for each in found}),
             sections=_sections(enabled),
+            with_hours=frozenset(each.name for _, found in enabled for each in found if each.waits_for_hours),
             own=own,
-            own_sections=_sections([(keys, found) for keys, found in enabled if _takes_own(found[0])]),
+            own_sections=_sections([(keys, found) for keys, found in enabled if found[0].names_source(presets.OWN)]),
             failed=_of("failed", enabled),
             console_url=self._console_url(),
             retention=self._retention(every),
@@ -309,6 +311,7 @@ class _Compiler:
             retry=self._policy(keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
             door=self._ways.door(keys, kind),
+            hours=hours(self._reading, keys.hours, f'"{name}"'),
         )
         checks.headers(self._reading, keys, found.own_headers)
         return found
@@ -374,10 +377,6 @@ class _Compiler:
 def _interval_s(keys: DestinationKeys, kind: Kind) -> float:
     """Seconds between two starts. What `dev` records needs no vendor's limit."""
     return interval_s(keys.rate or (None if keys.is_inbox else kind.rate))
-
-
-def _takes_own(entry: Entry) -> bool:
-    return entry.rule.sources is not None and presets.OWN in entry.rule.sources
 
 
 def _sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:

@@ -9,11 +9,13 @@ from gateway import presets
 from gateway.config import checks
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
+from gateway.config.gathering import GatheringCompiler
 from gateway.config.messages import MessageCompiler, compiled
 from gateway.config.samples import Known
 from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
 from gateway.config.schema.file import FileKeys
+from gateway.config.schema.hours import hours
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.disk import TEMPLATES
 from gateway.destinations.escapes import no_escape
@@ -23,6 +25,8 @@ from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Once
+from gateway.routing.gathering import DIGEST_ROOTS
+from gateway.routing.timing import Timing
 from gateway.wording import suggest_or_list
 
 #: Deliveries of one event: a route and a destination each. The stores have room for some more, which are made later.
@@ -48,6 +52,7 @@ class EntryCompiler:
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
         self._hide = hide
         self._known = known
+        self._gathering = GatheringCompiler(reading, self.fields)
         self._templates: dict[frozenset[str], Templates] = {}
 
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
@@ -59,8 +64,13 @@ class EntryCompiler:
         self._refuse_beside_send(keys)
         self._refuse_empty(keys)
         self._refuse_in_failed(keys)
+        timing = self._timing(keys)
+        gathers = self._gathering.gathers(keys, tuple(sources), templates)
+        if keys.digest is not None:
+            fallback = None
         parts = (keys, *(keys.send or ()))
-        messages = [self._messages.messages(each, templates, fallback) for each in parts]
+        contents = self._templates_for(DIGEST_ROOTS) if keys.digest is not None else templates
+        messages = [self._messages.messages(each, contents, fallback) for each in parts]
         deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
         # The entry itself sends what its parts send, too.
         deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
@@ -73,6 +83,8 @@ class EntryCompiler:
                 messages=MappingProxyType(messages[at]),
                 deliveries=deliveries[at],
                 once=self._once(keys, templates) if at == 0 else None,
+                timing=timing,
+                gathers=gathers,
             )
             for at, each in enumerate(parts)
         ]
@@ -95,12 +107,27 @@ class EntryCompiler:
             self._reading.error(keys.once.at("per"), message, 'name a field: per: "{{ attrs.id }}"')
         return None if per is None else Once(per=per, window_s=keys.once.for_s)
 
+    def _timing(self, keys: EntryKeys) -> Timing | None:
+        if keys.delay == 0.0 and keys.hours is None:
+            return None
+        skips = keys.hours is not None and keys.hours.otherwise == "skip"
+        if keys.to == ():
+            key = "delay" if keys.delay else "hours"
+            message = f'"{key}" of "{keys.called}" has no effect: to is []'
+            self._reading.error(keys.key_at(key), message, "remove it, or name a destination")
+        if skips and keys.section == "failed":
+            message = f'hours of "{keys.called}" cannot skip what failed'
+            hint = "write otherwise: wait; the messages are sent when they open"
+            self._reading.error(keys.hours.at("otherwise") if keys.hours else keys.place, message, hint)
+        return Timing(delay_s=keys.delay, hours=hours(self._reading, keys.hours, f'"{keys.called}"'), skips=skips)
+
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":
             return
-        if keys.once is not None:
-            hint = "remove it: failures within a minute are reported in one message"
-            self._reading.error(keys.key_at("once"), f'"once" has no effect in "{keys.called}"', hint)
+        for key in ("once", "delay", "digest", "debounce"):
+            if key in keys.written:
+                hint = "remove it: failures within a minute are reported in one message"
+                self._reading.error(keys.key_at(key), f'"{key}" has no effect in "{keys.called}"', hint)
         for name in keys.source or ():
             if name.text == presets.OWN:
                 message = f'"{keys.called}": failed deliveries of the gateway\'s own events are never reported'

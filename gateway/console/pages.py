@@ -15,7 +15,7 @@ from gateway.wording import count, size
 
 _WORDS: Final = (
     words.ago, words.clock, words.condition, words.earlier, words.fate, words.own_words, words.pause, words.percent, words.rate,
-    words.short, words.span, words.tale, words.took,
+    words.next_attempt, words.short, words.span, words.tale, words.took,
 )  # fmt: skip
 _FILTERS: Final[Mapping[str, Any]] = {
     **{

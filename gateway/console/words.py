@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from gateway.routing.hours import day_and_time
 from gateway.wording import count
 
+#: A first attempt that is later than this is given by its time, seconds.
+LONG_S: Final = 3600.0
 #: The shape and colour of a condition.
 _KINDS: Final[Mapping[str, str]] = {
     "circuit open": "dead", "denied": "dead", "giving up": "dead", "paused": "paused", "probing": "retrying",
@@ -26,6 +29,8 @@ def fate(delivery: Mapping[str, Any]) -> str:
 
 def tale(delivery: Mapping[str, Any]) -> str:
     """The state of a delivery in a few words: ``dead after 3 attempts``, ``next attempt in 14 s``."""
+    if delivery.get("digest") not in (None, delivery["id"]):
+        return f"{fate(delivery)}, in digest {delivery['digest']}"
     attempts = count(delivery["attempts"], "attempt")
     match fate(delivery):
         case "delivered":
@@ -37,14 +42,22 @@ def tale(delivery: Mapping[str, Any]) -> str:
         case "behind":
             return "behind an earlier delivery"
         case word:
-            return f"{word}, {_next_attempt(delivery)}"
+            return f"{word}, {next_attempt(delivery)}"
 
 
-def _next_attempt(delivery: Mapping[str, Any]) -> str:
+def next_attempt(delivery: Mapping[str, Any]) -> str:
+    """``due now``, ``due in 4 min``, ``waits until Mon 09:00 UTC``, ``gathers until ...``, ``next attempt in 14 s``."""
     due = delivery.get("due_in_s")
     if due is None or due <= 0:
         return "due now"
-    return f"next attempt in {span(due)}" if delivery["attempts"] else f"due in {span(due)}"
+    until = delivery.get("waits_until")
+    if until and delivery.get("gathered"):
+        at = moment(until).timestamp()
+        return f"gathers until {day_and_time(at, now=at - due)}, {count(delivery['gathered'], 'event')} so far"
+    if until and due >= LONG_S:
+        at = moment(until).timestamp()
+        return f"waits until {day_and_time(at, now=at - due)}"
+    return f"due in {span(due)}" if until or not delivery["attempts"] else f"next attempt in {span(due)}"
 
 
 def own_words(reason: str, status: int | None) -> str:

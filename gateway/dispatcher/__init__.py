@@ -118,7 +118,7 @@ class Dispatcher:
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
-                if known and not known.duplicate and delivery.route not in known.held_back:
+                if known and not known.duplicate and delivery.route not in known.held_back and not delivery.wait_s:
                     self._keep(one.event, payload, delivery)
 
     def _keep(self, event: Event, payload: object, delivery: NewDelivery) -> None:
@@ -291,6 +291,9 @@ class Dispatcher:
     # one attempt
 
     def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float) -> None:
+        if (too_early := self.attempts.too_early(lease)) is not None:
+            self._settling.add(Ended(outcome=too_early), soon=True)
+            return
         wait_s = None if self._stop.is_set() else self.holds.turn(lease.delivery)
         if wait_s is None:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.

@@ -1,15 +1,15 @@
 """One attempt: the request is made, its destination is judged by the answer, and the delivery has its outcome."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
 
-from gateway import pipeline
+from gateway import pipeline, telemetry
 from gateway.destinations import gates
-from gateway.errors import CorruptEvent, Unparsable
+from gateway.errors import CorruptEvent, StoreUnavailable, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
 from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Release, Retry
@@ -33,6 +33,14 @@ class Attempts:
         #: Looks for another login at once; called when a destination refuses what it was sent.
         self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
 
+    def too_early(self, lease: Lease) -> Outcome | None:
+        """The outcome of a delivery whose entry does not send now: no attempt, and due when its hours open. None: it does."""
+        config, delivery = self._gateway.config, lease.delivery
+        if delivery.route not in config.with_hours:
+            return None
+        closed_s = config.closed_s(delivery.route, self._gateway.clock())
+        return Outcome(lease, Retry(delivery.reason, after_s=closed_s)) if closed_s else None
+
     async def make(
         self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
     ) -> tuple[Outcome, str]:
@@ -41,21 +49,45 @@ class Attempts:
         ``payload``: of the event, if it is at hand; ``asked``: when the lease was asked for, on the monotonic clock.
         """
         if not isinstance(event, Event):
-            return await self._damaged(lease, event)
+            return await self._damaged(lease, event, lease.delivery.event_id)
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         if self._gateway.monotonic() - asked > LATEST_S:
             # The process, or its store, has stood still: another replica may be about to send it, or has.
             await self._holds.learn(lease.delivery, gates.NOTHING)
             return Outcome(lease, Release()), ""
+        others: Sequence[Event] = ()
+        if lease.delivery.digest == lease.delivery.id:
+            found = await self._others(lease)
+            if isinstance(found, Outcome):
+                return found, CorruptEvent.reason if isinstance(found.result, Dead) else ""
+            others = found
         used = self._gateway.config
-        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload)
+        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, others)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
             return await self._with_another_login(lease, tried), tried.word
         return await self._judged(lease, event, tried), tried.word
 
-    async def _damaged(self, lease: Lease, event: CorruptEvent | None) -> tuple[Outcome, str]:
-        reason = str(event or f"event {lease.delivery.event_id} is not in the store")
+    async def _others(self, lease: Lease) -> Sequence[Event] | Outcome:
+        """The other events of a digest, or the outcome if they cannot be had."""
+        own, store = lease.delivery.event_id, self._gateway.store
+        try:
+            ids = [id_ for id_ in await store.gathered(lease.delivery.id) if id_ != own]
+            loaded = await store.load(ids)
+        except StoreUnavailable as error:
+            telemetry.log("store.unavailable", reason=str(error))
+            await self._holds.learn(lease.delivery, gates.NOTHING)
+            return Outcome(lease, Release())
+        found: list[Event] = []
+        for id_ in ids:
+            event = loaded.get(id_)
+            if not isinstance(event, Event):
+                return (await self._damaged(lease, event, id_))[0]
+            found.append(event)
+        return found
+
+    async def _damaged(self, lease: Lease, event: CorruptEvent | None, event_id: str) -> tuple[Outcome, str]:
+        reason = str(event or f"event {event_id} is not in the store")
         await self._holds.learn(lease.delivery, gates.NOTHING)
         await self.say_damaged(lease.delivery, reason)
         return Outcome(lease, Dead(reason)), CorruptEvent.reason

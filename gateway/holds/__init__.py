@@ -18,10 +18,12 @@ from gateway.destinations.gates import Gate, Learned, Permit, Rules
 from gateway.errors import StoreUnavailable
 from gateway.holds import announcements, durable
 from gateway.holds.assignments import Assignments
+from gateway.holds.closing import within_hours
 from gateway.holds.standing import LastError, Standing
 from gateway.holds.use import SlotUse
 from gateway.model import Announcement, Delivery
 from gateway.pipeline import Gateway
+from gateway.routing import Destination
 from gateway.store.holds import ITSELF, Hold, Pause, lasting_reason, paused_by
 
 _CLOSED: Final = Gate()
@@ -126,6 +128,10 @@ class Holds:
 
     def _rules(self, name: str) -> Rules:
         destination = self._gateway.config.destinations.get(name)
+        rules = self._pauses(name, destination)
+        return within_hours(rules, destination, self._gateway.clock()) if destination and destination.hours else rules
+
+    def _pauses(self, name: str, destination: Destination | None) -> Rules:
         rules = destination.gate if destination else Rules()
         pause = self._paused.get(name) if self._paused else None
         if pause is None or rules.paused:
@@ -162,7 +168,7 @@ class Holds:
 
     def is_paused(self, name: str) -> bool:
         """Whether its deliveries are held by the file, by a person or by the gateway."""
-        return bool(self._rules(name).paused)
+        return bool(self._pauses(name, self._gateway.config.destinations.get(name)).paused)
 
     def is_muted(self, name: str) -> bool:
         """Whether nobody is to be notified of its troubles now."""
@@ -242,7 +248,7 @@ class Holds:
         try:
             other = await self._save(name, "pause")
         except StoreUnavailable:
-            _put(self._paused, name, before)
+            durable.put(self._paused, name, before)
             self._changed(name)
             raise
         telemetry.log("destination.paused", destination=name, by=by, reason=reason, for_s=for_s)
@@ -356,9 +362,9 @@ class Holds:
         self._revs[name] = hold.rev
         unsaved = self._unsaved.get(name, ())
         if "pause" not in unsaved:
-            _put(self._paused, name, hold.pause)
+            durable.put(self._paused, name, hold.pause)
         if "mute" not in unsaved:
-            _put(self._muted, name, hold.mute)
+            durable.put(self._muted, name, hold.mute)
         if "gate" not in unsaved:
             stored = durable.gate_of(hold, self._gateway.monotonic())
             self._gates[name] = self._stored[name] = gates.restored(self._gate(name), stored)
@@ -392,9 +398,3 @@ class Holds:
             mute=self._muted.get(name),
             **durable.kept(self._gate(name), self._gateway.monotonic()),
         )
-
-
-def _put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:
-    pauses.pop(name, None)
-    if pause is not None:
-        pauses[name] = pause

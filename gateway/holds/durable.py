@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.destinations.gates import Gate
-from gateway.store.holds import Circuit, Hold
+from gateway.store.holds import Circuit, Hold, Pause
 
 
 def kept(gate: Gate, now: float) -> dict[str, Any]:
@@ -34,3 +34,10 @@ def gate_of(hold: Hold, now: float) -> Gate:
         next_probe=now + circuit.next_probe_s,
         probe_interval_s=circuit.interval_s,
     )
+
+
+def put(pauses: dict[str, Pause], name: str, pause: Pause | None) -> None:
+    """Replace the pause of a destination; None: it has none."""
+    pauses.pop(name, None)
+    if pause is not None:
+        pauses[name] = pause

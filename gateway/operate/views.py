@@ -1,5 +1,6 @@
 """Nouns as JSON: the same in the admin API, with ``--json`` and in the console."""
 
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -92,7 +93,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         # Of a forgotten event it says who did it.
         "payload": payload if history.body_is == "forgotten" else redaction.masked(payload),
         "deliveries": [
-            {**delivery(each), "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())]}
+            {**delivery(each), "held": "", "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())]}
             for each in history.deliveries
         ],
         "held_back": [
@@ -103,7 +104,11 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
 
 
 def delivery(each: Delivery) -> dict[str, Any]:
-    """A delivery; ``due_in_s`` is null unless it is pending, and while it waits for another one of its lane."""
+    """A delivery; ``due_in_s`` is null unless it is pending, and while it waits for another one of its lane.
+
+    ``waits_until`` is when it is first due, while that is still to come: an ISO time, else null. ``digest`` is the id of the
+    delivery that sends its event together with others, its own if it is the one, which has ``gathered`` so many; null: none.
+    """
     return {
         "id": each.id,
         "event_id": each.event_id,
@@ -112,10 +117,13 @@ def delivery(each: Delivery) -> dict[str, Any]:
         "state": each.state.value,
         "attempts": each.attempts,
         "due_in_s": None if each.due_in_s is None else round(each.due_in_s, 3),
+        "waits_until": _iso(time.time() + each.due_in_s if each.due_in_s and each.waits else None),
         "reason": each.reason,
         "status": each.last_status,
         "answer": each.last_answer,
         "behind": each.is_behind,
+        "digest": each.digest or None,
+        "gathered": each.gathered,
         "cause": each.cause,
         "replayed_by": each.replayed_by or None,
         "tells_of": each.notice and {"delivery_id": each.notice.id, "count": each.notice.count},

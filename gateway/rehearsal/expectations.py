@@ -17,7 +17,8 @@ from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sen
 from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
 from gateway.routing import Config
 from gateway.routing.cases import Check, NoEvent, Test, body_of, headers_of, written_headers
-from gateway.wording import printable
+from gateway.routing.hours import day_and_time
+from gateway.wording import iso_time, printable
 
 #: The time of every test, 2026-01-01T00:00:00Z, in seconds since the epoch.
 NOW: Final = 1767225600.0
@@ -44,7 +45,8 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
         body = body_of(test, source, folder)
         declared, given = headers_of(test, source), written_headers(test)
         headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
-        rehearsal = rehearse(config, source, body, headers, NOW, query=query)
+        now = NOW if test.now is None else test.now
+        rehearsal = rehearse(config, source, body, headers, now, query=query)
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:
@@ -139,7 +141,8 @@ def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator
             for each in meant
             if each.request
         }
-        unmet = {called: list(_unmet(check, each)) for called, each in sent.items()}
+        late = {_called(each): list(_unfit_time(check, each, rehearsal.event.received_at)) for each in meant}
+        unmet = {called: [*late[called], *_unmet(check, each)] for called, each in sent.items()}
         none_holds = all(unmet.values())
         for called, each in sent.items():
             forbidden = [f'it contains "{text}"' for text in check.not_contains if each.has(text)]
@@ -147,6 +150,21 @@ def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator
             if wrong:
                 yield f"{called} is not as expected in {check.place.file}:{check.place.line}:"
                 yield from (f"  {line}" for line in wrong)
+
+
+def _unfit_time(check: Check, each: Rehearsed, now: float) -> Iterator[str]:
+    """It is sent at another time than expected."""
+    expected, waiting = check.waits_until, each.waiting
+    if expected is None:
+        return
+    found = waiting.words(now) if waiting else "it is sent at once"
+    if isinstance(expected, float):
+        is_met, expected = waiting is not None and abs(waiting.until - expected) < 1, iso_time(expected)
+    else:
+        said = day_and_time(waiting.until, waiting.zone)[: len("Mon 09:00")] if waiting else "None"
+        is_met = said == expected
+    if not is_met:
+        yield f"{found}, expected {'that it is sent at once' if expected == 'None' else f'until {expected}'}"
 
 
 def _unmet(check: Check, sent: Sent) -> Iterator[str]:

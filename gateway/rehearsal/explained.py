@@ -23,7 +23,7 @@ from gateway.hiding.redaction import seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import curl
 from gateway.rehearsal.as_test import as_test
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
+from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, gathers, hours, once, planned, rehearse_event
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
 from gateway.store.nouns import EventHistory, HeldBack
@@ -43,7 +43,9 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "received_at": iso_time(event.received_at),
         },
         "entries": entries(config, rehearsal),
-        "deliveries": [_delivery(each, config) for each in requests(config, rehearsal)],
+        "deliveries": [
+            {**_delivery(each, config), "waits": waits(each, event.received_at)} for each in requests(config, rehearsal)
+        ],
     }
 
 
@@ -206,6 +208,11 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
     }
 
 
+def waits(each: Rehearsed, now: float) -> str:
+    """``waits until Mon 09:00 (Europe/Berlin)``; empty: it is sent at once."""
+    return each.waiting.words(now) if each.waiting else ""
+
+
 def _request(
     request: OutboundRequest | None, destination: Destination | None, masks: Masks
 ) -> Mapping[str, object] | None:
@@ -283,6 +290,8 @@ def _entry(each: Considered, rehearsal: Rehearsal, hiding: _Hiding) -> Mapping[s
         "ignores": not entry.deliveries,
         "ends": entry.rule.stops,
         "once": hiding.text(once(each, rehearsal, hiding.key)),
+        "hours": hours(each, rehearsal),
+        "gathers": hiding.text(gathers(each, rehearsal, hiding.key)),
         "clauses": [_clause(finding, hiding) for finding in _findings(each, rehearsal.event)],
     }
 
@@ -298,7 +307,7 @@ def in_words(entry: Mapping[str, Any]) -> str:
     every = "" if entry["clauses"] else "matches every event"
     told = "would report the first delivery that is given up" if entry["section"] == "failed" else ""
     ends = "stop: no later entry is checked" if entry["ends"] else ""
-    return ", ".join(filter(None, (told or every, entry["once"], ends)))
+    return ", ".join(filter(None, (told or every, entry["hours"], entry["once"], entry["gathers"], ends)))
 
 
 def _findings(each: Considered, event: Event) -> Sequence[Finding]:

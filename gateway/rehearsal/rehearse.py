@@ -10,9 +10,12 @@ from msgspec.structs import replace
 from gateway.errors import BuildError, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
+from gateway.render import Namespace
 from gateway.routing import Config, Source
 from gateway.routing.cases import JSON_HEADERS
 from gateway.routing.entries import Considered
+from gateway.routing.gathering import Digest
+from gateway.routing.timing import Waiting
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
 
@@ -32,6 +35,8 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     error: str = ""
     #: Why the request is not shown although there is one.
     not_shown: str = ""
+    #: What it waits for before its first attempt; None: nothing in the file.
+    waiting: Waiting | None = None
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
@@ -125,13 +130,17 @@ def rehearse_event(
     facts = source.naming.facts(event, payload)
     considered = config.explain(source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
-    plan = [each for each in config.plan(source, facts) if each[0] not in silent]
+    now = event.received_at
+    plan = [each for each in config.plan(source, facts, now) if each[0] not in silent]
     return Rehearsal(
         event=event,
         facts=facts,
         considered=considered,
         deliveries=tuple(
-            attempted(config, planned(event, number, *each), event, payload)
+            replace(
+                attempted(config, planned(event, number, *each), event, payload),
+                waiting=config.waiting(*each, now),
+            )
             for number, each in enumerate(plan, start=1)
         ),
         told=() if not plan or source is config.own else config.explain_failed(_given_up(*plan[0]), event, facts),
@@ -151,10 +160,34 @@ def planned(event: Event, number: int, route: str, destination: str) -> Delivery
     return Delivery(id=_DELIVERY_ID.format(number), event_id=event.id, route=route, destination=destination)
 
 
+def hours(each: Considered, rehearsal: Rehearsal) -> str:
+    """That an entry does not send what is received outside its hours, in words; empty: it does."""
+    if not each.taken or not each.entry.is_skipped(rehearsal.event.received_at):
+        return ""
+    return "skipped: outside its hours, so nothing is sent"
+
+
+def gathers(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str] = str) -> str:
+    """How an entry gathers an event with others, in words; empty: it does not. ``shown_key`` masks the key for people."""
+    how = each.entry.gathers
+    if how is None or not each.taken or each.entry.is_skipped(rehearsal.event.received_at):
+        return ""
+    if isinstance(how, Digest):
+        key = how.gather(rehearsal.facts).key
+        return f"gathers in a digest of at most {how.most} events" + (f", for {shown_key(key)}" if key else "")
+    try:
+        gather = how.gather(Namespace(rehearsal.facts))
+    except RenderError as error:
+        return f"the key of debounce cannot be rendered, so it is sent at once: {error}"
+    if gather is None:
+        return "the key of debounce is empty, so it is sent at once"
+    return f"sent once no other event of the key {shown_key(gather.key)} has come for {duration(how.quiet_s)}"
+
+
 def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str] = str) -> str:
     """Whether ``once`` lets an entry fire, in words; empty: it has none. ``shown_key`` masks the key for people."""
     entry = each.entry
-    if entry.once is None or not each.taken:
+    if entry.once is None or not each.taken or entry.is_skipped(rehearsal.event.received_at):
         return ""
     if entry.name in rehearsal.held_back:
         return rehearsal.held_back[entry.name]

@@ -198,6 +198,10 @@ def _check_names(tree: nodes.Template, undeclared: Collection[str], roots: Colle
         if name.name in undeclared:
             known = FUNCTIONS if name.name in called else {*roots, "omit"}
             hint = "write none" if name.name in ("null", "nil") else did_you_mean(name.name, known)
+            if "events" in roots and name.name not in known:
+                hint = (
+                    f"a digest has events, count, by, first and last: first.{name.name}, or {{% for each in events %}}"
+                )
             raise Refused(name.lineno, f'unknown name "{name.name}"', hint)
 
 

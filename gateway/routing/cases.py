@@ -53,6 +53,8 @@ class Check(Struct, frozen=True, kw_only=True):
     not_contains: tuple[str, ...] = ()
     #: Number of deliveries to the destination.
     count: int | None = None
+    #: ``Mon 09:00`` in the zone of its hours, seconds since the epoch, or ``None`` as a text: it is sent at once.
+    waits_until: str | float | None = None
 
 
 class Test(Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class Test(Struct, frozen=True, kw_only=True):
     #: By path: ``attrs.type``, ``payload.data.id``, ``headers.x-github-event``.
     set: Mapping[str, object] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
+    #: When the event is received, seconds since the epoch; None: at the time of every test.
+    now: float | None = None
     #: The fields of the request's query.
     query: Mapping[str, str] = field(default_factory=dict)
     #: ``deliveries``: exactly those of ``checks``; ``failed``: one becomes dead with ``reason``.

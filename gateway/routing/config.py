@@ -13,8 +13,10 @@ from gateway.presets import OWN
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
+from gateway.routing.gathering import Digest
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
+from gateway.routing.timing import AT_ONCE, Waiting, waiting
 from gateway.store.nouns import Limits, Retention
 
 #: How a file looks without being read: inode, time of its content and of its inode, size.
@@ -50,6 +52,8 @@ class Config:
     entries: Mapping[str, Entry]
     #: The entries for events of ``sources``.
     sections: Sections
+    #: The names of entries that have ``hours`` in which every attempt is made.
+    with_hours: frozenset[str] = frozenset()
     #: The source of the gateway's own events.
     own: Source
     #: The entries for those.
@@ -91,10 +95,25 @@ class Config:
         """The entries for events of a source."""
         return self.own_sections if source == OWN else self.sections
 
-    def plan(self, source: Source, facts: Facts) -> tuple[tuple[str, str], ...]:
-        """(route, destination) of every delivery of an event, as if no ``once`` had fired before."""
+    def plan(self, source: Source, facts: Facts, now: float | None = None) -> tuple[tuple[str, str], ...]:
+        """(route, destination) of every delivery of an event received ``now``, as if no ``once`` had fired before.
+
+        None: at a time when the hours of all entries are open.
+        """
         matching = self.sections_of(source.name).matching(facts)
-        return tuple(delivery for entry in matching for delivery in entry.deliveries)
+        sending = (entry for entry in matching if now is None or not entry.is_skipped(now))
+        return tuple(delivery for entry in sending for delivery in entry.deliveries)
+
+    def closed_s(self, route: str, now: float) -> float:
+        """Seconds until the hours of an entry open for an attempt; 0 while they are open."""
+        timing = self.entries[route].timing if route in self.with_hours else None
+        return timing.closed_s(now) if timing is not None else 0.0
+
+    def waiting(self, route: str, destination: str, now: float) -> Waiting | None:
+        """What an event that is received ``now`` waits for before its first attempt; None: nothing in the file."""
+        entry, known = self.entries.get(route), self.destinations.get(destination)
+        timing = (entry.timing if entry else None) or AT_ONCE
+        return waiting(timing, known.hours if known else None, now, entry.gathers if entry else None)
 
     def explain(self, source: Source, facts: Facts) -> Sequence[Considered]:
         """Every entry of always, routes and unmatched, in order, and why it matches the event or not."""
@@ -125,9 +144,17 @@ class Config:
         }
         return {**facts, "delivery": delivery}
 
-    def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
+    def build(
+        self,
+        delivery: Delivery,
+        event: Event,
+        payload: object,
+        console: str = "",
+        others: Sequence[tuple[Event, object]] = (),
+    ) -> OutboundRequest:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
+        ``others``: of a digest, the events that followed ``event``, each with its payload.
         Raises BuildError only, such as NameGone or RenderError.
         """
         destination = self._destination(delivery.destination)
@@ -136,9 +163,15 @@ class Config:
         facts = source.naming.facts(event, payload)
         if delivery.notice is not None:
             facts = self._with_notice(facts, delivery.notice, event, console)
+        every = (facts, *(self._source(other).naming.facts(other, said) for other, said in others))
         if entry.rule.expression is not None:
             # An expression that failed counted as a match: here it raises the reason.
-            entry.rule.expression.evaluate(facts)
+            for each in every:
+                entry.rule.expression.evaluate(each)
+        if isinstance(entry.gathers, Digest):
+            facts = entry.gathers.facts(every)
+        elif others:
+            raise _gone(f'the route "{delivery.route}" no longer has the digest of these {len(every)} events')
         parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
         return destination.kind.request(destination.target, parts)
 
@@ -173,6 +206,17 @@ class Config:
     def hiding(self, event: Event, destination: str) -> Hiding:
         """Hides the secrets of the file and the redacted values of an event in what a destination said."""
         return Hiding(masks=self.masks, destination=destination, redact=self.redaction(event).mask_of(event))
+
+    def hiding_all(self, events: Sequence[Event], destination: str) -> Hiding:
+        """The same for what was said of several events."""
+        redacts = [hiding.redact for event in events if (hiding := self.hiding(event, destination)).redact is not str]
+
+        def redact(text: str) -> str:
+            for each in redacts:
+                text = each(text)
+            return text
+
+        return Hiding(masks=self.masks, destination=destination, redact=redact if redacts else str)
 
     def stripped(self, event: Event) -> bytes:
         """The stored body of an event, redacted; ``{}`` if the file no longer says how."""

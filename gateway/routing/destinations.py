@@ -14,6 +14,7 @@ from gateway.event.paths import Facts, lookup
 from gateway.hiding.addresses import MASK, masked_url
 from gateway.hiding.requests import masked_request, secrets_of_settings
 from gateway.model import FileAppend, HttpRequest, OutboundRequest
+from gateway.routing.hours import Hours
 from gateway.routing.keys import key_text
 from gateway.signatures.outgoing import Signer
 
@@ -52,6 +53,8 @@ class Destination(Struct, frozen=True, kw_only=True):
     signers: tuple[Signs, ...] = ()
     #: The path of the field that orders deliveries; empty: they are not ordered.
     order: tuple[str, ...] = ()
+    #: When it may be sent to; None: always.
+    hours: Hours | None = None
 
     def signed(self, request: OutboundRequest, delivery_id: str, now: float) -> OutboundRequest:
         """What is sent of a request that was built for it, in an attempt at ``now`` by the wall clock. Raises BuildError."""

@@ -13,7 +13,9 @@ from gateway.event.match import Matcher, Rule
 from gateway.event.paths import Facts, lookup
 from gateway.model import Content, Event, Text
 from gateway.render import Namespace, Renderer
+from gateway.routing.gathering import Debounce, Digest
 from gateway.routing.keys import key_text
+from gateway.routing.timing import Timing
 from gateway.store.nouns import Firing
 
 
@@ -89,6 +91,23 @@ class Entry(Struct, frozen=True, kw_only=True):
     #: (entry, destination) of every delivery, including those of its ``send``.
     deliveries: tuple[tuple[str, str], ...]
     once: Once | None = None
+    #: None: what it sends is sent at once.
+    timing: Timing | None = None
+    #: None: each event is sent by itself.
+    gathers: Digest | Debounce | None = None
+
+    def names_source(self, name: str) -> bool:
+        """Whether it names a source under ``source``."""
+        return self.rule.sources is not None and name in self.rule.sources
+
+    @property
+    def waits_for_hours(self) -> bool:
+        """Whether each of its attempts is made within its hours."""
+        return self.timing is not None and self.timing.hours is not None and not self.timing.skips
+
+    def is_skipped(self, now: float) -> bool:
+        """Whether it sends nothing for an event that is received now, outside its hours."""
+        return self.timing is not None and self.timing.is_skipped(now)
 
 
 class Considered(Struct, frozen=True, kw_only=True):

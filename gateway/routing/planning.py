@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -12,11 +13,18 @@ from gateway.event.paths import Facts
 from gateway.model import Event, new_id
 from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
-from gateway.store.nouns import Firing, NewDelivery, NewEvent
+from gateway.routing.gathering import Debounce, Digest
+from gateway.store.nouns import Firing, Gather, NewDelivery, NewEvent
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
 TURN: Final = 3 << 14
 EACH: Final = 1 << 10
+
+
+#: Seconds, and with which others.
+Wait = tuple[float, Gather | None]
+AT_ONCE: Final[Wait] = (0.0, None)
+NO_WAITS: Final[Mapping[str, Wait]] = MappingProxyType({})
 
 
 class Plan(Struct, frozen=True):
@@ -28,9 +36,13 @@ class Plan(Struct, frozen=True):
     source: Source
     #: The entries that match it.
     entries: Sequence[Entry]
+    #: Those of them that send something for it: not those whose hours are over.
+    sending: Sequence[Entry]
     #: By destination: the lane of its deliveries.
     lanes: Mapping[str, str | None]
     firings: Sequence[Firing]
+    #: By entry that does not send at once: the seconds until it does, and how its deliveries gather with others.
+    waits: Mapping[str, Wait] = NO_WAITS
 
     def new_event(self, config: Config, reserve: Callable[[Destination], float | None]) -> NewEvent:
         """The event with its deliveries; ``reserve`` says for how long to lease one that may start at once."""
@@ -40,10 +52,13 @@ class Plan(Struct, frozen=True):
                 id=new_id("dlv", event.received_at),
                 route=route,
                 destination=destination,
-                lease_s=reserve(config.destinations[destination]),
-                lane=self.lanes[destination],
+                lease_s=reserve(config.destinations[destination]) if not wait_s else None,
+                lane=self.lanes[destination] if gather is None else None,
+                wait_s=wait_s,
+                gather=gather,
             )
-            for entry in self.entries
+            for entry in self.sending
+            for wait_s, gather in (self.waits.get(entry.name, AT_ONCE) if self.waits else AT_ONCE,)
             for route, destination in entry.deliveries
         ]
         return NewEvent(
@@ -82,9 +97,31 @@ def matching(received: Received, config: Config, source: Source) -> tuple[Facts,
 
 def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Config, source: Source) -> Plan:
     """The plan of an event, with the keys of its deliveries."""
-    names = {destination for entry in entries for _, destination in entry.deliveries}
+    event = received.event
+    sending = [entry for entry in entries if entry.timing is None or not entry.timing.is_skipped(event.received_at)]
+    names = {destination for entry in sending for _, destination in entry.deliveries}
     lanes = {name: config.destinations[name].lane(known) for name in names}
-    return Plan(received.event, received.key, source, entries, lanes, _firings(entries, known, received.event, source))
+    waits = NO_WAITS
+    if late := [entry for entry in sending if entry.timing is not None or entry.gathers is not None]:
+        waits = {entry.name: _wait(entry, known, event, source) for entry in late}
+    return Plan(event, received.key, source, entries, sending, lanes, _firings(sending, known, event, source), waits)
+
+
+def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> Wait:
+    now = event.received_at
+    match entry.gathers:
+        case Digest() as digest:
+            return digest.wait_s(now), digest.gather(known)
+        case Debounce() as debounce:
+            try:
+                gather = debounce.gather(Namespace(known))
+            except RenderError as error:
+                # Better too often than never.
+                reason = source.redaction.mask_of(event)(str(error))
+                telemetry.log("delivery.unkeyed", event_id=event.id, route=entry.name, reason=reason)
+                gather = None
+            return (debounce.quiet_s if gather else 0.0), gather
+    return (entry.timing.wait_s(now) if entry.timing is not None else 0.0), None
 
 
 def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:

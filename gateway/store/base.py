@@ -159,6 +159,13 @@ class Store(Reads, Protocol):
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
         """Events with their bodies; a CorruptEvent for each whose checksum is wrong. Unknown ids are absent."""
 
+    async def gathered(self, delivery_id: str) -> Sequence[str]:
+        """The ids of the events that a digest sends, in the order of acceptance; none joins it from now on.
+
+        ``delivery_id``: of the delivery that sends it. The deliveries of the others are pending without being due, and take
+        its outcome when that is settled.
+        """
+
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         """Record attempts and new states together; the ids whose lease was still held. A lost lease changes nothing."""
 

@@ -21,7 +21,7 @@ Row = tuple[Any, ...]
 Place = tuple[Any, ...]
 
 #: What is copied with an event.
-OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "held_back")
+OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "timing", "held_back")
 #: Parts in the order in which they are copied; "event" is everything that belongs to events.
 PARTS: Final = ("activity", "event", "dedupe", "once", "hold", "rejected", "came", "went", "secret")
 COLUMNS: Final[Mapping[str, str]] = {
@@ -39,6 +39,7 @@ COLUMNS: Final[Mapping[str, str]] = {
         "sent_bytes sent_sha256 next_s"
     ),
     "notice": "event_seq delivery_seq teller due dead count",
+    "timing": "event_seq delivery_seq head open began due count size",
     "held_back": "event_seq name key event_id fired_at",
     "dedupe": "source key event_id expires",
     "once": "name key event_id fired_at expires",

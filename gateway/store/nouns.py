@@ -19,6 +19,20 @@ BODY_EFFORT: Final = 5
 BodyIs = Literal["kept", "removed", "redacted", "forgotten"]
 
 
+class Gather(Struct, frozen=True, kw_only=True):
+    """How a delivery gathers with others of its route, destination and key."""
+
+    #: A ``digest`` sends all of them as one; of what is debounced, only the last one is sent.
+    what: Literal["digest", "debounce"]
+    key: str
+    #: The most events of a digest.
+    most: int = 1
+    #: Whether a digest is sent as soon as it has that many, and not only at its time.
+    is_sent_full: bool = True
+    #: Seconds after the first event of a key at which the last one is sent although more keep coming.
+    at_most_s: float = math.inf
+
+
 class NewDelivery(Struct, frozen=True, kw_only=True):
     """A delivery to be stored with its event."""
 
@@ -29,6 +43,10 @@ class NewDelivery(Struct, frozen=True, kw_only=True):
     #: when other deliveries for this destination are due, or are ahead of it in its lane.
     lease_s: float | None = None
     lane: str | None = None
+    #: Seconds from now until it is due; one that waits for others in its lane is due no earlier than that, either.
+    wait_s: float = 0.0
+    #: Its ``wait_s`` counts for the first one of a digest, and for each one that is debounced. It has no lane.
+    gather: Gather | None = None
 
 
 class Firing(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import msgspec
 from gateway.errors import BodyGone
 from gateway.model import MOVES, Dead, Delivery, DeliveryState, Retry
 from gateway.store.activities import Progress, TaskVerb
-from gateway.store.nouns import BodyIs, DeliveryQuery, NewDelivery, Outcome
+from gateway.store.nouns import BodyIs, DeliveryQuery, Gather, NewDelivery, Outcome
 from gateway.wording import iso_time
 
 # --- words of a search ---
@@ -295,15 +295,36 @@ def mentions(text: str, value: str) -> bool:
 
 def admitted(
     new: NewDelivery, lane: str | None, busy_lanes: set[tuple[str, str]], *, others_due: bool
-) -> Literal["leased", "due", "behind"]:
-    """Whether a new delivery starts at once, waits for a slot, or waits for the deliveries ahead of it in its lane.
+) -> Literal["leased", "due", "later", "behind"]:
+    """Whether a new delivery starts at once, waits for a slot, is due later, or waits for those ahead of it in its lane.
 
     ``busy_lanes``: (destination, lane) of every lane with a pending delivery. The first one pending in a lane may go;
     when it ends, the next one is due. A delivery that is replayed goes to the end of its lane.
     """
     if lane is not None and (new.destination, lane) in busy_lanes:
         return "behind"
+    if new.wait_s > 0:
+        return "later"
     return "due" if others_due or new.lease_s is None else "leased"
+
+
+#: Bytes of the bodies in one digest: they are in memory together.
+DIGEST_BYTES: Final = 1024 * 1024
+
+
+def joins(gather: Gather, *, count: int, size: int, more: int) -> bool:
+    """Whether an event with a body of ``more`` bytes joins a digest of so many events and bytes."""
+    return count < gather.most and size + more <= DIGEST_BYTES
+
+
+def debounced_due(gather: Gather, *, now: float, began: float, quiet_s: float) -> float:
+    """When the last event of a key is sent if no other one comes; ``began``: when the first one came."""
+    return min(now + quiet_s, max(now, began + gather.at_most_s))
+
+
+def superseded(successor: str) -> str:
+    """The reason that a debounced delivery shows once another event of its key has come."""
+    return f"superseded by {successor}: of the events of a key only the last one is sent (debounce)"
 
 
 def fires(expires: float | None, now: float) -> bool:

@@ -44,8 +44,11 @@ async def event_document(context: Context, history: EventHistory) -> dict[str, A
     def made() -> dict[str, Any]:
         shown = views.event_history(history, config.redaction(history.event))
         said = of_history(config, history)
+        for each in shown["deliveries"]:
+            each["held"] = held[each["destination"]] if each["state"] == "pending" else ""
         return {**shown, "summary": said, **explained_history(config, history, console)}
 
+    held = {each.destination: context.dispatcher.holds.health(each.destination) for each in history.deliveries}
     return await asyncio.to_thread(made)
 
 

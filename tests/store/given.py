@@ -6,11 +6,13 @@ import itertools
 import shutil
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from gateway.model import Attempt, Dead, Delivered, Event, Notice, Retry
 from gateway.store import open_reads, open_store
 from gateway.store.activities import Task
 from gateway.store.holds import Terms
-from gateway.store.nouns import DeliveryQuery, Firing, NewDelivery, NewEvent, Outcome, Told, Want
+from gateway.store.nouns import DeliveryQuery, Firing, Gather, NewDelivery, NewEvent, Outcome, Told, Want
 from tests.store.database import PostgresKind
 
 _numbers = itertools.count(1)
@@ -66,6 +68,22 @@ def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", wi
 def once(key, window_s=100.0):
     """What is sent to slack is sent once for this key."""
     return Firing(name="welcome", key=key, window_s=window_s, routes=frozenset({"to-slack"}))
+
+
+def digest(*destinations, key="", wait_s=900.0, most=50, **more):
+    """An event that is sent with others of this key."""
+    gather = Gather(what="digest", key=key, most=most, is_sent_full=more.pop("is_sent_full", True))
+    return gathering(gather, wait_s, *destinations, **more)
+
+
+def debounced(*destinations, key="", quiet_s=120.0, at_most_s=1800.0, **more):
+    """An event that is sent unless another one of this key comes."""
+    return gathering(Gather(what="debounce", key=key, at_most_s=at_most_s), quiet_s, *destinations, **more)
+
+
+def gathering(gather, wait_s, *destinations, **more):
+    new = new_event(*destinations, **more)
+    return replace(new, deliveries=[replace(each, gather=gather, wait_s=wait_s) for each in new.deliveries])
 
 
 def told(lease, *, to="ops"):

@@ -36,6 +36,13 @@ class Row:
     turn: int
     lease: nouns.Lease | None = None
     leased_until: float = 0.0
+    #: It is not due before, even if it is the first one of its lane.
+    not_before: float = 0.0
+    #: The id of the delivery that sends its digest; and while others can join or supersede it, its key.
+    head: str = ""
+    open: tuple[str, ...] | None = None
+    began: float = 0.0
+    size: int = 0
 
     @property
     def is_pending(self) -> bool:
@@ -105,7 +112,13 @@ class Server:
     def seen(self, row: Row) -> Delivery:
         """A delivery as it crosses the seam: times are seconds from now."""
         is_due = row.is_pending and row.due is not None
-        return replace(row.delivery, due_in_s=row.due - self.now() if is_due else None)
+        count = len(self.digest(row.head)) if row.head == row.delivery.id else 0
+        due_in_s = row.due - self.now() if is_due else None
+        return replace(row.delivery, due_in_s=due_in_s, digest=row.head, gathered=count)
+
+    def digest(self, head: str) -> list[Row]:
+        """The rows of a digest, in the order of acceptance."""
+        return [row for row in self.rows.values() if head and row.head == head]
 
     def free(self, destination: str) -> list[Row]:
         """What can be claimed now, the one overdue the longest first."""
@@ -148,16 +161,72 @@ class Server:
         for each in new.deliveries:
             if each.route in held_back:
                 continue
+            if each.gather is not None:
+                self._gather(each, new)
+                continue
             admission = rules.admitted(each, each.lane, busy, others_due=bool(self.free(each.destination)))
             row = self._add(_delivery(each, new.event.id))
             busy |= {(each.destination, each.lane)} if each.lane is not None else set()
+            row.not_before = self.now() + each.wait_s
             if admission == "behind":
                 row.due = None
+            elif admission == "later":
+                row.due = row.not_before
             elif admission == "due":
                 self.came_up(each.destination)
             else:
                 leases.append(self._lease(row, replica, each.lease_s))
         return nouns.Appended(new.event.id, False, tuple(leases), held_back)
+
+    def _gather(self, new: nouns.NewDelivery, event: nouns.NewEvent) -> None:
+        gather, now, size = new.gather, self.now(), len(event.event.body)
+        key = (gather.what, new.route, new.destination, gather.key)
+        known = next((row for row in self.rows.values() if row.open == key), None)
+        row = self._add(_delivery(new, event.event.id), now + new.wait_s)
+        row.began, row.size, row.not_before = now, size, row.due
+        if gather.what == "debounce":
+            if known is not None:
+                known.open = None
+            if known is not None and known.is_pending and (known.lease is None or known.leased_until <= now):
+                row.began = known.began
+                self._end(known, state=DeliveryState.DISCARDED, reason=rules.superseded(new.id))
+            row.due = rules.debounced_due(gather, now=now, began=row.began, quiet_s=new.wait_s)
+            row.open = key
+        elif known is not None and rules.joins(gather, **self._gathered_in(known.head), more=size):
+            row.head, row.due = known.head, None
+            if len(self.digest(known.head)) >= gather.most:
+                self._close(known, is_sent=gather.is_sent_full)
+        else:
+            if known is not None:
+                self._close(known, is_sent=gather.is_sent_full)
+            row.head, row.open = new.id, key if gather.most > 1 else None
+        self.came_up()
+
+    def _gathered_in(self, head: str) -> dict[str, int]:
+        rows = self.digest(head)
+        return {"count": len(rows), "size": sum(row.size for row in rows)}
+
+    def _close(self, head: Row, *, is_sent: bool) -> None:
+        head.open = None
+        if is_sent and head.is_pending and head.is_untried:
+            head.due = min(head.due, self.now())
+
+    def gathered(self, delivery_id: str) -> list[str]:
+        rows = self.digest(delivery_id)
+        for row in rows:
+            row.open = None
+        return [row.delivery.event_id for row in rows if row.is_pending]
+
+    def _leave(self, row: Row) -> None:
+        """It is not sent with others any more; if it was the head of a digest, the next one is."""
+        head, row.head = row.head, ""
+        left = self.digest(head)
+        if left and row.delivery.id == head:
+            first = left[0]
+            for each in left:
+                each.head = first.delivery.id
+            first.open, first.began, first.due = row.open, row.began, row.not_before if first.is_pending else None
+        row.open = None
 
     def _held_back(self, new: nouns.NewEvent) -> frozenset[str]:
         late, now = set(), self.now()
@@ -212,6 +281,10 @@ class Server:
         else:
             row.due = None
             self._let_next_go(row.delivery)
+            for each in self.digest(row.delivery.id):
+                each.open, each.due = None, None
+                taken = {"state": row.delivery.state, "reason": row.delivery.reason, "cause": row.delivery.cause}
+                each.delivery = replace(each.delivery, **taken) if each.is_pending else each.delivery
         if outcome.told is not None:
             self._notify(row.delivery, outcome.told)
         self.came_up()
@@ -220,7 +293,7 @@ class Server:
     def _let_next_go(self, ended: Delivery) -> None:
         first = min(self._lane_of(ended), key=lambda row: row.turn, default=None)
         if first is not None and first.due is None:
-            first.due = self.now()
+            first.due = max(self.now(), first.not_before)
             self.came_up(ended.destination)
 
     def _lane_of(self, delivery: Delivery) -> list[Row]:
@@ -321,10 +394,13 @@ class Server:
             if before.state in rules.MAY_BE_DISCARDED:
                 deed.moved += 1
                 reason = rules.discard_reason(task.by, task.reason)
+                self._leave(row)
                 self._end(row, state=DeliveryState.DISCARDED, reason=reason, cause="", replayed_by=deed.activity.id)
         elif not task.as_new:
             if before.state in rules.MAY_BE_REPLAYED:
-                self._again(deed, row, due)
+                for each in self.digest(row.head) or [row]:
+                    self._again(deed, each, due)
+                    each.due = each.due if each.head in ("", each.delivery.id) else None
         elif before.notice is None:
             new = replace(before, id=new_id("dlv", self.clock.wall()))
             self._again(deed, self._add(_delivery(new, before.event_id)), due)
@@ -356,10 +432,10 @@ class Server:
         return [row for row in self.rows.values() if row.delivery.replayed_by == deed.activity.id]
 
     def _take_back(self, row: Row, by: str) -> None:
-        if not row.delivery.attempts and not row.delivery.reason:
+        if not row.delivery.attempts and not row.delivery.reason and not row.head:
             self._end(row, state=DeliveryState.DISCARDED, reason=rules.stop_reason(by))
             return
-        attempts = self.attempts.get(row.delivery.id)
+        attempts = self.attempts.get(row.head or row.delivery.id)
         state = rules.state_before(attempts[-1].outcome if attempts else None)
         cause = rules.cause_of(row.delivery.reason) if state is DeliveryState.DEAD else ""
         self._end(row, state=state, cause=cause)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from gateway.config.schema import trees, values, ways
+from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
 from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
@@ -177,6 +178,11 @@ class DestinationKeys(DefaultsKeys):
         values.boolean,
         "true: hold its deliveries; nothing is lost, and the time does not count towards retry.for",
         default=False,
+    )
+    hours: HoursKeys | None = key(
+        nested(HoursKeys),
+        "when it may be sent to; outside of them its deliveries wait, without using up retry.for: {days: mon-fri, from: 09:00, "
+        "to: 18:00, zone: Europe/Berlin}",
     )
     public: bool | None = key(
         values.boolean,

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from gateway.config.schema import conditions, trees, values
 from gateway.config.schema.conditions import Where
+from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.keys import Section, is_nothing, key, keys_of, nested, read_section
 from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
 from gateway.config.schema.trees import Body
@@ -136,6 +137,23 @@ class EntryKeys(MessageKeys):
     once: OnceKeys | None = key(
         nested(OnceKeys),
         'send only once per key: {per: "{{ attrs.id }}", for: 90d}',
+    )
+    delay: float = key(
+        values.duration(1, "30d"), "how long after its event a delivery is sent at the earliest: 10m", default=0.0
+    )
+    hours: EntryHoursKeys | None = key(
+        nested(EntryHoursKeys),
+        "when it sends; outside of them its deliveries wait, without using up retry.for: {days: mon-fri, from: 09:00, to: 18:00, "
+        "zone: Europe/Berlin}; or otherwise: skip",
+    )
+    digest: DigestKeys | None = key(
+        nested(DigestKeys),
+        "one message for the events of a while: {every: 15m}, or {at: mon 09:00, zone: Europe/Berlin}; its content sees "
+        "events, count, by, first and last",
+    )
+    debounce: DebounceKeys | None = key(
+        nested(DebounceKeys),
+        'send only the last event of a key, once it is quiet: {per: "{{ attrs.id }}", for: 2m, at_most: 30m}',
     )
     stop: bool = key(values.boolean, "true: later routes do not see an event that this one matches", default=False)
     enabled: bool = key(values.boolean, "false: as if it were not in the file", default=True)

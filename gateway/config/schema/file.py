@@ -9,6 +9,7 @@ from gateway.config.schema import conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.destinations import AuthKeys, DefaultsKeys, DestinationKeys, read_destination
 from gateway.config.schema.entries import EntryKeys, OnceKeys, entries_of
+from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys
@@ -199,6 +200,9 @@ _PLACES: Final[Sequence[type[Section]]] = (
     AuthKeys,
     SuccessKeys,
     OnceKeys,
+    EntryHoursKeys,
+    DigestKeys,
+    DebounceKeys,
     RetentionKeys,
     LimitsKeys,
     RedactKeys,

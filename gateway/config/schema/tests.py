@@ -1,14 +1,17 @@
 """The keys of ``tests``."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Final
 
 from gateway.config.schema import trees, values
 from gateway.config.schema.keys import Section, is_nothing, key, read_section
-from gateway.config.schema.reading import Reading, Shape, Words, shaped
+from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shaped
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.routing.cases import Plain
+from gateway.routing.hours import DAYS
 
 
 @shaped(values.some({**values.TEXT, "minLength": 1}))
@@ -20,6 +23,38 @@ def _sought(reading: Reading, node: Node, label: str) -> tuple[Words, ...] | Non
         )
         return None
     return found
+
+
+_ISO: Final = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})"
+)
+_WEEKLY: Final = re.compile(rf"({'|'.join(DAYS)}) ([01][0-9]|2[0-3]):[0-5][0-9]", re.IGNORECASE)
+_LIKE_TIME: Final = "write a date, a time and an offset: 2026-11-30T08:00:00Z"
+
+
+def _moment(written: Words, label: str) -> float:
+    """Seconds since the epoch."""
+    try:
+        if re.fullmatch(_ISO, written.text):
+            return datetime.fromisoformat(written.text).timestamp()
+    except ValueError:
+        pass
+    raise Unfit(f'{label}: "{written.shown}" is not a time with an offset', _LIKE_TIME)
+
+
+def _waits(written: Words, label: str) -> str | float:
+    if written.text == "none" or _WEEKLY.fullmatch(written.text):
+        return written.text.capitalize()
+    try:
+        return _moment(written, label)
+    except Unfit as error:
+        raise Unfit(error.message.replace("a time with an offset", "a moment"), "write mon 09:00, or none") from None
+
+
+_now: Final = values.typed(_moment, {**values.TEXT, "title": "time", "pattern": rf"^(?:{_ISO})$|\$\{{"})
+_until: Final = values.typed(
+    _waits, {**values.TEXT, "title": "moment", "pattern": rf"^(?:none|(?i:{_WEEKLY.pattern})|{_ISO})$|\$\{{"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +76,11 @@ class CheckKeys(Section):
         default=(),
     )
     count: int | None = key(values.integer(1, 1000), "how many deliveries go there")
+    waits_until: str | float | None = key(
+        _until,
+        "when it is sent, if not at once: mon 09:00 in the time zone of the hours, or a time with its offset: "
+        "2026-11-30T09:00:00+01:00; none: it is sent at once",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +159,9 @@ class TestKeys(Section):
         values.map_of(values.words), "the fields of the request's query: {button: front}", factory=dict
     )
     unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
+    now: float | None = key(
+        _now, "when the event is received: 2026-11-30T08:00:00Z; a moment that never changes if left out"
+    )
     expect: tuple[Expected, ...] | None = key(
         _expect,
         "all destinations it goes to, as a list or a map of what each gets; or ignored, rejected, {failed: text}",

@@ -10,11 +10,12 @@ from gateway.errors import StoreUnavailable
 from gateway.model import Delivery
 from gateway.store import rules
 from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent
-from gateway.store.postgres import direct
+from gateway.store.postgres import direct, gathering
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.calls import Append
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.direct import Added, Key, owners_of
+from gateway.store.postgres.gathering import Gathering
 from gateway.store.postgres.rows import (
     columns,
     distinct,
@@ -53,13 +54,13 @@ async def append(line: Line, replica: int, calls: Sequence[Append], due_since: C
 
 
 def has_order(calls: Sequence[Append]) -> bool:
-    """Whether it matters what is stored first: deliveries that are in a lane, or entries that fire once per key."""
+    """Whether it matters what is stored first: deliveries in a lane or due later, or entries that fire once per key."""
     for call in calls:
         for new in call.events:
             if new.firings:
                 return True
             for each in new.deliveries:
-                if each.lane is not None:
+                if each.lane is not None or each.wait_s or each.gather is not None:
                     return True
     return False
 
@@ -74,8 +75,10 @@ async def _add(
 ) -> Added:
     news = [new for call in calls for new in call.events]
     lanes = {(each.destination, packed(each.lane)) for each in _deliveries(news) if each.lane is not None}
-    if lanes:
-        await connection.execute(sql.LOCK, [lock_of("lane", *lane) for lane in lanes])
+    keys_gathered = gathering.keys_of(_deliveries(news))
+    if lanes or keys_gathered:
+        locks = [lock_of("lane", *lane) for lane in lanes]
+        await connection.execute(sql.LOCK, [*locks, *gathering.locks_of(keys_gathered)])
     firsts: dict[Key, NewEvent] = {}
     for new in news:
         firsts.setdefault((new.event.source, new.key), new)
@@ -92,6 +95,7 @@ async def _add(
         due=set(due),
         busy=await _busy(connection, lanes),
         fired=await _fire(connection, stored, now),
+        gathering=await Gathering.of(connection, keys_gathered, now),
     )
     left = {id(new) for new in stored}
     for call in calls:
@@ -145,9 +149,12 @@ class _Adding(Struct, kw_only=True):
     #: Lanes with pending deliveries.
     busy: set[tuple[str, str]]
     fired: Mapping[FiringKey, str]
+    gathering: Gathering
     events: list[tuple[Any, ...]] = field(default_factory=list)
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
     held_back: list[tuple[int, str, bytes]] = field(default_factory=list)
+    #: (number, when) of deliveries that are not due before, although they may be the first of their lane.
+    late: list[tuple[int, float]] = field(default_factory=list)
     #: How many of these by source, and by destination.
     came: Counter[str] = field(default_factory=Counter)
     pending: Counter[str] = field(default_factory=Counter)
@@ -173,6 +180,10 @@ class _Adding(Struct, kw_only=True):
 
     def _delivery(self, new: NewDelivery, seq: int, event: NewEvent, replica: str) -> Lease | None:
         added = self.added
+        if new.gather is not None:
+            due = self.gathering.due(new, seq, len(event.event.body))
+            self._waits(new, event_of_delivery(seq), event, seq, due)
+            return None
         lane = None if new.lane is None else packed(new.lane).decode()
         admission = rules.admitted(new, lane, self.busy, others_due=new.destination in self.due)
         if lane is not None:
@@ -190,12 +201,16 @@ class _Adding(Struct, kw_only=True):
                 event.event.id,
                 new.route,
                 new.destination,
-                float("inf") if admission == "behind" else None,
+                _due(admission, added.now + new.wait_s),
                 until,
                 None if lane is None else lane.encode(),
                 None if lane is None else turn_of(seq),
             )
         )
+        if admission == "later":
+            added.later.append((new.destination, added.now + new.wait_s))
+        elif admission == "behind" and new.wait_s > 0:
+            self.late.append((seq, added.now + new.wait_s))
         added.pending += 1
         self.pending[new.destination] += 1
         if new.lease_s is None or not is_leased:
@@ -212,6 +227,14 @@ class _Adding(Struct, kw_only=True):
         added.leases.append(lease)
         return lease
 
+    def _waits(self, new: NewDelivery, event_seq: int, event: NewEvent, seq: int, due: float) -> None:
+        """It gathers with others."""
+        named = (seq, new.id, event_seq, event.event.id, new.route, new.destination)
+        self.deliveries.append((*named, due, None, None, None))
+        self.added.later.append((new.destination, due))
+        self.added.pending += 1
+        self.pending[new.destination] += 1
+
     async def write(self, connection: Connection) -> None:
         if self.events:
             await connection.execute(
@@ -223,5 +246,15 @@ class _Adding(Struct, kw_only=True):
                 *columns(sorted(self.came.items()), 2),
                 *columns(sorted(self.pending.items()), 2),
             )
+        for destination, due in await self.gathering.write(connection):
+            self.added.later.append((destination, due))
+        self.added.pending -= len(self.gathering.superseded)
+        if self.late:
+            await connection.execute(sql.NOT_BEFORE, *columns(self.late, 2))
         if self.held_back:
             await connection.execute(sql.HOLD_BACK, *columns(self.held_back, 3))
+
+
+def _due(admission: str, later: float) -> float | None:
+    """When it is due; None: now."""
+    return float("inf") if admission == "behind" else later if admission == "later" else None

@@ -37,57 +37,19 @@ _TEXT: Final = frozenset(
         "held_back.name",
         "came.source",
         "secret.source",
+        "timing.head",
     ]
 )
 #: Columns that are bytes in a copy as well.
 _BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key"})
 _FLAGS: Final = frozenset({"redact", "as_new", "finished"})
 _NUMERIC: Final = frozenset(
-    [
-        "seq",
-        "event_seq",
-        "delivery_seq",
-        "received_at",
-        "stored_at",
-        "due",
-        "attempts",
-        "attempts_before_replay",
-        "spent_s",
-        "crashes",
-        "last_status",
-        "changed_at",
-        "turn",
-        "task",
-        "number",
-        "recorded_at",
-        "started_at",
-        "duration_s",
-        "status",
-        "sent_bytes",
-        "next_s",
-        "count",
-        "fired_at",
-        "expires",
-        "rev",
-        "failures",
-        "next_probe",
-        "probe_interval_s",
-        "waits_until",
-        "at",
-        "minute",
-        "events",
-        "bucket",
-        "total",
-        "moved",
-        "began",
-        "position",
-        "ends",
-        "interval_s",
-        "next_due",
-        "redact",
-        "as_new",
-        "finished",
-    ]
+    """
+    seq event_seq delivery_seq received_at stored_at due attempts attempts_before_replay spent_s crashes
+    last_status changed_at turn task number recorded_at started_at duration_s status sent_bytes next_s count
+    size fired_at expires rev failures next_probe probe_interval_s waits_until at minute events bucket total
+    moved began position ends interval_s next_due redact as_new finished
+    """.split()
 )
 
 #: Nobody begins to run on it while this is held; who runs on it holds none.
@@ -117,7 +79,7 @@ def _listed(kind: str, prefix: str) -> str:
 #: A plan is made for each: one for any numbers would look through whole days.
 _PLANNING: Final = {**PLANNING, "plan_cache_mode": "force_custom_plan"}
 #: What there is to know of tables that have just been filled, before they are compared.
-_ANALYZE: Final = "ANALYZE event, queue, done, attempt, notice, held_back, dedupe"
+_ANALYZE: Final = "ANALYZE event, queue, done, attempt, notice, timing, held_back, dedupe"
 _OF_EVENTS: Final = "event_seq = ANY ($1::bigint[])"
 _SEQS: Final = f"""
 seq = ANY (ARRAY(SELECT b.seq FROM unnest($1::bigint[]) AS k (seq) CROSS JOIN LATERAL (SELECT seq FROM {{}} WHERE {belongs("seq", "k.seq")} OFFSET 0) b))
@@ -142,6 +104,10 @@ _OF_EVENT: Final = {
     """,
     "notice": f"""
     SELECT d.event_seq, {_listed("notice", "n.").partition(", ")[2]} FROM {_EITHER} JOIN notice n ON n.delivery_seq = d.seq
+    ORDER BY 1, 2
+    """,
+    "timing": f"""
+    SELECT d.event_seq, {_listed("timing", "t.").partition(", ")[2]} FROM {_EITHER} JOIN timing t ON t.delivery_seq = d.seq
     ORDER BY 1, 2
     """,
     "held_back": f"SELECT {_listed('held_back', '')} FROM held_back WHERE {_OF_EVENTS} AND event_seq BETWEEN $2 AND $3 ORDER BY 1, 2",
@@ -300,7 +266,7 @@ class PostgresSide:
         if kind == "delivery":
             await self._insert_deliveries(columns, records, event_ids)
             return
-        if kind in ("attempt", "notice"):
+        if kind in ("attempt", "notice", "timing"):
             columns, records = columns[1:], [row[1:] for row in records]
         await self._connection.copy_records_to_table(kind, records=records, columns=columns)
 
@@ -336,7 +302,7 @@ def _unnumbered(kind: str, rows: list[Row]) -> list[Row]:
     """Rows with the numbers that they have in a copy: those of events without their days, those of deliveries unique."""
     if kind in ("event", "held_back"):
         return [(number_of(row[0]), *row[1:]) for row in rows]
-    if kind in ("delivery", "attempt", "notice"):
+    if kind in ("delivery", "attempt", "notice", "timing"):
         return [(number_of(row[0]), row[1] & _LOW, *row[2:]) for row in rows]
     if kind == "activity":
         return [
@@ -365,7 +331,7 @@ def _numbered(kind: str, rows: Sequence[Row], seqs: Mapping[int, int], places: M
     """Rows with the numbers that they have here."""
     if kind in ("event", "held_back"):
         return [(seqs[row[0]], *row[1:]) for row in rows]
-    if kind in ("delivery", "attempt", "notice"):
+    if kind in ("delivery", "attempt", "notice", "timing"):
         return [(seqs[row[0]], seqs[row[0]] | places[row[1]], *row[2:]) for row in rows]
     return list(rows)
 

@@ -33,6 +33,8 @@ class Added(Struct, kw_only=True):
     pending: int = 0
     #: Destinations of those that were not leased and are due.
     due: set[str] = field(default_factory=set)
+    #: Destinations of those that are due later, and when.
+    later: list[tuple[str, float]] = field(default_factory=list)
     event_ids: list[str] = field(default_factory=list)
     #: The answer to each call; None: it had the key of another event, which has expired since.
     answers: list[list[Appended] | None] = field(default_factory=list)

@@ -12,8 +12,8 @@ from gateway.model import Notice, new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.places import Place
+from gateway.store.postgres import gathering, tasks, words
 from gateway.store.postgres import statements as sql
-from gateway.store.postgres import tasks, words
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
 from gateway.store.postgres.questions import LAST_EVENT, OF_EVENTS
@@ -190,6 +190,7 @@ async def _erase(
         attempts[event_of[seq]] += count
     await connection.execute(CLEAR_DELIVERIES, sorted(event_of), packed(rules.forgotten_reason(by)), task)
     moved.pending -= sum(row["state"] == "pending" for row in deliveries)
+    await gathering.leave(connection, list(event_of), moved.due)
     await connection.execute(CLEAR_ATTEMPTS, list(event_of))
     await _clear_notices(connection, list(event_of))
     for statement in CLEAR:

@@ -12,6 +12,7 @@ from gateway.errors import StoreError
 from gateway.model import Notice, Release, Retry, new_id
 from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
+from gateway.store.postgres import gathering
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line, is_there_already
 from gateway.store.postgres.hints import lower
@@ -140,7 +141,8 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
         if (before := outcome.lease.delivery).lane is not None and not isinstance(outcome.result, Retry | Release)
     }
     told = [outcome for outcome in outcomes if outcome.told is not None]
-    if not lanes and not told:
+    digests = [each for each in outcomes if _ends_digest(each)]
+    if not lanes and not told and not digests:
         async with line.alone() as connection:
             return await _record(connection, outcomes, statement)
     async with line.transaction() as connection:
@@ -148,10 +150,17 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
         settled = await _record(connection, outcomes, statement)
         if lanes:
             await let_next_go(connection, lanes, settled.due)
+        digests = [each for each in digests if fence_of(each.lease.token)[0] in settled.held]
+        settled.ended += await gathering.follow(connection, digests) if digests else 0
         for outcome in told:
             if fence_of(outcome.lease.token)[0] in settled.held:
                 await _notify(connection, outcome, settled)
         return settled
+
+
+def _ends_digest(outcome: Outcome) -> bool:
+    delivery = outcome.lease.delivery
+    return delivery.digest == delivery.id and not isinstance(outcome.result, Retry | Release)
 
 
 async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome]) -> None:
@@ -203,9 +212,13 @@ async def lock_events(connection: Connection, seqs: Iterable[int]) -> None:
 
 
 async def let_next_go(connection: Connection, lanes: Lanes, due: dict[str, float]) -> None:
-    """The next ones of lanes that may have lost their first are due now; their destinations are added to ``due``."""
-    for destination, moment in await connection.fetch(sql.NEXT_IN_LANES, *columns(sorted(lanes), 2)):
-        lower(due, destination, moment)
+    """The next ones of lanes that may have lost their first are due, now or when they have waited long enough.
+
+    The destinations of those that are due now are added to ``due``.
+    """
+    for destination, moment, is_due in await connection.fetch(sql.NEXT_IN_LANES, *columns(sorted(lanes), 2)):
+        if is_due:
+            lower(due, destination, moment)
 
 
 async def _notify(connection: Connection, outcome: Outcome, settled: Settled) -> None:

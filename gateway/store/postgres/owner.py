@@ -15,7 +15,7 @@ from gateway.store import rules
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Want
-from gateway.store.postgres import forgetting, migrate, replicas, tasks
+from gateway.store.postgres import forgetting, gathering, migrate, replicas, tasks
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.cluster import Members
@@ -89,6 +89,10 @@ class PostgresStore(PostgresReads):
             is_sound = intact and body_is == "kept"
             loaded[event.id] = event if is_sound else CorruptEvent(rules.damaged(event.id))
         return loaded
+
+    async def gathered(self, delivery_id: str) -> Sequence[str]:
+        head = name_of(delivery_id)
+        return await self._moving(lambda connection, _moved: gathering.gathered(connection, head))
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         # Also while the database is believed to be away: what is not recorded in time is sent again.

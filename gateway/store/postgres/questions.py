@@ -13,6 +13,8 @@ d.id, d.event_id, d.route, d.destination, d.state, d.attempts, d.attempts_before
 d.reason, d.last_status, d.last_answer, d.lane, d.cause,
 (SELECT n.dead FROM notice n WHERE n.delivery_seq = d.seq) AS dead,
 (SELECT n.count FROM notice n WHERE n.delivery_seq = d.seq) AS dead_count,
+(SELECT t.head FROM timing t WHERE t.delivery_seq = d.seq) AS digest,
+(SELECT t.count FROM timing t WHERE t.delivery_seq = d.seq) AS gathered,
 (SELECT a.id FROM activity a WHERE a.seq = d.task) AS replayed_by
 """
 

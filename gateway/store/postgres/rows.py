@@ -109,6 +109,8 @@ def delivery_of(row: Mapping[str, Any], now: float, state: DeliveryState = Deliv
         notice=None if dead is None else _notice(dead, row["dead_count"]),
         cause=unpacked(row.get("cause", b"")),
         replayed_by=row["replayed_by"] or "",
+        digest=row["digest"] or "",
+        gathered=row["gathered"] if row["digest"] == row["id"] else 0,
     )
 
 

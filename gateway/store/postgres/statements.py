@@ -120,7 +120,8 @@ q.seq, q.id, q.event_id, q.route, q.destination, q.attempts, q.attempts_before_r
 q.reason, q.last_status, q.last_answer, q.lane
 """
 _NOTICE: Final = """
-(SELECT n.dead FROM notice n WHERE n.delivery_seq = q.seq) AS dead, (SELECT n.count FROM notice n WHERE n.delivery_seq = q.seq) AS dead_count
+(SELECT n.dead FROM notice n WHERE n.delivery_seq = q.seq) AS dead, (SELECT n.count FROM notice n WHERE n.delivery_seq = q.seq) AS dead_count,
+(SELECT t.head FROM timing t WHERE t.delivery_seq = q.seq) AS digest, (SELECT t.count FROM timing t WHERE t.delivery_seq = q.seq) AS gathered
 """
 _REPLAYED_BY: Final = "(SELECT a.id FROM activity a WHERE a.seq = q.task) AS replayed_by"
 _LEASE_S: Final = "(SELECT w.lease_s FROM unnest($1::text[], $3::float8[]) AS w (destination, lease_s) WHERE w.destination = q.destination)"
@@ -212,14 +213,19 @@ WHERE EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_seq = o.seq AND a.number 
 """
 # The first of those pending in each lane is due, if it was behind.
 NEXT_IN_LANES: Final = """
-UPDATE queue q SET due = gateway_now()
+UPDATE queue q SET due = greatest(gateway_now(), (SELECT t.due FROM timing t WHERE t.delivery_seq = q.seq))
 WHERE q.due + 0 = 'infinity' AND q.seq = ANY(ARRAY(
     SELECT first.seq FROM unnest($1::text[], $2::bytea[]) AS k (destination, lane)
     CROSS JOIN LATERAL (
         SELECT l.seq FROM queue l WHERE l.destination = k.destination AND l.lane = k.lane ORDER BY l.turn LIMIT 1
     ) first
 ))
-RETURNING q.destination, q.due
+RETURNING q.destination, q.due, q.due <= gateway_now() AS is_due
+"""
+# $2: when; they wait in their lanes.
+NOT_BEFORE: Final = """
+INSERT INTO timing (delivery_seq, head, began, due, count, size)
+SELECT k.seq, '', k.due, k.due, 1, 0 FROM unnest($1::bigint[], $2::float8[]) AS k (seq, due)
 """
 # What is leased no longer, as if it had never been.
 GIVE_BACK: Final = """

@@ -13,7 +13,7 @@ from gateway.store import rules
 from gateway.store.activities import Activity, Task, TaskVerb
 from gateway.store.cluster import LAPSED_S
 from gateway.store.nouns import DeliveryQuery, NewDelivery
-from gateway.store.postgres import plans
+from gateway.store.postgres import gathering, plans
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.hints import lower
@@ -127,23 +127,13 @@ SELECT seq, destination, lane, true AS waited FROM waited UNION ALL SELECT seq, 
 # Deliveries that wait for their first attempt since the task moved them.
 UNTRIED: Final = """
 SELECT q.seq, q.attempts, q.reason, q.destination, q.lane,
-    (SELECT outcome FROM attempt a WHERE a.delivery_seq = q.seq ORDER BY a.number DESC LIMIT 1) AS outcome
+    EXISTS (SELECT 1 FROM timing t WHERE t.delivery_seq = q.seq AND t.head <> '') AS is_gathered,
+    (
+        SELECT outcome FROM attempt a WHERE a.delivery_seq = coalesce(
+            (SELECT d.seq FROM timing t JOIN delivery d ON d.id = t.head WHERE t.delivery_seq = q.seq AND t.head <> ''), q.seq
+        ) ORDER BY a.number DESC LIMIT 1
+    ) AS outcome
 FROM queue q WHERE q.task = $1 AND q.attempts = q.attempts_before_replay AND q.leased_until IS NULL LIMIT $2 FOR UPDATE OF q
-"""
-TAKE_BACK: Final = f"""
-WITH k AS MATERIALIZED (
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bytea[]) AS k (seq, state, cause, reason)
-), waited AS (
-    DELETE FROM queue q USING k WHERE q.seq = k.seq RETURNING q.*, k.state, k.cause, k.reason AS said
-), counted AS (
-    INSERT INTO tally (destination, state, cause, deliveries)
-    SELECT destination, 'pending', ''::bytea, -count(*) FROM waited GROUP BY 1
-    UNION ALL SELECT destination, state, cause, count(*) FROM waited GROUP BY 1, 2, 3
-)
-INSERT INTO done (seq, {_KEPT}, state, cause, attempts, attempts_before_replay, spent_s, crashes, reason, last_status, last_answer, lane,
-    changed_at, task)
-SELECT seq, {_KEPT}, state, cause, attempts, attempts_before_replay, spent_s, crashes, said, last_status, last_answer, lane,
-    gateway_now(), task FROM waited
 """
 
 
@@ -272,6 +262,7 @@ async def _lock(connection: Connection, seqs: Sequence[int]) -> Lanes:
 async def _replay(connection: Connection, work: _Work, dues: Mapping[int, float], now: float, moved: Moved) -> None:
     if not dues:
         return
+    dues = await gathering.with_digests(connection, dues, moved.due)
     lanes = await _lock(connection, list(dues))
     turns = await connection.fetchval(TURNS, len(dues))
     rows = [(seq, due, turn) for (seq, due), turn in zip(dues.items(), turns, strict=True)]
@@ -342,6 +333,7 @@ async def _discard(connection: Connection, work: _Work, moved: Moved) -> None:
     discarded = await connection.fetch(DISCARD, seqs, reason, work.seq)
     moved.deliveries += len(discarded)
     moved.pending -= sum(row["waited"] for row in discarded)
+    await gathering.leave(connection, [row["seq"] for row in discarded], moved.due)
     if lanes:
         await let_next_go(connection, lanes, moved.due)
 
@@ -366,7 +358,7 @@ async def stop(connection: Connection, activity_id: str, by: str, moved: Moved) 
     while rows := await connection.fetch(UNTRIED, seq, TAKEN_BACK):
         lanes |= {(row["destination"], row["lane"]) for row in rows if row["lane"] is not None}
         back = sorted(_taken_back(row, dropped) for row in rows)
-        await connection.execute(TAKE_BACK, *columns(back, 4))
+        await connection.fetch(gathering.END, *columns(back, 4))
         moved.pending -= len(back)
     if lanes:
         await lock_lanes(connection, lanes)
@@ -375,7 +367,8 @@ async def stop(connection: Connection, activity_id: str, by: str, moved: Moved) 
 
 def _taken_back(row: Mapping[str, Any], dropped: bytes) -> tuple[int, str, bytes, bytes]:
     """Its seq, state, cause and reason when its replay is stopped before it was tried."""
-    if not row["attempts"] and not row["reason"]:
+    # Those of a digest have no attempts of their own.
+    if not row["attempts"] and not row["reason"] and not row["is_gathered"]:
         return row["seq"], "discarded", b"", dropped
     state = rules.state_before(row["outcome"])
     cause = packed(rules.cause_of(unpacked(row["reason"]))) if state == "dead" else b""

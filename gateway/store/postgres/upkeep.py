@@ -70,6 +70,7 @@ d.seq = ANY (ARRAY(
 """
 PRUNE_EVENTS: Final = (
     f"DELETE FROM notice WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
+    f"DELETE FROM timing WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
     f"""
     DELETE FROM attempt WHERE delivery_seq = ANY (ARRAY(SELECT seq FROM done d WHERE {_OF_EVENTS}))
         AND delivery_seq BETWEEN $2 AND $3

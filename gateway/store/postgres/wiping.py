@@ -6,7 +6,19 @@ from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import connect, translated
 
 #: Tables with what a sender has sent, or what was made of it; partitions are vacuumed with them.
-_TABLES: Final = ("event", "done", "attempt", "word", "queue", "once", "held_back", "notice", "rejected", "activity")
+_TABLES: Final = (
+    "event",
+    "done",
+    "attempt",
+    "word",
+    "queue",
+    "once",
+    "held_back",
+    "notice",
+    "timing",
+    "rejected",
+    "activity",
+)
 
 
 class Wiping:

@@ -120,6 +120,7 @@ class Writer:
             for lease in added.leases:
                 self._presence.hints.granted(lease, added.now, added.now)
             self._presence.tell(dict.fromkeys(added.due, added.now))
+            self._presence.come_up(added.later)
             for call, answer in zip(calls, added.answers, strict=True):
                 call.answer = answer
                 if answer is None:

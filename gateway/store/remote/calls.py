@@ -62,6 +62,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "append": Call(tuple[list[NewEvent], str], list[Appended], ("replica",)),
         "claim": Call(tuple[str, dict[str, Want]], list[Lease]),
         "load": Call(tuple[list[str]], dict[str, Event | str]),
+        "gathered": Call(tuple[str], list[str]),
         "settle": Call(tuple[list[Outcome]], frozenset[str]),
         "wake": Call(tuple[()], list[str]),
         "crashed": Call(tuple[str], Delivery | None),

@@ -70,6 +70,9 @@ class RemoteStore:
             found |= _with_damaged(loaded)
         return found
 
+    async def gathered(self, delivery_id: str) -> Sequence[str]:
+        return await self._ask("gathered", delivery_id)  # type: ignore[no-any-return]
+
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         return await self._ask("settle", outcomes)  # type: ignore[no-any-return]
 

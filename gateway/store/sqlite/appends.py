@@ -10,8 +10,8 @@ from gateway.model import Delivery, Event
 from gateway.store import rules
 from gateway.store.contents import head_of
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent
+from gateway.store.sqlite import gathering, tables
 from gateway.store.sqlite import statements as sql
-from gateway.store.sqlite import tables
 from gateway.store.sqlite.calls import Append, Change
 from gateway.store.sqlite.leases import Fresh
 from gateway.store.sqlite.records import Records
@@ -29,8 +29,9 @@ def append(records: Records, calls: Sequence[Append], change: Change) -> int:
         for new in call.events:
             owner = next(owners)
             call.answer.append(Appended(owner, True) if owner else adding.event(new, call.replica))
-    records.add_deliveries(adding.deliveries)
-    change.pending += len(adding.deliveries)
+    adding.write_deliveries()
+    for row in adding.late:
+        records.db.execute(sql.NOT_BEFORE, row)
     return records.add_events(adding.events)
 
 
@@ -69,6 +70,8 @@ class _Adding(Struct, kw_only=True):
     busy: set[tuple[str, str]]
     events: list[tuple[Any, ...]] = field(default_factory=list)
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
+    #: (number, when) of deliveries that are not due before, although they may be the first of their lane.
+    late: list[tuple[int, float]] = field(default_factory=list)
 
     def event(self, new: NewEvent, replica: str) -> Appended:
         seq = self.records.next_event()
@@ -90,19 +93,34 @@ class _Adding(Struct, kw_only=True):
                 late |= firing.routes
         return frozenset(late)
 
+    def write_deliveries(self) -> None:
+        """Add the rows of deliveries so far: what gathers looks for those before it."""
+        self.records.add_deliveries(self.deliveries)
+        self.change.pending += len(self.deliveries)
+        self.deliveries.clear()
+
     def _delivery(self, new: NewDelivery, event_seq: int, event: Event, replica: str) -> Lease | None:
         records, change = self.records, self.change
         seq, now = records.next_delivery(), change.now
+        row = (seq, new.id, event_seq, new.route, new.destination, "pending")
+        if new.gather is not None:
+            self.write_deliveries()
+            due = gathering.admit(records, change, seq, new, len(event.body))
+            self.deliveries.append((*row, due, now, None, seq))
+            return None
         lane = new.lane and storable(new.lane)
         others_due = new.destination in change.fresh or records.leases.is_due(new.destination, now)
         admission = rules.admitted(new, lane, self.busy, others_due=others_due)
-        due = tables.BEHIND if admission == "behind" else now
-        row = (seq, new.id, event_seq, new.route, new.destination, "pending")
+        due = tables.BEHIND if admission == "behind" else now + new.wait_s
         self.deliveries.append((*row, due, now, lane, seq))
         if lane is not None:
             self.busy.add((new.destination, lane))
         if admission == "due":
             change.fresh.setdefault(new.destination, []).append(Fresh(now, seq, new, event.id, lane))
+        if admission == "later":
+            change.lower(new.destination, due)
+        elif admission == "behind" and new.wait_s > 0:
+            self.late.append((seq, now + new.wait_s))
         if admission != "leased":
             return None
         assert new.lease_s is not None

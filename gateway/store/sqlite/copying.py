@@ -40,6 +40,10 @@ _OF_EVENT: Final = {
     SELECT {_listed("notice", "n.", event_seq="d.event_seq")} FROM delivery d JOIN notice n ON n.delivery_seq = d.seq
     WHERE {{range}} ORDER BY d.event_seq, d.seq
     """,
+    "timing": f"""
+    SELECT {_listed("timing", "t.", event_seq="d.event_seq")} FROM delivery d JOIN timing t ON t.delivery_seq = d.seq
+    WHERE {{range}} ORDER BY d.event_seq, d.seq
+    """,
     "held_back": f"SELECT {_listed('held_back', 'd.')} FROM held_back d WHERE {{range}} ORDER BY d.event_seq, d.name",
 }
 _RANGE: Final = "d.event_seq > ? AND d.event_seq <= ?"
@@ -172,7 +176,7 @@ class SQLiteSide:
         columns = COLUMNS[kind].split()
         if kind == "delivery":
             rows = [_with_turn(_with_due(row, float("inf"), BEHIND)) for row in rows]
-        if kind in ("attempt", "notice"):
+        if kind in ("attempt", "notice", "timing"):
             # Its delivery says which event it belongs to.
             columns, rows = columns[1:], [row[1:] for row in rows]
         marks = ", ".join("?" * len(columns))

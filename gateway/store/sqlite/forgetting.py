@@ -14,8 +14,8 @@ from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.places import Place
+from gateway.store.sqlite import gathering, tasks
 from gateway.store.sqlite import statements as sql
-from gateway.store.sqlite import tasks
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.records import Records
 from gateway.store.sqlite.rows import storable, to_json
@@ -159,6 +159,7 @@ def _erase(records: Records, sizes: Mapping[int, int], task: int, by: str, activ
         numbers = {"size": size, "discarded": ended[seq], "attempts": attempts.get(seq, 0)}
         body = rules.tombstone(by=by, at=change.wall, activity_id=activity_id, **numbers)
         db.execute(BURY, (body, hashlib.sha256(body).digest(), seq))
+    gathering.leave(db, [seq for _, seq, *_ in deliveries], change)
     # What an attempt in flight comes to is not recorded.
     records.end_leases({seq for _, seq, *_ in deliveries}, change)
     change.freed.update((destination, lane) for _, _, destination, lane, _ in deliveries if lane is not None)

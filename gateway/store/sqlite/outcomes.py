@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.model import Delivery, Notice, Release, Retry, new_id
 from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
+from gateway.store.sqlite import gathering
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change, Settle
 from gateway.store.sqlite.leases import Fresh, Held
@@ -29,6 +30,8 @@ def settle(records: Records, calls: Sequence[Settle], change: Change) -> int:
                 settling.outcome(held, outcome)
         call.answer = frozenset(settled)
     records.add(sql.MOVE_DELIVERIES, settling.moves)
+    for outcome in settling.digests:
+        gathering.follow(records, change, outcome)
     if change.freed:
         records.let_next_go(change)
     return records.add(sql.ADD_ATTEMPTS, settling.attempts)
@@ -41,6 +44,8 @@ class _Settling(Struct, kw_only=True):
     change: Change
     moves: list[tuple[Any, ...]] = field(default_factory=list)
     attempts: list[tuple[Any, ...]] = field(default_factory=list)
+    #: Those that sent a digest.
+    digests: list[Outcome] = field(default_factory=list)
 
     def outcome(self, held: Held, outcome: Outcome) -> None:
         before, change = held.lease.delivery, self.change
@@ -54,6 +59,8 @@ class _Settling(Struct, kw_only=True):
             change.lower(before.destination, due)
         elif before.lane is not None:
             change.freed.add((before.destination, before.lane))
+        if due is None and before.digest == before.id:
+            self.digests.append(outcome)
         if outcome.told is not None:
             for route, destination in outcome.told.routes:
                 self._notify(held, outcome.told.notice, route, destination)

@@ -19,7 +19,7 @@ from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.cluster import Alone, Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
-from gateway.store.sqlite import tasks
+from gateway.store.sqlite import gathering, tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
@@ -94,6 +94,12 @@ class SQLiteStore(SQLiteReads):
         except StoreError as error:
             await self._ask(Write, run=partial(_meet, error))
             raise
+
+    async def gathered(self, delivery_id: str) -> Sequence[str]:
+        ids: Sequence[str] = await self._ask(
+            Write, moves=False, run=lambda _change: gathering.gathered(self._database.records, delivery_id)
+        )
+        return ids
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         held: frozenset[str] = await self._ask(Settle, outcomes=outcomes)

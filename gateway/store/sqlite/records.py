@@ -175,10 +175,10 @@ class Records:
         self.db.execute(sql.FALL_IN, (to_json(seqs),))
 
     def let_next_go(self, change: Change) -> None:
-        """The next ones of lanes that may have lost their first are due now."""
+        """The next ones of lanes that may have lost their first are due, now or when they have waited long enough."""
         freed: list[Any] = self.db.execute(sql.NEXT_IN_LANES, (to_json(list(change.freed)), change.now)).fetchall()
-        for (destination,) in freed:
-            change.lower(destination, change.now)
+        for destination, due in freed:
+            change.lower(destination, due)
 
     # small things
 

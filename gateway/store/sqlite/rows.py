@@ -30,6 +30,7 @@ def storable(text: str) -> str:
 
 def delivery_of(row: Sequence[Any], now: float) -> Delivery:
     due = row[9]
+    gathered, _, digest = (row[17] or "").partition(" ")
     return Delivery(
         id=row[0],
         event_id=row[1],
@@ -48,6 +49,8 @@ def delivery_of(row: Sequence[Any], now: float) -> Delivery:
         notice=row[14] and _notice(row[14]),
         cause=row[15],
         replayed_by=row[16] or "",
+        digest=digest,
+        gathered=int(gathered) if digest == row[0] else 0,
     )
 
 

@@ -37,7 +37,8 @@ DELIVERY: Final = """
 d.id, e.id, d.route, d.destination, d.state, d.attempts, d.attempts_before_replay, d.spent_s, d.crashes, d.due,
 d.reason, d.last_status, d.last_answer, d.lane,
 (SELECT n.count || ' ' || n.dead FROM notice n WHERE n.delivery_seq = d.seq),
-d.cause, (SELECT id FROM activity WHERE seq = d.task)
+d.cause, (SELECT id FROM activity WHERE seq = d.task),
+(SELECT t.count || ' ' || t.head FROM timing t WHERE t.delivery_seq = d.seq AND t.head <> '')
 """
 # One row more than there are slots: the first one that is left over says what is due next.
 CLAIM: Final = f"""
@@ -150,6 +151,10 @@ PRUNE_EVENTS: Final = (
     DELETE FROM attempt WHERE delivery_seq IN
         (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
     """,
+    """
+    DELETE FROM timing WHERE delivery_seq IN
+        (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
+    """,
     "DELETE FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?))",
     "DELETE FROM held_back WHERE event_seq IN (SELECT value FROM json_each(?))",
     FORGET_WORDS,
@@ -188,8 +193,9 @@ _FIRST: Final = """
 """
 BUSY_LANES: Final = f"SELECT k.value ->> 0, k.value ->> 1 FROM json_each(?) k WHERE {_FIRST} IS NOT NULL"
 NEXT_IN_LANES: Final = f"""
-UPDATE delivery SET due = ?2 WHERE due = {BEHIND} AND seq IN (SELECT {_FIRST} FROM json_each(?1) k) RETURNING destination
+UPDATE delivery SET due = max(?2, coalesce((SELECT t.due FROM timing t WHERE t.delivery_seq = seq), 0)) WHERE due = {BEHIND} AND seq IN (SELECT {_FIRST} FROM json_each(?1) k) RETURNING destination, due
 """
+NOT_BEFORE: Final = "INSERT INTO timing (delivery_seq, head, began, due, count, size) VALUES (?1, '', ?2, ?2, 1, 0)"
 LANED: Final = (
     "SELECT seq FROM delivery WHERE seq IN (SELECT value FROM json_each(?)) AND lane IS NOT NULL ORDER BY seq"
 )
@@ -373,9 +379,14 @@ TAKE_BACK: Final = """
 UPDATE delivery SET due = NULL, changed_at = ?2, state = state_before(last.outcome),
     cause = CASE state_before(last.outcome) WHEN 'dead' THEN cause_of(reason) ELSE '' END
 FROM (
-    SELECT d.seq, (SELECT outcome FROM attempt WHERE delivery_seq = d.seq ORDER BY number DESC LIMIT 1) AS outcome
+    SELECT d.seq, (
+        SELECT outcome FROM attempt WHERE delivery_seq = coalesce(
+            (SELECT h.seq FROM timing t JOIN delivery h ON h.id = t.head WHERE t.delivery_seq = d.seq), d.seq
+        ) ORDER BY number DESC LIMIT 1
+    ) AS outcome
     FROM delivery d INDEXED BY delivery_task
-    WHERE d.task = ?1 AND d.state = 'pending' AND d.attempts = d.attempts_before_replay AND (d.attempts > 0 OR d.reason <> '')
+    WHERE d.task = ?1 AND d.state = 'pending' AND d.attempts = d.attempts_before_replay
+        AND (d.attempts > 0 OR d.reason <> '' OR EXISTS (SELECT 1 FROM timing t WHERE t.delivery_seq = d.seq AND t.head <> ''))
         AND d.seq NOT IN (SELECT value FROM json_each(?3))
 ) last WHERE delivery.seq = last.seq
 RETURNING delivery.destination, delivery.lane

@@ -11,7 +11,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 6
+VERSION: Final = 7
 
 #: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -130,6 +130,22 @@ REFUSED_BY_SOURCE: Final = """
 FIRED_BY_EVENT: Final = """
     CREATE INDEX once_by ON once (event_id);
     CREATE INDEX held_back_by ON held_back (event_id);
+"""
+
+#: Deliveries that gather: a digest has a row for each of its events, a debounced delivery has one, and so has one that waits
+#: in its lane and then for its time.
+TIMING: Final = """
+    CREATE TABLE timing (
+        delivery_seq INTEGER PRIMARY KEY REFERENCES delivery,
+        head TEXT NOT NULL,
+        open TEXT,
+        began REAL NOT NULL,
+        due REAL NOT NULL,
+        count INTEGER NOT NULL,
+        size INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX timing_open ON timing (open) WHERE open IS NOT NULL;
+    CREATE INDEX timing_head ON timing (head) WHERE head <> '';
 """
 
 #: From each format to the next one.
@@ -289,5 +305,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     """,
     5: f"""{FIRED_BY_EVENT}
     PRAGMA user_version = 6;
+    """,
+    6: f"""{TIMING}
+    PRAGMA user_version = 7;
     """,
 }

@@ -11,6 +11,7 @@ from gateway.store import rules
 from gateway.store.activities import Activity, Task
 from gateway.store.nouns import NewDelivery
 from gateway.store.rules import TASK_LEASE_S, discard_reason, paced, stop_reason
+from gateway.store.sqlite import gathering
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.plans import Plan, Unfinished
@@ -134,7 +135,7 @@ def _replay(owner: Owner, task: Unfinished, dues: Mapping[int, float], change: C
     owner.fall_in([seq for seq, _, _ in replayed])
     for _, destination, due in replayed:
         change.lower(destination, due)
-    return len(replayed)
+    return len(replayed) + gathering.replay(owner.db, [seq for seq, _, _ in replayed], task.seq, change)
 
 
 def _copy(owner: Owner, task: Unfinished, dues: Mapping[int, float], change: Change) -> int:
@@ -173,6 +174,7 @@ def _discard(owner: Owner, task: Unfinished, change: Change) -> int:
     given = (to_json(task.slice.deliveries), change.now, reason, task.seq)
     discarded: list[Any] = owner.db.execute(sql.DISCARD, given).fetchall()
     owner.end_leases({seq for seq, _, _ in discarded}, change)
+    gathering.leave(owner.db, [seq for seq, _, _ in discarded], change)
     _free(owner, [(destination, lane) for _, destination, lane in discarded], change)
     return len(discarded)
 
