@@ -43,54 +43,13 @@ _TEXT: Final = frozenset(
 #: Columns that are bytes in a copy as well.
 _BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key"})
 _FLAGS: Final = frozenset({"redact", "as_new", "finished"})
-_NUMERIC: Final = frozenset(
-    [
-        "seq",
-        "event_seq",
-        "delivery_seq",
-        "received_at",
-        "stored_at",
-        "due",
-        "attempts",
-        "attempts_before_replay",
-        "spent_s",
-        "crashes",
-        "last_status",
-        "changed_at",
-        "turn",
-        "task",
-        "number",
-        "recorded_at",
-        "started_at",
-        "duration_s",
-        "status",
-        "sent_bytes",
-        "next_s",
-        "count",
-        "size",
-        "fired_at",
-        "expires",
-        "rev",
-        "failures",
-        "next_probe",
-        "probe_interval_s",
-        "waits_until",
-        "at",
-        "minute",
-        "events",
-        "bucket",
-        "total",
-        "moved",
-        "began",
-        "position",
-        "ends",
-        "interval_s",
-        "next_due",
-        "redact",
-        "as_new",
-        "finished",
-    ]
+_NUMBERED: Final = (
+    "seq event_seq delivery_seq received_at stored_at due attempts attempts_before_replay spent_s crashes "
+    "last_status changed_at turn task number recorded_at started_at duration_s status sent_bytes next_s "
+    "count size fired_at expires rev failures next_probe probe_interval_s waits_until at minute events "
+    "bucket total moved began position ends interval_s next_due redact as_new finished"
 )
+_NUMERIC: Final = frozenset(_NUMBERED.split())
 
 #: Nobody begins to run on it while this is held; who runs on it holds none.
 _ALONE: Final = "LOCK TABLE replica IN EXCLUSIVE MODE NOWAIT"
