@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreLocked
 from gateway.store.cluster import LAPSED_S
-from gateway.store.copying import BYTES, COLUMNS, EVENTS, PARTS, ROWS, Chunk, Place, Row
+from gateway.store.copying import BYTES, COLUMNS, EVENTS, OF_DELIVERIES, PARTS, ROWS, Chunk, Place, Row
 from gateway.store.postgres import migrate, schema
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING, Connection, connect, translated
@@ -34,6 +34,8 @@ _TEXT: Final = frozenset(
         "dedupe.source",
         "once.name",
         "held_back.name",
+        "memory.name",
+        "memory_wait.name",
         "came.source",
         "secret.source",
     ]
@@ -66,6 +68,9 @@ _NUMERIC: Final = frozenset(
         "next_s",
         "count",
         "fired_at",
+        "remembered_at",
+        "since",
+        "until",
         "expires",
         "rev",
         "failures",
@@ -139,6 +144,10 @@ _OF_EVENT: Final = {
     SELECT d.event_seq, {_listed("notice", "n.").partition(", ")[2]} FROM {_EITHER} JOIN notice n ON n.delivery_seq = d.seq
     ORDER BY 1, 2
     """,
+    "memory_wait": f"""
+    SELECT d.event_seq, {_listed("memory_wait", "w.").partition(", ")[2]} FROM {_EITHER}
+    JOIN memory_wait w ON w.delivery_seq = d.seq ORDER BY 1, 2, 3, 4
+    """,
     "held_back": f"SELECT {_listed('held_back', '')} FROM held_back WHERE {_OF_EVENTS} AND event_seq BETWEEN $2 AND $3 ORDER BY 1, 2",
 }
 #: The key that each other part is read by, with its types; numbers are added up.
@@ -146,6 +155,7 @@ _KEYS: Final = {
     "activity": {"seq": "bigint"},
     "dedupe": {"key": "bytea", "source": "text"},
     "once": {"name": "text", "key": "bytea"},
+    "memory": {"name": "text", "key": "bytea"},
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
@@ -292,7 +302,7 @@ class PostgresSide:
         if kind == "delivery":
             await self._insert_deliveries(columns, records, event_ids)
             return
-        if kind in ("attempt", "notice"):
+        if kind in OF_DELIVERIES:
             columns, records = columns[1:], [row[1:] for row in records]
         await self._connection.copy_records_to_table(kind, records=records, columns=columns)
 
@@ -328,7 +338,7 @@ def _numbered(kind: str, rows: Sequence[Row], seqs: Mapping[int, int]) -> list[R
     """Rows with the numbers that they have here: those of an event begin with the day it was stored on."""
     if kind == "event":
         return [(seqs[row[0]], *row[1:]) for row in rows]
-    if kind in ("delivery", "attempt", "notice"):
+    if kind in ("delivery", *OF_DELIVERIES):
         return [(seqs[row[0]], same_day(seqs[row[0]], row[1] & _LOW), *row[2:]) for row in rows]
     return [(seqs[row[0]], *row[1:]) for row in rows] if kind == "held_back" else list(rows)
 

@@ -367,3 +367,31 @@ CREATE INDEX word_all ON word (seq) WHERE words IS NULL;
 CREATE TABLE indexed (upto bigint NOT NULL);
 INSERT INTO indexed VALUES (0);
 """
+
+#: What entries remember of answers, since version 2. The release before knows nothing of it, and may run beside this one.
+MEMORY: Final = """
+CREATE TABLE memory (
+    name text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    -- a JSON object
+    said bytea NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    remembered_at float8 NOT NULL,
+    expires float8 NOT NULL,
+    PRIMARY KEY (name, key)
+);
+CREATE INDEX memory_expires ON memory (expires);
+CREATE INDEX memory_event ON memory (event_id);
+CREATE INDEX memory_age ON memory (name, remembered_at);
+-- what a delivery waits for; until is its due time: one that differs by now has been tried, or is no longer waiting
+CREATE TABLE memory_wait (
+    delivery_seq bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    since float8 NOT NULL,
+    until float8 NOT NULL,
+    PRIMARY KEY (delivery_seq, name, key)
+);
+CREATE INDEX memory_wait_for ON memory_wait (name, key);
+ALTER TABLE attempt ADD COLUMN memory bytea;
+"""

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.store.nouns import Retention
 from gateway.store.numbers import MINUTES_KEPT
-from gateway.store.postgres import days, words
+from gateway.store.postgres import days, memory, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.questions import AT_REST
@@ -17,6 +17,8 @@ from gateway.store.postgres.questions import AT_REST
 PRUNE_BYTES: Final = 1024 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
+#: How often what is remembered is counted, seconds: it takes 0.1 s for a million keys.
+COUNT_S: Final = 600.0
 #: Rows of numbers that are put together when there are more.
 FOLDED: Final = 200
 
@@ -59,6 +61,7 @@ FROM (
 _OF_EVENTS: Final = "d.event_seq = ANY ($1::bigint[]) AND d.seq BETWEEN $2 AND $3"
 PRUNE_EVENTS: Final = (
     f"DELETE FROM notice WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
+    f"DELETE FROM memory_wait WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
     f"""
     DELETE FROM attempt WHERE delivery_seq = ANY (ARRAY(SELECT seq FROM done d WHERE {_OF_EVENTS}))
         AND delivery_seq BETWEEN $2 AND $3
@@ -100,7 +103,7 @@ class Upkeep:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._pruned_to = self._emptied_to = 0
-        self._swept_at = self._added_at = -math.inf
+        self._swept_at = self._added_at = self._counted_at = -math.inf
 
     async def prune(self, retention: Retention, limit: int) -> int:
         """Remove a slice; how many items, 0 if there was nothing left to remove."""
@@ -128,9 +131,14 @@ class Upkeep:
             (PRUNE_ATTEMPTS, (now - retention.attempts_s, limit)),
             (PRUNE_KEYS, (limit,)),
             (PRUNE_ONCE, (limit,)),
+            (memory.PRUNE, (limit,)),
         ):
             if removed := _number(await connection.execute(statement, *values)):
                 return removed, True
+        if now - self._counted_at >= COUNT_S:
+            if removed := await memory.forget_oldest(connection, limit):
+                return removed, True
+            self._counted_at = now
         removed, more = await self._empty(connection, retention, limit, now)
         if not (removed or more):
             removed, more = await self._remove(connection, retention, limit, now)

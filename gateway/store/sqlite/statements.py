@@ -136,6 +136,9 @@ WHERE id = ? AND redact = 1 AND {_AT_REST} RETURNING seq
 PRUNE_ONCE: Final = """
 DELETE FROM once WHERE (name, key) IN (SELECT name, key FROM once WHERE expires <= ? ORDER BY expires LIMIT ?)
 """
+PRUNE_MEMORY: Final = """
+DELETE FROM memory WHERE (name, key) IN (SELECT name, key FROM memory WHERE expires <= ? ORDER BY expires LIMIT ?)
+"""
 FORGET_WORDS: Final = "DELETE FROM word WHERE rowid IN (SELECT value FROM json_each(?))"
 PRUNE_EVENTS: Final = (
     """
@@ -144,6 +147,10 @@ PRUNE_EVENTS: Final = (
     """,
     """
     DELETE FROM attempt WHERE delivery_seq IN
+        (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
+    """,
+    """
+    DELETE FROM memory_wait WHERE delivery_seq IN
         (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
     """,
     "DELETE FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?))",
@@ -172,7 +179,7 @@ SELECT seq FROM event WHERE id = ?1 UNION ALL SELECT event_seq FROM delivery WHE
 """
 ATTEMPTS: Final = """
 SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
-    a.sent_bytes, a.sent_sha256, a.next_s
+    a.sent_bytes, a.sent_sha256, a.next_s, a.memory
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq WHERE d.event_seq = ? ORDER BY d.seq, a.number
 """
 

@@ -11,7 +11,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 6
+VERSION: Final = 7
 
 #: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -130,6 +130,40 @@ REFUSED_BY_SOURCE: Final = """
 FIRED_BY_EVENT: Final = """
     CREATE INDEX once_by ON once (event_id);
     CREATE INDEX held_back_by ON held_back (event_id);
+"""
+
+#: What entries remember of answers; a trigger counts the keys of each name, so that there is a most. A delivery that
+#: waits for one has its due time in ``until``: one that differs by now has been tried, or is no longer waiting.
+MEMORY: Final = """
+    CREATE TABLE memory (
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        said TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        remembered_at REAL NOT NULL,
+        expires REAL NOT NULL,
+        PRIMARY KEY (name, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX memory_expires ON memory (expires);
+    CREATE INDEX memory_by ON memory (event_id);
+    CREATE INDEX memory_age ON memory (name, remembered_at);
+    CREATE TABLE memories (name TEXT NOT NULL PRIMARY KEY, keys INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER memory_added AFTER INSERT ON memory BEGIN
+        INSERT INTO memories VALUES (new.name, 1) ON CONFLICT DO UPDATE SET keys = keys + 1;
+    END;
+    CREATE TRIGGER memory_removed AFTER DELETE ON memory BEGIN
+        UPDATE memories SET keys = keys - 1 WHERE name = old.name;
+    END;
+    CREATE TABLE memory_wait (
+        delivery_seq INTEGER NOT NULL REFERENCES delivery,
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        since REAL NOT NULL,
+        until REAL NOT NULL,
+        PRIMARY KEY (delivery_seq, name, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX memory_wait_for ON memory_wait (name, key);
+    ALTER TABLE attempt ADD COLUMN memory TEXT;
 """
 
 #: From each format to the next one.
@@ -289,5 +323,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     """,
     5: f"""{FIRED_BY_EVENT}
     PRAGMA user_version = 6;
+    """,
+    6: f"""{MEMORY}
+    PRAGMA user_version = 7;
     """,
 }

@@ -56,6 +56,7 @@ class Upkeep:
             (sql.PRUNE_ATTEMPTS, (now - retention.attempts_s, limit)),
             (sql.PRUNE_KEYS, (now, limit)),
             (sql.PRUNE_ONCE, (now, limit)),
+            (sql.PRUNE_MEMORY, (now, limit)),
         ):
             db.execute(statement, values)
             if removed := db.changes():
