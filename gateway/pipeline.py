@@ -43,7 +43,6 @@ from gateway.model import (
     Delivery,
     DeliveryState,
     Event,
-    FileAppend,
     OutboundRequest,
     Reply,
     Retry,
@@ -54,6 +53,7 @@ from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning, questions
 from gateway.routing.authentic import authenticate
+from gateway.routing.memory import NOTHING_FOUND, Found
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
 from gateway.signatures import Request
@@ -61,6 +61,7 @@ from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
 from gateway.store.activities import Activity, Task, Verb
 from gateway.store.learned import Expected
+from gateway.store.memory import Remembered
 from gateway.store.nouns import Appended, DeliveryQuery, NewEvent
 from gateway.wording import printable
 
@@ -302,6 +303,8 @@ class Tried(Struct, frozen=True, kw_only=True):
     learned: Learned
     #: The result in one of a few words: a label of the attempt counter.
     word: str
+    #: Values of the answer to keep.
+    remembered: Remembered | None = None
 
 
 #: How the result of an attempt is recorded and counted.
@@ -312,10 +315,12 @@ OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
 }
 
 
-async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: object = None) -> Tried:
+async def deliver(
+    delivery: Delivery, event: Event, gateway: Gateway, payload: object = None, found: Found = NOTHING_FOUND
+) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload``: of the event, if it is at hand.
+    ``payload``: of the event, if it is at hand. ``found``: what its message recalls, if it recalls anything.
     """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
@@ -324,6 +329,7 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
     request: OutboundRequest | None = None
     reply: Reply | None = None
     learned = gates.NOTHING
+    remembered, lines = None, found.lines
     hiding = config.hiding(event, delivery.destination)
     try:
         poison.check_crashes(delivery)
@@ -331,7 +337,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
         with gateway.crash_slot.working_on(delivery.id):
             if payload is None:
                 payload = facts.payload_of(event)
-            request = _traced(config.build(delivery, event, payload, gateway.console), event)
+            request = config.build(delivery, event, payload, gateway.console, found.recalled())
+            request = traces.traced(request, event)
+            remembering = config.remembering(delivery, event, payload)
         assert destination is not None
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):
@@ -341,6 +349,10 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
             status = destination.kind.status_of(reply)
         is_own_address = config.is_own_address(delivery)
         verdict = retry.overridden(policy, verdict, status, is_own_address=is_own_address)
+        if remembering is not None and isinstance(verdict, Delivered):
+            with gateway.crash_slot.working_on(delivery.id):
+                remembered, line = remembering.of(reply)
+            lines = (*lines, line)
         learned = gates.shown(status, verdict, is_own_address=is_own_address)
         word = _word(status, verdict)
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
@@ -373,15 +385,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
         sent_bytes=len(sent),
         sent_sha256=hashlib.sha256(sent).digest() if request else b"",
         next_s=result.after_s if isinstance(result, Retry) else None,
+        memory=hiding.text("\n".join(lines))[:KEPT_ANSWER] if lines else "",
     )
-    return Tried(result=result, attempt=attempt, learned=learned, word=word)
-
-
-def _traced(request: OutboundRequest, event: Event) -> OutboundRequest:
-    """With the event's trace, unless the file sets another one; a line in a file has none."""
-    if isinstance(request, FileAppend) or "traceparent" in dict(request.headers):
-        return request
-    return replace(request, headers=request.headers + traces.passed_on(event.headers))
+    return Tried(result=result, attempt=attempt, learned=learned, word=word, remembered=remembered)
 
 
 def _word(status: int, verdict: Verdict) -> str:

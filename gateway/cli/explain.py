@@ -57,6 +57,7 @@ def _how_many(deliveries: Sequence[Rehearsed]) -> str:
 
 
 def _delivery_lines(each: Rehearsed) -> Iterator[str]:
+    yield from (f"  {printable(line)}" for line in each.memory)
     match each.request:
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"

@@ -329,7 +329,10 @@ class Adviser:
 def _build(entry: Entry, destination: Destination, message: Message, sample: Sample) -> None:
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
-    parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
+    facts = sample.facts
+    if message.recalls:
+        facts = {**facts, **{each.name: each.example for each in message.recalls}}
+    parts = message.render(facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
 
 

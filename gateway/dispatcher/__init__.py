@@ -293,7 +293,9 @@ class Dispatcher:
     # one attempt
 
     def _start(self, lease: Lease, event: Event | CorruptEvent | None, payload: object = None) -> None:
-        wait_s = None if self._stop.is_set() else self.holds.turn(lease.delivery)
+        # One that recalls something may have to wait for it, and takes its turn after that.
+        recalls = self._gateway.config.recalls(lease.delivery)
+        wait_s = None if self._stop.is_set() else 0.0 if recalls else self.holds.turn(lease.delivery)
         if wait_s is None:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)

@@ -8,13 +8,16 @@ from msgspec.structs import replace
 
 from gateway import pipeline
 from gateway.destinations import gates
+from gateway.dispatcher import recalling
 from gateway.errors import CorruptEvent, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
-from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Retry
+from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Release, Retry
 from gateway.pipeline import Gateway, Tried
 from gateway.presets import OWN
 from gateway.routing import Config
+from gateway.routing.memory import NOTHING_FOUND
+from gateway.store.memory import Learnt
 from gateway.store.nouns import Lease, Outcome, Told
 
 
@@ -37,13 +40,26 @@ class Attempts:
         """
         if not isinstance(event, Event):
             return await self._damaged(lease, event)
+        found = NOTHING_FOUND
+        if self._gateway.config.recalls(lease.delivery):
+            recalled = await recalling.look(self._gateway, lease, event, payload)
+            if isinstance(recalled, Outcome):
+                return recalled, ""
+            # Only now: one that waits takes no turn from the others.
+            turn_s = self._holds.turn(lease.delivery)
+            if turn_s is None:
+                return Outcome(lease, Release()), ""
+            found, wait_s = recalled, turn_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         used = self._gateway.config
-        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload)
+        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, found)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
             return await self._with_another_login(lease, tried), tried.word
-        return await self._judged(lease, event, tried), tried.word
+        outcome = await self._judged(lease, event, tried)
+        if tried.attempt.memory:
+            outcome = replace(outcome, learnt=Learnt(remembered=tried.remembered, has_waited=found.has_waited))
+        return outcome, tried.word
 
     async def _damaged(self, lease: Lease, event: CorruptEvent | None) -> tuple[Outcome, str]:
         reason = str(event or f"event {lease.delivery.event_id} is not in the store")

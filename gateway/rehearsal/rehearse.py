@@ -13,6 +13,7 @@ from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
 from gateway.routing import Config, Source
 from gateway.routing.cases import JSON_HEADERS
 from gateway.routing.entries import Considered
+from gateway.routing.memory import NOTHING, Known, Recollection, described, recollect
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
 
@@ -32,6 +33,10 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     error: str = ""
     #: Why the request is not shown although there is one.
     not_shown: str = ""
+    #: What its templates have of earlier answers.
+    recalled: Recollection = NOTHING
+    #: The same, and what will be kept of its answer: a line each, for people.
+    memory: tuple[str, ...] = ()
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
@@ -102,16 +107,22 @@ def _raw(headers: Mapping[str, str]) -> RawHeaders:
 
 
 def rehearse(
-    config: Config, source: Source, body: bytes, headers: RawHeaders, now: float, query: bytes = b""
+    config: Config,
+    source: Source,
+    body: bytes,
+    headers: RawHeaders,
+    now: float,
+    query: bytes = b"",
+    known: Known | None = None,
 ) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
-    ``headers`` have lower-case names. Raises RequestRefused.
+    ``headers`` have lower-case names; ``known`` is what is remembered, None: examples stand for it. Raises RequestRefused.
     """
     if len(body) > source.max_body:
         raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
-    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
+    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload, known=known)
 
 
 def rehearse_event(
@@ -120,8 +131,9 @@ def rehearse_event(
     event: Event,
     payload: object,
     held_back: Mapping[str, str] = NONE_HELD_BACK,
+    known: Known | None = None,
 ) -> Rehearsal:
-    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal."""
+    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal, ``known`` as above."""
     facts = source.naming.facts(event, payload)
     considered = config.explain(source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
@@ -131,7 +143,7 @@ def rehearse_event(
         facts=facts,
         considered=considered,
         deliveries=tuple(
-            attempted(config, planned(event, number, *each), event, payload)
+            attempted(config, planned(event, number, *each), event, payload, known=known)
             for number, each in enumerate(plan, start=1)
         ),
         told=() if not plan or source is config.own else config.explain_failed(_given_up(*plan[0]), event, facts),
@@ -167,11 +179,21 @@ def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str]
     return f"fires once in {duration(firing.window_s)} for the key {shown_key(firing.key)}"
 
 
-def attempted(config: Config, delivery: Delivery, event: Event, payload: object, console: str = "") -> Rehearsed:
-    """A delivery as an attempt would send it now; ``console`` is the address the console listens at."""
-    route, destination = delivery.route, delivery.destination
+def attempted(
+    config: Config,
+    delivery: Delivery,
+    event: Event,
+    payload: object,
+    console: str = "",
+    known: Known | None = None,
+) -> Rehearsed:
+    """A delivery as an attempt would send it now; ``console`` is the address the console listens at, ``known`` as above."""
+    made = Rehearsed(route=delivery.route, destination=delivery.destination)
     try:
-        request = config.build(delivery, event, payload, console)
+        asked = config.asked(delivery, event, payload)
+        made = replace(made, recalled=recollect(asked, known), memory=tuple(described(asked, known)))
+        request = config.build(delivery, event, payload, console, made.recalled)
+        remembering = config.remembering(delivery, event, payload)
     except BuildError as error:
-        return Rehearsed(route=route, destination=destination, error=str(error))
-    return Rehearsed(route=route, destination=destination, request=request)
+        return replace(made, error=str(error))
+    return replace(made, request=request, memory=(*made.memory, *([remembering.promise] if remembering else ())))

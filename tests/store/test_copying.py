@@ -41,7 +41,9 @@ async def fill(store, clock, events=30):
         by_name = {lease.delivery.destination: lease for lease in made}
         lease = by_name.get("slack")
         if lease and number % 6 == 0:
-            await store.settle([remembering(lease, subject=("crm-id", f"\x00 ü {number}"), said="id ü", for_s=1e6, id=7)])
+            await store.settle(
+                [remembering(lease, subject=("crm-id", f"\x00 ü {number}"), said="id ü", for_s=1e6, id=7)]
+            )
         elif lease and number % 3 == 0:
             await store.settle([delivered(lease)])
         elif lease and number == 7:

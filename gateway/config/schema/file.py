@@ -10,6 +10,7 @@ from gateway.config.schema.conditions import Where
 from gateway.config.schema.destinations import AuthKeys, DefaultsKeys, DestinationKeys, read_destination
 from gateway.config.schema.entries import EntryKeys, OnceKeys, entries_of
 from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
+from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys
 from gateway.config.schema.sources import RedactKeys, SourceKeys
@@ -199,6 +200,8 @@ _PLACES: Final[Sequence[type[Section]]] = (
     AuthKeys,
     SuccessKeys,
     OnceKeys,
+    RememberKeys,
+    RecallKeys,
     RetentionKeys,
     LimitsKeys,
     RedactKeys,

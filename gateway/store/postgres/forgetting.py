@@ -12,8 +12,8 @@ from gateway.model import Notice, new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.places import Place
-from gateway.store.postgres import statements as sql
 from gateway.store.postgres import memory, tasks, words
+from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
 from gateway.store.postgres.questions import LAST_EVENT

@@ -138,7 +138,8 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
     lanes = {
         (before.destination, packed(before.lane))
         for outcome in outcomes
-        if (before := outcome.lease.delivery).lane is not None and not isinstance(outcome.result, Retry | Release | Waits)
+        if (before := outcome.lease.delivery).lane is not None
+        and not isinstance(outcome.result, Retry | Release | Waits)
     }
     told = [outcome for outcome in outcomes if outcome.told is not None]
     learning = [outcome for outcome in outcomes if outcome.learnt is not None]
@@ -159,9 +160,7 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
         return settled
 
 
-async def _lock(
-    connection: Connection, lanes: Lanes, told: Sequence[Outcome], learning: Sequence[Outcome]
-) -> None:
+async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome], learning: Sequence[Outcome]) -> None:
     locks = {lock_of("lane", *lane) for lane in lanes} | memory.locks(learning)
     locks |= {
         lock_of("teller", _teller(outcome.told.notice, route, destination))
