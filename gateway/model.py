@@ -193,6 +193,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     sent_sha256: bytes = b""
     #: Seconds until the next attempt, if there is one.
     next_s: float | None = None
+    #: What it recalled, and what was remembered of the answer, a line each; at most 1,024 characters.
+    memory: str = ""
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True):
@@ -298,6 +300,13 @@ class Dead(Struct, frozen=True, tag=True):
 
 class Release(Struct, frozen=True, tag=True):
     """Not tried after all, as if it had never been claimed. No attempt is recorded."""
+
+
+class Waits(Struct, frozen=True, tag=True):
+    """Not tried yet: what it needs of another answer is not remembered. No attempt is recorded, and nothing is spent."""
+
+    #: Seconds until it is tried without, unless what it waits for is remembered before.
+    after_s: float
 
 
 Verdict = Delivered | Retry | Dead

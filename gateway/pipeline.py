@@ -43,7 +43,6 @@ from gateway.model import (
     Delivery,
     DeliveryState,
     Event,
-    FileAppend,
     OutboundRequest,
     Reply,
     Retry,
@@ -54,6 +53,7 @@ from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning, questions
 from gateway.routing.authentic import authenticate
+from gateway.routing.memory import NOTHING_FOUND, Found
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
 from gateway.signatures import Request
@@ -61,6 +61,7 @@ from gateway.signatures.handshakes import Answer
 from gateway.store import Store, room
 from gateway.store.activities import Activity, Task, Verb
 from gateway.store.learned import Expected
+from gateway.store.memory import Remembered
 from gateway.store.nouns import Appended, DeliveryQuery, NewEvent
 from gateway.wording import printable
 
@@ -304,6 +305,8 @@ class Tried(Struct, frozen=True, kw_only=True):
     learned: Learned
     #: The result in one of a few words: a label of the attempt counter.
     word: str
+    #: Values of the answer to keep.
+    remembered: Remembered | None = None
 
 
 #: How the result of an attempt is recorded and counted.
@@ -312,11 +315,18 @@ OUTCOMES: Final[Mapping[type, Word]] = {Delivered: "delivered", Retry: "retry", 
 
 
 async def deliver(
-    delivery: Delivery, event: Event, gateway: Gateway, payload: object = None, others: Sequence[Event] = ()
+    delivery: Delivery,
+    event: Event,
+    gateway: Gateway,
+    payload: object = None,
+    *,
+    others: Sequence[Event] = (),
+    found: Found = NOTHING_FOUND,
 ) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload``: of the event, if it is at hand; ``others``: those that a digest sends with it.
+    ``payload``: of the event, if it is at hand; ``others``: those that a digest sends with it; ``found``: what its message
+    recalls, if it recalls anything.
     """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
@@ -325,6 +335,7 @@ async def deliver(
     request: OutboundRequest | None = None
     reply: Reply | None = None
     learned = gates.NOTHING
+    remembered, lines = None, found.lines
     hiding = config.hiding_all((event, *others), delivery.destination)
     try:
         poison.check_crashes(delivery)
@@ -333,9 +344,10 @@ async def deliver(
             if payload is None:
                 payload = facts.payload_of(event)
             more = [(each, facts.payload_of(each)) for each in others]
-            request = _traced(config.build(delivery, event, payload, gateway.console, more), event)
+            request = config.build(delivery, event, payload, gateway.console, others=more, recalled=found.recalled())
             assert destination is not None
-            request = destination.signed(request, delivery.id, started)
+            request = destination.signed(traces.traced(request, event), delivery.id, started)
+            remembering = config.remembering(delivery, event, payload)
         reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
         with gateway.crash_slot.working_on(delivery.id):
             if (shown := hiding.answer(reply.body)) is not reply.body:
@@ -345,6 +357,10 @@ async def deliver(
         is_own_address = config.is_own_address(delivery)
         verdict = retry.overridden(policy, verdict, status, is_own_address=is_own_address)
         verdict = answers.obeyed(verdict, reply, is_own_address=is_own_address)
+        if remembering is not None and isinstance(verdict, Delivered):
+            with gateway.crash_slot.working_on(delivery.id):
+                remembered, line = remembering.of(reply)
+            lines = (*lines, line)
         disables = answers.asks(reply, answers.DISABLE)
         learned = gates.shown(status, verdict, is_own_address=is_own_address, disables=disables)
         word = _word(status, verdict)
@@ -381,15 +397,9 @@ async def deliver(
         sent_bytes=len(sent),
         sent_sha256=hashlib.sha256(sent).digest() if request else b"",
         next_s=result.after_s if isinstance(result, Retry) else None,
+        memory=hiding.text("\n".join(lines))[:KEPT_ANSWER] if lines else "",
     )
-    return Tried(result=result, attempt=attempt, learned=learned, word=word)
-
-
-def _traced(request: OutboundRequest, event: Event) -> OutboundRequest:
-    """With the event's trace, unless the file sets another one; a line in a file has none."""
-    if isinstance(request, FileAppend) or "traceparent" in dict(request.headers):
-        return request
-    return replace(request, headers=request.headers + traces.passed_on(event.headers))
+    return Tried(result=result, attempt=attempt, learned=learned, word=word, remembered=remembered)
 
 
 def _word(status: int, verdict: Verdict) -> str:

@@ -20,6 +20,7 @@ from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressErr
 from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
+from gateway.store.memory import MOST_KEYS
 from gateway.store.nouns import Limits
 from gateway.store.room import filling, free_disk
 from gateway.wording import count
@@ -133,6 +134,7 @@ def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
     try:
         yield clock(asyncio.run(_stored_time(url)), time.time())
         yield pending(asyncio.run(_waiting(url)), limits)
+        yield from remembered(asyncio.run(_memories(url)))
         damages = asyncio.run(_damages(url))
     except StoreError as error:
         yield Finding("store", "fail", str(error))
@@ -148,6 +150,11 @@ async def _stored_time(url: str) -> float:
 async def _waiting(url: str) -> Mapping[str, int]:
     async with open_reads(url) as reads:
         return (await reads.stats()).pending
+
+
+async def _memories(url: str) -> Mapping[str, int]:
+    async with open_reads(url) as reads:
+        return await reads.memories()
 
 
 async def _damages(url: str) -> Sequence[str]:
@@ -180,6 +187,17 @@ def pending(waiting: Mapping[str, int], limits: Limits) -> Finding:
         return Finding("pending", "ok", count(sum(waiting.values()), "waiting delivery", "waiting deliveries"))
     verdict: Literal["warn", "fail"] = "fail" if full.share >= 1 else "warn"
     return Finding("pending", verdict, str(full), "`gateway destinations` shows why they wait")
+
+
+def remembered(memories: Mapping[str, int]) -> Iterator[Finding]:
+    """How much entries remember: of too many keys of a name, the oldest are forgotten. Nothing if they remember nothing."""
+    full = [name for name, keys in memories.items() if keys >= MOST_KEYS]
+    if full:
+        said = f"{', '.join(full)}: {MOST_KEYS:,} keys are remembered, the most; the oldest are forgotten for new ones"
+        yield Finding("memory of answers", "warn", said, "remember them for less time: shorten `for` under remember")
+    elif memories:
+        said = ", ".join(f"{name} {keys:,}" for name, keys in memories.items())
+        yield Finding("memory of answers", "ok", f"keys remembered: {said}; at most {MOST_KEYS:,} each")
 
 
 def owner(health: Health) -> Finding:

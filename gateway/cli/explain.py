@@ -67,6 +67,7 @@ def _waits(each: Rehearsed, now: float) -> Iterator[str]:
 
 
 def _delivery_lines(each: Rehearsed) -> Iterator[str]:
+    yield from (f"  {printable(line)}" for line in each.memory)
     match each.request:
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"

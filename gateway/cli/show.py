@@ -67,6 +67,8 @@ def _show_attempt(one: Mapping[str, Any]) -> None:
     )  # fmt: skip
     if one["answer"] and one["outcome"] != "delivered" and printable(one["answer"][:20]) not in one["reason"]:
         terminal.row((f"       {one['answer']}", "dim"))
+    for line in one.get("memory", ()):
+        terminal.row((f"       {line}", "dim"))
 
 
 _OUTCOMES: Final = {"delivered": "green", "dead": "red", "retry": "yellow"}
@@ -86,6 +88,8 @@ def _next(delivery: Mapping[str, Any]) -> str:
         return f", waits until {local(delivery['waits_until'])}"
     if due < 1 and delivery.get("held"):
         return f", held: {delivery['held']}"
+    if delivery.get("waits_for"):
+        return f", waits for {', '.join(delivery['waits_for'])}, at most {duration(max(1, round(due)))}"
     return f", next attempt in {duration(round(due))}" if due >= 1 else ", due now"
 
 
@@ -118,6 +122,8 @@ def _show_request(each: Mapping[str, Any]) -> None:
         terminal.say(f"  {request['method']} {request['url']}")
         for name, value in request["headers"].items():
             terminal.say(f"  {name}: {value}")
+    for line in each.get("memory", ()):
+        terminal.say((f"  {line}", "dim"))
     body = request.get("body", request.get("line"))
     for text in (body if isinstance(body, str) else terminal.printed_json(body)).split("\n") if body != "" else ():
         terminal.say(f"  {text}")

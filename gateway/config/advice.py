@@ -331,6 +331,8 @@ def _build(entry: Entry, destination: Destination, message: Message, sample: Sam
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
     facts = entry.gathers.facts([sample.facts]) if isinstance(entry.gathers, Digest) else sample.facts
+    if message.recalls:
+        facts = {**facts, **{each.name: each.example for each in message.recalls}}
     parts = message.render(facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from gateway import presets
 from gateway.config import checks
+from gateway.config.memory import Kept
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
@@ -13,6 +14,7 @@ from gateway.config.text.reader import Scalar
 from gateway.config.ways import made_up_url
 from gateway.event.paths import PathRefused, split_path
 from gateway.routing.cases import Check, Test, header_of
+from gateway.store.memory import Subject
 from gateway.wording import suggest_or_list
 
 
@@ -28,12 +30,14 @@ class TestCompiler:
         samples: Mapping[str, Collection[str]],
         destinations: Collection[str],
         routes: Collection[str],
+        kept: Mapping[str, Kept],
     ) -> None:
         self._reading = reading
         self._sources = sources
         self._samples = samples
         self._destinations = destinations
         self._routes = routes
+        self._kept = kept
 
     def test(self, keys: TestKeys, shortcuts: Mapping[str, frozenset[str]]) -> Test | None:
         """Compile one test; None after a problem was reported. ``shortcuts``: by source."""
@@ -57,6 +61,7 @@ class TestCompiler:
             unset=tuple(path.text for path in keys.unset),
             query={name: value.text for name, value in keys.query.items()},
             now=keys.now,
+            memory=self._memory(keys),
             outcome=outcome,
             checks=checks,
             reason=reason,
@@ -109,6 +114,20 @@ class TestCompiler:
                     f'"{path}" is not a field of the event',
                     f"start with one of {', '.join(roots)}: {roots[0]}.name",
                 )
+
+    def _memory(self, keys: TestKeys) -> Mapping[Subject, Mapping[str, object]]:
+        """What is remembered; by names that some entry remembers, with the values that it keeps."""
+        for name, by_key in keys.memory.items():
+            place = keys.name_at("memory", name)
+            if name not in self._kept:
+                hint = suggest_or_list(name, self._kept) if self._kept else "no entry has remember yet"
+                self._reading.error(place, f'nothing is remembered as "{name}"', hint)
+                continue
+            known = self._kept[name].values
+            for other in dict.fromkeys(each for values in by_key.values() for each in values if each not in known):
+                hint = suggest_or_list(other, known)
+                self._reading.error(place, f'no value "{other}" is remembered as "{name}"', hint)
+        return {(name, key): values for name, by_key in keys.memory.items() for key, values in by_key.items()}
 
     def _check_headers(self, keys: TestKeys) -> None:
         """Only what can be sent as a header."""

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, replies, retention, signing, summaries, ways
+from gateway.config import checks, memory, replies, retention, signing, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -257,7 +257,8 @@ class _Compiler:
         entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
         routes = [each.called for keys in entries for each in (keys, *(keys.send or ()))]
         samples = {name: source.samples for name, source in sources.items()}
-        tests = TestCompiler(self._reading, written.sources, samples, written.destinations, routes)
+        known = (routes, memory.kept(entries))
+        tests = TestCompiler(self._reading, written.sources, samples, written.destinations, *known)
         with self._reading.about_tests():
             found = [tests.test(keys, shortcuts) for keys in written.tests]
         return tuple(test for test in found if test is not None)

@@ -5,15 +5,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway import presets
-from gateway.config import checks
+from gateway.config import checks, memory
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.gathering import GatheringCompiler
 from gateway.config.messages import MessageCompiler, compiled
 from gateway.config.samples import Known
+from gateway.config.schema.conditions import Field
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
+from gateway.config.schema.entries import BESIDE_SEND, EntryKeys, MessageKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.hours import hours
 from gateway.config.schema.reading import Reading, Words
@@ -24,7 +27,7 @@ from gateway.event.match import Expression, Rule
 from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
-from gateway.routing.entries import Entry, Once
+from gateway.routing.entries import Entry, Message, Once
 from gateway.routing.gathering import DIGEST_ROOTS
 from gateway.routing.timing import Timing
 from gateway.wording import suggest_or_list
@@ -50,6 +53,7 @@ class EntryCompiler:
         self._where_named = {name: named.where for name, named in written.conditions.items()}
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
+        self._memory = memory.MemoryCompiler(reading, written, destinations)
         self._hide = hide
         self._known = known
         self._gathering = GatheringCompiler(reading, self.fields)
@@ -69,8 +73,9 @@ class EntryCompiler:
         if keys.digest is not None:
             fallback = None
         parts = (keys, *(keys.send or ()))
-        contents = self._templates_for(DIGEST_ROOTS) if keys.digest is not None else templates
-        messages = [self._messages.messages(each, contents, fallback) for each in parts]
+        known_roots = DIGEST_ROOTS if keys.digest is not None else roots
+        contents = self._templates_for(known_roots) if keys.digest is not None else templates
+        messages = [self._sent(each, known_roots, contents, fallback) for each in parts]
         deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
         # The entry itself sends what its parts send, too.
         deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
@@ -89,14 +94,31 @@ class EntryCompiler:
             for at, each in enumerate(parts)
         ]
 
+    def _sent(
+        self, keys: MessageKeys, roots: frozenset[str], templates: Templates, fallback: str | None
+    ) -> dict[str, Message]:
+        """What is sent to each destination; only there is what the message recalls known."""
+        if not keys.recall and keys.remember is None:
+            return self._messages.messages(keys, templates, fallback)
+        recalls, remember = self._memory.recalls(keys, roots, templates), self._memory.remember(keys, templates)
+        found = self._messages.messages(keys, self._templates_for(roots | frozenset(keys.recall)), fallback)
+        return {name: replace(each, recalls=recalls, remember=remember) for name, each in found.items()}
+
     def _rule(self, keys: EntryKeys, sources: Sequence[str], roots: frozenset[str], templates: Templates) -> Rule:
         return Rule(
             sources=None if keys.source is None else frozenset(sources),
             patterns=self._patterns(keys, sources),
-            where=self.conditions.compile(keys.where, lambda field: self.fields.check_condition(field, sources, roots)),
+            where=self.conditions.compile(keys.where, lambda field: self._check_condition(keys, field, sources, roots)),
             expression=self._expression(keys, templates),
             stops=keys.stop or keys.to == (),
         )
+
+    def _check_condition(self, keys: EntryKeys, field: Field, sources: Sequence[str], roots: frozenset[str]) -> None:
+        name = memory.recalled_in(keys, re.split(r"[.\[]", field.path.text, maxsplit=1)[0])
+        if name and name not in roots:
+            memory.refuse_too_early(self._reading, field.path, f'"where" of "{keys.called}"', name)
+        else:
+            self.fields.check_condition(field, sources, roots)
 
     def _once(self, keys: EntryKeys, templates: Templates) -> Once | None:
         if keys.once is None or keys.once.per is None:
@@ -149,6 +171,9 @@ class EntryCompiler:
             self.conditions.compile(where, self.fields.check_condition_anywhere)
 
     def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
+        if keys.condition is not None and (name := memory.recalled_in(keys, keys.condition.text)):
+            memory.refuse_too_early(self._reading, keys.at("if"), f'"if" of "{keys.called}"', name)
+            return None
         evaluate = None if keys.condition is None else compiled(self._reading, templates.truth, keys.condition)
         if evaluate is None or keys.condition is None:
             return None

@@ -96,6 +96,9 @@ def _conditions(keys: EntryKeys) -> Iterator[TemplateText]:
 def _texts(keys: MessageKeys) -> Iterator[TemplateText]:
     yield from filter(None, (keys.path, keys.text))
     yield from (*keys.query.values(), *keys.headers.values())
+    yield from (
+        each.per for each in (*keys.recall.values(), keys.remember) if each is not None and each.per is not None
+    )
     for body in filter(None, (keys.body, keys.form)):
         yield from _leaves(body.tree)
 

@@ -294,7 +294,7 @@ class Dispatcher:
         if (too_early := self.attempts.too_early(lease)) is not None:
             self._settling.add(Ended(outcome=too_early), soon=True)
             return
-        wait_s = None if self._stop.is_set() else self.holds.turn(lease.delivery)
+        wait_s = None if self._stop.is_set() else self.attempts.turn(lease.delivery)
         if wait_s is None:
             # It was leased just before the stop, or before something came to hold its destination: it waits in the store.
             self._release(lease)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
+from gateway.dispatcher import recalling
 from gateway.errors import CorruptEvent, StoreUnavailable, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
@@ -16,6 +17,8 @@ from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, 
 from gateway.pipeline import Gateway, Tried
 from gateway.presets import OWN
 from gateway.routing import Config
+from gateway.routing.memory import NOTHING_FOUND
+from gateway.store.memory import Learnt
 from gateway.store.nouns import Lease, Outcome, Told
 
 #: Seconds after its lease was asked for within which an attempt begins. What is left of the lease is for its timeout, and
@@ -41,6 +44,13 @@ class Attempts:
         closed_s = config.closed_s(delivery.route, self._gateway.clock())
         return Outcome(lease, Retry(delivery.reason, after_s=closed_s)) if closed_s else None
 
+    def turn(self, delivery: Delivery) -> float | None:
+        """The seconds to wait for its turn, as of ``Holds``.
+
+        One that recalls something may have to wait for it, and takes its turn after that.
+        """
+        return 0.0 if self._gateway.config.recalls(delivery) else self._holds.turn(delivery)
+
     async def make(
         self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
     ) -> tuple[Outcome, str]:
@@ -50,6 +60,16 @@ class Attempts:
         """
         if not isinstance(event, Event):
             return await self._damaged(lease, event, lease.delivery.event_id)
+        found = NOTHING_FOUND
+        if self._gateway.config.recalls(lease.delivery):
+            recalled = await recalling.look(self._gateway, lease, event, payload)
+            if isinstance(recalled, Outcome):
+                return recalled, ""
+            # Only now: one that waits takes no turn from the others.
+            turn_s = self._holds.turn(lease.delivery)
+            if turn_s is None:
+                return Outcome(lease, Release()), ""
+            found, wait_s = recalled, turn_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         if self._gateway.monotonic() - asked > LATEST_S:
@@ -58,15 +78,18 @@ class Attempts:
             return Outcome(lease, Release()), ""
         others: Sequence[Event] = ()
         if lease.delivery.digest == lease.delivery.id:
-            found = await self._others(lease)
-            if isinstance(found, Outcome):
-                return found, CorruptEvent.reason if isinstance(found.result, Dead) else ""
-            others = found
+            gathered = await self._others(lease)
+            if isinstance(gathered, Outcome):
+                return gathered, CorruptEvent.reason if isinstance(gathered.result, Dead) else ""
+            others = gathered
         used = self._gateway.config
-        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, others)
+        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, others=others, found=found)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
             return await self._with_another_login(lease, tried), tried.word
-        return await self._judged(lease, event, tried), tried.word
+        outcome = await self._judged(lease, event, tried)
+        if tried.attempt.memory:
+            outcome = replace(outcome, learnt=Learnt(remembered=tried.remembered, has_waited=found.has_waited))
+        return outcome, tried.word
 
     async def _others(self, lease: Lease) -> Sequence[Event] | Outcome:
         """The other events of a digest, or the outcome if they cannot be had."""

@@ -3,7 +3,7 @@
 from gateway import telemetry
 from gateway.errors import CorruptEvent, RenderError
 from gateway.event import traces
-from gateway.model import Dead, Delivered, Delivery, Event, Release
+from gateway.model import Dead, Delivered, Delivery, Event, Release, Waits
 from gateway.pipeline import OUTCOMES
 from gateway.store.nouns import Outcome
 
@@ -19,7 +19,7 @@ def log_outcome(delivery: Delivery, event: Event | CorruptEvent | None, outcome:
         route=delivery.route,
         destination=delivery.destination,
         outcome=OUTCOMES[type(outcome.result)],
-        reason="" if isinstance(outcome.result, Delivered | Release) else outcome.result.reason,
+        reason="" if isinstance(outcome.result, Delivered | Release | Waits) else outcome.result.reason,
         attempt=attempt.number if attempt else None,
         status=attempt.status if attempt else None,
         duration_ms=round(attempt.duration_s * 1000, 1) if attempt else None,

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
+from msgspec.structs import replace
+
+from gateway.model import Event, FileAppend, OutboundRequest
+
 #: The first bit of the flags: the trace is recorded; the second: its id is random. The others must be 0.
 _FLAGS: Final = 0x03
 _SAMPLED: Final = 0x01
@@ -57,6 +61,13 @@ def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     parent = f"00-{found['trace']}-{_noise(64) or 1:016x}-{int(found['flags'], 16) & _FLAGS:02x}"
     state = headers.get("tracestate", "")
     return (("traceparent", parent), *((("tracestate", state),) if state and _is_state(state) else ()))
+
+
+def traced(request: OutboundRequest, event: Event) -> OutboundRequest:
+    """The request with the event's trace, unless the file sets another one; a line in a file has none."""
+    if isinstance(request, FileAppend) or "traceparent" in dict(request.headers):
+        return request
+    return replace(request, headers=request.headers + passed_on(event.headers))
 
 
 def _is_state(text: str) -> bool:

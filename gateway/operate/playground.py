@@ -15,7 +15,9 @@ from gateway.rehearsal.as_test import as_test
 from gateway.rehearsal.explained import explained, without_secrets
 from gateway.rehearsal.rehearse import Rehearsal, rehearse
 from gateway.routing import Config, Source
+from gateway.routing.memory import recollect
 from gateway.signatures import RawHeaders
+from gateway.store.memory import Recalled
 from gateway.wording import printable
 
 #: Characters of an entry and of a template, and lines of headers.
@@ -102,7 +104,10 @@ async def send(gateway: Gateway, draft: Draft, *, route: str, destination: str, 
         raise BadRequest(f"{route} does not send this event to {destination}: correct its conditions first")
     event = replace(rehearsal.event, id=new_id("evt", now))
     delivery = Delivery(id=new_id("dlv", now), event_id=event.id, route=route, destination=destination)
-    built = tried.build(delivery, event, rehearsal.facts["payload"], gateway.console)
+    asked = tried.asked(delivery, event, rehearsal.facts["payload"])
+    recalled = await gateway.store.recall("", [subject for _, subject in asked if subject]) if asked else Recalled()
+    values = recollect(asked, {subject: each.value for subject, each in recalled.known.items()})
+    built = tried.build(delivery, event, rehearsal.facts["payload"], gateway.console, recalled=values)
     request = known.signed(built, delivery.id, now)
     await gateway.note("send", destination, by=by, reason=f"from the playground: {event.type} by {route}")
     hiding = gateway.config.hiding(event, destination)

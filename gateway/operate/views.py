@@ -93,7 +93,12 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         # Of a forgotten event it says who did it.
         "payload": payload if history.body_is == "forgotten" else redaction.masked(payload),
         "deliveries": [
-            {**delivery(each), "held": "", "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())]}
+            {
+                **delivery(each),
+                "held": "",
+                "waits_for": [f"{name} of {hide(key)}" for name, key in history.waits_for.get(each.id, ())],
+                "attempts_made": [attempt(one) for one in history.attempts.get(each.id, ())],
+            }
             for each in history.deliveries
         ],
         "held_back": [
@@ -144,6 +149,7 @@ def attempt(one: Attempt) -> dict[str, Any]:
         "sent_bytes": one.sent_bytes,
         "sent_sha256": one.sent_sha256.hex(),
         "next_s": None if one.next_s is None else round(one.next_s, 3),
+        "memory": one.memory.splitlines(),
     }
 
 

@@ -84,7 +84,7 @@ def _played(
     """The event as the test has it: what is redacted may be what a route looks at."""
     body = msgspec.json.encode(payload)
     sent = sender_headers(source, body, headers={**JSON_HEADERS, **headers}, kept=headers)
-    return rehearse(config, source, body, sent, 0.0, urlencode(query).encode())
+    return rehearse(config, source, body, sent, 0.0, urlencode(query).encode(), known={})
 
 
 def _lines(

@@ -5,7 +5,7 @@ console. It contains no secret of the file.
 import base64
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.destinations.retry import schedule
-from gateway.errors import Unparsable
+from gateway.errors import BuildError, Unparsable
 from gateway.event.explain import Explanation, Finding
 from gateway.event.match import Rule
 from gateway.event.paths import MISSING, Path, as_written
@@ -26,6 +26,8 @@ from gateway.rehearsal.as_test import as_test
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, gathers, hours, once, planned, rehearse_event
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
+from gateway.routing.memory import NOTHING, Known, Recollection
+from gateway.store.memory import Subject
 from gateway.store.nouns import EventHistory, HeldBack
 from gateway.wording import iso_time
 
@@ -52,13 +54,16 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
 # --- stored events ---
 
 
-def explained_history(config: Config, history: EventHistory, console: str = "") -> Mapping[str, Any]:
+def explained_history(
+    config: Config, history: EventHistory, console: str = "", known: Known | None = None
+) -> Mapping[str, Any]:
     """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests", "test"}``.
 
     ``config`` is the file's revision; ``why_not_explained`` says why entries and requests are empty, if they are. Each
     delivery has a request, by ``delivery_id``, as an attempt would make it now, or ``not_shown`` with why it would
     reveal what is redacted; ``changed`` says whether its body differs from what the last attempt sent, null if nothing
-    was sent. ``test`` is an item of ``tests:`` with the event, empty if it has none. ``console`` is the address the console listens at.
+    was sent. ``test`` is an item of ``tests:`` with the event, empty if it has none. ``console`` is the address the console listens at, ``known``
+    what is remembered of what ``recalled_by`` names.
     """
     event = history.event
     nothing = {"config": config.revision, "why_not_explained": "", "entries": [], "requests": [], "test": ""}
@@ -72,7 +77,7 @@ def explained_history(config: Config, history: EventHistory, console: str = "") 
     return {
         **nothing,
         "entries": entries(config, rehearsal),
-        "requests": list(_requests_now(config, history, rehearsal, console)),
+        "requests": list(_requests_now(config, history, rehearsal, console, known)),
         "test": as_test(config, history.event),
     }
 
@@ -113,17 +118,29 @@ def _played(config: Config, history: EventHistory) -> Rehearsal:
 
 
 def _requests_now(
-    config: Config, history: EventHistory, rehearsal: Rehearsal, console: str
+    config: Config, history: EventHistory, rehearsal: Rehearsal, console: str, known: Known | None
 ) -> Iterator[Mapping[str, Any]]:
     show = _Shown(config, rehearsal)
     for each in history.deliveries:
-        real = attempted(config, each, rehearsal.event, rehearsal.facts["payload"], console)
+        real = attempted(config, each, rehearsal.event, rehearsal.facts["payload"], console, known)
         attempts = history.attempts.get(each.id, ())
         yield {
             "delivery_id": each.id,
             **_delivery(show.delivery(real, each, console), config),
             "changed": _is_changed(config, real, attempts[-1] if attempts else None),
         }
+
+
+def recalled_by(config: Config, history: EventHistory) -> Collection[Subject]:
+    """What the deliveries of a stored event recall."""
+    if not any(config.recalls(each) for each in history.deliveries) or _deadly(history):
+        return ()
+    try:
+        payload = payload_of(history.event)
+        asked = [each for delivery in history.deliveries for each in config.asked(delivery, history.event, payload)]
+    except (BuildError, Unparsable):
+        return ()
+    return {subject for _, subject in asked if subject is not None}
 
 
 def _fired_before(each: HeldBack, key: str) -> str:
@@ -166,17 +183,42 @@ class _Shown:
 
     def delivery(self, real: Rehearsed, delivery: Delivery, console: str = "") -> Rehearsed:
         config = self._config
+        real = replace(real, memory=tuple(config.masks.text(self._hide(line)) for line in real.memory))
         if real.request is None:
             return replace(real, error=config.masks.text(self._hide(real.error)))
+        recalled = self._hidden(real.recalled)
         # A request that computes with a secret cannot be built without it; there the secret is masked in the result.
         made = (
-            attempted(each, delivery, self._event, self._payload, console) for each in (self._without_secrets, config)
+            _built(each, delivery, self._event, self._payload, console, recalled)
+            for each in (self._without_secrets, config)
         )
-        request = next((each.request for each in made if each.request), None)
+        request = next((each for each in made if each), None)
         if request is None:
             return replace(real, request=None, not_shown="it depends on a value that the source redacts")
         masked = config.destinations[real.destination].masked(request)
         return replace(real, request=config.masks.request(masked))
+
+    def _hidden(self, recalled: Recollection) -> Recollection:
+        """What is recalled, without what the event's source redacts."""
+        try:
+            return (
+                msgspec.json.decode(
+                    self._hide(msgspec.json.encode(recalled).decode()), type=dict[str, dict[str, object]]
+                )
+                if recalled
+                else recalled
+            )
+        except (ValueError, RecursionError):
+            return NOTHING
+
+
+def _built(
+    config: Config, delivery: Delivery, event: Event, payload: object, console: str, recalled: Recollection
+) -> OutboundRequest | None:
+    try:
+        return config.build(delivery, event, payload, console, recalled=recalled)
+    except BuildError:
+        return None
 
 
 def secretless(values: object, masks: Masks) -> Mapping[str, object]:
@@ -204,6 +246,7 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
         "request": _request(each.request, destination, config.masks),
         "error": each.error,
         "retry": schedule(destination.retry) if destination else "",
+        **({"memory": list(each.memory)} if each.memory else {}),
         **({"not_shown": each.not_shown} if each.not_shown else {}),
     }
 

@@ -15,6 +15,7 @@ from gateway.routing import Config, Source
 from gateway.routing.cases import JSON_HEADERS
 from gateway.routing.entries import Considered
 from gateway.routing.gathering import Digest
+from gateway.routing.memory import NOTHING, Known, Recollection, described, recollect
 from gateway.routing.timing import Waiting
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
@@ -37,6 +38,10 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     not_shown: str = ""
     #: What it waits for before its first attempt; None: nothing in the file.
     waiting: Waiting | None = None
+    #: What its templates have of earlier answers.
+    recalled: Recollection = NOTHING
+    #: The same, and what will be kept of its answer: a line each, for people.
+    memory: tuple[str, ...] = ()
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
@@ -107,16 +112,22 @@ def _raw(headers: Mapping[str, str]) -> RawHeaders:
 
 
 def rehearse(
-    config: Config, source: Source, body: bytes, headers: RawHeaders, now: float, query: bytes = b""
+    config: Config,
+    source: Source,
+    body: bytes,
+    headers: RawHeaders,
+    now: float,
+    query: bytes = b"",
+    known: Known | None = None,
 ) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
-    ``headers`` have lower-case names. Raises RequestRefused.
+    ``headers`` have lower-case names; ``known`` is what is remembered, None: examples stand for it. Raises RequestRefused.
     """
     if len(body) > source.max_body:
         raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
-    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
+    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload, known=known)
 
 
 def rehearse_event(
@@ -125,8 +136,9 @@ def rehearse_event(
     event: Event,
     payload: object,
     held_back: Mapping[str, str] = NONE_HELD_BACK,
+    known: Known | None = None,
 ) -> Rehearsal:
-    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal."""
+    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal, ``known`` as above."""
     facts = source.naming.facts(event, payload)
     considered = config.explain(source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
@@ -138,7 +150,7 @@ def rehearse_event(
         considered=considered,
         deliveries=tuple(
             replace(
-                attempted(config, planned(event, number, *each), event, payload),
+                attempted(config, planned(event, number, *each), event, payload, known=known),
                 waiting=config.waiting(*each, now),
             )
             for number, each in enumerate(plan, start=1)
@@ -200,15 +212,25 @@ def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str]
     return f"fires once in {duration(firing.window_s)} for the key {shown_key(firing.key)}"
 
 
-def attempted(config: Config, delivery: Delivery, event: Event, payload: object, console: str = "") -> Rehearsed:
-    """A delivery as an attempt would send it now; ``console`` is the address the console listens at.
+def attempted(
+    config: Config,
+    delivery: Delivery,
+    event: Event,
+    payload: object,
+    console: str = "",
+    known: Known | None = None,
+) -> Rehearsed:
+    """A delivery as an attempt would send it now; ``console`` is the address the console listens at, ``known`` as above.
 
     It is signed as if it were sent when the event came in: so the same event always makes the same request.
     """
-    route, destination = delivery.route, delivery.destination
+    made = Rehearsed(route=delivery.route, destination=delivery.destination)
     try:
-        request = config.build(delivery, event, payload, console)
-        request = config.destinations[destination].signed(request, delivery.id, event.received_at)
+        asked = config.asked(delivery, event, payload)
+        made = replace(made, recalled=recollect(asked, known), memory=tuple(described(asked, known)))
+        request = config.build(delivery, event, payload, console, recalled=made.recalled)
+        request = config.destinations[delivery.destination].signed(request, delivery.id, event.received_at)
+        remembering = config.remembering(delivery, event, payload)
     except BuildError as error:
-        return Rehearsed(route=route, destination=destination, error=str(error))
-    return Rehearsed(route=route, destination=destination, request=request)
+        return replace(made, error=str(error))
+    return replace(made, request=request, memory=(*made.memory, *([remembering.promise] if remembering else ())))

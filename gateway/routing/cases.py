@@ -14,6 +14,7 @@ from gateway.errors import BuildError, GatewayError, Place, Unparsable
 from gateway.event.paths import assign, split_path, unassign
 from gateway.event.payload import parse
 from gateway.routing.sources import Source
+from gateway.store.memory import Subject
 
 #: The headers of an event that has none of its own.
 JSON_HEADERS: Final[Mapping[str, str]] = MappingProxyType({"content-type": "application/json"})
@@ -80,6 +81,8 @@ class Test(Struct, frozen=True, kw_only=True):
     now: float | None = None
     #: The fields of the request's query.
     query: Mapping[str, str] = field(default_factory=dict)
+    #: What is remembered, by what it is remembered as and by key: values by name.
+    memory: Mapping[Subject, Mapping[str, object]] = field(default_factory=dict)
     #: ``deliveries``: exactly those of ``checks``; ``failed``: one becomes dead with ``reason``.
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()

@@ -10,10 +10,12 @@ from gateway.hiding.masks import Hiding, Masks
 from gateway.hiding.redaction import EVERYTHING, NOTHING, Redaction
 from gateway.model import Delivery, Event, Notice, OutboundRequest
 from gateway.presets import OWN
+from gateway.routing import memory
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
 from gateway.routing.gathering import Digest
+from gateway.routing.memory import Asked, Recall, Recollection, Remembering
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.routing.timing import AT_ONCE, Waiting, waiting
@@ -150,7 +152,9 @@ class Config:
         event: Event,
         payload: object,
         console: str = "",
+        *,
         others: Sequence[tuple[Event, object]] = (),
+        recalled: Recollection = memory.NOTHING,
     ) -> OutboundRequest:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
@@ -160,9 +164,7 @@ class Config:
         destination = self._destination(delivery.destination)
         entry, message = self._message(delivery)
         source = self._source(event)
-        facts = source.naming.facts(event, payload)
-        if delivery.notice is not None:
-            facts = self._with_notice(facts, delivery.notice, event, console)
+        facts = self._facts(source, delivery, event, payload, console)
         every = (facts, *(self._source(other).naming.facts(other, said) for other, said in others))
         if entry.rule.expression is not None:
             # An expression that failed counted as a match: here it raises the reason.
@@ -172,8 +174,34 @@ class Config:
             facts = entry.gathers.facts(every)
         elif others:
             raise _gone(f'the route "{delivery.route}" no longer has the digest of these {len(every)} events')
+        if message.recalls:
+            facts = {**facts, **memory.recollected(message.recalls, recalled)}
         parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
         return destination.kind.request(destination.target, parts)
+
+    def _facts(self, source: Source, delivery: Delivery, event: Event, payload: object, console: str = "") -> Facts:
+        facts = source.naming.facts(event, payload)
+        return facts if delivery.notice is None else self._with_notice(facts, delivery.notice, event, console)
+
+    def recalls(self, delivery: Delivery) -> Sequence[Recall]:
+        """What its message recalls; nothing if the file no longer has it."""
+        entry = self.entries.get(delivery.route)
+        message = entry.messages.get(delivery.destination) if entry is not None else None
+        return message.recalls if message is not None else ()
+
+    def asked(self, delivery: Delivery, event: Event, payload: object) -> Asked:
+        """What its message recalls for an event. Raises BuildError."""
+        if not (recalls := self.recalls(delivery)):
+            return ()
+        facts = self._facts(self._source(event), delivery, event, payload)
+        return [(each, each.subject(facts)) for each in recalls]
+
+    def remembering(self, delivery: Delivery, event: Event, payload: object) -> Remembering | None:
+        """What its message keeps of the answer; None: nothing. Raises BuildError."""
+        remember = self._message(delivery)[1].remember
+        if remember is None:
+            return None
+        return remember.remembering(self._facts(self._source(event), delivery, event, payload))
 
     def is_own_address(self, delivery: Delivery) -> bool:
         """Whether path or query of its request is made from the event. Raises NameGone."""

@@ -15,6 +15,7 @@ from gateway.model import Content, Event, Text
 from gateway.render import Namespace, Renderer
 from gateway.routing.gathering import Debounce, Digest
 from gateway.routing.keys import key_text
+from gateway.routing.memory import Recall, Remember
 from gateway.routing.timing import Timing
 from gateway.store.nouns import Firing
 
@@ -47,6 +48,8 @@ class Message(Struct, frozen=True, kw_only=True):
     options: tuple[tuple[str, Renderer[Text]], ...] = ()
     #: Whether the text itself mentions how many dead deliveries it covers.
     counts: bool = False
+    recalls: tuple[Recall, ...] = ()
+    remember: Remember | None = None
 
     def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
         """Render the parts of the request for one event. Raises RenderError."""

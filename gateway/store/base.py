@@ -12,6 +12,7 @@ from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasur
 from gateway.store.cluster import Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.learned import LearnedSecrets
+from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -67,6 +68,9 @@ class Reads(Protocol):
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         """Pending deliveries by (route, destination). Looks at each of them: ask rarely."""
+
+    async def memories(self) -> Mapping[str, int]:
+        """How many keys are remembered, by the name they are remembered as; expired ones count until they are removed."""
 
     async def stats(self) -> Stats:
         """Current numbers. Costs the same however many deliveries wait."""
@@ -166,8 +170,15 @@ class Store(Reads, Protocol):
         its outcome when that is settled.
         """
 
+    async def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
+        """What is remembered, and how long a delivery has waited for it. Everything that was settled before is known."""
+
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
-        """Record attempts and new states together; the ids whose lease was still held. A lost lease changes nothing."""
+        """Record attempts and new states together; the ids whose lease was still held. A lost lease changes nothing.
+
+        What is remembered for a key replaces what was. Deliveries that wait for it are due at once, those of other
+        destinations too, and one that would begin to wait for what is remembered by now is due at once.
+        """
 
     async def wake(self) -> Collection[str]:
         """Return destinations that may have something due, as soon as there is something new to tell.
@@ -233,7 +244,8 @@ class Store(Reads, Protocol):
         """
 
     async def begin_erasure(self, erasure: Erasure) -> Activity:
-        """Begin to forget events; durable on return, with refused requests and keys that have its value removed.
+        """Begin to forget events; durable on return. Refused requests, keys of entries, and what is remembered are
+        removed if they have its value.
 
         The caller looks through all events that are stored by now and names those to ``forget``.
         """
@@ -245,7 +257,8 @@ class Store(Reads, Protocol):
         """Forget these events; those up to ``to`` were looked at. The replica holds the erasure as in ``go_on``.
 
         Of each stays that it was there, what became of its deliveries, and ``rules.tombstone``. What waits or is dead is
-        discarded; attempts lose their answers and reasons; entries may fire again for its keys. Called once
+        discarded; attempts lose their answers and reasons; entries may fire again for its keys, and what was remembered
+        of answers about it is gone. Called once
         more when everything was looked through and ``wipe`` has nothing to do, it finishes the erasure. Does nothing
         if the erasure is elsewhere by now.
         """

@@ -21,9 +21,11 @@ Row = tuple[Any, ...]
 Place = tuple[Any, ...]
 
 #: What is copied with an event.
-OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "timing", "held_back")
+OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "timing", "memory_wait", "held_back")
+#: Those among them that belong to a delivery, which says which event they belong to.
+OF_DELIVERIES: Final = ("attempt", "notice", "timing", "memory_wait")
 #: Parts in the order in which they are copied; "event" is everything that belongs to events.
-PARTS: Final = ("activity", "event", "dedupe", "once", "hold", "rejected", "came", "went", "secret")
+PARTS: Final = ("activity", "event", "dedupe", "once", "memory", "hold", "rejected", "came", "went", "secret")
 COLUMNS: Final[Mapping[str, str]] = {
     "activity": (
         "seq id at by verb subject reason key asked which total moved began position ends interval_s next_due as_new "
@@ -36,13 +38,15 @@ COLUMNS: Final[Mapping[str, str]] = {
     ),
     "attempt": (
         "event_seq delivery_seq number recorded_at started_at duration_s outcome status reason answer config_revision "
-        "sent_bytes sent_sha256 next_s"
+        "sent_bytes sent_sha256 next_s memory"
     ),
     "notice": "event_seq delivery_seq teller due dead count",
     "timing": "event_seq delivery_seq head open began due count size",
+    "memory_wait": "event_seq delivery_seq name key since until",
     "held_back": "event_seq name key event_id fired_at",
     "dedupe": "source key event_id expires",
     "once": "name key event_id fired_at expires",
+    "memory": "name key said event_id remembered_at expires",
     "hold": "destination rev pause mute failures denied next_probe probe_interval_s waits_until",
     "rejected": "at source path status reason client count",
     "came": "minute source events",

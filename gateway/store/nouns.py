@@ -7,7 +7,8 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct, field
 
 from gateway.errors import CorruptEvent
-from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Event, Notice, Release, Retry
+from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Event, Notice, Release, Retry, Waits
+from gateway.store.memory import Learnt, Subject
 
 #: Rows that a search looks at before it ends early; takes some 50 ms.
 EFFORT: Final = 20_000
@@ -124,10 +125,17 @@ class Outcome(Struct, frozen=True):
     """The result of an attempt, for the store."""
 
     lease: Lease
-    result: Delivered | Retry | Dead | Release
+    result: Delivered | Retry | Dead | Release | Waits
     attempt: Attempt | None = None
     #: The notices to make because the delivery is dead.
     told: "Told | None" = None
+    #: None: its entry neither remembers nor recalls anything.
+    learnt: Learnt | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the delivery has ended with it."""
+        return isinstance(self.result, Delivered | Dead)
 
 
 class Told(Struct, frozen=True):
@@ -278,6 +286,8 @@ class EventHistory(Struct, frozen=True, kw_only=True):
     attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     held_back: tuple[HeldBack, ...] = ()
     body_is: BodyIs = "kept"
+    #: By delivery id: what a pending delivery waits for.
+    waits_for: Mapping[str, tuple[Subject, ...]] = field(default_factory=dict)
 
 
 class Unredacted(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from gateway.errors import BodyGone
-from gateway.model import MOVES, Dead, Delivery, DeliveryState, Retry
+from gateway.model import MOVES, Dead, Delivery, DeliveryState, Retry, Waits
 from gateway.store.activities import Progress, TaskVerb
 from gateway.store.nouns import BodyIs, DeliveryQuery, Gather, NewDelivery, Outcome
 from gateway.wording import iso_time
@@ -351,7 +351,9 @@ def settled(before: Delivery, outcome: Outcome) -> Settled:
     """A delivery as its outcome leaves it; an outcome without an attempt keeps what the last attempt said."""
     result, attempt = outcome.result, outcome.attempt
     state, reason, spent_s, cause = DeliveryState.DELIVERED, "", before.spent_s, ""
-    if isinstance(result, Retry):
+    if isinstance(result, Waits):
+        state, reason = before.state, before.reason
+    elif isinstance(result, Retry):
         state, reason, spent_s = before.state, result.reason, spent_s + result.spent_s
     elif isinstance(result, Dead):
         state, reason, cause = DeliveryState.DEAD, result.reason, cause_of(result.reason)

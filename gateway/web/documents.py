@@ -9,7 +9,7 @@ from gateway.operate import views
 from gateway.operate.conditions import UNTROUBLED
 from gateway.operate.operations import no_such
 from gateway.operate.summaries import of_history
-from gateway.rehearsal.explained import explained_history
+from gateway.rehearsal.explained import explained_history, recalled_by
 from gateway.store.activities import Activity
 from gateway.store.nouns import DestinationStats, EventHistory, Stats
 from gateway.web.context import Context
@@ -41,12 +41,17 @@ async def event_document(context: Context, history: EventHistory) -> dict[str, A
     """
     config, console = context.gateway.config, context.gateway.console
 
+    known = None
+    if subjects := await asyncio.to_thread(recalled_by, config, history):
+        recalled = await context.gateway.store.recall("", subjects)
+        known = {subject: each.value for subject, each in recalled.known.items()}
+
     def made() -> dict[str, Any]:
         shown = views.event_history(history, config.redaction(history.event))
         said = of_history(config, history)
         for each in shown["deliveries"]:
             each["held"] = held[each["destination"]] if each["state"] == "pending" else ""
-        return {**shown, "summary": said, **explained_history(config, history, console)}
+        return {**shown, "summary": said, **explained_history(config, history, console, known)}
 
     held = {each.destination: context.dispatcher.holds.health(each.destination) for each in history.deliveries}
     return await asyncio.to_thread(made)

@@ -20,6 +20,7 @@ from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected
 from gateway.store.sqlite.copying import PARTIAL
 from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres
+from tests.store.conformance.test_memory import remembering, waiting
 from tests.store.given import Clock, attempt, delivered, leased, new_event, once, retry, told
 
 
@@ -39,8 +40,14 @@ async def fill(store, clock, events=30):
         made = await leased(store, "slack", "crm", lanes=[None, f"lane \x00 {number % 2}"], body=body, firings=firings)
         by_name = {lease.delivery.destination: lease for lease in made}
         lease = by_name.get("slack")
-        if lease and number % 3 == 0:
+        if lease and number % 6 == 0:
+            await store.settle(
+                [remembering(lease, subject=("crm-id", f"\x00 ü {number}"), said="id ü", for_s=1e6, id=7)]
+            )
+        elif lease and number % 3 == 0:
             await store.settle([delivered(lease)])
+        elif lease and number == 7:
+            await store.settle([waiting(lease, ("crm-id", "\x00 ü"), after_s=1e7)])
         elif lease and number % 3 == 1:
             await store.settle([retry(lease, after_s=1e7)])
         elif lease:

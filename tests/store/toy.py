@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from gateway.errors import KeyReused, Overlaps, StoreError, StoreUnavailable
 from gateway.event.patterns import fits
-from gateway.model import Delivery, DeliveryState, Release, Retry, new_id
+from gateway.model import Delivery, DeliveryState, Release, Retry, Waits, new_id
 from gateway.store import nouns, rules
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment
+from gateway.store.memory import Known, Recalled
 from tests.store.members import Members, Secrets
 
 #: A replica decides for a destination this long before it must ask again, seconds.
@@ -96,6 +97,10 @@ class Server:
     notices: dict[tuple[str, str, str], tuple[str, float]] = field(default_factory=dict)
     #: By destination: the hold, and when it was stored.
     kept_holds: dict[str, tuple[object, float]] = field(default_factory=dict)
+    #: By (name, key): what is remembered, and until when.
+    known: dict[tuple[str, str], tuple[Known, float]] = field(default_factory=dict)
+    #: By delivery: since when it waits, until when, and for what.
+    waits: dict[str, tuple[float, float, tuple]] = field(default_factory=dict)
     deeds: dict[str, Deed] = field(default_factory=dict)
     #: By destination: who decides for it, until when, under which epoch.
     deciders: dict[str, tuple[str, float, int]] = field(default_factory=dict)
@@ -276,7 +281,7 @@ class Server:
         row.delivery = replace(row.delivery, **{name: _storable(value) for name, value in moved.items()})
         if outcome.attempt is not None:
             self.attempts.setdefault(row.delivery.id, []).append(outcome.attempt)
-        if isinstance(outcome.result, Retry):
+        if isinstance(outcome.result, Retry | Waits):
             row.due = self.now() + outcome.result.after_s
         else:
             row.due = None
@@ -287,8 +292,34 @@ class Server:
                 each.delivery = replace(each.delivery, **taken) if each.is_pending else each.delivery
         if outcome.told is not None:
             self._notify(row.delivery, outcome.told)
+        if outcome.learnt is not None:
+            self._learn(row, outcome)
         self.came_up()
         return True
+
+    def _learn(self, row: Row, outcome: nouns.Outcome) -> None:
+        now, learnt, id_ = self.now(), outcome.learnt, row.delivery.id
+        if kept := learnt.remembered:
+            known = Known(values=kept.values, event_id=row.delivery.event_id, remembered_at=now)
+            self.known[kept.subject] = known, now + kept.for_s
+            for other, (_, until, subjects) in self.waits.items():
+                if kept.subject in subjects and self.rows[other].due == until:
+                    self.rows[other].due = now
+                    self.came_up(self.rows[other].delivery.destination)
+        if isinstance(outcome.result, Waits):
+            since = self.waits.get(id_, (now,))[0]
+            self.waits[id_] = since, row.due, learnt.waits_for
+            if self.recall(id_, learnt.waits_for).known:
+                row.due = now
+        elif learnt.has_waited and outcome.is_end:
+            self.waits.pop(id_, None)
+
+    def recall(self, delivery_id: str, subjects) -> Recalled:
+        now = self.now()
+        found = {subject: self.known.get(subject, (None, 0.0)) for subject in subjects}
+        known = {subject: each for subject, (each, until) in found.items() if until > now}
+        since = self.waits.get(delivery_id, (None,))[0]
+        return Recalled(known=known, waited_s=None if since is None else now - since)
 
     def _let_next_go(self, ended: Delivery) -> None:
         first = min(self._lane_of(ended), key=lambda row: row.turn, default=None)
@@ -517,8 +548,13 @@ class Server:
             return None
         deliveries, held_back = self._deliveries_of(id_), tuple(self.held_back.get(id_, ()))
         attempts = {each.id: tuple(self.attempts[each.id]) for each in deliveries if each.id in self.attempts}
-        more = {"deliveries": deliveries, "attempts": attempts, "held_back": held_back}
+        more = {"deliveries": deliveries, "attempts": attempts, "held_back": held_back, "waits_for": self._waiting(id_)}
         return nouns.EventHistory(event=self.kept[id_].event, intact=True, **more)
+
+    def _waiting(self, event_id: str) -> dict:
+        """What deliveries of an event wait for."""
+        waits = ((each.id, self.waits[each.id]) for each in self._deliveries_of(event_id) if each.id in self.waits)
+        return {id_: tuple(sorted(what)) for id_, (_, until, what) in waits if self.rows[id_].due == until}
 
     def deliveries(self, query: nouns.DeliveryQuery):
         return nouns.DeliveryPage(rows=tuple(self.seen(self.rows[each.id]) for _, _, each in self._selected(query)))

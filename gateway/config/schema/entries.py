@@ -9,7 +9,8 @@ from typing import ClassVar, Final
 from gateway.config.schema import conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
-from gateway.config.schema.keys import Section, is_nothing, key, keys_of, nested, read_section
+from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
+from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Parser, Reading, Shape, Words, shaped
 from gateway.config.schema.trees import Body
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
@@ -57,7 +58,7 @@ _ONE_CONTENT: Final = {
 
 
 #: Keys that move into the elements of ``send``.
-BESIDE_SEND: Final = ("to", "method", "path", "query", "headers", *CONTENTS)
+BESIDE_SEND: Final = ("to", "method", "path", "query", "headers", *CONTENTS, "recall", "remember")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,15 @@ class MessageKeys(Section):
     body: Body | None = key(trees.body, 'JSON, with {{ }} in its texts; "" sends no body')
     form: Body | None = key(_form, "a map of form-encoded fields, with {{ }} in its texts")
     template: Words | None = key(values.named, "a file in templates/: slack/contact-created.json.j2")
+    recall: Mapping[str, RecallKeys] = key(
+        map_by_name(nested(RecallKeys), "recall"),
+        'values of an earlier answer, for its templates: {contact: {from: crm-id, per: "{{ attrs.id }}"}}',
+        factory=dict,
+    )
+    remember: RememberKeys | None = key(
+        nested(RememberKeys),
+        'values of the answer to keep: {as: crm-id, per: "{{ attrs.id }}", values: {id: json.id}, for: 90d}',
+    )
 
 
 @shaped({"type": "array", "items": {"$ref": MessageKeys, "required": ["to"]}, "minItems": 1})

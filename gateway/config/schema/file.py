@@ -11,6 +11,7 @@ from gateway.config.schema.destinations import AuthKeys, DefaultsKeys, Destinati
 from gateway.config.schema.entries import EntryKeys, OnceKeys, entries_of
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
+from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys
 from gateway.config.schema.sources import RedactKeys, SourceKeys
@@ -203,6 +204,8 @@ _PLACES: Final[Sequence[type[Section]]] = (
     EntryHoursKeys,
     DigestKeys,
     DebounceKeys,
+    RememberKeys,
+    RecallKeys,
     RetentionKeys,
     LimitsKeys,
     RedactKeys,

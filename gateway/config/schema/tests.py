@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from gateway.config.schema import trees, values
 from gateway.config.schema.keys import Section, is_nothing, key, read_section
+from gateway.config.schema.memory import Remembered, remembered
 from gateway.config.schema.reading import Reading, Shape, Unfit, Words, shaped
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.routing.cases import Plain
@@ -157,6 +158,11 @@ class TestKeys(Section):
     )
     query: Mapping[str, Words] = key(
         values.map_of(values.words), "the fields of the request's query: {button: front}", factory=dict
+    )
+    memory: Remembered = key(
+        remembered,
+        'what is remembered, by name and key: {slack-thread: {"451": {ts: "1.2"}}}; nothing if left out',
+        factory=dict,
     )
     unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
     now: float | None = key(

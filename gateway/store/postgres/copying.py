@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreLocked
 from gateway.store.cluster import LAPSED_S
-from gateway.store.copying import BYTES, COLUMNS, EVENTS, PARTS, ROWS, Chunk, Place, Row
+from gateway.store.copying import BYTES, COLUMNS, EVENTS, OF_DELIVERIES, PARTS, ROWS, Chunk, Place, Row
 from gateway.store.postgres import migrate, schema
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING, Connection, connect, translated
@@ -35,6 +35,8 @@ _TEXT: Final = frozenset(
         "dedupe.source",
         "once.name",
         "held_back.name",
+        "memory.name",
+        "memory_wait.name",
         "came.source",
         "secret.source",
         "timing.head",
@@ -46,7 +48,7 @@ _FLAGS: Final = frozenset({"redact", "as_new", "finished"})
 _NUMBERED: Final = (
     "seq event_seq delivery_seq received_at stored_at due attempts attempts_before_replay spent_s crashes "
     "last_status changed_at turn task number recorded_at started_at duration_s status sent_bytes next_s "
-    "count size fired_at expires rev failures next_probe probe_interval_s waits_until at minute events "
+    "count size fired_at remembered_at since until expires rev failures next_probe probe_interval_s waits_until at minute events "
     "bucket total moved began position ends interval_s next_due redact as_new finished"
 )
 _NUMERIC: Final = frozenset(_NUMBERED.split())
@@ -109,6 +111,10 @@ _OF_EVENT: Final = {
     SELECT d.event_seq, {_listed("timing", "t.").partition(", ")[2]} FROM {_EITHER} JOIN timing t ON t.delivery_seq = d.seq
     ORDER BY 1, 2
     """,
+    "memory_wait": f"""
+    SELECT d.event_seq, {_listed("memory_wait", "w.").partition(", ")[2]} FROM {_EITHER}
+    JOIN memory_wait w ON w.delivery_seq = d.seq ORDER BY 1, 2, 3, 4
+    """,
     "held_back": f"SELECT {_listed('held_back', '')} FROM held_back WHERE {_OF_EVENTS} AND event_seq BETWEEN $2 AND $3 ORDER BY 1, 2",
 }
 #: The key that each other part is read by, with its types; numbers are added up.
@@ -116,6 +122,7 @@ _KEYS: Final = {
     "activity": {"seq": "bigint"},
     "dedupe": {"key": "bytea", "source": "text"},
     "once": {"name": "text", "key": "bytea"},
+    "memory": {"name": "text", "key": "bytea"},
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
@@ -265,7 +272,7 @@ class PostgresSide:
         if kind == "delivery":
             await self._insert_deliveries(columns, records, event_ids)
             return
-        if kind in ("attempt", "notice", "timing"):
+        if kind in OF_DELIVERIES:
             columns, records = columns[1:], [row[1:] for row in records]
         await self._connection.copy_records_to_table(kind, records=records, columns=columns)
 
@@ -330,7 +337,7 @@ def _numbered(kind: str, rows: Sequence[Row], seqs: Mapping[int, int], places: M
     """Rows with the numbers that they have here."""
     if kind in ("event", "held_back"):
         return [(seqs[row[0]], *row[1:]) for row in rows]
-    if kind in ("delivery", "attempt", "notice", "timing"):
+    if kind in ("delivery", *OF_DELIVERIES):
         return [(seqs[row[0]], seqs[row[0]] | places[row[1]], *row[2:]) for row in rows]
     return list(rows)
 

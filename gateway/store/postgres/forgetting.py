@@ -12,7 +12,7 @@ from gateway.model import Notice, new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.places import Place
-from gateway.store.postgres import gathering, tasks, words
+from gateway.store.postgres import gathering, memory, tasks, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
@@ -82,17 +82,19 @@ SELECT destination, state, cause, -count(*) FROM ends GROUP BY 1, 2, 3
 UNION ALL SELECT destination, 'discarded', ''::bytea, count(*) FROM ends GROUP BY 1
 """
 CLEAR_ATTEMPTS: Final = """
-UPDATE attempt SET reason = '', answer = '', sent_sha256 = '' WHERE delivery_seq = ANY ($1::bigint[])
+UPDATE attempt SET reason = '', answer = '', sent_sha256 = '', memory = NULL WHERE delivery_seq = ANY ($1::bigint[])
 """
 NOTICES: Final = "SELECT delivery_seq, dead FROM notice WHERE delivery_seq = ANY ($1::bigint[])"
 SET_NOTICE: Final = "UPDATE notice SET dead = $2 WHERE delivery_seq = $1"
 CLEAR: Final = (
     "DELETE FROM once WHERE event_id = ANY ($1::text[])",
     "DELETE FROM held_back WHERE event_id = ANY ($1::text[])",
+    "DELETE FROM memory WHERE event_id = ANY ($1::text[])",
     """
     DELETE FROM rejected WHERE EXISTS (SELECT 1 FROM unnest($1::text[]) id WHERE position(convert_to(id, 'UTF8') IN reason) > 0)
     """,
 )
+CLEAR_WAITS: Final = "DELETE FROM memory_wait WHERE delivery_seq = ANY ($1::bigint[])"
 CLEAR_HELD_BACK: Final = "DELETE FROM held_back WHERE event_seq = ANY ($1::bigint[])"
 BURY: Final = """
 UPDATE event e SET headers = '{}', label = '', body = k.body, sha256 = k.sha256, body_is = 'forgotten', redact = false
@@ -126,6 +128,7 @@ async def _forget_mentions(connection: Connection, value: str) -> None:
         if rules.mentions(unpacked(row["path"]), value) or rules.mentions(unpacked(row["reason"]), value)
     ]
     await connection.execute(FORGET_REFUSED, refused)
+    await memory.forget_mentions(connection, value)
     for table in ("once", "held_back"):
         rows = await connection.fetch(KEYS_WITH.format(table=table), packed(value))
         keys = [row["key"] for row in rows if rules.mentions(unpacked(row["key"]), value)]
@@ -192,6 +195,7 @@ async def _erase(
     moved.pending -= sum(row["state"] == "pending" for row in deliveries)
     await gathering.leave(connection, list(event_of), moved.due)
     await connection.execute(CLEAR_ATTEMPTS, list(event_of))
+    await connection.execute(CLEAR_WAITS, list(event_of))
     await _clear_notices(connection, list(event_of))
     for statement in CLEAR:
         await connection.execute(statement, ids)

@@ -9,10 +9,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway.errors import StoreError
-from gateway.model import Notice, Release, Retry, new_id
+from gateway.model import Notice, Release, Retry, Waits, new_id
 from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
-from gateway.store.postgres import gathering
+from gateway.store.postgres import gathering, memory
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line, is_there_already
 from gateway.store.postgres.hints import lower
@@ -138,15 +138,17 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
     lanes = {
         (before.destination, packed(before.lane))
         for outcome in outcomes
-        if (before := outcome.lease.delivery).lane is not None and not isinstance(outcome.result, Retry | Release)
+        if (before := outcome.lease.delivery).lane is not None
+        and not isinstance(outcome.result, Retry | Release | Waits)
     }
     told = [outcome for outcome in outcomes if outcome.told is not None]
     digests = [each for each in outcomes if _ends_digest(each)]
-    if not lanes and not told and not digests:
+    learning = [outcome for outcome in outcomes if outcome.learnt is not None]
+    if not lanes and not told and not digests and not learning:
         async with line.alone() as connection:
             return await _record(connection, outcomes, statement)
     async with line.transaction() as connection:
-        await _lock(connection, lanes, told)
+        await _lock(connection, lanes, told, learning)
         settled = await _record(connection, outcomes, statement)
         if lanes:
             await let_next_go(connection, lanes, settled.due)
@@ -155,6 +157,9 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
         for outcome in told:
             if fence_of(outcome.lease.token)[0] in settled.held:
                 await _notify(connection, outcome, settled)
+        if learnt := [each for each in learning if fence_of(each.lease.token)[0] in settled.held]:
+            for destination, moment in await memory.learn(connection, learnt):
+                lower(settled.due, destination, moment)
         return settled
 
 
@@ -163,8 +168,8 @@ def _ends_digest(outcome: Outcome) -> bool:
     return delivery.digest == delivery.id and not isinstance(outcome.result, Retry | Release)
 
 
-async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome]) -> None:
-    locks = {lock_of("lane", *lane) for lane in lanes}
+async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome], learning: Sequence[Outcome]) -> None:
+    locks = {lock_of("lane", *lane) for lane in lanes} | memory.locks(learning)
     locks |= {
         lock_of("teller", _teller(outcome.told.notice, route, destination))
         for outcome in told

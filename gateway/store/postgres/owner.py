@@ -14,8 +14,9 @@ from gateway.model import Delivery, Event
 from gateway.store import rules
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Want
-from gateway.store.postgres import forgetting, gathering, migrate, replicas, tasks
+from gateway.store.postgres import forgetting, gathering, memory, migrate, replicas, tasks
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.cluster import Members
@@ -93,6 +94,11 @@ class PostgresStore(PostgresReads):
     async def gathered(self, delivery_id: str) -> Sequence[str]:
         head = name_of(delivery_id)
         return await self._moving(lambda connection, _moved: gathering.gathered(connection, head))
+
+    async def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
+        self._presence.refuse()
+        async with self._readers.connection() as connection:
+            return await memory.recall(connection, delivery_id, subjects)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         # Also while the database is believed to be away: what is not recorded in time is sent again.

@@ -27,7 +27,7 @@ from gateway.store.nouns import (
 )
 from gateway.store.numbers import MINUTES, Group, Numbers
 from gateway.store.places import Place, activity_place
-from gateway.store.postgres import migrate, whole
+from gateway.store.postgres import memory, migrate, whole
 from gateway.store.postgres import questions as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
@@ -148,6 +148,7 @@ class PostgresReads:
                     for name, key, first, fired_at in await connection.fetch(sql.HELD_BACK, seq)
                 ),
                 body_is=body_is,
+                waits_for=await memory.waiting_for(connection, seq),
             )
 
     async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
@@ -213,6 +214,10 @@ class PostgresReads:
                 durations=await connection.fetch(sql.DURATIONS, since),
             )
             return numbers.stats(found, used_bytes=await connection.fetchval(sql.SIZE), free_bytes=None)
+
+    async def memories(self) -> Mapping[str, int]:
+        async with self._readers.connection() as connection:
+            return await memory.memories(connection)
 
     async def rejected(self, *, limit: int = 50) -> Sequence[Rejected]:
         async with self._readers.connection() as connection:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry
+from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry, Waits
 from gateway.store import rules
 from gateway.store.activities import Activity
 from gateway.store.contents import head_of, read_head
@@ -186,7 +186,7 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
         said = (before.attempts, before.spent_s, packed(before.reason), before.last_status, packed(before.last_answer))
         return (seq, grants, "pending", None, *said, b"", *made)
     state, attempts, spent_s, reason, last_status, last_answer, cause = rules.settled(lease.delivery, outcome)
-    after_s = result.after_s if isinstance(result, Retry) else None
+    after_s = result.after_s if isinstance(result, Retry | Waits) else None
     # The last answer is that of the attempt, where there is one.
     said = (attempts, spent_s, packed(reason), last_status, packed(last_answer) if answer is None else answer)
     return (seq, grants, state, after_s, *said, packed(cause) if cause else b"", *made)
@@ -251,6 +251,7 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
         sent_bytes=row[9],
         sent_sha256=row[10],
         next_s=row[11],
+        memory=unpacked(row[12] or b""),
     )
 
 

@@ -7,7 +7,8 @@ What is in it is in ``tables``. No I/O.
 
 from typing import Final
 
-from gateway.store.postgres.tables import CLOCK, DAY_BITS, TABLES, TIMING, TYPES
+from gateway.store.postgres.tables import CLOCK, DAY_BITS, TABLES, TYPES
+from gateway.store.postgres.version_2 import ADDED
 
 #: The schema that this release makes and runs on.
 VERSION: Final = 2
@@ -49,5 +50,5 @@ MIGRATIONS: Final = (
     + REST
     + "".join(unique_ids(f"{table}_rest") for table in BY_DAY)
     + "INSERT INTO meta VALUES (1, 1);\n",
-    TIMING + "INSERT INTO meta VALUES (2, 1);\n",
+    f"{ADDED}INSERT INTO meta VALUES (2, {RUNS_FROM});\n",
 )

@@ -372,25 +372,3 @@ CREATE INDEX word_all ON word (seq) WHERE words IS NULL;
 CREATE TABLE indexed (upto bigint NOT NULL);
 INSERT INTO indexed VALUES (0);
 """
-
-#: Deliveries that gather: a digest has a row for each of its events, a debounced delivery has one, and so has one that waits
-#: in its lane and then for its time.
-TIMING: Final = """
-CREATE TABLE timing (
-    delivery_seq bigint NOT NULL PRIMARY KEY,
-    -- the id of the delivery that sends it together with others, which may be itself; empty: it is in no digest
-    head text COLLATE "C" NOT NULL,
-    -- JSON: [what, route, destination, key]; null: no event joins it or replaces it any more
-    open bytea,
-    -- when the first event of a debounced delivery came
-    began float8 NOT NULL,
-    -- not before
-    due float8 NOT NULL,
-    -- of a head: its events, and the bytes of their bodies
-    count integer NOT NULL,
-    size bigint NOT NULL
-);
--- the hash: a key may be longer than an index takes
-CREATE UNIQUE INDEX timing_open ON timing (sha256(open)) WHERE open IS NOT NULL;
-CREATE INDEX timing_head ON timing (head) WHERE head <> '';
-"""

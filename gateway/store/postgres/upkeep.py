@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.store.nouns import Retention
 from gateway.store.numbers import MINUTES_KEPT
-from gateway.store.postgres import days, words
+from gateway.store.postgres import days, memory, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.questions import AT_REST
@@ -18,6 +18,8 @@ from gateway.store.postgres.tables import DAY_BITS, DAY_S, belongs
 PRUNE_BYTES: Final = 1024 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
+#: How often what is remembered is counted, seconds: it takes 0.1 s for a million keys.
+COUNT_S: Final = 600.0
 #: Rows of numbers that are put together when there are more.
 FOLDED: Final = 200
 
@@ -71,6 +73,7 @@ d.seq = ANY (ARRAY(
 PRUNE_EVENTS: Final = (
     f"DELETE FROM notice WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
     f"DELETE FROM timing WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
+    f"DELETE FROM memory_wait WHERE delivery_seq IN (SELECT seq FROM done d WHERE {_OF_EVENTS})",
     f"""
     DELETE FROM attempt WHERE delivery_seq = ANY (ARRAY(SELECT seq FROM done d WHERE {_OF_EVENTS}))
         AND delivery_seq BETWEEN $2 AND $3
@@ -114,7 +117,7 @@ class Upkeep:
         self._pruned_to = self._emptied_to = 0
         #: The attempt that was looked at last.
         self._tried_to = (0, 0)
-        self._swept_at = self._tried_at = self._added_at = -math.inf
+        self._swept_at = self._tried_at = self._added_at = self._counted_at = -math.inf
 
     async def prune(self, retention: Retention, limit: int) -> int:
         """Remove a slice; how many items, 0 if there was nothing left to remove."""
@@ -141,9 +144,13 @@ class Upkeep:
         removed, more = await self._forget_attempts(connection, retention, limit, now)
         if removed or more:
             return removed, more
-        for statement in (PRUNE_KEYS, PRUNE_ONCE):
+        for statement in (PRUNE_KEYS, PRUNE_ONCE, memory.PRUNE):
             if removed := _number(await connection.execute(statement, limit)):
                 return removed, True
+        if now - self._counted_at >= COUNT_S:
+            if removed := await memory.forget_oldest(connection, limit):
+                return removed, True
+            self._counted_at = now
         removed, more = await self._empty(connection, retention, limit, now)
         if not (removed or more):
             removed, more = await self._remove(connection, retention, limit, now)

@@ -148,7 +148,8 @@ class Writer:
         # The first outcome of a lease counts.
         outcomes = {outcome.lease.token: outcome for call in reversed(calls) for outcome in reversed(call.outcomes)}
         try:
-            settled = await again(lambda: self._record(list(outcomes.values())))
+            # In their own order: what is remembered last stays.
+            settled = await again(lambda: self._record(list(reversed(outcomes.values()))))
         except StoreUnavailable as error:
             self._presence.is_away(error)
             _answer(calls, error)

@@ -14,6 +14,7 @@ from gateway.model import Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -63,6 +64,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "claim": Call(tuple[str, dict[str, Want]], list[Lease]),
         "load": Call(tuple[list[str]], dict[str, Event | str]),
         "gathered": Call(tuple[str], list[str]),
+        "recall": Call(tuple[str, list[Subject]], Recalled),
         "settle": Call(tuple[list[Outcome]], frozenset[str]),
         "wake": Call(tuple[()], list[str]),
         "crashed": Call(tuple[str], Delivery | None),
@@ -92,6 +94,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "deliveries": Call(tuple[DeliveryQuery], DeliveryPage),
         "count": Call(tuple[DeliveryQuery], int),
         "waiting": Call(tuple[()], dict[tuple[str, str], int]),
+        "memories": Call(tuple[()], dict[str, int]),
         "stats": Call(tuple[()], Stats),
         "rejected": Call(tuple[int], list[Rejected], ("limit",)),
         "activities": Call(tuple[int, str], ActivityPage, ("limit", "before")),

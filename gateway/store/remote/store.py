@@ -10,6 +10,7 @@ from gateway.model import Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -72,6 +73,9 @@ class RemoteStore:
 
     async def gathered(self, delivery_id: str) -> Sequence[str]:
         return await self._ask("gathered", delivery_id)  # type: ignore[no-any-return]
+
+    async def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
+        return await self._ask("recall", delivery_id, list(subjects))  # type: ignore[no-any-return]
 
     async def settle(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
         return await self._ask("settle", outcomes)  # type: ignore[no-any-return]
@@ -179,6 +183,9 @@ class RemoteStore:
 
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         return await self._ask("waiting")  # type: ignore[no-any-return]
+
+    async def memories(self) -> Mapping[str, int]:
+        return await self._ask("memories")  # type: ignore[no-any-return]
 
     async def stats(self) -> Stats:
         return await self._ask("stats")  # type: ignore[no-any-return]

@@ -31,7 +31,7 @@ def append(records: Records, calls: Sequence[Append], change: Change) -> int:
             call.answer.append(Appended(owner, True) if owner else adding.event(new, call.replica))
     adding.write_deliveries()
     for row in adding.late:
-        records.db.execute(sql.NOT_BEFORE, row)
+        records.db.execute(gathering.NOT_BEFORE, row)
     return records.add_events(adding.events)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.errors import StoreError
 from gateway.model import Secret
-from gateway.store.copying import BYTES, COLUMNS, EVENTS, PARTS, ROWS, Chunk, Place, Row
+from gateway.store.copying import BYTES, COLUMNS, EVENTS, OF_DELIVERIES, PARTS, ROWS, Chunk, Place, Row
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.connection import check_version, connect, migrate, opening, refuse_old
 from gateway.store.sqlite.lock import OwnerLock
@@ -44,6 +44,10 @@ _OF_EVENT: Final = {
     SELECT {_listed("timing", "t.", event_seq="d.event_seq")} FROM delivery d JOIN timing t ON t.delivery_seq = d.seq
     WHERE {{range}} ORDER BY d.event_seq, d.seq
     """,
+    "memory_wait": f"""
+    SELECT {_listed("memory_wait", "w.", event_seq="d.event_seq")} FROM delivery d JOIN memory_wait w ON w.delivery_seq = d.seq
+    WHERE {{range}} ORDER BY d.event_seq, d.seq, w.name, w.key
+    """,
     "held_back": f"SELECT {_listed('held_back', 'd.')} FROM held_back d WHERE {{range}} ORDER BY d.event_seq, d.name",
 }
 _RANGE: Final = "d.event_seq > ? AND d.event_seq <= ?"
@@ -53,6 +57,7 @@ _KEYS: Final = {
     "activity": ("seq",),
     "dedupe": ("source", "key"),
     "once": ("name", "key"),
+    "memory": ("name", "key"),
     "hold": ("destination",),
     "rejected": ("seq",),
     "came": ("minute", "source"),
@@ -176,7 +181,7 @@ class SQLiteSide:
         columns = COLUMNS[kind].split()
         if kind == "delivery":
             rows = [_with_turn(_with_due(row, float("inf"), BEHIND)) for row in rows]
-        if kind in ("attempt", "notice", "timing"):
+        if kind in OF_DELIVERIES:
             # Its delivery says which event it belongs to.
             columns, rows = columns[1:], [row[1:] for row in rows]
         marks = ", ".join("?" * len(columns))

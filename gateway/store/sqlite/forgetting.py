@@ -43,11 +43,16 @@ _KEY: Final = "instr(key, ?1) AND mentions(key, ?1)"
 MENTIONING: Final = (
     f"SELECT json_group_array(json_array(name, key)) FROM once WHERE {_KEY}",
     f"SELECT json_group_array(json_array(event_seq, name)) FROM held_back WHERE {_KEY}",
+    f"""
+    SELECT json_group_array(json_array(name, key)) FROM memory
+    WHERE ({_KEY}) OR (instr(said, ?1) AND mentions(said, ?1))
+    """,
 )
 _NAMED: Final = "(SELECT value ->> 0, value ->> 1 FROM json_each(?1))"
 MENTIONED: Final = (
     f"DELETE FROM once WHERE (name, key) IN {_NAMED}",
     f"DELETE FROM held_back WHERE (event_seq, name) IN {_NAMED}",
+    f"DELETE FROM memory WHERE (name, key) IN {_NAMED}",
 )
 
 # --- what is stored of events; each is given their numbers as JSON ---
@@ -67,7 +72,9 @@ WHERE event_seq IN {_THESE}
 """
 _OF_THESE: Final = f"delivery_seq IN (SELECT seq FROM delivery WHERE event_seq IN {_THESE})"
 CLEAR: Final = (
-    f"UPDATE attempt SET reason = '', answer = '', sent_sha256 = x'' WHERE {_OF_THESE}",
+    f"UPDATE attempt SET reason = '', answer = '', sent_sha256 = x'', memory = NULL WHERE {_OF_THESE}",
+    f"DELETE FROM memory_wait WHERE {_OF_THESE}",
+    f"DELETE FROM memory WHERE event_id IN (SELECT id FROM event WHERE seq IN {_THESE})",
     f"UPDATE notice SET dead = json_set(dead, '$.reason', '') WHERE json_valid(dead) AND {_OF_THESE}",
     f"DELETE FROM once WHERE event_id IN (SELECT id FROM event WHERE seq IN {_THESE})",
     f"""

@@ -24,6 +24,8 @@ OPEN: Final = """
 SELECT t.delivery_seq, d.id, d.destination, t.began, t.count, t.size
 FROM timing t JOIN delivery d ON d.seq = t.delivery_seq WHERE t.open = ?
 """
+# One that may be the first of its lane before its time.
+NOT_BEFORE: Final = "INSERT INTO timing (delivery_seq, head, began, due, count, size) VALUES (?1, '', ?2, ?2, 1, 0)"
 ADD: Final = "INSERT INTO timing (delivery_seq, head, open, began, due, count, size) VALUES (?, ?, ?, ?, ?, 1, ?)"
 JOIN: Final = "UPDATE timing SET count = count + 1, size = size + ?2 WHERE delivery_seq = ?1"
 CLOSE: Final = "UPDATE timing SET open = NULL WHERE delivery_seq = ?"

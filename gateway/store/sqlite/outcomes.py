@@ -7,13 +7,14 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.model import Delivery, Notice, Release, Retry, new_id
+from gateway.model import Delivery, Notice, Release, Retry, Waits, new_id
 from gateway.store import rules
 from gateway.store.nouns import Lease, Outcome, Want
 from gateway.store.sqlite import gathering
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change, Settle
 from gateway.store.sqlite.leases import Fresh, Held
+from gateway.store.sqlite.memory import Learning
 from gateway.store.sqlite.records import Records, decoded
 from gateway.store.sqlite.rows import attempt_row, delivery_of, move_row, storable, to_json
 
@@ -34,7 +35,10 @@ def settle(records: Records, calls: Sequence[Settle], change: Change) -> int:
         gathering.follow(records, change, outcome)
     if change.freed:
         records.let_next_go(change)
-    return records.add(sql.ADD_ATTEMPTS, settling.attempts)
+    added = records.add(sql.ADD_ATTEMPTS, settling.attempts)
+    if settling.learning is not None:
+        settling.learning.apply()
+    return added
 
 
 class _Settling(Struct, kw_only=True):
@@ -46,6 +50,8 @@ class _Settling(Struct, kw_only=True):
     attempts: list[tuple[Any, ...]] = field(default_factory=list)
     #: Those that sent a digest.
     digests: list[Outcome] = field(default_factory=list)
+    #: None: no outcome is about what is remembered.
+    learning: Learning | None = None
 
     def outcome(self, held: Held, outcome: Outcome) -> None:
         before, change = held.lease.delivery, self.change
@@ -53,7 +59,7 @@ class _Settling(Struct, kw_only=True):
         if isinstance(outcome.result, Release):
             change.lower(before.destination, held.due)
             return
-        due = change.now + outcome.result.after_s if isinstance(outcome.result, Retry) else None
+        due = change.now + outcome.result.after_s if isinstance(outcome.result, Retry | Waits) else None
         change.pending -= due is None
         if due is not None:
             change.lower(before.destination, due)
@@ -67,6 +73,9 @@ class _Settling(Struct, kw_only=True):
         self.moves.append(move_row(held.seq, outcome, before, due, change.now))
         if outcome.attempt is not None:
             self.attempts.append(attempt_row(held.seq, outcome.attempt, change.now))
+        if outcome.learnt is not None:
+            self.learning = self.learning or Learning(records=self.records, change=change)
+            self.learning.outcomes.append((held, outcome))
 
     def _notify(self, held: Held, notice: Notice, route: str, destination: str) -> None:
         db, now = self.records.db, self.change.now

@@ -11,13 +11,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.cluster import Alone, Cluster
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import gathering, tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
@@ -32,6 +33,8 @@ from gateway.store.sqlite.secrets import ENDING, SecretsFile
 from gateway.store.sqlite.snapshots import Snapshots
 from gateway.store.sqlite.space import Space
 from gateway.store.sqlite.writer import Writer
+
+T = TypeVar("T")
 
 #: The file has one owner, so the owner decides for every destination, for good and with all slots.
 FOR_GOOD: Final = Assignment()
@@ -84,13 +87,17 @@ class SQLiteStore(SQLiteReads):
         return leases
 
     async def load(self, event_ids: Collection[str]) -> Mapping[str, Event | CorruptEvent]:
+        return await self._loaded(self._reader.load, event_ids) if event_ids else {}
+
+    async def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
+        return await self._loaded(self._reader.recall, delivery_id, subjects)
+
+    async def _loaded(self, read: Callable[..., T], *what: object) -> T:
+        """Read beside the writer's thread: there it would wait for a commit."""
         if refusal := self._refusal():
             raise refusal
-        if not event_ids:
-            return {}
-        # Beside the writer's thread: there it would wait for a commit.
         try:
-            return await self._loop.run_in_executor(self._loader, self._reader.load, event_ids)
+            return await self._loop.run_in_executor(self._loader, partial(read, *what))
         except StoreError as error:
             await self._ask(Write, run=partial(_meet, error))
             raise

@@ -10,6 +10,7 @@ from gateway.event.patterns import fits
 from gateway.model import Attempt, Delivery, DeliveryState, Event
 from gateway.store.activities import Activity, ActivityPage, OpenErasure, Task
 from gateway.store.holds import Hold
+from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import (
     BODY_EFFORT,
     Candidate,
@@ -28,7 +29,7 @@ from gateway.store.nouns import (
 from gateway.store.places import Place, activity_place
 from gateway.store.rules import damaged, selects, unsendable
 from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
-from gateway.store.sqlite import forgetting, plans, tasks
+from gateway.store.sqlite import forgetting, memory, plans, tasks
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.plans import Plan, Unfinished
 from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, to_json
@@ -149,7 +150,18 @@ class Reader:
                     for name, key, first, fired_at in db.execute(sql.HELD_BACK, (seq,))
                 ),
                 body_is=body_is,
+                waits_for=memory.waiting_for(db, seq),
             )
+
+    def recall(self, delivery_id: str, subjects: Collection[Subject]) -> Recalled:
+        """What is remembered, and how long a delivery has waited for it."""
+        with self._snapshots.take() as (db, now):
+            return memory.recall(db, now, delivery_id, subjects)
+
+    def memories(self) -> Mapping[str, int]:
+        """How many keys are remembered, by name."""
+        with self._snapshots.take() as (db, _):
+            return memory.memories(db)
 
     def unredacted(self, after: str, limit: int) -> Unredacted:
         """Events at rest whose source redacts them, oldest first."""

@@ -59,6 +59,9 @@ class SQLiteReads:
     async def waiting(self) -> Mapping[tuple[str, str], int]:
         return await asyncio.to_thread(self._reader.waiting)
 
+    async def memories(self) -> Mapping[str, int]:
+        return await asyncio.to_thread(self._reader.memories)
+
     async def stats(self) -> Stats:
         return await asyncio.to_thread(self._stats)
 

@@ -104,6 +104,7 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
         sent_bytes=row[9],
         sent_sha256=row[10],
         next_s=row[11],
+        memory=row[12] or "",
     )
 
 

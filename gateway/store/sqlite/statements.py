@@ -155,6 +155,10 @@ PRUNE_EVENTS: Final = (
     DELETE FROM timing WHERE delivery_seq IN
         (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
     """,
+    """
+    DELETE FROM memory_wait WHERE delivery_seq IN
+        (SELECT seq FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?)))
+    """,
     "DELETE FROM delivery WHERE event_seq IN (SELECT value FROM json_each(?))",
     "DELETE FROM held_back WHERE event_seq IN (SELECT value FROM json_each(?))",
     FORGET_WORDS,
@@ -181,7 +185,7 @@ SELECT seq FROM event WHERE id = ?1 UNION ALL SELECT event_seq FROM delivery WHE
 """
 ATTEMPTS: Final = """
 SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
-    a.sent_bytes, a.sent_sha256, a.next_s
+    a.sent_bytes, a.sent_sha256, a.next_s, a.memory
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq WHERE d.event_seq = ? ORDER BY d.seq, a.number
 """
 
@@ -195,7 +199,6 @@ BUSY_LANES: Final = f"SELECT k.value ->> 0, k.value ->> 1 FROM json_each(?) k WH
 NEXT_IN_LANES: Final = f"""
 UPDATE delivery SET due = max(?2, coalesce((SELECT t.due FROM timing t WHERE t.delivery_seq = seq), 0)) WHERE due = {BEHIND} AND seq IN (SELECT {_FIRST} FROM json_each(?1) k) RETURNING destination, due
 """
-NOT_BEFORE: Final = "INSERT INTO timing (delivery_seq, head, began, due, count, size) VALUES (?1, '', ?2, ?2, 1, 0)"
 LANED: Final = (
     "SELECT seq FROM delivery WHERE seq IN (SELECT value FROM json_each(?)) AND lane IS NOT NULL ORDER BY seq"
 )

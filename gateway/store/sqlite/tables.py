@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.model import DeliveryState
 from gateway.store.numbers import BUCKETS
+from gateway.store.sqlite.format_7 import ADDED
 
 _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for at, most in enumerate(BUCKETS))} ELSE {len(BUCKETS)} END"
 
@@ -130,22 +131,6 @@ REFUSED_BY_SOURCE: Final = """
 FIRED_BY_EVENT: Final = """
     CREATE INDEX once_by ON once (event_id);
     CREATE INDEX held_back_by ON held_back (event_id);
-"""
-
-#: Deliveries that gather: a digest has a row for each of its events, a debounced delivery has one, and so has one that waits
-#: in its lane and then for its time.
-TIMING: Final = """
-    CREATE TABLE timing (
-        delivery_seq INTEGER PRIMARY KEY REFERENCES delivery,
-        head TEXT NOT NULL,
-        open TEXT,
-        began REAL NOT NULL,
-        due REAL NOT NULL,
-        count INTEGER NOT NULL,
-        size INTEGER NOT NULL
-    ) STRICT;
-    CREATE UNIQUE INDEX timing_open ON timing (open) WHERE open IS NOT NULL;
-    CREATE INDEX timing_head ON timing (head) WHERE head <> '';
 """
 
 #: From each format to the next one.
@@ -306,7 +291,7 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     5: f"""{FIRED_BY_EVENT}
     PRAGMA user_version = 6;
     """,
-    6: f"""{TIMING}
+    6: f"""{ADDED}
     PRAGMA user_version = 7;
     """,
 }

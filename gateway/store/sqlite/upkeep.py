@@ -10,6 +10,7 @@ import apsw
 
 from gateway.store.nouns import Retention
 from gateway.store.numbers import MINUTES_KEPT
+from gateway.store.sqlite import memory
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.words import WordIndex
@@ -56,6 +57,7 @@ class Upkeep:
             (sql.PRUNE_ATTEMPTS, (now - retention.attempts_s, limit)),
             (sql.PRUNE_KEYS, (now, limit)),
             (sql.PRUNE_ONCE, (now, limit)),
+            (memory.PRUNE, (now, limit)),
         ):
             db.execute(statement, values)
             if removed := db.changes():

@@ -14,7 +14,8 @@ from gateway.store.activities import Task
 from gateway.store.holds import Hold, Pause
 from gateway.store.nouns import DeliveryQuery, EventQuery, NewEvent
 from gateway.store.sqlite import tables
-from tests.store.given import Looking, new_event, once
+from tests.store.conformance.test_memory import remembering, waiting
+from tests.store.given import Looking, leased, new_event, once, wants
 from tests.store.sqlite.given import edit, nothing
 
 #: Made by the release that wrote format 1: four events, one delivery dead, two pending.
@@ -31,6 +32,10 @@ FOURTH_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-4.db"
 #: Made by the code that wrote format 5: an entry that fired for jo and for ann, an event of jo held back, and an erasure
 #: of events with data.id=451 that has only begun.
 FIFTH_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-5.db"
+
+#: Made by the code that wrote format 6: deliveries of ada to slack (delivered) and crm (to be retried, with one behind it
+#: in its lane), one of bob to crm that is dead, an entry that fired for ada, and a mute.
+SIXTH_FORMAT = Path(__file__).parents[1] / "fixtures" / "version-6.db"
 
 
 def test_a_file_of_the_first_format_is_brought_to_this_one_with_all_that_it_holds(kind, opened):
@@ -164,6 +169,26 @@ def test_an_erasure_that_a_file_of_the_fifth_format_has_begun_frees_what_its_eve
         return erasure.find, held_back, [one.held_back for one in await store.append(news)]
 
     assert opened(scenario) == ("data.id=451", (), [frozenset(), frozenset({"to-slack"})])
+
+
+def test_a_file_of_the_sixth_format_remembers_and_waits_from_now_on(kind, opened):
+    shutil.copy(SIXTH_FORMAT, kind.path)
+
+    async def scenario(store):
+        made = (await store.event("evt_ada")).attempts
+        [crm] = await leased(store, "archive")
+        [slack] = await leased(store, "slack")
+        await store.settle([waiting(slack)])
+        await store.settle([remembering(crm, id=77)])
+        woken = await store.claim("main", wants("slack"))
+        return made, [each.delivery.id for each in woken] == [slack.delivery.id], await store.memories()
+
+    made, is_woken, memories = opened(scenario)
+    assert {name: [each.memory for each in those] for name, those in made.items()} == {
+        "dlv_ada_slack": [""],
+        "dlv_ada_crm": [""],
+    }
+    assert (is_woken, memories) == (True, {"crm-id": 1})
 
 
 def test_a_migration_that_breaks_off_leaves_the_file_in_its_own_format(kind, opened, monkeypatch):

@@ -1,0 +1,56 @@
+"""What version 2 of the PostgreSQL schema adds; no I/O. The release before knows nothing of it, and may run beside this one."""
+
+from typing import Final
+
+#: Deliveries that gather: a digest has a row for each of its events, a debounced delivery has one, and so has one that waits
+#: in its lane and then for its time.
+TIMING: Final = """
+CREATE TABLE timing (
+    delivery_seq bigint NOT NULL PRIMARY KEY,
+    -- the id of the delivery that sends it together with others, which may be itself; empty: it is in no digest
+    head text COLLATE "C" NOT NULL,
+    -- JSON: [what, route, destination, key]; null: no event joins it or replaces it any more
+    open bytea,
+    -- when the first event of a debounced delivery came
+    began float8 NOT NULL,
+    -- not before
+    due float8 NOT NULL,
+    -- of a head: its events, and the bytes of their bodies
+    count integer NOT NULL,
+    size bigint NOT NULL
+);
+-- the hash: a key may be longer than an index takes
+CREATE UNIQUE INDEX timing_open ON timing (sha256(open)) WHERE open IS NOT NULL;
+CREATE INDEX timing_head ON timing (head) WHERE head <> '';
+"""
+
+#: What entries remember of answers, since version 2. The release before knows nothing of it, and may run beside this one.
+MEMORY: Final = """
+CREATE TABLE memory (
+    name text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    -- a JSON object
+    said bytea NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    remembered_at float8 NOT NULL,
+    expires float8 NOT NULL,
+    PRIMARY KEY (name, key)
+);
+CREATE INDEX memory_expires ON memory (expires);
+CREATE INDEX memory_event ON memory (event_id);
+CREATE INDEX memory_age ON memory (name, remembered_at);
+-- what a delivery waits for; until is its due time: one that differs by now has been tried, or is no longer waiting
+CREATE TABLE memory_wait (
+    delivery_seq bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    since float8 NOT NULL,
+    until float8 NOT NULL,
+    PRIMARY KEY (delivery_seq, name, key)
+);
+CREATE INDEX memory_wait_for ON memory_wait (name, key);
+ALTER TABLE attempt ADD COLUMN memory bytea;
+"""
+
+#: All of it.
+ADDED: Final = f"{TIMING}{MEMORY}"
