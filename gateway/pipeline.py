@@ -54,6 +54,7 @@ from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning, questions
 from gateway.routing.authentic import authenticate
+from gateway.routing.heads import Heads
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
 from gateway.signatures import Request
@@ -86,6 +87,8 @@ class Gateway(Struct, kw_only=True):
     part: Part = "all"
     #: Names the delivery being worked on, in case the process dies over it.
     crash_slot: CrashSlot = field(default_factory=CrashSlot)
+    #: The records that the events of sources with ``track`` are about.
+    heads: Heads = field(default_factory=Heads)
     #: Counts the bodies that arrive under one id.
     repeats: Repeats = field(default_factory=Repeats)
     #: Whether a secret may come in a handshake.
@@ -165,15 +168,19 @@ async def receive(
     # Before a slot is taken. What the gateway says of itself is stored all the same.
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
-    plans = await planning.plans(received, config, source)
     # A payload takes many times its body's memory: only a small one is kept until the disk is ready, unless the answer
     # needs it.
     shown = received[0] if source.replies else None
     payloads = {each.event.id: each.payload for each in received if len(each.event.body) <= SMALL}
-    del received
-    # Nothing waits from here to the append: it is the append that gives back the slots taken here.
-    new = [plan.new_event(config, starter.reserve) for plan in plans]
-    appended = await _append(gateway, starter, new, payloads)
+    append = partial(_planned, gateway, starter, config, payloads)
+    if source.naming.tracking is not None:
+        plans, new, appended = await gateway.heads.stored(gateway.store, config, source, received, append)
+        shown = shown and replace(shown, event=new[0].event)
+    else:
+        plans = await planning.plans(received, config, source)
+        del received
+        new, appending = append(plans)
+        appended = await appending
     for plan, one, known in zip(plans, new, appended, strict=True):
         _log_received(one, known)
         if not known.duplicate:
@@ -278,6 +285,14 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
 
 
 # --- it is stored with its deliveries ---
+
+
+def _planned(
+    gateway: Gateway, starter: Starter, config: Config, payloads: Mapping[str, object], plans: Sequence[planning.Plan]
+) -> "tuple[Sequence[NewEvent], asyncio.Future[Sequence[Appended]]]":
+    """Begin to store what was planned. Nothing waits in here: it is the append that gives back the slots taken."""
+    new = [plan.new_event(config, starter.reserve) for plan in plans]
+    return new, _append(gateway, starter, new, payloads)
 
 
 def _append(

@@ -117,7 +117,7 @@ class Dispatcher:
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
-                if known and not known.duplicate and delivery.route not in known.held_back:
+                if known and not (known.duplicate or known.stale) and delivery.route not in known.held_back:
                     self._keep(one.event, payload, delivery)
 
     def _keep(self, event: Event, payload: object, delivery: NewDelivery) -> None:

@@ -12,7 +12,7 @@ from gateway.event.paths import Facts
 from gateway.model import Event, new_id
 from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
-from gateway.store.nouns import Firing, NewDelivery, NewEvent
+from gateway.store.nouns import Firing, NewDelivery, NewEvent, NewRecord
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
 TURN: Final = 3 << 14
@@ -31,6 +31,8 @@ class Plan(Struct, frozen=True):
     #: By destination: the lane of its deliveries.
     lanes: Mapping[str, str | None]
     firings: Sequence[Firing]
+    #: The record that it is about.
+    record: NewRecord | None = None
 
     def new_event(self, config: Config, reserve: Callable[[Destination], float | None]) -> NewEvent:
         """The event with its deliveries; ``reserve`` says for how long to lease one that may start at once."""
@@ -53,6 +55,7 @@ class Plan(Struct, frozen=True):
             deliveries=deliveries,
             firings=self.firings,
             is_redacted_later=self.source.redaction.is_stored,
+            record=self.record,
         )
 
 
@@ -84,7 +87,8 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
     """The plan of an event, with the keys of its deliveries."""
     names = {destination for entry in entries for _, destination in entry.deliveries}
     lanes = {name: config.destinations[name].lane(known) for name in names}
-    return Plan(received.event, received.key, source, entries, lanes, _firings(entries, known, received.event, source))
+    firings = _firings(entries, known, received.event, source)
+    return Plan(received.event, received.key, source, entries, lanes, firings, received.record)
 
 
 def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:

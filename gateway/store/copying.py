@@ -23,13 +23,13 @@ Place = tuple[Any, ...]
 #: What is copied with an event.
 OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "held_back")
 #: Parts in the order in which they are copied; "event" is everything that belongs to events.
-PARTS: Final = ("activity", "event", "dedupe", "once", "hold", "rejected", "came", "went", "secret")
+PARTS: Final = ("activity", "event", "dedupe", "once", "record", "hold", "rejected", "came", "went", "secret")
 COLUMNS: Final[Mapping[str, str]] = {
     "activity": (
         "seq id at by verb subject reason key asked which total moved began position ends interval_s next_due as_new "
         "finished stopped_by"
     ),
-    "event": "seq id source type received_at stored_at headers sha256 body body_is redact label",
+    "event": "seq id source type received_at stored_at headers sha256 body body_is redact label track",
     "delivery": (
         "event_seq seq id route destination state due attempts attempts_before_replay spent_s crashes reason last_status "
         "last_answer changed_at lane turn cause task"
@@ -42,6 +42,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "held_back": "event_seq name key event_id fired_at",
     "dedupe": "source key event_id expires",
     "once": "name key event_id fired_at expires",
+    "record": "source key event_id track expires",
     "hold": "destination rev pause mute failures denied next_probe probe_interval_s waits_until",
     "rejected": "at source path status reason client count",
     "came": "minute source events",

@@ -1,16 +1,16 @@
 """How new events are stored: keys first, then what fires once, then all rows in one statement."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
 
 from gateway.errors import StoreUnavailable
 from gateway.model import Delivery
-from gateway.store import rules
+from gateway.store import rules, tracking
 from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent
-from gateway.store.postgres import direct
+from gateway.store.postgres import direct, tracked
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.calls import Append
 from gateway.store.postgres.connections import Connection, Line
@@ -24,6 +24,7 @@ from gateway.store.postgres.rows import (
     same_day,
     seq_of,
     token_of,
+    tracked_row,
 )
 
 NO_ROUTES: Final[frozenset[str]] = frozenset()
@@ -52,10 +53,10 @@ async def append(line: Line, replica: int, calls: Sequence[Append], due_since: C
 
 
 def has_order(calls: Sequence[Append]) -> bool:
-    """Whether it matters what is stored first: deliveries that are in a lane, or entries that fire once per key."""
+    """Whether it matters what is stored first: deliveries that are in a lane, entries that fire once per key, or records."""
     for call in calls:
         for new in call.events:
-            if new.firings:
+            if new.firings or new.record is not None:
                 return True
             for each in new.deliveries:
                 if each.lane is not None:
@@ -73,8 +74,10 @@ async def _add(
 ) -> Added:
     news = [new for call in calls for new in call.events]
     lanes = {(each.destination, packed(each.lane)) for each in _deliveries(news) if each.lane is not None}
-    if lanes:
-        await connection.execute(sql.LOCK, [lock_of("lane", *lane) for lane in lanes])
+    records = tracking.keys_of([call.events for call in calls])
+    if lanes or records:
+        locks = [*(lock_of("lane", *lane) for lane in lanes), *tracked.locks_of(records)]
+        await connection.execute(sql.LOCK, locks)
     firsts: dict[Key, NewEvent] = {}
     for new in news:
         firsts.setdefault((new.event.source, new.key), new)
@@ -84,7 +87,14 @@ async def _add(
     count = sum(1 + len(new.deliveries) for new in firsts.values())
     now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, count, *asked)
     owners = firsts if taken is None else await owners_of(connection, firsts, set(taken))
+    stale: Collection[int] = ()
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
+    if records:
+        first = set(map(id, stored))
+        known = [None if id(new) in first else _id_of(owners[new.event.source, new.key]) for new in news]
+        decided = await tracked.decide(connection, [call.events for call in calls], known, records, now)
+        stale, refused = decided.stale, set(map(id, decided.refused))
+        stored = [new for new in stored if id(new) not in refused]
     adding = _Adding(
         replica=replica,
         added=Added(now=now, event_ids=[new.event.id for new in stored]),
@@ -94,18 +104,23 @@ async def _add(
         fired=await _fire(connection, stored, now),
     )
     left = {id(new) for new in stored}
-    for call in calls:
+    for at, call in enumerate(calls):
         answers: list[Appended] = []
         for new in call.events:
-            owner = owners[new.event.source, new.key]
-            if id(new) in left:
+            if at in stale:
+                answers.append(Appended(new.event.id, False, stale=True))
+            elif id(new) in left:
                 left.discard(id(new))
                 answers.append(adding.event(new, call.replica))
             else:
-                answers.append(Appended(owner if isinstance(owner, str) else owner.event.id, True))
+                answers.append(Appended(_id_of(owners[new.event.source, new.key]), True))
         adding.added.answers.append(answers)
     await adding.write(connection)
     return adding.added
+
+
+def _id_of(owner: NewEvent | str) -> str:
+    return owner if isinstance(owner, str) else owner.event.id
 
 
 def _deliveries(news: Iterable[NewEvent]) -> Iterator[NewDelivery]:
@@ -145,7 +160,9 @@ class _Adding(Struct, kw_only=True):
     #: Lanes with pending deliveries.
     busy: set[tuple[str, str]]
     fired: Mapping[FiringKey, str]
+    #: As tracked_event.
     events: list[tuple[Any, ...]] = field(default_factory=list)
+    is_tracked: bool = False
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
     held_back: list[tuple[int, str, bytes]] = field(default_factory=list)
     #: How many of these by source, and by destination.
@@ -155,7 +172,9 @@ class _Adding(Struct, kw_only=True):
     def event(self, new: NewEvent, replica: str) -> Appended:
         seq = seq_of(self.added.now, next(self.numbers))
         self.came[new.event.source] += 1
-        self.events.append(event_row(seq, new.event, redact=new.is_redacted_later))
+        row = event_row(seq, new.event, redact=new.is_redacted_later)
+        self.is_tracked = self.is_tracked or bool(new.event.track)
+        self.events.append(tracked_row(row, new.event))
         late = self._held_back(seq, new) if new.firings else NO_ROUTES
         leases = [self._delivery(each, seq, new, replica) for each in new.deliveries if each.route not in late]
         return Appended(new.event.id, False, tuple(lease for lease in leases if lease), late)
@@ -215,10 +234,11 @@ class _Adding(Struct, kw_only=True):
 
     async def write(self, connection: Connection) -> None:
         if self.events:
+            is_tracked = self.is_tracked
             await connection.execute(
-                sql.ADD,
+                sql.ADD_TRACKED if is_tracked else sql.ADD,
                 self.added.now,
-                self.events,
+                self.events if is_tracked else [row[:-1] for row in self.events],
                 self.replica,
                 self.deliveries,
                 *columns(sorted(self.came.items()), 2),

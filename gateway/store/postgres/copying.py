@@ -36,10 +36,11 @@ _TEXT: Final = frozenset(
         "held_back.name",
         "came.source",
         "secret.source",
+        "record.source",
     ]
 )
 #: Columns that are bytes in a copy as well.
-_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key"})
+_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key", "track"})
 _FLAGS: Final = frozenset({"redact", "as_new", "finished"})
 _NUMERIC: Final = frozenset(
     [
@@ -146,6 +147,7 @@ _KEYS: Final = {
     "activity": {"seq": "bigint"},
     "dedupe": {"key": "bytea", "source": "text"},
     "once": {"name": "text", "key": "bytea"},
+    "record": {"key": "bytea", "source": "text"},
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},

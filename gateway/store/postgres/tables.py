@@ -367,3 +367,22 @@ CREATE INDEX word_all ON word (seq) WHERE words IS NULL;
 CREATE TABLE indexed (upto bigint NOT NULL);
 INSERT INTO indexed VALUES (0);
 """
+
+#: Schema 2: what sources remember of the records that their events are about, and what each event has changed.
+TRACKED: Final = """
+ALTER TABLE event ADD COLUMN track bytea;
+CREATE TYPE tracked_event AS (
+    seq bigint, id text, source text, type bytea, received_at float8, headers bytea, sha256 bytea, body bytea,
+    redact boolean, label bytea, track bytea
+);
+CREATE TABLE record (
+    source text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    -- the event that has written it
+    event_id text COLLATE "C" NOT NULL,
+    track bytea NOT NULL,
+    expires float8 NOT NULL,
+    PRIMARY KEY (key, source)
+) WITH (fillfactor = 70);
+CREATE INDEX record_expires ON record (source, expires);
+"""

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.store.nouns import Retention
 from gateway.store.numbers import MINUTES_KEPT
-from gateway.store.postgres import days, words
+from gateway.store.postgres import days, tracked, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.questions import AT_REST
@@ -17,6 +17,8 @@ from gateway.store.postgres.questions import AT_REST
 PRUNE_BYTES: Final = 1024 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
+#: How often the records of each source are counted, seconds.
+COUNT_S: Final = 60.0
 #: Rows of numbers that are put together when there are more.
 FOLDED: Final = 200
 
@@ -37,12 +39,12 @@ FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > $1 ORDER BY seq LIMI
 """
 LOCK_EVENTS: Final = "SELECT seq FROM event WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 FOR UPDATE"
 EMPTY_BODIES: Final = f"""
-UPDATE event e SET body = '', body_is = 'removed', redact = false
+UPDATE event e SET body = '', body_is = 'removed', redact = false, track = NULL
 WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 AND {AT_REST}
 """
 LOCK_REDACTED: Final = "SELECT seq FROM event WHERE id = ANY ($1::text[]) AND redact FOR UPDATE"
 REDACT: Final = f"""
-UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redact = false
+UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redact = false, track = NULL
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS k (id, body, sha256)
 WHERE e.id = k.id AND e.redact AND {AT_REST} RETURNING e.seq
 """
@@ -100,7 +102,7 @@ class Upkeep:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._pruned_to = self._emptied_to = 0
-        self._swept_at = self._added_at = -math.inf
+        self._swept_at = self._added_at = self._counted_at = -math.inf
 
     async def prune(self, retention: Retention, limit: int) -> int:
         """Remove a slice; how many items, 0 if there was nothing left to remove."""
@@ -131,10 +133,21 @@ class Upkeep:
         ):
             if removed := _number(await connection.execute(statement, *values)):
                 return removed, True
+        if removed := await tracked.prune(connection, limit) or await self._evict(connection, retention, limit, now):
+            return removed, True
         removed, more = await self._empty(connection, retention, limit, now)
         if not (removed or more):
             removed, more = await self._remove(connection, retention, limit, now)
         return removed, more
+
+    async def _evict(self, connection: Connection, retention: Retention, limit: int, now: float) -> int:
+        """Records that are one too many; they are counted now and then, which looks at each."""
+        if now - self._counted_at < COUNT_S:
+            return 0
+        removed = await tracked.evict(connection, retention.records, limit)
+        if not removed:
+            self._counted_at = now
+        return removed
 
     async def _empty(self, connection: Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
         """Remove bodies of events that are kept; continues where it stopped, and now and then from the beginning."""

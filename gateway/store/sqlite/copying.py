@@ -49,6 +49,7 @@ _KEYS: Final = {
     "activity": ("seq",),
     "dedupe": ("source", "key"),
     "once": ("name", "key"),
+    "record": ("source", "key"),
     "hold": ("destination",),
     "rejected": ("seq",),
     "came": ("minute", "source"),

@@ -11,7 +11,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 6
+VERSION: Final = 7
 
 #: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -130,6 +130,21 @@ REFUSED_BY_SOURCE: Final = """
 FIRED_BY_EVENT: Final = """
     CREATE INDEX once_by ON once (event_id);
     CREATE INDEX held_back_by ON held_back (event_id);
+"""
+
+#: What sources remember of the records that their events are about, and what each event has changed.
+TRACKED: Final = """
+    ALTER TABLE event ADD COLUMN track BLOB;
+    CREATE TABLE record (
+        seq INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
+        key TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        track BLOB NOT NULL,
+        expires REAL NOT NULL,
+        UNIQUE (source, key)
+    ) STRICT;
+    CREATE INDEX record_expires ON record (source, expires);
 """
 
 #: From each format to the next one.
@@ -289,5 +304,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     """,
     5: f"""{FIRED_BY_EVENT}
     PRAGMA user_version = 6;
+    """,
+    6: f"""{TRACKED}
+    PRAGMA user_version = 7;
     """,
 }

@@ -1,0 +1,149 @@
+"""What is remembered of the record that an event is about: what was known before it, what it changed, what is known now.
+
+A record is the last known value of each of its fields. Partial updates are merged field by field: a field that an event
+does not have keeps its value, and one that was never seen is unknown, which is not a value. Pure, and total.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from gateway.event.paths import MISSING, Facts, lookup
+
+#: The longest field that is remembered, and the longest record, bytes of JSON. What has no room is unknown to later events.
+MOST_FIELD: Final = 16 * 1024
+MOST_RECORD: Final = 64 * 1024
+
+#: The roots that an event of a tracked source has.
+BEFORE: Final = "before"
+CHANGES: Final = "changes"
+RECORD: Final = "record"
+ROOTS: Final = frozenset({BEFORE, CHANGES, RECORD})
+
+
+class Track(Struct, frozen=True, array_like=True):
+    """What one event did to its record; stored with the event, and as the record until the next event."""
+
+    #: Identifies the record within its source.
+    key: str
+    #: The fields that are known after the event.
+    record: dict[str, Any]
+    #: The fields that it changed, with the values that they had before.
+    changed: dict[str, Any] = {}
+    #: Names of fields of ``record`` that were unknown before.
+    added: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> Mapping[str, Any]:
+        """The fields that were known before the event."""
+        if not self.changed and not self.added:
+            return self.record
+        added = frozenset(self.added)
+        return {name: value for name, value in {**self.record, **self.changed}.items() if name not in added}
+
+
+def merged(key: str, before: Mapping[str, Any], fields: Mapping[str, Any]) -> Track:
+    """What an event with these ``fields`` does to a record of which ``before`` is known."""
+    record, changed, added = dict(before), dict[str, Any](), list[str]()
+    for name, value in fields.items():
+        known = record.get(name, MISSING)
+        if known is MISSING:
+            added.append(name)
+            record[name] = value
+        elif known is not value and not same(known, value):
+            changed[name] = known
+            record[name] = value
+    return Track(key, record, changed, tuple(added))
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two values are equal in JSON: 1 is 1.0, but true is not 1."""
+    if one != other:
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return all(map(same, one, other))
+    return isinstance(one, bool) is isinstance(other, bool)
+
+
+def written(key: str, stored: bytes, fields: Mapping[str, Any], omitted: Collection[str] = ()) -> bytes:
+    """What to store of an event with these ``fields`` after another one of its record, of which ``stored`` is kept.
+
+    ``omitted``: names of fields that are not remembered.
+    """
+    track = decoded(stored)
+    before: Mapping[str, Any] = track.record if track is not None else {}
+    if omitted:
+        before, fields = _without(before, omitted), _without(fields, omitted)
+    return encoded(merged(key, before, fields))
+
+
+def _without(fields: Mapping[str, Any], omitted: Collection[str]) -> Mapping[str, Any]:
+    return {name: value for name, value in fields.items() if name not in omitted}
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Track).decode
+
+
+def encoded(track: Track) -> bytes:
+    """As it is stored, within the bounds of a record."""
+    written = _encode(track)
+    # Nothing in it can be longer than all of it.
+    return written if len(written) <= MOST_FIELD else _encode(_bounded(track))
+
+
+def _bounded(track: Track) -> Track:
+    kept: dict[str, Any] = {}
+    left = MOST_RECORD
+    for name, value in track.record.items():
+        size = len(_encode({name: value}))
+        if size <= min(MOST_FIELD, left):
+            kept[name] = value
+            left -= size
+    return Track(track.key, kept, track.changed, tuple(name for name in track.added if name in kept))
+
+
+@lru_cache(maxsize=64)
+def decoded(stored: bytes) -> Track | None:
+    """Not to be changed; None if nothing was stored, or if it is damaged."""
+    try:
+        return _decode(stored) if stored else None
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def facts_of(stored: bytes, fields: Mapping[str, Any]) -> Facts:
+    """The roots ``before``, ``changes`` and ``record`` of an event with these ``fields``.
+
+    ``record`` has what the event itself says even where that had no room.
+    """
+    track = decoded(stored)
+    if track is None:
+        return {BEFORE: {}, CHANGES: [], RECORD: fields}
+    record = {**fields, **track.record}
+    changes = [{"name": name, "before": was, "after": record.get(name)} for name, was in track.changed.items()]
+    return {BEFORE: track.before, CHANGES: changes, RECORD: record}
+
+
+# --- conditions on what changed ---
+
+
+def is_changed(before: object, record: object, path: Sequence[str]) -> bool:
+    """Whether the value at ``path`` was known, is known, and is another one."""
+    was, now = lookup(before, path), lookup(record, path)
+    return was is not MISSING and now is not MISSING and not same(was, now)
+
+
+def masked(stored: bytes, names: Collection[str], mask: str) -> bytes:
+    """What was stored, with ``mask`` for the values of the fields that have one of these names."""
+    track = decoded(stored)
+    if track is None or not names:
+        return stored
+    record = {name: mask if name in names else value for name, value in track.record.items()}
+    changed = {name: mask if name in names else value for name, value in track.changed.items()}
+    return _encode(Track(track.key, record, changed, track.added))
