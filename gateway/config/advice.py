@@ -16,7 +16,8 @@ from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
-from gateway.event.conditions import Check, Clause, Condition
+from gateway.event import tracks
+from gateway.event.conditions import Change, Check, Clause, Condition
 from gateway.event.explain import explain
 from gateway.event.match import Rule
 from gateway.event.operators import OPERATORS
@@ -247,7 +248,10 @@ class Adviser:
         for field in required:
             path = parse_path(field.path.text)
             # Samples do not cover headers and queries, nor the ids and times of events.
-            if path[0] in ("headers", "query", "vars") or path in (("event", "id"), ("event", "received_at")):
+            if path[0] in ("headers", "query", "vars", *tracks.ROOTS) or path in (
+                ("event", "id"),
+                ("event", "received_at"),
+            ):
                 continue
             values = [(each.event.type, value) for each in samples for value in _values(each, path)]
             shown = [(each.event.type, value) for each in tests for value in _values(each, path)]
@@ -265,7 +269,7 @@ class Adviser:
         if all(value is MISSING for _, value in values):
             message = f"no sample of {_listed(lacking)} has {field.path.text}, so the route never matches"
             self._reading.warning(field.path, message, nearest(field.path.text, [each.facts for each in samples]))
-        elif lacking and keys.match is not None and EACH not in parse_path(field.path.text):
+        elif lacking and keys.match is not None and not _asks_change(field) and EACH not in parse_path(field.path.text):
             are = "is" if len(lacking) == 1 else "are"
             message = (
                 f"{_listed(lacking)} {are} partial: {field.path.text} may be missing, and then the route does not match"
@@ -385,7 +389,12 @@ def _asks_existence(condition: Condition) -> bool:
 def _needs_value(condition: Condition) -> bool:
     if isinstance(condition, Check):
         return not OPERATORS[condition.operator].holds_when_missing
-    return isinstance(condition, Clause)
+    return isinstance(condition, Clause | Change)
+
+
+def _asks_change(field: Field) -> bool:
+    """Whether the field's absence is no reason to be surprised: an update lacks what it does not change."""
+    return all(isinstance(each, Change) for each in field.conditions)
 
 
 def _listed(types: Sequence[str]) -> str:

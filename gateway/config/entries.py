@@ -77,7 +77,11 @@ class EntryCompiler:
         return Rule(
             sources=None if keys.source is None else frozenset(sources),
             patterns=self._patterns(keys, sources),
-            where=self.conditions.compile(keys.where, lambda field: self.fields.check_condition(field, sources, roots)),
+            where=self.conditions.compile(
+                keys.where,
+                lambda field: self.fields.check_condition(field, sources, roots),
+                frozenset(self.fields.tracked(sources).values()),
+            ),
             expression=self._expression(keys, templates),
             stops=keys.stop or keys.to == (),
         )
@@ -115,7 +119,7 @@ class EntryCompiler:
     def check_conditions(self) -> None:
         """Check all of ``conditions``, including those that no entry names."""
         for where in self._where_named.values():
-            self.conditions.compile(where, self.fields.check_condition_anywhere)
+            self.conditions.compile(where, self.fields.check_named)
 
     def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
         evaluate = None if keys.condition is None else compiled(self._reading, templates.truth, keys.condition)

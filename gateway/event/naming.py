@@ -181,8 +181,6 @@ class Tracking(Struct, frozen=True, kw_only=True):
     keeps_s: float
     #: Names of fields that are not remembered: the store must not keep them.
     omitted: frozenset[str] = frozenset()
-    #: Names of fields whose values people must not see.
-    hidden: frozenset[str] = frozenset()
     _keys: tuple[_TypeTemplate, ...] = ()
 
     @classmethod

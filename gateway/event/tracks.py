@@ -4,14 +4,14 @@ A record is the last known value of each of its fields. Partial updates are merg
 does not have keeps its value, and one that was never seen is unknown, which is not a value. Pure, and total.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from gateway.event.paths import MISSING, Facts, lookup
+from gateway.event.paths import MISSING, Facts
 
 #: The longest field that is remembered, and the longest record, bytes of JSON. What has no room is unknown to later events.
 MOST_FIELD: Final = 16 * 1024
@@ -117,6 +117,12 @@ def decoded(stored: bytes) -> Track | None:
         return None
 
 
+def before_of(stored: bytes) -> Mapping[str, Any]:
+    """The fields that were known before an event."""
+    track = decoded(stored)
+    return {} if track is None else track.before
+
+
 def facts_of(stored: bytes, fields: Mapping[str, Any]) -> Facts:
     """The roots ``before``, ``changes`` and ``record`` of an event with these ``fields``.
 
@@ -133,17 +139,33 @@ def facts_of(stored: bytes, fields: Mapping[str, Any]) -> Facts:
 # --- conditions on what changed ---
 
 
-def is_changed(before: object, record: object, path: Sequence[str]) -> bool:
-    """Whether the value at ``path`` was known, is known, and is another one."""
-    was, now = lookup(before, path), lookup(record, path)
-    return was is not MISSING and now is not MISSING and not same(was, now)
+def is_other(before: object, now: object) -> bool:
+    """Whether a value was known, is known, and is another one."""
+    return before is not MISSING and now is not MISSING and not same(before, now)
+
+
+# --- what people may see ---
+
+
+def is_one_of(name: str, names: Collection[str]) -> bool:
+    """Whether a field is among these; ``*`` is every one."""
+    return name in names or "*" in names
 
 
 def masked(stored: bytes, names: Collection[str], mask: str) -> bytes:
-    """What was stored, with ``mask`` for the values of the fields that have one of these names."""
+    """What was stored, with ``mask`` for the values of the fields among ``names``."""
     track = decoded(stored)
-    if track is None or not names:
-        return stored
-    record = {name: mask if name in names else value for name, value in track.record.items()}
-    changed = {name: mask if name in names else value for name, value in track.changed.items()}
+    if track is None:
+        return b""
+    record, changed = (
+        {name: mask if is_one_of(name, names) else value for name, value in fields.items()}
+        for fields in (track.record, track.changed)
+    )
     return _encode(Track(track.key, record, changed, track.added))
+
+
+def values_of(stored: bytes, names: Collection[str]) -> Iterator[object]:
+    """The values of the fields among ``names``, before and after the event."""
+    track = decoded(stored)
+    for fields in (track.record, track.changed) if track is not None else ():
+        yield from (value for name, value in fields.items() if is_one_of(name, names))

@@ -44,7 +44,9 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
         body = body_of(test, source, folder)
         declared, given = headers_of(test, source), written_headers(test)
         headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
-        rehearsal = rehearse(config, source, body, headers, NOW, query=query)
+        rehearsal = rehearse(config, source, body, headers, NOW, query=query, before=test.before or {})
+        if test.before and not rehearsal.event.track:
+            return ["before: the event does not say what identifies its record: see track of its source"]
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:

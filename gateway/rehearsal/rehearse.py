@@ -102,16 +102,23 @@ def _raw(headers: Mapping[str, str]) -> RawHeaders:
 
 
 def rehearse(
-    config: Config, source: Source, body: bytes, headers: RawHeaders, now: float, query: bytes = b""
+    config: Config,
+    source: Source,
+    body: bytes,
+    headers: RawHeaders,
+    now: float,
+    query: bytes = b"",
+    before: Mapping[str, object] = MappingProxyType({}),
 ) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
-    ``headers`` have lower-case names. Raises RequestRefused.
+    ``headers`` have lower-case names; ``before`` is what is known of the event's record. Raises RequestRefused.
     """
     if len(body) > source.max_body:
         raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
-    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
+    event = source.naming.after(replace(first.event, id=EVENT_ID), first.payload, before)
+    return rehearse_event(config, source, event, first.payload)
 
 
 def rehearse_event(

@@ -118,6 +118,9 @@ class TestKeys(Section):
     query: Mapping[str, Words] = key(
         values.map_of(values.words), "the fields of the request's query: {button: front}", factory=dict
     )
+    before: Mapping[str, Plain] | None = key(
+        values.map_of(trees.json), "what track knows of the event's record before it: {status_id: 1}"
+    )
     unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
     expect: tuple[Expected, ...] | None = key(
         _expect,
