@@ -17,10 +17,11 @@ from msgspec.structs import asdict, astuple
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
 from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
+from gateway.event.tracks import MOST_RECORD
 from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
-from gateway.store.nouns import Limits
+from gateway.store.nouns import Limits, Retention
 from gateway.store.room import filling, free_disk
 from gateway.wording import count
 
@@ -133,6 +134,7 @@ def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
     try:
         yield clock(asyncio.run(_stored_time(url)), time.time())
         yield pending(asyncio.run(_waiting(url)), limits)
+        yield from remembered(asyncio.run(_remembered(url)))
         damages = asyncio.run(_damages(url))
     except StoreError as error:
         yield Finding("store", "fail", str(error))
@@ -148,6 +150,11 @@ async def _stored_time(url: str) -> float:
 async def _waiting(url: str) -> Mapping[str, int]:
     async with open_reads(url) as reads:
         return (await reads.stats()).pending
+
+
+async def _remembered(url: str) -> Mapping[str, int]:
+    async with open_reads(url) as reads:
+        return await reads.remembered()
 
 
 async def _damages(url: str) -> Sequence[str]:
@@ -180,6 +187,18 @@ def pending(waiting: Mapping[str, int], limits: Limits) -> Finding:
         return Finding("pending", "ok", count(sum(waiting.values()), "waiting delivery", "waiting deliveries"))
     verdict: Literal["warn", "fail"] = "fail" if full.share >= 1 else "warn"
     return Finding("pending", verdict, str(full), "`gateway destinations` shows why they wait")
+
+
+def remembered(records: Mapping[str, int]) -> Iterator[Finding]:
+    """How much each source with ``track`` remembers; from the most on, the records longest without an event are forgotten."""
+    most = Retention().records
+    for source, number in records.items():
+        said = f"{source} remembers {count(number, 'record')} of at most {most:,}, each of at most {MOST_RECORD // 1024} KiB"
+        if number < most:
+            yield Finding("records", "ok", said)
+        else:
+            remedy = "shorten track, or name what really identifies a record: track: {per: ...}"
+            yield Finding("records", "warn", f"{said}: those longest without an event are forgotten early", remedy)
 
 
 def owner(health: Health) -> Finding:

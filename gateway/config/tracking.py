@@ -114,6 +114,7 @@ def _refuse_removed(reading: Reading, name: str, keys: SourceKeys, tracking: Tra
     if ANY in tracking.omitted:
         message = f'track of source "{name}": redact removes every field that it would remember'
         reading.error(place, message, "redact single fields, or remove track")
+        return
     for template in tracking.per:
         for path in Naming.compile((template,), {}).types[0].paths:
             if path[0] == "payload" and any(

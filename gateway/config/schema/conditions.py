@@ -283,7 +283,7 @@ def _tracked(reading: Reading, field: str, pair: Pair, path: Path, text: str) ->
         reading.error(pair.key, f'"{pair.key.text}" of "{field}" compares one value', "name one field: attrs.status_id")
         return None
     if pair.key.text == WAS:
-        was = of_field(reading, f"{field}: {{{WAS}}}", pair.value)
+        was = _compared(reading, WAS, field, pair.value)
         return None if was is None else Change(path=path, was=was, below=names, text=text)
     if not isinstance(pair.value, Map):
         asked = values.boolean(reading, pair.value, f'"{CHANGED}" of "{field}"')
@@ -294,7 +294,7 @@ def _tracked(reading: Reading, field: str, pair: Pair, path: Path, text: str) ->
             hint = suggest_or_list(each.key.text, (_FROM, _TO))
             reading.error(each.key, f'unknown key "{each.key.text}" in "{CHANGED}" of "{field}"', hint)
             return None
-        read = of_field(reading, f"{field}: {{{CHANGED}: {{{each.key.text}}}}}", each.value)
+        read = _compared(reading, each.key.text, field, each.value)
         if read is None:
             return None
         found[each.key.text] = read
@@ -302,6 +302,16 @@ def _tracked(reading: Reading, field: str, pair: Pair, path: Path, text: str) ->
         reading.error(pair.value, f'"{CHANGED}" of "{field}" is an empty map', "write true, or {from: 1, to: 3}")
         return None
     return Change(path=path, changed=True, was=found.get(_FROM), now=found.get(_TO), below=names, text=text)
+
+
+def _compared(reading: Reading, name: str, field: str, node: Node) -> tuple[Value, ...] | None:
+    """The values that a field had or has, of which one will do."""
+    if isinstance(node, Map):
+        message = f'"{name}" of "{field}" is compared with a map'
+        reading.error(node, message, f"write a value, or a list: {{{name}: [1, 2]}}")
+        return None
+    # Called as an operator is.
+    return of_field(reading, f'{name}" of "{field}', node)
 
 
 def _is_of_numbers(reading: Reading, field: str, pair: Pair, operands: Sequence[Value]) -> bool:
