@@ -172,7 +172,7 @@ async def receive(
     # needs it.
     shown = received[0] if source.replies else None
     payloads = {each.event.id: each.payload for each in received if len(each.event.body) <= SMALL}
-    append = partial(_planned, gateway, starter, config, payloads)
+    append = partial(_append, gateway, starter, config, payloads)
     if source.naming.tracking is not None:
         plans, new, appended = await gateway.heads.stored(gateway.store, config, source, received, append)
         shown = shown and replace(shown, event=new[0].event)
@@ -280,30 +280,27 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     # Without a key two that say the same are two.
     received = replace(received, key=(what.key or received.event.id).encode())
     plan = planning.plan(received, config, config.own)
-    await _append(gateway, starter, [plan.new_event(config, starter.reserve)], {})
+    await _append(gateway, starter, config, {}, [plan])[1]
     _count_matches(received.event, plan.entries)
 
 
 # --- it is stored with its deliveries ---
 
 
-def _planned(
+def _append(
     gateway: Gateway, starter: Starter, config: Config, payloads: Mapping[str, object], plans: Sequence[planning.Plan]
 ) -> "tuple[Sequence[NewEvent], asyncio.Future[Sequence[Appended]]]":
-    """Begin to store what was planned. Nothing waits in here: it is the append that gives back the slots taken."""
+    """Begin to store what was planned; done once the events are on disk.
+
+    Nothing waits in here: it is the append that gives back the slots taken. Cancelling it undoes nothing: what was stored
+    is claimed like all that waits.
+    """
     new = [plan.new_event(config, starter.reserve) for plan in plans]
-    return new, _append(gateway, starter, new, payloads)
-
-
-def _append(
-    gateway: Gateway, starter: Starter, new: Sequence[NewEvent], payloads: Mapping[str, object]
-) -> "asyncio.Future[Sequence[Appended]]":
-    """Done once the events are on disk. Cancelling it undoes nothing: what was stored is claimed like all that waits."""
     appending = gateway.store.append(new, replica=gateway.replica)
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
     appending.add_done_callback(partial(starter.appended, new, payloads))
-    return appending
+    return new, appending
 
 
 # --- a delivery goes out ---
