@@ -290,11 +290,8 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
 def _append(
     gateway: Gateway, starter: Starter, config: Config, payloads: Mapping[str, object], plans: Sequence[planning.Plan]
 ) -> "tuple[Sequence[NewEvent], asyncio.Future[Sequence[Appended]]]":
-    """Begin to store what was planned; done once the events are on disk.
-
-    Nothing waits in here: it is the append that gives back the slots taken. Cancelling it undoes nothing: what was stored
-    is claimed like all that waits.
-    """
+    """Done once the events are on disk. Cancelling it undoes nothing: what was stored is claimed like all that waits."""
+    # Nothing waits from here to the append: it is the append that gives back the slots taken here.
     new = [plan.new_event(config, starter.reserve) for plan in plans]
     appending = gateway.store.append(new, replica=gateway.replica)
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
