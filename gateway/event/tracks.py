@@ -164,8 +164,13 @@ def masked(stored: bytes, names: Collection[str], mask: str) -> bytes:
     return _encode(Track(track.key, record, changed, track.added))
 
 
+def fields_of(stored: bytes) -> tuple[Mapping[str, Any], ...]:
+    """The fields after the event, and those that it changed as they were."""
+    track = decoded(stored)
+    return () if track is None else (track.record, track.changed)
+
+
 def values_of(stored: bytes, names: Collection[str]) -> Iterator[object]:
     """The values of the fields among ``names``, before and after the event."""
-    track = decoded(stored)
-    for fields in (track.record, track.changed) if track is not None else ():
+    for fields in fields_of(stored):
         yield from (value for name, value in fields.items() if is_one_of(name, names))
