@@ -124,7 +124,7 @@ def remembered(sample: Sample) -> Iterator[Sample]:
     for name, body in source.samples.items():
         other = _parsed(source, body, source.sample_headers[name])
         if other is not None and _subject(other.event.type) == _subject(event.type):
-            known |= source.naming.tracked(other.event, other.payload)[1]
+            known |= source.naming.tracking.fields_in(source.naming.facts(other.event, other.payload))
     after = source.naming.after(event, payload, known)
     yield replace(sample, event=after, facts=source.naming.facts(after, payload))
     yield replace(sample, called=f"{sample.called} (the first event about its record)")

@@ -130,6 +130,6 @@ def advise(reading: Reading, name: str, keys: SourceKeys, source: Source) -> Non
     if keys.track is None or source.naming.tracking is None:
         return
     samples = [each for each in documented(source) if not each.called.endswith(")")]
-    if samples and not any(source.naming.tracked(each.event, each.facts["payload"])[0] for each in samples):
+    if samples and not any(map(source.naming.tracking.key, (each.facts for each in samples))):
         message = f'no sample of "{name}" has what identifies a record, so nothing would be remembered'
         reading.warning(keys.key_at("track"), message, "name fields that exist: track: {per: ...}")

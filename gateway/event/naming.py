@@ -189,6 +189,11 @@ class Tracking(Struct, frozen=True, kw_only=True):
         keys = tuple(_TypeTemplate.compile(source) for source in per)
         return cls(per=tuple(per), fields=split_path(fields), keeps_s=keeps_s, _keys=keys)
 
+    def fields_in(self, facts: Facts) -> Mapping[str, object]:
+        """The fields of an event's record."""
+        found = lookup(facts, self.fields)
+        return found if isinstance(found, Mapping) else {}
+
     def key(self, facts: Facts) -> str:
         """What identifies the record, at most MAX_KEY_LENGTH printable characters; empty if the event does not say it."""
         key = next(filter(None, (template.render(facts) for template in self._keys)), "")
@@ -328,35 +333,16 @@ class Naming(Struct, frozen=True, kw_only=True):
         for name, shortcut in self.shortcuts.items():
             facts[name] = shortcut.resolve(facts)
         if self.tracking is not None:
-            facts.update(tracks.facts_of(event.track, _fields_at(facts, self.tracking.fields)))
+            facts.update(tracks.facts_of(event.track, self.tracking.fields_in(facts)))
         return facts
-
-    def tracked(self, event: Event, payload: object) -> tuple[str, Mapping[str, object]]:
-        """The key of the record that an event is about, empty if it has none, and the fields to remember of it."""
-        tracking = self.tracking
-        if tracking is None:
-            return "", {}
-        facts = {**_said(payload, event.headers, event.query)}
-        key = tracking.key(facts)
-        if not key:
-            return "", {}
-        root = tracking.fields[0]
-        if root in self.shortcuts:
-            facts[root] = self.shortcuts[root].resolve(facts)
-        return key, _fields_at(facts, tracking.fields)
 
     def after(self, event: Event, payload: object, before: Mapping[str, object]) -> Event:
         """The event as if ``before`` was known of the record that it is about."""
-        key, fields = self.tracked(event, payload)
-        if self.tracking is None or not key:
+        facts, tracking = self.facts(event, payload), self.tracking
+        if tracking is None or not (key := tracking.key(facts)):
             return event
         known = tracks.encoded(tracks.Track(key, dict(before)))
-        return replace(event, track=tracks.written(key, known, fields, self.tracking.omitted))
-
-
-def _fields_at(facts: Facts, path: Sequence[str]) -> Mapping[str, object]:
-    found = lookup(facts, path)
-    return found if isinstance(found, Mapping) else {}
+        return replace(event, track=tracks.written(key, known, tracking.fields_in(facts), tracking.omitted)[1])
 
 
 def _said(payload: object, headers: Mapping[str, str], query: str) -> Facts:

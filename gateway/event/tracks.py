@@ -53,10 +53,14 @@ def merged(key: str, before: Mapping[str, Any], fields: Mapping[str, Any]) -> Tr
         if known is MISSING:
             added.append(name)
             record[name] = value
-        elif known is not value and not same(known, value):
+        elif (known != value) if type(known) is type(value) and type(value) in _PLAIN else not same(known, value):
             changed[name] = known
             record[name] = value
     return Track(key, record, changed, tuple(added))
+
+
+#: Types that need no look inside.
+_PLAIN: Final = frozenset({str, int, type(None)})
 
 
 def same(one: object, other: object) -> bool:
@@ -70,8 +74,9 @@ def same(one: object, other: object) -> bool:
     return isinstance(one, bool) is isinstance(other, bool)
 
 
-def written(key: str, stored: bytes, fields: Mapping[str, Any], omitted: Collection[str] = ()) -> bytes:
-    """What to store of an event with these ``fields`` after another one of its record, of which ``stored`` is kept.
+def written(key: str, stored: bytes, fields: Mapping[str, Any], omitted: Collection[str] = ()) -> tuple[Track, bytes]:
+    """What an event with these ``fields`` does after another one of its record, of which ``stored`` is kept; as such, and
+    as it is stored.
 
     ``omitted``: names of fields that are not remembered.
     """
@@ -79,7 +84,13 @@ def written(key: str, stored: bytes, fields: Mapping[str, Any], omitted: Collect
     before: Mapping[str, Any] = track.record if track is not None else {}
     if omitted:
         before, fields = _without(before, omitted), _without(fields, omitted)
-    return encoded(merged(key, before, fields))
+    after = merged(key, before, fields)
+    written = _encode(after)
+    # Nothing in it can be longer than all of it.
+    if len(written) > MOST_FIELD:
+        after = _bounded(after)
+        written = _encode(after)
+    return after, written
 
 
 def _without(fields: Mapping[str, Any], omitted: Collection[str]) -> Mapping[str, Any]:
@@ -91,10 +102,8 @@ _decode: Final = msgspec.json.Decoder(Track).decode
 
 
 def encoded(track: Track) -> bytes:
-    """As it is stored, within the bounds of a record."""
-    written = _encode(track)
-    # Nothing in it can be longer than all of it.
-    return written if len(written) <= MOST_FIELD else _encode(_bounded(track))
+    """As it is stored."""
+    return _encode(track)
 
 
 def _bounded(track: Track) -> Track:
@@ -124,13 +133,13 @@ def before_of(stored: bytes) -> Mapping[str, Any]:
 
 
 def facts_of(stored: bytes, fields: Mapping[str, Any]) -> Facts:
-    """The roots ``before``, ``changes`` and ``record`` of an event with these ``fields``.
-
-    ``record`` has what the event itself says even where that had no room.
-    """
+    """The roots ``before``, ``changes`` and ``record`` of an event with these ``fields``."""
     track = decoded(stored)
-    if track is None:
-        return {BEFORE: {}, CHANGES: [], RECORD: fields}
+    return {BEFORE: {}, CHANGES: [], RECORD: fields} if track is None else roots(track, fields)
+
+
+def roots(track: Track, fields: Mapping[str, Any]) -> Facts:
+    """The same for an event that does this. ``record`` has what the event itself says even where that had no room."""
     record = {**fields, **track.record}
     changes = [{"name": name, "before": was, "after": record.get(name)} for name, was in track.changed.items()]
     return {BEFORE: track.before, CHANGES: changes, RECORD: record}

@@ -29,6 +29,11 @@ MOST_TRIES: Final = 50
 
 #: Begins to store what was planned, and gives the events with what comes of them.
 AppendPlans = Callable[[Sequence[Plan]], "tuple[Sequence[NewEvent], asyncio.Future[Sequence[Appended]]]"]
+#: A plan, and the chain that its event belongs to.
+_Step = tuple[Plan, object]
+#: (source, key)
+_Place = tuple[str, str]
+_NONE: Final[Mapping[str, Record]] = {}
 
 
 class _Head(Struct, frozen=True):
@@ -39,20 +44,14 @@ class _Head(Struct, frozen=True):
     track: bytes
 
 
-class Asked(Struct, frozen=True):
-    """What an event says of its record."""
-
-    #: Empty: it is about none.
-    key: str
-    fields: Mapping[str, object]
-
-
-class OnTop(Struct, frozen=True):
-    """An event planned on top of the one before it."""
+class _Asked(Struct, frozen=True):
+    """An event that is to be planned."""
 
     received: Received
-    #: None: it is about no record.
-    chain: object = None
+    #: As long as nothing is known of its record.
+    facts: dict[str, object]
+    #: Of its record; empty: it is about none.
+    key: str
 
 
 class Heads:
@@ -60,8 +59,9 @@ class Heads:
 
     def __init__(self) -> None:
         #: The one that was used last at the end.
-        self._heads: dict[tuple[str, str], _Head] = {}
+        self._heads: dict[_Place, _Head] = {}
         self._bytes = 0
+        #: Held while events of a source are planned, until they are given to the store: in the same order.
         self._turns: dict[str, asyncio.Lock] = {}
         #: By source: keys to be read together, at the end of this turn of the loop.
         self._wanted: dict[str, set[str]] = {}
@@ -76,40 +76,42 @@ class Heads:
         many times its body's memory. Raises StoreUnavailable.
         """
         for _ in range(MOST_TRIES):
-            asked = [Asked(*source.naming.tracked(each.event, each.payload)) for each in received]
-            found = await self.read(store, source.name, asked)
-            async with self.turn(source.name):
-                planned = self.planned(source, received, asked, found)
-                plans = await planning.plans([each.received for each in planned], config, source)
-                planned = [replace(each, received=replace(each.received, payload=None)) for each in planned]
-                received.clear()
-                new, appending = append(plans)
+            asked = [_asked(source, each) for each in received]
+            received.clear()
+            found = await self._found(store, source.name, asked)
+            turn = self._turns.setdefault(source.name, asyncio.Lock())
+            steps: Sequence[_Step]
+            if len(asked) == 1 and not turn.locked():
+                # Nothing waits from here to the append: that is a turn by itself.
+                steps = [self._step(config, source, asked.pop(), found)]
+                new, appending = append([plan for plan, _ in steps])
+            else:
+                async with turn:
+                    steps = await self._steps(config, source, asked, found)
+                    new, appending = append([plan for plan, _ in steps])
             appended: Sequence[Appended] = ()
             try:
                 appended = await appending
             finally:
-                for at, each in enumerate(planned):
+                for at, (plan, chain) in enumerate(steps):
                     if not appended or appended[at].duplicate or appended[at].stale:
-                        self.drop(each)
+                        self._drop(plan, chain)
             if not appended[0].stale:
-                return plans, new, appended
-            received += [replace(each.received, payload=payload_of(each.received.event)) for each in planned]
+                return [plan for plan, _ in steps], new, appended
+            received += [Received(event=each.event, payload=payload_of(each.event), key=each.key) for each, _ in steps]
         raise StoreUnavailable(
             f"a record of source {source.name} has changed {MOST_TRIES} times while an event about it was planned: the "
             "sender has to send it again"
         )
 
-    def turn(self, source: str) -> asyncio.Lock:
-        """Held while events of a source are planned, until they are given to the store: in the same order."""
-        return self._turns.setdefault(source, asyncio.Lock())
+    # what the store has
 
-    async def read(self, store: Store, source: str, asked: Sequence[Asked]) -> Mapping[str, Record]:
+    async def _found(self, store: Store, source: str, asked: Sequence[_Asked]) -> Mapping[str, Record]:
         """Of the records that are not here, those that the store has. Raises StoreUnavailable."""
-        missing = {each.key for each in asked if each.key and (source, each.key) not in self._heads}
+        missing = [each.key for each in asked if each.key and (source, each.key) not in self._heads]
         if not missing:
-            return {}
-        wanted = self._wanted.setdefault(source, set())
-        wanted |= missing
+            return _NONE
+        self._wanted.setdefault(source, set()).update(missing)
         if source not in self._reading:
             reading = asyncio.get_running_loop().create_task(self._read(store, source))
             # Whoever waits for it may have gone.
@@ -124,45 +126,69 @@ class Heads:
         del self._reading[source]
         return await store.records(source, keys)
 
-    def planned(
-        self, source: Source, received: Sequence[Received], asked: Sequence[Asked], found: Mapping[str, Record]
-    ) -> Sequence[OnTop]:
-        """The events of a request, each on top of its record; ``asked``: of each, ``found``: by ``read``."""
-        return [
-            self._on_top(source, each, what, found.get(what.key)) if what.key else OnTop(each)
-            for each, what in zip(received, asked, strict=True)
-        ]
+    # planning
 
-    def _on_top(self, source: Source, received: Received, asked: Asked, stored: Record | None) -> OnTop:
-        tracking, place = source.naming.tracking, (source.name, asked.key)
+    async def _steps(
+        self, config: Config, source: Source, asked: list[_Asked], found: Mapping[str, Record]
+    ) -> Sequence[_Step]:
+        """Several events in their order. Where there are many, or long ones, other requests have a turn in between."""
+        steps, spent = [], 0
+        for each in asked:
+            spent += planning.EACH + len(each.received.event.body)
+            if spent > planning.TURN:
+                await asyncio.sleep(0)
+                spent = 0
+            steps.append(self._step(config, source, each, found))
+        asked.clear()
+        return steps
+
+    def _step(self, config: Config, source: Source, asked: _Asked, found: Mapping[str, Record]) -> tuple[Plan, object]:
+        """The plan of an event on top of the last one about its record, and the chain that it belongs to."""
+        received, known, chain = asked.received, asked.facts, None
+        tracking = source.naming.tracking
         assert tracking is not None
-        head = self._heads.get(place)
-        if head is None:
-            head = _Head(object(), stored.event_id, stored.track) if stored else _Head(object(), "", b"")
-        event = replace(received.event, track=tracks.written(asked.key, head.track, asked.fields, tracking.omitted))
-        self._set(place, _Head(head.chain, event.id, event.track))
-        record = NewRecord(key=asked.key, after=head.event_id, keeps_s=tracking.keeps_s)
-        return OnTop(replace(received, event=event, record=record), head.chain)
+        if asked.key:
+            place = (source.name, asked.key)
+            head = self._heads.get(place) or _head_of(found.get(asked.key))
+            fields = tracking.fields_in(known)
+            track, stored = tracks.written(asked.key, head.track, fields, tracking.omitted)
+            event = replace(received.event, track=stored)
+            record = NewRecord(key=asked.key, after=head.event_id, keeps_s=tracking.keeps_s)
+            received = Received(event=event, payload=received.payload, key=received.key, record=record)
+            known.update(tracks.roots(track, fields))
+            chain = head.chain
+            self._set(place, _Head(chain, event.id, stored))
+        entries = config.sections_of(source.name).matching(known)
+        return planning.keyed(received, known, entries, config, source), chain
 
-    def drop(self, planned: OnTop) -> None:
+    def _drop(self, plan: Plan, chain: object) -> None:
         """An event was planned in vain, perhaps: the next one about its record reads it again."""
-        received = planned.received
-        if received.record is None:
+        if plan.record is None:
             return
-        place = (received.event.source, received.record.key)
+        place = (plan.source.name, plan.record.key)
         head = self._heads.get(place)
         # If not, one that was in vain was planned again meanwhile, and began another chain.
-        if head is not None and head.chain is planned.chain:
+        if head is not None and head.chain is chain:
             self._pop(place)
 
-    def _set(self, place: tuple[str, str], head: _Head) -> None:
+    def _set(self, place: _Place, head: _Head) -> None:
         self._pop(place)
         self._heads[place] = head
         self._bytes += len(head.track)
         while self._bytes > MOST_BYTES or len(self._heads) > MOST_RECORDS:
             self._pop(next(iter(self._heads)))
 
-    def _pop(self, place: tuple[str, str]) -> None:
+    def _pop(self, place: _Place) -> None:
         head = self._heads.pop(place, None)
         if head is not None:
             self._bytes -= len(head.track)
+
+
+def _asked(source: Source, received: Received) -> _Asked:
+    facts = {**source.naming.facts(received.event, received.payload)}
+    assert source.naming.tracking is not None
+    return _Asked(received, facts, source.naming.tracking.key(facts))
+
+
+def _head_of(record: Record | None) -> _Head:
+    return _Head(object(), "", b"") if record is None else _Head(object(), record.event_id, record.track)

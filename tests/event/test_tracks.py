@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event import tracks
-from gateway.event.tracks import MOST_FIELD, MOST_RECORD, Track, decoded, encoded, facts_of, merged, same, written
+from gateway.event.tracks import MOST_FIELD, MOST_RECORD, Track, decoded, encoded, facts_of, merged, same
+
+
+def stored_of(*given):
+    """What is stored of an event."""
+    track, stored = tracks.written(*given)
+    assert stored == encoded(track)
+    return stored
+
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
@@ -44,7 +52,7 @@ def test_an_event_changes_what_was_known_and_has_another_value_now(before, updat
 def test_whatever_the_updates_each_sees_what_those_before_it_left(updates):
     stored, known = b"", {}
     for update in updates:
-        stored = written("k", stored, update)
+        stored = stored_of("k", stored, update)
         track = decoded(stored)
         assert dict(track.before) == known
         known = {**known, **update}
@@ -65,10 +73,10 @@ def test_whatever_is_stored_can_be_read(stored):
 
 def test_a_field_without_room_is_unknown_afterwards_but_not_to_its_own_event():
     large = {"note": "x" * MOST_FIELD, "name": "Ada"}
-    stored = written("k", b"", large)
+    stored = stored_of("k", b"", large)
     assert decoded(stored).record == {"name": "Ada"}
     assert facts_of(stored, large)["record"] == large
-    after = written("k", stored, {"note": "short"})
+    after = stored_of("k", stored, {"note": "short"})
     assert facts_of(after, {"note": "short"})["changes"] == []
     assert decoded(after).added == ("note",)
 
@@ -77,27 +85,29 @@ def test_a_field_without_room_is_unknown_afterwards_but_not_to_its_own_event():
 def test_a_record_stays_within_its_bounds_whatever_comes(count):
     stored = b""
     for turn in range(3):
-        stored = written("k", stored, {f"field-{turn}-{number}": "x" * (1_000_000 // count) for number in range(count)})
+        stored = stored_of(
+            "k", stored, {f"field-{turn}-{number}": "x" * (1_000_000 // count) for number in range(count)}
+        )
         assert len(encoded(Track("k", decoded(stored).record))) <= MOST_RECORD + 64
     assert len(stored) < 4 * MOST_RECORD
 
 
 def test_a_field_that_grows_too_long_is_still_a_change():
-    stored = written("k", b"", {"note": "short"})
+    stored = stored_of("k", b"", {"note": "short"})
     long = {"note": "x" * MOST_FIELD}
-    facts = facts_of(written("k", stored, long), long)
+    facts = facts_of(stored_of("k", stored, long), long)
     assert [(each["name"], each["before"]) for each in facts["changes"]] == [("note", "short")]
 
 
 def test_what_must_not_be_kept_is_not_remembered_even_if_it_was():
-    stored = written("k", b"", {"email": "a@example.com", "name": "Ada"})
-    track = decoded(written("k", stored, {"email": "b@example.com"}, {"email"}))
+    stored = stored_of("k", b"", {"email": "a@example.com", "name": "Ada"})
+    track = decoded(stored_of("k", stored, {"email": "b@example.com"}, {"email"}))
     assert track.record == {"name": "Ada"}
     assert "example.com" not in str(track)
 
 
 def test_masked_values_say_only_that_they_changed():
-    stored = written("k", written("k", b"", {"email": "a", "name": "Ada"}), {"email": "b"})
+    stored = stored_of("k", stored_of("k", b"", {"email": "a", "name": "Ada"}), {"email": "b"})
     shown = facts_of(tracks.masked(stored, {"email"}, "***"), {})
     assert shown["changes"] == [{"name": "email", "before": "***", "after": "***"}]
     assert shown["before"] == {"email": "***", "name": "Ada"}

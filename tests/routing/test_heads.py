@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from gateway.config import load
 from gateway.errors import StoreUnavailable
 from gateway.event import tracks
+from gateway.event.tracks import MOST_FIELD
 from gateway.pipeline import Gateway, receive
 from gateway.routing import heads
-from gateway.routing.heads import Asked, Heads
+from gateway.routing.heads import Heads
 from gateway.signatures import Request
 from gateway.store.activities import Erasure
 from gateway.store.nouns import EventQuery
@@ -30,6 +31,13 @@ sources:
     shortcuts: {attrs: payload.data}
     dedupe: 10m
     id: "{payload.id}"
+    track: {per: "contact:{payload.data.id}", for: 180d}
+  several:
+    verify: none
+    split: payload.all.*
+    max_body: 8MiB
+    type: "{payload.type}"
+    shortcuts: {attrs: payload.data}
     track: {per: "contact:{payload.data.id}", for: 180d}
   open:
     verify: none
@@ -119,7 +127,7 @@ def check_each_sees_its_predecessor(events):
         track = tracks.decoded(event.track)
         before = known.get(track.key, {})
         assert track.before == before
-        known[track.key] = {**before, **data}
+        known[track.key] = {**before, **{name: value for name, value in data.items() if len(str(value)) < MOST_FIELD}}
         assert track.record == known[track.key]
     return known
 
@@ -178,8 +186,8 @@ def test_a_burst_about_one_record_is_planned_on_top_of_itself_and_nothing_is_pla
             return await read(source, keys)
 
         monkeypatch.setattr(replica.store, "records", records)
-        planned, plan = [], Heads.planned
-        monkeypatch.setattr(Heads, "planned", lambda *all: planned.append(1) or plan(*all))
+        planned, step = [], Heads._step
+        monkeypatch.setattr(Heads, "_step", lambda *all: planned.append(1) or step(*all))
         statuses = [1, 3, 1, 3, 2, 3]
         burst = [replica.receive(update(number, status=status)) for number, status in enumerate(statuses)]
         await asyncio.gather(*burst)
@@ -314,12 +322,39 @@ def test_an_event_without_what_identifies_a_record_is_about_none(config, tmp_pat
     scenario_on(SQLiteKind(folder), config, 1, scenario)
 
 
-def test_what_is_known_here_takes_a_bounded_memory(config, monkeypatch):
+def test_what_is_known_here_takes_a_bounded_memory(config, tmp_path, monkeypatch):
+    folder = tmp_path / "store"
+    folder.mkdir()
     monkeypatch.setattr(heads, "MOST_BYTES", 10_000)
     monkeypatch.setattr(heads, "MOST_RECORDS", 50)
-    known, source = Heads(), config.sources["crm"]
-    for number in range(200):
-        [received] = source.received([], update(number, record=number, note="x" * 400).body, now=0.0)
-        known.planned(source, [received], [Asked(*source.naming.tracked(received.event, received.payload))], {})
-    assert len(known._heads) <= 50
-    assert known._bytes == sum(len(each.track) for each in known._heads.values()) <= 10_000
+
+    async def scenario(replicas):
+        [replica] = replicas
+        for number in range(100):
+            await replica.receive(update(number, record=number, note="x" * (number % 4) * 100))
+        known = replica.gateway.heads
+        assert 10 < len(known._heads) <= 50
+        assert known._bytes == sum(len(each.track) for each in known._heads.values()) <= 10_000
+        check_each_sees_its_predecessor(await accepted(replica.store))
+
+    scenario_on(SQLiteKind(folder), config, 1, scenario)
+
+
+def test_the_events_of_one_request_are_planned_on_top_of_each_other_and_of_those_of_others(config, tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+
+    async def scenario(replicas):
+        [replica] = replicas
+        elements = [
+            {"id": f"a{number}", "type": "t", "data": {"id": 1, "note": "x" * 20_000, "n": number}}
+            for number in range(9)
+        ]
+        request = Request(headers=[(b"content-type", b"application/json")], body=json.dumps({"all": elements}).encode())
+        single = [replica.receive(update(number, n=number), source="crm") for number in range(100, 104)]
+        await asyncio.gather(single[0], replica.receive(request, source="several"), *single[1:])
+        events = [each for each in await accepted(replica.store) if each.source == "several"]
+        assert len(events) == 9
+        check_each_sees_its_predecessor(events)
+
+    scenario_on(SQLiteKind(folder), config, 1, scenario)

@@ -157,7 +157,7 @@ def test_a_record_of_the_largest_size_and_an_unusual_key_is_kept(run):
     async def scenario(store):
         key = 'контакт:‘1’ "\\ %'
         fields = {f"field{number}": "\u00fc" * 7_000 for number in range(4)}
-        track = tracks.encoded(tracks.merged(key, {}, fields))
+        _, track = tracks.written(key, b"", fields)
         new = new_event("slack", record=of(key))
         await store.append([replace(new, event=replace(new.event, track=track))])
         assert (await store.records("crm", [key]))[key].track == track
