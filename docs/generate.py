@@ -15,7 +15,7 @@ from gateway import presets
 from gateway.cli import cli, schema
 from gateway.cli.sources import in_words
 from gateway.config.jsonschema import json_schema
-from gateway.config.schema.conditions import COMBINING, NUMBER, READ_AS_NUMBER
+from gateway.config.schema.conditions import COMBINING, NUMBER, READ_AS_NUMBER, TRACKED
 from gateway.destinations import KINDS, Kind, markup
 from gateway.event.operators import OPERATORS
 from gateway.render.filters import FILTERS, FUNCTIONS, TESTS
@@ -162,6 +162,7 @@ def keys() -> str:
 def operators() -> str:
     """What may stand in a map of conditions beside plain values."""
     of_a_field = [[f"`{name}`", "a field", plain(each.about)] for name, each in OPERATORS.items()]
+    of_a_field += [[f"`{name}`", "a field", plain(about)] for name, (_, about) in TRACKED.items()]
     of_a_field.append([f"`{NUMBER}`", "a field", plain(READ_AS_NUMBER)])
     combining = [[f"`{name}`", "a map of conditions", plain(about)] for name, (_, about) in COMBINING.items()]
     return table(["operator", "of", "holds when"], of_a_field + combining)

@@ -99,6 +99,8 @@ class Event(Struct, frozen=True, kw_only=True):
     label: str = ""
     #: What followed the ``?`` of its request, without the fields that show a secret.
     query: str = ""
+    #: What was known of the record it is about and what it changed, as ``tracks.encoded`` writes it. Empty: nothing.
+    track: bytes = b""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

@@ -53,6 +53,7 @@ from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning, questions
 from gateway.routing.authentic import authenticate
+from gateway.routing.heads import Heads
 from gateway.routing.memory import NOTHING_FOUND, Found
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
@@ -87,6 +88,8 @@ class Gateway(Struct, kw_only=True):
     part: Part = "all"
     #: Names the delivery being worked on, in case the process dies over it.
     crash_slot: CrashSlot = field(default_factory=CrashSlot)
+    #: The records that the events of sources with ``track`` are about.
+    heads: Heads = field(default_factory=Heads)
     #: Counts the bodies that arrive under one id.
     repeats: Repeats = field(default_factory=Repeats)
     #: Whether a secret may come in a handshake.
@@ -167,15 +170,19 @@ async def receive(
     # Before a slot is taken. What the gateway says of itself is stored all the same.
     if refusal := room.refusal(gateway.store.room, config.limits):
         raise StoreFull(refusal)
-    plans = await planning.plans(received, config, source)
     # A payload takes many times its body's memory: only a small one is kept until the disk is ready, unless the answer
     # needs it.
     shown = received[0] if source.replies else None
     payloads = {each.event.id: each.payload for each in received if len(each.event.body) <= SMALL}
-    del received
-    # Nothing waits from here to the append: it is the append that gives back the slots taken here.
-    new = [plan.new_event(config, starter.reserve) for plan in plans]
-    appended = await _append(gateway, starter, new, payloads)
+    append = partial(_append, gateway, starter, config, payloads)
+    if source.naming.tracking is not None:
+        plans, new, appended = await gateway.heads.stored(gateway.store, config, source, received, append)
+        shown = shown and replace(shown, event=new[0].event)
+    else:
+        plans = await planning.plans(received, config, source)
+        del received
+        new, appending = append(plans)
+        appended = await appending
     for plan, one, known in zip(plans, new, appended, strict=True):
         _log_received(one, known)
         if not known.duplicate:
@@ -275,7 +282,7 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
     # Without a key two that say the same are two.
     received = replace(received, key=(what.key or received.event.id).encode())
     plan = planning.plan(received, config, config.own)
-    await _append(gateway, starter, [plan.new_event(config, starter.reserve)], {})
+    await _append(gateway, starter, config, {}, [plan])[1]
     _count_matches(received.event, plan.entries)
 
 
@@ -283,15 +290,17 @@ async def announce(gateway: Gateway, starter: Starter, what: Announcement) -> No
 
 
 def _append(
-    gateway: Gateway, starter: Starter, new: Sequence[NewEvent], payloads: Mapping[str, object]
-) -> "asyncio.Future[Sequence[Appended]]":
+    gateway: Gateway, starter: Starter, config: Config, payloads: Mapping[str, object], plans: Sequence[planning.Plan]
+) -> "tuple[Sequence[NewEvent], asyncio.Future[Sequence[Appended]]]":
     """Done once the events are on disk. Cancelling it undoes nothing: what was stored is claimed like all that waits."""
     asked = gateway.monotonic()
+    # Nothing waits from here to the append: it is the append that gives back the slots taken here.
+    new = [plan.new_event(config, starter.reserve) for plan in plans]
     appending = gateway.store.append(new, replica=gateway.replica)
     # Called before whoever awaits this, and it only creates tasks: the answers to all the senders of a transaction go
     # out before the deliveries that start from here.
     appending.add_done_callback(partial(starter.appended, new, payloads, asked))
-    return appending
+    return new, appending
 
 
 # --- a delivery goes out ---

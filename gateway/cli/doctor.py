@@ -17,11 +17,12 @@ from msgspec.structs import asdict, astuple
 from gateway.cli import api, check, surroundings, terminal
 from gateway.cli.client import NobodyListens
 from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressError, GatewayError, StoreError
+from gateway.event.tracks import MOST_RECORD
 from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
 from gateway.store.memory import MOST_KEYS
-from gateway.store.nouns import Limits
+from gateway.store.nouns import Limits, Retention
 from gateway.store.room import filling, free_disk
 from gateway.wording import count
 
@@ -135,6 +136,7 @@ def _store(url: str, health: Health, limits: Limits) -> Iterator[Finding]:
         yield clock(asyncio.run(_stored_time(url)), time.time())
         yield pending(asyncio.run(_waiting(url)), limits)
         yield from remembered(asyncio.run(_memories(url)))
+        yield from tracked(asyncio.run(_tracked(url)))
         damages = asyncio.run(_damages(url))
     except StoreError as error:
         yield Finding("store", "fail", str(error))
@@ -155,6 +157,11 @@ async def _waiting(url: str) -> Mapping[str, int]:
 async def _memories(url: str) -> Mapping[str, int]:
     async with open_reads(url) as reads:
         return await reads.memories()
+
+
+async def _tracked(url: str) -> Mapping[str, int]:
+    async with open_reads(url) as reads:
+        return await reads.remembered()
 
 
 async def _damages(url: str) -> Sequence[str]:
@@ -198,6 +205,18 @@ def remembered(memories: Mapping[str, int]) -> Iterator[Finding]:
     elif memories:
         said = ", ".join(f"{name} {keys:,}" for name, keys in memories.items())
         yield Finding("memory of answers", "ok", f"keys remembered: {said}; at most {MOST_KEYS:,} each")
+
+
+def tracked(records: Mapping[str, int]) -> Iterator[Finding]:
+    """How much each source with ``track`` remembers; from the most on, the records longest without an event are forgotten."""
+    most = Retention().records
+    for source, number in records.items():
+        said = f"{source} remembers {count(number, 'record')} of at most {most:,}, each of at most {MOST_RECORD // 1024} KiB"
+        if number < most:
+            yield Finding("records", "ok", said)
+        else:
+            remedy = "shorten track, or name what really identifies a record: track: {per: ...}"
+            yield Finding("records", "warn", f"{said}: those longest without an event are forgotten early", remedy)
 
 
 def owner(health: Health) -> Finding:

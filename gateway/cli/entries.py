@@ -21,6 +21,24 @@ def fired_before(held_back: Mapping[str, Any]) -> str:
     return f"fired already for the key {held_back['key']}: {held_back['event_id']}, {when}"
 
 
+def changed(tracked: Mapping[str, Any] | None) -> Iterator[str]:
+    """What an event changed in its record, a line each; nothing if its source remembers none."""
+    if tracked is None:
+        return
+    if not tracked["changes"]:
+        known = (
+            "nothing that was known of its record" if tracked["before"] else "unknown, it is the first about its record"
+        )
+        yield f"changed  {known}"
+    for each in tracked["changes"]:
+        yield printable(f"changed  {each['name']}: {_short(each['before'])} -> {_short(each['after'])}")
+
+
+def _short(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST_SEEN else f"{text[:_LONGEST_SEEN]}…"
+
+
 def lines(considered: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Every entry of an explanation, by section, with its clauses."""
     width = max((len(_called(entry)) for entry in considered), default=0)
@@ -74,6 +92,5 @@ def _seen(clause: Mapping[str, Any]) -> str:
         return printable(f"fails, which counts as yes: {clause['error']}")
     if "field" not in clause:
         return ""
-    value = "missing" if clause["missing"] else msgspec.json.encode(clause["seen"]).decode()
-    shown_value = value if len(value) <= _LONGEST_SEEN else f"{value[:_LONGEST_SEEN]}…"
-    return printable(f"{clause['field']}: {shown_value}")
+    value = "missing" if clause["missing"] else _short(clause["seen"])
+    return printable(f"{clause['field']}: {value}")

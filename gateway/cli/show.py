@@ -39,6 +39,8 @@ def _show_head(history: Mapping[str, Any]) -> None:
         terminal.say(("The stored body no longer matches its checksum and will not be sent.", "red"))
     if history.get("body_is") == "forgotten":
         terminal.say(("This event was forgotten: its data is erased, and it cannot be sent again.", "yellow"))
+    for line in entries.changed(history.get("tracked")):
+        terminal.say(line)
     for name, value in history["headers"].items():
         terminal.say((f"  {name}: {value}", "dim"))
     for name, value in history.get("query", {}).items():

@@ -16,7 +16,8 @@ from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, Place, RenderError
-from gateway.event.conditions import Check, Clause, Condition
+from gateway.event import tracks
+from gateway.event.conditions import Change, Check, Clause, Condition, changes_in
 from gateway.event.explain import explain
 from gateway.event.match import Rule
 from gateway.event.operators import OPERATORS
@@ -28,6 +29,8 @@ from gateway.routing.entries import Entry, Message
 from gateway.routing.gathering import Digest
 from gateway.routing.replies import Reply
 
+#: Roots of what samples do not show.
+_UNSAMPLED: Final = ("headers", "query", "vars", *tracks.ROOTS)
 #: Number of samples that a warning names; the rest are counted.
 _NAMED: Final = 3
 #: The fields of `delivery` for trying entries of `failed`.
@@ -248,7 +251,7 @@ class Adviser:
         for field in required:
             path = parse_path(field.path.text)
             # Samples do not cover headers and queries, nor the ids and times of events.
-            if path[0] in ("headers", "query", "vars") or path in (("event", "id"), ("event", "received_at")):
+            if path[0] in _UNSAMPLED or path in (("event", "id"), ("event", "received_at")):
                 continue
             values = [(each.event.type, value) for each in samples for value in _values(each, path)]
             shown = [(each.event.type, value) for each in tests for value in _values(each, path)]
@@ -260,13 +263,14 @@ class Adviser:
                     self._reading.warning(field.path, *mismatch)
 
     def _absent(self, keys: EntryKeys, field: Field, values: Values, samples: Sequence[Sample]) -> None:
+        path = parse_path(field.path.text)
         if not any(_needs_value(condition) for condition in field.conditions):
             return
         lacking = list(dict.fromkeys(event_type for event_type, value in values if value is MISSING))
         if all(value is MISSING for _, value in values):
             message = f"no sample of {_listed(lacking)} has {field.path.text}, so the route never matches"
             self._reading.warning(field.path, message, nearest(field.path.text, [each.facts for each in samples]))
-        elif lacking and keys.match is not None and EACH not in parse_path(field.path.text):
+        elif lacking and keys.match is not None and not any(changes_in(field.conditions)) and EACH not in path:
             are = "is" if len(lacking) == 1 else "are"
             message = (
                 f"{_listed(lacking)} {are} partial: {field.path.text} may be missing, and then the route does not match"
@@ -389,7 +393,7 @@ def _asks_existence(condition: Condition) -> bool:
 def _needs_value(condition: Condition) -> bool:
     if isinstance(condition, Check):
         return not OPERATORS[condition.operator].holds_when_missing
-    return isinstance(condition, Clause)
+    return isinstance(condition, Clause | Change)
 
 
 def _listed(types: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ class TestCompiler:
         self._check_event(keys, source)
         self._check_fields(keys, shortcuts.get(source, frozenset()))
         self._check_headers(keys)
+        self._check_before(keys, source)
         outcome, checks, reason = self._expected(keys.expect or ())
         if self._reading.report.errors != before or keys.name is None:
             return None
@@ -62,6 +63,7 @@ class TestCompiler:
             query={name: value.text for name, value in keys.query.items()},
             now=keys.now,
             memory=self._memory(keys),
+            before=None if keys.before is None else {name: plain.value for name, plain in keys.before.items()},
             outcome=outcome,
             checks=checks,
             reason=reason,
@@ -137,6 +139,13 @@ class TestCompiler:
             with suppress(PathRefused):
                 if (header := header_of(path)) is not None:
                     checks.sent_header(self._reading, header, plain.value, keys.name_at("set", path))
+
+    def _check_before(self, keys: TestKeys, source: str) -> None:
+        """Only what a source remembers can be known."""
+        known = self._sources.get(source)
+        if keys.before is not None and known is not None and known.track is None:
+            message = f'"before": source "{source}" remembers nothing of its records'
+            self._reading.error(keys.key_at("before"), message, f"add track: 180d to {source}, or remove before")
 
     # --- expect ---
 

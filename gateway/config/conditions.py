@@ -1,12 +1,15 @@
 """Compiles ``where`` and ``conditions`` to what is matched."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from gateway.config.schema.conditions import Field, Is, Nested, Where, together
 from gateway.config.schema.reading import Reading, Words
 from gateway.errors import Place
-from gateway.event.conditions import Combined, Condition, combined, constant
+from gateway.event.conditions import Change, Combined, Condition, combined, constant
+from gateway.event.paths import Path
 from gateway.wording import suggest_or_list
 
 #: Lines of one entry with every name replaced by its lines: names inside names grow fast.
@@ -28,12 +31,19 @@ class ConditionCompiler:
         self._reading = reading
         self._named = named
         self._left = 0
+        self._tracked: Collection[Path] = ()
         #: Cycles already reported: each of their members leads into them.
         self._cycles: set[frozenset[str]] = set()
 
-    def compile(self, where: Where, check_field: Callable[[Field], None]) -> tuple[Condition, ...]:
-        """The conditions to match; reports every problem with a path or a name."""
+    def compile(
+        self, where: Where, check_field: Callable[[Field], None], tracked: Collection[Path] = ()
+    ) -> tuple[Condition, ...]:
+        """The conditions to match; reports every problem with a path or a name.
+
+        ``tracked``: where the fields are that the sources remember.
+        """
         self._left = MAX_LINES
+        self._tracked = tracked
         return self._lines(where, check_field, ())
 
     def required(self, where: Where) -> Sequence[Field]:
@@ -85,7 +95,7 @@ class ConditionCompiler:
             match line:
                 case Field(conditions=conditions):
                     check_field(line)
-                    found += conditions
+                    found += self._placed(conditions)
                 case Nested(_, how, groups, text):
                     inner = tuple(self._group(group, check_field, around) for group in groups)
                     found.append(Combined(how=how, conditions=inner, text=text))
@@ -93,6 +103,18 @@ class ConditionCompiler:
                     inner = tuple(self._is(name, check_field, around) for name in names)
                     found.append(Combined(how="any" if len(inner) > 1 else "all", conditions=inner, text=text))
         return tuple(found)
+
+    def _placed(self, conditions: Iterable[Condition]) -> Iterator[Condition]:
+        """With the path of what became of a field below what is remembered."""
+        for each in conditions:
+            match each:
+                case Change(path=path):
+                    root = next((root for root in self._tracked if path[: len(root)] == root), path[:1])
+                    yield replace(each, below=path[len(root) :])
+                case Combined(conditions=inner):
+                    yield replace(each, conditions=tuple(self._placed(inner)))
+                case _:
+                    yield each
 
     def _group(self, where: Where, check_field: Callable[[Field], None], around: tuple[str, ...]) -> Condition:
         return together(self._lines(where, check_field, around))

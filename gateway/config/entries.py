@@ -108,7 +108,11 @@ class EntryCompiler:
         return Rule(
             sources=None if keys.source is None else frozenset(sources),
             patterns=self._patterns(keys, sources),
-            where=self.conditions.compile(keys.where, lambda field: self._check_condition(keys, field, sources, roots)),
+            where=self.conditions.compile(
+                keys.where,
+                lambda field: self._check_condition(keys, field, sources, roots),
+                frozenset(self.fields.tracked(sources).values()),
+            ),
             expression=self._expression(keys, templates),
             stops=keys.stop or keys.to == (),
         )
@@ -168,7 +172,7 @@ class EntryCompiler:
     def check_conditions(self) -> None:
         """Check all of ``conditions``, including those that no entry names."""
         for where in self._where_named.values():
-            self.conditions.compile(where, self.fields.check_condition_anywhere)
+            self.conditions.compile(where, self.fields.check_named)
 
     def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
         if keys.condition is not None and (name := memory.recalled_in(keys, keys.condition.text)):

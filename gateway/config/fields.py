@@ -1,7 +1,7 @@
 """The fields that conditions, templates and ``order_by`` may name."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway import presets
@@ -11,8 +11,11 @@ from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Scalar
+from gateway.config.tracking import fields_path
+from gateway.event import tracks
+from gateway.event.conditions import changes_in
 from gateway.event.naming import EVENT_FIELDS
-from gateway.event.paths import MISSING, ROOTS, Path, PathRefused, parse_path, present
+from gateway.event.paths import MISSING, ROOTS, Path, PathRefused, as_written, parse_path, present
 from gateway.wording import suggest, suggest_or_list
 
 #: The fields of `delivery`, in `failed`.
@@ -45,10 +48,17 @@ class Fields:
         named = presets.NAMES if keys.preset is None else (keys.preset,)
         return frozenset(keys.shortcuts).union(*(presets.load(name).naming.shortcut_names for name in named))
 
+    def tracked(self, sources: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Where the fields are that these sources remember of their records; those without ``track`` are absent."""
+        keys = {source: self.sources[source].track for source in sources}
+        return {source: fields_path(track) for source, track in keys.items() if track is not None}
+
     @property
     def everywhere(self) -> frozenset[str]:
         """Every root that any source has."""
-        return ROOTS.union(*map(self.shortcuts, self.sources))
+        return ROOTS.union(
+            *map(self.shortcuts, self.sources), tracks.ROOTS if self.tracked(tuple(self.sources)) else ()
+        )
 
     def roots(self, sources: Sequence[str]) -> frozenset[str]:
         """The roots that all of these sources have, as far as they have a preset; else those that they declare."""
@@ -56,17 +66,45 @@ class Fields:
         known = [self.shortcuts(source) for source in sources if self.sources[source].preset is not None]
         declared = [frozenset(each.shortcuts) | {ATTRS} for each in keys if each.preset is None]
         # Without a source nothing is rendered, and its problem is reported elsewhere.
-        return ROOTS | frozenset.intersection(*(known or declared or [frozenset({ATTRS})]))
+        own = tracks.ROOTS if sources and len(self.tracked(sources)) == len(sources) else frozenset[str]()
+        return ROOTS | own | frozenset.intersection(*(known or declared or [frozenset({ATTRS})]))
 
     def check_condition(self, field: Field, sources: Sequence[str], roots: frozenset[str]) -> None:
         """Report a condition on a path that no event of these sources can have, or that no event can meet."""
         if self.check(field.path, sources, roots):
+            for message, hint in (*impossible(field, self.sources), *self._unknown_changes(field, sources)):
+                self._reading.error(field.path, message, hint)
+
+    def check_named(self, field: Field) -> None:
+        """Report a condition that no event of any source can meet."""
+        if self.check(field.path, tuple(self.sources), self.everywhere):
             for message, hint in impossible(field, self.sources):
                 self._reading.error(field.path, message, hint)
 
-    def check_condition_anywhere(self, field: Field) -> None:
-        """Report a condition that no event of any source can meet."""
-        self.check_condition(field, tuple(self.sources), self.everywhere)
+    def _unknown_changes(self, field: Field, sources: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Why what became of a field is not known for these sources, and what to write."""
+        change = next(changes_in(field.conditions), None)
+        if change is None:
+            return
+        tracked = self.tracked(sources)
+        for source in sources:
+            if source not in tracked:
+                known = next(iter(tracked), "")
+                yield (
+                    f'"{change.text}" asks what changed, and source "{source}" does not remember that',
+                    f"add source: {known}, or track: 180d to the source {source}"
+                    if known
+                    else f"add track: 180d to {source}",
+                )
+                return
+            fields = tracked[source]
+            if change.path[: len(fields)] != fields or len(change.path) == len(fields):
+                shown = as_written(fields)
+                yield (
+                    f'"{change.text}" asks what changed, and source "{source}" remembers what is below {shown}',
+                    f"name a field of it: {shown}.{change.path[-1]}",
+                )
+                return
 
     def check(self, path: Scalar, sources: Sequence[str], roots: frozenset[str]) -> bool:
         """Whether events of these sources can have a path; reports it if not."""
@@ -114,6 +152,10 @@ class Fields:
         if root == "delivery":
             return '"delivery" exists only in entries under failed'
         declaring = [source for source in sources if root in self.shortcuts(source)]
+        if root in tracks.ROOTS:
+            known = next(iter(self.tracked(sources)), "")
+            lacking = next((source for source in sources if source not in self.tracked(sources)), "a source")
+            return f"{root} is what track knows: add {f'source: {known}, or ' if known else ''}track: 180d to {lacking}"
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"
         if suggestion := suggest(root, sorted(roots)):

@@ -5,7 +5,7 @@ from itertools import product
 from typing import Final
 
 from gateway.config.schema.conditions import Field
-from gateway.event.conditions import Check, Clause, Combined, Condition
+from gateway.event.conditions import Change, Check, Clause, Combined, Condition
 from gateway.event.operators import OPERATORS, ORDERED
 from gateway.event.paths import EACH, as_written, parse_path
 from gateway.event.patterns import SEPARATORS
@@ -37,7 +37,7 @@ def _each(conditions: Collection[Condition]) -> Iterator[Clause | Check]:
         if isinstance(condition, Combined):
             if condition.how == "all":
                 yield from _each(condition.conditions)
-        else:
+        elif not isinstance(condition, Change):
             yield condition
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
-from gateway.event.conditions import Check, Clause, Condition
+from gateway.event.conditions import Change, Check, Clause, Condition
 from gateway.event.operators import OPERATORS, ORDERED
 from gateway.event.paths import EACH, MISSING, Facts, Path, as_written, elements, parse_path
 from gateway.event.values import as_json, as_number, number
@@ -29,6 +29,11 @@ _KINDS: Final[Mapping[type, str]] = {
 def mismatched(field: str, condition: Condition, values: Values) -> tuple[str, str] | None:
     """Why a condition holds for none of the samples, whatever else is in them, and what to write; None if it may hold."""
     found = [(event_type, value) for event_type, value in values if value is not MISSING and value is not None]
+    if isinstance(condition, Change):
+        compared = (*(condition.was or ()), *(condition.now or ()))
+        if not compared:
+            return None
+        condition = Clause(path=condition.path, values=compared, text=condition.text)
     if isinstance(condition, Clause):
         kinds = {_KINDS[type(each)] for each in condition.values}
         if None in condition.values or any(_KINDS[type(value)] in kinds for _, value in found):

@@ -15,10 +15,11 @@ from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.errors import GatewayError
 from gateway.event.paths import Facts
+from gateway.event.patterns import resource_and_action
 from gateway.model import Event
 from gateway.presets import CONTENT_TYPES, Preset
 from gateway.routing.cases import Test, body_of, headers_of
-from gateway.routing.sources import Source
+from gateway.routing.sources import Received, Source
 
 #: The most files of one folder that are read.
 _MOST: Final = 1000
@@ -105,12 +106,32 @@ def documented(source: Source) -> Iterator[Sample]:
         sample = _received(source, body, source.sample_headers[name])
         if sample is None:
             continue
-        yield sample
+        yield from remembered(sample)
         promised, attrs = preset.promised.get(sample.called), sample.facts.get("attrs")
         if promised is not None and isinstance(attrs, Mapping) and name not in source.own_samples:
             least = {name: value for name, value in attrs.items() if name in promised}
             called = f"{sample.called} (with the fields that are always present)"
             yield replace(sample, facts={**sample.facts, "attrs": least}, called=called)
+
+
+def remembered(sample: Sample) -> Iterator[Sample]:
+    """The sample as an event whose record was known before, and then as the first one about it; as it is without ``track``."""
+    source, event, payload = sample.source, sample.event, sample.facts["payload"]
+    if source.naming.tracking is None:
+        yield sample
+        return
+    known: dict[str, object] = {}
+    for name, body in source.samples.items():
+        other = _parsed(source, body, source.sample_headers[name])
+        if other is not None and _subject(other.event.type) == _subject(event.type):
+            known |= source.naming.tracking.fields_in(source.naming.facts(other.event, other.payload))
+    after = source.naming.after(event, payload, known)
+    yield replace(sample, event=after, facts=source.naming.facts(after, payload))
+    yield replace(sample, called=f"{sample.called} (the first event about its record)")
+
+
+def _subject(event_type: str) -> str:
+    return resource_and_action(event_type)[0]
 
 
 def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -> Mapping[str, Sequence[Sample]]:
@@ -124,21 +145,30 @@ def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -
             body, headers = body_of(test, source, folder), headers_of(test, source)
         except (GatewayError, OSError, ValueError):
             continue
-        sample = _received(source, body, headers)
+        sample = _received(source, body, headers, test.before)
         if sample is not None:
             found.setdefault(test.source, []).append(sample)
     return found
 
 
-def _received(source: Source, body: bytes, headers: Mapping[str, str]) -> Sample | None:
+def _received(
+    source: Source, body: bytes, headers: Mapping[str, str], before: Mapping[str, object] | None = None
+) -> Sample | None:
     """The first event of a request; None if it cannot be parsed."""
+    first = _parsed(source, body, headers)
+    if first is None:
+        return None
+    event = source.naming.after(first.event, first.payload, before) if before is not None else first.event
+    return Sample(source, event, source.naming.facts(event, first.payload), event.type)
+
+
+def _parsed(source: Source, body: bytes, headers: Mapping[str, str]) -> Received | None:
     raw = [(key.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for key, value in headers.items()]
     try:
         first = source.received(raw, body, now=0.0)[0]
     except GatewayError:
         return None
-    event = replace(first.event, id="evt_sample")
-    return Sample(source, event, source.naming.facts(event, first.payload), event.type)
+    return replace(first, event=replace(first.event, id="evt_sample"))
 
 
 class Known:

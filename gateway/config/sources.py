@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, handshakes
+from gateway.config import checks, handshakes, tracking
 from gateway.config.samples import with_samples
 from gateway.config.schema.keys import Section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
@@ -77,6 +77,7 @@ def compiled_source(
     secret_headers, secret_query = _secret_names(verified.schemes, questions)
     _refuse_secret_names(reading, name, keys, SECRET_QUERY | secret_query)
     redacted = _redaction(naming, keys if is_redaction_valid else None, verified.schemes)
+    naming, redacted = tracking.tracked(reading, name, keys, preset, naming, redacted)
     own_verify = keys.verify if isinstance(keys.verify, VerifyKeys) else None
     token = own_verify.handshake_token if own_verify else None
     source = Source(
@@ -104,7 +105,9 @@ def compiled_source(
         dropped_query=SECRET_QUERY | secret_query,
         redaction=replace(redacted, dropped=SECRET_HEADERS | secret_headers, dropped_query=SECRET_QUERY | secret_query),
     )
-    return with_samples(reading, name, keys, source, preset)
+    source = with_samples(reading, name, keys, source, preset)
+    tracking.advise(reading, name, keys, source)
+    return source
 
 
 def _home(keys: SourceKeys, text: str) -> str:
@@ -131,7 +134,8 @@ def _secret_names(schemes: Sequence[Scheme], questions: Sequence[Handshake]) -> 
 
 def _refuse_secret_names(reading: Reading, name: str, keys: SourceKeys, secret: Collection[str]) -> None:
     """Report what names or identifies events by a field of the query that no event keeps."""
-    for written in (*(keys.type or ()), *(keys.id or ())):
+    of_records = keys.track.per if keys.track is not None else ()
+    for written in (*(keys.type or ()), *(keys.id or ()), *(of_records or ())):
         for path in Naming.compile((written.text,), {}).types[0].paths:
             if path[0] == "query" and ".".join(path[1:]).lower() in secret:
                 message = f'source "{name}": no event keeps {".".join(path)}, since it may show a secret'

@@ -118,7 +118,8 @@ class Dispatcher:
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
-                if known and not known.duplicate and delivery.route not in known.held_back and not delivery.wait_s:
+                is_new = known and not (known.duplicate or known.stale)
+                if is_new and known and delivery.route not in known.held_back and not delivery.wait_s:
                     self._keep(one.event, payload, delivery)
 
     def _keep(self, event: Event, payload: object, delivery: NewDelivery) -> None:

@@ -1,11 +1,12 @@
 """Conditions on the fields of an event, and the tests that they compile to. Pure, and total on every payload."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from gateway.event import tracks
 from gateway.event.operators import OPERATORS, Test
 from gateway.event.paths import EACH, MISSING, Path, elements, lookup
 from gateway.event.values import Value, as_number, json_key
@@ -38,6 +39,25 @@ class Check(Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
+class Change(Struct, frozen=True, kw_only=True):
+    """What has become of the field at ``path`` of a tracked record: whether it changed, from what, and to what.
+
+    All that is asked must hold. What was not known has not changed, and was nothing.
+    """
+
+    path: Path
+    #: Whether it must have changed, or must not have; None: that is not asked.
+    changed: bool | None = None
+    #: Values of which it must have had one before the event; None: any.
+    was: tuple[Value, ...] | None = None
+    #: Values of which it must have one now; None: any.
+    now: tuple[Value, ...] | None = None
+    #: The field's path below what is remembered of the record.
+    below: tuple[str, ...] = ()
+    #: As written.
+    text: str = ""
+
+
 class Combined(Struct, frozen=True, kw_only=True):
     """``any``: at least one of the conditions holds; ``all``: every one does; ``not``: none does."""
 
@@ -47,7 +67,7 @@ class Combined(Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-Condition = Clause | Check | Combined
+Condition = Clause | Check | Change | Combined
 
 
 #: Marks the keys of values in Seen.
@@ -95,11 +115,28 @@ def predicate(condition: Condition) -> Predicate:
         case Check(path=path):
             test = _test(condition)
             return (lambda seen: test(seen.each(path))) if EACH in path else (lambda seen: test(seen[path]))
+        case Change():
+            return _change(condition)
     inner = tuple(map(predicate, condition.conditions))
     if condition.how == "all":
         return lambda seen: all(each(seen) for each in inner)
     wanted = condition.how == "any"
     return lambda seen: any(each(seen) for each in inner) is wanted
+
+
+def _change(change: Change) -> Predicate:
+    was, now = (None if each is None else frozenset(map(json_key, each)) for each in (change.was, change.now))
+    before, record = (tracks.BEFORE, *change.below), (tracks.RECORD, *change.below)
+
+    def holds(seen: Seen) -> bool:
+        old, new = seen[before], seen[record]
+        if was is not None and (old is MISSING or json_key(old) not in was):
+            return False
+        if now is not None and (new is MISSING or json_key(new) not in now):
+            return False
+        return change.changed is None or tracks.is_other(old, new) is change.changed
+
+    return holds
 
 
 def _test(check: Check) -> Test:
@@ -130,6 +167,15 @@ def holds(conditions: Sequence[Condition]) -> Callable[[object], bool]:
         return all(each(seen) for each in tests)
 
     return test
+
+
+def changes_in(conditions: Iterable[Condition]) -> Iterator[Change]:
+    """Those of them that are about a change, also inside of others."""
+    for each in conditions:
+        if isinstance(each, Change):
+            yield each
+        elif isinstance(each, Combined):
+            yield from changes_in(each.conditions)
 
 
 def constant(condition: Condition) -> bool | None:

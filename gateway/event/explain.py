@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from gateway.errors import RenderError
-from gateway.event.conditions import Combined, Condition, Seen, predicate
+from gateway.event import tracks
+from gateway.event.conditions import Change, Combined, Condition, Seen, predicate
 from gateway.event.match import Expression, Rule
 from gateway.event.paths import MISSING, Facts, Path, lookup, present
 from gateway.event.patterns import fits
@@ -19,6 +20,9 @@ class Finding(Struct, frozen=True, kw_only=True):
     path: Path = ()
     #: The value of that field, or MISSING; on a path through a list, those in its elements as a list.
     seen: object = MISSING
+    #: The path below what is remembered of a record, if both of its values were looked at: ``seen`` is
+    #: ``{"before": ..., "now": ...}``.
+    below: tuple[str, ...] = ()
     #: Why an expression could not be evaluated; it then counts as held.
     error: str = ""
     #: The conditions inside any, all and not.
@@ -59,7 +63,22 @@ def _finding(condition: Condition, seen: Seen) -> Finding:
     if isinstance(condition, Combined):
         inner = tuple(_finding(each, seen) for each in condition.conditions)
         return Finding(text=condition.text, held=held, inner=inner)
+    if isinstance(condition, Change):
+        return _changed(condition, seen, held=held)
     return Finding(text=condition.text, held=held, path=condition.path, seen=present(seen.facts, condition.path))
+
+
+def _changed(change: Change, seen: Seen, *, held: bool) -> Finding:
+    """With both values as far as they are known; MISSING: it was not known before."""
+    before, now = seen[tracks.BEFORE, *change.below], seen[tracks.RECORD, *change.below]
+    known = {"before": before, "now": None if now is MISSING else now}
+    return Finding(
+        text=change.text,
+        held=held,
+        path=change.path,
+        seen=MISSING if before is MISSING else known,
+        below=change.below,
+    )
 
 
 def _evaluated(expression: Expression, facts: Facts) -> Finding:

@@ -8,6 +8,7 @@ from typing import Final, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from gateway.event import tracks
 from gateway.event.paths import MISSING, Each, Facts, Path, PathRefused, lookup, split_path, starred_path
 from gateway.event.patterns import resource_and_action
 from gateway.event.payload import ENVELOPE, query_fields
@@ -17,6 +18,8 @@ from gateway.wording import iso_time, printable
 
 MAX_TYPE_LENGTH: Final = 200
 MAX_LABEL_LENGTH: Final = 200
+#: Of what identifies a record; a longer one is replaced by its hash.
+MAX_KEY_LENGTH: Final = 200
 
 
 #: The type of an event that does not say its own.
@@ -167,6 +170,38 @@ def _first(facts: Facts, paths: Sequence[tuple[str, ...]]) -> object:
     return next((value for value in found if value is not MISSING), MISSING)
 
 
+class Tracking(Struct, frozen=True, kw_only=True):
+    """What identifies the record that an event is about, and which of its fields are remembered."""
+
+    #: Tried in order, as they were written: the first whose parts are all present.
+    per: tuple[str, ...]
+    #: Where the fields are: a shortcut, or a path of the payload.
+    fields: tuple[str, ...]
+    #: How long a record is remembered after its last event, seconds.
+    keeps_s: float
+    #: Names of fields that are not remembered: the store must not keep them.
+    omitted: frozenset[str] = frozenset()
+    _keys: tuple[_TypeTemplate, ...] = ()
+
+    @classmethod
+    def compile(cls, per: Sequence[str], fields: str, keeps_s: float) -> Self:
+        """From ``{path|modifier}`` templates and the path of a map: ``attrs``."""
+        keys = tuple(_TypeTemplate.compile(source) for source in per)
+        return cls(per=tuple(per), fields=split_path(fields), keeps_s=keeps_s, _keys=keys)
+
+    def fields_in(self, facts: Facts) -> Mapping[str, object]:
+        """The fields of an event's record."""
+        found = lookup(facts, self.fields)
+        return found if isinstance(found, Mapping) else {}
+
+    def key(self, facts: Facts) -> str:
+        """What identifies the record, at most MAX_KEY_LENGTH printable characters; empty if the event does not say it."""
+        key = next(filter(None, (template.render(facts) for template in self._keys)), "")
+        if len(key) <= MAX_KEY_LENGTH and key.isprintable():
+            return key
+        return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
 class Naming(Struct, frozen=True, kw_only=True):
     """How the events of a source are named and identified, and the shortcuts to their fields."""
 
@@ -180,6 +215,8 @@ class Naming(Struct, frozen=True, kw_only=True):
     split: tuple[tuple[str, ...], ...] = ()
     #: The operator's own values, under the root ``vars``.
     vars: Mapping[str, object] = field(default_factory=dict)
+    #: The records that its events are about; None: none are remembered.
+    tracking: Tracking | None = None
 
     @classmethod
     def compile(
@@ -295,7 +332,17 @@ class Naming(Struct, frozen=True, kw_only=True):
         }
         for name, shortcut in self.shortcuts.items():
             facts[name] = shortcut.resolve(facts)
+        if self.tracking is not None:
+            facts.update(tracks.facts_of(event.track, self.tracking.fields_in(facts)))
         return facts
+
+    def after(self, event: Event, payload: object, before: Mapping[str, object]) -> Event:
+        """The event as if ``before`` was known of the record that it is about."""
+        facts, tracking = self.facts(event, payload), self.tracking
+        if tracking is None or not (key := tracking.key(facts)):
+            return event
+        known = tracks.encoded(tracks.Track(key, dict(before)))
+        return replace(event, track=tracks.written(key, known, tracking.fields_in(facts), tracking.omitted)[1])
 
 
 def _said(payload: object, headers: Mapping[str, str], query: str) -> Facts:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import Unparsable
+from gateway.event import tracks
 from gateway.event.naming import Naming
 from gateway.event.paths import MISSING, Each, Facts, Path, present, starred_path
 from gateway.event.payload import ENVELOPE, SECRET_HEADERS, SECRET_QUERY, is_json, payload_of, query_fields
@@ -60,6 +61,8 @@ class Redaction(Struct, frozen=True, kw_only=True):
     dropped: frozenset[str] = SECRET_HEADERS
     #: The same for fields of the query, which an earlier configuration may have kept.
     dropped_query: frozenset[str] = SECRET_QUERY
+    #: Names of the fields of a record that are redacted, or ``*``.
+    tracked: frozenset[str] = frozenset()
 
     def masked(self, payload: object) -> object:
         """The payload with ``•••`` for what is redacted, whole subtrees included; the rest is unchanged.
@@ -93,7 +96,12 @@ class Redaction(Struct, frozen=True, kw_only=True):
             return event
         body = msgspec.json.encode(self.masked(payload)) if self.fields else event.body
         query = urlencode(self.masked_query(event.query)) if event.query else ""
-        return replace(event, headers=self.masked_headers(event.headers), body=body, query=query)
+        track = self.masked_track(event.track)
+        return replace(event, headers=self.masked_headers(event.headers), body=body, query=query, track=track)
+
+    def masked_track(self, track: bytes) -> bytes:
+        """What an event did to its record, with ``•••`` for redacted values."""
+        return tracks.masked(track, self.tracked, MASK) if track and self.tracked else track
 
     def mask_of(self, event: Event) -> Callable[[str], str]:
         """A function that hides the redacted values of an event in a text about it: an error, or an answer that repeats them."""
@@ -127,6 +135,8 @@ class Redaction(Struct, frozen=True, kw_only=True):
         if self.query:
             shown = self.masked_query(event.query)
             yield from (value for name, value in query_fields(event.query).items() if shown.get(name) == MASK)
+        if self.tracked and event.track:
+            yield from (text for value in tracks.values_of(event.track, self.tracked) for text in _texts(value))
         try:
             payload = payload_of(event)
         except Unparsable:
@@ -136,7 +146,11 @@ class Redaction(Struct, frozen=True, kw_only=True):
 
 NOTHING: Final = Redaction()
 EVERYTHING: Final = Redaction(
-    paths=("payload", "headers", "query"), fields=((),), headers=frozenset({"*"}), query=frozenset({"*"})
+    paths=("payload", "headers", "query"),
+    fields=((),),
+    headers=frozenset({"*"}),
+    query=frozenset({"*"}),
+    tracked=frozenset({"*"}),
 )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import BadRequest, Unparsable
+from gateway.event import tracks
 from gateway.event.paths import MISSING, PathRefused, lookup, split_path
 from gateway.event.payload import payload_of, query_fields
 from gateway.model import DeliveryState, Event
@@ -256,6 +257,8 @@ def meant(q: str, config: "Config") -> tuple[str, str, Matches]:
     needle = text.lower()
 
     def matches(event: Event) -> bool:
+        if event.track and _remembers(event.track, path, text):
+            return True
         if _raw(event) is MISSING:
             return needle in event.body.decode("utf-8", "replace").lower()
         if path or is_in_body(event):
@@ -263,6 +266,16 @@ def meant(q: str, config: "Config") -> tuple[str, str, Matches]:
         return any(needle in text.lower() for text in (event.label, *query_fields(event.query).values()))
 
     return f"events with {'.'.join(path)}=•••" if path else "events with a text", text, matches
+
+
+def _remembers(track: bytes, path: Sequence[str], text: str) -> bool:
+    """Whether what was known of an event's record has a value, although the event itself may not."""
+    values = tracks.values_of(track, "*")
+    if not path:
+        return any(text.lower() in leaf.lower() for value in values for leaf in _leaves(value))
+    known = tracks.fields_of(track)
+    ends = [path[at:] for at in range(len(path))]
+    return any(as_text(lookup(fields, end)) == text for fields in known for end in ends)
 
 
 def _what(q: str, key: str) -> tuple[Sequence[str], str]:

@@ -24,6 +24,8 @@ The keys of a file; ``title``, ``page``, ``verify`` and ``type`` are required:
   ``json`` and ``xml``, as under ``reply:`` of a source, if the sender would show the gateway's own answer to people.
 - ``ping``: a regular expression for the whole body of a request that the sender does not sign, by which it only checks
   the address; answered where a source has ``ping: accept``.
+- ``record``: what identifies the record that an event is about, for sources with ``track``: a template such as
+  ``{payload.object}:{payload.id}``, or a list of them, tried in order.
 - ``summary``: what an event is about, for lists of events: a template of Jinja as under ``summary:`` of a source. Parts
   between `` · `` that are empty are left out.
 - ``largest``: the largest body that the sender posts, if that is more than a source accepts by default: ``25MiB``.
@@ -66,7 +68,7 @@ CONTENT_TYPES: Final = {
 _REQUIRED: Final = ("title", "page", "verify", "type")
 _KEYS: Final = (
     *(*_REQUIRED, "id", "shortcuts", "split", "headers", "handshake", "any_types", "samples", "promised"),
-    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest", "summary"),
+    *("secret", "notes", "reply", "dedupe", "renamed", "ping", "largest", "summary", "record"),
 )
 
 
@@ -112,6 +114,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     renamed: Mapping[str, str]
     #: A template that says what an event is about; empty: the usual fields do.
     summary: str
+    #: What identifies the record that an event is about, tried in order; empty: that is not known.
+    record: tuple[str, ...]
 
 
 @cache
@@ -162,6 +166,7 @@ def compiled(name: str, declared: Mapping[str, Any], samples: Mapping[str, tuple
         largest=declared.get("largest", ""),
         renamed=declared.get("renamed", {}),
         summary=declared.get("summary", ""),
+        record=tuple(_listed(declared.get("record", ()))),
     )
 
 
@@ -274,4 +279,5 @@ _NONE: Final = Preset(
     largest="",
     renamed={},
     summary="",
+    record=(),
 )

@@ -11,6 +11,7 @@ import msgspec
 from gateway.config.text.reader import Items, Map, Node, Scalar, read
 from gateway.config.text.report import Report
 from gateway.errors import ConfigError, GatewayError
+from gateway.event import tracks
 from gateway.event.payload import ENVELOPE, payload_of
 from gateway.model import Event
 from gateway.rehearsal.rehearse import Rehearsal, rehearse, sender_headers
@@ -73,22 +74,33 @@ def _written(config: Config, source: Source, event: Event, payload: object) -> s
     # The payload of a test is JSON, whatever its sender made of it.
     headers.pop("content-type", None)
     query = redaction.masked_query(event.query) if event.query else {}
-    rehearsal = _played(config, source, payload, headers, query)
-    text = "\n".join(f"  {line}" for line in _lines(event, payload, headers, query, rehearsal))
+    before = tracks.before_of(redaction.masked_track(event.track)) if source.naming.tracking else {}
+    rehearsal = _played(config, source, payload, headers, query, before)
+    text = "\n".join(f"  {line}" for line in _lines(event, payload, headers, query, before, rehearsal))
     return text if len(text) <= LONGEST and _is_read_as(text, _literal(payload)) else ""
 
 
 def _played(
-    config: Config, source: Source, payload: object, headers: Mapping[str, str], query: Mapping[str, str]
+    config: Config,
+    source: Source,
+    payload: object,
+    headers: Mapping[str, str],
+    query: Mapping[str, str],
+    before: Mapping[str, object],
 ) -> Rehearsal:
     """The event as the test has it: what is redacted may be what a route looks at."""
     body = msgspec.json.encode(payload)
     sent = sender_headers(source, body, headers={**JSON_HEADERS, **headers}, kept=headers)
-    return rehearse(config, source, body, sent, 0.0, urlencode(query).encode(), known={})
+    return rehearse(config, source, body, sent, 0.0, urlencode(query).encode(), before=before, known={})
 
 
 def _lines(
-    event: Event, payload: object, headers: Mapping[str, str], query: Mapping[str, str], rehearsal: Rehearsal
+    event: Event,
+    payload: object,
+    headers: Mapping[str, str],
+    query: Mapping[str, str],
+    before: Mapping[str, object],
+    rehearsal: Rehearsal,
 ) -> Iterator[str]:
     yield f"- name: {_text(f'{event.type} of {iso_time(event.received_at)[:10]}')}"
     yield f"  source: {_text(event.source)}"
@@ -98,6 +110,8 @@ def _lines(
     if query:
         yield "  query:"
         yield from (f"    {_text(name)}: {_text(_literal(value))}" for name, value in query.items())
+    if before:
+        yield f"  before: {_text(_literal(before))}"
     first, *more = _escaped(json.dumps(_literal(payload), indent=2, ensure_ascii=False)).split("\n")
     yield f"  payload: {first}"
     yield from (f"  {line}" for line in more)

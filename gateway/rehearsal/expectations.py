@@ -46,7 +46,10 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
         declared, given = headers_of(test, source), written_headers(test)
         headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
         now = NOW if test.now is None else test.now
-        rehearsal = rehearse(config, source, body, headers, now, query=query, known=test.memory)
+        before = test.before or {}
+        rehearsal = rehearse(config, source, body, headers, now, query=query, before=before, known=test.memory)
+        if test.before and not rehearsal.event.track:
+            return ["before: the event does not say what identifies its record: see track of its source"]
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:

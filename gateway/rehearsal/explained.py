@@ -18,8 +18,9 @@ from gateway.event.explain import Explanation, Finding
 from gateway.event.match import Rule
 from gateway.event.paths import MISSING, Path, as_written
 from gateway.event.payload import payload_of
+from gateway.event.tracks import BEFORE, CHANGES, RECORD, is_one_of
 from gateway.hiding.masks import Masks
-from gateway.hiding.redaction import seen
+from gateway.hiding.redaction import MASK, seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import curl
 from gateway.rehearsal.as_test import as_test
@@ -33,7 +34,8 @@ from gateway.wording import iso_time
 
 
 def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
-    """What happens to an event: ``{"event", "entries", "deliveries"}``. Each entry has its clauses and the values they
+    """What happens to an event: ``{"event", "tracked", "entries", "deliveries"}``. ``tracked`` is there if its source has
+    ``track``: ``{"before", "changes", "record"}``. Each entry has its clauses and the values they
     saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted.
     """
     event = rehearsal.event
@@ -44,11 +46,16 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "type": event.type,
             "received_at": iso_time(event.received_at),
         },
+        **_of_record(record_of(config, event, rehearsal.facts["payload"])),
         "entries": entries(config, rehearsal),
         "deliveries": [
             {**_delivery(each, config), "waits": waits(each, event.received_at)} for each in requests(config, rehearsal)
         ],
     }
+
+
+def _of_record(record: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {} if record is None else {"tracked": record}
 
 
 # --- stored events ---
@@ -57,7 +64,8 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
 def explained_history(
     config: Config, history: EventHistory, console: str = "", known: Known | None = None
 ) -> Mapping[str, Any]:
-    """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests", "test"}``.
+    """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests", "test"}``, and
+    ``tracked`` as in ``explained``.
 
     ``config`` is the file's revision; ``why_not_explained`` says why entries and requests are empty, if they are. Each
     delivery has a request, by ``delivery_id``, as an attempt would make it now, or ``not_shown`` with why it would
@@ -76,6 +84,7 @@ def explained_history(
         return {**nothing, "why_not_explained": f"the stored body of {event.id} cannot be read: {error}"}
     return {
         **nothing,
+        **_of_record(record_of(config, event, rehearsal.facts["payload"])),
         "entries": entries(config, rehearsal),
         "requests": list(_requests_now(config, history, rehearsal, console, known)),
         "test": as_test(config, history.event),
@@ -153,6 +162,18 @@ def _is_changed(config: Config, now: Rehearsed, last: Attempt | None) -> bool | 
     if last is None or not last.sent_sha256 or (destination is not None and destination.changes_body):
         return None
     return now.request is None or hashlib.sha256(now.request.sent).digest() != last.sent_sha256
+
+
+def record_of(config: Config, event: Event, payload: object) -> Mapping[str, Any] | None:
+    """What was known of an event's record and what it changed, as it may be shown: ``{"before", "changes", "record"}``.
+
+    None: its source remembers none.
+    """
+    source, redaction = config.source(event.source), config.redaction(event)
+    if source is None or source.naming.tracking is None:
+        return None
+    shown = source.naming.facts(redaction.masked_event(event, payload), redaction.masked(payload))
+    return {root: config.masks.value(shown[root]) for root in (BEFORE, CHANGES, RECORD)}
 
 
 # --- requests, without secrets and redacted values ---
@@ -296,8 +317,8 @@ class _Hiding(Struct, frozen=True):
     text: Callable[[str], str]
     #: In a key of ``once``.
     key: Callable[[str], str]
-    #: In the value that a condition saw at a path.
-    seen: Callable[[Path, object], object]
+    #: In the value that a condition saw at a path; or in the values of a record, given the path below its fields.
+    seen: Callable[[Path, object, Path], object]
 
 
 def entries(config: Config, rehearsal: Rehearsal) -> Sequence[Mapping[str, Any]]:
@@ -311,15 +332,18 @@ def _hiding(config: Config, rehearsal: Rehearsal) -> _Hiding:
     redaction, source = config.redaction(event), config.source(event.source)
     hide = redaction.mask_of(event)
     if source is None or not redaction.paths:
-        return _Hiding(masks.text, str, lambda _, value: masks.value(value))
+        return _Hiding(masks.text, str, lambda _, value, _below: masks.value(value))
     headers = redaction.masked_headers(event.headers)
     query = redaction.masked_query(event.query)
     masked = {**facts, "payload": redaction.masked(facts["payload"]), "headers": headers, "query": query}
-    return _Hiding(
-        lambda text: masks.text(hide(text)),
-        redaction.key_mask_of(event),
-        lambda path, value: masks.value(seen(source.naming, path, value, facts, masked)),
-    )
+    masked |= record_of(config, event, facts["payload"]) or {}
+
+    def shown(path: Path, value: object, below: Path) -> object:
+        if below:
+            return MASK if is_one_of(str(below[0]), redaction.tracked) else masks.value(value)
+        return masks.value(seen(source.naming, path, value, facts, masked))
+
+    return _Hiding(lambda text: masks.text(hide(text)), redaction.key_mask_of(event), shown)
 
 
 def _entry(each: Considered, rehearsal: Rehearsal, hiding: _Hiding) -> Mapping[str, Any]:
@@ -378,10 +402,11 @@ def _about(rule: Rule, explanation: Explanation, event: Event) -> Iterator[Findi
 def _clause(finding: Finding, hiding: _Hiding) -> Mapping[str, Any]:
     clause: dict[str, Any] = {"text": hiding.text(finding.text), "held": finding.held}
     if finding.path:
-        clause["field"] = as_written(finding.path)
+        is_unknown = bool(finding.below) and finding.seen is MISSING
+        clause["field"] = as_written((BEFORE, *finding.below) if is_unknown else finding.path)
         clause["missing"] = finding.seen is MISSING
         if finding.seen is not MISSING:
-            clause["seen"] = hiding.seen(finding.path, finding.seen)
+            clause["seen"] = hiding.seen(finding.path, finding.seen, finding.below)
     if finding.error:
         clause["error"] = hiding.text(finding.error)
     if finding.inner:

@@ -118,16 +118,20 @@ def rehearse(
     headers: RawHeaders,
     now: float,
     query: bytes = b"",
+    *,
+    before: Mapping[str, object] = MappingProxyType({}),
     known: Known | None = None,
 ) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
-    ``headers`` have lower-case names; ``known`` is what is remembered, None: examples stand for it. Raises RequestRefused.
+    ``headers`` have lower-case names; ``before`` is what is known of the event's record, ``known`` what is remembered, None:
+    examples stand for it. Raises RequestRefused.
     """
     if len(body) > source.max_body:
         raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
-    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload, known=known)
+    event = source.naming.after(replace(first.event, id=EVENT_ID), first.payload, before)
+    return rehearse_event(config, source, event, first.payload, known=known)
 
 
 def rehearse_event(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 
+from gateway.event import tracks
 from gateway.event.naming import EVENT_FIELDS
 from gateway.render.filters import FILTERS, FUNCTIONS, READ_AT_LOAD, TESTS
 from gateway.render.foreign import INSTEAD_OF, INSTEAD_OF_TESTS
@@ -202,6 +203,8 @@ def _check_names(tree: nodes.Template, undeclared: Collection[str], roots: Colle
                 hint = (
                     f"a digest has events, count, by, first and last: first.{name.name}, or {{% for each in events %}}"
                 )
+            if name.name in tracks.ROOTS:
+                hint = f"{name.name} is what a source with track knows: add track: 180d to every source of this route"
             raise Refused(name.lineno, f'unknown name "{name.name}"', hint)
 
 

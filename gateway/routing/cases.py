@@ -83,6 +83,8 @@ class Test(Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = field(default_factory=dict)
     #: What is remembered, by what it is remembered as and by key: values by name.
     memory: Mapping[Subject, Mapping[str, object]] = field(default_factory=dict)
+    #: What is known of the event's record before it; None: nothing.
+    before: Mapping[str, object] | None = None
     #: ``deliveries``: exactly those of ``checks``; ``failed``: one becomes dead with ``reason``.
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()

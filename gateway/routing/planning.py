@@ -14,7 +14,7 @@ from gateway.model import Event, new_id
 from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.routing.gathering import Debounce, Digest
-from gateway.store.nouns import Firing, Gather, NewDelivery, NewEvent
+from gateway.store.nouns import Firing, Gather, NewDelivery, NewEvent, NewRecord
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
 TURN: Final = 3 << 14
@@ -43,6 +43,8 @@ class Plan(Struct, frozen=True):
     firings: Sequence[Firing]
     #: By entry that does not send at once: the seconds until it does, and how its deliveries gather with others.
     waits: Mapping[str, Wait] = NO_WAITS
+    #: The record that it is about.
+    record: NewRecord | None = None
 
     def new_event(self, config: Config, reserve: Callable[[Destination], float | None]) -> NewEvent:
         """The event with its deliveries; ``reserve`` says for how long to lease one that may start at once."""
@@ -68,6 +70,7 @@ class Plan(Struct, frozen=True):
             deliveries=deliveries,
             firings=self.firings,
             is_redacted_later=self.source.redaction.is_stored,
+            record=self.record,
         )
 
 
@@ -104,7 +107,8 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
     waits = NO_WAITS
     if late := [entry for entry in sending if entry.timing is not None or entry.gathers is not None]:
         waits = {entry.name: _wait(entry, known, event, source) for entry in late}
-    return Plan(event, received.key, source, entries, sending, lanes, _firings(sending, known, event, source), waits)
+    firings = _firings(sending, known, event, source)
+    return Plan(event, received.key, source, entries, sending, lanes, firings, waits, received.record)
 
 
 def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> Wait:

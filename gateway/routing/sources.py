@@ -31,6 +31,7 @@ from gateway.routing.replies import Reply
 from gateway.signatures import Credential, KeyRefused, RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
 from gateway.signatures.handshakes import Answer, Handshake
+from gateway.store.nouns import NewRecord
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -40,6 +41,8 @@ class Received(Struct, frozen=True, kw_only=True):
     payload: object
     #: Identifies the event within its source.
     key: bytes
+    #: The record that it is about; None: none, or it is not planned yet.
+    record: NewRecord | None = None
 
 
 class Source(Struct, frozen=True, kw_only=True):

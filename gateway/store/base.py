@@ -24,6 +24,7 @@ from gateway.store.nouns import (
     Lease,
     NewEvent,
     Outcome,
+    Record,
     Rejected,
     Retention,
     Room,
@@ -87,6 +88,12 @@ class Reads(Protocol):
     async def holds(self) -> Sequence[Hold]:
         """Everything that holds a destination or has ever held it, by destination."""
 
+    async def records(self, source: str, keys: Collection[str]) -> Mapping[str, Record]:
+        """What is remembered of records of a source, by key; the others are absent."""
+
+    async def remembered(self) -> Mapping[str, int]:
+        """How many records are remembered, by source. Looks at each of them: ask rarely."""
+
     async def stored_time(self) -> float:
         """The store's clock, seconds since the epoch: never earlier than anything that was stored."""
 
@@ -147,7 +154,8 @@ class Store(Reads, Protocol):
     def append(self, events: Sequence[NewEvent], *, replica: str = "") -> "asyncio.Future[Sequence[Appended]]":
         """Store the events of one request with their deliveries, all or nothing, on disk before the future is done.
 
-        A key seen within its window stores nothing and gives the first event's id. Calls that wait at the same time
+        A key seen within its window stores nothing and gives the first event's id. An event about a record writes it, if
+        the record is still as the event was planned on; if not, nothing of its request is stored (``Appended.stale``). Calls that wait at the same time
         share one transaction. ``replica`` gets a lease for each delivery that asks for one, unless other deliveries
         for its destination are due. The append is carried out even if the caller goes away: if it cancels the future,
         the leases are given back.
@@ -244,7 +252,7 @@ class Store(Reads, Protocol):
         """
 
     async def begin_erasure(self, erasure: Erasure) -> Activity:
-        """Begin to forget events; durable on return. Refused requests, keys of entries, and what is remembered are
+        """Begin to forget events; durable on return. Refused requests, keys of entries, records, and what is remembered are
         removed if they have its value.
 
         The caller looks through all events that are stored by now and names those to ``forget``.
@@ -257,8 +265,8 @@ class Store(Reads, Protocol):
         """Forget these events; those up to ``to`` were looked at. The replica holds the erasure as in ``go_on``.
 
         Of each stays that it was there, what became of its deliveries, and ``rules.tombstone``. What waits or is dead is
-        discarded; attempts lose their answers and reasons; entries may fire again for its keys, and what was remembered
-        of answers about it is gone. Called once
+        discarded; attempts lose their answers and reasons; entries may fire again for its keys; what was remembered of
+        answers about it is gone, and so are the records that they are about. Called once
         more when everything was looked through and ``wipe`` has nothing to do, it finishes the erasure. Does nothing
         if the erasure is elsewhere by now.
         """

@@ -25,13 +25,13 @@ OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "timing", "memory_
 #: Those among them that belong to a delivery, which says which event they belong to.
 OF_DELIVERIES: Final = ("attempt", "notice", "timing", "memory_wait")
 #: Parts in the order in which they are copied; "event" is everything that belongs to events.
-PARTS: Final = ("activity", "event", "dedupe", "once", "memory", "hold", "rejected", "came", "went", "secret")
+PARTS: Final = ("activity", "event", "dedupe", "once", "memory", "record", "hold", "rejected", "came", "went", "secret")
 COLUMNS: Final[Mapping[str, str]] = {
     "activity": (
         "seq id at by verb subject reason key asked which total moved began position ends interval_s next_due as_new "
         "finished stopped_by"
     ),
-    "event": "seq id source type received_at stored_at headers sha256 body body_is redact label",
+    "event": "seq id source type received_at stored_at headers sha256 body body_is redact label track",
     "delivery": (
         "event_seq seq id route destination state due attempts attempts_before_replay spent_s crashes reason last_status "
         "last_answer changed_at lane turn cause task"
@@ -47,6 +47,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "dedupe": "source key event_id expires",
     "once": "name key event_id fired_at expires",
     "memory": "name key said event_id remembered_at expires",
+    "record": "source key event_id track expires",
     "hold": "destination rev pause mute failures denied next_probe probe_interval_s waits_until",
     "rejected": "at source path status reason client count",
     "came": "minute source events",

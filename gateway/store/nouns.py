@@ -61,6 +61,26 @@ class Firing(Struct, frozen=True, kw_only=True):
     routes: frozenset[str]
 
 
+class NewRecord(Struct, frozen=True, kw_only=True):
+    """The record that an event is about: remembered as ``Event.track`` says, in the event's transaction."""
+
+    #: Unique per source.
+    key: str
+    #: The event that had written the record when this one was planned; empty: none was remembered.
+    after: str
+    #: How long it is remembered, seconds.
+    keeps_s: float
+
+
+class Record(Struct, frozen=True):
+    """A record as its last event has left it."""
+
+    #: The event.
+    event_id: str
+    #: Its ``Event.track``.
+    track: bytes
+
+
 class HeldBack(Struct, frozen=True, kw_only=True):
     """An entry that matched an event but had already fired for its key."""
 
@@ -85,6 +105,8 @@ class NewEvent(Struct, frozen=True, kw_only=True):
     firings: Sequence[Firing] = ()
     #: Whether the fields its source redacts are removed from the store after the last delivery.
     is_redacted_later: bool = False
+    #: The record it is about, if its source remembers any.
+    record: NewRecord | None = None
 
 
 class Lease(Struct, frozen=True):
@@ -109,6 +131,9 @@ class Appended(Struct, frozen=True):
     held_back: frozenset[str] = frozenset()
     #: Its dead deliveries that are sent again because its sender sent it again.
     replayed: int = 0
+    #: Another event has changed the record of one of its request's events meanwhile: nothing of the request was stored, and
+    #: it has to be planned again.
+    stale: bool = False
 
 
 class Want(Struct, frozen=True):
@@ -153,6 +178,8 @@ class Retention(Struct, frozen=True, kw_only=True):
     bodies_s: float = math.inf
     attempts_s: float = 30 * 86400.0
     dead_s: float = 90 * 86400.0
+    #: The most records of one source; those that have had no event for the longest time go first.
+    records: int = 1_000_000
 
 
 class Limits(Struct, frozen=True, kw_only=True):

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from gateway.event import tracks
 from gateway.model import Attempt, Dead, Delivered, Event, Notice, Retry
 from gateway.store import open_reads, open_store
 from gateway.store.activities import Task
 from gateway.store.holds import Terms
-from gateway.store.nouns import DeliveryQuery, Firing, Gather, NewDelivery, NewEvent, Outcome, Told, Want
+from gateway.store.nouns import DeliveryQuery, Firing, Gather, NewDelivery, NewEvent, NewRecord, Outcome, Told, Want
 from tests.store.database import PostgresKind
 
 _numbers = itertools.count(1)
@@ -45,7 +46,9 @@ class Clock:
         return self.monotonic_s
 
 
-def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", window_s=86400.0, lanes=(), firings=()):
+def new_event(
+    *destinations, key=None, body=None, lease_s=None, source="crm", window_s=86400.0, lanes=(), firings=(), record=None
+):
     number = next(_numbers)
     body = body if body is not None else f'{{"number": {number}}}'.encode()
     event = Event(
@@ -57,12 +60,15 @@ def new_event(*destinations, key=None, body=None, lease_s=None, source="crm", wi
         body=body,
         sha256=hashlib.sha256(body).digest(),
         query="a=1&b=%20",
+        track=tracks.encoded(tracks.merged(record.key, {}, {"number": number})) if record else b"",
     )
     deliveries = [
         NewDelivery(id=f"dlv_{number:06}_{i}", route=f"to-{name}", destination=name, lease_s=lease_s, lane=lane)
         for i, (name, lane) in enumerate(itertools.zip_longest(destinations, lanes[: len(destinations)]))
     ]
-    return NewEvent(event=event, key=key or event.sha256, window_s=window_s, deliveries=deliveries, firings=firings)
+    return NewEvent(
+        event=event, key=key or event.sha256, window_s=window_s, deliveries=deliveries, firings=firings, record=record
+    )
 
 
 def once(key, window_s=100.0):
@@ -84,6 +90,11 @@ def debounced(*destinations, key="", quiet_s=120.0, at_most_s=1800.0, **more):
 def gathering(gather, wait_s, *destinations, **more):
     new = new_event(*destinations, **more)
     return replace(new, deliveries=[replace(each, gather=gather, wait_s=wait_s) for each in new.deliveries])
+
+
+def of(key, after="", keeps_s=100.0):
+    """The record that an event is about; ``after``: the event that it was planned on."""
+    return NewRecord(key=key, after=after, keeps_s=keeps_s)
 
 
 def told(lease, *, to="ops"):

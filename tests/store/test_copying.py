@@ -21,7 +21,7 @@ from gateway.store.sqlite.copying import PARTIAL
 from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres
 from tests.store.conformance.test_memory import remembering, waiting
-from tests.store.given import Clock, attempt, delivered, leased, new_event, once, retry, told
+from tests.store.given import Clock, attempt, delivered, leased, new_event, of, once, retry, told
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ async def fill(store, clock, events=30):
         clock.move(9_000.0)
         firings = [once("ada", window_s=1e6)] if number % 4 == 0 else []
         body = b"" if number == 3 else f'{{"n": {number}, "name": "Zo\u00eb \\u0000"}}'.encode()
-        made = await leased(store, "slack", "crm", lanes=[None, f"lane \x00 {number % 2}"], body=body, firings=firings)
+        record = of(f"contact:{number}", keeps_s=1e7) if number % 5 else None
+        lanes = [None, f"lane \x00 {number % 2}"]
+        made = await leased(store, "slack", "crm", lanes=lanes, body=body, firings=firings, record=record)
         by_name = {lease.delivery.destination: lease for lease in made}
         lease = by_name.get("slack")
         if lease and number % 6 == 0:
@@ -85,6 +87,7 @@ async def seen(url):
             "rejected": await reads.rejected(),
             "holds": [replace(each, circuit=each.circuit and replace(each.circuit, next_probe_s=0.0), wait_s=0.0) for each in await reads.holds()],
             "dead": stats.dead,
+            "records": await reads.records("crm", [f"contact:{number}" for number in range(40)]),
             "numbers": {name: (one.pending, one.dead, one.delivered, one.discarded) for name, one in stats.destinations.items()},
             "wrong": await reads.check(),
         }  # fmt: skip

@@ -7,11 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import BodyGone, CorruptEvent
+from gateway.event import tracks
 from gateway.model import DeliveryState, Release
 from gateway.store.activities import Erasure, Task
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected
 from gateway.store.rules import TASK_LEASE_S
-from tests.store.given import dead, delivered, leased, new_event, once, replay, retry, told, wants
+from tests.store.given import dead, delivered, leased, new_event, of, once, replay, retry, told, wants
 
 ERASURE = Erasure(by="ann", find="name=jo", value="jo@example.com", subject="events with name=•••", reason="asked to")
 
@@ -42,6 +43,28 @@ async def one_of_each(store):
     waiting = [Outcome(by_name["waiting"], Release())] if "waiting" in by_name else []
     await store.settle([delivered(by_name["delivered"]), dead(by_name["dead"]), retry(by_name["retried"]), *waiting])
     return leases[0].delivery.event_id, by_name["flying"]
+
+
+def remembering(key, **fields):
+    """An event about a record of which ``fields`` are remembered."""
+    new = new_event("slack", record=of(key))
+    return replace(new, event=replace(new.event, track=tracks.encoded(tracks.merged(key, {}, fields))))
+
+
+def test_the_records_that_forgotten_events_are_about_are_not_remembered_any_more(run):
+    async def scenario(store):
+        theirs, others = remembering("contact:1", name="Jo"), remembering("contact:2", name="Ann")
+        mentioning = remembering("order:3", buyer={"email": "jo@example.com"})
+        alike = remembering("order:4", buyer={"email": "bojo@example.com.invalid"})
+        for each in (theirs, others, mentioning, alike):
+            await store.append([each])
+        await forgotten(store, theirs.event.id)
+        keys = ["contact:1", "contact:2", "order:3", "order:4"]
+        assert set(await store.records("crm", keys)) == {"contact:2", "order:4"}
+        assert (await store.event(theirs.event.id)).event.track == b""
+        assert (await store.event(others.event.id)).event.track == others.event.track
+
+    run(scenario)
 
 
 def test_nothing_is_left_of_a_forgotten_event_but_that_it_was_there(run):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway.errors import KeyReused, Overlaps, StoreError, StoreUnavailable
 from gateway.event.patterns import fits
 from gateway.model import Delivery, DeliveryState, Release, Retry, Waits, new_id
-from gateway.store import nouns, rules
+from gateway.store import nouns, rules, tracking
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Assignment
 from gateway.store.memory import Known, Recalled
@@ -93,6 +93,8 @@ class Server:
     #: By (entry, key): the event it fired for, when, and until when that counts.
     fired: dict[tuple[str, str], tuple[str, float, float]] = field(default_factory=dict)
     held_back: dict[str, list[nouns.HeldBack]] = field(default_factory=dict)
+    #: By (source, key): the last event, what it did, and until when that is remembered.
+    tracked: dict[tuple[str, str], tuple[str, bytes, float]] = field(default_factory=dict)
     #: By (route, destination, dead destination): the delivery that notifies, and when it is due.
     notices: dict[tuple[str, str, str], tuple[str, float]] = field(default_factory=dict)
     #: By destination: the hold, and when it was stored.
@@ -142,7 +144,15 @@ class Server:
     # append
 
     def append(self, news: list[nouns.NewEvent], replica: str) -> list[nouns.Appended]:
+        keys = self.keys
         owners = self._owners(news)
+        last = {key: event_id for key, (event_id, _, expires) in self.tracked.items() if expires > self.now()}
+        decided = tracking.decide([news], owners, last)
+        if decided.stale:
+            self.keys = keys
+            return [nouns.Appended(new.event.id, False, stale=True) for new in news]
+        for key, new in decided.written.items():
+            self.tracked[key] = (new.event.id, new.event.track, self.now() + new.record.keeps_s)
         pairs = zip(news, owners, strict=True)
         return [nouns.Appended(owner, True) if owner else self._event(new, replica) for new, owner in pairs]
 
@@ -534,6 +544,10 @@ class Server:
         return count
 
     # as much of the read side as the suite looks at
+
+    def records(self, source, keys):
+        found = {key: self.tracked.get((source, key)) for key in keys}
+        return {key: nouns.Record(*each[:2]) for key, each in found.items() if each and each[2] > self.now()}
 
     def load(self, event_ids):
         return {id_: self.kept[id_].event for id_ in event_ids if id_ in self.kept}

@@ -12,7 +12,7 @@ from gateway.config.schema.values import some
 from gateway.config.text.reader import Broken, Items, Map, Node, Pair, Scalar
 from gateway.errors import Place
 from gateway.event import operators
-from gateway.event.conditions import Check, Clause, Combined, Condition
+from gateway.event.conditions import Change, Check, Clause, Combined, Condition
 from gateway.event.operators import OPERATORS
 from gateway.event.paths import Path, PathRefused, parse_path
 from gateway.event.values import Value
@@ -35,11 +35,34 @@ COMBINING: Final[Mapping[str, tuple[Shape, str]]] = {
 #: Says how a field is read, beside its operators.
 NUMBER: Final = "number"
 READ_AS_NUMBER: Final = 'true: read a text such as "398.00" as a number first, for the operators beside it'
-_OF_A_FIELD: Final = frozenset({*OPERATORS, NUMBER})
+#: Compare with what a source with ``track`` knew of the field before the event; the schema of each, and its line.
+CHANGED: Final = "changed"
+WAS: Final = "was"
+_FROM, _TO = "from", "to"
+_CHANGED: Final[Shape] = {
+    "anyOf": [
+        {"type": "boolean"},
+        {
+            "type": "object",
+            "properties": {_FROM: _VALUES, _TO: _VALUES},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+    ]
+}
+TRACKED: Final[Mapping[str, tuple[Shape, str]]] = {
+    CHANGED: (
+        _CHANGED,
+        "true: the event changed the field, which was known before; or {from: 1, to: 3}; needs track on the source",
+    ),
+    WAS: (_VALUES, "what the field was before the event: one of these values; needs track on the source"),
+}
+_OF_A_FIELD: Final = frozenset({*OPERATORS, *TRACKED, NUMBER})
 _OPERATED: Final[Shape] = {
     "type": "object",
     "properties": {
         **{name: {"description": each.about, **each.schema} for name, each in OPERATORS.items()},
+        **{name: {"description": about, **shape} for name, (shape, about) in TRACKED.items()},
         NUMBER: {"description": READ_AS_NUMBER, **shape_of(values.boolean)},
     },
     "additionalProperties": False,
@@ -237,6 +260,8 @@ def _operated(
 def _operator(reading: Reading, field: str, pair: Pair, path: Path, *, number: bool) -> Condition | None:
     name = pair.key.text
     text = f"{field}: {{{name}: {as_written(pair.value)}}}"
+    if name in TRACKED:
+        return _tracked(reading, field, pair, path, text)
     if name not in OPERATORS:
         right = foreign.line(field, Map(pair.key.place, (pair,)))
         hint = f"write {right}" if right else suggest_or_list(name, sorted(_OF_A_FIELD))
@@ -249,6 +274,44 @@ def _operator(reading: Reading, field: str, pair: Pair, path: Path, *, number: b
     if operands is None or (number and not _is_of_numbers(reading, field, pair, operands)):
         return None
     return Check(path=path, operator=name, operands=operands, number=number, text=text)
+
+
+def _tracked(reading: Reading, field: str, pair: Pair, path: Path, text: str) -> Condition | None:
+    """A condition on what became of a field."""
+    names = tuple(segment for segment in path if isinstance(segment, str))
+    if len(names) != len(path):
+        reading.error(pair.key, f'"{pair.key.text}" of "{field}" compares one value', "name one field: attrs.status_id")
+        return None
+    if pair.key.text == WAS:
+        was = _compared(reading, WAS, field, pair.value)
+        return None if was is None else Change(path=path, was=was, below=names, text=text)
+    if not isinstance(pair.value, Map):
+        asked = values.boolean(reading, pair.value, f'"{CHANGED}" of "{field}"')
+        return None if asked is None else Change(path=path, changed=asked, below=names, text=text)
+    found: dict[str, tuple[Value, ...]] = {}
+    for each in pair.value.pairs:
+        if each.key.text not in (_FROM, _TO):
+            hint = suggest_or_list(each.key.text, (_FROM, _TO))
+            reading.error(each.key, f'unknown key "{each.key.text}" in "{CHANGED}" of "{field}"', hint)
+            return None
+        read = _compared(reading, each.key.text, field, each.value)
+        if read is None:
+            return None
+        found[each.key.text] = read
+    if not found:
+        reading.error(pair.value, f'"{CHANGED}" of "{field}" is an empty map', "write true, or {from: 1, to: 3}")
+        return None
+    return Change(path=path, changed=True, was=found.get(_FROM), now=found.get(_TO), below=names, text=text)
+
+
+def _compared(reading: Reading, name: str, field: str, node: Node) -> tuple[Value, ...] | None:
+    """The values that a field had or has, of which one will do."""
+    if isinstance(node, Map):
+        message = f'"{name}" of "{field}" is compared with a map'
+        reading.error(node, message, f"write a value, or a list: {{{name}: [1, 2]}}")
+        return None
+    # Called as an operator is.
+    return of_field(reading, f'{name}" of "{field}', node)
 
 
 def _is_of_numbers(reading: Reading, field: str, pair: Pair, operands: Sequence[Value]) -> bool:

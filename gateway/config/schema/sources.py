@@ -66,6 +66,35 @@ def _dedupe(reading: Reading, node: Node, label: str) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrackKeys(Section):
+    noun = "track"
+    per: tuple[Words, ...] | None = key(
+        values.words_list,
+        "what identifies a record, if not as the preset says: {payload.object}:{payload.id}; in a list, the first whose "
+        "fields are present",
+    )
+    fields: Words | None = key(values.named, "where its fields are: payload.data; attrs if left out")
+    for_s: float | None = key(
+        values.duration(60, values.LONGEST),
+        "how long a record is remembered after its last event: 180d",
+        name="for",
+        required=True,
+    )
+
+
+_remembered: Final = values.duration(60, values.LONGEST)
+
+
+@shaped({"anyOf": [shape_of(_remembered), {"$ref": TrackKeys}]})
+def _track(reading: Reading, node: Node, label: str) -> TrackKeys | None:
+    """How long, or the keys."""
+    if isinstance(node, Map):
+        return read_section(reading, node, TrackKeys, label)
+    for_s = _remembered(reading, node, label)
+    return None if for_s is None else TrackKeys(place=node.place, written={}, for_s=for_s)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RedactKeys(Section):
     noun = "redact"
     paths: tuple[Words, ...] = key(_fields, "the fields: [attrs.email, headers.x-user]", default=(), required=True)
@@ -173,6 +202,11 @@ class SourceKeys(Section):
     summary: TemplateText | None = key(
         trees.template,
         "what an event is about, for lists of events: {{ attrs.firstname }} · {{ attrs.type }}; the preset's if left out",
+    )
+    track: TrackKeys | None = key(
+        _track,
+        "how long to remember the last known fields of each record: 180d; then routes know what changed: before, changes, "
+        'record; or {per: "{payload.type}:{payload.id}", fields: attrs, for: 180d}',
     )
     redact: RedactKeys | None = key(
         _redact,

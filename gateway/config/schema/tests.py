@@ -164,6 +164,9 @@ class TestKeys(Section):
         'what is remembered, by name and key: {slack-thread: {"451": {ts: "1.2"}}}; nothing if left out',
         factory=dict,
     )
+    before: Mapping[str, Plain] | None = key(
+        values.map_of(trees.json), "what track knows of the event's record before it: {status_id: 1}"
+    )
     unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
     now: float | None = key(
         _now, "when the event is received: 2026-11-30T08:00:00Z; a moment that never changes if left out"

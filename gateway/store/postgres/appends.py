@@ -1,16 +1,16 @@
 """How new events are stored: keys first, then what fires once, then all rows in one statement."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
 
 from gateway.errors import StoreUnavailable
 from gateway.model import Delivery
-from gateway.store import rules
+from gateway.store import rules, tracking
 from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent
-from gateway.store.postgres import direct, gathering
+from gateway.store.postgres import direct, gathering, tracked
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.calls import Append
 from gateway.store.postgres.connections import Connection, Line
@@ -25,6 +25,7 @@ from gateway.store.postgres.rows import (
     packed,
     seq_of,
     token_of,
+    tracked_row,
     turn_of,
 )
 
@@ -54,10 +55,10 @@ async def append(line: Line, replica: int, calls: Sequence[Append], due_since: C
 
 
 def has_order(calls: Sequence[Append]) -> bool:
-    """Whether it matters what is stored first: deliveries in a lane or due later, or entries that fire once per key."""
+    """Whether it matters what is stored first: deliveries in a lane or due later, entries that fire once per key, or records."""
     for call in calls:
         for new in call.events:
-            if new.firings:
+            if new.firings or new.record is not None:
                 return True
             for each in new.deliveries:
                 if each.lane is not None or each.wait_s or each.gather is not None:
@@ -76,9 +77,14 @@ async def _add(
     news = [new for call in calls for new in call.events]
     lanes = {(each.destination, packed(each.lane)) for each in _deliveries(news) if each.lane is not None}
     keys_gathered = gathering.keys_of(_deliveries(news))
-    if lanes or keys_gathered:
-        locks = [lock_of("lane", *lane) for lane in lanes]
-        await connection.execute(sql.LOCK, [*locks, *gathering.locks_of(keys_gathered)])
+    records = tracking.keys_of([call.events for call in calls])
+    if lanes or keys_gathered or records:
+        locks = [
+            *(lock_of("lane", *lane) for lane in lanes),
+            *gathering.locks_of(keys_gathered),
+            *tracked.locks_of(records),
+        ]
+        await connection.execute(sql.LOCK, locks)
     firsts: dict[Key, NewEvent] = {}
     for new in news:
         firsts.setdefault((new.event.source, new.key), new)
@@ -87,7 +93,14 @@ async def _add(
     asked = (wanted, [due_since(each) for each in wanted])
     now, numbers, taken, due = await connection.fetchrow(sql.TAKE_KEYS, keys, len(firsts), *asked)
     owners = firsts if taken is None else await owners_of(connection, firsts, set(taken))
+    stale: Collection[int] = ()
     stored = [new for new in firsts.values() if owners[new.event.source, new.key] is new]
+    if records:
+        first = set(map(id, stored))
+        known = [None if id(new) in first else _id_of(owners[new.event.source, new.key]) for new in news]
+        decided = await tracked.decide(connection, [call.events for call in calls], known, records, now)
+        stale, refused = decided.stale, set(map(id, decided.refused))
+        stored = [new for new in stored if id(new) not in refused]
     adding = _Adding(
         replica=replica,
         added=Added(now=now, event_ids=[new.event.id for new in stored]),
@@ -98,18 +111,23 @@ async def _add(
         gathering=await Gathering.of(connection, keys_gathered, now),
     )
     left = {id(new) for new in stored}
-    for call in calls:
+    for at, call in enumerate(calls):
         answers: list[Appended] = []
         for new in call.events:
-            owner = owners[new.event.source, new.key]
-            if id(new) in left:
+            if at in stale:
+                answers.append(Appended(new.event.id, False, stale=True))
+            elif id(new) in left:
                 left.discard(id(new))
                 answers.append(adding.event(new, call.replica))
             else:
-                answers.append(Appended(owner if isinstance(owner, str) else owner.event.id, True))
+                answers.append(Appended(_id_of(owners[new.event.source, new.key]), True))
         adding.added.answers.append(answers)
     await adding.write(connection)
     return adding.added
+
+
+def _id_of(owner: NewEvent | str) -> str:
+    return owner if isinstance(owner, str) else owner.event.id
 
 
 def _deliveries(news: Iterable[NewEvent]) -> Iterator[NewDelivery]:
@@ -150,7 +168,9 @@ class _Adding(Struct, kw_only=True):
     busy: set[tuple[str, str]]
     fired: Mapping[FiringKey, str]
     gathering: Gathering
+    #: As tracked_event.
     events: list[tuple[Any, ...]] = field(default_factory=list)
+    is_tracked: bool = False
     deliveries: list[tuple[Any, ...]] = field(default_factory=list)
     held_back: list[tuple[int, str, bytes]] = field(default_factory=list)
     #: (number, when) of deliveries that are not due before, although they may be the first of their lane.
@@ -162,7 +182,9 @@ class _Adding(Struct, kw_only=True):
     def event(self, new: NewEvent, replica: str) -> Appended:
         seq = seq_of(self.added.now, next(self.numbers))
         self.came[new.event.source] += 1
-        self.events.append(event_row(seq, new.event, redact=new.is_redacted_later))
+        row = event_row(seq, new.event, redact=new.is_redacted_later)
+        self.is_tracked = self.is_tracked or bool(new.event.track)
+        self.events.append(tracked_row(row, new.event))
         late = self._held_back(seq, new) if new.firings else NO_ROUTES
         kept = [each for each in new.deliveries if each.route not in late]
         leases = [self._delivery(each, seq | place, new, replica) for place, each in enumerate(kept, 1)]
@@ -237,10 +259,11 @@ class _Adding(Struct, kw_only=True):
 
     async def write(self, connection: Connection) -> None:
         if self.events:
+            is_tracked = self.is_tracked
             await connection.execute(
-                sql.ADD,
+                sql.ADD_TRACKED if is_tracked else sql.ADD,
                 self.added.now,
-                self.events,
+                self.events if is_tracked else [row[:-1] for row in self.events],
                 self.replica,
                 self.deliveries,
                 *columns(sorted(self.came.items()), 2),

@@ -40,10 +40,11 @@ _TEXT: Final = frozenset(
         "came.source",
         "secret.source",
         "timing.head",
+        "record.source",
     ]
 )
 #: Columns that are bytes in a copy as well.
-_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key"})
+_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key", "track"})
 _FLAGS: Final = frozenset({"redact", "as_new", "finished"})
 _NUMBERED: Final = (
     "seq event_seq delivery_seq received_at stored_at due attempts attempts_before_replay spent_s crashes "
@@ -123,6 +124,7 @@ _KEYS: Final = {
     "dedupe": {"key": "bytea", "source": "text"},
     "once": {"name": "text", "key": "bytea"},
     "memory": {"name": "text", "key": "bytea"},
+    "record": {"key": "bytea", "source": "text"},
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},

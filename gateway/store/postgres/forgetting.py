@@ -12,12 +12,12 @@ from gateway.model import Notice, new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.places import Place
-from gateway.store.postgres import gathering, memory, tasks, words
+from gateway.store.postgres import gathering, memory, tasks, tracked, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection
-from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_lanes
+from gateway.store.postgres.outcomes import Lanes, let_next_go
 from gateway.store.postgres.questions import LAST_EVENT, OF_EVENTS
-from gateway.store.postgres.rows import name_of, packed, to_json, unpacked
+from gateway.store.postgres.rows import lock_of, name_of, packed, to_json, unpacked
 from gateway.store.postgres.tasks import Moved
 
 VERB: Final = "forget"
@@ -97,7 +97,7 @@ CLEAR: Final = (
 CLEAR_WAITS: Final = "DELETE FROM memory_wait WHERE delivery_seq = ANY ($1::bigint[])"
 CLEAR_HELD_BACK: Final = "DELETE FROM held_back WHERE event_seq = ANY ($1::bigint[])"
 BURY: Final = """
-UPDATE event e SET headers = '{}', label = '', body = k.body, sha256 = k.sha256, body_is = 'forgotten', redact = false
+UPDATE event e SET headers = '{}', label = '', body = k.body, sha256 = k.sha256, body_is = 'forgotten', redact = false, track = NULL
 FROM unnest($1::bigint[], $2::bytea[], $3::bytea[]) AS k (seq, body, sha256) WHERE e.seq = k.seq
 """
 
@@ -121,7 +121,7 @@ async def begin(connection: Connection, erasure: Erasure) -> str:
 
 
 async def _forget_mentions(connection: Connection, value: str) -> None:
-    """Refused requests and keys that have a value as a word of its own."""
+    """Refused requests, keys and records that have a value as a word of its own."""
     refused = [
         row["seq"]
         for row in await connection.fetch(REFUSED_WITH, packed(value))
@@ -133,6 +133,7 @@ async def _forget_mentions(connection: Connection, value: str) -> None:
         rows = await connection.fetch(KEYS_WITH.format(table=table), packed(value))
         keys = [row["key"] for row in rows if rules.mentions(unpacked(row["key"]), value)]
         await connection.execute(FORGET_KEYS.format(table=table), keys)
+    await tracked.forget_mentions(connection, value)
 
 
 async def unfinished(connection: Connection, number: int, replica: str) -> OpenErasure | None:
@@ -183,8 +184,11 @@ async def _erase(
     lanes: Lanes = {
         (row["destination"], row["lane"]) for row in await connection.fetch(DELIVERIES, seqs) if row["lane"] is not None
     }
-    if lanes:
-        await lock_lanes(connection, lanes)
+    records = await tracked.of_events(connection, seqs)
+    if lanes or records:
+        # All at once: whoever stores an event takes both kinds in one order.
+        locks = [*(lock_of("lane", *lane) for lane in lanes), *tracked.locks_of(records)]
+        await connection.execute(sql.LOCK, locks)
     deliveries = await connection.fetch(DELIVERIES, seqs)
     event_of = {row["seq"]: row["event_seq"] for row in deliveries}
     ended = Counter(row["event_seq"] for row in deliveries if row["state"] in rules.FORGOTTEN)
@@ -200,6 +204,7 @@ async def _erase(
     for statement in CLEAR:
         await connection.execute(statement, ids)
     await connection.execute(CLEAR_HELD_BACK, seqs)
+    await tracked.forget(connection, records)
     bodies = []
     for seq, size in sizes.items():
         numbers = {"size": size, "discarded": ended[seq], "attempts": attempts[seq]}

@@ -6,7 +6,7 @@ from typing import Final
 from gateway.store.postgres.tables import belongs
 
 #: What ``rows.event_of`` needs.
-EVENT: Final = "e.seq, e.id, e.source, e.type, e.received_at, e.headers, e.body, e.sha256, e.body_is, e.label"
+EVENT: Final = "e.seq, e.id, e.source, e.type, e.received_at, e.headers, e.body, e.sha256, e.body_is, e.label, e.track"
 #: What ``rows.delivery_of`` needs, and the state.
 DELIVERY: Final = """
 d.id, d.event_id, d.route, d.destination, d.state, d.attempts, d.attempts_before_replay, d.spent_s, d.crashes, d.due,

@@ -1,6 +1,6 @@
 """What can be asked of the database: events, deliveries, what people did. Every answer is of one moment."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Final, Self
 
 from gateway.errors import CorruptEvent, StoreError
@@ -20,6 +20,7 @@ from gateway.store.nouns import (
     EventQuery,
     EventRow,
     HeldBack,
+    Record,
     Rejected,
     Stats,
     Survey,
@@ -27,7 +28,7 @@ from gateway.store.nouns import (
 )
 from gateway.store.numbers import MINUTES, Group, Numbers
 from gateway.store.places import Place, activity_place
-from gateway.store.postgres import memory, migrate, whole
+from gateway.store.postgres import memory, migrate, tracked, whole
 from gateway.store.postgres import questions as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
@@ -150,6 +151,14 @@ class PostgresReads:
                 body_is=body_is,
                 waits_for=await memory.waiting_for(connection, seq),
             )
+
+    async def records(self, source: str, keys: Collection[str]) -> Mapping[str, Record]:
+        async with self._readers.connection() as connection:
+            return await tracked.read(connection, source, keys)
+
+    async def remembered(self) -> Mapping[str, int]:
+        async with self._readers.snapshot() as (connection, _):
+            return await tracked.counts(connection)
 
     async def unredacted(self, *, after: str = "", limit: int = 50) -> Unredacted:
         """Events at rest whose source redacts them, oldest first."""

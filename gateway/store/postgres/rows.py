@@ -136,6 +136,7 @@ def event_of(row: Mapping[str, Any]) -> tuple[Event, bool, BodyIs]:
         body=body,
         sha256=sha256,
         label=unpacked(row["label"]),
+        track=row["track"] or b"",
     )
     return event, intact and head is not None, body_is
 
@@ -171,6 +172,11 @@ def event_row(seq: int, event: Event, *, redact: bool) -> tuple[Any, ...]:
     """A new_event of the schema."""
     named = (seq, event.id, event.source, packed(event.type), event.received_at)
     return (*named, head_of(event), event.sha256, event.body, redact, packed(event.label))
+
+
+def tracked_row(row: tuple[Any, ...], event: Event) -> tuple[Any, ...]:
+    """A tracked_event of the schema, from the event's new_event."""
+    return (*row, event.track or None)
 
 
 def outcome_row(outcome: Outcome) -> tuple[Any, ...]:

@@ -59,10 +59,10 @@ FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS k (event_seq, name, key)
 JOIN once o ON o.name = k.name AND o.key = k.key
 """
 # $3 is the number of this process. What all rows have in common is not given for each: it is due now, and so on.
-ADD: Final = """
+_ADD: Final = """
 WITH events AS (
-    INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
-    SELECT seq, id, source, type, received_at, $1::float8, headers, sha256, body, redact, label FROM unnest($2::new_event[])
+    INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label{track})
+    SELECT seq, id, source, type, received_at, $1::float8, headers, sha256, body, redact, label{track} FROM unnest($2::{type}[])
 ), arrivals AS (
     INSERT INTO came (minute, source, events)
     SELECT floor($1 / 60)::bigint, source, events FROM unnest($5::text[], $6::bigint[]) AS c (source, events)
@@ -75,6 +75,9 @@ WITH events AS (
 INSERT INTO tally (destination, state, deliveries)
 SELECT destination, 'pending', deliveries FROM unnest($7::text[], $8::bigint[]) AS c (destination, deliveries)
 """
+ADD: Final = _ADD.format(type="new_event", track="")
+#: The same for tracked_event.
+ADD_TRACKED: Final = _ADD.format(type="tracked_event", track=", track")
 ARE_STORED: Final = "SELECT count(*) FROM event WHERE id = ANY($1::text[])"
 # All of it at once, where no order has to be kept: each event has the place of its number among those that are taken, each
 # delivery its own place, and leased_until says for how long. What belongs to a key that is taken already is left out; the numbers of rows by source and
@@ -269,7 +272,7 @@ UPDATE queue q SET crashes = crashes + 1 WHERE id = $1
 RETURNING {_DELIVERY}, {_NOTICE}, {_REPLAYED_BY}, q.grants, gateway_now() AS now
 """
 LOAD: Final = """
-SELECT id, source, type, received_at, headers, body, sha256, body_is, label FROM event WHERE id = ANY($1::text[])
+SELECT id, source, type, received_at, headers, body, sha256, body_is, label, track FROM event WHERE id = ANY($1::text[])
 """
 _HOLD: Final = "destination, rev, pause, mute, failures, denied, next_probe, probe_interval_s, waits_until"
 # Waits after a first one, since two that store the first hold of a destination at once must not both succeed.

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.store.nouns import Retention
 from gateway.store.numbers import MINUTES_KEPT
-from gateway.store.postgres import days, memory, words
+from gateway.store.postgres import days, memory, tracked, words
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.questions import AT_REST
@@ -18,8 +18,8 @@ from gateway.store.postgres.tables import DAY_BITS, DAY_S, belongs
 PRUNE_BYTES: Final = 1024 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
-#: How often what is remembered is counted, seconds: it takes 0.1 s for a million keys.
-COUNT_S: Final = 600.0
+#: How often the records of each source are counted, seconds.
+COUNT_S: Final = 60.0
 #: Rows of numbers that are put together when there are more.
 FOLDED: Final = 200
 
@@ -46,12 +46,12 @@ FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > $1 ORDER BY seq LIMI
 """
 LOCK_EVENTS: Final = "SELECT seq FROM event WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 FOR UPDATE"
 EMPTY_BODIES: Final = f"""
-UPDATE event e SET body = '', body_is = 'removed', redact = false
+UPDATE event e SET body = '', body_is = 'removed', redact = false, track = NULL
 WHERE seq = ANY ($1::bigint[]) AND seq BETWEEN $2 AND $3 AND {AT_REST}
 """
 LOCK_REDACTED: Final = "SELECT seq FROM event WHERE id = ANY ($1::text[]) AND redact FOR UPDATE"
 REDACT: Final = f"""
-UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redact = false
+UPDATE event e SET body = k.body, sha256 = k.sha256, body_is = 'redacted', redact = false, track = NULL
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS k (id, body, sha256)
 WHERE e.id = k.id AND e.redact AND {AT_REST} RETURNING e.seq
 """
@@ -147,10 +147,8 @@ class Upkeep:
         for statement in (PRUNE_KEYS, PRUNE_ONCE, memory.PRUNE):
             if removed := _number(await connection.execute(statement, limit)):
                 return removed, True
-        if now - self._counted_at >= COUNT_S:
-            if removed := await memory.forget_oldest(connection, limit):
-                return removed, True
-            self._counted_at = now
+        if removed := await tracked.prune(connection, limit) or await self._evict(connection, retention, limit, now):
+            return removed, True
         removed, more = await self._empty(connection, retention, limit, now)
         if not (removed or more):
             removed, more = await self._remove(connection, retention, limit, now)
@@ -171,6 +169,16 @@ class Upkeep:
         seq, number, removed = last
         self._tried_to = (seq, number)
         return removed, True
+
+    async def _evict(self, connection: Connection, retention: Retention, limit: int, now: float) -> int:
+        """What is remembered one too many of; it is counted now and then, which looks at each."""
+        if now - self._counted_at < COUNT_S:
+            return 0
+        removed = await memory.forget_oldest(connection, limit)
+        removed = removed or await tracked.evict(connection, retention.records, limit)
+        if not removed:
+            self._counted_at = now
+        return removed
 
     async def _empty(self, connection: Connection, retention: Retention, limit: int, now: float) -> tuple[int, bool]:
         """Remove bodies of events that are kept; continues where it stopped, and now and then from the beginning."""

@@ -52,5 +52,24 @@ CREATE INDEX memory_wait_for ON memory_wait (name, key);
 ALTER TABLE attempt ADD COLUMN memory bytea;
 """
 
+#: What sources remember of the records that their events are about, and what each event has changed.
+TRACKED: Final = """
+ALTER TABLE event ADD COLUMN track bytea;
+CREATE TYPE tracked_event AS (
+    seq bigint, id text, source text, type bytea, received_at float8, headers bytea, sha256 bytea, body bytea,
+    redact boolean, label bytea, track bytea
+);
+CREATE TABLE record (
+    source text COLLATE "C" NOT NULL,
+    key bytea NOT NULL,
+    -- the event that has written it
+    event_id text COLLATE "C" NOT NULL,
+    track bytea NOT NULL,
+    expires float8 NOT NULL,
+    PRIMARY KEY (key, source)
+) WITH (fillfactor = 70);
+CREATE INDEX record_expires ON record (source, expires);
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}"

@@ -22,6 +22,7 @@ from gateway.store.nouns import (
     Lease,
     NewEvent,
     Outcome,
+    Record,
     Rejected,
     Retention,
     Room,
@@ -201,6 +202,12 @@ class RemoteStore:
 
     async def holds(self) -> Sequence[Hold]:
         return await self._ask("holds")  # type: ignore[no-any-return]
+
+    async def records(self, source: str, keys: Collection[str]) -> Mapping[str, Record]:
+        return await self._ask("records", source, list(keys))  # type: ignore[no-any-return]
+
+    async def remembered(self) -> Mapping[str, int]:
+        return await self._ask("remembered")  # type: ignore[no-any-return]
 
     async def stored_time(self) -> float:
         return await self._ask("stored_time")  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
 """How new events are stored with their deliveries: which are duplicates, which routes fire, which deliveries start."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +10,7 @@ from gateway.model import Delivery, Event
 from gateway.store import rules
 from gateway.store.contents import head_of
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent
-from gateway.store.sqlite import gathering, tables
+from gateway.store.sqlite import gathering, tables, tracked
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Append, Change
 from gateway.store.sqlite.leases import Fresh
@@ -22,13 +22,18 @@ NO_ROUTES: Final[frozenset[str]] = frozenset()
 
 def append(records: Records, calls: Sequence[Append], change: Change) -> int:
     """Store the events of all calls and answer them; the number of rows that have the time of this transaction."""
-    owners = iter(_owners(records, [new for call in calls for new in call.events], change.now))
+    found = _owners(records, [new for call in calls for new in call.events], change.now)
+    stale = _stale(records, calls, found, change.now)
+    owners = iter(found)
     adding = _Adding(records=records, change=change, busy=_busy_lanes(records, calls))
-    for call in calls:
+    for at, call in enumerate(calls):
         call.answer = []
         for new in call.events:
             owner = next(owners)
-            call.answer.append(Appended(owner, True) if owner else adding.event(new, call.replica))
+            if at in stale:
+                call.answer.append(Appended(new.event.id, False, stale=True))
+            else:
+                call.answer.append(Appended(owner, True) if owner else adding.event(new, call.replica))
     adding.write_deliveries()
     for row in adding.late:
         records.db.execute(gathering.NOT_BEFORE, row)
@@ -48,6 +53,15 @@ def _owners(records: Records, news: Sequence[NewEvent], now: float) -> Sequence[
         first.append(None if owner == new.event.id and owner not in known else owner)
         known.add(owner)
     return first
+
+
+def _stale(records: Records, calls: Sequence[Append], owners: Sequence[str | None], now: float) -> Collection[int]:
+    """The positions of the calls that have to be planned again, since another event has changed a record of theirs."""
+    for call in calls:
+        for new in call.events:
+            if new.record is not None:
+                return tracked.decide(records, [each.events for each in calls], owners, now).stale
+    return ()
 
 
 def _busy_lanes(records: Records, calls: Iterable[Append]) -> set[tuple[str, str]]:
@@ -135,4 +149,14 @@ class _Adding(Struct, kw_only=True):
 def _event_row(seq: int, event: Event, now: float, *, redact: bool) -> tuple[Any, ...]:
     headers = head_of(event).decode()
     named = (seq, event.id, event.source, storable(event.type))
-    return (*named, event.received_at, now, headers, event.sha256, event.body, int(redact), storable(event.label))
+    return (
+        *named,
+        event.received_at,
+        now,
+        headers,
+        event.sha256,
+        event.body,
+        int(redact),
+        storable(event.label),
+        event.track or None,
+    )

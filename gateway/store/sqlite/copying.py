@@ -58,6 +58,7 @@ _KEYS: Final = {
     "dedupe": ("source", "key"),
     "once": ("name", "key"),
     "memory": ("name", "key"),
+    "record": ("source", "key"),
     "hold": ("destination",),
     "rejected": ("seq",),
     "came": ("minute", "source"),

@@ -14,7 +14,7 @@ from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Erasure, OpenErasure
 from gateway.store.places import Place
-from gateway.store.sqlite import gathering, tasks
+from gateway.store.sqlite import gathering, tasks, tracked
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.records import Records
@@ -47,12 +47,14 @@ MENTIONING: Final = (
     SELECT json_group_array(json_array(name, key)) FROM memory
     WHERE ({_KEY}) OR (instr(said, ?1) AND mentions(said, ?1))
     """,
+    tracked.MENTIONING,
 )
 _NAMED: Final = "(SELECT value ->> 0, value ->> 1 FROM json_each(?1))"
 MENTIONED: Final = (
     f"DELETE FROM once WHERE (name, key) IN {_NAMED}",
     f"DELETE FROM held_back WHERE (event_seq, name) IN {_NAMED}",
     f"DELETE FROM memory WHERE (name, key) IN {_NAMED}",
+    f"DELETE FROM record WHERE (source, key) IN {_NAMED}",
 )
 
 # --- what is stored of events; each is given their numbers as JSON ---
@@ -85,12 +87,12 @@ CLEAR: Final = (
     """,
 )
 BURY: Final = """
-UPDATE event SET headers = '{}', label = '', body = ?, sha256 = ?, body_is = 'forgotten', redact = 0 WHERE seq = ?
+UPDATE event SET headers = '{}', label = '', body = ?, sha256 = ?, body_is = 'forgotten', redact = 0, track = NULL WHERE seq = ?
 """
 
 
 def mentioning(db: apsw.Connection, value: str) -> Sequence[str]:
-    """Where a value is in keys of entries, for ``begin``; it looks at each key: not for the owner's thread."""
+    """Where a value is in keys of entries and in records, for ``begin``; it looks at each: not for the owner's thread."""
     return [str(db.execute(statement, (storable(value),)).get) for statement in MENTIONING]
 
 
@@ -162,6 +164,7 @@ def _erase(records: Records, sizes: Mapping[int, int], task: int, by: str, activ
     db.execute(CLEAR_DELIVERIES, (these, rules.forgotten_reason(by), change.now, task))
     for statement in CLEAR:
         db.execute(statement, (these,))
+    tracked.forget(db, these)
     for seq, size in sizes.items():
         numbers = {"size": size, "discarded": ended[seq], "attempts": attempts.get(seq, 0)}
         body = rules.tombstone(by=by, at=change.wall, activity_id=activity_id, **numbers)

@@ -52,5 +52,20 @@ MEMORY: Final = """
     ALTER TABLE attempt ADD COLUMN memory TEXT;
 """
 
+#: What sources remember of the records that their events are about, and what each event has changed.
+TRACKED: Final = """
+    ALTER TABLE event ADD COLUMN track BLOB;
+    CREATE TABLE record (
+        seq INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
+        key TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        track BLOB NOT NULL,
+        expires REAL NOT NULL,
+        UNIQUE (source, key)
+    ) STRICT;
+    CREATE INDEX record_expires ON record (source, expires);
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}"

@@ -22,6 +22,7 @@ from gateway.store.nouns import (
     EventQuery,
     EventRow,
     HeldBack,
+    Record,
     Rejected,
     Survey,
     Unredacted,
@@ -29,7 +30,7 @@ from gateway.store.nouns import (
 from gateway.store.places import Place, activity_place
 from gateway.store.rules import damaged, selects, unsendable
 from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
-from gateway.store.sqlite import forgetting, memory, plans, tasks
+from gateway.store.sqlite import forgetting, memory, plans, tasks, tracked
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.plans import Plan, Unfinished
 from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, to_json
@@ -180,6 +181,16 @@ class Reader:
                     size += len(event.body)
             is_last = len(seqs) < UNREDACTED_ROWS and (not seqs or start == seqs[-1][0])
             return Unredacted(events=events, next="" if is_last else str(Place(start)))
+
+    def records(self, source: str, keys: Collection[str]) -> Mapping[str, Record]:
+        """What is remembered of records of a source, by key."""
+        with self._snapshots.take() as (db, now):
+            return tracked.read(db, source, keys, now)
+
+    def remembered(self) -> Mapping[str, int]:
+        """How many records are remembered, by source."""
+        with self._snapshots.take() as (db, _):
+            return tracked.counts(db)
 
     # deliveries
 

@@ -1,7 +1,7 @@
 """The read side over a file: every question is asked in a thread, so that the event loop continues."""
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -14,6 +14,7 @@ from gateway.store.nouns import (
     EventHistory,
     EventPage,
     EventQuery,
+    Record,
     Rejected,
     Stats,
     Survey,
@@ -80,6 +81,12 @@ class SQLiteReads:
 
     async def holds(self) -> Sequence[Hold]:
         return await asyncio.to_thread(self._reader.holds)
+
+    async def records(self, source: str, keys: Collection[str]) -> Mapping[str, Record]:
+        return await asyncio.to_thread(self._reader.records, source, keys)
+
+    async def remembered(self) -> Mapping[str, int]:
+        return await asyncio.to_thread(self._reader.remembered)
 
     async def stored_time(self) -> float:
         return await asyncio.to_thread(self._reader.stored_time)

@@ -37,8 +37,8 @@ def _sql(statement: str, columns: int, rows: int) -> str:
 
 
 def _weight(event_row: tuple[Any, ...]) -> int:
-    _seq, _id, _source, _type, _received_at, _stored_at, headers, _sha256, body, _redact, _label = event_row
-    return len(headers) + len(body)
+    _seq, _id, _source, _type, _received_at, _stored_at, headers, _sha256, body, _redact, _label, track = event_row
+    return len(headers) + len(body) + len(track or b"")
 
 
 def decoded(answer: bytes) -> Any:

@@ -64,7 +64,7 @@ def _notice(text: str) -> Notice:
 
 def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
     """The event, whether it is what was stored, and whether that is what was received."""
-    id_, source, type_, received_at, headers, body, sha256, body_is, label = row
+    id_, source, type_, received_at, headers, body, sha256, body_is, label, track = row
     intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
     head = read_head(headers)
     event = Event(
@@ -77,6 +77,7 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
         body=body,
         sha256=sha256,
         label=label,
+        track=track or b"",
     )
     return event, intact and head is not None, body_is
 

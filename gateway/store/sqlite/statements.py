@@ -17,7 +17,7 @@ SELECT json_group_array(json_array(d.event_id, EXISTS (SELECT 1 FROM event e WHE
 FROM json_each(?) k CROSS JOIN dedupe d ON d.source = k.value ->> 0 AND d.key = unhex(k.value ->> 1)
 """
 ADD_EVENTS: Final = """
-INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label) VALUES {rows}
+INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label, track) VALUES {rows}
 """
 ADD_DELIVERIES: Final = """
 INSERT INTO delivery (seq, id, event_seq, route, destination, state, due, changed_at, lane, turn) VALUES {rows}
@@ -59,7 +59,7 @@ SELECT CAST(json_group_array(json_array(c.due, d.seq, {DELIVERY})) AS BLOB) FROM
 """
 # As bytes: a text that the disk has damaged must not fail the whole answer.
 EVENT: Final = """
-CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256, e.body_is, e.label
+CAST(e.id AS BLOB), CAST(e.source AS BLOB), CAST(e.type AS BLOB), e.received_at, CAST(e.headers AS BLOB), e.body, e.sha256, e.body_is, e.label, e.track
 """
 LOAD: Final = f"SELECT {EVENT} FROM event e WHERE e.id IN (SELECT value FROM json_each(?))"
 # Only in a transaction that stores no event and no attempt: those already carry its time.
@@ -129,13 +129,13 @@ SELECT max(seq), json_group_array(seq) FILTER (WHERE body_is <> 'removed' AND {_
 FROM (SELECT seq, stored_at, body_is FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2) e WHERE e.stored_at <= ?3
 """
 EMPTY_BODIES: Final = """
-UPDATE event SET body = x'', body_is = 'removed', redact = 0 WHERE seq IN (SELECT value FROM json_each(?))
+UPDATE event SET body = x'', body_is = 'removed', redact = 0, track = NULL WHERE seq IN (SELECT value FROM json_each(?))
 """
 TO_REDACT: Final = f"""
 SELECT e.seq, {_AT_REST} FROM event e INDEXED BY event_redact WHERE redact = 1 AND e.seq > ? ORDER BY e.seq LIMIT ?
 """
 REDACT: Final = f"""
-UPDATE event AS e SET body = ?, sha256 = ?, body_is = 'redacted', redact = 0
+UPDATE event AS e SET body = ?, sha256 = ?, body_is = 'redacted', redact = 0, track = NULL
 WHERE id = ? AND redact = 1 AND {_AT_REST} RETURNING seq
 """
 PRUNE_ONCE: Final = """

@@ -10,7 +10,7 @@ import apsw
 
 from gateway.store.nouns import Retention
 from gateway.store.numbers import MINUTES_KEPT
-from gateway.store.sqlite import memory
+from gateway.store.sqlite import memory, tracked
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.rows import to_json
 from gateway.store.sqlite.words import WordIndex
@@ -19,6 +19,8 @@ from gateway.store.sqlite.words import WordIndex
 PRUNE_BYTES: Final = 1024 * 1024
 #: How often old events whose bodies were still needed are looked at again, seconds.
 SWEEP_S: Final = 3600.0
+#: How often the records of each source are counted, seconds; takes a few milliseconds for a million.
+COUNT_S: Final = 60.0
 
 UNCLEANSED: Final = "SELECT last_event FROM uncleansed"
 CLEANSED: Final = "UPDATE uncleansed SET last_event = ?1 WHERE last_event <> ?1"
@@ -46,7 +48,7 @@ class Upkeep:
 
     def __init__(self) -> None:
         self._pruned_to = self._emptied_to = 0
-        self._swept_at = -math.inf
+        self._swept_at = self._counted_at = -math.inf
         self.words = WordIndex()
         #: What was removed is left in the log, perhaps. For any thread.
         self.is_log_dirty = False
@@ -62,12 +64,23 @@ class Upkeep:
             db.execute(statement, values)
             if removed := db.changes():
                 return removed, True
+        if removed := tracked.prune(db, limit, now) or self._evict(db, retention, limit, now):
+            return removed, True
         removed, more = self._empty(db, retention, limit, now)
         if not (removed or more):
             removed, more = self._remove(db, retention, limit, now)
         if not (removed or more):
             self._forget_numbers(db, now)
         return removed, more
+
+    def _evict(self, db: apsw.Connection, retention: Retention, limit: int, now: float) -> int:
+        """Records that are one too many; they are counted now and then, which looks at each."""
+        if now - self._counted_at < COUNT_S:
+            return 0
+        removed = tracked.evict(db, retention.records, limit)
+        if not removed:
+            self._counted_at = now
+        return removed
 
     def redact(self, db: apsw.Connection, bodies: Mapping[str, bytes]) -> int:
         """Replace bodies of events that are still at rest; how many were."""
