@@ -1,0 +1,335 @@
+"""The access tokens of this process: fetched before they end, once for all who wait, and again once if one is refused.
+
+A refresh token that may be good for one use only is used by one replica at a time, and its successor is in the store
+before anything is sent with what came with it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway import telemetry
+from gateway.destinations import Kind
+from gateway.egress import Door, Egress
+from gateway.errors import EgressError, GatewayError, LoginNeeded, StoreUnavailable, TokenAwaited, TokenUnavailable
+from gateway.hiding.addresses import MASK
+from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
+from gateway.oauth import exchange, sealing
+from gateway.oauth.exchange import Granted, Refused
+from gateway.oauth.settings import OAuth
+from gateway.store import Store
+from gateway.store.logins import Login
+
+#: How long an attempt waits for a token, and one request of it may take, seconds. Twice this, for an attempt can need two
+#: tokens, is less than the margin of a delivery's lease.
+WAIT_S: Final = 8.0
+REQUEST_S: Final = 6.0
+#: Nobody else uses a refresh token for this long after one replica has begun to, seconds.
+OWNED_S: Final = 15.0
+#: Seconds between two looks whether another replica has finished, and between two tries to store a successor.
+AGAIN_S: Final = 0.2
+#: A token is not used in the last seconds of its life, or in the last tenth of a short one; for a while before that the
+#: next one is fetched while it is still in use.
+SPARE_S: Final = 10.0
+AHEAD_S: Final = 60.0
+#: Clocks that differ by more than this are reckoned with, seconds.
+SKEW_S: Final = 20.0
+#: How long the end of the process waits for refresh tokens that are in use, seconds.
+ENDING_S: Final = 10.0
+#: What a second request may take if the first has used up nearly all of the time, seconds.
+LEAST_S: Final = 0.5
+UNAUTHORIZED: Final = 401
+
+#: Tokens of equal settings that are fetched through the same door are the same.
+_Way = tuple[OAuth, Door]
+
+
+class Ended(GatewayError):
+    """A login can no longer be used; says why."""
+
+
+class Recipient(Protocol):
+    """A destination, as far as it matters here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def timeout_s(self) -> float: ...
+    @property
+    def door(self) -> Door: ...
+    @property
+    def oauth(self) -> OAuth | None:
+        """How it gets access tokens; None: it wants none."""
+
+
+class _Held(Struct, frozen=True):
+    """A token in use; times are on the monotonic clock. Its repr hides it."""
+
+    token: str
+    #: When the next one is fetched, and when this one is not used any more.
+    renew_at: float
+    until: float
+
+    def __repr__(self) -> str:
+        return f"_Held(until={self.until})"
+
+
+class Tokens:
+    """Access tokens for the destinations that ask for them. One for each process."""
+
+    def __init__(
+        self, egress: Egress, store: Store, *, clock: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        self._egress = egress
+        self._store = store
+        self._clock = clock
+        self._monotonic = monotonic
+        self._me = secrets.token_hex(8)
+        self._held: dict[_Way, _Held] = {}
+        self._fetching: dict[_Way, asyncio.Task[str]] = {}
+
+    # attempts
+
+    async def send(self, request: OutboundRequest, to: Recipient) -> Reply:
+        """Make one attempt, with an access token if the recipient wants one; again, once, with a new one if it answers 401.
+
+        Neither what may be shown of the answer nor its headers have the token. Raises what ``Egress.send`` raises, and
+        NoToken, after which nothing was sent or all of it was answered with 401.
+        """
+        if to.oauth is None or isinstance(request, FileAppend):
+            return await self._egress.send(request, timeout_s=to.timeout_s, door=to.door)
+        way, loop = (to.oauth, to.door), asyncio.get_running_loop()
+        token = await self._token(way, to.name)
+        began = loop.time()
+        reply = await self._egress.send(_with(request, token), timeout_s=to.timeout_s, door=to.door)
+        if to.kind.status_of(reply) == UNAUTHORIZED:
+            left_s = max(LEAST_S, to.timeout_s - (loop.time() - began))
+            token = await self._token(way, to.name, refused=token)
+            reply = await self._egress.send(_with(request, token), timeout_s=left_s, door=to.door)
+        return _without(reply, token)
+
+    async def try_out(self, oauth: OAuth, name: str, *, door: Door) -> None:
+        """Fetch a token, unless there is a valid one. Raises NoToken."""
+        await self._token((oauth, door), name)
+
+    async def _token(self, way: _Way, name: str, refused: str = "") -> str:
+        """A valid token other than the one that was refused. Raises NoToken."""
+        held, now = self._held.get(way), self._monotonic()
+        if held is not None and held.token != refused and now < held.until:
+            if now >= held.renew_at:
+                self._fetch_once(way)
+            return held.token
+        try:
+            async with asyncio.timeout(WAIT_S):
+                return await asyncio.shield(self._fetch_once(way))
+        except TimeoutError:
+            raise TokenUnavailable(f"{way[0].host} has issued no token within {WAIT_S:g} s") from None
+        except Ended as ended:
+            raise LoginNeeded(f"{ended}: {remedy(way[0], name)}") from None
+        except StoreUnavailable as error:
+            raise TokenAwaited(f"its login cannot be read or kept: {error}") from None
+
+    def _fetch_once(self, way: _Way) -> "asyncio.Task[str]":
+        """The fetch that is under way, or a new one. It continues if nobody waits for it any more."""
+        task = self._fetching.get(way)
+        if task is None:
+            task = self._fetching[way] = asyncio.create_task(self._fetch(way))
+            task.add_done_callback(lambda done: self._fetched(way, done))
+        return task
+
+    def _fetched(self, way: _Way, task: "asyncio.Task[str]") -> None:
+        del self._fetching[way]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            telemetry.log("token.failed", host=way[0].host, reason=str(error))
+
+    async def _fetch(self, way: _Way) -> str:
+        oauth, door = way
+        began = self._monotonic()
+        if oauth.is_kept:
+            granted = await self._renewed(oauth, door)
+        elif oauth.grant == "jwt_bearer":
+            granted = await self._asserted(oauth, door)
+        else:
+            granted = await self._asked(oauth, door, exchange.client_form(oauth))
+        telemetry.log("token.fetched", host=oauth.host, lasts_s=granted.lasts_s)
+        self._held = {way: held for way, held in self._held.items() if held.until > began}
+        self._held[way] = _held(granted, began)
+        return granted.access_token
+
+    # grants
+
+    async def _asked(
+        self, oauth: OAuth, door: Door, form: exchange.Form, *, may_end: bool = False, sent: str = ""
+    ) -> Granted:
+        """What the token endpoint grants. Raises TokenUnavailable; Refused for ``invalid_grant`` where a login ``may_end``."""
+        request = exchange.request(oauth, oauth.token_url, form)
+        try:
+            reply = await self._egress.send(request, timeout_s=REQUEST_S, door=door, most=exchange.LONGEST_ANSWER + 1)
+            return exchange.granted(reply, oauth.host, now=self._clock(), secrets=(sent, oauth.client_secret))
+        except EgressError as error:
+            raise TokenUnavailable(f"{oauth.host}, which issues its tokens: {error}") from None
+        except Refused as refused:
+            if may_end and refused.code == "invalid_grant":
+                raise
+            raise TokenUnavailable(f"{oauth.host} issues no token: {refused}; correct auth.oauth2") from None
+
+    async def _asserted(self, oauth: OAuth, door: Door) -> Granted:
+        """A token for a signed assertion, by the server's clock if ours is wrong."""
+        try:
+            return await self._assert(oauth, door, 0.0)
+        except Refused as refused:
+            skew_s = refused.skew_s
+            if abs(skew_s) < SKEW_S:
+                raise Ended(f"{oauth.host} refuses its assertion ({refused})") from None
+        try:
+            granted = await self._assert(oauth, door, skew_s)
+        except Refused as refused:
+            behind = f"the clocks differ by {abs(skew_s):.0f} s"
+            raise Ended(f"{oauth.host} refuses its assertion ({refused}; {behind})") from None
+        telemetry.log("token.clock", host=oauth.host, ahead_s=round(skew_s, 1))
+        return granted
+
+    async def _assert(self, oauth: OAuth, door: Door, skew_s: float) -> Granted:
+        from gateway.oauth import assertions
+
+        assert oauth.assertion is not None
+        # RSA takes a millisecond.
+        signed = assertions.signed(oauth.assertion, scope=oauth.scope, now=self._clock() + skew_s)
+        form = exchange.assertion_form(oauth, signed)
+        return await self._asked(oauth, door, form, may_end=True, sent=signed)
+
+    async def _renewed(self, oauth: OAuth, door: Door) -> Granted:
+        """A token for the refresh token of a login, whose successor is in the store. Raises Ended, TokenAwaited."""
+        used = _refresh_token(oauth, await self._login(oauth))
+        login = await self._taken(oauth)
+        try:
+            # Another replica may have used it while this one waited.
+            used = _refresh_token(oauth, login)
+            granted = await self._asked(oauth, door, exchange.refresh_form(used), may_end=True, sent=used)
+        except Refused as refused:
+            await self._give_back(replace(login, ended=f"{refused}"))
+            raise Ended(f"{oauth.host} no longer accepts its login ({refused})") from None
+        except BaseException:
+            await self._give_back(login)
+            raise
+        await self._keep(_succeeding(oauth, login, used, granted, self._clock()), login.sealed)
+        return granted
+
+    # the login in the store
+
+    async def _login(self, oauth: OAuth) -> Login:
+        found = {each.id: each for each in await self._store.logins()}
+        return found.get(oauth.login_id) or Login(id=oauth.login_id)
+
+    async def _taken(self, oauth: OAuth) -> Login:
+        """The login, which no other replica uses for a while. Raises TokenAwaited."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WAIT_S
+        while loop.time() < until:
+            login = await self._login(oauth)
+            if login.owned_s <= 0 or login.owner == self._me:
+                taken = replace(login, owner=self._me, owned_s=OWNED_S)
+                if await self._store.set_login(taken):
+                    return replace(taken, rev=taken.rev + 1)
+            await asyncio.sleep(AGAIN_S)
+        raise TokenAwaited("another replica is renewing its login")
+
+    async def _give_back(self, login: Login) -> None:
+        """Let others use a login that is not changed otherwise, unless it was replaced meanwhile. Never fails."""
+        try:
+            await self._store.set_login(replace(login, owner="", owned_s=0.0))
+        except StoreUnavailable as error:
+            telemetry.log("store.unavailable", reason=str(error))
+
+    async def _keep(self, login: Login, used: bytes) -> None:
+        """Store a successor, however long the store refuses; ``used`` is what was stored of the token before it."""
+        while True:
+            try:
+                if await self._store.set_login(login):
+                    return
+                found = {each.id: each for each in await self._store.logins()}.get(login.id)
+                if found is None or found.sealed != used:
+                    # Somebody has logged in again.
+                    return
+                login = replace(login, rev=found.rev)
+            except StoreUnavailable as error:
+                # Without it nobody can renew the login again.
+                telemetry.log("store.unavailable", reason=str(error))
+                await asyncio.sleep(AGAIN_S)
+
+    async def log_in(self, oauth: OAuth, refresh_token: str, *, by: str) -> None:
+        """Keep the refresh token of somebody who has logged in, instead of any other. Raises StoreUnavailable."""
+        id_ = oauth.login_id
+        sealed = sealing.sealed(refresh_token, key=oauth.secret_key, login_id=id_)
+        while True:
+            rev = (await self._login(oauth)).rev
+            if await self._store.set_login(Login(id=id_, rev=rev, sealed=sealed, by=by, since=self._clock())):
+                break
+        self._held = {way: held for way, held in self._held.items() if way[0].login_id != id_}
+
+    async def close(self) -> None:
+        """Let those who use a refresh token store its successor; afterwards nothing is under way."""
+        if self._fetching:
+            _, left = await asyncio.wait(list(self._fetching.values()), timeout=ENDING_S)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+
+def remedy(oauth: OAuth, name: str) -> str:
+    """What a person does about a login that can no longer be used."""
+    if oauth.is_by_a_person:
+        return f"run `gateway login {name}`"
+    if oauth.grant == "refresh_token":
+        return "put a new refresh_token into auth.oauth2, then resume it"
+    return "correct the key, the issuer or the subject of auth.oauth2, or this machine's clock, then resume it"
+
+
+def _refresh_token(oauth: OAuth, login: Login) -> str:
+    """The refresh token to use. Raises Ended."""
+    if not login.sealed:
+        if not oauth.refresh_token:
+            raise Ended("nobody has logged in yet")
+        return oauth.refresh_token
+    try:
+        return sealing.opened(login.sealed, key=oauth.secret_key, login_id=login.id)
+    except sealing.Unsealable as error:
+        raise Ended(f"its stored login cannot be read, {error}; set that one") from None
+
+
+def _succeeding(oauth: OAuth, login: Login, used: str, granted: Granted, now: float) -> Login:
+    """A login after a use of its refresh token."""
+    until = None if granted.lasts_s is None else now + granted.lasts_s
+    free = replace(login, until=until, ended="", owner="", owned_s=0.0)
+    if not granted.refresh_token or granted.refresh_token == used:
+        return free
+    sealed = sealing.sealed(granted.refresh_token, key=oauth.secret_key, login_id=login.id)
+    return replace(free, sealed=sealed, since=now)
+
+
+def _held(granted: Granted, began: float) -> _Held:
+    if granted.lasts_s is None:
+        return _Held(granted.access_token, float("inf"), float("inf"))
+    until = began + granted.lasts_s - min(SPARE_S, granted.lasts_s / 10)
+    return _Held(granted.access_token, until - min(AHEAD_S, granted.lasts_s / 5), until)
+
+
+def _with(request: HttpRequest, token: str) -> HttpRequest:
+    others = tuple(each for each in request.headers if each[0] != "authorization")
+    return replace(request, headers=(*others, ("authorization", f"Bearer {token}")))
+
+
+def _without(reply: Reply, token: str) -> Reply:
+    """An answer that may be shown: some repeat what they were sent."""
+    if token.encode() in reply.body:
+        reply = replace(reply, shown=reply.body.replace(token.encode(), MASK.encode()))
+    if any(token in value for value in reply.headers.values()):
+        headers = {name: value.replace(token, MASK) for name, value in reply.headers.items()}
+        reply = replace(reply, headers=headers)
+    return reply
