@@ -114,7 +114,12 @@ class AuthorizationServer(Server):
         #: The form of each token request, and whether its client came in the header.
         self.asked, self.in_header = [], []
         self._behaviours, self._is_cut = [], False
-        self.register_token_generator("default", BearerTokenGenerator(lambda **_: secrets.token_urlsafe(24), lambda **_: secrets.token_urlsafe(24), lambda *_: self.lasts_s))
+        self.register_token_generator(
+            "default",
+            BearerTokenGenerator(
+                lambda **_: secrets.token_urlsafe(24), lambda **_: secrets.token_urlsafe(24), lambda *_: self.lasts_s
+            ),
+        )
         self.register_grant(_ClientCredentials)
         self.register_grant(_RefreshToken)
         self.register_grant(_Assertion)
@@ -195,6 +200,7 @@ class AuthorizationServer(Server):
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
+        self._http.handle_error = lambda *_: None
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
         self._thread.start()
@@ -208,7 +214,12 @@ class AuthorizationServer(Server):
     def serve(self, handler):
         body = handler.rfile.read(int(handler.headers.get("content-length") or 0)).decode()
         path = urlsplit(handler.path).path
-        request = _Request(handler.command, f"https://auth.example{handler.path}", body, dict(handler.headers.items()))
+        request = _Request(
+            handler.command,
+            f"https://auth.example{handler.path}",
+            body,
+            {name.title(): value for name, value in handler.headers.items()},
+        )
         if path == "/token":
             with self.lock:
                 self.asked.append(dict(parse_qsl(body)))
@@ -280,7 +291,9 @@ class _RefreshToken(grants.RefreshTokenGrant):
         if token is not None and token.is_used and not self.server.forgives_reuse:
             # Stolen, it seems: nobody has this login any more (RFC 9700, 4.14.2).
             family = token.family
-            self.server.refresh = {name: each for name, each in self.server.refresh.items() if each.family is not family}
+            self.server.refresh = {
+                name: each for name, each in self.server.refresh.items() if each.family is not family
+            }
             return None
         return token
 
@@ -295,7 +308,10 @@ class _Assertion(JWTBearerGrant):
     LEEWAY = 30
 
     def verify_claims(self, claims):
-        skewed = {name: value - self.server.ahead_s if name in ("exp", "iat", "nbf") else value for name, value in claims.items()}
+        skewed = {
+            name: value - self.server.ahead_s if name in ("exp", "iat", "nbf") else value
+            for name, value in claims.items()
+        }
         super().verify_claims(skewed)
 
     def get_audiences(self):
@@ -306,7 +322,7 @@ class _Assertion(JWTBearerGrant):
 
     def resolve_client_public_key(self, client):
         [pem] = self.server.keys.values()
-        return import_key(pem)
+        return import_key(pem, "EC" if len(pem) < 300 else "RSA")
 
     def authenticate_user(self, subject):
         return subject
@@ -380,7 +396,9 @@ def write(handler, status, body, headers=()):
 
 def answers(status, body, **headers):
     """An answer of one's own."""
-    return lambda handler: write(handler, status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    return lambda handler: write(
+        handler, status, body, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 def hangs(seconds):

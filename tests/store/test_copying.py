@@ -62,7 +62,9 @@ async def fill(store, clock, events=30):
         ]
     )
     await store.append([replace(new_event("slack"), is_redacted_later=True)])
-    await store.set_login(Login(id="oauth2-1", sealed=b"\x00\xff", by="ann \x00", since=1.0, until=2.0, owner="a", owned_s=9.0))
+    await store.set_login(
+        Login(id="oauth2-1", sealed=b"\x00\xff", by="ann \x00", since=1.0, until=2.0, owner="a", owned_s=9.0)
+    )
     await store.set_login(Login(id="oauth2-2", ended="revoked: \u00fc"))
     for secret in ("one", "tw\u00f6"):
         await store.secrets.add("asana", Secret(secret))
