@@ -37,7 +37,7 @@ class Client(ClientMixin):
     """The one client that the server knows."""
 
     client_id = "gateway"
-    secret = "hush: a+b"  # noqa: S105
+    secret = "hush: a+b"
     redirect_uri = ""
 
     def get_client_id(self):
@@ -196,7 +196,7 @@ class AuthorizationServer(Server):
             def do_POST(self):
                 server.serve(self)
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True

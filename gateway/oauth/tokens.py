@@ -24,10 +24,11 @@ from gateway.oauth.settings import OAuth
 from gateway.store import Store
 from gateway.store.logins import Login
 
-#: How long an attempt waits for a token, and one request of it may take, seconds. Twice this, for an attempt can need two
-#: tokens, is less than the margin of a delivery's lease.
+#: How long an attempt waits for a token, seconds: first for another replica that is renewing the login, then for one
+#: request. An attempt can need two tokens, so twice this is less than the margin of a delivery's lease.
 WAIT_S: Final = 8.0
-REQUEST_S: Final = 6.0
+BUSY_S: Final = 2.5
+REQUEST_S: Final = 5.0
 #: Nobody else uses a refresh token for this long after one replica has begun to, seconds.
 OWNED_S: Final = 15.0
 #: Seconds between two looks whether another replica has finished, and between two tries to store a successor.
@@ -230,7 +231,7 @@ class Tokens:
     async def _taken(self, oauth: OAuth) -> Login:
         """The login, which no other replica uses for a while. Raises TokenAwaited."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + WAIT_S
+        until = loop.time() + BUSY_S
         while loop.time() < until:
             login = await self._login(oauth)
             if login.owned_s <= 0 or login.owner == self._me:
