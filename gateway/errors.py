@@ -32,7 +32,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── NoToken                    no access token could be had: nothing was sent, and the delivery waits
     │   ├── TokenUnavailable       the authorization server is in trouble or refuses the client: the circuit's business
     │   ├── TokenAwaited           another replica renews the login, or the store cannot: soon again
-    │   └── LoginNeeded            a person has to log in: the destination is paused
+    │   └── NotLoggedIn            a person has to log in: the destination is paused
     ├── Poisonous                  the process died too often while working on this delivery: dead
     ├── TooOld                     past the destination's retry.max_age: dead, replayable
     ├── StoreError                 503
@@ -56,6 +56,8 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── Unsealable                 (oauth) a stored refresh token that this GATEWAY_SECRET_KEY does not open
     ├── Refused                    (oauth) the authorization server's refusal; carries its code
     ├── Ended                      (oauth) a login can no longer be used
+    ├── LoginFailed                (oauth) a person's login came to no refresh token
+    │   └── OtherState             (oauth) a redirect that belongs to another login
     ├── UnknownSample              (routing) the source has no such sample
     ├── NoEvent                    (routing) a test's event cannot be built as written
     ├── ApiRefused                 (cli) the running gateway refused
@@ -75,6 +77,8 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── UnknownName                (cli) exit 2: a filter's name that neither routes.yaml nor the store knows
     ├── BadDuration                (cli) exit 2: no pause or mute can last that long
     ├── RequestUnreadable          (cli) exit 2: not an HTTP request, or it names no source
+    ├── NoLogin                    (cli) exit 2: the destination has no login that a person could make
+    ├── CannotListen               (cli) the address where the browser is to come back is taken
     ├── EnvFileUnreadable          (cli) the file of variables cannot be read
     ├── InTheWay                   (cli) a file to write exists already, or cannot be written
     └── UnsafeBind                 (cli) the admin listener would be open to others without a token
@@ -272,7 +276,7 @@ class TokenAwaited(NoToken):
     after_s = 2.0
 
 
-class LoginNeeded(NoToken):
+class NotLoggedIn(NoToken):
     """The login of a destination can no longer be used; says what a person has to do."""
 
     reason = "login"

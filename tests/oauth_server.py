@@ -402,8 +402,23 @@ def answers(status, body, **headers):
 
 
 def hangs(seconds):
-    """No answer for a while."""
-    return lambda _: time.sleep(seconds)
+    """No answer, and after a while the end of the connection."""
+
+    def wait(handler):
+        time.sleep(seconds)
+        handler.close_connection = True
+
+    return wait
+
+
+def slowly(seconds):
+    """The usual answer, after a while."""
+
+    def wait(_):
+        time.sleep(seconds)
+        return GO_ON
+
+    return wait
 
 
 def loses_its_answer(handler):

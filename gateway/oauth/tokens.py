@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from gateway import telemetry
 from gateway.destinations import Kind
 from gateway.egress import Door, Egress
-from gateway.errors import EgressError, GatewayError, LoginNeeded, StoreUnavailable, TokenAwaited, TokenUnavailable
+from gateway.errors import NotLoggedIn, StoreUnavailable, TokenAwaited, TokenUnavailable
 from gateway.hiding.addresses import MASK
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
-from gateway.oauth import exchange, sealing
+from gateway.oauth import sealing
+from gateway.oauth.asking import Asking, Ended
 from gateway.oauth.exchange import Granted, Refused
 from gateway.oauth.settings import OAuth
 from gateway.store import Store
@@ -28,7 +29,6 @@ from gateway.store.logins import Login
 #: request. An attempt can need two tokens, so twice this is less than the margin of a delivery's lease.
 WAIT_S: Final = 8.0
 BUSY_S: Final = 2.5
-REQUEST_S: Final = 5.0
 #: Nobody else uses a refresh token for this long after one replica has begun to, seconds.
 OWNED_S: Final = 15.0
 #: Seconds between two looks whether another replica has finished, and between two tries to store a successor.
@@ -37,8 +37,6 @@ AGAIN_S: Final = 0.2
 #: next one is fetched while it is still in use.
 SPARE_S: Final = 10.0
 AHEAD_S: Final = 60.0
-#: Clocks that differ by more than this are reckoned with, seconds.
-SKEW_S: Final = 20.0
 #: How long the end of the process waits for refresh tokens that are in use, seconds.
 ENDING_S: Final = 10.0
 #: What a second request may take if the first has used up nearly all of the time, seconds.
@@ -47,10 +45,6 @@ UNAUTHORIZED: Final = 401
 
 #: Tokens of equal settings that are fetched through the same door are the same.
 _Way = tuple[OAuth, Door]
-
-
-class Ended(GatewayError):
-    """A login can no longer be used; says why."""
 
 
 class Recipient(Protocol):
@@ -91,6 +85,7 @@ class Tokens:
         self._store = store
         self._clock = clock
         self._monotonic = monotonic
+        self._asking = Asking(egress, clock)
         self._me = secrets.token_hex(8)
         self._held: dict[_Way, _Held] = {}
         self._fetching: dict[_Way, asyncio.Task[str]] = {}
@@ -115,6 +110,12 @@ class Tokens:
             reply = await self._egress.send(_with(request, token), timeout_s=left_s, door=to.door)
         return _without(reply, token)
 
+    def until(self, oauth: OAuth) -> float | None:
+        """Until when this process has a token, seconds since the epoch; None: it has none, or one that does not end."""
+        ends = [held.until for (each, _), held in self._held.items() if each == oauth]
+        left_s = max(ends, default=0.0) - self._monotonic()
+        return self._clock() + left_s if 0 < left_s < float("inf") else None
+
     async def try_out(self, oauth: OAuth, name: str, *, door: Door) -> None:
         """Fetch a token, unless there is a valid one. Raises NoToken."""
         await self._token((oauth, door), name)
@@ -132,7 +133,7 @@ class Tokens:
         except TimeoutError:
             raise TokenUnavailable(f"{way[0].host} has issued no token within {WAIT_S:g} s") from None
         except Ended as ended:
-            raise LoginNeeded(f"{ended}: {remedy(way[0], name)}") from None
+            raise NotLoggedIn(f"{ended}: {remedy(way[0], name)}") from None
         except StoreUnavailable as error:
             raise TokenAwaited(f"its login cannot be read or kept: {error}") from None
 
@@ -154,56 +155,14 @@ class Tokens:
         began = self._monotonic()
         if oauth.is_kept:
             granted = await self._renewed(oauth, door)
-        elif oauth.grant == "jwt_bearer":
-            granted = await self._asserted(oauth, door)
         else:
-            granted = await self._asked(oauth, door, exchange.client_form(oauth))
+            granted = await self._asking.on_its_own(oauth, door)
         telemetry.log("token.fetched", host=oauth.host, lasts_s=granted.lasts_s)
         self._held = {way: held for way, held in self._held.items() if held.until > began}
         self._held[way] = _held(granted, began)
         return granted.access_token
 
-    # grants
-
-    async def _asked(
-        self, oauth: OAuth, door: Door, form: exchange.Form, *, may_end: bool = False, sent: str = ""
-    ) -> Granted:
-        """What the token endpoint grants. Raises TokenUnavailable; Refused for ``invalid_grant`` where a login ``may_end``."""
-        request = exchange.request(oauth, oauth.token_url, form)
-        try:
-            reply = await self._egress.send(request, timeout_s=REQUEST_S, door=door, most=exchange.LONGEST_ANSWER + 1)
-            return exchange.granted(reply, oauth.host, now=self._clock(), secrets=(sent, oauth.client_secret))
-        except EgressError as error:
-            raise TokenUnavailable(f"{oauth.host}, which issues its tokens: {error}") from None
-        except Refused as refused:
-            if may_end and refused.code == "invalid_grant":
-                raise
-            raise TokenUnavailable(f"{oauth.host} issues no token: {refused}; correct auth.oauth2") from None
-
-    async def _asserted(self, oauth: OAuth, door: Door) -> Granted:
-        """A token for a signed assertion, by the server's clock if ours is wrong."""
-        try:
-            return await self._assert(oauth, door, 0.0)
-        except Refused as refused:
-            skew_s = refused.skew_s
-            if abs(skew_s) < SKEW_S:
-                raise Ended(f"{oauth.host} refuses its assertion ({refused})") from None
-        try:
-            granted = await self._assert(oauth, door, skew_s)
-        except Refused as refused:
-            behind = f"the clocks differ by {abs(skew_s):.0f} s"
-            raise Ended(f"{oauth.host} refuses its assertion ({refused}; {behind})") from None
-        telemetry.log("token.clock", host=oauth.host, ahead_s=round(skew_s, 1))
-        return granted
-
-    async def _assert(self, oauth: OAuth, door: Door, skew_s: float) -> Granted:
-        from gateway.oauth import assertions
-
-        assert oauth.assertion is not None
-        # RSA takes a millisecond.
-        signed = assertions.signed(oauth.assertion, scope=oauth.scope, now=self._clock() + skew_s)
-        form = exchange.assertion_form(oauth, signed)
-        return await self._asked(oauth, door, form, may_end=True, sent=signed)
+    # the login in the store
 
     async def _renewed(self, oauth: OAuth, door: Door) -> Granted:
         """A token for the refresh token of a login, whose successor is in the store. Raises Ended, TokenAwaited."""
@@ -212,7 +171,7 @@ class Tokens:
         try:
             # Another replica may have used it while this one waited.
             used = _refresh_token(oauth, login)
-            granted = await self._asked(oauth, door, exchange.refresh_form(used), may_end=True, sent=used)
+            granted = await self._asking.refreshed(oauth, door, used)
         except Refused as refused:
             await self._give_back(replace(login, ended=f"{refused}"))
             raise Ended(f"{oauth.host} no longer accepts its login ({refused})") from None
@@ -221,8 +180,6 @@ class Tokens:
             raise
         await self._keep(_succeeding(oauth, login, used, granted, self._clock()), login.sealed)
         return granted
-
-    # the login in the store
 
     async def _login(self, oauth: OAuth) -> Login:
         found = {each.id: each for each in await self._store.logins()}

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from gateway.model import DeliveryState
-from gateway.oauth import tokens
+from gateway.oauth import asking
 from tests.oauth.given import authorization, ec_key, guarded, pem, public_pem, rsa_key, to_crm, world
 from tests.oauth_server import AuthorizationServer, answers, hangs, loses_its_answer
 from tests.sink import Sink, answer
@@ -253,7 +253,7 @@ async def test_trouble_of_the_token_endpoint_is_the_destinations_circuit_and_kil
 
 @story
 async def test_a_token_endpoint_that_hangs_holds_an_attempt_for_a_bounded_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokens, "REQUEST_S", 0.2)
+    monkeypatch.setattr(asking, "REQUEST_S", 0.2)
     with AuthorizationServer() as server, Sink(guarded(server)) as sink:
         async with world(tmp_path, to_crm(sink, server)) as gateway:
             server.behave(hangs(1.0))

@@ -6,12 +6,12 @@ import pytest
 
 from gateway.config.oauth import USUAL_REDIRECT
 from gateway.egress import Door, Egress
-from gateway.errors import LoginNeeded, StoreUnavailable, TokenAwaited
+from gateway.errors import NotLoggedIn, StoreUnavailable, TokenAwaited
 from gateway.oauth import tokens as module
 from gateway.oauth.settings import OAuth
 from gateway.oauth.tokens import OWNED_S, Tokens
 from tests.oauth.given import SECRET_KEY
-from tests.oauth_server import AuthorizationServer, Client, hangs
+from tests.oauth_server import AuthorizationServer, Client, slowly
 from tests.store.database import PostgresKind
 from tests.store.given import Clock, SQLiteKind
 from tests.store.through import RemoteKind
@@ -86,13 +86,13 @@ def test_a_login_at_one_replica_is_used_by_the_other_and_by_those_that_were_rene
         oauth = settings(server, grant="authorization_code", authorize_url=server.url, redirect_url=USUAL_REDIRECT)
 
         async def scenario(one, other, clock):
-            with pytest.raises(LoginNeeded, match=r"nobody has logged in yet: run `gateway login crm`"):
+            with pytest.raises(NotLoggedIn, match=r"nobody has logged in yet: run `gateway login crm`"):
                 await one.try_out(oauth, "crm", door=DOOR)
             await other.log_in(oauth, server.first_refresh_token(), by="ann")
             await one.try_out(oauth, "crm", door=DOOR)
             server.revoke_all()
             clock.move(200.0)
-            server.behave(hangs(0.5))
+            server.behave(slowly(0.5))
             renewing = asyncio.create_task(one.try_out(oauth, "crm", door=DOOR))
             await asyncio.sleep(0.2)
             await other.log_in(oauth, server.first_refresh_token(), by="bob")
@@ -130,7 +130,7 @@ def test_after_a_crash_between_the_answer_and_its_commit_the_old_token_is_tried_
                 await other.try_out(oauth, "crm", door=DOOR)
             else:
                 with pytest.raises(
-                    LoginNeeded, match=r"no longer accepts its login \(invalid_grant\): put a new refresh_token"
+                    NotLoggedIn, match=r"no longer accepts its login \(invalid_grant\): put a new refresh_token"
                 ):
                     await other.try_out(oauth, "crm", door=DOOR)
             assert used(server)[1] == used(server)[2]
