@@ -204,20 +204,18 @@ def test_processes_that_share_a_login_never_use_one_refresh_token_twice(tmp_path
 def test_a_kill_while_a_token_is_renewed_loses_no_delivery(tmp_path, forgives):
     with AuthorizationServer(forgives_reuse=forgives) as server, Sink(guarded(server)) as sink:
         text = routes(server, sink, "refresh_token", refresh_token=server.first_refresh_token())
-        with gateway(tmp_path, text) as process:
+        with gateway(tmp_path, text) as dying:
 
             def dies(handler):
                 # The server has issued the successor, and nobody knows it.
-                handler.after = lambda: os.killpg(process.process.pid, signal.SIGKILL)
+                handler.after = lambda: os.killpg(dying.process.pid, signal.SIGKILL)
                 return GO_ON
 
             server.behave(dies)
-            _, answer = process.post(distinct(1))
-            process.process.wait(DEADLINE_S)
-            process.start()
-            if forgives:
-                assert states(process, answer["id"]) == {"delivered"}
-            else:
+            _, answer = dying.post(distinct(1))
+            dying.process.wait(DEADLINE_S)
+        with gateway(tmp_path, text) as process:
+            if not forgives:
                 eventually(
                     lambda: all(each["condition"] == "paused" for each in process.api("/api/destinations")[1]),
                     "both destinations are paused",
@@ -226,6 +224,6 @@ def test_a_kill_while_a_token_is_renewed_loses_no_delivery(tmp_path, forgives):
                 assert "put a new refresh_token into auth.oauth2" in login_of(process)["needs"]
                 fresh = {"refresh_token": server.first_refresh_token(), "by": "ann"}
                 assert process.api("/api/destinations/crm/login", fresh)[0] == 200
-                assert states(process, answer["id"]) == {"delivered"}
+            assert states(process, answer["id"]) == {"delivered"}
         used = [form["refresh_token"] for form in server.asked]
         assert used[0] == used[1]
