@@ -82,7 +82,10 @@ def page(oauth: OAuth) -> Page:
 
 def code_of(page: Page, redirected: str) -> str:
     """The code in the address that a browser was sent to. Raises OtherState or LoginFailed."""
-    found = dict(parse_qsl(urlsplit(redirected.strip()).query))
+    try:
+        found = dict(parse_qsl(urlsplit(redirected.strip()).query))
+    except ValueError:
+        found = {}
     state = found.get("state", "")
     if not hmac.compare_digest(state.encode("utf-8", "replace"), page.state.encode()):
         what = "has the state of another login" if state else "has no state"
