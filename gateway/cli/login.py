@@ -144,7 +144,7 @@ class _Listener:
                 body = text.encode()
                 lines = (
                     f"HTTP/1.1 {status}", "content-type: text/plain; charset=utf-8", f"content-length: {len(body)}",
-                    "cache-control: no-store", "referrer-policy: no-referrer", "connection: close", "", "",
+                    "cache-control: no-store", "x-content-type-options: nosniff", "referrer-policy: no-referrer", "connection: close", "", "",
                 )  # fmt: skip
                 writer.write("\r\n".join(lines).encode() + body)
                 await writer.drain()

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import GatewayError, TokenUnavailable
+from gateway.hiding.masks import Masks
 from gateway.model import HttpRequest, Reply
 from gateway.oauth.settings import OAuth
 
@@ -138,9 +139,8 @@ def _words(text: object, secrets: Iterable[str]) -> str:
     """The server's own words on one line, without what it was sent."""
     if not isinstance(text, str):
         return ""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return " ".join("".join(each if each.isprintable() else " " for each in text[:1000]).split())[:200]
+    text = Masks(filter(None, secrets)).reason(text[:1000], "")
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:200]
 
 
 def _lifetime(value: object) -> float | None:

@@ -16,7 +16,7 @@ from gateway import telemetry
 from gateway.destinations import Kind
 from gateway.egress import Door, Egress
 from gateway.errors import NotLoggedIn, StoreUnavailable, TokenAwaited, TokenUnavailable
-from gateway.hiding.addresses import MASK
+from gateway.hiding.masks import Masks
 from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
 from gateway.oauth import sealing
 from gateway.oauth.asking import Asking, Ended
@@ -70,6 +70,8 @@ class _Held(Struct, frozen=True):
     #: When the next one is fetched, and when this one is not used any more.
     renew_at: float
     until: float
+    #: Finds it in what a destination says, however that spells it.
+    masks: Masks
 
     def __repr__(self) -> str:
         return f"_Held(until={self.until})"
@@ -88,7 +90,7 @@ class Tokens:
         self._asking = Asking(egress, clock)
         self._me = secrets.token_hex(8)
         self._held: dict[_Way, _Held] = {}
-        self._fetching: dict[_Way, asyncio.Task[str]] = {}
+        self._fetching: dict[_Way, asyncio.Task[_Held]] = {}
 
     # attempts
 
@@ -101,14 +103,14 @@ class Tokens:
         if to.oauth is None or isinstance(request, FileAppend):
             return await self._egress.send(request, timeout_s=to.timeout_s, door=to.door)
         way, loop = (to.oauth, to.door), asyncio.get_running_loop()
-        token = await self._token(way, to.name)
+        held = await self._token(way, to.name)
         began = loop.time()
-        reply = await self._egress.send(_with(request, token), timeout_s=to.timeout_s, door=to.door)
+        reply = await self._egress.send(_with(request, held.token), timeout_s=to.timeout_s, door=to.door)
         if to.kind.status_of(reply) == UNAUTHORIZED:
             left_s = max(LEAST_S, to.timeout_s - (loop.time() - began))
-            token = await self._token(way, to.name, refused=token)
-            reply = await self._egress.send(_with(request, token), timeout_s=left_s, door=to.door)
-        return _without(reply, token)
+            held = await self._token(way, to.name, refused=held.token)
+            reply = await self._egress.send(_with(request, held.token), timeout_s=left_s, door=to.door)
+        return _without(reply, held.masks)
 
     def until(self, oauth: OAuth) -> float | None:
         """Until when this process has a token, seconds since the epoch; None: it has none, or one that does not end."""
@@ -120,13 +122,13 @@ class Tokens:
         """Fetch a token, unless there is a valid one. Raises NoToken."""
         await self._token((oauth, door), name)
 
-    async def _token(self, way: _Way, name: str, refused: str = "") -> str:
+    async def _token(self, way: _Way, name: str, refused: str = "") -> _Held:
         """A valid token other than the one that was refused. Raises NoToken."""
         held, now = self._held.get(way), self._monotonic()
         if held is not None and held.token != refused and now < held.until:
             if now >= held.renew_at:
                 self._fetch_once(way)
-            return held.token
+            return held
         try:
             async with asyncio.timeout(WAIT_S):
                 return await asyncio.shield(self._fetch_once(way))
@@ -137,7 +139,7 @@ class Tokens:
         except StoreUnavailable as error:
             raise TokenAwaited(f"its login cannot be read or kept: {error}") from None
 
-    def _fetch_once(self, way: _Way) -> "asyncio.Task[str]":
+    def _fetch_once(self, way: _Way) -> "asyncio.Task[_Held]":
         """The fetch that is under way, or a new one. It continues if nobody waits for it any more."""
         task = self._fetching.get(way)
         if task is None:
@@ -145,12 +147,12 @@ class Tokens:
             task.add_done_callback(lambda done: self._fetched(way, done))
         return task
 
-    def _fetched(self, way: _Way, task: "asyncio.Task[str]") -> None:
+    def _fetched(self, way: _Way, task: "asyncio.Task[_Held]") -> None:
         del self._fetching[way]
         if not task.cancelled() and (error := task.exception()) is not None:
             telemetry.log("token.failed", host=way[0].host, reason=str(error))
 
-    async def _fetch(self, way: _Way) -> str:
+    async def _fetch(self, way: _Way) -> _Held:
         oauth, door = way
         began = self._monotonic()
         if oauth.is_kept:
@@ -159,8 +161,8 @@ class Tokens:
             granted = await self._asking.on_its_own(oauth, door)
         telemetry.log("token.fetched", host=oauth.host, lasts_s=granted.lasts_s)
         self._held = {way: held for way, held in self._held.items() if held.until > began}
-        self._held[way] = _held(granted, began)
-        return granted.access_token
+        found = self._held[way] = _held(granted, began)
+        return found
 
     # the login in the store
 
@@ -272,10 +274,11 @@ def _succeeding(oauth: OAuth, login: Login, used: str, granted: Granted, now: fl
 
 
 def _held(granted: Granted, began: float) -> _Held:
-    if granted.lasts_s is None:
-        return _Held(granted.access_token, float("inf"), float("inf"))
-    until = began + granted.lasts_s - min(SPARE_S, granted.lasts_s / 10)
-    return _Held(granted.access_token, until - min(AHEAD_S, granted.lasts_s / 5), until)
+    token, lasts_s = granted.access_token, granted.lasts_s
+    if lasts_s is None:
+        return _Held(token, float("inf"), float("inf"), Masks((token,)))
+    until = began + lasts_s - min(SPARE_S, lasts_s / 10)
+    return _Held(token, until - min(AHEAD_S, lasts_s / 5), until, Masks((token,)))
 
 
 def _with(request: HttpRequest, token: str) -> HttpRequest:
@@ -283,11 +286,9 @@ def _with(request: HttpRequest, token: str) -> HttpRequest:
     return replace(request, headers=(*others, ("authorization", f"Bearer {token}")))
 
 
-def _without(reply: Reply, token: str) -> Reply:
+def _without(reply: Reply, masks: Masks) -> Reply:
     """An answer that may be shown: some repeat what they were sent."""
-    if token.encode() in reply.body:
-        reply = replace(reply, shown=reply.body.replace(token.encode(), MASK.encode()))
-    if any(token in value for value in reply.headers.values()):
-        headers = {name: value.replace(token, MASK) for name, value in reply.headers.items()}
-        reply = replace(reply, headers=headers)
-    return reply
+    if (shown := masks.answer(reply.body)) is not reply.body:
+        reply = replace(reply, shown=shown)
+    headers = {name: masks.text(value) for name, value in reply.headers.items()}
+    return reply if headers == reply.headers else replace(reply, headers=headers)

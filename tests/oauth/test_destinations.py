@@ -1,7 +1,9 @@
 """Deliveries to a destination that wants access tokens, through the whole gateway: what is sent, what waits, and why."""
 
+import base64
 import json
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -264,18 +266,28 @@ async def test_a_token_endpoint_that_hangs_holds_an_attempt_for_a_bounded_time(t
             assert "no answer within 0.2 s" in made.reason
 
 
+SPELLINGS = {
+    "as it is": str,
+    "in base64": lambda token: base64.b64encode(token.encode()).decode(),
+    "in hex": lambda token: token.encode().hex(),
+    "percent-encoded": lambda token: quote(token, safe=""),
+}
+
+
+@pytest.mark.parametrize("spelt", SPELLINGS.values(), ids=SPELLINGS)
 @story
-async def test_nothing_that_is_stored_or_said_repeats_a_token(tmp_path, capsys):
-    token = "tok-1234567890-abcdef"
-    echo = answer(500, f'{{"message": "unknown token {token}"}}'.encode(), [("location", f"https://x.example/{token}")])
+async def test_nothing_that_is_stored_or_said_repeats_a_token(tmp_path, capsys, spelt):
+    token = "tok/1234567890+abcdef"
+    said = spelt(token)
+    echo = answer(500, f'{{"message": "unknown token {said}"}}'.encode(), [("location", f"https://x.example/{said}")])
     with AuthorizationServer() as server, Sink(echo) as sink:
         async with world(tmp_path, to_crm(sink, server)) as gateway:
             server.behave(answers(200, {"access_token": token, "expires_in": 60}))
             [made] = await delivered(gateway, 1)
             assert made.reason == "answered 500: unknown token *** (it has trouble of its own)"
-            assert token not in str(await gateway.store.event(made.event_id))
-        assert token not in str(capsys.readouterr())
-        assert token.encode() not in (tmp_path / "gateway.db").read_bytes()
+            assert said not in str(await gateway.store.event(made.event_id))
+        assert said not in str(capsys.readouterr())
+        assert said.encode() not in (tmp_path / "gateway.db").read_bytes()
 
 
 @story
