@@ -45,11 +45,12 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
+        token = explained.token_of(config.destinations.get(each.destination))
         yield from (
             "",
             click.style(f"{each.route} > {each.destination}", bold=True),
             *_waits(each, event.received_at),
-            *_delivery_lines(each),
+            *_delivery_lines(each, token),
         )
     schedules = {each.destination: schedule(config.destinations[each.destination].retry) for each in deliveries}
     if schedules:
@@ -67,12 +68,14 @@ def _waits(each: Rehearsed, now: float) -> Iterator[str]:
         yield f"  {said}"
 
 
-def _delivery_lines(each: Rehearsed) -> Iterator[str]:
+def _delivery_lines(each: Rehearsed, token: str) -> Iterator[str]:
     yield from (f"  {printable(line)}" for line in each.memory)
     match each.request:
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"
             yield from (f"  {name}: {printable(value)}" for name, value in request.headers)
+            if token:
+                yield click.style(f"  (its token {token})", dim=True)
             if body:
                 yield ""
         case FileAppend(line=body) as request:

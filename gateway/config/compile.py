@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, memory, replies, retention, signing, summaries, ways
+from gateway.config import checks, memory, oauth, replies, retention, signing, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -313,6 +313,7 @@ class _Compiler:
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
             door=self._ways.door(keys, kind),
             hours=hours(self._reading, keys.hours, f'"{name}"'),
+            oauth=oauth.settings(self._reading, name, keys),
         )
         checks.headers(self._reading, keys, found.own_headers)
         return found

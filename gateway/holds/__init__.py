@@ -202,7 +202,7 @@ class Holds:
             await self._say_opened(name, after, reason, aloud=aloud)
         elif before.is_open and not after.is_open:
             await self._say_closed(name, before, aloud=aloud)
-        if why := what.why_paused:
+        if why := gates.paused_for(what, reason):
             await self._pause_itself(name, why, aloud=aloud)
         return bool(why)
 

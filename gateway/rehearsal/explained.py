@@ -268,6 +268,7 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
         "error": each.error,
         "retry": schedule(destination.retry) if destination else "",
         **({"memory": list(each.memory)} if each.memory else {}),
+        **({"token": token_of(destination)} if destination and destination.oauth else {}),
         **({"not_shown": each.not_shown} if each.not_shown else {}),
     }
 
@@ -275,6 +276,13 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
 def waits(each: Rehearsed, now: float) -> str:
     """``waits until Mon 09:00 (Europe/Berlin)``; empty: it is sent at once."""
     return each.waiting.words(now) if each.waiting else ""
+
+
+def token_of(destination: Destination | None) -> str:
+    """Where the access token of a request comes from, in words; empty: it has none."""
+    if destination is None or destination.oauth is None:
+        return ""
+    return f"from {destination.oauth.host} at each attempt ({destination.oauth.grant})"
 
 
 def _request(

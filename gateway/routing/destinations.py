@@ -14,6 +14,7 @@ from gateway.event.paths import Facts, lookup
 from gateway.hiding.addresses import MASK, masked_url
 from gateway.hiding.requests import masked_request, secrets_of_settings
 from gateway.model import FileAppend, HttpRequest, OutboundRequest
+from gateway.oauth.settings import OAuth
 from gateway.routing.hours import Hours
 from gateway.routing.keys import key_text
 from gateway.signatures.outgoing import Signer
@@ -79,6 +80,9 @@ class Destination(Struct, frozen=True, kw_only=True):
         """The lower-case names of headers that no other key can set, and the key that does: ``auth`` or ``sign``."""
         found = {name: "sign" if isinstance(each, Signer) else "auth" for each in self.signers for name in each.headers}
         return found | ({self.target.auth[0].lower(): "auth"} if self.target.auth else {})
+
+    #: How it gets its access tokens; None: it wants none.
+    oauth: OAuth | None = None
 
     @property
     def secrets(self) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from gateway.config.schema import trees, values, ways
 from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
+from gateway.config.schema.oauth import OAuthKeys
 from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
 from gateway.config.schema.sign import SignKeys
@@ -63,6 +64,11 @@ class AuthKeys(Section):
         nested(AwsKeys),
         "AWS Signature Version 4, made for each attempt: "
         'auth: {aws: {service: execute-api, region: eu-central-1, access_key_id: "${ID}", secret_access_key: "${KEY}"}}',
+    )
+    oauth2: OAuthKeys | None = key(
+        nested(OAuthKeys),
+        "access tokens that renew themselves: auth: {oauth2: {grant: client_credentials, token_url: ..., client_id: gateway, "
+        'client_secret: "${CRM_SECRET}"}}',
     )
 
 
@@ -153,7 +159,7 @@ class DestinationKeys(DefaultsKeys):
     )
     auth: AuthKeys | None = key(
         nested(AuthKeys),
-        "how to authenticate: bearer, basic, header or aws; a route cannot change it",
+        "how to authenticate: bearer, basic, header, oauth2 or aws; a route cannot change it",
         types=_types_with("auth"),
     )
     sign: SignKeys | None = key(

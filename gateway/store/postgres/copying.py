@@ -44,7 +44,7 @@ _TEXT: Final = frozenset(
     ]
 )
 #: Columns that are bytes in a copy as well.
-_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key", "track"})
+_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key", "track", "sealed"})
 _FLAGS: Final = frozenset({"redact", "as_new", "finished"})
 _NUMBERED: Final = (
     "seq event_seq delivery_seq received_at stored_at due attempts attempts_before_replay spent_s crashes "
@@ -126,6 +126,7 @@ _KEYS: Final = {
     "memory": {"name": "text", "key": "bytea"},
     "record": {"key": "bytea", "source": "text"},
     "hold": {"destination": "text"},
+    "login": {"id": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
     "secret": {"seq": "bigint"},

@@ -71,5 +71,20 @@ CREATE TABLE record (
 CREATE INDEX record_expires ON record (source, expires);
 """
 
+#: Of schema 2. owned_until is by the database's clock, since and until are for people.
+LOGINS: Final = """
+CREATE TABLE login (
+    id text COLLATE "C" NOT NULL PRIMARY KEY,
+    rev integer NOT NULL,
+    sealed bytea NOT NULL,
+    by bytea NOT NULL,
+    since float8 NOT NULL,
+    until float8,
+    ended bytea NOT NULL,
+    owner text NOT NULL DEFAULT '',
+    owned_until float8 NOT NULL DEFAULT 0
+);
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}"

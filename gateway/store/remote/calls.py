@@ -14,6 +14,7 @@ from gateway.model import Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import (
     Appended,
@@ -73,6 +74,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "assigned": Call(tuple[str, dict[str, Terms]], dict[str, Assignment]),
         "release": Call(tuple[str, list[str]], None),
         "set_hold": Call(tuple[Hold], bool),
+        "set_login": Call(tuple[Login], bool),
         "begin": Call(tuple[Task], Activity),
         "go_on": Call(tuple[str], bool),
         "stop": Call(tuple[str, str], Activity, ("by",)),
@@ -103,6 +105,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "holds": Call(tuple[()], list[Hold]),
         "records": Call(tuple[str, list[str]], dict[str, Record]),
         "remembered": Call(tuple[()], dict[str, int]),
+        "logins": Call(tuple[()], list[Login]),
         "stored_time": Call(tuple[()], float),
         "backup": Call(tuple[str, bool], int, ("replaces",)),
         "check": Call(tuple[()], list[str]),

@@ -60,6 +60,7 @@ _KEYS: Final = {
     "memory": ("name", "key"),
     "record": ("source", "key"),
     "hold": ("destination",),
+    "login": ("id",),
     "rejected": ("seq",),
     "came": ("minute", "source"),
     "went": ("minute", "destination", "outcome", "bucket"),

@@ -67,5 +67,20 @@ TRACKED: Final = """
     CREATE INDEX record_expires ON record (source, expires);
 """
 
+#: Logins at authorization servers. Times in since and until are by the wall clock, for people.
+LOGINS: Final = """
+    CREATE TABLE login (
+        id TEXT NOT NULL PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        sealed BLOB NOT NULL,
+        by TEXT NOT NULL,
+        since REAL NOT NULL,
+        until REAL,
+        ended TEXT NOT NULL,
+        owner TEXT NOT NULL DEFAULT '',
+        owned_until REAL NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}"
