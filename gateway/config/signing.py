@@ -15,7 +15,7 @@ from gateway.config.sources import SHORTEST_GOOD, place_of, until
 from gateway.destinations import KINDS
 from gateway.egress import unix
 from gateway.routing.destinations import Signs
-from gateway.signatures import Credential, KeyRefused, Scheme, stand_in_for
+from gateway.signatures import Credential, KeyRefused, Scheme, stand_in_for, uses
 from gateway.signatures.aws import AwsSigner
 from gateway.signatures.declared import SchemeRefused, merged, scheme_of
 from gateway.signatures.keys import PUBLIC_KEYS, demo_private_key
@@ -78,6 +78,10 @@ def _sign(
     schemes = () if "preset" in sign.written and sign.preset is None else _schemes(reading, name, sign)
     if not schemes or not _check_schemes(reading, name, sign, schemes, logins):
         return None
+    is_socket = keys.url is not None and keys.url.text.startswith(unix.SCHEME)
+    if is_socket and any(uses(each.signature.signed) & {"url", "uri"} for each in schemes if each.way == "signature"):
+        message = f'sign of "{name}": this scheme signs the address of a request, and a Unix socket has none'
+        reading.error(sign.place, message, "sign by another one: leave preset out for Standard Webhooks")
     title = presets.load(sign.preset or _STANDARD).title if sign.preset or "signature" not in sign.written else ""
     ways = [
         _way(reading, name, keys, scheme, written)
@@ -141,6 +145,7 @@ def _check_schemes(
         reading.error(sign.key_at("key"), f'sign of "{name}": no private Ed25519 key signs by this scheme', hint)
     else:
         _check_knobs(reading, name, sign)
+        _check_end(reading, name, sign)
         for scheme in schemes:
             _check_headers(reading, name, sign, scheme, logins)
     return len(reading.report.problems) == before
@@ -177,6 +182,14 @@ def _check_knobs(reading: Reading, name: str, sign: SignKeys) -> None:
         if section is not None and text in section.written:
             message = f'sign of "{name}": "{text}" is about requests that are checked, and changes nothing in one that is sent'
             reading.error(section.key_at(text), message, "remove it")
+
+
+def _check_end(reading: Reading, name: str, sign: SignKeys) -> None:
+    """Check that something signs for good: nothing is sent unsigned."""
+    secrets = (*(sign.secret or ()), *(sign.private or ()))
+    if secrets and all(each.until is not None for each in secrets):
+        message = f'sign of "{name}": every secret ends on a day, and nothing could be sent after the last one'
+        reading.error(secrets[-1].node, message, "leave until out of the one that stays")
 
 
 def _check_headers(reading: Reading, name: str, sign: SignKeys, scheme: Scheme, logins: Mapping[str, str]) -> None:
@@ -222,7 +235,8 @@ def _way(
 def _credential(
     reading: Reading, name: str, keys: DestinationKeys, scheme: Scheme, written: Written, *, is_private: bool
 ) -> Credential | None:
-    if misplaced := _misplaced(written.secret.reveal(), is_private=is_private):
+    is_standard = scheme.signature.key_prefix in ("whsec_", "whpk_")
+    if is_standard and (misplaced := _misplaced(written.secret.reveal(), is_private=is_private)):
         reading.error(written.node, f'sign of "{name}": {misplaced[0]}', misplaced[1])
         return None
     credential = Credential(written.secret, until(reading, written.until))

@@ -154,7 +154,9 @@ def permit(gate: Gate, rules: Rules, now: float) -> Permit:
         return Permit(count=0, again_at=now + rules.paused_for_s, why=rules.paused)
     next_start = _next_start(gate, rules, now)
     if next_start > now:
-        return Permit(count=0, again_at=next_start, why=_why_not_yet(gate, next_start, now))
+        # Nothing starts before the next probe either.
+        again_at = next_start if gate.next_probe is None else max(next_start, gate.next_probe)
+        return Permit(count=0, again_at=again_at, why=_why_not_yet(gate, next_start, now))
     if gate.next_probe is None:
         interval_s = max(rules.interval_s, _pace_s(gate, now))
         return Permit(count=int(AHEAD_S / interval_s) + 1 if interval_s else 1_000_000)

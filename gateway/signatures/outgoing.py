@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -80,8 +81,11 @@ class Signer:
         """
         made: dict[str, str] = {}
         body = request.body
-        for check, keys in self._signing:
-            signed = _signed(check, _in_use(keys, now), request, message_id, now)
+        in_use = [(check, keys) for check, each in self._signing if (keys := _in_use(each, now))]
+        if not in_use:
+            raise BuildError("cannot be signed: every secret under sign is past its day; add a new one, then replay")
+        for check, keys in in_use:
+            signed = _signed(check, keys, request, message_id, now)
             knobs, body = check.scheme.signature, signed.body
             for name, value in signed.headers:
                 # Two ways that share a header, as those of Standard Webhooks do, share its list.
@@ -92,14 +96,11 @@ class Signer:
 
 
 def _in_use(keys: Sequence[tuple[Credential, SigningKey]], now: float) -> Sequence[SigningKey]:
-    found = [key for credential, key in keys if not credential.is_past(now)]
-    if not found:
-        raise BuildError("cannot be signed: every secret under sign is past its day; add a new one, then replay")
-    return found
+    return [key for credential, key in keys if not credential.is_past(now)]
 
 
 def _signed(check: Check, keys: Sequence[SigningKey], request: HttpRequest, message_id: str, now: float) -> Signed:
-    url, _, query = request.url.partition("?")
+    url, _, query = _as_named(request).partition("?")
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
     asked = Request(method=request.method, query=query.encode(), headers=headers, body=request.body)
     try:
@@ -109,6 +110,12 @@ def _signed(check: Check, keys: Sequence[SigningKey], request: HttpRequest, mess
     except (CannotSign, Stop) as error:
         raise BuildError(f"cannot be signed: {error}") from None
     return signed
+
+
+def _as_named(request: HttpRequest) -> str:
+    """The address by which its receiver knows it: with the host that the request names, if the file names another one."""
+    host = dict(request.headers).get("host")
+    return urlsplit(request.url)._replace(netloc=host).geturl() if host else request.url
 
 
 def _check_joints(check: Check, request: Request, url: str, message_id: str) -> None:

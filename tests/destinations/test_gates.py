@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -422,6 +422,8 @@ def test_no_window_holds_more_starts_than_the_rate(per_s, asks):
 @given(
     outcomes=st.lists(st.sampled_from([ANSWERED, FAILED, NOTHING, Learned(outcome="answered", wait_s=3)]), max_size=60)
 )
+@example(outcomes=[Learned(outcome="answered", wait_s=3), ANSWERED, *[FAILED] * 5, ANSWERED])
+@example(outcomes=[Learned(outcome="answered", wait_s=3), ANSWERED, *[FAILED] * 4, ANSWERED])
 def test_every_gate_opens_again_by_itself(outcomes):
     gate, now = FREE, 0.0
     for outcome in outcomes:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway import presets
 from gateway.errors import BuildError
@@ -239,7 +240,28 @@ def test_a_secret_and_a_private_key_sign_side_by_side():
     assert verdict(V1, WHSEC, sent) == verdict(V1A, WHPK, sent) == Verified()
 
 
+def test_of_two_ways_one_may_end():
+    made = Signer(
+        (
+            Way(scheme=V1, credentials=(Credential(Secret(WHSEC), NOW + 10),)),
+            Way(scheme=V1A, credentials=(Credential(Secret(WHSK)),), is_private=True),
+        )
+    )
+    sent = made.sign(request(b"{}"), ID, NOW + 10)
+    assert verdict(V1A, WHPK, sent, NOW + 10) == Verified()
+    assert "v1," not in dict(sent.headers)["webhook-signature"]
+
+
 # --- what a request has already ---
+
+
+def test_the_address_that_is_signed_has_the_host_that_the_request_names():
+    scheme = shared("square")
+    sent = signer(scheme, "secret-of-tests-1").sign(request(b"{}", host="hooks.example:8443"), ID, NOW)
+    named = replace(sent, url="https://hooks.example:8443/in/orders")
+    assert sent.url == URL
+    assert verdict(scheme, "secret-of-tests-1", named) == Verified()
+    assert verdict(scheme, "secret-of-tests-1", sent) != Verified()
 
 
 def test_a_signature_that_came_with_the_event_is_replaced():
