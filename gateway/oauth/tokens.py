@@ -37,6 +37,8 @@ AGAIN_S: Final = 0.2
 #: next one is fetched while it is still in use.
 SPARE_S: Final = 10.0
 AHEAD_S: Final = 60.0
+#: Seconds between two tries to fetch the next one in advance.
+PAUSE_S: Final = 5.0
 #: How long the end of the process waits for refresh tokens that are in use, seconds.
 ENDING_S: Final = 10.0
 #: What a second request may take if the first has used up nearly all of the time, seconds.
@@ -91,6 +93,8 @@ class Tokens:
         self._me = secrets.token_hex(8)
         self._held: dict[_Way, _Held] = {}
         self._fetching: dict[_Way, asyncio.Task[_Held]] = {}
+        #: When the next token may be fetched in advance, after a fetch that failed.
+        self._not_before: dict[_Way, float] = {}
 
     # attempts
 
@@ -126,7 +130,7 @@ class Tokens:
         """A valid token other than the one that was refused. Raises NoToken."""
         held, now = self._held.get(way), self._monotonic()
         if held is not None and held.token != refused and now < held.until:
-            if now >= held.renew_at:
+            if now >= max(held.renew_at, self._not_before.get(way, 0.0)):
                 self._fetch_once(way)
             return held
         try:
@@ -149,7 +153,9 @@ class Tokens:
 
     def _fetched(self, way: _Way, task: "asyncio.Task[_Held]") -> None:
         del self._fetching[way]
+        self._not_before.pop(way, None)
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._not_before[way] = self._monotonic() + PAUSE_S
             telemetry.log("token.failed", host=way[0].host, reason=str(error))
 
     async def _fetch(self, way: _Way) -> _Held:

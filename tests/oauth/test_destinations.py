@@ -132,6 +132,24 @@ async def test_the_next_token_is_fetched_before_one_ends_and_nobody_waits_for_it
 
 
 @story
+async def test_a_token_endpoint_in_trouble_is_asked_now_and_then_while_a_token_is_still_valid(tmp_path):
+    with AuthorizationServer(lasts_s=1000) as server, Sink(guarded(server)) as sink:
+        async with world(tmp_path, to_crm(sink, server)) as gateway:
+            await delivered(gateway, 1)
+            gateway.clock.now += 950
+            server.behave(*[answers(503, "")] * 2)
+            for number in range(2, 8):
+                [made] = await delivered(gateway, number)
+                assert made.state is DELIVERED
+                await gateway.gateway.tokens.close()
+            assert len(server.asked) == 2
+            gateway.clock.now += 5
+            await delivered(gateway, 8)
+            await gateway.gateway.tokens.close()
+            assert len(server.asked) == 3
+
+
+@story
 async def test_a_token_that_is_refused_is_renewed_once_within_the_attempt(tmp_path):
     refused = []
     with AuthorizationServer() as server, Sink(guarded(server, refused=refused)) as sink:
@@ -251,6 +269,18 @@ async def test_trouble_of_the_token_endpoint_is_the_destinations_circuit_and_kil
             assert gateway.dispatcher.holds.standing("crm").circuit == "closed", "the probe has found it well"
             [made] = (await gateway.store.event(made.event_id)).deliveries
             assert (made.state, made.attempts) == (DELIVERED, 1)
+
+
+@story
+async def test_the_token_endpoint_is_behind_the_same_door_and_a_blocked_address_is_trouble_too(tmp_path):
+    with AuthorizationServer() as server, Sink(guarded(server)) as sink:
+        async with world(tmp_path, to_crm(sink, server)) as gateway:
+            # As if it were a listener of the gateway's own.
+            gateway.gateway.egress.avoid(server.url)
+            [made] = await delivered(gateway, 1)
+            assert (made.state, made.attempts) == (PENDING, 0)
+            assert made.reason.startswith("127.0.0.1, which issues its tokens: ")
+            assert server.asked == []
 
 
 @story
