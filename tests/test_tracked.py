@@ -7,6 +7,7 @@ import pytest
 from gateway.config import load
 from gateway.event import tracks
 from gateway.hiding.redaction import MASK
+from gateway.operate import views
 from gateway.rehearsal.expectations import failures
 from gateway.rehearsal.explained import explained_history
 from gateway.signatures import Request
@@ -52,6 +53,12 @@ async def qualified(world):
     event = await world.receive(contact(status_id=3))
     await world.turn()
     return event.event_id
+
+
+def document(world, history):
+    """What people see of a stored event."""
+    shown = views.event_history(history, world.config.redaction(history.event))
+    return {**shown, **explained_history(world.config, history)}
 
 
 @story
@@ -100,7 +107,7 @@ async def test_explain_shows_what_was_known_and_what_changed(tmp_path):
     with Sink() as sink:
         async with World(tmp_path, routes(sink)) as world:
             history = await world.store.event(await qualified(world))
-            shown = explained_history(world.config, history)
+            shown = document(world, history)
     assert shown["tracked"]["before"] == {"id": 451, "status_id": 1, "email": "ada@example.com", "firstname": "Ada"}
     assert shown["tracked"]["changes"] == [{"name": "status_id", "before": 1, "after": 3}]
     [entry] = shown["entries"]
@@ -114,7 +121,7 @@ async def test_a_stored_event_as_a_test_passes(tmp_path):
     with Sink() as sink:
         async with World(tmp_path, routes(sink)) as world:
             history = await world.store.event(await qualified(world))
-            test = explained_history(world.config, history)["test"]
+            test = document(world, history)["test"]
             text = f"{routes(sink)}tests:\n{test}\n"
     path = tmp_path / "tested.yaml"
     path.write_text(text)
@@ -128,7 +135,7 @@ async def test_what_is_redacted_is_hidden_in_what_is_remembered_too(tmp_path):
         text = routes(sink, "redact: [attrs.email, attrs.status_id]")
         async with World(tmp_path, text) as world:
             history = await world.store.event(await qualified(world))
-            shown = explained_history(world.config, history)
+            shown = document(world, history)
             sent = json.loads(sink.requests[0].body)
     assert sent["email"] == "ada@example.com"
     assert "ada@example.com" not in str(shown)
@@ -182,7 +189,7 @@ async def test_events_from_before_track_have_nothing_known_before_them(tmp_path)
             old = await world.receive(contact(status_id=1))
             world.reload(routes(sink))
             history = await world.store.event(old.event_id)
-            assert explained_history(world.config, history)["tracked"]["before"] == {}
+            assert "tracked" not in document(world, history)
             await world.receive(contact(status_id=3))
             await world.turn()
             assert sink.requests == [], "it is the first that is remembered"

@@ -23,12 +23,13 @@ def explain(
     source: str,
     changes: Sequence[str],
     headers: Sequence[str],
+    before: Sequence[str],
     as_curl: bool,
     as_json: bool,
 ) -> int:
     """Print why each entry matches the event or does not, and its requests. Raises ConfigError."""
     loaded = place.loaded()
-    rehearsal = play(loaded, place, event, source=source, changes=changes, headers=headers)
+    rehearsal = play(loaded, place, event, source=source, changes=changes, headers=headers, before=before)
     if as_json:
         terminal.print_json(explained.explained(loaded, rehearsal))
     elif as_curl:
@@ -41,7 +42,7 @@ def explain(
 def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     event, deliveries = rehearsal.event, explained.requests(config, rehearsal)
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
-    yield from entries.changed(explained.record_of(config, event, rehearsal.facts["payload"]))
+    yield from entries.changed(explained.record_of(config, rehearsal))
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:

@@ -42,6 +42,10 @@ changes = click.option(
     "--set", "changes", multiple=True, metavar="PATH=VALUE", shell_complete=complete.fields,
     help="Change a field or a header: attrs.email=a@b.c, headers.x-github-event=push",
 )  # fmt: skip
+before = click.option(
+    "--before", "before", multiple=True, metavar="NAME=VALUE",
+    help="What is known of the event's record before it, if its source has track: status_id=1",
+)  # fmt: skip
 headers = click.option(
     "--header", "headers", multiple=True, metavar="'NAME: VALUE'", shell_complete=complete.headers,
     help="Add or replace a header of the event: 'X-GitHub-Event: push'",

@@ -13,7 +13,7 @@ from gateway import presets
 from gateway.cli import entries, terminal
 from gateway.cli.given import EventRefused, changed, given, missing_type
 from gateway.cli.place import Place
-from gateway.cli.samples import fresh, sender_of
+from gateway.cli.samples import fresh, sender_of, value_of
 from gateway.event.payload import parse
 from gateway.hiding.redaction import MASK
 from gateway.model import Event
@@ -29,11 +29,22 @@ class NotPlayable(EventRefused):
 
 
 def play(
-    config: Config, place: Place, event: str, *, source: str, changes: Sequence[str], headers: Sequence[str]
+    config: Config,
+    place: Place,
+    event: str,
+    *,
+    source: str,
+    changes: Sequence[str],
+    headers: Sequence[str],
+    before: Sequence[str] = (),
 ) -> Rehearsal:
-    """``event`` played: a sample, a JSON file, or the id of a stored event or delivery; "": the first sample."""
+    """``event`` played: a sample, a JSON file, or the id of a stored event or delivery; "": the first sample.
+
+    ``before``: ``--before``, what is known of its record beside what was known of a stored event's.
+    """
     if event.startswith(("evt_", "dlv_")):
-        return _play_stored(config, place.ask(lambda asked: asked.raw_event(event)), source, changes, headers)
+        stored = place.ask(lambda asked: asked.raw_event(event))
+        return _play_stored(config, stored, source, changes, headers, before)
     is_own = source == presets.OWN or (not source and event in presets.load(presets.OWN).samples)
     sender, now = config.own if is_own else sender_of(config, source, event), time.time()
     asked = given(sender, event, changes, headers)
@@ -41,11 +52,16 @@ def play(
         terminal.note(f"note: {hint}")
     body = _changed(asked.body, sender, asked.changes, now)
     sent = sender_headers(sender, body, headers=asked.headers, kept=asked.written)
-    return rehearse(config, sender, body, sent, now)
+    return rehearse(config, sender, body, sent, now, before=_known(sender, before))
 
 
 def _play_stored(
-    config: Config, history: Mapping[str, Any], name: str, changes: Sequence[str], headers: Sequence[str] = ()
+    config: Config,
+    history: Mapping[str, Any],
+    name: str,
+    changes: Sequence[str],
+    headers: Sequence[str] = (),
+    before: Sequence[str] = (),
 ) -> Rehearsal:
     if name not in ("", history["source"]):
         raise EventRefused(f"{history['id']} came from {history['source']}, not from {name}: leave --source out")
@@ -73,8 +89,24 @@ def _play_stored(
         sha256=hashlib.sha256(body).digest(),
         query=query,
     )
+    known = {**history.get("tracked", {}).get("before", {}), **_known(source, before)}
+    if "tracked" in history or known:
+        event = source.naming.after(event, payload, known)
     held_back = {each["route"]: entries.fired_before(each) for each in history["held_back"]}
     return rehearse_event(config, source, event, payload, held_back)
+
+
+def _known(source: Source, before: Sequence[str]) -> Mapping[str, object]:
+    """What ``--before`` says of a record. Raises EventRefused."""
+    if before and source.naming.tracking is None:
+        raise EventRefused(f"--before: {source.name} remembers nothing of its records: add track: 180d to it")
+    known = dict[str, object]()
+    for each in before:
+        name, equals, text = each.partition("=")
+        if not equals or not name:
+            raise EventRefused(f"--before {each}: write NAME=VALUE, for example status_id=1")
+        known[name] = value_of(text)
+    return known
 
 
 def _changed(body: bytes, source: Source, changes: Sequence[str], now: float) -> bytes:

@@ -30,6 +30,7 @@ def render(
     source: str,
     changes: Sequence[str],
     headers: Sequence[str],
+    before: Sequence[str],
     kind: str | None,
     as_json: bool,
 ) -> int:
@@ -40,7 +41,7 @@ def render(
     except ConfigError as error:
         _report(error, f"templates/{name}")
         return 1
-    rehearsal = play(loaded, place, event, source=source, changes=changes, headers=headers)
+    rehearsal = play(loaded, place, event, source=source, changes=changes, headers=headers, before=before)
     reader = KINDS.get(kind or name.partition("/")[0], KINDS["http"])
     try:
         made = _rendered(place.config.parent / "templates", name, reader.escape, rehearsal.facts, loaded.masks)

@@ -62,7 +62,7 @@ def fresh(sample: bytes, naming: Naming, now: float, changes: Sequence[str] = ()
         path, equals, text = change.partition("=")
         if not equals or not path:
             raise ValueError(f"--set {change}: write PATH=VALUE, for example attrs.email=a@b.c")
-        assign(payload, naming.payload_path(path, payload), _value(text))
+        assign(payload, naming.payload_path(path, payload), value_of(text))
     return msgspec.json.encode(payload)
 
 
@@ -172,7 +172,8 @@ def address_of(url: str, request: Request) -> str:
     return f"{url}{secret}" + (f"?{request.query.decode()}" if request.query else "")
 
 
-def _value(text: str) -> object:
+def value_of(text: str) -> object:
+    """A value that is JSON, or else the text itself."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import Problem, Unparsable
+from gateway.event import tracks
 from gateway.event.payload import parse, payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
@@ -73,11 +74,13 @@ def _iso(seconds: float | None) -> str | None:
 
 
 def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict[str, Any]:
-    """One event with its payload, deliveries and attempts, redacted."""
+    """One event with its payload, deliveries and attempts, redacted; ``tracked`` has ``before``, ``changes`` and ``record``."""
     event = history.event
     # Without the whole body it is unknown which values its source redacts.
     hide = redaction.key_mask_of(event) if history.body_is == "kept" or not redaction.paths else lambda _: MASK
     payload = _payload(history)
+    # Only of an event that is about a record that its source remembers.
+    tracked = {"tracked": tracks.facts_of(redaction.masked_track(event.track), {})} if event.track else {}
     return {
         "id": event.id,
         "source": event.source,
@@ -92,6 +95,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         "query": dict(redaction.masked_query(event.query)),
         # Of a forgotten event it says who did it.
         "payload": payload if history.body_is == "forgotten" else redaction.masked(payload),
+        **tracked,
         "deliveries": [
             {
                 **delivery(each),

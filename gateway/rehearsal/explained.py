@@ -46,7 +46,7 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "type": event.type,
             "received_at": iso_time(event.received_at),
         },
-        **_of_record(record_of(config, event, rehearsal.facts["payload"])),
+        **_of_record(record_of(config, rehearsal)),
         "entries": entries(config, rehearsal),
         "deliveries": [
             {**_delivery(each, config), "waits": waits(each, event.received_at)} for each in requests(config, rehearsal)
@@ -64,8 +64,7 @@ def _of_record(record: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def explained_history(
     config: Config, history: EventHistory, console: str = "", known: Known | None = None
 ) -> Mapping[str, Any]:
-    """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests", "test"}``, and
-    ``tracked`` as in ``explained``.
+    """What the current file makes of a stored event: ``{"config", "why_not_explained", "entries", "requests", "test"}``.
 
     ``config`` is the file's revision; ``why_not_explained`` says why entries and requests are empty, if they are. Each
     delivery has a request, by ``delivery_id``, as an attempt would make it now, or ``not_shown`` with why it would
@@ -84,7 +83,6 @@ def explained_history(
         return {**nothing, "why_not_explained": f"the stored body of {event.id} cannot be read: {error}"}
     return {
         **nothing,
-        **_of_record(record_of(config, event, rehearsal.facts["payload"])),
         "entries": entries(config, rehearsal),
         "requests": list(_requests_now(config, history, rehearsal, console, known)),
         "test": as_test(config, history.event),
@@ -164,11 +162,12 @@ def _is_changed(config: Config, now: Rehearsed, last: Attempt | None) -> bool | 
     return now.request is None or hashlib.sha256(now.request.sent).digest() != last.sent_sha256
 
 
-def record_of(config: Config, event: Event, payload: object) -> Mapping[str, Any] | None:
+def record_of(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any] | None:
     """What was known of an event's record and what it changed, as it may be shown: ``{"before", "changes", "record"}``.
 
     None: its source remembers none.
     """
+    event, payload = rehearsal.event, rehearsal.facts["payload"]
     source, redaction = config.source(event.source), config.redaction(event)
     if source is None or source.naming.tracking is None:
         return None
@@ -344,7 +343,7 @@ def _hiding(config: Config, rehearsal: Rehearsal) -> _Hiding:
     headers = redaction.masked_headers(event.headers)
     query = redaction.masked_query(event.query)
     masked = {**facts, "payload": redaction.masked(facts["payload"]), "headers": headers, "query": query}
-    masked |= record_of(config, event, facts["payload"]) or {}
+    masked |= record_of(config, rehearsal) or {}
 
     def shown(path: Path, value: object, below: Path) -> object:
         if below:

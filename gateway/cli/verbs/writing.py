@@ -82,6 +82,7 @@ def test(**given: Any) -> None:
 @options.source_of_sample
 @options.changes
 @options.headers
+@options.before
 @click.option("--curl", "as_curl", is_flag=True, help="Print each request as a curl command.")
 def explain(**given: Any) -> None:
     """Show what would happen to EVENT, and why.
@@ -105,6 +106,7 @@ def explain(**given: Any) -> None:
 @options.source_of_sample
 @options.changes
 @options.headers
+@options.before
 @click.option(
     "--for", "kind", type=complete.Kinds(),
     help="Escape values for this type of destination. Default: the type its folder is named after (slack/).",

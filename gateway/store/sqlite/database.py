@@ -147,6 +147,7 @@ class Database:
         return ()
 
     def _roll_back(self) -> None:
+        self.records.last_events.clear()
         with suppress(apsw.Error):
             if self.file.db.in_transaction:
                 self.file.db.execute("ROLLBACK")
@@ -200,16 +201,19 @@ class Database:
 
     def prune(self, retention: Retention, limit: int, change: Change) -> tuple[int, bool]:
         """Remove one slice: the number of items removed, and whether there may be more even if it is 0."""
+        self.records.last_events.clear()
         return self._upkeep.prune(self.file.db, retention, limit, change.now)
 
     def begin_erasure(self, erasure: Erasure, mentioned: Sequence[str], change: Change) -> str:
         """Begin to forget events; the id of the activity."""
         self._upkeep.is_log_dirty = True
+        self.records.last_events.clear()
         return forgetting.begin(self.records, erasure, mentioned, change)
 
     def forget(self, erasure: OpenErasure, event_ids: Collection[str], to: str, replica: str, change: Change) -> None:
         """Forget events, and continue the erasure or finish it."""
         self._upkeep.is_log_dirty = True
+        self.records.last_events.clear()
         forgetting.forget(self.records, self._upkeep.words, erasure, event_ids, to, replica, change)
 
     @property

@@ -59,6 +59,9 @@ class Records:
 
     def __init__(self) -> None:
         self.leases = Leases()
+        #: Of records that events were about lately, by source and key: the last event, and when the record expires. Whatever
+        #: else changes a record, or a transaction that is rolled back, clears it.
+        self.last_events: dict[tuple[str, str], tuple[str, float]] = {}
         #: Random at the start: a lease from before a restart must not pass for a new one.
         self._tokens = itertools.count(int.from_bytes(os.urandom(6), "big"))
         self._moment = math.inf
@@ -66,6 +69,7 @@ class Records:
     def begin(self, db: apsw.Connection) -> None:
         """Read what is kept in memory beside the leases: the last numbers, and the bounds of what is due."""
         self.db = db
+        self.last_events.clear()
         self.event_seq, self.delivery_seq = db.execute(sql.LAST_SEQS).get
         self.pending = db.execute(sql.PENDING).get
         bounds: list[Any] = db.execute(sql.BOUNDS).fetchall()

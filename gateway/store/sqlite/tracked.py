@@ -24,6 +24,9 @@ ON CONFLICT (source, key) DO UPDATE SET event_id = excluded.event_id, track = ex
 """
 FREE_KEY: Final = "DELETE FROM dedupe WHERE source = ? AND key = ? AND event_id = ?"
 
+#: Records whose last events are kept in memory. Each takes some 300 bytes.
+MOST_LATELY: Final = 20_000
+
 #: As bytes: of what is compared, most is not a text of its own.
 MENTIONING: Final = """
 SELECT json_group_array(json_array(source, key)) FROM record
@@ -53,13 +56,20 @@ def decide(
     records: Records, requests: Sequence[Sequence[NewEvent]], owners: Sequence[str | None], now: float
 ) -> Decided:
     """Which requests have to be planned again: the keys of their events are free once more. Writes the other records."""
-    keys = tracking.keys_of(requests)
-    rows: list[Any] = records.db.execute(LAST, (to_json(keys), now)).fetchall()
-    decided = tracking.decide(requests, owners, {(source, key): last for source, key, last in rows})
+    decided = tracking.decide(requests, owners, _last(records, tracking.keys_of(requests), now))
     for new in decided.refused:
         records.db.execute(FREE_KEY, (new.event.source, new.key, new.event.id))
     _write(records, decided.written, now)
     return decided
+
+
+def _last(records: Records, keys: Sequence[RecordKey], now: float) -> dict[RecordKey, str]:
+    """Of each record that is remembered the event that has written it."""
+    lately = records.last_events
+    asked = to_json([key for key in keys if key not in lately])
+    rows: list[Any] = records.db.execute(LAST, (asked, now)).fetchall() if asked != "[]" else []
+    known = {(source, key): last for source, key, last in rows}
+    return known | {key: lately[key][0] for key in keys if key in lately and lately[key][1] > now}
 
 
 def _write(records: Records, written: Mapping[RecordKey, NewEvent], now: float) -> None:
@@ -68,6 +78,9 @@ def _write(records: Records, written: Mapping[RecordKey, NewEvent], now: float) 
         for (source, key), new in written.items()
         if new.record is not None
     ]
+    if len(records.last_events) > MOST_LATELY:
+        records.last_events.clear()
+    records.last_events.update({(row[0], row[1]): (row[2], row[4]) for row in rows})
     records.add(WRITE, [row for row in rows if len(row[3]) <= LIGHT])
     for row in (row for row in rows if len(row[3]) > LIGHT):
         # Not kept compiled: with the statement, what is bound to it would stay in memory.
