@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
+from msgspec.structs import replace
+
 from gateway import presets
 from gateway.config import checks
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
-from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
+from gateway.config.schema.tests import EVENTS, CheckKeys, EventKeys, Expected, TestKeys
 from gateway.config.text.reader import Scalar
 from gateway.config.ways import made_up_url
 from gateway.event.paths import PathRefused, split_path
@@ -40,32 +42,22 @@ class TestCompiler:
         before = self._reading.report.errors
         source = self._source(keys)
         self._check_event(keys, source)
-        self._check_fields(keys, shortcuts.get(source, frozenset()))
-        self._check_headers(keys)
+        for each in (keys, *keys.events):
+            self._check_fields(each, shortcuts.get(source, frozenset()))
+            self._check_headers(each)
         outcome, checks, reason = self._expected(keys.expect or ())
         if self._reading.report.errors != before or keys.name is None:
             return None
-        return Test(
-            name=keys.name.text,
-            place=keys.place,
-            source=source,
-            event=_text(keys.event),
-            file=_text(keys.file),
-            payload=keys.payload,
-            headers={name.lower(): value.text for name, value in keys.headers.items()},
-            set={path: plain.value for path, plain in keys.set.items()},
-            unset=tuple(path.text for path in keys.unset),
-            query={name: value.text for name, value in keys.query.items()},
-            now=keys.now,
-            outcome=outcome,
-            checks=checks,
-            reason=reason,
-        )
+        one = _of_event(keys, keys.name.text, source, keys.now)
+        events = tuple(_of_event(each, keys.name.text, source, keys.now) for each in keys.events)
+        return replace(one, outcome=outcome, checks=checks, reason=reason, events=events)
 
     def _source(self, keys: TestKeys) -> str:
         known = self._sources
         own = self._samples[presets.OWN]
-        if _text(keys.source) == presets.OWN or (keys.source is None and _text(keys.event) in own):
+        if _text(keys.source) == presets.OWN or (
+            keys.source is None and _text((keys.events[0] if keys.events else keys).event) in own
+        ):
             return presets.OWN
         if keys.source is None:
             if len(known) != 1 and "source" not in self._reading.unread:
@@ -81,11 +73,25 @@ class TestCompiler:
         return keys.source.text
 
     def _check_event(self, keys: TestKeys, source: str) -> None:
-        given = [key for key in EVENTS if key in keys.written]
+        given = [key for key in (*EVENTS, "events") if key in keys.written]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
-            hint = "write event: contact.created, file: event.json or payload: {...}"
-            self._reading.error(keys.place, f"a test needs one of event, file and payload, not {found}", hint)
+            hint = "write event: contact.created, file: event.json, payload: {...}, or a list under events"
+            self._reading.error(keys.place, f"a test needs one of event, file, payload and events, not {found}", hint)
+        for key in ("set", "unset", "headers", "query"):
+            if "events" in keys.written and key in keys.written:
+                message = f'"{key}" does not say which of the events it is about'
+                self._reading.error(keys.key_at(key), message, "move it into the element of events")
+        for each in keys.events:
+            among = [key for key in EVENTS if key in each.written]
+            if len(among) != 1:
+                found = " and ".join(among) or "none of them"
+                message = f"an event of a test needs one of event, file and payload, not {found}"
+                self._reading.error(each.place, message, "write {event: contact.created, set: {...}}")
+        for each in (keys, *keys.events):
+            self._check_sample(each, source)
+
+    def _check_sample(self, keys: EventKeys, source: str) -> None:
         samples = self._samples.get(source)
         if keys.event is None or samples is None:
             return
@@ -94,7 +100,7 @@ class TestCompiler:
             hint = suggest_or_list(keys.event.shown, samples)
             self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset or source}', hint)
 
-    def _check_fields(self, keys: TestKeys, shortcuts: frozenset[str]) -> None:
+    def _check_fields(self, keys: EventKeys, shortcuts: frozenset[str]) -> None:
         roots = sorted({"payload", "headers", *shortcuts})
         written = [(path, keys.name_at("set", path)) for path in keys.set]
         for path, place in (*written, *((each.text, each.place) for each in keys.unset)):
@@ -110,7 +116,7 @@ class TestCompiler:
                     f"start with one of {', '.join(roots)}: {roots[0]}.name",
                 )
 
-    def _check_headers(self, keys: TestKeys) -> None:
+    def _check_headers(self, keys: EventKeys) -> None:
         """Only what can be sent as a header."""
         for name, value in keys.headers.items():
             checks.sent_header(self._reading, name, value.text, keys.name_at("headers", name))
@@ -169,6 +175,23 @@ class TestCompiler:
     def _refuse_unknown(self, node: Scalar, name: str, known: Collection[str], noun: str) -> None:
         if name not in known and noun not in self._reading.unread:
             self._reading.error(node, f'unknown {noun} "{name}"', suggest_or_list(name, known))
+
+
+def _of_event(keys: EventKeys, name: str, source: str, now: float | None) -> Test:
+    """An event as a test that expects nothing."""
+    return Test(
+        name=name,
+        place=keys.place,
+        source=source,
+        event=_text(keys.event),
+        file=_text(keys.file),
+        payload=keys.payload,
+        headers={name.lower(): value.text for name, value in keys.headers.items()},
+        set={path: plain.value for path, plain in keys.set.items()},
+        unset=tuple(path.text for path in keys.unset),
+        query={name: value.text for name, value in keys.query.items()},
+        now=now,
+    )
 
 
 def _asked(base: Check, keys: CheckKeys) -> Check:

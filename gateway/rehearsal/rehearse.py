@@ -37,6 +37,8 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     not_shown: str = ""
     #: What it waits for before its first attempt; None: nothing in the file.
     waiting: Waiting | None = None
+    #: Its event, where a rehearsal has several; of a digest the first one.
+    event: Event | None = None
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
