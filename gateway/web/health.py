@@ -150,7 +150,8 @@ def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None
         telemetry.MAX_PENDING_RATIO.labels(name).set(full.share)
     for name in names:
         each, standing = stats.destinations.get(name, DestinationStats()), dispatcher.holds.standing(name)
-        is_held = standing.circuit != "closed" or dispatcher.holds.is_paused(name)
+        is_closed = names[name].hours is not None and bool(standing.held)
+        is_held = standing.circuit != "closed" or dispatcher.holds.is_paused(name) or is_closed
         _gauge_deliveries(name, each, in_flight=standing.in_flight, rest="held" if is_held else "waiting")
     others = [each for name, each in stats.destinations.items() if name not in names]
     if others:
