@@ -20,7 +20,7 @@ from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected
 from gateway.store.sqlite.copying import PARTIAL
 from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres
-from tests.store.given import Clock, attempt, delivered, leased, new_event, once, retry, told
+from tests.store.given import Clock, attempt, debounced, delivered, digest, leased, new_event, once, retry, told
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ async def fill(store, clock, events=30):
         ]
     )
     await store.append([replace(new_event("slack"), is_redacted_later=True)])
+    await store.append([digest("later", key="ü"), digest("later", key="ü"), debounced("later", key="\x00")])
     for secret in ("one", "tw\u00f6"):
         await store.secrets.add("asana", Secret(secret))
 
