@@ -6,13 +6,14 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model import DeliveryState
 from gateway.store.activities import Task
 from gateway.store.nouns import DeliveryQuery
-from tests.store.given import Clock, SQLiteKind, dead, debounced, delivered, digest, retry, wants
+from tests.store.given import KINDS, Clock, dead, debounced, delivered, digest, retry, wants
 from tests.store.toy import Server, ToyStore
 
 keys = st.sampled_from(["a", "b"])
@@ -71,12 +72,20 @@ def _rounded(due_in_s):
     return None if due_in_s is None else max(0, round(due_in_s))
 
 
-@settings(max_examples=80)
-@given(st.lists(steps, max_size=25))
-def test_a_store_and_the_toy_agree_on_what_gathers(written):
+@pytest.mark.parametrize("kind_of_store", KINDS, ids=lambda kind: kind.id)
+def test_a_store_and_the_toy_agree_on_what_gathers(kind_of_store):
+    @settings(max_examples=kind_of_store.examples)
+    @given(st.lists(steps, max_size=25))
+    def agree(written):
+        run(kind_of_store, written)
+
+    agree()
+
+
+def run(kind_of_store, written):
     async def scenario(folder):
         clock = Clock()
-        real = Side(await SQLiteKind(folder).open(clock))
+        real = Side(await kind_of_store(folder).open(clock))
         toy = Side(ToyStore(Server(clock)))
         known = []
         try:
