@@ -184,7 +184,8 @@ def _changes(deliveries: Sequence[Row]) -> Sequence[Part]:
 def _change(each: Row) -> Iterator[Part]:
     yield f"{each['destination']} "
     due = each["due_in_s"]
-    yield (f"again in {duration(round(due))}", "yellow") if due and due >= 1 else terminal.state(each["state"])
+    word = "again" if each["attempts"] else "sent"
+    yield (f"{word} in {duration(round(due))}", "yellow") if due and due >= 1 else terminal.state(each["state"])
     if each["state"] != "delivered" and each["reason"]:
         yield f": {each['reason']}"
 

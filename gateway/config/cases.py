@@ -4,12 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
+from msgspec.structs import replace
+
 from gateway import presets
 from gateway.config import checks
 from gateway.config.memory import Kept
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.schema.sources import SourceKeys
-from gateway.config.schema.tests import EVENTS, CheckKeys, Expected, TestKeys
+from gateway.config.schema.tests import EVENTS, CheckKeys, EventKeys, Expected, TestKeys
 from gateway.config.text.reader import Scalar
 from gateway.config.ways import made_up_url
 from gateway.event.paths import PathRefused, split_path
@@ -44,35 +46,24 @@ class TestCompiler:
         before = self._reading.report.errors
         source = self._source(keys)
         self._check_event(keys, source)
-        self._check_fields(keys, shortcuts.get(source, frozenset()))
-        self._check_headers(keys)
-        self._check_before(keys, source)
+        for each in (keys, *keys.events):
+            self._check_fields(each, shortcuts.get(source, frozenset()))
+            self._check_headers(each)
+            self._check_before(each, source)
         outcome, checks, reason = self._expected(keys.expect or ())
         if self._reading.report.errors != before or keys.name is None:
             return None
-        return Test(
-            name=keys.name.text,
-            place=keys.place,
-            source=source,
-            event=_text(keys.event),
-            file=_text(keys.file),
-            payload=keys.payload,
-            headers={name.lower(): value.text for name, value in keys.headers.items()},
-            set={path: plain.value for path, plain in keys.set.items()},
-            unset=tuple(path.text for path in keys.unset),
-            query={name: value.text for name, value in keys.query.items()},
-            now=keys.now,
-            memory=self._memory(keys),
-            before=None if keys.before is None else {name: plain.value for name, plain in keys.before.items()},
-            outcome=outcome,
-            checks=checks,
-            reason=reason,
-        )
+        one = _of_event(keys, keys.name.text, source, keys.now)
+        events = tuple(_of_event(each, keys.name.text, source, keys.now) for each in keys.events)
+        memory = self._memory(keys)
+        return replace(one, memory=memory, outcome=outcome, checks=checks, reason=reason, events=events)
 
     def _source(self, keys: TestKeys) -> str:
         known = self._sources
         own = self._samples[presets.OWN]
-        if _text(keys.source) == presets.OWN or (keys.source is None and _text(keys.event) in own):
+        if _text(keys.source) == presets.OWN or (
+            keys.source is None and _text((keys.events[0] if keys.events else keys).event) in own
+        ):
             return presets.OWN
         if keys.source is None:
             if len(known) != 1 and "source" not in self._reading.unread:
@@ -88,11 +79,25 @@ class TestCompiler:
         return keys.source.text
 
     def _check_event(self, keys: TestKeys, source: str) -> None:
-        given = [key for key in EVENTS if key in keys.written]
+        given = [key for key in (*EVENTS, "events") if key in keys.written]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
-            hint = "write event: contact.created, file: event.json or payload: {...}"
-            self._reading.error(keys.place, f"a test needs one of event, file and payload, not {found}", hint)
+            hint = "write event: contact.created, file: event.json, payload: {...}, or a list under events"
+            self._reading.error(keys.place, f"a test needs one of event, file, payload and events, not {found}", hint)
+        for key in ("set", "unset", "headers", "query"):
+            if "events" in keys.written and key in keys.written:
+                message = f'"{key}" does not say which of the events it is about'
+                self._reading.error(keys.key_at(key), message, "move it into the element of events")
+        for each in keys.events:
+            among = [key for key in EVENTS if key in each.written]
+            if len(among) != 1:
+                found = " and ".join(among) or "none of them"
+                message = f"an event of a test needs one of event, file and payload, not {found}"
+                self._reading.error(each.place, message, "write {event: contact.created, set: {...}}")
+        for each in (keys, *keys.events):
+            self._check_sample(each, source)
+
+    def _check_sample(self, keys: EventKeys, source: str) -> None:
         samples = self._samples.get(source)
         if keys.event is None or samples is None:
             return
@@ -101,7 +106,7 @@ class TestCompiler:
             hint = suggest_or_list(keys.event.shown, samples)
             self._reading.error(keys.event.node, f'unknown sample "{keys.event.shown}" of {preset or source}', hint)
 
-    def _check_fields(self, keys: TestKeys, shortcuts: frozenset[str]) -> None:
+    def _check_fields(self, keys: EventKeys, shortcuts: frozenset[str]) -> None:
         roots = sorted({"payload", "headers", *shortcuts})
         written = [(path, keys.name_at("set", path)) for path in keys.set]
         for path, place in (*written, *((each.text, each.place) for each in keys.unset)):
@@ -131,7 +136,7 @@ class TestCompiler:
                 self._reading.error(place, f'no value "{other}" is remembered as "{name}"', hint)
         return {(name, key): values for name, by_key in keys.memory.items() for key, values in by_key.items()}
 
-    def _check_headers(self, keys: TestKeys) -> None:
+    def _check_headers(self, keys: EventKeys) -> None:
         """Only what can be sent as a header."""
         for name, value in keys.headers.items():
             checks.sent_header(self._reading, name, value.text, keys.name_at("headers", name))
@@ -140,7 +145,7 @@ class TestCompiler:
                 if (header := header_of(path)) is not None:
                     checks.sent_header(self._reading, header, plain.value, keys.name_at("set", path))
 
-    def _check_before(self, keys: TestKeys, source: str) -> None:
+    def _check_before(self, keys: EventKeys, source: str) -> None:
         """Only what a source remembers can be known."""
         known = self._sources.get(source)
         if keys.before is not None and known is not None and known.track is None:
@@ -197,6 +202,24 @@ class TestCompiler:
     def _refuse_unknown(self, node: Scalar, name: str, known: Collection[str], noun: str) -> None:
         if name not in known and noun not in self._reading.unread:
             self._reading.error(node, f'unknown {noun} "{name}"', suggest_or_list(name, known))
+
+
+def _of_event(keys: EventKeys, name: str, source: str, now: float | None) -> Test:
+    """An event as a test that expects nothing."""
+    return Test(
+        name=name,
+        place=keys.place,
+        source=source,
+        event=_text(keys.event),
+        file=_text(keys.file),
+        payload=keys.payload,
+        headers={name.lower(): value.text for name, value in keys.headers.items()},
+        set={path: plain.value for path, plain in keys.set.items()},
+        unset=tuple(path.text for path in keys.unset),
+        query={name: value.text for name, value in keys.query.items()},
+        before=None if keys.before is None else {name: plain.value for name, plain in keys.before.items()},
+        now=now,
+    )
 
 
 def _asked(base: Check, keys: CheckKeys) -> Check:

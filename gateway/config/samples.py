@@ -137,7 +137,7 @@ def _subject(event_type: str) -> str:
 def tested(tests: Iterable[Test], sources: Mapping[str, Source], folder: Path) -> Mapping[str, Sequence[Sample]]:
     """By source, the events of tests; those that cannot be made are reported when the tests run."""
     found: dict[str, list[Sample]] = {}
-    for test in tests:
+    for test in (one for each in tests for one in each.each):
         source, has_event = sources.get(test.source), test.event or test.file or test.payload
         if source is None or not has_event:
             continue

@@ -55,7 +55,7 @@ def _samples(source: Source) -> Iterator[Example]:
 
 
 def _tested(config: Config, source: Source, folder: Path) -> Iterator[Example]:
-    for test in config.tests:
+    for test in (one for each in config.tests for one in each.each):
         if test.source != source.name or test.event is not None or test.outcome != "deliveries":
             continue
         try:

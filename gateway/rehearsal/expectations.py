@@ -15,13 +15,19 @@ from gateway.model import FileAppend, HttpRequest
 from gateway.rehearsal.comparing import difference, lacking, lines, same
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, once, rehearse, sender_headers
 from gateway.rehearsal.sent import Sent, lines_of, sent_by, with_whole
+from gateway.rehearsal.together import together
 from gateway.routing import Config
 from gateway.routing.cases import Check, NoEvent, Test, body_of, headers_of, written_headers
 from gateway.routing.hours import day_and_time
+from gateway.routing.memory import Known
 from gateway.wording import iso_time, printable
 
 #: The time of every test, 2026-01-01T00:00:00Z, in seconds since the epoch.
 NOW: Final = 1767225600.0
+
+
+#: Between two events of a test, seconds.
+BETWEEN_S: Final = 0.001
 
 
 def read(path: Path) -> Config:
@@ -39,17 +45,11 @@ def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
 
 
 def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
-    source = config.source(test.source)
-    assert source is not None
     try:
-        body = body_of(test, source, folder)
-        declared, given = headers_of(test, source), written_headers(test)
-        headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
-        now = NOW if test.now is None else test.now
-        before = test.before or {}
-        rehearsal = rehearse(config, source, body, headers, now, query=query, before=before, known=test.memory)
-        if test.before and not rehearsal.event.track:
+        played = [_played(config, each, folder, at, test.memory) for at, each in enumerate(test.each)]
+        if any(each.before and not one.event.track for each, one in zip(test.each, played, strict=True)):
             return ["before: the event does not say what identifies its record: see track of its source"]
+        rehearsal = together(config, played) if test.events else played[0]
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:
@@ -67,6 +67,18 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
         *_once(rehearsal),
         *_dead(rehearsal),
     ]
+
+
+def _played(config: Config, test: Test, folder: Path, number: int, known: Known) -> Rehearsal:
+    """One of the events of a test. Raises NoEvent and RequestRefused."""
+    source = config.source(test.source)
+    assert source is not None
+    body = body_of(test, source, folder)
+    declared, given = headers_of(test, source), written_headers(test)
+    headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
+    now = NOW if test.now is None else test.now
+    at, before = now + number * BETWEEN_S, test.before or {}
+    return rehearse(config, source, body, headers, at, query=query, before=before, known=known)
 
 
 # --- which deliveries there are ---
@@ -127,7 +139,8 @@ def _came(rehearsal: Rehearsal) -> str:
 
 
 def _once(rehearsal: Rehearsal) -> Iterator[str]:
-    return (f"{each.entry.name}: {words}" for each in rehearsal.considered if (words := once(each, rehearsal)))
+    seen = {f"{each.entry.name}: {words}": None for each in rehearsal.considered if (words := once(each, rehearsal))}
+    return iter(seen)
 
 
 # --- what they say ---
@@ -140,7 +153,7 @@ def _wrong_content(config: Config, test: Test, rehearsal: Rehearsal) -> Iterator
         if meant and check.count not in (None, len(meant)):
             yield f"{_asked(check)}: count is {len(meant)}, expected {check.count}"
         sent = {
-            _called(each): sent_by(config.destinations[each.destination], each.request, rehearsal.event)
+            _called(each): sent_by(config.destinations[each.destination], each.request, each.event or rehearsal.event)
             for each in meant
             if each.request
         }

@@ -134,7 +134,8 @@ def _requests_now(
         yield {
             "delivery_id": each.id,
             **_delivery(show.delivery(real, each, console), config),
-            "changed": _is_changed(config, real, attempts[-1] if attempts else None),
+            # A digest has sent other events as well.
+            "changed": None if each.digest else _is_changed(config, real, attempts[-1] if attempts else None),
         }
 
 

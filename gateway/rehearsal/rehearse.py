@@ -42,6 +42,8 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     recalled: Recollection = NOTHING
     #: The same, and what will be kept of its answer: a line each, for people.
     memory: tuple[str, ...] = ()
+    #: Its event, where a rehearsal has several; of a digest the first one.
+    event: Event | None = None
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):

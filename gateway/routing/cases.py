@@ -59,7 +59,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 class Test(Struct, frozen=True, kw_only=True):
-    """One of ``tests``. Exactly one of ``event``, ``file`` and ``payload`` is set."""
+    """One of ``tests``. Exactly one of ``event``, ``file``, ``payload`` and ``events`` is set."""
 
     #: Keeps pytest from collecting it.
     __test__ = False
@@ -89,6 +89,13 @@ class Test(Struct, frozen=True, kw_only=True):
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()
     reason: str = ""
+    #: Events that come one after the other, instead of one; each as a test that expects nothing.
+    events: tuple["Test", ...] = ()
+
+    @property
+    def each(self) -> tuple["Test", ...]:
+        """Itself for each of its events."""
+        return self.events or (self,)
 
 
 def sample(source: Source, name: str) -> bytes:

@@ -124,7 +124,7 @@ LATENCY_SECONDS: Final = Family(
 OPEN: Final = declare(
     Gauge,
     "gateway_deliveries_open",
-    "Pending deliveries by state: in_flight, held (destination paused or circuit open) or waiting.",
+    "Pending deliveries by state: in_flight, held (destination paused, outside its hours, or circuit open) or waiting.",
     ("destination", "state"),
 )
 OLDEST_DUE_SECONDS: Final = declare(
@@ -148,7 +148,7 @@ CIRCUIT_STATE: Final = declare(
 PAUSED: Final = declare(
     Gauge,
     "gateway_destination_paused",
-    "1 if the destination is paused, by routes.yaml, a person or the gateway itself.",
+    "1 if the destination is paused, by routes.yaml, a person or the gateway itself, or outside its hours.",
     ("destination",),
 )
 MUTED: Final = declare(

@@ -136,8 +136,14 @@ async def _stats(gateway: Gateway) -> Stats | None:
 def _gauge_gates(gateway: Gateway, dispatcher: Dispatcher) -> None:
     for name in gateway.config.destinations:
         telemetry.CIRCUIT_STATE.labels(name).set(dispatcher.holds.standing(name).circuit != "closed")
-        telemetry.PAUSED.labels(name).set(dispatcher.holds.is_paused(name))
+        telemetry.PAUSED.labels(name).set(_is_paused(name, gateway, dispatcher))
         telemetry.MUTED.labels(name).set(dispatcher.holds.is_muted(name))
+
+
+def _is_paused(name: str, gateway: Gateway, dispatcher: Dispatcher) -> bool:
+    """Whether its deliveries wait because somebody wants them to: nobody is to be alarmed that they are late."""
+    hours = gateway.config.destinations[name].hours
+    return dispatcher.holds.is_paused(name) or (hours is not None and hours.opens_in(gateway.clock()) > 0)
 
 
 def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None:
@@ -150,7 +156,7 @@ def _gauge_store(gateway: Gateway, dispatcher: Dispatcher, stats: Stats) -> None
         telemetry.MAX_PENDING_RATIO.labels(name).set(full.share)
     for name in names:
         each, standing = stats.destinations.get(name, DestinationStats()), dispatcher.holds.standing(name)
-        is_held = standing.circuit != "closed" or dispatcher.holds.is_paused(name)
+        is_held = standing.circuit != "closed" or _is_paused(name, gateway, dispatcher)
         _gauge_deliveries(name, each, in_flight=standing.in_flight, rest="held" if is_held else "waiting")
     others = [each for name, each in stats.destinations.items() if name not in names]
     if others:

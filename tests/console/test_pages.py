@@ -486,3 +486,19 @@ def test_a_route_that_was_held_back_says_how_long_before_it_had_fired(fired_at, 
     [held] = g.an_event()["held_back"]
     page = event(held_back=[{**held, "fired_at": fired_at}], received_at="2026-11-28T03:09:58.000Z")
     assert f">{said}</a>" in page
+
+
+def test_what_waits_gathers_and_is_in_a_digest_says_so():
+    waiting = {"state": "pending", "attempts": 0, "status": None}
+    late = g.a_delivery(1, **waiting, due_in_s=4000.0, waits_until="2026-11-30T09:00:00.000Z")
+    soon = g.a_delivery(2, **waiting, due_in_s=240.0, waits_until="2026-11-30T09:00:00.000Z")
+    head = g.a_delivery(3, **waiting, due_in_s=90.0, waits_until="2026-11-30T09:00:00.000Z", gathered=3)
+    head["digest"] = head["id"]
+    member = {**g.a_delivery(4, **waiting), "digest": head["id"]}
+    deliveries = [{**each, "attempts_made": []} for each in (late, soon, head, member)]
+    page = event(deliveries=deliveries)
+    assert "waits until Mon 09:00 UTC" in page
+    assert "due in 4 min" in page
+    assert "gathers until Mon 09:00 UTC, 3 events so far" in page
+    assert f"in digest {head['id']}" in page
+    assert f'href="/events/{head["id"]}"' in page

@@ -13,7 +13,7 @@ from gateway.egress import Egress
 from gateway.model import Attempt, Delivery, Notice
 from gateway.operate import views
 from gateway.pipeline import Gateway, deliver
-from gateway.rehearsal.explained import entries, explained_history
+from gateway.rehearsal.explained import entries, explained, explained_history, in_words
 from gateway.rehearsal.rehearse import rehearse, sender_headers
 from gateway.routing.cases import sample
 from gateway.store.nouns import EventHistory, HeldBack
@@ -328,3 +328,33 @@ routes:
     assert clauses["payload.items[*].name"]["seen"] == ["•••"]
     assert clauses["payload.items[*].none"]["missing"]
     assert clauses['payload.labels["a.b"]']["seen"] == "db"
+
+
+TIMELY = """version: 1
+sources: {xobito: {preset: xobito, secret: s3cret, redact: attrs.firstname}}
+destinations:
+  ops: {type: slack, url: "https://hooks.slack.example/services/T0/B0/hidden"}
+  crm: {url: https://crm.example/api, hours: {days: mon-fri, from: 09:00, to: 18:00, zone: Europe/Berlin}}
+routes:
+  - {name: week, match: contact.created, to: ops, digest: {every: 15m, by: attrs.firstname}, text: "{{ count }} new"}
+  - {name: calm, match: contact.created, to: crm, debounce: {per: "{{ attrs.id }}", for: 2m}, text: hi}
+  - {name: day, match: contact.created, to: ops, hours: {days: mon-fri, otherwise: skip}, text: hi}
+"""
+
+
+def test_it_is_said_until_when_an_event_would_wait_and_with_which_others_it_gathers(tmp_path):
+    config = configured(tmp_path, TIMELY)
+    source = config.sources["xobito"]
+    body = sample(source, "contact.created")
+    # Saturday, 3 January 2026, noon.
+    rehearsal = rehearse(config, source, body, sender_headers(source, body), NOW + 2.5 * 86400)
+    found = explained(config, rehearsal)
+    by_name = {each["name"]: in_words(each) for each in found["entries"]}
+    assert by_name["week"] == "gathers in a digest of at most 100 events, for •••"
+    assert by_name["calm"] == "sent once no other event of the key 451 has come for 2m"
+    assert by_name["day"] == "skipped: outside its hours, so nothing is sent"
+    waits = {each["route"]: each["waits"] for each in found["deliveries"]}
+    assert waits == {
+        "week": "gathers until Sat 12:15 UTC",
+        "calm": "waits until Mon 09:00 (Europe/Berlin)",
+    }

@@ -22,7 +22,7 @@ from gateway.store.sqlite.copying import PARTIAL
 from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres
 from tests.store.conformance.test_memory import remembering, waiting
-from tests.store.given import Clock, attempt, delivered, leased, new_event, of, once, retry, told
+from tests.store.given import Clock, attempt, debounced, delivered, digest, leased, new_event, of, once, retry, told
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ async def fill(store, clock, events=30):
         Login(id="oauth2-1", sealed=b"\x00\xff", by="ann \x00", since=1.0, until=2.0, owner="a", owned_s=9.0)
     )
     await store.set_login(Login(id="oauth2-2", ended="revoked: \u00fc"))
+    await store.append([digest("later", key="ü"), digest("later", key="ü"), debounced("later", key="\x00")])
     for secret in ("one", "tw\u00f6"):
         await store.secrets.add("asana", Secret(secret))
 

@@ -138,13 +138,11 @@ EVENTS: Final = ("event", "file", "payload")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestKeys(Section):
-    noun = "a test"
+class EventKeys(Section):
+    """One event as a sender would send it."""
+
+    noun = "an event of a test"
     together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in EVENTS]}
-    #: Keeps pytest from collecting it.
-    __test__ = False
-    name: Words | None = key(values.words, "what it checks, as a sentence", required=True)
-    source: Words | None = key(values.named, "the source that the event comes from; required if there are several")
     event: Words | None = key(values.named, "a sample event of the source: contact.created")
     file: Words | None = key(values.named, "a file with the event's JSON, relative to this one")
     payload: Plain | None = key(trees.json, "the event's JSON, written out")
@@ -159,15 +157,48 @@ class TestKeys(Section):
     query: Mapping[str, Words] = key(
         values.map_of(values.words), "the fields of the request's query: {button: front}", factory=dict
     )
+    before: Mapping[str, Plain] | None = key(
+        values.map_of(trees.json), "what track knows of the event's record before it: {status_id: 1}"
+    )
+    unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
+
+
+@shaped({"type": "array", "minItems": 1, "items": {"anyOf": [values.TEXT, {"$ref": EventKeys}]}})
+def _events(reading: Reading, node: Node, label: str) -> tuple[EventKeys, ...] | None:
+    """Samples by name, and events that are written out."""
+    if not isinstance(node, Items) or not node.nodes:
+        if not isinstance(node, Broken):
+            reading.error(node, f"{label} must be a list of events", "write [contact.created, contact.created]")
+        return None
+    found = [_event(reading, each, f"element {at} of {label}") for at, each in enumerate(node.nodes, start=1)]
+    return tuple(each for each in found if each is not None)
+
+
+def _event(reading: Reading, node: Node, label: str) -> EventKeys | None:
+    if not isinstance(node, Scalar):
+        return read_section(reading, node, EventKeys, label)
+    name = values.named(reading, node, label)
+    return None if name is None else EventKeys(place=node.place, written={"event": Pair(node, node)}, event=name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestKeys(EventKeys):
+    noun = "a test"
+    together: ClassVar[Shape] = {"oneOf": [{"required": [each]} for each in (*EVENTS, "events")]}
+    #: Keeps pytest from collecting it.
+    __test__ = False
+    name: Words | None = key(values.words, "what it checks, as a sentence", required=True)
+    source: Words | None = key(values.named, "the source that the event comes from; required if there are several")
+    events: tuple[EventKeys, ...] = key(
+        _events,
+        "several events instead of one, for a digest: [contact.created, {event: contact.created, set: {attrs.firstname: Eve}}]",
+        default=(),
+    )
     memory: Remembered = key(
         remembered,
         'what is remembered, by name and key: {slack-thread: {"451": {ts: "1.2"}}}; nothing if left out',
         factory=dict,
     )
-    before: Mapping[str, Plain] | None = key(
-        values.map_of(trees.json), "what track knows of the event's record before it: {status_id: 1}"
-    )
-    unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
     now: float | None = key(
         _now, "when the event is received: 2026-11-30T08:00:00Z; a moment that never changes if left out"
     )
