@@ -34,9 +34,19 @@ def fields_read(
 ) -> Iterator[tuple[str, Place]]:
     """Each path in a tag of a template, ``attrs.firstname``, and its line; files that a template includes are left out."""
     for text in _with_files(keys, destinations, files):
-        for tag in _TAG.finditer(text.text):
-            for path in _PATH.findall(_QUOTED.sub('""', tag[0])):
-                yield path, _place(text, tag.start())
+        yield from _paths(text)
+
+
+def paths_in(keys: MessageKeys) -> Iterator[tuple[str, Place]]:
+    """The same of one message, without the options of its destinations and without files."""
+    for text in _texts(keys):
+        yield from _paths(text)
+
+
+def _paths(text: TemplateText) -> Iterator[tuple[str, Place]]:
+    for tag in _TAG.finditer(text.text):
+        for path in _PATH.findall(_QUOTED.sub('""', tag[0])):
+            yield path, _place(text, tag.start())
 
 
 def half_opened(

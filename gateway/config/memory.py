@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.config import checks
+from gateway.config import checks, headers
 from gateway.config.messages import compiled
 from gateway.config.schema.entries import EntryKeys, MessageKeys
 from gateway.config.schema.file import FileKeys
@@ -57,8 +57,18 @@ class MemoryCompiler:
 
     def recalls(self, keys: MessageKeys, roots: frozenset[str], templates: Templates) -> tuple[Recall, ...]:
         """What a message recalls; ``templates`` are those of its event alone."""
-        found = (self._recall(name, each, keys, roots, templates) for name, each in keys.recall.items())
-        return tuple(each for each in found if each is not None)
+        made = (self._recall(name, each, keys, roots, templates) for name, each in keys.recall.items())
+        found = tuple(each for each in made if each is not None)
+        self._refuse_unknown_values(keys, {each.name: each for each in found})
+        return found
+
+    def _refuse_unknown_values(self, keys: MessageKeys, recalls: Mapping[str, Recall]) -> None:
+        for path, place in headers.paths_in(keys):
+            root, name, *_ = path.split(".")
+            recall = recalls.get(root)
+            if recall is not None and name not in recall.example:
+                message = f'no value "{name}" is remembered as "{recall.subject_name}"'
+                self._reading.error(place, message, suggest_or_list(name, recall.example))
 
     def _recall(
         self, name: str, written: RecallKeys, keys: MessageKeys, roots: frozenset[str], templates: Templates

@@ -71,12 +71,14 @@ def test_a_change_goes_into_the_thread_and_to_the_record_of_its_contact_whenever
         changed = gateway.post(event("updated", 2))[1]["id"]
         waits = [["slack-thread of 2"], ["crm-id of 2"]]
         eventually(lambda: [each["waits_for"] for each in gateway.deliveries(changed)] == waits, "both of them wait")
+        assert "waits for slack-thread of 2, at most" in gateway.verb("show", changed).stdout
         killed(gateway)
         assert [each["attempts"] for each in gateway.deliveries(changed)] == [0, 0]
         gateway.settled(gateway.post(event("created", 2))[1]["id"])
         gateway.settled(changed)
         assert vendor.posted["contact-2"] == vendor.opened["contact-2"] != []
         assert vendor.changed["contact-2"] == vendor.made["contact-2"] != []
+        assert f"contact: crm-id of 2: id {vendor.made['contact-2'][0]}" in gateway.verb("show", changed).stdout
 
 
 @EACH_STORE

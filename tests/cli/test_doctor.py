@@ -64,6 +64,16 @@ def test_the_destination_that_fills_the_store_is_named(waiting, verdict):
 
 
 @pytest.mark.parametrize(
+    ("memories", "verdicts"),
+    [({}, []), ({"crm-id": 7}, ["ok"]), ({"crm-id": 1_000_000, "slack-thread": 7}, ["warn"])],
+)
+def test_how_much_is_remembered_is_said_and_when_it_is_the_most(memories, verdicts):
+    found = list(doctor.remembered(memories))
+    assert [each.verdict for each in found] == verdicts
+    assert all("crm-id" in each.said for each in found)
+
+
+@pytest.mark.parametrize(
     ("hard", "verdict"),
     [(64, "fail"), (1024, "warn"), (4096, "ok"), (resource.RLIM_INFINITY, "ok")],
 )
@@ -195,6 +205,7 @@ def test_every_finding_that_is_not_ok_has_a_remedy(tmp_path):
         doctor.space(0, GIB, 10 * GIB),
         doctor.space(GIB, GIB, 10 * GIB),
         doctor.pending({"crm": 9}, Limits(max_pending=10)),
+        *doctor.remembered({"crm-id": 1_000_000}),
         doctor.open_files(64),
         doctor.memory(128 * MIB, []),
         doctor.clock(0, 0),

@@ -56,7 +56,13 @@ def a_delivery(number: int = 1, **changes) -> dict[str, Any]:
     return {
         "id": an_id("dlv", number), "event_id": an_id("evt", number), "route": "new-lead", "destination": "slack-leads",
         "state": "delivered", "attempts": 1, "due_in_s": None, "reason": "", "status": 200, "answer": "ok",
+<<<<<<< ours
         "behind": False, "digest": None, "gathered": 0, "waits_until": None, "held": "", "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", **changes,
+||||||| base
+        "behind": False, "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", **changes,
+=======
+        "behind": False, "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", "waits_for": [], **changes,
+>>>>>>> theirs
     }  # fmt: skip
 
 
@@ -179,7 +185,7 @@ def an_attempt(number: int = 1, **changes) -> dict[str, Any]:
     return {
         "number": number, "started_at": f"2026-11-28T03:10:{number * 3 % 60:02d}.000Z", "duration_ms": 84.2,
         "outcome": "delivered", "status": 200, "reason": "", "answer": "ok", "config": REVISION, "sent_bytes": 412,
-        "sent_sha256": "ab" * 32, "next_s": None, **changes,
+        "sent_sha256": "ab" * 32, "next_s": None, "memory": [], **changes,
     }  # fmt: skip
 
 

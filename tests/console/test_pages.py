@@ -252,6 +252,17 @@ def test_what_is_no_longer_there_is_said(changes, said):
     assert said in event(**changes)
 
 
+def test_a_delivery_shows_what_it_waits_for_and_an_attempt_what_it_recalled_and_remembered():
+    waiting = {
+        **g.a_delivery(1, state="pending", attempts=0, due_in_s=540.0, waits_for=["crm-id of <b>451"]),
+        "attempts_made": [],
+    }
+    done = {**g.a_delivery(2), "attempts_made": [g.an_attempt(1, memory=["contact: crm-id of 451: id <i>77"])]}
+    page = event(deliveries=[waiting, done])
+    assert "waits for <bdi>crm-id of &lt;b&gt;451</bdi>, at most 9 min" in page
+    assert "contact: crm-id of 451: id &lt;i&gt;77" in page
+
+
 def test_an_event_that_was_forgotten_says_so_once_and_not_for_each_delivery():
     why = "the event was forgotten, and its data is erased"
     page = event(body_is="forgotten", requests=[], why_not_explained=why, entries=[])

@@ -324,3 +324,44 @@ def test_no_answer_breaks_what_reads_it(body):
     remembered, said = Remembering(kept, CRM).of(Reply(status=200, body=body))
     assert said
     assert remembered is None or json.loads(remembered.values)
+
+
+@story
+async def test_each_element_of_send_remembers_and_recalls_for_itself(tmp_path):
+    per = 'per: "{{ attrs.id }}"'
+    with Sink(answer(200)) as sink:
+        sink.at("/a", answer(200, b'{"id": 1}')).at("/b", answer(200, b'{"id": 2}'))
+        text = (
+            f"destinations: {{a: {{url: {sink.url}/a}}, b: {{url: {sink.url}/b}}, c: {{url: {sink.url}/c}}}}\n"
+            "routes:\n  - match: contact.created\n    name: both\n    send:\n"
+            f"      - {{to: a, remember: {{as: a, {per}, values: {{id: json.id}}}}}}\n"
+            f"      - {{to: b, remember: {{as: b, {per}, values: {{id: json.id}}}}}}\n"
+            f"      - {{to: c, recall: {{one: {{from: a, {per}, wait: 1h}}, two: {{from: b, {per}, wait: 1h}}}}, "
+            'body: ["{{ one.id }}", "{{ two.id }}"]}\n'
+        )
+        async with World(tmp_path, text) as world:
+            await world.receive(CREATED)
+            await world.turn()
+    assert [json.loads(each.body) for each in sink.requests if each.path == "/c"] == [[1, 2]]
+
+
+@story
+async def test_a_message_about_a_dead_delivery_may_recall_as_well(tmp_path):
+    per = 'per: "{{ attrs.id }}"'
+    more = (
+        f"failed:\n  - to: alerts\n    recall: {{contact: {{from: crm-id, {per}}}}}\n"
+        '    text: "{{ contact.id }}: {{ delivery.reason }}"\n'
+    )
+    with Sink(answer(422)) as sink:
+        creating(sink.at("/alerts", answer(200)))
+        text = file(sink, more=more).replace(
+            "destinations:\n", f"destinations:\n  alerts: {{url: {sink.url}/alerts}}\n"
+        )
+        text = text.replace('path: "/contacts/', 'path: "/gone/')
+        async with World(tmp_path, text) as world:
+            await world.receive(CREATED)
+            await world.turn()
+            await world.receive(UPDATED)
+            await world.turn()
+    [alert] = [json.loads(each.body)["text"] for each in sink.requests if each.path == "/alerts"]
+    assert alert.startswith("77: answered 422")

@@ -278,6 +278,11 @@ SELECT destination, state, sum(counted), sum(there) FROM (
     UNION ALL SELECT destination, state, 0, count(*) FROM delivery GROUP BY destination, state
 ) GROUP BY destination, state HAVING sum(counted) <> sum(there)
 """
+WRONG_MEMORIES: Final = """
+SELECT name, sum(counted), sum(there) FROM (
+    SELECT name, keys AS counted, 0 AS there FROM memories UNION ALL SELECT name, 0, count(*) FROM memory GROUP BY name
+) GROUP BY name HAVING sum(counted) <> sum(there)
+"""
 BODIES: Final = f"SELECT e.seq, {EVENT} FROM event e ORDER BY e.seq"
 
 # --- requests that were refused ---

@@ -116,6 +116,8 @@ class Job:
                 self._report(seq, last)
         for name, state, counted, there in db.execute(sql.WRONG_TALLY):
             yield f"deliveries of {name}, {state}: {counted} are counted, {there} exist"
+        for name, counted, there in db.execute(sql.WRONG_MEMORIES):
+            yield f"keys remembered as {name}: {counted} are counted, {there} exist"
 
     def _report(self, done: int, whole: int) -> bool:
         """Whether to stop."""
