@@ -70,7 +70,7 @@ def cli() -> None:
 #: As ``gateway --help`` lists them.
 _VERBS: Final = {
     "Start": (writing.init, running.dev, running.serve),
-    "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.schema),
+    "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.diff, writing.schema),
     "Receive": (sending.sources, sending.send, sending.sign, sending.verify, sending.capture),
     "Look": (
         looking.events,
@@ -79,6 +79,7 @@ _VERBS: Final = {
         looking.refused,
         looking.tail,
         looking.activity,
+        looking.shadow,
         looking.replicas,
     ),
     "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.handshake, acting.reload),

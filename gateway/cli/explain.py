@@ -45,6 +45,10 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
         yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each))
+    if shadows := explained.shadow_requests(config, rehearsal):
+        yield f"\n{count(len(shadows), 'shadow')}: matched and rendered, not sent"
+    for each in shadows:
+        yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each))
     schedules = {each.destination: schedule(config.destinations[each.destination].retry) for each in deliveries}
     if schedules:
         yield "\nif a delivery fails"

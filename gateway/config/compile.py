@@ -177,7 +177,8 @@ class _Compiler:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
             adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
             self._advise(adviser, enabled)
-        return Config(
+        real = [(keys, found) for keys, found in enabled if not keys.shadow]
+        config = Config(
             revision=self._revision(),
             files=self._reading.disk.digests,
             values=self._reading.references.values.looks,
@@ -185,11 +186,11 @@ class _Compiler:
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
-            entries=MappingProxyType({each.name: each for _, found in enabled for each in found}),
-            sections=_sections(enabled),
+            entries=_by_name(real),
+            sections=_sections(real),
             own=own,
-            own_sections=_sections([(keys, found) for keys, found in enabled if _takes_own(found[0])]),
-            failed=_of("failed", enabled),
+            own_sections=_own_sections(real),
+            failed=_of("failed", real),
             console_url=self._console_url(),
             retention=self._retention(every),
             limits=self._limits(),
@@ -207,6 +208,11 @@ class _Compiler:
             reread=self._reread,
             trials=self._trials,
         )
+        if len(real) == len(enabled):
+            return config
+        sections, own_sections = _sections(enabled), _own_sections(enabled)
+        shadow = dataclasses.replace(config, entries=_by_name(enabled), sections=sections, own_sections=own_sections)
+        return dataclasses.replace(config, shadow=shadow)
 
     def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
         """Add the warnings; with an error in the file, those about entries that it does not concern."""
@@ -388,6 +394,14 @@ def _interval_s(keys: DestinationKeys, kind: Kind) -> float:
 
 def _takes_own(entry: Entry) -> bool:
     return entry.rule.sources is not None and presets.OWN in entry.rule.sources
+
+
+def _by_name(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Mapping[str, Entry]:
+    return MappingProxyType({each.name: each for _, found in entries for each in found})
+
+
+def _own_sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:
+    return _sections([(keys, found) for keys, found in entries if _takes_own(found[0])])
 
 
 def _sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:

@@ -69,6 +69,7 @@ class EntryCompiler:
                 messages=MappingProxyType(messages[at]),
                 deliveries=deliveries[at],
                 once=self._once(keys, templates) if at == 0 else None,
+                shadow=keys.shadow,
             )
             for at, each in enumerate(parts)
         ]
@@ -94,6 +95,9 @@ class EntryCompiler:
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":
             return
+        if keys.shadow:
+            hint = "remove it: what failed deliveries would say is shown by `gateway explain`"
+            self._reading.error(keys.key_at("shadow"), f'"shadow" has no effect in "{keys.called}"', hint)
         if keys.once is not None:
             hint = "remove it: failures within a minute are reported in one message"
             self._reading.error(keys.key_at("once"), f'"once" has no effect in "{keys.called}"', hint)

@@ -31,8 +31,9 @@ from gateway.wording import iso_time
 
 
 def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
-    """What happens to an event: ``{"event", "entries", "deliveries"}``. Each entry has its clauses and the values they
-    saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted.
+    """What happens to an event: ``{"event", "entries", "deliveries", "shadows"}``. Each entry has its clauses and the
+    values they saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted. ``shadows``
+    are what entries with ``shadow: true`` would send.
     """
     event = rehearsal.event
     return {
@@ -43,7 +44,8 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "received_at": iso_time(event.received_at),
         },
         "entries": entries(config, rehearsal),
-        "deliveries": [_delivery(each, config) for each in requests(config, rehearsal)],
+        "deliveries": [document(each, config) for each in requests(config, rehearsal)],
+        "shadows": [document(each, config) for each in shadow_requests(config, rehearsal)],
     }
 
 
@@ -113,13 +115,13 @@ def _played(config: Config, history: EventHistory) -> Rehearsal:
 def _requests_now(
     config: Config, history: EventHistory, rehearsal: Rehearsal, console: str
 ) -> Iterator[Mapping[str, Any]]:
-    show = _Shown(config, rehearsal)
+    show = Shown(config, rehearsal.event, rehearsal.facts["payload"])
     for each in history.deliveries:
         real = attempted(config, each, rehearsal.event, rehearsal.facts["payload"], console)
         attempts = history.attempts.get(each.id, ())
         yield {
             "delivery_id": each.id,
-            **_delivery(show.delivery(real, each, console), config),
+            **document(show.delivery(real, each, console), config),
             "changed": _is_changed(real, attempts[-1] if attempts else None),
         }
 
@@ -140,20 +142,30 @@ def _is_changed(now: Rehearsed, last: Attempt | None) -> bool | None:
 
 def requests(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
     """The deliveries with their requests, as they may be shown."""
-    show = _Shown(config, rehearsal)
+    return _shown(config, rehearsal, rehearsal.deliveries, 1)
+
+
+def shadow_requests(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
+    """What entries with ``shadow: true`` would send, as it may be shown."""
+    if config.shadow is None or not rehearsal.shadows:
+        return ()
+    return _shown(config.shadow, rehearsal, rehearsal.shadows, len(rehearsal.deliveries) + 1)
+
+
+def _shown(config: Config, rehearsal: Rehearsal, deliveries: Sequence[Rehearsed], first: int) -> tuple[Rehearsed, ...]:
+    show = Shown(config, rehearsal.event, rehearsal.facts["payload"])
     return tuple(
         show.delivery(each, planned(rehearsal.event, number, each.route, each.destination))
-        for number, each in enumerate(rehearsal.deliveries, start=1)
+        for number, each in enumerate(deliveries, start=first)
     )
 
 
-class _Shown:
+class Shown:
     """The deliveries of one event as they may be shown: built again from a file without secrets and an event without
     redacted values, so that no filter can disguise either.
     """
 
-    def __init__(self, config: Config, rehearsal: Rehearsal) -> None:
-        event, payload = rehearsal.event, rehearsal.facts["payload"]
+    def __init__(self, config: Config, event: Event, payload: object) -> None:
         redaction = config.redaction(event)
         self._config = config
         self._without_secrets = without_secrets(config)
@@ -162,6 +174,7 @@ class _Shown:
         self._hide = redaction.mask_of(event)
 
     def delivery(self, real: Rehearsed, delivery: Delivery, console: str = "") -> Rehearsed:
+        """``real`` with a request, an error or ``not_shown`` that may be shown."""
         config = self._config
         if real.request is None:
             return replace(real, error=config.masks.text(self._hide(real.error)))
@@ -193,7 +206,8 @@ def _secretless(source: Source, masks: Masks) -> Source:
     return replace(source, naming=replace(source.naming, vars=secretless(source.naming.vars, masks)))
 
 
-def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
+def document(each: Rehearsed, config: Config) -> Mapping[str, Any]:
+    """A delivery that may be shown, as data."""
     destination = config.destinations.get(each.destination)
     return {
         "route": each.route,
@@ -281,6 +295,7 @@ def _entry(each: Considered, rehearsal: Rehearsal, hiding: _Hiding) -> Mapping[s
         "taken": each.taken,
         "ignores": not entry.deliveries,
         "ends": entry.rule.stops,
+        "shadow": entry.shadow,
         "once": hiding.text(once(each, rehearsal, hiding.key)),
         "clauses": [_clause(finding, hiding) for finding in _findings(each, rehearsal.event)],
     }
@@ -296,6 +311,8 @@ def in_words(entry: Mapping[str, Any]) -> str:
         return "to: [] ignores the event"
     every = "" if entry["clauses"] else "matches every event"
     told = "would report the first delivery that is given up" if entry["section"] == "failed" else ""
+    if entry["shadow"]:
+        return ", ".join(filter(None, (every, "shadow: nothing is sent")))
     ends = "stop: no later entry is checked" if entry["ends"] else ""
     return ", ".join(filter(None, (told or every, entry["once"], ends)))
 

@@ -89,6 +89,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     #: (entry, destination) of every delivery, including those of its ``send``.
     deliveries: tuple[tuple[str, str], ...]
     once: Once | None = None
+    #: Whether it only shows what it would send.
+    shadow: bool = False
 
 
 class Considered(Struct, frozen=True, kw_only=True):

@@ -100,6 +100,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "config.reloaded": LogEvent(
         "info", "a changed routes.yaml is in force and applies to all attempts from now on", ("changed", "config")
     ),
+    "shadow.rejected": LogEvent(
+        "warning",
+        "the file of `serve --shadow` has problems; the one that was read before stays the shadow",
+        ("reason",),
+    ),
     "config.rejected": LogEvent(
         "error",
         "the configuration on disk has problems; the previous one stays in force, unchanged; on a terminal only their number",

@@ -40,7 +40,7 @@ def handlers(context: Context) -> list[Any]:
         found = next((each for each in drawn["routes"] if each["name"] == name), None)
         if found is None:
             raise UnknownName(f"no entry {printable(name[:100])} in routes.yaml")
-        entry = config.entries[name]
+        entry = (config.shadow or config).entries[name]
         if found["last_match"] is None and (last := await maps.last_match(store, name)) is not None:
             found = {**found, "last_match": iso_time(last)}
         rows = (await store.deliveries(DeliveryQuery(route=name, limit=NEWEST))).rows

@@ -113,3 +113,21 @@ def replicas(**given: Any) -> None:
     from gateway.cli import replicas as listing
 
     sys.exit(listing.replicas(**given))
+
+
+@click.command("shadow")
+@click.option(
+    "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(1, 1000),
+    help="Maximum number of events.",
+)  # fmt: skip
+@options.url
+@options.as_json
+def shadow(**given: Any) -> None:
+    """Show what a shadow would have sent instead, for the events since the start.
+
+    A shadow is a route with `shadow: true`, or the file of `gateway serve --shadow new.yaml`: it is matched and rendered
+    for each event that comes in, and sends nothing. The last 1,000 events that differ are in memory.
+    """
+    from gateway.cli import shadow as shadows
+
+    sys.exit(shadows.shadow(**given))
