@@ -27,6 +27,7 @@ from gateway.operate.replicas import Replicas
 from gateway.operate.rotation import Rotation
 from gateway.operate.shadows import ShadowFile, Shadows
 from gateway.operate.upkeep import Upkeep
+from gateway.operate.vigil import Vigil
 from gateway.operate.watch import INTERVAL_S, Watch
 from gateway.pipeline import Gateway, Part
 from gateway.poison import CrashSlot
@@ -51,6 +52,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     replicas: Replicas
     rotation: Rotation
     shadows: Shadows
+    vigil: Vigil
     inbox: Inbox | None
 
     def context(self, options: AdminOptions, crew: Crew = ALONE) -> Context:
@@ -67,6 +69,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             access=Access(options, sessions, gateway.clock, lambda: gateway.config.console_url),
             live=self.live,
             shadows=self.shadows,
+            vigil=self.vigil,
             crew=crew,
             inbox=self.inbox,
         )
@@ -114,6 +117,7 @@ def assembled(
         replicas=Replicas(gateway, reloader),
         rotation=rotation,
         shadows=Shadows(gateway, shadow),
+        vigil=Vigil(gateway, dispatcher, lambda: dispatcher.holds.assignments.does_upkeep),
         inbox=inbox,
     )
 
@@ -147,6 +151,7 @@ class Lifecycle(Struct, kw_only=True):
         if gateway.part != "deliveries":
             self.begin(parts.operations.run())
             self.begin(for_ever(parts.shadows.step))
+            self.begin(for_ever(parts.vigil.step))
         self.begin(Upkeep(gateway, lambda: parts.dispatcher.holds.assignments.does_upkeep).run())
         self.begin(parts.rejections.run())
         self.begin(LoopWatch(parts.readiness.lateness, gateway.crash_slot.found).run())

@@ -41,6 +41,7 @@ def explain(
 def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     event, deliveries = rehearsal.event, explained.requests(config, rehearsal)
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
+    yield from (f"  follow_up: {printable(words)}" for words in explained.follow_ups(config, rehearsal))
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:

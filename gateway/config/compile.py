@@ -12,8 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway import presets
-from gateway.config import checks, replies, retention, summaries, ways
+from gateway.config import checks, replies, retention, sections, silences, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -42,7 +41,7 @@ from gateway.render import is_literal
 from gateway.routing.cases import Test
 from gateway.routing.config import Config
 from gateway.routing.destinations import Destination
-from gateway.routing.entries import Entries, Entry, Sections
+from gateway.routing.entries import Entry
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
@@ -186,11 +185,11 @@ class _Compiler:
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
-            entries=_by_name(real),
-            sections=_sections(real),
+            entries=sections.by_name(real),
+            sections=sections.sections(real),
             own=own,
-            own_sections=_own_sections(real),
-            failed=_of("failed", real),
+            own_sections=sections.own_sections(real),
+            failed=sections.section("failed", real),
             console_url=self._console_url(),
             retention=self._retention(every),
             limits=self._limits(),
@@ -210,8 +209,12 @@ class _Compiler:
         )
         if len(real) == len(enabled):
             return config
-        sections, own_sections = _sections(enabled), _own_sections(enabled)
-        shadow = dataclasses.replace(config, entries=_by_name(enabled), sections=sections, own_sections=own_sections)
+        shadow = dataclasses.replace(
+            config,
+            entries=sections.by_name(enabled),
+            sections=sections.sections(enabled),
+            own_sections=sections.own_sections(enabled),
+        )
         return dataclasses.replace(config, shadow=shadow)
 
     def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
@@ -308,7 +311,8 @@ class _Compiler:
         found = replies.reply(self._reading, source.name, keys, source.reply, templates)
         status = (keys.reply and keys.reply.status) or source.reply
         said = summaries.summary(self._reading, keys, templates)
-        return replace(source, reply=status, replies=found, summary=said)
+        expected = silences.expected(self._reading, source.name, keys, compiler)
+        return replace(source, reply=status, replies=found, summary=said, **expected)
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults
@@ -390,24 +394,3 @@ class _Compiler:
 def _interval_s(keys: DestinationKeys, kind: Kind) -> float:
     """Seconds between two starts. What `dev` records needs no vendor's limit."""
     return interval_s(keys.rate or (None if keys.is_inbox else kind.rate))
-
-
-def _takes_own(entry: Entry) -> bool:
-    return entry.rule.sources is not None and presets.OWN in entry.rule.sources
-
-
-def _by_name(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Mapping[str, Entry]:
-    return MappingProxyType({each.name: each for _, found in entries for each in found})
-
-
-def _own_sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:
-    return _sections([(keys, found) for keys, found in entries if _takes_own(found[0])])
-
-
-def _sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:
-    return Sections(always=_of("always", entries), routed=_of("routes", entries), unmatched=_of("unmatched", entries))
-
-
-def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:
-    """The entries of one section, without the elements of their ``send``."""
-    return Entries([found[0] for keys, found in entries if keys.section == section])

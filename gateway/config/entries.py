@@ -180,13 +180,17 @@ class EntryCompiler:
                 "match is an empty list, which no event can match",
                 "leave match out to match every event",
             )
+        return self.patterns(keys.match, sources)
+
+    def patterns(self, written: Sequence[Words], sources: Sequence[str]) -> tuple[str, ...]:
+        """Patterns of the types of some sources, checked."""
         known = self._known.types(sources)
-        for pattern in keys.match:
+        for pattern in written:
             # What was a type of an older release need not be a pattern of this one: /weather.
             is_renamed = checks.renamed_type(self._reading, pattern, self._presets(sources))
             if not is_renamed and self._is_pattern(pattern):
                 checks.near_type(self._reading, pattern, known)
-        return tuple(pattern.text for pattern in keys.match)
+        return tuple(pattern.text for pattern in written)
 
     def _presets(self, sources: Sequence[str]) -> Collection[str]:
         return {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}

@@ -26,12 +26,13 @@ from gateway.rehearsal.as_test import as_test
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
+from gateway.routing.silences import followed
 from gateway.store.nouns import EventHistory, HeldBack
 from gateway.wording import iso_time
 
 
 def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
-    """What happens to an event: ``{"event", "entries", "deliveries", "shadows"}``. Each entry has its clauses and the
+    """What happens to an event: ``{"event", "follow_ups", "entries", "deliveries", "shadows"}``. Each entry has its clauses and the
     values they saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted. ``shadows``
     are what entries with ``shadow: true`` would send.
     """
@@ -43,10 +44,23 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "type": event.type,
             "received_at": iso_time(event.received_at),
         },
+        "follow_ups": follow_ups(config, rehearsal),
         "entries": entries(config, rehearsal),
         "deliveries": [document(each, config) for each in requests(config, rehearsal)],
         "shadows": [document(each, config) for each in shadow_requests(config, rehearsal)],
     }
+
+
+def follow_ups(config: Config, rehearsal: Rehearsal) -> Sequence[str]:
+    """What the event is expected to be followed by, and what it was expected as, in words."""
+    event, source = rehearsal.event, config.source(rehearsal.event.source)
+    rules = source.follow_ups if source else ()
+    done = followed(rules, event.type, rehearsal.facts)
+    met, awaited = {name for name, _ in done.meets}, {each.name for each in done.awaits}
+    return [
+        *(f"is what was awaited after {' or '.join(rule.after)}" for rule in rules if rule.name in met),
+        *(rule.words for rule in rules if rule.name in awaited),
+    ]
 
 
 # --- stored events ---

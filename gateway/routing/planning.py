@@ -12,6 +12,7 @@ from gateway.event.paths import Facts
 from gateway.model import Event, new_id
 from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
+from gateway.routing.silences import NOTHING, Followed, followed
 from gateway.store.nouns import Firing, NewDelivery, NewEvent
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
@@ -31,6 +32,7 @@ class Plan(Struct, frozen=True):
     #: By destination: the lane of its deliveries.
     lanes: Mapping[str, str | None]
     firings: Sequence[Firing]
+    followed: Followed
 
     def new_event(self, config: Config, reserve: Callable[[Destination], float | None]) -> NewEvent:
         """The event with its deliveries; ``reserve`` says for how long to lease one that may start at once."""
@@ -52,6 +54,8 @@ class Plan(Struct, frozen=True):
             window_s=self.source.window_s,
             deliveries=deliveries,
             firings=self.firings,
+            meets=self.followed.meets,
+            awaits=self.followed.awaits,
             is_redacted_later=self.source.redaction.is_stored,
         )
 
@@ -84,7 +88,16 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
     """The plan of an event, with the keys of its deliveries."""
     names = {destination for entry in entries for _, destination in entry.deliveries}
     lanes = {name: config.destinations[name].lane(known) for name in names}
-    return Plan(received.event, received.key, source, entries, lanes, _firings(entries, known, received.event, source))
+    event, rules = received.event, source.follow_ups
+    return Plan(
+        event,
+        received.key,
+        source,
+        entries,
+        lanes,
+        _firings(entries, known, event, source),
+        followed(rules, event.type, known) if rules else NOTHING,
+    )
 
 
 def _firings(entries: Sequence[Entry], known: Facts, event: Event, source: Source) -> Sequence[Firing]:

@@ -130,6 +130,18 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "an event is on disk, or had been received before",
         ("event_id", "source", "type", "duplicate", "deliveries", "trace_id"),
     ),
+    "source.silent": LogEvent("warning", "a source has sent nothing for too long (`silence`)", ("source", "reason")),
+    "source.heard": LogEvent("info", "a source that was silent has sent something", ("source", "event_id")),
+    "source.missing": LogEvent(
+        "warning",
+        "what has to follow an event has not come in time (`follow_up`)",
+        ("source", "event_id", "reason"),
+    ),
+    "source.follow_ups_full": LogEvent(
+        "warning",
+        "so much is awaited from a source that what follows further events is not awaited (`follow_up`)",
+        ("source", "count"),
+    ),
     "event.id_repeated": LogEvent(
         "warning",
         "many different bodies arrived under one id, and all but the first were taken for duplicates",

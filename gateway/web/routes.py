@@ -61,7 +61,7 @@ def handlers(context: Context) -> list[Any]:
         found = next((each for each in drawn["sources"] if each["name"] == name), None)
         if found is None:
             raise UnknownName(f"no source {printable(name[:100])} in routes.yaml")
-        known = config.sources[name]
+        known, standing = config.sources[name], await context.vigil.standing(name)
         turned_away = refusals.meant(await store.rejected(limit=refusals.MOST), refusals.Which(source=name))
         return page_of(
             console.source_page(
@@ -71,6 +71,8 @@ def handlers(context: Context) -> list[Any]:
                     "address": f"{context.gateway.ingest}{known.path}",
                     "secret_from": known.secret_from,
                     "samples": sorted(known.samples),
+                    "silent_s": standing.silent_s,
+                    "awaited": standing.awaited if known.follow_ups else None,
                 },
                 routes=[each for each in drawn["routes"] if each["sources"] is None or name in each["sources"]],
                 refused=refused.documents(config, turned_away[:NEWEST]),

@@ -11,6 +11,7 @@ from gateway.model import Secret
 from gateway.operate.reload import Reloader
 from gateway.operate.replicas import Replicas
 from gateway.operate.shadows import Shadows
+from gateway.operate.vigil import Vigil
 from gateway.web import AdminOptions, Context, Live, Readiness
 from gateway.web.admin import admin_app
 from gateway.web.auth import Access
@@ -31,6 +32,7 @@ class Desk(World):
         self.live = Live(self.store)
         self.readiness = Readiness()
         self.shadows = Shadows(self.gateway)
+        self.vigil = Vigil(self.gateway, self.dispatcher, lambda: True)
         self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
         self.replicas = Replicas(self.gateway, self.reloader, host=lambda: "desk")
         self.context = Context(
@@ -48,6 +50,7 @@ class Desk(World):
             ),
             live=self.live,
             shadows=self.shadows,
+            vigil=self.vigil,
             inbox=Inbox(clock=self.clock),
         )
         self.app = admin_app(self.context)

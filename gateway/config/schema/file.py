@@ -12,7 +12,7 @@ from gateway.config.schema.entries import EntryKeys, OnceKeys, entries_of
 from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys
-from gateway.config.schema.sources import RedactKeys, SourceKeys
+from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
 from gateway.config.text.reader import Map, Node
@@ -202,6 +202,8 @@ _PLACES: Final[Sequence[type[Section]]] = (
     RetentionKeys,
     LimitsKeys,
     RedactKeys,
+    SilenceKeys,
+    FollowUpKeys,
 )
 
 

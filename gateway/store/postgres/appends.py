@@ -12,6 +12,7 @@ from gateway.store import rules
 from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent
 from gateway.store.postgres import direct
 from gateway.store.postgres import statements as sql
+from gateway.store.postgres.awaited import follow_up
 from gateway.store.postgres.calls import Append
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.direct import Added, Key, owners_of
@@ -52,10 +53,10 @@ async def append(line: Line, replica: int, calls: Sequence[Append], due_since: C
 
 
 def has_order(calls: Sequence[Append]) -> bool:
-    """Whether it matters what is stored first: deliveries that are in a lane, or entries that fire once per key."""
+    """Whether it matters what is stored first: deliveries in a lane, entries that fire once per key, what is awaited."""
     for call in calls:
         for new in call.events:
-            if new.firings:
+            if new.firings or new.meets or new.awaits:
                 return True
             for each in new.deliveries:
                 if each.lane is not None:
@@ -105,6 +106,8 @@ async def _add(
                 answers.append(Appended(owner if isinstance(owner, str) else owner.event.id, True))
         adding.added.answers.append(answers)
     await adding.write(connection)
+    if any(new.meets or new.awaits for new in stored):
+        await follow_up(connection, stored, now)
     return adding.added
 
 

@@ -36,6 +36,9 @@ _TEXT: Final = frozenset(
         "held_back.name",
         "came.source",
         "secret.source",
+        "awaited.source",
+        "awaited.name",
+        "awaited.key",
     ]
 )
 #: Columns that are bytes in a copy as well.
@@ -66,6 +69,7 @@ _NUMERIC: Final = frozenset(
         "next_s",
         "count",
         "fired_at",
+        "since",
         "expires",
         "rev",
         "failures",
@@ -149,6 +153,7 @@ _KEYS: Final = {
     "hold": {"destination": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
+    "awaited": {"source": "text", "name": "text", "key": "text"},
     "secret": {"seq": "bigint"},
     "went": {"minute": "bigint", "destination": "text", "outcome": "text", "bucket": "integer"},
 }

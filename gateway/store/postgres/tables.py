@@ -367,3 +367,18 @@ CREATE INDEX word_all ON word (seq) WHERE words IS NULL;
 CREATE TABLE indexed (upto bigint NOT NULL);
 INSERT INTO indexed VALUES (0);
 """
+
+#: What a source is expected to send; due is null if it is never overdue.
+AWAITED: Final = """
+CREATE TABLE awaited (
+    source text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    since float8 NOT NULL,
+    due float8,
+    PRIMARY KEY (source, name, key)
+);
+CREATE INDEX awaited_due ON awaited (due) WHERE due IS NOT NULL;
+CREATE INDEX awaited_event ON awaited (event_id);
+"""

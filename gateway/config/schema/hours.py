@@ -1,0 +1,97 @@
+"""The keys that say when something happens: ``hours``."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gateway.config.schema import values
+from gateway.config.schema.keys import Section, key
+from gateway.config.schema.reading import Reading, Shape, Unfit, Words
+from gateway.routing.hours import DAY_MIN, DAYS, Hours, zone_of
+from gateway.wording import suggest
+
+_DAY: Final = "|".join(DAYS)
+_SPAN: Final = re.compile(rf"({_DAY})(?:-({_DAY}))?", re.IGNORECASE)
+#: 24:00 is the end of a day.
+_TIME: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])|24:00")
+_LIKE_DAYS: Final = "write mon-fri, sat, or a list: [mon, wed-fri]"
+
+
+def _span(written: Words, label: str) -> frozenset[int]:
+    """The days of ``mon``, ``mon-fri`` or ``sat-mon``; 0 is Monday."""
+    found = _SPAN.fullmatch(written.text)
+    if found is None:
+        raise Unfit(f'{label}: "{written.shown}" is neither a day nor a span of days', _LIKE_DAYS)
+    first, last = (DAYS.index((name or found[1]).lower()) for name in found.groups())
+    return frozenset((first + each) % 7 for each in range((last - first) % 7 + 1))
+
+
+_days: Final = values.one_or_more(
+    values.typed(_span, {**values.TEXT, "title": "days", "pattern": rf"^(?i:{_SPAN.pattern})$|\$\{{"})
+)
+
+
+def _minutes(written: Words, label: str) -> int:
+    """Minutes after midnight."""
+    found = _TIME.fullmatch(written.text)
+    if found is None:
+        raise Unfit(f'{label}: "{written.shown}" is not a time of the day', "write 09:00, 17:30 or 24:00")
+    return DAY_MIN if found[1] is None else int(found[1]) * 60 + int(found[2])
+
+
+time_of_day: Final = values.typed(
+    _minutes, {**values.TEXT, "title": "time of day", "pattern": rf"^(?:{_TIME.pattern})$|\$\{{"}
+)
+
+
+def _zone(written: Words, label: str) -> str:
+    try:
+        return zone_of(written.text).key
+    # An unknown name is a KeyError.
+    except (KeyError, ValueError, OSError):
+        # Imported when it is needed: listing the names takes a while.
+        from zoneinfo import available_timezones
+
+        hint = suggest(written.shown, available_timezones()) or "write one such as Europe/Berlin, or UTC"
+        raise Unfit(f'{label}: unknown time zone "{written.shown}"', hint) from None
+
+
+zone: Final = values.typed(_zone, {**values.TEXT, "title": "time zone"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoursKeys(Section):
+    """When something happens."""
+
+    noun = "hours"
+    together: ClassVar[Shape] = {"anyOf": [{"required": [each]} for each in ("days", "from", "to")]}
+    days: Sequence[frozenset[int]] | None = key(
+        _days, "the days of the week: mon-fri, or a list such as [mon, wed-fri]; every day if left out"
+    )
+    from_min: int | None = key(time_of_day, "when they open: 09:00; at midnight if left out", name="from")
+    to_min: int | None = key(
+        time_of_day,
+        "when they close: 18:00; at midnight if left out. Earlier than from, it is on the next day",
+        name="to",
+    )
+    zone: str | None = key(zone, "the time zone of both: Europe/Berlin", usual="UTC")
+
+
+def hours(reading: Reading, keys: HoursKeys | None, called: str) -> Hours | None:
+    """Compiled; None after a problem was reported, or if there are none."""
+    if keys is None:
+        return None
+    if not {"days", "from", "to"} & keys.written.keys():
+        reading.error(keys.place, f"hours of {called} have no times", "write {days: mon-fri, from: 09:00, to: 18:00}")
+        return None
+    found = Hours(
+        days=frozenset[int]().union(*(keys.days or (range(7),))),
+        from_min=0 if keys.from_min is None else keys.from_min,
+        to_min=DAY_MIN if keys.to_min is None else keys.to_min,
+        zone=keys.zone or "UTC",
+    )
+    if found.from_min % DAY_MIN == found.to_min % DAY_MIN and {"from", "to"} & keys.written.keys():
+        place = keys.at("to" if "to" in keys.written else "from")
+        reading.error(place, f"hours of {called} open and close at the same time", "leave both out for whole days")
+    return found
