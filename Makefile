@@ -15,7 +15,7 @@ CHECK_VENV = $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 .PHONY: help run install lint fix test cover audit docs corpus corpora bench judges pictures lock clean
-.PHONY: wheel image chart site compare release artifacts
+.PHONY: assistant wheel image chart site compare release artifacts
 
 ifeq ($(STORE),postgres)
 run: $(VENV)/.dev
@@ -97,6 +97,11 @@ judges: $(VENV)/.dev ## Compare signature checks with the vendors' own packages
 	.venv-judges/bin/python -m pip install --quiet --disable-pip-version-check -r tests/judges/packages.lock
 	$(BIN)/python tests/judges/run.py .venv-judges/bin/python
 
+assistant: $(VENV)/.dev requirements-mcp.lock ## Test `gateway mcp` with the official package, in an environment of its own
+	@test -x .venv-mcp/bin/python || $(PYTHON) -m venv .venv-mcp
+	.venv-mcp/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-mcp.lock
+	GATEWAY_TEST_MCP=$(abspath .venv-mcp/bin/python) $(BIN)/pytest -q tests/assistant
+
 pictures: $(VENV)/.dev ## Take the console's screenshots again (needs Chromium; pngquant shrinks them)
 	$(BIN)/python -m tests.browser.pictures
 
@@ -162,6 +167,7 @@ WITHOUT := --no-emit-package polyfactory --no-emit-package faker
 lock: ## Lock the dependencies again (needs uv)
 	$(LOCK) --generate-hashes $(WITHOUT) pyproject.toml --group build -o requirements.lock
 	$(LOCK) --generate-hashes $(WITHOUT) pyproject.toml --group build --group dev -o requirements-dev.lock
+	$(LOCK) --generate-hashes $(WITHOUT) -c requirements.lock pyproject.toml --extra mcp --group build -o requirements-mcp.lock
 	$(LOCK) --generate-hashes docs/site.in -o docs/site.lock
 	$(LOCK) --generate-hashes deploy/chart.in -o deploy/chart.lock
 	$(LOCK) --generate-hashes release/tools.in -o release/tools.lock

@@ -80,6 +80,7 @@ _VERBS: Final = {
         looking.tail,
         looking.activity,
         looking.shadow,
+        looking.mcp,
         looking.replicas,
     ),
     "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.handshake, acting.reload),

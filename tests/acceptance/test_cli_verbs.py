@@ -58,8 +58,8 @@ SAID = {
     "doctor": "gateway.db is sound",
     "completion bash": "_gateway_completion",
 }
-#: They run until they are stopped: test_main_job.py, test_first_minutes.py, test_cli_tail.py.
-ENDLESS = {"serve", "dev", "tail"}
+#: They run until they are stopped: test_main_job.py, test_first_minutes.py, test_cli_tail.py, tests/assistant.
+ENDLESS = {"serve", "dev", "tail", "mcp"}
 #: It is refused while a gateway uses its store: tests/cli/test_database.py.
 ALONE = {"copy"}
 

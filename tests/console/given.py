@@ -36,7 +36,7 @@ def why(type: str) -> dict[str, Any]:
 def a_shell(**changes) -> dict[str, Any]:
     return {
         "page": "live", "now": NOW, "file": "routes.yaml", "revision": REVISION, "rejection": None, "others": (), "full": "", "dead": 0,
-        "has_inbox": False, "can_write": True, "signed_in": False, "notice": "", **changes,
+        "has_inbox": False, "has_shadow": False, "can_write": True, "signed_in": False, "notice": "", **changes,
     }  # fmt: skip
 
 
@@ -269,7 +269,7 @@ def activities() -> list[dict[str, Any]]:
 def a_map() -> dict[str, Any]:
     route = {
         "section": "routes", "place": "routes.yaml:41", "sources": None, "types": ["contact.created"], "destinations": ["slack-leads"],
-        "matched_1h": 41, "last_match": "2026-11-28T03:12:01.000Z", "is_silent": False,
+        "matched_1h": 41, "last_match": "2026-11-28T03:12:01.000Z", "is_silent": False, "shadow": False,
     }  # fmt: skip
     return {
         "sources": [
@@ -304,9 +304,24 @@ PLAY_CHOICES = {
 NO_REFUSED_FILTER = {"source": "", "client": "", "reason": ""}
 
 
+def a_shadow() -> dict[str, Any]:
+    lines = ["- POST https://crm.example.com/v1", "+ PUT https://crm.example.com/v1/<b>\u202e", "…"]
+    difference = {"kind": "changed", "route": "to-crm", "destination": "crm", "lines": lines}
+    event = {"event_id": "evt_1", "source": "xobito", "type": "contact.created", "received_at": NOW, "same": 1}
+    return {
+        "shadows": ["shadow: true", "new.yaml"], "problem": "new.yaml:3:1: unknown key", "since": NOW, "compared": 1204,
+        "same": 1200, "skipped": 17, "counts": [],
+        "results": [
+            {"shadow": "new.yaml", **event, "differences": [difference], "why_not": ""},
+            {"shadow": "new.yaml", **event, "differences": [], "why_not": "the stored body cannot be read"},
+        ],
+    }  # fmt: skip
+
+
 def a_source() -> dict[str, Any]:
     return {
         **a_map()["sources"][0], "address": "https://gateway.example.com/in/xobito", "secret_from": "${XOBITO_WEBHOOK_SECRET}",
+        "silent_s": 4000.0, "awaited": 3,
         "samples": sorted(SAMPLES),
     }  # fmt: skip
 

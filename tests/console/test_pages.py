@@ -73,6 +73,8 @@ def every_page() -> dict[str, str]:
         "activities": console.activities_page(shell, g.activities(), following="/activity?before=x", is_later=True),
         "playground": playground(),
         "playground-asked": playground(asked={"route": "new-lead", "destination": "slack-leads"}),
+        "shadow": console.shadow_page(shell, g.a_shadow()),
+        "no-shadow": console.shadow_page(shell, {**g.a_shadow(), "shadows": [], "problem": "", "results": []}),
         "login": console.login_page(shell, to="/", error="no"),
         "message": console.message_page(shell, title="no", said="why"),
     }

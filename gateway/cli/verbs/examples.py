@@ -28,6 +28,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "tail": "gateway tail --source xobito --type 'contact.*'",
     "activity": "gateway activity --limit 50",
     "shadow": "gateway shadow --limit 5",
+    "mcp": "gateway mcp --url http://127.0.0.1:8081",
     "replicas": "gateway replicas --json",
     "replay": "gateway replay --dead --destination crm --since 2h --dry-run",
     "discard": "gateway discard --dead --destination old-crm --reason 'it is gone'",

@@ -131,3 +131,20 @@ def shadow(**given: Any) -> None:
     from gateway.cli import shadow as shadows
 
     sys.exit(shadows.shadow(**given))
+
+
+@click.command("mcp")
+@options.config
+@options.url
+@click.option("--allow-writes", is_flag=True, help="Also offer tools that replay, discard, pause, mute and reload.")
+@click.option("--json", "_", is_flag=True, expose_value=False, help="Speak JSON, which it always does.")
+def mcp(**given: Any) -> None:
+    """Offer the gateway to an assistant as tools, over the Model Context Protocol.
+
+    It speaks on standard input and output, and is started by the assistant's program. The tools read from the API of a
+    running gateway; explain, check and run_tests are about routes.yaml here. It uses the token in GATEWAY_MCP_TOKEN, or
+    else GATEWAY_READ_TOKEN or GATEWAY_ADMIN_TOKEN. What it changes is recorded in the activity. It needs the extra mcp: pip install 'hookkeeper[mcp]'
+    """
+    from gateway.cli import assistant
+
+    sys.exit(assistant.serve(**given))
