@@ -70,6 +70,9 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   └── NotPlayable            (cli) exit 1: the stored event is no longer as the routes saw it
     ├── SendRefused                (cli) exit 2: the event cannot be built or sent as asked
     ├── CannotCapture              (cli) exit 2: no such source, or its event cannot become a sample
+    ├── SameFile                   (cli) exit 2: a file is to be compared with itself
+    ├── ExtraMissing               (cli) exit 2: a package is not installed that a verb needs
+    ├── VerbFailed                 (cli) a verb that an assistant asked for could not be run
     ├── NoTests                    (cli) the file has no tests
     ├── SourceUnclear              (cli) exit 2: no such source, or several are possible
     ├── UnknownSender              (cli) exit 2: no preset of that name

@@ -69,7 +69,7 @@ def cli() -> None:
 #: As ``gateway --help`` lists them.
 _VERBS: Final = {
     "Start": (writing.init, running.dev, running.serve),
-    "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.schema),
+    "Write routes.yaml": (writing.check, writing.test, writing.explain, writing.render, writing.diff, writing.schema),
     "Receive": (sending.sources, sending.send, sending.sign, sending.verify, sending.capture),
     "Look": (
         looking.events,
@@ -78,6 +78,8 @@ _VERBS: Final = {
         looking.refused,
         looking.tail,
         looking.activity,
+        looking.shadow,
+        looking.mcp,
         looking.replicas,
     ),
     "Act": (

@@ -39,18 +39,19 @@ def ask(
     *,
     query: Mapping[str, object] | None = None,
     key: str = "",
+    token: str = "",
 ) -> Any:
     """The decoded answer of the running gateway; a request with a ``body`` is a POST.
 
     ``url`` "" is the usual address. Empty parameters of ``query`` are left out. A POST repeated with the same ``key``
-    is carried out once. Raises NobodyListens if there is none at the usual address, Unreachable, ApiRefused.
+    is carried out once. ``token``: instead of GATEWAY_ADMIN_TOKEN. Raises NobodyListens if there is none at the usual address, Unreachable, ApiRefused.
     """
     with _translated(url), Client(_address(url), timeout_s=API_TIMEOUT_S) as client:
         target = _target(client, path, query or {})
         if body is None:
-            status, answer = client.answer("GET", target, headers=_headers(key))
+            status, answer = client.answer("GET", target, headers=_headers(key, token))
         else:
-            headers = {**_headers(key), "content-type": "application/json"}
+            headers = {**_headers(key, token), "content-type": "application/json"}
             status, answer = client.answer("POST", target, body=msgspec.json.encode(body), headers=headers)
         if status // 100 != 2:
             raise _refused(url, status, answer)
@@ -157,8 +158,8 @@ def _target(client: Client, path: str, query: Mapping[str, object]) -> str:
     return f"{client.path}{path}{'?' if asked else ''}{asked}"
 
 
-def _headers(key: str = "") -> Mapping[str, str]:
-    token = environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN")
+def _headers(key: str = "", token: str = "") -> Mapping[str, str]:
+    token = token or environment(Path(".env")).get("GATEWAY_ADMIN_TOKEN", "")
     headers = {"authorization": f"Bearer {token}" if token else "", "idempotency-key": key}
     return {name: value for name, value in headers.items() if value}
 

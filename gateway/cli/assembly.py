@@ -25,7 +25,9 @@ from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader
 from gateway.operate.replicas import Replicas
 from gateway.operate.rotation import Rotation
+from gateway.operate.shadows import ShadowFile, Shadows
 from gateway.operate.upkeep import Upkeep
+from gateway.operate.vigil import Vigil
 from gateway.operate.watch import INTERVAL_S, Watch
 from gateway.pipeline import Gateway, Part
 from gateway.poison import CrashSlot
@@ -49,6 +51,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     reloader: Reloader
     replicas: Replicas
     rotation: Rotation
+    shadows: Shadows
+    vigil: Vigil
     inbox: Inbox | None
 
     def context(self, options: AdminOptions, crew: Crew = ALONE) -> Context:
@@ -64,6 +68,8 @@ class Parts(Struct, frozen=True, kw_only=True):
             operations=self.operations,
             access=Access(options, sessions, gateway.clock, lambda: gateway.config.console_url),
             live=self.live,
+            shadows=self.shadows,
+            vigil=self.vigil,
             crew=crew,
             inbox=self.inbox,
         )
@@ -79,6 +85,7 @@ def assembled(
     part: Part = "all",
     processes: int = 1,
     inbox: Inbox | None = None,
+    shadow: ShadowFile | None = None,
 ) -> Parts:
     """The parts of a process. ``folder``: that of routes.yaml; ``read`` loads it as at the start and raises ConfigError.
 
@@ -109,6 +116,8 @@ def assembled(
         reloader=reloader,
         replicas=Replicas(gateway, reloader),
         rotation=rotation,
+        shadows=Shadows(gateway, shadow),
+        vigil=Vigil(gateway, dispatcher, lambda: dispatcher.holds.assignments.does_upkeep),
         inbox=inbox,
     )
 
@@ -141,6 +150,8 @@ class Lifecycle(Struct, kw_only=True):
         self.begin(parts.replicas.run())
         if gateway.part != "deliveries":
             self.begin(parts.operations.run())
+            self.begin(for_ever(parts.shadows.step))
+            self.begin(for_ever(parts.vigil.step))
         self.begin(Upkeep(gateway, lambda: parts.dispatcher.holds.assignments.does_upkeep).run())
         self.begin(parts.rejections.run())
         self.begin(LoopWatch(parts.readiness.lateness, gateway.crash_slot.found).run())

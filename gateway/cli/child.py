@@ -19,7 +19,15 @@ from msgspec.structs import replace
 from gateway import __version__, server, telemetry
 from gateway.cli import check, surroundings
 from gateway.cli.assembly import Lifecycle, Parts, assembled
-from gateway.cli.run import admin_options, count_refused, log_failed, loopback_or_token, read_again, say_ready
+from gateway.cli.run import (
+    admin_options,
+    count_refused,
+    log_failed,
+    loopback_or_token,
+    read_again,
+    say_ready,
+    shadow_file,
+)
 from gateway.cli.several import Setup, take_setup
 from gateway.errors import ConfigError, GatewayError, StoreLocked, StoreUnavailable
 from gateway.machine.memory import LEAST_FOR_BODIES
@@ -111,6 +119,8 @@ def _obey() -> None:
 
 async def _own(setup: Setup) -> int:
     loaded, url = _Loaded(setup), setup.settings.store
+    shadowed = setup.settings.shadow
+    shadow = shadow_file(None if shadowed is None else Path(shadowed), loaded.env_file, loaded.environ)
     log_warnings(loaded.config.warnings)
     for sentence in surroundings.exposed_secrets(loaded.env_file):
         telemetry.log("config.warning", place=str(loaded.env_file), message=sentence)
@@ -126,7 +136,7 @@ async def _own(setup: Setup) -> int:
     except GatewayError:
         await store.close()
         raise
-    parts = loaded.parts(store, crash_slot=CrashSlot(), part="upkeep")
+    parts = loaded.parts(store, crash_slot=CrashSlot(), part="upkeep", shadow=shadow)
     crew = Crew(store, setup.settings.workers)
     parts.dispatcher.holds.elsewhere = crew.in_flight
     control = socket.socket(fileno=setup.link)

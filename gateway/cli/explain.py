@@ -43,6 +43,7 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     event, deliveries = rehearsal.event, explained.requests(config, rehearsal)
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
     yield from entries.changed(explained.record_of(config, rehearsal))
+    yield from (f"  follow_up: {printable(words)}" for words in explained.follow_ups(config, rehearsal))
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
@@ -53,6 +54,10 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
             *_waits(each, event.received_at),
             *_delivery_lines(each, token),
         )
+    if shadows := explained.shadow_requests(config, rehearsal):
+        yield f"\n{count(len(shadows), 'shadow')}: matched and rendered, not sent"
+    for each in shadows:
+        yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each, ""))
     schedules = {each.destination: schedule(config.destinations[each.destination].retry) for each in deliveries}
     if schedules:
         yield "\nif a delivery fails"

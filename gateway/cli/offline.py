@@ -5,10 +5,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from gateway.cli.answers import Row
 from gateway.errors import ConfigError, GatewayError
+from gateway.model import Event
 from gateway.operate import search, selection, summaries, views
 from gateway.operate.selection import Filter
 from gateway.store import Reads, open_reads
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from gateway.routing import Config
 
 T = TypeVar("T")
+
+#: Events that are read at a time.
+PAGE: Final = 200
 
 
 class NotFound(GatewayError):
@@ -79,6 +85,26 @@ class Offline:
         if history is None:
             raise NotFound(f"no event or delivery {event_id}: `gateway events` lists them")
         return history
+
+    def last_events(self, most: int, *, source: str = "", type: str = "") -> tuple[Sequence[Event], int]:
+        """The newest events with their bodies, oldest first, and how many of them have no intact body any more."""
+        query = EventQuery(source=source, type=type, limit=min(most, PAGE))
+        ids = list[str]()
+        while len(ids) < most:
+            page = self._got(self._reads.events(query))
+            ids += [each.id for each in page.rows]
+            if not page.next:
+                break
+            query = replace(query, before=page.next)
+        wanted, query = set(ids[:most]), replace(query, before="")
+        found = list[Event]()
+        while len(found) < len(wanted):
+            bodies = self._got(self._reads.candidates(query))
+            found += [each.event for each in bodies.rows if each.event.id in wanted]
+            if not bodies.next:
+                break
+            query = replace(query, before=bodies.next)
+        return found[::-1], len(wanted) - len(found)
 
     def dead(self) -> Sequence[Row]:
         groups: Sequence[Row] = views.dead_groups(self._got(self._reads.stats()).dead)["groups"]

@@ -16,6 +16,7 @@ from gateway.egress import Inbox
 from gateway.errors import ConfigError, GatewayError, Place, Problem
 from gateway.model import Secret
 from gateway.operate.reload import log_warnings
+from gateway.operate.shadows import ShadowFile
 from gateway.operate.watch import Watch
 from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
@@ -43,6 +44,7 @@ def serve(
     watch: bool,
     migrate: bool,
     dev: bool,
+    shadow: Path | None = None,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code. With ``watch`` a saved file takes effect at once."""
     occupy_standard_descriptors()
@@ -53,6 +55,7 @@ def serve(
     try:
         environ = surroundings.environment(env_file)
         loaded = load(config, environ=environ, dev=dev, tests=False)
+        shadowing = shadow_file(shadow, env_file, environ)
     except ConfigError as error:
         check.report(error)
         return 1
@@ -62,7 +65,19 @@ def serve(
     read = partial(read_again, config, env_file, environ, dev=dev)
     try:
         return server.run(
-            _serve(loaded, config.parent, read, watching, environ, bind, admin_bind, store, migrate=migrate, dev=dev)
+            _serve(
+                loaded,
+                config.parent,
+                read,
+                watching,
+                environ,
+                bind,
+                admin_bind,
+                store,
+                shadowing,
+                migrate=migrate,
+                dev=dev,
+            )
         )
     finally:
         telemetry.flush_log()
@@ -84,6 +99,14 @@ def read_again(config: Path, env_file: Path | None, environ: Mapping[str, str], 
         return load(config, environ=surroundings.environment(env_file) if dev else environ, dev=dev, tests=False)
     except surroundings.EnvFileUnreadable as error:
         raise ConfigError([Problem(Place(str(env_file)), str(error), "make it readable")]) from None
+
+
+def shadow_file(path: Path | None, env_file: Path | None, environ: Mapping[str, str]) -> ShadowFile | None:
+    """The file of ``--shadow``; None: there is none. Raises ConfigError."""
+    if path is None:
+        return None
+    read = partial(read_again, path, env_file, environ, dev=False)
+    return ShadowFile(name=path.name, config=read(), read=read)
 
 
 def admin_options(environ: Mapping[str, str], admin_bind: str) -> AdminOptions:
@@ -126,6 +149,7 @@ async def _serve(
     bind: str,
     admin_bind: str,
     store_url: str,
+    shadow: ShadowFile | None,
     *,
     migrate: bool,
     dev: bool,
@@ -141,7 +165,7 @@ async def _serve(
     except GatewayError:
         await store.close()
         raise
-    parts = assembled(config, store, folder, read, crash_slot=crash_slot, inbox=inbox)
+    parts = assembled(config, store, folder, read, crash_slot=crash_slot, inbox=inbox, shadow=shadow)
     desk = Desk(parts.context(options))
 
     async def announce() -> None:

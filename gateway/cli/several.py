@@ -30,6 +30,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     watch: bool
     migrate: bool
     workers: int
+    shadow: str | None = None
 
 
 class Setup(Struct, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ def serve(
     watch: bool,
     migrate: bool,
     workers: int,
+    shadow: Path | None = None,
 ) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     hold_back_signals()
@@ -76,6 +78,7 @@ def serve(
         watch=watch,
         migrate=migrate,
         workers=workers,
+        shadow=None if shadow is None else str(shadow),
     )
     with listening(bind, admin_bind, os.environ) as (ingest, admin):
         addresses = address_of(ingest), address_of(admin)

@@ -12,8 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway import presets
-from gateway.config import checks, memory, oauth, replies, retention, signing, summaries, ways
+from gateway.config import checks, memory, oauth, replies, retention, sections, signing, silences, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -43,7 +42,7 @@ from gateway.render import is_literal
 from gateway.routing.cases import Test
 from gateway.routing.config import Config
 from gateway.routing.destinations import Destination
-from gateway.routing.entries import Entries, Entry, Sections
+from gateway.routing.entries import Entry
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.routing.success import Success, SuccessRule
@@ -179,7 +178,8 @@ class _Compiler:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
             adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
             self._advise(adviser, enabled)
-        return Config(
+        real = [(keys, found) for keys, found in enabled if not keys.shadow]
+        config = Config(
             revision=self._revision(),
             files=self._reading.disk.digests,
             values=self._reading.references.values.looks,
@@ -187,12 +187,12 @@ class _Compiler:
             sources=MappingProxyType(sources),
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
-            entries=MappingProxyType({each.name: each for _, found in enabled for each in found}),
-            sections=_sections(enabled),
-            with_hours=frozenset(each.name for _, found in enabled for each in found if each.waits_for_hours),
+            entries=sections.by_name(real),
+            sections=sections.sections(real),
+            with_hours=sections.with_hours(real),
             own=own,
-            own_sections=_sections([(keys, found) for keys, found in enabled if found[0].names_source(presets.OWN)]),
-            failed=_of("failed", enabled),
+            own_sections=sections.own_sections(real),
+            failed=sections.section("failed", real),
             console_url=self._console_url(),
             retention=self._retention(every),
             limits=self._limits(),
@@ -210,6 +210,15 @@ class _Compiler:
             reread=self._reread,
             trials=self._trials,
         )
+        if len(real) == len(enabled):
+            return config
+        shadow = dataclasses.replace(
+            config,
+            entries=sections.by_name(enabled),
+            sections=sections.sections(enabled),
+            own_sections=sections.own_sections(enabled),
+        )
+        return dataclasses.replace(config, shadow=shadow)
 
     def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
         """Add the warnings; with an error in the file, those about entries that it does not concern."""
@@ -294,7 +303,8 @@ class _Compiler:
         found = replies.reply(self._reading, source.name, keys, source.reply, templates)
         status = (keys.reply and keys.reply.status) or source.reply
         said = summaries.summary(self._reading, keys, templates)
-        return replace(source, reply=status, replies=found, summary=said)
+        expected = silences.expected(self._reading, source.name, keys, compiler)
+        return replace(source, reply=status, replies=found, summary=said, **expected)
 
     def _destination(self, name: str, keys: DestinationKeys) -> Destination:
         defaults = self._written.defaults
@@ -379,12 +389,3 @@ class _Compiler:
 def _interval_s(keys: DestinationKeys, kind: Kind) -> float:
     """Seconds between two starts. What `dev` records needs no vendor's limit."""
     return interval_s(keys.rate or (None if keys.is_inbox else kind.rate))
-
-
-def _sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:
-    return Sections(always=_of("always", entries), routed=_of("routes", entries), unmatched=_of("unmatched", entries))
-
-
-def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:
-    """The entries of one section, without the elements of their ``send``."""
-    return Entries([found[0] for keys, found in entries if keys.section == section])

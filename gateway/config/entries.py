@@ -90,6 +90,7 @@ class EntryCompiler:
                 once=self._once(keys, templates) if at == 0 else None,
                 timing=timing,
                 gathers=gathers,
+                shadow=keys.shadow,
             )
             for at, each in enumerate(parts)
         ]
@@ -150,6 +151,9 @@ class EntryCompiler:
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":
             return
+        if keys.shadow:
+            hint = "remove it: what failed deliveries would say is shown by `gateway explain`"
+            self._reading.error(keys.key_at("shadow"), f'"shadow" has no effect in "{keys.called}"', hint)
         for key in ("once", "delay", "digest", "debounce"):
             if key in keys.written:
                 hint = "remove it: failures within a minute are reported in one message"
@@ -236,13 +240,17 @@ class EntryCompiler:
                 "match is an empty list, which no event can match",
                 "leave match out to match every event",
             )
+        return self.patterns(keys.match, sources)
+
+    def patterns(self, written: Sequence[Words], sources: Sequence[str]) -> tuple[str, ...]:
+        """Patterns of the types of some sources, checked."""
         known = self._known.types(sources)
-        for pattern in keys.match:
+        for pattern in written:
             # What was a type of an older release need not be a pattern of this one: /weather.
             is_renamed = checks.renamed_type(self._reading, pattern, self._presets(sources))
             if not is_renamed and self._is_pattern(pattern):
                 checks.near_type(self._reading, pattern, known)
-        return tuple(pattern.text for pattern in keys.match)
+        return tuple(pattern.text for pattern in written)
 
     def _presets(self, sources: Sequence[str]) -> Collection[str]:
         return {preset for source in sources if (preset := self.fields.sources[source].preset) is not None}

@@ -2,7 +2,7 @@
 
 Each page is a function from the dicts of ``views`` to bytes. All pages need the ``shell``, a mapping: ``page`` (its
 name), ``now`` (ISO time), ``file`` and ``revision`` (in force), ``rejection`` (None, or ``since`` and ``problems``), ``full`` (why new events are refused or soon will be; may be empty),
-``dead`` (number of dead letters), ``has_inbox``, ``can_write``, ``signed_in``, ``notice`` (what was just done).
+``dead`` (number of dead letters), ``has_inbox``, ``has_shadow``, ``can_write``, ``signed_in``, ``notice`` (what was just done).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,8 @@ Shell = Mapping[str, Any]
 View = Mapping[str, Any]
 
 _FOLDER: Final = resources.files(__name__)
+#: Events on the page of shadows.
+MOST_SHADOWED: Final = 100
 #: Destinations that have a card on the live page.
 MOST_CARDS: Final = 8
 
@@ -147,6 +149,11 @@ def refused_page(
 ) -> bytes:
     """Refused requests, each with what to do; ``filter`` has ``source``, ``client`` and ``reason``."""
     return page("refused.html", shell=shell, rows=rows, filter=filter, sources=sources, more=more)
+
+
+def shadow_page(shell: Shell, found: View) -> bytes:
+    """What a shadow would have sent instead; ``found`` is what ``/api/shadow`` returns."""
+    return page("shadow.html", shell=shell, found=found, shown=found["results"][:MOST_SHADOWED])
 
 
 def routes_page(shell: Shell, map: View) -> bytes:

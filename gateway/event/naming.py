@@ -95,8 +95,8 @@ class _Field(Struct, frozen=True):
         return text
 
 
-class _TypeTemplate(Struct, frozen=True):
-    """Literal texts and fields, in order; renders to nothing if one of the fields has no text."""
+class Template(Struct, frozen=True):
+    """``{path|modifier}`` with literal texts: these and fields, in order; renders to nothing if one of the fields has no text."""
 
     parts: tuple[str | _Field, ...]
 
@@ -181,12 +181,12 @@ class Tracking(Struct, frozen=True, kw_only=True):
     keeps_s: float
     #: Names of fields that are not remembered: the store must not keep them.
     omitted: frozenset[str] = frozenset()
-    _keys: tuple[_TypeTemplate, ...] = ()
+    _keys: tuple[Template, ...] = ()
 
     @classmethod
     def compile(cls, per: Sequence[str], fields: str, keeps_s: float) -> Self:
         """From ``{path|modifier}`` templates and the path of a map: ``attrs``."""
-        keys = tuple(_TypeTemplate.compile(source) for source in per)
+        keys = tuple(Template.compile(source) for source in per)
         return cls(per=tuple(per), fields=split_path(fields), keeps_s=keeps_s, _keys=keys)
 
     def fields_in(self, facts: Facts) -> Mapping[str, object]:
@@ -205,12 +205,12 @@ class Tracking(Struct, frozen=True, kw_only=True):
 class Naming(Struct, frozen=True, kw_only=True):
     """How the events of a source are named and identified, and the shortcuts to their fields."""
 
-    types: tuple[_TypeTemplate, ...]
+    types: tuple[Template, ...]
     shortcuts: Mapping[str, _Shortcut]
     #: What identifies an event, tried in order; its signed content if none of them is complete.
-    ids: tuple[_TypeTemplate, ...] = ()
+    ids: tuple[Template, ...] = ()
     #: The sender's ids that no signature covers, tried in order: they are kept for people, and identify nothing.
-    labels: tuple[_TypeTemplate, ...] = ()
+    labels: tuple[Template, ...] = ()
     #: Paths of the events in a body that holds several, below the payload; empty: a body is one event.
     split: tuple[tuple[str, ...], ...] = ()
     #: The operator's own values, under the root ``vars``.
@@ -228,9 +228,9 @@ class Naming(Struct, frozen=True, kw_only=True):
     ) -> Self:
         """From ``{path|modifier}`` templates, tried in order, and ``{name: {first: [path], fill: {field: [path]}}}``."""
         return cls(
-            types=tuple(_TypeTemplate.compile(source) for source in types),
+            types=tuple(Template.compile(source) for source in types),
             shortcuts={name: _shortcut(declared) for name, declared in shortcuts.items()},
-            ids=tuple(_TypeTemplate.compile(source) for source in ids),
+            ids=tuple(Template.compile(source) for source in ids),
             split=tuple(starred_path(path)[1:] for path in split),
         )
 

@@ -74,9 +74,10 @@ def drawn(
     for each in refused:
         if each.status >= 300 and now - each.at < HOUR_S:
             turned_away[each.source] += each.count
+    every = config.shadow or config
     return {
         "sources": [_source(config, name, stats, turned_away) for name in config.sources],
-        "routes": [_route(each, found, since) for each in config.entries.values() if not _is_part(config, each)],
+        "routes": [_route(each, found, since) for each in every.entries.values() if not _is_part(every, each)],
         "destinations": list(destinations),
         "is_part": found.is_part,
         "since": iso_time(since) if since else None,
@@ -114,6 +115,7 @@ def _route(entry: Entry, found: Matches, since: float) -> dict[str, Any]:
         "destinations": list(dict.fromkeys(destination for _, destination in entry.deliveries)),
         "matched_1h": max((found.counts.get(each, 0) for each in names), default=0),
         "last_match": iso_time(last) if last else None,
+        "shadow": entry.shadow,
         # It was asked since the file is in force, and has not matched.
-        "is_silent": bool(since) and last < since <= came,
+        "is_silent": not entry.shadow and bool(since) and last < since <= came,
     }

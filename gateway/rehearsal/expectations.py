@@ -98,7 +98,9 @@ def _wanted(test: Test) -> str:
 
 def _wrong_set(test: Test, rehearsal: Rehearsal) -> Iterator[str]:
     # If one line names a route, the others need theirs too: a line without one would cover every delivery.
-    by_route = {check.destination for check in test.checks if check.route is not None}
+    # What a shadow would send is not counted: a check of it needs its route.
+    shadows = {each.route for each in rehearsal.shadows}
+    by_route = {check.destination for check in test.checks if check.route is not None and check.route not in shadows}
     naming = [check for check in test.checks if check.route is not None or check.destination not in by_route]
     surplus = [each for each in rehearsal.deliveries if not any(_is_of(each, check) for check in naming)]
     missing = [check for check in test.checks if not _meant(check, rehearsal)]
@@ -118,7 +120,8 @@ def _dead(rehearsal: Rehearsal) -> Iterator[str]:
 
 
 def _meant(check: Check, rehearsal: Rehearsal) -> Sequence[Rehearsed]:
-    return [each for each in rehearsal.deliveries if _is_of(each, check)]
+    of_route = rehearsal.shadows if check.route is not None else ()
+    return [each for each in (*rehearsal.deliveries, *of_route) if _is_of(each, check)]
 
 
 def _is_of(delivery: Rehearsed, check: Check) -> bool:

@@ -28,15 +28,18 @@ from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, gathers,
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
 from gateway.routing.memory import NOTHING, Known, Recollection
+from gateway.routing.silences import followed
 from gateway.store.memory import Subject
 from gateway.store.nouns import EventHistory, HeldBack
 from gateway.wording import iso_time
 
 
 def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
-    """What happens to an event: ``{"event", "tracked", "entries", "deliveries"}``. ``tracked`` is there if its source has
-    ``track``: ``{"before", "changes", "record"}``. Each entry has its clauses and the values they
-    saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted.
+    """What happens to an event: ``{"event", "tracked", "follow_ups", "entries", "deliveries", "shadows"}``.
+
+    ``tracked`` is there if its source has ``track``: ``{"before", "changes", "record"}``. Each entry has its clauses and the
+    values they saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted. ``shadows``
+    are what entries with ``shadow: true`` would send.
     """
     event = rehearsal.event
     return {
@@ -47,15 +50,29 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "received_at": iso_time(event.received_at),
         },
         **_of_record(record_of(config, rehearsal)),
+        "follow_ups": follow_ups(config, rehearsal),
         "entries": entries(config, rehearsal),
         "deliveries": [
-            {**_delivery(each, config), "waits": waits(each, event.received_at)} for each in requests(config, rehearsal)
+            {**document(each, config), "waits": waits(each, event.received_at)} for each in requests(config, rehearsal)
         ],
+        "shadows": [document(each, config) for each in shadow_requests(config, rehearsal)],
     }
 
 
 def _of_record(record: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return {} if record is None else {"tracked": record}
+
+
+def follow_ups(config: Config, rehearsal: Rehearsal) -> Sequence[str]:
+    """What the event is expected to be followed by, and what it was expected as, in words."""
+    event, source = rehearsal.event, config.source(rehearsal.event.source)
+    rules = source.follow_ups if source else ()
+    done = followed(rules, event.type, rehearsal.facts)
+    met, awaited = {name for name, _ in done.meets}, {each.name for each in done.awaits}
+    return [
+        *(f"is what was awaited after {' or '.join(rule.after)}" for rule in rules if rule.name in met),
+        *(rule.words for rule in rules if rule.name in awaited),
+    ]
 
 
 # --- stored events ---
@@ -127,13 +144,13 @@ def _played(config: Config, history: EventHistory) -> Rehearsal:
 def _requests_now(
     config: Config, history: EventHistory, rehearsal: Rehearsal, console: str, known: Known | None
 ) -> Iterator[Mapping[str, Any]]:
-    show = _Shown(config, rehearsal)
+    show = Shown(config, rehearsal.event, rehearsal.facts["payload"])
     for each in history.deliveries:
         real = attempted(config, each, rehearsal.event, rehearsal.facts["payload"], console, known)
         attempts = history.attempts.get(each.id, ())
         yield {
             "delivery_id": each.id,
-            **_delivery(show.delivery(real, each, console), config),
+            **document(show.delivery(real, each, console), config),
             # A digest has sent other events as well.
             "changed": None if each.digest else _is_changed(config, real, attempts[-1] if attempts else None),
         }
@@ -181,20 +198,30 @@ def record_of(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any] | None:
 
 def requests(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
     """The deliveries with their requests, as they may be shown."""
-    show = _Shown(config, rehearsal)
+    return _shown(config, rehearsal, rehearsal.deliveries, 1)
+
+
+def shadow_requests(config: Config, rehearsal: Rehearsal) -> tuple[Rehearsed, ...]:
+    """What entries with ``shadow: true`` would send, as it may be shown."""
+    if config.shadow is None or not rehearsal.shadows:
+        return ()
+    return _shown(config.shadow, rehearsal, rehearsal.shadows, len(rehearsal.deliveries) + 1)
+
+
+def _shown(config: Config, rehearsal: Rehearsal, deliveries: Sequence[Rehearsed], first: int) -> tuple[Rehearsed, ...]:
+    show = Shown(config, rehearsal.event, rehearsal.facts["payload"])
     return tuple(
         show.delivery(each, planned(rehearsal.event, number, each.route, each.destination))
-        for number, each in enumerate(rehearsal.deliveries, start=1)
+        for number, each in enumerate(deliveries, start=first)
     )
 
 
-class _Shown:
+class Shown:
     """The deliveries of one event as they may be shown: built again from a file without secrets and an event without
     redacted values, so that no filter can disguise either.
     """
 
-    def __init__(self, config: Config, rehearsal: Rehearsal) -> None:
-        event, payload = rehearsal.event, rehearsal.facts["payload"]
+    def __init__(self, config: Config, event: Event, payload: object) -> None:
         redaction = config.redaction(event)
         self._config = config
         self._without_secrets = without_secrets(config)
@@ -203,6 +230,7 @@ class _Shown:
         self._hide = redaction.mask_of(event)
 
     def delivery(self, real: Rehearsed, delivery: Delivery, console: str = "") -> Rehearsed:
+        """``real`` with a request, an error or ``not_shown`` that may be shown."""
         config = self._config
         real = replace(real, memory=tuple(config.masks.text(self._hide(line)) for line in real.memory))
         if real.request is None:
@@ -259,7 +287,8 @@ def _secretless(source: Source, masks: Masks) -> Source:
     return replace(source, naming=replace(source.naming, vars=secretless(source.naming.vars, masks)))
 
 
-def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
+def document(each: Rehearsed, config: Config) -> Mapping[str, Any]:
+    """A delivery that may be shown, as data."""
     destination = config.destinations.get(each.destination)
     return {
         "route": each.route,
@@ -364,6 +393,7 @@ def _entry(each: Considered, rehearsal: Rehearsal, hiding: _Hiding) -> Mapping[s
         "taken": each.taken,
         "ignores": not entry.deliveries,
         "ends": entry.rule.stops,
+        "shadow": entry.shadow,
         "once": hiding.text(once(each, rehearsal, hiding.key)),
         "hours": hours(each, rehearsal),
         "gathers": hiding.text(gathers(each, rehearsal, hiding.key)),
@@ -381,6 +411,8 @@ def in_words(entry: Mapping[str, Any]) -> str:
         return "to: [] ignores the event"
     every = "" if entry["clauses"] else "matches every event"
     told = "would report the first delivery that is given up" if entry["section"] == "failed" else ""
+    if entry["shadow"]:
+        return ", ".join(filter(None, (every, "shadow: nothing is sent")))
     ends = "stop: no later entry is checked" if entry["ends"] else ""
     return ", ".join(filter(None, (told or every, entry["hours"], entry["once"], entry["gathers"], ends)))
 

@@ -54,6 +54,8 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     #: Every entry of always, routes and unmatched, and why it matches the event or not.
     considered: Sequence[Considered]
     deliveries: tuple[Rehearsed, ...]
+    #: What entries with ``shadow: true`` would send.
+    shadows: tuple[Rehearsed, ...] = ()
     #: Every entry of failed, as if the first delivery became dead; empty: nothing is sent or reported.
     told: Sequence[Considered] = ()
     #: For a stored event: entries that had fired for its key before, with the explanation.
@@ -62,7 +64,8 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     @property
     def is_ignored(self) -> bool:
         """Whether a ``to: []`` matched and no other entry of ``routes`` sends it anywhere."""
-        routed = [each.entry for each in self.considered if each.taken and each.entry.section == "routes"]
+        taken = [each.entry for each in self.considered if each.taken and not each.entry.shadow]
+        routed = [entry for entry in taken if entry.section == "routes"]
         return bool(routed) and not any(entry.deliveries for entry in routed)
 
 
@@ -146,7 +149,7 @@ def rehearse_event(
 ) -> Rehearsal:
     """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal, ``known`` as above."""
     facts = source.naming.facts(event, payload)
-    considered = config.explain(source, facts)
+    considered = _considered(config, source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
     now = event.received_at
     plan = [each for each in config.plan(source, facts, now) if each[0] not in silent]
@@ -161,8 +164,30 @@ def rehearse_event(
             )
             for number, each in enumerate(plan, start=1)
         ),
+        shadows=_shadows(config, source, facts, event, payload, len(plan)),
         told=() if not plan or source is config.own else config.explain_failed(_given_up(*plan[0]), event, facts),
         held_back=held_back,
+    )
+
+
+def _considered(config: Config, source: Source, facts: Facts) -> Sequence[Considered]:
+    """Every entry in order, and why it matches; those with ``shadow: true`` as if all of them sent."""
+    considered = config.explain(source, facts)
+    if config.shadow is None:
+        return considered
+    real = {each.entry.name: each for each in considered}
+    return [each if each.entry.shadow else real[each.entry.name] for each in config.shadow.explain(source, facts)]
+
+
+def _shadows(
+    config: Config, source: Source, facts: Facts, event: Event, payload: object, before: int
+) -> tuple[Rehearsed, ...]:
+    if (shadow := config.shadow) is None:
+        return ()
+    plan = [each for each in shadow.plan(source, facts) if shadow.entries[each[0]].shadow]
+    return tuple(
+        attempted(shadow, planned(event, number, *each), event, payload)
+        for number, each in enumerate(plan, start=before + 1)
     )
 
 

@@ -31,7 +31,7 @@ def changed(old: Config, new: Config) -> str:
         *_differences("source", _sources(old), _sources(new)),
         *_differences("destination", old.destinations, new.destinations),
         *_differences("variable", _vars(old), _vars(new)),
-        *_differences("route", old.entries, new.entries),
+        *_differences("route", (old.shadow or old).entries, (new.shadow or new).entries),
     ]
     if old.limits != new.limits:
         changes.append("limits changed")

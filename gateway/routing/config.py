@@ -50,7 +50,7 @@ class Config:
     #: Sources by the path they listen at.
     doors: Mapping[str, Source]
     destinations: Mapping[str, Destination]
-    #: The entries of all sections, by name.
+    #: The entries of all sections, by name, without those with ``shadow: true``.
     entries: Mapping[str, Entry]
     #: The entries for events of ``sources``.
     sections: Sections
@@ -74,6 +74,8 @@ class Config:
     demo_sources: frozenset[str] = frozenset()
     #: Destinations with ``enabled: false``, treated as absent.
     disabled: frozenset[str] = frozenset()
+    #: The same file as if its entries with ``shadow: true`` sent, too; None: it has no such entry.
+    shadow: "Config | None" = None
     tests: tuple[Test, ...] = ()
     warnings: tuple[Problem, ...] = ()
     #: Hides the secrets of the file in everything that is printed.
@@ -217,6 +219,11 @@ class Config:
 
     def _message(self, delivery: Delivery) -> tuple[Entry, Message]:
         entry = self.entries.get(delivery.route)
+        if entry is None and self.shadow is not None and delivery.route in self.shadow.entries:
+            raise NameGone(
+                f'the route "{delivery.route}" is a shadow now and sends nothing: remove "shadow" and replay, or discard '
+                "the delivery"
+            )
         if entry is None:
             raise _gone(f'the route "{delivery.route}" is no longer in routes.yaml')
         message = entry.messages.get(delivery.destination)

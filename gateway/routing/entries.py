@@ -112,6 +112,9 @@ class Entry(Struct, frozen=True, kw_only=True):
         """Whether it sends nothing for an event that is received now, outside its hours."""
         return self.timing is not None and self.timing.is_skipped(now)
 
+    #: Whether it only shows what it would send.
+    shadow: bool = False
+
 
 class Considered(Struct, frozen=True, kw_only=True):
     """One entry checked against one event."""

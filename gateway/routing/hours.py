@@ -19,6 +19,8 @@ DAY_MIN: Final = 24 * 60
 _AHEAD: Final = 15
 #: Later than this, a moment is given with its date instead of its weekday.
 _WEEK_S: Final = 6 * 86400.0
+_DAY_S: Final = 86400.0
+_YEAR_S: Final = 366 * _DAY_S
 
 #: Every zone's name that this machine knows is an argument of ``ZoneInfo``; "UTC" needs no file.
 zone_of = lru_cache(maxsize=64)(ZoneInfo)
@@ -38,11 +40,18 @@ class Hours(Struct, frozen=True, kw_only=True):
         """Seconds until they are open; 0 while they are."""
         return next((max(0.0, opens - now) for opens, closes in self._periods(now) if closes > now), 0.0)
 
-    def _periods(self, now: float) -> Iterator[tuple[float, float]]:
+    def open_s(self, since: float, until: float) -> float:
+        """Seconds between two moments in which they are open; time longer than a year ago counts as closed."""
+        since = max(since, until - _YEAR_S)
+        days = int((until - since) // _DAY_S) + 2
+        periods = self._periods(since, ahead=days)
+        return sum(max(0.0, min(closes, until) - max(opens, since)) for opens, closes in periods)
+
+    def _periods(self, now: float, ahead: int = _AHEAD) -> Iterator[tuple[float, float]]:
         """When they open and close, from the day before on; without those that a change of the clocks leaves nothing of."""
         today = _midnight(now, self.zone)
-        for ahead in range(-1, _AHEAD):
-            day = today + timedelta(days=ahead)
+        for each in range(-1, ahead):
+            day = today + timedelta(days=each)
             if day.weekday() not in self.days:
                 continue
             last = day + timedelta(days=self.to_min <= self.from_min)

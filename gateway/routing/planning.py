@@ -14,6 +14,7 @@ from gateway.model import Event, new_id
 from gateway.render import Namespace
 from gateway.routing import Config, Destination, Entry, Received, Source
 from gateway.routing.gathering import Debounce, Digest
+from gateway.routing.silences import NOTHING, Followed, followed
 from gateway.store.nouns import Firing, Gather, NewDelivery, NewEvent, NewRecord
 
 #: Bytes of events that are planned before other requests have their turn; each event counts as some more.
@@ -45,6 +46,8 @@ class Plan(Struct, frozen=True):
     waits: Mapping[str, Wait] = NO_WAITS
     #: The record that it is about.
     record: NewRecord | None = None
+    #: What it meets and what it begins to wait for, of the source's ``follow_up``.
+    followed: Followed = NOTHING
 
     def new_event(self, config: Config, reserve: Callable[[Destination], float | None]) -> NewEvent:
         """The event with its deliveries; ``reserve`` says for how long to lease one that may start at once."""
@@ -69,6 +72,8 @@ class Plan(Struct, frozen=True):
             window_s=self.source.window_s,
             deliveries=deliveries,
             firings=self.firings,
+            meets=self.followed.meets,
+            awaits=self.followed.awaits,
             is_redacted_later=self.source.redaction.is_stored,
             record=self.record,
         )
@@ -108,7 +113,8 @@ def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Co
     if late := [entry for entry in sending if entry.timing is not None or entry.gathers is not None]:
         waits = {entry.name: _wait(entry, known, event, source) for entry in late}
     firings = _firings(sending, known, event, source)
-    return Plan(event, received.key, source, entries, sending, lanes, firings, waits, received.record)
+    following = followed(source.follow_ups, event.type, known) if source.follow_ups else NOTHING
+    return Plan(event, received.key, source, entries, sending, lanes, firings, waits, received.record, following)
 
 
 def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> Wait:

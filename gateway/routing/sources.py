@@ -28,6 +28,7 @@ from gateway.event.split import Piece, parsed, pieces
 from gateway.hiding.redaction import NOTHING, Redaction
 from gateway.model import NO_HEADERS, Event, Secret, Text, new_id
 from gateway.routing.replies import Reply
+from gateway.routing.silences import FollowUp, Silence
 from gateway.signatures import Credential, KeyRefused, RawHeaders, Verifier
 from gateway.signatures.bound import OPEN, Bound
 from gateway.signatures.handshakes import Answer, Handshake
@@ -101,6 +102,9 @@ class Source(Struct, frozen=True, kw_only=True):
     samples_folder: str = ""
     #: What to hide of its events.
     redaction: Redaction = NOTHING
+    #: What it is expected to send.
+    silence: Silence | None = None
+    follow_ups: tuple[FollowUp, ...] = ()
     #: What an event is about, for lists of events; None: nothing is said about it.
     summary: Callable[[Mapping[str, object]], Text] | None = None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
+from gateway.store.awaiting import Expectations
 from gateway.store.cluster import Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.learned import LearnedSecrets
@@ -136,6 +137,10 @@ class Store(Reads, Protocol):
     @property
     def secrets(self) -> LearnedSecrets:
         """What senders chose in handshakes; the same for all replicas."""
+
+    @property
+    def expectations(self) -> Expectations:
+        """What sources are expected to send."""
 
     @property
     def healthy(self) -> bool:

@@ -26,7 +26,8 @@ OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "timing", "memory_
 OF_DELIVERIES: Final = ("attempt", "notice", "timing", "memory_wait")
 #: Parts in the order in which they are copied; "event" is everything that belongs to events.
 PARTS: Final = (
-    "activity", "event", "dedupe", "once", "memory", "record", "hold", "rejected", "came", "went", "login", "secret",
+    "activity", "event", "dedupe", "once", "memory", "record", "hold", "rejected", "came", "went", "login", "awaited",
+    "secret",
 )  # fmt: skip
 COLUMNS: Final[Mapping[str, str]] = {
     "activity": (
@@ -55,6 +56,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "came": "minute source events",
     "went": "minute destination outcome bucket attempts",
     "login": "id rev sealed by since until ended",
+    "awaited": "source name key event_id since due",
     "secret": "source secret",
 }
 #: Columns with numbers that may be others in the copy; what they name is compared instead, by its order.

@@ -81,6 +81,15 @@ class Record(Struct, frozen=True):
     track: bytes
 
 
+class Awaited(Struct, frozen=True, kw_only=True):
+    """A later event of the same source that is wanted after this one."""
+
+    #: The rule, and what it is about.
+    name: str
+    key: str
+    within_s: float
+
+
 class HeldBack(Struct, frozen=True, kw_only=True):
     """An entry that matched an event but had already fired for its key."""
 
@@ -103,6 +112,9 @@ class NewEvent(Struct, frozen=True, kw_only=True):
     deliveries: Sequence[NewDelivery] = ()
     #: One for each matching entry that fires once per key.
     firings: Sequence[Firing] = ()
+    #: (rule, key) of what was awaited and comes with this event; and what is awaited from now on.
+    meets: Sequence[tuple[str, str]] = ()
+    awaits: Sequence[Awaited] = ()
     #: Whether the fields its source redacts are removed from the store after the last delivery.
     is_redacted_later: bool = False
     #: The record it is about, if its source remembers any.

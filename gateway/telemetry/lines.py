@@ -102,6 +102,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     "config.reloaded": LogEvent(
         "info", "a changed routes.yaml is in force and applies to all attempts from now on", ("changed", "config")
     ),
+    "shadow.rejected": LogEvent(
+        "warning",
+        "the file of `serve --shadow` has problems; the one that was read before stays the shadow",
+        ("reason",),
+    ),
     "config.rejected": LogEvent(
         "error",
         "the configuration on disk has problems; the previous one stays in force, unchanged; on a terminal only their number",
@@ -126,6 +131,18 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
         "info",
         "an event is on disk, or had been received before",
         ("event_id", "source", "type", "duplicate", "deliveries", "trace_id"),
+    ),
+    "source.silent": LogEvent("warning", "a source has sent nothing for too long (`silence`)", ("source", "reason")),
+    "source.heard": LogEvent("info", "a source that was silent has sent something", ("source", "event_id")),
+    "source.missing": LogEvent(
+        "warning",
+        "what has to follow an event has not come in time (`follow_up`)",
+        ("source", "event_id", "reason"),
+    ),
+    "source.follow_ups_full": LogEvent(
+        "warning",
+        "so much is awaited from a source that what follows further events is not awaited (`follow_up`)",
+        ("source", "count"),
     ),
     "event.id_repeated": LogEvent(
         "warning",

@@ -7,6 +7,8 @@ from gateway.egress import Inbox
 from gateway.operate.operations import Operations
 from gateway.operate.reload import Reloader
 from gateway.operate.replicas import Replicas
+from gateway.operate.shadows import Shadows
+from gateway.operate.vigil import Vigil
 from gateway.pipeline import Gateway
 from gateway.web.auth import Access
 from gateway.web.health import ALONE, Crew, Readiness
@@ -25,6 +27,8 @@ class Context(Struct, frozen=True, kw_only=True):
     #: Who may do what, and who is logged in.
     access: Access
     live: Live
+    shadows: Shadows
+    vigil: Vigil
     #: The processes that receive and deliver, if this one does not.
     crew: Crew = ALONE
     #: Requests that ``gateway dev`` records instead of sending.

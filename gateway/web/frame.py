@@ -77,6 +77,7 @@ def shell_of(
         "full": refusal(store.room, config.limits) or str(filling(stats.pending, config.limits) or ""),
         "dead": sum(each.dead for each in stats.destinations.values()),
         "has_inbox": context.inbox is not None,
+        "has_shadow": bool(context.shadows.current),
         "can_write": can_write(context, request),
         "signed_in": context.access.needs_login,
         "notice": _NEWS.get(request.query_params.get("did", ""), ""),
@@ -87,7 +88,7 @@ def stranger() -> dict[str, Any]:
     """The frame for visitors without a token: it shows nothing of the gateway."""
     return {
         "page": "login", "now": "", "file": "", "revision": "", "rejection": None, "others": (), "full": "", "dead": 0,
-        "has_inbox": False, "can_write": True, "signed_in": False, "notice": "",
+        "has_inbox": False, "has_shadow": False, "can_write": True, "signed_in": False, "notice": "",
     }  # fmt: skip
 
 

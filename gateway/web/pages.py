@@ -156,7 +156,12 @@ def _looking(context: Context) -> list[Any]:
         found = await activity_of(context, activity_id)
         return page_of(console.activity_page(shell_of(context, request, "dead"), views.activity(found)))
 
-    return [live, event, destinations, dead, activity]
+    @get("/shadow")
+    async def shadow(request: Request[Any, Any, Any]) -> Page:
+        shell = shell_of(context, request, "shadow")
+        return page_of(await asyncio.to_thread(console.shadow_page, shell, context.shadows.document()))
+
+    return [live, event, destinations, dead, activity, shadow]
 
 
 async def _holds(context: Context, names: set[str]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def handlers(context: Context) -> list[Any]:
         found = next((each for each in drawn["routes"] if each["name"] == name), None)
         if found is None:
             raise UnknownName(f"no entry {printable(name[:100])} in routes.yaml")
-        entry = config.entries[name]
+        entry = (config.shadow or config).entries[name]
         if found["last_match"] is None and (last := await maps.last_match(store, name)) is not None:
             found = {**found, "last_match": iso_time(last)}
         rows = (await store.deliveries(DeliveryQuery(route=name, limit=NEWEST))).rows
@@ -61,7 +61,7 @@ def handlers(context: Context) -> list[Any]:
         found = next((each for each in drawn["sources"] if each["name"] == name), None)
         if found is None:
             raise UnknownName(f"no source {printable(name[:100])} in routes.yaml")
-        known = config.sources[name]
+        known, standing = config.sources[name], await context.vigil.standing(name)
         turned_away = refusals.meant(await store.rejected(limit=refusals.MOST), refusals.Which(source=name))
         return page_of(
             console.source_page(
@@ -71,6 +71,8 @@ def handlers(context: Context) -> list[Any]:
                     "address": f"{context.gateway.ingest}{known.path}",
                     "secret_from": known.secret_from,
                     "samples": sorted(known.samples),
+                    "silent_s": standing.silent_s,
+                    "awaited": standing.awaited if known.follow_ups else None,
                 },
                 routes=[each for each in drawn["routes"] if each["sources"] is None or name in each["sources"]],
                 refused=refused.documents(config, turned_away[:NEWEST]),

@@ -23,7 +23,7 @@ class ReloadRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def handlers(context: Context, refusals: Mapping[int, ResponseSpec]) -> list[Any]:
-    """/api/stats, /api/config, /api/replicas and /api/reload."""
+    """/api/stats, /api/config, /api/replicas, /api/reload and /api/shadow."""
     store, reloader, replicas = context.gateway.store, context.reloader, context.replicas
     reading = partial(get, responses=refusals, tags=["gateway"])
     writing = partial(post, responses=refusals, status_code=200, tags=["gateway"])
@@ -49,4 +49,8 @@ def handlers(context: Context, refusals: Mapping[int, ResponseSpec]) -> list[Any
         changed = replicas.reload_all(by=asked.by) if is_for_all else reloader.reload(by=asked.by)
         return {"changed": await changed}
 
-    return [stats, config, list_replicas, reload]
+    @reading("/api/shadow", summary="Show what a shadow would have sent instead, newest first")
+    async def shadow() -> dict[str, Any]:
+        return dict(context.shadows.document())
+
+    return [stats, config, list_replicas, reload, shadow]

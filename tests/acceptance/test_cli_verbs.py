@@ -26,6 +26,7 @@ tests: [{{name: a contact goes to both, source: xobito, event: contact.created, 
 SAID = {
     "init new": "gateway serve --env-file .env",
     "schema": '"$schema"',
+    "diff other.yaml": "1 event compared, none with a difference",
     "check": "routes.yaml: ok, 2 sources, 1 route, 2 destinations",
     "test": "1 test, none failed",
     "explain contact.created": "2 deliveries",
@@ -43,6 +44,7 @@ SAID = {
     "destinations mute archive --reason noisy": "archive is muted: noisy",
     "destinations unmute archive": "notifications for archive are back on",
     "activity": "mute",
+    "shadow": "There is no shadow",
     "refused": "No request was refused.",
     "replicas": "(this one)",
     "reload": "Reloaded: nothing",
@@ -72,6 +74,7 @@ def gateway(tmp_path_factory):
     (folder / "body.json").write_bytes(distinct(1))
     with Sink(answer(200)) as sink:
         sink.at("/crm", answer(422))
+        (folder / "other.yaml").write_text(ROUTES.format(url=sink.url))
         with GatewayProcess(folder, ROUTES.format(url=sink.url)) as gateway:
             gateway.event_id = gateway.post(distinct(1))[1]["id"]
             gateway.settled(gateway.event_id)

@@ -11,7 +11,7 @@ from tests.cli import command
 
 EVERY = dict(commands(cli.commands))
 #: Free texts, numbers, times and positions: nothing is known of them.
-NOT_NAMED = {"client", "workers", "reason", "before", "limit", "lines", "count", "rate", "at"}
+NOT_NAMED = {"client", "workers", "reason", "before", "limit", "lines", "count", "rate", "at", "last"}
 
 ROUTES = """version: 1
 sources: {xobito: {preset: xobito, secret: s3cret}}

@@ -36,7 +36,7 @@ def why(type: str) -> dict[str, Any]:
 def a_shell(**changes) -> dict[str, Any]:
     return {
         "page": "live", "now": NOW, "file": "routes.yaml", "revision": REVISION, "rejection": None, "others": (), "full": "", "dead": 0,
-        "has_inbox": False, "can_write": True, "signed_in": False, "notice": "", **changes,
+        "has_inbox": False, "has_shadow": False, "can_write": True, "signed_in": False, "notice": "", **changes,
     }  # fmt: skip
 
 
@@ -56,13 +56,7 @@ def a_delivery(number: int = 1, **changes) -> dict[str, Any]:
     return {
         "id": an_id("dlv", number), "event_id": an_id("evt", number), "route": "new-lead", "destination": "slack-leads",
         "state": "delivered", "attempts": 1, "due_in_s": None, "reason": "", "status": 200, "answer": "ok",
-<<<<<<< ours
-        "behind": False, "digest": None, "gathered": 0, "waits_until": None, "held": "", "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", **changes,
-||||||| base
-        "behind": False, "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", **changes,
-=======
-        "behind": False, "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", "waits_for": [], **changes,
->>>>>>> theirs
+        "behind": False, "digest": None, "gathered": 0, "waits_until": None, "held": "", "summary": "Ada Lovelace · customer · +14155551234", "tells_of": None, "cause": "", "replayed_by": "", "waits_for": [], **changes,
     }  # fmt: skip
 
 

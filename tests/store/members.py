@@ -1,9 +1,11 @@
 """The cluster of the toy store: what its instances tell each other, in memory."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from gateway.store.awaiting import Expectation
 from gateway.store.cluster import LAPSED_S, MOST_SESSIONS, Roll, Session
 
 
@@ -68,3 +70,42 @@ class Secrets:
     async def add(self, source, secret) -> None:
         if secret not in self._found.get(source, ()):
             self._found[source] = (secret, *self._found.get(source, ()))
+
+
+class Waiting:
+    """What sources are expected to send, as every instance has it."""
+
+    def __init__(self, server) -> None:
+        self._server = server
+
+    def _found(self):
+        now = self._server.now()
+        return [
+            Expectation(
+                source=source, name=name, key=key, event_id=event_id, age_s=now - since,
+                due_s=None if due is None else due - now,
+            )
+            for (source, name, key), (event_id, since, due) in self._server.awaited.items()
+        ]  # fmt: skip
+
+    async def overdue(self, *, limit=100):
+        late = [each for each in self._found() if each.due_s is not None and each.due_s <= 0.0]
+        return sorted(late, key=lambda each: each.due_s)[:limit]
+
+    async def lasting(self):
+        return [each for each in self._found() if each.due_s is None]
+
+    async def open(self):
+        return dict(Counter(source for source, _, _ in self._server.awaited))
+
+    async def add(self, expectation) -> bool:
+        now, each = self._server.now(), expectation
+        names = (each.source, each.name, each.key)
+        row = (each.event_id, now - each.age_s, None if each.due_s is None else now + each.due_s)
+        return self._server.awaited.setdefault(names, row) is row
+
+    async def remove(self, gone) -> None:
+        for each in gone:
+            names = (each.source, each.name, each.key)
+            if self._server.awaited.get(names, (None,))[0] == each.event_id:
+                del self._server.awaited[names]

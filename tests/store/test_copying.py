@@ -15,9 +15,10 @@ from gateway.errors import StoreError, StoreLocked
 from gateway.model import Dead, DeliveryState, Secret
 from gateway.store import copied, migrate, open_reads, open_store
 from gateway.store.activities import Activity, Task
+from gateway.store.awaiting import Expectation
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.logins import Login
-from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected
+from gateway.store.nouns import Awaited, DeliveryQuery, EventQuery, Outcome, Rejected
 from gateway.store.sqlite.copying import PARTIAL
 from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres
@@ -76,6 +77,8 @@ async def fill(store, clock, events=30):
     )
     await store.set_login(Login(id="oauth2-2", ended="revoked: \u00fc"))
     await store.append([digest("later", key="ü"), digest("later", key="ü"), debounced("later", key="\x00")])
+    await store.append([replace(new_event(), awaits=[Awaited(name="a > b", key="k", within_s=50.0)])])
+    await store.expectations.add(Expectation(source="crm", name="silent", event_id="evt_1", age_s=3.0))
     for secret in ("one", "tw\u00f6"):
         await store.secrets.add("asana", Secret(secret))
 

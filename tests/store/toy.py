@@ -18,9 +18,10 @@ from gateway.event.patterns import fits
 from gateway.model import Delivery, DeliveryState, Release, Retry, Waits, new_id
 from gateway.store import nouns, rules, tracking
 from gateway.store.activities import Activity, Task
+from gateway.store.awaiting import MOST_OPEN
 from gateway.store.holds import Assignment
 from gateway.store.memory import Known, Recalled
-from tests.store.members import Members, Secrets
+from tests.store.members import Members, Secrets, Waiting
 
 #: A replica decides for a destination this long before it must ask again, seconds.
 ASSIGNED_S = 30.0
@@ -92,6 +93,8 @@ class Server:
     keys: dict[tuple[str, bytes], tuple[str, float]] = field(default_factory=dict)
     #: By (entry, key): the event it fired for, when, and until when that counts.
     fired: dict[tuple[str, str], tuple[str, float, float]] = field(default_factory=dict)
+    #: By (source, rule, key): the event, since when, and when it is due.
+    awaited: dict[tuple[str, str, str], tuple[str, float, float | None]] = field(default_factory=dict)
     held_back: dict[str, list[nouns.HeldBack]] = field(default_factory=dict)
     #: By (source, key): the last event, what it did, and until when that is remembered.
     tracked: dict[tuple[str, str], tuple[str, bytes, float]] = field(default_factory=dict)
@@ -170,9 +173,18 @@ class Server:
         self.keys = keys
         return owners
 
+    def _follow_up(self, new: nouns.NewEvent) -> None:
+        source, now = new.event.source, self.now()
+        for name, key in new.meets:
+            self.awaited.pop((source, name, key), None)
+        for each in new.awaits:
+            if sum(names[0] == source for names in self.awaited) < MOST_OPEN:
+                self.awaited.setdefault((source, each.name, each.key), (new.event.id, now, now + each.within_s))
+
     def _event(self, new: nouns.NewEvent, replica: str) -> nouns.Appended:
         self.kept[new.event.id], self.stored_at[new.event.id] = new, self.now()
         held_back = self._held_back(new)
+        self._follow_up(new)
         leases, busy = [], self.busy_lanes()
         for each in new.deliveries:
             if each.route in held_back:
@@ -603,6 +615,7 @@ class ToyStore:
         self._server = server
         self.cluster = server.members.join()
         self.secrets = Secrets(server.members)
+        self.expectations = Waiting(server)
         self._loop = asyncio.get_running_loop()
         #: Destinations that came up and that no hint has named yet.
         self._fresh: set[str] = set()

@@ -10,6 +10,8 @@ from gateway.egress import Inbox
 from gateway.model import Secret
 from gateway.operate.reload import Reloader
 from gateway.operate.replicas import Replicas
+from gateway.operate.shadows import Shadows
+from gateway.operate.vigil import Vigil
 from gateway.web import AdminOptions, Context, Live, Readiness
 from gateway.web.admin import admin_app
 from gateway.web.auth import Access
@@ -29,6 +31,8 @@ class Desk(World):
         await super().__aenter__()
         self.live = Live(self.store)
         self.readiness = Readiness()
+        self.shadows = Shadows(self.gateway)
+        self.vigil = Vigil(self.gateway, self.dispatcher, lambda: True)
         self.reloader = Reloader(self.gateway, self.dispatcher, lambda: load(self.folder / "routes.yaml", environ={}))
         self.replicas = Replicas(self.gateway, self.reloader, host=lambda: "desk")
         self.context = Context(
@@ -45,6 +49,8 @@ class Desk(World):
                 lambda: self.gateway.config.console_url,
             ),
             live=self.live,
+            shadows=self.shadows,
+            vigil=self.vigil,
             inbox=Inbox(clock=self.clock),
         )
         self.app = admin_app(self.context)

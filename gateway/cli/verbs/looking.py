@@ -113,3 +113,38 @@ def replicas(**given: Any) -> None:
     from gateway.cli import replicas as listing
 
     sys.exit(listing.replicas(**given))
+
+
+@click.command("shadow")
+@click.option(
+    "--limit", default=20, show_default=True, metavar="N", type=click.IntRange(1, 1000),
+    help="Maximum number of events.",
+)  # fmt: skip
+@options.url
+@options.as_json
+def shadow(**given: Any) -> None:
+    """Show what a shadow would have sent instead, for the events since the start.
+
+    A shadow is a route with `shadow: true`, or the file of `gateway serve --shadow new.yaml`: it is matched and rendered
+    for each event that comes in, and sends nothing. The last 1,000 events that differ are in memory.
+    """
+    from gateway.cli import shadow as shadows
+
+    sys.exit(shadows.shadow(**given))
+
+
+@click.command("mcp")
+@options.config
+@options.url
+@click.option("--allow-writes", is_flag=True, help="Also offer tools that replay, discard, pause, mute and reload.")
+@click.option("--json", "_", is_flag=True, expose_value=False, help="Speak JSON, which it always does.")
+def mcp(**given: Any) -> None:
+    """Offer the gateway to an assistant as tools, over the Model Context Protocol.
+
+    It speaks on standard input and output, and is started by the assistant's program. The tools read from the API of a
+    running gateway; explain, check and run_tests are about routes.yaml here. It uses the token in GATEWAY_MCP_TOKEN, or
+    else GATEWAY_READ_TOKEN or GATEWAY_ADMIN_TOKEN. What it changes is recorded in the activity. It needs the extra mcp: pip install 'hookkeeper[mcp]'
+    """
+    from gateway.cli import assistant
+
+    sys.exit(assistant.serve(**given))

@@ -46,6 +46,10 @@ def _logging(command: Command) -> Command:
     "--workers", envvar="GATEWAY_WORKERS", show_envvar=True, default=1, show_default=True, metavar="N",
     type=click.IntRange(1, 64), help="Processes that receive and deliver; 1: this process does everything.",
 )  # fmt: skip
+@click.option(
+    "--shadow", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Compare each event with what this file would make of it; nothing of it is sent. See `gateway shadow`.",
+)  # fmt: skip
 @click.option("--watch", is_flag=True, help="Reload routes.yaml and its templates whenever they are saved.")
 @click.option(
     "--migrate", is_flag=True, help="Bring a database to this release's schema first, as `gateway migrate` does."

@@ -119,3 +119,31 @@ def render(**given: Any) -> None:
     from gateway.cli import render as rendering
 
     sys.exit(rendering.render(options.place(given), **given))
+
+
+@click.command("diff")
+@click.argument("new", type=click.Path(path_type=Path))
+@options.config
+@options.store
+@click.option(
+    "--last", default=1000, show_default=True, metavar="N", type=click.IntRange(1, 100_000),
+    help="Number of newest events to compare.",
+)  # fmt: skip
+@click.option("--source", default="", metavar="NAME", shell_complete=complete.sources, help="Filter by source.")
+@click.option(
+    "--type", "type_", default="", metavar="GLOB", shell_complete=complete.types,
+    help="Filter by event type: contact.created, contact.*",
+)  # fmt: skip
+@options.as_json
+def diff(**given: Any) -> None:
+    """Show how requests would differ if NEW were the routes.yaml in force.
+
+    Plays the newest stored events through both files and compares the requests one by one, bodies too. Nothing is sent,
+    stored or looked up, and `once` counts as not fired. It reads the store, also while the gateway runs. Exits with 1 if
+    a request differs. Unset variables have made-up values.
+    """
+    from gateway.cli import shadow as shadows
+    from gateway.cli.place import Place
+
+    place = Place(url="", store=given.pop("store"), config=given.pop("config"))
+    sys.exit(shadows.diff(place, **given))

@@ -166,6 +166,11 @@ class EntryKeys(MessageKeys):
         'send only the last event of a key, once it is quiet: {per: "{{ attrs.id }}", for: 2m, at_most: 30m}',
     )
     stop: bool = key(values.boolean, "true: later routes do not see an event that this one matches", default=False)
+    shadow: bool = key(
+        values.boolean,
+        "true: match and render its events, but send nothing; gateway shadow shows what it would have sent",
+        default=False,
+    )
     enabled: bool = key(values.boolean, "false: as if it were not in the file", default=True)
 
 

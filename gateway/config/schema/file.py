@@ -14,7 +14,7 @@ from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by
 from gateway.config.schema.memory import RecallKeys, RememberKeys
 from gateway.config.schema.reading import Reading, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys
-from gateway.config.schema.sources import RedactKeys, SourceKeys
+from gateway.config.schema.sources import FollowUpKeys, RedactKeys, SilenceKeys, SourceKeys
 from gateway.config.schema.success import SuccessKeys
 from gateway.config.schema.tests import CheckKeys, TestKeys, read_tests
 from gateway.config.text.reader import Map, Node
@@ -209,6 +209,8 @@ _PLACES: Final[Sequence[type[Section]]] = (
     RetentionKeys,
     LimitsKeys,
     RedactKeys,
+    SilenceKeys,
+    FollowUpKeys,
 )
 
 

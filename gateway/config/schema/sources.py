@@ -7,12 +7,13 @@ from typing import ClassVar, Final
 from gateway import presets
 from gateway.config.schema import trees, values
 from gateway.config.schema.handshakes import HandshakeKeys, read_handshakes
+from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Section, key, nested, read_section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Shape, Unfit, Words, shape_of, shaped
 from gateway.config.schema.secrets import SECRETS, Written, read_secrets
 from gateway.config.schema.trees import Body
 from gateway.config.schema.verify import VerifyKeys, read_verify
-from gateway.config.text.reader import Map, Node, Scalar
+from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.render import TemplateText
 from gateway.wording import suggest
 
@@ -136,6 +137,49 @@ class ReplyKeys(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SilenceKeys(Section):
+    noun = "silence"
+    after: float | None = key(
+        values.duration(60, values.LONGEST),
+        "how long nothing may come: 1h; of the hours, if there are any",
+        required=True,
+    )
+    match: tuple[Words, ...] | None = key(
+        values.some_words, "the types that count: contact.*, or a list; every event if left out"
+    )
+    hours: HoursKeys | None = key(
+        nested(HoursKeys), "the time that counts: {days: mon-fri, from: 09:00, to: 18:00, zone: Europe/Berlin}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowUpKeys(Section):
+    noun = "an element of follow_up"
+    after: tuple[Words, ...] | None = key(
+        values.some_words, "the type of event that starts the wait: pull_request.opened, or a list", required=True
+    )
+    want: tuple[Words, ...] | None = key(
+        values.some_words, "the type of event that ends it: pull_request_review.submitted, or a list", required=True
+    )
+    per: Words | None = key(values.words, "what both are about: {payload.pull_request.id}", required=True)
+    within: float | None = key(values.duration(1, "90d"), "how long it may take: 2h", required=True)
+
+
+@shaped({"type": "array", "items": {"$ref": FollowUpKeys}, "minItems": 1})
+def _follow_ups(reading: Reading, node: Node, label: str) -> tuple[FollowUpKeys, ...] | None:
+    if not isinstance(node, Items) or not node.nodes:
+        if not isinstance(node, Broken):
+            hint = "write - {after: ..., want: ..., per: ..., within: 2h}"
+            reading.error(node, f"{label} must be a list of what is expected", hint)
+        return None
+    found = (
+        read_section(reading, each, FollowUpKeys, f"element {at} of {label}")
+        for at, each in enumerate(node.nodes, start=1)
+    )
+    return tuple(each for each in found if each is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceKeys(Section):
     noun = "a source"
     preset: str | None = key(
@@ -207,6 +251,14 @@ class SourceKeys(Section):
         _track,
         "how long to remember the last known fields of each record: 180d; then routes know what changed: before, changes, "
         'record; or {per: "{payload.type}:{payload.id}", fields: attrs, for: 180d}',
+    )
+    silence: SilenceKeys | None = key(
+        nested(SilenceKeys),
+        "raise gateway.source.silent when it sends nothing for too long: {after: 1h, match: contact.*}",
+    )
+    follow_up: tuple[FollowUpKeys, ...] | None = key(
+        _follow_ups,
+        "raise gateway.source.missing when what has to come after an event does not: [{after, want, per, within}]",
     )
     redact: RedactKeys | None = key(
         _redact,

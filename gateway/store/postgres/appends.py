@@ -12,6 +12,7 @@ from gateway.store import rules, tracking
 from gateway.store.nouns import Appended, Firing, Lease, NewDelivery, NewEvent
 from gateway.store.postgres import direct, gathering, tracked
 from gateway.store.postgres import statements as sql
+from gateway.store.postgres.awaited import follow_up
 from gateway.store.postgres.calls import Append
 from gateway.store.postgres.connections import Connection, Line
 from gateway.store.postgres.direct import Added, Key, owners_of
@@ -55,10 +56,12 @@ async def append(line: Line, replica: int, calls: Sequence[Append], due_since: C
 
 
 def has_order(calls: Sequence[Append]) -> bool:
-    """Whether it matters what is stored first: deliveries in a lane or due later, entries that fire once per key, or records."""
+    """Whether it matters what is stored first: deliveries in a lane or due later, entries that fire once per key, records, or
+    what is awaited.
+    """
     for call in calls:
         for new in call.events:
-            if new.firings or new.record is not None:
+            if new.firings or new.record is not None or new.meets or new.awaits:
                 return True
             for each in new.deliveries:
                 if each.lane is not None or each.wait_s or each.gather is not None:
@@ -123,6 +126,8 @@ async def _add(
                 answers.append(Appended(_id_of(owners[new.event.source, new.key]), True))
         adding.added.answers.append(answers)
     await adding.write(connection)
+    if any(new.meets or new.awaits for new in stored):
+        await follow_up(connection, stored, now)
     return adding.added
 
 

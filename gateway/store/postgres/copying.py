@@ -41,6 +41,9 @@ _TEXT: Final = frozenset(
         "secret.source",
         "timing.head",
         "record.source",
+        "awaited.source",
+        "awaited.name",
+        "awaited.key",
     ]
 )
 #: Columns that are bytes in a copy as well.
@@ -129,6 +132,7 @@ _KEYS: Final = {
     "login": {"id": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
+    "awaited": {"source": "text", "name": "text", "key": "text"},
     "secret": {"seq": "bigint"},
     "went": {"minute": "bigint", "destination": "text", "outcome": "text", "bucket": "integer"},
 }

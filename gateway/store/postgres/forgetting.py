@@ -88,6 +88,7 @@ NOTICES: Final = "SELECT delivery_seq, dead FROM notice WHERE delivery_seq = ANY
 SET_NOTICE: Final = "UPDATE notice SET dead = $2 WHERE delivery_seq = $1"
 CLEAR: Final = (
     "DELETE FROM once WHERE event_id = ANY ($1::text[])",
+    "DELETE FROM awaited WHERE event_id = ANY ($1::text[])",
     "DELETE FROM held_back WHERE event_id = ANY ($1::text[])",
     "DELETE FROM memory WHERE event_id = ANY ($1::text[])",
     """

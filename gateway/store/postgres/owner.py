@@ -20,6 +20,7 @@ from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Re
 from gateway.store.postgres import forgetting, gathering, logins, memory, migrate, replicas, tasks
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
+from gateway.store.postgres.awaited import AwaitedTable
 from gateway.store.postgres.cluster import Members
 from gateway.store.postgres.connections import Connection, Line, Readers, connect, translated
 from gateway.store.postgres.presence import Presence
@@ -52,6 +53,7 @@ class PostgresStore(PostgresReads):
         self._upkeep, self._words, self._wiping = Upkeep(self._line), WordIndex(), Wiping(address)
         self.cluster = Members(self._line, number, self._presence.asked)
         self.secrets = SecretsTable(self._line, self._presence)
+        self.expectations = AwaitedTable(self._line, self._presence.asked)
         self._holds_changed = asyncio.Event()
         self._presence.listen("holds", self._holds_changed.set)
         self._closing: asyncio.Task[None] | None = None

@@ -86,5 +86,20 @@ CREATE TABLE login (
 );
 """
 
+#: What a source is expected to send; due is null if it is never overdue.
+AWAITED: Final = """
+CREATE TABLE awaited (
+    source text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    since float8 NOT NULL,
+    due float8,
+    PRIMARY KEY (source, name, key)
+);
+CREATE INDEX awaited_due ON awaited (due) WHERE due IS NOT NULL;
+CREATE INDEX awaited_event ON awaited (event_id);
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}{AWAITED}"

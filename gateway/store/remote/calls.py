@@ -12,6 +12,7 @@ from gateway import errors
 from gateway.errors import GatewayError, StoreError
 from gateway.model import Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
+from gateway.store.awaiting import Expectation
 from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.logins import Login
@@ -59,7 +60,7 @@ class State(Struct, frozen=True, array_like=True):
     at: float = 0.0
 
 
-#: By name; a dot leads to ``cluster`` and ``secrets``. Bodies that are damaged cross as the text of their error.
+#: By name; a dot leads to ``cluster``, ``secrets`` and ``expectations``. Bodies that are damaged cross as the text of their error.
 CALLS: Final[Mapping[str, Call]] = MappingProxyType(
     {
         "append": Call(tuple[list[NewEvent], str], list[Appended], ("replica",)),
@@ -114,6 +115,11 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "cluster.begin_session": Call(tuple[bytes, str, float], None),
         "cluster.session": Call(tuple[bytes], Session | None),
         "cluster.end_session": Call(tuple[bytes], None),
+        "expectations.overdue": Call(tuple[int], list[Expectation], ("limit",)),
+        "expectations.lasting": Call(tuple[()], list[Expectation]),
+        "expectations.open": Call(tuple[()], dict[str, int]),
+        "expectations.add": Call(tuple[Expectation], bool),
+        "expectations.remove": Call(tuple[list[Expectation]], None),
         "secrets.of": Call(tuple[str], tuple[Secret, ...]),
         "secrets.add": Call(tuple[str, Secret], None),
     }

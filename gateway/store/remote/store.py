@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
+from gateway.store.awaiting import Expectation
 from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.logins import Login
@@ -48,6 +49,7 @@ class RemoteStore:
         self.asking = asking
         self.cluster = _Cluster(asking, me)
         self.secrets = _Secrets(asking)
+        self.expectations = _Expectations(asking)
         self._ask = asking.call
 
     @classmethod
@@ -287,6 +289,28 @@ class _Secrets:
 
     async def add(self, source: str, secret: Secret) -> None:
         await self._ask("secrets.add", source, secret)
+
+
+class _Expectations:
+    """What sources are expected to send, as the process that has the store keeps it."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._ask = asking.call
+
+    async def overdue(self, *, limit: int = 100) -> Sequence[Expectation]:
+        return await self._ask("expectations.overdue", limit)  # type: ignore[no-any-return]
+
+    async def lasting(self) -> Sequence[Expectation]:
+        return await self._ask("expectations.lasting")  # type: ignore[no-any-return]
+
+    async def open(self) -> Mapping[str, int]:
+        return await self._ask("expectations.open")  # type: ignore[no-any-return]
+
+    async def add(self, expectation: Expectation) -> bool:
+        return await self._ask("expectations.add", expectation)  # type: ignore[no-any-return]
+
+    async def remove(self, gone: Sequence[Expectation]) -> None:
+        await self._ask("expectations.remove", list(gone))
 
 
 def _with_damaged(loaded: Mapping[str, Any]) -> dict[str, Event | CorruptEvent]:

@@ -12,6 +12,7 @@ from gateway.store.contents import head_of
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent
 from gateway.store.sqlite import gathering, tables, tracked
 from gateway.store.sqlite import statements as sql
+from gateway.store.sqlite.awaited import follow_up
 from gateway.store.sqlite.calls import Append, Change
 from gateway.store.sqlite.leases import Fresh
 from gateway.store.sqlite.records import Records
@@ -91,6 +92,8 @@ class _Adding(Struct, kw_only=True):
         seq = self.records.next_event()
         self.events.append(_event_row(seq, new.event, self.change.now, redact=new.is_redacted_later))
         held_back = self._held_back(seq, new) if new.firings else NO_ROUTES
+        if new.meets or new.awaits:
+            follow_up(self.records.db, new, self.change.now)
         sent = [each for each in new.deliveries if each.route not in held_back]
         leases = [self._delivery(each, seq, new.event, replica) for each in sent]
         return Appended(new.event.id, False, tuple(lease for lease in leases if lease), held_back)

@@ -64,6 +64,7 @@ _KEYS: Final = {
     "rejected": ("seq",),
     "came": ("minute", "source"),
     "went": ("minute", "destination", "outcome", "bucket"),
+    "awaited": ("source", "name", "key"),
 }
 _BODY: Final = COLUMNS["event"].split().index("body")
 _COPYING: Final = "CREATE TABLE IF NOT EXISTS copying (place TEXT)"

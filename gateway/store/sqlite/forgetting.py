@@ -79,6 +79,7 @@ CLEAR: Final = (
     f"DELETE FROM memory WHERE event_id IN (SELECT id FROM event WHERE seq IN {_THESE})",
     f"UPDATE notice SET dead = json_set(dead, '$.reason', '') WHERE json_valid(dead) AND {_OF_THESE}",
     f"DELETE FROM once WHERE event_id IN (SELECT id FROM event WHERE seq IN {_THESE})",
+    f"DELETE FROM awaited WHERE event_id IN (SELECT id FROM event WHERE seq IN {_THESE})",
     f"""
     DELETE FROM held_back WHERE event_seq IN {_THESE} OR event_id IN (SELECT id FROM event WHERE seq IN {_THESE})
     """,

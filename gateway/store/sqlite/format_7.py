@@ -82,5 +82,20 @@ LOGINS: Final = """
     ) STRICT, WITHOUT ROWID;
 """
 
+#: What a source is expected to send; due is null if it is never overdue.
+AWAITED: Final = """
+    CREATE TABLE awaited (
+        source TEXT NOT NULL,
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        since REAL NOT NULL,
+        due REAL,
+        PRIMARY KEY (source, name, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX awaited_due ON awaited (due) WHERE due IS NOT NULL;
+    CREATE INDEX awaited_by ON awaited (event_id);
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}{AWAITED}"

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
+import apsw
+
 from gateway.errors import CorruptEvent, StoreError, StoreUnavailable
 from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
@@ -22,6 +24,7 @@ from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
 from gateway.store.sqlite import gathering, logins, tasks
+from gateway.store.sqlite.awaited import AwaitedTable
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
@@ -61,6 +64,7 @@ class SQLiteStore(SQLiteReads):
         self._loader = ThreadPoolExecutor(1, "store-loader")
         self._hints = Hints(database.file.now, database.records.leases, database.records.take_moment())
         self.secrets = SecretsFile(Path(f"{database.file.path}{ENDING}"))
+        self.expectations = AwaitedTable(snapshots, self._write)
         self._scrub = Scrub(snapshots, share=float(database.file.is_checked))
         self._space = Space(database.file.path, database.file.reserve)
         self._writer = Writer(database, snapshots, loop, self._finish)
@@ -182,6 +186,10 @@ class SQLiteStore(SQLiteReads):
 
     async def forget(self, erasure: OpenErasure, event_ids: Collection[str], *, to: str, replica: str) -> None:
         await self._ask(Write, run=lambda change: self._database.forget(erasure, event_ids, to, replica, change))
+
+    async def _write(self, run: Callable[[apsw.Connection, Change], Any]) -> Any:
+        """Do something in a transaction that moves no delivery."""
+        return await self._ask(Write, moves=False, run=lambda change: run(self._database.records.db, change))
 
     async def _known(self, activity_id: str) -> Activity:
         activity = await self.activity(activity_id)

@@ -1,0 +1,109 @@
+"""``gateway diff`` and ``gateway shadow``: what another file would send, for stored events and for those that come in."""
+
+import json
+
+import pytest
+
+from tests.acceptance.harness import GatewayProcess, distinct, eventually
+from tests.cli.command import run
+from tests.sink import Sink, answer
+
+ROUTES = """
+version: 1
+sources: {{xobito: {{preset: xobito, secret: acceptance-secret}}}}
+destinations:
+  crm: {{url: "{url}/crm", auth: {{bearer: a-long-hidden-token}}}}
+  archive: {{url: "{url}/archive"}}
+always: [{{to: archive}}]
+routes:
+  - {{name: to-crm, match: contact.created, to: crm, body: {{id: "{{{{ attrs.id }}}}", name: "{{{{ attrs.firstname }}}}"}}}}
+"""
+#: Of the events, one in ten is of a contact that the new file treats in another way.
+EVENTS = 40
+
+
+@pytest.fixture(scope="module")
+def sink():
+    with Sink(answer(200)) as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory, sink):
+    with GatewayProcess(tmp_path_factory.mktemp("diff"), ROUTES.format(url=sink.url)) as gateway:
+        for number in range(EVENTS):
+            gateway.post(distinct(number))
+        yield gateway
+
+
+def written(gateway, sink, name="new.yaml", **changes):
+    text = ROUTES.format(url=sink.url)
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    path = gateway.folder / name
+    path.write_text(text)
+    return path
+
+
+def diff(gateway, path, *more):
+    done = run(
+        "diff", path.name, "--config", "routes.yaml", "--store", "sqlite:///gateway.db", "--json", *more,
+        cwd=gateway.folder,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+def test_diff_names_exactly_the_requests_that_differ_while_the_gateway_runs(gateway, sink):
+    tenth = '"{{ attrs.id }}", tenth: "{{ (attrs.id is divisibleby 10) or omit }}"'
+    new = written(gateway, sink, tenth=('"{{ attrs.id }}"', tenth))
+    code, found = diff(gateway, new)
+    assert code == 1
+    assert (found["events"], found["same"], len(found["differing"])) == (EVENTS, EVENTS - 4, 4)
+    bodies = [each["differences"][0]["after"]["request"]["body"] for each in found["differing"]]
+    assert sorted(each["id"] for each in bodies) == [0, 10, 20, 30]
+    assert found["counts"] == [{"kind": "changed", "route": "to-crm", "destination": "crm", "count": 4}]
+    text = run("diff", "new.yaml", "--last", "40", cwd=gateway.folder)
+    assert text.returncode == 1
+    assert '+   "tenth": true' in text.stdout
+    assert f"{EVENTS} events compared, 4 with a difference" in text.stdout
+    assert "hidden-token" not in text.stdout
+    assert [each.path for each in sink.requests if each.path not in ("/crm", "/archive")] == []
+
+
+def test_diff_of_a_file_that_sends_the_same_exits_with_0(gateway, sink):
+    new = written(gateway, sink, renamed=("name: to-crm", "name: customers"))
+    assert diff(gateway, new, "--last", "15")[0] == 0
+    assert diff(gateway, new, "--last", "15")[1]["same"] == 15
+    assert diff(gateway, new, "--type", "status.*")[1]["events"] == 0
+
+
+def test_diff_of_a_file_with_problems_or_of_the_file_itself_says_so(gateway, sink):
+    bad = written(gateway, sink, "bad.yaml", typo=("match:", "mtach:"))
+    assert run("diff", bad.name, cwd=gateway.folder).returncode == 1
+    assert "mtach" in run("diff", bad.name, cwd=gateway.folder).stderr
+    same = run("diff", "routes.yaml", cwd=gateway.folder)
+    assert same.returncode == 2
+    assert "routes.yaml is the file in force" in same.stderr
+
+
+def test_serve_with_a_shadow_names_the_requests_that_differ_for_live_events(tmp_path, sink):
+    (tmp_path / "new.yaml").write_text(ROUTES.format(url=sink.url).replace("to: crm,", "to: crm, path: /v2,"))
+    with GatewayProcess(tmp_path, ROUTES.format(url=sink.url), options=("--shadow", "new.yaml")) as gateway:
+        ids = [gateway.post(distinct(number))[1]["id"] for number in range(5)]
+        eventually(lambda: len(json.loads(gateway.verb("shadow", "--json").stdout)["results"]) == 5, "five results")
+        shown = json.loads(gateway.verb("shadow", "--json").stdout)
+        assert (shown["shadows"], shown["compared"], shown["skipped"]) == (["new.yaml"], 5, 0)
+        assert {each["event_id"] for each in shown["results"]} == set(ids)
+        text = gateway.verb("shadow").stdout
+        assert f"+ POST {sink.url}/crm/v2" in text
+        assert "changed  to-crm > crm (new.yaml)" in text
+    assert not [each for each in sink.requests if each.path.endswith("/v2")]
+
+
+def test_a_shadow_file_with_problems_ends_the_start(tmp_path, sink):
+    (tmp_path / "routes.yaml").write_text(ROUTES.format(url=sink.url))
+    (tmp_path / "new.yaml").write_text("version: 1\nrouts: []\n")
+    done = run("serve", "--shadow", "new.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'unknown key "routs"' in done.stderr
