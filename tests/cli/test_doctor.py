@@ -63,6 +63,12 @@ def test_the_destination_that_fills_the_store_is_named(waiting, verdict):
     assert ("of them for crm" in found.said) == (verdict != "ok")
 
 
+def test_the_records_that_sources_remember_are_counted_and_too_many_are_warned_of():
+    few, many = doctor.remembered({"crm": 12, "xobito": 1_000_000})
+    assert (few.verdict, few.said) == ("ok", "crm remembers 12 records of at most 1,000,000, each of at most 64 KiB")
+    assert (many.verdict, "forgotten early" in many.said, "shorten track" in many.remedy) == ("warn", True, True)
+
+
 @pytest.mark.parametrize(
     ("memories", "verdicts"),
     [({}, []), ({"crm-id": 7}, ["ok"]), ({"crm-id": 1_000_000, "slack-thread": 7}, ["warn"])],
@@ -206,6 +212,7 @@ def test_every_finding_that_is_not_ok_has_a_remedy(tmp_path):
         doctor.space(GIB, GIB, 10 * GIB),
         doctor.pending({"crm": 9}, Limits(max_pending=10)),
         *doctor.remembered({"crm-id": 1_000_000}),
+        *doctor.remembered({"crm": 1_000_000}),
         doctor.open_files(64),
         doctor.memory(128 * MIB, []),
         doctor.clock(0, 0),

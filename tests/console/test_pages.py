@@ -490,6 +490,31 @@ def test_an_empty_inbox_says_how_to_fill_it():
     assert "gateway send contact.created" in inbox()
 
 
+TRACKED = {
+    "before": {"status_id": 1, "note": "<b>"},
+    "changes": [{"name": "status_id", "before": 1, "after": 3}, {"name": "<i>", "before": "<b>", "after": None}],
+    "record": {"status_id": 3},
+}
+
+
+@pytest.mark.parametrize(
+    ("tracked", "said"),
+    [
+        pytest.param(TRACKED, "status_id", id="changed"),
+        pytest.param({**TRACKED, "changes": []}, "Nothing that was known of its record.", id="the same"),
+        pytest.param(
+            {"before": {}, "changes": [], "record": {}}, "Unknown: nothing was known of its record", id="first"
+        ),
+    ],
+)
+def test_the_page_of_an_event_says_what_it_changed_in_its_record(tracked, said):
+    page = event(tracked=tracked)
+    assert "What it changed" in page
+    assert said in page
+    assert "<b>" not in page[page.index("What it changed") : page.index("payload-title")]
+    assert "What it changed" not in event()
+
+
 @pytest.mark.parametrize(
     ("fired_at", "said"), [("2026-11-27T22:09:00.000Z", "5 h earlier"), ("2026-11-28T03:09:58.000Z", "just before")]
 )

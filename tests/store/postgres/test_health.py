@@ -57,6 +57,28 @@ def test_a_database_of_the_first_schema_is_brought_to_this_one_and_its_release_r
     assert asyncio.run(stats(url)).destinations == {}, "the release before"
 
 
+def test_what_the_first_schema_has_is_there_after_the_migration_and_its_release_can_still_write(url, monkeypatch):
+    monkeypatch.setattr(schema, "VERSION", 1)
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    asyncio.run(migrate(url))
+    add = """
+    INSERT INTO event (seq, id, source, type, received_at, stored_at, headers, sha256, body, redact, label)
+    SELECT seq, id, source, type, received_at, 0, headers, sha256, body, redact, label FROM unnest(ARRAY[
+        ROW({0}, 'evt_{0}', 'crm', 'contact', 0, '{{}}', sha256('{{}}'), '{{}}', false, '')::new_event
+    ])
+    """
+    postgres.run(url, add.format(1))
+    monkeypatch.undo()
+    assert asyncio.run(migrate(url)) == (1, VERSION)
+    postgres.run(url, add.format(2))
+
+    async def loaded():
+        async with open_reads(url) as reads:
+            return [(await reads.event(id_)).event.track for id_ in ("evt_1", "evt_2")]
+
+    assert asyncio.run(loaded()) == [b"", b""]
+
+
 def test_a_newer_schema_says_which_releases_may_run_on_it(url):
     asyncio.run(migrate(url))
     postgres.run(url, f"UPDATE meta SET version = {VERSION + 1}, runs_from = {VERSION}")
