@@ -43,7 +43,7 @@ from gateway.model import (
     Delivery,
     DeliveryState,
     Event,
-    FileAppend,
+    HttpRequest,
     OutboundRequest,
     Reply,
     Retry,
@@ -258,7 +258,9 @@ def _count_matches(event: Event, entries: Sequence[Entry]) -> None:
     for entry in entries:
         telemetry.ROUTE_MATCHES.of(entry.name).inc()
         telemetry.ROUTE_LAST_MATCH.of(entry.name).set(event.received_at)
-    if event.source != OWN and not any(entry.section == "routes" for entry in entries):
+    if event.invalid is not None:
+        telemetry.EVENTS_INVALID.of(event.source).inc()
+    elif event.source != OWN and not any(entry.section == "routes" for entry in entries):
         telemetry.EVENTS_UNMATCHED.of(event.source).inc()
 
 
@@ -378,8 +380,8 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
 
 
 def _traced(request: OutboundRequest, event: Event) -> OutboundRequest:
-    """With the event's trace, unless the file sets another one; a line in a file has none."""
-    if isinstance(request, FileAppend) or "traceparent" in dict(request.headers):
+    """With the event's trace, unless the file sets another one; only HTTP has one."""
+    if not isinstance(request, HttpRequest) or "traceparent" in dict(request.headers):
         return request
     return replace(request, headers=request.headers + traces.passed_on(event.headers))
 

@@ -9,7 +9,7 @@ from gateway.cli.place import Place
 from gateway.cli.play import play
 from gateway.cli.terminal import echo, pretty
 from gateway.destinations.retry import schedule
-from gateway.model import FileAppend, HttpRequest
+from gateway.model import FileAppend, HttpRequest, Mail
 from gateway.rehearsal import curl, explained
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed
 from gateway.routing import Config
@@ -41,6 +41,9 @@ def explain(
 def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     event, deliveries = rehearsal.event, explained.requests(config, rehearsal)
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
+    if misfit := event.invalid:
+        why = f"{printable(misfit.path)} {printable(misfit.reason)}"
+        yield f"invalid: {why}; only always and invalid take it"
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
@@ -57,7 +60,7 @@ def _how_many(deliveries: Sequence[Rehearsed]) -> str:
 
 
 def _delivery_lines(each: Rehearsed) -> Iterator[str]:
-    match each.request:
+    match each.request.shown if isinstance(each.request, Mail) else each.request:
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"
             yield from (f"  {name}: {printable(value)}" for name, value in request.headers)
@@ -80,6 +83,8 @@ def _curl(each: Rehearsed, config: Config) -> Iterator[str]:
     match each.request:
         case HttpRequest() as request:
             yield curl.command(request, options=[*curl.options(config.destinations[each.destination].door)])
+        case Mail(recipients=recipients):
+            yield f"# an e-mail to {printable(', '.join(recipients))}, no HTTP request"
         case FileAppend(path=path):
             yield f"# a line in {printable(path)}, no request"
         case None:

@@ -53,6 +53,7 @@ PAUSED_IN_FILE: Final = "paused in routes.yaml"
 #: The text for a chat destination if the entry has no content, by section.
 FALLBACK_TEXTS: Final[Mapping[str, str]] = {
     "unmatched": "No route matched {{ event.type }} from {{ event.source }}",
+    "invalid": "{{ event.type }} from {{ event.source }}: {{ invalid.path }} {{ invalid.reason }}",
     "failed": "{{ delivery.destination }} did not accept {{ event.type }}: {{ delivery.reason }} {{ delivery.link }}",
 }
 
@@ -167,10 +168,7 @@ class _Compiler:
             for name, each in destinations.items()
         }
         sources = {name: self._answering(each, compiler) for name, each in sources.items()}
-        entries = [
-            (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
-            for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
-        ]
+        entries = [(keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section))) for keys in written.entries]
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
         if not self._reading.missing:
@@ -251,8 +249,7 @@ class _Compiler:
     def _tests(self, sources: Mapping[str, Source]) -> tuple[Test, ...]:
         written, fields = self._written, Fields(self._reading, self._written)
         shortcuts = {name: fields.shortcuts(name) for name in written.sources}
-        entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
-        routes = [each.called for keys in entries for each in (keys, *(keys.send or ()))]
+        routes = [each.called for keys in written.entries for each in (keys, *(keys.send or ()))]
         samples = {name: source.samples for name, source in sources.items()}
         tests = TestCompiler(self._reading, written.sources, samples, written.destinations, routes)
         with self._reading.about_tests():
@@ -345,12 +342,12 @@ class _Compiler:
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
-        url = keys.url and ways.made_up_url(name, keys.url)
+        url = keys.url and ways.made_up_url(name, keys.url, is_mail=KINDS[keys.type].is_mail)
         if url is not None and not keys.is_inbox:
             self._ways.check(keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)
-        auth = checks.auth(reading, keys.auth)
+        auth = checks.auth(reading, keys.auth, is_mail=KINDS[keys.type].is_mail)
         for header, value in keys.headers.items():
             checks.header_name(reading, header, keys.name_at("headers", header), auth)
             checks.header_value(reading, f'header "{header}"', value.text, value.node.text, value.place)
@@ -391,7 +388,8 @@ def _takes_own(entry: Entry) -> bool:
 
 
 def _sections(entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Sections:
-    return Sections(always=_of("always", entries), routed=_of("routes", entries), unmatched=_of("unmatched", entries))
+    always, routed, *others = (_of(each, entries) for each in ("always", "routes", "unmatched", "invalid"))
+    return Sections(always=always, routed=routed, unmatched=others[0], invalid=others[1])
 
 
 def _of(section: str, entries: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> Entries:

@@ -11,7 +11,7 @@ from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.config.text.reader import Scalar
-from gateway.event.naming import EVENT_FIELDS
+from gateway.event.naming import EVENT_FIELDS, INVALID, INVALID_FIELDS
 from gateway.event.paths import MISSING, ROOTS, Path, PathRefused, parse_path, present
 from gateway.wording import suggest, suggest_or_list
 
@@ -94,6 +94,9 @@ class Fields:
         elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):
             hint = suggest_or_list(rest[0], _DELIVERY_FIELDS)
             self._reading.error(path, f'delivery has no field "{".".join(rest)}"', hint)
+        elif root == INVALID and (len(rest) > 1 or rest[0] not in INVALID_FIELDS):
+            hint = suggest_or_list(rest[0], INVALID_FIELDS)
+            self._reading.error(path, f'invalid has no field "{".".join(rest)}"', hint)
         elif root == "query" and len(rest) > 1:
             name = ".".join(rest)
             self._reading.error(path, f'a field of the query has no parts: "{name}"', f"write query.{rest[0]}")
@@ -113,6 +116,8 @@ class Fields:
             return f"write {bare['braces'] or 'payload.' + bare['below']}"
         if root == "delivery":
             return '"delivery" exists only in entries under failed'
+        if root == INVALID:
+            return '"invalid" exists only in entries under invalid'
         declaring = [source for source in sources if root in self.shortcuts(source)]
         if declaring:
             return f"not every source of this route has {root}: add source: {declaring[0]}"

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, handshakes
+from gateway.config import checks, handshakes, schemas
 from gateway.config.samples import with_samples
 from gateway.config.schema.keys import Section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
@@ -103,7 +103,7 @@ def compiled_source(
         dropped_query=SECRET_QUERY | secret_query,
         redaction=replace(redacted, dropped=SECRET_HEADERS | secret_headers, dropped_query=SECRET_QUERY | secret_query),
     )
-    return with_samples(reading, name, keys, source, preset)
+    return with_samples(reading, name, keys, schemas.with_schema(reading, keys, source), preset)
 
 
 def _home(keys: SourceKeys, text: str) -> str:

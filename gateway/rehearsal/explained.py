@@ -20,7 +20,7 @@ from gateway.event.paths import MISSING, Path, as_written
 from gateway.event.payload import payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import seen
-from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
+from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, Mail, OutboundRequest
 from gateway.rehearsal import curl
 from gateway.rehearsal.as_test import as_test
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
@@ -41,10 +41,17 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "source": event.source,
             "type": event.type,
             "received_at": iso_time(event.received_at),
+            **invalid(event),
         },
         "entries": entries(config, rehearsal),
         "deliveries": [_delivery(each, config) for each in requests(config, rehearsal)],
     }
+
+
+def invalid(event: Event) -> Mapping[str, Any]:
+    """``{"invalid": {"path", "reason"}}`` of an event that does not fit the schema of its source; empty for any other."""
+    misfit = event.invalid
+    return {"invalid": {"path": misfit.path, "reason": misfit.reason}} if misfit is not None else {}
 
 
 # --- stored events ---
@@ -208,6 +215,8 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
 def _request(
     request: OutboundRequest | None, destination: Destination | None, masks: Masks
 ) -> Mapping[str, object] | None:
+    if isinstance(request, Mail):
+        request = request.shown
     match request:
         case HttpRequest():
             options = [masks.text(each) for each in curl.options(destination.door)] if destination else []

@@ -212,6 +212,10 @@ class SourceKeys(Section):
         trees.template,
         "what an event is about, for lists of events: {{ attrs.firstname }} · {{ attrs.type }}; the preset's if left out",
     )
+    schema: Words | None = key(
+        values.words,
+        "a JSON Schema of its events' payloads, a file relative to this one: what does not fit goes to the section invalid",
+    )
     redact: RedactKeys | None = key(
         _redact,
         "fields to hide from people, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",
