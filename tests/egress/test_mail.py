@@ -189,3 +189,17 @@ def test_many_answers_of_a_server_are_not_kept() -> None:
         reply = sent(mail(server.url), Door(plain_mail=True))
     assert isinstance(reply, Reply)
     assert reply.body == b"550 end"
+
+
+@pytest.mark.parametrize("verb", [b"", b"EHLO", b"AUTH", b"MAIL", b"RCPT", b"DATA", b"."])
+@pytest.mark.parametrize("answer", [b"454 try later", b"535 no: p4ss:w", b"999 what", b"\xff\x00\x1b[31m", b""])
+def test_no_failure_tells_the_login(authority: Authority, tmp_path, verb: bytes, answer: bytes) -> None:
+    with MailServer(tls=authority.server(tmp_path), login=True) as server:
+        server.says(verb, answer)
+        reply = sent(mail(server.url, login=("gateway", "s3cr3t-pass")), Door(ca=authority.pem), timeout_s=0.4)
+    if isinstance(reply, Reply):
+        found = judged(reply)
+        assert "s3cr3t" not in str(found)
+        assert isinstance(found, Delivered) or found.reason.isprintable()
+    else:
+        assert "s3cr3t" not in str(reply)
