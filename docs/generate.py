@@ -140,7 +140,7 @@ def differences() -> str:
 def kinds() -> str:
     """Every type of destination: what it needs, what it sends, and how fast."""
     rows = [[f"`{name}`", plain(each.needs), plain(each.sends), rate(each)] for name, each in KINDS.items()]
-    options = [option for each in KINDS.values() for option in each.options]
+    options = list(dict.fromkeys(option for each in KINDS.values() for option in each.options))
     said = f'{in_words_of([f"`{each}`" for each in options])} may be templates of the event: `channel: "#{{{{ attrs.team }}}}"`.'
     return table(["type", "needs", "what is sent", "rate"], rows) + f"\n\n{said}"
 

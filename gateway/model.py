@@ -78,6 +78,15 @@ MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
 )
 
 
+class Misfit(Struct, frozen=True):
+    """Where an event does not fit the schema of its source, and why."""
+
+    #: ``payload.data.email``.
+    path: str
+    #: Words that follow it: ``is not a text``.
+    reason: str
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """One verified webhook, as it was received."""
 
@@ -101,6 +110,8 @@ class Event(Struct, frozen=True, kw_only=True):
     query: str = ""
     #: What was known of the record it is about and what it changed, as ``tracks.encoded`` writes it. Empty: nothing.
     track: bytes = b""
+    #: Set when it was received and kept with it; None: it fits, or its source has no schema.
+    invalid: Misfit | None = None
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -229,7 +240,37 @@ class FileAppend(Struct, frozen=True, kw_only=True):
         return self.line
 
 
-OutboundRequest = HttpRequest | FileAppend
+class Mail(Struct, frozen=True, kw_only=True):
+    """One e-mail that is ready to be sent. Its repr hides the login and what it says."""
+
+    #: ``smtps://mail.example.com``, or ``smtp://mail.example.com:587``.
+    url: str
+    #: Addresses without names: ``sales@example.com``.
+    sender: str
+    recipients: tuple[str, ...]
+    #: User and password; None: it does not log in.
+    login: tuple[str, str] | None = None
+    #: The message (RFC 5322); its lines end in CRLF.
+    message: bytes
+    #: What people read of it, as JSON: ``{"from", "to", "subject", "text", "html"}``.
+    said: bytes
+
+    def __repr__(self) -> str:
+        return f"Mail({len(self.recipients)} recipients, {len(self.message)} bytes)"
+
+    @property
+    def sent(self) -> bytes:
+        """The bytes whose SHA-256 an attempt records."""
+        return self.message
+
+    @property
+    def shown(self) -> HttpRequest:
+        """It as a request, for those who only look at it: its envelope as headers, and what it says as the body."""
+        headers = (("from", self.sender), ("to", ", ".join(self.recipients)), ("content-type", "application/json"))
+        return HttpRequest(method="MAIL", url=self.url, headers=headers, body=self.said)
+
+
+OutboundRequest = HttpRequest | FileAppend | Mail
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -274,7 +274,9 @@ def _count_matches(event: Event, entries: Sequence[Entry]) -> None:
     for entry in entries:
         telemetry.ROUTE_MATCHES.of(entry.name).inc()
         telemetry.ROUTE_LAST_MATCH.of(entry.name).set(event.received_at)
-    if event.source != OWN and not any(entry.section == "routes" for entry in entries):
+    if event.invalid is not None:
+        telemetry.EVENTS_INVALID.of(event.source).inc()
+    elif event.source != OWN and not any(entry.section == "routes" for entry in entries):
         telemetry.EVENTS_UNMATCHED.of(event.source).inc()
 
 

@@ -9,7 +9,7 @@ from gateway.cli.place import Place
 from gateway.cli.play import play
 from gateway.cli.terminal import echo, pretty
 from gateway.destinations.retry import schedule
-from gateway.model import FileAppend, HttpRequest
+from gateway.model import FileAppend, HttpRequest, Mail
 from gateway.rehearsal import curl, explained
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed
 from gateway.routing import Config
@@ -44,6 +44,9 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
     yield from entries.changed(explained.record_of(config, rehearsal))
     yield from (f"  follow_up: {printable(words)}" for words in explained.follow_ups(config, rehearsal))
+    if misfit := event.invalid:
+        why = f"{printable(misfit.path)} {printable(misfit.reason)}"
+        yield f"invalid: {why}; only always and invalid take it"
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
@@ -76,7 +79,7 @@ def _waits(each: Rehearsed, now: float) -> Iterator[str]:
 
 def _delivery_lines(each: Rehearsed, token: str) -> Iterator[str]:
     yield from (f"  {printable(line)}" for line in each.memory)
-    match each.request:
+    match each.request.shown if isinstance(each.request, Mail) else each.request:
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"
             yield from (f"  {name}: {printable(value)}" for name, value in request.headers)
@@ -101,6 +104,8 @@ def _curl(each: Rehearsed, config: Config) -> Iterator[str]:
     match each.request:
         case HttpRequest() as request:
             yield curl.command(request, options=[*curl.options(config.destinations[each.destination].door)])
+        case Mail(recipients=recipients):
+            yield f"# an e-mail to {printable(', '.join(recipients))}, no HTTP request"
         case FileAppend(path=path):
             yield f"# a line in {printable(path)}, no request"
         case None:

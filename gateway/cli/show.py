@@ -35,6 +35,8 @@ def _show_head(history: Mapping[str, Any]) -> None:
     terminal.say(history["id"])
     if history.get("label"):
         terminal.say((f"the sender calls it {history['label']}, which its signature does not cover", "dim"))
+    if invalid := history.get("invalid"):
+        terminal.say((f"invalid: {invalid['path']} {invalid['reason']}", "yellow"))
     if not history["intact"]:
         terminal.say(("The stored body no longer matches its checksum and will not be sent.", "red"))
     if history.get("body_is") == "forgotten":

@@ -45,6 +45,11 @@ _GIVEN_UP: Final[Facts] = {
     "link": "https://gateway.example.com/events/evt_sample",
 }
 
+_FACTS_OF_SECTION: Final[Mapping[str, Facts]] = {
+    "failed": {"delivery": _GIVEN_UP},
+    "invalid": {"invalid": {"path": "payload.id", "reason": "is not an integer"}},
+}
+
 Compiled = tuple[EntryKeys, Sequence[Entry]]
 
 
@@ -124,7 +129,7 @@ class Adviser:
 
     def _unused_destinations(self) -> None:
         written = self._written
-        entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
+        entries = written.entries
         messages = [message for entry in entries for message in (entry, *(entry.send or ()))]
         used = {name.text for each in messages for name in each.to or ()}
         for name in self._destinations:
@@ -198,9 +203,9 @@ class Adviser:
         """The samples that the source and the patterns of an entry match."""
         patterns = rule.patterns
         fitting = [each for each in samples if patterns is None or any(fits(one, each.event.type) for one in patterns)]
-        if keys.section != "failed":
+        if not (more := _FACTS_OF_SECTION.get(keys.section)):
             return fitting
-        return [replace(each, facts={**each.facts, "delivery": _GIVEN_UP}) for each in fitting]
+        return [replace(each, facts={**each.facts, **more}) for each in fitting]
 
     def _fits_nothing(self, keys: EntryKeys) -> None:
         place = keys.at("match")

@@ -166,7 +166,7 @@ def file_path(reading: Reading, path: Words) -> None:
         reading.error(path.node, "path: this is not a file name", "write one: unmatched.ndjson")
 
 
-def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
+def auth(reading: Reading, keys: AuthKeys | None, *, is_mail: bool = False) -> tuple[str, str] | None:
     """The header that authenticates; None if there is none or a problem was reported."""
     if keys is None:
         return None
@@ -176,6 +176,11 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
             reading.error(keys.place, f"auth needs one of {_SOME_WAYS}, not {' and '.join(ways)}", "keep one")
         else:
             reading.error(keys.place, "auth is empty", "add bearer, basic, header, oauth2 or aws")
+        return None
+    if is_mail and keys.basic is None and "basic" not in ways:
+        hint = 'write auth: {basic: {user: ..., password: "${SMTP_PASSWORD}"}}'
+        message = f"auth.{ways[0]}: a mail server is logged in to with a user and a password"
+        reading.error(keys.key_at(ways[0]), message, hint)
         return None
     header = _auth_header(keys)
     if header is not None:

@@ -53,6 +53,7 @@ PAUSED_IN_FILE: Final = "paused in routes.yaml"
 #: The text for a chat destination if the entry has no content, by section.
 FALLBACK_TEXTS: Final[Mapping[str, str]] = {
     "unmatched": "No route matched {{ event.type }} from {{ event.source }}",
+    "invalid": "{{ event.type }} from {{ event.source }}: {{ invalid.path }} {{ invalid.reason }}",
     "failed": "{{ delivery.destination }} did not accept {{ event.type }}: {{ delivery.reason }} {{ delivery.link }}",
 }
 
@@ -167,10 +168,7 @@ class _Compiler:
             for name, each in destinations.items()
         }
         sources = {name: self._answering(each, compiler) for name, each in sources.items()}
-        entries = [
-            (keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section)))
-            for keys in (*written.always, *written.routes, *written.unmatched, *written.failed)
-        ]
+        entries = [(keys, compiler.entry(keys, FALLBACK_TEXTS.get(keys.section))) for keys in written.entries]
         refuse_names_twice(self._reading, entries)
         refuse_too_many(self._reading, entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
@@ -263,10 +261,9 @@ class _Compiler:
     def _tests(self, sources: Mapping[str, Source]) -> tuple[Test, ...]:
         written, fields = self._written, Fields(self._reading, self._written)
         shortcuts = {name: fields.shortcuts(name) for name in written.sources}
-        entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
-        routes = [each.called for keys in entries for each in (keys, *(keys.send or ()))]
+        routes = [each.called for keys in written.entries for each in (keys, *(keys.send or ()))]
         samples = {name: source.samples for name, source in sources.items()}
-        known = (routes, memory.kept(entries))
+        known = (routes, memory.kept(written.entries))
         tests = TestCompiler(self._reading, written.sources, samples, written.destinations, *known)
         with self._reading.about_tests():
             found = [tests.test(keys, shortcuts) for keys in written.tests]
@@ -353,12 +350,12 @@ class _Compiler:
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading
-        url = keys.url and ways.made_up_url(name, keys.url)
+        url = keys.url and ways.made_up_url(name, keys.url, is_mail=KINDS[keys.type].is_mail)
         if url is not None and not keys.is_inbox:
             self._ways.check(keys, url)
         if keys.path is not None:
             checks.file_path(reading, keys.path)
-        auth = checks.auth(reading, keys.auth)
+        auth = checks.auth(reading, keys.auth, is_mail=KINDS[keys.type].is_mail)
         return Target(
             url=f"inbox://{name}" if keys.is_inbox else url.text if url else "",
             path=keys.path.text if keys.path and not keys.is_inbox else "",

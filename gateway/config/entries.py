@@ -1,4 +1,4 @@
-"""One entry of always, routes, unmatched or failed: which events it matches, with the messages that it sends."""
+"""One entry of always, routes, unmatched, invalid or failed: which events it matches, with the messages that it sends."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,6 +24,7 @@ from gateway.config.text.disk import TEMPLATES
 from gateway.destinations.escapes import no_escape
 from gateway.errors import RenderError
 from gateway.event.match import Expression, Rule
+from gateway.event.naming import INVALID
 from gateway.event.patterns import segments
 from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
@@ -34,6 +35,12 @@ from gateway.wording import suggest_or_list
 
 #: Deliveries of one event: a route and a destination each. The stores have room for some more, which are made later.
 MOST_DELIVERIES: Final = 4_000
+
+#: The roots that only entries of one section have.
+ROOTS_OF_SECTION: Final[Mapping[str, frozenset[str]]] = {
+    "failed": frozenset({"delivery"}),
+    "invalid": frozenset({INVALID}),
+}
 
 
 class EntryCompiler:
@@ -62,7 +69,7 @@ class EntryCompiler:
     def entry(self, keys: EntryKeys, fallback: str | None = None) -> Sequence[Entry]:
         """An entry, followed by one for each element of its ``send``; ``fallback`` is the text for people if it has none."""
         sources = self.sources(keys)
-        roots = self.fields.roots(sources) | ({"delivery"} if keys.section == "failed" else set())
+        roots = self.fields.roots(sources) | ROOTS_OF_SECTION.get(keys.section, frozenset())
         templates = self._templates_for(roots)
         rule = self._rule(keys, sources, roots, templates)
         self._refuse_beside_send(keys)

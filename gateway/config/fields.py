@@ -14,7 +14,7 @@ from gateway.config.text.reader import Scalar
 from gateway.config.tracking import fields_path
 from gateway.event import tracks
 from gateway.event.conditions import changes_in
-from gateway.event.naming import EVENT_FIELDS
+from gateway.event.naming import EVENT_FIELDS, INVALID, INVALID_FIELDS
 from gateway.event.paths import MISSING, ROOTS, Path, PathRefused, as_written, parse_path, present
 from gateway.wording import suggest, suggest_or_list
 
@@ -132,6 +132,9 @@ class Fields:
         elif root == "delivery" and (len(rest) > 1 or rest[0] not in _DELIVERY_FIELDS):
             hint = suggest_or_list(rest[0], _DELIVERY_FIELDS)
             self._reading.error(path, f'delivery has no field "{".".join(rest)}"', hint)
+        elif root == INVALID and (len(rest) > 1 or rest[0] not in INVALID_FIELDS):
+            hint = suggest_or_list(rest[0], INVALID_FIELDS)
+            self._reading.error(path, f'invalid has no field "{".".join(rest)}"', hint)
         elif root == "query" and len(rest) > 1:
             name = ".".join(rest)
             self._reading.error(path, f'a field of the query has no parts: "{name}"', f"write query.{rest[0]}")
@@ -151,6 +154,8 @@ class Fields:
             return f"write {bare['braces'] or 'payload.' + bare['below']}"
         if root == "delivery":
             return '"delivery" exists only in entries under failed'
+        if root == INVALID:
+            return '"invalid" exists only in entries under invalid'
         declaring = [source for source in sources if root in self.shortcuts(source)]
         if root in tracks.ROOTS:
             known = next(iter(self.tracked(sources)), "")

@@ -15,7 +15,7 @@ from gateway.errors import ConfigError, Place, Problem
 
 #: Sections whose names must be unique across all files, with the noun for problems.
 _NAMED: Final = {"sources": "source", "destinations": "destination", "vars": "variable", "conditions": "condition"}
-_LISTED: Final = ("always", "routes", "unmatched", "failed", "tests")
+_LISTED: Final = ("always", "routes", "unmatched", "invalid", "failed", "tests")
 
 
 class Written(Struct, frozen=True, kw_only=True):

@@ -161,7 +161,8 @@ class MessageCompiler:
         if keys.form is not None:
             return compiled(self._reading, templates.form, keys.form.tree)
         if keys.template is not None:
-            if keys.template.text.endswith(_HTTP_ENDINGS) and not kind.shapes_request:
+            is_html_mail = kind.is_mail and keys.template.text.endswith(".html.j2")
+            if keys.template.text.endswith(_HTTP_ENDINGS) and not (kind.shapes_request or is_html_mail):
                 message = f'the template "{keys.template.shown}" cannot be sent to a destination of type {kind.name}'
                 self._reading.error(keys.template.place, message, "write .json.j2 or .txt.j2, or text")
                 return None

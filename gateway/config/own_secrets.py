@@ -14,7 +14,7 @@ def own_secrets(
 ) -> Mapping[str, Collection[str]]:
     """By destination, what may be a secret in its url and headers and in the headers of entries, unless it is ``known``."""
     found = {each.name: set(each.secrets) for each in destinations}
-    for keys in (*written.always, *written.routes, *written.unmatched, *written.failed):
+    for keys in written.entries:
         for name, value in _headers(keys):
             if name in found:
                 found[name].add(value)

@@ -19,7 +19,10 @@ def by_name(entries: Compiled) -> Mapping[str, Entry]:
 def sections(entries: Compiled) -> Sections:
     """The sections that route events."""
     return Sections(
-        always=section("always", entries), routed=section("routes", entries), unmatched=section("unmatched", entries)
+        always=section("always", entries),
+        routed=section("routes", entries),
+        unmatched=section("unmatched", entries),
+        invalid=section("invalid", entries),
     )
 
 

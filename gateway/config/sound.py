@@ -14,7 +14,7 @@ Compiled = tuple[EntryKeys, Sequence[Entry]]
 def sound(written: FileKeys, entries: Sequence[Compiled], problems: Sequence[Problem]) -> Sequence[Compiled]:
     """The entries without an error. None at all if an error is in anything else than entries and tests: they use it."""
     main = written.place.file
-    parts = (*written.always, *written.routes, *written.unmatched, *written.failed, *written.tests)
+    parts = (*written.entries, *written.tests)
     starts: list[tuple[int, object]] = [(pair.key.place.line, None) for pair in written.written.values()]
     starts += [(each.place.line, each) for each in parts if each.place.file == main]
     starts.sort(key=lambda start: start[0])

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, handshakes, tracking
+from gateway.config import checks, handshakes, schemas, tracking
 from gateway.config.samples import with_samples
 from gateway.config.schema.keys import Section
 from gateway.config.schema.reading import DEMO_SECRET, Reading, Words
@@ -105,7 +105,7 @@ def compiled_source(
         dropped_query=SECRET_QUERY | secret_query,
         redaction=replace(redacted, dropped=SECRET_HEADERS | secret_headers, dropped_query=SECRET_QUERY | secret_query),
     )
-    source = with_samples(reading, name, keys, source, preset)
+    source = with_samples(reading, name, keys, schemas.with_schema(reading, keys, source), preset)
     tracking.advise(reading, name, keys, source)
     return source
 

@@ -24,7 +24,7 @@ from gateway.routing.config import Config
 #: What a problem of the entry itself is reported in, instead of the name of the file.
 ENTRY: Final = "entry"
 #: Sections whose entries are left out.
-_ENTRIES: Final = frozenset({"always", "routes", "unmatched", "failed", "tests"})
+_ENTRIES: Final = frozenset({"always", "routes", "unmatched", "invalid", "failed", "tests"})
 #: A value from outside: an entry that is tried out gets none.
 _REFERENCE: Final = re.compile(r"(?<!\$)\$\{[^}]*\}?")
 #: Instead of a secret: it has no meaning in YAML, in headers and in markup.

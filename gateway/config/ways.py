@@ -21,13 +21,14 @@ _MOST_CERTIFICATES: Final = 1024 * 1024
 _NO_TLS: Final = "a url that does not start with https:// does not use TLS"
 
 
-def made_up_url(destination: str, written: Words) -> Words:
+def made_up_url(destination: str, written: Words, *, is_mail: bool = False) -> Words:
     """The url with an ASCII host; a made-up address if a variable in it is not set, whose scheme, host and port can be read."""
     if not written.is_stand_in:
         return replace(written, text=hosts.in_ascii(written.text))
-    text = re.sub(rf"^[^:/?#]*{TEST_TEXT}[^:/?#]*://", "https://", written.text)
-    text = re.sub(rf"^{TEST_TEXT}", f"https://{destination}.example", text)
-    text = re.sub(rf"^(https?://[^/?#@]*):[0-9]*(?:{TEST_TEXT})+[0-9]*(?=[/?#]|$)", r"\1:443", text)
+    scheme = "smtps" if is_mail else "https"
+    text = re.sub(rf"^[^:/?#]*{TEST_TEXT}[^:/?#]*://", f"{scheme}://", written.text)
+    text = re.sub(rf"^{TEST_TEXT}", f"{scheme}://{destination}.example", text)
+    text = re.sub(rf"^((?:https?|smtps?)://[^/?#@]*):[0-9]*(?:{TEST_TEXT})+[0-9]*(?=[/?#]|$)", r"\1:443", text)
     return replace(written, text=hosts.in_ascii(text))
 
 
@@ -43,7 +44,7 @@ class Ways:
 
     def check(self, keys: DestinationKeys, url: Words) -> None:
         """Check a url, and the keys that must agree with it."""
-        problem = hosts.url_problem(url.text)
+        problem = hosts.url_problem(url.text, is_mail=KINDS[keys.type].is_mail)
         if "@" in url.node.text:
             # A login in a url is a secret, wherever the url is shown.
             self._reading.report.hide(url.node.content, url.node.text)
@@ -68,9 +69,14 @@ class Ways:
             self._reading.warning(keys.at("public"), message, "remove public, or write proxy: none")
 
     def _check_tls(self, keys: DestinationKeys, url: Words) -> None:
-        if _scheme(url) == "https":
+        if KINDS[keys.type].is_mail and not (_scheme(url) == "smtps" and keys.insecure):
+            if keys.tls is not None and keys.insecure:
+                hint = "remove tls, or insecure"
+                self._reading.error(keys.key_at("tls"), "tls: insecure: true sends the e-mail without TLS", hint)
+            return
+        if (scheme := _scheme(url)) in ("https", "smtps"):
             if keys.insecure:
-                message = "insecure: true changes nothing about https://, whose certificates are always verified"
+                message = f"insecure: true changes nothing about {scheme}://, whose certificates are always verified"
                 hint = "remove it; to trust a certificate of your own, write tls: {ca: its-ca.pem}"
                 self._reading.warning(keys.key_at("insecure"), message, hint)
             return
@@ -86,6 +92,9 @@ class Ways:
 
     def _check_secrecy(self, keys: DestinationKeys, url: Words) -> None:
         """Refuse to send a secret over the internet where anyone on the way can read it."""
+        if KINDS[keys.type].is_mail:
+            self._check_mail(keys, url)
+            return
         if keys.insecure or _scheme(url) != "http":
             return
         host = urlsplit(url.text).hostname or ""
@@ -93,6 +102,15 @@ class Ways:
         if secret and hosts.is_on_the_internet(host):
             message = f"url: http:// would show {secret} to anyone on the way to {host}"
             self._reading.error(url.node, message, "write https://, or insecure: true to allow it on this destination")
+
+    def _check_mail(self, keys: DestinationKeys, url: Words) -> None:
+        """Refuse to log in where anyone on the way can read it: smtp:// fails without STARTTLS, unless it is insecure."""
+        host = urlsplit(url.text).hostname or ""
+        if keys.insecure and keys.auth is not None and _scheme(url) == "smtp" and hosts.is_on_the_internet(host):
+            message = f"insecure: true would show {_secret_sent(keys)} to anyone on the way to {host}"
+            self._reading.error(
+                keys.key_at("insecure"), message, "remove insecure, so that it speaks STARTTLS or fails"
+            )
 
     def door(self, keys: DestinationKeys, kind: Kind) -> Door:
         """The door of a destination, with every problem of its files reported."""
@@ -119,6 +137,7 @@ class Ways:
             least_tls=least,
             proxy="" if is_socket else self._proxy(keys),
             http2=keys.http2,
+            plain_mail=kind.is_mail and keys.insecure,
         )
 
     @property
@@ -201,4 +220,6 @@ def _secret_sent(keys: DestinationKeys) -> str:
     if any(name.lower() == "authorization" for name in keys.headers):
         return "the header authorization"
     kind = KINDS[keys.type]
-    return f"the address of {kind.title}, which is its login," if kind.is_hosted else ""
+    if secret := next((name for name, option in kind.options.items() if option.is_secret), ""):
+        return secret
+    return "" if kind.is_path_public else f"the address of {kind.title}, which is its login,"

@@ -60,6 +60,8 @@ def preview(kind: str, body: object) -> Preview | None:
     """
     message = _message(body)
     found = KINDS.get(kind) if kind else _guessed(message)
+    if found is not None and not message and isinstance(body, str):
+        message = found.message_in(body.encode("utf-8", "replace"))
     if found is None or not message:
         return None
     try:

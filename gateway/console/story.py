@@ -180,7 +180,12 @@ def _payload(event: View) -> Mapping[str, Any]:
 
 def _curl(request: View | None, content: Any) -> str:
     """The request as a curl command; empty if it is not HTTP, not text or too long."""
-    if request is None or "file" in request or (isinstance(content, dict) and set(content) == {"base64"}):
+    if (
+        request is None
+        or "file" in request
+        or request["method"] == "MAIL"
+        or (isinstance(content, dict) and set(content) == {"base64"})
+    ):
         return ""
     body = (
         content.encode("utf-8", "replace")

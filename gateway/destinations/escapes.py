@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from markupsafe import escape
 
+#: What would make more of a value than one e-mail address.
+_NOT_IN_ADDRESS = re.compile(r'[,;<>"()\\:\s]')
 #: Turns a value's text into text that is inert for its reader.
 Escaper = Callable[[str], str]
 
@@ -62,3 +64,12 @@ def xml_escape(text: str) -> str:
     '&lt;b&gt;'
     """
     return html_escape(_NOT_XML.sub("", text))
+
+
+def address_escape(text: str) -> str:
+    """``text`` as at most one address: what could begin another one is not accepted by any server.
+
+    >>> address_escape("ann@example.com, eve@example.com")
+    'ann@example.com��eve@example.com'
+    """
+    return _NOT_IN_ADDRESS.sub("\N{REPLACEMENT CHARACTER}", text.strip())

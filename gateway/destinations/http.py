@@ -17,7 +17,7 @@ _BODILESS = ("GET", "HEAD", "DELETE")
 def build(target: Target, parts: Parts) -> HttpRequest:
     """The request for one event; BuildError when its content or its url cannot be sent."""
     method = parts.method or target.method or "POST"
-    body, defaults = _content(method, parts)
+    body, defaults = content_of(method, parts)
     url = _url(target.url, parts)
     if len(url) > LONGEST_URL:
         raise BuildError(f"the request's url is {len(url):,} characters long: at most {LONGEST_URL:,} can be sent")
@@ -39,7 +39,8 @@ def _query(own: str, entry: Pairs) -> str:
     return "&".join([*kept, *(f"{quote(name, safe='')}={value}" for name, value in entry)])
 
 
-def _content(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
+def content_of(method: str, parts: Parts) -> tuple[bytes, dict[str, str]]:
+    """The body of a request and the headers that belong to it; BuildError for what JSON cannot encode."""
     match parts.content:
         case None:
             return _verbatim(method, parts)

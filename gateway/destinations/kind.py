@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from msgspec import DecodeError, Struct, field, json
 from msgspec.structs import replace
@@ -19,6 +19,8 @@ from gateway.event.paths import lookup
 from gateway.hiding.addresses import after_host, secrets_of
 from gateway.model import Delivered, Event, OutboundRequest, Reply, Retry, Text, Verdict
 
+#: Fields of a form that are looked at.
+MOST_FIELDS: Final = 100
 #: What a request is made from to see where its kind puts the parts of an address.
 _PROBE: Final = Parts(
     event=Event(id="", source="", type="", received_at=0.0, headers={}, body=b"{}", sha256=b""),
@@ -38,6 +40,10 @@ class Option(Struct, frozen=True, kw_only=True):
     #: What it has to be where it is written out, a regular expression for all of it: ``[1-5]``, ``low|high``. Empty: any
     #: text. ``about`` then says what that is.
     pattern: str = ""
+    #: Whether it opens something: a value of it that is written in the file is shown nowhere.
+    is_secret: bool = False
+    #: Whether it can be a list; ``build`` gets its values with commas between them.
+    many: bool = False
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -81,7 +87,11 @@ class Kind(Struct, frozen=True, kw_only=True):
 
     # --- the request ---
 
-    #: Where the JSON of a request has the text of an entry.
+    #: Whether it sends e-mail over SMTP, and no HTTP.
+    is_mail: bool = False
+    #: Whether its requests are forms instead of JSON.
+    sends_form: bool = False
+    #: Where the JSON or the form of a request has the text of an entry.
     text_at: tuple[str, ...] = ("text",)
     #: Characters of a value that its messages can show: it is cut to them before it is escaped. None: it is not cut.
     longest: int | None = None
@@ -137,6 +147,15 @@ class Kind(Struct, frozen=True, kw_only=True):
         if self.preview is not None:
             return self.preview(message)
         return text(lookup(message, self.text_at)) if self.needs_text else iter(())
+
+    def message_in(self, body: bytes) -> Message:
+        """The fields of a message that is a form; empty for any other. Total."""
+        if not self.sends_form:
+            return {}
+        try:
+            return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        except ValueError:
+            return {}
 
     def request(self, target: Target, parts: Parts) -> OutboundRequest:
         """The request for one event. Raises BuildError."""

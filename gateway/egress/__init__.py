@@ -17,10 +17,11 @@ from gateway.egress.files import Lines
 from gateway.egress.inbox import Inbox, InboxEntry
 from gateway.egress.names import Names
 from gateway.errors import ConnectFailed, EgressError, TimedOut
-from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
+from gateway.model import FileAppend, HttpRequest, Mail, OutboundRequest, Reply
 
 if TYPE_CHECKING:
     from gateway.egress.documents import Documents
+    from gateway.egress.engine import Engine
 
 __all__ = ["Carrier", "Door", "Egress", "Inbox", "InboxEntry"]
 
@@ -46,7 +47,7 @@ class _Way:
 
     __slots__ = ("busy", "left_at", "opening")
 
-    def __init__(self, opening: "asyncio.Task[Carrier]") -> None:
+    def __init__(self, opening: "asyncio.Task[Engine]") -> None:
         self.opening = opening
         #: Attempts in flight, and when the last one ended (loop time).
         self.busy = 0
@@ -79,7 +80,7 @@ class Egress:
                 match request:
                     case FileAppend():
                         return await self._append(request)
-                    case HttpRequest():
+                    case HttpRequest() | Mail():
                         return await self._exchange(request, door, most)
         except TimeoutError:
             raise TimedOut(f"no answer within {timeout_s:g} s") from None
@@ -117,17 +118,17 @@ class Egress:
         await file.append(request.line)
         return Reply(status=200)
 
-    async def _exchange(self, request: HttpRequest, door: Door, most: int) -> Reply:
+    async def _exchange(self, request: HttpRequest | Mail, door: Door, most: int) -> Reply:
         try:
-            own = self._own_carrier(request)
-            carried = own.exchange(request, most) if own is not None else self._through(door, request, most)
-            return await carried
+            if own := self._own_carrier(request):
+                return await own.exchange(request.shown if isinstance(request, Mail) else request, most)
+            return await self._through(door, request, most)
         except EgressError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a destination provokes is an attempt that failed
             raise of_exception(error) from None
 
-    def _own_carrier(self, request: HttpRequest) -> Carrier | None:
+    def _own_carrier(self, request: HttpRequest | Mail) -> Carrier | None:
         """What carries a request instead of connections."""
         if request.url.startswith("inbox:"):
             if self._inbox is None:
@@ -135,12 +136,14 @@ class Egress:
             return self._inbox
         return self._carrier
 
-    async def _through(self, door: Door, request: HttpRequest, most: int) -> Reply:
+    async def _through(self, door: Door, request: HttpRequest | Mail, most: int) -> Reply:
         way = self._way(door)
         way.busy += 1
         try:
             # It continues after an attempt whose time is up, so that the next one finds it done.
             carrier = way.opening.result() if way.opening.done() else await asyncio.shield(way.opening)
+            if isinstance(request, Mail):
+                return await carrier.mail(request)
             return await carrier.exchange(request, most)
         finally:
             way.busy -= 1
@@ -163,7 +166,7 @@ class Egress:
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    async def _open(self, door: Door) -> Carrier:
+    async def _open(self, door: Door) -> "Engine":
         ca_file = await asyncio.to_thread(_load, door)
         from gateway.egress.engine import Engine
 

@@ -34,6 +34,8 @@ class Door:
     proxy: str = field(default="", repr=False)
     #: Whether HTTP/2 is offered over TLS.
     http2: bool = False
+    #: Whether e-mail may go out without TLS, to ``smtp://``.
+    plain_mail: bool = False
 
 
 def certificates(data: bytes) -> str:

@@ -13,13 +13,14 @@ import pycurl
 from gateway.egress import unix
 from gateway.egress.addresses import literal
 from gateway.egress.door import Door, Guard
+from gateway.egress.mail import Mailer
 from gateway.egress.multi import Multi
 from gateway.egress.names import Addresses, Names, Resolved
 from gateway.egress.transfer import Ends, Shape, Transfer
 from gateway.errors import ConnectFailed
-from gateway.model import HttpRequest, Reply
+from gateway.model import HttpRequest, Mail, Reply
 
-_PORTS: Final = {"http": 80, "https": 443, "socks5h": 1080}
+_PORTS: Final = {"http": 80, "https": 443, "socks5h": 1080, "smtp": 587, "smtps": 465}
 #: Idle connections that an engine keeps, to all hosts.
 MOST_IDLE: Final = 1_000
 #: Transfers that wait to be used again, for each method.
@@ -40,6 +41,7 @@ class Engine:
         self._kept: dict[Ends, int] = {}
         #: Transfers that are not in use.
         self._spare: dict[Shape, list[Transfer]] = {}
+        self._mailer: Mailer | None = None
 
     async def exchange(self, request: HttpRequest, most: int) -> Reply:
         """Send a request once; its answer, with at most ``most`` bytes of the body. Raises EgressError."""
@@ -63,6 +65,13 @@ class Engine:
             if len(spare) < MOST_SPARE:
                 spare.append(transfer)
 
+    async def mail(self, mail: Mail) -> Reply:
+        """Send an e-mail once; the server's last answer. Raises EgressError."""
+        where = target(mail.url)
+        if self._mailer is None:
+            self._mailer = Mailer(self._door, self._guard, self._ca_file)
+        return await self._mailer.send(mail, *where.origin[:2], await self._resolved(where))
+
     async def connect(self, url: str) -> str:
         """Connect, over TLS where the url says so, and send nothing; to what: ``192.0.2.1, TLSv1.3``. Raises EgressError."""
         where = target(url)
@@ -77,6 +86,8 @@ class Engine:
         """Close every connection."""
         self._multi.close()
         self._spare.clear()
+        if self._mailer is not None:
+            self._mailer.close()
 
     def _transfer(self, shape: Shape) -> Transfer:
         return Transfer(self._guard, self._door, self._ca_file, self._kept, self._multi.made, shape)

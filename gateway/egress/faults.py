@@ -55,6 +55,7 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
         52: "the connection was closed before an answer arrived",
         55: "the connection was closed while the request was being sent",
         56: "the answer was cut off",
+        64: "the mail server does not offer STARTTLS: write smtps://, or insecure: true to send without TLS",
         61: "the answer is in an encoding that nobody asked for",
         65: "the connection was closed before an answer arrived",
         88: "the answer is not HTTP: its chunks are broken",
@@ -107,6 +108,7 @@ _ALERTS: Final = (
     ),
     ("alert protocol version", "the server and the gateway share no version of TLS"),
 )
+_NO_STARTTLS: Final = 64
 _ABOUT_ANSWERS: Final = frozenset({1, 8, 16, 43, 52, 56, 61, 63, 88, 92})
 _BY_PROXY: Final = re.compile(r"CONNECT tunnel failed, response ([0-9]{3})")
 _NUMBER_BEHIND: Final = re.compile(r" \([0-9]+\)$")
@@ -125,7 +127,7 @@ def explained(code: int, said: str, os_errno: int) -> EgressError:
     fault = TLSFailed if "SSL routines::" in said and " alert " in said else FAULTS.get(code, AnswerBroken)
     if os_errno and fault is not TLSFailed and code in (7, 52, 55, 56, 65):
         return fault(os.strerror(os_errno).lower())
-    if fault is TLSFailed:
+    if fault is TLSFailed and code != _NO_STARTTLS:
         return _about_tls(said, os_errno)
     if code in _ABOUT_ANSWERS:
         for words, reason in _WORDS:

@@ -87,9 +87,9 @@ class Transfer:
         self.curl = pycurl.Curl()
         self.forget()
         self._set_up(door)
-        self._set_trust(door, ca_file)
+        set_trust(self.curl, door, ca_file)
         if door.proxy:
-            self._set_proxy(door.proxy, ca_file)
+            set_proxy(self.curl, door.proxy, ca_file)
         if shape.socket:
             self.curl.setopt(pycurl.UNIX_SOCKET_PATH, shape.socket)
         self._set_method(shape)
@@ -117,26 +117,6 @@ class Transfer:
         }
         for option, value in options.items():
             self.curl.setopt(option, value)
-
-    def _set_trust(self, door: Door, ca_file: str) -> None:
-        least = pycurl.SSLVERSION_TLSv1_3 if door.least_tls == "1.3" else pycurl.SSLVERSION_TLSv1_2
-        self.curl.setopt(pycurl.SSLVERSION, least)
-        if door.ca:
-            self.curl.setopt(pycurl.CAINFO_BLOB, door.ca.encode())
-        else:
-            # libcurl reads a file once for all connections of a multi handle, but a text for each.
-            self.curl.setopt(pycurl.CAINFO, ca_file)
-        if door.cert:
-            self.curl.setopt(pycurl.SSLCERT, door.cert)
-            self.curl.setopt(pycurl.SSLKEY, door.key or door.cert)
-            # A certificate that was replaced is in use after so long on busy connections, too.
-            self.curl.setopt(pycurl.MAXLIFETIME_CONN, CERTIFICATE_KEPT_S)
-
-    def _set_proxy(self, proxy: str, ca_file: str) -> None:
-        self.curl.setopt(pycurl.PROXY, proxy)
-        self.curl.setopt(pycurl.PROXY_CAINFO, ca_file)
-        self.curl.setopt(pycurl.PROXY_SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
-        self.curl.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
 
     def _set_method(self, shape: Shape) -> None:
         self._has_length = shape.has_body or shape.method in _WITH_LENGTH
@@ -195,7 +175,7 @@ class Transfer:
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.CONNECT_ONLY, 1)
         self.curl.setopt(pycurl.VERBOSE, 1)
-        self.curl.setopt(pycurl.DEBUGFUNCTION, lambda _kind, text: said.append(_text(text)))
+        self.curl.setopt(pycurl.DEBUGFUNCTION, lambda _kind, text: said.append(text_of(text)))
         self._give(resolved)
         return said
 
@@ -231,7 +211,7 @@ class Transfer:
         if self._is_unix:
             return connecting(family, kind, protocol, place)
         try:
-            self._guard.connecting(_text(place[0]), place[1])
+            self._guard.connecting(text_of(place[0]), place[1])
             return connecting(family, kind, protocol, place)
         except EgressError as error:
             self._fault = error
@@ -305,6 +285,30 @@ class Transfer:
         return -1
 
 
+def set_trust(curl: pycurl.Curl, door: Door, ca_file: str) -> None:
+    """Which certificates count, and which one is shown."""
+    least = pycurl.SSLVERSION_TLSv1_3 if door.least_tls == "1.3" else pycurl.SSLVERSION_TLSv1_2
+    curl.setopt(pycurl.SSLVERSION, least)
+    if door.ca:
+        curl.setopt(pycurl.CAINFO_BLOB, door.ca.encode())
+    else:
+        # libcurl reads a file once for all connections of a multi handle, but a text for each.
+        curl.setopt(pycurl.CAINFO, ca_file)
+    if door.cert:
+        curl.setopt(pycurl.SSLCERT, door.cert)
+        curl.setopt(pycurl.SSLKEY, door.key or door.cert)
+        # A certificate that was replaced is in use after so long on busy connections, too.
+        curl.setopt(pycurl.MAXLIFETIME_CONN, CERTIFICATE_KEPT_S)
+
+
+def set_proxy(curl: pycurl.Curl, proxy: str, ca_file: str) -> None:
+    """Go through a proxy."""
+    curl.setopt(pycurl.PROXY, proxy)
+    curl.setopt(pycurl.PROXY_CAINFO, ca_file)
+    curl.setopt(pycurl.PROXY_SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+    curl.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+
+
 def _with_port(descriptors: Sequence[int], port: int) -> int:
     """Of the sockets that were raced against each other, the one that is connected from this port."""
     for descriptor in descriptors:
@@ -349,7 +353,8 @@ def _never_again(_offset: int, _origin: int) -> int:
     return int(pycurl.SEEKFUNC_FAIL)
 
 
-def _text(address: object) -> str:
+def text_of(address: object) -> str:
+    """What libcurl gives as a text or as bytes."""
     return address.decode("ascii", "replace") if isinstance(address, bytes) else str(address)
 
 

@@ -17,6 +17,9 @@ from gateway.model import Event
 from gateway.wording import iso_time, printable
 
 MAX_TYPE_LENGTH: Final = 200
+#: The root that only events have which do not fit the schema of their source, and its fields.
+INVALID: Final = "invalid"
+INVALID_FIELDS: Final = ("path", "reason")
 MAX_LABEL_LENGTH: Final = 200
 #: Of what identifies a record; a longer one is replaced by its hash.
 MAX_KEY_LENGTH: Final = 200
@@ -313,7 +316,10 @@ class Naming(Struct, frozen=True, kw_only=True):
         return "".join(char if char.isprintable() and not char.isspace() else "_" for char in named)
 
     def facts(self, event: Event, payload: object) -> Facts:
-        """The roots ``event``, ``payload``, ``headers``, ``query``, ``envelope``, ``vars`` and this source's shortcuts."""
+        """The roots ``event``, ``payload``, ``headers``, ``query``, ``envelope``, ``vars`` and this source's shortcuts.
+
+        Of an event that does not fit the schema of its source, also ``invalid``.
+        """
         resource, action = resource_and_action(event.type)
         facts: dict[str, object] = {
             "event": {
@@ -330,6 +336,8 @@ class Naming(Struct, frozen=True, kw_only=True):
             "envelope": envelope_of(event.headers),
             "vars": self.vars,
         }
+        if event.invalid is not None:
+            facts[INVALID] = {"path": event.invalid.path, "reason": event.invalid.reason}
         for name, shortcut in self.shortcuts.items():
             facts[name] = shortcut.resolve(facts)
         if self.tracking is not None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.model import Event, FileAppend, OutboundRequest
+from gateway.model import Event, HttpRequest, OutboundRequest
 
 #: The first bit of the flags: the trace is recorded; the second: its id is random. The others must be 0.
 _FLAGS: Final = 0x03
@@ -65,7 +65,7 @@ def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 def traced(request: OutboundRequest, event: Event) -> OutboundRequest:
     """The request with the event's trace, unless the file sets another one; a line in a file has none."""
-    if isinstance(request, FileAppend) or "traceparent" in dict(request.headers):
+    if not isinstance(request, HttpRequest) or "traceparent" in dict(request.headers):
         return request
     return replace(request, headers=request.headers + passed_on(event.headers))
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.hiding.addresses import MASK, SHORTEST_SECRET, SHORTEST_SEGMENT, after_host, parts_that_open
 from gateway.hiding.finder import SHORTEST, Finder, hidden, hidden_text
-from gateway.model import FileAppend, HttpRequest, OutboundRequest
+from gateway.model import FileAppend, HttpRequest, Mail, OutboundRequest
 
 #: What JSON and addresses are made of: to mask it would hide nothing, and spoil every answer.
 _NO_SECRETS: Final = frozenset({"true", "false", "null", "http", "https"})
@@ -87,6 +87,9 @@ class Masks:
         match request:
             case FileAppend():
                 return replace(request, path=self.text(request.path), line=self.answer(request.line))
+            case Mail():
+                said, message = self.answer(request.said), self.answer(request.message)
+                return replace(request, url=self.url(request.url), login=None, said=said, message=message)
             case HttpRequest():
                 headers = tuple((name, self.text(value)) for name, value in request.headers)
                 return replace(request, url=self.url(request.url), headers=headers, body=self.answer(request.body))

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.hiding.addresses import MASK, masked_url, parts_that_open
-from gateway.model import FileAppend, OutboundRequest
+from gateway.model import FileAppend, Mail, OutboundRequest
 
 #: Headers that are never secret; the value of any other might be.
 PUBLIC_HEADERS: Final = frozenset(
@@ -24,6 +24,8 @@ def masked_request(request: OutboundRequest, own: str, *, is_path_public: bool) 
     """The request with ``***`` for what may be a secret of its destination, whose address is ``own``."""
     if isinstance(request, FileAppend):
         return request
+    if isinstance(request, Mail):
+        return replace(request, login=None)
     headers = tuple((name, value if name in PUBLIC_HEADERS else MASK) for name, value in request.headers)
     return replace(request, url=masked_url(request.url, own, is_path_public=is_path_public), headers=headers)
 

@@ -17,7 +17,7 @@ from gateway.destinations import Kind
 from gateway.egress import Door, Egress
 from gateway.errors import NotLoggedIn, StoreUnavailable, TokenAwaited, TokenUnavailable
 from gateway.hiding.masks import Masks
-from gateway.model import FileAppend, HttpRequest, OutboundRequest, Reply
+from gateway.model import HttpRequest, OutboundRequest, Reply
 from gateway.oauth import sealing
 from gateway.oauth.asking import Asking, Ended
 from gateway.oauth.exchange import Granted, Refused
@@ -104,7 +104,7 @@ class Tokens:
         Neither what may be shown of the answer nor its headers have the token. Raises what ``Egress.send`` raises, and
         NoToken, after which nothing was sent or all of it was answered with 401.
         """
-        if to.oauth is None or isinstance(request, FileAppend):
+        if to.oauth is None or not isinstance(request, HttpRequest):
             return await self._egress.send(request, timeout_s=to.timeout_s, door=to.door)
         way, loop = (to.oauth, to.door), asyncio.get_running_loop()
         held = await self._token(way, to.name)

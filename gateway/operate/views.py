@@ -91,6 +91,7 @@ def event_history(history: EventHistory, redaction: Redaction = NOTHING) -> dict
         "intact": history.intact,
         "body_is": history.body_is,
         "label": hide(event.label) if event.label else "",
+        "invalid": None if event.invalid is None else {"path": event.invalid.path, "reason": event.invalid.reason},
         "headers": dict(redaction.masked_headers(event.headers)),
         "query": dict(redaction.masked_query(event.query)),
         # Of a forgotten event it says who did it.

@@ -193,9 +193,10 @@ def _unmet(check: Check, sent: Sent) -> Iterator[str]:
 
 
 def _of_request(check: Check, sent: Sent) -> Iterator[str]:
-    if isinstance(sent.request, FileAppend):
+    if not isinstance(sent.request, HttpRequest):
+        what = "a file" if isinstance(sent.request, FileAppend) else "e-mail"
         if check.method or check.url or check.headers:
-            yield f"{check.destination} is a file, without method, url and headers: check json or contains"
+            yield f"{check.destination} is {what}, without method, url and headers: check json or contains"
         return
     if check.method not in (None, sent.request.method):
         yield f"method is {sent.request.method}, expected {check.method}"

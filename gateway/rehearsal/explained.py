@@ -21,7 +21,7 @@ from gateway.event.payload import payload_of
 from gateway.event.tracks import BEFORE, CHANGES, RECORD, is_one_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import MASK, seen
-from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
+from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, Mail, OutboundRequest
 from gateway.rehearsal import curl
 from gateway.rehearsal.as_test import as_test
 from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, gathers, hours, once, planned, rehearse_event
@@ -48,6 +48,7 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
             "source": event.source,
             "type": event.type,
             "received_at": iso_time(event.received_at),
+            **invalid(event),
         },
         **_of_record(record_of(config, rehearsal)),
         "follow_ups": follow_ups(config, rehearsal),
@@ -73,6 +74,12 @@ def follow_ups(config: Config, rehearsal: Rehearsal) -> Sequence[str]:
         *(f"is what was awaited after {' or '.join(rule.after)}" for rule in rules if rule.name in met),
         *(rule.words for rule in rules if rule.name in awaited),
     ]
+
+
+def invalid(event: Event) -> Mapping[str, Any]:
+    """``{"invalid": {"path", "reason"}}`` of an event that does not fit the schema of its source; empty for any other."""
+    misfit = event.invalid
+    return {"invalid": {"path": misfit.path, "reason": misfit.reason}} if misfit is not None else {}
 
 
 # --- stored events ---
@@ -317,6 +324,8 @@ def token_of(destination: Destination | None) -> str:
 def _request(
     request: OutboundRequest | None, destination: Destination | None, masks: Masks
 ) -> Mapping[str, object] | None:
+    if isinstance(request, Mail):
+        request = request.shown
     match request:
         case HttpRequest():
             options = [masks.text(each) for each in curl.options(destination.door)] if destination else []

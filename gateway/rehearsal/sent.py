@@ -9,7 +9,7 @@ from gateway.destinations import KINDS
 from gateway.errors import Unparsable
 from gateway.event.paths import MISSING, lookup
 from gateway.event.payload import parse
-from gateway.model import Event, FileAppend, HttpRequest, OutboundRequest
+from gateway.model import Event, FileAppend, HttpRequest, Mail, OutboundRequest
 from gateway.rehearsal.comparing import lines
 from gateway.routing import Destination
 
@@ -51,13 +51,15 @@ def sent_by(destination: Destination, request: OutboundRequest, event: Event) ->
     match request:
         case HttpRequest():
             body = request.body
+        case Mail():
+            body = request.said
         case FileAppend(line=line):
             body = bytes(msgspec.json.decode(line, type=_Line).body)
             verbatim = msgspec.json.format(event.body, indent=-1)
     try:
         value: object = parse(body)
     except Unparsable:
-        value = MISSING
+        value = destination.kind.message_in(body) or MISSING
     return Sent(destination=destination, request=request, body=body, value=value, verbatim=verbatim)
 
 

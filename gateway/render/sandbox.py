@@ -12,7 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, missing
 
 from gateway.destinations.chat import ELLIPSIS
-from gateway.destinations.escapes import Escaper, html_escape, no_escape, xml_escape
+from gateway.destinations.escapes import Escaper, address_escape, html_escape, no_escape, one_line, xml_escape
 from gateway.destinations.markup import marked
 from gateway.render.values import ELEMENT, SCALAR, Escaped, Trouble, UndefinedField, form_escape, joined, kind, weigh
 
@@ -24,7 +24,14 @@ MAX_OUTPUT = 1 << 20
 MAX_WORK = 8 << 20
 #: Prices of one character: escaped for a chat, escaped in another way, and run through a method of texts.
 CHAT_ESCAPED = 16
-ESCAPED: Mapping[Escaper, int] = {no_escape: 0, html_escape: 2, xml_escape: 3, form_escape: 12}
+ESCAPED: Mapping[Escaper, int] = {
+    no_escape: 0,
+    html_escape: 2,
+    xml_escape: 3,
+    form_escape: 12,
+    one_line: CHAT_ESCAPED,
+    address_escape: CHAT_ESCAPED,
+}
 IN_METHOD = 2
 #: Price of escaping a text, however short it is; of one in a message, also of finding its field.
 EACH_ESCAPED = 160

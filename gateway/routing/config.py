@@ -93,7 +93,12 @@ class Config:
     @property
     def takers(self) -> Sequence[str]:
         """The names of the entries that match events, without the elements of their ``send``."""
-        return (*self.sections.always.names, *self.sections.routed.names, *self.sections.unmatched.names)
+        return (
+            *self.sections.always.names,
+            *self.sections.routed.names,
+            *self.sections.unmatched.names,
+            *self.sections.invalid.names,
+        )
 
     def sections_of(self, source: str) -> Sections:
         """The entries for events of a source."""

@@ -13,7 +13,7 @@ from gateway.egress import Door
 from gateway.event.paths import Facts, lookup
 from gateway.hiding.addresses import MASK, masked_url
 from gateway.hiding.requests import masked_request, secrets_of_settings
-from gateway.model import FileAppend, HttpRequest, OutboundRequest
+from gateway.model import HttpRequest, OutboundRequest
 from gateway.oauth.settings import OAuth
 from gateway.routing.hours import Hours
 from gateway.routing.keys import key_text
@@ -59,7 +59,7 @@ class Destination(Struct, frozen=True, kw_only=True):
 
     def signed(self, request: OutboundRequest, delivery_id: str, now: float) -> OutboundRequest:
         """What is sent of a request that was built for it, in an attempt at ``now`` by the wall clock. Raises BuildError."""
-        if isinstance(request, FileAppend):
+        if not isinstance(request, HttpRequest):
             return request
         for each in self.signers:
             request = each.sign(request, delivery_id, now)
@@ -93,7 +93,7 @@ class Destination(Struct, frozen=True, kw_only=True):
     def masked(self, request: OutboundRequest) -> OutboundRequest:
         """A request to it, with ``***`` for every possible secret of the file."""
         masked = masked_request(request, self.target.url, is_path_public=self.kind.is_path_public)
-        if not self.signers or isinstance(masked, FileAppend):
+        if not self.signers or not isinstance(masked, HttpRequest):
             return masked
         own = self.own_headers
         return replace(masked, headers=tuple((name, MASK if name in own else value) for name, value in masked.headers))

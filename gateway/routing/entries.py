@@ -10,6 +10,7 @@ from gateway.destinations.target import NO_OPTIONS
 from gateway.errors import Place
 from gateway.event.explain import Explanation, explain
 from gateway.event.match import Matcher, Rule
+from gateway.event.naming import INVALID
 from gateway.event.paths import Facts, lookup
 from gateway.model import Content, Event, Text
 from gateway.render import Namespace, Renderer
@@ -85,7 +86,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     """One entry of ``always``, ``routes``, ``unmatched`` or ``failed``."""
 
     name: str
-    #: ``always``, ``routes``, ``unmatched`` or ``failed``.
+    #: ``always``, ``routes``, ``unmatched``, ``invalid`` or ``failed``.
     section: str
     place: Place
     rule: Rule
@@ -170,13 +171,19 @@ class Sections(Struct, frozen=True, kw_only=True):
     always: Entries = field(default_factory=Entries)
     routed: Entries = field(default_factory=Entries)
     unmatched: Entries = field(default_factory=Entries)
+    #: Instead of the last two, for events that do not fit the schema of their source.
+    invalid: Entries = field(default_factory=Entries)
 
     def matching(self, facts: Facts) -> Sequence[Entry]:
         """The entries that match an event: those of always, then the routes, or else those of unmatched."""
+        if INVALID in facts:
+            return [*self.always.matching(facts), *self.invalid.matching(facts)]
         return [*self.always.matching(facts), *(self.routed.matching(facts) or self.unmatched.matching(facts))]
 
     def considered(self, facts: Facts) -> Sequence[Considered]:
-        """Every entry in order, and why it matches the event or not."""
+        """Every entry in order that is for such events, and why it matches the event or not."""
+        if INVALID in facts:
+            return [*self.always.considered(facts), *self.invalid.considered(facts)]
         routed = self.routed.considered(facts)
         is_routed = any(each.taken for each in routed)
         unmatched = self.unmatched.passed_over() if is_routed else self.unmatched.considered(facts)

@@ -24,6 +24,7 @@ from gateway.event.payload import (
     kept_query,
     parse_body,
 )
+from gateway.event.schemas import Schema
 from gateway.event.split import Piece, parsed, pieces
 from gateway.hiding.redaction import NOTHING, Redaction
 from gateway.model import NO_HEADERS, Event, Secret, Text, new_id
@@ -105,6 +106,8 @@ class Source(Struct, frozen=True, kw_only=True):
     #: What it is expected to send.
     silence: Silence | None = None
     follow_ups: tuple[FollowUp, ...] = ()
+    #: What its payloads look like; None: nothing is known.
+    schema: Schema | None = None
     #: What an event is about, for lists of events; None: nothing is said about it.
     summary: Callable[[Mapping[str, object]], Text] | None = None
 
@@ -246,6 +249,7 @@ class Source(Struct, frozen=True, kw_only=True):
             sha256=hashlib.sha256(body).digest(),
             label=self.naming.label(payload, kept, query) if self.naming.labels else "",
             query=query,
+            invalid=None if self.schema is None else self.schema.misfit(payload),
         )
 
 

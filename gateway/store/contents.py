@@ -4,30 +4,49 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from gateway.errors import BodyTooLarge, Unparsable
 from gateway.event import charsets, codings
-from gateway.model import Event
+from gateway.model import Event, Misfit
 
-#: The name under which the headers have the query, which no header can have: whatever removes an event's headers
-#: removes both.
+#: The names under which the headers have the query, and why an event is invalid, which no header can have: whatever
+#: removes an event's headers removes all of it.
 _QUERY: Final = "?"
+_INVALID: Final = ("(path)", "(reason)")
+
+
+class Head(Struct, frozen=True):
+    """What is kept of an event besides its names and its body."""
+
+    headers: Mapping[str, str]
+    query: str = ""
+    invalid: Misfit | None = None
+
+
+#: Of a head that is damaged.
+NO_HEAD: Final = Head({})
 
 
 def head_of(event: Event) -> bytes:
-    """The headers and the query of an event, as a JSON object of texts."""
+    """The headers and the query of an event, and why it is invalid, as a JSON object of texts."""
+    if event.invalid is not None:
+        path, reason = _INVALID
+        said = {path: event.invalid.path, reason: event.invalid.reason}
+        return msgspec.json.encode({**event.headers, **said, **({_QUERY: event.query} if event.query else {})})
     if event.query:
         return msgspec.json.encode({**event.headers, _QUERY: event.query})
     return msgspec.json.encode(event.headers if type(event.headers) is dict else dict(event.headers))
 
 
-def read_head(head: bytes | str) -> tuple[Mapping[str, str], str] | None:
-    """Headers and query; None: it is damaged."""
+def read_head(head: bytes | str) -> Head | None:
+    """What ``head_of`` made; None: it is damaged."""
     try:
         headers = msgspec.json.decode(head, type=dict[str, str])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return headers, headers.pop(_QUERY, "")
+    path, reason = (headers.pop(name, "") for name in _INVALID)
+    return Head(headers, headers.pop(_QUERY, ""), Misfit(path, reason) if path else None)
 
 
 def searchable(body: bytes) -> bytes:

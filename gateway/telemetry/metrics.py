@@ -18,6 +18,7 @@ __all__ = [
     "CONFIG_SUCCESS_TIME",
     "DEAD",
     "DISK_FREE_BYTES",
+    "EVENTS_INVALID",
     "EVENTS_RECEIVED",
     "EVENTS_UNMATCHED",
     "INGEST_SECONDS",
@@ -83,6 +84,13 @@ ROUTE_LAST_MATCH: Final = Family(
     "gateway_route_last_match_timestamp_seconds",
     "Time of an entry's last match, in seconds since the epoch; absent until the first.",
     ("route",),
+)
+EVENTS_INVALID: Final = Family(
+    Count,
+    "gateway_events_invalid_total",
+    "Events that did not fit the schema of their source.",
+    ("source",),
+    begins=[()],
 )
 EVENTS_UNMATCHED: Final = Family(
     Count,
@@ -235,6 +243,7 @@ def in_force(
     """Let labels follow the configuration: ``routes`` are the entries that match events, ``entries`` all that send."""
     names: Mapping[Family[Any], Collection[str]] = {
         EVENTS_RECEIVED: sources,
+        EVENTS_INVALID: sources,
         EVENTS_UNMATCHED: sources,
         ROUTE_MATCHES: routes,
         ROUTE_LAST_MATCH: routes,

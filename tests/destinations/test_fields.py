@@ -47,6 +47,11 @@ PLAIN = [
     ("googlechat", "cardsV2.0.card.sections.0.widgets.0.buttonList.buttons.0.onClick.action.function", {}),
     ("telegram", "reply_markup.inline_keyboard.0.0.callback_data", {}),
     ("telegram", "entities.0.language", {}),
+    ("mattermost", "attachments.0.color", {}),
+    ("mattermost", "attachments.0.actions.0.integration.context.text", {}),
+    ("rocketchat", "channel", {}),
+    ("ntfy", "topic", {}),
+    ("ntfy", "actions.0.body", {}),
 ]
 NAMES = [
     ("slack", "username"),
@@ -62,6 +67,13 @@ NAMES = [
     ("googlechat", "cardsV2.0.card.sections.0.widgets.0.decoratedText.topLabel"),
     ("telegram", "reply_markup.inline_keyboard.0.0.text"),
     ("telegram", "reply_markup.keyboard.0.0.text"),
+    ("mattermost", "username"),
+    ("mattermost", "attachments.0.author_name"),
+    ("mattermost", "attachments.0.fields.0.title"),
+    ("rocketchat", "alias"),
+    ("ntfy", "title"),
+    ("ntfy", "actions.0.label"),
+    ("email", "subject"),
 ]
 ADDRESSES = [
     ("slack", "blocks.0.elements.0.url", {"blocks.0.type": "actions", "blocks.0.elements.0.type": "button"}),
@@ -79,6 +91,12 @@ ADDRESSES = [
     ("googlechat", "cardsV2.0.card.sections.0.widgets.0.buttonList.buttons.0.onClick.openLink.url", {}),
     ("telegram", "reply_markup.inline_keyboard.0.0.url", {}),
     ("telegram", "reply_markup.inline_keyboard.0.0.web_app.url", {}),
+    ("mattermost", "icon_url", {}),
+    ("mattermost", "attachments.0.title_link", {}),
+    ("rocketchat", "avatar", {}),
+    ("rocketchat", "attachments.0.image_url", {}),
+    ("ntfy", "click", {}),
+    ("ntfy", "actions.0.url", {}),
 ]
 #: With the mark of one that is no markup after the escape of a value in it.
 TEXTS = [
@@ -103,6 +121,11 @@ TEXTS = [
     ("telegram", "text", {}, r"[<>]"),
     ("telegram", "text", {"parse_mode": "HTML"}, r"[<>]"),
     ("telegram", "text", {"parse_mode": "MarkdownV2"}, r"(?<!\\)[][()*_`~>#+=|{}.!-]"),
+    ("mattermost", "text", {}, r"(?<!\\)[][*_`~]|<(?!\u200b|[ \n]|\Z)|(?<!\w)@\w"),
+    ("mattermost", "attachments.0.text", {}, r"(?<!\\)[][*_`~]"),
+    ("rocketchat", "text", {}, r"<(?!\u200b)|\]\(|!\[|\|\||(?<![\w.])@\w"),
+    ("ntfy", "message", {"markdown": True}, r"(?<!\\)[][*_`~]"),
+    ("email", "html", {}, r"[<>]"),
     ("telegram", "text", {"parse_mode": "Markdown"}, r"(?<!\\)[*_`[]"),
 ]
 

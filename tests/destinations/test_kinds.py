@@ -18,7 +18,7 @@ from gateway.destinations.gates import RATE
 from gateway.egress import Egress, Inbox
 from gateway.errors import BuildError, ConfigError
 from gateway.event.paths import lookup
-from gateway.model import Attempt, Delivery, FileAppend, HttpRequest, Text
+from gateway.model import Attempt, Delivery, HttpRequest, Text
 from gateway.pipeline import Gateway, deliver
 from gateway.routing.cases import sample
 from tests.cli import command
@@ -40,7 +40,7 @@ READ_BY_PEOPLE = pytest.mark.parametrize(
 
 def body_of(kind: Kind) -> object:
     request = kind.request(examples.target(kind), parts(content=Text("hi there")))
-    return json.loads(request.line if isinstance(request, FileAppend) else request.body)
+    return examples.message_of(kind, request)
 
 
 def test_every_kind_is_listed_under_its_own_name() -> None:

@@ -80,6 +80,11 @@ def in_bytes(message) -> int:
     return len(msgspec.json.encode(message))
 
 
+def in_utf_8(key: str):
+    return lambda message: len(message[key].encode())
+
+
+ENQUEUE = "https://developer.pagerduty.com/api-reference/368ae3d938c9e-send-an-event-to-pager-duty"
 PUBLISHED = [
     ("slack", SLACK, "https://docs.slack.dev/reference/methods/chat.postMessage", at("text"), 40_000),
     ("slack", SLACK, "https://docs.slack.dev/reference/methods/chat.postMessage", at("attachments"), 100),
@@ -148,12 +153,26 @@ PUBLISHED = [
         32_000,
     ),
     ("telegram", TELEGRAM, "https://core.telegram.org/bots/api#sendmessage", at("text"), 4_096),
+    (
+        "mattermost",
+        {"text": MUCH},
+        "https://docs.mattermost.com/developers/integrate/webhooks/incoming",
+        at("text"),
+        16_383,
+    ),
+    ("rocketchat", {"text": MUCH}, "https://docs.rocket.chat/docs/message", at("text"), 5_000),
+    ("ntfy", {"message": MUCH}, "https://docs.ntfy.sh/publish/#limitations", at("message"), 4_096),
+    ("ntfy", {"message": "é" * 60_000}, "https://docs.ntfy.sh/publish/#limitations", in_utf_8("message"), 4_096),
+    ("pagerduty", {"payload": {"summary": MUCH}}, ENQUEUE, at("payload", "summary"), 1_024),
+    ("pagerduty", {"dedup_key": MUCH}, ENQUEUE, at("dedup_key"), 255),
+    ("twilio", {"Body": MUCH}, "https://www.twilio.com/docs/api/errors/21617", at("Body"), 1_600),
 ]
 
 
 def message(kind: str, content: dict[str, object]):
-    request = KINDS[kind].build(examples.target(KINDS[kind]), parts(content=Json(content)))
-    return msgspec.json.decode(request.body)
+    return examples.message_of(
+        KINDS[kind], KINDS[kind].build(examples.target(KINDS[kind]), parts(content=Json(content)))
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,18 @@ from gateway.config.schema import trees, values, ways
 from gateway.config.schema.hours import HoursKeys
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
 from gateway.config.schema.oauth import OAuthKeys
-from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
+from gateway.config.schema.reading import DEMO_TEXT, Parser, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
 from gateway.config.schema.sign import SignKeys
 from gateway.config.schema.success import SuccessKeys, read_success
-from gateway.config.text.reader import Map, Node, Scalar
+from gateway.config.text.reader import Items, Map, Node, Scalar
 from gateway.destinations import KINDS, Kind, Option
 from gateway.destinations.gates import RATE
 from gateway.destinations.retry import Policy
 from gateway.event.paths import PathRefused, split_path
 from gateway.hiding.addresses import SHORTEST_SEGMENT, after_host
 from gateway.model import Secret
-from gateway.render import is_literal
+from gateway.render import TemplateText, is_literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +107,23 @@ class DefaultsKeys(Section):
 
 def _options() -> Mapping[str, Key]:
     """The keys that destination types bring with them."""
-    found: dict[str, tuple[Option, list[str]]] = {}
+    found: dict[str, dict[str, Option]] = {}
     for kind in KINDS.values():
         for name, option in kind.options.items():
-            found.setdefault(name, (option, []))[1].append(kind.name)
-    return {
-        name: Key(parse=trees.template, about=option.about, types=tuple(types))
-        for name, (option, types) in found.items()
-    }
+            found.setdefault(name, {})[kind.name] = option
+    return {name: Key(parse=_parser(of), about=_about(of), types=tuple(of)) for name, of in found.items()}
+
+
+def _parser(of: Mapping[str, Option]) -> Parser[TemplateText]:
+    return trees.templates if any(option.many for option in of.values()) else trees.template
+
+
+def _about(of: Mapping[str, Option]) -> str:
+    """One line about an option, which several types can have for something different."""
+    first = next(iter(of.values())).about
+    if all(option.about == first for option in of.values()):
+        return first
+    return "; ".join(f"for {kind}, {option.about.replace('; ', ', ')}" for kind, option in of.items())
 
 
 def _hint_path(written: Words, label: str) -> tuple[str, ...]:
@@ -145,7 +154,8 @@ class DestinationKeys(DefaultsKeys):
     )
     url: Words | None = key(
         values.words,
-        "its address: https://crm.example.com/api, or http+unix://%2Frun%2Fapp.sock/path for a Unix socket",
+        "its address: https://crm.example.com/api, http+unix://%2Frun%2Fapp.sock/path for a Unix socket, or smtps://mail.example.com "
+        "for e-mail",
         types=_types_with("url"),
     )
     method: str | None = key(
@@ -171,7 +181,7 @@ class DestinationKeys(DefaultsKeys):
     retry_after: tuple[str, ...] | None = key(
         values.typed(_hint_path, {"title": "text", "type": "string", "pattern": r"^json:.|\$\{"}),
         "where the JSON of a response says how many seconds to wait: json:retry_after",
-        types=_types_with("url"),
+        types=_types_with("headers"),
     )
     rate: str | None = key(
         values.typed(_rate, {**values.spelled("rate", RATE.pattern), "type": "string"}),
@@ -210,15 +220,15 @@ class DestinationKeys(DefaultsKeys):
         values.boolean,
         "true: use HTTP/2 if the destination offers it; needs https://",
         default=False,
-        types=_types_with("url"),
+        types=_types_with("headers"),
     )
     host: str | None = key(
         ways.host,
         "the host that requests name instead of the url's; TLS still verifies the url's: crm.example.com",
-        types=_types_with("url"),
+        types=_types_with("headers"),
     )
     user_agent: str | None = key(
-        ways.user_agent, "the user agent that requests name instead of gateway/<version>", types=_types_with("url")
+        ways.user_agent, "the user agent that requests name instead of gateway/<version>", types=_types_with("headers")
     )
     path: Words | None = key(
         values.words,
@@ -243,15 +253,16 @@ _NEEDED: Final = {
 }
 
 
+def _fitting(option: Option) -> Shape:
+    one = {"pattern": rf"^(?:{option.pattern})$|\$\{{|\{{\{{|\{{%"}
+    return {**one, "items": one} if option.many else one
+
+
 def _then(kind: Kind) -> Shape:
     """What a destination of a type with options looks like; a text with a reference or a tag may become anything."""
     return {
         "required": _NEEDED[kind.name],
-        "properties": {
-            name: {"pattern": rf"^(?:{option.pattern})$|\$\{{|\{{\{{|\{{%"}
-            for name, option in kind.options.items()
-            if option.pattern
-        },
+        "properties": {name: _fitting(option) for name, option in kind.options.items() if option.pattern},
     }
 
 
@@ -278,6 +289,7 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
             return None
         _check_options(reading, found, label)
     _hide_address(reading, found)
+    _hide_options(reading, found)
     for text, (_, declared) in keys_of(DestinationKeys).items():
         if text in found.written and declared.types and found.type not in declared.types:
             only = f"; only type {' or '.join(declared.types)} has it" if len(declared.types) <= 3 else ""
@@ -292,12 +304,16 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
 def _check_options(reading: Reading, found: DestinationKeys, label: str) -> None:
     """Refuse a written value that the type does not have. What a template makes is known only with the event."""
     for name, option in KINDS[found.type].options.items():
-        node = found.written[name].value if name in found.options else None
-        if not option.pattern or not isinstance(node, Scalar) or not is_literal(found.options[name].text):
+        if not option.pattern or name not in found.options:
             continue
-        value = reading.resolved(node, reading.references.resolve)
-        if value is not None and not value.is_stand_in and re.fullmatch(option.pattern, value.text) is None:
-            reading.error(node, f'"{name}" of {label}: "{value.shown}" is not allowed', option.about)
+        node = found.written[name].value
+        for each in node.nodes if isinstance(node, Items) else [node]:
+            made = reading.resolved(each, reading.references.resolve_in_template) if isinstance(each, Scalar) else None
+            if not isinstance(each, Scalar) or made is None or not is_literal(made.text):
+                continue
+            value = reading.resolved(each, reading.references.resolve)
+            if value is not None and not value.is_stand_in and re.fullmatch(option.pattern, value.text) is None:
+                reading.error(each, f'"{name}" of {label}: "{value.shown}" is not allowed', option.about)
 
 
 def _hide_address(reading: Reading, found: DestinationKeys) -> None:
@@ -314,6 +330,15 @@ def _hide_address(reading: Reading, found: DestinationKeys) -> None:
     reading.secrets.update((address, *long, *kind.moved(address)))
     if secret := after_host(written.text):
         reading.report.hide(written.content, secret)
+
+
+def _hide_options(reading: Reading, found: DestinationKeys) -> None:
+    """Make a secret of what an option that opens something is in the file."""
+    for name, option in KINDS[found.type].options.items():
+        node = found.written[name].value if name in found.options else None
+        if option.is_secret and isinstance(node, Scalar) and is_literal(node.text) and "${" not in node.text:
+            reading.secrets.add(node.text)
+            reading.report.hide(node.content, node.text)
 
 
 def _is_no_word(secret: str) -> bool:

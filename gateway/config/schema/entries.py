@@ -1,4 +1,4 @@
-"""The keys of an entry of ``always``, ``routes``, ``unmatched`` or ``failed``."""
+"""The keys of an entry of ``always``, ``routes``, ``unmatched``, ``invalid`` or ``failed``."""
 
 import dataclasses
 import re
@@ -125,7 +125,7 @@ class EntryKeys(MessageKeys):
     together: ClassVar[Shape] = {
         "dependentSchemas": {**_ONE_CONTENT, "send": {"properties": dict.fromkeys(BESIDE_SEND, False)}}
     }
-    #: always, routes, unmatched or failed.
+    #: always, routes, unmatched, invalid or failed.
     section: str = ""
     name: str | None = key(values.name, "its name, which stored deliveries refer to")
     source: tuple[Words, ...] | None = key(values.some_names, "a source or a list; every source if left out")

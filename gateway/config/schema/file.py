@@ -152,10 +152,20 @@ class IncludedKeys(Section):
     unmatched: tuple[EntryKeys, ...] = key(
         entries_of("unmatched"), "entries for events that no route matches", default=()
     )
+    invalid: tuple[EntryKeys, ...] = key(
+        entries_of("invalid"),
+        "entries for events that do not fit the schema of their source; templates have invalid.path and invalid.reason",
+        default=(),
+    )
     failed: tuple[EntryKeys, ...] = key(
         entries_of("failed"), "who to notify of dead deliveries; templates have delivery.", default=()
     )
     tests: tuple[TestKeys, ...] = key(read_tests, "events and what should happen to them, for gateway test", default=())
+
+    @property
+    def entries(self) -> tuple[EntryKeys, ...]:
+        """The entries of all sections."""
+        return (*self.always, *self.routes, *self.unmatched, *self.invalid, *self.failed)
 
 
 @dataclass(frozen=True, kw_only=True)

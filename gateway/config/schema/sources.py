@@ -260,6 +260,10 @@ class SourceKeys(Section):
         _follow_ups,
         "raise gateway.source.missing when what has to come after an event does not: [{after, want, per, within}]",
     )
+    schema: Words | None = key(
+        values.words,
+        "a JSON Schema of its events' payloads, a file relative to this one: what does not fit goes to the section invalid",
+    )
     redact: RedactKeys | None = key(
         _redact,
         "fields to hide from people, with * for any segment: [attrs.email, payload.items.*.name]; or {paths: [attrs.email], store: true}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from gateway.config.schema.reading import Reading, Shape, shaped
-from gateway.config.schema.values import TEXT, expect_scalar, number
+from gateway.config.schema.values import TEXT, expect_scalar, number, some
 from gateway.config.text.reader import Broken, Items, Map, Node, Scalar
 from gateway.config.text.references import is_number
 from gateway.render import TemplateText, Tree, is_literal
@@ -27,6 +27,20 @@ def template(reading: Reading, node: Node, label: str) -> TemplateText | None:
         hint = f'put the text in quotes to keep "{scalar.cut_off}", or put two spaces before a comment'
         reading.warning(scalar, f'{label} ends before "{scalar.cut_off}": YAML reads the rest as a comment', hint)
     return _template_text(reading, scalar)
+
+
+@shaped(some(TEMPLATE))
+def templates(reading: Reading, node: Node, label: str) -> TemplateText | None:
+    """A text with ``{{ }}``, or a list of them, as one text with commas between them."""
+    if not isinstance(node, Items):
+        return template(reading, node, label)
+    found = [template(reading, each, label) for each in node.nodes]
+    if not found:
+        reading.error(node, f"{label} is empty", "write at least one, or remove the key")
+    kept = [each for each in found if each is not None]
+    if not found or len(kept) < len(found):
+        return None
+    return TemplateText(", ".join(each.text for each in kept), kept[0].place)
 
 
 def _template_text(reading: Reading, scalar: Scalar) -> TemplateText | None:

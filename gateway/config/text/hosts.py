@@ -12,7 +12,7 @@ Problem = tuple[str, str]
 _URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 #: A url's beginning, its login, its host and the rest.
-_PARTS: Final = re.compile(r"((?:https?|socks5h)://(?:[^/?#]*@)?)([^/?#:@\[\]]+)(.*)", re.DOTALL | re.IGNORECASE)
+_PARTS: Final = re.compile(r"((?:https?|socks5h|smtps?)://(?:[^/?#]*@)?)([^/?#:@\[\]]+)(.*)", re.DOTALL | re.IGNORECASE)
 #: Domains that are not on the internet (RFC 6762, 6761, 8375; ICANN's .internal; Kubernetes).
 _PRIVATE_DOMAINS: Final = (".local", ".internal", ".lan", ".home.arpa", ".test", ".svc", ".cluster.local")
 #: Characters of a name and of one of its labels (RFC 1035, 2.3.4).
@@ -38,8 +38,8 @@ def _a_labels(host: str) -> str:
     return idna.encode(host, uts46=True).decode()
 
 
-def url_problem(text: str) -> Problem | None:
-    """What is wrong with a url: it is http, https or a Unix socket's, its host is literal, and nothing belongs elsewhere."""
+def url_problem(text: str, *, is_mail: bool = False) -> Problem | None:
+    """What is wrong with a url: it is http, https, a Unix socket's or a mail server's, and its host is literal."""
     head = re.match(r"[^:/?#]*://[^/?#]*", text)
     if "{{" in text or "{%" in text:
         if head is None or "{{" in head[0] or "{%" in head[0]:
@@ -52,17 +52,33 @@ def url_problem(text: str) -> Problem | None:
         return "it is empty, or contains a space or a non-ASCII character", "percent-encode it: %20 for a space"
     if "unix:" in text.lower()[: len(unix.SCHEME)]:
         return _socket_problem(text)
-    return _http_problem(text)
+    return _server_problem(text, is_mail=is_mail)
 
 
-def _http_problem(text: str) -> Problem | None:
+#: Schemes of a url, by whether it is a mail server's, and what to write.
+_SCHEMES: Final = {
+    False: (("http", "https"), "https:// or http://", "write the whole address: https://crm.example.com/api"),
+    True: (
+        ("smtp", "smtps"),
+        "smtps:// or smtp://",
+        "write the server: smtps://mail.example.com, or smtp:// for STARTTLS",
+    ),
+}
+
+
+def _server_problem(text: str, *, is_mail: bool) -> Problem | None:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
         return "its host or port cannot be read", "write https://host:port/path"
-    if parts.scheme not in ("http", "https"):
-        return "it does not start with https:// or http://", "write the whole address: https://crm.example.com/api"
+    schemes, called, hint = _SCHEMES[is_mail]
+    if parts.scheme in ("smtp", "smtps") and not is_mail:
+        return "a mail server is a destination of type email", "write type: email"
+    if parts.scheme not in schemes:
+        return f"it does not start with {called}", hint
+    if is_mail and (parts.path.strip("/") or parts.query):
+        return "a mail server has no path", "write smtps://mail.example.com, and who gets it under recipients"
     if parts.username is not None or parts.password is not None:
         return "it contains a user or password", "write auth: {basic: {user: ..., password: ...}}"
     if not is_host(host or "") or port == 0:

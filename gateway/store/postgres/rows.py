@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry, Waits
 from gateway.store import rules
 from gateway.store.activities import Activity
-from gateway.store.contents import head_of, read_head
+from gateway.store.contents import NO_HEAD, head_of, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.numbers import bucket_of
@@ -125,20 +125,22 @@ def event_of(row: Mapping[str, Any]) -> tuple[Event, bool, BodyIs]:
     """The event, whether it is what was stored, and whether that is what was received."""
     body, sha256, body_is = row["body"], row["sha256"], row["body_is"]
     intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
-    head = read_head(row["headers"])
+    found = read_head(row["headers"])
+    head = found or NO_HEAD
     event = Event(
         id=row["id"],
         source=row["source"],
         type=unpacked(row["type"]),
         received_at=row["received_at"],
-        headers=head[0] if head else {},
-        query=head[1] if head else "",
+        headers=head.headers,
+        query=head.query,
+        invalid=head.invalid,
         body=body,
         sha256=sha256,
         label=unpacked(row["label"]),
         track=row["track"] or b"",
     )
-    return event, intact and head is not None, body_is
+    return event, intact and found is not None, body_is
 
 
 def hold_of(row: Mapping[str, Any], now: float) -> Hold:

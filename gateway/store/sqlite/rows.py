@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice
 from gateway.store.activities import Activity
-from gateway.store.contents import read_head
+from gateway.store.contents import NO_HEAD, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.rules import Standing, progress, settled
@@ -66,20 +66,22 @@ def event_of(row: Sequence[Any]) -> tuple[Event, bool, BodyIs]:
     """The event, whether it is what was stored, and whether that is what was received."""
     id_, source, type_, received_at, headers, body, sha256, body_is, label, track = row
     intact = body_is == "removed" or hashlib.sha256(body).digest() == sha256
-    head = read_head(headers)
+    found = read_head(headers)
+    head = found or NO_HEAD
     event = Event(
         id=id_.decode("utf-8", "replace"),
         source=source.decode("utf-8", "replace"),
         type=type_.decode("utf-8", "replace"),
         received_at=received_at,
-        headers=head[0] if head else {},
-        query=head[1] if head else "",
+        headers=head.headers,
+        query=head.query,
+        invalid=head.invalid,
         body=body,
         sha256=sha256,
         label=label,
         track=track or b"",
     )
-    return event, intact and head is not None, body_is
+    return event, intact and found is not None, body_is
 
 
 def activity_of(row: Sequence[Any]) -> Activity:

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreUnavailable
-from gateway.model import Dead, DeliveryState, Release
+from gateway.model import Dead, DeliveryState, Misfit, Release
 from gateway.store.nouns import DeliveryQuery, Outcome, Want
 from tests.store.given import (
     attempt,
@@ -39,6 +40,19 @@ def test_an_event_is_stored_with_its_deliveries_and_read_back_as_it_was(run):
         assert await store.load([new.event.id, "evt_unknown"]) == {new.event.id: new.event}
         assert (await store.event(new.deliveries[1].id)).event.id == new.event.id
         assert await store.event("evt_unknown") is None
+
+    run(scenario)
+
+
+def test_why_an_event_does_not_fit_its_schema_is_kept_with_it(run):
+    async def scenario(store):
+        new = new_event("slack")
+        misfit = Misfit("payload.data.e-mail", 'does not match the pattern "@", grüße')
+        marked = replace(new, event=replace(new.event, invalid=misfit))
+        await store.append([marked, fitting := new_event("slack")])
+        assert (await store.event(marked.event.id)).event == marked.event
+        found = await store.load([marked.event.id, fitting.event.id])
+        assert [each.invalid for each in found.values()] == [misfit, None]
 
     run(scenario)
 
