@@ -29,6 +29,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── TimedOut               the attempt's total deadline passed
     │   ├── AnswerBroken           the connection broke, or the answer was not HTTP
     │   └── FileFailed             the disk refused the line
+    ├── NothingChosen              no element of its route's choose holds: discarded by the file
     ├── Poisonous                  the process died too often while working on this delivery: dead
     ├── TooOld                     past the destination's retry.max_age: dead, replayable
     ├── StoreError                 503
@@ -241,6 +242,12 @@ class EgressError(GatewayError):
 
     #: As in BuildError.
     reason: ClassVar[str] = "broken"
+
+
+class NothingChosen(GatewayError):
+    """No element of the route's ``choose`` holds for this event, so nothing is sent."""
+
+    reason: ClassVar[str] = "not_chosen"
 
 
 class Poisonous(GatewayError):

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway import poison, telemetry
+from gateway.asking import ask
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.egress import Egress
@@ -26,6 +27,7 @@ from gateway.errors import (
     BuildError,
     Conflict,
     EgressError,
+    NothingChosen,
     Poisonous,
     SignatureRefused,
     StoreFull,
@@ -42,6 +44,7 @@ from gateway.model import (
     Delivered,
     Delivery,
     DeliveryState,
+    Discard,
     Event,
     FileAppend,
     OutboundRequest,
@@ -52,8 +55,9 @@ from gateway.model import (
 )
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
-from gateway.routing import Config, Destination, Entry, Source, planning, questions
+from gateway.routing import Config, Destination, Entry, Source, lookups, planning, questions
 from gateway.routing.authentic import authenticate
+from gateway.routing.lookups import LookedUp
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
 from gateway.signatures import Request
@@ -297,7 +301,7 @@ def _append(
 class Tried(Struct, frozen=True, kw_only=True):
     """One attempt: its result, the record of it, and what it says about its destination."""
 
-    result: Delivered | Retry | Dead
+    result: Delivered | Retry | Dead | Discard
     attempt: Attempt
     learned: Learned
     #: The result in one of a few words: a label of the attempt counter.
@@ -305,17 +309,21 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 #: How the result of an attempt is recorded and counted.
-OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead"]]] = {
+OUTCOMES: Final[Mapping[type, Literal["delivered", "retry", "dead", "discarded"]]] = {
     Delivered: "delivered",
     Retry: "retry",
     Dead: "dead",
+    Discard: "discarded",
 }
 
 
-async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: object = None) -> Tried:
+async def deliver(
+    delivery: Delivery, event: Event, gateway: Gateway, payload: object = None, looked_up: LookedUp = lookups.NOTHING
+) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
-    ``payload``: of the event, if it is at hand.
+    ``payload``: of the event, if it is at hand; ``looked_up``: what its route looks up first. If that failed, nothing is
+    sent, and the attempt comes to what the look-up came to.
     """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
@@ -323,26 +331,30 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
     failures, age_s = delivery.attempts - delivery.attempts_before_replay, started - event.received_at
     request: OutboundRequest | None = None
     reply: Reply | None = None
-    learned = gates.NOTHING
-    hiding = config.hiding(event, delivery.destination)
+    verdict: Verdict | Discard
+    learned, choice, failed = gates.NOTHING, 0, looked_up.failed
+    hiding = config.hiding(event, delivery.destination if failed is None else failed.destination)
     try:
         poison.check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
         with gateway.crash_slot.working_on(delivery.id):
             if payload is None:
                 payload = facts.payload_of(event)
-            request = _traced(config.build(delivery, event, payload, gateway.console), event)
-        assert destination is not None
-        reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
-        with gateway.crash_slot.working_on(delivery.id):
-            if (shown := hiding.answer(reply.body)) is not reply.body:
-                reply = replace(reply, shown=shown)
-            verdict = destination.kind.judge(destination.target, reply, gateway.clock())
-            status = destination.kind.status_of(reply)
-        is_own_address = config.is_own_address(delivery)
-        verdict = retry.overridden(policy, verdict, status, is_own_address=is_own_address)
-        learned = gates.shown(status, verdict, is_own_address=is_own_address)
-        word = _word(status, verdict)
+            if failed is None:
+                built = config.built(delivery, event, payload, gateway.console, looked_up.values)
+                request, choice = _traced(built.request, event), built.choice
+        if request is None:
+            assert failed is not None
+            verdict, reply, word = failed.verdict, failed.reply, failed.word
+        else:
+            assert destination is not None
+            is_own_address = config.is_own_address(delivery)
+            asked = await ask(
+                gateway, destination, request, delivery_id=delivery.id, hiding=hiding, is_own_address=is_own_address
+            )
+            verdict, reply, learned, word = asked.verdict, asked.reply, asked.learned, asked.word
+    except NothingChosen as error:
+        verdict, word = Discard(str(error)), error.reason
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
         verdict, word = Dead(str(error)), error.reason
     except EgressError as error:
@@ -373,6 +385,8 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
         sent_bytes=len(sent),
         sent_sha256=hashlib.sha256(sent).digest() if request else b"",
         next_s=result.after_s if isinstance(result, Retry) else None,
+        lookups=looked_up.lookups,
+        choice=choice,
     )
     return Tried(result=result, attempt=attempt, learned=learned, word=word)
 
@@ -382,9 +396,3 @@ def _traced(request: OutboundRequest, event: Event) -> OutboundRequest:
     if isinstance(request, FileAppend) or "traceparent" in dict(request.headers):
         return request
     return replace(request, headers=request.headers + traces.passed_on(event.headers))
-
-
-def _word(status: int, verdict: Verdict) -> str:
-    if 200 <= status < 300 and not isinstance(verdict, Delivered):
-        return "not_taken"
-    return "429" if status == 429 else f"{status // 100}xx"

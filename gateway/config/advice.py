@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.config.entries import EntryCompiler
 from gateway.config.headers import fields_read, half_opened, headers_read
+from gateway.config.lookups import certain
 from gateway.config.mismatches import Values, mismatched, misspelt, nearest, typo
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
-from gateway.errors import BuildError, Place, RenderError
+from gateway.errors import BuildError, NothingChosen, Place, RenderError
 from gateway.event.conditions import Check, Clause, Condition
 from gateway.event.explain import explain
 from gateway.event.match import Rule
@@ -123,6 +124,7 @@ class Adviser:
         entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
         messages = [message for entry in entries for message in (entry, *(entry.send or ()))]
         used = {name.text for each in messages for name in each.to or ()}
+        used |= {each.source.text for entry in entries for each in entry.fetch.values() if each.source is not None}
         for name in self._destinations:
             if name not in used:
                 place = self._names["destinations", name]
@@ -294,7 +296,7 @@ class Adviser:
         failed: dict[tuple[Place, str], list[str]] = {}
         taken = [sample for sample in samples if _could_take(entries[0].rule, sample.facts)]
         for entry in entries:
-            for name, message in entry.messages.items():
+            for name, message in certain(entry):
                 destination = self._destinations[name]
                 for sample in taken:
                     for failure in _failure(lambda: _build(entry, destination, message, sample), entry.place):  # noqa: B023 - called at once
@@ -329,6 +331,10 @@ class Adviser:
 def _build(entry: Entry, destination: Destination, message: Message, sample: Sample) -> None:
     if entry.rule.expression is not None:
         entry.rule.expression.evaluate(sample.facts)
+    try:
+        message, _ = message.chosen(sample.facts)
+    except NothingChosen:
+        return
     parts = message.render(sample.facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
 

@@ -28,12 +28,14 @@ class TestCompiler:
         samples: Mapping[str, Collection[str]],
         destinations: Collection[str],
         routes: Collection[str],
+        fetches: Collection[str],
     ) -> None:
         self._reading = reading
         self._sources = sources
         self._samples = samples
         self._destinations = destinations
         self._routes = routes
+        self._fetches = fetches
 
     def test(self, keys: TestKeys, shortcuts: Mapping[str, frozenset[str]]) -> Test | None:
         """Compile one test; None after a problem was reported. ``shortcuts``: by source."""
@@ -42,6 +44,7 @@ class TestCompiler:
         self._check_event(keys, source)
         self._check_fields(keys, shortcuts.get(source, frozenset()))
         self._check_headers(keys)
+        self._check_fetched(keys)
         outcome, checks, reason = self._expected(keys.expect or ())
         if self._reading.report.errors != before or keys.name is None:
             return None
@@ -56,6 +59,7 @@ class TestCompiler:
             set={path: plain.value for path, plain in keys.set.items()},
             unset=tuple(path.text for path in keys.unset),
             query={name: value.text for name, value in keys.query.items()},
+            fetched={name: plain.value for name, plain in keys.fetched.items()},
             outcome=outcome,
             checks=checks,
             reason=reason,
@@ -117,6 +121,12 @@ class TestCompiler:
             with suppress(PathRefused):
                 if (header := header_of(path)) is not None:
                     checks.sent_header(self._reading, header, plain.value, keys.name_at("set", path))
+
+    def _check_fetched(self, keys: TestKeys) -> None:
+        for name in keys.fetched:
+            if name not in self._fetches:
+                hint = suggest_or_list(name, self._fetches) if self._fetches else "add fetch to a route, or remove it"
+                self._reading.error(keys.name_at("fetched", name), f'no route fetches "{name}"', hint)
 
     # --- expect ---
 

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, replies, retention, summaries, ways
+from gateway.config import checks, lookups, replies, retention, retries, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -22,7 +22,7 @@ from gateway.config.fields import Fields
 from gateway.config.include import Written, read_all
 from gateway.config.own_secrets import own_secrets
 from gateway.config.samples import Known
-from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
+from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
 from gateway.config.schema.reading import TEST_TEXT, Reading
@@ -35,7 +35,6 @@ from gateway.config.text.report import Report
 from gateway.config.trial import Trials, shown_as
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
-from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError, Place, Problem
 from gateway.hiding.masks import Masks
 from gateway.render import is_literal
@@ -173,6 +172,7 @@ class _Compiler:
         ]
         self._refuse_names_twice(entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
+        destinations = lookups.joined(self._reading, enabled, destinations)
         if not self._reading.missing:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
             adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
@@ -186,6 +186,9 @@ class _Compiler:
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
             entries=MappingProxyType({each.name: each for _, found in enabled for each in found}),
+            fetches=MappingProxyType(
+                {each.name: each.fetches for _, found in enabled for each in found if each.fetches}
+            ),
             sections=_sections(enabled),
             own=own,
             own_sections=_sections([(keys, found) for keys, found in enabled if _takes_own(found[0])]),
@@ -254,7 +257,8 @@ class _Compiler:
         entries = (*written.always, *written.routes, *written.unmatched, *written.failed)
         routes = [each.called for keys in entries for each in (keys, *(keys.send or ()))]
         samples = {name: source.samples for name, source in sources.items()}
-        tests = TestCompiler(self._reading, written.sources, samples, written.destinations, routes)
+        fetches = {name for keys in entries for name in keys.fetch}
+        tests = TestCompiler(self._reading, written.sources, samples, written.destinations, routes, fetches)
         with self._reading.about_tests():
             found = [tests.test(keys, shortcuts) for keys in written.tests]
         return tuple(test for test in found if test is not None)
@@ -315,32 +319,9 @@ class _Compiler:
             target=self._target(name, keys),
             concurrency=keys.concurrency or (defaults and defaults.concurrency) or 32,
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
-            retry=self._policy(keys, defaults),
+            retry=retries.policy(self._reading, keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
             door=self._ways.door(keys, kind),
-        )
-
-    def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
-        retry = keys.retry or (defaults.retry if defaults else None)
-        if retry is None:
-            return Policy()
-        if isinstance(retry, Policy):
-            return retry
-        if retry.first_s > retry.max_s:
-            self._reading.error(retry.place, "retry: first is longer than max", "make max at least as long as first")
-        statuses, never = retry.statuses or (), retry.never or ()
-        if set(statuses) & set(never):
-            hint = "keep it in one of them; never takes precedence over statuses"
-            self._reading.error(retry.key_at("never"), "retry: a status is in both statuses and never", hint)
-        return Policy(
-            for_s=retry.for_s,
-            first_s=retry.first_s,
-            max_s=retry.max_s,
-            attempts=retry.attempts,
-            jitter=retry.jitter,
-            statuses=statuses,
-            never=never,
-            max_age_s=retry.max_age,
         )
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:

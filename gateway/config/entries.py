@@ -5,13 +5,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from gateway import presets
-from gateway.config import checks
+from gateway.config import checks, lookups
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
+from gateway.config.lookups import FetchCompiler
 from gateway.config.messages import MessageCompiler, compiled
 from gateway.config.samples import Known
+from gateway.config.schema.conditions import Field
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.entries import BESIDE_SEND, EntryKeys
+from gateway.config.schema.entries import BESIDE_CHOOSE, BESIDE_SEND, EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.disk import TEMPLATES
@@ -42,6 +44,7 @@ class EntryCompiler:
         self._where_named = {name: named.where for name, named in written.conditions.items()}
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
+        self._fetches = FetchCompiler(reading, self._messages, destinations, disabled)
         self._hide = hide
         self._known = known
         self._templates: dict[frozenset[str], Templates] = {}
@@ -55,8 +58,14 @@ class EntryCompiler:
         self._refuse_beside_send(keys)
         self._refuse_empty(keys)
         self._refuse_in_failed(keys)
+        self._refuse_choose(keys)
+        fetches = self._fetches.fetches(keys, roots, self._templates_for)
+        # What is looked up has a name in what is sent, and nowhere else.
+        sending = self._templates_for(roots | lookups.names(keys)) if keys.fetch else templates
         parts = (keys, *(keys.send or ()))
-        messages = [self._messages.messages(each, templates, fallback) for each in parts]
+        messages = [
+            self._messages.messages(each, sending, fallback, keys.choose if each is keys else None) for each in parts
+        ]
         deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
         # The entry itself sends what its parts send, too.
         deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
@@ -69,6 +78,7 @@ class EntryCompiler:
                 messages=MappingProxyType(messages[at]),
                 deliveries=deliveries[at],
                 once=self._once(keys, templates) if at == 0 else None,
+                fetches=fetches,
             )
             for at, each in enumerate(parts)
         ]
@@ -77,13 +87,27 @@ class EntryCompiler:
         return Rule(
             sources=None if keys.source is None else frozenset(sources),
             patterns=self._patterns(keys, sources),
-            where=self.conditions.compile(keys.where, lambda field: self.fields.check_condition(field, sources, roots)),
+            where=self.conditions.compile(keys.where, lambda field: self._check_condition(keys, field, sources, roots)),
             expression=self._expression(keys, templates),
             stops=keys.stop or keys.to == (),
         )
 
+    def _check_condition(self, keys: EntryKeys, field: Field, sources: Sequence[str], roots: frozenset[str]) -> None:
+        root = field.path.text.partition(".")[0].partition("[")[0]
+        if root in lookups.names(keys):
+            lookups.refuse_early(self._reading, field.path.place, "where", root)
+        else:
+            self.fields.check_condition(field, sources, roots)
+
+    def _is_early(self, keys: EntryKeys, key: str) -> bool:
+        """Whether a key uses what is looked up before that is known; reports it."""
+        found = [each for each in lookups.named_early(keys) if each[1] == key]
+        for place, _, name in found:
+            lookups.refuse_early(self._reading, place, key, name)
+        return bool(found)
+
     def _once(self, keys: EntryKeys, templates: Templates) -> Once | None:
-        if keys.once is None or keys.once.per is None:
+        if keys.once is None or keys.once.per is None or self._is_early(keys, "once"):
             return None
         per = compiled(self._reading, templates.text, keys.once.per, no_escape)
         if "{{" not in keys.once.per.text:
@@ -118,8 +142,10 @@ class EntryCompiler:
             self.conditions.compile(where, self.fields.check_condition_anywhere)
 
     def _expression(self, keys: EntryKeys, templates: Templates) -> Expression | None:
-        evaluate = None if keys.condition is None else compiled(self._reading, templates.truth, keys.condition)
-        if evaluate is None or keys.condition is None:
+        if keys.condition is None or self._is_early(keys, "if"):
+            return None
+        evaluate = compiled(self._reading, templates.truth, keys.condition)
+        if evaluate is None:
             return None
         if templates.is_constant(keys.condition):
             self._warn_constant(keys, evaluate)
@@ -150,6 +176,23 @@ class EntryCompiler:
             if text in keys.written:
                 message = f'route "{keys.called}" has both "{text}" and "send"'
                 self._reading.error(keys.key_at(text), message, "move it into the elements of send that need it")
+
+    def _refuse_choose(self, keys: EntryKeys) -> None:
+        if keys.choose is None:
+            return
+        for text in (*BESIDE_CHOOSE, "send"):
+            if text in keys.written:
+                message = f'route "{keys.called}" has both "{text}" and "choose"'
+                self._reading.error(keys.key_at(text), message, "move it into the elements of choose that need it")
+        for each in keys.choose[:-1]:
+            if "if" not in each.written:
+                message = (
+                    f'an element of choose without "if" always holds: what follows it in "{keys.called}" is never sent'
+                )
+                self._reading.error(each.place, message, "give it an if, or put it last")
+        if keys.to == ():
+            message = f'"choose" of "{keys.called}" chooses for nobody: to is []'
+            self._reading.error(keys.key_at("choose"), message, "remove it, or name a destination")
 
     # --- which events ---
 

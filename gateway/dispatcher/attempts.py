@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from gateway import pipeline
 from gateway.destinations import gates
+from gateway.dispatcher.lookups import Lookups
 from gateway.errors import CorruptEvent, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
-from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Retry
+from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Release, Retry
 from gateway.pipeline import Gateway, Tried
 from gateway.presets import OWN
 from gateway.routing import Config
@@ -21,12 +22,24 @@ from gateway.store.nouns import Lease, Outcome, Told
 class Attempts:
     """Makes attempts. One for each process."""
 
-    def __init__(self, gateway: Gateway, holds: Holds, announce: Callable[[Announcement], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        holds: Holds,
+        announce: Callable[[Announcement], Awaitable[None]],
+        give_back: Callable[[str], None],
+    ) -> None:
+        """``give_back`` frees a slot of a destination."""
         self._gateway = gateway
+        self.lookups = Lookups(gateway, holds, give_back, self._is_outdated)
         self._holds = holds
         self._announce = announce
         #: Looks for another login at once; called when a destination refuses what it was sent.
         self.look_for_login: Callable[[], Awaitable[None]] = _nowhere
+
+    def turn(self, delivery: Delivery) -> float | None:
+        """The seconds to wait for its turn, as of ``Holds``; one that has something to look up takes its turns itself."""
+        return 0.0 if delivery.route in self._gateway.config.fetches else self._holds.turn(delivery)
 
     async def make(
         self, lease: Lease, event: Event | CorruptEvent | None, payload: object, wait_s: float
@@ -40,7 +53,25 @@ class Attempts:
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         used = self._gateway.config
-        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload)
+        if lease.delivery.route in used.fetches:
+            return await self._after_lookups(lease, event, payload)
+        return await self._tried(
+            lease, event, used, await pipeline.deliver(lease.delivery, event, self._gateway, payload)
+        )
+
+    async def _after_lookups(self, lease: Lease, event: Event, payload: object) -> tuple[Outcome, str]:
+        """Attempt a delivery whose route looks something up first: that takes its turn, too."""
+        found = await self.lookups.make(lease.delivery, event, payload)
+        if isinstance(found, Retry | Release):
+            return Outcome(lease, found), ""
+        looked_up, asked = found
+        used = self._gateway.config
+        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, looked_up)
+        self.lookups.wrote(used, lease.delivery, tried, asked)
+        return await self._tried(lease, event, used, tried)
+
+    async def _tried(self, lease: Lease, event: Event, used: Config, tried: Tried) -> tuple[Outcome, str]:
+        """The outcome of an attempt that was made with a configuration."""
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
             return await self._with_another_login(lease, tried), tried.word
         return await self._judged(lease, event, tried), tried.word

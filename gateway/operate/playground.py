@@ -102,6 +102,8 @@ async def send(gateway: Gateway, draft: Draft, *, route: str, destination: str, 
         raise BadRequest(f"{route} does not send this event to {destination}: correct its conditions first")
     event = replace(rehearsal.event, id=new_id("evt", now))
     delivery = Delivery(id=new_id("dlv", now), event_id=event.id, route=route, destination=destination)
+    if route in tried.fetches:
+        raise BadRequest(f"{route} looks something up before it sends: use gateway send, which makes the look-up, too")
     request = tried.build(delivery, event, rehearsal.facts["payload"], gateway.console)
     await gateway.note("send", destination, by=by, reason=f"from the playground: {event.type} by {route}")
     hiding = gateway.config.hiding(event, destination)

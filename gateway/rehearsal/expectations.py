@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from gateway.config import load
 from gateway.errors import RequestRefused
 from gateway.event.payload import parse
@@ -44,11 +46,19 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
         body = body_of(test, source, folder)
         declared, given = headers_of(test, source), written_headers(test)
         headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
-        rehearsal = rehearse(config, source, body, headers, NOW, query=query)
+        rehearsal = rehearse(config, source, body, headers, NOW, query=query, looked_up=test.fetched)
     except NoEvent as error:
         return [str(error)]
     except RequestRefused as error:
         return [] if test.outcome == "rejected" else [f"expected {_wanted(test)}", f"but it is rejected: {error}"]
+    # What the file discards is no delivery to expect.
+    discarded = [f"{_called(each)} is discarded: {each.discarded}" for each in rehearsal.deliveries if each.discarded]
+    rehearsal = replace(rehearsal, deliveries=tuple(each for each in rehearsal.deliveries if not each.discarded))
+    wrong = _wrong(config, test, rehearsal)
+    return [*wrong, *discarded] if wrong else []
+
+
+def _wrong(config: Config, test: Test, rehearsal: Rehearsal) -> Sequence[str]:
     match test.outcome:
         case "deliveries":
             return [*_wrong_set(test, rehearsal), *_wrong_content(config, test, rehearsal)]

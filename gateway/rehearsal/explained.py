@@ -23,7 +23,7 @@ from gateway.hiding.redaction import seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, OutboundRequest
 from gateway.rehearsal import curl
 from gateway.rehearsal.as_test import as_test
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
+from gateway.rehearsal.rehearse import Asking, Rehearsal, Rehearsed, attempted, once, planned, rehearse_event
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
 from gateway.store.nouns import EventHistory, HeldBack
@@ -32,7 +32,8 @@ from gateway.wording import iso_time
 
 def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
     """What happens to an event: ``{"event", "entries", "deliveries"}``. Each entry has its clauses and the values they
-    saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted.
+    saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted; what it looks up first is in ``lookups``,
+    and ``assumed`` says what the request then takes for granted.
     """
     event = rehearsal.event
     return {
@@ -129,8 +130,8 @@ def _fired_before(each: HeldBack, key: str) -> str:
 
 
 def _is_changed(now: Rehearsed, last: Attempt | None) -> bool | None:
-    """Whether an attempt would send a different body than the last one; None if that sent none."""
-    if last is None or not last.sent_sha256:
+    """Whether an attempt would send a different body than the last one; None if that sent none, or nobody can know."""
+    if last is None or not last.sent_sha256 or now.assumed or (now.lookups and now.not_shown):
         return None
     return now.request is None or hashlib.sha256(now.request.sent).digest() != last.sent_sha256
 
@@ -163,17 +164,26 @@ class _Shown:
 
     def delivery(self, real: Rehearsed, delivery: Delivery, console: str = "") -> Rehearsed:
         config = self._config
-        if real.request is None:
+        if real.request is None and not real.lookups:
             return replace(real, error=config.masks.text(self._hide(real.error)))
         # A request that computes with a secret cannot be built without it; there the secret is masked in the result.
-        made = (
+        made = [
             attempted(each, delivery, self._event, self._payload, console) for each in (self._without_secrets, config)
-        )
+        ]
+        real = replace(real, lookups=tuple(map(self._asking, made[0].lookups)))
+        if real.request is None:
+            return replace(real, error=config.masks.text(self._hide(real.error)))
         request = next((each.request for each in made if each.request), None)
         if request is None:
             return replace(real, request=None, not_shown="it depends on a value that the source redacts")
         masked = config.destinations[real.destination].masked(request)
         return replace(real, request=config.masks.request(masked))
+
+    def _asking(self, each: Asking) -> Asking:
+        if each.request is None:
+            return replace(each, error=self._config.masks.text(self._hide(each.error)))
+        masked = self._config.destinations[each.destination].masked(each.request)
+        return replace(each, request=self._config.masks.request(masked))
 
 
 def secretless(values: object, masks: Masks) -> Mapping[str, object]:
@@ -202,7 +212,15 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
         "error": each.error,
         "retry": schedule(destination.retry) if destination else "",
         **({"not_shown": each.not_shown} if each.not_shown else {}),
+        **({"discarded": each.discarded} if each.discarded else {}),
+        **({"assumed": each.assumed} if each.assumed else {}),
+        **({"lookups": [_lookup(one, config) for one in each.lookups]} if each.lookups else {}),
     }
+
+
+def _lookup(each: Asking, config: Config) -> Mapping[str, Any]:
+    request = _request(each.request, config.destinations.get(each.destination), config.masks)
+    return {"name": each.name, "destination": each.destination, "request": request, "error": each.error}
 
 
 def _request(

@@ -7,12 +7,12 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.errors import BuildError, RenderError
+from gateway.errors import BuildError, NothingChosen, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
 from gateway.routing import Config, Source
 from gateway.routing.cases import JSON_HEADERS
-from gateway.routing.entries import Considered
+from gateway.routing.entries import Considered, Fetch
 from gateway.signatures import CannotSign, RawHeaders, Request
 from gateway.wording import duration
 
@@ -22,16 +22,33 @@ _DELIVERY_ID: Final = "dlv_00000000-0000-7000-8000-{:012d}"
 NONE_HELD_BACK: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+class Asking(Struct, frozen=True, kw_only=True):
+    """The request of one look-up, which nothing here makes."""
+
+    #: What templates call its answer.
+    name: str
+    destination: str
+    #: None: it cannot be built because of ``error``.
+    request: OutboundRequest | None = None
+    error: str = ""
+
+
 class Rehearsed(Struct, frozen=True, kw_only=True):
     """One delivery, as its first attempt would send it."""
 
     route: str
     destination: str
-    #: None: it would be dead because of ``error``.
+    #: None: it would be dead because of ``error``, or discarded.
     request: OutboundRequest | None = None
     error: str = ""
     #: Why the request is not shown although there is one.
     not_shown: str = ""
+    #: Why the file discards it; empty: it does not.
+    discarded: str = ""
+    #: What it looks up first.
+    lookups: tuple[Asking, ...] = ()
+    #: What the request takes for granted; empty: nothing.
+    assumed: str = ""
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
@@ -102,16 +119,22 @@ def _raw(headers: Mapping[str, str]) -> RawHeaders:
 
 
 def rehearse(
-    config: Config, source: Source, body: bytes, headers: RawHeaders, now: float, query: bytes = b""
+    config: Config,
+    source: Source,
+    body: bytes,
+    headers: RawHeaders,
+    now: float,
+    query: bytes = b"",
+    looked_up: Mapping[str, object] | None = None,
 ) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
-    ``headers`` have lower-case names. Raises RequestRefused.
+    ``headers`` have lower-case names; ``looked_up`` is as in ``attempted``. Raises RequestRefused.
     """
     if len(body) > source.max_body:
         raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
-    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload)
+    return rehearse_event(config, source, replace(first.event, id=EVENT_ID), first.payload, looked_up=looked_up)
 
 
 def rehearse_event(
@@ -120,8 +143,12 @@ def rehearse_event(
     event: Event,
     payload: object,
     held_back: Mapping[str, str] = NONE_HELD_BACK,
+    looked_up: Mapping[str, object] | None = None,
 ) -> Rehearsal:
-    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal."""
+    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal.
+
+    ``looked_up`` is as in ``attempted``.
+    """
     facts = source.naming.facts(event, payload)
     considered = config.explain(source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
@@ -131,7 +158,7 @@ def rehearse_event(
         facts=facts,
         considered=considered,
         deliveries=tuple(
-            attempted(config, planned(event, number, *each), event, payload)
+            attempted(config, planned(event, number, *each), event, payload, looked_up=looked_up)
             for number, each in enumerate(plan, start=1)
         ),
         told=() if not plan or source is config.own else config.explain_failed(_given_up(*plan[0]), event, facts),
@@ -167,11 +194,46 @@ def once(each: Considered, rehearsal: Rehearsal, shown_key: Callable[[str], str]
     return f"fires once in {duration(firing.window_s)} for the key {shown_key(firing.key)}"
 
 
-def attempted(config: Config, delivery: Delivery, event: Event, payload: object, console: str = "") -> Rehearsed:
-    """A delivery as an attempt would send it now; ``console`` is the address the console listens at."""
-    route, destination = delivery.route, delivery.destination
+def attempted(
+    config: Config,
+    delivery: Delivery,
+    event: Event,
+    payload: object,
+    console: str = "",
+    looked_up: Mapping[str, object] | None = None,
+) -> Rehearsed:
+    """A delivery as an attempt would send it now; ``console`` is the address the console listens at.
+
+    ``looked_up``: what look-ups find, by name, and null for what is left out. None: nobody knows, so the request is shown
+    as if nothing were found.
+    """
+    fetches = config.fetches.get(delivery.route, ())
+    known = {fetch.name: (looked_up or {}).get(fetch.name) for fetch in fetches}
+    asked = tuple(_asking(config, fetch, delivery, event, payload, known) for fetch in fetches)
+    names = " and ".join(known)
+    is_assumed = bool(known) and looked_up is None
+    made = Rehearsed(route=delivery.route, destination=delivery.destination, lookups=asked)
+    unasked = next((each for each in asked if each.error), None)
+    if unasked is not None:
+        return replace(made, error=f"fetch {unasked.name}: {unasked.error}")
     try:
-        request = config.build(delivery, event, payload, console)
+        request = config.built(delivery, event, payload, console, known).request
+    except NothingChosen as error:
+        return replace(made, not_shown=_depends(names)) if is_assumed else replace(made, discarded=str(error))
     except BuildError as error:
-        return Rehearsed(route=route, destination=destination, error=str(error))
-    return Rehearsed(route=route, destination=destination, request=request)
+        return replace(made, not_shown=_depends(names)) if is_assumed else replace(made, error=str(error))
+    return replace(made, request=request, assumed=f"as if {names} had found nothing" if is_assumed else "")
+
+
+def _depends(names: str) -> str:
+    return f"it depends on what {names} finds, which is looked up at the attempt"
+
+
+def _asking(
+    config: Config, fetch: Fetch, delivery: Delivery, event: Event, payload: object, known: Mapping[str, object]
+) -> Asking:
+    try:
+        request = config.lookup(fetch, delivery, event, payload, known)
+    except BuildError as error:
+        return Asking(name=fetch.name, destination=fetch.destination, error=str(error))
+    return Asking(name=fetch.name, destination=fetch.destination, request=request)

@@ -76,6 +76,8 @@ class Test(Struct, frozen=True, kw_only=True):
     unset: tuple[str, ...] = ()
     #: The fields of the request's query.
     query: Mapping[str, str] = field(default_factory=dict)
+    #: What is found by look-ups, by name; null for the others.
+    fetched: Mapping[str, object] = field(default_factory=dict)
     #: ``deliveries``: exactly those of ``checks``; ``failed``: one becomes dead with ``reason``.
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()

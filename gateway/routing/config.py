@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from msgspec import Struct
 
 from gateway.errors import NameGone, Place, Problem
 from gateway.event.paths import Facts
@@ -12,7 +15,7 @@ from gateway.model import Delivery, Event, Notice, OutboundRequest
 from gateway.presets import OWN
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
-from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
+from gateway.routing.entries import Considered, Entries, Entry, Fetch, Message, Sections
 from gateway.routing.peers import Peers
 from gateway.routing.sources import Source
 from gateway.store.nouns import Limits, Retention
@@ -28,6 +31,17 @@ class Trials(Protocol):
     def written(self, place: Place, masks: Masks) -> str: ...
     @property
     def templates(self) -> Mapping[str, str]: ...
+
+
+class Built(Struct, frozen=True):
+    """The request of a delivery."""
+
+    request: OutboundRequest
+    #: The element of ``choose`` that says what is sent, from 1; 0: there are none.
+    choice: int = 0
+
+
+NOTHING_LOOKED_UP: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +62,8 @@ class Config:
     destinations: Mapping[str, Destination]
     #: The entries of all sections, by name.
     entries: Mapping[str, Entry]
+    #: What the deliveries of a route look up first, by the route's name; without those that look up nothing.
+    fetches: Mapping[str, Sequence[Fetch]]
     #: The entries for events of ``sources``.
     sections: Sections
     #: The source of the gateway's own events.
@@ -126,9 +142,21 @@ class Config:
         return {**facts, "delivery": delivery}
 
     def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
+        """The request of a delivery that looks nothing up; as ``built``."""
+        return self.built(delivery, event, payload, console).request
+
+    def built(
+        self,
+        delivery: Delivery,
+        event: Event,
+        payload: object,
+        console: str = "",
+        looked_up: Mapping[str, object] = NOTHING_LOOKED_UP,
+    ) -> Built:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
-        Raises BuildError only, such as NameGone or RenderError.
+        ``looked_up``: what its route has looked up, by name. Raises BuildError, such as NameGone or RenderError, and
+        NothingChosen.
         """
         destination = self._destination(delivery.destination)
         entry, message = self._message(delivery)
@@ -139,7 +167,23 @@ class Config:
         if entry.rule.expression is not None:
             # An expression that failed counted as a match: here it raises the reason.
             entry.rule.expression.evaluate(facts)
+        if looked_up:
+            facts = {**facts, **looked_up}
+        message, choice = message.chosen(facts)
         parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
+        return Built(destination.kind.request(destination.target, parts), choice)
+
+    def lookup(
+        self, fetch: Fetch, delivery: Delivery, event: Event, payload: object, before: Mapping[str, object]
+    ) -> OutboundRequest:
+        """Build the request of one look-up of a delivery; ``before``: what was looked up before it, by name.
+
+        Raises BuildError.
+        """
+        destination = self._destination(fetch.destination)
+        source = self._source(event)
+        facts = {**source.naming.facts(event, payload), **before}
+        parts = fetch.message.render(facts, event, delivery.id, frozenset())
         return destination.kind.request(destination.target, parts)
 
     def is_own_address(self, delivery: Delivery) -> bool:
@@ -153,6 +197,10 @@ class Config:
         if destination is None:
             raise _gone(f'the destination "{name}" is no longer in routes.yaml')
         return destination
+
+    def message(self, delivery: Delivery) -> Message:
+        """What its route sends to its destination. Raises NameGone."""
+        return self._message(delivery)[1]
 
     def _message(self, delivery: Delivery) -> tuple[Entry, Message]:
         entry = self.entries.get(delivery.route)

@@ -32,6 +32,15 @@ class Destination(Struct, frozen=True, kw_only=True):
     door: Door = field(default_factory=Door)
     #: The path of the field that orders deliveries; empty: they are not ordered.
     order: tuple[str, ...] = ()
+    #: How long the look-ups of a delivery may take before it is sent, with their waiting, seconds; 0: no route has any.
+    lookups_s: float = 0.0
+    #: What the destinations that ``fetch`` joins have in common, directly or over others; empty: it is joined to none.
+    group: str = ""
+
+    @property
+    def longest_s(self) -> float:
+        """The longest time that an attempt may take, seconds."""
+        return self.timeout_s + self.lookups_s
 
     @property
     def secrets(self) -> Iterator[str]:

@@ -36,7 +36,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     ),
     "attempt": (
         "event_seq delivery_seq number recorded_at started_at duration_s outcome status reason answer config_revision "
-        "sent_bytes sent_sha256 next_s"
+        "sent_bytes sent_sha256 next_s looked_up"
     ),
     "notice": "event_seq delivery_seq teller due dead count",
     "held_back": "event_seq name key event_id fired_at",

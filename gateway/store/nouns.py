@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct, field
 
 from gateway.errors import CorruptEvent
-from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Event, Notice, Release, Retry
+from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Discard, Event, Notice, Release, Retry
 
 #: Rows that a search looks at before it ends early; takes some 50 ms.
 EFFORT: Final = 20_000
@@ -106,7 +106,7 @@ class Outcome(Struct, frozen=True):
     """The result of an attempt, for the store."""
 
     lease: Lease
-    result: Delivered | Retry | Dead | Release
+    result: Delivered | Retry | Dead | Discard | Release
     attempt: Attempt | None = None
     #: The notices to make because the delivery is dead.
     told: "Told | None" = None

@@ -118,6 +118,11 @@ class TestKeys(Section):
     query: Mapping[str, Words] = key(
         values.map_of(values.words), "the fields of the request's query: {button: front}", factory=dict
     )
+    fetched: Mapping[str, Plain] = key(
+        values.map_of(trees.json),
+        "what fetch finds, by name: {person: {items: [{id: 7}]}}; null, nothing was found, for those left out",
+        factory=dict,
+    )
     unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
     expect: tuple[Expected, ...] | None = key(
         _expect,

@@ -140,7 +140,8 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
         if (before := outcome.lease.delivery).lane is not None and not isinstance(outcome.result, Retry | Release)
     }
     told = [outcome for outcome in outcomes if outcome.told is not None]
-    if not lanes and not told:
+    looked_up = [found for outcome in outcomes if (found := _looked_up(outcome)) is not None]
+    if not lanes and not told and not looked_up:
         async with line.alone() as connection:
             return await _record(connection, outcomes, statement)
     async with line.transaction() as connection:
@@ -148,10 +149,20 @@ async def _settle(line: Line, outcomes: Sequence[Outcome], statement: str) -> Se
         settled = await _record(connection, outcomes, statement)
         if lanes:
             await let_next_go(connection, lanes, settled.due)
+        for seq, number, lookups in looked_up:
+            if seq in settled.held:
+                await connection.execute(sql.LOOKED_UP, seq, number, lookups)
         for outcome in told:
             if fence_of(outcome.lease.token)[0] in settled.held:
                 await _notify(connection, outcome, settled)
         return settled
+
+
+def _looked_up(outcome: Outcome) -> tuple[int, int, bytes] | None:
+    """Delivery, number and look-ups of an attempt; None: it has not made any."""
+    attempt = outcome.attempt
+    found = None if attempt is None else rules.looked_up(attempt)
+    return None if attempt is None or found is None else (fence_of(outcome.lease.token)[0], attempt.number, found)
 
 
 async def _lock(connection: Connection, lanes: Lanes, told: Sequence[Outcome]) -> None:

@@ -59,7 +59,7 @@ WHERE d.event_seq = ANY ($1::bigint[]) AND {_OF_DAYS} ORDER BY d.seq
 """
 ATTEMPTS: Final = f"""
 SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
-    a.sent_bytes, a.sent_sha256, a.next_s
+    a.sent_bytes, a.sent_sha256, a.next_s, a.looked_up
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq
 WHERE d.event_seq = $1 AND {_OF_DAYS} AND a.delivery_seq BETWEEN $2 AND $3 ORDER BY d.seq, a.number
 """

@@ -232,6 +232,7 @@ def distinct(values: Iterable[str]) -> list[str]:
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
     """From the columns of ATTEMPTS."""
+    lookups, choice = rules.as_looked_up(row[12])
     return Attempt(
         number=row[1],
         started_at=row[2],
@@ -244,6 +245,8 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
         sent_bytes=row[9],
         sent_sha256=row[10],
         next_s=row[11],
+        lookups=lookups,
+        choice=choice,
     )
 
 

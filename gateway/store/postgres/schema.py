@@ -10,7 +10,7 @@ from typing import Final
 from gateway.store.postgres.tables import CLOCK, DAY_BITS, TABLES, TYPES
 
 #: The schema that this release makes and runs on.
-VERSION: Final = 1
+VERSION: Final = 2
 #: The oldest schema on whose releases it may still run beside this one: the one before, always.
 RUNS_FROM: Final = 1
 
@@ -41,6 +41,11 @@ def day(number: int) -> str:
     )
 
 
+#: What an attempt looked up before it was sent, and what it chose: see ``rules.looked_up``.
+LOOKED_UP: Final = """
+ALTER TABLE attempt ADD COLUMN looked_up bytea;
+"""
+
 #: From each version to the next one; 0 is an empty database.
 MIGRATIONS: Final = (
     CLOCK
@@ -48,5 +53,6 @@ MIGRATIONS: Final = (
     + TABLES
     + REST
     + "".join(unique_ids(f"{table}_rest") for table in BY_DAY)
-    + f"INSERT INTO meta VALUES ({VERSION}, {RUNS_FROM});\n",
+    + "INSERT INTO meta VALUES (1, 1);\n",
+    LOOKED_UP + f"INSERT INTO meta VALUES (2, {RUNS_FROM});\n",
 )

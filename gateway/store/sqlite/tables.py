@@ -11,7 +11,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 6
+VERSION: Final = 7
 
 #: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -130,6 +130,11 @@ REFUSED_BY_SOURCE: Final = """
 FIRED_BY_EVENT: Final = """
     CREATE INDEX once_by ON once (event_id);
     CREATE INDEX held_back_by ON held_back (event_id);
+"""
+
+#: What an attempt looked up before it was sent, and what it chose: see ``rules.looked_up``.
+LOOKED_UP: Final = """
+    ALTER TABLE attempt ADD COLUMN looked_up TEXT;
 """
 
 #: From each format to the next one.
@@ -289,5 +294,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     """,
     5: f"""{FIRED_BY_EVENT}
     PRAGMA user_version = 6;
+    """,
+    6: f"""{LOOKED_UP}
+    PRAGMA user_version = 7;
     """,
 }
