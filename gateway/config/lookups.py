@@ -1,6 +1,5 @@
 """Compiles ``fetch``: what an entry looks up, and which destinations that joins to one another."""
 
-import keyword
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -18,7 +17,12 @@ from gateway.routing.lookups import PATIENCE_S
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Names that mean something else in a template.
-_RESERVED: Final = frozenset({"true", "false", "none", "loop", "self", "omit", "super", "caller", "varargs", "kwargs"})
+_RESERVED: Final = frozenset(
+    """
+    and block call caller context delivery do elif else extends false filter for from if import in include is kwargs loop
+    macro memory none not omit or recursive self set super true varargs with without
+    """.split()
+)
 
 Compiled = tuple[EntryKeys, Sequence[Entry]]
 
@@ -73,7 +77,7 @@ class FetchCompiler:
             self._reading.error(keys.key_at("fetch"), message, "remove it, or name a destination")
 
     def _is_name(self, name: str, known: frozenset[str], place: Place) -> bool:
-        if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        if not _NAME.fullmatch(name):
             hint = f"write it with letters, digits and _: {re.sub(r'[^A-Za-z0-9_]', '_', name).lower()}"
             self._reading.error(place, f'fetch: templates cannot use the name "{name}"', hint)
             return False

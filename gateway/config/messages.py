@@ -95,7 +95,8 @@ class MessageCompiler:
             body=keys.body,
             form=keys.form,
         )
-        self._refuse_two_contents(asked)
+        if "body" in keys.written and "form" in keys.written:
+            self._reading.error(keys.key_at("form"), f'fetch "{name}" has both "body" and "form"', "keep one")
         message = self._message(asked, destination, templates, None)
         if asked.method == "GET" and message.content is not None:
             hint = "write method: POST, or put the values under query"

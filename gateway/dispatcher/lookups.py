@@ -266,12 +266,13 @@ class Lookups:
             await self.lines.pause(max(0.0, self._holds.permit(name).again_at - self._gateway.monotonic()))
 
     def _held(self, name: str, trip: Trip) -> tuple[str, float] | None:
-        """Why nothing can start there as long as this delivery waits, and for how many seconds."""
+        """Why it is not worth waiting for a turn there, and for how many seconds there is none; None: it is."""
         permit = self._holds.permit(name)
         if permit.count:
             return None
         wait_s = permit.again_at - self._gateway.monotonic()
-        return (permit.why, wait_s) if wait_s > self._left_s(trip) else None
+        is_short = wait_s <= self._left_s(trip) and self._holds.standing(name).circuit == "closed"
+        return None if is_short else (permit.why, wait_s)
 
     def _expected_s(self, destination: Destination) -> float:
         """How long one more would wait in line."""
