@@ -17,12 +17,11 @@ from gateway.routing.lookups import PATIENCE_S
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Names that mean something else in a template.
-_RESERVED: Final = frozenset(
-    """
-    and block call caller context delivery do elif else extends false filter for from if import in include is kwargs loop
-    macro memory none not omit or recursive self set super true varargs with without
-    """.split()
-)
+_RESERVED: Final = frozenset({
+    "and", "block", "call", "caller", "context", "delivery", "do", "elif", "else", "extends", "false", "filter",
+    "for", "from", "if", "import", "in", "include", "is", "kwargs", "loop", "macro", "none", "not", "omit", "or",
+    "recursive", "self", "set", "super", "true", "varargs", "with", "without",
+})  # fmt: skip
 
 Compiled = tuple[EntryKeys, Sequence[Entry]]
 
