@@ -61,11 +61,16 @@ class Attempts:
 
     async def _after_lookups(self, lease: Lease, event: Event, payload: object) -> tuple[Outcome, str]:
         """Attempt a delivery whose route looks something up first: that takes its turn, too."""
+        used = self._gateway.config
         found = await self.lookups.make(lease.delivery, event, payload)
+        if self._gateway.config is not used:
+            # What was looked up may have another name now.
+            found = Retry("the configuration has changed while it was looked up")
         if isinstance(found, Retry | Release):
+            # Should it be the probe of its destination, another one is due.
+            await self._holds.learn(lease.delivery, gates.NOTHING)
             return Outcome(lease, found), ""
         looked_up, asked = found
-        used = self._gateway.config
         tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, looked_up)
         self.lookups.wrote(used, lease.delivery, tried, asked)
         return await self._tried(lease, event, used, tried)

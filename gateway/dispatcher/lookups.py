@@ -206,7 +206,11 @@ class Lookups:
             )
         except AddressBlocked as error:
             failed = Failed(verdict=Dead(f"fetch {fetch.name}: {name}: {error}"), word=error.reason, destination=name)
-        except EgressError as error:
+        except Exception as error:
+            if not isinstance(error, EgressError):
+                # A defect of ours says nothing about the destination.
+                await self._holds.learn(delivery, gates.NOTHING)
+                raise
             failed = Failed(verdict=Retry(f"fetch {fetch.name}: {name}: {error}"), word=error.reason, destination=name)
             learned = Learned(outcome="failed")
         else:
@@ -262,7 +266,7 @@ class Lookups:
                 await self.lines.pause(wait_s)
                 return
             if why := self._held(name, trip):
-                raise self._put_back(name, *why)
+                raise self._put_back("" if name == trip.own else name, *why)
             await self.lines.pause(max(0.0, self._holds.permit(name).again_at - self._gateway.monotonic()))
 
     def _held(self, name: str, trip: Trip) -> tuple[str, float] | None:
@@ -284,10 +288,12 @@ class Lookups:
         return trip.until - self._gateway.monotonic()
 
     def _put_back(self, name: str, why: str, after_s: float) -> _PutBack:
+        """``name``: where it cannot look; empty: in its own destination it cannot even be sent."""
         if self.lines.is_over:
             return _PutBack(Release())
         after_s = min(max(after_s, SOON_S), LATER_S) * (1.0 + self._gateway.noise() / 2)
-        return _PutBack(Retry(f"waits to look in {name}: {why}", after_s=after_s))
+        what = f"to look in {name}" if name else "for its turn"
+        return _PutBack(Retry(f"waits {what}: {why}", after_s=after_s))
 
     # its own slot
 
@@ -300,7 +306,7 @@ class Lookups:
         if trip.delivery.id not in self.away:
             return
         if not await self.lines.slot(trip.own, self._left_s(trip)):
-            raise self._put_back(trip.own, "it had no free slot in time", SOON_S)
+            raise self._put_back("", "it had no free slot in time", SOON_S)
         self.away.discard(trip.delivery.id)
 
     async def _come_back(self, trip: Trip) -> None:

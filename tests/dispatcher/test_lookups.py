@@ -433,6 +433,20 @@ async def test_a_stop_ends_what_waits_in_line_at_once_and_keeps_it(tmp_path):
 
 
 @story
+async def test_a_file_that_changes_during_a_look_up_has_it_made_again(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm", answer(200, FOUND, after_s=0.3), answer(200, FOUND))
+        async with World(tmp_path, elsewhere(sink)) as world:
+            event_id = (await world.receive()).event_id
+            await asyncio.to_thread(sink.wait_for, 1)
+            world.reload(elsewhere(sink, "{{ found.items[0].owner }}").replace("{person:", "{found:"))
+            await world.turn()
+            delivery, attempt = await told(world, event_id)
+    assert delivery.state is DeliveryState.DELIVERED
+    assert (delivery.attempts, [each.name for each in attempt.lookups]) == (1, ["found"])
+
+
+@story
 async def test_the_lease_covers_both_timeouts_and_the_waiting(tmp_path):
     with Sink() as sink:
         text = elsewhere(sink, crm=", timeout: 40s", chat=", timeout: 7s")
