@@ -7,7 +7,9 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.harness import SAMPLES, GatewayProcess
+from tests.acceptance.crew import Crew
+from tests.acceptance.harness import SAMPLES, SECRET, GatewayProcess
+from tests.sink import Sink, answer
 from tests.test_docs import ROOT
 from tests.vendor import Call, Vendor
 
@@ -89,3 +91,37 @@ def test_a_contact_that_the_crm_had_is_found_and_no_kill_doubles_another(tmp_pat
             assert crm.persons[1]["email"] == "person0@example.com"
             [lookup] = made[-1]["attempts_made"][-1]["lookups"]
             assert (lookup["name"], lookup["destination"], lookup["status"]) == ("person", "crm", 200)
+
+
+def in_flight(sink: Sink, path: str, lasting_s: float) -> int:
+    """The most requests to a path that were answered at the same time, each after so long."""
+    begun = sorted(each.at for each in sink.requests if each.path.startswith(path))
+    return max(sum(at <= other < at + lasting_s for other in begun) for at in begun)
+
+
+@EACH_STORE
+def test_with_workers_what_look_ups_join_is_sent_by_one_of_them_within_its_slots(tmp_path):
+    text = f"""
+version: 1
+sources: {{xobito: {{preset: xobito, secret: {SECRET}}}}}
+destinations:
+  crm: {{url: "URL/crm", concurrency: 2}}
+  chat: {{url: "URL/chat", concurrency: 8}}
+routes:
+  - name: note
+    match: contact.created
+    to: chat
+    fetch: {{person: {{from: crm, path: "/{{{{ attrs.id }}}}"}}}}
+    body: {{id: "{{{{ attrs.id }}}}", owner: "{{{{ person.owner }}}}"}}
+"""
+    with Sink() as sink:
+        sink.at("/crm", answer(200, b'{"owner": "Ann"}', after_s=0.05))
+        with Crew(tmp_path, text.replace("URL", sink.url)) as crew:
+            assert len(crew.workers()) == 2
+            gateway = crew.gateway
+            ids = [gateway.post(event(number, "Ann"))[1]["id"] for number in range(40)]
+            assert {each["state"] for id_ in ids for each in gateway.settled(id_)} == {"delivered"}
+    said = [json.loads(each.body) for each in sink.requests if each.path == "/chat"]
+    assert sorted(each["id"] for each in said) == list(range(40))
+    assert {each["owner"] for each in said} == {"Ann"}
+    assert in_flight(sink, "/crm", 0.05) <= 2
