@@ -4,6 +4,7 @@ import pytest
 
 from gateway.config import load
 from gateway.rehearsal.expectations import failures, read
+from gateway.routing.changes import changed
 from gateway.routing.lookups import PATIENCE_S
 
 HEAD = """version: 1
@@ -150,3 +151,17 @@ def test_a_test_that_expects_what_is_discarded_says_why_it_is(fails):
     said = "\n".join(fails("set: {attrs.firstname: Nobody}, expect: [crm]"))
     assert "missing: crm" in said
     assert "crm (by person) is discarded: no element of choose holds (routes.yaml:" in said
+
+
+def test_a_reload_names_the_route_that_looks_up_something_else_and_not_the_destinations(loaded):
+    def said(old: str, new: str) -> str:
+        return changed(loaded(old), loaded(new))
+
+    one, other = fetching("one", "chat", "crm"), fetching("one", "chat", "billing")
+    assert said(one, other) == "1 route changed (one)"
+    assert said(one, one.replace("path: /x", "path: /y")) == "1 route changed (one)"
+    choosing = one.replace("body: {}", "choose: [{if: a.id, body: {id: 1}}, {body: {id: 2}}]")
+    assert said(one, choosing) == "1 route changed (one)"
+    assert said(choosing, choosing.replace("id: 2", "id: 3")) == "1 route changed (one)"
+    assert said(choosing, choosing.replace("if: a.id", "if: a.name")) == "1 route changed (one)"
+    assert said(choosing, choosing) == "nothing"
