@@ -53,7 +53,7 @@ def _show_delivery(each: Mapping[str, Any]) -> None:
     )  # fmt: skip
     for one in each["attempts_made"]:
         _show_attempt(one)
-    if each["reason"] and not each["attempts_made"]:
+    if each["reason"] and not (each["attempts_made"] and each["attempts_made"][-1]["reason"] == each["reason"]):
         terminal.say(f"       {each['reason']}")
 
 

@@ -103,6 +103,7 @@ def _delivery(
         "request": request,
         "content": content,
         "is_broken": bool(rehearsed.get("error")),
+        "waits": _waits(delivery),
         "lookups": rehearsed.get("lookups", ()),
         "assumed": rehearsed.get("assumed", ""),
         "why_no_request": _why_no_request(event, rehearsed),
@@ -113,6 +114,13 @@ def _delivery(
         "steps": list(_steps(delivery)),
         "holds": holds.get(delivery["destination"], {"why": "", "error": None, "at": ""}),
     }
+
+
+def _waits(delivery: View) -> str:
+    """What a delivery waits for that was put back without an attempt; empty: nothing of that kind."""
+    made = delivery["attempts_made"]
+    is_news = delivery["state"] == "pending" and (not made or made[-1]["reason"] != delivery["reason"])
+    return str(delivery["reason"]) if is_news else ""
 
 
 def _why_no_request(event: View, rehearsed: View) -> str:

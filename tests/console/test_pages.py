@@ -240,6 +240,15 @@ def test_an_attempt_shows_what_it_looked_up_and_what_it_chose():
     assert "sent what number 2 of choose says" in text
 
 
+def test_what_was_put_back_without_an_attempt_says_what_it_waits_for():
+    waiting = g.a_delivery(1, state="pending", attempts=1, due_in_s=20.0, reason="waits to look in crm: paused by ann")
+    failed = g.an_attempt(outcome="retry", status=503, reason="answered 503", next_s=1.0)
+    page = event(deliveries=[{**waiting, "attempts_made": [failed]}])
+    assert "waits to look in crm: paused by ann" in page
+    retried = {**waiting, "reason": "answered 503", "attempts_made": [failed]}
+    assert "waits to look" not in event(deliveries=[retried])
+
+
 def test_what_the_file_discarded_is_neither_a_failure_nor_on_its_way():
     reason = "no element of choose holds (routes.yaml:12)"
     made = [g.an_attempt(outcome="discarded", status=None, reason=reason, answer="", sent_bytes=0)]
