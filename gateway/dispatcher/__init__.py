@@ -15,7 +15,7 @@ from gateway.destinations.gates import Permit
 from gateway.dispatcher.ahead import Ahead, size_of
 from gateway.dispatcher.attempts import Attempts
 from gateway.dispatcher.due import Due
-from gateway.dispatcher.handover import MOST_BYTES, Handover
+from gateway.dispatcher.handover import MOST_BYTES, Handover, Loaded
 from gateway.dispatcher.reporting import count_outcome, log_outcome
 from gateway.dispatcher.settling import Ended, Settling
 from gateway.dispatcher.steps import for_ever
@@ -37,9 +37,6 @@ REFRESH_INTERVAL_S: Final = 5.0
 #: Seconds between two looks at what holds destinations, however often others change it.
 HOLDS_PAUSE_S: Final = 0.2
 
-#: The event of a delivery, and its payload if that is at hand.
-Loaded = tuple[Event | CorruptEvent | None, object]
-
 
 class Dispatcher:
     """Gives every destination its slots: to new deliveries straight from memory, then to those overdue the longest."""
@@ -56,6 +53,7 @@ class Dispatcher:
         self.holds = Holds(gateway, announce=self.announce, changed=self._due.opens)
         self.attempts = Attempts(gateway, self.holds, self.announce, self._give_back)
         self._lookups = self.attempts.lookups
+        self._lookups.lines.others_wait = lambda name: name in self._due.names or name in self._ahead
         self._settling = Settling(gateway.store, self._recorded)
         #: Set when the store is to be asked at once what this replica decides for.
         self.reread = asyncio.Event()
@@ -321,9 +319,7 @@ class Dispatcher:
                 raise
             telemetry.log("internal.error", delivery_id=lease.delivery.id, exc_info=True)
         else:
-            ended = Ended(
-                outcome=outcome, event=event, word=word, size=size, has_slot=self._lookups.over(lease.delivery)
-            )
+            ended = Ended(outcome=outcome, event=event, word=word, size=size)
             self._settling.add(ended, soon=self._is_wanted(lease.delivery))
 
     def _is_wanted(self, delivery: Delivery) -> bool:
@@ -337,7 +333,7 @@ class Dispatcher:
         """Its slot is free again."""
         delivery, outcome = ended.outcome.lease.delivery, ended.outcome
         self._bodies.release(delivery.destination, ended.size)
-        if ended.has_slot:
+        if ended.has_slot and self._lookups.over(delivery):
             self._give_back(delivery.destination)
         if is_recorded and ended.word:
             log_outcome(delivery, ended.event, outcome)

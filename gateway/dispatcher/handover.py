@@ -23,6 +23,10 @@ KEPT_S: Final = 60.0
 _PARSED: Final = 8
 
 
+#: The event of a delivery, and its payload if that is at hand.
+Loaded = tuple[Event | CorruptEvent | None, object]
+
+
 class Kept(NamedTuple):
     """An event, and its payload if there was room for that as well."""
 
@@ -63,7 +67,7 @@ class Handover:
             held += size
         self._sizes[name] = held
 
-    def taken(self, deliveries: Iterable[Delivery]) -> dict[str, tuple[Event | CorruptEvent | None, object]]:
+    def taken(self, deliveries: Iterable[Delivery]) -> dict[str, Loaded]:
         """The events and payloads of those that are here, by delivery; they are not kept any longer."""
         found = ((each.id, self.take(each)) for each in deliveries)
         return {id_: (kept.event, kept.payload) for id_, kept in found if kept}

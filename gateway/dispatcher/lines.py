@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from gateway.holds import Holds
 
@@ -13,6 +14,10 @@ class Lines:
         self._holds = holds
         #: By destination; no empty ones.
         self._lines: dict[str, deque[asyncio.Future[bool]]] = {}
+        #: Destinations whose last free slot went to the line.
+        self._served: set[str] = set()
+        #: Whether deliveries to a destination itself wait for a slot, too: then both have turns.
+        self.others_wait: Callable[[str], bool] = lambda _name: False
         self._is_over = asyncio.Event()
 
     def __contains__(self, name: str) -> bool:
@@ -60,11 +65,15 @@ class Lines:
             del self._lines[name]
 
     def call_up(self, name: str) -> None:
-        """Give a slot that is free to the first one in line."""
+        """Give free slots to the first ones in line; every second one is left to others that wait for it."""
         line = self._lines.get(name)
         while line and self._holds.free(name):
+            if name in self._served and self.others_wait(name):
+                self._served.discard(name)
+                break
             waiter = line.popleft()
             if not waiter.done():
+                self._served.add(name)
                 self._holds.take(name, 1)
                 waiter.set_result(True)
         if line is not None and not line:

@@ -328,6 +328,23 @@ async def test_look_ups_elsewhere_take_no_more_slots_than_there_are(tmp_path):
 
 
 @story
+async def test_neither_look_ups_nor_a_destinations_own_deliveries_starve_the_other(tmp_path):
+    with Sink() as sink:
+        sink.at("/crm", answer(200, FOUND, after_s=0.01))
+        text = elsewhere(sink, crm=", concurrency: 1") + "  - {name: own, to: crm, path: /own, body: {}}\n"
+        async with World(tmp_path, text) as world:
+            running = asyncio.create_task(world.dispatcher.run())
+            await asyncio.gather(*(world.receive(contact(number)) for number in range(20)))
+            await asyncio.to_thread(sink.wait_for, 60)
+            world.dispatcher.stop()
+            await running
+            await world.dispatcher.idle()
+    at_crm = ["own" if each.path == "/crm/own" else "look-up" for each in sink.requests if "/crm" in each.path]
+    assert at_crm.count("own") == at_crm.count("look-up") == 20
+    assert {"own", "look-up"} == set(at_crm[5:15])
+
+
+@story
 async def test_a_look_up_takes_a_turn_of_the_rate(tmp_path):
     with Sink() as sink:
         sink.at("/crm/search", answer(200, FOUND))
