@@ -53,6 +53,7 @@ class Dispatcher:
         self.holds = Holds(gateway, announce=self.announce, changed=self._due.opens)
         self.attempts = Attempts(gateway, self.holds, self.announce, self._give_back)
         self._lookups = self.attempts.lookups
+        self._lookups.bodies = self._bodies
         self._lookups.lines.others_wait = lambda name: name in self._due.names or name in self._ahead
         self._settling = Settling(gateway.store, self._recorded)
         #: Set when the store is to be asked at once what this replica decides for.

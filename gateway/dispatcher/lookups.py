@@ -23,6 +23,7 @@ from gateway.dispatcher.lines import Lines
 from gateway.errors import AddressBlocked, BuildError, EgressError, Poisonous, TooOld, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
+from gateway.machine.memory import Held
 from gateway.model import Dead, Delivered, Delivery, Event, Lookup, OutboundRequest, Release, Reply, Retry
 from gateway.pipeline import Gateway, Tried
 from gateway.routing import Config, Destination
@@ -37,6 +38,8 @@ LATER_S: Final = 30.0
 #: What a look-up is believed to take before there was one, and how much each one changes that.
 _USUAL_S: Final = 0.1
 _WEIGHT: Final = 0.2
+#: A parsed answer takes this many times the memory of its body.
+_PARSED: Final = 8
 
 
 class Trip(Struct, kw_only=True):
@@ -68,6 +71,9 @@ class _PutBack(Exception):
 class Lookups:
     """Makes the look-ups of deliveries. One for each process."""
 
+    #: What deliveries keep in memory; the dispatcher's.
+    bodies: Held
+
     def __init__(
         self,
         gateway: Gateway,
@@ -83,6 +89,8 @@ class Lookups:
         #: Deliveries that have no slot of their own now, by id.
         self.away: set[str] = set()
         self.lines = Lines(holds)
+        #: Bytes that answers take in memory until their delivery is sent, by its id.
+        self._sizes: dict[str, int] = {}
         self._answers = KeptAnswers(gateway.monotonic)
         #: Seconds that look-ups in a destination take.
         self._usual_s: dict[str, float] = {}
@@ -181,6 +189,9 @@ class Lookups:
         took_s: float = 0.0,
         cached: bool = False,
     ) -> None:
+        size = _PARSED * len(reply.body)
+        self._sizes[trip.delivery.id] = self._sizes.get(trip.delivery.id, 0) + size
+        self.bodies.hold(trip.own, size)
         with self._gateway.crash_slot.working_on(trip.delivery.id):
             value = trip.values[fetch.name] = value_of(destination, reply)
         made = _lookup(fetch, reply, took_s)
@@ -246,6 +257,8 @@ class Lookups:
             expected_s = self._expected_s(trip.config.destinations[name])
             if self.lines.count(name) >= MOST_WAITING or 2 * expected_s > PATIENCE_S:
                 raise self._put_back(name, "others are ahead of it", expected_s)
+        if self._sizes and not self.bodies.fitting(trip.own, len(trip.config.destinations)):
+            raise self._put_back(name, "others have to be sent first, for want of memory", SOON_S)
         self._go_away(trip)
         if not await self.lines.slot(name, self._left_s(trip)):
             raise self._put_back(name, "it had no free slot in time", SOON_S)
@@ -316,10 +329,12 @@ class Lookups:
 
     def over(self, delivery: Delivery) -> bool:
         """The attempt at a delivery is over; whether it has a slot to give back."""
-        if delivery.id in self.away:
-            self.away.remove(delivery.id)
-            return False
-        return True
+        if not self._sizes and not self.away:
+            return True
+        self.bodies.release(delivery.destination, self._sizes.pop(delivery.id, 0))
+        has_slot = delivery.id not in self.away
+        self.away.discard(delivery.id)
+        return has_slot
 
     def wrote(self, config: Config, delivery: Delivery, tried: Tried, asked: list[tuple[str, bytes]]) -> None:
         """Forget what a delivery has found, if it has changed something at the same host."""

@@ -435,6 +435,34 @@ async def test_a_destination_with_many_look_ups_in_line_puts_the_others_back(tmp
 
 
 @story
+async def test_large_answers_of_many_look_ups_do_not_fill_the_memory(tmp_path):
+    """Each is kept until its delivery is sent, and the chat takes its time."""
+    large = json.dumps({"items": [{"owner": "Ann"}], "more": "x" * 900_000}).encode()
+    with Sink() as sink:
+        sink.at("/crm", answer(200, large)).at("/chat", answer(200, after_s=0.3))
+        async with World(tmp_path, elsewhere(sink, chat=", concurrency: 2")) as world:
+            world.dispatcher._bodies._room = 24 * 1024 * 1024
+            most = 0
+
+            async def watch() -> None:
+                nonlocal most
+                while True:
+                    most = max(most, sum(world.dispatcher._lookups._sizes.values()))
+                    await asyncio.sleep(0.005)
+
+            watching = asyncio.create_task(watch())
+            ids = [known.event_id for known in await asyncio.gather(*(world.receive(contact(n)) for n in range(12)))]
+            for _ in range(20):
+                await world.later(5)
+            watching.cancel()
+            states = {(await told(world, id_))[0].state for id_ in ids}
+            assert not world.dispatcher._lookups._sizes
+            assert not world.dispatcher._bodies._held
+    assert states == {DeliveryState.DELIVERED}
+    assert most <= 6 * 8 * len(large)
+
+
+@story
 async def test_a_stop_ends_what_waits_in_line_at_once_and_keeps_it(tmp_path):
     with Sink() as sink:
         sink.at("/crm", answer(200, FOUND, after_s=0.3))
