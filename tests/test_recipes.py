@@ -19,7 +19,6 @@ from gateway.routing.cases import sample
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 ENVIRON = {
     "XOBITO_WEBHOOK_SECRET": "s",
-    "HUBSPOT_TOKEN": "pat-token",
     "ACME_WEBHOOK_SECRET": "s",
     "NORTH_WEBHOOK_SECRET": "s",
     "ACME_TOKEN": "acme-token",
