@@ -33,6 +33,7 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── TokenUnavailable       the authorization server is in trouble or refuses the client: the circuit's business
     │   ├── TokenAwaited           another replica renews the login, or the store cannot: soon again
     │   └── NotLoggedIn            a person has to log in: the destination is paused
+    ├── NothingChosen              no element of its route's choose holds: discarded by the file
     ├── Poisonous                  the process died too often while working on this delivery: dead
     ├── TooOld                     past the destination's retry.max_age: dead, replayable
     ├── StoreError                 503
@@ -285,6 +286,12 @@ class NotLoggedIn(NoToken):
     reason = "login"
     shows = "login"
     after_s = 0.0
+
+
+class NothingChosen(GatewayError):
+    """No element of the route's ``choose`` holds for this event, so nothing is sent."""
+
+    reason: ClassVar[str] = "not_chosen"
 
 
 class Poisonous(GatewayError):

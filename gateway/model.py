@@ -63,7 +63,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
-    #: A person decided that it is never sent.
+    #: A person, or the file, decided that it is never sent.
     DISCARDED = "discarded"
 
 
@@ -185,6 +185,24 @@ class Notice(Struct, frozen=True, kw_only=True):
     count: int = 1
 
 
+class Lookup(Struct, frozen=True, kw_only=True):
+    """One look-up that an attempt made before it built its request. What was asked is not kept, only what came of it."""
+
+    #: What templates call its answer.
+    name: str
+    destination: str
+    method: str = "GET"
+    #: HTTP status of the answer; None: there was none.
+    status: int | None = None
+    duration_s: float = 0.0
+    #: Bytes of the answer's body.
+    size: int = 0
+    #: Whether it found anything: a 404 and an empty answer are null.
+    found: bool = False
+    #: Whether it was answered from memory.
+    cached: bool = False
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One try at one delivery, and its result."""
 
@@ -193,7 +211,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     #: Wall clock, seconds since the epoch.
     started_at: float
     duration_s: float
-    outcome: Literal["delivered", "retry", "dead"]
+    outcome: Literal["delivered", "retry", "dead", "discarded"]
     #: HTTP status of the answer, if there was one.
     status: int | None = None
     reason: str = ""
@@ -208,6 +226,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     next_s: float | None = None
     #: What it recalled, and what was remembered of the answer, a line each; at most 1,024 characters.
     memory: str = ""
+    #: What its route looked up first, in the order of the file, as far as it came.
+    lookups: tuple[Lookup, ...] = ()
+    #: The element of the route's ``choose`` that was sent, from 1; 0: the route has none, or none held.
+    choice: int = 0
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True):
@@ -337,6 +359,12 @@ class Retry(Struct, frozen=True, tag=True):
 
 class Dead(Struct, frozen=True, tag=True):
     """Not accepted, and trying again would not change that."""
+
+    reason: str
+
+
+class Discard(Struct, frozen=True, tag=True):
+    """Not to be sent, because the file says so."""
 
     reason: str
 

@@ -18,7 +18,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway import poison, telemetry
-from gateway.destinations import answers, gates, retry
+from gateway.asking import ask
+from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.egress import Egress
 from gateway.errors import (
@@ -26,6 +27,7 @@ from gateway.errors import (
     BuildError,
     Conflict,
     EgressError,
+    NothingChosen,
     NoToken,
     Poisonous,
     SignatureRefused,
@@ -43,6 +45,7 @@ from gateway.model import (
     Delivered,
     Delivery,
     DeliveryState,
+    Discard,
     Event,
     OutboundRequest,
     Reply,
@@ -53,9 +56,10 @@ from gateway.model import (
 from gateway.oauth.tokens import Tokens
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
-from gateway.routing import Config, Destination, Entry, Source, planning, questions
+from gateway.routing import Config, Destination, Entry, Source, lookups, planning, questions
 from gateway.routing.authentic import authenticate
 from gateway.routing.heads import Heads
+from gateway.routing.lookups import LookedUp
 from gateway.routing.memory import NOTHING_FOUND, Found
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
@@ -318,7 +322,7 @@ def _append(
 class Tried(Struct, frozen=True, kw_only=True):
     """One attempt: its result, the record of it, and what it says about its destination."""
 
-    result: Delivered | Retry | Dead
+    result: Delivered | Retry | Dead | Discard
     attempt: Attempt
     learned: Learned
     #: The result in one of a few words: a label of the attempt counter.
@@ -328,8 +332,8 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 #: How the result of an attempt is recorded and counted.
-Word = Literal["delivered", "retry", "dead"]
-OUTCOMES: Final[Mapping[type, Word]] = {Delivered: "delivered", Retry: "retry", Dead: "dead"}
+Word = Literal["delivered", "retry", "dead", "discarded"]
+OUTCOMES: Final[Mapping[type, Word]] = {Delivered: "delivered", Retry: "retry", Dead: "dead", Discard: "discarded"}
 
 
 async def deliver(
@@ -340,11 +344,13 @@ async def deliver(
     *,
     others: Sequence[Event] = (),
     found: Found = NOTHING_FOUND,
+    looked_up: LookedUp = lookups.NOTHING,
 ) -> Tried:
     """Make one attempt with the configuration of this moment. Never touches the store; never raises.
 
     ``payload``: of the event, if it is at hand; ``others``: those that a digest sends with it; ``found``: what its message
-    recalls, if it recalls anything.
+    recalls; ``looked_up``: what its route looks up first. If that failed, nothing is sent, and the attempt comes to what the
+    look-up came to.
     """
     config, started, began = gateway.config, gateway.clock(), time.monotonic()
     destination = config.destinations.get(delivery.destination)
@@ -352,36 +358,42 @@ async def deliver(
     failures, age_s = delivery.attempts - delivery.attempts_before_replay, started - event.received_at
     request: OutboundRequest | None = None
     reply: Reply | None = None
-    learned = gates.NOTHING
-    remembered, lines = None, found.lines
-    hiding = config.hiding_all((event, *others), delivery.destination)
+    verdict: Verdict | Discard
+    learned, choice, failed = gates.NOTHING, 0, looked_up.failed
+    remembering, remembered, lines = None, None, found.lines
+    hiding = config.hiding_all((event, *others), delivery.destination if failed is None else failed.destination)
     try:
         poison.check_crashes(delivery)
         retry.check_age(policy, failures=failures, age_s=age_s)
         with gateway.crash_slot.working_on(delivery.id):
             if payload is None:
                 payload = facts.payload_of(event)
-            more = [(each, facts.payload_of(each)) for each in others]
-            request = config.build(delivery, event, payload, gateway.console, others=more, recalled=found.recalled())
+            if failed is None:
+                more = [(each, facts.payload_of(each)) for each in others]
+                recalled, values = found.recalled(), looked_up.values
+                built = config.built(
+                    delivery, event, payload, gateway.console, others=more, recalled=recalled, looked_up=values
+                )
+                assert destination is not None
+                request, choice = traces.traced(built.request, event), built.choice
+                request = destination.signed(request, delivery.id, started)
+                remembering = config.remembering(delivery, event, payload)
+        if request is None:
+            assert failed is not None
+            verdict, reply, word = failed.verdict, failed.reply, failed.word
+        else:
             assert destination is not None
-            request = destination.signed(traces.traced(request, event), delivery.id, started)
-            remembering = config.remembering(delivery, event, payload)
-        reply = await gateway.tokens.send(request, destination)
-        with gateway.crash_slot.working_on(delivery.id):
-            if (shown := hiding.answer(reply.quotable)) is not reply.quotable:
-                reply = replace(reply, shown=shown)
-            verdict = destination.kind.judge(destination.target, reply, gateway.clock())
-            status = destination.kind.status_of(reply)
-        is_own_address = config.is_own_address(delivery)
-        verdict = retry.overridden(policy, verdict, status, is_own_address=is_own_address)
-        verdict = answers.obeyed(verdict, reply, is_own_address=is_own_address)
-        if remembering is not None and isinstance(verdict, Delivered):
-            with gateway.crash_slot.working_on(delivery.id):
-                remembered, line = remembering.of(reply)
-            lines = (*lines, line)
-        disables = answers.asks(reply, answers.DISABLE)
-        learned = gates.shown(status, verdict, is_own_address=is_own_address, disables=disables)
-        word = _word(status, verdict)
+            is_own_address = config.is_own_address(delivery)
+            asked = await ask(
+                gateway, destination, request, delivery_id=delivery.id, hiding=hiding, is_own_address=is_own_address
+            )
+            verdict, reply, learned, word = asked.verdict, asked.reply, asked.learned, asked.word
+            if remembering is not None and isinstance(verdict, Delivered):
+                with gateway.crash_slot.working_on(delivery.id):
+                    remembered, line = remembering.of(asked.reply)
+                lines = (*lines, line)
+    except NothingChosen as error:
+        verdict, word = Discard(str(error)), error.reason
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
         verdict, word = Dead(str(error)), error.reason
     except NoToken as error:
@@ -419,11 +431,7 @@ async def deliver(
         sent_sha256=hashlib.sha256(sent).digest() if request else b"",
         next_s=result.after_s if isinstance(result, Retry) else None,
         memory=hiding.text("\n".join(lines))[:KEPT_ANSWER] if lines else "",
+        lookups=looked_up.lookups,
+        choice=choice,
     )
     return Tried(result=result, attempt=attempt, learned=learned, word=word, remembered=remembered)
-
-
-def _word(status: int, verdict: Verdict) -> str:
-    if 200 <= status < 300 and not isinstance(verdict, Delivered):
-        return "not_taken"
-    return "429" if status == 429 else f"{status // 100}xx"

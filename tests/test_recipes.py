@@ -6,7 +6,6 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
@@ -20,7 +19,6 @@ from gateway.routing.cases import sample
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 ENVIRON = {
     "XOBITO_WEBHOOK_SECRET": "s",
-    "HUBSPOT_TOKEN": "pat-token",
     "ACME_WEBHOOK_SECRET": "s",
     "NORTH_WEBHOOK_SECRET": "s",
     "ACME_TOKEN": "acme-token",
@@ -95,124 +93,6 @@ async def _sent(config, source, event, payload):
     finally:
         await gateway.egress.close()
     return results
-
-
-# --- HubSpot ---
-
-
-class HubSpot(Vendor):
-    """HubSpot's CRM API v3, as the page "Contacts" says: upserts by e-mail address are whole, updates may be partial."""
-
-    OWN = frozenset({"email", "firstname", "lastname", "phone", "company"})
-
-    def __init__(self):
-        self.contacts = {}
-        self.failing = None
-
-    def answer(self, path, headers, body):
-        if headers["authorization"] != "Bearer pat-token":
-            return 401, {"status": "error", "category": "INVALID_AUTHENTICATION", "message": "Authentication failed"}
-        if self.failing:
-            return self.failing
-        if headers["content-type"] != "application/json":
-            return 415, {"status": "error", "message": "Unsupported Media Type"}
-        if path == "/crm/v3/objects/contacts/batch/upsert":
-            return self.upsert(body["inputs"])
-        if found := re.fullmatch(r"/crm/v3/objects/contacts/([^/?]+)\?idProperty=email", path):
-            return self.update(unquote(found[1]), body["properties"])
-        return 404, {"status": "error", "message": "resource not found"}
-
-    def upsert(self, inputs):
-        for given in inputs:
-            if (
-                given.keys() - {"id", "idProperty", "properties", "objectWriteTraceId"}
-                or given["idProperty"] != "email"
-            ):
-                return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "Invalid input JSON"}
-            if given["properties"].keys() != self.OWN:
-                return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "no partial upsert"}
-            if not all(isinstance(value, str) for value in given["properties"].values()):
-                return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": "Cannot deserialize value"}
-        results = []
-        for given in inputs:
-            is_new = given["id"] not in self.contacts
-            self.contacts[given["id"]] = given["properties"]
-            results.append({"id": "1", "new": is_new, "properties": given["properties"]})
-        return 200, {"status": "COMPLETE", "results": results}
-
-    def update(self, email, properties):
-        if email not in self.contacts:
-            return 404, {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "resource not found"}
-        self.contacts[email].update(properties)
-        return 200, {"id": "1", "properties": self.contacts[email]}
-
-
-@pytest.fixture
-def hubspot():
-    with HubSpot() as vendor:
-        yield vendor
-
-
-def hubspot_recipe(folder: Path, vendor: HubSpot):
-    return recipe(folder, "hubspot.md", "https://api.hubapi.com", vendor.url)
-
-
-def test_a_contact_is_created_in_hubspot_and_an_update_changes_only_what_it_holds(tmp_path, hubspot):
-    config = hubspot_recipe(tmp_path, hubspot)
-    assert sent(config, "xobito") == {"contact-to-hubspot": Delivered()}
-    change = {"email": "john@example.com", "firstname": "Johnny", "lastname": None, "phone": None}
-    assert sent(config, "xobito", "contact.updated", **change) == {"change-to-hubspot": Delivered()}
-    assert hubspot.contacts == {
-        "john@example.com": {
-            "email": "john@example.com",
-            "firstname": "Johnny",
-            "lastname": "Doe",
-            "phone": "+14155551234",
-            "company": "Demo Co",
-        }
-    }
-
-
-def test_a_contact_without_a_company_is_created_in_hubspot_whole_as_its_upsert_by_address_wants(tmp_path, hubspot):
-    assert sent(hubspot_recipe(tmp_path, hubspot), "xobito", company=None, lastname=None) == {
-        "contact-to-hubspot": Delivered()
-    }
-    assert hubspot.contacts["john@example.com"]["company"] == ""
-
-
-def test_a_change_of_a_contact_that_hubspot_does_not_have_is_final_and_a_wrong_token_is_not(tmp_path, hubspot):
-    config = hubspot_recipe(tmp_path, hubspot)
-    [verdict] = sent(config, "xobito", "contact.updated").values()
-    assert isinstance(verdict, Dead)
-    assert "404" in verdict.reason
-    hubspot.answer = lambda *_: (401, {"status": "error", "category": "INVALID_AUTHENTICATION"})
-    [verdict] = sent(config, "xobito").values()
-    assert isinstance(verdict, Retry), "the third in a row pauses the destination"
-    assert "auth.bearer is ${HUBSPOT_TOKEN}" in verdict.reason
-
-
-@pytest.mark.parametrize("email", [None, ""])
-def test_a_contact_without_an_address_is_not_sent_to_hubspot(tmp_path, hubspot, email):
-    assert sent(hubspot_recipe(tmp_path, hubspot), "xobito", email=email) == {}
-
-
-def test_an_error_inside_a_207_of_hubspot_is_tried_again_and_quoted(tmp_path, hubspot):
-    hubspot.failing = (
-        207,
-        {"numErrors": 1, "errors": [{"status": "error", "message": "Contact is locked"}], "results": []},
-    )
-    [verdict] = (sent(hubspot_recipe(tmp_path, hubspot), "xobito")).values()
-    assert isinstance(verdict, Retry)
-    assert verdict.reason.startswith("answered 207, but no rule of success matched")
-    assert "Contact is locked" in verdict.reason
-
-
-def test_hubspots_limit_is_waited_for_and_its_other_refusals_are_final(tmp_path, hubspot):
-    config = hubspot_recipe(tmp_path, hubspot)
-    hubspot.failing = 429, {"status": "error", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
-    assert isinstance((sent(config, "xobito"))["contact-to-hubspot"], Retry)
-    hubspot.failing = 400, {"status": "error", "message": 'Property "company" does not exist'}
-    assert isinstance((sent(config, "xobito"))["contact-to-hubspot"], Dead)
 
 
 # --- Xobito ---

@@ -11,7 +11,7 @@ from gateway.cli.terminal import echo, pretty
 from gateway.destinations.retry import schedule
 from gateway.model import FileAppend, HttpRequest, Mail
 from gateway.rehearsal import curl, explained
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed
+from gateway.rehearsal.rehearse import Asking, Rehearsal, Rehearsed
 from gateway.routing import Config
 from gateway.wording import count, printable
 
@@ -79,6 +79,10 @@ def _waits(each: Rehearsed, now: float) -> Iterator[str]:
 
 def _delivery_lines(each: Rehearsed, token: str) -> Iterator[str]:
     yield from (f"  {printable(line)}" for line in each.memory)
+    for one in each.lookups:
+        yield from _lookup_lines(one)
+    if each.assumed:
+        yield f"  then, {each.assumed}:"
     match each.request.shown if isinstance(each.request, Mail) else each.request:
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"
@@ -90,9 +94,19 @@ def _delivery_lines(each: Rehearsed, token: str) -> Iterator[str]:
         case FileAppend(line=body) as request:
             yield f"  a line in {printable(request.path)}"
         case None:
-            yield f"  not shown: {each.not_shown}" if each.not_shown else _dead(each)
+            if each.discarded:
+                yield f"  discarded: {printable(each.discarded)}"
+            else:
+                yield f"  not shown: {each.not_shown}" if each.not_shown else _dead(each)
             return
     yield from (f"  {line}" for line in pretty(body).split("\n") if body)
+
+
+def _lookup_lines(one: Asking) -> Iterator[str]:
+    match one.request:
+        case HttpRequest(body=body) as request:
+            yield f"  fetch {one.name} from {one.destination}: {request.method} {printable(request.url)}"
+            yield from (f"    {line}" for line in pretty(body).split("\n") if body)
 
 
 def _dead(each: Rehearsed) -> str:
@@ -101,6 +115,12 @@ def _dead(each: Rehearsed) -> str:
 
 def _curl(each: Rehearsed, config: Config) -> Iterator[str]:
     yield f"# {each.route} > {each.destination}"
+    for one in each.lookups:
+        if isinstance(one.request, HttpRequest):
+            yield f"# first, fetch {one.name} from {one.destination}"
+            yield curl.command(one.request, options=[*curl.options(config.destinations[one.destination].door)])
+    if each.assumed:
+        yield f"# then, {each.assumed}"
     match each.request:
         case HttpRequest() as request:
             yield curl.command(request, options=[*curl.options(config.destinations[each.destination].door)])
@@ -109,5 +129,6 @@ def _curl(each: Rehearsed, config: Config) -> Iterator[str]:
         case FileAppend(path=path):
             yield f"# a line in {printable(path)}, no request"
         case None:
-            yield f"# not shown: {each.not_shown}" if each.not_shown else f"# dead: {printable(each.error)}"
+            why = each.not_shown or each.discarded
+            yield f"# not shown: {why}" if why else f"# dead: {printable(each.error)}"
     yield ""

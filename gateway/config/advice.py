@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from gateway import presets
 from gateway.config.entries import EntryCompiler
 from gateway.config.headers import fields_read, half_opened, headers_read
+from gateway.config.lookups import certain
 from gateway.config.mismatches import Values, mismatched, misspelt, nearest, typo
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
-from gateway.errors import BuildError, Place, RenderError
+from gateway.errors import BuildError, NothingChosen, Place, RenderError
 from gateway.event import tracks
 from gateway.event.conditions import Change, Check, Clause, Condition, changes_in
 from gateway.event.explain import explain
@@ -132,6 +133,7 @@ class Adviser:
         entries = written.entries
         messages = [message for entry in entries for message in (entry, *(entry.send or ()))]
         used = {name.text for each in messages for name in each.to or ()}
+        used |= {each.source.text for entry in entries for each in entry.fetch.values() if each.source is not None}
         for name in self._destinations:
             if name not in used:
                 place = self._names["destinations", name]
@@ -304,7 +306,7 @@ class Adviser:
         failed: dict[tuple[Place, str], list[str]] = {}
         taken = [sample for sample in samples if _could_take(entries[0].rule, sample.facts)]
         for entry in entries:
-            for name, message in entry.messages.items():
+            for name, message in certain(entry):
                 destination = self._destinations[name]
                 for sample in taken:
                     for failure in _failure(lambda: _build(entry, destination, message, sample), entry.place):  # noqa: B023 - called at once
@@ -342,6 +344,10 @@ def _build(entry: Entry, destination: Destination, message: Message, sample: Sam
     facts = entry.gathers.facts([sample.facts]) if isinstance(entry.gathers, Digest) else sample.facts
     if message.recalls:
         facts = {**facts, **{each.name: each.example for each in message.recalls}}
+    try:
+        message, _ = message.chosen(facts)
+    except NothingChosen:
+        return
     parts = message.render(facts, sample.event, "dlv_sample", sample.source.forwarded_headers(sample.event))
     destination.kind.request(destination.target, parts)
 

@@ -33,6 +33,7 @@ class TestCompiler:
         destinations: Collection[str],
         routes: Collection[str],
         kept: Mapping[str, Kept],
+        fetches: Collection[str],
     ) -> None:
         self._reading = reading
         self._sources = sources
@@ -40,6 +41,7 @@ class TestCompiler:
         self._destinations = destinations
         self._routes = routes
         self._kept = kept
+        self._fetches = fetches
 
     def test(self, keys: TestKeys, shortcuts: Mapping[str, frozenset[str]]) -> Test | None:
         """Compile one test; None after a problem was reported. ``shortcuts``: by source."""
@@ -50,13 +52,16 @@ class TestCompiler:
             self._check_fields(each, shortcuts.get(source, frozenset()))
             self._check_headers(each)
             self._check_before(each, source)
+        self._check_fetched(keys)
         outcome, checks, reason = self._expected(keys.expect or ())
         if self._reading.report.errors != before or keys.name is None:
             return None
         one = _of_event(keys, keys.name.text, source, keys.now)
         events = tuple(_of_event(each, keys.name.text, source, keys.now) for each in keys.events)
         memory = self._memory(keys)
-        return replace(one, memory=memory, outcome=outcome, checks=checks, reason=reason, events=events)
+        fetched = {name: plain.value for name, plain in keys.fetched.items()}
+        one = replace(one, memory=memory, fetched=fetched)
+        return replace(one, outcome=outcome, checks=checks, reason=reason, events=events)
 
     def _source(self, keys: TestKeys) -> str:
         known = self._sources
@@ -151,6 +156,12 @@ class TestCompiler:
         if keys.before is not None and known is not None and known.track is None:
             message = f'"before": source "{source}" remembers nothing of its records'
             self._reading.error(keys.key_at("before"), message, f"add track: 180d to {source}, or remove before")
+
+    def _check_fetched(self, keys: TestKeys) -> None:
+        for name in keys.fetched:
+            if name not in self._fetches:
+                hint = suggest_or_list(name, self._fetches) if self._fetches else "add fetch to a route, or remove it"
+                self._reading.error(keys.name_at("fetched", name), f'no route fetches "{name}"', hint)
 
     # --- expect ---
 

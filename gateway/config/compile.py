@@ -12,7 +12,20 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gateway.config import checks, memory, oauth, replies, retention, sections, signing, silences, summaries, ways
+from gateway.config import (
+    checks,
+    lookups,
+    memory,
+    oauth,
+    replies,
+    retention,
+    retries,
+    sections,
+    signing,
+    silences,
+    summaries,
+    ways,
+)  # fmt: skip
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -21,7 +34,7 @@ from gateway.config.fields import Fields
 from gateway.config.include import Written, read_all
 from gateway.config.own_secrets import own_secrets
 from gateway.config.samples import Known
-from gateway.config.schema.destinations import DefaultsKeys, DestinationKeys
+from gateway.config.schema.destinations import DestinationKeys
 from gateway.config.schema.entries import EntryKeys
 from gateway.config.schema.file import home_of
 from gateway.config.schema.hours import hours
@@ -35,7 +48,6 @@ from gateway.config.text.report import Report
 from gateway.config.trial import Trials, shown_as
 from gateway.destinations import KINDS, Kind, Target
 from gateway.destinations.gates import Rules, interval_s
-from gateway.destinations.retry import Policy
 from gateway.errors import ConfigError, Place, Problem
 from gateway.hiding.masks import Masks
 from gateway.render import is_literal
@@ -172,6 +184,7 @@ class _Compiler:
         refuse_names_twice(self._reading, entries)
         refuse_too_many(self._reading, entries)
         enabled = [(keys, found) for keys, found in entries if keys.enabled and _reaches(keys, disabled)]
+        destinations = lookups.joined(self._reading, enabled, destinations)
         if not self._reading.missing:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
             adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
@@ -186,6 +199,7 @@ class _Compiler:
             doors=MappingProxyType({source.path: source for source in sources.values()}),
             destinations=MappingProxyType(destinations),
             entries=sections.by_name(real),
+            fetches=sections.fetches(real),
             sections=sections.sections(real),
             with_hours=sections.with_hours(real),
             own=own,
@@ -263,7 +277,7 @@ class _Compiler:
         shortcuts = {name: fields.shortcuts(name) for name in written.sources}
         routes = [each.called for keys in written.entries for each in (keys, *(keys.send or ()))]
         samples = {name: source.samples for name, source in sources.items()}
-        known = (routes, memory.kept(written.entries))
+        known = (routes, memory.kept(written.entries), {name for keys in written.entries for name in keys.fetch})
         tests = TestCompiler(self._reading, written.sources, samples, written.destinations, *known)
         with self._reading.about_tests():
             found = [tests.test(keys, shortcuts) for keys in written.tests]
@@ -316,7 +330,7 @@ class _Compiler:
             signers=signing.signers(self._reading, name, keys, target.auth),
             concurrency=keys.concurrency or (defaults and defaults.concurrency) or 32,
             timeout_s=keys.timeout or (defaults and defaults.timeout) or 10.0,
-            retry=self._policy(keys, defaults),
+            retry=retries.policy(self._reading, keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
             door=self._ways.door(keys, kind),
             hours=hours(self._reading, keys.hours, f'"{name}"'),
@@ -324,29 +338,6 @@ class _Compiler:
         )
         checks.headers(self._reading, keys, found.own_headers)
         return found
-
-    def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:
-        retry = keys.retry or (defaults.retry if defaults else None)
-        if retry is None:
-            return Policy()
-        if isinstance(retry, Policy):
-            return retry
-        if retry.first_s > retry.max_s:
-            self._reading.error(retry.place, "retry: first is longer than max", "make max at least as long as first")
-        statuses, never = retry.statuses or (), retry.never or ()
-        if set(statuses) & set(never):
-            hint = "keep it in one of them; never takes precedence over statuses"
-            self._reading.error(retry.key_at("never"), "retry: a status is in both statuses and never", hint)
-        return Policy(
-            for_s=retry.for_s,
-            first_s=retry.first_s,
-            max_s=retry.max_s,
-            attempts=retry.attempts,
-            jitter=retry.jitter,
-            statuses=statuses,
-            never=never,
-            max_age_s=retry.max_age,
-        )
 
     def _target(self, name: str, keys: DestinationKeys) -> Target:
         reading = self._reading

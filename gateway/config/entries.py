@@ -8,15 +8,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, memory
+from gateway.config import checks, lookups, memory
 from gateway.config.conditions import ConditionCompiler
 from gateway.config.fields import Fields
 from gateway.config.gathering import GatheringCompiler
+from gateway.config.lookups import FetchCompiler
 from gateway.config.messages import MessageCompiler, compiled
 from gateway.config.samples import Known
 from gateway.config.schema.conditions import Field
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.entries import BESIDE_SEND, EntryKeys, MessageKeys
+from gateway.config.schema.entries import BESIDE_CHOOSE, BESIDE_SEND, ChoiceKeys, EntryKeys, MessageKeys
 from gateway.config.schema.file import FileKeys
 from gateway.config.schema.hours import hours
 from gateway.config.schema.reading import Reading, Words
@@ -61,6 +62,7 @@ class EntryCompiler:
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
         self._memory = memory.MemoryCompiler(reading, written, destinations)
+        self._fetches = FetchCompiler(reading, self._messages, destinations, disabled)
         self._hide = hide
         self._known = known
         self._gathering = GatheringCompiler(reading, self.fields)
@@ -79,10 +81,13 @@ class EntryCompiler:
         gathers = self._gathering.gathers(keys, tuple(sources), templates)
         if keys.digest is not None:
             fallback = None
+        self._refuse_choose(keys)
+        fetches = self._fetches.fetches(keys, roots, self._templates_for)
+        self._refuse_beside_digest(keys)
+        # What is looked up has a name in what is sent, and nowhere else.
         parts = (keys, *(keys.send or ()))
-        known_roots = DIGEST_ROOTS if keys.digest is not None else roots
-        contents = self._templates_for(known_roots) if keys.digest is not None else templates
-        messages = [self._sent(each, known_roots, contents, fallback) for each in parts]
+        known = (DIGEST_ROOTS if keys.digest is not None else roots) | lookups.names(keys)
+        messages = [self._sent(each, known, fallback, keys.choose if each is keys else None) for each in parts]
         deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
         # The entry itself sends what its parts send, too.
         deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
@@ -98,18 +103,20 @@ class EntryCompiler:
                 timing=timing,
                 gathers=gathers,
                 shadow=keys.shadow,
+                fetches=fetches,
             )
             for at, each in enumerate(parts)
         ]
 
     def _sent(
-        self, keys: MessageKeys, roots: frozenset[str], templates: Templates, fallback: str | None
+        self, keys: MessageKeys, roots: frozenset[str], fallback: str | None, choose: Sequence[ChoiceKeys] | None
     ) -> dict[str, Message]:
         """What is sent to each destination; only there is what the message recalls known."""
+        templates = self._templates_for(roots)
         if not keys.recall and keys.remember is None:
-            return self._messages.messages(keys, templates, fallback)
+            return self._messages.messages(keys, templates, fallback, choose)
         recalls, remember = self._memory.recalls(keys, roots, templates), self._memory.remember(keys, templates)
-        found = self._messages.messages(keys, self._templates_for(roots | frozenset(keys.recall)), fallback)
+        found = self._messages.messages(keys, self._templates_for(roots | frozenset(keys.recall)), fallback, choose)
         return {name: replace(each, recalls=recalls, remember=remember) for name, each in found.items()}
 
     def _rule(self, keys: EntryKeys, sources: Sequence[str], roots: frozenset[str], templates: Templates) -> Rule:
@@ -126,14 +133,24 @@ class EntryCompiler:
         )
 
     def _check_condition(self, keys: EntryKeys, field: Field, sources: Sequence[str], roots: frozenset[str]) -> None:
-        name = memory.recalled_in(keys, re.split(r"[.\[]", field.path.text, maxsplit=1)[0])
-        if name and name not in roots:
+        root = re.split(r"[.\[]", field.path.text, maxsplit=1)[0]
+        name = memory.recalled_in(keys, root)
+        if root in lookups.names(keys):
+            lookups.refuse_early(self._reading, field.path.place, "where", root)
+        elif name and name not in roots:
             memory.refuse_too_early(self._reading, field.path, f'"where" of "{keys.called}"', name)
         else:
             self.fields.check_condition(field, sources, roots)
 
+    def _is_early(self, keys: EntryKeys, key: str) -> bool:
+        """Whether a key uses what is looked up before that is known; reports it."""
+        found = [each for each in lookups.named_early(keys) if each[1] == key]
+        for place, _, name in found:
+            lookups.refuse_early(self._reading, place, key, name)
+        return bool(found)
+
     def _once(self, keys: EntryKeys, templates: Templates) -> Once | None:
-        if keys.once is None or keys.once.per is None:
+        if keys.once is None or keys.once.per is None or self._is_early(keys, "once"):
             return None
         per = compiled(self._reading, templates.text, keys.once.per, no_escape)
         if "{{" not in keys.once.per.text:
@@ -154,6 +171,12 @@ class EntryCompiler:
             hint = "write otherwise: wait; the messages are sent when they open"
             self._reading.error(keys.hours.at("otherwise") if keys.hours else keys.place, message, hint)
         return Timing(delay_s=keys.delay, hours=hours(self._reading, keys.hours, f'"{keys.called}"'), skips=skips)
+
+    def _refuse_beside_digest(self, keys: EntryKeys) -> None:
+        for key in ("fetch", "recall", "remember"):
+            if keys.digest is not None and key in keys.written:
+                message = f'"{key}" of "{keys.called}" is about one event, and a digest is about many'
+                self._reading.error(keys.key_at(key), message, f"remove {key}, or digest")
 
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":
@@ -189,8 +212,10 @@ class EntryCompiler:
         if keys.condition is not None and (name := memory.recalled_in(keys, keys.condition.text)):
             memory.refuse_too_early(self._reading, keys.at("if"), f'"if" of "{keys.called}"', name)
             return None
-        evaluate = None if keys.condition is None else compiled(self._reading, templates.truth, keys.condition)
-        if evaluate is None or keys.condition is None:
+        if keys.condition is None or self._is_early(keys, "if"):
+            return None
+        evaluate = compiled(self._reading, templates.truth, keys.condition)
+        if evaluate is None:
             return None
         if templates.is_constant(keys.condition):
             self._warn_constant(keys, evaluate)
@@ -221,6 +246,23 @@ class EntryCompiler:
             if text in keys.written:
                 message = f'route "{keys.called}" has both "{text}" and "send"'
                 self._reading.error(keys.key_at(text), message, "move it into the elements of send that need it")
+
+    def _refuse_choose(self, keys: EntryKeys) -> None:
+        if keys.choose is None:
+            return
+        for text in (*BESIDE_CHOOSE, "send"):
+            if text in keys.written:
+                message = f'route "{keys.called}" has both "{text}" and "choose"'
+                self._reading.error(keys.key_at(text), message, "move it into the elements of choose that need it")
+        for each in keys.choose[:-1]:
+            if "if" not in each.written:
+                message = (
+                    f'an element of choose without "if" always holds: what follows it in "{keys.called}" is never sent'
+                )
+                self._reading.error(each.place, message, "give it an if, or put it last")
+        if keys.to == ():
+            message = f'"choose" of "{keys.called}" chooses for nobody: to is []'
+            self._reading.error(keys.key_at("choose"), message, "remove it, or name a destination")
 
     # --- which events ---
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.entries import EntryKeys, MessageKeys
+from gateway.config.schema.entries import EntryKeys, FetchKeys, MessageKeys
 from gateway.config.text.disk import TEMPLATES
 from gateway.errors import Place
 from gateway.render import TemplateText, Tree
@@ -77,16 +77,21 @@ _PATH: Final = re.compile(r"(?<![\w.\])])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?![\w(\
 
 
 def _files(keys: EntryKeys) -> Iterator[str]:
-    yield from (each.template.text for each in (keys, *(keys.send or ())) if each.template is not None)
+    yield from (each.template.text for each in _messages(keys) if each.template is not None)
+
+
+def _messages(keys: EntryKeys) -> tuple[MessageKeys, ...]:
+    return (keys, *(keys.send or ()), *(keys.choose or ()))
 
 
 def _all_texts(keys: EntryKeys, destinations: Mapping[str, DestinationKeys]) -> Iterator[TemplateText]:
-    messages = (keys, *(keys.send or ()))
+    messages = _messages(keys)
     named = {name.text: None for each in messages for name in each.to or ()}
     yield from _conditions(keys)
     for name in named:
         if name in destinations:
             yield from destinations[name].options.values()
+    yield from (text for each in keys.fetch.values() for text in _texts(each))
     yield from (text for each in messages for text in _texts(each))
 
 
@@ -97,18 +102,18 @@ def _reads(text: TemplateText) -> Reads:
 
 
 def _conditions(keys: EntryKeys) -> Iterator[TemplateText]:
-    if keys.condition is not None:
-        yield TemplateText(f"{{{{ {keys.condition.text} }}}}", keys.condition.place)
+    for condition in (keys.condition, *(each.condition for each in keys.choose or ())):
+        if condition is not None:
+            yield TemplateText(f"{{{{ {condition.text} }}}}", condition.place)
     if keys.once is not None and keys.once.per is not None:
         yield keys.once.per
 
 
-def _texts(keys: MessageKeys) -> Iterator[TemplateText]:
-    yield from filter(None, (keys.path, keys.text))
+def _texts(keys: MessageKeys | FetchKeys) -> Iterator[TemplateText]:
+    yield from filter(None, (keys.path, keys.text if isinstance(keys, MessageKeys) else None))
     yield from (*keys.query.values(), *keys.headers.values())
-    yield from (
-        each.per for each in (*keys.recall.values(), keys.remember) if each is not None and each.per is not None
-    )
+    if isinstance(keys, MessageKeys):
+        yield from (each.per for each in (*keys.recall.values(), keys.remember) if each is not None and each.per)
     for body in filter(None, (keys.body, keys.form)):
         yield from _leaves(body.tree)
 

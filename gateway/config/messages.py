@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.config import checks, prints
 from gateway.config.schema.destinations import DestinationKeys
-from gateway.config.schema.entries import CONTENTS, MessageKeys
+from gateway.config.schema.entries import CONTENTS, ChoiceKeys, FetchKeys, MessageKeys
 from gateway.config.schema.keys import keys_of
 from gateway.config.schema.reading import Reading, Words
 from gateway.config.text.disk import TEMPLATES
@@ -19,7 +19,7 @@ from gateway.model import Content, Raw, Text
 from gateway.render import FORM_TYPE, Renderer, Templates, TemplateText, is_literal
 from gateway.render.compiler import JSON_ENDING
 from gateway.routing.destinations import Destination
-from gateway.routing.entries import Message
+from gateway.routing.entries import Choice, Message
 from gateway.wording import suggest_or_list
 
 P = ParamSpec("P")
@@ -45,11 +45,72 @@ class MessageCompiler:
         self._destinations = destinations
         self._disabled = disabled
 
-    def messages(self, keys: MessageKeys, templates: Templates, fallback: str | None) -> dict[str, Message]:
-        """One message for each enabled destination; ``fallback`` is the text for people if there is none."""
-        self._refuse_two_contents(keys)
-        found = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
+    def messages(
+        self,
+        keys: MessageKeys,
+        templates: Templates,
+        fallback: str | None,
+        choose: Sequence[ChoiceKeys] | None = None,
+    ) -> dict[str, Message]:
+        """One message for each enabled destination; ``fallback`` is the text for people if there is none.
+
+        ``choose``: the messages of which the first that holds is sent, instead of what the keys say.
+        """
+        for each in choose or (keys,):
+            self._refuse_two_contents(each)
+        if choose:
+            holds = [
+                None if each.condition is None else compiled(self._reading, templates.truth, each.condition)
+                for each in choose
+            ]
+            found = {each.name: self._choosing(choose, holds, each, templates, fallback) for each in self._to(keys)}
+        else:
+            found = {each.name: self._message(keys, each, templates, fallback) for each in self._to(keys)}
         return {name: message for name, message in found.items() if name not in self._disabled}
+
+    def _choosing(
+        self,
+        choose: Sequence[ChoiceKeys],
+        holds: Sequence[Renderer[bool] | None],
+        destination: Destination,
+        templates: Templates,
+        fallback: str | None,
+    ) -> Message:
+        choices = tuple(
+            Choice(place=each.place, holds=one, message=self._message(each, destination, templates, fallback))
+            for each, one in zip(choose, holds, strict=True)
+        )
+        return Message(choices=choices, is_own_address=any(each.message.is_own_address for each in choices))
+
+    def lookup(self, keys: FetchKeys, name: str, destination: Destination, templates: Templates) -> Message:
+        """The request of a look-up, whose content is what is written and never the event."""
+        asked = MessageKeys(
+            place=keys.place,
+            written=keys.written,
+            called=f"fetch {name}",
+            method=keys.method or "GET",
+            path=keys.path,
+            query=keys.query,
+            headers=keys.headers,
+            body=keys.body,
+            form=keys.form,
+        )
+        if "body" in keys.written and "form" in keys.written:
+            self._reading.error(keys.key_at("form"), f'fetch "{name}" has both "body" and "form"', "keep one")
+        message = self._message(asked, destination, templates, None)
+        if asked.method == "GET" and message.content is not None:
+            hint = "write method: POST, or put the values under query"
+            content = _content_of(asked) or "body"
+            self._reading.error(keys.key_at(content), f'fetch "{name}": a GET has no {content}', hint)
+        return message if message.content is not None else replace(message, content=_nothing)
+
+    def known(self, name: Words) -> Destination | None:
+        """The destination of that name; None after it was reported that there is none."""
+        found = self._destinations.get(name.text)
+        if found is None and "destination" not in self._reading.unread:
+            hint = suggest_or_list(name.shown, self._destinations)
+            self._reading.error(name.node, f'unknown destination "{name.shown}"', hint)
+        return found
 
     def _to(self, keys: MessageKeys) -> Sequence[Destination]:
         known = self._destinations
@@ -57,13 +118,9 @@ class MessageCompiler:
         for name in keys.to or ():
             if name.is_stand_in:
                 continue
-            if name.text not in known and "destination" in self._reading.unread:
+            if self.known(name) is None:
                 continue
-            if name.text not in known:
-                self._reading.error(
-                    name.node, f'unknown destination "{name.shown}"', suggest_or_list(name.shown, known)
-                )
-            elif name.text in found:
+            if name.text in found:
                 hint = "name it once; for two messages, write two routes"
                 self._reading.error(name.node, f'"{name.shown}" is named twice', hint)
             else:
@@ -154,7 +211,7 @@ class MessageCompiler:
             prints.advise_text(self._reading, keys.text, kind)
             return compiled(self._reading, templates.text, keys.text, kind.escape)
         if keys.body is not None and keys.body.is_empty:
-            return lambda _facts: Raw(b"", "")
+            return _nothing
         if keys.body is not None:
             prints.advise_tree(self._reading, keys.body.tree, kind)
             return compiled(self._reading, templates.tree, keys.body.tree, kind.escape)
@@ -196,6 +253,10 @@ def compiled(reading: Reading, compile_one: Callable[P, T], *args: P.args, **kwa
     except TemplateRefused as refused:
         reading.report.add(refused.problem)
         return None
+
+
+def _nothing(_facts: Mapping[str, object]) -> Content:
+    return Raw(b"", "")
 
 
 def _is_own_address(keys: MessageKeys) -> bool:

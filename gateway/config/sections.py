@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from gateway import presets
 from gateway.config.schema.entries import EntryKeys
-from gateway.routing.entries import Entries, Entry, Sections
+from gateway.routing.entries import Entries, Entry, Fetch, Sections
 
 #: Each entry as it is written, with what it was compiled to: itself and the elements of its ``send``.
 Compiled = Sequence[tuple[EntryKeys, Sequence[Entry]]]
@@ -29,6 +29,11 @@ def sections(entries: Compiled) -> Sections:
 def own_sections(entries: Compiled) -> Sections:
     """Those for events of the gateway itself."""
     return sections([(keys, found) for keys, found in entries if found[0].names_source(presets.OWN)])
+
+
+def fetches(entries: Compiled) -> Mapping[str, Sequence[Fetch]]:
+    """What entries look up before they send, by name; without those that look nothing up."""
+    return MappingProxyType({each.name: each.fetches for _, found in entries for each in found if each.fetches})
 
 
 def with_hours(entries: Compiled) -> frozenset[str]:

@@ -56,7 +56,15 @@ def _played(delivery: View, kind: str) -> Mapping[str, Any]:
     content = _content(delivery["request"])
     shown = preview(kind, content) if kind else None
     limits = _limits(KINDS[kind], content) if kind in KINDS else []
-    return {"not_shown": "", **delivery, "content": content, "preview": shown, "limits": limits}
+    return {
+        "not_shown": delivery.get("discarded", ""),
+        "lookups": (),
+        "assumed": "",
+        **delivery,
+        "content": content,
+        "preview": shown,
+        "limits": limits,
+    }
 
 
 def _limits(kind: Kind, content: Any) -> Sequence[Mapping[str, Any]]:
@@ -95,6 +103,9 @@ def _delivery(
         "request": request,
         "content": content,
         "is_broken": bool(rehearsed.get("error")),
+        "waits": _waits(delivery),
+        "lookups": rehearsed.get("lookups", ()),
+        "assumed": rehearsed.get("assumed", ""),
         "why_no_request": _why_no_request(event, rehearsed),
         "changed": rehearsed.get("changed") is True,
         "retry": rehearsed.get("retry", ""),
@@ -105,12 +116,21 @@ def _delivery(
     }
 
 
+def _waits(delivery: View) -> str:
+    """What a delivery waits for that was put back without an attempt; empty: nothing of that kind."""
+    made = delivery["attempts_made"]
+    is_news = delivery["state"] == "pending" and (not made or made[-1]["reason"] != delivery["reason"])
+    return str(delivery["reason"]) if is_news else ""
+
+
 def _why_no_request(event: View, rehearsed: View) -> str:
     """Why no request is shown, in words; empty if one is, or if the event was forgotten, which the page says once."""
     if event["body_is"] == "forgotten":
         return ""
     if rehearsed.get("error"):
         return f"The request cannot be built: {rehearsed['error']}"
+    if rehearsed.get("discarded"):
+        return f"Nothing would be sent: {rehearsed['discarded']}"
     return (
         f"The request is not shown: {rehearsed['not_shown']}"
         if "not_shown" in rehearsed

@@ -15,7 +15,7 @@ from gateway.destinations.gates import Permit
 from gateway.dispatcher.ahead import Ahead, size_of
 from gateway.dispatcher.attempts import Attempts
 from gateway.dispatcher.due import Due
-from gateway.dispatcher.handover import MOST_BYTES, Handover
+from gateway.dispatcher.handover import MOST_BYTES, Handover, Loaded
 from gateway.dispatcher.reporting import count_outcome, log_outcome
 from gateway.dispatcher.settling import Ended, Settling
 from gateway.dispatcher.steps import for_ever
@@ -37,9 +37,6 @@ REFRESH_INTERVAL_S: Final = 5.0
 #: Seconds between two looks at what holds destinations, however often others change it.
 HOLDS_PAUSE_S: Final = 0.2
 
-#: The event of a delivery, and its payload if that is at hand.
-Loaded = tuple[Event | CorruptEvent | None, object]
-
 
 class Dispatcher:
     """Gives every destination its slots: to new deliveries straight from memory, then to those overdue the longest."""
@@ -54,7 +51,10 @@ class Dispatcher:
         self._ahead = Ahead(gateway.monotonic)
         self._store = gateway.store
         self.holds = Holds(gateway, announce=self.announce, changed=self._due.opens)
-        self.attempts = Attempts(gateway, self.holds, self.announce)
+        self.attempts = Attempts(gateway, self.holds, self.announce, self._give_back)
+        self._lookups = self.attempts.lookups
+        self._lookups.bodies = self._bodies
+        self._lookups.lines.others_wait = lambda name: name in self._due.names or name in self._ahead
         self._settling = Settling(gateway.store, self._recorded)
         #: Set when the store is to be asked at once what this replica decides for.
         self.reread = asyncio.Event()
@@ -93,7 +93,7 @@ class Dispatcher:
             return None
         if not self.holds.reserve(name):
             return None
-        return destination.timeout_s + LEASE_MARGIN_S
+        return destination.longest_s + LEASE_MARGIN_S
 
     def appended(
         self,
@@ -146,6 +146,7 @@ class Dispatcher:
         # The store's hints for what it has just come to decide for went to another replica.
         self._due.look_at(await self.holds.refresh())
         # Its share of the slots may have grown.
+        self._lookups.lines.call_up_all()
         for name in [name for name in self._due.full if self.holds.free(name)]:
             self._due.opens(name)
         with suppress(TimeoutError):
@@ -236,8 +237,8 @@ class Dispatcher:
         if most <= 0:
             self._due.fill(name)
             return None
-        timeout_s = destination.timeout_s if destination else 0.0
-        return Want(slots=min(permit.count, most), lease_s=timeout_s + LEASE_MARGIN_S, last=permit.last)
+        longest_s = destination.longest_s if destination else 0.0
+        return Want(slots=min(permit.count, most), lease_s=longest_s + LEASE_MARGIN_S, last=permit.last)
 
     def _most(self, name: str, *, is_free: bool) -> int:
         """How many deliveries to claim: for the free slots and, if nothing paces it, as many that wait for the next ones."""
@@ -267,9 +268,8 @@ class Dispatcher:
 
     async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, Loaded]:
         """By delivery: its event, and its payload if that is at hand."""
-        kept = {lease.delivery.id: found for lease in leases if (found := self._handover.take(lease.delivery))}
-        missing = [lease.delivery for lease in leases if lease.delivery.id not in kept]
-        loaded: dict[str, Loaded] = {id_: (each.event, each.payload) for id_, each in kept.items()}
+        loaded: dict[str, Loaded] = self._handover.taken(lease.delivery for lease in leases)
+        missing = [lease.delivery for lease in leases if lease.delivery.id not in loaded]
         if not missing:
             return loaded
         try:
@@ -285,6 +285,7 @@ class Dispatcher:
 
     def _give_back(self, name: str, slots: int = 1) -> None:
         self.holds.give_back(name, slots)
+        self._lookups.lines.call_up(name)
         self._call_up(name)
         if slots and name in self._due.full and 2 * self._ahead.count(name) <= self.holds.slots(name):
             self._due.opens(name)
@@ -317,7 +318,8 @@ class Dispatcher:
         except BaseException as error:
             # A defect: its lease ends, and then it is tried again.
             self._bodies.release(name, size)
-            self._give_back(name)
+            if self._lookups.over(lease.delivery):
+                self._give_back(name)
             if not isinstance(error, Exception):
                 raise
             telemetry.log("internal.error", delivery_id=lease.delivery.id, exc_info=True)
@@ -336,7 +338,7 @@ class Dispatcher:
         """Its slot is free again."""
         delivery, outcome = ended.outcome.lease.delivery, ended.outcome
         self._bodies.release(delivery.destination, ended.size)
-        if ended.has_slot:
+        if ended.has_slot and self._lookups.over(delivery):
             self._give_back(delivery.destination)
         if is_recorded and ended.word:
             log_outcome(delivery, ended.event, outcome)
@@ -361,6 +363,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Start no delivery from now on."""
         self._stop.set()
+        self._lookups.lines.end()
         for claimed in self._ahead.end():
             self._bodies.release(claimed.lease.delivery.destination, size_of(claimed.event))
             self._release(claimed.lease, has_slot=False)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway import pipeline, telemetry
 from gateway.destinations import gates
 from gateway.dispatcher import recalling
+from gateway.dispatcher.lookups import Lookups
 from gateway.errors import CorruptEvent, StoreUnavailable, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
@@ -17,6 +18,7 @@ from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, 
 from gateway.pipeline import Gateway, Tried
 from gateway.presets import OWN
 from gateway.routing import Config
+from gateway.routing.lookups import NOTHING, LookedUp
 from gateway.routing.memory import NOTHING_FOUND
 from gateway.store.memory import Learnt
 from gateway.store.nouns import Lease, Outcome, Told
@@ -29,8 +31,16 @@ LATEST_S: Final = 10.0
 class Attempts:
     """Makes attempts. One for each process."""
 
-    def __init__(self, gateway: Gateway, holds: Holds, announce: Callable[[Announcement], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        holds: Holds,
+        announce: Callable[[Announcement], Awaitable[None]],
+        give_back: Callable[[str], None],
+    ) -> None:
+        """``give_back`` frees a slot of a destination."""
         self._gateway = gateway
+        self.lookups = Lookups(gateway, holds, give_back, self._is_outdated)
         self._holds = holds
         self._announce = announce
         #: Looks for another login at once; called when a destination refuses what it was sent.
@@ -47,9 +57,13 @@ class Attempts:
     def turn(self, delivery: Delivery) -> float | None:
         """The seconds to wait for its turn, as of ``Holds``.
 
-        One that recalls something may have to wait for it, and takes its turn after that.
+        One that recalls something may have to wait for it, and one that has something to look up takes several: each takes
+        its turns itself.
         """
-        return 0.0 if self._gateway.config.recalls(delivery) else self._holds.turn(delivery)
+        config = self._gateway.config
+        if delivery.route in config.fetches or config.recalls(delivery):
+            return 0.0
+        return self._holds.turn(delivery)
 
     async def make(
         self, lease: Lease, event: Event | CorruptEvent | None, payload: object, asked: float, wait_s: float
@@ -65,11 +79,13 @@ class Attempts:
             recalled = await recalling.look(self._gateway, lease, event, payload)
             if isinstance(recalled, Outcome):
                 return recalled, ""
-            # Only now: one that waits takes no turn from the others.
-            turn_s = self._holds.turn(lease.delivery)
-            if turn_s is None:
-                return Outcome(lease, Release()), ""
-            found, wait_s = recalled, turn_s
+            found = recalled
+            if lease.delivery.route not in self._gateway.config.fetches:
+                # Only now: one that waits takes no turn from the others.
+                turn_s = self._holds.turn(lease.delivery)
+                if turn_s is None:
+                    return Outcome(lease, Release()), ""
+                wait_s = turn_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         if self._gateway.monotonic() - asked > LATEST_S:
@@ -83,7 +99,15 @@ class Attempts:
                 return gathered, CorruptEvent.reason if isinstance(gathered.result, Dead) else ""
             others = gathered
         used = self._gateway.config
-        tried = await pipeline.deliver(lease.delivery, event, self._gateway, payload, others=others, found=found)
+        looked_up = await self._looked_up(lease, event, payload)
+        if isinstance(looked_up, Outcome):
+            return looked_up, ""
+        found_there, asked_there = looked_up
+        tried = await pipeline.deliver(
+            lease.delivery, event, self._gateway, payload, others=others, found=found, looked_up=found_there
+        )
+        if asked_there:
+            self.lookups.wrote(used, lease.delivery, tried, asked_there)
         if tried.learned.outcome == "denied" and await self._is_outdated(used):
             return await self._with_another_login(lease, tried), tried.word
         outcome = await self._judged(lease, event, tried)
@@ -107,6 +131,23 @@ class Attempts:
             if not isinstance(event, Event):
                 return (await self._damaged(lease, event, id_))[0]
             found.append(event)
+        return found
+
+    async def _looked_up(
+        self, lease: Lease, event: Event, payload: object
+    ) -> tuple[LookedUp, Sequence[tuple[str, bytes]]] | Outcome:
+        """What a delivery looks up, and where; or the outcome that has it tried again. Each look-up takes its turn."""
+        used = self._gateway.config
+        if lease.delivery.route not in used.fetches:
+            return NOTHING, ()
+        found = await self.lookups.make(lease.delivery, event, payload)
+        if self._gateway.config is not used:
+            # What was looked up may have another name now.
+            found = Retry("the configuration has changed while it was looked up")
+        if isinstance(found, Retry | Release):
+            # Should it be the probe of its destination, another one is due.
+            await self._holds.learn(lease.delivery, gates.NOTHING)
+            return Outcome(lease, found)
         return found
 
     async def _damaged(self, lease: Lease, event: CorruptEvent | None, event_id: str) -> tuple[Outcome, str]:

@@ -5,9 +5,10 @@ part of it, so that one that takes nothing leaves the others theirs.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from gateway.errors import CorruptEvent
 from gateway.model import Delivery, Event
 
 #: The most bytes of events, of all destinations.
@@ -20,6 +21,10 @@ _EACH: Final = 3 * 1024
 KEPT_S: Final = 60.0
 #: A parsed payload takes this many times the memory of its body.
 _PARSED: Final = 8
+
+
+#: The event of a delivery, and its payload if that is at hand.
+Loaded = tuple[Event | CorruptEvent | None, object]
 
 
 class Kept(NamedTuple):
@@ -61,6 +66,11 @@ class Handover:
             kept[delivery_id] = Kept(event, payload, size, now + KEPT_S)
             held += size
         self._sizes[name] = held
+
+    def taken(self, deliveries: Iterable[Delivery]) -> dict[str, Loaded]:
+        """The events and payloads of those that are here, by delivery; they are not kept any longer."""
+        found = ((each.id, self.take(each)) for each in deliveries)
+        return {id_: (kept.event, kept.payload) for id_, kept in found if kept}
 
     def take(self, delivery: Delivery) -> Kept | None:
         """The event of a delivery, which is not kept any longer."""

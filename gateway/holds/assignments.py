@@ -93,11 +93,12 @@ class Assignments:
         destination = self._gateway.config.destinations.get(name)
         if destination is None:
             return Terms(slots=GONE_SLOTS, is_known=False)
-        is_paced = bool(destination.gate.interval_s or destination.order)
+        is_paced = bool(destination.gate.interval_s or destination.order or destination.group)
         return Terms(
             slots=destination.concurrency,
-            timeout_s=destination.timeout_s,
+            timeout_s=destination.longest_s,
             is_paced=is_paced,
+            group=destination.group,
             used=use.most,
             is_short=use.is_short,
         )

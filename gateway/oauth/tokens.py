@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway import telemetry
 from gateway.destinations import Kind
-from gateway.egress import Door, Egress
+from gateway.egress import LONGEST_ANSWER, Door, Egress
 from gateway.errors import NotLoggedIn, StoreUnavailable, TokenAwaited, TokenUnavailable
 from gateway.hiding.masks import Masks
 from gateway.model import HttpRequest, OutboundRequest, Reply
@@ -98,22 +98,22 @@ class Tokens:
 
     # attempts
 
-    async def send(self, request: OutboundRequest, to: Recipient) -> Reply:
+    async def send(self, request: OutboundRequest, to: Recipient, *, most: int = LONGEST_ANSWER) -> Reply:
         """Make one attempt, with an access token if the recipient wants one; again, once, with a new one if it answers 401.
 
         Neither what may be shown of the answer nor its headers have the token. Raises what ``Egress.send`` raises, and
         NoToken, after which nothing was sent or all of it was answered with 401.
         """
         if to.oauth is None or not isinstance(request, HttpRequest):
-            return await self._egress.send(request, timeout_s=to.timeout_s, door=to.door)
+            return await self._egress.send(request, timeout_s=to.timeout_s, door=to.door, most=most)
         way, loop = (to.oauth, to.door), asyncio.get_running_loop()
         held = await self._token(way, to.name)
         began = loop.time()
-        reply = await self._egress.send(_with(request, held.token), timeout_s=to.timeout_s, door=to.door)
+        reply = await self._egress.send(_with(request, held.token), timeout_s=to.timeout_s, door=to.door, most=most)
         if to.kind.status_of(reply) == UNAUTHORIZED:
             left_s = max(LEAST_S, to.timeout_s - (loop.time() - began))
             held = await self._token(way, to.name, refused=held.token)
-            reply = await self._egress.send(_with(request, held.token), timeout_s=left_s, door=to.door)
+            reply = await self._egress.send(_with(request, held.token), timeout_s=left_s, door=to.door, most=most)
         return _without(reply, held.masks)
 
     def until(self, oauth: OAuth) -> float | None:

@@ -104,15 +104,17 @@ async def send(gateway: Gateway, draft: Draft, *, route: str, destination: str, 
         raise BadRequest(f"{route} does not send this event to {destination}: correct its conditions first")
     event = replace(rehearsal.event, id=new_id("evt", now))
     delivery = Delivery(id=new_id("dlv", now), event_id=event.id, route=route, destination=destination)
+    if route in tried.fetches:
+        raise BadRequest(f"{route} looks something up before it sends: use gateway send, which makes the look-up, too")
     asked = tried.asked(delivery, event, rehearsal.facts["payload"])
     recalled = await gateway.store.recall("", [subject for _, subject in asked if subject]) if asked else Recalled()
     values = recollect(asked, {subject: each.value for subject, each in recalled.known.items()})
-    built = tried.build(delivery, event, rehearsal.facts["payload"], gateway.console, recalled=values)
-    request = known.signed(built, delivery.id, now)
+    built = tried.built(delivery, event, rehearsal.facts["payload"], gateway.console, recalled=values)
+    request = known.signed(built.request, delivery.id, now)
     await gateway.note("send", destination, by=by, reason=f"from the playground: {event.type} by {route}")
     hiding = gateway.config.hiding(event, destination)
     try:
-        reply = await gateway.egress.send(request, timeout_s=known.timeout_s, door=known.door)
+        reply = await gateway.tokens.send(request, known)
     except (EgressError, BuildError) as error:
         return Answered(
             destination=destination, is_accepted=False, status=None, reason=hiding.text(str(error)), answer=""

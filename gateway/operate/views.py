@@ -10,7 +10,7 @@ from gateway.event import tracks
 from gateway.event.payload import parse, payload_of
 from gateway.hiding.masks import Masks
 from gateway.hiding.redaction import MASK, NOTHING, Redaction
-from gateway.model import Attempt, Delivery
+from gateway.model import Attempt, Delivery, Lookup
 from gateway.operate.conditions import condition
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Pause
@@ -155,6 +155,22 @@ def attempt(one: Attempt) -> dict[str, Any]:
         "sent_sha256": one.sent_sha256.hex(),
         "next_s": None if one.next_s is None else round(one.next_s, 3),
         "memory": one.memory.splitlines(),
+        "lookups": [lookup(each) for each in one.lookups],
+        "choice": one.choice or None,
+    }
+
+
+def lookup(one: Lookup) -> dict[str, Any]:
+    """One look-up of an attempt: what came of it. What was asked is not stored."""
+    return {
+        "name": one.name,
+        "destination": one.destination,
+        "method": one.method,
+        "status": one.status,
+        "duration_ms": round(one.duration_s * 1000, 1),
+        "size": one.size,
+        "found": one.found,
+        "cached": one.cached,
     }
 
 

@@ -91,7 +91,7 @@ def _played(
     """The event as the test has it: what is redacted may be what a route looks at."""
     body = msgspec.json.encode(payload)
     sent = sender_headers(source, body, headers={**JSON_HEADERS, **headers}, kept=headers)
-    return rehearse(config, source, body, sent, 0.0, urlencode(query).encode(), before=before, known={})
+    return rehearse(config, source, body, sent, 0.0, urlencode(query).encode(), before=before, known={}, looked_up={})
 
 
 def _lines(
@@ -123,7 +123,7 @@ def _expected(rehearsal: Rehearsal) -> str:
     if broken:
         # Without the line, which the next edit changes.
         return f"{{failed: {_text(re.sub(r'^[^ ]+:[0-9]+: ', '', broken))}}}"
-    return _text(list(dict.fromkeys(each.destination for each in rehearsal.deliveries)))
+    return _text(list(dict.fromkeys(each.destination for each in rehearsal.deliveries if not each.discarded)))
 
 
 def _text(value: object) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from gateway.config import load
 from gateway.errors import RequestRefused
 from gateway.event.payload import parse
@@ -19,7 +21,6 @@ from gateway.rehearsal.together import together
 from gateway.routing import Config
 from gateway.routing.cases import Check, NoEvent, Test, body_of, headers_of, written_headers
 from gateway.routing.hours import day_and_time
-from gateway.routing.memory import Known
 from gateway.wording import iso_time, printable
 
 #: The time of every test, 2026-01-01T00:00:00Z, in seconds since the epoch.
@@ -46,7 +47,7 @@ def failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
 
 def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     try:
-        played = [_played(config, each, folder, at, test.memory) for at, each in enumerate(test.each)]
+        played = [_played(config, each, folder, at, test) for at, each in enumerate(test.each)]
         if any(each.before and not one.event.track for each, one in zip(test.each, played, strict=True)):
             return ["before: the event does not say what identifies its record: see track of its source"]
         rehearsal = together(config, played) if test.events else played[0]
@@ -54,6 +55,14 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
         return [str(error)]
     except RequestRefused as error:
         return [] if test.outcome == "rejected" else [f"expected {_wanted(test)}", f"but it is rejected: {error}"]
+    # What the file discards is no delivery to expect.
+    discarded = [f"{_called(each)} is discarded: {each.discarded}" for each in rehearsal.deliveries if each.discarded]
+    rehearsal = replace(rehearsal, deliveries=tuple(each for each in rehearsal.deliveries if not each.discarded))
+    wrong = _wrong(config, test, rehearsal)
+    return [*wrong, *discarded] if wrong else []
+
+
+def _wrong(config: Config, test: Test, rehearsal: Rehearsal) -> Sequence[str]:
     match test.outcome:
         case "deliveries":
             return [*_wrong_set(test, rehearsal), *_wrong_content(config, test, rehearsal)]
@@ -69,8 +78,8 @@ def _failures(config: Config, test: Test, folder: Path) -> Sequence[str]:
     ]
 
 
-def _played(config: Config, test: Test, folder: Path, number: int, known: Known) -> Rehearsal:
-    """One of the events of a test. Raises NoEvent and RequestRefused."""
+def _played(config: Config, test: Test, folder: Path, number: int, whole: Test) -> Rehearsal:
+    """One of the events of a test, which is ``whole``. Raises NoEvent and RequestRefused."""
     source = config.source(test.source)
     assert source is not None
     body = body_of(test, source, folder)
@@ -78,7 +87,8 @@ def _played(config: Config, test: Test, folder: Path, number: int, known: Known)
     headers, query = sender_headers(source, body, headers=declared, kept=given), urlencode(test.query).encode()
     now = NOW if test.now is None else test.now
     at, before = now + number * BETWEEN_S, test.before or {}
-    return rehearse(config, source, body, headers, at, query=query, before=before, known=known)
+    known, looked_up = whole.memory, whole.fetched
+    return rehearse(config, source, body, headers, at, query=query, before=before, known=known, looked_up=looked_up)
 
 
 # --- which deliveries there are ---

@@ -24,7 +24,17 @@ from gateway.hiding.redaction import MASK, seen
 from gateway.model import Attempt, Delivery, Event, FileAppend, HttpRequest, Mail, OutboundRequest
 from gateway.rehearsal import curl
 from gateway.rehearsal.as_test import as_test
-from gateway.rehearsal.rehearse import Rehearsal, Rehearsed, attempted, gathers, hours, once, planned, rehearse_event
+from gateway.rehearsal.rehearse import (
+    Asking,
+    Rehearsal,
+    Rehearsed,
+    attempted,
+    gathers,
+    hours,
+    once,
+    planned,
+    rehearse_event,
+)
 from gateway.routing import Config, Destination, Source
 from gateway.routing.entries import Considered
 from gateway.routing.memory import NOTHING, Known, Recollection
@@ -38,8 +48,9 @@ def explained(config: Config, rehearsal: Rehearsal) -> Mapping[str, Any]:
     """What happens to an event: ``{"event", "tracked", "follow_ups", "entries", "deliveries", "shadows"}``.
 
     ``tracked`` is there if its source has ``track``: ``{"before", "changes", "record"}``. Each entry has its clauses and the
-    values they saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted. ``shadows``
-    are what entries with ``shadow: true`` would send.
+    values they saw; each delivery has its request, or ``not_shown`` if that would reveal what is redacted; what it looks up first is in
+    ``lookups``, and ``assumed`` says what the request then takes for granted. ``shadows`` are what entries with ``shadow:
+    true`` would send.
     """
     event = rehearsal.event
     return {
@@ -153,7 +164,7 @@ def _requests_now(
 ) -> Iterator[Mapping[str, Any]]:
     show = Shown(config, rehearsal.event, rehearsal.facts["payload"])
     for each in history.deliveries:
-        real = attempted(config, each, rehearsal.event, rehearsal.facts["payload"], console, known)
+        real = attempted(config, each, rehearsal.event, rehearsal.facts["payload"], console, known=known)
         attempts = history.attempts.get(each.id, ())
         yield {
             "delivery_id": each.id,
@@ -180,9 +191,14 @@ def _fired_before(each: HeldBack, key: str) -> str:
 
 
 def _is_changed(config: Config, now: Rehearsed, last: Attempt | None) -> bool | None:
-    """Whether an attempt would send a different body than the last one; None if that sent none, or if each is different."""
+    """Whether an attempt would send a different body than the last one.
+
+    None if that sent none, if each is different, or if nobody can know.
+    """
     destination = config.destinations.get(now.destination)
     if last is None or not last.sent_sha256 or (destination is not None and destination.changes_body):
+        return None
+    if now.assumed or (now.lookups and now.not_shown):
         return None
     return now.request is None or hashlib.sha256(now.request.sent).digest() != last.sent_sha256
 
@@ -240,19 +256,28 @@ class Shown:
         """``real`` with a request, an error or ``not_shown`` that may be shown."""
         config = self._config
         real = replace(real, memory=tuple(config.masks.text(self._hide(line)) for line in real.memory))
-        if real.request is None:
+        if real.request is None and not real.lookups:
             return replace(real, error=config.masks.text(self._hide(real.error)))
         recalled = self._hidden(real.recalled)
         # A request that computes with a secret cannot be built without it; there the secret is masked in the result.
-        made = (
-            _built(each, delivery, self._event, self._payload, console, recalled)
+        made = [
+            attempted(each, delivery, self._event, self._payload, console, recalled=recalled)
             for each in (self._without_secrets, config)
-        )
-        request = next((each for each in made if each), None)
+        ]
+        real = replace(real, lookups=tuple(map(self._asking, made[0].lookups)))
+        if real.request is None:
+            return replace(real, error=config.masks.text(self._hide(real.error)))
+        request = next((each.request for each in made if each.request), None)
         if request is None:
             return replace(real, request=None, not_shown="it depends on a value that the source redacts")
         masked = config.destinations[real.destination].masked(request)
         return replace(real, request=config.masks.request(masked))
+
+    def _asking(self, each: Asking) -> Asking:
+        if each.request is None:
+            return replace(each, error=self._config.masks.text(self._hide(each.error)))
+        masked = self._config.destinations[each.destination].masked(each.request)
+        return replace(each, request=self._config.masks.request(masked))
 
     def _hidden(self, recalled: Recollection) -> Recollection:
         """What is recalled, without what the event's source redacts."""
@@ -266,15 +291,6 @@ class Shown:
             )
         except (ValueError, RecursionError):
             return NOTHING
-
-
-def _built(
-    config: Config, delivery: Delivery, event: Event, payload: object, console: str, recalled: Recollection
-) -> OutboundRequest | None:
-    try:
-        return config.build(delivery, event, payload, console, recalled=recalled)
-    except BuildError:
-        return None
 
 
 def secretless(values: object, masks: Masks) -> Mapping[str, object]:
@@ -306,6 +322,9 @@ def document(each: Rehearsed, config: Config) -> Mapping[str, Any]:
         **({"memory": list(each.memory)} if each.memory else {}),
         **({"token": token_of(destination)} if destination and destination.oauth else {}),
         **({"not_shown": each.not_shown} if each.not_shown else {}),
+        **({"discarded": each.discarded} if each.discarded else {}),
+        **({"assumed": each.assumed} if each.assumed else {}),
+        **({"lookups": [_lookup(one, config) for one in each.lookups]} if each.lookups else {}),
     }
 
 
@@ -319,6 +338,11 @@ def token_of(destination: Destination | None) -> str:
     if destination is None or destination.oauth is None:
         return ""
     return f"from {destination.oauth.host} at each attempt ({destination.oauth.grant})"
+
+
+def _lookup(each: Asking, config: Config) -> Mapping[str, Any]:
+    request = _request(each.request, config.destinations.get(each.destination), config.masks)
+    return {"name": each.name, "destination": each.destination, "request": request, "error": each.error}
 
 
 def _request(

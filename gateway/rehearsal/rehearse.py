@@ -7,13 +7,13 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gateway.errors import BuildError, RenderError
+from gateway.errors import BuildError, NothingChosen, RenderError
 from gateway.event.paths import Facts
 from gateway.model import Delivery, Event, Notice, OutboundRequest, new_id
 from gateway.render import Namespace
 from gateway.routing import Config, Source
 from gateway.routing.cases import JSON_HEADERS
-from gateway.routing.entries import Considered
+from gateway.routing.entries import Considered, Fetch
 from gateway.routing.gathering import Digest
 from gateway.routing.memory import NOTHING, Known, Recollection, described, recollect
 from gateway.routing.timing import Waiting
@@ -26,12 +26,23 @@ _DELIVERY_ID: Final = "dlv_00000000-0000-7000-8000-{:012d}"
 NONE_HELD_BACK: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+class Asking(Struct, frozen=True, kw_only=True):
+    """The request of one look-up, which nothing here makes."""
+
+    #: What templates call its answer.
+    name: str
+    destination: str
+    #: None: it cannot be built because of ``error``.
+    request: OutboundRequest | None = None
+    error: str = ""
+
+
 class Rehearsed(Struct, frozen=True, kw_only=True):
     """One delivery, as its first attempt would send it."""
 
     route: str
     destination: str
-    #: None: it would be dead because of ``error``.
+    #: None: it would be dead because of ``error``, or discarded.
     request: OutboundRequest | None = None
     error: str = ""
     #: Why the request is not shown although there is one.
@@ -44,6 +55,12 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     memory: tuple[str, ...] = ()
     #: Its event, where a rehearsal has several; of a digest the first one.
     event: Event | None = None
+    #: Why the file discards it; empty: it does not.
+    discarded: str = ""
+    #: What it looks up first.
+    lookups: tuple[Asking, ...] = ()
+    #: What the request takes for granted; empty: nothing.
+    assumed: str = ""
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
@@ -126,17 +143,18 @@ def rehearse(
     *,
     before: Mapping[str, object] = MappingProxyType({}),
     known: Known | None = None,
+    looked_up: Mapping[str, object] | None = None,
 ) -> Rehearsal:
     """Play ``body`` as if it had been received at ``now`` with a valid signature.
 
     ``headers`` have lower-case names; ``before`` is what is known of the event's record, ``known`` what is remembered, None:
-    examples stand for it. Raises RequestRefused.
+    examples stand for it; ``looked_up`` is as in ``attempted``. Raises RequestRefused.
     """
     if len(body) > source.max_body:
         raise source.too_large
     first = source.received(headers, body, now=now, query=query, method=source.first_method)[0]
     event = source.naming.after(replace(first.event, id=EVENT_ID), first.payload, before)
-    return rehearse_event(config, source, event, first.payload, known=known)
+    return rehearse_event(config, source, event, first.payload, known=known, looked_up=looked_up)
 
 
 def rehearse_event(
@@ -146,8 +164,12 @@ def rehearse_event(
     payload: object,
     held_back: Mapping[str, str] = NONE_HELD_BACK,
     known: Known | None = None,
+    looked_up: Mapping[str, object] | None = None,
 ) -> Rehearsal:
-    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal, ``known`` as above."""
+    """Play an event received before; ``payload`` is its parsed body, ``held_back`` as in Rehearsal.
+
+    ``known`` and ``looked_up`` are as in ``attempted``.
+    """
     facts = source.naming.facts(event, payload)
     considered = _considered(config, source, facts)
     silent = {route for each in considered if each.entry.name in held_back for route, _ in each.entry.deliveries}
@@ -159,7 +181,7 @@ def rehearse_event(
         considered=considered,
         deliveries=tuple(
             replace(
-                attempted(config, planned(event, number, *each), event, payload, known=known),
+                attempted(config, planned(event, number, *each), event, payload, known=known, looked_up=looked_up),
                 waiting=config.waiting(*each, now),
             )
             for number, each in enumerate(plan, start=1)
@@ -249,19 +271,52 @@ def attempted(
     event: Event,
     payload: object,
     console: str = "",
+    *,
     known: Known | None = None,
+    recalled: Recollection | None = None,
+    looked_up: Mapping[str, object] | None = None,
 ) -> Rehearsed:
-    """A delivery as an attempt would send it now; ``console`` is the address the console listens at, ``known`` as above.
+    """A delivery as an attempt would send it now; ``console`` is the address the console listens at.
 
-    It is signed as if it were sent when the event came in: so the same event always makes the same request.
+    ``known``: what is remembered; None: examples stand for it. ``recalled``: what its templates have of it, if not that.
+    ``looked_up``: what look-ups find, by name, and null for what is left out; None: nobody knows, so the request is shown
+    as if nothing were found. It is signed as if it were sent when the event came in: so the same event always makes the
+    same request.
     """
-    made = Rehearsed(route=delivery.route, destination=delivery.destination)
+    fetches = config.fetches.get(delivery.route, ())
+    found = {fetch.name: (looked_up or {}).get(fetch.name) for fetch in fetches}
+    looking = tuple(_asking(config, fetch, delivery, event, payload, found) for fetch in fetches)
+    names = " and ".join(found)
+    is_assumed = bool(found) and looked_up is None
+    made = Rehearsed(route=delivery.route, destination=delivery.destination, lookups=looking)
+    unasked = next((each for each in looking if each.error), None)
+    if unasked is not None:
+        return replace(made, error=f"fetch {unasked.name}: {unasked.error}")
     try:
         asked = config.asked(delivery, event, payload)
-        made = replace(made, recalled=recollect(asked, known), memory=tuple(described(asked, known)))
-        request = config.build(delivery, event, payload, console, recalled=made.recalled)
+        recalled = recollect(asked, known) if recalled is None else recalled
+        made = replace(made, recalled=recalled, memory=tuple(described(asked, known)))
+        request = config.built(delivery, event, payload, console, recalled=recalled, looked_up=found).request
         request = config.destinations[delivery.destination].signed(request, delivery.id, event.received_at)
         remembering = config.remembering(delivery, event, payload)
+    except NothingChosen as error:
+        return replace(made, not_shown=_depends(names)) if is_assumed else replace(made, discarded=str(error))
     except BuildError as error:
-        return replace(made, error=str(error))
-    return replace(made, request=request, memory=(*made.memory, *([remembering.promise] if remembering else ())))
+        return replace(made, not_shown=_depends(names)) if is_assumed else replace(made, error=str(error))
+    assumed = f"as if {names} had found nothing" if is_assumed else ""
+    promise = [remembering.promise] if remembering else []
+    return replace(made, request=request, memory=(*made.memory, *promise), assumed=assumed)
+
+
+def _depends(names: str) -> str:
+    return f"it depends on what {names} finds, which is looked up at the attempt"
+
+
+def _asking(
+    config: Config, fetch: Fetch, delivery: Delivery, event: Event, payload: object, known: Mapping[str, object]
+) -> Asking:
+    try:
+        request = config.lookup(fetch, delivery, event, payload, known)
+    except BuildError as error:
+        return Asking(name=fetch.name, destination=fetch.destination, error=str(error))
+    return Asking(name=fetch.name, destination=fetch.destination, request=request)

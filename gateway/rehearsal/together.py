@@ -84,7 +84,8 @@ def _digest(config: Config, number: int, found: Sequence[tuple[Rehearsal, Rehear
     more = [(each.event, each.facts["payload"]) for each, _ in others]
     head = planned(first.event, number, delivery.route, delivery.destination)
     try:
-        request = config.build(head, first.event, first.facts["payload"], others=more)
+        request = config.built(head, first.event, first.facts["payload"], others=more).request
+        request = config.destinations[delivery.destination].signed(request, head.id, first.event.received_at)
     except BuildError as error:
         return replace(delivery, request=None, error=str(error))
     return replace(delivery, request=request, error="")

@@ -85,6 +85,8 @@ class Test(Struct, frozen=True, kw_only=True):
     memory: Mapping[Subject, Mapping[str, object]] = field(default_factory=dict)
     #: What is known of the event's record before it; None: nothing.
     before: Mapping[str, object] | None = None
+    #: What is found by look-ups, by name; null for the others.
+    fetched: Mapping[str, object] = field(default_factory=dict)
     #: ``deliveries``: exactly those of ``checks``; ``failed``: one becomes dead with ``reason``.
     outcome: Literal["deliveries", "ignored", "rejected", "failed"] = "deliveries"
     checks: tuple[Check, ...] = ()

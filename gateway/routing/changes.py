@@ -12,7 +12,7 @@ from msgspec.structs import astuple, replace
 
 from gateway.errors import Place
 from gateway.model import Secret
-from gateway.routing import Config, Source
+from gateway.routing import Config, Destination, Source
 from gateway.wording import count
 
 #: Number of names listed for each kind of change.
@@ -29,7 +29,7 @@ def changed(old: Config, new: Config) -> str:
     """``1 route changed (new-lead), 1 destination added (crm)``, or ``nothing``; entries of all sections count as routes."""
     changes = [
         *_differences("source", _sources(old), _sources(new)),
-        *_differences("destination", old.destinations, new.destinations),
+        *_differences("destination", _destinations(old), _destinations(new)),
         *_differences("variable", _vars(old), _vars(new)),
         *_differences("route", (old.shadow or old).entries, (new.shadow or new).entries),
     ]
@@ -53,7 +53,7 @@ def renewed(old: Config, new: Config) -> Collection[str]:
     """The destinations of both to which something else is sent now."""
     entries = _changed_names(old.entries, new.entries)
     found = {
-        *_changed_names(old.destinations, new.destinations),
+        *_changed_names(_destinations(old), _destinations(new)),
         *(to for name in entries for to in new.entries[name].messages),
     }
     return [name for name in new.destinations if name in found and name in old.destinations]
@@ -71,6 +71,11 @@ def _pairs(config: Config) -> AbstractSet[tuple[str, str]]:
 def _sources(config: Config) -> Mapping[str, Source]:
     """The sources without the variables, which each of them carries."""
     return {name: replace(source, naming=replace(source.naming, vars={})) for name, source in config.sources.items()}
+
+
+def _destinations(config: Config) -> Mapping[str, Destination]:
+    """The destinations without what the look-ups of routes ask of them."""
+    return {name: replace(each, lookups_s=0.0, group="") for name, each in config.destinations.items()}
 
 
 def _vars(config: Config) -> Mapping[str, object]:

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from msgspec import Struct
 
 from gateway.errors import NameGone, Place, Problem
 from gateway.event.paths import Facts
@@ -13,7 +16,7 @@ from gateway.presets import OWN
 from gateway.routing import memory
 from gateway.routing.cases import Test
 from gateway.routing.destinations import Destination
-from gateway.routing.entries import Considered, Entries, Entry, Message, Sections
+from gateway.routing.entries import Considered, Entries, Entry, Fetch, Message, Sections
 from gateway.routing.gathering import Digest
 from gateway.routing.memory import Asked, Recall, Recollection, Remembering
 from gateway.routing.peers import Peers
@@ -34,6 +37,17 @@ class Trials(Protocol):
     def templates(self) -> Mapping[str, str]: ...
 
 
+class Built(Struct, frozen=True):
+    """The request of a delivery."""
+
+    request: OutboundRequest
+    #: The element of ``choose`` that says what is sent, from 1; 0: there are none.
+    choice: int = 0
+
+
+NOTHING_LOOKED_UP: Final[Mapping[str, object]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A valid routes.yaml with its templates, compiled."""
@@ -52,6 +66,8 @@ class Config:
     destinations: Mapping[str, Destination]
     #: The entries of all sections, by name, without those with ``shadow: true``.
     entries: Mapping[str, Entry]
+    #: What the deliveries of a route look up first, by the route's name; without those that look up nothing.
+    fetches: Mapping[str, Sequence[Fetch]]
     #: The entries for events of ``sources``.
     sections: Sections
     #: The names of entries that have ``hours`` in which every attempt is made.
@@ -153,7 +169,11 @@ class Config:
         }
         return {**facts, "delivery": delivery}
 
-    def build(
+    def build(self, delivery: Delivery, event: Event, payload: object, console: str = "") -> OutboundRequest:
+        """The request of a delivery that is sent alone, recalls nothing and looks nothing up; as ``built``."""
+        return self.built(delivery, event, payload, console).request
+
+    def built(
         self,
         delivery: Delivery,
         event: Event,
@@ -162,11 +182,13 @@ class Config:
         *,
         others: Sequence[tuple[Event, object]] = (),
         recalled: Recollection = memory.NOTHING,
-    ) -> OutboundRequest:
+        looked_up: Mapping[str, object] = NOTHING_LOOKED_UP,
+    ) -> Built:
         """Build the request of a delivery by this configuration; ``console`` is the address the console listens at.
 
-        ``others``: of a digest, the events that followed ``event``, each with its payload.
-        Raises BuildError only, such as NameGone or RenderError.
+        ``others``: of a digest, the events that followed ``event``, each with its payload; ``recalled``: what its message
+        recalls; ``looked_up``: what its route has looked up, by name. Raises BuildError, such as NameGone or RenderError,
+        and NothingChosen.
         """
         destination = self._destination(delivery.destination)
         entry, message = self._message(delivery)
@@ -183,7 +205,23 @@ class Config:
             raise _gone(f'the route "{delivery.route}" no longer has the digest of these {len(every)} events')
         if message.recalls:
             facts = {**facts, **memory.recollected(message.recalls, recalled)}
+        if looked_up:
+            facts = {**facts, **looked_up}
+        message, choice = message.chosen(facts)
         parts = message.render(facts, event, delivery.id, source.forwarded_headers(event))
+        return Built(destination.kind.request(destination.target, parts), choice)
+
+    def lookup(
+        self, fetch: Fetch, delivery: Delivery, event: Event, payload: object, before: Mapping[str, object]
+    ) -> OutboundRequest:
+        """Build the request of one look-up of a delivery; ``before``: what was looked up before it, by name.
+
+        Raises BuildError.
+        """
+        destination = self._destination(fetch.destination)
+        source = self._source(event)
+        facts = {**source.naming.facts(event, payload), **before}
+        parts = fetch.message.render(facts, event, delivery.id, frozenset())
         return destination.kind.request(destination.target, parts)
 
     def _facts(self, source: Source, delivery: Delivery, event: Event, payload: object, console: str = "") -> Facts:
@@ -221,6 +259,10 @@ class Config:
         if destination is None:
             raise _gone(f'the destination "{name}" is no longer in routes.yaml')
         return destination
+
+    def message(self, delivery: Delivery) -> Message:
+        """What its route sends to its destination. Raises NameGone."""
+        return self._message(delivery)[1]
 
     def _message(self, delivery: Delivery) -> tuple[Entry, Message]:
         entry = self.entries.get(delivery.route)

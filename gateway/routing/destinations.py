@@ -83,6 +83,15 @@ class Destination(Struct, frozen=True, kw_only=True):
 
     #: How it gets its access tokens; None: it wants none.
     oauth: OAuth | None = None
+    #: How long the look-ups of a delivery may take before it is sent, with their waiting, seconds; 0: no route has any.
+    lookups_s: float = 0.0
+    #: What the destinations that ``fetch`` joins have in common, directly or over others; empty: it is joined to none.
+    group: str = ""
+
+    @property
+    def longest_s(self) -> float:
+        """The longest time that an attempt may take, seconds."""
+        return self.timeout_s + self.lookups_s
 
     @property
     def secrets(self) -> Iterator[str]:

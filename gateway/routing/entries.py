@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from gateway.destinations import Parts
 from gateway.destinations.target import NO_OPTIONS
-from gateway.errors import Place
+from gateway.errors import NothingChosen, Place
 from gateway.event.explain import Explanation, explain
 from gateway.event.match import Matcher, Rule
 from gateway.event.naming import INVALID
@@ -51,6 +51,20 @@ class Message(Struct, frozen=True, kw_only=True):
     counts: bool = False
     recalls: tuple[Recall, ...] = ()
     remember: Remember | None = None
+    #: The elements of ``choose``: the first that holds is sent, and nothing else here says what. Empty: it has none.
+    choices: tuple["Choice", ...] = ()
+
+    def chosen(self, facts: Facts) -> tuple["Message", int]:
+        """What is sent of an event, and which element of ``choose`` says so, from 1; 0: there are none.
+
+        Raises NothingChosen, or RenderError if a condition fails.
+        """
+        if not self.choices:
+            return self, 0
+        for at, choice in enumerate(self.choices, start=1):
+            if choice.holds is None or choice.holds(facts):
+                return choice.message, at
+        raise NothingChosen(f"no element of choose holds ({self.choices[0].place})")
 
     def render(self, facts: Facts, event: Event, delivery_id: str, kept_headers: frozenset[str]) -> Parts:
         """Render the parts of the request for one event. Raises RenderError."""
@@ -80,6 +94,28 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 _COUNT: Final = ("delivery", "count")
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """One element of ``choose``."""
+
+    place: Place
+    #: None: it always holds.
+    holds: Renderer[bool] | None
+    message: Message
+
+
+class Fetch(Struct, frozen=True, kw_only=True):
+    """What an entry looks up before it is sent."""
+
+    #: What templates call the answer.
+    name: str
+    #: Where it looks.
+    destination: str
+    #: The request; its method is GET or POST, and its content is never the event itself.
+    message: Message
+    #: How long an answer may be used again, seconds; 0: never.
+    cache_s: float = 0.0
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -115,6 +151,8 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     #: Whether it only shows what it would send.
     shadow: bool = False
+    #: What each delivery looks up first, in this order.
+    fetches: tuple[Fetch, ...] = ()
 
 
 class Considered(Struct, frozen=True, kw_only=True):

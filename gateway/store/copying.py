@@ -41,7 +41,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     ),
     "attempt": (
         "event_seq delivery_seq number recorded_at started_at duration_s outcome status reason answer config_revision "
-        "sent_bytes sent_sha256 next_s memory"
+        "sent_bytes sent_sha256 next_s memory looked_up"
     ),
     "notice": "event_seq delivery_seq teller due dead count",
     "timing": "event_seq delivery_seq head open began due count size",

@@ -18,8 +18,10 @@ class Terms(Struct, frozen=True, kw_only=True):
     slots: int
     #: The longest time that an attempt may take, seconds.
     timeout_s: float = 0.0
-    #: Whether one replica alone may send to it: it has a rate or an order.
+    #: Whether one replica alone may send to it: it has a rate or an order, or ``fetch`` joins it to another one.
     is_paced: bool = False
+    #: What destinations that ``fetch`` joins have in common: one replica holds all of them. Empty: it is joined to none.
+    group: str = ""
     #: False: the file has no such destination. What waits for it ends once no replica's file has it.
     is_known: bool = True
     #: Most slots that the replica has used at a time since it asked last, and whether it could have used more.

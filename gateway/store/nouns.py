@@ -7,7 +7,19 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct, field
 
 from gateway.errors import CorruptEvent
-from gateway.model import Attempt, Dead, Delivered, Delivery, DeliveryState, Event, Notice, Release, Retry, Waits
+from gateway.model import (
+    Attempt,
+    Dead,
+    Delivered,
+    Delivery,
+    DeliveryState,
+    Discard,
+    Event,
+    Notice,
+    Release,
+    Retry,
+    Waits,
+)  # fmt: skip
 from gateway.store.memory import Learnt, Subject
 
 #: Rows that a search looks at before it ends early; takes some 50 ms.
@@ -162,7 +174,7 @@ class Outcome(Struct, frozen=True):
     """The result of an attempt, for the store."""
 
     lease: Lease
-    result: Delivered | Retry | Dead | Release | Waits
+    result: Delivered | Retry | Dead | Discard | Release | Waits
     attempt: Attempt | None = None
     #: The notices to make because the delivery is dead.
     told: "Told | None" = None

@@ -96,7 +96,7 @@ class Assigning:
         asking[self._number] = terms
         knowing = {number for number, each in asking.items() if each.is_known}
         before = self._holders.get(name, Holder(destination=name, known_at=now))
-        holder = self._next_holder(before, knowing or asking.keys(), is_known=bool(knowing))
+        holder = self._next_holder(before, terms.group or name, knowing or asking.keys(), is_known=bool(knowing))
         if terms.is_known:
             holder = replace(holder, known_at=now)
         if holder != before or name not in self._holders:
@@ -110,9 +110,9 @@ class Assigning:
         until_s = holder.until - now if is_holder else LAPSED_S
         return Assignment(until_s=until_s, epoch=holder.epoch, share=share, is_holder=is_holder)
 
-    def _next_holder(self, before: Holder, among: Collection[int], *, is_known: bool) -> Holder:
+    def _next_holder(self, before: Holder, group: str, among: Collection[int], *, is_known: bool) -> Holder:
         now, me = self._now, self._number
-        falls_to_me = max(among, key=lambda each: _weight(each, before.destination)) == me
+        falls_to_me = max(among, key=lambda each: _weight(each, group)) == me
         is_ripe = is_known or now - before.known_at >= UNKNOWN_S
         is_mine = before.replica == me and before.until > now
         if not falls_to_me or not is_ripe or (before.until > now and not is_mine):
@@ -133,9 +133,9 @@ class Assigning:
         return max(0.0, min(share, left))
 
 
-def _weight(number: int, destination: str) -> bytes:
-    """The replica of the greatest weight has the destination (rendezvous hashing): the same for all who ask."""
-    return hashlib.blake2b(f"{number} {destination}".encode(), digest_size=8).digest()
+def _weight(number: int, group: str) -> bytes:
+    """The replica of the greatest weight has the destinations of a group (rendezvous hashing): the same for all who ask."""
+    return hashlib.blake2b(f"{number} {group}".encode(), digest_size=8).digest()
 
 
 class Spread:

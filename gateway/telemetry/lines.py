@@ -31,7 +31,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "route": "name of the entry the delivery is for",
     "destination": "name of the destination",
     "attempt": "number of the attempt, counted from 1 across replays",
-    "outcome": "delivered, retry or dead",
+    "outcome": "delivered, retry, dead or discarded",
     "status": "HTTP status: the destination's answer, or ours to a sender",
     "duration_ms": "duration of the attempt in milliseconds",
     "next_s": "seconds until the next attempt, probe or start",

@@ -109,7 +109,7 @@ RENDER_ERRORS: Final = Family(
 ATTEMPTS: Final = Family(
     Count,
     "gateway_delivery_attempts_total",
-    "Attempts by outcome (delivered, retry, dead) and reason.",
+    "Attempts by outcome (delivered, retry, dead, discarded) and reason.",
     ("destination", "outcome", "reason"),
     begins=[("delivered", "2xx")],
 )

@@ -583,3 +583,39 @@ def test_a_stored_event_that_came_masked_says_that_the_routes_saw_more(tmp_path,
     assert capsys.readouterr().err.startswith("note: the routes see ••• here for what xobito redacts")
     with pytest.raises(play.EventRefused, match="redacted after its last delivery"):
         play._play_stored(config, {**history, "body_is": "redacted"}, "", ())
+
+
+# --- what is looked up first ---
+
+LOOKING_UP = """version: 1
+sources: {xobito: {preset: xobito, secret: "${XOBITO_WEBHOOK_SECRET}"}}
+destinations:
+  crm: {url: https://crm.example.com/api, auth: {bearer: "${CRM_TOKEN}"}}
+routes:
+  - name: person
+    match: contact.created
+    to: crm
+    fetch: {person: {from: crm, path: /search, query: {term: "{{ attrs.email }}"}}}
+    choose:
+      - {if: person.items, method: PUT, path: "/persons/{{ person.items[0].id }}", body: {}}
+      - {method: POST, path: /persons, body: {}}
+  - {name: note, match: contact.created, to: crm, fetch: {owner: {from: crm, path: /owner}}, text: "{{ owner.name }}"}
+"""
+
+
+def test_the_request_of_a_look_up_comes_before_what_is_sent_if_it_finds_nothing(tmp_path):
+    (tmp_path / "routes.yaml").write_text(LOOKING_UP)
+    said = run(tmp_path, "explain", "contact.created").stdout
+    parts = said.partition("person > crm\n")[2].splitlines()
+    assert parts[0] == "  fetch person from crm: GET https://crm.example.com/api/search?term=john%40example.com"
+    assert parts[1:3] == ["  then, as if person had found nothing:", "  POST https://crm.example.com/api/persons"]
+    assert "not shown: it depends on what owner finds, which is looked up at the attempt" in said
+    assert not SECRETS.search(said)
+
+
+def test_a_look_up_can_be_made_by_hand(tmp_path):
+    (tmp_path / "routes.yaml").write_text(LOOKING_UP)
+    said = run(tmp_path, "explain", "contact.created", "--curl").stdout
+    assert "# first, fetch person from crm\ncurl -sS --request GET 'https://crm.example.com/api/search?term=" in said
+    assert "# then, as if person had found nothing\ncurl -sS https://crm.example.com/api/persons" in said
+    assert not SECRETS.search(said)

@@ -179,7 +179,7 @@ def an_attempt(number: int = 1, **changes) -> dict[str, Any]:
     return {
         "number": number, "started_at": f"2026-11-28T03:10:{number * 3 % 60:02d}.000Z", "duration_ms": 84.2,
         "outcome": "delivered", "status": 200, "reason": "", "answer": "ok", "config": REVISION, "sent_bytes": 412,
-        "sent_sha256": "ab" * 32, "next_s": None, "memory": [], **changes,
+        "sent_sha256": "ab" * 32, "next_s": None, "memory": [], "lookups": [], "choice": None, **changes,
     }  # fmt: skip
 
 

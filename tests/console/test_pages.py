@@ -230,6 +230,55 @@ def test_attempts_in_the_middle_of_many_are_folded():
     assert len(re.findall(r"· attempt \d+", page)) == 30
 
 
+def test_an_attempt_shows_what_it_looked_up_and_what_it_chose():
+    found = {"name": "person", "destination": "crm", "method": "GET", "status": 200, "duration_ms": 34.2, "size": 2048,
+             "found": True, "cached": False}  # fmt: skip
+    looked = [
+        found,
+        {**found, "name": "deal", "status": 404, "found": False},
+        {**found, "name": "owner", "cached": True},
+        {**found, "name": "<b>", "status": None, "found": False},
+    ]
+    made = [g.an_attempt(lookups=looked, choice=2)]
+    page = event(deliveries=[{**g.a_delivery(1), "attempts_made": made}])
+    text = " ".join(re.sub(r"<[^>]+>", "", page).split())
+    assert "fetch person: GET crm 200 34 ms · 2.0 KiB" in text
+    assert "fetch deal: GET crm 404 34 ms · nothing found" in text
+    assert "fetch owner: GET crm as found before · 2.0 KiB" in text
+    assert "fetch &lt;b&gt;: GET crm no answer 34 ms" in text
+    assert "sent what number 2 of choose says" in text
+
+
+def test_what_was_put_back_without_an_attempt_says_what_it_waits_for():
+    waiting = g.a_delivery(1, state="pending", attempts=1, due_in_s=20.0, reason="waits to look in crm: paused by ann")
+    failed = g.an_attempt(outcome="retry", status=503, reason="answered 503", next_s=1.0)
+    page = event(deliveries=[{**waiting, "attempts_made": [failed]}])
+    assert "waits to look in crm: paused by ann" in page
+    retried = {**waiting, "reason": "answered 503", "attempts_made": [failed]}
+    assert "waits to look" not in event(deliveries=[retried])
+
+
+def test_what_the_file_discarded_is_neither_a_failure_nor_on_its_way():
+    reason = "no element of choose holds (routes.yaml:12)"
+    made = [g.an_attempt(outcome="discarded", status=None, reason=reason, answer="", sent_bytes=0)]
+    delivery = {**g.a_delivery(1, state="discarded", reason=reason), "attempts_made": made}
+    page = event(deliveries=[delivery])
+    assert '<li class="t-discarded">' in page
+    assert reason in page
+
+
+def test_a_request_that_depends_on_a_look_up_shows_what_is_asked_and_what_it_takes_for_granted():
+    asked = {"method": "GET", "url": "https://crm.example.com/search?term=%3Cb%3E", "headers": {}, "body": ""}
+    lookup = {"name": "person", "destination": "crm", "request": asked, "error": ""}
+    request = {"delivery_id": g.an_id("dlv", 1), "lookups": [lookup], "assumed": "as if person had found nothing"}
+    page = event(
+        deliveries=[{**g.a_delivery(1), "attempts_made": []}],
+        requests=[{**g.requests("contact.updated")[0], **request}],
+    )
+    assert "https://crm.example.com/search?term=%3Cb%3E" in page
+    assert "Below, <bdi>as if person had found nothing</bdi>." in page
+
+
 def test_an_attempt_by_another_file_is_said():
     assert "The configuration has changed since." in event()
     same = [{**g.a_delivery(1), "attempts_made": [g.an_attempt()]}]

@@ -358,3 +358,68 @@ def test_it_is_said_until_when_an_event_would_wait_and_with_which_others_it_gath
         "week": "gathers until Sat 12:15 UTC",
         "calm": "waits until Mon 09:00 (Europe/Berlin)",
     }
+
+
+# --- what is looked up first ---
+
+LOOKING_UP = """version: 1
+sources: {xobito: {preset: xobito, secret: s3cret, redact: {paths: [attrs.email]}}}
+destinations:
+  crm: {url: https://crm.example/api, auth: {bearer: "${TOKEN}"}}
+routes:
+  - name: welcome
+    match: contact.*
+    to: crm
+    fetch: {person: {from: crm, path: /search, query: {term: "{{ attrs.email }}"}}}
+"""
+CHOOSING = (
+    LOOKING_UP
+    + """\
+    choose:
+      - {if: person.items, method: PUT, path: "/{{ person.items[0].id }}", body: {}}
+      - {if: attrs.firstname == FIRST, method: POST, path: /persons, body: {}}
+"""
+)
+
+
+def requests_of(tmp_path, text, **fields):
+    config = configured(tmp_path, text)
+    return explained_history(config, history_of(config, ("welcome", "crm"), **fields))["requests"]
+
+
+def test_the_request_of_a_look_up_is_shown_without_secrets_and_redacted_values_and_what_is_sent_if_nothing_is_found(
+    tmp_path,
+):
+    [found] = requests_of(tmp_path, CHOOSING.replace("FIRST", '"John"'))
+    [lookup] = found["lookups"]
+    assert (lookup["name"], lookup["destination"], lookup["request"]["method"]) == ("person", "crm", "GET")
+    assert lookup["request"]["url"].startswith("https://crm.example/api/search?term=")
+    assert lookup["request"]["headers"]["authorization"] == "***"
+    assert found["assumed"] == "as if person had found nothing"
+    assert found["request"]["url"] == "https://crm.example/api/persons"
+    shown = json.dumps(found)
+    assert "john" not in shown
+    assert "t0ken-of-crm" not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CHOOSING.replace("FIRST", '"Jane"'), LOOKING_UP + '    body: {id: "{{ person.id }}"}\n'],
+    ids=["none of choose holds", "the content needs it"],
+)
+def test_what_is_sent_only_if_something_is_found_is_not_shown_and_not_called_broken(tmp_path, text):
+    [found] = requests_of(tmp_path, text)
+    assert (found["request"], found["error"]) == (None, "")
+    assert found["not_shown"] == "it depends on what person finds, which is looked up at the attempt"
+
+
+def test_nobody_can_say_whether_what_depends_on_a_look_up_has_changed(tmp_path):
+    [found] = requests_of(tmp_path, CHOOSING.replace("FIRST", '"John"'), attempts=[an_attempt(b"x" * 32)])
+    assert found["changed"] is None
+
+
+def test_what_the_file_discards_without_a_look_up_says_so(tmp_path):
+    text = LOOKING_UP.partition("    fetch:")[0] + "    choose: [{if: attrs.nowhere, body: {}}]\n"
+    [found] = requests_of(tmp_path, text)
+    assert found["discarded"].startswith("no element of choose holds (routes.yaml:")
+    assert (found["request"], found["error"]) == (None, "")

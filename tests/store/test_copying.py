@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreLocked
-from gateway.model import Dead, DeliveryState, Secret
+from gateway.model import Dead, DeliveryState, Lookup, Secret
 from gateway.store import copied, migrate, open_reads, open_store
 from gateway.store.activities import Activity, Task
 from gateway.store.awaiting import Expectation
@@ -24,6 +24,8 @@ from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres
 from tests.store.conformance.test_memory import remembering, waiting
 from tests.store.given import Clock, attempt, debounced, delivered, digest, leased, new_event, of, once, retry, told
+
+LOOKUP = Lookup(name="person", destination="crm", status=200, duration_s=0.5, size=34, found=True)
 
 
 @pytest.fixture
@@ -55,7 +57,8 @@ async def fill(store, clock, events=30):
         elif lease and number % 3 == 1:
             await store.settle([retry(lease, after_s=1e7)])
         elif lease:
-            died = attempt(lease, "dead", status=422, reason="answered 422: ü", answer="\x00no", sent_sha256=b"x" * 32)
+            said = {"status": 422, "reason": "answered 422: ü", "answer": "\x00no", "sent_sha256": b"x" * 32}
+            died = attempt(lease, "dead", lookups=(LOOKUP,), choice=2, **said)
             await store.settle([Outcome(lease, Dead("answered 422: ü"), died, told(lease))])
     some = (await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD, destination="slack", limit=2))).rows
     await store.begin(Task(verb="replay", by="ann", which=DeliveryQuery(ids=(some[0].id,)), subject="one", key="k"))

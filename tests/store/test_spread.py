@@ -82,3 +82,23 @@ def test_all_slots_are_used_once_everybody_has_asked_again(expected):
     assert [round(each.share * expected, 6) for each in gateway.in_force("free")] == [1.0] * expected
     for name in NAMES:
         assert sum(each.is_holder for each in gateway.in_force(name)) == 1
+
+
+@given(STEPS, st.integers(1, 3))
+def test_destinations_that_look_ups_join_have_the_same_holder(steps, expected):
+    """Whoever holds one of them and has asked since for both holds the other, too."""
+    joined = {name: Terms(slots=8, timeout_s=5.0, is_paced=True, group="chat") for name in ("chat", "crm", "billing")}
+    now, held = 0.0, {}
+    spread = Spread(lambda: now)
+    spread.expected = expected
+    for what, which in steps:
+        if what == "wait":
+            now += which
+        elif what == "ask":
+            given = spread.assigned(which, joined)
+            held[which] = {name for name, each in given.items() if each.is_holder}
+            assert held[which] in (set(), set(joined))
+        elif what == "release":
+            spread.release(which, joined)
+        else:
+            spread.leave(which)

@@ -57,8 +57,9 @@ _ONE_CONTENT: Final = {
 }
 
 
-#: Keys that move into the elements of ``send``.
-BESIDE_SEND: Final = ("to", "method", "path", "query", "headers", *CONTENTS, "recall", "remember")
+#: Keys that move into the elements of ``choose``, and of ``send``.
+BESIDE_CHOOSE: Final = ("method", "path", "query", "headers", *CONTENTS)
+BESIDE_SEND: Final = ("to", *BESIDE_CHOOSE, "recall", "remember")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,59 @@ def _read_message(reading: Reading, node: Node, label: str) -> MessageKeys | Non
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChoiceKeys(MessageKeys):
+    """One of the messages of which the first that holds is sent."""
+
+    noun = "an element of choose"
+    #: It goes where its route sends to.
+    to: tuple[Words, ...] | None = None
+    condition: TemplateText | None = key(
+        _expression,
+        "what must hold for it to be sent, with the names of fetch: person.items; the last may do without",
+        name="if",
+    )
+
+
+@shaped({"type": "array", "items": {"$ref": ChoiceKeys}, "minItems": 1})
+def _choose(reading: Reading, node: Node, label: str) -> tuple[ChoiceKeys, ...] | None:
+    if not isinstance(node, Items) or not node.nodes:
+        if not isinstance(node, Broken):
+            reading.error(node, f"{label} must be a list of messages", "start each with - if: ...")
+        return None
+    found = [
+        read_section(reading, each, ChoiceKeys, f"element {at} of {label}")
+        for at, each in enumerate(node.nodes, start=1)
+    ]
+    return tuple(choice for choice in found if choice is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchKeys(Section):
+    """One look-up."""
+
+    noun = "fetch"
+    together: ClassVar[Shape] = {"dependentSchemas": {"body": {"properties": {"form": False}}}}
+    foreign: ClassVar[Mapping[str, str]] = {"to": "from", "url": "from, the name of a destination, and path"}
+    source: Words | None = key(
+        values.named, "the destination to ask, with its auth, timeout and rate: crm", required=True, name="from"
+    )
+    method: str | None = key(values.choice(("GET", "POST"), "method"), "GET or POST", usual="GET")
+    path: TemplateText | None = key(trees.template, "appended to the destination's url: /persons/search")
+    query: Mapping[str, TemplateText] = key(
+        values.map_of(trees.template), 'query parameters of the url: {term: "{{ attrs.email }}"}', factory=dict
+    )
+    headers: Mapping[str, TemplateText] = key(
+        values.map_of(trees.template), "headers added to the destination's, or overriding them", factory=dict
+    )
+    body: Body | None = key(trees.body, "JSON, with {{ }} in its texts, for a search by POST")
+    form: Body | None = key(_form, "a map of form-encoded fields instead, with {{ }} in its texts")
+    cache: float | None = key(
+        values.duration(1, "24h"),
+        "how long an answer may be used again for the same request: 10m; every delivery asks if left out",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class OnceKeys(Section):
     noun = "once"
     per: TemplateText | None = key(
@@ -123,7 +177,11 @@ class OnceKeys(Section):
 class EntryKeys(MessageKeys):
     noun = "a route"
     together: ClassVar[Shape] = {
-        "dependentSchemas": {**_ONE_CONTENT, "send": {"properties": dict.fromkeys(BESIDE_SEND, False)}}
+        "dependentSchemas": {
+            **_ONE_CONTENT,
+            "send": {"properties": dict.fromkeys((*BESIDE_SEND, "choose"), False)},
+            "choose": {"properties": dict.fromkeys(BESIDE_CHOOSE, False)},
+        }
     }
     #: always, routes, unmatched, invalid or failed.
     section: str = ""
@@ -143,6 +201,17 @@ class EntryKeys(MessageKeys):
     )
     send: tuple[MessageKeys, ...] | None = key(
         _send, "instead of to: a list of messages, each with its own to and content; named name/1, name/2"
+    )
+    fetch: Mapping[str, FetchKeys] = key(
+        map_by_name(nested(FetchKeys), "fetch"),
+        'look up before sending, at each attempt: {person: {from: crm, path: /search, query: {term: "{{ attrs.email }}"}}}; '
+        "templates and choose have the JSON of the answer under that name",
+        factory=dict,
+    )
+    choose: tuple[ChoiceKeys, ...] | None = key(
+        _choose,
+        "instead of one message: a list of which the first whose if holds is sent, decided at each attempt; if none holds, "
+        "nothing is sent",
     )
     once: OnceKeys | None = key(
         nested(OnceKeys),
@@ -202,7 +271,8 @@ def _read_entry(reading: Reading, node: Node, section: str) -> EntryKeys | None:
     send = found.send and tuple(
         dataclasses.replace(each, called=f"{called}/{at}") for at, each in enumerate(found.send, start=1)
     )
-    return dataclasses.replace(found, called=called, section=section, send=send)
+    choose = found.choose and tuple(dataclasses.replace(each, called=called) for each in found.choose)
+    return dataclasses.replace(found, called=called, section=section, send=send, choose=choose)
 
 
 def _called(node: Node, section: str) -> str:

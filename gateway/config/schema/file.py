@@ -8,7 +8,7 @@ from typing import Final
 from gateway.config.schema import conditions, trees, values
 from gateway.config.schema.conditions import Where
 from gateway.config.schema.destinations import AuthKeys, DefaultsKeys, DestinationKeys, read_destination
-from gateway.config.schema.entries import EntryKeys, OnceKeys, entries_of
+from gateway.config.schema.entries import EntryKeys, FetchKeys, OnceKeys, entries_of
 from gateway.config.schema.hours import DebounceKeys, DigestKeys, EntryHoursKeys
 from gateway.config.schema.keys import Section, is_nothing, key, keys_of, map_by_name, nested, read_section
 from gateway.config.schema.memory import RecallKeys, RememberKeys
@@ -216,6 +216,7 @@ _PLACES: Final[Sequence[type[Section]]] = (
     DebounceKeys,
     RememberKeys,
     RecallKeys,
+    FetchKeys,
     RetentionKeys,
     LimitsKeys,
     RedactKeys,

@@ -160,6 +160,11 @@ class EventKeys(Section):
     before: Mapping[str, Plain] | None = key(
         values.map_of(trees.json), "what track knows of the event's record before it: {status_id: 1}"
     )
+    fetched: Mapping[str, Plain] = key(
+        values.map_of(trees.json),
+        "what fetch finds, by name: {person: {items: [{id: 7}]}}; null, nothing was found, for those left out",
+        factory=dict,
+    )
     unset: tuple[Words, ...] = key(values.words_list, "fields and headers of the event to remove", default=())
 
 

@@ -82,7 +82,8 @@ SELECT destination, state, cause, -count(*) FROM ends GROUP BY 1, 2, 3
 UNION ALL SELECT destination, 'discarded', ''::bytea, count(*) FROM ends GROUP BY 1
 """
 CLEAR_ATTEMPTS: Final = """
-UPDATE attempt SET reason = '', answer = '', sent_sha256 = '', memory = NULL WHERE delivery_seq = ANY ($1::bigint[])
+UPDATE attempt SET reason = '', answer = '', sent_sha256 = '', memory = NULL, looked_up = NULL
+WHERE delivery_seq = ANY ($1::bigint[])
 """
 NOTICES: Final = "SELECT delivery_seq, dead FROM notice WHERE delivery_seq = ANY ($1::bigint[])"
 SET_NOTICE: Final = "UPDATE notice SET dead = $2 WHERE delivery_seq = $1"

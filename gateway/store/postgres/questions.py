@@ -63,7 +63,7 @@ SELECT d.event_seq, d.seq, {DELIVERY} FROM {OF_EVENTS} ORDER BY d.seq
 """
 ATTEMPTS: Final = f"""
 SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
-    a.sent_bytes, a.sent_sha256, a.next_s, a.memory
+    a.sent_bytes, a.sent_sha256, a.next_s, a.memory, a.looked_up
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq
 WHERE {belongs("d.seq", "$1::bigint")} AND {belongs("a.delivery_seq", "$1::bigint")} ORDER BY d.seq, a.number
 """

@@ -247,6 +247,7 @@ def distinct(values: Iterable[str]) -> list[str]:
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
     """From the columns of ATTEMPTS."""
+    lookups, choice = rules.as_looked_up(row[12])
     return Attempt(
         number=row[1],
         started_at=row[2],
@@ -260,6 +261,8 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
         sent_sha256=row[10],
         next_s=row[11],
         memory=unpacked(row[12] or b""),
+        lookups=lookups,
+        choice=choice,
     )
 
 

@@ -209,6 +209,10 @@ _OVER: Final = """
 SETTLE: Final = _SETTLE.format(over="")
 # Looking for an attempt of the same number costs as much as recording it, and there is none, unless somebody has put it there.
 SETTLE_OVER: Final = _SETTLE.format(over=_OVER)
+# After a settle, in its transaction; the numbers of the deliveries say which partitions to look in.
+LOOKED_UP: Final = """
+UPDATE attempt a SET looked_up = $3 WHERE a.delivery_seq = $1 AND a.number = $2
+"""
 # Recorded by a settle whose answer was lost.
 WAS_RECORDED: Final = """
 SELECT o.seq FROM unnest($1::bigint[], $2::integer[], $3::float8[]) AS o (seq, number, started_at)

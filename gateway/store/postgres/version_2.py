@@ -101,5 +101,10 @@ CREATE INDEX awaited_due ON awaited (due) WHERE due IS NOT NULL;
 CREATE INDEX awaited_event ON awaited (event_id);
 """
 
+#: What an attempt looked up before it was sent, and what it chose: see ``rules.looked_up``.
+LOOKED_UP: Final = """
+ALTER TABLE attempt ADD COLUMN looked_up bytea;
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}{AWAITED}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}{AWAITED}{LOOKED_UP}"

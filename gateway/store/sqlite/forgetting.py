@@ -74,7 +74,7 @@ WHERE event_seq IN {_THESE}
 """
 _OF_THESE: Final = f"delivery_seq IN (SELECT seq FROM delivery WHERE event_seq IN {_THESE})"
 CLEAR: Final = (
-    f"UPDATE attempt SET reason = '', answer = '', sent_sha256 = x'', memory = NULL WHERE {_OF_THESE}",
+    f"UPDATE attempt SET reason = '', answer = '', sent_sha256 = x'', memory = NULL, looked_up = NULL WHERE {_OF_THESE}",
     f"DELETE FROM memory_wait WHERE {_OF_THESE}",
     f"DELETE FROM memory WHERE event_id IN (SELECT id FROM event WHERE seq IN {_THESE})",
     f"UPDATE notice SET dead = json_set(dead, '$.reason', '') WHERE json_valid(dead) AND {_OF_THESE}",

@@ -97,5 +97,10 @@ AWAITED: Final = """
     CREATE INDEX awaited_by ON awaited (event_id);
 """
 
+#: What an attempt looked up before it was sent, and what it chose: see ``rules.looked_up``.
+LOOKED_UP: Final = """
+    ALTER TABLE attempt ADD COLUMN looked_up TEXT;
+"""
+
 #: All of it.
-ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}{AWAITED}"
+ADDED: Final = f"{TIMING}{MEMORY}{TRACKED}{LOGINS}{AWAITED}{LOOKED_UP}"

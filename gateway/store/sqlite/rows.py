@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice
+from gateway.store import rules
 from gateway.store.activities import Activity
 from gateway.store.contents import NO_HEAD, read_head
 from gateway.store.holds import Circuit, Hold, Pause
@@ -95,6 +96,7 @@ def activity_of(row: Sequence[Any]) -> Activity:
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
+    lookups, choice = rules.as_looked_up(row[12])
     return Attempt(
         number=row[1],
         started_at=row[2],
@@ -108,10 +110,13 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
         sent_sha256=row[10],
         next_s=row[11],
         memory=row[12] or "",
+        lookups=lookups,
+        choice=choice,
     )
 
 
 def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
+    looked_up = rules.looked_up(attempt)
     return (
         seq,
         attempt.number,
@@ -126,6 +131,7 @@ def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
         attempt.sent_bytes,
         attempt.sent_sha256,
         attempt.next_s,
+        looked_up and looked_up.decode(),
     )
 
 

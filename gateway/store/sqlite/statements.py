@@ -31,7 +31,7 @@ FROM new WHERE delivery.seq = new.seq AND delivery.state = 'pending'
 """
 ADD_ATTEMPTS: Final = """
 INSERT OR REPLACE INTO attempt (delivery_seq, number, recorded_at, started_at, duration_s, outcome, status, reason,
-    answer, config_revision, sent_bytes, sent_sha256, next_s) VALUES {rows}
+    answer, config_revision, sent_bytes, sent_sha256, next_s, looked_up) VALUES {rows}
 """
 DELIVERY: Final = """
 d.id, e.id, d.route, d.destination, d.state, d.attempts, d.attempts_before_replay, d.spent_s, d.crashes, d.due,
@@ -185,7 +185,7 @@ SELECT seq FROM event WHERE id = ?1 UNION ALL SELECT event_seq FROM delivery WHE
 """
 ATTEMPTS: Final = """
 SELECT d.id, a.number, a.started_at, a.duration_s, a.outcome, a.status, a.reason, a.answer, a.config_revision,
-    a.sent_bytes, a.sent_sha256, a.next_s, a.memory
+    a.sent_bytes, a.sent_sha256, a.next_s, a.memory, a.looked_up
 FROM delivery d JOIN attempt a ON a.delivery_seq = d.seq WHERE d.event_seq = ? ORDER BY d.seq, a.number
 """
 

@@ -304,6 +304,22 @@ def held(assigned):
     return {name: each for name, each in assigned.items() if each.is_holder}
 
 
+def test_destinations_that_look_ups_join_are_decided_for_by_one_replica_and_pass_on_together(run_two, clock):
+    async def scenario(one, other):
+        names = [f"d{number}" for number in range(8)]
+        joined = terms(*names, is_paced=True, group="d0")
+        for _ in range(3):
+            mine, theirs = held(await one.assigned("a", joined)), held(await other.assigned("b", joined))
+            assert sorted(map(len, (mine, theirs))) == [0, 8]
+            clock.move(4.0)
+        first, second = ((one, "a"), (other, "b")) if mine else ((other, "b"), (one, "a"))
+        await first[0].release(first[1], names)
+        clock.move(40.0)
+        assert len(held(await second[0].assigned(second[1], joined))) == 8
+
+    run_two(scenario)
+
+
 def test_a_destination_is_decided_for_by_one_replica_and_passes_on_under_another_epoch(run_two, clock):
     async def scenario(one, other):
         mine = held(await one.assigned("a", terms("slack", "crm")))

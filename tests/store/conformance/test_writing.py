@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreUnavailable
-from gateway.model import Dead, DeliveryState, Misfit, Release
+from gateway.model import Dead, Delivered, DeliveryState, Discard, Lookup, Misfit, Release, Retry
 from gateway.store.nouns import DeliveryQuery, Outcome, Want
 from tests.store.given import (
     attempt,
@@ -321,6 +321,52 @@ def test_a_dead_delivery_keeps_its_reason_status_and_answer(run):
         await store.settle([dead(lease)])
         [delivery] = (await store.deliveries(DeliveryQuery(state=DeliveryState.DEAD))).rows
         assert (delivery.reason, delivery.last_status, delivery.last_answer) == ("HTTP 400", 400, "no")
+
+    run(scenario)
+
+
+def test_what_an_attempt_looked_up_and_chose_is_kept_with_it(run, clock):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        failed = Lookup(name="person", destination="crm", duration_s=10.0)
+        first = attempt(lease, "retry", reason="fetch person: crm: no answer", next_s=60.0, lookups=(failed,))
+        await store.settle([Outcome(lease, Retry("fetch person: crm: no answer", 60.0, 60.0), first)])
+        clock.move(61.0)
+        [again] = await store.claim("a", wants("slack"))
+        found = Lookup(name="person", destination="crm", method="POST", status=200, size=34, found=True, cached=True)
+        second = attempt(again, status=200, lookups=(found, failed), choice=2)
+        assert await store.settle([Outcome(again, Delivered(), second)]) == {lease.delivery.id}
+        history = await store.event(lease.delivery.event_id)
+        assert history.attempts[lease.delivery.id] == (first, second)
+
+    run(scenario)
+
+
+def test_what_the_file_discards_has_ended_with_its_reason_and_is_not_claimed_again(run, clock):
+    async def scenario(store):
+        [lease] = await leased(store, "slack", lanes=["7"])
+        [behind] = await store.append([new_event("slack", lanes=["7"])])
+        made = attempt(lease, "discarded", reason="no element of choose holds")
+        assert await store.settle([Outcome(lease, Discard("no element of choose holds"), made)]) == {lease.delivery.id}
+        [delivery] = (await store.deliveries(DeliveryQuery(state=DeliveryState.DISCARDED))).rows
+        assert (delivery.reason, delivery.attempts, delivery.cause) == ("no element of choose holds", 1, "")
+        clock.move(1000.0)
+        [next_one] = await store.claim("a", wants("slack"))
+        assert next_one.delivery.event_id == behind.event_id
+
+    run(scenario)
+
+
+def test_what_is_put_back_without_an_attempt_waits_and_has_spent_nothing(run, clock):
+    async def scenario(store):
+        [lease] = await leased(store, "slack")
+        await store.settle([Outcome(lease, Retry("waits to look in crm: paused", after_s=30.0))])
+        assert await store.claim("a", wants("slack")) == []
+        clock.move(31.0)
+        [again] = await store.claim("a", wants("slack"))
+        assert (again.delivery.attempts, again.delivery.spent_s) == (0, 0.0)
+        assert again.delivery.reason == "waits to look in crm: paused"
+        assert (await store.event(lease.delivery.event_id)).attempts == {}
 
     run(scenario)
 
