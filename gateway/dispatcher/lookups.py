@@ -20,7 +20,7 @@ from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
 from gateway.dispatcher.kept import KeptAnswers, key_of
 from gateway.dispatcher.lines import Lines
-from gateway.errors import AddressBlocked, BuildError, EgressError, Poisonous, TooOld, Unparsable
+from gateway.errors import AddressBlocked, BuildError, EgressError, NoToken, Poisonous, TooOld, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
 from gateway.machine.memory import Held
@@ -215,6 +215,11 @@ class Lookups:
                 judge=judged,
                 most=LONGEST_ANSWER + 1,
             )
+        except NoToken as error:
+            reason = hiding.text(f"fetch {fetch.name}: {name}: {error}")
+            shown = Learned(outcome=error.shows, was_sent=False)
+            await self._holds.learn(delivery, shown, reason=reason, aloud=not self._holds.is_muted(name))
+            raise _PutBack(Retry(reason, after_s=error.after_s)) from None
         except AddressBlocked as error:
             failed = Failed(verdict=Dead(f"fetch {fetch.name}: {name}: {error}"), word=error.reason, destination=name)
         except Exception as error:
