@@ -38,6 +38,7 @@ BEYOND = {
         "include-of-odd-files",
         "include",
         "names-twice",
+        "schema",
         "order-by",
         "queries",
         "retention-below-the-usual-retry",

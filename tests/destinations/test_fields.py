@@ -123,7 +123,7 @@ TEXTS = [
     ("telegram", "text", {"parse_mode": "MarkdownV2"}, r"(?<!\\)[][()*_`~>#+=|{}.!-]"),
     ("mattermost", "text", {}, r"(?<!\\)[][*_`~]|<(?!\u200b|[ \n]|\Z)|(?<!\w)@\w"),
     ("mattermost", "attachments.0.text", {}, r"(?<!\\)[][*_`~]"),
-    ("rocketchat", "text", {}, r"<(?!\u200b)|\]\(|!\[|\|\||(?<![\w.])@\w"),
+    ("rocketchat", "text", {}, r"<(?!\u200b)|\]\(|!\[|\|\||(?<!\w)@\w"),
     ("ntfy", "message", {"markdown": True}, r"(?<!\\)[][*_`~]"),
     ("email", "html", {}, r"[<>]"),
     ("telegram", "text", {"parse_mode": "Markdown"}, r"(?<!\\)[*_`[]"),

@@ -1,5 +1,6 @@
 """What holds for every kind of destination: it leaks no secret."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,15 @@ TARGET = Target(
 )
 
 
+def target_of(kind: Kind) -> Target:
+    """The target with the options that the kind cannot do without."""
+    return replace(TARGET, options={**TARGET.options, **examples.options(kind)})
+
+
 @KIND
 def test_no_repr_shows_a_secret(kind: Kind) -> None:
     entry = parts(content=Text("hi"), headers=(("x-token", SECRET),), query=(("token", SECRET),))
-    request = kind.build(TARGET, entry)
+    request = kind.build(target_of(kind), entry)
     assert SECRET not in f"{TARGET!r} {TARGET} {entry!r} {entry} {request!r} {request}"
 
 
@@ -45,7 +51,7 @@ def test_no_repr_shows_a_secret(kind: Kind) -> None:
 )
 def test_no_error_tells_a_secret(kind: Kind, wrong) -> None:
     try:
-        kind.build(TARGET, parts(**{"content": Text("hi")} | wrong))
+        kind.build(target_of(kind), parts(**{"content": Text("hi")} | wrong))
     except BuildError as error:
         assert SECRET not in f"{error} {error!r} {error.__cause__!r}"
 

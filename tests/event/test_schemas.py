@@ -195,6 +195,22 @@ def test_no_payload_and_no_schema_takes_long() -> None:
     assert time.process_time() - began < 5
 
 
+def test_odd_values_are_verdicts() -> None:
+    nested: list = []
+    for _ in range(50_000):
+        nested = [nested]
+    assert Schema.compile({"uniqueItems": True}).misfit([nested, nested])
+    assert Schema.compile({"pattern": "."}).misfit("\ud800") == Misfit("payload", 'does not match the pattern "."')
+    assert Schema.compile({"patternProperties": {".": False}}).misfit({"\ud800": 1}) is None
+    assert Schema.compile({"multipleOf": 0.1}).misfit(1e300)
+    assert Schema.compile({"multipleOf": 7}).misfit(7 * 10**5_000) is None
+    assert Schema.compile({"type": "integer"}).misfit(float("inf"))
+    path = "x" * 10_000
+    found = Schema.compile({"additionalProperties": {"type": "null"}}).misfit({path: 1})
+    assert found is not None
+    assert len(found.path) == 200
+
+
 @given(SCHEMAS, VALUES)
 def test_a_reason_never_quotes_a_value(schema, value) -> None:
     marked = {"a": "s3cr3t", "b": value}

@@ -18,7 +18,7 @@ from gateway.destinations.fields import Fields, table
 from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, data, in_code
 
 #: Somebody is mentioned by a name that no word is before. An address is left as it is: it is no mention.
-_MENTION: Final = re.compile(r"(?<![\w.])@(?=\w)")
+_MENTION: Final = re.compile(r"(?<!\w)@(?=\w)")
 #: Angle brackets are translated before backslashes are read.
 _SLACK: Final = re.compile(r"<(?=[^\s])")
 _APART: Final = "\N{ZERO WIDTH SPACE}"

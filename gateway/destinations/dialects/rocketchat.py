@@ -14,7 +14,7 @@ from gateway.destinations.markup import MARKDOWN_LINK, TWO_STARS, Dialect, in_co
 
 _APART: Final = "\N{ZERO WIDTH SPACE}"
 #: What ends the title of a link; the beginning of a mention, a spoiler or a formula.
-_ACTIVE: Final = re.compile(r"\](?=\()|!(?=\[)|<|(?<![\w.])@(?=\w)|\|(?=\|)|\$(?=\$)|\\(?=[(\[])")
+_ACTIVE: Final = re.compile(r"\](?=\()|!(?=\[)|<|(?<!\w)@(?=\w)|\|(?=\|)|\$(?=\$)|\\(?=[(\[])")
 #: A line that begins a quote, a heading or a list.
 _BEGINS: Final = re.compile(r"^(?=[ \t]*(?:[>#*-]|[0-9]{1,9}\.))", re.MULTILINE)
 

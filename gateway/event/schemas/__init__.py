@@ -45,6 +45,8 @@ class Schema(Struct, frozen=True):
             return Misfit(shown(failed.path), failed.reason)
         except TooMuch as stopped:
             return Misfit(shown(stopped.path), "takes too long to check: simplify the schema")
+        except RecursionError:
+            return Misfit("payload", "is nested too deeply to check")
         return None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from gateway.event.operators import OperandRefused, compiled_regex
 from gateway.event.paths import as_written
@@ -131,13 +131,23 @@ def key_of(value: object, run: Run, path: Path) -> object:
     return value
 
 
-def regex_of(pattern: object, at: str) -> Any:
+def finder_of(pattern: object, at: str) -> Callable[[str], bool]:
+    """Whether a text has what a pattern finds. Total."""
     if not isinstance(pattern, str):
         raise SchemaRefused(f"{at} is not a text")
     try:
-        return compiled_regex(pattern)
+        search = compiled_regex(pattern).search
     except OperandRefused as refused:
         raise SchemaRefused(f"{at} {refused}", refused.hint) from None
+
+    def finds(text: str) -> bool:
+        try:
+            return search(text) is not None
+        except UnicodeEncodeError:
+            # An unpaired surrogate, which neither UTF-8 nor RE2 knows.
+            return False
+
+    return finds
 
 
 def names_of(written: object, at: str) -> list[str]:

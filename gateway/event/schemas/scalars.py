@@ -15,11 +15,11 @@ from gateway.event.schemas.run import (
     Run,
     SchemaRefused,
     TooMuch,
+    finder_of,
     is_integer,
     is_number,
     key_of,
     named,
-    regex_of,
 )
 from gateway.wording import printable
 
@@ -110,12 +110,12 @@ def size_check(of: type, words: str, *, least: bool) -> Callable[..., Check]:
 
 
 def pattern_check(_compiler: Compiling, written: object, _beside: Mapping[str, Any], at: str) -> Check:
-    regex, shown = regex_of(written, at), named(str(written))
+    finds, shown = finder_of(written, at), named(str(written))
 
     def check(value: object, path: Path, run: Run, _depth: int) -> None:
         if isinstance(value, str):
             run.step(path, len(value) >> 8)
-            if regex.search(value) is None:
+            if not finds(value):
                 raise Failed(path, f"does not match the pattern {shown}")
 
     return check

@@ -11,11 +11,11 @@ from gateway.event.schemas.run import (
     Path,
     Run,
     SchemaRefused,
+    finder_of,
     is_integer,
     key_of,
     named,
     names_of,
-    regex_of,
 )
 
 
@@ -96,7 +96,7 @@ def properties_check(compiler: Compiling, _written: object, beside: Mapping[str,
     """``properties`` with ``patternProperties`` and ``additionalProperties``, which look at what the others leave."""
     known = compiler.map(beside.get("properties", {}), at)
     patterns = [
-        (regex_of(pattern, at), schema)
+        (finder_of(pattern, at), schema)
         for pattern, schema in compiler.map(beside.get("patternProperties", {}), at).items()
     ]
     others = beside.get("additionalProperties", True)
@@ -113,7 +113,7 @@ def properties_check(compiler: Compiling, _written: object, beside: Mapping[str,
         for name, each in value.items():
             run.step(path, 1 + len(patterns))
             own = [known[name]] if name in known else []
-            own += [schema for regex, schema in patterns if regex.search(name) is not None]
+            own += [schema for finds, schema in patterns if finds(name)]
             if not own and others is False:
                 raise Failed(path, f"has {named(name)}, which is not allowed")
             for schema in own or [rest]:
