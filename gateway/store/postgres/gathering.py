@@ -60,6 +60,9 @@ RETURNING seq
 CLOSE_HEADS: Final = "UPDATE timing SET open = NULL WHERE head = ANY ($1::text[]) AND open IS NOT NULL"
 MEMBERS: Final = "SELECT delivery_seq, head FROM timing WHERE head = ANY ($1::text[]) ORDER BY delivery_seq"
 EVENTS: Final = "SELECT event_id FROM queue WHERE seq = ANY ($1::bigint[]) ORDER BY event_seq, seq"
+OF_DIGESTS: Final = """
+SELECT delivery_seq, head, size FROM timing WHERE delivery_seq = ANY ($1::bigint[]) AND head <> '' ORDER BY delivery_seq
+"""
 HEADS: Final = "SELECT DISTINCT head FROM timing WHERE delivery_seq = ANY ($1::bigint[]) AND head <> ''"
 IDS: Final = (
     "SELECT seq, id, event_seq, destination, state FROM delivery WHERE seq = ANY ($1::bigint[]) ORDER BY event_seq, seq"
@@ -215,12 +218,7 @@ class Gathering(Struct, kw_only=True):
             await connection.execute(CLOSE, self.closed)
         if self.joined:
             await connection.execute(JOIN, *columns([(each.seq, each.more, each.more_size) for each in self.joined], 3))
-        if self.added:
-            rows = [
-                (each.seq, each.head, each.key, each.began, each.due, each.count, each.size)
-                for each in self.added.values()
-            ]
-            await connection.execute(ADD, *(list(column) for column in zip(*rows, strict=True)))
+        await _add(connection, list(self.added.values()))
         if self.superseded:
             ended = [(seq, "discarded", b"", packed(reason)) for seq, reason in sorted(self.superseded.items())]
             await connection.fetch(END, *columns(ended, 4))
@@ -306,3 +304,29 @@ async def with_digests(
             head = members[0]["id"]
         found |= {each["seq"]: moment if each["id"] == head else math.inf for each in members}
     return found
+
+
+async def copied(connection: Connection, copies: Mapping[int, tuple[int, str, float]]) -> None:
+    """New deliveries for what was in digests are in digests: those of one slice that were in one.
+
+    ``copies``: by the seq of the delivery that each is a copy of, its own seq, its id, and when it is due.
+    """
+    found = await connection.fetch(OF_DIGESTS, list(copies)) if copies else ()
+    heads: dict[str, _Added] = {}
+    rows: list[_Added] = []
+    for old, head, size in found:
+        seq, id_, due = copies[old]
+        first = heads.setdefault(head, _Added(seq=seq, head=id_, key=None, began=due, due=due, size=0, count=0))
+        first.count, first.size = first.count + 1, first.size + size
+        if first.seq == seq:
+            rows.append(first)
+        else:
+            rows.append(_Added(seq=seq, head=first.head, key=None, began=due, due=due, size=size))
+            await connection.execute(DUE, seq, math.inf)
+    await _add(connection, rows)
+
+
+async def _add(connection: Connection, added: Sequence[_Added]) -> None:
+    rows = [(each.seq, each.head, each.key, each.began, each.due, each.count, each.size) for each in added]
+    if rows:
+        await connection.execute(ADD, *(list(column) for column in zip(*rows, strict=True)))

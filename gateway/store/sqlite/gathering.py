@@ -3,7 +3,7 @@ last one is sent. Inside the owner's transaction.
 """
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -67,6 +67,12 @@ UPDATE delivery SET state = 'pending', due = {BEHIND}, attempts_before_replay = 
 WHERE state IN ({_STATES}) AND seq IN {_MEMBERS}
 """
 BEHIND_HEAD: Final = f"UPDATE delivery SET due = {BEHIND} WHERE state = 'pending' AND seq IN {_MEMBERS}"
+
+
+OF_DIGESTS: Final = f"""
+SELECT delivery_seq, head, size FROM timing WHERE head <> '' AND delivery_seq IN {_THESE}
+"""
+ADD_COPY: Final = "INSERT INTO timing (delivery_seq, head, began, due, count, size) VALUES (?1, ?2, ?3, ?3, 1, ?4)"
 
 
 def admit(records: Records, change: Change, seq: int, new: NewDelivery, size: int) -> float:
@@ -178,3 +184,20 @@ def replay(db: apsw.Connection, seqs: Collection[int], task: int, change: Change
         db.execute(BEHIND_HEAD, (head,))
         db.execute(DUE, (head, due))
     return more
+
+
+def copied(db: apsw.Connection, rows: Mapping[int, Sequence[Any]]) -> None:
+    """New deliveries for what was in digests are in digests: those of one slice that were in one.
+
+    ``rows``: rows of ADD_DELIVERIES by the number of the delivery that each is a copy of.
+    """
+    found: list[Any] = db.execute(OF_DIGESTS, (to_json(list(rows)),)).fetchall()
+    heads: dict[str, str] = {}
+    for old, head, size in sorted(found):
+        seq, id_, *_, due, _, _, _ = rows[old]
+        first = heads.setdefault(head, id_)
+        db.execute(ADD_COPY, (seq, first, due, size))
+        if first != id_:
+            db.execute(DUE, (id_, BEHIND))
+    for first in heads.values():
+        db.execute(COUNT_AGAIN, (first,))

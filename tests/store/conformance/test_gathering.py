@@ -194,6 +194,39 @@ def test_a_replay_of_a_delivered_digest_that_is_stopped_leaves_it_delivered(run,
     run(scenario)
 
 
+def test_a_replay_of_a_digest_with_new_ids_is_a_digest_of_the_same_events(run, clock):
+    async def scenario(store):
+        events = await appended(store, digest("slack"), digest("slack"), digest("slack"))
+        clock.move(901.0)
+        [lease] = await claimed(store)
+        await store.settle([delivered(lease)])
+        which = DeliveryQuery(ids=tuple(events))
+        await store.begin(Task(verb="replay", by="ann", which=which, subject="a test", as_new=True))
+        [lease] = await claimed(store)
+        assert list(await store.gathered(lease.delivery.id)) == events
+        assert (lease.delivery.digest, lease.delivery.gathered) == (lease.delivery.id, 3)
+        await store.settle([delivered(lease)])
+        assert await states(store, events) == ["delivered"] * 6
+        assert store.room.pending == 0
+
+    run(scenario)
+
+
+def test_a_replay_of_a_digest_with_new_ids_that_is_stopped_discards_the_new_ones(run, clock):
+    async def scenario(store):
+        events = await appended(store, digest("slack"), digest("slack"))
+        clock.move(901.0)
+        [lease] = await claimed(store)
+        await store.settle([delivered(lease)])
+        which = DeliveryQuery(ids=tuple(events))
+        again = Task(verb="replay", by="ann", which=which, subject="a test", as_new=True, interval_s=60.0)
+        activity = await store.begin(again)
+        await store.stop(activity.id, by="ann")
+        assert sorted(await states(store, events)) == ["delivered", "delivered", "discarded", "discarded"]
+
+    run(scenario)
+
+
 # --- debounce ---
 
 
