@@ -57,8 +57,13 @@ SELECT seq, {_KEPT}, state, cause, attempts, attempts_before_replay, spent_s, cr
     {_NOW}, task FROM waited
 RETURNING seq
 """
-CLOSE_HEADS: Final = "UPDATE timing SET open = NULL WHERE head = ANY ($1::text[]) AND open IS NOT NULL"
-MEMBERS: Final = "SELECT delivery_seq, head FROM timing WHERE head = ANY ($1::text[]) ORDER BY delivery_seq"
+# As the index has it, which is only of deliveries in digests.
+CLOSE_HEADS: Final = """
+UPDATE timing SET open = NULL WHERE head = ANY ($1::text[]) AND head <> '' AND open IS NOT NULL
+"""
+MEMBERS: Final = """
+SELECT delivery_seq, head FROM timing WHERE head = ANY ($1::text[]) AND head <> '' ORDER BY delivery_seq
+"""
 EVENTS: Final = "SELECT event_id FROM queue WHERE seq = ANY ($1::bigint[]) ORDER BY event_seq, seq"
 OF_DIGESTS: Final = """
 SELECT delivery_seq, head, size FROM timing WHERE delivery_seq = ANY ($1::bigint[]) AND head <> '' ORDER BY delivery_seq
@@ -71,12 +76,12 @@ WITHOUT_BODY: Final = "SELECT seq FROM event WHERE seq = ANY ($1::bigint[]) AND 
 LEAVE: Final = (
     "DELETE FROM timing WHERE delivery_seq = ANY ($1::bigint[]) RETURNING delivery_seq, head, open, began, due"
 )
-HEADED_BY: Final = "UPDATE timing SET head = $2 WHERE head = $1"
+HEADED_BY: Final = "UPDATE timing SET head = $2 WHERE head = $1 AND head <> ''"
 AS_HEAD: Final = "UPDATE timing SET open = $2, began = $3, due = $4 WHERE delivery_seq = $1"
 DUE: Final = f"UPDATE queue SET due = $2 WHERE seq = $1 RETURNING destination, due <= {_NOW} AS is_due"
 COUNT_AGAIN: Final = """
-UPDATE timing SET (count, size) = (SELECT count(*), coalesce(sum(size), 0) FROM timing WHERE head = $1)
-WHERE head = $1 AND delivery_seq = (SELECT min(seq) FROM delivery WHERE id = $1)
+UPDATE timing SET (count, size) = (SELECT count(*), coalesce(sum(size), 0) FROM timing WHERE head = $1 AND head <> '')
+WHERE head = $1 AND head <> '' AND delivery_seq = (SELECT min(seq) FROM delivery WHERE id = $1)
 """
 
 

@@ -18,7 +18,9 @@ from gateway.store.sqlite.tables import BEHIND
 
 _STATES: Final = ", ".join(f"'{state}'" for state in rules.MAY_BE_REPLAYED)
 _THESE: Final = "(SELECT value FROM json_each(?1))"
-_MEMBERS: Final = "(SELECT delivery_seq FROM timing WHERE head = ?1)"
+# As the index has it, which is only of deliveries in digests.
+_OF_HEAD: Final = "head = ?1 AND head <> ''"
+_MEMBERS: Final = f"(SELECT delivery_seq FROM timing INDEXED BY timing_head WHERE {_OF_HEAD})"
 
 OPEN: Final = """
 SELECT t.delivery_seq, d.id, d.destination, t.began, t.count, t.size
@@ -27,14 +29,15 @@ FROM timing t JOIN delivery d ON d.seq = t.delivery_seq WHERE t.open = ?
 ADD: Final = "INSERT INTO timing (delivery_seq, head, open, began, due, count, size) VALUES (?, ?, ?, ?, ?, 1, ?)"
 JOIN: Final = "UPDATE timing SET count = count + 1, size = size + ?2 WHERE delivery_seq = ?1"
 CLOSE: Final = "UPDATE timing SET open = NULL WHERE delivery_seq = ?"
-CLOSE_HEAD: Final = "UPDATE timing SET open = NULL WHERE head = ? AND open IS NOT NULL"
+CLOSE_HEAD: Final = f"UPDATE timing INDEXED BY timing_head SET open = NULL WHERE {_OF_HEAD} AND open IS NOT NULL"
 SEND_NOW: Final = "UPDATE delivery SET due = ?2 WHERE seq = ?1 AND state = 'pending' AND due > ?2 AND attempts = 0"
 SUPERSEDE: Final = """
 UPDATE delivery SET state = 'discarded', due = NULL, reason = ?2, changed_at = ?3 WHERE seq = ?1 AND state = 'pending'
 """
-GATHERED: Final = """
-SELECT e.id FROM timing t JOIN delivery d ON d.seq = t.delivery_seq JOIN event e ON e.seq = d.event_seq
-WHERE t.head = ? AND d.state = 'pending' ORDER BY d.event_seq, d.seq
+GATHERED: Final = f"""
+SELECT e.id FROM timing t INDEXED BY timing_head CROSS JOIN delivery d ON d.seq = t.delivery_seq
+CROSS JOIN event e ON e.seq = d.event_seq
+WHERE {_OF_HEAD} AND d.state = 'pending' ORDER BY d.event_seq, d.seq
 """
 FOLLOW: Final = f"""
 UPDATE delivery SET state = ?2, due = NULL, reason = ?3, cause = ?4, changed_at = ?5
@@ -45,17 +48,18 @@ SELECT d.id, t.head, t.open, t.began, t.due FROM timing t JOIN delivery d ON d.s
 """
 LEAVE: Final = f"DELETE FROM timing WHERE delivery_seq IN {_THESE}"
 FIRST: Final = f"SELECT seq, id, state, destination FROM delivery WHERE seq IN {_MEMBERS} ORDER BY seq LIMIT 1"
-HEADED_BY: Final = "UPDATE timing SET head = ?2 WHERE head = ?1"
+HEADED_BY: Final = f"UPDATE timing SET head = ?2 WHERE delivery_seq IN {_MEMBERS}"
 AS_HEAD: Final = "UPDATE timing SET open = ?2, began = ?3, due = ?4 WHERE delivery_seq = ?1"
 DUE: Final = "UPDATE delivery SET due = ?2 WHERE id = ?1 AND state = 'pending'"
-COUNT_AGAIN: Final = """
-UPDATE timing SET (count, size) = (SELECT count(*), coalesce(sum(size), 0) FROM timing WHERE head = ?1)
+COUNT_AGAIN: Final = f"""
+UPDATE timing SET (count, size) =
+    (SELECT count(*), coalesce(sum(size), 0) FROM timing INDEXED BY timing_head WHERE {_OF_HEAD})
 WHERE delivery_seq = (SELECT seq FROM delivery WHERE id = ?1)
 """
 WITHOUT_BODY: Final = f"""
-SELECT json_group_array(t.delivery_seq) FROM timing t JOIN delivery d ON d.seq = t.delivery_seq
-JOIN event e ON e.seq = d.event_seq AND e.body_is <> 'kept'
-WHERE t.head IN (SELECT head FROM timing WHERE head <> '' AND delivery_seq IN {_THESE})
+SELECT json_group_array(t.delivery_seq) FROM (SELECT DISTINCT head FROM timing WHERE head <> '' AND delivery_seq IN {_THESE}) h
+CROSS JOIN timing t INDEXED BY timing_head ON t.head = h.head AND t.head <> ''
+CROSS JOIN delivery d ON d.seq = t.delivery_seq CROSS JOIN event e ON e.seq = d.event_seq AND e.body_is <> 'kept'
 """
 HEADS: Final = f"""
 SELECT t.head, min(d.due), EXISTS (SELECT 1 FROM delivery h WHERE h.id = t.head)

@@ -1,5 +1,7 @@
 """What every store promises about digests and about what is debounced."""
 
+import asyncio
+
 import pytest
 
 from gateway.model import DeliveryState
@@ -308,3 +310,48 @@ def test_what_gathers_holds_up_nothing_else(run):
         assert len(one.leases) == 1
 
     run(scenario)
+
+
+# --- many replicas ---
+
+
+def test_what_joins_on_two_replicas_while_a_digest_is_sent_is_in_exactly_one_message(run_two, clock):
+    async def scenario(one, other):
+        news = [digest("slack", wait_s=1.0) for _ in range(60)]
+        sent: list[str] = []
+
+        async def send():
+            for _ in range(12):
+                clock.move(0.5)
+                for store in (one, other):
+                    for lease in await claimed(store):
+                        sent.extend(await store.gathered(lease.delivery.id))
+                        await store.settle([delivered(lease)])
+
+        async def receive(store, some):
+            for new in some:
+                await store.append([new])
+
+        await asyncio.gather(receive(one, news[:30]), receive(other, news[30:]), send())
+        clock.move(2.0)
+        for lease in await claimed(one):
+            sent.extend(await one.gathered(lease.delivery.id))
+            await one.settle([delivered(lease)])
+        assert sorted(sent) == sorted(new.event.id for new in news)
+        assert {*await states(one, [new.event.id for new in news])} == {"delivered"}
+
+    run_two(scenario)
+
+
+def test_of_what_is_debounced_on_two_replicas_exactly_one_event_is_left(run_two, clock):
+    async def scenario(one, other):
+        news = [debounced("crm", key="a") for _ in range(40)]
+        await asyncio.gather(*(store.append([new]) for store, new in zip([one, other] * 20, news, strict=True)))
+        found = await deliveries(one, [new.event.id for new in news])
+        assert sorted(each.state.value for each in found) == ["discarded"] * 39 + ["pending"]
+        clock.move(121.0)
+        [lease] = await claimed(one, "crm")
+        await one.settle([delivered(lease)])
+        assert await claimed(other, "crm") == []
+
+    run_two(scenario)
