@@ -78,7 +78,7 @@ LEAVE: Final = (
 )
 HEADED_BY: Final = "UPDATE timing SET head = $2 WHERE head = $1 AND head <> ''"
 AS_HEAD: Final = "UPDATE timing SET open = $2, began = $3, due = $4 WHERE delivery_seq = $1"
-DUE: Final = f"UPDATE queue SET due = $2 WHERE seq = $1 RETURNING destination, due <= {_NOW} AS is_due"
+SET_DUE: Final = f"UPDATE queue SET due = $2 WHERE seq = $1 RETURNING destination, due <= {_NOW} AS is_due"
 COUNT_AGAIN: Final = """
 UPDATE timing SET (count, size) = (SELECT count(*), coalesce(sum(size), 0) FROM timing WHERE head = $1 AND head <> '')
 WHERE head = $1 AND head <> '' AND delivery_seq = (SELECT min(seq) FROM delivery WHERE id = $1)
@@ -279,7 +279,7 @@ async def _headed_by_next(
     open_, began, moment = was
     await connection.execute(HEADED_BY, head, first["id"])
     await connection.execute(AS_HEAD, first["seq"], open_, began, moment)
-    row = await connection.fetchrow(DUE, first["seq"], moment)
+    row = await connection.fetchrow(SET_DUE, first["seq"], moment)
     if row is not None and row["is_due"]:
         lower(due, row["destination"], moment)
     return str(first["id"])
@@ -327,7 +327,7 @@ async def copied(connection: Connection, copies: Mapping[int, tuple[int, str, fl
             rows.append(first)
         else:
             rows.append(_Added(seq=seq, head=first.head, key=None, began=due, due=due, size=size))
-            await connection.execute(DUE, seq, math.inf)
+            await connection.execute(SET_DUE, seq, math.inf)
     await _add(connection, rows)
 
 
