@@ -189,6 +189,7 @@ class _Compiler:
             entries=MappingProxyType({each.name: each for _, found in enabled for each in found}),
             sections=_sections(enabled),
             with_hours=frozenset(each.name for _, found in enabled for each in found if each.waits_for_hours),
+            timed=frozenset(each.name for _, found in enabled for each in found if each.timing or each.gathers),
             own=own,
             own_sections=_sections([(keys, found) for keys, found in enabled if found[0].names_source(presets.OWN)]),
             failed=_of("failed", enabled),
