@@ -202,6 +202,7 @@ class _Compiler:
             fetches=sections.fetches(real),
             sections=sections.sections(real),
             with_hours=sections.with_hours(real),
+            timed=sections.timed(real),
             own=own,
             own_sections=sections.own_sections(real),
             failed=sections.section("failed", real),

@@ -44,3 +44,8 @@ def with_hours(entries: Compiled) -> frozenset[str]:
 def section(name: str, entries: Compiled) -> Entries:
     """The entries of one section, without the elements of their ``send``."""
     return Entries([found[0] for keys, found in entries if keys.section == name])
+
+
+def timed(entries: Compiled) -> frozenset[str]:
+    """The names of those that do not always send at once."""
+    return frozenset(each.name for _, found in entries for each in found if each.timing or each.gathers)

@@ -72,6 +72,8 @@ class Config:
     sections: Sections
     #: The names of entries that have ``hours`` in which every attempt is made.
     with_hours: frozenset[str] = frozenset()
+    #: The names of entries that do not send at once: with delay, hours, digest or debounce.
+    timed: frozenset[str] = frozenset()
     #: The source of the gateway's own events.
     own: Source
     #: The entries for those.

@@ -22,9 +22,9 @@ TURN: Final = 3 << 14
 EACH: Final = 1 << 10
 
 
-#: Seconds, and with which others.
-Wait = tuple[float, Gather | None]
-AT_ONCE: Final[Wait] = (0.0, None)
+#: One element: seconds, and with which others.
+Wait = tuple[tuple[float, Gather | None]]
+AT_ONCE: Final[Wait] = ((0.0, None),)
 NO_WAITS: Final[Mapping[str, Wait]] = MappingProxyType({})
 
 
@@ -63,7 +63,7 @@ class Plan(Struct, frozen=True):
                 gather=gather,
             )
             for entry in self.sending
-            for wait_s, gather in (self.waits.get(entry.name, AT_ONCE) if self.waits else AT_ONCE,)
+            for wait_s, gather in self.waits.get(entry.name, AT_ONCE)
             for route, destination in entry.deliveries
         ]
         return NewEvent(
@@ -106,18 +106,19 @@ def matching(received: Received, config: Config, source: Source) -> tuple[Facts,
 def keyed(received: Received, known: Facts, entries: Sequence[Entry], config: Config, source: Source) -> Plan:
     """The plan of an event, with the keys of its deliveries."""
     event = received.event
-    sending = [entry for entry in entries if entry.timing is None or not entry.timing.is_skipped(event.received_at)]
+    if not config.timed:
+        sending, waits = entries, NO_WAITS
+    else:
+        sending = [entry for entry in entries if not entry.is_skipped(event.received_at)]
+        waits = {entry.name: (_wait(entry, known, event, source),) for entry in sending if entry.name in config.timed}
     names = {destination for entry in sending for _, destination in entry.deliveries}
     lanes = {name: config.destinations[name].lane(known) for name in names}
-    waits = NO_WAITS
-    if late := [entry for entry in sending if entry.timing is not None or entry.gathers is not None]:
-        waits = {entry.name: _wait(entry, known, event, source) for entry in late}
     firings = _firings(sending, known, event, source)
     following = followed(source.follow_ups, event.type, known) if source.follow_ups else NOTHING
     return Plan(event, received.key, source, entries, sending, lanes, firings, waits, received.record, following)
 
 
-def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> Wait:
+def _wait(entry: Entry, known: Facts, event: Event, source: Source) -> tuple[float, Gather | None]:
     now = event.received_at
     match entry.gathers:
         case Digest() as digest:

@@ -436,13 +436,13 @@ class Server:
         size = len(left) + 1 if deed.task.which.ids else rules.SLICE
         ends = left[-1][0] if left else 0
         part, rows = rules.next_slice([left[:size]], ends=ends, size=size), list(self.rows.values())
-        start = max(deed.next_due, self.now())
+        start, heads = max(deed.next_due, self.now()), {}
         for number, due in rules.paced(part.deliveries, start, deed.task.interval_s).items():
-            self._move(deed, rows[number], due)
+            self._move(deed, rows[number], due, heads)
         deed.next_due = start + len(part.deliveries) * deed.task.interval_s
         deed.position, deed.is_finished = part.position, part.is_last
 
-    def _move(self, deed: Deed, row: Row, due: float) -> None:
+    def _move(self, deed: Deed, row: Row, due: float, heads: dict[str, str]) -> None:
         task, before = deed.task, row.delivery
         if task.verb == "discard":
             if before.state in rules.MAY_BE_DISCARDED:
@@ -457,7 +457,11 @@ class Server:
                     each.due = each.due if each.head in ("", each.delivery.id) else None
         elif before.notice is None:
             new = replace(before, id=new_id("dlv", self.clock.wall()))
-            self._again(deed, self._add(_delivery(new, before.event_id)), due)
+            copy = self._add(_delivery(new, before.event_id))
+            self._again(deed, copy, due)
+            if row.head:
+                copy.size, copy.head = row.size, heads.setdefault(row.head, new.id)
+                copy.due = due if copy.head == new.id else None
 
     def _again(self, deed: Deed, row: Row, due: float) -> None:
         """Make a delivery pending for a task, at the end of its lane."""
@@ -486,7 +490,7 @@ class Server:
         return [row for row in self.rows.values() if row.delivery.replayed_by == deed.activity.id]
 
     def _take_back(self, row: Row, by: str) -> None:
-        if not row.delivery.attempts and not row.delivery.reason and not row.head:
+        if not row.delivery.attempts and not row.delivery.reason and not self.attempts.get(row.head):
             self._end(row, state=DeliveryState.DISCARDED, reason=rules.stop_reason(by))
             return
         attempts = self.attempts.get(row.head or row.delivery.id)

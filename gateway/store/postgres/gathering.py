@@ -57,9 +57,17 @@ SELECT seq, {_KEPT}, state, cause, attempts, attempts_before_replay, spent_s, cr
     {_NOW}, task FROM waited
 RETURNING seq
 """
-CLOSE_HEADS: Final = "UPDATE timing SET open = NULL WHERE head = ANY ($1::text[]) AND open IS NOT NULL"
-MEMBERS: Final = "SELECT delivery_seq, head FROM timing WHERE head = ANY ($1::text[]) ORDER BY delivery_seq"
+# As the index has it, which is only of deliveries in digests.
+CLOSE_HEADS: Final = """
+UPDATE timing SET open = NULL WHERE head = ANY ($1::text[]) AND head <> '' AND open IS NOT NULL
+"""
+MEMBERS: Final = """
+SELECT delivery_seq, head FROM timing WHERE head = ANY ($1::text[]) AND head <> '' ORDER BY delivery_seq
+"""
 EVENTS: Final = "SELECT event_id FROM queue WHERE seq = ANY ($1::bigint[]) ORDER BY event_seq, seq"
+OF_DIGESTS: Final = """
+SELECT delivery_seq, head, size FROM timing WHERE delivery_seq = ANY ($1::bigint[]) AND head <> '' ORDER BY delivery_seq
+"""
 HEADS: Final = "SELECT DISTINCT head FROM timing WHERE delivery_seq = ANY ($1::bigint[]) AND head <> ''"
 IDS: Final = (
     "SELECT seq, id, event_seq, destination, state FROM delivery WHERE seq = ANY ($1::bigint[]) ORDER BY event_seq, seq"
@@ -68,12 +76,12 @@ WITHOUT_BODY: Final = "SELECT seq FROM event WHERE seq = ANY ($1::bigint[]) AND 
 LEAVE: Final = (
     "DELETE FROM timing WHERE delivery_seq = ANY ($1::bigint[]) RETURNING delivery_seq, head, open, began, due"
 )
-HEADED_BY: Final = "UPDATE timing SET head = $2 WHERE head = $1"
+HEADED_BY: Final = "UPDATE timing SET head = $2 WHERE head = $1 AND head <> ''"
 AS_HEAD: Final = "UPDATE timing SET open = $2, began = $3, due = $4 WHERE delivery_seq = $1"
-DUE: Final = f"UPDATE queue SET due = $2 WHERE seq = $1 RETURNING destination, due <= {_NOW} AS is_due"
+SET_DUE: Final = f"UPDATE queue SET due = $2 WHERE seq = $1 RETURNING destination, due <= {_NOW} AS is_due"
 COUNT_AGAIN: Final = """
-UPDATE timing SET (count, size) = (SELECT count(*), coalesce(sum(size), 0) FROM timing WHERE head = $1)
-WHERE head = $1 AND delivery_seq = (SELECT min(seq) FROM delivery WHERE id = $1)
+UPDATE timing SET (count, size) = (SELECT count(*), coalesce(sum(size), 0) FROM timing WHERE head = $1 AND head <> '')
+WHERE head = $1 AND head <> '' AND delivery_seq = (SELECT min(seq) FROM delivery WHERE id = $1)
 """
 
 
@@ -215,12 +223,7 @@ class Gathering(Struct, kw_only=True):
             await connection.execute(CLOSE, self.closed)
         if self.joined:
             await connection.execute(JOIN, *columns([(each.seq, each.more, each.more_size) for each in self.joined], 3))
-        if self.added:
-            rows = [
-                (each.seq, each.head, each.key, each.began, each.due, each.count, each.size)
-                for each in self.added.values()
-            ]
-            await connection.execute(ADD, *(list(column) for column in zip(*rows, strict=True)))
+        await _add(connection, list(self.added.values()))
         if self.superseded:
             ended = [(seq, "discarded", b"", packed(reason)) for seq, reason in sorted(self.superseded.items())]
             await connection.fetch(END, *columns(ended, 4))
@@ -276,7 +279,7 @@ async def _headed_by_next(
     open_, began, moment = was
     await connection.execute(HEADED_BY, head, first["id"])
     await connection.execute(AS_HEAD, first["seq"], open_, began, moment)
-    row = await connection.fetchrow(DUE, first["seq"], moment)
+    row = await connection.fetchrow(SET_DUE, first["seq"], moment)
     if row is not None and row["is_due"]:
         lower(due, row["destination"], moment)
     return str(first["id"])
@@ -306,3 +309,29 @@ async def with_digests(
             head = members[0]["id"]
         found |= {each["seq"]: moment if each["id"] == head else math.inf for each in members}
     return found
+
+
+async def copied(connection: Connection, copies: Mapping[int, tuple[int, str, float]]) -> None:
+    """New deliveries for what was in digests are in digests: those of one slice that were in one.
+
+    ``copies``: by the seq of the delivery that each is a copy of, its own seq, its id, and when it is due.
+    """
+    found = await connection.fetch(OF_DIGESTS, list(copies)) if copies else ()
+    heads: dict[str, _Added] = {}
+    rows: list[_Added] = []
+    for old, head, size in found:
+        seq, id_, due = copies[old]
+        first = heads.setdefault(head, _Added(seq=seq, head=id_, key=None, began=due, due=due, size=0, count=0))
+        first.count, first.size = first.count + 1, first.size + size
+        if first.seq == seq:
+            rows.append(first)
+        else:
+            rows.append(_Added(seq=seq, head=first.head, key=None, began=due, due=due, size=size))
+            await connection.execute(SET_DUE, seq, math.inf)
+    await _add(connection, rows)
+
+
+async def _add(connection: Connection, added: Sequence[_Added]) -> None:
+    rows = [(each.seq, each.head, each.key, each.began, each.due, each.count, each.size) for each in added]
+    if rows:
+        await connection.execute(ADD, *(list(column) for column in zip(*rows, strict=True)))

@@ -127,10 +127,10 @@ SELECT seq, destination, lane, true AS waited FROM waited UNION ALL SELECT seq, 
 # Deliveries that wait for their first attempt since the task moved them.
 UNTRIED: Final = """
 SELECT q.seq, q.attempts, q.reason, q.destination, q.lane,
-    EXISTS (SELECT 1 FROM timing t WHERE t.delivery_seq = q.seq AND t.head <> '') AS is_gathered,
+    coalesce((SELECT d.attempts FROM timing t JOIN delivery d ON d.id = t.head WHERE t.delivery_seq = q.seq), 0) AS tried_together,
     (
         SELECT outcome FROM attempt a WHERE a.delivery_seq = coalesce(
-            (SELECT d.seq FROM timing t JOIN delivery d ON d.id = t.head WHERE t.delivery_seq = q.seq AND t.head <> ''), q.seq
+            (SELECT d.seq FROM timing t JOIN delivery d ON d.id = t.head WHERE t.delivery_seq = q.seq), q.seq
         ) ORDER BY a.number DESC LIMIT 1
     ) AS outcome
 FROM queue q WHERE q.task = $1 AND q.attempts = q.attempts_before_replay AND q.leased_until IS NULL LIMIT $2 FOR UPDATE OF q
@@ -275,7 +275,9 @@ async def _replay(connection: Connection, work: _Work, dues: Mapping[int, float]
 async def _copy(connection: Connection, work: _Work, dues: Mapping[int, float], now: float, moved: Moved) -> None:
     found = await connection.fetch(TO_COPY, list(dues))
     new = [(*row[1:], dues[row["seq"]], new_id("dlv", now)) for row in found]
-    await _add(connection, new, work.seq, now, moved)
+    seqs = await _add(connection, new, work.seq, now, moved)
+    copies = {row["seq"]: (seq, each[-1], each[-2]) for row, each, seq in zip(found, new, seqs, strict=True)}
+    await gathering.copied(connection, copies)
 
 
 async def _make(
@@ -293,10 +295,12 @@ async def _make(
     await _add(connection, new, task, now, moved)
 
 
-async def _add(connection: Connection, new: Sequence[tuple[Any, ...]], task: int, now: float, moved: Moved) -> None:
-    """Add deliveries: (event's seq, event's id, route, destination, lane, due, id)."""
+async def _add(
+    connection: Connection, new: Sequence[tuple[Any, ...]], task: int, now: float, moved: Moved
+) -> Sequence[int]:
+    """Add deliveries: (event's seq, event's id, route, destination, lane, due, id); their seqs."""
     if not new:
-        return
+        return ()
     lanes = {(destination, lane) for _, _, _, destination, lane, _, _ in new if lane is not None}
     if lanes:
         await lock_lanes(connection, lanes)
@@ -314,6 +318,7 @@ async def _add(connection: Connection, new: Sequence[tuple[Any, ...]], task: int
     if lanes:
         await connection.execute(FALL_IN, [row[0] for row in rows])
     _count(moved, [(each[3], each[5]) for each in new], now)
+    return [row[0] for row in rows]
 
 
 def _count(moved: Moved, waiting: Sequence[tuple[str, float]], now: float) -> None:
@@ -368,7 +373,7 @@ async def stop(connection: Connection, activity_id: str, by: str, moved: Moved) 
 def _taken_back(row: Mapping[str, Any], dropped: bytes) -> tuple[int, str, bytes, bytes]:
     """Its seq, state, cause and reason when its replay is stopped before it was tried."""
     # Those of a digest have no attempts of their own.
-    if not row["attempts"] and not row["reason"] and not row["is_gathered"]:
+    if not row["attempts"] and not row["reason"] and not row["tried_together"]:
         return row["seq"], "discarded", b"", dropped
     state = rules.state_before(row["outcome"])
     cause = packed(rules.cause_of(unpacked(row["reason"]))) if state == "dead" else b""

@@ -3,7 +3,7 @@ last one is sent. Inside the owner's transaction.
 """
 # ruff: noqa: S608  the only things put into these texts are our own constants
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -18,7 +18,9 @@ from gateway.store.sqlite.tables import BEHIND
 
 _STATES: Final = ", ".join(f"'{state}'" for state in rules.MAY_BE_REPLAYED)
 _THESE: Final = "(SELECT value FROM json_each(?1))"
-_MEMBERS: Final = "(SELECT delivery_seq FROM timing WHERE head = ?1)"
+# As the index has it, which is only of deliveries in digests.
+_OF_HEAD: Final = "head = ?1 AND head <> ''"
+_MEMBERS: Final = f"(SELECT delivery_seq FROM timing INDEXED BY timing_head WHERE {_OF_HEAD})"
 
 OPEN: Final = """
 SELECT t.delivery_seq, d.id, d.destination, t.began, t.count, t.size
@@ -29,14 +31,15 @@ NOT_BEFORE: Final = "INSERT INTO timing (delivery_seq, head, began, due, count, 
 ADD: Final = "INSERT INTO timing (delivery_seq, head, open, began, due, count, size) VALUES (?, ?, ?, ?, ?, 1, ?)"
 JOIN: Final = "UPDATE timing SET count = count + 1, size = size + ?2 WHERE delivery_seq = ?1"
 CLOSE: Final = "UPDATE timing SET open = NULL WHERE delivery_seq = ?"
-CLOSE_HEAD: Final = "UPDATE timing SET open = NULL WHERE head = ? AND open IS NOT NULL"
+CLOSE_HEAD: Final = f"UPDATE timing INDEXED BY timing_head SET open = NULL WHERE {_OF_HEAD} AND open IS NOT NULL"
 SEND_NOW: Final = "UPDATE delivery SET due = ?2 WHERE seq = ?1 AND state = 'pending' AND due > ?2 AND attempts = 0"
 SUPERSEDE: Final = """
 UPDATE delivery SET state = 'discarded', due = NULL, reason = ?2, changed_at = ?3 WHERE seq = ?1 AND state = 'pending'
 """
-GATHERED: Final = """
-SELECT e.id FROM timing t JOIN delivery d ON d.seq = t.delivery_seq JOIN event e ON e.seq = d.event_seq
-WHERE t.head = ? AND d.state = 'pending' ORDER BY d.event_seq, d.seq
+GATHERED: Final = f"""
+SELECT e.id FROM timing t INDEXED BY timing_head CROSS JOIN delivery d ON d.seq = t.delivery_seq
+CROSS JOIN event e ON e.seq = d.event_seq
+WHERE {_OF_HEAD} AND d.state = 'pending' ORDER BY d.event_seq, d.seq
 """
 FOLLOW: Final = f"""
 UPDATE delivery SET state = ?2, due = NULL, reason = ?3, cause = ?4, changed_at = ?5
@@ -47,17 +50,18 @@ SELECT d.id, t.head, t.open, t.began, t.due FROM timing t JOIN delivery d ON d.s
 """
 LEAVE: Final = f"DELETE FROM timing WHERE delivery_seq IN {_THESE}"
 FIRST: Final = f"SELECT seq, id, state, destination FROM delivery WHERE seq IN {_MEMBERS} ORDER BY seq LIMIT 1"
-HEADED_BY: Final = "UPDATE timing SET head = ?2 WHERE head = ?1"
+HEADED_BY: Final = f"UPDATE timing SET head = ?2 WHERE delivery_seq IN {_MEMBERS}"
 AS_HEAD: Final = "UPDATE timing SET open = ?2, began = ?3, due = ?4 WHERE delivery_seq = ?1"
 DUE: Final = "UPDATE delivery SET due = ?2 WHERE id = ?1 AND state = 'pending'"
-COUNT_AGAIN: Final = """
-UPDATE timing SET (count, size) = (SELECT count(*), coalesce(sum(size), 0) FROM timing WHERE head = ?1)
+COUNT_AGAIN: Final = f"""
+UPDATE timing SET (count, size) =
+    (SELECT count(*), coalesce(sum(size), 0) FROM timing INDEXED BY timing_head WHERE {_OF_HEAD})
 WHERE delivery_seq = (SELECT seq FROM delivery WHERE id = ?1)
 """
 WITHOUT_BODY: Final = f"""
-SELECT json_group_array(t.delivery_seq) FROM timing t JOIN delivery d ON d.seq = t.delivery_seq
-JOIN event e ON e.seq = d.event_seq AND e.body_is <> 'kept'
-WHERE t.head IN (SELECT head FROM timing WHERE head <> '' AND delivery_seq IN {_THESE})
+SELECT json_group_array(t.delivery_seq) FROM (SELECT DISTINCT head FROM timing WHERE head <> '' AND delivery_seq IN {_THESE}) h
+CROSS JOIN timing t INDEXED BY timing_head ON t.head = h.head AND t.head <> ''
+CROSS JOIN delivery d ON d.seq = t.delivery_seq CROSS JOIN event e ON e.seq = d.event_seq AND e.body_is <> 'kept'
 """
 HEADS: Final = f"""
 SELECT t.head, min(d.due), EXISTS (SELECT 1 FROM delivery h WHERE h.id = t.head)
@@ -69,6 +73,12 @@ UPDATE delivery SET state = 'pending', due = {BEHIND}, attempts_before_replay = 
 WHERE state IN ({_STATES}) AND seq IN {_MEMBERS}
 """
 BEHIND_HEAD: Final = f"UPDATE delivery SET due = {BEHIND} WHERE state = 'pending' AND seq IN {_MEMBERS}"
+
+
+OF_DIGESTS: Final = f"""
+SELECT delivery_seq, head, size FROM timing WHERE head <> '' AND delivery_seq IN {_THESE}
+"""
+ADD_COPY: Final = "INSERT INTO timing (delivery_seq, head, began, due, count, size) VALUES (?1, ?2, ?3, ?3, 1, ?4)"
 
 
 def admit(records: Records, change: Change, seq: int, new: NewDelivery, size: int) -> float:
@@ -180,3 +190,20 @@ def replay(db: apsw.Connection, seqs: Collection[int], task: int, change: Change
         db.execute(BEHIND_HEAD, (head,))
         db.execute(DUE, (head, due))
     return more
+
+
+def copied(db: apsw.Connection, rows: Mapping[int, Sequence[Any]]) -> None:
+    """New deliveries for what was in digests are in digests: those of one slice that were in one.
+
+    ``rows``: rows of ADD_DELIVERIES by the number of the delivery that each is a copy of.
+    """
+    found: list[Any] = db.execute(OF_DIGESTS, (to_json(list(rows)),)).fetchall()
+    heads: dict[str, str] = {}
+    for old, head, size in sorted(found):
+        seq, id_, *_, due, _, _, _ = rows[old]
+        first = heads.setdefault(head, id_)
+        db.execute(ADD_COPY, (seq, first, due, size))
+        if first != id_:
+            db.execute(DUE, (id_, BEHIND))
+    for first in heads.values():
+        db.execute(COUNT_AGAIN, (first,))

@@ -382,19 +382,18 @@ UPDATE delivery SET state = 'discarded', due = NULL, cause = '', changed_at = ?2
 WHERE seq IN (SELECT value FROM json_each(?1)) AND state IN ({_MAY_BE_DISCARDED})
 RETURNING seq, destination, lane
 """
-# Deliveries that wait for their first attempt return to their state before.
+# Deliveries that wait for their first attempt return to their state before. Those of a digest have no attempts of their own.
 TAKE_BACK: Final = """
 UPDATE delivery SET due = NULL, changed_at = ?2, state = state_before(last.outcome),
     cause = CASE state_before(last.outcome) WHEN 'dead' THEN cause_of(reason) ELSE '' END
 FROM (
     SELECT d.seq, (
-        SELECT outcome FROM attempt WHERE delivery_seq = coalesce(
-            (SELECT h.seq FROM timing t JOIN delivery h ON h.id = t.head WHERE t.delivery_seq = d.seq), d.seq
-        ) ORDER BY number DESC LIMIT 1
+        SELECT outcome FROM attempt WHERE delivery_seq = coalesce(h.seq, d.seq) ORDER BY number DESC LIMIT 1
     ) AS outcome
     FROM delivery d INDEXED BY delivery_task
+    LEFT JOIN timing t ON t.delivery_seq = d.seq LEFT JOIN delivery h ON h.id = t.head
     WHERE d.task = ?1 AND d.state = 'pending' AND d.attempts = d.attempts_before_replay
-        AND (d.attempts > 0 OR d.reason <> '' OR EXISTS (SELECT 1 FROM timing t WHERE t.delivery_seq = d.seq AND t.head <> ''))
+        AND (d.attempts > 0 OR d.reason <> '' OR h.attempts > 0)
         AND d.seq NOT IN (SELECT value FROM json_each(?3))
 ) last WHERE delivery.seq = last.seq
 RETURNING delivery.destination, delivery.lane

@@ -140,7 +140,10 @@ def _replay(owner: Owner, task: Unfinished, dues: Mapping[int, float], change: C
 
 def _copy(owner: Owner, task: Unfinished, dues: Mapping[int, float], change: Change) -> int:
     found: list[Any] = owner.db.execute(sql.TO_COPY, (to_json(list(dues)),)).fetchall()
-    return _add(owner, [_new_row(owner, what, dues[seq], change) for seq, *what in found], task.seq)
+    rows = {seq: _new_row(owner, what, dues[seq], change) for seq, *what in found}
+    added = _add(owner, list(rows.values()), task.seq)
+    gathering.copied(owner.db, rows)
+    return added
 
 
 def _make(owner: Owner, extra: Iterable[tuple[str, NewDelivery]], task_seq: int, change: Change) -> int:

@@ -1,5 +1,7 @@
 """What every store promises about digests and about what is debounced."""
 
+import asyncio
+
 import pytest
 
 from gateway.model import DeliveryState
@@ -194,6 +196,39 @@ def test_a_replay_of_a_delivered_digest_that_is_stopped_leaves_it_delivered(run,
     run(scenario)
 
 
+def test_a_replay_of_a_digest_with_new_ids_is_a_digest_of_the_same_events(run, clock):
+    async def scenario(store):
+        events = await appended(store, digest("slack"), digest("slack"), digest("slack"))
+        clock.move(901.0)
+        [lease] = await claimed(store)
+        await store.settle([delivered(lease)])
+        which = DeliveryQuery(ids=tuple(events))
+        await store.begin(Task(verb="replay", by="ann", which=which, subject="a test", as_new=True))
+        [lease] = await claimed(store)
+        assert list(await store.gathered(lease.delivery.id)) == events
+        assert (lease.delivery.digest, lease.delivery.gathered) == (lease.delivery.id, 3)
+        await store.settle([delivered(lease)])
+        assert await states(store, events) == ["delivered"] * 6
+        assert store.room.pending == 0
+
+    run(scenario)
+
+
+def test_a_replay_of_a_digest_with_new_ids_that_is_stopped_discards_the_new_ones(run, clock):
+    async def scenario(store):
+        events = await appended(store, digest("slack"), digest("slack"))
+        clock.move(901.0)
+        [lease] = await claimed(store)
+        await store.settle([delivered(lease)])
+        which = DeliveryQuery(ids=tuple(events))
+        again = Task(verb="replay", by="ann", which=which, subject="a test", as_new=True, interval_s=60.0)
+        activity = await store.begin(again)
+        await store.stop(activity.id, by="ann")
+        assert sorted(await states(store, events)) == ["delivered", "delivered", "discarded", "discarded"]
+
+    run(scenario)
+
+
 # --- debounce ---
 
 
@@ -275,3 +310,48 @@ def test_what_gathers_holds_up_nothing_else(run):
         assert len(one.leases) == 1
 
     run(scenario)
+
+
+# --- many replicas ---
+
+
+def test_what_joins_on_two_replicas_while_a_digest_is_sent_is_in_exactly_one_message(run_two, clock):
+    async def scenario(one, other):
+        news = [digest("slack", wait_s=1.0) for _ in range(60)]
+        sent: list[str] = []
+
+        async def send():
+            for _ in range(12):
+                clock.move(0.5)
+                for store in (one, other):
+                    for lease in await claimed(store):
+                        sent.extend(await store.gathered(lease.delivery.id))
+                        await store.settle([delivered(lease)])
+
+        async def receive(store, some):
+            for new in some:
+                await store.append([new])
+
+        await asyncio.gather(receive(one, news[:30]), receive(other, news[30:]), send())
+        clock.move(2.0)
+        for lease in await claimed(one):
+            sent.extend(await one.gathered(lease.delivery.id))
+            await one.settle([delivered(lease)])
+        assert sorted(sent) == sorted(new.event.id for new in news)
+        assert {*await states(one, [new.event.id for new in news])} == {"delivered"}
+
+    run_two(scenario)
+
+
+def test_of_what_is_debounced_on_two_replicas_exactly_one_event_is_left(run_two, clock):
+    async def scenario(one, other):
+        news = [debounced("crm", key="a") for _ in range(40)]
+        await asyncio.gather(*(store.append([new]) for store, new in zip([one, other] * 20, news, strict=True)))
+        found = await deliveries(one, [new.event.id for new in news])
+        assert sorted(each.state.value for each in found) == ["discarded"] * 39 + ["pending"]
+        clock.move(121.0)
+        [lease] = await claimed(one, "crm")
+        await one.settle([delivered(lease)])
+        assert await claimed(other, "crm") == []
+
+    run_two(scenario)
