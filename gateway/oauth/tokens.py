@@ -129,7 +129,9 @@ class Tokens:
     async def _token(self, way: _Way, name: str, refused: str = "") -> _Held:
         """A valid token other than the one that was refused. Raises NoToken."""
         held, now = self._held.get(way), self._monotonic()
-        if held is not None and held.token != refused and now < held.until:
+        if held is not None and held.token == refused:
+            del self._held[way]
+        elif held is not None and now < held.until:
             if now >= max(held.renew_at, self._not_before.get(way, 0.0)):
                 self._fetch_once(way)
             return held
