@@ -8,7 +8,6 @@ from gateway.egress import Egress
 from gateway.errors import TokenUnavailable
 from gateway.oauth import sealing
 from gateway.oauth.asking import Asking, Ended
-from gateway.oauth.tokens import remedy
 from gateway.routing import Config, Destination
 from gateway.store.logins import Login
 from gateway.wording import iso_time
@@ -28,7 +27,7 @@ def findings(destinations: Sequence[Destination], kept: Sequence[Login]) -> Iter
 def _finding(each: Destination, login: Login | None) -> Found:
     oauth = each.oauth
     assert oauth is not None
-    what, todo = f"{each.name} at {oauth.host}", remedy(oauth, each.name)
+    what, todo = f"{each.name} at {oauth.host}", oauth.remedy(each.name)
     if login is None or not login.sealed:
         if oauth.is_by_a_person:
             return "login", "warn", f"{what}: nobody has logged in yet, so its deliveries will wait", todo

@@ -230,6 +230,9 @@ class _Compiler:
             entries=sections.by_name(enabled),
             sections=sections.sections(enabled),
             own_sections=sections.own_sections(enabled),
+            fetches=sections.fetches(enabled),
+            with_hours=sections.with_hours(enabled),
+            timed=sections.timed(enabled),
         )
         return dataclasses.replace(config, shadow=shadow)
 

@@ -70,6 +70,14 @@ class OAuth:
         """What people may see of the token endpoint."""
         return urlsplit(self.token_url).hostname or ""
 
+    def remedy(self, name: str) -> str:
+        """What a person does about the login of the destination ``name`` once it can no longer be used."""
+        if self.is_by_a_person:
+            return f"run `gateway login {name}`"
+        if self.grant == "refresh_token":
+            return "put a new refresh_token into auth.oauth2, then resume it"
+        return "correct the key, the issuer or the subject of auth.oauth2, or this machine's clock, then resume it"
+
     @property
     def login_id(self) -> str:
         """Names its login in the store. Another client, scope or first refresh token is another login."""

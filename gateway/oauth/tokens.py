@@ -129,7 +129,9 @@ class Tokens:
     async def _token(self, way: _Way, name: str, refused: str = "") -> _Held:
         """A valid token other than the one that was refused. Raises NoToken."""
         held, now = self._held.get(way), self._monotonic()
-        if held is not None and held.token != refused and now < held.until:
+        if held is not None and held.token == refused:
+            del self._held[way]
+        elif held is not None and now < held.until:
             if now >= max(held.renew_at, self._not_before.get(way, 0.0)):
                 self._fetch_once(way)
             return held
@@ -139,7 +141,7 @@ class Tokens:
         except TimeoutError:
             raise TokenUnavailable(f"{way[0].host} has issued no token within {WAIT_S:g} s") from None
         except Ended as ended:
-            raise NotLoggedIn(f"{ended}: {remedy(way[0], name)}") from None
+            raise NotLoggedIn(f"{ended}: {way[0].remedy(name)}") from None
         except StoreUnavailable as error:
             raise TokenAwaited(f"its login cannot be read or kept: {error}") from None
 
@@ -246,15 +248,6 @@ class Tokens:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-
-
-def remedy(oauth: OAuth, name: str) -> str:
-    """What a person does about a login that can no longer be used."""
-    if oauth.is_by_a_person:
-        return f"run `gateway login {name}`"
-    if oauth.grant == "refresh_token":
-        return "put a new refresh_token into auth.oauth2, then resume it"
-    return "correct the key, the issuer or the subject of auth.oauth2, or this machine's clock, then resume it"
 
 
 def _refresh_token(oauth: OAuth, login: Login) -> str:

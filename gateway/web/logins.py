@@ -6,7 +6,7 @@ import msgspec
 from litestar import post
 from litestar.params import JSONBody, PathParameter
 
-from gateway.operate.logins import log_in
+from gateway.operate.logging_in import log_in
 from gateway.web.context import Context
 
 #: The name recorded unless the request gives one.

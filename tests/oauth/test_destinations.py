@@ -163,6 +163,22 @@ async def test_a_token_that_is_refused_is_renewed_once_within_the_attempt(tmp_pa
 
 
 @story
+async def test_a_token_that_was_refused_is_not_sent_again_while_there_is_no_other(tmp_path):
+    refused = []
+    with AuthorizationServer() as server, Sink(guarded(server, refused=refused)) as sink:
+        async with world(tmp_path, to_crm(sink, server)) as gateway:
+            await delivered(gateway, 1)
+            server.access.clear()
+            server.behave(*[answers(503, "")] * 2)
+            [made] = await delivered(gateway, 2)
+            await gateway.later(6.0)
+            assert (len(refused), len(server.asked)) == (1, 3)
+            await gateway.later(6.0)
+            assert (await gateway.delivery(made.event_id)).state is DELIVERED
+            assert len(refused) == 1
+
+
+@story
 async def test_a_destination_that_refuses_every_token_is_denied_like_any_other(tmp_path):
     with AuthorizationServer() as server, Sink(answer(401, b"no")) as sink:
         async with world(tmp_path, to_crm(sink, server)) as gateway:
