@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway import poison
+from gateway import poison, telemetry
 from gateway.errors import Poisonous, StoreUnavailable
 from gateway.event.payload import payload_of
 from gateway.model import Event, Release, Waits
@@ -31,6 +31,15 @@ async def look(gateway: Gateway, lease: Lease, event: Event, payload: object) ->
         return Outcome(lease, Release())
     if waits_for := _missing(asked, recalled):
         left_s = max(waits_for.values()) - (recalled.waited_s or 0.0)
+        telemetry.log(
+            "delivery.waits",
+            event_id=delivery.event_id,
+            delivery_id=delivery.id,
+            route=delivery.route,
+            destination=delivery.destination,
+            waits_for=sorted({name for name, _ in waits_for}),
+            next_s=round(left_s, 3),
+        )
         return Outcome(lease, Waits(left_s), learnt=Learnt(waits_for=tuple(waits_for)))
     known = {subject: each.value for subject, each in recalled.known.items()}
     return Found(

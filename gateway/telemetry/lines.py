@@ -35,6 +35,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "status": "HTTP status: the destination's answer, or ours to a sender",
     "duration_ms": "duration of the attempt in milliseconds",
     "next_s": "seconds until the next attempt, probe or start",
+    "waits_for": "what it is remembered as, without the key",
     "trace_id": "id of the event's W3C trace",
     "reason": "reason, in words",
     "duplicate": "whether the event had been received before; then `gateway replay --dead <event_id>` sends its dead deliveries",
@@ -185,6 +186,11 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "delivery.attempted": LogEvent("info", "an attempt succeeded or will be retried", _ATTEMPTED),
     "delivery.dead": LogEvent("error", "a delivery was given up; it can be replayed", _ATTEMPTED),
+    "delivery.waits": LogEvent(
+        "info",
+        "what a delivery recalls is not remembered yet: it is sent as soon as it is, or without it after next_s",
+        ("event_id", "delivery_id", "route", "destination", "waits_for", "next_s"),
+    ),
     "delivery.unkeyed": LogEvent(
         "warning",
         "the key of a route's `once` could not be rendered, so the event was sent anyway",

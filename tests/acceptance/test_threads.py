@@ -72,6 +72,11 @@ def test_a_change_goes_into_the_thread_and_to_the_record_of_its_contact_whenever
         waits = [["slack-thread of 2"], ["crm-id of 2"]]
         eventually(lambda: [each["waits_for"] for each in gateway.deliveries(changed)] == waits, "both of them wait")
         assert "waits for slack-thread of 2, at most" in gateway.verb("show", changed).stdout
+        lines = gateway.log_lines("delivery.waits")
+        assert {(each["destination"], *each["waits_for"]) for each in lines} == {
+            ("slack", "slack-thread"),
+            ("crm", "crm-id"),
+        }
         killed(gateway)
         assert [each["attempts"] for each in gateway.deliveries(changed)] == [0, 0]
         gateway.settled(gateway.post(event("created", 2))[1]["id"])

@@ -365,3 +365,23 @@ async def test_a_message_about_a_dead_delivery_may_recall_as_well(tmp_path):
             await world.turn()
     [alert] = [json.loads(each.body)["text"] for each in sink.requests if each.path == "/alerts"]
     assert alert.startswith("77: answered 422")
+
+
+@pytest.mark.parametrize("id_", ["../../admin", "a/b?c=d#e", "7\r\nx: y", ["a"], {"a": 1}, True], ids=repr)
+def test_a_value_of_an_answer_cannot_leave_its_place_in_an_address(tmp_path, id_):
+    @story
+    async def scenario():
+        with Sink(answer(200)) as sink:
+            creating(sink, json.dumps({"id": id_}).encode())
+            async with World(tmp_path, file(sink, path="/contacts/{{ contact.id }}/notes")) as world:
+                await world.receive(CREATED)
+                await world.turn()
+                await world.receive(UPDATED)
+                await world.turn()
+            changes = [each.path for each in sink.requests if each.method == "PUT"]
+        assert all(
+            path.startswith("/contacts/") and path.endswith("/notes") and path.count("/") == 3 for path in changes
+        )
+        assert not any(set("?#\r\n") & set(path) for path in changes)
+
+    scenario()

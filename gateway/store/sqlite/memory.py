@@ -1,4 +1,4 @@
-"""What entries remember of answers, in the SQLite store: its tables, what a settle changes in them, and how it is read."""
+"""What entries remember of answers, in the SQLite store: what a settle changes, and how it is read."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
