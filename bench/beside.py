@@ -32,7 +32,7 @@ from gateway.signatures.schemes import Scheme
 from gateway.signatures.signing import CannotSign
 from gateway.signatures.timestamps import written_time
 from gateway.signatures.verifier import Verifier
-from gateway.store.nouns import EventRow
+from gateway.store.queries import EventRow
 from gateway.web.live import ROWS
 
 NOW = 1_800_000_000.0

@@ -24,7 +24,7 @@ from gateway.config import load
 from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.event import traces
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.routing.peers import Senders
 from gateway.store import open_store
 from gateway.telemetry.families import Family

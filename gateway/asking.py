@@ -1,7 +1,6 @@
 """One request to a destination, and what its answer means: for the delivery itself, and for what its route looks up."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,20 +10,8 @@ from gateway.destinations.gates import Learned
 from gateway.egress import LONGEST_ANSWER
 from gateway.hiding.masks import Hiding
 from gateway.model import Delivered, OutboundRequest, Reply, Verdict
-from gateway.oauth.tokens import Tokens
-from gateway.poison import CrashSlot
+from gateway.process import Gateway
 from gateway.routing import Destination
-
-
-class Process(Protocol):
-    """What a request needs of the process; the Gateway has it."""
-
-    @property
-    def tokens(self) -> Tokens: ...
-    @property
-    def crash_slot(self) -> CrashSlot: ...
-    @property
-    def clock(self) -> Callable[[], float]: ...
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -44,7 +31,7 @@ def judged(destination: Destination, reply: Reply, now: float) -> Verdict:
 
 
 async def ask(
-    process: Process,
+    gateway: Gateway,
     destination: Destination,
     request: OutboundRequest,
     *,
@@ -58,11 +45,11 @@ async def ask(
 
     ``is_own_address``: path or query of the request was made from the event.
     """
-    reply = await process.tokens.send(request, destination, most=most)
-    with process.crash_slot.working_on(delivery_id):
+    reply = await gateway.tokens.send(request, destination, most=most)
+    with gateway.crash_slot.working_on(delivery_id):
         if (shown := hiding.answer(reply.quotable)) is not reply.quotable:
             reply = replace(reply, shown=shown)
-        verdict = judge(destination, reply, process.clock())
+        verdict = judge(destination, reply, gateway.clock())
         status = destination.kind.status_of(reply)
     verdict = retry.overridden(destination.retry, verdict, status, is_own_address=is_own_address)
     verdict = answers.obeyed(verdict, reply, is_own_address=is_own_address)

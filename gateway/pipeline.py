@@ -5,23 +5,21 @@ The answer to the sender comes after ``store.append`` has completed: nothing ack
 
 import asyncio
 import hashlib
-import random
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import partial
 from typing import Final, Literal, Protocol
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway import poison, telemetry
 from gateway.asking import ask
 from gateway.destinations import gates, retry
 from gateway.destinations.gates import Learned
-from gateway.egress import Egress
 from gateway.errors import (
     AddressBlocked,
     BuildError,
@@ -37,7 +35,7 @@ from gateway.errors import (
 )
 from gateway.event import codings, traces
 from gateway.event import payload as facts
-from gateway.event.repeats import ID_REPEATED, MANY, Repeats
+from gateway.event.repeats import ID_REPEATED, MANY
 from gateway.model import (
     Announcement,
     Attempt,
@@ -51,25 +49,22 @@ from gateway.model import (
     Reply,
     Retry,
     Verdict,
-    new_id,
 )
-from gateway.oauth.tokens import Tokens
-from gateway.poison import CrashSlot
 from gateway.presets import OWN
+from gateway.process import Gateway
 from gateway.routing import Config, Destination, Entry, Source, lookups, planning, questions
 from gateway.routing.authentic import authenticate
-from gateway.routing.heads import Heads
 from gateway.routing.lookups import LookedUp
 from gateway.routing.memory import NOTHING_FOUND, Found
 from gateway.routing.questions import Asked
 from gateway.routing.replies import Accepted
 from gateway.signatures import Request
 from gateway.signatures.handshakes import Answer
-from gateway.store import Store, room
-from gateway.store.activities import Activity, Task, Verb
-from gateway.store.learned import Expected
+from gateway.store import room
+from gateway.store.activities import Task
 from gateway.store.memory import Remembered
-from gateway.store.nouns import Appended, DeliveryQuery, NewEvent
+from gateway.store.nouns import Appended, NewEvent
+from gateway.store.queries import DeliveryQuery
 from gateway.wording import printable
 
 #: The most characters of an answer that are kept with its attempt.
@@ -77,52 +72,6 @@ KEPT_ANSWER: Final = 1024
 #: Bodies up to this size are not parsed again for a delivery that starts straight from memory, bytes.
 SMALL: Final = 4096
 _JSON: Final = [(b"content-type", b"application/json")]
-
-#: What a process does: everything, or where a gateway has several, ``deliveries`` or what is done once for all of them.
-Part = Literal["all", "deliveries", "upkeep"]
-
-
-class Gateway(Struct, kw_only=True, dict=True):
-    """Everything an event needs on its way; the only dependency injection."""
-
-    #: Replaced whole on a reload, never changed.
-    config: Config
-    store: Store
-    egress: Egress
-    #: The id of this process among those that share the store.
-    replica: str = "main"
-    part: Part = "all"
-    #: Names the delivery being worked on, in case the process dies over it.
-    crash_slot: CrashSlot = field(default_factory=CrashSlot)
-    #: The records that the events of sources with ``track`` are about.
-    heads: Heads = field(default_factory=Heads)
-    #: Counts the bodies that arrive under one id.
-    repeats: Repeats = field(default_factory=Repeats)
-    #: Whether a secret may come in a handshake.
-    expected: Expected = field(default_factory=Expected)
-    #: Where senders post to, and where the console listens, for links; empty until they do.
-    ingest: str = ""
-    console: str = ""
-    #: Wall clock, seconds since the epoch.
-    clock: Callable[[], float] = time.time
-    #: Seconds that nobody can set back.
-    monotonic: Callable[[], float] = time.monotonic
-    #: In [0, 1): the jitter of retries.
-    noise: Callable[[], float] = random.random
-
-    @cached_property
-    def tokens(self) -> Tokens:
-        """What attempts are sent with; has the access tokens of destinations."""
-        return Tokens(self.egress, self.store, clock=self.clock, monotonic=self.monotonic)
-
-    async def note(self, verb: Verb, subject: str, *, by: str, reason: str = "") -> None:
-        """Record what somebody did, for the others who look after the gateway. Raises StoreUnavailable."""
-        now = self.clock()
-        await self.store.note(Activity(id=new_id("act", now), at=now, by=by, verb=verb, subject=subject, reason=reason))
-
-    async def with_learned(self, source: Source) -> Source:
-        """A source with the secrets that its sender chose. Raises StoreUnavailable."""
-        return source.knowing(await self.store.secrets.of(source.name))
 
 
 class Starter(Protocol):

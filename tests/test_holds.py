@@ -9,7 +9,7 @@ from gateway import telemetry
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
 from gateway.operate.operations import Move
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from tests.sink import Sink, answer, firewall, together
 from tests.world import (
     World,

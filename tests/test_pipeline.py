@@ -17,7 +17,7 @@ from gateway.event.repeats import MANY
 from gateway.model import Dead, DeliveryState
 from gateway.pipeline import deliver, receive
 from gateway.signatures import Request
-from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.queries import DeliveryQuery, EventQuery
 from tests.sink import Sink, answer
 from tests.world import (
     BODY,

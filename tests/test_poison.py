@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import DeliveryState
 from gateway.poison import CrashSlot, blame
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from tests.sink import Sink
 from tests.store.given import Clock, SQLiteKind, new_event
 from tests.store.sqlite.given import edit

@@ -13,7 +13,8 @@ from gateway.config import load
 from gateway.egress import Egress
 from gateway.event.paths import assign, unassign
 from gateway.model import Dead, Delivered, Delivery, Retry
-from gateway.pipeline import Gateway, deliver
+from gateway.pipeline import deliver
+from gateway.process import Gateway
 from gateway.routing.cases import sample
 
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"

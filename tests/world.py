@@ -11,9 +11,10 @@ from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.operate.operations import Move, Operations
 from gateway.operate.upkeep import Upkeep
-from gateway.pipeline import Gateway, receive
+from gateway.pipeline import receive
 from gateway.poison import CrashSlot, blame
 from gateway.presets import load as load_preset
+from gateway.process import Gateway
 from gateway.routing.questions import source_at
 from gateway.signatures import Request
 from gateway.store import open_store

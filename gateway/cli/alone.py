@@ -15,7 +15,7 @@ from gateway.errors import StoreLocked
 from gateway.operate import views
 from gateway.operate.operations import Move, Operations
 from gateway.operate.outcomes import outcome
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store import Store, is_database, open_store
 
 if TYPE_CHECKING:

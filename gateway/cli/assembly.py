@@ -29,8 +29,8 @@ from gateway.operate.shadows import ShadowFile, Shadows
 from gateway.operate.upkeep import Upkeep
 from gateway.operate.vigil import Vigil
 from gateway.operate.watch import INTERVAL_S, Watch
-from gateway.pipeline import Gateway, Part
 from gateway.poison import CrashSlot
+from gateway.process import Gateway, Part
 from gateway.routing import Config
 from gateway.store import Store
 from gateway.web import AdminOptions, Context, Live, Readiness, Rejections

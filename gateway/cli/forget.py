@@ -137,7 +137,7 @@ def _alone(place: Place) -> Iterator[Eraser]:
     from gateway.dispatcher import Dispatcher
     from gateway.egress import Egress
     from gateway.operate.operations import Operations
-    from gateway.pipeline import Gateway
+    from gateway.process import Gateway
 
     with asyncio.Runner() as runner:
         store = runner.run(owned(place.store))

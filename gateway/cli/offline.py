@@ -16,7 +16,7 @@ from gateway.operate import search, selection, summaries, views
 from gateway.operate.selection import Filter
 from gateway.store import Reads, open_reads
 from gateway.store.holds import Hold
-from gateway.store.nouns import DestinationStats, EventHistory, EventQuery, EventRow
+from gateway.store.queries import DestinationStats, EventHistory, EventQuery, EventRow
 
 if TYPE_CHECKING:
     from gateway.holds.standing import Standing

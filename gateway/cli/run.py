@@ -18,8 +18,8 @@ from gateway.model import Secret
 from gateway.operate.reload import log_warnings
 from gateway.operate.shadows import ShadowFile
 from gateway.operate.watch import Watch
-from gateway.pipeline import Gateway
 from gateway.poison import CrashSlot, blame
+from gateway.process import Gateway
 from gateway.routing import Config
 from gateway.routing.peers import Senders
 from gateway.store import file_of, is_database, open_store

@@ -24,7 +24,7 @@ from gateway.holds import Holds
 from gateway.holds.assignments import GONE_SLOTS
 from gateway.machine.memory import Held, delivery_room, memory_limit
 from gateway.model import Announcement, Delivery, Event, Release
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.routing import Destination
 from gateway.store.nouns import Appended, Lease, NewDelivery, NewEvent, Outcome, Want
 

@@ -15,8 +15,9 @@ from gateway.errors import CorruptEvent, StoreUnavailable, Unparsable
 from gateway.event.payload import payload_of
 from gateway.holds import Holds
 from gateway.model import Announcement, Attempt, Dead, Delivery, Event, Notice, Release, Retry
-from gateway.pipeline import Gateway, Tried
+from gateway.pipeline import Tried
 from gateway.presets import OWN
+from gateway.process import Gateway
 from gateway.routing import Config
 from gateway.routing.lookups import NOTHING, LookedUp
 from gateway.routing.memory import NOTHING_FOUND

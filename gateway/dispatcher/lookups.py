@@ -25,7 +25,8 @@ from gateway.event.payload import payload_of
 from gateway.holds import Holds
 from gateway.machine.memory import Held
 from gateway.model import Dead, Delivered, Delivery, Event, Lookup, OutboundRequest, Release, Reply, Retry
-from gateway.pipeline import Gateway, Tried
+from gateway.pipeline import Tried
+from gateway.process import Gateway
 from gateway.routing import Config, Destination
 from gateway.routing.entries import Fetch
 from gateway.routing.lookups import LONGEST_ANSWER, NOTHING, PATIENCE_S, Failed, LookedUp, about, judged, value_of

@@ -6,7 +6,7 @@ from gateway import poison, telemetry
 from gateway.errors import Poisonous, StoreUnavailable
 from gateway.event.payload import payload_of
 from gateway.model import Event, Release, Waits
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.routing.memory import Asked, Found, described, recollect
 from gateway.store.memory import Learnt, Recalled, Subject
 from gateway.store.nouns import Lease, Outcome

@@ -22,7 +22,7 @@ from gateway.holds.closing import within_hours
 from gateway.holds.standing import LastError, Standing
 from gateway.holds.use import SlotUse
 from gateway.model import Announcement, Delivery
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.routing import Destination
 from gateway.store.holds import ITSELF, Hold, Pause, lasting_reason, paused_by
 

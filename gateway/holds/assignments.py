@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store.holds import Assignment, Terms
 from gateway.store.shares import whole_slots
 

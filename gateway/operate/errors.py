@@ -8,9 +8,9 @@ from msgspec import Struct
 from gateway.holds import Holds
 from gateway.holds.standing import LastError
 from gateway.model import Delivery, DeliveryState
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store import Reads
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 
 #: Seconds for which what the store said stays good.
 FRESH_S: Final = 5.0

@@ -2,7 +2,7 @@
 
 from gateway.errors import BadRequest, UnknownName
 from gateway.operate import said
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store.learned import EXPECTED_S
 from gateway.wording import printable, suggest_or_list
 

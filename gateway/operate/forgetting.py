@@ -11,7 +11,7 @@ from gateway import telemetry
 from gateway.model import Event
 from gateway.operate import selection
 from gateway.operate.search import Matches
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store.activities import Activity, Erasure
 
 #: A part of a preview ends after so many seconds: whoever waits for it sees how far it is.

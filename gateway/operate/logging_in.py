@@ -6,7 +6,7 @@ from typing import Final
 from gateway.errors import BadRequest, UnknownName
 from gateway.holds import Holds
 from gateway.oauth.exchange import LONGEST_TOKEN, is_token
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store.holds import ITSELF
 from gateway.wording import printable, suggest_or_list
 

@@ -11,7 +11,7 @@ from gateway.presets import OWN
 from gateway.routing import Config
 from gateway.routing.entries import Entry
 from gateway.store import Store
-from gateway.store.nouns import DeliveryQuery, EventQuery, EventRow, Rejected, Stats
+from gateway.store.queries import DeliveryQuery, EventQuery, EventRow, Rejected, Stats
 from gateway.store.rules import REJECTED_KEPT
 from gateway.wording import iso_time
 

@@ -22,9 +22,10 @@ from gateway.operate.freeing import Freed, freed
 from gateway.operate.rerouting import Rerouted
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store.activities import Activity, Task, TaskVerb
-from gateway.store.nouns import DeliveryQuery, EventHistory, EventQuery, NewDelivery
+from gateway.store.nouns import NewDelivery
+from gateway.store.queries import DeliveryQuery, EventHistory, EventQuery
 from gateway.store.rules import TAKES, unsendable
 from gateway.wording import iso_time, printable
 

@@ -10,7 +10,7 @@ from gateway.config.trial import has_hidden
 from gateway.errors import BadRequest, BuildError, ConfigError, EgressError, GatewayError, RequestRefused, UnknownName
 from gateway.model import Delivered, Delivery, FileAppend, new_id
 from gateway.operate import views
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.rehearsal.as_test import as_test
 from gateway.rehearsal.explained import explained, without_secrets
 from gateway.rehearsal.rehearse import Rehearsal, rehearse

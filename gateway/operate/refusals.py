@@ -9,7 +9,7 @@ from msgspec import Struct
 from gateway import presets
 from gateway.operate import views
 from gateway.routing import Config
-from gateway.store.nouns import Rejected
+from gateway.store.queries import Rejected
 from gateway.store.rules import REJECTED_KEPT
 
 #: The most that are looked at: those that are kept of a few sources.

@@ -13,7 +13,7 @@ from gateway.config import format_problem
 from gateway.dispatcher import Dispatcher
 from gateway.errors import ConfigError, Place, Problem, StoreError, StoreUnavailable
 from gateway.model import Announcement
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.routing import Config, changes
 from gateway.wording import count
 

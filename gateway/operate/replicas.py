@@ -11,7 +11,7 @@ from gateway import __version__, telemetry
 from gateway.dispatcher.steps import for_ever
 from gateway.errors import ConfigError
 from gateway.operate.reload import Reloader
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.store.cluster import BEAT_S, Replica
 
 #: How long a reload waits for the other processes of the gateway, and between two looks, seconds.

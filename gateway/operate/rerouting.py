@@ -11,7 +11,8 @@ from gateway.event.payload import payload_of
 from gateway.model import Delivery, DeliveryState, Event, new_id
 from gateway.operate import selection
 from gateway.routing import Config
-from gateway.store.nouns import EventHistory, NewDelivery
+from gateway.store.nouns import NewDelivery
+from gateway.store.queries import EventHistory
 
 #: States by importance: of several deliveries of one route to one destination the last one counts.
 _IMPORTANCE: Final = (DeliveryState.DISCARDED, DeliveryState.DEAD, DeliveryState.DELIVERED, DeliveryState.PENDING)

@@ -12,7 +12,7 @@ from gateway.config.text.disk import look_of
 from gateway.dispatcher import Dispatcher
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.operate.reload import Reloader, log_warnings
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.routing import Config, changes
 from gateway.routing.config import Look
 from gateway.store.holds import ITSELF

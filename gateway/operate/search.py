@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.errors import QueryRefused
 from gateway.model import Event
 from gateway.store import Reads
-from gateway.store.nouns import EFFORT, Candidate, EventPage, EventQuery
+from gateway.store.queries import EFFORT, Candidate, EventPage, EventQuery
 
 #: Bodies that the store is asked for at first, and at most.
 FIRST_BODIES: Final = 16

@@ -17,7 +17,7 @@ from gateway.event.paths import MISSING, PathRefused, lookup, split_path
 from gateway.event.payload import payload_of, query_fields
 from gateway.model import DeliveryState, Event
 from gateway.operate.search import Matches, Search
-from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.queries import DeliveryQuery, EventQuery
 from gateway.store.rules import words_in
 from gateway.wording import is_duration, seconds
 

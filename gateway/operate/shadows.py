@@ -17,10 +17,10 @@ from gateway import telemetry
 from gateway.config import format_problem
 from gateway.errors import ConfigError
 from gateway.model import Event
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.rehearsal.differences import Comparison, compare, shortened
 from gateway.routing import Config
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from gateway.wording import iso_time
 
 #: Seconds between two looks at the store.

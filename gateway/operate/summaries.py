@@ -9,7 +9,7 @@ from gateway.event import subjects
 from gateway.event.payload import payload_of
 from gateway.model import Event
 from gateway.store import Reads, Store
-from gateway.store.nouns import EventHistory, EventQuery, EventRow
+from gateway.store.queries import EventHistory, EventQuery, EventRow
 
 if TYPE_CHECKING:
     from gateway.routing import Config

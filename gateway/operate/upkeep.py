@@ -9,7 +9,7 @@ from gateway import telemetry
 from gateway.dispatcher.steps import for_ever
 from gateway.errors import CorruptEvent
 from gateway.model import Event
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.routing import Config
 
 #: Seconds between two rounds of pruning and redacting.

@@ -14,7 +14,7 @@ from gateway.model import Attempt, Delivery, Lookup
 from gateway.operate.conditions import condition
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Pause
-from gateway.store.nouns import (
+from gateway.store.queries import (
     DeadGroup,
     DeliveryPage,
     DestinationStats,

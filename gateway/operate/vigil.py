@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from gateway import pipeline, telemetry
 from gateway.model import Announcement, new_id
-from gateway.pipeline import Gateway, Starter
+from gateway.pipeline import Starter
+from gateway.process import Gateway
 from gateway.routing import Config, Source
 from gateway.routing.silences import FollowUp, Silence
 from gateway.store.awaiting import MOST_OPEN, Expectation
-from gateway.store.nouns import EventQuery, EventRow
+from gateway.store.queries import EventQuery, EventRow
 from gateway.wording import duration, iso_time
 
 #: Seconds between two looks.

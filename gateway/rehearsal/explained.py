@@ -40,7 +40,8 @@ from gateway.routing.entries import Considered
 from gateway.routing.memory import NOTHING, Known, Recollection
 from gateway.routing.silences import followed
 from gateway.store.memory import Subject
-from gateway.store.nouns import EventHistory, HeldBack
+from gateway.store.nouns import HeldBack
+from gateway.store.queries import EventHistory
 from gateway.wording import iso_time
 
 

@@ -5,7 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gateway.store.nouns import DeliveryQuery, NewDelivery
+from gateway.store.nouns import NewDelivery
+from gateway.store.queries import DeliveryQuery
 
 #: What is done to many deliveries at a time.
 TaskVerb = Literal["replay", "reroute", "discard"]

@@ -15,25 +15,18 @@ from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.learned import LearnedSecrets
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
-from gateway.store.nouns import (
-    Appended,
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Record, Retention, Room, Want
+from gateway.store.queries import (
     CandidatePage,
     DeliveryPage,
     DeliveryQuery,
     EventHistory,
     EventPage,
     EventQuery,
-    Lease,
-    NewEvent,
-    Outcome,
-    Record,
     Rejected,
-    Retention,
-    Room,
     Stats,
     Survey,
     Unredacted,
-    Want,
 )
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from gateway.model import DeliveryState
-from gateway.store.nouns import DeadGroup, DestinationStats, Stats, Traffic
+from gateway.store.queries import DeadGroup, DestinationStats, Stats, Traffic
 
 #: The upper bounds, in seconds, of the buckets that count attempts by duration; one more bucket is for longer ones.
 BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)

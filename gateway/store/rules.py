@@ -14,7 +14,8 @@ from msgspec import Struct
 from gateway.errors import BodyGone
 from gateway.model import MOVES, Attempt, Dead, Delivery, DeliveryState, Discard, Lookup, Retry, Waits
 from gateway.store.activities import Progress, TaskVerb
-from gateway.store.nouns import BodyIs, DeliveryQuery, Gather, NewDelivery, Outcome
+from gateway.store.nouns import BodyIs, Gather, NewDelivery, Outcome
+from gateway.store.queries import DeliveryQuery
 from gateway.wording import iso_time
 
 # --- words of a search ---

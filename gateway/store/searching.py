@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from gateway.event.patterns import fits
 from gateway.model import DeliveryState
-from gateway.store.nouns import BodyIs, DeliveryQuery, EventQuery
+from gateway.store.nouns import BodyIs
 from gateway.store.numbers import Group
 from gateway.store.places import Place
+from gateway.store.queries import DeliveryQuery, EventQuery
 from gateway.store.rules import selects
 
 EVERYTHING: Final = EventQuery()

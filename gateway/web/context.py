@@ -9,7 +9,7 @@ from gateway.operate.reload import Reloader
 from gateway.operate.replicas import Replicas
 from gateway.operate.shadows import Shadows
 from gateway.operate.vigil import Vigil
-from gateway.pipeline import Gateway
+from gateway.process import Gateway
 from gateway.web.auth import Access
 from gateway.web.health import ALONE, Crew, Readiness
 from gateway.web.live import Live

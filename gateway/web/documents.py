@@ -12,7 +12,7 @@ from gateway.operate.operations import no_such
 from gateway.operate.summaries import of_history
 from gateway.rehearsal.explained import explained_history, recalled_by
 from gateway.store.activities import Activity
-from gateway.store.nouns import DestinationStats, EventHistory, Stats
+from gateway.store.queries import DestinationStats, EventHistory, Stats
 from gateway.web.context import Context
 from gateway.wording import iso_time, printable
 

@@ -20,6 +20,7 @@ from gateway.errors import (
     StoreUnavailable,
 )
 from gateway.event import codings
+from gateway.process import Gateway
 from gateway.routing import Config, Source, questions
 from gateway.routing.peers import Senders
 from gateway.routing.replies import Accepted
@@ -40,7 +41,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def ingest_app(
-    gateway: pipeline.Gateway,
+    gateway: Gateway,
     dispatcher: pipeline.Starter,
     readiness: Readiness,
     rejections: Rejections,
@@ -61,7 +62,7 @@ class Door:
 
     def __init__(
         self,
-        gateway: pipeline.Gateway,
+        gateway: Gateway,
         dispatcher: pipeline.Starter,
         readiness: Readiness,
         rejections: Rejections,

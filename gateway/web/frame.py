@@ -11,7 +11,7 @@ from gateway import console
 from gateway.errors import BadRequest, Conflict, GatewayError, QueryRefused, StoreError, UnknownName
 from gateway.operate import views
 from gateway.operate.freeing import FREED
-from gateway.store.nouns import Stats
+from gateway.store.queries import Stats
 from gateway.store.room import filling, refusal
 from gateway.web import auth
 from gateway.web.context import Context

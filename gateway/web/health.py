@@ -15,8 +15,8 @@ from gateway.dispatcher import Dispatcher
 from gateway.errors import StoreError
 from gateway.operate.loop import Lateness
 from gateway.operate.reload import Reloader
-from gateway.pipeline import Gateway
-from gateway.store.nouns import DestinationStats, Stats
+from gateway.process import Gateway
+from gateway.store.queries import DestinationStats, Stats
 from gateway.store.room import filling, refusal
 from gateway.wording import count, iso_time
 

@@ -18,7 +18,7 @@ from gateway.operate import search
 from gateway.operate.search import Search
 from gateway.store import Store
 from gateway.store.activities import Activity
-from gateway.store.nouns import DeliveryQuery, EventPage, EventQuery, EventRow, Rejected, Stats
+from gateway.store.queries import DeliveryQuery, EventPage, EventQuery, EventRow, Rejected, Stats
 
 #: Seconds between two looks at the store, for each listener and for the statistics.
 INTERVAL_S: Final = 0.4

@@ -15,7 +15,7 @@ from gateway.errors import BadRequest, QueryRefused
 from gateway.operate import search, selection, summaries, views
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
-from gateway.store.nouns import EventRow, Rejected
+from gateway.store.queries import EventRow, Rejected
 from gateway.web import auth, forms, playground, refused, routes
 from gateway.web.context import Context
 from gateway.web.documents import (

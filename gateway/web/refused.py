@@ -9,7 +9,7 @@ from gateway import console
 from gateway.operate import refusals
 from gateway.operate.refusals import Which
 from gateway.routing import Config
-from gateway.store.nouns import Rejected
+from gateway.store.queries import Rejected
 from gateway.web.context import Context
 from gateway.web.frame import Page, page_of, shell_of
 

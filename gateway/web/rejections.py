@@ -12,7 +12,7 @@ from gateway.dispatcher.steps import for_ever
 from gateway.errors import RequestRefused
 from gateway.hiding.addresses import masked_path
 from gateway.store import Store
-from gateway.store.nouns import Rejected
+from gateway.store.queries import Rejected
 from gateway.wording import printable
 
 #: Seconds between two writes, and how many kinds of refusals of one source are kept apart in that time; others are only

@@ -12,7 +12,7 @@ from gateway import console, telemetry
 from gateway.errors import UnknownName
 from gateway.operate import map as maps
 from gateway.operate import refusals, summaries, views
-from gateway.store.nouns import DeliveryQuery, EventQuery
+from gateway.store.queries import DeliveryQuery, EventQuery
 from gateway.web import refused
 from gateway.web.context import Context
 from gateway.web.documents import destinations_of

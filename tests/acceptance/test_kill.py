@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.model import DeliveryState
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from tests.acceptance import ack_before_commit
 from tests.acceptance.harness import GatewayProcess, distinct, eventually, signature
 from tests.sink import Sink, answer

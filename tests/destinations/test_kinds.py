@@ -19,7 +19,8 @@ from gateway.egress import Egress, Inbox
 from gateway.errors import BuildError, ConfigError
 from gateway.event.paths import lookup
 from gateway.model import Attempt, Delivery, HttpRequest, Text
-from gateway.pipeline import Gateway, deliver
+from gateway.pipeline import deliver
+from gateway.process import Gateway
 from gateway.routing.cases import sample
 from tests.cli import command
 from tests.destinations import examples

@@ -12,8 +12,9 @@ import pytest
 from gateway.config import load
 from gateway.egress import Egress
 from gateway.model import Attempt, Dead, Delivered, Delivery, Event, Retry
-from gateway.pipeline import Gateway, deliver
+from gateway.pipeline import deliver
 from gateway.presets import load as load_preset
+from gateway.process import Gateway
 from gateway.routing import Config
 from tests.egress.certificates import Authority
 from tests.sink import (

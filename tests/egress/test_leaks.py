@@ -17,8 +17,9 @@ from gateway.destinations import KINDS
 from gateway.egress import Egress
 from gateway.hiding.finder import Needle
 from gateway.model import Attempt, Delivery, Event, HttpRequest, Reply
-from gateway.pipeline import Gateway, deliver
+from gateway.pipeline import deliver
 from gateway.presets import load as load_preset
+from gateway.process import Gateway
 from gateway.telemetry import logs
 from tests.destinations import examples
 from tests.egress.certificates import Authority

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import BadRequest, BodyGone
 from gateway.operate.operations import Move
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from tests.sink import Sink, answer
 from tests.world import BODY, REDACTING, World, story, to_crm
 

@@ -14,7 +14,8 @@ from gateway.operate.operations import Move
 from gateway.operate.selection import Filter
 from gateway.store import rules
 from gateway.store.activities import Task
-from gateway.store.nouns import DeliveryQuery, Retention
+from gateway.store.nouns import Retention
+from gateway.store.queries import DeliveryQuery
 from tests.sink import Sink, answer
 from tests.world import BODY, World, numbered, story, to_crm
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import QueryRefused
 from gateway.operate import search
 from gateway.operate.search import Search
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from tests.store.given import Clock, SQLiteKind
 from tests.store.test_reading import all_pages, event_of
 

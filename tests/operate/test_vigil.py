@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gateway.operate.vigil import GRACE_S, Vigil
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from tests.sink import Sink, answer
 from tests.web.desk import HOST, Desk
 from tests.world import BODY, HEAD, World, numbered, story

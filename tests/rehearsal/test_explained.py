@@ -12,11 +12,13 @@ from gateway.console.story import _curl
 from gateway.egress import Egress
 from gateway.model import Attempt, Delivery, Notice
 from gateway.operate import views
-from gateway.pipeline import Gateway, deliver
+from gateway.pipeline import deliver
+from gateway.process import Gateway
 from gateway.rehearsal.explained import entries, explained, explained_history, in_words
 from gateway.rehearsal.rehearse import rehearse, sender_headers
 from gateway.routing.cases import sample
-from gateway.store.nouns import EventHistory, HeldBack
+from gateway.store.nouns import HeldBack
+from gateway.store.queries import EventHistory
 
 NOW = 1_767_225_600.0
 ROUTES = """version: 1

@@ -14,7 +14,8 @@ from gateway.dispatcher import Dispatcher
 from gateway.egress import Egress
 from gateway.errors import BodyTooLarge, RequestRefused, Unparsable
 from gateway.model import FileAppend, HttpRequest
-from gateway.pipeline import Gateway, receive
+from gateway.pipeline import receive
+from gateway.process import Gateway
 from gateway.rehearsal.rehearse import EVENT_ID, Rehearsal, rehearse, sender_headers
 from gateway.routing.cases import UnknownSample, sample
 from gateway.signatures import Request

@@ -12,12 +12,13 @@ from gateway.config import load
 from gateway.errors import StoreUnavailable
 from gateway.event import tracks
 from gateway.event.tracks import MOST_FIELD
-from gateway.pipeline import Gateway, receive
+from gateway.pipeline import receive
+from gateway.process import Gateway
 from gateway.routing import heads
 from gateway.routing.heads import Heads
 from gateway.signatures import Request
 from gateway.store.activities import Erasure
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from tests.store.database import PostgresKind
 from tests.store.given import Clock, SQLiteKind
 from tests.store.through import RemoteKind

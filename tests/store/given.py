@@ -13,7 +13,8 @@ from gateway.model import Attempt, Dead, Delivered, Event, Notice, Retry
 from gateway.store import open_reads, open_store
 from gateway.store.activities import Task
 from gateway.store.holds import Terms
-from gateway.store.nouns import DeliveryQuery, Firing, Gather, NewDelivery, NewEvent, NewRecord, Outcome, Told, Want
+from gateway.store.nouns import Firing, Gather, NewDelivery, NewEvent, NewRecord, Outcome, Told, Want
+from gateway.store.queries import DeliveryQuery
 from tests.store.database import PostgresKind
 
 _numbers = itertools.count(1)

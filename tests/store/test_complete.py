@@ -6,7 +6,8 @@ import pytest
 
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
-from gateway.store.nouns import DeliveryQuery, EventQuery, Retention
+from gateway.store.nouns import Retention
+from gateway.store.queries import DeliveryQuery, EventQuery
 from tests.store.given import (
     dead,
     delivered,

@@ -18,7 +18,8 @@ from gateway.store.activities import Activity, Task
 from gateway.store.awaiting import Expectation
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.logins import Login
-from gateway.store.nouns import Awaited, DeliveryQuery, EventQuery, Outcome, Rejected
+from gateway.store.nouns import Awaited, Outcome
+from gateway.store.queries import DeliveryQuery, EventQuery, Rejected
 from gateway.store.sqlite.copying import PARTIAL
 from gateway.store.sqlite.secrets import SecretsFile
 from tests import postgres

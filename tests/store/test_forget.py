@@ -10,7 +10,8 @@ from gateway.errors import BodyGone, CorruptEvent
 from gateway.event import tracks
 from gateway.model import DeliveryState, Release
 from gateway.store.activities import Erasure, Task
-from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected
+from gateway.store.nouns import Outcome
+from gateway.store.queries import DeliveryQuery, EventQuery, Rejected
 from gateway.store.rules import TASK_LEASE_S
 from tests.store.given import dead, delivered, leased, new_event, of, once, replay, retry, told, wants
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.model import DeliveryState
 from gateway.store.activities import Task
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from tests.store.given import KINDS, Clock, dead, debounced, delivered, digest, retry, wants
 from tests.store.toy import Server, ToyStore
 

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from gateway.model import MOVES, DeliveryState, Release
 from gateway.store.activities import Task
 from gateway.store.holds import Hold, Pause
-from gateway.store.nouns import DeliveryQuery, DestinationStats, EventQuery, Outcome, Retention, Want
+from gateway.store.nouns import Outcome, Retention, Want
+from gateway.store.queries import DeliveryQuery, DestinationStats, EventQuery
 from tests.store.conformance.test_replicas import hint
 from tests.store.given import (
     KINDS,

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from gateway.errors import QueryRefused
 from gateway.model import Dead, DeliveryState
-from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected, Retention
+from gateway.store.nouns import Outcome, Retention
+from gateway.store.queries import DeliveryQuery, EventQuery, Rejected
 from gateway.store.rules import REJECTED_KEPT, words_in
 from tests.store.given import KINDS, Clock, attempt, delivered, new_event, wants
 

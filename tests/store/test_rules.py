@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import BodyGone
 from gateway.model import DeliveryState
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from gateway.store.rules import (
     TAKES,
     Named,

@@ -10,7 +10,8 @@ from gateway.errors import BodyGone
 from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Activity
-from gateway.store.nouns import DeliveryQuery, EventQuery, Retention
+from gateway.store.nouns import Retention
+from gateway.store.queries import DeliveryQuery, EventQuery
 from tests.store.conformance.test_tasks import discard, given_dead, replay
 from tests.store.given import delivered, new_event, wants
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway.errors import KeyReused, Overlaps, StoreError, StoreUnavailable
 from gateway.event.patterns import fits
 from gateway.model import Delivery, DeliveryState, Release, Retry, Waits, new_id
-from gateway.store import nouns, rules, tracking
+from gateway.store import nouns, queries, rules, tracking
 from gateway.store.activities import Activity, Task
 from gateway.store.awaiting import MOST_OPEN
 from gateway.store.holds import Assignment
@@ -374,7 +374,7 @@ class Server:
 
     # tasks
 
-    def _selected(self, which: nouns.DeliveryQuery) -> list[tuple[int, int, Delivery]]:
+    def _selected(self, which: queries.DeliveryQuery) -> list[tuple[int, int, Delivery]]:
         """The deliveries that a query selects, each with the numbers of its event and of itself."""
         unknown = [id_ for id_ in which.ids if id_ not in self.kept and id_ not in self.rows]
         if unknown:
@@ -383,7 +383,7 @@ class Server:
         rows = [(events[row.delivery.event_id], at, row.delivery) for at, row in enumerate(self.rows.values())]
         return sorted((row for row in rows if self._is_selected(row[2], which)), key=lambda row: row[:2])
 
-    def _is_selected(self, delivery: Delivery, which: nouns.DeliveryQuery) -> bool:
+    def _is_selected(self, delivery: Delivery, which: queries.DeliveryQuery) -> bool:
         event, age_s = self.kept[delivery.event_id].event, self.now() - self.stored_at[delivery.event_id]
         return (
             rules.selects(which, delivery)
@@ -591,15 +591,15 @@ class Server:
         deliveries, held_back = self._deliveries_of(id_), tuple(self.held_back.get(id_, ()))
         attempts = {each.id: tuple(self.attempts[each.id]) for each in deliveries if each.id in self.attempts}
         more = {"deliveries": deliveries, "attempts": attempts, "held_back": held_back, "waits_for": self._waiting(id_)}
-        return nouns.EventHistory(event=self.kept[id_].event, intact=True, **more)
+        return queries.EventHistory(event=self.kept[id_].event, intact=True, **more)
 
     def _waiting(self, event_id: str) -> dict:
         """What deliveries of an event wait for."""
         waits = ((each.id, self.waits[each.id]) for each in self._deliveries_of(event_id) if each.id in self.waits)
         return {id_: tuple(sorted(what)) for id_, (_, until, what) in waits if self.rows[id_].due == until}
 
-    def deliveries(self, query: nouns.DeliveryQuery):
-        return nouns.DeliveryPage(rows=tuple(self.seen(self.rows[each.id]) for _, _, each in self._selected(query)))
+    def deliveries(self, query: queries.DeliveryQuery):
+        return queries.DeliveryPage(rows=tuple(self.seen(self.rows[each.id]) for _, _, each in self._selected(query)))
 
 
 def _delivery(new, event_id: str) -> Delivery:

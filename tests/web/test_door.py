@@ -12,7 +12,7 @@ from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
 from gateway.presets import load as load_preset
 from gateway.store.activities import Task
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from gateway.store.sqlite import file
 from gateway.web import ingest_app
 from gateway.web.door import RETRY_AFTER_S

@@ -9,7 +9,8 @@ from gateway import telemetry
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
 from gateway.operate.search import Search
-from gateway.store.nouns import EventQuery, Retention
+from gateway.store.nouns import Retention
+from gateway.store.queries import EventQuery
 from gateway.web import live
 from gateway.web.live import MOST_LISTENERS, ROWS, Live, TooManyListen, Turn, server_sent
 from tests.operate.test_operations import a_contact, dead

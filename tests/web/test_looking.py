@@ -9,7 +9,7 @@ from gateway.config import load
 from gateway.operate import refusals
 from gateway.operate.refusals import Which
 from gateway.operate.search import Search
-from gateway.store.nouns import EventQuery, Rejected
+from gateway.store.queries import EventQuery, Rejected
 from tests.sink import Sink, answer
 from tests.web.desk import READ_TOKEN, TOKEN, Desk, GuardedDesk
 from tests.world import BODY, numbered, story, to_crm

@@ -11,7 +11,7 @@ from gateway.config import load
 from gateway.errors import BadRequest
 from gateway.operate import refusals
 from gateway.signatures import Request
-from gateway.store.nouns import EventRow, Rejected
+from gateway.store.queries import EventRow, Rejected
 from gateway.web import forms, pages
 from gateway.web.live import Turn
 from tests.operate.test_operations import dead

@@ -6,7 +6,7 @@ import pytest
 
 from gateway import telemetry
 from gateway.errors import BodyTooLarge, SignatureRefused, UnknownSource
-from gateway.store.nouns import Rejected
+from gateway.store.queries import Rejected
 from gateway.web import rejections
 from gateway.web.rejections import MOST_KINDS, MOST_LOGGED, OTHERS, QUIET_S, Rejections
 from tests.world import World, story

@@ -16,7 +16,7 @@ from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
-from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Want
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Retention, Room, Want
 from gateway.store.postgres import forgetting, gathering, logins, memory, migrate, replicas, tasks
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
@@ -32,6 +32,7 @@ from gateway.store.postgres.upkeep import Upkeep
 from gateway.store.postgres.wiping import Wiping
 from gateway.store.postgres.words import WordIndex
 from gateway.store.postgres.writer import Writer
+from gateway.store.queries import Rejected
 
 T = TypeVar("T")
 

@@ -13,13 +13,13 @@ from gateway.event.patterns import fits
 from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
-from gateway.store.nouns import DeliveryQuery
 from gateway.store.numbers import Group
 from gateway.store.postgres.connections import Connection, Snapshot
 from gateway.store.postgres.questions import NOT_THERE, SEQS_NAMED
 from gateway.store.postgres.rows import name_of, packed, unpacked
 from gateway.store.postgres.search import Searcher
 from gateway.store.postgres.tables import DAY_BITS
+from gateway.store.queries import DeliveryQuery
 from gateway.store.rules import Named, Slice, movable, next_slice, states_taken
 from gateway.store.searching import NamedRow
 

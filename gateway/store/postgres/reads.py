@@ -10,23 +10,7 @@ from gateway.store import numbers
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Hold
 from gateway.store.logins import Login
-from gateway.store.nouns import (
-    BODY_EFFORT,
-    Candidate,
-    CandidatePage,
-    DeliveryPage,
-    DeliveryQuery,
-    EventHistory,
-    EventPage,
-    EventQuery,
-    EventRow,
-    HeldBack,
-    Record,
-    Rejected,
-    Stats,
-    Survey,
-    Unredacted,
-)
+from gateway.store.nouns import HeldBack, Record
 from gateway.store.numbers import MINUTES, Group, Numbers
 from gateway.store.places import Place, activity_place
 from gateway.store.postgres import logins, memory, migrate, tracked, whole
@@ -36,6 +20,21 @@ from gateway.store.postgres.connections import Connection, Readers
 from gateway.store.postgres.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, unpacked
 from gateway.store.postgres.search import TALLY, Searcher
 from gateway.store.postgres.streams import FIRST_ROWS, MOST_ROWS, Search
+from gateway.store.queries import (
+    BODY_EFFORT,
+    Candidate,
+    CandidatePage,
+    DeliveryPage,
+    DeliveryQuery,
+    EventHistory,
+    EventPage,
+    EventQuery,
+    EventRow,
+    Rejected,
+    Stats,
+    Survey,
+    Unredacted,
+)
 from gateway.store.rules import Standing, damaged, selects
 from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
 

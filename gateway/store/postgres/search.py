@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from gateway.event.patterns import fits
 from gateway.model import DeliveryState
-from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.numbers import Group
 from gateway.store.places import Place
 from gateway.store.postgres import words as index
@@ -19,6 +18,7 @@ from gateway.store.postgres.connections import STUCK_S, Snapshot
 from gateway.store.postgres.rows import packed, unpacked
 from gateway.store.postgres.streams import FIRST_ROWS, Indexed, Nothing, Search, Stream, Then, Worded
 from gateway.store.postgres.tables import DAY_BITS, DAY_S
+from gateway.store.queries import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.searching import Effort, groups_of, types_of
 
 #: Newest events that are looked at one by one before the index of words is asked: a common word has a long list there,

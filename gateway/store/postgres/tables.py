@@ -338,7 +338,7 @@ CREATE TABLE activity (
     reason bytea NOT NULL,
     key bytea UNIQUE,
     asked bytea NOT NULL DEFAULT '',
-    -- JSON: nouns.DeliveryQuery of a task; what an erasure looks for
+    -- JSON: queries.DeliveryQuery of a task; what an erasure looks for
     which bytea,
     total bigint,
     moved bigint,

@@ -12,7 +12,7 @@ from gateway.model import new_id
 from gateway.store import rules
 from gateway.store.activities import Activity, Task, TaskVerb
 from gateway.store.cluster import LAPSED_S
-from gateway.store.nouns import DeliveryQuery, NewDelivery
+from gateway.store.nouns import NewDelivery
 from gateway.store.postgres import gathering, plans
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.connections import Connection, Snapshot
@@ -20,6 +20,7 @@ from gateway.store.postgres.hints import lower
 from gateway.store.postgres.outcomes import Lanes, let_next_go, lock_events, lock_lanes
 from gateway.store.postgres.rows import columns, name_of, packed, to_json, unpacked
 from gateway.store.postgres.tables import PLACE_BITS, PLACES
+from gateway.store.queries import DeliveryQuery
 from gateway.store.rules import TASK_LEASE_S, Slice, discard_reason, paced, stop_reason
 
 #: Held while a task begins, so that what other tasks have yet to do does not change meanwhile.

@@ -17,23 +17,17 @@ from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
-from gateway.store.nouns import (
-    Appended,
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Record, Retention, Want
+from gateway.store.queries import (
     CandidatePage,
     DeliveryPage,
     DeliveryQuery,
     EventHistory,
     EventPage,
     EventQuery,
-    Lease,
-    NewEvent,
-    Outcome,
-    Record,
     Rejected,
-    Retention,
     Stats,
     Survey,
-    Want,
 )
 from gateway.store.remote.frames import decoder
 

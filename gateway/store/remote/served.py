@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from gateway.errors import StoreUnavailable
 from gateway.store.base import Store
-from gateway.store.nouns import Unredacted
+from gateway.store.queries import Unredacted
 from gateway.store.remote.asking import CANCEL, HELLO, STATE, TELL
 from gateway.store.remote.calls import CALLS, State, said_of, taking
 from gateway.store.remote.frames import Message, TooLong, decoder, packed

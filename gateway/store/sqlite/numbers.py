@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.store import numbers
-from gateway.store.nouns import Stats
 from gateway.store.numbers import MINUTES, Group, Numbers
+from gateway.store.queries import Stats
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite import tables
 from gateway.store.sqlite.snapshots import Snapshot

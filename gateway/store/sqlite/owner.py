@@ -22,7 +22,8 @@ from gateway.store.cluster import Alone, Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
-from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
+from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Retention, Room, Want
+from gateway.store.queries import Rejected, Unredacted
 from gateway.store.sqlite import gathering, logins, tasks
 from gateway.store.sqlite.awaited import AwaitedTable
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write

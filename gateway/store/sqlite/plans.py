@@ -11,7 +11,7 @@ from gateway.errors import Overlaps
 from gateway.model import DeliveryState
 from gateway.store import rules
 from gateway.store.activities import Task, TaskVerb
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from gateway.store.rules import Named, Slice, movable, next_slice, states_taken
 from gateway.store.searching import NamedRow
 from gateway.store.sqlite import statements as sql

@@ -12,7 +12,9 @@ from gateway.store.activities import Activity, ActivityPage, OpenErasure, Task
 from gateway.store.holds import Hold
 from gateway.store.logins import Login
 from gateway.store.memory import Recalled, Subject
-from gateway.store.nouns import (
+from gateway.store.nouns import HeldBack, Record
+from gateway.store.places import Place, activity_place
+from gateway.store.queries import (
     BODY_EFFORT,
     Candidate,
     CandidatePage,
@@ -22,13 +24,10 @@ from gateway.store.nouns import (
     EventPage,
     EventQuery,
     EventRow,
-    HeldBack,
-    Record,
     Rejected,
     Survey,
     Unredacted,
 )
-from gateway.store.places import Place, activity_place
 from gateway.store.rules import damaged, selects, unsendable
 from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
 from gateway.store.sqlite import forgetting, logins, memory, plans, tasks, tracked

@@ -8,14 +8,14 @@ from typing import Self
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Hold
 from gateway.store.logins import Login
-from gateway.store.nouns import (
+from gateway.store.nouns import Record
+from gateway.store.queries import (
     CandidatePage,
     DeliveryPage,
     DeliveryQuery,
     EventHistory,
     EventPage,
     EventQuery,
-    Record,
     Rejected,
     Stats,
     Survey,

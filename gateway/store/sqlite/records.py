@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.model import Delivery
 from gateway.store.holds import Hold
-from gateway.store.nouns import Lease, Rejected
+from gateway.store.nouns import Lease
+from gateway.store.queries import Rejected
 from gateway.store.rules import REJECTED_KEPT
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.calls import Change

@@ -10,9 +10,9 @@ import apsw
 
 from gateway.event.patterns import fits
 from gateway.model import DeliveryState
-from gateway.store.nouns import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.numbers import Group
 from gateway.store.places import Place
+from gateway.store.queries import EFFORT, DeliveryQuery, EventQuery
 from gateway.store.rules import words_in
 from gateway.store.searching import Descent, Effort, groups_of, types_of
 from gateway.store.sqlite import statements as sql

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model import DeliveryState
 from gateway.store.activities import Task
-from gateway.store.nouns import DeliveryQuery
+from gateway.store.queries import DeliveryQuery
 from tests.store.given import dead, debounced, delivered, digest, new_event, replay, retry, wants
 
 

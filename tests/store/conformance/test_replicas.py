@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from gateway.model import Release
 from gateway.store.holds import Circuit, Hold, Pause
-from gateway.store.nouns import DeliveryQuery, Outcome
+from gateway.store.nouns import Outcome
+from gateway.store.queries import DeliveryQuery
 from tests.store.database import looked
 from tests.store.given import (
     delivered,

@@ -10,7 +10,8 @@ from gateway.errors import KeyReused, Overlaps
 from gateway.model import Dead, DeliveryState, Retry
 from gateway.store import rules
 from gateway.store.activities import Task
-from gateway.store.nouns import DeliveryQuery, NewDelivery, Outcome, Want
+from gateway.store.nouns import NewDelivery, Outcome, Want
+from gateway.store.queries import DeliveryQuery
 from gateway.store.rules import TASK_LEASE_S
 from tests.store.given import attempt, delivered, new_event, wants
 

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.model import Dead, Delivered, DeliveryState, Discard, Lookup, Misfit, Release, Retry
-from gateway.store.nouns import DeliveryQuery, Outcome, Want
+from gateway.store.nouns import Outcome, Want
+from gateway.store.queries import DeliveryQuery
 from tests.store.given import (
     attempt,
     dead,

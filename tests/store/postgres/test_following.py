@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 
 from gateway.store import migrate, open_store
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from tests import postgres
 from tests.store.given import new_event
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.store.nouns import EventQuery
 from gateway.store.postgres import direct
 from gateway.store.postgres.calls import WORTH_IT
+from gateway.store.queries import EventQuery
 from tests.store.database import PostgresKind, database
 from tests.store.given import delivered, leased, new_event, once, wants
 

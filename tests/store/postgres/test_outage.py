@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.model import DeliveryState
 from gateway.store import migrate, open_store
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from tests import postgres
 from tests.store.database import database, loop_of_its_own
 from tests.store.given import delivered, leased, new_event, wants

@@ -9,8 +9,9 @@ from gateway.errors import StoreError
 from gateway.model import Notice
 from gateway.store import migrate, open_store
 from gateway.store.activities import Task
-from gateway.store.nouns import DeliveryQuery, Told
+from gateway.store.nouns import Told
 from gateway.store.postgres.tables import PLACES
+from gateway.store.queries import DeliveryQuery
 from tests import postgres
 from tests.store.given import dead, new_event, wants
 

@@ -10,11 +10,11 @@ import pytest
 from gateway.model import DeliveryState
 from gateway.store import migrate, open_reads
 from gateway.store.copying import EVENTS as EVENTS_AT_A_TIME
-from gateway.store.nouns import DeliveryQuery, EventQuery
 from gateway.store.postgres import schema, tables
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import PLANNING
 from gateway.store.postgres.copying import PostgresSide
+from gateway.store.queries import DeliveryQuery, EventQuery
 from tests import postgres
 
 DAYS, EVENTS = 4, 40_000

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from gateway.errors import StoreError
 from gateway.model import Dead, DeliveryState, Retry
 from gateway.store import open_reads, open_store
-from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Retention
+from gateway.store.nouns import Outcome, Retention
+from gateway.store.queries import DeliveryQuery, EventQuery
 from tests.store.given import Looking, attempt, new_event, wants
 from tests.store.sqlite.given import edit, nothing, overwrite
 

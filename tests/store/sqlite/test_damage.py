@@ -10,7 +10,8 @@ from gateway import telemetry
 from gateway.errors import StoreCorrupt
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Hold
-from gateway.store.nouns import DeliveryQuery, Limits, Rejected
+from gateway.store.nouns import Limits
+from gateway.store.queries import DeliveryQuery, Rejected
 from gateway.store.room import refusal
 from gateway.store.sqlite import file, scrub
 from tests.store.given import SQLiteKind, dead, delivered, leased, new_event, once, retry, told

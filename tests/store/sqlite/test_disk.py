@@ -12,7 +12,8 @@ import pytest
 
 from gateway.errors import CorruptEvent, StoreUnavailable
 from gateway.model import Release
-from gateway.store.nouns import EventQuery, Outcome
+from gateway.store.nouns import Outcome
+from gateway.store.queries import EventQuery
 from gateway.store.sqlite import database, reader, writer
 from gateway.store.sqlite.connection import BUSY_S
 from tests.needs import needs

@@ -12,7 +12,8 @@ from gateway.operate.search import Search
 from gateway.operate.search import events as search
 from gateway.store.activities import Task
 from gateway.store.holds import Hold, Pause
-from gateway.store.nouns import DeliveryQuery, EventQuery, NewEvent
+from gateway.store.nouns import NewEvent
+from gateway.store.queries import DeliveryQuery, EventQuery
 from gateway.store.sqlite import tables
 from tests.store.conformance.test_memory import remembering, waiting
 from tests.store.given import Looking, leased, new_event, once, wants

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.store.activities import Task
-from gateway.store.nouns import DeliveryQuery, Want
+from gateway.store.nouns import Want
+from gateway.store.queries import DeliveryQuery
 from gateway.store.sqlite import leases
 from tests.store.given import delivered, leased, new_event, retry, wants
 

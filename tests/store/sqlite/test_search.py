@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.store import numbers
-from gateway.store.nouns import EventQuery
+from gateway.store.queries import EventQuery
 from gateway.store.sqlite import reader, search
 from tests.store.test_reading import all_pages, event_of, looked_into
 

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from gateway.model import Dead, Notice
 from gateway.store.activities import Erasure
-from gateway.store.nouns import EventQuery, Firing, Outcome, Rejected, Told
+from gateway.store.nouns import Firing, Outcome, Told
+from gateway.store.queries import EventQuery, Rejected
 from gateway.store.rules import words_in
 from tests.store.given import attempt, delivered, new_event, wants
 from tests.store.sqlite.given import edit
