@@ -254,14 +254,12 @@ class CorruptEvent(BuildError):
 class EgressError(GatewayError):
     """No usable answer came from a destination. The text never contains a URL's path or query, or a secret."""
 
-    #: As in BuildError.
     reason: ClassVar[str] = "broken"
 
 
 class NoToken(GatewayError):
     """No access token could be had for a destination: nothing was sent to it, and the delivery waits at no expense."""
 
-    #: As in BuildError.
     reason: ClassVar[str] = "token"
     #: What that shows about the destination, in a word of ``gates.Learned``.
     shows: ClassVar[Literal["failed", "nothing", "login"]] = "failed"

@@ -10,7 +10,7 @@ from gateway.cli.play import play
 from gateway.cli.terminal import echo, pretty
 from gateway.destinations.retry import schedule
 from gateway.model import FileAppend, HttpRequest, Mail
-from gateway.rehearsal import curl, explained
+from gateway.rehearsal import curl, explained, showing
 from gateway.rehearsal.rehearse import Asking, Rehearsal, Rehearsed
 from gateway.routing import Config
 from gateway.wording import count, printable
@@ -33,14 +33,14 @@ def explain(
     if as_json:
         terminal.print_json(explained.explained(loaded, rehearsal))
     elif as_curl:
-        echo(line for each in explained.requests(loaded, rehearsal) for line in _curl(each, loaded))
+        echo(line for each in showing.requests(loaded, rehearsal) for line in _curl(each, loaded))
     else:
         echo(_lines(loaded, rehearsal))
     return 0
 
 
 def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
-    event, deliveries = rehearsal.event, explained.requests(config, rehearsal)
+    event, deliveries = rehearsal.event, showing.requests(config, rehearsal)
     yield f"{click.style(event.type, bold=True)} from {event.source}, {event.id}"
     yield from entries.changed(explained.record_of(config, rehearsal))
     yield from (f"  follow_up: {printable(words)}" for words in explained.follow_ups(config, rehearsal))
@@ -50,14 +50,14 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
-        token = explained.token_of(config.destinations.get(each.destination))
+        token = showing.token_of(config.destinations.get(each.destination))
         yield from (
             "",
             click.style(f"{each.route} > {each.destination}", bold=True),
             *_waits(each, event.received_at),
             *_delivery_lines(each, token),
         )
-    if shadows := explained.shadow_requests(config, rehearsal):
+    if shadows := showing.shadow_requests(config, rehearsal):
         yield f"\n{count(len(shadows), 'shadow')}: matched and rendered, not sent"
     for each in shadows:
         yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each, ""))
@@ -73,7 +73,7 @@ def _how_many(deliveries: Sequence[Rehearsed]) -> str:
 
 
 def _waits(each: Rehearsed, now: float) -> Iterator[str]:
-    if said := explained.waits(each, now):
+    if said := showing.waits(each, now):
         yield f"  {said}"
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.cli.answers import Row
 from gateway.errors import ConfigError, GatewayError
 from gateway.model import Event
-from gateway.operate import search, selection, summaries, views
+from gateway.operate import figures, search, selection, summaries, views
 from gateway.operate.selection import Filter
 from gateway.store import Reads, open_reads
 from gateway.store.holds import Hold
@@ -107,7 +107,7 @@ class Offline:
         return found[::-1], len(wanted) - len(found)
 
     def dead(self) -> Sequence[Row]:
-        groups: Sequence[Row] = views.dead_groups(self._got(self._reads.stats()).dead)["groups"]
+        groups: Sequence[Row] = figures.dead_groups(self._got(self._reads.stats()).dead)["groups"]
         return groups
 
     def deliveries(self, which: Filter, *, limit: int, before: str = "") -> Row:

@@ -18,7 +18,7 @@ from gateway.errors import Place as Line
 from gateway.event.paths import ROOTS, Facts
 from gateway.hiding.masks import Masks
 from gateway.model import Json, Raw
-from gateway.rehearsal.explained import secretless
+from gateway.rehearsal.showing import secretless
 from gateway.render import Templates
 
 

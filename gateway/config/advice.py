@@ -11,6 +11,7 @@ from gateway.config.entries import EntryCompiler
 from gateway.config.headers import fields_read, half_opened, headers_read
 from gateway.config.lookups import certain
 from gateway.config.mismatches import Values, mismatched, misspelt, nearest, typo
+from gateway.config.reach import asks_existence, could_take, end_of_all, needs_value
 from gateway.config.samples import Known, Sample
 from gateway.config.schema.conditions import Field, Where
 from gateway.config.schema.entries import EntryKeys
@@ -18,12 +19,10 @@ from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.errors import BuildError, NothingChosen, Place, RenderError
 from gateway.event import tracks
-from gateway.event.conditions import Change, Check, Clause, Condition, changes_in
-from gateway.event.explain import explain
+from gateway.event.conditions import Clause, changes_in
 from gateway.event.match import Rule
-from gateway.event.operators import OPERATORS
 from gateway.event.paths import EACH, MISSING, Facts, Path, elements, parse_path
-from gateway.event.patterns import covers, fits, resource_and_action, widened
+from gateway.event.patterns import fits, resource_and_action, widened
 from gateway.hiding import redaction
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message
@@ -143,7 +142,7 @@ class Adviser:
         ends: list[tuple[EntryKeys, Rule]] = []
         for keys, compiled in entries:
             rule = compiled[0].rule
-            end = _end_of_all(rule, ends)
+            end = end_of_all(rule, ends)
             if end is not None:
                 message = f'"{keys.called}" is never reached: "{end.called}" in {_line(end.place, keys.place)} stops before it'
                 self._reading.warning(keys.place, message, "move it up, or remove one of them")
@@ -254,7 +253,7 @@ class Adviser:
     def _fields(self, keys: EntryKeys, samples: Sequence[Sample], tests: Sequence[Sample]) -> None:
         """Warn of conditions that no sample meets; what an event of a test meets is not worth a warning."""
         required = self._compiler.conditions.required(keys.where)
-        sure = {field.path.text for field in required if any(map(_asks_existence, field.conditions))}
+        sure = {field.path.text for field in required if any(map(asks_existence, field.conditions))}
         for field in required:
             path = parse_path(field.path.text)
             # Samples do not cover headers and queries, nor the ids and times of events.
@@ -271,7 +270,7 @@ class Adviser:
 
     def _absent(self, keys: EntryKeys, field: Field, values: Values, samples: Sequence[Sample]) -> None:
         path = parse_path(field.path.text)
-        if not any(_needs_value(condition) for condition in field.conditions):
+        if not any(needs_value(condition) for condition in field.conditions):
             return
         lacking = list(dict.fromkeys(event_type for event_type, value in values if value is MISSING))
         if all(value is MISSING for _, value in values):
@@ -304,7 +303,7 @@ class Adviser:
 
     def _rendered(self, entries: Sequence[Entry], samples: Sequence[Sample]) -> None:
         failed: dict[tuple[Place, str], list[str]] = {}
-        taken = [sample for sample in samples if _could_take(entries[0].rule, sample.facts)]
+        taken = [sample for sample in samples if could_take(entries[0].rule, sample.facts)]
         for entry in entries:
             for name, message in certain(entry):
                 destination = self._destinations[name]
@@ -361,33 +360,6 @@ def _failure(build: Callable[[], object], place: Place) -> Iterator[tuple[Place,
         yield place, str(error)
 
 
-def _could_take(rule: Rule, facts: Facts) -> bool:
-    """Whether the rule matches the event, or one that differs only in the values of some fields."""
-    findings = explain(rule, facts).findings
-    return all(
-        finding.held or (bool(finding.path) and finding.seen is not MISSING and finding.seen is not None)
-        for finding in findings
-    )
-
-
-def _end_of_all(rule: Rule, ends: Sequence[tuple[EntryKeys, Rule]]) -> EntryKeys | None:
-    """The entry that leaves nothing for a later rule; None if something is left."""
-    found = None
-    for pattern in rule.patterns or ("**",):
-        found = next((keys for keys, end in ends if _ends(end, rule, pattern)), None)
-        if found is None:
-            return None
-    return found
-
-
-def _ends(end: Rule, rule: Rule, pattern: str) -> bool:
-    if end.sources is None:
-        sources = rule.sources is None or presets.OWN not in rule.sources
-    else:
-        sources = rule.sources is not None and rule.sources <= end.sources
-    return sources and any(covers(each, pattern) for each in end.patterns or ("**",))
-
-
 def _values(sample: Sample, path: Path) -> Sequence[object]:
     """What a sample has at a path: one value, or that of each element of a list; MISSING if there is none."""
     return elements(sample.facts, path) or [MISSING]
@@ -395,16 +367,6 @@ def _values(sample: Sample, path: Path) -> Sequence[object]:
 
 def _line(place: Place, seen_from: Place) -> str:
     return f"line {place.line}" if place.file == seen_from.file else f"{place.file}:{place.line}"
-
-
-def _asks_existence(condition: Condition) -> bool:
-    return isinstance(condition, Check) and condition.operator == "exists" and condition.operands == (True,)
-
-
-def _needs_value(condition: Condition) -> bool:
-    if isinstance(condition, Check):
-        return not OPERATORS[condition.operator].holds_when_missing
-    return isinstance(condition, Clause | Change)
 
 
 def _listed(types: Sequence[str]) -> str:

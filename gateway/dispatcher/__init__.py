@@ -118,8 +118,7 @@ class Dispatcher:
                     continue
                 if delivery.lease_s is not None:
                     self._give_back(delivery.destination)
-                is_new = known and not (known.duplicate or known.stale)
-                if is_new and known and delivery.route not in known.held_back and not delivery.wait_s:
+                if known and known.has_due(delivery):
                     self._keep(one.event, payload, delivery)
 
     def _keep(self, event: Event, payload: object, delivery: NewDelivery) -> None:
@@ -180,7 +179,7 @@ class Dispatcher:
             claimed.update(lease.delivery.destination for lease in leases)
             # From here on the slots are theirs.
             started = claimed
-            self._learn_what_is_left(wants, claimed)
+            self._due.learn(wants, claimed)
             events = await self._load(leases, taken)
         except BaseException:
             self._due.look_at(wants)
@@ -257,14 +256,6 @@ class Dispatcher:
         if permit.count == 0:
             self._due.hold(name, permit.again_at - self._gateway.monotonic())
         return permit
-
-    def _learn_what_is_left(self, wants: Mapping[str, Want], claimed: Mapping[str, int]) -> None:
-        """A destination that gave all that it was asked for may have more; of the others nothing else is due."""
-        for name, want in wants.items():
-            if claimed[name] >= want.slots:
-                self._due.again(name)
-            else:
-                self._due.is_over(name)
 
     async def _load(self, leases: Sequence[Lease], taken: Mapping[str, int]) -> Mapping[str, Loaded]:
         """By delivery: its event, and its payload if that is at hand."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+from gateway.store.nouns import Want
 
 
 class Due:
@@ -68,3 +70,11 @@ class Due:
         """All of them may have more slots now, or another gate."""
         for name in [*self.full, *self._held]:
             self.opens(name)
+
+    def learn(self, wants: Mapping[str, Want], claimed: Mapping[str, int]) -> None:
+        """A destination that gave all that it was asked for may have more; of the others nothing else is due."""
+        for name, want in wants.items():
+            if claimed[name] >= want.slots:
+                self.again(name)
+            else:
+                self.is_over(name)

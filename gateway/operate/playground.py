@@ -12,8 +12,9 @@ from gateway.model import Delivered, Delivery, FileAppend, new_id
 from gateway.operate import views
 from gateway.process import Gateway
 from gateway.rehearsal.as_test import as_test
-from gateway.rehearsal.explained import explained, without_secrets
+from gateway.rehearsal.explained import explained
 from gateway.rehearsal.rehearse import Rehearsal, rehearse
+from gateway.rehearsal.showing import without_secrets
 from gateway.routing import Config, Source
 from gateway.routing.memory import recollect
 from gateway.signatures import RawHeaders

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from gateway.errors import Unparsable
 from gateway.event.payload import payload_of
 from gateway.model import Event
-from gateway.rehearsal.explained import Shown, document
 from gateway.rehearsal.rehearse import Rehearsed, attempted, planned
+from gateway.rehearsal.showing import Shown, document
 from gateway.routing import Config
 from gateway.wording import count, iso_time, printable
 
@@ -34,7 +34,7 @@ class Difference(Struct, frozen=True, kw_only=True):
     kind: Kind
     route: str
     destination: str
-    #: As ``explained.document`` shows them; None: there is no such delivery.
+    #: As ``showing.document`` shows them; None: there is no such delivery.
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
     #: Both as text: what is removed after ``-``, what is added after ``+``. Printable.

@@ -1,4 +1,4 @@
-"""What every store keeps of an event's headers and query, and what of its body can be searched."""
+"""What every store keeps of an event's headers and query, what of its body can be searched, and what attempts looked up."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.errors import BodyTooLarge, Unparsable
 from gateway.event import charsets, codings
-from gateway.model import Event, Misfit
+from gateway.model import Attempt, Event, Lookup, Misfit
 
 #: The names under which the headers have the query, and why an event is invalid, which no header can have: whatever
 #: removes an event's headers removes all of it.
@@ -55,3 +55,28 @@ def searchable(body: bytes) -> bytes:
         return codings.plain(body).removeprefix(charsets.BOM)
     except (Unparsable, BodyTooLarge):
         return body
+
+
+class _LookedUp(Struct, frozen=True, array_like=True):
+    """What an attempt looked up and chose, in one column."""
+
+    lookups: tuple[Lookup, ...] = ()
+    choice: int = 0
+
+
+def looked_up(attempt: Attempt) -> bytes | None:
+    """What an attempt looked up and chose, to be stored; None: nothing."""
+    if not attempt.lookups and not attempt.choice:
+        return None
+    return msgspec.json.encode(_LookedUp(attempt.lookups, attempt.choice))
+
+
+def as_looked_up(stored: bytes | str | None) -> tuple[tuple[Lookup, ...], int]:
+    """The inverse of ``looked_up``; nothing for what the disk has damaged."""
+    if stored is None:
+        return (), 0
+    try:
+        found = msgspec.json.decode(stored, type=_LookedUp)
+    except msgspec.MsgspecError:
+        return (), 0
+    return found.lookups, found.choice

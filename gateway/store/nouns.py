@@ -152,6 +152,10 @@ class Appended(Struct, frozen=True):
     #: it has to be planned again.
     stale: bool = False
 
+    def has_due(self, delivery: NewDelivery) -> bool:
+        """Whether a delivery of the event was stored, and is not to be sent later."""
+        return not (self.duplicate or self.stale or delivery.route in self.held_back or delivery.wait_s)
+
 
 class Want(Struct, frozen=True):
     """The most deliveries of one destination to claim, and the length of their leases in seconds."""

@@ -9,10 +9,9 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
-from msgspec import Struct
 
 from gateway.errors import BodyGone
-from gateway.model import MOVES, Attempt, Dead, Delivery, DeliveryState, Discard, Lookup, Retry, Waits
+from gateway.model import MOVES, Dead, Delivery, DeliveryState, Discard, Retry, Waits
 from gateway.store.activities import Progress, TaskVerb
 from gateway.store.nouns import BodyIs, Gather, NewDelivery, Outcome
 from gateway.store.queries import DeliveryQuery
@@ -364,31 +363,6 @@ def settled(before: Delivery, outcome: Outcome) -> Settled:
     if attempt is None:
         return Settled(state, before.attempts, spent_s, reason, before.last_status, before.last_answer, cause)
     return Settled(state, attempt.number, spent_s, reason, attempt.status, attempt.answer, cause)
-
-
-class _LookedUp(Struct, frozen=True, array_like=True):
-    """What an attempt looked up and chose, in one column."""
-
-    lookups: tuple[Lookup, ...] = ()
-    choice: int = 0
-
-
-def looked_up(attempt: Attempt) -> bytes | None:
-    """What an attempt looked up and chose, to be stored; None: nothing."""
-    if not attempt.lookups and not attempt.choice:
-        return None
-    return msgspec.json.encode(_LookedUp(attempt.lookups, attempt.choice))
-
-
-def as_looked_up(stored: bytes | str | None) -> tuple[tuple[Lookup, ...], int]:
-    """The inverse of ``looked_up``; nothing for what the disk has damaged."""
-    if stored is None:
-        return (), 0
-    try:
-        found = msgspec.json.decode(stored, type=_LookedUp)
-    except msgspec.MsgspecError:
-        return (), 0
-    return found.lookups, found.choice
 
 
 def next_notice(last_due: float | None, now: float) -> float | None:

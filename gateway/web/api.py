@@ -12,7 +12,7 @@ from litestar.response import Stream
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest
-from gateway.operate import refusals, search, selection, summaries, views
+from gateway.operate import figures, refusals, search, selection, summaries, views
 from gateway.operate.freeing import FREED
 from gateway.operate.operations import Move
 from gateway.operate.refusals import Which
@@ -266,7 +266,7 @@ def _reading(context: Context) -> list[Any]:
 
     @_get("/api/dead", summary="Count dead deliveries by destination and cause, largest group first", tags=["events"])
     async def dead() -> dict[str, Any]:
-        return views.dead_groups((await store.stats()).dead)
+        return figures.dead_groups((await store.stats()).dead)
 
     @_get("/api/rejected", summary="List refused requests, newest first", tags=["events"])
     async def rejected(
@@ -395,5 +395,5 @@ def event_stream(turn: Turn) -> list[tuple[str, bytes]]:
     if rows or turn.skipped:
         found.append(("events", _encode({"events": rows, "skipped": turn.skipped})))
     if turn.stats is not None:
-        found.append(("stats", _encode(views.stats(turn.stats))))
+        found.append(("stats", _encode(figures.stats(turn.stats))))
     return found

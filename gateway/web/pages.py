@@ -12,7 +12,7 @@ from litestar.response import Redirect, Stream
 
 from gateway import console
 from gateway.errors import BadRequest, QueryRefused
-from gateway.operate import search, selection, summaries, views
+from gateway.operate import figures, search, selection, summaries, views
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.store.queries import EventRow, Rejected
@@ -144,7 +144,7 @@ def _looking(context: Context) -> list[Any]:
         before: FromQuery[str] = "",
     ) -> Page:
         stats = await store.stats()
-        groups = views.dead_groups(stats.dead)["groups"]
+        groups = figures.dead_groups(stats.dead)["groups"]
         done = (await store.activities(limit=50)).rows
         activities = [views.activity(each) for each in done if each.progress is not None]
         opened = await _group(context, groups, destination, cause, before) if destination else None
@@ -206,7 +206,7 @@ async def _live_page(context: Context, request: Request[Any, Any, Any]) -> Page:
     narrowed = {name: value for name, value in asked.items() if value}
     body = console.live_page(
         shell_of(context, request, "live", stats=stats),
-        stats=views.stats(stats),
+        stats=figures.stats(stats),
         destinations=await destinations_of(context, stats),
         rows=rows,
         filter=asked,
@@ -310,7 +310,7 @@ class _Shown:
         if turn.stats is not None:
             documents = destination_documents(self._context, turn.stats)
             done = [views.activity(each) for each in self._context.live.activities]
-            html = console.live_numbers(views.stats(turn.stats), documents, activities=done, now=now(self._context))
+            html = console.live_numbers(figures.stats(turn.stats), documents, activities=done, now=now(self._context))
             found.append(("numbers", _encode({"html": html})))
         return found
 

@@ -9,7 +9,7 @@ from litestar import get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
-from gateway.operate import views
+from gateway.operate import figures, views
 from gateway.web.context import Context
 
 
@@ -30,7 +30,7 @@ def handlers(context: Context, refusals: Mapping[int, ResponseSpec]) -> list[Any
 
     @reading("/api/stats", summary="Show statistics of the last hour")
     async def stats() -> dict[str, Any]:
-        return views.stats(await store.stats())
+        return figures.stats(await store.stats())
 
     @reading("/api/config", summary="Show the configuration in force, without secrets")
     async def config() -> dict[str, Any]:

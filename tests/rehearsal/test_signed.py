@@ -8,7 +8,8 @@ from gateway.cli.explain import _curl
 from gateway.config import load
 from gateway.operate import playground
 from gateway.operate.playground import Draft
-from gateway.rehearsal import explained
+from gateway.rehearsal import showing
+from gateway.rehearsal.explained import explained
 from gateway.rehearsal.rehearse import rehearse, sender_headers
 from gateway.routing.cases import sample
 from tests.sink import Sink, answer
@@ -65,7 +66,7 @@ def shows_a_secret(text: str) -> bool:
 
 def test_an_explanation_shows_that_a_request_is_signed_and_not_how(tmp_path):
     config = configured(tmp_path)
-    found = explained.explained(config, played(config))
+    found = explained(config, played(config))
     for each in found["deliveries"]:
         headers = each["request"]["headers"]
         hidden = {name for name, value in headers.items() if value == "***"}
@@ -75,7 +76,7 @@ def test_an_explanation_shows_that_a_request_is_signed_and_not_how(tmp_path):
 
 def test_so_does_a_curl_command(tmp_path):
     config = configured(tmp_path)
-    for each in explained.requests(config, played(config)):
+    for each in showing.requests(config, played(config)):
         [command] = ["\n".join(_curl(each, config))]
         assert all(f"-H '{name}: ***'" in command for name in SIGNED_BY[each.destination])
         assert not shows_a_secret(command)
@@ -108,7 +109,7 @@ def test_a_developer_needs_no_secrets_either(tmp_path):
     (tmp_path / "routes.yaml").write_text(FILE.replace("https://a.example", '"${URL}"'))
     config = load(tmp_path / "routes.yaml", environ={}, dev=True)
     assert config.inboxes == set(config.destinations)
-    assert all(each.request for each in explained.requests(config, played(config)))
+    assert all(each.request for each in showing.requests(config, played(config)))
 
 
 def test_a_test_sees_the_same_signature_every_time(tmp_path):

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gateway.errors import StoreError
 from gateway.model import Notice, Release, Retry, Waits, new_id
 from gateway.store import rules
+from gateway.store.contents import looked_up
 from gateway.store.nouns import Lease, Outcome, Want
 from gateway.store.postgres import gathering, memory
 from gateway.store.postgres import statements as sql
@@ -175,7 +176,7 @@ def _ends_digest(outcome: Outcome) -> bool:
 def _looked_up(outcome: Outcome) -> tuple[int, int, bytes] | None:
     """Delivery, number and look-ups of an attempt; None: it has not made any."""
     attempt = outcome.attempt
-    found = None if attempt is None else rules.looked_up(attempt)
+    found = None if attempt is None else looked_up(attempt)
     return None if attempt is None or found is None else (fence_of(outcome.lease.token)[0], attempt.number, found)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice, Release, Retry, Waits
 from gateway.store import rules
 from gateway.store.activities import Activity
-from gateway.store.contents import NO_HEAD, head_of, read_head
+from gateway.store.contents import NO_HEAD, as_looked_up, head_of, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.numbers import bucket_of
@@ -247,7 +247,7 @@ def distinct(values: Iterable[str]) -> list[str]:
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
     """From the columns of ATTEMPTS."""
-    lookups, choice = rules.as_looked_up(row[12])
+    lookups, choice = as_looked_up(row[12])
     return Attempt(
         number=row[1],
         started_at=row[2],

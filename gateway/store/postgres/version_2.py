@@ -101,7 +101,7 @@ CREATE INDEX awaited_due ON awaited (due) WHERE due IS NOT NULL;
 CREATE INDEX awaited_event ON awaited (event_id);
 """
 
-#: What an attempt looked up before it was sent, and what it chose: see ``rules.looked_up``.
+#: What an attempt looked up before it was sent, and what it chose: see ``contents.looked_up``.
 LOOKED_UP: Final = """
 ALTER TABLE attempt ADD COLUMN looked_up bytea;
 """

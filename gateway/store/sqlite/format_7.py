@@ -97,7 +97,7 @@ AWAITED: Final = """
     CREATE INDEX awaited_by ON awaited (event_id);
 """
 
-#: What an attempt looked up before it was sent, and what it chose: see ``rules.looked_up``.
+#: What an attempt looked up before it was sent, and what it chose: see ``contents.looked_up``.
 LOOKED_UP: Final = """
     ALTER TABLE attempt ADD COLUMN looked_up TEXT;
 """

@@ -20,6 +20,7 @@ from gateway.store.sqlite.calls import Change
 from gateway.store.sqlite.leases import Held, Leases
 from gateway.store.sqlite.pace import parts
 from gateway.store.sqlite.rows import delivery_of, hold_row, storable, to_json
+from gateway.store.sqlite.tables import BEHIND
 
 #: The most rows of one statement.
 ROWS: Final = 64
@@ -45,6 +46,15 @@ def _weight(event_row: tuple[Any, ...]) -> int:
 def decoded(answer: bytes) -> Any:
     """A text that the disk has damaged must not stop its neighbours, nor the start."""
     return msgspec.json.decode(answer.decode("utf-8", "replace"))
+
+
+CRASHED: Final = """
+UPDATE delivery SET crashes = crashes + 1 WHERE id = ? AND state = 'pending' RETURNING crashes
+"""
+HASTEN: Final = """
+UPDATE delivery SET due = ?2
+WHERE id = ?1 AND state = 'pending' AND due > ?2 AND due < ?3 AND attempts > 0 RETURNING destination
+"""
 
 
 class Records:
@@ -193,7 +203,7 @@ class Records:
         return self.db.changes() > 0
 
     def crashed(self, delivery_id: str, now: float) -> Delivery | None:
-        if self.db.execute(sql.CRASHED, (delivery_id,)).get is None:
+        if self.db.execute(CRASHED, (delivery_id,)).get is None:
             return None
         return delivery_of(decoded(self.db.execute(sql.DELIVERY_BY_ID, (delivery_id,)).get), now)
 
@@ -201,7 +211,7 @@ class Records:
         """Make those due now that wait for another attempt; how many."""
         count = 0
         for id_ in delivery_ids:
-            due: list[Any] = self.db.execute(sql.HASTEN, (id_, change.now)).fetchall()
+            due: list[Any] = self.db.execute(HASTEN, (id_, change.now, BEHIND)).fetchall()
             for (destination,) in due:
                 change.lower(destination, change.now)
                 count += 1

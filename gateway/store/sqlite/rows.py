@@ -8,9 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.model import Attempt, Delivery, DeliveryState, Event, Notice
-from gateway.store import rules
 from gateway.store.activities import Activity
-from gateway.store.contents import NO_HEAD, read_head
+from gateway.store.contents import NO_HEAD, as_looked_up, looked_up, read_head
 from gateway.store.holds import Circuit, Hold, Pause
 from gateway.store.nouns import BodyIs, Outcome
 from gateway.store.rules import Standing, progress, settled
@@ -96,7 +95,7 @@ def activity_of(row: Sequence[Any]) -> Activity:
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
-    lookups, choice = rules.as_looked_up(row[12])
+    lookups, choice = as_looked_up(row[12])
     return Attempt(
         number=row[1],
         started_at=row[2],
@@ -116,7 +115,7 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
 
 
 def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
-    looked_up = rules.looked_up(attempt)
+    found = looked_up(attempt)
     return (
         seq,
         attempt.number,
@@ -131,7 +130,7 @@ def attempt_row(seq: int, attempt: Attempt, now: float) -> tuple[Any, ...]:
         attempt.sent_bytes,
         attempt.sent_sha256,
         attempt.next_s,
-        looked_up and looked_up.decode(),
+        found and found.decode(),
     )
 
 
