@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, replies, retention, summaries, ways
+from gateway.config import checks, replies, retention, schemas, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -174,7 +174,7 @@ class _Compiler:
         if not self._reading.missing:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
             adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
-            self._advise(adviser, enabled)
+            self._advise(adviser, enabled, known)
         return Config(
             revision=self._revision(),
             files=self._reading.disk.digests,
@@ -206,13 +206,14 @@ class _Compiler:
             trials=self._trials,
         )
 
-    def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
+    def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]], known: Known) -> None:
         """Add the warnings; with an error in the file, those about entries that it does not concern."""
         if self._reading.report.has_errors:
             adviser.advise_entries(sound(self._written, enabled, tuple(self._reading.report.problems)))
             return
         for name, keys in self._written.sources.items():
             advise_secrets(self._reading, name, keys)
+        schemas.advise(self._reading, self._written, known)
         adviser.advise(enabled)
 
     def _values(self) -> dict[str, object]:
