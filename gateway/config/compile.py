@@ -20,6 +20,7 @@ from gateway.config import (
     replies,
     retention,
     retries,
+    schemas,
     sections,
     signing,
     silences,
@@ -188,7 +189,7 @@ class _Compiler:
         if not self._reading.missing:
             replies = {name: each.replies for name, each in sources.items() if each.replies is not None}
             adviser = Adviser(self._reading, written, known, destinations, replies, compiler, self._names)
-            self._advise(adviser, enabled)
+            self._advise(adviser, enabled, known)
         real = [(keys, found) for keys, found in enabled if not keys.shadow]
         config = Config(
             revision=self._revision(),
@@ -236,13 +237,14 @@ class _Compiler:
         )
         return dataclasses.replace(config, shadow=shadow)
 
-    def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]]) -> None:
+    def _advise(self, adviser: Adviser, enabled: Sequence[tuple[EntryKeys, Sequence[Entry]]], known: Known) -> None:
         """Add the warnings; with an error in the file, those about entries that it does not concern."""
         if self._reading.report.has_errors:
             adviser.advise_entries(sound(self._written, enabled, tuple(self._reading.report.problems)))
             return
         for name, keys in self._written.sources.items():
             advise_secrets(self._reading, name, keys)
+        schemas.advise(self._reading, self._written, known)
         adviser.advise(enabled)
 
     def _values(self) -> dict[str, object]:

@@ -5,6 +5,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from gateway.config.samples import Known
+from gateway.config.schema.file import FileKeys
 from gateway.config.schema.reading import Reading
 from gateway.config.schema.sources import SourceKeys
 from gateway.event.schemas import Schema, SchemaRefused
@@ -37,3 +39,23 @@ def with_schema(reading: Reading, keys: SourceKeys, source: Source) -> Source:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reading.error(written.node, f"{called} is not JSON: {error}", _HINT)
     return source
+
+
+def advise(reading: Reading, written: FileKeys, known: Known) -> None:
+    """Warn of a schema whose misfits nobody hears of, of a section that takes nothing, and of samples that do not fit."""
+    named = {name: keys.schema for name, keys in written.sources.items() if keys.schema is not None}
+    if written.invalid and not named:
+        message, hint = (
+            "invalid takes nothing: no source has a schema",
+            "write schema: into a source, or remove the section",
+        )
+        reading.warning(written.invalid[0].place, message, hint)
+    for name, schema in named.items():
+        if not written.invalid:
+            message = f'nobody hears of events of "{name}" that do not fit its schema'
+            reading.warning(schema.node, message, 'write a section: invalid: [{to: ..., text: "{{ invalid.reason }}"}]')
+        for sample in known.documented.get(name, ()):
+            if misfit := sample.event.invalid:
+                message = f"the sample {sample.called} does not fit it: {misfit.path} {misfit.reason}"
+                reading.warning(schema.node, message, "correct the schema, unless the sample is wrong")
+                break

@@ -215,6 +215,7 @@ EMAIL = Kind(
                 required=True,
                 escape=address_escape,
                 pattern=_MAILBOX,
+                example="someone@example.com",
             ),
             "recipients": Option(
                 about="who gets it, an address or a list: [sales@example.com]",
@@ -222,12 +223,16 @@ EMAIL = Kind(
                 many=True,
                 escape=address_escape,
                 pattern=_MAILBOX,
+                example="someone@example.com",
             ),
             "subject": Option(
                 about='the subject: "New lead {{ attrs.firstname }}"; the event\'s type if left out', escape=one_line
             ),
             "reply_to": Option(
-                about="where answers go, if not to from: sales@example.com", escape=address_escape, pattern=_MAILBOX
+                about="where answers go, if not to from: sales@example.com",
+                escape=address_escape,
+                pattern=_MAILBOX,
+                example="someone@example.com",
             ),
         }
     ),

@@ -40,6 +40,8 @@ class Option(Struct, frozen=True, kw_only=True):
     #: What it has to be where it is written out, a regular expression for all of it: ``[1-5]``, ``low|high``. Empty: any
     #: text. ``about`` then says what that is.
     pattern: str = ""
+    #: What stands in for a variable that is not set, where not any text would do.
+    example: str = ""
     #: Whether it opens something: a value of it that is written in the file is shown nowhere.
     is_secret: bool = False
     #: Whether it can be a list; ``build`` gets its values with commas between them.

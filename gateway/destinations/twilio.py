@@ -122,7 +122,10 @@ TWILIO = Kind(
     options=MappingProxyType(
         {
             "to": Option(
-                about='the phone number: "+14155551234", or whatsapp:+14155551234', required=True, pattern=_NUMBER
+                about='the phone number: "+14155551234", or whatsapp:+14155551234',
+                required=True,
+                pattern=_NUMBER,
+                example="+15005550006",
             ),
             "from": Option(
                 about='the number that sends: "+14155550000"; or the SID of a messaging service, MG...',

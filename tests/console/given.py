@@ -196,7 +196,7 @@ def an_event(sample: str = "contact.updated", **changes) -> dict[str, Any]:
     }
     return {
         "id": an_id("evt", number), "source": "xobito", "type": sample, "received_at": "2026-11-28T03:09:58.000Z",
-        "size": len(SAMPLES[sample]), "label": "", "sha256": "5a" * 32, "intact": True, "body_is": "kept",
+        "size": len(SAMPLES[sample]), "label": "", "invalid": None, "sha256": "5a" * 32, "intact": True, "body_is": "kept",
         "query": {}, "summary": "Ada Lovelace · customer · +14155551234",
         "headers": {"content-type": "application/json", "x-webhook-signature": "***", "user-agent": "Xobito-Webhook/1.0"},
         "payload": json.loads(SAMPLES[sample]),

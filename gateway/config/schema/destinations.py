@@ -287,6 +287,7 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         found = read_section(reading, node, DestinationKeys, label)
         if found is None:
             return None
+        found = _with_examples(reading, found)
         _check_options(reading, found, label)
     _hide_address(reading, found)
     _hide_options(reading, found)
@@ -299,6 +300,21 @@ def read_destination(reading: Reading, node: Node, label: str) -> DestinationKey
         if needed not in found.written:
             reading.error(found.place, f'{label} has no "{needed}"', keys_of(DestinationKeys)[needed][1].about)
     return dataclasses.replace(found, is_inbox=is_inbox)
+
+
+def _with_examples(reading: Reading, found: DestinationKeys) -> DestinationKeys:
+    """The destination with what its options could be in place of variables that are not set."""
+    made = dict(found.options)
+    for name, option in KINDS[found.type].options.items():
+        if not option.example or name not in made:
+            continue
+        node = found.written[name].value
+        nodes = [each for each in (node.nodes if isinstance(node, Items) else [node]) if isinstance(each, Scalar)]
+        texts = [reading.resolved(each, reading.references.resolve_in_template) for each in nodes]
+        if any(each is not None and each.is_stand_in for each in texts):
+            known = (option.example if each.is_stand_in else each.text for each in texts if each is not None)
+            made[name] = TemplateText(", ".join(known), made[name].place)
+    return dataclasses.replace(found, options=made)
 
 
 def _check_options(reading: Reading, found: DestinationKeys, label: str) -> None:
