@@ -12,6 +12,7 @@ from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasur
 from gateway.store.cluster import Cluster
 from gateway.store.holds import Assignment, Hold, Terms
 from gateway.store.learned import LearnedSecrets
+from gateway.store.logins import Login
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -82,6 +83,9 @@ class Reads(Protocol):
 
     async def holds(self) -> Sequence[Hold]:
         """Everything that holds a destination or has ever held it, by destination."""
+
+    async def logins(self) -> Sequence[Login]:
+        """Every login at an authorization server whose refresh token is kept, by its id."""
 
     async def stored_time(self) -> float:
         """The store's clock, seconds since the epoch: never earlier than anything that was stored."""
@@ -189,6 +193,9 @@ class Store(Reads, Protocol):
 
     async def set_hold(self, hold: Hold) -> bool:
         """Store a hold as revision ``hold.rev + 1``; False, and nothing is changed, if ``hold.rev`` is not the present one."""
+
+    async def set_login(self, login: Login) -> bool:
+        """Store a login as revision ``login.rev + 1``; False, and nothing is changed, as with ``set_hold``."""
 
     async def holds_changed(self) -> None:
         """Return once another replica may have stored a hold. A hint: it may come late, or never."""

@@ -23,7 +23,7 @@ Place = tuple[Any, ...]
 #: What is copied with an event.
 OF_EVENTS: Final = ("event", "delivery", "attempt", "notice", "held_back")
 #: Parts in the order in which they are copied; "event" is everything that belongs to events.
-PARTS: Final = ("activity", "event", "dedupe", "once", "hold", "rejected", "came", "went", "secret")
+PARTS: Final = ("activity", "event", "dedupe", "once", "hold", "rejected", "came", "went", "login", "secret")
 COLUMNS: Final[Mapping[str, str]] = {
     "activity": (
         "seq id at by verb subject reason key asked which total moved began position ends interval_s next_due as_new "
@@ -46,6 +46,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "rejected": "at source path status reason client count",
     "came": "minute source events",
     "went": "minute destination outcome bucket attempts",
+    "login": "id rev sealed by since until ended",
     "secret": "source secret",
 }
 #: Columns with numbers that may be others in the copy; what they name is compared instead, by its order.

@@ -16,6 +16,7 @@ from gateway.model import Dead, DeliveryState, Secret
 from gateway.store import copied, migrate, open_reads, open_store
 from gateway.store.activities import Activity, Task
 from gateway.store.holds import Circuit, Hold, Pause
+from gateway.store.logins import Login
 from gateway.store.nouns import DeliveryQuery, EventQuery, Outcome, Rejected
 from gateway.store.sqlite.copying import PARTIAL
 from gateway.store.sqlite.secrets import SecretsFile
@@ -61,6 +62,10 @@ async def fill(store, clock, events=30):
         ]
     )
     await store.append([replace(new_event("slack"), is_redacted_later=True)])
+    await store.set_login(
+        Login(id="oauth2-1", sealed=b"\x00\xff", by="ann \x00", since=1.0, until=2.0, owner="a", owned_s=9.0)
+    )
+    await store.set_login(Login(id="oauth2-2", ended="revoked: \u00fc"))
     for secret in ("one", "tw\u00f6"):
         await store.secrets.add("asana", Secret(secret))
 
@@ -77,6 +82,7 @@ async def seen(url):
             "activities": await reads.activities(),
             "rejected": await reads.rejected(),
             "holds": [replace(each, circuit=each.circuit and replace(each.circuit, next_probe_s=0.0), wait_s=0.0) for each in await reads.holds()],
+            "logins": [replace(each, owner="", owned_s=0.0) for each in await reads.logins()],
             "dead": stats.dead,
             "numbers": {name: (one.pending, one.dead, one.delivered, one.discarded) for name, one in stats.destinations.items()},
             "wrong": await reads.check(),

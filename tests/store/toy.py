@@ -89,6 +89,7 @@ class Server:
     notices: dict[tuple[str, str, str], tuple[str, float]] = field(default_factory=dict)
     #: By destination: the hold, and when it was stored.
     kept_holds: dict[str, tuple[object, float]] = field(default_factory=dict)
+    kept_logins: dict[str, tuple[object, float]] = field(default_factory=dict)
     deeds: dict[str, Deed] = field(default_factory=dict)
     #: By destination: who decides for it, until when, under which epoch.
     deciders: dict[str, tuple[str, float, int]] = field(default_factory=dict)
@@ -408,6 +409,17 @@ class Server:
     def _aged(self, hold, age_s: float):
         circuit = hold.circuit and replace(hold.circuit, next_probe_s=hold.circuit.next_probe_s - age_s)
         return replace(hold, circuit=circuit, wait_s=max(0.0, hold.wait_s - age_s))
+
+    def set_login(self, login) -> bool:
+        known, _ = self.kept_logins.get(login.id, (replace(login, rev=0), 0.0))
+        if known.rev != login.rev:
+            return False
+        self.kept_logins[login.id] = (replace(login, rev=login.rev + 1), self.now())
+        return True
+
+    def logins(self) -> list:
+        kept = sorted(self.kept_logins.items())
+        return [replace(login, owned_s=max(0.0, login.owned_s - (self.now() - at))) for _, (login, at) in kept]
 
     def crashed(self, delivery_id: str) -> Delivery | None:
         row = self.rows.get(delivery_id)

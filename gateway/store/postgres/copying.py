@@ -39,7 +39,7 @@ _TEXT: Final = frozenset(
     ]
 )
 #: Columns that are bytes in a copy as well.
-_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key"})
+_BYTES: Final = frozenset({"sha256", "body", "sent_sha256", "dedupe.key", "sealed"})
 _FLAGS: Final = frozenset({"redact", "as_new", "finished"})
 _NUMERIC: Final = frozenset(
     [
@@ -86,6 +86,8 @@ _NUMERIC: Final = frozenset(
         "redact",
         "as_new",
         "finished",
+        "since",
+        "until",
     ]
 )
 
@@ -147,6 +149,7 @@ _KEYS: Final = {
     "dedupe": {"key": "bytea", "source": "text"},
     "once": {"name": "text", "key": "bytea"},
     "hold": {"destination": "text"},
+    "login": {"id": "text"},
     "rejected": {"seq": "bigint"},
     "came": {"minute": "bigint", "source": "text"},
     "secret": {"seq": "bigint"},

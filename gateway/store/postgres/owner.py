@@ -14,8 +14,9 @@ from gateway.model import Delivery, Event
 from gateway.store import rules
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.logins import Login
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Want
-from gateway.store.postgres import forgetting, migrate, replicas, tasks
+from gateway.store.postgres import forgetting, logins, migrate, replicas, tasks
 from gateway.store.postgres import statements as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.cluster import Members
@@ -119,6 +120,9 @@ class PostgresStore(PostgresReads):
         if is_stored:
             self._presence.tell_of("holds")
         return is_stored
+
+    async def set_login(self, login: Login) -> bool:
+        return await self._fetchrow(logins.SET, *logins.row_of(login)) is not None
 
     async def holds_changed(self) -> None:
         await self._holds_changed.wait()

@@ -9,6 +9,7 @@ from gateway.model import Attempt, Delivery, DeliveryState, Event
 from gateway.store import numbers
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Hold
+from gateway.store.logins import Login
 from gateway.store.nouns import (
     BODY_EFFORT,
     Candidate,
@@ -27,7 +28,7 @@ from gateway.store.nouns import (
 )
 from gateway.store.numbers import MINUTES, Group, Numbers
 from gateway.store.places import Place, activity_place
-from gateway.store.postgres import migrate, whole
+from gateway.store.postgres import logins, migrate, whole
 from gateway.store.postgres import questions as sql
 from gateway.store.postgres.address import Address
 from gateway.store.postgres.connections import Connection, Readers
@@ -233,6 +234,10 @@ class PostgresReads:
     async def holds(self) -> Sequence[Hold]:
         async with self._readers.snapshot() as (connection, now):
             return [hold_of(row, now) for row in await connection.fetch(sql.HOLDS)]
+
+    async def logins(self) -> Sequence[Login]:
+        async with self._readers.snapshot() as (connection, now):
+            return [logins.login_of(row, now) for row in await connection.fetch(logins.ALL)]
 
     async def stored_time(self) -> float:
         async with self._readers.connection() as connection:

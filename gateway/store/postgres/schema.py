@@ -7,10 +7,11 @@ What is in it is in ``tables``. No I/O.
 
 from typing import Final
 
+from gateway.store.postgres.logins import LOGINS
 from gateway.store.postgres.tables import CLOCK, DAY_BITS, TABLES, TYPES
 
 #: The schema that this release makes and runs on.
-VERSION: Final = 1
+VERSION: Final = 2
 #: The oldest schema on whose releases it may still run beside this one: the one before, always.
 RUNS_FROM: Final = 1
 
@@ -48,5 +49,6 @@ MIGRATIONS: Final = (
     + TABLES
     + REST
     + "".join(unique_ids(f"{table}_rest") for table in BY_DAY)
-    + f"INSERT INTO meta VALUES ({VERSION}, {RUNS_FROM});\n",
+    + "INSERT INTO meta VALUES (1, 1);\n",
+    LOGINS + f"INSERT INTO meta VALUES (2, {RUNS_FROM});\n",
 )

@@ -14,6 +14,7 @@ from gateway.model import Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.logins import Login
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -68,6 +69,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "assigned": Call(tuple[str, dict[str, Terms]], dict[str, Assignment]),
         "release": Call(tuple[str, list[str]], None),
         "set_hold": Call(tuple[Hold], bool),
+        "set_login": Call(tuple[Login], bool),
         "begin": Call(tuple[Task], Activity),
         "go_on": Call(tuple[str], bool),
         "stop": Call(tuple[str, str], Activity, ("by",)),
@@ -95,6 +97,7 @@ CALLS: Final[Mapping[str, Call]] = MappingProxyType(
         "activities": Call(tuple[int, str], ActivityPage, ("limit", "before")),
         "activity": Call(tuple[str], Activity | None),
         "holds": Call(tuple[()], list[Hold]),
+        "logins": Call(tuple[()], list[Login]),
         "stored_time": Call(tuple[()], float),
         "backup": Call(tuple[str, bool], int, ("replaces",)),
         "check": Call(tuple[()], list[str]),

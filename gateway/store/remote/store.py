@@ -10,6 +10,7 @@ from gateway.model import Delivery, Event, Secret
 from gateway.store.activities import Activity, ActivityPage, Erasure, OpenErasure, Task
 from gateway.store.cluster import Replica, Roll, Session
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.logins import Login
 from gateway.store.nouns import (
     Appended,
     CandidatePage,
@@ -92,6 +93,9 @@ class RemoteStore:
 
     async def set_hold(self, hold: Hold) -> bool:
         return await self._ask("set_hold", hold)  # type: ignore[no-any-return]
+
+    async def set_login(self, login: Login) -> bool:
+        return await self._ask("set_login", login)  # type: ignore[no-any-return]
 
     async def holds_changed(self) -> None:
         # The process that has the store reports it, with everything else that replicas share.
@@ -188,6 +192,9 @@ class RemoteStore:
 
     async def holds(self) -> Sequence[Hold]:
         return await self._ask("holds")  # type: ignore[no-any-return]
+
+    async def logins(self) -> Sequence[Login]:
+        return await self._ask("logins")  # type: ignore[no-any-return]
 
     async def stored_time(self) -> float:
         return await self._ask("stored_time")  # type: ignore[no-any-return]

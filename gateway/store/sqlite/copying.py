@@ -50,6 +50,7 @@ _KEYS: Final = {
     "dedupe": ("source", "key"),
     "once": ("name", "key"),
     "hold": ("destination",),
+    "login": ("id",),
     "rejected": ("seq",),
     "came": ("minute", "source"),
     "went": ("minute", "destination", "outcome", "bucket"),

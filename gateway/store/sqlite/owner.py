@@ -18,8 +18,9 @@ from gateway.model import Delivery, Event, Release
 from gateway.store.activities import Activity, Erasure, OpenErasure, Task
 from gateway.store.cluster import Alone, Cluster
 from gateway.store.holds import Assignment, Hold, Terms
+from gateway.store.logins import Login
 from gateway.store.nouns import Appended, Lease, NewEvent, Outcome, Rejected, Retention, Room, Unredacted, Want
-from gateway.store.sqlite import tasks
+from gateway.store.sqlite import logins, tasks
 from gateway.store.sqlite.calls import Append, Call, Change, Claim, EmptyLog, Settle, Write
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.file import File
@@ -118,6 +119,12 @@ class SQLiteStore(SQLiteReads):
     async def set_hold(self, hold: Hold) -> bool:
         is_set: bool = await self._ask(
             Write, moves=False, run=lambda change: self._database.records.set_hold(hold, change.now)
+        )
+        return is_set
+
+    async def set_login(self, login: Login) -> bool:
+        is_set: bool = await self._ask(
+            Write, moves=False, run=lambda change: logins.keep(self._database.records.db, login, change.now)
         )
         return is_set
 

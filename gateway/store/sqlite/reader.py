@@ -10,6 +10,7 @@ from gateway.event.patterns import fits
 from gateway.model import Attempt, Delivery, DeliveryState, Event
 from gateway.store.activities import Activity, ActivityPage, OpenErasure, Task
 from gateway.store.holds import Hold
+from gateway.store.logins import Login
 from gateway.store.nouns import (
     BODY_EFFORT,
     Candidate,
@@ -28,7 +29,7 @@ from gateway.store.nouns import (
 from gateway.store.places import Place, activity_place
 from gateway.store.rules import damaged, selects, unsendable
 from gateway.store.searching import ALL_DELIVERIES, BODY_BYTES, EVERYTHING, SURVEYED, UNREDACTED_ROWS
-from gateway.store.sqlite import forgetting, plans, tasks
+from gateway.store.sqlite import forgetting, logins, plans, tasks
 from gateway.store.sqlite import statements as sql
 from gateway.store.sqlite.plans import Plan, Unfinished
 from gateway.store.sqlite.rows import activity_of, attempt_of, delivery_of, event_of, hold_of, to_json
@@ -216,6 +217,11 @@ class Reader:
         with self._snapshots.take() as (db, now):
             rows: list[Any] = db.execute(sql.HOLDS).fetchall()
         return [hold_of(row, now) for row in rows]
+
+    def logins(self) -> Sequence[Login]:
+        """Every login that is kept, by its id."""
+        with self._snapshots.take() as (db, now):
+            return logins.every(db, now)
 
     def stored_time(self) -> float:
         """The store's clock, seconds since the epoch."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from gateway.store.activities import Activity, ActivityPage
 from gateway.store.holds import Hold
+from gateway.store.logins import Login
 from gateway.store.nouns import (
     CandidatePage,
     DeliveryPage,
@@ -77,6 +78,9 @@ class SQLiteReads:
 
     async def holds(self) -> Sequence[Hold]:
         return await asyncio.to_thread(self._reader.holds)
+
+    async def logins(self) -> Sequence[Login]:
+        return await asyncio.to_thread(self._reader.logins)
 
     async def stored_time(self) -> float:
         return await asyncio.to_thread(self._reader.stored_time)

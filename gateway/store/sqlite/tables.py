@@ -11,7 +11,7 @@ _BUCKET: Final = f"CASE {' '.join(f'WHEN new.duration_s <= {most} THEN {at}' for
 
 #: Marks a file as ours: "WHGW".
 APPLICATION: Final = 0x57484757
-VERSION: Final = 6
+VERSION: Final = 7
 
 #: The due time of a delivery that waits for another one in its lane: never. It stays at the end of the index.
 BEHIND: Final = 1e15
@@ -124,6 +124,21 @@ REFUSED_BY_SOURCE: Final = """
     ALTER TABLE rejected ADD COLUMN client TEXT NOT NULL DEFAULT '';
     CREATE INDEX rejected_by ON rejected (source, seq);
     ALTER TABLE activity ADD COLUMN asked TEXT NOT NULL DEFAULT '';
+"""
+
+#: Logins at authorization servers. Times in since and until are by the wall clock, for people.
+LOGINS: Final = """
+    CREATE TABLE login (
+        id TEXT NOT NULL PRIMARY KEY,
+        rev INTEGER NOT NULL,
+        sealed BLOB NOT NULL,
+        by TEXT NOT NULL,
+        since REAL NOT NULL,
+        until REAL,
+        ended TEXT NOT NULL,
+        owner TEXT NOT NULL DEFAULT '',
+        owned_until REAL NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
 """
 
 #: An event that is forgotten takes what it has fired with it, without a look at every key.
@@ -289,5 +304,8 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     """,
     5: f"""{FIRED_BY_EVENT}
     PRAGMA user_version = 6;
+    """,
+    6: f"""{LOGINS}
+    PRAGMA user_version = 7;
     """,
 }

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.errors import StoreError, StoreOutdated, StoreTooNew, StoreUnavailable
 from gateway.store import health_of, migrate, open_reads, open_store
+from gateway.store.postgres import schema
 from gateway.store.postgres.schema import VERSION
 from tests import postgres
 
@@ -41,6 +42,19 @@ def test_a_database_is_migrated_once_and_then_runs(url):
     assert asyncio.run(migrate(url)) == (VERSION, VERSION)
     assert asyncio.run(stats(url)).destinations == {}
     assert health_of(url).state == "in use"
+
+
+def test_a_database_of_the_first_schema_is_brought_to_this_one_and_its_release_runs_on_it(url, monkeypatch):
+    with monkeypatch.context() as first:
+        first.setattr(schema, "VERSION", 1)
+        first.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        assert asyncio.run(migrate(url)) == (0, 1)
+    with pytest.raises(StoreOutdated, match=f"has schema 1, and this release needs {VERSION}"):
+        asyncio.run(open_store(url))
+    assert asyncio.run(migrate(url)) == (1, VERSION)
+    assert asyncio.run(stats(url)).destinations == {}
+    monkeypatch.setattr(schema, "VERSION", 1)
+    assert asyncio.run(stats(url)).destinations == {}, "the release before"
 
 
 def test_a_newer_schema_says_which_releases_may_run_on_it(url):
