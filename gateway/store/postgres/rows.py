@@ -247,7 +247,7 @@ def distinct(values: Iterable[str]) -> list[str]:
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
     """From the columns of ATTEMPTS."""
-    lookups, choice = as_looked_up(row[12])
+    lookups, choice = as_looked_up(row[13])
     return Attempt(
         number=row[1],
         started_at=row[2],

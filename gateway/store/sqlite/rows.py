@@ -95,7 +95,7 @@ def activity_of(row: Sequence[Any]) -> Activity:
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
-    lookups, choice = as_looked_up(row[12])
+    lookups, choice = as_looked_up(row[13])
     return Attempt(
         number=row[1],
         started_at=row[2],
