@@ -193,7 +193,9 @@ def written(value: object) -> str:
 def types_by_key(shape: Shape) -> Mapping[str, str]:
     """For each key that only some destination types have: which ones."""
     refused = {
-        rule["if"]["properties"]["type"]["const"]: set(rule["then"]["properties"]) for rule in shape.get("allOf", [])
+        rule["if"]["properties"]["type"]["const"]: set(rule["then"]["properties"])
+        for rule in shape.get("allOf", [])
+        if "type" in rule["if"]["properties"]
     }
     return {
         key: f" ({of_types(key, refused)})"
@@ -219,7 +221,7 @@ def value_of(shape: Shape) -> str:
     """A JSON schema in words."""
     if "$ref" in shape:
         title = shape["$ref"].removeprefix("#/$defs/")
-        return f"[{title}](#{re.sub(r'[^a-z _-]', '', title).replace(' ', '-')})"
+        return f"[{title}](#{re.sub(r'[^a-z0-9 _-]', '', title).replace(' ', '-')})"
     if "title" in shape:
         return shape["title"]
     if "enum" in shape:

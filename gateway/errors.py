@@ -29,6 +29,10 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     │   ├── TimedOut               the attempt's total deadline passed
     │   ├── AnswerBroken           the connection broke, or the answer was not HTTP
     │   └── FileFailed             the disk refused the line
+    ├── NoToken                    no access token could be had: nothing was sent, and the delivery waits
+    │   ├── TokenUnavailable       the authorization server is in trouble or refuses the client: the circuit's business
+    │   ├── TokenAwaited           another replica renews the login, or the store cannot: soon again
+    │   └── NotLoggedIn            a person has to log in: the destination is paused
     ├── Poisonous                  the process died too often while working on this delivery: dead
     ├── TooOld                     past the destination's retry.max_age: dead, replayable
     ├── StoreError                 503
@@ -49,6 +53,11 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── TooLong                    (store) a value that no frame between processes can carry
     ├── TooManyListen              (web) 503: all places on the live stream are taken
     ├── BindFailed                 (sockets) a listener cannot have its address; nothing was started
+    ├── Unsealable                 (oauth) a stored refresh token that this GATEWAY_SECRET_KEY does not open
+    ├── Refused                    (oauth) the authorization server's refusal; carries its code
+    ├── Ended                      (oauth) a login can no longer be used
+    ├── LoginFailed                (oauth) a person's login came to no refresh token
+    │   └── OtherState             (oauth) a redirect that belongs to another login
     ├── UnknownSample              (routing) the source has no such sample
     ├── NoEvent                    (routing) a test's event cannot be built as written
     ├── ApiRefused                 (cli) the running gateway refused
@@ -68,6 +77,8 @@ in parentheses. The command line exits with 1 after an error unless the drawing 
     ├── UnknownName                (cli) exit 2: a filter's name that neither routes.yaml nor the store knows
     ├── BadDuration                (cli) exit 2: no pause or mute can last that long
     ├── RequestUnreadable          (cli) exit 2: not an HTTP request, or it names no source
+    ├── NoLogin                    (cli) exit 2: the destination has no login that a person could make
+    ├── CannotListen               (cli) the address where the browser is to come back is taken
     ├── EnvFileUnreadable          (cli) the file of variables cannot be read
     ├── InTheWay                   (cli) a file to write exists already, or cannot be written
     └── UnsafeBind                 (cli) the admin listener would be open to others without a token
@@ -241,6 +252,36 @@ class EgressError(GatewayError):
 
     #: As in BuildError.
     reason: ClassVar[str] = "broken"
+
+
+class NoToken(GatewayError):
+    """No access token could be had for a destination: nothing was sent to it, and the delivery waits at no expense."""
+
+    #: As in BuildError.
+    reason: ClassVar[str] = "token"
+    #: What that shows about the destination, in a word of ``gates.Learned``.
+    shows: ClassVar[Literal["failed", "nothing", "login"]] = "failed"
+    #: Seconds until it is tried again.
+    after_s: ClassVar[float] = 5.0
+
+
+class TokenUnavailable(NoToken):
+    """The authorization server gave no token: it is in trouble, or does not know the client."""
+
+
+class TokenAwaited(NoToken):
+    """A token will be there soon: another replica is renewing the login, or the store cannot keep it just now."""
+
+    shows = "nothing"
+    after_s = 2.0
+
+
+class NotLoggedIn(NoToken):
+    """The login of a destination can no longer be used; says what a person has to do."""
+
+    reason = "login"
+    shows = "login"
+    after_s = 0.0
 
 
 class Poisonous(GatewayError):

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -26,6 +26,7 @@ from gateway.errors import (
     BuildError,
     Conflict,
     EgressError,
+    NoToken,
     Poisonous,
     SignatureRefused,
     StoreFull,
@@ -50,6 +51,7 @@ from gateway.model import (
     Verdict,
     new_id,
 )
+from gateway.oauth.tokens import Tokens
 from gateway.poison import CrashSlot
 from gateway.presets import OWN
 from gateway.routing import Config, Destination, Entry, Source, planning, questions
@@ -74,7 +76,7 @@ _JSON: Final = [(b"content-type", b"application/json")]
 Part = Literal["all", "deliveries", "upkeep"]
 
 
-class Gateway(Struct, kw_only=True):
+class Gateway(Struct, kw_only=True, dict=True):
     """Everything an event needs on its way; the only dependency injection."""
 
     #: Replaced whole on a reload, never changed.
@@ -99,6 +101,11 @@ class Gateway(Struct, kw_only=True):
     monotonic: Callable[[], float] = time.monotonic
     #: In [0, 1): the jitter of retries.
     noise: Callable[[], float] = random.random
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """What attempts are sent with; has the access tokens of destinations."""
+        return Tokens(self.egress, self.store, clock=self.clock, monotonic=self.monotonic)
 
     async def note(self, verb: Verb, subject: str, *, by: str, reason: str = "") -> None:
         """Record what somebody did, for the others who look after the gateway. Raises StoreUnavailable."""
@@ -333,9 +340,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
                 payload = facts.payload_of(event)
             request = _traced(config.build(delivery, event, payload, gateway.console), event)
         assert destination is not None
-        reply = await gateway.egress.send(request, timeout_s=destination.timeout_s, door=destination.door)
+        reply = await gateway.tokens.send(request, destination)
         with gateway.crash_slot.working_on(delivery.id):
-            if (shown := hiding.answer(reply.body)) is not reply.body:
+            if (shown := hiding.answer(reply.quotable)) is not reply.quotable:
                 reply = replace(reply, shown=shown)
             verdict = destination.kind.judge(destination.target, reply, gateway.clock())
             status = destination.kind.status_of(reply)
@@ -345,6 +352,9 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
         word = _word(status, verdict)
     except (BuildError, AddressBlocked, TooOld, Poisonous) as error:
         verdict, word = Dead(str(error)), error.reason
+    except NoToken as error:
+        verdict, word = Retry(str(error), after_s=error.after_s), error.reason
+        learned = Learned(outcome=error.shows, was_sent=False)
     except EgressError as error:
         verdict, learned, word = Retry(str(error)), Learned(outcome="failed"), error.reason
     except Exception as error:  # noqa: BLE001  whatever it is, the delivery gets a verdict
@@ -355,7 +365,7 @@ async def deliver(delivery: Delivery, event: Event, gateway: Gateway, payload: o
     if not isinstance(verdict, Delivered):
         verdict = replace(verdict, reason=hiding.text(verdict.reason))
     result = verdict
-    if isinstance(verdict, Retry):
+    if isinstance(verdict, Retry) and learned.was_sent:
         noise = gateway.noise()
         result = retry.decide(
             policy, verdict, failures=failures + 1, spent_s=delivery.spent_s, noise=noise, age_s=age_s

@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -56,6 +56,7 @@ class Wire:
     writer: asyncio.StreamWriter
     #: Of the request being answered, unless its behaviour is early.
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -296,6 +297,7 @@ class Sink:
         behaviour = self._next(path)
         if behaviour.early:
             return await behaviour.run(wire)
+        wire.headers = headers
         body = wire.body = await _body(wire.reader, headers)
         with self._changed:
             self._requests.append(Received(method, path, headers, body, time.monotonic(), connection))

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config import load
@@ -39,15 +40,16 @@ class Clock:
 class World:
     """A gateway whose dispatcher is turned by hand."""
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, *, environ: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.environ = environ or {}
         self.clock = Clock()
         self.write(text)
 
     def write(self, text: str) -> None:
         path = self.folder / "routes.yaml"
         path.write_text(text if text.startswith("version:") else HEAD + text)
-        self.config = load(path, environ={})
+        self.config = load(path, environ=self.environ)
 
     async def __aenter__(self) -> "World":
         url = f"sqlite:///{self.folder}/gateway.db"
@@ -71,6 +73,7 @@ class World:
 
     async def __aexit__(self, *_) -> None:
         await self.dispatcher.abandon()
+        await self.gateway.tokens.close()
         await self.gateway.egress.close()
         await self.store.close()
         self.gateway.crash_slot.close()

@@ -81,7 +81,15 @@ _VERBS: Final = {
         looking.activity,
         looking.replicas,
     ),
-    "Act": (acting.replay, acting.discard, acting.forget, acting.destinations, acting.handshake, acting.reload),
+    "Act": (
+        acting.replay,
+        acting.discard,
+        acting.forget,
+        acting.destinations,
+        acting.login,
+        acting.handshake,
+        acting.reload,
+    ),
     "Maintain": (running.doctor, running.backup, running.migrate, running.copy, running.completion),
 }
 for _verbs in _VERBS.values():

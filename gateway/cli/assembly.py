@@ -199,6 +199,8 @@ class Lifecycle(Struct, kw_only=True):
             closing.callback(self.parts.gateway.crash_slot.close)
             closing.push_async_callback(self.parts.gateway.store.close)
             closing.push_async_callback(self.parts.gateway.egress.close)
+            # Before the store: a refresh token that is in use has a successor that must be kept.
+            closing.push_async_callback(self.parts.gateway.tokens.close)
             closing.push_async_callback(self._last_rejections)
             for task in self.others:
                 task.cancel()

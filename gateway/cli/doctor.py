@@ -20,6 +20,7 @@ from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, EgressErr
 from gateway.machine.memory import MIB, body_budget, memory_limit
 from gateway.routing import Config, Destination, Source
 from gateway.store import Health, health_of, open_reads
+from gateway.store.logins import Login
 from gateway.store.nouns import Limits
 from gateway.store.room import filling, free_disk
 from gateway.wording import count
@@ -86,6 +87,8 @@ def _findings(config: Path, store: str, url: str, *, online: bool) -> Iterator[F
     yield from permissions(health.files)
     yield from permissions([config.parent / ".env"], others=surroundings.OTHERS)
     yield running
+    if isinstance(loaded, Config):
+        yield from _logins(loaded, store, health)
     if online and isinstance(loaded, Config):
         yield from asyncio.run(_reached(loaded))
 
@@ -153,6 +156,28 @@ async def _waiting(url: str) -> Mapping[str, int]:
 async def _damages(url: str) -> Sequence[str]:
     async with open_reads(url) as reads:
         return await terminal.watched("checking the store", reads.check(), lambda: reads.progress)
+
+
+def _logins(config: Config, url: str, health: Health) -> Iterator[Finding]:
+    """How the login of each destination is that keeps one."""
+    wanting = [each for each in config.destinations.values() if each.oauth is not None and each.oauth.is_kept]
+    if not wanting:
+        return
+    from gateway.cli import logins
+
+    kept: Sequence[Login] = ()
+    if health.state not in ("missing", "empty", "emptied"):
+        try:
+            kept = asyncio.run(_kept_logins(url))
+        except StoreError:
+            # The check of the store says so.
+            return
+    yield from (Finding(*each) for each in logins.findings(wanting, kept))
+
+
+async def _kept_logins(url: str) -> Sequence[Login]:
+    async with open_reads(url) as reads:
+        return await reads.logins()
 
 
 def missing(health: Health, folder: Path) -> Finding:
@@ -309,6 +334,11 @@ async def _reached(config: Config) -> Sequence[Finding]:
 async def _destination(each: Destination, config: Config) -> Finding:
     if each.name in config.inboxes:
         return Finding(each.name, "ok", "its url is not set: requests are recorded in the inbox")
+    if each.oauth is not None and not each.oauth.is_kept:
+        from gateway.cli import logins
+
+        if (finding := await logins.tried(each, config)) is not None:
+            return Finding(*finding)
     from gateway.egress.reach import ask, reach
 
     url, said = each.target.url, ""

@@ -44,7 +44,8 @@ def _lines(config: Config, rehearsal: Rehearsal) -> Iterator[str]:
     yield from entries.lines(explained.entries(config, rehearsal))
     yield f"\n{_how_many(deliveries)}"
     for each in deliveries:
-        yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each))
+        token = explained.token_of(config.destinations.get(each.destination))
+        yield from ("", click.style(f"{each.route} > {each.destination}", bold=True), *_delivery_lines(each, token))
     schedules = {each.destination: schedule(config.destinations[each.destination].retry) for each in deliveries}
     if schedules:
         yield "\nif a delivery fails"
@@ -56,11 +57,13 @@ def _how_many(deliveries: Sequence[Rehearsed]) -> str:
     return count(len(deliveries), "delivery", "deliveries") if deliveries else "Nothing is sent."
 
 
-def _delivery_lines(each: Rehearsed) -> Iterator[str]:
+def _delivery_lines(each: Rehearsed, token: str) -> Iterator[str]:
     match each.request:
         case HttpRequest(body=body) as request:
             yield f"  {request.method} {printable(request.url)}"
             yield from (f"  {name}: {printable(value)}" for name, value in request.headers)
+            if token:
+                yield click.style(f"  (its token {token})", dim=True)
             if body:
                 yield ""
         case FileAppend(line=body) as request:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.cli.answers import Row
 from gateway.errors import ConfigError, GatewayError
@@ -93,14 +93,19 @@ class Offline:
 
     def destinations(self) -> Sequence[Row]:
         """Without a gateway nothing is in flight."""
+        from gateway.operate import logins
+
         config, numbers = self._config, self._got(self._reads.stats()).destinations
         holds = {each.destination: each for each in self._got(self._reads.holds())}
-        return [
+        found = [
             self._destination(name, config, _standing(name, holds), numbers.get(name, DestinationStats()))
             for name in dict.fromkeys([*config.destinations, *numbers])
         ]
+        return self._got(logins.with_logins(found, config, self._reads))
 
-    def _destination(self, name: str, config: "Config", standing: "Standing", numbers: DestinationStats) -> Row:
+    def _destination(
+        self, name: str, config: "Config", standing: "Standing", numbers: DestinationStats
+    ) -> dict[str, Any]:
         from gateway.operate import errors
         from gateway.operate.conditions import UNTROUBLED
 

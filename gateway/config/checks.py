@@ -17,6 +17,7 @@ from gateway.errors import Place
 from gateway.event.naming import template_problem
 from gateway.event.paths import ROOTS, PathRefused, split_path, starred_path
 from gateway.event.patterns import fits, segments
+from gateway.hiding.addresses import MASK
 from gateway.render import FUNCTIONS
 from gateway.wording import suggest
 
@@ -27,6 +28,9 @@ _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 #: What a sender may write into one.
 _SENT_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
+#: The ways to authenticate, of which a destination has one.
+WAYS: Final = ("bearer", "basic", "header", "oauth2")
+_SOME_WAYS: Final = f"{', '.join(WAYS[:-1])} and {WAYS[-1]}"
 #: Set by the gateway on every request.
 _OF_THE_GATEWAY: Final = frozenset({"webhook-id", "accept-encoding", "user-agent"})
 #: Those that a key of the destination sets.
@@ -163,14 +167,12 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
     """The header that authenticates; None if there is none or a problem was reported."""
     if keys is None:
         return None
-    ways = [way for way in ("bearer", "basic", "header") if way in keys.written]
+    ways = [way for way in WAYS if way in keys.written]
     if len(ways) != 1:
         if ways:
-            reading.error(
-                keys.place, f"auth needs one of bearer, basic and header, not {' and '.join(ways)}", "keep one"
-            )
+            reading.error(keys.place, f"auth needs one of {_SOME_WAYS}, not {' and '.join(ways)}", "keep one")
         else:
-            reading.error(keys.place, "auth is empty", "add bearer, basic or header")
+            reading.error(keys.place, "auth is empty", "add bearer, basic, header or oauth2")
         return None
     header = _auth_header(keys)
     if header is not None:
@@ -186,7 +188,7 @@ def auth(reading: Reading, keys: AuthKeys | None) -> tuple[str, str] | None:
 def login(reading: Reading, keys: DestinationKeys) -> str:
     """Where a destination's login comes from and when it is read, in words; a chat's address is its login."""
     if keys.auth is not None:
-        way = next((way for way in ("bearer", "basic", "header") if way in keys.auth.written), "")
+        way = next((way for way in WAYS if way in keys.auth.written), "")
         return _origin(reading, f"auth.{way}", keys.auth.written[way].value) if way else ""
     if not KINDS[keys.type].is_path_public and keys.url is not None:
         return _origin(reading, "url", keys.url.node)
@@ -232,6 +234,9 @@ def _auth_header(keys: AuthKeys) -> tuple[str, str] | None:
         return "authorization", f"Basic {base64.b64encode(login.encode('utf-8', 'replace')).decode()}"
     if keys.header is not None and keys.header.name is not None and keys.header.value is not None:
         return keys.header.name.text, keys.header.value.reveal()
+    if keys.oauth2 is not None:
+        # The token takes its place at each attempt.
+        return "authorization", f"Bearer {MASK}"
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway import presets
-from gateway.config import checks, replies, retention, summaries, ways
+from gateway.config import checks, oauth, replies, retention, summaries, ways
 from gateway.config.advice import Adviser
 from gateway.config.cases import TestCompiler
 from gateway.config.conditions import ConditionCompiler
@@ -318,6 +318,7 @@ class _Compiler:
             retry=self._policy(keys, defaults),
             gate=Rules(interval_s=_interval_s(keys, kind), paused=PAUSED_IN_FILE if keys.paused else ""),
             door=self._ways.door(keys, kind),
+            oauth=oauth.settings(self._reading, name, keys),
         )
 
     def _policy(self, keys: DestinationKeys, defaults: DefaultsKeys | None) -> Policy:

@@ -202,10 +202,10 @@ def _curl(request: View | None, content: Any) -> str:
 _DEED_ICONS: Final[Mapping[str, str]] = {
     "replay": "retrying", "reroute": "retrying", "discard": "discarded", "forget": "discarded", "stop": "paused",
     "pause": "paused", "resume": "delivered", "try": "delivered", "mute": "muted", "unmute": "muted",
-    "reload": "duplicate", "handshake": "held", "send": "arrow",
+    "reload": "duplicate", "handshake": "held", "send": "arrow", "login": "delivered",
 }  # fmt: skip
 #: Verbs whose subject is a destination.
-_OF_DESTINATION: Final = frozenset({"pause", "resume", "try", "mute", "unmute", "send"})
+_OF_DESTINATION: Final = frozenset({"pause", "resume", "try", "mute", "unmute", "send", "login"})
 
 
 def deed_icon(activity: View) -> str:

@@ -46,11 +46,13 @@ class Learned(Struct, frozen=True, kw_only=True):
     """What one attempt shows about its destination."""
 
     #: ``accepted``: a success; ``failed``: no connection, no answer in time, or a 5xx; ``denied``: a 401 or 403;
-    #: ``gone``: its address is no longer in use; ``limited``: too many requests; ``answered``: any other answer;
+    #: ``gone``: its address is no longer in use; ``login``: a person has to log in there; ``limited``: too many requests; ``answered``: any other answer;
     #: ``nothing``: no request was sent.
-    outcome: Literal["accepted", "answered", "limited", "failed", "denied", "gone", "nothing"]
+    outcome: Literal["accepted", "answered", "limited", "failed", "denied", "gone", "login", "nothing"]
     #: The seconds for which it asked all of us to wait (429).
     wait_s: float = 0.0
+    #: False: no access token could be had, so there was nothing to send; that is not an attempt, and costs nothing.
+    was_sent: bool = True
 
 
 NOTHING: Final = Learned(outcome="nothing")
@@ -226,7 +228,7 @@ def shown(status: int, verdict: Verdict, *, is_own_address: bool = False) -> Lea
 def learned(gate: Gate, what: Learned, now: float, *, delivery: str, event: str) -> Gate:
     """The gate after an attempt at a delivery of an event."""
     is_probe = gate.probe == delivery
-    if what.outcome == "nothing":
+    if what.outcome in ("nothing", "login"):
         # A probe that was never sent: the next one is due.
         return replace(gate, probe="") if is_probe else gate
     waits_until = max(gate.waits_until, now + what.wait_s) if what.wait_s > 0 else gate.waits_until
@@ -258,6 +260,11 @@ def _denied(gate: Gate, what: Learned, event: str) -> tuple[str, ...]:
 
 #: Why a destination that is gone is paused.
 GONE_FOR_GOOD: Final = f"it answered {GONE}, gone for good: put its new address into url, then resume it"
+
+
+def paused_for(what: Learned, reason: str) -> str:
+    """Why an attempt pauses its destination until a person resumes it; empty: it does not. ``reason``: of the attempt."""
+    return GONE_FOR_GOOD if what.outcome == "gone" else reason if what.outcome == "login" else ""
 
 
 def why_open(failures: int, denied: Sequence[str]) -> str:

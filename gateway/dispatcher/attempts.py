@@ -66,12 +66,16 @@ class Attempts:
     async def _judged(self, lease: Lease, event: Event, tried: Tried) -> Outcome:
         """The outcome of an attempt, after its destination was judged by it."""
         delivery, result, attempt = lease.delivery, tried.result, tried.attempt
+        was_sent = tried.learned.was_sent
         is_muted = self._holds.is_muted(delivery.destination)
         aloud = not is_muted and not is_notice(delivery, event)
-        if await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud):
+        if await self._holds.learn(delivery, tried.learned, reason=attempt.reason, aloud=aloud) and was_sent:
             # It waits for a person, so nothing of its budget is spent.
             waits = Retry(attempt.reason, after_s=0.0, spent_s=0.0)
             return Outcome(lease, waits, replace(attempt, outcome="retry", next_s=None))
+        if not was_sent:
+            # Its destination has not seen it, so it is not an attempt.
+            return Outcome(lease, result)
         told = None
         if isinstance(result, Dead) and not is_muted:
             told = notices(delivery, event, self._gateway.config, result, attempt)

@@ -196,9 +196,9 @@ class Holds:
             await self._say_opened(name, after, reason, aloud=aloud)
         elif before.is_open and not after.is_open:
             await self._say_closed(name, before, aloud=aloud)
-        if what.outcome == "gone":
-            await self._pause_itself(name, gates.GONE_FOR_GOOD, aloud=aloud)
-        return what.outcome == "gone"
+        if why := gates.paused_for(what, reason):
+            await self._pause_itself(name, why, aloud=aloud)
+        return bool(why)
 
     async def _store_gate(self, name: str, gate: Gate) -> bool:
         """Store a gate; whether no other replica has just stored that the circuit is open, or closed, like this one."""

@@ -226,6 +226,8 @@ def destination(
         "concurrency": known.concurrency if known else 0,
         "rate": gates.rate(known.gate.interval_s) if known else "",
         "address": _address(known, config) if known else "",
+        # Who looks at all of them fills it in: it takes a look into the store.
+        "login": None,
         "last_error": error and {"at": iso_time(error.at), "reason": error.reason, "event_id": error.event_id},
         **destination_stats(numbers),
     }

@@ -201,8 +201,16 @@ def _delivery(each: Rehearsed, config: Config) -> Mapping[str, Any]:
         "request": _request(each.request, destination, config.masks),
         "error": each.error,
         "retry": schedule(destination.retry) if destination else "",
+        **({"token": token_of(destination)} if destination and destination.oauth else {}),
         **({"not_shown": each.not_shown} if each.not_shown else {}),
     }
+
+
+def token_of(destination: Destination | None) -> str:
+    """Where the access token of a request comes from, in words; empty: it has none."""
+    if destination is None or destination.oauth is None:
+        return ""
+    return f"from {destination.oauth.host} at each attempt ({destination.oauth.grant})"
 
 
 def _request(

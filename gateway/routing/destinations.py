@@ -12,6 +12,7 @@ from gateway.event.paths import Facts, lookup
 from gateway.hiding.addresses import masked_url
 from gateway.hiding.requests import masked_request, secrets_of_settings
 from gateway.model import OutboundRequest
+from gateway.oauth.settings import OAuth
 from gateway.routing.keys import key_text
 
 
@@ -32,6 +33,8 @@ class Destination(Struct, frozen=True, kw_only=True):
     door: Door = field(default_factory=Door)
     #: The path of the field that orders deliveries; empty: they are not ordered.
     order: tuple[str, ...] = ()
+    #: How it gets its access tokens; None: it wants none.
+    oauth: OAuth | None = None
 
     @property
     def secrets(self) -> Iterator[str]:

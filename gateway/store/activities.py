@@ -9,7 +9,10 @@ from gateway.store.nouns import DeliveryQuery, NewDelivery
 
 #: What is done to many deliveries at a time.
 TaskVerb = Literal["replay", "reroute", "discard"]
-Verb = TaskVerb | Literal["forget", "stop", "pause", "resume", "try", "mute", "unmute", "reload", "handshake", "send"]
+Verb = (
+    TaskVerb
+    | Literal["forget", "stop", "pause", "resume", "try", "mute", "unmute", "reload", "handshake", "send", "login"]
+)
 
 
 class Progress(Struct, frozen=True, kw_only=True):

@@ -50,7 +50,9 @@ FIELDS: Final[Mapping[str, str]] = {
     "activity": "id of the activity",
     "verb": "replay, reroute, discard or forget",
     "subject": "what is replayed, discarded or forgotten, in words; of what is forgotten without the value looked for",
-    "host": "host that keys or a certificate were to come from",
+    "host": "host that keys, a certificate or a token come from",
+    "lasts_s": "seconds that an access token lasts; null if its server does not say",
+    "ahead_s": "seconds that another clock is ahead of this machine's; negative: behind",
     "client": "IP address of the client; empty if there are several",
     "count": "number of requests that the line stands for",
     "pid": "number of the process",
@@ -148,6 +150,13 @@ LOG_EVENTS: Final[Mapping[str, LogEvent]] = {
     ),
     "source.keys_missing": LogEvent(
         "warning", "the keys or a certificate of a sender could not be fetched", ("host", "reason")
+    ),
+    "token.fetched": LogEvent("info", "an authorization server issued an access token", ("host", "lasts_s")),
+    "token.failed": LogEvent("warning", "an access token could not be had; what needs it waits", ("host", "reason")),
+    "token.clock": LogEvent(
+        "warning",
+        "an authorization server accepts assertions only by its own clock: correct this machine's",
+        ("host", "ahead_s"),
     ),
     "event.not_replied": LogEvent(
         "warning",

@@ -19,9 +19,9 @@ from gateway.operate.refusals import Which
 from gateway.operate.search import Search
 from gateway.operate.selection import Filter
 from gateway.store.activities import TaskVerb
-from gateway.web import forgetting, handshakes, whole
+from gateway.web import forgetting, handshakes, logins, whole
 from gateway.web.context import Context
-from gateway.web.documents import activity_of, destination_document, destinations_of, event_document, history_of
+from gateway.web.documents import activity_of, destination_of, destinations_of, event_document, history_of
 from gateway.web.live import Turn, server_sent
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -147,6 +147,7 @@ def handlers(context: Context) -> list[Any]:
         *_moves(context),
         *forgetting.handlers(context, _REFUSALS),
         *handshakes.handlers(context, _REFUSALS),
+        *logins.handlers(context, _REFUSALS),
         *_activities(context),
         *whole.handlers(context, _REFUSALS),
         _live(context),
@@ -282,7 +283,7 @@ def _destinations(context: Context) -> list[Any]:
     operations, store = context.operations, context.gateway.store
 
     async def document(name: str) -> dict[str, Any]:
-        return destination_document(context, name, await store.stats())
+        return await destination_of(context, name, await store.stats())
 
     @_get("/api/destinations", summary="Show the current status of every destination", tags=["destinations"])
     async def destinations() -> list[dict[str, Any]]:

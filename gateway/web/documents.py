@@ -7,6 +7,7 @@ from gateway.errors import UnknownName
 from gateway.model import Delivery
 from gateway.operate import views
 from gateway.operate.conditions import UNTROUBLED
+from gateway.operate.logins import with_logins
 from gateway.operate.operations import no_such
 from gateway.operate.summaries import of_history
 from gateway.rehearsal.explained import explained_history
@@ -70,22 +71,33 @@ async def delivery_document(context: Context, delivery: Delivery) -> dict[str, A
 
 async def destinations_of(context: Context, stats: Stats) -> list[dict[str, Any]]:
     """The same, after the store was asked for the last error of those with problems."""
-    found = destination_documents(context, stats)
+    found = await _with_logins(context, destination_documents(context, stats))
     troubled = [each["name"] for each in found if each["condition"] not in UNTROUBLED]
     if not troubled:
         return found
     await context.operations.errors.look(troubled)
-    return destination_documents(context, stats)
+    return await _with_logins(context, destination_documents(context, stats))
+
+
+async def destination_of(context: Context, name: str, stats: Stats) -> dict[str, Any]:
+    """One destination, in routes.yaml or removed."""
+    [found] = await _with_logins(context, [destination_document(context, name, stats)])
+    return found
+
+
+async def _with_logins(context: Context, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    gateway = context.gateway
+    return list(await with_logins(documents, gateway.config, gateway.store, gateway.tokens))
 
 
 def destination_documents(context: Context, stats: Stats) -> list[dict[str, Any]]:
-    """Every destination in routes.yaml, and removed ones that still have deliveries."""
+    """Every destination in routes.yaml, and removed ones that still have deliveries, without the state of their logins."""
     names = dict.fromkeys([*context.gateway.config.destinations, *stats.destinations])
     return [destination_document(context, name, stats) for name in names]
 
 
 def destination_document(context: Context, name: str, stats: Stats) -> dict[str, Any]:
-    """One destination, in routes.yaml or removed."""
+    """One destination without the state of its login."""
     numbers = stats.destinations.get(name, _NO_DELIVERIES)
     error = context.operations.errors.last(name)
     return views.destination(name, context.gateway.config, context.dispatcher.holds.standing(name), numbers, error)

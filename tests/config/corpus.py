@@ -10,7 +10,7 @@ from gateway.config import format_problem, load
 from gateway.errors import ConfigError, Problem
 
 HERE = Path(__file__).parent
-ENVIRON = {"HUSH": "the-value-of-hush", "CRM_TOKEN": "t0ken"}
+ENVIRON = {"HUSH": "the-value-of-hush", "CRM_TOKEN": "t0ken", "GATEWAY_SECRET_KEY": "5f0c2d1e9b8a7f6e" * 4}
 BAD = sorted((HERE / "bad").glob("*.yaml"))
 GOOD = sorted((HERE / "good").glob("*.yaml"))
 WARNED = sorted((HERE / "warned").glob("*.yaml"))

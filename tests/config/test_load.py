@@ -68,7 +68,8 @@ def secrets(source):
 
 
 def test_every_key_of_the_language_reaches_its_value():
-    config = load(GOOD / "every-key.yaml", environ={"HUSH": "hush", "CRM_TOKEN": "t0ken"})
+    environ = {"HUSH": "hush", "CRM_TOKEN": "t0ken", "GATEWAY_SECRET_KEY": "5f0c2d1e" * 8}
+    config = load(GOOD / "every-key.yaml", environ=environ)
     source, crm = config.sources["xobito"], config.destinations["crm"]
     others = {f"/in/{name}": other for name, other in config.sources.items() if name != "xobito"}
     assert config.doors == {"/hooks/xobito": source, **others}
@@ -79,6 +80,17 @@ def test_every_key_of_the_language_reaches_its_value():
     assert (crm.target.method, crm.target.headers) == ("PATCH", (("X-Tenant", "13"),))
     assert config.destinations["keyed"].target.auth == ("x-api-key", "hush")
     assert config.destinations["login"].target.auth == ("authorization", "Basic bWU6aHVzaA==")
+    own_tokens = config.destinations["own-tokens"].oauth
+    assert (own_tokens.client_secret, own_tokens.client_auth, own_tokens.secret_key) == ("hush", "body", "")
+    assert (own_tokens.scope, own_tokens.parameters) == ("contacts.read contacts.write", (("audience", "crm"),))
+    assert config.destinations["refreshed"].oauth.secret_key == "5f0c2d1e" * 8
+    asserted = config.destinations["asserted"].oauth.assertion
+    assert (asserted.algorithm, asserted.key_id, asserted.subject, asserted.audience) == ("ES256", "7", "me", "them")
+    sheets = config.destinations["sheets"].oauth
+    assert (sheets.token_url, sheets.assertion.issuer) == (
+        "https://oauth2.googleapis.com/token",
+        "robot@p.iam.gserviceaccount.com",
+    )
     assert config.destinations["log"].timeout_s == 90.0
     assert config.destinations["log"].retry == Policy(for_s=7200, first_s=0.5, max_s=600)
 

@@ -94,7 +94,7 @@ def an_hour(delivered: int, *, down_for: int = 0) -> dict[str, list[int]]:
 
 def a_destination(name: str = "slack-leads", **changes) -> dict[str, Any]:
     found = {
-        "name": name, "type": "slack", "in_file": True, "held": "", "throttled": False, "last_error": None, "paused": None, "muted": None, "circuit": "closed",
+        "name": name, "type": "slack", "in_file": True, "held": "", "throttled": False, "last_error": None, "login": None, "paused": None, "muted": None, "circuit": "closed",
         "failures": 0, "denied": [], "in_flight": 0, "concurrency": 32, "rate": "1/s", "address": "https://hooks.slack.com/***",
         "pending": 0, "dead": 0, "delivered": 48213, "discarded": 2, "oldest_due_s": 0.0, "delivered_1h": 412,
         "retried_1h": 0, "died_1h": 0, "p50_ms": 84.0, "p95_ms": 310.0, "traffic": an_hour(14), **changes,
@@ -122,6 +122,7 @@ def destinations() -> list[dict[str, Any]]:
             held="circuit open after 7 consecutive failures, next probe in 14 s", oldest_due_s=251.0, delivered_1h=902,
             retried_1h=311, died_1h=37, p50_ms=412.0, p95_ms=5004.0, traffic=an_hour(30, down_for=14),
             address="https://crm.example.com/api/v1", last_error=an_error(),
+            login={"grant": "client_credentials", "host": "auth.example.com", "state": "ok", "needs": "", "by": "", "since": None, "until": "2026-11-28T04:04:00.000Z"},
         ),
         a_destination(
             "billing", type="http", rate="", pending=18, oldest_due_s=4100.0, delivered_1h=0, traffic=an_hour(0),

@@ -386,6 +386,26 @@ def test_while_it_is_held_one_probe_goes_for_each_interval_and_never_the_event_d
         assert all(len(set(four)) == len(four) for four in zip(*(sent[n:] for n in range(4)), strict=False))
 
 
+# --- no access token ---
+
+
+@pytest.mark.parametrize("outcome", ["login", "nothing"])
+def test_without_a_token_a_probe_is_given_back_and_the_circuit_stays_as_it_was(outcome):
+    gate = failed(OPENS_AFTER)
+    probing, _ = started(gate, OPEN_RULES, gate.next_probe)
+    after = learned(probing, Learned(outcome=outcome, was_sent=False), gate.next_probe)
+    assert after.is_open
+    assert after.probe == ""
+    assert permit(after, OPEN_RULES, gate.next_probe).count == 1
+
+
+def test_a_login_that_has_ended_pauses_with_its_own_reason_and_trouble_does_not():
+    reason = "nobody has logged in yet: run `gateway login crm`"
+    assert gates.paused_for(Learned(outcome="login", was_sent=False), reason) == reason
+    assert gates.paused_for(Learned(outcome="gone"), "answered 410") == gates.GONE_FOR_GOOD
+    assert gates.paused_for(FAILED, "answered 503") == ""
+
+
 # --- whatever happens ---
 
 

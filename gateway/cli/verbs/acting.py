@@ -143,6 +143,25 @@ def handshake(**given: Any) -> None:
     sys.exit(handshakes.expect(**given))
 
 
+@click.command("login")
+@click.argument("name", shell_complete=complete.destinations)
+@click.option(
+    "--paste", is_flag=True, help="Paste the address that the browser ends at, for a browser on another machine."
+)
+@options.config
+@options.url
+@options.as_json
+def login(**given: Any) -> None:
+    """Log in for a destination whose auth is oauth2 with grant authorization_code or device_code.
+
+    Prints the page where you log in, waits for the browser to come back, and hands the refresh token to the running
+    gateway, which keeps it encrypted (GATEWAY_SECRET_KEY) and renews it from then on.
+    """
+    from gateway.cli import login as logins
+
+    sys.exit(logins.log_in(**given))
+
+
 def _held(command: Command) -> Command:
     command = click.option(
         "--for", "for_", metavar="DURATION", shell_complete=complete.durations, help="How long it lasts: 30m, 2h. Default: until you resume or unmute it."

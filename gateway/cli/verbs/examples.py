@@ -35,6 +35,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "destinations resume": "gateway destinations resume crm",
     "destinations mute": "gateway destinations mute crm --reason 'known outage' --for 8h",
     "destinations unmute": "gateway destinations unmute crm",
+    "login": "gateway login crm",
     "handshake": "gateway handshake asana",
     "reload": "gateway reload",
     "doctor": "gateway doctor --online",

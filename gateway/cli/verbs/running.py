@@ -61,8 +61,8 @@ def serve(**given: Any) -> None:
 
     Also read from the environment or --env-file: GATEWAY_ADMIN_TOKEN (required if other machines can reach the admin
     listener), GATEWAY_READ_TOKEN (read-only access), GATEWAY_ADMIN_HOSTS (further host names it answers to),
-    GATEWAY_METRICS_TOKEN (required by /metrics when set).
-    From the environment only: GATEWAY_STORE_DIRECT (URL of the database itself, where --store names a pooler).
+    GATEWAY_METRICS_TOKEN (required by /metrics when set), GATEWAY_SECRET_KEY (encrypts the logins of destinations). From
+    the environment only: GATEWAY_STORE_DIRECT (URL of the database itself, where --store names a pooler).
     """
     if (workers := given.pop("workers")) > 1:
         from gateway.cli import several

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from gateway.config.schema import trees, values, ways
 from gateway.config.schema.keys import Key, Section, key, keys_of, nested, read_section
+from gateway.config.schema.oauth import OAuthKeys
 from gateway.config.schema.reading import DEMO_TEXT, Reading, Shape, Unfit, Words, shaped
 from gateway.config.schema.retry import RetryKeys, read_retry
 from gateway.config.schema.success import SuccessKeys, read_success
@@ -44,6 +45,11 @@ class AuthKeys(Section):
     basic: BasicKeys | None = key(nested(BasicKeys), 'a login: auth: {basic: {user: me, password: "${PASSWORD}"}}')
     header: HeaderKeys | None = key(
         nested(HeaderKeys), 'any other header: auth: {header: {name: x-api-key, value: "${KEY}"}}'
+    )
+    oauth2: OAuthKeys | None = key(
+        nested(OAuthKeys),
+        "access tokens that renew themselves: auth: {oauth2: {grant: client_credentials, token_url: ..., client_id: gateway, "
+        'client_secret: "${CRM_SECRET}"}}',
     )
 
 
@@ -134,7 +140,7 @@ class DestinationKeys(DefaultsKeys):
     )
     auth: AuthKeys | None = key(
         nested(AuthKeys),
-        "how to authenticate: bearer, basic or header; a route cannot change it",
+        "how to authenticate: bearer, basic, header or oauth2; a route cannot change it",
         types=_types_with("auth"),
     )
     retry_after: tuple[str, ...] | None = key(
