@@ -104,7 +104,7 @@ class EntryCompiler:
         return None if per is None else Once(per=per, window_s=keys.once.for_s)
 
     def _timing(self, keys: EntryKeys) -> Timing | None:
-        if keys.delay == 0.0 and keys.hours is None:
+        if keys.delay is None and keys.hours is None:
             return None
         skips = keys.hours is not None and keys.hours.otherwise == "skip"
         if keys.to == ():
@@ -115,7 +115,9 @@ class EntryCompiler:
             message = f'hours of "{keys.called}" cannot skip what failed'
             hint = "write otherwise: wait; the messages are sent when they open"
             self._reading.error(keys.hours.at("otherwise") if keys.hours else keys.place, message, hint)
-        return Timing(delay_s=keys.delay, hours=hours(self._reading, keys.hours, f'"{keys.called}"'), skips=skips)
+        return Timing(
+            delay_s=keys.delay or 0.0, hours=hours(self._reading, keys.hours, f'"{keys.called}"'), skips=skips
+        )
 
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":
