@@ -25,7 +25,8 @@ from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Once
 from gateway.routing.gathering import DIGEST_ROOTS
-from gateway.routing.timing import Timing
+from gateway.routing.hours import Hours
+from gateway.routing.timing import Timing, overlap
 from gateway.wording import suggest_or_list
 
 
@@ -47,6 +48,7 @@ class EntryCompiler:
         self.conditions = ConditionCompiler(reading, self._where_named)
         self._messages = MessageCompiler(reading, written.destinations, destinations, disabled)
         self._hide = hide
+        self._destinations = destinations
         self._known = known
         self._gathering = GatheringCompiler(reading, self.fields)
         self._templates: dict[frozenset[str], Templates] = {}
@@ -67,6 +69,8 @@ class EntryCompiler:
         parts = (keys, *(keys.send or ()))
         contents = self._templates_for(DIGEST_ROOTS) if keys.digest is not None else templates
         messages = [self._messages.messages(each, contents, fallback) for each in parts]
+        if timing is not None and timing.hours is not None and not timing.skips:
+            self._refuse_never_open(keys, timing.hours, {name for found in messages for name in found})
         deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
         # The entry itself sends what its parts send, too.
         deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
@@ -118,6 +122,13 @@ class EntryCompiler:
         return Timing(
             delay_s=keys.delay or 0.0, hours=hours(self._reading, keys.hours, f'"{keys.called}"'), skips=skips
         )
+
+    def _refuse_never_open(self, keys: EntryKeys, own: Hours, names: Collection[str]) -> None:
+        for name in sorted(names):
+            theirs = self._destinations[name].hours
+            if theirs is not None and not overlap(own, theirs):
+                message = f'hours of "{keys.called}" and of its destination "{name}" are never open at the same time'
+                self._reading.error(keys.key_at("hours"), message, "change one of them: nothing would be sent")
 
     def _refuse_in_failed(self, keys: EntryKeys) -> None:
         if keys.section != "failed":
