@@ -1,5 +1,7 @@
 """Deliveries that wait: for a delay, and for the hours of their entry or of their destination."""
 
+import json
+
 import pytest
 
 from gateway.model import DeliveryState
@@ -134,3 +136,44 @@ async def test_what_waits_survives_the_process(tmp_path):
             assert not sink.requests
             await world.later(601.0)
             assert (await world.delivery(event_id)).state is DeliveryState.DELIVERED
+
+
+@story
+async def test_what_reports_a_dead_delivery_waits_for_its_hours(tmp_path):
+    with Sink(answer(422)) as crm, Sink() as ops:
+        text = (
+            f"destinations: {{crm: {{url: {crm.url}}}, ops: {{url: {ops.url}}}}}\n"
+            "routes: [{name: lead, match: contact.created, to: crm}]\n"
+            f'failed: [{{to: ops, {OFFICE}, text: "{{{{ delivery.reason }}}}"}}]\n'
+        )
+        async with World(tmp_path, text) as world:
+            await world.receive()
+            await world.turn()
+            await world.dispatcher.idle()
+            assert (len(crm.requests), len(ops.requests)) == (1, 0)
+            await world.later(NINE - world.clock.now)
+            assert len(ops.requests) == 1
+
+
+@story
+async def test_an_ordered_key_waits_with_its_head_and_stays_in_order(tmp_path):
+    def contact(number, order):
+        attributes = {"id": number, "firstname": str(order)}
+        body = {
+            "event": "contact.created",
+            "model": "App\\Models\\Contact",
+            "data": {"id": number, "attributes": attributes},
+        }
+        return json.dumps(body | {"timestamp": f"2026-04-16T12:34:{order:02}+00:00"}).encode()
+
+    with Sink() as sink:
+        text = sends(sink, f', {OFFICE}, text: "{{{{ attrs.firstname }}}}"', ", order_by: attrs.id")
+        async with World(tmp_path, text) as world:
+            events = [(await world.receive(contact(1, order))).event_id for order in range(4)]
+            await world.turn()
+            assert not sink.requests
+            assert [(await world.delivery(each)).is_behind for each in events] == [False, True, True, True]
+            await world.later(NINE - world.clock.now)
+            for _ in events:
+                await world.turn()
+            assert [json.loads(request.body)["text"] for request in sink.requests] == ["0", "1", "2", "3"]

@@ -31,7 +31,8 @@ from gateway.render import Renderer, Templates
 from gateway.routing.destinations import Destination
 from gateway.routing.entries import Entry, Message, Once
 from gateway.routing.gathering import DIGEST_ROOTS
-from gateway.routing.timing import Timing
+from gateway.routing.hours import Hours
+from gateway.routing.timing import Timing, overlap
 from gateway.wording import suggest_or_list
 
 #: Deliveries of one event: a route and a destination each. The stores have room for some more, which are made later.
@@ -64,6 +65,7 @@ class EntryCompiler:
         self._memory = memory.MemoryCompiler(reading, written, destinations)
         self._fetches = FetchCompiler(reading, self._messages, destinations, disabled)
         self._hide = hide
+        self._destinations = destinations
         self._known = known
         self._gathering = GatheringCompiler(reading, self.fields)
         self._templates: dict[frozenset[str], Templates] = {}
@@ -88,6 +90,8 @@ class EntryCompiler:
         parts = (keys, *(keys.send or ()))
         known = (DIGEST_ROOTS if keys.digest is not None else roots) | lookups.names(keys)
         messages = [self._sent(each, known, fallback, keys.choose if each is keys else None) for each in parts]
+        if timing is not None and timing.hours is not None and not timing.skips:
+            self._refuse_never_open(keys, timing.hours, {name for found in messages for name in found})
         deliveries = [tuple((each.called, name) for name in found) for each, found in zip(parts, messages, strict=True)]
         # The entry itself sends what its parts send, too.
         deliveries[0] = tuple(delivery for each in deliveries for delivery in each)
@@ -159,7 +163,7 @@ class EntryCompiler:
         return None if per is None else Once(per=per, window_s=keys.once.for_s)
 
     def _timing(self, keys: EntryKeys) -> Timing | None:
-        if keys.delay == 0.0 and keys.hours is None:
+        if keys.delay is None and keys.hours is None:
             return None
         skips = keys.hours is not None and keys.hours.otherwise == "skip"
         if keys.to == ():
@@ -170,7 +174,16 @@ class EntryCompiler:
             message = f'hours of "{keys.called}" cannot skip what failed'
             hint = "write otherwise: wait; the messages are sent when they open"
             self._reading.error(keys.hours.at("otherwise") if keys.hours else keys.place, message, hint)
-        return Timing(delay_s=keys.delay, hours=hours(self._reading, keys.hours, f'"{keys.called}"'), skips=skips)
+        return Timing(
+            delay_s=keys.delay or 0.0, hours=hours(self._reading, keys.hours, f'"{keys.called}"'), skips=skips
+        )
+
+    def _refuse_never_open(self, keys: EntryKeys, own: Hours, names: Collection[str]) -> None:
+        for name in sorted(names):
+            theirs = self._destinations[name].hours
+            if theirs is not None and not overlap(own, theirs):
+                message = f'hours of "{keys.called}" and of its destination "{name}" are never open at the same time'
+                self._reading.error(keys.key_at("hours"), message, "change one of them: nothing would be sent")
 
     def _refuse_beside_digest(self, keys: EntryKeys) -> None:
         for key in ("fetch", "recall", "remember"):

@@ -1,12 +1,16 @@
 """When what an entry sends is sent: its ``delay`` and its ``hours``. Pure: ``now`` is the wall clock, seconds since the epoch."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from gateway.routing.gathering import Debounce, Digest
 from gateway.routing.hours import Hours, day_and_time
 
 #: Openings of an entry and of its destination that are tried one after the other to find a moment at which both are open.
-_TRIES = 16
+_TRIES: Final = 16
+#: 5 January 2026: no clock changes in the weeks that follow.
+_A_MONDAY: Final = 1767571200.0
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -46,6 +50,17 @@ class Waiting(Struct, frozen=True):
     def words(self, now: float) -> str:
         """``waits until Mon 09:00 (Europe/Berlin)``, ``gathers until ...``."""
         return f"{'gathers' if self.gathers else 'waits'} until {day_and_time(self.until, self.zone, now=now)}"
+
+
+def overlap(one: Hours, other: Hours) -> bool:
+    """Whether there are moments in a week at which both are open."""
+    now = _A_MONDAY
+    while now < _A_MONDAY + 14 * 86400:
+        opens_s = max(one.opens_in(now), other.opens_in(now))
+        if not opens_s:
+            return True
+        now += opens_s
+    return False
 
 
 def waiting(

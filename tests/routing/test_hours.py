@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.routing.hours import DAY_MIN, Hours, Returning, day_and_time
-from gateway.routing.timing import AT_ONCE, Timing, waiting
+from gateway.routing.timing import AT_ONCE, Timing, overlap, waiting
 
 BERLIN = "Europe/Berlin"
 #: Zones whose clocks change by an hour, by half an hour and by a day, and one without changes.
@@ -167,3 +167,14 @@ def test_a_moment_in_words_has_its_date_once_it_is_further_away_than_a_week_know
     assert day_and_time(now + 14 * 86400, BERLIN, now=now) == "14 Dec 09:00 (Europe/Berlin)"
     assert day_and_time(now + timedelta(days=14).total_seconds()) == "Mon 08:00 UTC"
     assert datetime.fromtimestamp(now, UTC).weekday() == 0
+
+
+@given(any_hours, any_hours)
+def test_hours_overlap_if_something_that_waits_for_both_is_ever_sent(one, other):
+    found = waiting(Timing(hours=one), other, 1767571200.0)
+    until = found.until if found else 1767571200.0
+    if overlap(one, other):
+        if until < 1767571200.0 + 7 * 86400:
+            assert one.opens_in(until) == other.opens_in(until) == 0
+    else:
+        assert one.opens_in(until) > 0 or other.opens_in(until) > 0

@@ -217,8 +217,8 @@ class EntryKeys(MessageKeys):
         nested(OnceKeys),
         'send only once per key: {per: "{{ attrs.id }}", for: 90d}',
     )
-    delay: float = key(
-        values.duration(1, "30d"), "how long after its event a delivery is sent at the earliest: 10m", default=0.0
+    delay: float | None = key(
+        values.duration(1, "30d"), "how long after its event a delivery is sent at the earliest: 10m"
     )
     hours: EntryHoursKeys | None = key(
         nested(EntryHoursKeys),
