@@ -65,7 +65,7 @@ def test_the_destination_that_fills_the_store_is_named(waiting, verdict):
 
 
 def test_the_records_that_sources_remember_are_counted_and_too_many_are_warned_of():
-    few, many = doctor.remembered({"crm": 12, "xobito": 1_000_000})
+    few, many = doctor.tracked({"crm": 12, "xobito": 1_000_000})
     assert (few.verdict, few.said) == ("ok", "crm remembers 12 records of at most 1,000,000, each of at most 64 KiB")
     assert (many.verdict, "forgotten early" in many.said, "shorten track" in many.remedy) == ("warn", True, True)
 
